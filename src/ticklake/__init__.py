@@ -1,0 +1,99 @@
+"""Ticklake: a complete, correct, deduplicated copy of market data on your own machine.
+
+>>> import ticklake
+>>> lake = ticklake.open("data")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ticklake.app import open_lake as open  # noqa: A004
+    from ticklake.catalog.runs import Run, RunState
+    from ticklake.core.coverage import Coverage, Covered, Found
+    from ticklake.core.dataset import Dataset
+    from ticklake.core.gaps import Gap, GapReason
+    from ticklake.core.provenance import Provenance
+    from ticklake.core.records import (
+        BookLevel,
+        BookSnapshot,
+        FundingRate,
+        OHLCVBar,
+        OpenInterest,
+        Quote,
+        Trade,
+    )
+    from ticklake.core.span import Span
+    from ticklake.core.symbol import Symbol
+    from ticklake.core.timeframe import Timeframe
+    from ticklake.engine.appending import Receipt
+    from ticklake.errors import TicklakeError
+    from ticklake.lake import Lake
+
+_PUBLIC = {
+    "BookLevel": "core.records",
+    "BookSnapshot": "core.records",
+    "Coverage": "core.coverage",
+    "Covered": "core.coverage",
+    "Dataset": "core.dataset",
+    "Found": "core.coverage",
+    "FundingRate": "core.records",
+    "Gap": "core.gaps",
+    "GapReason": "core.gaps",
+    "Lake": "lake",
+    "OHLCVBar": "core.records",
+    "OpenInterest": "core.records",
+    "Provenance": "core.provenance",
+    "Quote": "core.records",
+    "Receipt": "engine.appending",
+    "Run": "catalog.runs",
+    "RunState": "catalog.runs",
+    "Span": "core.span",
+    "Symbol": "core.symbol",
+    "TicklakeError": "errors",
+    "Timeframe": "core.timeframe",
+    "Trade": "core.records",
+    "open": "app",
+}
+_RENAMED = {"open": "open_lake"}
+
+__all__ = [
+    "BookLevel",
+    "BookSnapshot",
+    "Coverage",
+    "Covered",
+    "Dataset",
+    "Found",
+    "FundingRate",
+    "Gap",
+    "GapReason",
+    "Lake",
+    "OHLCVBar",
+    "OpenInterest",
+    "Provenance",
+    "Quote",
+    "Receipt",
+    "Run",
+    "RunState",
+    "Span",
+    "Symbol",
+    "TicklakeError",
+    "Timeframe",
+    "Trade",
+    "open",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use: importing the package itself costs nothing."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'ticklake' has no attribute {name!r}")
+    value = getattr(import_module(f"ticklake.{_PUBLIC[name]}"), _RENAMED.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,130 @@
+"""The composition root: from settings to wired objects. Nobody else builds dependencies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticklake.catalog.catalog import Catalog
+from ticklake.catalog.database import Database
+from ticklake.catalog.instruments import Instruments
+from ticklake.catalog.runs import Runs
+from ticklake.config import Settings, load_settings
+from ticklake.engine.engine import Engine
+from ticklake.errors import NoLake, ReadOnlyLake
+from ticklake.lake import Lake
+from ticklake.storage.objects import LocalStore, MemoryStore
+
+if TYPE_CHECKING:
+    from ticklake.engine.rebuilding import Rebuilt
+    from ticklake.sources.base import Source
+
+__all__ = ["CATALOG_FILE", "memory_lake", "open_lake", "rebuild_lake", "tool", "wire_source"]
+
+CATALOG_FILE = "catalog.db"
+Clock = Callable[[], int]
+
+
+def open_lake(
+    path: str | Path | None = None,
+    *,
+    create: bool = True,
+    settings: Settings | None = None,
+    clock: Clock = time.time_ns,
+) -> Lake:
+    """Open the lake in a folder, made on first use unless *create* is false.
+
+    Raises
+    ------
+    NoLake
+        If there is none and it may not be made.
+    ReadOnlyLake, CatalogTooNew, CatalogDamaged
+    """
+    settings = settings or load_settings()
+    root = Path(path if path is not None else settings.lake).expanduser()
+    if not (root / CATALOG_FILE).is_file():
+        if not create:
+            raise NoLake(f"there is no lake in {root}: 'ticklake init' makes one, --lake names another")
+        _make(root)
+    return _wire(Database.in_file(root / CATALOG_FILE), root, settings, clock)
+
+
+def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -> Lake:
+    """Return a lake that is gone when closed."""
+    return _wire(Database.in_memory(), None, settings or load_settings(), clock)
+
+
+def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
+    """Make a new catalog from the files in *root*; the old one is kept beside it."""
+    from ticklake.engine.place import Store
+    from ticklake.engine.rebuilding import rebuild
+
+    if not root.is_dir():
+        raise NoLake(f"there is no folder {root}")
+    fresh = root / f"{CATALOG_FILE}.rebuilt"
+    fresh.unlink(missing_ok=True)
+    objects = LocalStore(root)
+    database = Database.in_file(fresh)
+    try:
+        found = rebuild(objects, Store(Catalog(database, clock), objects, clock, tool()))
+    finally:
+        database.close()
+    _set_aside(root, clock())
+    fresh.replace(root / CATALOG_FILE)
+    return found
+
+
+def wire_source(exchange: str, settings: Settings, clock: Clock = time.time_ns) -> Source:
+    """Return the source of one exchange; ccxt is loaded here and not before."""
+    from ticklake.sources.ccxt.door import ExchangeOptions, Retry
+    from ticklake.sources.ccxt.source import CcxtSource
+
+    own = settings.exchange(exchange)
+    secrets = {"apiKey": own.api_key, "secret": own.api_secret}
+    options = ExchangeOptions(
+        url=own.url,
+        rate_limit_ms=own.rate_limit_ms,
+        timeout=own.timeout,
+        retry=Retry(**settings.retry.model_dump()),
+        settings={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+    )
+    return CcxtSource(exchange, options, clock)
+
+
+def tool() -> str:
+    """Return our name and version."""
+    try:
+        return f"ticklake {version('ticklake')}"
+    except PackageNotFoundError:
+        return "ticklake"
+
+
+def _make(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ReadOnlyLake(f"{root} cannot be made ({error.strerror}): check the path and its permissions") from error
+
+
+def _set_aside(root: Path, now: int) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        old = root / f"{CATALOG_FILE}{suffix}"
+        if old.exists():
+            old.replace(root / f"{CATALOG_FILE}.{now}.old{suffix}")
+
+
+def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
+    catalog = Catalog(database, clock)
+    engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool())
+    return Lake(
+        engine,
+        Runs(database, clock),
+        Instruments(database, clock),
+        source=lambda exchange: wire_source(exchange, settings, clock),
+        at_once=lambda exchange: settings.exchange(exchange).at_once,
+        root=root,
+        catalog_file=CATALOG_FILE,
+    )

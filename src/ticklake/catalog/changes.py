@@ -1,0 +1,75 @@
+"""What one commit does to one dataset, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span
+
+__all__ = ["Change", "DatasetRow", "Quarantined", "Revision"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A refused row: its time if it has one, why it was refused, and the row as JSON text."""
+
+    ts: int | None
+    reason: str
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A changed row: its time, and the old and new row as JSON text."""
+
+    ts: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One dataset's part of a commit.
+
+    ``read_version`` and ``read_span`` say what the change was computed from: if another segment came into
+    that span since, the commit is refused with :class:`~ticklake.errors.Conflict`. ``new_rows`` is by how
+    many rows the dataset grows (or shrinks). ``forget`` are spans whose coverage is dropped.
+    """
+
+    dataset: Dataset
+    keying: Keying = "natural"
+    id_space: str = ""
+    add: tuple[Segment, ...] = ()
+    remove: tuple[Segment, ...] = ()
+    coverage: tuple[Covered, ...] = ()
+    forget: tuple[Span, ...] = ()
+    quarantine: tuple[Quarantined, ...] = ()
+    revisions: tuple[Revision, ...] = ()
+    new_rows: int = 0
+    read_version: int | None = None
+    read_span: Span | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.add or self.remove or self.coverage or self.forget or self.quarantine or self.revisions)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRow:
+    """A dataset as the catalog knows it; times are nanoseconds, ``bytes`` counts live segments."""
+
+    id: int
+    dataset: Dataset
+    keying: Keying
+    id_space: str
+    seq: int
+    rows: int
+    bytes: int
+    min_ts: int | None
+    max_ts: int | None
+    updated_at: int = field(default=0)

@@ -1,0 +1,148 @@
+"""The door to SQL: connections, transactions and their errors."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from ticklake.catalog.migrations import MIGRATIONS, current_version, migrate
+from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
+
+__all__ = ["Database"]
+
+BUSY_SECONDS = 120
+"""How long a statement waits for other processes before it gives up."""
+
+
+class Database:
+    """One catalog database, opened and migrated.
+
+    Parameters
+    ----------
+    url
+        A SQLAlchemy URL; ``sqlite://`` is in memory.
+
+    Raises
+    ------
+    CatalogTooNew, CatalogDamaged, ReadOnlyLake
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.where = self.url.database or "the catalog in memory"
+        self._engine = _engine(self.url.render_as_string(hide_password=False))
+        in_memory = isinstance(self._engine.pool, StaticPool)
+        self._turn: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def in_file(cls, path: Path) -> Database:
+        """Open the SQLite catalog at *path*, made on first use."""
+        return cls(f"sqlite:///{path}")
+
+    @classmethod
+    def in_memory(cls) -> Database:
+        """Open a catalog that is gone when closed: the in-memory twin."""
+        return cls("sqlite://")
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded catalog."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that sees one state of the catalog."""
+        with self._turn, self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that holds the catalog's write lock; it is durable when the block ends."""
+        with self._turn, self._translated(), self._engine.connect() as connection:
+            writer = connection.execution_options(ticklake_write=True)
+            with writer.begin():
+                yield writer
+
+    def backup(self, path: Path) -> None:
+        """Copy the catalog to *path* with SQLite's online backup, whatever writers do meanwhile."""
+        with self._translated(), self._engine.connect() as connection:
+            source: Any = connection.connection.driver_connection
+            target = sqlite3.connect(path)
+            try:
+                source.backup(target)
+            finally:
+                target.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def _open(self) -> None:
+        with self.read() as connection:
+            version = current_version(connection)
+        if version != len(MIGRATIONS):
+            with self.write() as connection:
+                migrate(connection, self.where)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise _catalog_error(error, self.where) from error
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    in_memory = url == "sqlite://"
+    engine = create_engine(
+        url,
+        poolclass=StaticPool if in_memory else QueuePool,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
+    )
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+    return engine
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _on_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("ticklake_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
+    text = str(error.orig)
+    lowered = text.lower()
+    if "locked" in lowered or "busy" in lowered:
+        return CatalogBusy(f"{where} was held by another process for {BUSY_SECONDS} s: try again")
+    if "readonly" in lowered or "unable to open" in lowered:
+        return ReadOnlyLake(f"{where} cannot be written ({text}): check the folder's permissions")
+    if "full" in lowered:
+        return DiskFull(f"no space for {where} ({text}): free some, nothing acknowledged was lost")
+    if "disk i/o" in lowered:
+        return CatalogError(f"{where} could not be read or written ({text}): check the disk and its free space")
+    if isinstance(error, DatabaseError) and ("malformed" in lowered or "not a database" in lowered):
+        return CatalogDamaged(
+            f"{where} is damaged ({text}): restore a backup, or run 'ticklake rebuild' to make a new one from the files"
+        )
+    return CatalogError(f"{where}: {text}")

@@ -1,0 +1,177 @@
+"""The catalog's tables. Documented in ``docs/format/catalog.md``."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = [
+    "commits",
+    "coverage",
+    "datasets",
+    "instruments",
+    "meta",
+    "metadata",
+    "provenance",
+    "quarantine",
+    "revisions",
+    "run_log",
+    "runs",
+    "segments",
+]
+
+metadata = MetaData()
+_ID = BigInteger().with_variant(Integer, "sqlite")
+
+meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("name", String, nullable=False, unique=True),
+    Column("exchange", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("symbol", String, nullable=False),
+    Column("timeframe", String),
+    Column("keying", String, nullable=False),
+    Column("id_space", String, nullable=False, default=""),
+    Column("seq", BigInteger, nullable=False, default=0),
+    Column("rows", BigInteger, nullable=False, default=0),
+    Column("bytes", BigInteger, nullable=False, default=0),
+    Column("min_ts", BigInteger),
+    Column("max_ts", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+commits = Table(
+    "commits",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("operation", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("dataset_id", _ID, ForeignKey("datasets.id"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("min_ts", BigInteger, nullable=False),
+    Column("max_ts", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("path", String),
+    Column("period", String, nullable=False, default=""),
+    Column("added_in", _ID, nullable=False),
+    Column("removed_in", _ID),
+    Column("data", LargeBinary),
+    Index("segments_live", "dataset_id", "removed_in", "max_ts"),
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("dataset_id", _ID, ForeignKey("datasets.id"), primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, nullable=False),
+    Column("found", String, nullable=False),
+    Column("reason", String, nullable=False, default=""),
+    sqlite_with_rowid=False,
+)
+
+provenance = Table(
+    "provenance",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("source", String, nullable=False),
+    Column("endpoint", String, nullable=False),
+    Column("tool", String, nullable=False),
+    Column("id_space", String, nullable=False),
+    Column("clock", String, nullable=False),
+    Column("note", String, nullable=False),
+    UniqueConstraint("source", "endpoint", "tool", "id_space", "clock", "note"),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("dataset_id", _ID, ForeignKey("datasets.id"), nullable=False),
+    Column("ts", BigInteger, nullable=False),
+    Column("commit_id", _ID, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Index("revisions_ts", "dataset_id", "ts"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("dataset_id", _ID, ForeignKey("datasets.id"), nullable=False),
+    Column("ts", BigInteger),
+    Column("reason", String, nullable=False),
+    Column("row", Text, nullable=False),
+    Column("commit_id", _ID, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("dataset_id", "reason", "row"),
+)
+
+instruments = Table(
+    "instruments",
+    metadata,
+    Column("exchange", String, primary_key=True),
+    Column("symbol", String, primary_key=True),
+    Column("valid_from", BigInteger, primary_key=True),
+    Column("valid_to", BigInteger),
+    Column("native_id", String, nullable=False, default=""),
+    Column("market_type", String, nullable=False, default=""),
+    Column("listed_at", BigInteger),
+    Column("details", Text, nullable=False, default="{}"),
+    sqlite_with_rowid=False,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("operation", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("heartbeat_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("done", Float, nullable=False, default=0.0),
+    Column("progress", Text, nullable=False, default="{}"),
+    Column("outcome", Text, nullable=False, default=""),
+    Column("process", String, nullable=False, default=""),
+    sqlite_autoincrement=True,
+)
+
+run_log = Table(
+    "run_log",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("run_id", _ID, ForeignKey("runs.id"), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("level", String, nullable=False),
+    Column("message", Text, nullable=False),
+)

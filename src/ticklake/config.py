@@ -1,0 +1,100 @@
+"""Settings: the only reader of configuration files and of the environment.
+
+Order: what the caller passes, then environment variables (``TICKLAKE_LAKE``, ``TICKLAKE_EXCHANGES__BINANCE__URL``),
+then ``ticklake.toml`` in the working folder, then the defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from ticklake.errors import BadInput
+
+__all__ = ["CONFIG_FILE", "ExchangeSettings", "Settings", "load_settings"]
+
+CONFIG_FILE = "ticklake.toml"
+
+
+class ExchangeSettings(BaseModel):
+    """How one exchange is reached."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str | None = Field(None, description="Replaces scheme and host of every address of this exchange.")
+    api_key: SecretStr | None = Field(None, description="Only for data that needs one; never logged.")
+    api_secret: SecretStr | None = Field(None, description="Goes with api_key; never logged.")
+    rate_limit_ms: float | None = Field(None, ge=0, description="Milliseconds between calls, instead of ccxt's.")
+    timeout: float = Field(20.0, gt=0, description="Seconds until a call is given up.")
+    at_once: int = Field(4, ge=1, le=64, description="How many datasets are fetched at the same time.")
+
+
+class RetrySettings(BaseModel):
+    """How patiently failed calls are repeated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    attempts: int = Field(6, ge=1, description="Tries before a call counts as failed.")
+    first_wait: float = Field(0.5, ge=0, description="Seconds before the second try; grows and jitters from there.")
+    longest_wait: float = Field(30.0, ge=0, description="Seconds that a wait never exceeds.")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TICKLAKE_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
+    )
+
+    lake: str = Field("data", description="The lake's folder.")
+    exchange_url: str | None = Field(
+        None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
+    )
+    exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict, description="Settings of single exchanges.")
+    retry: RetrySettings = Field(default_factory=RetrySettings, description="Patience with failing calls.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment before the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def exchange(self, name: str) -> ExchangeSettings:
+        """Return the settings of one exchange."""
+        own = self.exchanges.get(name, ExchangeSettings())
+        if own.url is None and self.exchange_url:
+            return own.model_copy(update={"url": f"{self.exchange_url.rstrip('/')}/{name}"})
+        return own
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Raises
+    ------
+    BadInput
+        If a file or variable holds something that cannot be meant; it is named.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"setting {where}: {first['msg']}: see docs/reference/settings.md") from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{Path(CONFIG_FILE).resolve()} is not TOML: {error}") from error

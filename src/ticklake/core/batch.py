@@ -1,0 +1,181 @@
+"""Batches: canonical frames of one dataset, whatever they were before."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from ticklake.core.kinds import PROVENANCE, TIME, Kind
+from ticklake.core.records import BookSnapshot
+from ticklake.core.time import FIRST_PLAUSIBLE, parse_time
+from ticklake.errors import InvalidData, InvalidTime
+
+__all__ = ["Records", "canonical", "number_prints", "present", "sort"]
+
+Records = Any
+"""A Polars, pandas or Arrow frame, or a sequence of records (dataclasses or mappings)."""
+
+_UNITS = ((10**11, "seconds", 10**9), (10**14, "milliseconds", 10**6), (10**17, "microseconds", 10**3))
+
+
+def canonical(data: Records, kind: Kind, provenance: int = 0) -> pl.DataFrame:
+    """Return *data* with exactly the stored columns and types of *kind*, in the order it came.
+
+    Columns that are absent and may be null become null; floats that are not numbers become null.
+
+    Raises
+    ------
+    InvalidData
+        If a required column is missing, a column is unknown, a type does not fit, or times are naive
+        or in a unit other than nanoseconds.
+    """
+    frame = _to_frame(data, kind)
+    unknown = [name for name in frame.columns if name not in kind.stored_schema]
+    if unknown:
+        raise InvalidData(
+            f"{kind.name} has no column {unknown[0]!r}: its columns are {', '.join(kind.names)}; "
+            "rename or drop the others"
+        )
+    missing = [name for name in kind.required if name not in frame.columns]
+    if missing:
+        raise InvalidData(f"{kind.name} needs a column {missing[0]!r}: got {', '.join(frame.columns) or 'none'}")
+    columns = [_column(frame, column.name, column.dtype) for column in kind.columns]
+    hidden = [
+        pl.Series(column.name, frame[column.name], dtype=column.dtype)
+        if column.name in frame.columns
+        else pl.Series(column.name, [0], dtype=column.dtype).new_from_index(0, frame.height)
+        for column in kind.hidden
+    ]
+    mark = pl.Series(PROVENANCE, [provenance], dtype=pl.Int32).new_from_index(0, frame.height)
+    return pl.DataFrame([*columns, *hidden, mark])
+
+
+def sort(frame: pl.DataFrame, kind: Kind) -> pl.DataFrame:
+    """Sort by the kind's order; rows that tie keep the order they came in."""
+    if all(frame[name].is_sorted() for name in kind.order[:1]) and len(kind.order) == 1:
+        return frame
+    return frame.sort(*kind.order, maintain_order=True)
+
+
+def number_prints(frame: pl.DataFrame) -> pl.DataFrame:
+    """Number identical prints inside the frame: 0 for the first of each group, 1 for the next, ...
+
+    Trades without ids are told apart by (ts, price, amount, side, n), so that real repeats survive and a
+    second download of the same instants does not double them.
+    """
+    n = pl.int_range(pl.len(), dtype=pl.Int32).over("ts", "price", "amount", "side")
+    return frame.with_columns(n.alias("n"))
+
+
+def present(frame: pl.DataFrame, kind: Kind, *, provenance: bool = False) -> pl.DataFrame:
+    """Return what a reader sees: the public columns, and the provenance number if asked for."""
+    return frame.select([*kind.names, PROVENANCE] if provenance else kind.names)
+
+
+def _to_frame(data: Records, kind: Kind) -> pl.DataFrame:
+    if isinstance(data, pl.DataFrame):
+        return data
+    if isinstance(data, pl.LazyFrame):
+        return data.collect()
+    if hasattr(data, "__arrow_c_stream__"):
+        converted = pl.DataFrame(data)
+        return converted.drop([name for name in converted.columns if name.startswith("__index_level_")])
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return _from_records(data, kind)
+    raise InvalidData(
+        f"{type(data).__name__} is not a frame: pass a Polars, pandas or Arrow frame, or a list of records"
+    )
+
+
+def _from_records(records: Sequence[Any], kind: Kind) -> pl.DataFrame:
+    rows = [row for record in records for row in _rows(record)]
+    if not rows:
+        return kind.empty()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    try:
+        return pl.DataFrame(
+            [_series(name, values, kind) for name, values in columns.items()],
+        )
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise InvalidData(f"a record does not fit {kind.name}: {_first_line(error)}") from error
+
+
+def _rows(record: Any) -> list[Mapping[str, Any]]:
+    if isinstance(record, BookSnapshot):
+        return list(record.rows())
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return [{field.name: getattr(record, field.name) for field in dataclasses.fields(record)}]
+    if isinstance(record, Mapping):
+        return [record]
+    raise InvalidData(f"{record!r} is not a record: pass an OHLCVBar, Trade, ... or a mapping of column to value")
+
+
+def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
+    if kind.schema.get(name) != TIME:
+        return pl.Series(name, values, dtype=kind.stored_schema.get(name), strict=False)
+    return pl.Series(name, [None if value is None else _instant(name, value) for value in values], dtype=pl.Int64)
+
+
+def _instant(name: str, value: Any) -> int:
+    if getattr(value, "tzinfo", True) is None:
+        raise InvalidData(
+            f"{name} {value!r} has no time zone: a record's time must say which, like tzinfo=timezone.utc"
+        )
+    try:
+        return parse_time(value)
+    except InvalidTime as error:
+        raise InvalidData(f"{name}: {error}") from error
+
+
+def _column(frame: pl.DataFrame, name: str, dtype: Any) -> pl.Series:
+    if name not in frame.columns:
+        return pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height)
+    series = frame[name]
+    if dtype == TIME:
+        return _time(series)
+    try:
+        cast = series.cast(dtype)
+    except pl.exceptions.PolarsError as error:
+        raise InvalidData(f"column {name!r} does not fit {dtype}: {_first_line(error)}") from error
+    return cast.fill_nan(None) if dtype == pl.Float64 else cast
+
+
+def _time(series: pl.Series) -> pl.Series:
+    dtype = series.dtype
+    if dtype == TIME:
+        return series
+    if isinstance(dtype, pl.Datetime):
+        if dtype.time_zone is None:
+            raise InvalidData(
+                f"column {series.name!r} has naive times: if they are UTC, say so with "
+                f".dt.replace_time_zone('UTC'); if local, with their zone"
+            )
+        return series.dt.convert_time_zone("UTC").cast(TIME)
+    if dtype.is_integer():
+        return _from_integers(series).cast(TIME)
+    if dtype == pl.Null:
+        return series.cast(TIME)
+    if dtype == pl.Date:
+        return series.cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+    raise InvalidData(
+        f"column {series.name!r} holds {dtype}, not times: pass Datetime with a zone or Int64 nanoseconds"
+    )
+
+
+def _from_integers(series: pl.Series) -> pl.Series:
+    integers = series.cast(pl.Int64)
+    top = integers.abs().max()
+    if isinstance(top, int) and 0 < top < FIRST_PLAUSIBLE:
+        unit, factor = next(((word, by) for limit, word, by in _UNITS if top < limit), ("another unit", 0))
+        raise InvalidData(
+            f"column {series.name!r} looks like {unit}: integer times are nanoseconds; multiply by {factor:,}"
+        )
+    return integers
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,123 @@
+"""Compaction plans: which small segments become which large ones."""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span
+from ticklake.core.time import DAY
+
+__all__ = ["TARGET_ROWS", "Period", "Rewrite", "period_of", "periods", "plan_compaction"]
+
+TARGET_ROWS = 2_000_000
+"""A period's segment should stay under this many rows."""
+
+Grain = Literal["year", "month", "day"]
+_FINER: dict[Grain, Grain] = {"year": "month", "month": "day"}
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A calendar day, month or year."""
+
+    label: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Replace *segments* by at most one new segment for each of *periods*, all in one commit."""
+
+    segments: tuple[Segment, ...]
+    periods: tuple[Period, ...]
+
+    @property
+    def seq(self) -> int:
+        """The content sequence of what comes out: that of the newest input."""
+        return max(segment.seq for segment in self.segments)
+
+
+def period_of(ts: int, grain: Grain) -> Period:
+    """Return the calendar period that contains *ts*.
+
+    >>> period_of(1704067200_000000000, "month").label
+    '2024-01'
+    """
+    day = dt.date(1970, 1, 1) + dt.timedelta(days=ts // DAY)
+    if grain == "year":
+        return Period(f"{day.year:04d}", _days(dt.date(day.year, 1, 1), dt.date(day.year + 1, 1, 1)))
+    if grain == "month":
+        after = dt.date(day.year + day.month // 12, day.month % 12 + 1, 1)
+        return Period(f"{day.year:04d}-{day.month:02d}", _days(day.replace(day=1), after))
+    return Period(day.isoformat(), _days(day, day + dt.timedelta(days=1)))
+
+
+def periods(segments: Sequence[Segment], target_rows: int = TARGET_ROWS) -> list[Period]:
+    """Cut time into the coarsest calendar periods that hold rows, each of at most *target_rows* (or a day)."""
+    if not segments:
+        return []
+    span = Span(min(s.min_ts for s in segments), max(s.max_ts for s in segments) + 1)
+    return list(_cut(span, "year", segments, target_rows))
+
+
+def plan_compaction(segments: Iterable[Segment], target_rows: int = TARGET_ROWS) -> list[Rewrite]:
+    """Return the rewrites that leave one segment per period, each independent of the others.
+
+    Segments that lie in one period, or are linked by one that crosses a bound, belong to one rewrite; a
+    period that already is one file is left alone.
+    """
+    ordered = sorted(segments, key=lambda segment: (segment.min_ts, segment.max_ts))
+    cuts = periods(ordered, target_rows)
+    rewrites = []
+    for group in _groups(ordered, cuts):
+        if len(group) == 1 and group[0].path is not None:
+            continue
+        span = Span(group[0].min_ts, max(segment.max_ts for segment in group) + 1)
+        inside = tuple(period for period in cuts if period.span.overlaps(span))
+        rewrites.append(Rewrite(tuple(sorted(group, key=lambda segment: segment.seq)), inside))
+    return rewrites
+
+
+def _cut(span: Span, grain: Grain, segments: Sequence[Segment], target_rows: int) -> Iterator[Period]:
+    cursor = span.start
+    while cursor < span.end:
+        period = period_of(cursor, grain)
+        inside = [segment for segment in segments if segment.span.overlaps(period.span)]
+        cursor = period.span.end
+        if not inside:
+            continue
+        if grain == "day" or sum(_share(segment, period.span) for segment in inside) <= target_rows:
+            yield period
+        else:
+            rest = period.span.intersect(span) or period.span
+            yield from _cut(rest, _FINER[grain], inside, target_rows)
+
+
+def _share(segment: Segment, span: Span) -> float:
+    overlap = segment.span.intersect(span)
+    return segment.rows * overlap.length / segment.span.length if overlap else 0.0
+
+
+def _groups(ordered: Sequence[Segment], cuts: Sequence[Period]) -> list[list[Segment]]:
+    starts = [period.span.start for period in cuts]
+    groups: list[list[Segment]] = []
+    reach = 0
+    for segment in ordered:
+        last = cuts[bisect.bisect_right(starts, segment.max_ts) - 1].span.end
+        if groups and segment.min_ts < reach:
+            groups[-1].append(segment)
+            reach = max(reach, last)
+        else:
+            groups.append([segment])
+            reach = last
+    return groups
+
+
+def _days(start: dt.date, end: dt.date) -> Span:
+    epoch = dt.date(1970, 1, 1)
+    return Span((start - epoch).days * DAY, (end - epoch).days * DAY)

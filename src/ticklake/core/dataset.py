@@ -1,0 +1,92 @@
+"""Datasets: one exchange x symbol x kind (x timeframe)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ticklake.core.symbol import Symbol, check_exchange
+from ticklake.core.timeframe import MONDAY, THURSDAY, Timeframe
+from ticklake.errors import InvalidName
+
+if TYPE_CHECKING:
+    from ticklake.core.kinds import Kind
+
+__all__ = ["BAR_KINDS", "Dataset"]
+
+BAR_KINDS = frozenset({"ohlcv", "mark_ohlcv", "index_ohlcv"})
+
+_THURSDAY_WEEKS = frozenset({"kraken", "bitfinex", "krakenfutures"})
+"""Exchanges whose weekly bars open at multiples of seven days since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What is recorded together: an exchange, a kind, a symbol and, for bars, a timeframe.
+
+    Its text form is ``exchange:kind[:timeframe]:symbol``; the symbol stands last so that it parses
+    without doubt: ``binance:ohlcv:1h:BTC/USDT``, ``binance:trades:BTC/USDT:USDT``.
+
+    Raises
+    ------
+    InvalidName
+        If a part cannot be what it should, or a timeframe is missing or too many.
+    """
+
+    exchange: str
+    kind: str
+    symbol: Symbol
+    timeframe: Timeframe | None = None
+
+    def __post_init__(self) -> None:
+        check_exchange(self.exchange)
+        if (self.kind in BAR_KINDS) != (self.timeframe is not None):
+            need = "needs a timeframe, like 1h" if self.timeframe is None else "has no timeframe"
+            raise InvalidName(f"a dataset of kind {self.kind!r} {need}")
+        if self.kind not in BAR_KINDS:
+            _ = self.spec
+
+    @classmethod
+    def of(cls, exchange: str, symbol: str, kind: str, timeframe: str | Timeframe | None = None) -> Dataset:
+        """Build a dataset from texts."""
+        parsed = None if timeframe is None else Timeframe.parse(timeframe)
+        return cls(exchange, kind, Symbol(symbol), parsed)
+
+    @classmethod
+    def parse(cls, text: str | Dataset) -> Dataset:
+        """Read the text form."""
+        if isinstance(text, Dataset):
+            return text
+        exchange, _, rest = str(text).partition(":")
+        kind, _, rest = rest.partition(":")
+        if not rest:
+            raise InvalidName(
+                f"{text!r} is not a dataset: write exchange:kind[:timeframe]:symbol, "
+                "like binance:ohlcv:1h:BTC/USDT or binance:trades:BTC/USDT"
+            )
+        if kind not in BAR_KINDS:
+            return cls.of(exchange, rest, kind)
+        timeframe, _, symbol = rest.partition(":")
+        return cls.of(exchange, symbol, kind, timeframe)
+
+    def __str__(self) -> str:
+        middle = f":{self.timeframe}" if self.timeframe else ""
+        return f"{self.exchange}:{self.kind}{middle}:{self.symbol}"
+
+    @property
+    def spec(self) -> Kind:
+        """The row of the table of kinds that says what its rows are."""
+        from ticklake.core.kinds import kind_of
+
+        return kind_of(self.kind)
+
+    @property
+    def path(self) -> str:
+        """Its folder inside the lake, Hive style; never leaves the root whatever the symbol."""
+        timeframe = f"/timeframe={self.timeframe}" if self.timeframe else ""
+        return f"{self.kind}/exchange={self.exchange}/symbol={self.symbol.escaped}{timeframe}"
+
+    @property
+    def anchor(self) -> int:
+        """Where on the calendar its weekly bars open."""
+        return THURSDAY if self.exchange in _THURSDAY_WEEKS else MONDAY

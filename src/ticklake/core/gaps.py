@@ -1,0 +1,108 @@
+"""What is missing, and why: pure arithmetic on coverage, the calendar and the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+from ticklake.core.coverage import Coverage, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import Span, normalise, subtract
+
+__all__ = ["Gap", "GapReason", "bar_holes", "gaps_of"]
+
+
+class GapReason(StrEnum):
+    """Why rows that one would expect are not there."""
+
+    NOT_FETCHED = "not_fetched"
+    NO_TRADES = "no_trades"
+    OUTAGE = "outage"
+    UNAVAILABLE = "unavailable"
+    LOST = "lost"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Gap:
+    """A hole: its span, how many bars are missing in it (``None`` for kinds without a grid), and why."""
+
+    span: Span
+    missing: int | None
+    reason: GapReason
+    detail: str = ""
+
+
+_WORDS = {Found.UNAVAILABLE: GapReason.UNAVAILABLE, Found.LOST: GapReason.LOST}
+
+
+def gaps_of(dataset: Dataset, want: Span, coverage: Coverage, present: pl.Series, invalid: Iterable[int]) -> list[Gap]:
+    """Return every hole of *dataset* inside *want*, in order.
+
+    Parameters
+    ----------
+    present
+        The ``ts`` of the rows inside *want*, as sorted ``Int64``; only looked at for bars.
+    invalid
+        The times of quarantined rows.
+    """
+    if dataset.timeframe is None:
+        return sorted(_by_coverage(dataset, want, coverage))
+    refused = {dataset.timeframe.floor(ts, dataset.anchor) for ts in invalid}
+    holes = bar_holes(dataset, want, present, coverage)
+    return sorted(gap for hole in holes for gap in _explain(dataset, hole, coverage, refused))
+
+
+def bar_holes(dataset: Dataset, want: Span, present: pl.Series, coverage: Coverage) -> list[Span]:
+    """Return the spans of consecutive bars of the calendar that are not in *present*, once it was listed."""
+    frame = dataset.timeframe
+    if frame is None:
+        return []
+    absent = frame.opens(want, dataset.anchor).to_frame().join(present.alias("ts").to_frame(), on="ts", how="anti")
+    opens = absent["ts"].to_list()
+    holes = normalise(Span(ts, frame.next(ts, dataset.anchor)) for ts in opens)
+    unlisted = coverage.spans(Found.UNLISTED)
+    return [rest for hole in holes for rest in subtract(hole, unlisted)]
+
+
+def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage) -> Iterator[Gap]:
+    for span in coverage.missing(want):
+        yield Gap(span, _bars(dataset, span), GapReason.NOT_FETCHED)
+    for piece in coverage.within(want).pieces:
+        if piece.found in _WORDS:
+            yield Gap(piece.span, _bars(dataset, piece.span), _WORDS[piece.found], piece.reason)
+
+
+def _explain(dataset: Dataset, hole: Span, coverage: Coverage, refused: set[int]) -> Iterator[Gap]:
+    """Give each part of a hole in the bars its word."""
+    yield from _by_coverage(dataset, hole, coverage)
+    for piece in coverage.within(hole).pieces:
+        if piece.found is Found.DATA:
+            yield from _quiet(dataset, piece.span, refused)
+
+
+def _quiet(dataset: Dataset, span: Span, refused: set[int]) -> Iterator[Gap]:
+    frame = dataset.timeframe
+    if frame is None:
+        return
+    inside = sorted(ts for ts in refused if ts in span)
+    bad = normalise(Span(ts, min(frame.next(ts, dataset.anchor), span.end)) for ts in inside)
+    cursor = span.start
+    for piece in bad:
+        if piece.start > cursor:
+            yield _gap(dataset, Span(cursor, piece.start), GapReason.NO_TRADES)
+        yield _gap(dataset, piece, GapReason.INVALID)
+        cursor = piece.end
+    if cursor < span.end:
+        yield _gap(dataset, Span(cursor, span.end), GapReason.NO_TRADES)
+
+
+def _gap(dataset: Dataset, span: Span, reason: GapReason) -> Gap:
+    return Gap(span, _bars(dataset, span), reason)
+
+
+def _bars(dataset: Dataset, span: Span) -> int | None:
+    return dataset.timeframe.count_in(span, dataset.anchor) if dataset.timeframe else None

@@ -1,0 +1,214 @@
+"""The one table of kinds: what can be recorded, and what a row of it is.
+
+Adding a kind is adding one entry to :data:`KINDS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from ticklake.errors import InvalidName
+
+if TYPE_CHECKING:
+    from polars._typing import PolarsDataType
+
+__all__ = ["KINDS", "PROVENANCE", "TIME", "Column", "Kind", "kind_of"]
+
+TIME = pl.Datetime("ns", "UTC")
+DURATION = pl.Duration("ns")
+PROVENANCE = "provenance"
+"""The hidden column that says where a row came from; shown only when asked for."""
+
+Encoding = Literal["delta", "dictionary", "bytes", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a kind.
+
+    ``field_id`` is its Parquet field id and never changes; ``encoding`` is how files store it
+    (``delta``: DELTA_BINARY_PACKED, ``bytes``: DELTA_LENGTH_BYTE_ARRAY).
+    """
+
+    name: str
+    dtype: PolarsDataType
+    field_id: int
+    required: bool = False
+    encoding: Encoding = "dictionary"
+
+    @property
+    def is_temporal(self) -> bool:
+        """Whether it is a time or a duration: an INT64 of nanoseconds in files."""
+        return self.dtype in (TIME, DURATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a row of this kind is.
+
+    ``key`` is the natural key: two rows with the same key are the same fact. ``same`` are the columns
+    that do not make a row different (when we received it). Rows are ordered by ``order``, then by arrival.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    order: tuple[str, ...] = ("ts",)
+    bars: bool = False
+    same: tuple[str, ...] = ("received_at",)
+    hidden: tuple[Column, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The public column names, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """Every column a segment holds: the public ones, then the hidden ones."""
+        return (*self.columns, *self.hidden, Column(PROVENANCE, pl.Int32, 50))
+
+    @property
+    def schema(self) -> dict[str, PolarsDataType]:
+        """The public schema of a frame of this kind."""
+        return {column.name: column.dtype for column in self.columns}
+
+    @property
+    def stored_schema(self) -> dict[str, PolarsDataType]:
+        """The schema of a segment, hidden columns included."""
+        return {column.name: column.dtype for column in self.stored}
+
+    @property
+    def required(self) -> list[str]:
+        """Columns that may not be null."""
+        return [column.name for column in self.columns if column.required]
+
+    def empty(self) -> pl.DataFrame:
+        """Return a frame of no rows with the stored schema."""
+        return pl.DataFrame(schema=self.stored_schema)
+
+
+def _time(name: str, field_id: int, *, required: bool = False) -> Column:
+    return Column(name, TIME, field_id, required, "delta")
+
+
+def _number(name: str, field_id: int, *, required: bool = False) -> Column:
+    return Column(name, pl.Float64, field_id, required, "dictionary")
+
+
+def _bars(name: str) -> Kind:
+    return Kind(
+        name,
+        (
+            _time("ts", 1, required=True),
+            _number("open", 2, required=True),
+            _number("high", 3, required=True),
+            _number("low", 4, required=True),
+            _number("close", 5, required=True),
+            _number("volume", 6),
+            _number("quote_volume", 7),
+            Column("trades", pl.Int64, 8, encoding="dictionary"),
+        ),
+        key=("ts",),
+        bars=True,
+        same=(),
+    )
+
+
+_TRADE_COLUMNS = (
+    _time("ts", 1, required=True),
+    _time("received_at", 2),
+    Column("id", pl.String, 3, encoding="bytes"),
+    _number("price", 4, required=True),
+    _number("amount", 5, required=True),
+    Column("side", pl.String, 6),
+)
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        _bars("ohlcv"),
+        _bars("mark_ohlcv"),
+        _bars("index_ohlcv"),
+        Kind(
+            "trades",
+            _TRADE_COLUMNS,
+            key=("ts", "id"),
+            hidden=(Column("n", pl.Int32, 51),),
+        ),
+        Kind(
+            "book",
+            (
+                _time("ts", 1, required=True),
+                _time("received_at", 2),
+                Column("seq", pl.Int64, 3, required=True, encoding="delta"),
+                Column("side", pl.String, 4, required=True),
+                _number("price", 5, required=True),
+                _number("amount", 6, required=True),
+                Column("count", pl.Int64, 7),
+                Column("is_snapshot", pl.Boolean, 8, required=True, encoding="plain"),
+            ),
+            key=("ts", "seq", "side", "price"),
+            order=("ts", "seq"),
+        ),
+        Kind(
+            "quotes",
+            (
+                _time("ts", 1, required=True),
+                _time("received_at", 2),
+                Column("seq", pl.Int64, 3, encoding="delta"),
+                _number("bid_price", 4),
+                _number("bid_amount", 5),
+                _number("ask_price", 6),
+                _number("ask_amount", 7),
+            ),
+            key=("ts", "seq", "bid_price", "bid_amount", "ask_price", "ask_amount"),
+        ),
+        Kind(
+            "funding",
+            (
+                _time("ts", 1, required=True),
+                _number("rate", 2, required=True),
+                _number("predicted_rate", 3),
+                _time("next_ts", 4),
+                _number("mark_price", 5),
+                Column("interval", DURATION, 6),
+            ),
+            key=("ts",),
+            same=(),
+        ),
+        Kind(
+            "open_interest",
+            (
+                _time("ts", 1, required=True),
+                _number("open_interest", 2),
+                _number("open_interest_value", 3),
+            ),
+            key=("ts",),
+            same=(),
+        ),
+        Kind(
+            "liquidations",
+            _TRADE_COLUMNS,
+            key=("ts", "id"),
+            hidden=(Column("n", pl.Int32, 51),),
+        ),
+    )
+}
+
+
+def kind_of(name: str) -> Kind:
+    """Return the kind of that name.
+
+    Raises
+    ------
+    InvalidName
+        If there is none.
+    """
+    try:
+        return KINDS[name]
+    except KeyError:
+        raise InvalidName(f"{name!r} is not a kind: use one of {', '.join(KINDS)}") from None

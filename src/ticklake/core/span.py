@@ -1,0 +1,98 @@
+"""Spans: half-open stretches of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ticklake.core.time import TimeLike, format_time, parse_time
+from ticklake.errors import InvalidTime
+
+__all__ = ["ALL_TIME", "Span", "normalise", "subtract"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A half-open stretch ``[start, end)`` of time, in nanoseconds UTC; never empty.
+
+    Raises
+    ------
+    InvalidTime
+        If the end does not come after the start.
+    """
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise InvalidTime(
+                f"a span ends after it starts: {format_time(self.start)} .. {format_time(self.end)} does not"
+            )
+
+    @classmethod
+    def parse(cls, start: TimeLike | None, end: TimeLike | None) -> Span:
+        """Read two times; ``None`` is the beginning or the end of all time."""
+        return cls(
+            ALL_TIME.start if start is None else parse_time(start),
+            ALL_TIME.end if end is None else parse_time(end),
+        )
+
+    @property
+    def length(self) -> int:
+        """Its length in nanoseconds."""
+        return self.end - self.start
+
+    def __contains__(self, ts: int) -> bool:
+        return self.start <= ts < self.end
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether the two share an instant."""
+        return self.start < other.end and other.start < self.end
+
+    def touches(self, other: Span) -> bool:
+        """Whether the two share an instant or a bound."""
+        return self.start <= other.end and other.start <= self.end
+
+    def intersect(self, other: Span) -> Span | None:
+        """Return what the two share, or ``None``."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Span(start, end) if start < end else None
+
+    def widen(self, before: int, after: int) -> Span:
+        """Return the span with its bounds moved outwards, kept inside all time."""
+        return Span(max(self.start - before, ALL_TIME.start), min(self.end + after, ALL_TIME.end))
+
+    def __str__(self) -> str:
+        start = "-" if self.start == ALL_TIME.start else format_time(self.start)
+        end = "-" if self.end == ALL_TIME.end else format_time(self.end)
+        return f"[{start} .. {end})"
+
+
+ALL_TIME = Span(-(2**63) + 1, 2**63 - 1)
+
+
+def normalise(spans: Iterable[Span]) -> list[Span]:
+    """Return the same instants as sorted, disjoint, non-touching spans."""
+    merged: list[Span] = []
+    for span in sorted(spans):
+        if merged and span.start <= merged[-1].end:
+            merged[-1] = Span(merged[-1].start, max(merged[-1].end, span.end))
+        else:
+            merged.append(span)
+    return merged
+
+
+def subtract(span: Span, covered: Iterable[Span]) -> Iterator[Span]:
+    """Yield the parts of *span* outside *covered* (sorted and disjoint), in order."""
+    cursor = span.start
+    for piece in covered:
+        if piece.end <= cursor:
+            continue
+        if piece.start >= span.end:
+            break
+        if piece.start > cursor:
+            yield Span(cursor, piece.start)
+        cursor = piece.end
+    if cursor < span.end:
+        yield Span(cursor, span.end)

@@ -1,0 +1,127 @@
+"""Timeframes: how long a bar lasts, and where on the calendar bars open."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ticklake.core.span import Span
+from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
+from ticklake.errors import UnknownTimeframe
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["MONDAY", "THURSDAY", "Timeframe"]
+
+_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_TEXT = re.compile(r"([1-9]\d{0,3})([smhdwM])")
+
+MONDAY = 4 * DAY
+"""The first Monday after the epoch, 1970-01-05: where most exchanges anchor their weeks."""
+THURSDAY = 0
+"""The epoch itself was a Thursday: where exchanges anchor weeks that count in multiples of seven days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeframe:
+    """The length of a bar, in CCXT's spelling: ``1s 1m 5m 1h 1d 1w 1M``.
+
+    Bars of up to a day, and of several days, open at multiples of their length since the epoch;
+    weeks open on *anchor* (Monday unless the exchange says otherwise), months on their first day.
+
+    Raises
+    ------
+    UnknownTimeframe
+        From :meth:`parse`, if the text is not a timeframe.
+    """
+
+    count: int
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str | Timeframe) -> Timeframe:
+        """Read ``5m``, ``1d``, ``1M`` and so on."""
+        if isinstance(text, Timeframe):
+            return text
+        match = _TEXT.fullmatch(text) if isinstance(text, str) else None
+        if not match:
+            raise UnknownTimeframe(f"{text!r} is not a timeframe: write it like 1m, 5m, 1h, 1d, 1w or 1M")
+        return cls(int(match[1]), match[2])
+
+    def __str__(self) -> str:
+        return f"{self.count}{self.unit}"
+
+    @property
+    def is_month(self) -> bool:
+        """Whether bars differ in length because months do."""
+        return self.unit == "M"
+
+    @property
+    def length(self) -> int:
+        """Length in nanoseconds; for months the longest possible one."""
+        return self.count * (31 * DAY if self.is_month else _UNITS[self.unit])
+
+    def floor(self, ts: int, anchor: int = MONDAY) -> int:
+        """Return the open time of the bar that contains *ts*."""
+        if self.is_month:
+            return _month_start(_month_index(ts) // self.count * self.count)
+        offset = anchor if self.unit == "w" else 0
+        return (ts - offset) // self.length * self.length + offset
+
+    def next(self, ts: int, anchor: int = MONDAY) -> int:
+        """Return the open time of the bar after the one that contains *ts*: that bar's close."""
+        if self.is_month:
+            return _month_start((_month_index(ts) // self.count + 1) * self.count)
+        return self.floor(ts, anchor) + self.length
+
+    def ceil(self, ts: int, anchor: int = MONDAY) -> int:
+        """Return the first open time that is not before *ts*."""
+        floor = self.floor(ts, anchor)
+        return floor if floor == ts else self.next(ts, anchor)
+
+    def inner(self, span: Span, anchor: int = MONDAY) -> Span | None:
+        """Return the span of whole bars that open inside *span*, or ``None``."""
+        start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
+        return Span(start, end) if start < end else None
+
+    def count_in(self, span: Span, anchor: int = MONDAY) -> int:
+        """Return how many bars open inside *span*."""
+        if self.is_month:
+            return sum(1 for _ in self._months(span))
+        start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
+        return (end - start) // self.length
+
+    def opens(self, span: Span, anchor: int = MONDAY) -> pl.Series:
+        """Return the open times inside *span* as an ``Int64`` series named ``ts``."""
+        import polars as pl
+
+        if self.is_month:
+            return pl.Series("ts", list(self._months(span)), dtype=pl.Int64)
+        start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
+        return pl.int_range(start, end, self.length, dtype=pl.Int64, eager=True).alias("ts")
+
+    def advance(self, ts: int, bars: int, anchor: int = MONDAY) -> int:
+        """Return the open time *bars* bars after the one that contains *ts* (before it, if negative)."""
+        if self.is_month:
+            return _month_start((_month_index(ts) // self.count + bars) * self.count)
+        return self.floor(ts, anchor) + bars * self.length
+
+    def _months(self, span: Span) -> Iterator[int]:
+        ts = self.ceil(span.start)
+        while ts < span.end:
+            yield ts
+            ts = self.next(ts)
+
+
+def _month_index(ts: int) -> int:
+    moment = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=ts // SECOND)
+    return (moment.year - 1970) * 12 + moment.month - 1
+
+
+def _month_start(index: int) -> int:
+    year, month = divmod(index, 12)
+    return (dt.date(1970 + year, month + 1, 1) - dt.date(1970, 1, 1)).days * DAY

@@ -1,0 +1,1 @@
+"""The storage engine: storage and catalog together, one commit per change."""

@@ -1,0 +1,165 @@
+"""The engine: everything that happens to the rows of a lake, behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ticklake.catalog.catalog import Catalog
+from ticklake.catalog.changes import DatasetRow
+from ticklake.core.batch import Records
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap, bar_holes, gaps_of
+from ticklake.core.kinds import PROVENANCE
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.engine.appending import Receipt, append
+from ticklake.engine.backing_up import Backup, backup
+from ticklake.engine.compacting import Compaction, compact
+from ticklake.engine.deleting import delete
+from ticklake.engine.place import Store
+from ticklake.engine.scanning import load, scan
+from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
+from ticklake.engine.verifying import Problem, verify
+from ticklake.errors import InvalidData
+from ticklake.storage.objects import ObjectStore
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """Storage and catalog together.
+
+    Parameters
+    ----------
+    catalog, objects
+        What is true, and the bytes.
+    now
+        The clock, in nanoseconds UTC.
+    tool
+        Name and version, kept in every file.
+    """
+
+    def __init__(self, catalog: Catalog, objects: ObjectStore, now: Callable[[], int], tool: str) -> None:
+        self.catalog = catalog
+        self.objects = objects
+        self._store = Store(catalog, objects, now, tool)
+
+    def append(
+        self,
+        dataset: Dataset,
+        data: Records,
+        provenance: Provenance,
+        coverage: Sequence[Covered] = (),
+        now: int | None = None,
+    ) -> Receipt:
+        """Add rows durably; the same rows again change nothing. *now* is the source's clock, if known."""
+        return append(self._store, dataset, data, provenance, coverage, now)
+
+    def scan(
+        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, provenance: bool = False
+    ) -> pl.LazyFrame:
+        """Return a lazy frame pinned to one version."""
+        return scan(self._store, dataset, span, version=version, provenance=provenance)
+
+    def load(
+        self,
+        dataset: Dataset,
+        span: Span = ALL_TIME,
+        *,
+        columns: Sequence[str] | None = None,
+        last: int | None = None,
+        version: int | None = None,
+        provenance: bool = False,
+    ) -> pl.DataFrame:
+        """Return the rows inside *span*, sorted; with *last*, only that many from the end.
+
+        Raises
+        ------
+        InvalidData
+            If a column is not one of the kind's.
+        """
+        known = [*dataset.spec.names, PROVENANCE]
+        unknown = next((name for name in columns or () if name not in known), None)
+        if unknown is not None:
+            raise InvalidData(f"{dataset.kind} has no column {unknown!r}: its columns are {', '.join(known[:-1])}")
+        options = {"columns": columns, "version": version, "provenance": provenance}
+        if last is None:
+            return load(self._store, dataset, span, **options)  # type: ignore[arg-type]
+        return self._tail(dataset, span, last, **options)
+
+    def last_timestamp(self, dataset: Dataset) -> int | None:
+        """Return the ``ts`` of the newest row in nanoseconds, or ``None``."""
+        row = self.catalog.dataset(dataset)
+        return row.max_ts if row else None
+
+    def inventory(self) -> list[DatasetRow]:
+        """Return every dataset with its summary."""
+        return self.catalog.datasets()
+
+    def missing_intervals(self, dataset: Dataset, want: Span) -> list[Span]:
+        """Return the spans without rows that should have them.
+
+        For bars: the bars of the calendar that are absent. For other kinds: what was never covered.
+        """
+        if dataset.timeframe is None:
+            return list(self.catalog.coverage(dataset).missing(want))
+        return bar_holes(dataset, want, self._times(dataset, want), self.catalog.coverage(dataset))
+
+    def gaps(self, dataset: Dataset, want: Span) -> list[Gap]:
+        """Return every hole inside *want* with its reason."""
+        refused = (row["ts"] for row in self.catalog.quarantined(dataset, want))
+        times = self._times(dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
+        invalid = [ts for ts in refused if ts is not None]
+        return gaps_of(dataset, want, self.catalog.coverage(dataset), times, invalid)
+
+    def provenance(self, dataset: Dataset, at: int) -> list[Provenance]:
+        """Return where the rows at exactly *at* came from; empty if there is none."""
+        rows = self.load(dataset, Span(at, at + 1), columns=[PROVENANCE])
+        origins = self.catalog.provenances()
+        return [origins[number] for number in rows[PROVENANCE].unique().sort().to_list()]
+
+    def delete(self, dataset: Dataset, span: Span) -> int:
+        """Remove the rows inside *span*; return how many went."""
+        return delete(self._store, dataset, span)
+
+    def compact(self, datasets: Iterable[Dataset] | None = None) -> list[Compaction]:
+        """Make few large files of many small segments."""
+        return [compact(self._store, dataset) for dataset in self._some(datasets)]
+
+    def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
+        """Yield everything that is not as it should be."""
+        for dataset in self._some(datasets):
+            yield from verify(self._store, dataset, deep=deep)
+
+    def vacuum(self, keep: int = KEEP) -> Vacuumed:
+        """Remove versions older than *keep* nanoseconds, and garbage."""
+        return vacuum(self._store, keep)
+
+    def backup(self, folder: Path, catalog_name: str) -> Backup:
+        """Copy the lake as it is now to *folder*, itself a lake; files that are there already are kept."""
+        return backup(self._store, folder, catalog_name)
+
+    def _times(self, dataset: Dataset, span: Span) -> pl.Series:
+        return self.load(dataset, span, columns=["ts"])["ts"].to_physical()
+
+    def _some(self, datasets: Iterable[Dataset] | None) -> list[Dataset]:
+        return [row.dataset for row in self.catalog.datasets()] if datasets is None else list(datasets)
+
+    def _tail(self, dataset: Dataset, span: Span, last: int, **options: Any) -> pl.DataFrame:
+        """Read back from the end, only as far as it takes."""
+        _, _, segments = self.catalog.snapshot(dataset, span, version=options.get("version"), data=False)
+        start, held = span.start, 0
+        for segment in sorted(segments, key=lambda segment: segment.min_ts, reverse=True):
+            start, held = segment.min_ts, held + segment.rows
+            if held >= last:
+                break
+        near = Span(max(start, span.start), span.end)
+        rows = load(self._store, dataset, near, **options)
+        if rows.height < last and near != span:
+            rows = load(self._store, dataset, span, **options)
+        return rows.tail(last)

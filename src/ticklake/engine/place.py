@@ -1,0 +1,95 @@
+"""Where segments stand, and what the parts of the engine share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ticklake.catalog.catalog import Catalog
+from ticklake.catalog.changes import Change
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import Kind
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span
+from ticklake.errors import CorruptSegment, MissingSegment
+from ticklake.storage.objects import ObjectStore
+from ticklake.storage.segments import decode_inline, scan_file
+
+__all__ = ["RETIRED", "Store", "retired_path"]
+
+RETIRED = "retired"
+"""The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
+
+
+def retired_path(path: str) -> str:
+    """Return where a replaced segment's file waits for vacuum."""
+    return f"{RETIRED}/{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The two halves of a lake and the clock."""
+
+    catalog: Catalog
+    objects: ObjectStore
+    now: Callable[[], int]
+    tool: str
+
+    def source(self, segment: Segment) -> Path | bytes:
+        """Return what a Parquet reader opens for a file segment, live or retired."""
+        path = segment.path or ""
+        try:
+            return self.objects.source(path)
+        except MissingSegment:
+            if self.objects.exists(retired_path(path)):
+                return self.objects.source(retired_path(path))
+            if self.objects.exists(path):
+                return self.objects.source(path)
+            raise
+
+    def scan(self, segment: Segment, kind: Kind, span: Span | None) -> pl.LazyFrame:
+        """Return a segment's rows inside *span* (all of them for ``None``), lazily."""
+        if segment.path is not None:
+            return scan_file(self.source(segment), kind, span)
+        frame = decode_inline(segment, kind).lazy()
+        if span is None:
+            return frame
+        ts = pl.col("ts").to_physical()
+        return frame.filter((ts >= span.start) & (ts < span.end))
+
+    def retire(self, segments: Sequence[Segment]) -> None:
+        """Move the files of replaced segments out of the tree."""
+        for segment in segments:
+            if segment.path is not None:
+                self.objects.move(segment.path, retired_path(segment.path))
+
+    def commit(self, operation: str, change: Change) -> int:
+        """Commit *change*; if that fails, sweep the files it wrote. Replaced files leave the tree."""
+        try:
+            version = self.catalog.commit(operation, [change])
+        except BaseException:
+            self.sweep(change.add)
+            raise
+        self.retire(change.remove)
+        return version
+
+    def sweep(self, segments: Sequence[Segment]) -> None:
+        """Delete the files of segments that will never be committed."""
+        for segment in segments:
+            if segment.path is not None:
+                self.objects.delete(segment.path)
+
+    def settle(self, dataset: Dataset | None = None) -> None:
+        """Move out of the tree what a process that died after its commit left there."""
+        self.retire([segment for _, segment in self.catalog.retired(dataset)])
+
+
+def damaged(segment: Segment, error: Exception) -> CorruptSegment:
+    """Name the damaged segment in the error that a reader of *segment* got."""
+    first = str(error).partition("\n")[0]
+    return CorruptSegment(
+        f"{segment.name} is damaged ({first}): restore it from a backup, or delete its span and ingest again"
+    )

@@ -1,0 +1,89 @@
+"""Rebuilding: a new catalog from the files alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import polars as pl
+
+from ticklake.catalog.catalog import Catalog
+from ticklake.catalog.changes import Change
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS
+from ticklake.core.segment import Segment
+from ticklake.core.span import ALL_TIME
+from ticklake.engine.place import Store
+from ticklake.engine.reading import collect, read_rows
+from ticklake.errors import StorageError
+from ticklake.storage.objects import ObjectStore
+from ticklake.storage.segments import Footer, digest, read_footer
+
+__all__ = ["Rebuilt", "rebuild"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild found: datasets, files, rows, and the files it could not read."""
+
+    datasets: int
+    files: int
+    rows: int
+    unreadable: tuple[str, ...]
+
+
+def rebuild(objects: ObjectStore, store: Store) -> Rebuilt:
+    """Fill the empty catalog of *store* from the footers of the files in the tree.
+
+    Rows that were inline, runs, revisions and quarantine live in the catalog only: a backup holds those.
+    """
+    found: dict[Dataset, list[tuple[Footer, Segment]]] = defaultdict(list)
+    unreadable = []
+    for kind in KINDS:
+        for item in objects.list(kind):
+            try:
+                footer, segment = _read(objects, item.key)
+                found[footer.dataset].append((footer, segment))
+            except StorageError:
+                unreadable.append(item.key)
+    rows = sum(_restore(store, store.catalog, dataset, pieces) for dataset, pieces in found.items())
+    files = sum(len(pieces) for pieces in found.values())
+    return Rebuilt(len(found), files, rows, tuple(sorted(unreadable)))
+
+
+def _read(objects: ObjectStore, key: str) -> tuple[Footer, Segment]:
+    data = objects.get(key)
+    footer = read_footer(data, key)
+    segment = Segment(
+        id=footer.id,
+        seq=footer.seq,
+        rows=footer.rows,
+        min_ts=footer.min_ts,
+        max_ts=footer.max_ts,
+        size=len(data),
+        digest=digest(data),
+        path=key,
+        period=footer.period,
+    )
+    return footer, segment
+
+
+def _restore(store: Store, catalog: Catalog, dataset: Dataset, pieces: list[tuple[Footer, Segment]]) -> int:
+    replaced = {name for footer, _ in pieces for name in footer.replaces}
+    alive = sorted(((f, s) for f, s in pieces if f.id not in replaced), key=lambda piece: piece[0].seq)
+    for footer, _ in alive:
+        catalog.restore_provenance(dict(footer.provenance))
+    keying = alive[-1][0].keying
+    segments = tuple(segment for _, segment in alive)
+    parts = list(read_rows(store, segments, dataset.spec, keying, ALL_TIME))
+    rows = int(collect(store, pl.concat(parts).select(pl.len()), segments).item())
+    change = Change(
+        dataset,
+        keying=keying,
+        id_space=next((p.id_space for f, _ in alive for p in f.provenance.values() if p.id_space), ""),
+        add=segments,
+        coverage=tuple(piece for footer, _ in alive for piece in footer.coverage),
+        new_rows=rows,
+    )
+    catalog.commit("rebuild", [change])
+    return rows

@@ -1,0 +1,88 @@
+"""Scanning: a lazy frame pinned to one version, and a frame read at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from ticklake.core.batch import present
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import PROVENANCE
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span
+from ticklake.engine.appending import retried
+from ticklake.engine.place import Store
+from ticklake.engine.reading import collect, read_rows
+
+__all__ = ["load", "scan"]
+
+
+def scan(
+    store: Store, dataset: Dataset, span: Span, *, version: int | None = None, provenance: bool = False
+) -> pl.LazyFrame:
+    """Return the rows inside *span*, sorted, as a lazy frame that always shows this version.
+
+    Files are opened when the frame is collected, wherever compaction has put them by then.
+    """
+    _, row, segments = store.catalog.snapshot(dataset, span, version=version)
+    kind = dataset.spec
+    schema = {**kind.schema, PROVENANCE: pl.Int32()} if provenance else kind.schema
+    keying = row.keying if row else "natural"
+
+    def source(
+        columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch: int | None
+    ) -> Iterator[pl.DataFrame]:
+        yield from _frames(store, dataset, keying, segments, span, columns or list(schema), predicate, n_rows)
+
+    return register_io_source(source, schema=schema, is_pure=True)
+
+
+def load(
+    store: Store,
+    dataset: Dataset,
+    span: Span,
+    *,
+    columns: Sequence[str] | None = None,
+    version: int | None = None,
+    provenance: bool = False,
+) -> pl.DataFrame:
+    """Return the rows inside *span*, sorted, as a frame."""
+    kind = dataset.spec
+    names = list(columns) if columns is not None else present(kind.empty(), kind, provenance=provenance).columns
+
+    def attempt() -> pl.DataFrame:
+        _, row, segments = store.catalog.snapshot(dataset, span, version=version)
+        if row is None:
+            return kind.empty().select(names)
+        parts = [part.select(names) for part in read_rows(store, segments, kind, row.keying, span)]
+        return collect(store, pl.concat(parts), segments) if parts else kind.empty().select(names)
+
+    return retried(attempt)
+
+
+def _frames(
+    store: Store,
+    dataset: Dataset,
+    keying: Keying,
+    segments: Sequence[Segment],
+    span: Span,
+    columns: list[str],
+    predicate: pl.Expr | None,
+    n_rows: int | None,
+) -> Iterator[pl.DataFrame]:
+    kind = dataset.spec
+    empty = True
+    for part in read_rows(store, segments, kind, keying, span):
+        lazy = part if predicate is None else part.filter(predicate)
+        lazy = lazy.select(columns) if n_rows is None else lazy.select(columns).head(n_rows)
+        frame = collect(store, lazy, segments)
+        n_rows = None if n_rows is None else n_rows - frame.height
+        empty = False
+        yield frame
+        if n_rows == 0:
+            return
+    if empty:
+        yield kind.empty().select(columns)

@@ -1,0 +1,195 @@
+"""Every error Ticklake raises, in one tree.
+
+::
+
+    TicklakeError
+    ├── BadInput (ValueError)      what the caller asked for cannot be meant
+    │   ├── InvalidName            a dataset, exchange or symbol that cannot be one
+    │   ├── InvalidTime            a time or span that cannot be read or is reversed
+    │   ├── InvalidData            a frame or record that does not fit its kind
+    │   ├── UnknownExchange
+    │   ├── UnknownSymbol
+    │   ├── UnknownTimeframe
+    │   └── Unsupported            the source cannot serve what was asked
+    ├── SourceError                the market's side
+    │   ├── RateLimited            retriable; carries ``retry_after`` seconds where known
+    │   ├── SourceUnavailable      retriable: time-outs, 5xx, maintenance
+    │   ├── BadResponse            retriable: truncated or contradictory answers
+    │   ├── Banned                 stop now: more requests make it worse
+    │   └── AccessDenied           permanent for this job: region, key or permission
+    ├── StorageError               bytes at rest
+    │   ├── CorruptSegment         a segment whose bytes are not what was written
+    │   ├── MissingSegment         a segment that the catalog names and is not there
+    │   ├── DiskFull
+    │   └── ReadOnlyLake
+    ├── CatalogError               what is true
+    │   ├── CatalogTooNew          written by a newer Ticklake
+    │   ├── CatalogDamaged
+    │   ├── CatalogBusy            retriable: another process held it too long
+    │   └── Conflict               retriable: somebody else committed first
+    ├── NoLake                     there is no lake at that place
+    └── MissingExtra               an optional dependency is not installed
+
+``retriable`` is a fact of the class; ``exit_code`` is what the shell sees.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDenied",
+    "BadInput",
+    "BadResponse",
+    "Banned",
+    "CatalogBusy",
+    "CatalogDamaged",
+    "CatalogError",
+    "CatalogTooNew",
+    "Conflict",
+    "CorruptSegment",
+    "DiskFull",
+    "InvalidData",
+    "InvalidName",
+    "InvalidTime",
+    "MissingExtra",
+    "MissingSegment",
+    "NoLake",
+    "RateLimited",
+    "ReadOnlyLake",
+    "SourceError",
+    "SourceUnavailable",
+    "StorageError",
+    "TicklakeError",
+    "UnknownExchange",
+    "UnknownSymbol",
+    "UnknownTimeframe",
+    "Unsupported",
+]
+
+
+class TicklakeError(Exception):
+    """Base of every error of Ticklake; its text is one line that names the value and the cure."""
+
+    retriable: bool = False
+    exit_code: int = 1
+
+
+class BadInput(TicklakeError, ValueError):
+    """What the caller asked for cannot be meant."""
+
+    exit_code = 2
+
+
+class InvalidName(BadInput):
+    """A dataset, exchange or symbol that cannot be one."""
+
+
+class InvalidTime(BadInput):
+    """A time or span that cannot be read, or that is reversed."""
+
+
+class InvalidData(BadInput):
+    """A frame or record that does not fit its kind."""
+
+
+class UnknownExchange(BadInput):
+    """No source knows this exchange."""
+
+
+class UnknownSymbol(BadInput):
+    """The exchange does not list this symbol."""
+
+
+class UnknownTimeframe(BadInput):
+    """Not a timeframe, or not one the exchange serves."""
+
+
+class Unsupported(BadInput):
+    """The source cannot serve what was asked."""
+
+
+class SourceError(TicklakeError):
+    """The market's side failed."""
+
+
+class RateLimited(SourceError):
+    """Too many requests; wait ``retry_after`` seconds where the exchange said so."""
+
+    retriable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceUnavailable(SourceError):
+    """The exchange cannot answer now."""
+
+    retriable = True
+
+
+class BadResponse(SourceError):
+    """The exchange answered with something that is not an answer."""
+
+    retriable = True
+
+
+class Banned(SourceError):
+    """The exchange refuses this address; going on makes it worse."""
+
+
+class AccessDenied(SourceError):
+    """The exchange will not serve this to us at all."""
+
+
+class StorageError(TicklakeError):
+    """Bytes at rest could not be written or read."""
+
+
+class CorruptSegment(StorageError):
+    """A segment's bytes are not the bytes that were written."""
+
+
+class MissingSegment(StorageError):
+    """A segment that the catalog names is not there."""
+
+
+class DiskFull(StorageError):
+    """No space is left where the lake lives."""
+
+
+class ReadOnlyLake(StorageError):
+    """The lake's place cannot be written."""
+
+
+class CatalogError(TicklakeError):
+    """The catalog could not be read or changed."""
+
+
+class CatalogTooNew(CatalogError):
+    """The catalog was written by a newer Ticklake."""
+
+
+class CatalogDamaged(CatalogError):
+    """The catalog's own file is damaged."""
+
+
+class CatalogBusy(CatalogError):
+    """Another process held the catalog for too long."""
+
+    retriable = True
+
+
+class Conflict(CatalogError):
+    """Somebody else committed first; read again and retry."""
+
+    retriable = True
+
+
+class NoLake(TicklakeError):
+    """There is no lake at that place."""
+
+    exit_code = 2
+
+
+class MissingExtra(TicklakeError):
+    """An optional dependency is not installed."""

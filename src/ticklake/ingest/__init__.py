@@ -1,0 +1,1 @@
+"""How data comes in: plans, backfills, and what is recorded about them."""

@@ -1,0 +1,177 @@
+"""Backfill: bring a span of datasets into the lake, page by page, and record the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ticklake.catalog.instruments import Instruments
+from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.core.dataset import Dataset
+from ticklake.core.fetchplan import FetchPlan
+from ticklake.core.gaps import GapReason
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+from ticklake.core.time import format_time
+from ticklake.engine.engine import Engine
+from ticklake.errors import Banned, SourceError, TicklakeError
+from ticklake.ingest.planning import Asked, plan_dataset
+from ticklake.ingest.progress import Progress, Watch
+from ticklake.sources.base import Page, Source
+
+__all__ = ["Backfill"]
+
+PATIENCE = 3
+"""After this many windows in a row that failed for good, a dataset is given up."""
+ROUNDS = 2
+"""Windows that failed are asked once more at the end."""
+MISSING = frozenset({GapReason.NOT_FETCHED, GapReason.LOST, GapReason.UNAVAILABLE, GapReason.INVALID})
+
+
+@dataclass
+class Backfill:
+    """One backfill of some datasets of one exchange.
+
+    Rows and coverage are committed page by page: killed at any moment, nothing is lost, and the next run
+    goes on where this one stood.
+    """
+
+    source: Source
+    engine: Engine
+    runs: Runs
+    instruments: Instruments
+    watch: Watch = lambda _progress: None
+    at_once: int = 4
+
+    async def plan(self, datasets: Sequence[Dataset], asked: Asked) -> list[FetchPlan]:
+        """Return what a run would fetch, without fetching it."""
+        return [await self._plan(dataset, asked) for dataset in datasets]
+
+    async def run(self, datasets: Sequence[Dataset], asked: Asked) -> Run:
+        """Fetch what is missing and return the finished run.
+
+        Raises
+        ------
+        TicklakeError
+            If nothing could be done at all: bad input, or the lake cannot be written.
+        """
+        plans = await self.plan(datasets, asked)
+        run = await asyncio.to_thread(self._start, datasets, asked)
+        progress = Progress(total=sum(span.length for plan in plans for span in plan.spans))
+        try:
+            await self._fetch_all(run.id, plans, asked, progress)
+            state, outcome = await asyncio.to_thread(self._judge, plans, progress)
+        except asyncio.CancelledError:
+            outcome = "interrupted; run the same command again to go on where it stopped"
+            self.runs.finish(run.id, RunState.CANCELLED, progress.to_dict(), outcome)
+            raise
+        except BaseException as error:
+            self._fail(run.id, progress, error)
+            raise
+        return await asyncio.to_thread(self.runs.finish, run.id, state, progress.to_dict(), outcome)
+
+    async def _plan(self, dataset: Dataset, asked: Asked) -> FetchPlan:
+        return await plan_dataset(self.source, self.engine, self.instruments, dataset, asked)
+
+    def _start(self, datasets: Sequence[Dataset], asked: Asked) -> Run:
+        names = [str(dataset) for dataset in datasets]
+        times = {
+            name: None if ts is None else format_time(ts) for name, ts in (("start", asked.start), ("end", asked.end))
+        }
+        subject = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        return self.runs.start("backfill", subject, {"datasets": names, **times})
+
+    def _fail(self, run_id: int, progress: Progress, error: BaseException) -> None:
+        """Record the failure if the lake still takes it; the error itself goes on to the caller."""
+        try:
+            self.runs.finish(run_id, RunState.FAILED, progress.to_dict(), str(error))
+        except TicklakeError:
+            return
+
+    async def _fetch_all(self, run_id: int, plans: Sequence[FetchPlan], asked: Asked, progress: Progress) -> None:
+        turns = asyncio.Semaphore(self.at_once)
+
+        async def one(plan: FetchPlan) -> None:
+            async with turns:
+                await self._fetch_dataset(run_id, plan, asked, progress)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for plan in plans:
+                    group.create_task(one(plan))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _fetch_dataset(self, run_id: int, plan: FetchPlan, asked: Asked, progress: Progress) -> None:
+        name = str(plan.dataset)
+        if name in progress.failures or "" in progress.failures:
+            return
+        try:
+            for round_number in range(ROUNDS):
+                if not await self._fetch_round(run_id, plan, progress) or round_number == ROUNDS - 1:
+                    return
+                plan = await self._plan(plan.dataset, asked)
+        except Banned as error:
+            progress.failures[""] = str(error)
+            await self._log(run_id, "error", str(error))
+        except SourceError as error:
+            progress.failures[name] = str(error)
+            await self._log(run_id, "error", f"{name}: {error}")
+
+    async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress) -> bool:
+        """Fetch the plan's spans; return whether windows were skipped."""
+        await self._cover_known(plan)
+        capability = await self.source.capability(plan.dataset)
+        now = await self.source.now()
+        skipped = False
+        for span in plan.spans:
+            cursor, failures = span.start, 0
+            while cursor < span.end and "" not in progress.failures:
+                try:
+                    async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
+                        cursor = max([cursor, *(piece.span.end for piece in page.covered)])
+                        await self._commit(run_id, plan.dataset, page, now, progress)
+                        failures = 0
+                    break
+                except SourceError as error:
+                    failures, skipped = failures + 1, True
+                    if not error.retriable or failures == PATIENCE:
+                        raise
+                    await self._log(run_id, "warning", f"{plan.dataset} at {format_time(cursor)}: {error}")
+                    cursor += capability.page_span
+        return skipped
+
+    async def _cover_known(self, plan: FetchPlan) -> None:
+        if plan.known:
+            empty, origin = plan.dataset.spec.empty(), self.source.provenance(plan.dataset)
+            await asyncio.to_thread(self.engine.append, plan.dataset, empty, origin, plan.known)
+
+    async def _commit(self, run_id: int, dataset: Dataset, page: Page, now: int, progress: Progress) -> None:
+        """Make one page durable, with its coverage, and tell those who watch."""
+        origin: Provenance = self.source.provenance(dataset)
+        receipt = await asyncio.to_thread(self.engine.append, dataset, page.frame, origin, page.covered, now)
+        progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
+        for note in page.notes:
+            await self._log(run_id, "warning", f"{dataset}: {note}")
+        await asyncio.to_thread(self.runs.update, run_id, progress.done, progress.to_dict())
+        self.watch(progress)
+
+    async def _log(self, run_id: int, level: str, message: str) -> None:
+        await asyncio.to_thread(self.runs.log, run_id, level, message)
+
+    def _judge(self, plans: Sequence[FetchPlan], progress: Progress) -> tuple[RunState, str]:
+        """Say how it ended, from what the lake now knows to be missing."""
+        words: dict[str, int] = {}
+        for plan in plans:
+            for gap in self.engine.gaps(plan.dataset, plan.want) if plan.want else ():
+                words[gap.reason] = words.get(gap.reason, 0) + (gap.missing or 1)
+        counts = progress.counts
+        told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
+        missing = ", ".join(f"{count:,} {word}" for word, count in sorted(words.items()))
+        outcome = f"{told}; missing: {missing}" if missing else f"{told}; nothing is missing"
+        if progress.failures:
+            outcome = f"{'; '.join(progress.failures.values())}; {outcome}"
+            everything = "" in progress.failures or len(progress.failures) == len(plans)
+            return (RunState.FAILED if everything else RunState.INCOMPLETE), outcome
+        return (RunState.INCOMPLETE if MISSING & set(words) else RunState.SUCCEEDED), outcome

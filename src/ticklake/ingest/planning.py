@@ -1,0 +1,110 @@
+"""Planning a backfill: which datasets, and what of each is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ticklake.catalog.instruments import Instruments
+from ticklake.core.dataset import Dataset
+from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch
+from ticklake.core.span import Span
+from ticklake.core.time import format_time
+from ticklake.engine.engine import Engine
+from ticklake.errors import BadInput, InvalidTime, UnknownSymbol
+from ticklake.sources.base import Source
+
+__all__ = ["Asked", "plan_dataset", "select_symbols"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a backfill was asked for: from *start* (the listing, if ``None``) to *end* (now, if ``None``)."""
+
+    start: int | None = None
+    end: int | None = None
+    retry: bool = False
+
+
+async def plan_dataset(
+    source: Source, engine: Engine, instruments: Instruments, dataset: Dataset, asked: Asked
+) -> FetchPlan:
+    """Plan one dataset from its coverage; refuses what the source cannot serve."""
+    capability = await source.capability(dataset)
+    now = await source.now()
+    final = horizon(dataset, now)
+    if asked.start is not None and asked.start > now:
+        raise InvalidTime(
+            f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
+        )
+    listed_at = await _listed_at(source, instruments, dataset)
+    start = asked.start if asked.start is not None else listed_at or capability.served_from
+    if start is None:
+        raise BadInput(f"when {dataset} begins cannot be found out: say --start")
+    end = final if asked.end is None else min(asked.end, final)
+    if dataset.timeframe is not None:
+        start, end = (
+            dataset.timeframe.ceil(start, dataset.anchor),
+            dataset.timeframe.ceil(end, dataset.anchor),
+        )
+        end = min(end, final)
+    if end <= start:
+        return FetchPlan(dataset, None, note="nothing of it is final yet")
+    coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
+    return plan_fetch(
+        dataset,
+        Span(start, end),
+        coverage,
+        listed_at=listed_at,
+        served_from=capability.served_from,
+        page_rows=capability.page_rows,
+        page_span=capability.page_span,
+        seconds_per_page=capability.seconds_per_page,
+        at_head=end == final,
+        retry=asked.retry,
+        note=capability.note,
+    )
+
+
+async def select_symbols(source: Source, patterns: Sequence[str], quote: str | None = None) -> list[str]:
+    """Expand ``BTC/*`` and the like over what the exchange lists; *quote* keeps active spot markets in it.
+
+    Raises
+    ------
+    UnknownSymbol
+        If a pattern matches nothing.
+    """
+    if quote is None and not any(_is_pattern(text) for text in patterns):
+        return list(dict.fromkeys(patterns))
+    listed = [instrument for instrument in await source.instruments() if instrument.active]
+    chosen: list[str] = []
+    for pattern in patterns:
+        found = (
+            [i.symbol for i in listed if fnmatch.fnmatchcase(i.symbol, pattern)] if _is_pattern(pattern) else [pattern]
+        )
+        if not found:
+            raise UnknownSymbol(f"{source.exchange} lists nothing like {pattern!r}: 'ticklake symbols' shows all")
+        chosen += found
+    if quote is not None:
+        chosen += [i.symbol for i in listed if i.details.get("quote") == quote and i.market_type == "spot"]
+        if not chosen:
+            raise UnknownSymbol(f"{source.exchange} lists no spot market in {quote!r}")
+    return list(dict.fromkeys(chosen))
+
+
+def _is_pattern(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset) -> int | None:
+    """Return when the market was listed, asking the exchange once and remembering."""
+    symbol = str(dataset.symbol)
+    known = await asyncio.to_thread(instruments.get, dataset.exchange, symbol)
+    if known is not None and known.listed_at is not None:
+        return known.listed_at
+    found = await source.listed_at(dataset)
+    if found is not None:
+        await asyncio.to_thread(instruments.remember_listing, dataset.exchange, symbol, found)
+    return found

@@ -1,0 +1,40 @@
+"""Book snapshots: the order book of now, into the lake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import Span
+from ticklake.engine.engine import Engine
+from ticklake.errors import SourceError
+from ticklake.ingest.progress import Progress
+from ticklake.sources.base import Source
+
+__all__ = ["snapshot_books"]
+
+
+async def snapshot_books(
+    source: Source, engine: Engine, runs: Runs, datasets: Sequence[Dataset], depth: int | None
+) -> Run:
+    """Record the book of now of each dataset as one snapshot, and return the finished run."""
+    names = [str(dataset) for dataset in datasets]
+    run = await asyncio.to_thread(runs.start, "snapshot", names[0], {"datasets": names, "depth": depth})
+    progress = Progress(total=len(datasets))
+    for dataset in datasets:
+        try:
+            page = await source.book(dataset, depth)
+        except SourceError as error:
+            progress.failures[str(dataset)] = str(error)
+            continue
+        origin = replace(source.provenance(dataset), clock=page.clock)
+        receipt = await asyncio.to_thread(engine.append, dataset, page.frame, origin)
+        progress.page(dataset, [Span(0, 1)], receipt, page.requests)
+        for note in page.notes:
+            await asyncio.to_thread(runs.log, run.id, "info", note)
+    state = RunState.FAILED if progress.failures else RunState.SUCCEEDED
+    outcome = "; ".join(progress.failures.values()) or f"{progress.counts['new']:,} levels"
+    return await asyncio.to_thread(runs.finish, run.id, state, progress.to_dict(), outcome)

@@ -1,0 +1,441 @@
+"""Lake: the facade a user holds. Thin: it reads what was typed and delegates."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import polars as pl
+
+from ticklake.catalog.changes import DatasetRow
+from ticklake.catalog.instruments import Instruments
+from ticklake.catalog.runs import Run, Runs
+from ticklake.core.batch import Records
+from ticklake.core.coverage import Coverage
+from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.fetchplan import FetchPlan
+from ticklake.core.gaps import Gap
+from ticklake.core.kinds import TIME
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.time import TimeLike, parse_time
+from ticklake.engine.appending import Receipt
+from ticklake.engine.backing_up import Backup
+from ticklake.engine.compacting import Compaction
+from ticklake.engine.engine import Engine
+from ticklake.engine.vacuuming import KEEP, Vacuumed
+from ticklake.engine.verifying import Problem
+from ticklake.errors import InvalidName
+from ticklake.ingest.backfill import Backfill
+from ticklake.ingest.planning import Asked, select_symbols
+from ticklake.ingest.progress import Watch
+from ticklake.ingest.snapshot import snapshot_books
+from ticklake.sources.base import Source
+
+__all__ = ["Lake"]
+
+DatasetLike = str | Dataset
+T = TypeVar("T")
+
+
+class Lake:
+    """A complete, correct, deduplicated copy of market data.
+
+    Made by :func:`ticklake.open`; use it as a context manager or call :meth:`close`. Frames that come out are
+    Polars frames sorted by ``ts``; spans are half-open ``[start, end)``; a naive time means UTC.
+
+    Attributes
+    ----------
+    runs
+        What was executed and how it went: ``runs.list(state="failed")``, ``runs.get(id)``, ``runs.tail(id)``.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        runs: Runs,
+        instruments: Instruments,
+        source: Callable[[str], Source],
+        at_once: Callable[[str], int],
+        root: Path | None,
+        catalog_file: str,
+        version: int | None = None,
+    ) -> None:
+        self.engine = engine
+        self.runs = runs
+        self.root = root
+        self._instruments = instruments
+        self._source = source
+        self._at_once = at_once
+        self._catalog_file = catalog_file
+        self._version = version
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the catalog."""
+        self.engine.catalog.database.close()
+
+    # collect
+
+    def backfill(
+        self,
+        exchange: str,
+        symbols: str | Sequence[str] = (),
+        timeframe: str | None = None,
+        *,
+        kind: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        all_quote: str | None = None,
+        retry: bool = False,
+        depth: int | None = None,
+        watch: Watch = lambda _progress: None,
+    ) -> Run:
+        """Bring history into the lake: what is missing of it, nothing twice.
+
+        Parameters
+        ----------
+        exchange
+            CCXT's id, like ``binance``.
+        symbols
+            One or several of CCXT's unified symbols; ``BTC/*`` matches all that the exchange lists.
+        timeframe
+            For bars, like ``1h``; then *kind* is ``ohlcv`` unless said otherwise.
+        kind
+            ``ohlcv``, ``mark_ohlcv``, ``index_ohlcv``, ``trades``, ``funding``, ``open_interest``, or ``book``
+            for a snapshot of now.
+        start, end
+            From the listing to now by default.
+        all_quote
+            Also every active spot market priced in this currency.
+        retry
+            Also ask again for what was ``unavailable`` or ``lost``.
+        depth
+            Levels of a book on each side.
+        watch
+            Called with a :class:`~ticklake.ingest.progress.Progress` after every committed page.
+
+        Returns
+        -------
+        Run
+            Finished: ``succeeded``, ``incomplete`` (see :meth:`gaps`) or ``failed``. Interrupted at any moment,
+            the lake keeps what was committed, and the same call goes on from there.
+
+        Raises
+        ------
+        UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported, InvalidTime
+        """
+        asked = _asked(start, end, retry=retry)
+
+        async def go(source: Source) -> Run:
+            datasets = await self._datasets(source, symbols, timeframe, kind, all_quote)
+            if datasets[0].kind == "book":
+                return await snapshot_books(source, self.engine, self.runs, datasets, depth)
+            return await self._backfill(source, watch).run(datasets, asked)
+
+        return self._with_source(exchange, go)
+
+    def plan(
+        self,
+        exchange: str,
+        symbols: str | Sequence[str] = (),
+        timeframe: str | None = None,
+        *,
+        kind: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        all_quote: str | None = None,
+        retry: bool = False,
+    ) -> list[FetchPlan]:
+        """Return what :meth:`backfill` would fetch: spans, pages, seconds and bytes (estimates)."""
+        asked = _asked(start, end, retry=retry)
+
+        async def go(source: Source) -> list[FetchPlan]:
+            datasets = await self._datasets(source, symbols, timeframe, kind, all_quote)
+            return await self._backfill(source).plan(datasets, asked)
+
+        return self._with_source(exchange, go)
+
+    def save(self, dataset: DatasetLike, records_or_frame: Records, provenance: Provenance | str = "user") -> Receipt:
+        """Add rows of your own: a Polars, pandas or Arrow frame, or a list of records.
+
+        Returns
+        -------
+        Receipt
+            How many rows were received, new, changed, duplicate, quarantined; the version.
+
+        Raises
+        ------
+        InvalidData
+            If columns or types do not fit the kind, or times are naive. Nothing is stored then.
+        """
+        origin = Provenance(provenance) if isinstance(provenance, str) else provenance
+        return self.engine.append(Dataset.parse(dataset), records_or_frame, origin)
+
+    def symbols(self, exchange: str) -> pl.DataFrame:
+        """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
+
+        async def go(source: Source) -> pl.DataFrame:
+            names = ("symbol", "native_id", "market_type", "active")
+            rows = [tuple(getattr(i, name) for name in names) for i in await source.instruments()]
+            return pl.DataFrame(rows, schema=list(names), orient="row")
+
+        return self._with_source(exchange, go)
+
+    # read
+
+    def load(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        last: int | None = None,
+        provenance: bool = False,
+    ) -> pl.DataFrame:
+        """Return the rows of a dataset in ``[start, end)``; the newest *last* ones if given.
+
+        An unknown dataset is an empty frame. With *provenance*, a column says where each row came from.
+        """
+        return self.engine.load(
+            Dataset.parse(dataset),
+            Span.parse(start, end),
+            columns=columns,
+            last=last,
+            version=self._version,
+            provenance=provenance,
+        )
+
+    def scan(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        provenance: bool = False,
+    ) -> pl.LazyFrame:
+        """Return the same rows as a lazy frame, pinned to the version of now."""
+        span = Span.parse(start, end)
+        return self.engine.scan(Dataset.parse(dataset), span, version=self._version, provenance=provenance)
+
+    def ohlcv(
+        self,
+        exchange: str,
+        symbol: str,
+        timeframe: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+    ) -> pl.DataFrame:
+        """Return bars: ``ts`` (open time), open, high, low, close, volume, quote_volume, trades."""
+        return self.load(Dataset.of(exchange, symbol, "ohlcv", timeframe), start, end)
+
+    def trades(
+        self, exchange: str, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> pl.DataFrame:
+        """Return trades: ``ts``, received_at, id, price, amount, side (the taker's)."""
+        return self.load(Dataset.of(exchange, symbol, "trades"), start, end)
+
+    def funding(
+        self, exchange: str, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> pl.DataFrame:
+        """Return settled funding rates: ``ts``, rate, predicted_rate, next_ts, mark_price, interval."""
+        return self.load(Dataset.of(exchange, symbol, "funding"), start, end)
+
+    def book(self, exchange: str, symbol: str, at: TimeLike | None = None, depth: int | None = None) -> pl.DataFrame:
+        """Return the newest snapshot of the order book at or before *at* (now): best prices first.
+
+        Columns are those of kind ``book``; *depth* keeps that many levels a side. Empty if there is none.
+        """
+        dataset = Dataset.of(exchange, symbol, "book")
+        until = ALL_TIME.end if at is None else parse_time(at) + 1
+        snapshots = self.scan(dataset, None, _moment(until)).filter("is_snapshot")
+        newest = snapshots.select(pl.struct("ts", "seq").last()).collect().to_series()
+        if not newest.len() or newest[0]["ts"] is None:
+            return dataset.spec.empty().select(dataset.spec.names)
+        rows = snapshots.filter(ts=newest[0]["ts"], seq=newest[0]["seq"]).collect()
+        bids = rows.filter(side="bid").sort("price", descending=True)
+        asks = rows.filter(side="ask").sort("price")
+        return pl.concat([side if depth is None else side.head(depth) for side in (bids, asks)])
+
+    def at(self, moment: int | TimeLike) -> Lake:
+        """Return the lake as it was: at a version (a small integer) or at a time. For reading only."""
+        version = moment if isinstance(moment, int) and moment < 10**12 else None
+        if version is None:
+            version = self.engine.catalog.version_at(parse_time(moment))
+        return Lake(
+            self.engine,
+            self.runs,
+            self._instruments,
+            self._source,
+            self._at_once,
+            self.root,
+            self._catalog_file,
+            version,
+        )
+
+    # know
+
+    def datasets(self, search: str = "") -> list[Dataset]:
+        """Return the datasets whose name contains *search*."""
+        return [row.dataset for row in self.engine.inventory() if search in str(row.dataset)]
+
+    def inventory(self, search: str = "") -> pl.DataFrame:
+        """Return a row a dataset: ``dataset``, ``rows``, ``bytes``, ``first``, ``last`` (times of rows)."""
+        rows = [_inventory_row(row) for row in self.engine.inventory() if search in str(row.dataset)]
+        schema = {
+            "dataset": pl.String,
+            "rows": pl.Int64,
+            "bytes": pl.Int64,
+            "first": pl.Int64,
+            "last": pl.Int64,
+        }
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        return frame.with_columns(pl.col("first", "last").cast(TIME))
+
+    def last_timestamp(self, dataset: DatasetLike) -> int | None:
+        """Return the time of the newest row in nanoseconds, or ``None``."""
+        return self.engine.last_timestamp(Dataset.parse(dataset))
+
+    def missing_intervals(
+        self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> list[Span]:
+        """Return the spans without rows that should have them; by default inside what the lake holds."""
+        parsed = Dataset.parse(dataset)
+        want = self._want(parsed, start, end)
+        return self.engine.missing_intervals(parsed, want) if want else []
+
+    def gaps(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> list[Gap]:
+        """Return every hole with its reason; by default inside what the lake holds or has looked at."""
+        parsed = Dataset.parse(dataset)
+        want = self._want(parsed, start, end)
+        return self.engine.gaps(parsed, want) if want else []
+
+    def coverage(self, dataset: DatasetLike) -> Coverage:
+        """Return which spans were looked at, and what was found."""
+        return self.engine.catalog.coverage(Dataset.parse(dataset))
+
+    def provenance(self, dataset: DatasetLike, at: TimeLike) -> list[Provenance]:
+        """Return where the rows at exactly that time came from."""
+        return self.engine.provenance(Dataset.parse(dataset), parse_time(at))
+
+    def quarantine(self, dataset: DatasetLike) -> list[dict[str, Any]]:
+        """Return the refused rows with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``."""
+        return self.engine.catalog.quarantined(Dataset.parse(dataset))
+
+    def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
+        """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
+        return self.engine.catalog.revisions(Dataset.parse(dataset))
+
+    # keep
+
+    def delete(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
+        """Remove the rows in ``[start, end)`` and forget that it was covered; return how many went."""
+        return self.engine.delete(Dataset.parse(dataset), Span.parse(start, end))
+
+    def compact(self, dataset: DatasetLike | None = None) -> list[Compaction]:
+        """Make few large files of many small segments."""
+        return self.engine.compact(None if dataset is None else [Dataset.parse(dataset)])
+
+    def verify(self, dataset: DatasetLike | None = None, *, deep: bool = False) -> list[Problem]:
+        """Return everything that is not as it should be; empty is good."""
+        return list(self.engine.verify(None if dataset is None else [Dataset.parse(dataset)], deep=deep))
+
+    def vacuum(self, keep: int = KEEP) -> Vacuumed:
+        """Remove versions older than *keep* nanoseconds (7 days), and garbage."""
+        return self.engine.vacuum(keep)
+
+    def backup(self, folder: str | Path) -> Backup:
+        """Copy the lake to a folder that is itself a lake; running it again copies what is new."""
+        return self.engine.backup(Path(folder), self._catalog_file)
+
+    def _want(self, dataset: Dataset, start: TimeLike | None, end: TimeLike | None) -> Span | None:
+        if start is not None and end is not None:
+            return Span.parse(start, end)
+        row = self.engine.catalog.dataset(dataset)
+        spans = self.engine.catalog.coverage(dataset).spans()
+        if row is not None and row.min_ts is not None and row.max_ts is not None:
+            frame = dataset.timeframe
+            spans.append(Span(row.min_ts, frame.next(row.max_ts, dataset.anchor) if frame else row.max_ts + 1))
+        if not spans:
+            return None
+        known = Span(min(span.start for span in spans), max(span.end for span in spans))
+        return Span.parse(known.start if start is None else start, known.end if end is None else end)
+
+    async def _datasets(
+        self,
+        source: Source,
+        symbols: str | Sequence[str],
+        timeframe: str | None,
+        kind: str | None,
+        all_quote: str | None,
+    ) -> list[Dataset]:
+        patterns = [symbols] if isinstance(symbols, str) else list(symbols)
+        if not patterns and all_quote is None:
+            raise InvalidName("no symbol was given: name one, like BTC/USDT, or a pattern, like 'BTC/*'")
+        word = kind or ("ohlcv" if timeframe else "trades")
+        if word in BAR_KINDS and timeframe is None:
+            raise InvalidName(f"{word} needs a timeframe, like 1h")
+        chosen = await select_symbols(source, patterns, all_quote)
+        return [Dataset.of(source.exchange, symbol, word, timeframe) for symbol in chosen]
+
+    def _backfill(self, source: Source, watch: Watch = lambda _progress: None) -> Backfill:
+        at_once = self._at_once(source.exchange)
+        return Backfill(source, self.engine, self.runs, self._instruments, watch, at_once)
+
+    def _with_source(self, exchange: str, go: Callable[[Source], Coroutine[Any, Any, T]]) -> T:
+        async def scoped() -> T:
+            source = self._source(exchange)
+            try:
+                return await go(source)
+            finally:
+                await source.close()
+
+        return _run(scoped())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, also where an event loop is already running (notebooks)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(asyncio.run(work))
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="ticklake")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _asked(start: TimeLike | None, end: TimeLike | None, *, retry: bool) -> Asked:
+    span = Span.parse(start, end)
+    return Asked(None if start is None else span.start, None if end is None else span.end, retry)
+
+
+def _moment(ns: int) -> int | None:
+    return None if ns == ALL_TIME.end else ns
+
+
+def _inventory_row(row: DatasetRow) -> tuple[str, int, int, int | None, int | None]:
+    return (str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts)

@@ -1,0 +1,1 @@
+"""The market: every source is async iterators of pages. Knows no lake."""

@@ -1,0 +1,96 @@
+"""What a source is: the obligations that every implementation keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.instrument import Instrument
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+
+__all__ = ["Capability", "Page", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answered question: the rows, and which spans they are the truth about.
+
+    Rows may lie outside the covered spans (overlap) and come in any order; ``requests`` is how many calls
+    it took; ``notes`` are for the run's log; ``clock`` says whose clock ``ts`` is.
+    """
+
+    frame: pl.DataFrame
+    covered: tuple[Covered, ...]
+    requests: int = 1
+    notes: tuple[str, ...] = ()
+    clock: str = "exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What a source can do for a dataset.
+
+    ``page_rows`` is how many rows a call brings at most; ``page_span`` how long a stretch that usually is, in
+    nanoseconds; ``served_from`` is the oldest instant it still serves (``None``: back to the listing), with the
+    reason in ``note``; ``seconds_per_page`` is the pace it asks for.
+    """
+
+    page_rows: int
+    page_span: int
+    seconds_per_page: float
+    served_from: int | None = None
+    note: str = ""
+
+
+class Source(ABC):
+    """One exchange's data. Errors are ours: nothing of another library's comes through."""
+
+    exchange: str
+
+    @abstractmethod
+    async def now(self) -> int:
+        """Return the exchange's own time in nanoseconds."""
+
+    @abstractmethod
+    async def instruments(self) -> list[Instrument]:
+        """Return what the exchange lists, sorted by symbol."""
+
+    @abstractmethod
+    async def capability(self, dataset: Dataset) -> Capability:
+        """Say what can be had of *dataset*.
+
+        Raises
+        ------
+        UnknownSymbol, UnknownTimeframe, Unsupported
+            With what is possible instead.
+        """
+
+    @abstractmethod
+    async def listed_at(self, dataset: Dataset) -> int | None:
+        """Return when the dataset's history begins, if that can be found out."""
+
+    @abstractmethod
+    def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        """Yield pages that together cover *span*, oldest first.
+
+        Every page's rows are whole for its covered spans; what cannot be had is covered as ``unavailable`` or
+        ``lost``. An empty answer is asked again before it is believed.
+        """
+
+    @abstractmethod
+    async def book(self, dataset: Dataset, depth: int | None) -> Page:
+        """Return the order book of now, as one snapshot."""
+
+    @abstractmethod
+    def provenance(self, dataset: Dataset) -> Provenance:
+        """Return where the rows of *dataset* come from."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,58 @@
+"""What ccxt says an exchange can do, and clear refusals of the rest."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from ticklake.core.dataset import Dataset
+from ticklake.errors import UnknownSymbol, UnknownTimeframe, Unsupported
+
+__all__ = ["check_served", "kinds_of", "method_of"]
+
+_METHODS = {
+    "ohlcv": ("fetchOHLCV", "fetch_ohlcv"),
+    "mark_ohlcv": ("fetchMarkOHLCV", "fetch_ohlcv price=mark"),
+    "index_ohlcv": ("fetchIndexOHLCV", "fetch_ohlcv price=index"),
+    "trades": ("fetchTrades", "fetch_trades"),
+    "funding": ("fetchFundingRateHistory", "fetch_funding_rate_history"),
+    "open_interest": ("fetchOpenInterestHistory", "fetch_open_interest_history"),
+    "book": ("fetchOrderBook", "fetch_order_book"),
+}
+_CONTRACTS_ONLY = frozenset({"mark_ohlcv", "index_ohlcv", "funding", "open_interest"})
+
+
+def method_of(kind: str) -> str:
+    """Return the call that brings a kind, as provenance names it."""
+    return _METHODS[kind][1]
+
+
+def kinds_of(client: Any) -> list[str]:
+    """Return the kinds an exchange serves."""
+    return [kind for kind, (capability, _) in _METHODS.items() if client.has.get(capability)]
+
+
+def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None:
+    """Refuse what the exchange does not serve, and say what it does.
+
+    Raises
+    ------
+    Unsupported, UnknownSymbol, UnknownTimeframe
+    """
+    served = kinds_of(client)
+    if dataset.kind not in served:
+        raise Unsupported(f"{dataset.exchange} does not serve {dataset.kind}: it serves {', '.join(served)}")
+    symbol = str(dataset.symbol)
+    if symbol not in markets:
+        close = difflib.get_close_matches(symbol, markets, n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(close)}?" if close else f"'ticklake symbols {dataset.exchange}' lists them"
+        raise UnknownSymbol(f"{dataset.exchange} does not list {symbol!r}: {hint}")
+    if dataset.kind in _CONTRACTS_ONLY and not markets[symbol].get("contract"):
+        contracts = [name for name in markets if name.startswith(f"{symbol}:")]
+        raise Unsupported(
+            f"{symbol} is a spot market and has no {dataset.kind}: ask for a contract"
+            + (f", like {contracts[0]}" if contracts else "")
+        )
+    timeframes = client.timeframes or {}
+    if dataset.timeframe is not None and str(dataset.timeframe) not in timeframes:
+        raise UnknownTimeframe(f"{dataset.exchange} has no {dataset.timeframe} bars: it serves {', '.join(timeframes)}")

@@ -1,0 +1,222 @@
+"""The door to ccxt: clients, calls, retries, and the translation of every error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import ccxt.async_support as ccxt
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from ticklake.errors import (
+    AccessDenied,
+    BadResponse,
+    Banned,
+    RateLimited,
+    SourceError,
+    SourceUnavailable,
+    TicklakeError,
+    UnknownExchange,
+    UnknownSymbol,
+    Unsupported,
+)
+
+__all__ = ["Door", "ExchangeOptions", "Retry", "exchange_ids"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how patiently a failed call is repeated; the wait grows and jitters."""
+
+    attempts: int = 6
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptions:
+    """How to reach an exchange.
+
+    ``url`` replaces scheme and host of every address that ccxt knows for it; ``rate_limit_ms`` its pace;
+    ``timeout`` is in seconds; ``settings`` goes to ccxt's constructor as it is.
+    """
+
+    url: str | None = None
+    rate_limit_ms: float | None = None
+    timeout: float = 20.0
+    retry: Retry = Retry()
+    settings: dict[str, Any] | None = None
+
+
+def exchange_ids() -> list[str]:
+    """Return the ids of all exchanges that this ccxt knows."""
+    return list(ccxt.exchanges)
+
+
+class Door:
+    """One exchange through ccxt. Every call is paced, retried where that helps, and fails with our errors."""
+
+    def __init__(self, exchange: str, options: ExchangeOptions) -> None:
+        if exchange not in ccxt.exchanges:
+            raise UnknownExchange(f"{exchange!r} is not an exchange ccxt knows{_near(exchange)}: 'ticklake exchanges'")
+        self.exchange = exchange
+        self.retry = options.retry
+        self.client: Any = _client(exchange, options)
+        self.client.on_rest_response = self._on_response
+        self.calls = 0
+        self.retries: deque[str] = deque(maxlen=100)
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def call(self, method: str, *arguments: Any, **params: Any) -> Any:
+        """Call a method of ccxt until it answers or there is no hope."""
+        patience = self.retry
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_is_retriable),
+            stop=stop_after_attempt(patience.attempts),
+            wait=wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait),
+            before_sleep=self._note_retry,
+            reraise=True,
+        )
+        return await retrying(self._once, method, *arguments, **params)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.close()
+
+    async def _once(self, method: str, *arguments: Any, **params: Any) -> Any:
+        await self._open.wait()
+        self.calls += 1
+        try:
+            return await self._translated(lambda: getattr(self.client, method)(*arguments, **params))
+        except RateLimited as error:
+            self._pause(error.retry_after or 1.0)
+            raise
+
+    def _note_retry(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self.retries.append(str(error))
+
+    def _pause(self, seconds: float) -> None:
+        """Make every call to this exchange wait: a rate limit is everybody's."""
+        self._open.clear()
+        asyncio.get_running_loop().call_later(seconds, self._open.set)
+
+    async def _translated(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await call()
+        except TicklakeError:
+            raise
+        except Exception as error:
+            raise translated(error, self.exchange) from error
+
+    def _on_response(
+        self,
+        code: int,
+        reason: str,
+        url: str,
+        method: str,
+        headers: dict[str, str],
+        body: str,
+        *_request: Any,
+    ) -> str:
+        """Judge an answer by its status and shape before ccxt reads it."""
+        where = f"{self.exchange} {method} {urlsplit(url).path}: {code} {reason}"
+        if code == 429:
+            raise RateLimited(f"{where}: too many requests", _retry_after(headers))
+        if code == 418:
+            raise Banned(f"{where}: the exchange warns of a ban; wait some minutes, then run the same command again")
+        if code in {401, 403, 451}:
+            raise AccessDenied(f"{where}: the exchange does not serve this address or key")
+        if code >= 500:
+            raise SourceUnavailable(where)
+        if code == 200 and not _is_json(body):
+            raise BadResponse(f"{where}: the answer is cut short or no JSON")
+        return body.strip()
+
+
+def translated(error: Exception, exchange: str) -> TicklakeError:
+    """Return our error for one of ccxt's."""
+    text = f"{exchange}: {str(error)[:300]}" if not str(error).startswith(exchange) else str(error)[:300]
+    table: tuple[tuple[type[Exception], type[TicklakeError]], ...] = (
+        (ccxt.BadSymbol, UnknownSymbol),
+        (ccxt.RateLimitExceeded, RateLimited),
+        (ccxt.DDoSProtection, RateLimited),
+        (ccxt.PermissionDenied, AccessDenied),
+        (ccxt.AuthenticationError, AccessDenied),
+        (ccxt.NetworkError, SourceUnavailable),
+        (ccxt.NotSupported, Unsupported),
+        (ccxt.BadRequest, SourceError),
+        (ccxt.ExchangeError, BadResponse),
+        (asyncio.TimeoutError, SourceUnavailable),
+        (OSError, SourceUnavailable),
+    )
+    ours = next((ours for theirs, ours in table if isinstance(error, theirs)), BadResponse)
+    return ours(text)
+
+
+def _is_retriable(error: BaseException) -> bool:
+    return isinstance(error, TicklakeError) and error.retriable
+
+
+def _retry_after(headers: dict[str, str]) -> float | None:
+    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    try:
+        return max(float(text), 0.0)
+    except ValueError:
+        return None
+
+
+def _is_json(body: str) -> bool:
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
+
+
+def _client(exchange: str, options: ExchangeOptions) -> Any:
+    logging.getLogger("ccxt").setLevel(logging.CRITICAL)
+    settings = {"enableRateLimit": True, "timeout": int(options.timeout * 1000), **(options.settings or {})}
+    if options.rate_limit_ms is not None:
+        settings["rateLimit"] = options.rate_limit_ms
+    client = getattr(ccxt, exchange)(settings)
+    if options.url is not None:
+        client.urls["api"] = _moved(client.urls["api"], options.url.rstrip("/"))
+    _untrimmed(client)
+    return client
+
+
+def _untrimmed(client: Any) -> None:
+    """Stop ccxt from cutting an answer to the asked limit and start: repeated rows would push real ones out."""
+    by_value = client.filter_by_value_since_limit
+    client.filter_by_since_limit = lambda array, *_, **__: client.to_array(array or [])
+    client.filter_by_value_since_limit = lambda array, field, value=None, *_, **__: by_value(array, field, value)
+
+
+def _moved(urls: Any, base: str) -> Any:
+    """Return ccxt's table of addresses with every scheme and host replaced by *base*."""
+    if isinstance(urls, dict):
+        return {name: _moved(url, base) for name, url in urls.items()}
+    return base + urlsplit(urls).path if isinstance(urls, str) else urls
+
+
+def _near(exchange: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(str(exchange), ccxt.exchanges, n=3)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -1,0 +1,124 @@
+"""From ccxt's unified structures to frames: pure, tested on recorded payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import polars as pl
+
+from ticklake.core.instrument import Instrument
+from ticklake.core.kinds import KINDS, TIME
+from ticklake.core.time import MS
+from ticklake.sources.ccxt.quirks import Quirks
+
+__all__ = ["bars", "book", "events", "instrument", "trades", "with_raw_columns"]
+
+Rows = Sequence[Any]
+
+
+def with_raw_columns(parse: Callable[..., list[Any]], quirks: Quirks) -> Callable[..., list[Any]]:
+    """Wrap ccxt's ``parse_ohlcv`` so that quote volume and trade count survive it."""
+
+    def parsed(raw: Any, market: Any = None) -> list[Any]:
+        bar = parse(raw, market)
+        extra = [_item(raw, quirks.quote_volume, float), _item(raw, quirks.bar_trades, int)]
+        return [*bar[:6], *extra]
+
+    return parsed
+
+
+def bars(rows: Rows) -> pl.DataFrame:
+    """Return ohlcv rows from ccxt's candles: milliseconds, open, high, low, close, volume, and what was added."""
+    names = KINDS["ohlcv"].names
+    whole = [[*row, *[None] * (len(names) - len(row))] for row in rows]
+    columns = list(zip(*whole, strict=True)) or [()] * len(names)
+    return pl.DataFrame(
+        [
+            pl.Series("ts", [None if ts is None else int(ts) * MS for ts in columns[0]], dtype=pl.Int64).cast(TIME),
+            *(pl.Series(name, columns[at], dtype=pl.Float64) for at, name in enumerate(names[1:7], 1)),
+            pl.Series("trades", columns[7], dtype=pl.Int64),
+        ]
+    )
+
+
+def trades(rows: Rows, quirks: Quirks) -> pl.DataFrame:
+    """Return trades rows from ccxt's trades, in time order, then by arrival."""
+    frame = pl.DataFrame(
+        {
+            "ts": [quirks.trade_time(row) for row in rows],
+            "id": [None if row.get("id") is None else str(row["id"]) for row in rows],
+            "price": [row["price"] for row in rows],
+            "amount": [row["amount"] for row in rows],
+            "side": [row.get("side") for row in rows],
+        },
+        schema={
+            "ts": pl.Int64,
+            "id": pl.String,
+            "price": pl.Float64,
+            "amount": pl.Float64,
+            "side": pl.String,
+        },
+    )
+    return frame.with_columns(pl.col("ts").cast(TIME)).sort("ts", maintain_order=True)
+
+
+def events(kind: str, rows: Rows) -> pl.DataFrame:
+    """Return funding or open interest rows from ccxt's structures, in time order."""
+    if kind == "funding":
+        values = [(_ms(row), row.get("fundingRate"), _mark_price(row)) for row in rows]
+        names = ("ts", "rate", "mark_price")
+    else:
+        values = [(_ms(row), row.get("openInterestAmount"), row.get("openInterestValue")) for row in rows]
+        names = ("ts", "open_interest", "open_interest_value")
+    schema = {name: pl.Int64 if name == "ts" else pl.Float64 for name in names}
+    frame = pl.DataFrame(values, schema=schema, orient="row")
+    return frame.with_columns(pl.col("ts").cast(TIME)).sort("ts", maintain_order=True)
+
+
+def book(snapshot: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]:
+    """Return book rows from ccxt's order book, and whose clock their ``ts`` is."""
+    exchange_ts = snapshot.get("timestamp")
+    ts = received_at if exchange_ts is None else int(exchange_ts) * MS
+    seq = snapshot.get("nonce") or ts
+    rows = [
+        (ts, received_at, int(seq), side, float(level[0]), float(level[1]), None, True)
+        for side, levels in (("bid", snapshot["bids"]), ("ask", snapshot["asks"]))
+        for level in levels
+    ]
+    schema = {name: pl.Int64 if dtype == TIME else dtype for name, dtype in KINDS["book"].schema.items()}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    timed = frame.with_columns(pl.col("ts").cast(TIME), pl.col("received_at").cast(TIME))
+    return timed, "local" if exchange_ts is None else "exchange"
+
+
+def instrument(exchange: str, market: dict[str, Any]) -> Instrument:
+    """Return an instrument from ccxt's market."""
+    kept = ("base", "quote", "settle", "linear", "inverse", "contractSize", "expiry", "strike", "optionType")
+    details = {name: market.get(name) for name in kept if market.get(name) is not None}
+    details |= {"precision": market.get("precision"), "limits": market.get("limits")}
+    created = market.get("created")
+    return Instrument(
+        exchange=exchange,
+        symbol=market["symbol"],
+        native_id=str(market.get("id") or ""),
+        market_type=str(market.get("type") or ""),
+        active=market.get("active") is not False,
+        listed_at=int(created) * MS if created else None,
+        details=details,
+    )
+
+
+def _item(raw: Any, index: int | None, convert: Callable[[Any], Any]) -> Any:
+    if index is None or not isinstance(raw, list) or len(raw) <= index:
+        return None
+    return convert(raw[index])
+
+
+def _ms(row: dict[str, Any]) -> int:
+    return int(row["timestamp"]) * MS
+
+
+def _mark_price(row: dict[str, Any]) -> float | None:
+    text = (row.get("info") or {}).get("markPrice") if isinstance(row.get("info"), dict) else None
+    return float(text) if text else None

@@ -1,0 +1,240 @@
+"""The ccxt source: any exchange ccxt knows, as pages."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import ccxt
+import polars as pl
+
+from ticklake.core.coverage import Covered, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.instrument import Instrument
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+from ticklake.core.time import DAY, MINUTE, MS, parse_time
+from ticklake.core.timeframe import Timeframe
+from ticklake.errors import Unsupported
+from ticklake.sources.base import Capability, Page, Source
+from ticklake.sources.ccxt import mapping, paging
+from ticklake.sources.ccxt.capabilities import check_served, method_of
+from ticklake.sources.ccxt.door import Door, ExchangeOptions
+from ticklake.sources.ccxt.quirks import quirks_of
+
+__all__ = ["CcxtSource"]
+
+BEFORE_ALL = parse_time("2009-01-03")
+"""No crypto market is older than the first block."""
+OPEN_INTEREST = Timeframe(5, "m")
+DEFAULT_PAGE = 100
+
+
+class CcxtSource(Source):
+    """One exchange through ccxt."""
+
+    def __init__(
+        self, exchange: str, options: ExchangeOptions | None = None, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.exchange = exchange
+        self._door = Door(exchange, options or ExchangeOptions())
+        self._quirks = quirks_of(exchange)
+        self._clock = clock
+        client = self._door.client
+        client.parse_ohlcv = mapping.with_raw_columns(client.parse_ohlcv, self._quirks)
+        self._markets: dict[str, Any] | None = None
+
+    async def now(self) -> int:
+        """Return the exchange's time, or ours if it does not tell."""
+        if not self._door.client.has.get("fetchTime"):
+            return self._clock()
+        return int(await self._door.call("fetch_time")) * MS
+
+    async def instruments(self) -> list[Instrument]:
+        """Return what the exchange lists."""
+        markets = await self._load_markets()
+        return sorted((mapping.instrument(self.exchange, m) for m in markets.values()), key=lambda i: i.symbol)
+
+    async def capability(self, dataset: Dataset) -> Capability:
+        """Say what can be had, or refuse with what is possible."""
+        check_served(self._door.client, await self._load_markets(), dataset)
+        pace = self._door.client.rateLimit / 1000
+        if dataset.timeframe is not None:
+            rows = self._page_bars
+            length = dataset.timeframe.length * rows
+            note = f"{self.exchange} serves the newest {rows} bars only" if self._quirks.recent_bars else ""
+            return Capability(rows, length, pace, await self._oldest(dataset), note)
+        if dataset.kind == "open_interest":
+            return Capability(500, 500 * OPEN_INTEREST.length, pace, await self._oldest(dataset), "")
+        if dataset.kind == "funding":
+            return Capability(self._quirks.page_events, self._quirks.page_events * 8 * 60 * MINUTE, pace)
+        note = f"{self.exchange} serves the newest trades only" if self._quirks.trades == "recent" else ""
+        return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, None, note)
+
+    async def listed_at(self, dataset: Dataset) -> int | None:
+        """Find the first day with a daily bar by bisection, then the first bar inside it."""
+        if self._quirks.recent_bars or "1d" not in (self._door.client.timeframes or {}):
+            return None
+        daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
+        windows = await self._windows()
+        low, high = 0, len(windows)
+        first: int | None = None
+        while low < high:
+            middle = (low + high) // 2
+            found = await self._first_in(daily, windows[middle])
+            if found is None:
+                low = middle + 1
+            else:
+                first, high = found, middle
+        return first
+
+    def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        """Yield pages that cover *span*."""
+        if dataset.timeframe is not None:
+            if self._quirks.recent_bars:
+                return paging.recent_bars(self._bars_of(dataset), span, self._quirks.recent_bars)
+            return paging.bar_pages(self._bars_of(dataset), dataset, span, self._page_bars)
+        if dataset.kind == "trades":
+            return self._trades(str(dataset.symbol), span)
+        if dataset.kind == "funding":
+            return paging.cursor_pages(self._funding_of(str(dataset.symbol)), span, self._quirks.page_events, MS)
+        if dataset.kind == "open_interest":
+            return self._open_interest(dataset, span)
+        raise Unsupported(f"{dataset.kind} has no history on {self.exchange}")
+
+    async def book(self, dataset: Dataset, depth: int | None) -> Page:
+        """Return the book of now."""
+        check_served(self._door.client, await self._load_markets(), dataset)
+        raw = await self._door.call("fetch_order_book", str(dataset.symbol), depth)
+        frame, clock = mapping.book(raw, self._clock())
+        notes = () if clock == "exchange" else (f"{self.exchange} gives its book no time: ts is this machine's",)
+        return Page(frame, (), 1, notes, clock)
+
+    def provenance(self, dataset: Dataset) -> Provenance:
+        """Return where rows of *dataset* come from."""
+        space = self._quirks.id_space if dataset.kind == "trades" else ""
+        return Provenance("ccxt", method_of(dataset.kind), f"ccxt {ccxt.__version__}", id_space=space)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._door.close()
+
+    @property
+    def _page_bars(self) -> int:
+        known = self._quirks.recent_bars or self._quirks.page_bars
+        if known:
+            return known
+        with contextlib.suppress(KeyError, TypeError):
+            return int(self._door.client.features["spot"]["fetchOHLCV"]["limit"])
+        return DEFAULT_PAGE
+
+    async def _load_markets(self) -> dict[str, Any]:
+        if self._markets is None:
+            self._markets = dict(await self._door.call("load_markets"))
+        return self._markets
+
+    async def _oldest(self, dataset: Dataset) -> int | None:
+        if dataset.kind == "open_interest":
+            days = self._quirks.open_interest_days
+            return None if days is None else await self.now() - days * DAY + 10 * MINUTE
+        frame, bars = dataset.timeframe, self._quirks.recent_bars
+        if frame is None or bars is None:
+            return None
+        return frame.advance(await self.now(), -bars + 1, dataset.anchor)
+
+    def _bars_of(self, dataset: Dataset) -> paging.AskSpan:
+        extra = {"mark_ohlcv": {"price": "mark"}, "index_ohlcv": {"price": "index"}}.get(dataset.kind, {})
+        recent = self._quirks.recent_bars is not None
+
+        async def ask(span: Span) -> pl.DataFrame:
+            params = {**extra, **({"until": span.end // MS - 1} if self._quirks.until else {})}
+            limit = None if recent else self._page_bars
+            rows = await self._door.call(
+                "fetch_ohlcv", str(dataset.symbol), str(dataset.timeframe), span.start // MS, limit, params
+            )
+            frame = mapping.bars(rows)
+            if recent:
+                frame = frame.filter(frame["ts"].to_physical() >= span.start)
+            return frame if dataset.kind == "ohlcv" else frame.with_columns(volume=None, quote_volume=None, trades=None)
+
+        return ask
+
+    def _trades(self, symbol: str, span: Span) -> AsyncIterator[Page]:
+        quirks, limit = self._quirks, self._quirks.page_trades
+
+        async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
+            rows = await self._door.call("fetch_trades", symbol, since, limit, params)
+            frame = mapping.trades(rows, quirks)
+            return frame.unique("id", keep="first", maintain_order=True) if _all_ids(frame) else frame
+
+        if quirks.trades == "id":
+            return paging.id_pages(
+                lambda part: fetch(part.start // MS, {"until": part.end // MS - 1}),
+                lambda first: _by_id(fetch, first),
+                span,
+                quirks.trade_window,
+                limit,
+            )
+        if quirks.trades == "time":
+            name = quirks.since_param
+
+            async def after(cursor: int) -> pl.DataFrame:
+                return await (fetch(None, {name: str(cursor - 1)}) if name else fetch(cursor // MS, {}))
+
+            return paging.cursor_pages(after, span, limit, 1 if name else MS)
+        return paging.newest_page(lambda: fetch(None, {}), span, limit)
+
+    def _funding_of(self, symbol: str) -> paging.AskFrom:
+        async def ask(cursor: int) -> pl.DataFrame:
+            since = -(-cursor // MS)
+            rows = await self._door.call("fetch_funding_rate_history", symbol, since, self._quirks.page_events)
+            return mapping.events("funding", rows).unique("ts", keep="first", maintain_order=True)
+
+        return ask
+
+    async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        oldest = await self._oldest(dataset)
+        if oldest is not None and oldest > span.start:
+            gone = Span(span.start, min(oldest, span.end))
+            reason = f"only the last {self._quirks.open_interest_days} days are served"
+            yield Page(mapping.events("open_interest", []), (Covered(gone, Found.UNAVAILABLE, reason),), 0, (reason,))
+            if gone.end >= span.end:
+                return
+            span = Span(gone.end, span.end)
+
+        async def ask(part: Span) -> pl.DataFrame:
+            params = {"until": part.end // MS}
+            rows = await self._door.call(
+                "fetch_open_interest_history",
+                str(dataset.symbol),
+                str(OPEN_INTEREST),
+                part.start // MS,
+                500,
+                params,
+            )
+            return mapping.events("open_interest", rows)
+
+        async for page in paging.window_pages(ask, span, 499 * OPEN_INTEREST.length):
+            yield page
+
+    async def _windows(self) -> list[Span]:
+        """Cut the time since before everything into windows of one page of daily bars."""
+        end, step = await self.now(), self._page_bars * DAY
+        return [Span(start, min(start + step, end)) for start in range(BEFORE_ALL, end, step)]
+
+    async def _first_in(self, daily: Dataset, window: Span) -> int | None:
+        rows = paging.inside(await self._bars_of(daily)(window), window)
+        if not rows.height:
+            rows = paging.inside(await self._bars_of(daily)(window), window)
+        return int(rows["ts"].to_physical().min()) if rows.height else None  # type: ignore[arg-type]
+
+
+async def _by_id(fetch: Callable[..., Any], first: int) -> pl.DataFrame:
+    frame: pl.DataFrame = await fetch(None, {"fromId": first})
+    return frame.sort(pl.col("id").cast(pl.Int64))
+
+
+def _all_ids(frame: pl.DataFrame) -> bool:
+    return frame.height > 0 and frame["id"].null_count() == 0

@@ -1,0 +1,103 @@
+"""Faults on demand: what real exchanges do on bad days, switched on one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ticklake.errors import BadInput
+
+__all__ = ["Faults", "Failure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Which faults are on. ``..._every`` = n hits every n-th market-data request; 0 is never.
+
+    Parameters
+    ----------
+    rate_limit_every, retry_after
+        429 with ``Retry-After: retry_after``.
+    ban_every
+        418, the last warning before a ban.
+    error_every
+        503.
+    timeout_every, timeout_seconds
+        The answer comes *timeout_seconds* late.
+    truncate_every
+        The JSON text stops in the middle.
+    error_body_every
+        HTTP 200 with an error as its body.
+    empty_every
+        An answer without rows where there are some.
+    duplicate_rows, shuffle_rows
+        Rows come twice, in another order.
+    late_final
+        For this many seconds after its close a bar's volume is still too low.
+    forming
+        The bar that is not over yet is served like any other (real exchanges do).
+    """
+
+    rate_limit_every: int = 0
+    retry_after: float = 0.05
+    ban_every: int = 0
+    error_every: int = 0
+    timeout_every: int = 0
+    timeout_seconds: float = 3.0
+    truncate_every: int = 0
+    error_body_every: int = 0
+    empty_every: int = 0
+    duplicate_rows: bool = False
+    shuffle_rows: bool = False
+    late_final: float = 0.0
+    forming: bool = True
+
+    @classmethod
+    def everything(cls) -> Faults:
+        """Return every switch on, short of the ban."""
+        return cls(
+            rate_limit_every=7,
+            error_every=11,
+            timeout_every=29,
+            truncate_every=13,
+            error_body_every=17,
+            empty_every=5,
+            duplicate_rows=True,
+            shuffle_rows=True,
+            late_final=600.0,
+        )
+
+    def changed(self, values: dict[str, Any]) -> Faults:
+        """Return these faults with some switches set.
+
+        Raises
+        ------
+        BadInput
+            If there is no such switch.
+        """
+        names = [field.name for field in fields(self)]
+        unknown = next((name for name in values if name not in names), None)
+        if unknown is not None:
+            raise BadInput(f"there is no fault {unknown!r}: use {', '.join(names)}")
+        return replace(self, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What happens to one request instead of (or around) its answer."""
+
+    name: str
+
+    @classmethod
+    def of(cls, faults: Faults, number: int) -> Failure | None:
+        """Return what befalls request *number*, counted from 1."""
+        schedule = {
+            "ban": faults.ban_every,
+            "rate_limit": faults.rate_limit_every,
+            "error": faults.error_every,
+            "timeout": faults.timeout_every,
+            "truncate": faults.truncate_every,
+            "error_body": faults.error_body_every,
+            "empty": faults.empty_every,
+        }
+        return next((cls(name) for name, every in schedule.items() if every and number % every == 0), None)

@@ -1,0 +1,183 @@
+"""The simulated exchange itself: the protocols behind one HTTP server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from ticklake.core.time import format_time, parse_time
+from ticklake.errors import BadInput, TicklakeError
+from ticklake.sources.simulated.binance import BinanceProtocol
+from ticklake.sources.simulated.clock import SimulatedClock
+from ticklake.sources.simulated.faults import Failure, Faults
+from ticklake.sources.simulated.kraken import KrakenProtocol
+from ticklake.sources.simulated.market import Market
+
+__all__ = ["Request", "SimulatedExchange"]
+
+LOOPBACK = "127.0.0.1"
+Protocol = BinanceProtocol | KrakenProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was answered: which exchange, path and query, and which fault hit it, if any."""
+
+    exchange: str
+    path: str
+    query: dict[str, str]
+    fault: str = ""
+
+
+@dataclass
+class SimulatedExchange:
+    """Serves a market under ``/{exchange}/{path}``; listens on loopback only.
+
+    ``POST /_sim/clock`` (``{"now": "2024-01-02"}`` or ``{"advance": seconds}``) moves the clock, ``POST /_sim/faults``
+    sets fault switches, ``GET /_sim/requests`` returns what was asked, ``GET /_sim`` describes the market.
+    """
+
+    market: Market
+    clock: SimulatedClock
+    faults: Faults = field(default_factory=Faults)
+    requests: list[Request] = field(default_factory=list)
+    port: int = 0
+    _runner: web.AppRunner | None = None
+
+    def __post_init__(self) -> None:
+        self._protocols: dict[str, Protocol] = {
+            exchange: KrakenProtocol(self.market) if exchange == "kraken" else BinanceProtocol(self.market, exchange)
+            for exchange in self.market.exchanges()
+        }
+        self._pages = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens; add ``/{exchange}`` for the root of one exchange."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def start(self) -> None:
+        """Start listening; port 0 picks a free one.
+
+        Raises
+        ------
+        BadInput
+            If the port is taken.
+        """
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/_sim", self._describe),
+                web.post("/_sim/clock", self._set_clock),
+                web.post("/_sim/faults", self._set_faults),
+                web.get("/_sim/requests", self._list_requests),
+                web.get("/{exchange}/{path:.*}", self._serve),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, LOOPBACK, self.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise BadInput(f"port {self.port} is taken: choose another with --port") from error
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @contextmanager
+    def running(self) -> Iterator[SimulatedExchange]:
+        """Run it in a thread of its own while the block lasts."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="simulated-exchange", daemon=True)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            yield self
+        finally:
+            asyncio.run_coroutine_threadsafe(self.stop(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        exchange, path = request.match_info["exchange"], request.match_info["path"]
+        protocol = self._protocols.get(exchange)
+        if protocol is None:
+            return web.json_response({"error": f"{exchange} is not simulated"}, status=404)
+        query = dict(request.query)
+        reply = protocol.answer(path, query, self.clock.now(), self.faults)
+        failure = self._failure() if reply.rows else None
+        self.requests.append(Request(exchange, path, query, failure.name if failure else ""))
+        if failure is None:
+            body = self._disordered(protocol, reply.body) if reply.rows else reply.body
+            return web.json_response(body, status=reply.status)
+        return await self._fail(failure, protocol, reply.body)
+
+    def _failure(self) -> Failure | None:
+        self._pages += 1
+        return Failure.of(self.faults, self._pages)
+
+    async def _fail(self, failure: Failure, protocol: Protocol, body: Any) -> web.Response:
+        match failure.name:
+            case "rate_limit":
+                return web.Response(status=429, text="{}", headers={"Retry-After": str(self.faults.retry_after)})
+            case "ban":
+                return web.Response(status=418, text="{}", headers={"Retry-After": "60"})
+            case "error":
+                return web.Response(status=503, text="Service Unavailable")
+            case "truncate":
+                text = json.dumps(body)
+                return web.Response(text=text[: max(len(text) * 2 // 3, 1)], content_type="application/json")
+            case "error_body":
+                return web.json_response(protocol.error_body())
+            case "empty":
+                return web.json_response(protocol.emptied(body))
+            case _:
+                await asyncio.sleep(self.faults.timeout_seconds)
+                return web.json_response(body)
+
+    def _disordered(self, protocol: Protocol, body: Any) -> Any:
+        rows = protocol.rows_of(body)
+        if rows:
+            if self.faults.duplicate_rows:
+                rows.extend(rows[:3])
+            if self.faults.shuffle_rows:
+                rows[:] = [*rows[1::2], *rows[::2]]
+        return body
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        listing = {name: [str(symbol) for symbol in self.market.symbols(name)] for name in self._protocols}
+        return web.json_response(
+            {"now": format_time(self.clock.now()), "exchanges": listing, "faults": asdict(self.faults)}
+        )
+
+    async def _set_clock(self, request: web.Request) -> web.Response:
+        values = await request.json()
+        try:
+            if "now" in values:
+                self.clock.set(parse_time(values["now"]))
+            self.clock.advance(int(float(values.get("advance", 0)) * 1e9))
+        except TicklakeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"now": format_time(self.clock.now())})
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        try:
+            self.faults = self.faults.changed(await request.json())
+        except TicklakeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response(asdict(self.faults))
+
+    async def _list_requests(self, _request: web.Request) -> web.Response:
+        return web.json_response([asdict(request) for request in self.requests])

@@ -1,0 +1,1 @@
+"""Bytes at rest: object stores, and how segments are encoded. Knows no catalog."""

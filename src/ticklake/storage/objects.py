@@ -1,0 +1,227 @@
+"""Object stores: named bytes, written once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ticklake.errors import DiskFull, InvalidName, MissingSegment, ReadOnlyLake, StorageError
+
+__all__ = ["LocalStore", "MemoryStore", "ObjectStore", "StoredObject"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object: its key, its size in bytes, and when it was written (nanoseconds UTC)."""
+
+    key: str
+    size: int
+    modified: int
+
+
+class ObjectStore(ABC):
+    """Where segments live. Keys are relative POSIX paths; objects are never modified."""
+
+    @abstractmethod
+    def put(self, key: str, data: bytes) -> None:
+        """Store *data*; when this returns it survives a power cut.
+
+        Raises
+        ------
+        DiskFull, ReadOnlyLake, StorageError
+            Nothing is left under *key* then.
+        """
+
+    @abstractmethod
+    def get(self, key: str) -> bytes:
+        """Return the bytes under *key*, or raise :class:`MissingSegment`."""
+
+    @abstractmethod
+    def source(self, key: str) -> Path | bytes:
+        """Return what a Parquet reader can open, or raise :class:`MissingSegment`."""
+
+    @abstractmethod
+    def move(self, key: str, to: str) -> None:
+        """Give the object another key; does nothing if it is already gone."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove the object; does nothing if it is already gone."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under *key*."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield every object under the folder *prefix*, in no particular order."""
+
+
+class MemoryStore(ObjectStore):
+    """The in-memory twin: for tests and for lakes that need not last."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store *data* under *key*."""
+        self._objects[_checked(key)] = bytes(data)
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes under *key*."""
+        try:
+            return self._objects[key]
+        except KeyError:
+            raise MissingSegment(f"{key} is not there") from None
+
+    def source(self, key: str) -> Path | bytes:
+        """Return the bytes under *key*."""
+        return self.get(key)
+
+    def move(self, key: str, to: str) -> None:
+        """Give the object another key."""
+        if key in self._objects:
+            self._objects[_checked(to)] = self._objects.pop(key)
+
+    def delete(self, key: str) -> None:
+        """Remove the object."""
+        self._objects.pop(key, None)
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under *key*."""
+        return key in self._objects
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield every object under *prefix*."""
+        for key, data in list(self._objects.items()):
+            if not prefix or key.startswith(f"{prefix}/"):
+                yield StoredObject(key, len(data), 0)
+
+
+class LocalStore(ObjectStore):
+    """A folder. Files and the folders above them are fsynced before :meth:`put` returns."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._synced: set[Path] = set()
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a new file and make it durable; a half-written file is removed."""
+        path = self._path(key)
+        with _translated(path):
+            self._make_folder(path.parent)
+            try:
+                _write_durably(path, data)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            _sync_folder(path.parent)
+
+    def get(self, key: str) -> bytes:
+        """Return the file's bytes."""
+        path = self._path(key)
+        with _translated(path):
+            return path.read_bytes()
+
+    def source(self, key: str) -> Path | bytes:
+        """Return the file's path."""
+        path = self._path(key)
+        if not path.is_file():
+            raise MissingSegment(f"{path} is not there: 'ticklake verify' lists what is damaged")
+        return path
+
+    def move(self, key: str, to: str) -> None:
+        """Rename the file; does nothing if it is already gone."""
+        source, target = self._path(key), self._path(to)
+        with _translated(source):
+            self._make_folder(target.parent)
+            try:
+                source.rename(target)
+            except FileNotFoundError:
+                return
+            _sync_folder(target.parent)
+            _sync_folder(source.parent)
+
+    def delete(self, key: str) -> None:
+        """Remove the file; does nothing if it is already gone."""
+        path = self._path(key)
+        with _translated(path):
+            path.unlink(missing_ok=True)
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield every file under *prefix*; files that vanish meanwhile are passed over."""
+        base = self._path(prefix) if prefix else self.root
+        for folder, _, names in os.walk(base):
+            for name in names:
+                path = Path(folder, name)
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue
+                key = path.relative_to(self.root).as_posix()
+                yield StoredObject(key, status.st_size, status.st_mtime_ns)
+
+    def _path(self, key: str) -> Path:
+        return self.root / _checked(key)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder in self._synced and folder.is_dir():
+            return
+        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            _sync_folder(made.parent)
+        self._synced.add(folder)
+
+
+def _checked(key: str) -> str:
+    path = PurePosixPath(key)
+    if not key or path.is_absolute() or any(part in {".", ".."} for part in key.split("/")):
+        raise InvalidName(f"{key!r} would leave the lake's folder")
+    return key
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingSegment(f"{path} is not there: 'ticklake verify' lists what is damaged") from error
+    except OSError as error:
+        raise _storage_error(error, path) from error
+
+
+def _storage_error(error: OSError, path: Path) -> StorageError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return DiskFull(f"no space for {path} ({error.strerror}): free some, nothing acknowledged was lost")
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return ReadOnlyLake(f"{path} cannot be written ({error.strerror}): check the folder's permissions")
+    return StorageError(f"{path}: {error.strerror or error}")
