@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,18 @@ from ticklake.storage.objects import LocalStore, MemoryStore
 if TYPE_CHECKING:
     from ticklake.engine.rebuilding import Rebuilt
     from ticklake.sources.base import Source
+    from ticklake.sources.simulated.server import SimulatedExchange
 
-__all__ = ["CATALOG_FILE", "memory_lake", "open_lake", "rebuild_lake", "tool", "wire_source"]
+__all__ = [
+    "CATALOG_FILE",
+    "list_exchanges",
+    "memory_lake",
+    "open_lake",
+    "rebuild_lake",
+    "simulated_exchange",
+    "tool",
+    "wire_source",
+]
 
 CATALOG_FILE = "catalog.db"
 Clock = Callable[[], int]
@@ -92,6 +102,38 @@ def wire_source(exchange: str, settings: Settings, clock: Clock = time.time_ns) 
         settings={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
     )
     return CcxtSource(exchange, options, clock)
+
+
+def list_exchanges(search: str = "") -> dict[str, list[str]]:
+    """Return the exchanges whose id contains *search*, each with the kinds it serves."""
+    from ticklake.sources.ccxt.capabilities import served_by
+    from ticklake.sources.ccxt.door import exchange_ids
+
+    return {name: served_by(name) for name in exchange_ids() if search in name}
+
+
+def simulated_exchange(
+    data: Path | None = None,
+    *,
+    now: str | None = None,
+    speed: float = 0.0,
+    port: int = 0,
+    faults: Sequence[str] = (),
+) -> SimulatedExchange:
+    """Return a simulated exchange that replays the recorded data in a folder, or a generated market.
+
+    *faults* are texts like ``error_every=5``, or ``all``.
+    """
+    from ticklake.core.time import MINUTE, parse_time
+    from ticklake.sources.simulated.clock import SimulatedClock
+    from ticklake.sources.simulated.faults import Faults
+    from ticklake.sources.simulated.generated import generated_market
+    from ticklake.sources.simulated.recorded import recorded_market
+    from ticklake.sources.simulated.server import SimulatedExchange
+
+    market = recorded_market(data) if data is not None else generated_market()
+    start = market.end() + 2 * MINUTE if now is None else parse_time(now)
+    return SimulatedExchange(market, SimulatedClock(start, speed), Faults.parse(faults), port=port)
 
 
 def tool() -> str:

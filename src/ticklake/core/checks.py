@@ -76,7 +76,7 @@ def _bar_rules(dataset: Dataset) -> Iterator[tuple[str, pl.Expr]]:
     if frame.is_month:
         yield "off_grid", (pl.col("ts").dt.day() != 1) | (ts % DAY != 0)
     elif frame.unit == "w":
-        yield "off_grid", (ts - dataset.anchor) % frame.length != 0
+        yield "off_grid", (ts - frame.offset(dataset.anchor)) % frame.length != 0
     elif not (frame.unit == "d" and frame.count > 1):
         yield "off_grid", ts % frame.length != 0
 

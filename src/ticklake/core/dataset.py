@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ticklake.core.symbol import Symbol, check_exchange
-from ticklake.core.timeframe import MONDAY, THURSDAY, Timeframe
+from ticklake.core.time import DAY
+from ticklake.core.timeframe import THURSDAY, Timeframe
 from ticklake.errors import InvalidName
 
 if TYPE_CHECKING:
@@ -16,8 +17,13 @@ __all__ = ["BAR_KINDS", "Dataset"]
 
 BAR_KINDS = frozenset({"ohlcv", "mark_ohlcv", "index_ohlcv"})
 
-_THURSDAY_WEEKS = frozenset({"kraken", "bitfinex", "krakenfutures"})
-"""Exchanges whose weekly bars open at multiples of seven days since the epoch."""
+_ANCHORS = {
+    ("kraken", "w"): THURSDAY,
+    ("bitfinex", "w"): THURSDAY,
+    ("binance", "d"): DAY,
+    ("binanceusdm", "d"): DAY,
+}
+"""From where exchanges count weeks and bars of several days, where that is not Monday and the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,6 @@ class Dataset:
         return f"{self.kind}/exchange={self.exchange}/symbol={self.symbol.escaped}{timeframe}"
 
     @property
-    def anchor(self) -> int:
-        """Where on the calendar its weekly bars open."""
-        return THURSDAY if self.exchange in _THURSDAY_WEEKS else MONDAY
+    def anchor(self) -> int | None:
+        """From where its exchange counts weeks and bars of several days; ``None`` for the usual."""
+        return _ANCHORS.get((self.exchange, self.timeframe.unit)) if self.timeframe else None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import polars as pl
 
 from ticklake.core.kinds import KINDS, TIME
-from ticklake.core.timeframe import MONDAY, Timeframe
+from ticklake.core.timeframe import Timeframe
 
 __all__ = ["bars_from_bars", "bars_from_trades"]
 
 _BARS = KINDS["ohlcv"].schema
 
 
-def bars_from_trades(trades: pl.LazyFrame, timeframe: Timeframe, anchor: int = MONDAY) -> pl.LazyFrame:
+def bars_from_trades(trades: pl.LazyFrame, timeframe: Timeframe, anchor: int | None = None) -> pl.LazyFrame:
     """Return the ohlcv bars of sorted trades; stretches without trades have no bar."""
     price, amount = pl.col("price"), pl.col("amount")
     return _grouped(trades, timeframe, anchor).agg(
@@ -26,7 +26,7 @@ def bars_from_trades(trades: pl.LazyFrame, timeframe: Timeframe, anchor: int = M
     )
 
 
-def bars_from_bars(bars: pl.LazyFrame, timeframe: Timeframe, anchor: int = MONDAY) -> pl.LazyFrame:
+def bars_from_bars(bars: pl.LazyFrame, timeframe: Timeframe, anchor: int | None = None) -> pl.LazyFrame:
     """Return longer bars from sorted shorter ones; unknown volumes stay unknown."""
     return _grouped(bars, timeframe, anchor).agg(
         pl.col("open").first(),
@@ -41,13 +41,13 @@ def _total(name: str) -> pl.Expr:
     return pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).cast(_BARS[name]).alias(name)
 
 
-def _grouped(rows: pl.LazyFrame, timeframe: Timeframe, anchor: int) -> pl.lazyframe.group_by.LazyGroupBy:
+def _grouped(rows: pl.LazyFrame, timeframe: Timeframe, anchor: int | None) -> pl.lazyframe.group_by.LazyGroupBy:
     return rows.group_by(_open_time(timeframe, anchor).alias("ts"), maintain_order=True)
 
 
-def _open_time(timeframe: Timeframe, anchor: int) -> pl.Expr:
+def _open_time(timeframe: Timeframe, anchor: int | None) -> pl.Expr:
     if timeframe.is_month:
         return pl.col("ts").dt.truncate(f"{timeframe.count}mo").cast(TIME)
-    offset = anchor if timeframe.unit == "w" else 0
+    offset = timeframe.offset(anchor)
     ts = pl.col("ts").to_physical() - offset
     return (ts - ts % timeframe.length + offset).cast(TIME)

@@ -30,8 +30,8 @@ THURSDAY = 0
 class Timeframe:
     """The length of a bar, in CCXT's spelling: ``1s 1m 5m 1h 1d 1w 1M``.
 
-    Bars of up to a day, and of several days, open at multiples of their length since the epoch;
-    weeks open on *anchor* (Monday unless the exchange says otherwise), months on their first day.
+    Bars of up to a day open at multiples of their length since the epoch. Weeks, and bars of several days,
+    count from *anchor*: Monday and the epoch unless the exchange says otherwise. Months open on their first day.
 
     Raises
     ------
@@ -65,37 +65,43 @@ class Timeframe:
         """Length in nanoseconds; for months the longest possible one."""
         return self.count * (31 * DAY if self.is_month else _UNITS[self.unit])
 
-    def floor(self, ts: int, anchor: int = MONDAY) -> int:
+    def offset(self, anchor: int | None = None) -> int:
+        """Return by how much open times are shifted from multiples of the length since the epoch."""
+        if self.unit == "w":
+            return MONDAY if anchor is None else anchor
+        return anchor or 0 if self.unit == "d" and self.count > 1 else 0
+
+    def floor(self, ts: int, anchor: int | None = None) -> int:
         """Return the open time of the bar that contains *ts*."""
         if self.is_month:
             return _month_start(_month_index(ts) // self.count * self.count)
-        offset = anchor if self.unit == "w" else 0
+        offset = self.offset(anchor)
         return (ts - offset) // self.length * self.length + offset
 
-    def next(self, ts: int, anchor: int = MONDAY) -> int:
+    def next(self, ts: int, anchor: int | None = None) -> int:
         """Return the open time of the bar after the one that contains *ts*: that bar's close."""
         if self.is_month:
             return _month_start((_month_index(ts) // self.count + 1) * self.count)
         return self.floor(ts, anchor) + self.length
 
-    def ceil(self, ts: int, anchor: int = MONDAY) -> int:
+    def ceil(self, ts: int, anchor: int | None = None) -> int:
         """Return the first open time that is not before *ts*."""
         floor = self.floor(ts, anchor)
         return floor if floor == ts else self.next(ts, anchor)
 
-    def inner(self, span: Span, anchor: int = MONDAY) -> Span | None:
+    def inner(self, span: Span, anchor: int | None = None) -> Span | None:
         """Return the span of whole bars that open inside *span*, or ``None``."""
         start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
         return Span(start, end) if start < end else None
 
-    def count_in(self, span: Span, anchor: int = MONDAY) -> int:
+    def count_in(self, span: Span, anchor: int | None = None) -> int:
         """Return how many bars open inside *span*."""
         if self.is_month:
             return sum(1 for _ in self._months(span))
         start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
         return (end - start) // self.length
 
-    def opens(self, span: Span, anchor: int = MONDAY) -> pl.Series:
+    def opens(self, span: Span, anchor: int | None = None) -> pl.Series:
         """Return the open times inside *span* as an ``Int64`` series named ``ts``."""
         import polars as pl
 
@@ -104,7 +110,7 @@ class Timeframe:
         start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
         return pl.int_range(start, end, self.length, dtype=pl.Int64, eager=True).alias("ts")
 
-    def advance(self, ts: int, bars: int, anchor: int = MONDAY) -> int:
+    def advance(self, ts: int, bars: int, anchor: int | None = None) -> int:
         """Return the open time *bars* bars after the one that contains *ts* (before it, if negative)."""
         if self.is_month:
             return _month_start((_month_index(ts) // self.count + bars) * self.count)

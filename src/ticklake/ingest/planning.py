@@ -40,6 +40,8 @@ async def plan_dataset(
             f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
         )
     listed_at = await _listed_at(source, instruments, dataset)
+    if listed_at is not None and dataset.timeframe is not None:
+        listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
     start = asked.start if asked.start is not None else listed_at or capability.served_from
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")

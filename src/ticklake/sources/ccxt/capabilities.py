@@ -8,7 +8,7 @@ from typing import Any
 from ticklake.core.dataset import Dataset
 from ticklake.errors import UnknownSymbol, UnknownTimeframe, Unsupported
 
-__all__ = ["check_served", "kinds_of", "method_of"]
+__all__ = ["check_served", "kinds_of", "method_of", "served_by"]
 
 _METHODS = {
     "ohlcv": ("fetchOHLCV", "fetch_ohlcv"),
@@ -30,6 +30,13 @@ def method_of(kind: str) -> str:
 def kinds_of(client: Any) -> list[str]:
     """Return the kinds an exchange serves."""
     return [kind for kind, (capability, _) in _METHODS.items() if client.has.get(capability)]
+
+
+def served_by(exchange: str) -> list[str]:
+    """Return the kinds that an exchange serves, from what ccxt says of it."""
+    import ccxt
+
+    return kinds_of(getattr(ccxt, exchange)())
 
 
 def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None:

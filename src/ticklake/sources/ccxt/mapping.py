@@ -110,7 +110,7 @@ def instrument(exchange: str, market: dict[str, Any]) -> Instrument:
 
 
 def _item(raw: Any, index: int | None, convert: Callable[[Any], Any]) -> Any:
-    if index is None or not isinstance(raw, list) or len(raw) <= index:
+    if index is None or not isinstance(raw, list) or len(raw) <= index or raw[index] in (None, ""):
         return None
     return convert(raw[index])
 

@@ -152,7 +152,7 @@ async def _bar_window(ask: AskSpan, dataset: Dataset, window: Span, page_bars: i
     return Page(pl.concat(pieces), (Covered(window),), requests)
 
 
-def _doubts(rows: pl.DataFrame, part: Span, frame: Timeframe, anchor: int, page_bars: int) -> Iterator[Span]:
+def _doubts(rows: pl.DataFrame, part: Span, frame: Timeframe, anchor: int | None, page_bars: int) -> Iterator[Span]:
     """Yield the edges of *part* that a cut page may have left out."""
     count = rows.height
     found = inside(rows, part)["ts"].to_physical()

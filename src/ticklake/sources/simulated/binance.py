@@ -187,7 +187,7 @@ def _kline(row: tuple[Any, ...], timeframe: Timeframe) -> list[Any]:
     ts, open_, high, low, close, volume, quote_volume, trades = row
     prices = [number(value) for value in (open_, high, low, close)]
     close_time = timeframe.next(ts) // MS - 1
-    known = [number(volume or 0.0), close_time, number(quote_volume or 0.0), int(trades or 0)]
+    known = [number(volume or 0.0), close_time, "" if quote_volume is None else number(quote_volume), trades]
     return [ts // MS, *prices, *known, "0", "0", "0"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -66,6 +68,27 @@ class Faults:
             shuffle_rows=True,
             late_final=600.0,
         )
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> Faults:
+        """Read texts like ``error_every=5`` and ``all``.
+
+        Raises
+        ------
+        BadInput
+            If a text names no switch or no number.
+        """
+        faults = cls()
+        for text in texts:
+            if text == "all":
+                faults = cls.everything()
+                continue
+            name, _, value = text.partition("=")
+            try:
+                faults = faults.changed({name: json.loads(value or "true")})
+            except json.JSONDecodeError:
+                raise BadInput(f"{text!r} is not a fault: write it like error_every=5") from None
+        return faults
 
     def changed(self, values: dict[str, Any]) -> Faults:
         """Return these faults with some switches set.

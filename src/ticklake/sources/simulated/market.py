@@ -64,7 +64,8 @@ class Market:
             key=lambda held: held.timeframe.length if held.timeframe else 0,
         )
         if finer:
-            return bars_from_bars(self._frame(finer[0]).lazy(), target, dataset.anchor).collect()
+            made = (bars_from_bars(self._frame(held).lazy(), target, dataset.anchor) for held in reversed(finer))
+            return pl.concat(made).unique("ts", keep="first", maintain_order=True).sort("ts").collect()
         trades = Dataset(dataset.exchange, "trades", dataset.symbol)
         if dataset.kind == "ohlcv" and trades in self.series:
             return bars_from_trades(self._frame(trades).lazy(), target, dataset.anchor).collect()

@@ -1,0 +1,40 @@
+# Two commands for a newcomer: make demo, make test. The rest is for those who change things.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+DATA ?= ../shared/data
+JOBS ?= 2
+
+.PHONY: demo test lint format lowest bench clean help
+
+help: ## Say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
+	$(BIN)/ticklake demo --lake demo-lake $(if $(wildcard $(DATA)),--data $(DATA))
+
+test: $(VENV)/test ## Run every test
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: $(VENV)/lint ## Check style, types and the direction of imports
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(VENV)/lint ## Format the code
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
+	$(PYTHON) tools/lowest.py > .lowest.txt
+	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
+	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow' -q
+
+clean: ## Remove what make made
+	rm -rf $(VENV) $(VENV)-lowest .lowest.txt demo-lake
+
+$(VENV)/demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e . && touch $@
+
+$(VENV)/test: pyproject.toml
+	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e '.[test]' && touch $@ $(VENV)/demo
+
+$(VENV)/lint: $(VENV)/test
+	$(BIN)/pip install -q -e '.[test,lint]' && touch $@

@@ -1,0 +1,135 @@
+"""Commands that bring data in: exchanges, symbols, ingest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import big, print_json, print_table, say
+from ticklake.interfaces.cli.progress import watching
+
+if TYPE_CHECKING:
+    from ticklake.catalog.runs import Run
+    from ticklake.core.fetchplan import FetchPlan
+    from ticklake.core.span import Span
+
+__all__ = ["exchanges", "ingest", "symbols"]
+
+EXIT_CODES = {"succeeded": 0, "incomplete": 3}
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")]
+SymbolOption = Annotated[
+    list[str] | None, typer.Option("--symbols", metavar="PATTERN", help="More symbols or patterns.")
+]
+
+
+def exchanges(
+    search: Annotated[str, typer.Argument(help="Only exchanges whose id contains this.")] = "",
+    as_json: o.AsJson = False,
+) -> None:
+    """List the exchanges that can be asked, and what each serves."""
+    from ticklake.app import list_exchanges
+
+    found = list_exchanges(search)
+    if as_json:
+        return print_json(found)
+    return print_table(["exchange", "serves"], [(name, " ".join(kinds)) for name, kinds in found.items()])
+
+
+def symbols(
+    exchange: o.ExchangeName,
+    search: Annotated[str, typer.Option("--search", help="Only symbols that contain this.")] = "",
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """List what an exchange trades."""
+    from ticklake.app import memory_lake
+    from ticklake.config import load_settings
+
+    with memory_lake(load_settings(exchange_url=exchange_url)) as lake:
+        listed = lake.symbols(exchange)
+    rows = [row for row in listed.iter_rows(named=True) if search in row["symbol"]]
+    if as_json:
+        return print_json(rows)
+    return print_table(list(listed.columns), [tuple(row.values()) for row in rows])
+
+
+def ingest(
+    exchange: o.ExchangeName,
+    symbols: o.SymbolTexts = None,
+    more: SymbolOption = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    all_quote: o.AllQuote = None,
+    dry_run: DryRun = False,
+    retry: o.Retry = False,
+    depth: o.Depth = None,
+    lake: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Bring history into the lake: what is missing of it, nothing twice.
+
+    Interrupt it at any moment; the same command goes on where it stopped. Exit code 3: done, but gaps remain.
+    """
+    asked: dict[str, Any] = {
+        "symbols": [*(symbols or ()), *(more or ())],
+        "timeframe": timeframe,
+        "kind": kind,
+        "start": start,
+        "end": end,
+        "all_quote": all_quote,
+        "retry": retry,
+    }
+    with o.opened(lake, create=not dry_run, exchange_url=exchange_url) as held:
+        if dry_run:
+            return _show_plans(held.plan(exchange, **asked), as_json=as_json)
+        with watching(exchange, quiet=as_json) as watch:
+            run = held.backfill(exchange, **asked, depth=depth, watch=watch)
+    _show_run(run, as_json=as_json)
+    raise typer.Exit(EXIT_CODES.get(run.state, 1))
+
+
+def _show_run(run: Run, *, as_json: bool) -> None:
+    if as_json:
+        counted = {"id": run.id, "state": run.state, "subject": run.subject, "outcome": run.outcome}
+        return print_json({**counted, **run.progress})
+    say(f"run {run.id} {run.state}: {run.outcome}")
+    if run.state != "succeeded":
+        say(f"'ticklake gaps' lists what is missing and why, 'ticklake runs {run.id}' what happened")
+    return None
+
+
+def _show_plans(plans: list[FetchPlan], *, as_json: bool) -> None:
+    rows = [_plan_row(plan) for plan in plans]
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        spans = [f"  fetch {span}" for span in row["fetch"]]
+        gone = [f"  unavailable {row['unavailable']}: {row['note']}"] if row["unavailable"] else []
+        head = f"{row['dataset']}: {row['pages']:,} pages, about {row['seconds']:.0f} s and {big(row['bytes'])}"
+        say("\n".join([head, *spans, *gone]))
+    pages, seconds = sum(row["pages"] for row in rows), sum(row["seconds"] for row in rows)
+    say(f"in all {pages:,} pages, about {seconds:.0f} s; nothing was fetched")
+    return None
+
+
+def _plan_row(plan: FetchPlan) -> dict[str, Any]:
+    return {
+        "dataset": str(plan.dataset),
+        "fetch": [_bounds(span) for span in plan.spans],
+        "unavailable": _bounds(plan.unavailable) if plan.unavailable else None,
+        "pages": plan.pages,
+        "seconds": plan.seconds,
+        "bytes": plan.bytes,
+        "note": plan.note,
+    }
+
+
+def _bounds(span: Span) -> str:
+    from ticklake.core.time import format_time
+
+    return f"{format_time(span.start)} .. {format_time(span.end)}"

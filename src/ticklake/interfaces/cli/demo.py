@@ -1,0 +1,120 @@
+"""The demo: an exchange on this machine, ccxt, a lake, a table and a gap report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticklake.app import CATALOG_FILE, open_lake, simulated_exchange
+from ticklake.config import load_settings
+from ticklake.core.dataset import Dataset
+from ticklake.core.symbol import Symbol
+from ticklake.core.time import HOUR, format_time
+from ticklake.core.timeframe import Timeframe
+from ticklake.errors import BadInput
+from ticklake.interfaces.cli.formats import write_rows
+from ticklake.interfaces.cli.output import print_table, say
+from ticklake.interfaces.cli.progress import watching
+from ticklake.lake import Lake
+from ticklake.sources.simulated.market import Market
+
+__all__ = ["run_demo"]
+
+WISHES = (
+    "binance:ohlcv:1m:BTC/USDT",
+    "binance:ohlcv:1m:XRP/ETH",
+    "binance:trades:BTC/USDT",
+    "binance:funding:BTC/USDT:USDT",
+    "kraken:ohlcv:1h:BTC/USD",
+)
+"""What the demo collects, as far as the market has it."""
+DAYS = 45 * 24 * HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    dataset: Dataset
+    start: int
+    end: int
+
+
+def run_demo(data: Path | None, folder: Path) -> None:
+    """Run the whole way once and print it."""
+    _clear(folder)
+    exchange = simulated_exchange(data)
+    wishes = [wish for text in WISHES if (wish := _wish(exchange.market, Dataset.parse(text)))]
+    with exchange.running():
+        origin = f"recorded data from {data}" if data else "a generated market"
+        say(f"1. an exchange on {exchange.url} replays {origin}")
+        pace = {name: {"rate_limit_ms": 5} for name in exchange.market.exchanges()}
+        settings = load_settings(exchange_url=exchange.url, exchanges=pace)
+        with open_lake(folder, settings=settings) as lake:
+            say(f"2. a lake in {folder}")
+            for wish in wishes:
+                _collect(lake, wish)
+            lake.compact()
+            _answer(lake, wishes)
+    _next(folder, wishes)
+
+
+def _clear(folder: Path) -> None:
+    """Remove an older demo's lake, and nothing else."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / CATALOG_FILE).is_file():
+        raise BadInput(f"{folder} is not a lake and not empty: name another folder with --lake")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wish(market: Market, dataset: Dataset) -> _Wish | None:
+    rows = market.rows(dataset.exchange, Symbol(str(dataset.symbol)), dataset.kind, dataset.timeframe)
+    if not rows.height:
+        return None
+    ts = rows["ts"].to_physical()
+    end = int(ts[-1]) + (dataset.timeframe.length if dataset.timeframe else 1)
+    return _Wish(dataset, max(int(ts[0]), end - DAYS), end)
+
+
+def _collect(lake: Lake, wish: _Wish) -> None:
+    dataset, began = wish.dataset, time.monotonic()
+    timeframe = str(dataset.timeframe) if dataset.timeframe else None
+    with watching(str(dataset), quiet=False) as watch:
+        run = lake.backfill(
+            dataset.exchange,
+            str(dataset.symbol),
+            timeframe,
+            kind=dataset.kind,
+            start=wish.start,
+            end=wish.end,
+            watch=watch,
+        )
+    say(f"   {dataset}: {run.outcome} ({run['requests']:,} requests, {time.monotonic() - began:.1f} s)")
+
+
+def _answer(lake: Lake, wishes: list[_Wish]) -> None:
+    first = wishes[0].dataset
+    say(f"\n3. the newest bars of {first}:")
+    write_rows(lake.load(first, last=5), "table", None, 0)
+    say("\n4. what is missing, and why:")
+    table = []
+    for wish in wishes:
+        words: dict[str, list[int]] = {}
+        for gap in lake.gaps(wish.dataset, wish.start, wish.end):
+            words.setdefault(gap.reason, []).append(gap.missing or 0)
+        table += [(str(wish.dataset), word, len(sizes), f"{sum(sizes):,}") for word, sizes in words.items()]
+        table += [] if words else [(str(wish.dataset), "nothing", 0, "0")]
+    print_table(["dataset", "reason", "holes", "bars"], table, numbers=("holes", "bars"))
+    rows = sum(lake.inventory()["rows"].to_list())
+    problems = lake.verify(deep=True)
+    say(f"\n5. {rows:,} rows in the lake; verify found {len(problems)} problems")
+
+
+def _next(folder: Path, wishes: list[_Wish]) -> None:
+    first = wishes[0].dataset
+    frame = Timeframe.parse(first.timeframe or "1m")
+    where = f"{first.exchange} {first.symbol} --timeframe {frame} --lake {folder}"
+    say("\nnext:")
+    say(f"  ticklake list --lake {folder}")
+    say(f"  ticklake read {where} --start {format_time(wishes[0].end - HOUR)}")
+    say(f"  ticklake gaps {where}")
+    say("  ticklake simulate            # the exchange by itself, for your own experiments")

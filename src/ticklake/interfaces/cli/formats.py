@@ -1,0 +1,101 @@
+"""Rows in every format that ``read`` writes, to the terminal or a file; nothing is left out silently."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from ticklake.errors import BadInput, StorageError
+from ticklake.interfaces.cli.output import print_table, say
+
+__all__ = ["FORMATS", "write_rows"]
+
+FORMATS = ("table", "csv", "json", "ndjson", "parquet", "arrow")
+_SUFFIXES = {"jsonl": "ndjson", "feather": "arrow", "ipc": "arrow", "txt": "table"}
+
+
+def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit: int) -> None:
+    """Write *rows* in a format; ``None`` chooses by the file's name, or by whether a person looks.
+
+    Raises
+    ------
+    BadInput
+        If there is no such format, or bytes would go to a terminal.
+    """
+    chosen = form or _guess(output)
+    if chosen not in FORMATS:
+        raise BadInput(f"{chosen!r} is not a format: use {', '.join(FORMATS)}")
+    if chosen == "table" and output is None:
+        return _print(rows, limit)
+    if output is not None:
+        return _to_file(rows, chosen, output)
+    if chosen in {"parquet", "arrow"} and sys.stdout.isatty():
+        raise BadInput(f"{chosen} is not for a terminal: add --output FILE or pipe it")
+    _write(rows, chosen, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+    return None
+
+
+def _guess(output: Path | None) -> str:
+    if output is None:
+        return "table" if sys.stdout.isatty() else "csv"
+    suffix = output.suffix.lstrip(".").lower()
+    return _SUFFIXES.get(suffix, suffix or "csv")
+
+
+def _to_file(rows: pl.DataFrame, form: str, output: Path) -> None:
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with part.open("wb") as sink:
+            _write(rows, form, sink)
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StorageError(f"{output} could not be written: {error.strerror or error}") from error
+    say(f"{rows.height:,} rows written to {output}")
+
+
+def _write(rows: pl.DataFrame, form: str, sink: IO[bytes]) -> None:
+    match form:
+        case "parquet":
+            rows.write_parquet(sink)
+        case "arrow":
+            rows.write_ipc(sink, compat_level=pl.CompatLevel.oldest())
+        case "csv":
+            _as_text(rows).write_csv(sink)
+        case "json":
+            sink.write(f"{_as_text(rows).write_json()}\n".encode())
+        case "ndjson":
+            _as_text(rows).write_ndjson(sink)
+        case _:
+            _as_text(rows).write_csv(sink, separator="\t")
+
+
+def _print(rows: pl.DataFrame, limit: int) -> None:
+    shown = (
+        rows if not limit or rows.height <= limit else pl.concat([rows.head(limit - limit // 2), rows.tail(limit // 2)])
+    )
+    table = [list(map(_cell, row)) for row in _as_text(shown).iter_rows()]
+    if shown.height < rows.height:
+        table.insert(limit - limit // 2, ["..."] * len(rows.columns))
+    numbers = [name for name, dtype in rows.schema.items() if dtype.is_numeric()]
+    print_table(rows.columns, table, numbers)
+    hidden = rows.height - shown.height
+    say(
+        f"{rows.height:,} rows"
+        + (f", {hidden:,} not shown: --limit 0 shows all, --format csv writes all" if hidden else "")
+    )
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _as_text(rows: pl.DataFrame) -> pl.DataFrame:
+    """Write times as ISO 8601 in UTC and durations as ISO 8601 durations, to the nanosecond."""
+    return rows.with_columns(
+        pl.selectors.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), pl.selectors.duration().dt.to_string("iso")
+    )

@@ -1,0 +1,112 @@
+"""Commands that keep a lake well: init, verify, compact, vacuum, rebuild, backup, config."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import big, print_json, print_table, say
+
+__all__ = ["backup", "compact", "config", "init", "rebuild", "vacuum", "verify"]
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the copy goes; it becomes a lake itself.")]
+Deep = Annotated[bool, typer.Option("--deep", help="Decode every value again.")]
+KeepDays = Annotated[float, typer.Option("--keep-days", min=0, help="Keep older versions for this many days.")]
+
+
+def init(
+    path: Annotated[str | None, typer.Argument(help="The folder. [default: ./data]")] = None, as_json: o.AsJson = False
+) -> None:
+    """Make a lake."""
+    with o.opened(path, create=True) as lake:
+        root, version = str(lake.root), lake.engine.catalog.version()
+    if as_json:
+        return print_json({"lake": root, "version": version})
+    say(f"the lake is in {root}")
+    return say("next: ticklake ingest binance BTC/USDT --timeframe 1h --start 2024-01-01")
+
+
+def verify(
+    dataset: o.DatasetText = None, deep: Deep = False, lake: o.LakePath = None, as_json: o.AsJson = False
+) -> None:
+    """Check that every segment is there and is what was written. Exit code 1: something is damaged."""
+    with o.opened(lake) as held:
+        problems = held.verify(dataset, deep=deep)
+        count = len(held.datasets())
+    if as_json:
+        print_json([asdict(problem) for problem in problems])
+    elif problems:
+        print_table(["dataset", "segment", "problem"], [(p.dataset, p.segment, p.problem) for p in problems])
+    else:
+        say(f"all is as it was written ({count:,} datasets)" if dataset is None else f"{dataset} is as it was written")
+    raise typer.Exit(1 if problems else 0)
+
+
+def compact(dataset: o.DatasetText = None, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Make few large files of many small segments."""
+    with o.opened(lake) as held:
+        done = held.compact(dataset)
+    if as_json:
+        return print_json([asdict(one) for one in done])
+    columns = ["dataset", "rows", "segments", "bytes"]
+    rows = [
+        (
+            c.dataset,
+            f"{c.rows:,}",
+            f"{c.segments_before:,} -> {c.segments_after:,}",
+            f"{big(c.bytes_before)} -> {big(c.bytes_after)}",
+        )
+        for c in done
+    ]
+    return print_table(columns, rows, numbers=("rows",))
+
+
+def vacuum(keep_days: KeepDays = 7, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Remove old versions and garbage for good."""
+    with o.opened(lake) as held:
+        done = held.vacuum(int(keep_days * 86_400 * 10**9))
+    if as_json:
+        return print_json(asdict(done))
+    return say(f"removed {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}")
+
+
+def rebuild(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Make a new catalog from the files alone; the old one is kept beside it."""
+    from ticklake.app import rebuild_lake
+    from ticklake.config import load_settings
+
+    done = rebuild_lake(Path(lake or load_settings().lake))
+    if as_json:
+        print_json(asdict(done))
+    else:
+        say(f"found {done.datasets:,} datasets in {done.files:,} files: {done.rows:,} rows")
+        for name in done.unreadable:
+            say(f"could not read {name}")
+    raise typer.Exit(1 if done.unreadable else 0)
+
+
+def backup(folder: Folder, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Copy the lake, whatever writers do meanwhile; again copies only what is new."""
+    with o.opened(lake) as held:
+        done = held.backup(folder)
+    if as_json:
+        return print_json(asdict(done))
+    return say(
+        f"{done.folder} holds the lake: {done.copied:,} files copied ({big(done.bytes)}), {done.kept:,} already there"
+    )
+
+
+def config(as_json: o.AsJson = False) -> None:
+    """Show the settings in force; secrets are never shown."""
+    from ticklake.config import load_settings
+
+    settings = load_settings().model_dump(mode="json")
+    if as_json:
+        return print_json(settings)
+    for name, value in settings.items():
+        say(f"{name} = {value}")
+    return say("set them in ticklake.toml or with TICKLAKE_... variables: see docs/reference/settings.md")

@@ -1,0 +1,71 @@
+"""Options that every command spells the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ticklake.lake import Lake
+
+__all__ = [
+    "AllQuote",
+    "AsJson",
+    "DatasetText",
+    "Depth",
+    "End",
+    "ExchangeName",
+    "ExchangeUrl",
+    "KindName",
+    "LakePath",
+    "Retry",
+    "Start",
+    "SymbolTexts",
+    "TimeframeText",
+    "opened",
+]
+
+LakePath = Annotated[
+    str | None,
+    typer.Option(
+        "--lake", metavar="PATH", help="The lake's folder. [default: $TICKLAKE_LAKE, ticklake.toml or ./data]"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ExchangeName = Annotated[str, typer.Argument(metavar="EXCHANGE", help="CCXT's id of the exchange, like binance.")]
+SymbolTexts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SYMBOL]...", help="Unified symbols like BTC/USDT, or patterns like 'BTC/*'."),
+]
+DatasetText = Annotated[
+    str | None, typer.Argument(metavar="[DATASET]", help="Like binance:ohlcv:1h:BTC/USDT. [default: all]")
+]
+TimeframeText = Annotated[str | None, typer.Option("--timeframe", "-t", help="Length of bars: 1m, 5m, 1h, 1d, ...")]
+KindName = Annotated[
+    str | None,
+    typer.Option("--kind", "-k", help="ohlcv, mark_ohlcv, index_ohlcv, trades, funding, open_interest, book, quotes."),
+]
+Start = Annotated[
+    str | None, typer.Option("--start", "-s", help="First time, inclusive; ISO 8601, UTC unless it says otherwise.")
+]
+End = Annotated[str | None, typer.Option("--end", "-e", help="Last time, exclusive.")]
+AllQuote = Annotated[
+    str | None, typer.Option("--all-quote", metavar="CURRENCY", help="Every active spot market priced in it.")
+]
+Retry = Annotated[bool, typer.Option("--retry", help="Ask again for what was unavailable or lost.")]
+Depth = Annotated[int | None, typer.Option("--depth", min=1, help="Levels of a book on each side.")]
+ExchangeUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--exchange-url", metavar="URL", help="Reach exchanges here: a simulated exchange. [$TICKLAKE_EXCHANGE_URL]"
+    ),
+]
+
+
+def opened(path: str | None, *, create: bool = False, exchange_url: str | None = None) -> Lake:
+    """Open the lake that the options name."""
+    from ticklake.app import open_lake
+    from ticklake.config import load_settings
+
+    return open_lake(path, create=create, settings=load_settings(exchange_url=exchange_url))

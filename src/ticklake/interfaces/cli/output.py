@@ -1,0 +1,55 @@
+"""How answers look: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["big", "errors", "print_json", "print_table", "say"]
+
+
+def say(text: str = "") -> None:
+    """Print a line for a person."""
+    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def errors() -> Console:
+    """Return the console that progress and errors go to."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, default=str, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
+    """Print rows as a table; nothing is cut off: without a terminal a line is as long as it must be."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True, overflow="ignore")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal or console.width < 60:
+        console = Console(highlight=False, markup=False, width=10_000)
+    console.print(table, crop=False)
+
+
+def big(number: float) -> str:
+    """Write a number of bytes the short way.
+
+    >>> big(1536)
+    '1.5 KiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"

@@ -1,0 +1,73 @@
+"""Progress of a backfill: a moving bar on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ticklake.interfaces.cli.output import errors
+
+if TYPE_CHECKING:
+    from ticklake.ingest.progress import Progress as Backfilled
+    from ticklake.ingest.progress import Watch
+
+__all__ = ["watching"]
+
+LINE_EVERY = 5.0
+"""Seconds between two plain lines."""
+
+
+@contextmanager
+def watching(title: str, *, quiet: bool) -> Iterator[Watch]:
+    """Show progress on standard error while the block runs; yields the callable to report to."""
+    console = errors()
+    if quiet:
+        yield lambda _: None
+    elif console.is_terminal:
+        with _bar() as bar:
+            task = bar.add_task(title, total=1.0, detail="")
+            yield lambda progress: bar.update(
+                task, completed=progress.done, detail=_detail(progress, bar.tasks[0].elapsed)
+            )
+    else:
+        yield _Lines(title)
+
+
+class _Lines:
+    """Prints a line now and then."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._began = self._last = time.monotonic()
+
+    def __call__(self, progress: Backfilled) -> None:
+        now = time.monotonic()
+        if now - self._last >= LINE_EVERY:
+            self._last = now
+            errors().print(f"{self._title}: {progress.done:.0%} {_detail(progress, now - self._began)}", soft_wrap=True)
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=errors(),
+    )
+
+
+def _detail(progress: Backfilled, elapsed: float | None) -> str:
+    from ticklake.core.time import format_time
+
+    rows = progress.counts["received"]
+    rate = f" {rows / elapsed:,.0f}/s" if elapsed else ""
+    reached = f" to {format_time(min(progress.reached.values()))}" if progress.reached else ""
+    return f"{rows:,} rows{rate}{reached}"

@@ -1,0 +1,203 @@
+"""Commands that answer: list, read, gaps, runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import big, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ticklake.catalog.runs import Run
+    from ticklake.core.dataset import Dataset
+    from ticklake.lake import Lake
+
+__all__ = ["gaps", "list_datasets", "read", "runs"]
+
+Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="table, csv, json, ndjson, parquet or arrow. [default: by file name; table on a terminal, else csv]",
+    ),
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of the terminal.")]
+Limit = Annotated[
+    int, typer.Option("--limit", min=0, help="Most rows of a table; 0 shows all. Other formats hold all.")
+]
+Last = Annotated[int | None, typer.Option("--last", min=1, help="Only this many of the newest rows.")]
+Columns = Annotated[str | None, typer.Option("--columns", help="Only these, separated by commas.")]
+Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
+
+
+def list_datasets(search: Search = "", lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """List what the lake holds."""
+    with o.opened(lake) as held:
+        rows = [row for row in held.engine.inventory() if search in str(row.dataset)]
+    table = [(str(row.dataset), row.rows, row.bytes, _moment(row.min_ts), _moment(row.max_ts)) for row in rows]
+    columns = ["dataset", "rows", "bytes", "first", "last"]
+    if as_json:
+        return print_json([dict(zip(columns, row, strict=True)) for row in table])
+    shown = [(name, f"{count:,}", big(size), first, last) for name, count, size, first, last in table]
+    return print_table(columns, shown, numbers=("rows", "bytes"))
+
+
+def read(
+    exchange: o.ExchangeName,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Like BTC/USDT.")],
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    last: Last = None,
+    columns: Columns = None,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 20,
+    at: Version = None,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Read rows, as a table or in a format that other programs read."""
+    from ticklake.interfaces.cli.formats import write_rows
+
+    dataset = _dataset(exchange, symbol, timeframe, kind)
+    with o.opened(lake) as held:
+        _known(held, dataset)
+        seen = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
+        names = [name.strip() for name in columns.split(",")] if columns else None
+        rows = seen.load(dataset, start, end, columns=names, last=last)
+    write_rows(rows, "json" if as_json else form, output, limit)
+
+
+def gaps(
+    exchange: Annotated[
+        str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")
+    ] = None,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """List every hole with its reason. Exit code 3: there are some."""
+    with o.opened(lake) as held:
+        rows = [
+            row
+            for dataset in _chosen(held, exchange, symbol, timeframe, kind)
+            for row in _gaps(held, dataset, start, end)
+        ]
+    columns = ["dataset", "start", "end", "missing", "reason", "detail"]
+    if as_json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif rows:
+        print_table(columns, rows, numbers=("missing",))
+    else:
+        say("nothing is missing")
+    raise typer.Exit(3 if rows else 0)
+
+
+def runs(
+    run_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this run with its log.")] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", help="running, succeeded, incomplete, failed, cancelled, killed.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")] = 20,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show what was executed and how it went."""
+    with o.opened(lake) as held:
+        if run_id is not None:
+            return _show_run(held, run_id, as_json=as_json)
+        found = held.runs.list(state=state, limit=limit)
+    if as_json:
+        return print_json([_run_fields(run) for run in found])
+    rows = [(run.id, run.state, run.operation, run.subject, _time(run.started_at), run.outcome) for run in found]
+    return print_table(["id", "state", "operation", "subject", "started", "outcome"], rows, numbers=("id",))
+
+
+def _show_run(held: Lake, run_id: int, *, as_json: bool) -> None:
+    run = held.runs.get(run_id)
+    log = [(_time(line.at), line.level, line.message) for line in held.runs.tail(run_id)]
+    if as_json:
+        return print_json({**_run_fields(run), "log": log})
+    for name, value in _run_fields(run).items():
+        say(f"{name:11} {value}")
+    return print_table(["at", "level", "message"], log) if log else None
+
+
+def _run_fields(run: Run) -> dict[str, Any]:
+    ended = None if run.finished_at is None else _time(run.finished_at)
+    return {
+        "id": run.id,
+        "state": str(run.state),
+        "operation": run.operation,
+        "subject": run.subject,
+        "started": _time(run.started_at),
+        "finished": ended,
+        "done": f"{run.done:.0%}",
+        "outcome": run.outcome,
+        "parameters": run.parameters,
+        "progress": run.progress,
+    }
+
+
+def _gaps(held: Lake, dataset: Dataset, start: str | None, end: str | None) -> list[tuple[Any, ...]]:
+    found = held.gaps(dataset, start, end)
+    return [
+        (str(dataset), _time(gap.span.start), _time(gap.span.end), gap.missing, str(gap.reason), gap.detail)
+        for gap in found
+    ]
+
+
+def _chosen(
+    held: Lake, exchange: str | None, symbol: str | None, timeframe: str | None, kind: str | None
+) -> list[Dataset]:
+    if exchange and symbol and (timeframe or kind):
+        return [_known(held, _dataset(exchange, symbol, timeframe, kind))]
+    from ticklake.core.timeframe import Timeframe
+
+    bars = Timeframe.parse(timeframe) if timeframe else None
+    return [
+        dataset
+        for dataset in held.datasets()
+        if exchange in (None, dataset.exchange)
+        and symbol in (None, str(dataset.symbol))
+        and kind in (None, dataset.kind)
+        and bars in (None, dataset.timeframe)
+    ]
+
+
+def _dataset(exchange: str, symbol: str, timeframe: str | None, kind: str | None) -> Dataset:
+    from ticklake.core.dataset import Dataset
+
+    return Dataset.of(exchange, symbol, kind or ("ohlcv" if timeframe else "trades"), timeframe)
+
+
+def _known(held: Lake, dataset: Dataset) -> Dataset:
+    """Refuse a dataset the lake has never heard of, and name those it might have meant."""
+    from ticklake.errors import BadInput
+
+    if held.engine.catalog.dataset(dataset) is None:
+        near = [str(other) for other in held.datasets() if other.symbol == dataset.symbol][:3]
+        hint = f"it has {', '.join(near)}" if near else "'ticklake list' shows what it holds"
+        raise BadInput(f"the lake has no {dataset}: {hint}")
+    return dataset
+
+
+def _time(ns: int) -> str:
+    from ticklake.core.time import format_time
+
+    return format_time(ns)
+
+
+def _moment(ns: int | None) -> str | None:
+    return None if ns is None else _time(ns)

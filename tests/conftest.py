@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from ticklake.app import open_lake
+from ticklake.config import Settings
+from ticklake.core.time import parse_time
+from ticklake.lake import Lake
+from ticklake.sources.simulated.clock import SimulatedClock
+from ticklake.sources.simulated.generated import generated_market
+from ticklake.sources.simulated.market import Market
+from ticklake.sources.simulated.recorded import recorded_market
+from ticklake.sources.simulated.server import SimulatedExchange
+
+RECORDED = Path(os.environ.get("TICKLAKE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Path:
+    """The folder of real recorded data; skipped without it, except in CI, where it must be there."""
+    if not RECORDED.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{RECORDED} is missing in CI")
+        pytest.skip(f"no recorded data in {RECORDED}")
+    return RECORDED
+
+
+@pytest.fixture(scope="session")
+def recorded_market_(recorded: Path) -> Market:
+    return recorded_market(recorded)
+
+
+@pytest.fixture(scope="session")
+def market() -> Market:
+    """A few days of the generated market."""
+    return generated_market(parse_time("2024-01-01"), parse_time("2024-01-06"))
+
+
+Serve = Callable[..., SimulatedExchange]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start simulated exchanges; they stop with the test."""
+    with ExitStack() as stack:
+
+        def start(market: Market, now: str) -> SimulatedExchange:
+            exchange = SimulatedExchange(market, SimulatedClock(parse_time(now)))
+            return stack.enter_context(exchange.running())
+
+        yield start
+
+
+def settings_for(url: str) -> Settings:
+    """Settings that reach a simulated exchange and are impatient."""
+    quick = {name: {"rate_limit_ms": 1, "timeout": 1} for name in ("binance", "binanceus", "kraken")}
+    return Settings(exchange_url=url, exchanges=quick, retry={"first_wait": 0.01, "longest_wait": 0.1})
+
+
+OpenLake = Callable[..., Lake]
+
+
+@pytest.fixture
+def lake_at(tmp_path: Path) -> Iterator[OpenLake]:
+    """Open lakes on a simulated exchange; they close with the test."""
+    with ExitStack() as stack:
+
+        def start(exchange: SimulatedExchange | None = None, name: str = "lake") -> Lake:
+            settings = settings_for(exchange.url if exchange else "http://127.0.0.1:9")
+            return stack.enter_context(open_lake(tmp_path / name, settings=settings))
+
+        yield start
