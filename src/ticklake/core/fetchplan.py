@@ -26,6 +26,7 @@ class FetchPlan:
     ``want`` is the asked span, cut at what is final; ``spans`` are its parts that are missing (with a few
     bars before the live end to check again); ``known`` is coverage that needs no asking. ``pages``,
     ``seconds`` and ``bytes`` are estimates. ``unavailable`` is the part that the exchange no longer serves.
+    ``page_span`` is how long a stretch a call brings, ``now`` the exchange's time when this was planned.
     """
 
     dataset: Dataset
@@ -37,6 +38,8 @@ class FetchPlan:
     seconds: float = 0.0
     bytes: int = 0
     note: str = ""
+    page_span: int = 0
+    now: int = 0
 
 
 def horizon(dataset: Dataset, now: int) -> int:
@@ -56,6 +59,7 @@ def plan_fetch(
     page_span: int,
     seconds_per_page: float,
     at_head: bool,
+    now: int,
     retry: bool = False,
     note: str = "",
 ) -> FetchPlan:
@@ -94,6 +98,8 @@ def plan_fetch(
         pages * seconds_per_page,
         rows * _BYTES_PER_ROW.get(dataset.kind, 24),
         note,
+        page_span,
+        now,
     )
 
 

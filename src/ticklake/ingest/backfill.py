@@ -11,7 +11,6 @@ from ticklake.catalog.runs import Run, Runs, RunState
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.gaps import GapReason
-from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
@@ -26,6 +25,8 @@ PATIENCE = 3
 """After this many windows in a row that failed for good, a dataset is given up."""
 ROUNDS = 2
 """Windows that failed are asked once more at the end."""
+BANNED = ""
+"""Under this name a failure is everybody's."""
 MISSING = frozenset({GapReason.NOT_FETCHED, GapReason.LOST, GapReason.UNAVAILABLE, GapReason.INVALID})
 
 
@@ -56,11 +57,13 @@ class Backfill:
         TicklakeError
             If nothing could be done at all: bad input, or the lake cannot be written.
         """
-        plans = await self.plan(datasets, asked)
+        now = await self.source.now()
+        for dataset in datasets:
+            await self.source.capability(dataset, now)
         run = await asyncio.to_thread(self._start, datasets, asked)
-        progress = Progress(total=sum(span.length for plan in plans for span in plan.spans))
+        progress = Progress(len(datasets))
         try:
-            await self._fetch_all(run.id, plans, asked, progress)
+            plans = await self._fetch_all(run.id, datasets, asked, progress)
             state, outcome = await asyncio.to_thread(self._judge, plans, progress)
         except asyncio.CancelledError:
             outcome = "interrupted; run the same command again to go on where it stopped"
@@ -89,68 +92,84 @@ class Backfill:
         except TicklakeError:
             return
 
-    async def _fetch_all(self, run_id: int, plans: Sequence[FetchPlan], asked: Asked, progress: Progress) -> None:
+    async def _fetch_all(
+        self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress
+    ) -> list[FetchPlan]:
+        """Fetch the datasets, some at a time, and return what was planned for each."""
         turns = asyncio.Semaphore(self.at_once)
+        plans: list[FetchPlan] = []
 
-        async def one(plan: FetchPlan) -> None:
+        async def one(dataset: Dataset) -> None:
             async with turns:
-                await self._fetch_dataset(run_id, plan, asked, progress)
+                plans.extend(await self._fetch_dataset(run_id, dataset, asked, progress))
 
         try:
             async with asyncio.TaskGroup() as group:
-                for plan in plans:
-                    group.create_task(one(plan))
+                for dataset in datasets:
+                    group.create_task(one(dataset))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        return plans
 
-    async def _fetch_dataset(self, run_id: int, plan: FetchPlan, asked: Asked, progress: Progress) -> None:
-        name = str(plan.dataset)
-        if name in progress.failures or "" in progress.failures:
-            return
+    async def _fetch_dataset(self, run_id: int, dataset: Dataset, asked: Asked, progress: Progress) -> list[FetchPlan]:
+        """Plan and fetch one dataset; windows that failed are planned and asked once more."""
+        plans: list[FetchPlan] = []
+        name = str(dataset)
         try:
-            for round_number in range(ROUNDS):
-                if not await self._fetch_round(run_id, plan, progress) or round_number == ROUNDS - 1:
-                    return
-                plan = await self._plan(plan.dataset, asked)
+            for _ in range(ROUNDS):
+                if BANNED in progress.failures:
+                    break
+                plans.append(await self._plan(dataset, asked))
+                progress.skipped.pop(name, None)
+                await self._fetch_round(run_id, plans[-1], progress)
+                if name not in progress.skipped:
+                    break
+            if name in progress.skipped and name not in progress.reached:
+                progress.failures[name] = progress.skipped.pop(name)
         except Banned as error:
-            progress.failures[""] = str(error)
+            progress.failures[BANNED] = str(error)
             await self._log(run_id, "error", str(error))
         except SourceError as error:
             progress.failures[name] = str(error)
             await self._log(run_id, "error", f"{name}: {error}")
+        return plans[:1]
 
-    async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress) -> bool:
-        """Fetch the plan's spans; return whether windows were skipped."""
+    async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress) -> None:
+        """Fetch the plan's spans."""
         await self._cover_known(plan)
-        capability = await self.source.capability(plan.dataset)
-        now = await self.source.now()
-        skipped = False
+        progress.planned[str(plan.dataset)] = sum(span.length for span in plan.spans)
         for span in plan.spans:
-            cursor, failures = span.start, 0
-            while cursor < span.end and "" not in progress.failures:
-                try:
-                    async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
-                        cursor = max([cursor, *(piece.span.end for piece in page.covered)])
-                        await self._commit(run_id, plan.dataset, page, now, progress)
-                        failures = 0
-                    break
-                except SourceError as error:
-                    failures, skipped = failures + 1, True
-                    if not error.retriable or failures == PATIENCE:
-                        raise
-                    await self._log(run_id, "warning", f"{plan.dataset} at {format_time(cursor)}: {error}")
-                    cursor += capability.page_span
-        return skipped
+            await self._fetch_span(run_id, plan, span, progress)
+
+    async def _fetch_span(self, run_id: int, plan: FetchPlan, span: Span, progress: Progress) -> None:
+        """Fetch one span, passing over windows that keep failing."""
+        cursor, failures = span.start, 0
+        while cursor < span.end and BANNED not in progress.failures:
+            try:
+                async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
+                    cursor = max([cursor, *(piece.span.end for piece in page.covered)])
+                    await self._commit(run_id, plan, page, progress)
+                    failures = 0
+                    if BANNED in progress.failures:
+                        return
+                return
+            except SourceError as error:
+                failures += 1
+                if not error.retriable or failures == PATIENCE:
+                    raise
+                progress.skipped[str(plan.dataset)] = str(error)
+                await self._log(run_id, "warning", f"{plan.dataset} at {format_time(cursor)}: {error}")
+                cursor += plan.page_span
 
     async def _cover_known(self, plan: FetchPlan) -> None:
         if plan.known:
             empty, origin = plan.dataset.spec.empty(), self.source.provenance(plan.dataset)
             await asyncio.to_thread(self.engine.append, plan.dataset, empty, origin, plan.known)
 
-    async def _commit(self, run_id: int, dataset: Dataset, page: Page, now: int, progress: Progress) -> None:
+    async def _commit(self, run_id: int, plan: FetchPlan, page: Page, progress: Progress) -> None:
         """Make one page durable, with its coverage, and tell those who watch."""
-        origin: Provenance = self.source.provenance(dataset)
-        receipt = await asyncio.to_thread(self.engine.append, dataset, page.frame, origin, page.covered, now)
+        dataset, origin = plan.dataset, self.source.provenance(plan.dataset)
+        receipt = await asyncio.to_thread(self.engine.append, dataset, page.frame, origin, page.covered, plan.now)
         progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
         for note in page.notes:
             await self._log(run_id, "warning", f"{dataset}: {note}")
@@ -170,8 +189,8 @@ class Backfill:
         told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
         missing = ", ".join(f"{count:,} {word}" for word, count in sorted(words.items()))
         outcome = f"{told}; missing: {missing}" if missing else f"{told}; nothing is missing"
-        if progress.failures:
-            outcome = f"{'; '.join(progress.failures.values())}; {outcome}"
-            everything = "" in progress.failures or len(progress.failures) == len(plans)
+        if progress.failures or progress.skipped:
+            outcome = f"{'; '.join([*progress.failures.values(), *progress.skipped.values()])}; {outcome}"
+            everything = BANNED in progress.failures or len(progress.failures) == progress.datasets
             return (RunState.FAILED if everything else RunState.INCOMPLETE), outcome
         return (RunState.INCOMPLETE if MISSING & set(words) else RunState.SUCCEEDED), outcome

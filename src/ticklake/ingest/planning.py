@@ -32,8 +32,8 @@ async def plan_dataset(
     source: Source, engine: Engine, instruments: Instruments, dataset: Dataset, asked: Asked
 ) -> FetchPlan:
     """Plan one dataset from its coverage; refuses what the source cannot serve."""
-    capability = await source.capability(dataset)
     now = await source.now()
+    capability = await source.capability(dataset, now)
     final = horizon(dataset, now)
     if asked.start is not None and asked.start > now:
         raise InvalidTime(
@@ -53,7 +53,7 @@ async def plan_dataset(
         )
         end = min(end, final)
     if end <= start:
-        return FetchPlan(dataset, None, note="nothing of it is final yet")
+        return FetchPlan(dataset, None, note="nothing of it is final yet", now=now)
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
     return plan_fetch(
         dataset,
@@ -65,6 +65,7 @@ async def plan_dataset(
         page_span=capability.page_span,
         seconds_per_page=capability.seconds_per_page,
         at_head=end == final,
+        now=now,
         retry=asked.retry,
         note=capability.note,
     )

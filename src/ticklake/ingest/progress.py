@@ -18,19 +18,23 @@ __all__ = ["Progress", "Watch"]
 class Progress:
     """How far a backfill is: counts so far, and the share that is done.
 
-    ``reached`` is how far in time each dataset is, in nanoseconds.
+    ``failures`` says why datasets were given up, ``skipped`` why windows of a dataset were passed over.
+    ``planned`` and ``finished`` are nanoseconds of each dataset; ``reached`` is how far in time each is.
     """
 
-    total: int = 0
-    finished: int = 0
+    datasets: int = 1
+    planned: dict[str, int] = field(default_factory=dict)
+    finished: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     reached: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def done(self) -> float:
         """The share of the asked time that is done, 0 to 1."""
-        return min(self.finished / self.total, 1.0) if self.total else 0.0
+        shares = (min(self.finished[name] / total, 1.0) if total else 1.0 for name, total in self.planned.items())
+        return sum(shares) / max(self.datasets, 1)
 
     def page(self, dataset: Dataset, spans: list[Span], receipt: Receipt, requests: int) -> None:
         """Count one committed page."""
@@ -38,13 +42,13 @@ class Progress:
             self.counts[name] += getattr(receipt, name)
         self.counts["pages"] += 1
         self.counts["requests"] += requests
-        self.finished += sum(span.length for span in spans)
+        self.finished[str(dataset)] += sum(span.length for span in spans)
         if spans:
             self.reached[str(dataset)] = max(span.end for span in spans)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts and failures as a plain mapping."""
-        return {**self.counts, "failures": dict(self.failures)}
+        return {**self.counts, "failures": dict(self.failures), "skipped": dict(self.skipped)}
 
 
 Watch = Callable[[Progress], None]

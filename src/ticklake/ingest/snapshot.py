@@ -23,7 +23,7 @@ async def snapshot_books(
     """Record the book of now of each dataset as one snapshot, and return the finished run."""
     names = [str(dataset) for dataset in datasets]
     run = await asyncio.to_thread(runs.start, "snapshot", names[0], {"datasets": names, "depth": depth})
-    progress = Progress(total=len(datasets))
+    progress = Progress(len(datasets))
     for dataset in datasets:
         try:
             page = await source.book(dataset, depth)

@@ -62,8 +62,8 @@ class Source(ABC):
         """Return what the exchange lists, sorted by symbol."""
 
     @abstractmethod
-    async def capability(self, dataset: Dataset) -> Capability:
-        """Say what can be had of *dataset*.
+    async def capability(self, dataset: Dataset, now: int) -> Capability:
+        """Say what can be had of *dataset* at the exchange's time *now*.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -34,7 +35,9 @@ def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit:
         return _to_file(rows, chosen, output)
     if chosen in {"parquet", "arrow"} and sys.stdout.isatty():
         raise BadInput(f"{chosen} is not for a terminal: add --output FILE or pipe it")
-    _write(rows, chosen, sys.stdout.buffer)
+    buffer = io.BytesIO()
+    _write(rows, chosen, buffer)
+    sys.stdout.buffer.write(buffer.getbuffer())
     sys.stdout.buffer.flush()
     return None
 

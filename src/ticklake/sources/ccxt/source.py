@@ -57,7 +57,7 @@ class CcxtSource(Source):
         markets = await self._load_markets()
         return sorted((mapping.instrument(self.exchange, m) for m in markets.values()), key=lambda i: i.symbol)
 
-    async def capability(self, dataset: Dataset) -> Capability:
+    async def capability(self, dataset: Dataset, now: int) -> Capability:
         """Say what can be had, or refuse with what is possible."""
         check_served(self._door.client, await self._load_markets(), dataset)
         pace = self._door.client.rateLimit / 1000
@@ -65,9 +65,9 @@ class CcxtSource(Source):
             rows = self._page_bars
             length = dataset.timeframe.length * rows
             note = f"{self.exchange} serves the newest {rows} bars only" if self._quirks.recent_bars else ""
-            return Capability(rows, length, pace, await self._oldest(dataset), note)
+            return Capability(rows, length, pace, self._oldest(dataset, now), note)
         if dataset.kind == "open_interest":
-            return Capability(500, 500 * OPEN_INTEREST.length, pace, await self._oldest(dataset), "")
+            return Capability(500, 500 * OPEN_INTEREST.length, pace, self._oldest(dataset, now))
         if dataset.kind == "funding":
             return Capability(self._quirks.page_events, self._quirks.page_events * 8 * 60 * MINUTE, pace)
         note = f"{self.exchange} serves the newest trades only" if self._quirks.trades == "recent" else ""
@@ -135,14 +135,13 @@ class CcxtSource(Source):
             self._markets = dict(await self._door.call("load_markets"))
         return self._markets
 
-    async def _oldest(self, dataset: Dataset) -> int | None:
+    def _oldest(self, dataset: Dataset, now: int) -> int | None:
+        """Return the oldest instant that is still served, where that is known."""
         if dataset.kind == "open_interest":
             days = self._quirks.open_interest_days
-            return None if days is None else await self.now() - days * DAY + 10 * MINUTE
+            return None if days is None else now - days * DAY + 10 * MINUTE
         frame, bars = dataset.timeframe, self._quirks.recent_bars
-        if frame is None or bars is None:
-            return None
-        return frame.advance(await self.now(), -bars + 1, dataset.anchor)
+        return None if frame is None or bars is None else frame.advance(now, -bars + 1, dataset.anchor)
 
     def _bars_of(self, dataset: Dataset) -> paging.AskSpan:
         extra = {"mark_ohlcv": {"price": "mark"}, "index_ohlcv": {"price": "index"}}.get(dataset.kind, {})
@@ -195,7 +194,7 @@ class CcxtSource(Source):
         return ask
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        oldest = await self._oldest(dataset)
+        oldest = self._oldest(dataset, await self.now())
         if oldest is not None and oldest > span.start:
             gone = Span(span.start, min(oldest, span.end))
             reason = f"only the last {self._quirks.open_interest_days} days are served"
