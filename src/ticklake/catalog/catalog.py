@@ -78,6 +78,12 @@ class Catalog:
                 apply_change(connection, change, version, now)
         return version
 
+    def identity(self) -> str:
+        """Return the lake's identity; a backup keeps it."""
+        query = select(schema.meta.c.value).where(schema.meta.c.key == "lake")
+        with self.database.read() as connection:
+            return str(connection.execute(query).scalar_one())
+
     def version(self) -> int:
         """Return the newest version; 0 for an empty lake."""
         with self.database.read() as connection:

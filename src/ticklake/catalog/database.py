@@ -63,6 +63,11 @@ class Database:
         """Whether this is the embedded catalog."""
         return self.url.get_backend_name() == "sqlite"
 
+    def is_same(self, other: Database) -> bool:
+        """Whether *other* is the same file."""
+        mine, theirs = self.url.database, other.url.database
+        return bool(mine and theirs and Path(mine).resolve() == Path(theirs).resolve())
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the catalog."""

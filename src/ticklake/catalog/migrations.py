@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 
 from sqlalchemy import Connection, inspect, select
@@ -14,6 +15,7 @@ __all__ = ["MIGRATIONS", "current_version", "migrate"]
 
 def _create(connection: Connection) -> None:
     schema.metadata.create_all(connection)
+    connection.execute(schema.meta.insert().values(key="lake", value=uuid.uuid4().hex))
 
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -155,7 +155,7 @@ class Runs:
             raise BadInput(f"{state!r} is not a run state: use one of {', '.join(RunState)}")
         query = select(schema.runs).order_by(schema.runs.c.id.desc())
         if subject:
-            query = query.where(func.instr(schema.runs.c.subject, subject) > 0)
+            query = query.where(schema.runs.c.subject.contains(subject, autoescape=True))
         return list(self._take(query, state, limit))
 
     def tail(self, run_id: int) -> Sequence[LogLine]:

@@ -46,11 +46,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_exchange(self.exchange)
+        if self.kind not in BAR_KINDS:
+            _ = self.spec
         if (self.kind in BAR_KINDS) != (self.timeframe is not None):
             need = "needs a timeframe, like 1h" if self.timeframe is None else "has no timeframe"
             raise InvalidName(f"a dataset of kind {self.kind!r} {need}")
-        if self.kind not in BAR_KINDS:
-            _ = self.spec
 
     @classmethod
     def of(cls, exchange: str, symbol: str, kind: str, timeframe: str | Timeframe | None = None) -> Dataset:

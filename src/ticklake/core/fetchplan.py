@@ -78,7 +78,7 @@ def plan_fetch(
     retry
         Whether spans known as unavailable or lost are asked again.
     """
-    known = _before_listing(want, listed_at)
+    known = tuple(piece for piece in _before_listing(want, listed_at) if any(coverage.missing(piece.span)))
     for piece in known:
         coverage = coverage.add(piece)
     spans = list(coverage.missing(want, retry=retry))

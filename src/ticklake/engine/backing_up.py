@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
+from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
-from ticklake.errors import StorageError
+from ticklake.errors import BadInput, StorageError
+from ticklake.storage.objects import LocalStore
 
 __all__ = ["Backup", "backup"]
 
@@ -28,16 +32,24 @@ class Backup:
 def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     """Copy the lake as it is at one instant to *folder*, whatever writers do meanwhile.
 
-    The catalog is put in place last: a backup that was cut short still is the one before it.
+    The catalog is put in place last: a backup that was cut short still is the one before it. Files of an older
+    backup that are no longer part of the lake are removed.
+
+    Raises
+    ------
+    BadInput
+        If the folder holds something else, or another lake.
     """
+    fresh = folder / f"{catalog_name}.new"
+    _check_target(store, folder, catalog_name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _failed(folder, error) from error
-    fresh = folder / f"{catalog_name}.new"
     store.catalog.database.backup(fresh)
     copied = kept = size = 0
-    for segment in _files(fresh, store):
+    segments = _files(fresh, store)
+    for segment in segments:
         target = folder / (segment.path or "")
         if target.exists() and target.stat().st_size == segment.size:
             kept += 1
@@ -45,18 +57,44 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
         _copy(store.source(segment), target)
         copied, size = copied + 1, size + segment.size
     fresh.replace(folder / catalog_name)
+    _remove_others(LocalStore(folder), {segment.path for segment in segments})
     return Backup(str(folder), copied, kept, size)
 
 
-def _files(path: Path, store: Store) -> list[Segment]:
-    """Return the live file segments that the catalog at *path* names."""
+def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
+    """Refuse a folder in which a copy would mix with something else."""
+    if not (folder / catalog_name).is_file():
+        begun = (folder / f"{catalog_name}.new").is_file()
+        if folder.is_dir() and any(folder.iterdir()) and not begun:
+            raise BadInput(f"{folder} is not empty and holds no lake: name an empty folder")
+        return
+    with _catalog(folder / catalog_name, store) as there:
+        if there.identity() != store.catalog.identity() or there.database.is_same(store.catalog.database):
+            raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
+
+
+@contextmanager
+def _catalog(path: Path, store: Store) -> Iterator[Catalog]:
     database = Database.in_file(path)
     try:
-        catalog = Catalog(database, store.now)
-        segments = (catalog.snapshot(row.dataset, data=False)[2] for row in catalog.datasets())
-        return [segment for found in segments for segment in found if segment.path is not None]
+        yield Catalog(database, store.now)
     finally:
         database.close()
+
+
+def _files(path: Path, store: Store) -> list[Segment]:
+    """Return the live file segments that the catalog at *path* names, and make it forget the others."""
+    with _catalog(path, store) as copy:
+        copy.forget(segment.id for _, segment in copy.retired())
+        found = [copy.snapshot(row.dataset, data=False)[2] for row in copy.datasets()]
+    return [segment for segments in found for segment in segments if segment.path is not None]
+
+
+def _remove_others(objects: LocalStore, named: set[str | None]) -> None:
+    for kind in KINDS:
+        for item in list(objects.list(kind)):
+            if item.key not in named:
+                objects.delete(item.key)
 
 
 def _copy(source: Path | bytes, target: Path) -> None:

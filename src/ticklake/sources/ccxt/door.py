@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -33,9 +33,11 @@ from ticklake.errors import (
     Unsupported,
 )
 
-__all__ = ["Door", "ExchangeOptions", "Retry", "exchange_ids"]
+__all__ = ["RETRIES", "Door", "ExchangeOptions", "Retry", "exchange_ids"]
 
 T = TypeVar("T")
+RETRIES: ContextVar[list[str] | None] = ContextVar("RETRIES", default=None)
+"""Where the task that calls wants to read which calls were repeated, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,6 @@ class Door:
         self.client: Any = _client(exchange, options)
         self.client.on_rest_response = self._on_response
         self.calls = 0
-        self.retries: deque[str] = deque(maxlen=100)
         self._open = asyncio.Event()
         self._open.set()
 
@@ -109,7 +110,9 @@ class Door:
 
     def _note_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self.retries.append(str(error))
+        notes = RETRIES.get()
+        if notes is not None:
+            notes.append(f"asked again after: {error}")
 
     def _pause(self, seconds: float) -> None:
         """Make every call to this exchange wait: a rate limit is everybody's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import ccxt
@@ -21,7 +22,7 @@ from ticklake.errors import Unsupported
 from ticklake.sources.base import Capability, Page, Source
 from ticklake.sources.ccxt import mapping, paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
-from ticklake.sources.ccxt.door import Door, ExchangeOptions
+from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
 from ticklake.sources.ccxt.quirks import quirks_of
 
 __all__ = ["CcxtSource"]
@@ -90,8 +91,15 @@ class CcxtSource(Source):
                 first, high = found, middle
         return first
 
-    def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        """Yield pages that cover *span*."""
+    async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        """Yield pages that cover *span*; their notes say which calls had to be repeated."""
+        repeated: list[str] = []
+        RETRIES.set(repeated)
+        async for page in self._pages(dataset, span):
+            yield replace(page, notes=(*page.notes, *repeated))
+            repeated.clear()
+
+    def _pages(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         if dataset.timeframe is not None:
             if self._quirks.recent_bars:
                 return paging.recent_bars(self._bars_of(dataset), span, self._quirks.recent_bars)

@@ -1,0 +1,121 @@
+"""The collector: from names and patterns to finished work, for callers that are not async."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ticklake.catalog.instruments import Instruments
+from ticklake.catalog.runs import Run, Runs
+from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.fetchplan import FetchPlan
+from ticklake.core.instrument import Instrument
+from ticklake.engine.engine import Engine
+from ticklake.errors import InvalidName
+from ticklake.ingest.backfill import Backfill
+from ticklake.ingest.planning import Asked, select_symbols
+from ticklake.ingest.progress import Watch
+from ticklake.ingest.snapshot import snapshot_books
+from ticklake.sources.base import Source
+
+__all__ = ["Collector", "Selection"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which datasets are meant: names or patterns of symbols, and what of them."""
+
+    exchange: str
+    symbols: str | Sequence[str] = ()
+    timeframe: str | None = None
+    kind: str | None = None
+    all_quote: str | None = None
+
+    async def datasets(self, source: Source) -> list[Dataset]:
+        """Return the datasets; patterns are expanded over what the exchange lists."""
+        patterns = [self.symbols] if isinstance(self.symbols, str) else list(self.symbols)
+        if not patterns and self.all_quote is None:
+            raise InvalidName("no symbol was given: name one, like BTC/USDT, or a pattern, like 'BTC/*'")
+        kind = self.kind or ("ohlcv" if self.timeframe else "trades")
+        if kind in BAR_KINDS and self.timeframe is None:
+            raise InvalidName(f"{kind} needs a timeframe, like 1h")
+        chosen = await select_symbols(source, patterns, self.all_quote)
+        return [Dataset.of(source.exchange, symbol, kind, self.timeframe) for symbol in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Opens the source of an exchange for one piece of work at a time.
+
+    ``at_once`` says how many datasets of an exchange are fetched at the same time.
+    """
+
+    engine: Engine
+    runs: Runs
+    instruments: Instruments
+    source: Callable[[str], Source]
+    at_once: Callable[[str], int]
+
+    def backfill(self, selection: Selection, asked: Asked, depth: int | None, watch: Watch) -> Run:
+        """Fetch what is missing, or the book of now, and return the finished run."""
+
+        async def go(source: Source) -> Run:
+            datasets = await selection.datasets(source)
+            if datasets[0].kind == "book":
+                return await snapshot_books(source, self.engine, self.runs, datasets, depth)
+            return await self._backfill(source, watch).run(datasets, asked)
+
+        return self._with_source(selection.exchange, go)
+
+    def plan(self, selection: Selection, asked: Asked) -> list[FetchPlan]:
+        """Return what would be fetched."""
+
+        async def go(source: Source) -> list[FetchPlan]:
+            return await self._backfill(source).plan(await selection.datasets(source), asked)
+
+        return self._with_source(selection.exchange, go)
+
+    def listed(self, exchange: str) -> list[Instrument]:
+        """Return what an exchange lists."""
+        return self._with_source(exchange, lambda source: source.instruments())
+
+    def _backfill(self, source: Source, watch: Watch = lambda _progress: None) -> Backfill:
+        return Backfill(source, self.engine, self.runs, self.instruments, watch, self.at_once(source.exchange))
+
+    def _with_source(self, exchange: str, go: Callable[[Source], Coroutine[Any, Any, T]]) -> T:
+        async def scoped() -> T:
+            source = self.source(exchange)
+            try:
+                return await go(source)
+            finally:
+                await source.close()
+
+        return _run(scoped())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, also where an event loop is already running (notebooks)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(asyncio.run(work))
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="ticklake")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
