@@ -15,6 +15,7 @@ from ticklake.catalog.runs import Runs
 from ticklake.config import Settings, load_settings
 from ticklake.engine.engine import Engine
 from ticklake.errors import NoLake, ReadOnlyLake
+from ticklake.ingest.collector import Collector
 from ticklake.lake import Lake
 from ticklake.storage.objects import LocalStore, MemoryStore
 
@@ -161,12 +162,11 @@ def _set_aside(root: Path, now: int) -> None:
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
     catalog = Catalog(database, clock)
     engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool())
-    return Lake(
+    collector = Collector(
         engine,
         Runs(database, clock),
         Instruments(database, clock),
         source=lambda exchange: wire_source(exchange, settings, clock),
         at_once=lambda exchange: settings.exchange(exchange).at_once,
-        root=root,
-        catalog_file=CATALOG_FILE,
     )
+    return Lake(engine, collector, root, CATALOG_FILE)

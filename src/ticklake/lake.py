@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
 from ticklake.catalog.changes import DatasetRow
-from ticklake.catalog.instruments import Instruments
-from ticklake.catalog.runs import Run, Runs
+from ticklake.catalog.runs import Run
 from ticklake.core.batch import Records
 from ticklake.core.coverage import Coverage
-from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.gaps import Gap
 from ticklake.core.kinds import TIME
@@ -29,17 +26,13 @@ from ticklake.engine.compacting import Compaction
 from ticklake.engine.engine import Engine
 from ticklake.engine.vacuuming import KEEP, Vacuumed
 from ticklake.engine.verifying import Problem
-from ticklake.errors import InvalidName
-from ticklake.ingest.backfill import Backfill
-from ticklake.ingest.planning import Asked, select_symbols
+from ticklake.ingest.collector import Collector, Selection
+from ticklake.ingest.planning import Asked
 from ticklake.ingest.progress import Watch
-from ticklake.ingest.snapshot import snapshot_books
-from ticklake.sources.base import Source
 
 __all__ = ["Lake"]
 
 DatasetLike = str | Dataset
-T = TypeVar("T")
 
 
 class Lake:
@@ -55,22 +48,12 @@ class Lake:
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        runs: Runs,
-        instruments: Instruments,
-        source: Callable[[str], Source],
-        at_once: Callable[[str], int],
-        root: Path | None,
-        catalog_file: str,
-        version: int | None = None,
+        self, engine: Engine, collector: Collector, root: Path | None, catalog_file: str, version: int | None = None
     ) -> None:
         self.engine = engine
-        self.runs = runs
+        self.runs = collector.runs
         self.root = root
-        self._instruments = instruments
-        self._source = source
-        self._at_once = at_once
+        self._collector = collector
         self._catalog_file = catalog_file
         self._version = version
 
@@ -136,15 +119,8 @@ class Lake:
         ------
         UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported, InvalidTime
         """
-        asked = _asked(start, end, retry=retry)
-
-        async def go(source: Source) -> Run:
-            datasets = await self._datasets(source, symbols, timeframe, kind, all_quote)
-            if datasets[0].kind == "book":
-                return await snapshot_books(source, self.engine, self.runs, datasets, depth)
-            return await self._backfill(source, watch).run(datasets, asked)
-
-        return self._with_source(exchange, go)
+        selection = Selection(exchange, symbols, timeframe, kind, all_quote)
+        return self._collector.backfill(selection, _asked(start, end, retry=retry), depth, watch)
 
     def plan(
         self,
@@ -159,13 +135,8 @@ class Lake:
         retry: bool = False,
     ) -> list[FetchPlan]:
         """Return what :meth:`backfill` would fetch: spans, pages, seconds and bytes (estimates)."""
-        asked = _asked(start, end, retry=retry)
-
-        async def go(source: Source) -> list[FetchPlan]:
-            datasets = await self._datasets(source, symbols, timeframe, kind, all_quote)
-            return await self._backfill(source).plan(datasets, asked)
-
-        return self._with_source(exchange, go)
+        selection = Selection(exchange, symbols, timeframe, kind, all_quote)
+        return self._collector.plan(selection, _asked(start, end, retry=retry))
 
     def save(self, dataset: DatasetLike, records_or_frame: Records, provenance: Provenance | str = "user") -> Receipt:
         """Add rows of your own: a Polars, pandas or Arrow frame, or a list of records.
@@ -185,13 +156,9 @@ class Lake:
 
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
-
-        async def go(source: Source) -> pl.DataFrame:
-            names = ("symbol", "native_id", "market_type", "active")
-            rows = [tuple(getattr(i, name) for name in names) for i in await source.instruments()]
-            return pl.DataFrame(rows, schema=list(names), orient="row")
-
-        return self._with_source(exchange, go)
+        names = ("symbol", "native_id", "market_type", "active")
+        rows = [tuple(getattr(instrument, name) for name in names) for instrument in self._collector.listed(exchange)]
+        return pl.DataFrame(rows, schema=list(names), orient="row")
 
     # read
 
@@ -274,16 +241,7 @@ class Lake:
         version = moment if isinstance(moment, int) and moment < 10**12 else None
         if version is None:
             version = self.engine.catalog.version_at(parse_time(moment))
-        return Lake(
-            self.engine,
-            self.runs,
-            self._instruments,
-            self._source,
-            self._at_once,
-            self.root,
-            self._catalog_file,
-            version,
-        )
+        return Lake(self.engine, self._collector, self.root, self._catalog_file, version)
 
     # know
 
@@ -372,60 +330,6 @@ class Lake:
             return None
         known = Span(min(span.start for span in spans), max(span.end for span in spans))
         return Span.parse(known.start if start is None else start, known.end if end is None else end)
-
-    async def _datasets(
-        self,
-        source: Source,
-        symbols: str | Sequence[str],
-        timeframe: str | None,
-        kind: str | None,
-        all_quote: str | None,
-    ) -> list[Dataset]:
-        patterns = [symbols] if isinstance(symbols, str) else list(symbols)
-        if not patterns and all_quote is None:
-            raise InvalidName("no symbol was given: name one, like BTC/USDT, or a pattern, like 'BTC/*'")
-        word = kind or ("ohlcv" if timeframe else "trades")
-        if word in BAR_KINDS and timeframe is None:
-            raise InvalidName(f"{word} needs a timeframe, like 1h")
-        chosen = await select_symbols(source, patterns, all_quote)
-        return [Dataset.of(source.exchange, symbol, word, timeframe) for symbol in chosen]
-
-    def _backfill(self, source: Source, watch: Watch = lambda _progress: None) -> Backfill:
-        at_once = self._at_once(source.exchange)
-        return Backfill(source, self.engine, self.runs, self._instruments, watch, at_once)
-
-    def _with_source(self, exchange: str, go: Callable[[Source], Coroutine[Any, Any, T]]) -> T:
-        async def scoped() -> T:
-            source = self._source(exchange)
-            try:
-                return await go(source)
-            finally:
-                await source.close()
-
-        return _run(scoped())
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also where an event loop is already running (notebooks)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            outcome.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=target, name="ticklake")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
 
 
 def _asked(start: TimeLike | None, end: TimeLike | None, *, retry: bool) -> Asked:

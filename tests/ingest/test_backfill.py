@@ -362,7 +362,7 @@ class TestCancel:
                 if progress.counts["pages"] == 2:
                     task.cancel()
 
-            backfill = Backfill(source, lake.engine, lake.runs, lake._instruments, watch)
+            backfill = Backfill(source, lake.engine, lake.runs, lake._collector.instruments, watch)
             asked = Asked(parse_time("2024-01-01"), parse_time("2024-01-05"))
             task = asyncio.create_task(backfill.run([Dataset.parse(BARS)], asked))
             try:
