@@ -54,8 +54,8 @@ def ids(segments):
     return sorted(one.id for one in segments)
 
 
-def live(catalog, dataset=BTC, span=Span(-(10**9), 10**9), **options):
-    return ids(catalog.snapshot(dataset, span, **options)[2])
+def live(catalog, dataset=BTC, **options):
+    return ids(catalog.snapshot(dataset, **options)[2])
 
 
 def dump(catalog):

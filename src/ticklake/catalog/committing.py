@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import Case, ColumnElement, Connection, and_, case, exists, func, select
+from sqlalchemy import Case, ColumnElement, Connection, and_, case, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticklake.catalog import schema
@@ -86,7 +86,7 @@ def _refuse_stale(connection: Connection, dataset_id: int, change: Change) -> No
             table.c.dataset_id == dataset_id,
             table.c.max_ts >= change.read_span.start,
             table.c.min_ts < change.read_span.end,
-            table.c.added_in > change.read_version,
+            or_(table.c.added_in > change.read_version, table.c.removed_in > change.read_version),
         )
     )
     if connection.execute(moved).scalar():

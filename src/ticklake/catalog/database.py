@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -36,10 +36,10 @@ class Database:
     CatalogTooNew, CatalogDamaged, ReadOnlyLake
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         self.url = make_url(url)
         self.where = self.url.database or "the catalog in memory"
-        self._engine = _engine(self.url.render_as_string(hide_password=False))
+        self._engine = _engine(self.url)
         in_memory = isinstance(self._engine.pool, StaticPool)
         self._turn: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
         try:
@@ -51,7 +51,7 @@ class Database:
     @classmethod
     def in_file(cls, path: Path) -> Database:
         """Open the SQLite catalog at *path*, made on first use."""
-        return cls(f"sqlite:///{path}")
+        return cls(URL.create("sqlite", database=str(path)))
 
     @classmethod
     def in_memory(cls) -> Database:
@@ -86,11 +86,11 @@ class Database:
         """Copy the catalog to *path* with SQLite's online backup, whatever writers do meanwhile."""
         with self._translated(), self._engine.connect() as connection:
             source: Any = connection.connection.driver_connection
-            target = sqlite3.connect(path)
             try:
-                source.backup(target)
-            finally:
-                target.close()
+                with closing(sqlite3.connect(path)) as target:
+                    source.backup(target)
+            except sqlite3.Error as error:
+                raise CatalogError(f"{path} could not be written: {error}") from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -111,10 +111,10 @@ class Database:
             raise _catalog_error(error, self.where) from error
 
 
-def _engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
-    in_memory = url == "sqlite://"
+    in_memory = not url.database
     engine = create_engine(
         url,
         poolclass=StaticPool if in_memory else QueuePool,

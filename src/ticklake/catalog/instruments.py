@@ -34,7 +34,8 @@ class Instruments:
         if row is None:
             return None
         details = json.loads(row.details)
-        return Instrument(**{**row._mapping, "details": details, "active": details.get("active", True)})
+        active = details.pop("active", True)
+        return Instrument(**{**row._mapping, "details": details, "active": active})
 
     def see(self, instruments: Iterable[Instrument]) -> None:
         """Remember instruments that are not known yet."""

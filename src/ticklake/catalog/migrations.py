@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, inspect, select
 
 from ticklake.catalog import schema
-from ticklake.errors import CatalogTooNew
+from ticklake.errors import CatalogDamaged, CatalogTooNew
 
 __all__ = ["MIGRATIONS", "current_version", "migrate"]
 
@@ -27,6 +27,8 @@ def current_version(connection: Connection) -> int:
     if not inspect(connection).has_table("meta"):
         return 0
     value = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar()
+    if value is not None and not value.isdecimal():
+        raise CatalogDamaged(f"the catalog's schema version is {value!r}: restore a backup or run 'ticklake rebuild'")
     return int(value) if value is not None else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -120,7 +121,7 @@ class Runs:
                 connection.execute(table.delete().where(table.c.run_id == run_id, table.c.id <= oldest))
 
     def finish(self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str) -> Run:
-        """Record how it ended, and return it."""
+        """Record how it ended, unless it has ended already, and return it."""
         now = self._now()
         values: dict[str, Any] = {
             "state": state.value,
@@ -131,8 +132,9 @@ class Runs:
         }
         if state is RunState.SUCCEEDED:
             values["done"] = 1.0
+        going_on = (schema.runs.c.id == run_id) & (schema.runs.c.state == RunState.RUNNING.value)
         with self._database.write() as connection:
-            connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**values))
+            connection.execute(schema.runs.update().where(going_on).values(**values))
         return self.get(run_id)
 
     def get(self, run_id: int) -> Run:
@@ -167,13 +169,8 @@ class Runs:
     def _take(self, query: Any, state: str | None, limit: int) -> Iterator[Run]:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        for row in rows:
-            run = self._settled(_run(row))
-            if state is None or run.state == state:
-                yield run
-                limit -= 1
-                if not limit:
-                    return
+        settled = (self._settled(_run(row)) for row in rows)
+        yield from itertools.islice((run for run in settled if state is None or run.state == state), limit)
 
     def _settled(self, run: Run) -> Run:
         """Notice a run whose process died without a word."""

@@ -96,12 +96,7 @@ def _from_records(records: Sequence[Any], kind: Kind) -> pl.DataFrame:
         return kind.empty()
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    try:
-        return pl.DataFrame(
-            [_series(name, values, kind) for name, values in columns.items()],
-        )
-    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise InvalidData(f"a record does not fit {kind.name}: {_first_line(error)}") from error
+    return pl.DataFrame([_series(name, values, kind) for name, values in columns.items()])
 
 
 def _rows(record: Any) -> list[Mapping[str, Any]]:
@@ -115,9 +110,19 @@ def _rows(record: Any) -> list[Mapping[str, Any]]:
 
 
 def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
-    if kind.schema.get(name) != TIME:
-        return pl.Series(name, values, dtype=kind.stored_schema.get(name), strict=False)
-    return pl.Series(name, [None if value is None else _instant(name, value) for value in values], dtype=pl.Int64)
+    dtype = kind.stored_schema.get(name)
+    if dtype == TIME:
+        return pl.Series(name, [None if value is None else _instant(name, value) for value in values], dtype=pl.Int64)
+    if dtype == pl.Float64:
+        values = [float(value) if isinstance(value, int) else value for value in values]
+    elif dtype == pl.String:
+        values = [str(value) if isinstance(value, int) else value for value in values]
+    elif dtype == pl.Int64:
+        values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    try:
+        return pl.Series(name, values, strict=True)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise InvalidData(f"{name} of a record does not fit {kind.name}: {_first_line(error)}") from error
 
 
 def _instant(name: str, value: Any) -> int:
@@ -137,14 +142,29 @@ def _column(frame: pl.DataFrame, name: str, dtype: Any) -> pl.Series:
     series = frame[name]
     if dtype == TIME:
         return _time(series)
+    if dtype == pl.String and series.dtype.is_float():
+        raise InvalidData(
+            f"column {name!r} holds floats: write whole numbers as text or integers, or an id is not itself"
+        )
+    if dtype in (pl.Int64, pl.Int32) and series.dtype.is_float() and (series.drop_nulls() % 1 != 0).any():
+        raise InvalidData(f"column {name!r} counts: its values must be whole")
     try:
         cast = series.cast(dtype)
     except pl.exceptions.PolarsError as error:
         raise InvalidData(f"column {name!r} does not fit {dtype}: {_first_line(error)}") from error
+    if cast.dtype != dtype or series.dtype.is_nested():
+        raise InvalidData(f"column {name!r} holds {series.dtype}, not {dtype}")
     return cast.fill_nan(None) if dtype == pl.Float64 else cast
 
 
 def _time(series: pl.Series) -> pl.Series:
+    try:
+        return _read_time(series)
+    except pl.exceptions.PolarsError as error:
+        raise InvalidData(f"column {series.name!r} has times beyond 1677..2262: {_first_line(error)}") from error
+
+
+def _read_time(series: pl.Series) -> pl.Series:
     dtype = series.dtype
     if dtype == TIME:
         return series

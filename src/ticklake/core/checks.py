@@ -74,11 +74,12 @@ def _bar_rules(dataset: Dataset) -> Iterator[tuple[str, pl.Expr]]:
         return
     ts = pl.col("ts").to_physical()
     if frame.is_month:
-        yield "off_grid", (pl.col("ts").dt.day() != 1) | (ts % DAY != 0)
-    elif frame.unit == "w":
+        months = pl.col("ts").dt.year() * 12 + pl.col("ts").dt.month() - 1 - 1970 * 12
+        yield "off_grid", (pl.col("ts").dt.day() != 1) | (ts % DAY != 0) | (months % frame.count != 0)
+    elif frame.unit == "d" and frame.count > 1 and dataset.anchor is None:
+        yield "off_grid", ts % DAY != 0
+    else:
         yield "off_grid", (ts - frame.offset(dataset.anchor)) % frame.length != 0
-    elif not (frame.unit == "d" and frame.count > 1):
-        yield "off_grid", ts % frame.length != 0
 
 
 def _order_rules(kind: str) -> Iterator[tuple[str, pl.Expr]]:

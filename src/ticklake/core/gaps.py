@@ -57,10 +57,15 @@ def gaps_of(dataset: Dataset, want: Span, coverage: Coverage, present: pl.Series
 
 
 def bar_holes(dataset: Dataset, want: Span, present: pl.Series, coverage: Coverage) -> list[Span]:
-    """Return the spans of consecutive bars of the calendar that are not in *present*, once it was listed."""
+    """Return the spans of consecutive bars that are not in *present*, of those that lie in *want* wholly.
+
+    Bars from before the listing are not expected.
+    """
     frame = dataset.timeframe
-    if frame is None:
+    last = frame.floor(want.end, dataset.anchor) if frame else want.start
+    if frame is None or last <= want.start:
         return []
+    want = Span(want.start, last)
     absent = frame.opens(want, dataset.anchor).to_frame().join(present.alias("ts").to_frame(), on="ts", how="anti")
     opens = absent["ts"].to_list()
     holes = normalise(Span(ts, frame.next(ts, dataset.anchor)) for ts in opens)

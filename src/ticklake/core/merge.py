@@ -64,22 +64,25 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     """Compare a sorted batch with the existing rows of its span.
 
     A row is a duplicate if it says nothing that the lake does not already hold: every value it knows is
-    the stored one. A row whose key is known and whose values differ replaces the old one.
+    the stored one. A row whose key is known and whose values differ replaces the old one. Rows of one batch
+    that share a key end as they would have, one after the other.
     """
     key = key_of(kind, keying)
-    batch, repeats, older, newer = _collapse_batch(batch, kind, key)
     if keying == "id" and existing.height:
         batch = sort(_adopt_times(batch, existing), kind)
+    batch, repeats, older, newer = _collapse_batch(batch, kind, key)
     if not existing.height:
         return Difference(batch, batch.height, repeats, older, newer)
     marks, old = _match(batch, existing, kind, key)
-    changed = batch.filter(marks == "changed")
+    same = batch.filter(marks == "same").select(key)
+    real = ~_is_in(newer, same)
+    changed = marks == "changed"
     return Difference(
         add=batch.filter(marks != "same"),
         new=int((marks == "new").sum()),
-        duplicate=repeats + int((marks == "same").sum()),
-        before=pl.concat([older, old.filter(marks == "changed")]),
-        after=pl.concat([newer, changed]),
+        duplicate=repeats + same.height + int((~real).sum()),
+        before=pl.concat([older.filter(real), old.filter(changed)]),
+        after=pl.concat([newer.filter(real), batch.filter(changed)]),
     )
 
 
@@ -91,17 +94,36 @@ def _values(kind: Kind, key: Sequence[str]) -> list[str]:
 def _collapse_batch(
     batch: pl.DataFrame, kind: Kind, key: Sequence[str]
 ) -> tuple[pl.DataFrame, int, pl.DataFrame, pl.DataFrame]:
-    """Keep the last row of each key; report repeats and the rows that were replaced inside the batch."""
+    """Leave one row of each key; report how many said nothing new, and what replaced what on the way."""
     none = batch.clear()
-    if batch.height < 2 or not batch.select(pl.struct(key).is_duplicated().any()).item():
+    repeated = batch.select(pl.struct(key).is_duplicated()).to_series()
+    if not repeated.any():
         return batch, 0, none, none
-    last = batch.unique(subset=list(key), keep="last", maintain_order=True)
-    indexed = batch.with_row_index("_row")
-    keep = indexed.unique(subset=list(key), keep="last", maintain_order=True)["_row"]
-    dropped = indexed.join(keep.to_frame(), on="_row", how="anti").drop("_row")
-    marks, winners = _match(dropped, last, kind, key)
-    replaced = marks == "changed"
-    return last, int((marks == "same").sum()), dropped.filter(replaced), winners.filter(replaced)
+    rows = batch.with_row_index("_row").filter(repeated)
+    names = _values(kind, key)
+    winners: dict[object, tuple[int, tuple[object, ...]]] = {}
+    before, after = [], []
+    told = rows.select("_row", pl.struct(key).alias("_key"), *names)
+    for row, identity, *values in told.iter_rows():
+        mark = tuple(identity.values())
+        held = winners.get(mark)
+        if held is not None:
+            if all(new is None or new == old for new, old in zip(values, held[1], strict=True)):
+                continue
+            before.append(held[0])
+            after.append(row)
+        winners[mark] = (row, tuple(values))
+    kept = pl.Series("_row", sorted(row for row, _ in winners.values()), dtype=pl.UInt32)
+    everything = batch.with_row_index("_row")
+    left = everything.filter(~repeated | everything["_row"].is_in(kept.implode())).drop("_row")
+    return left, batch.height - left.height - len(after), batch[before], batch[after]
+
+
+def _is_in(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
+    """Mark the rows of *frame* whose key is among *keys*."""
+    marked = keys.unique().with_columns(pl.lit(True).alias("_in"))
+    joined = frame.join(marked, on=keys.columns, how="left", nulls_equal=True, maintain_order="left")
+    return joined["_in"].fill_null(False)
 
 
 def _match(
@@ -129,14 +151,12 @@ def _match(
 
 def _adopt_times(batch: pl.DataFrame, existing: pl.DataFrame) -> pl.DataFrame:
     """Give a row the time under which the lake already knows its id, if that is within a second."""
-    fresh = batch.join(existing, on=["ts", "id"], how="anti").select("id").unique()
-    if not fresh.height:
+    fresh = batch.with_row_index("_row").join(existing, on=["ts", "id"], how="anti").select("_row", "id", "ts")
+    known = fresh.join(existing.select("id", pl.col("ts").alias("_known")), on="id")
+    distance = (pl.col("_known").to_physical() - pl.col("ts").to_physical()).abs()
+    near = known.with_columns(distance.alias("_far")).filter(pl.col("_far") <= ID_WINDOW)
+    if not near.height:
         return batch
-    known = existing.join(fresh, on="id", how="semi").select("id", pl.col("ts").alias("__ts"))
-    if not known.height:
-        return batch
-    nearest = known.unique(subset="id", keep="last", maintain_order=True)
-    distance = (pl.col("__ts").to_physical() - pl.col("ts").to_physical()).abs()
-    adopted = pl.when(distance <= ID_WINDOW).then(pl.col("__ts")).otherwise(pl.col("ts"))
-    joined = batch.join(nearest, on="id", how="left", maintain_order="left")
-    return joined.with_columns(ts=pl.coalesce(adopted, "ts")).drop("__ts")
+    nearest = near.sort("_far").unique("_row", keep="first").select("_row", "_known")
+    joined = batch.with_row_index("_row").join(nearest, on="_row", how="left", maintain_order="left")
+    return joined.with_columns(ts=pl.coalesce("_known", "ts")).drop("_row", "_known")

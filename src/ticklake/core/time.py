@@ -59,9 +59,9 @@ def parse_time(value: TimeLike) -> int:
     if isinstance(value, str):
         return _from_text(value)
     if isinstance(value, dt.datetime):
-        return _from_datetime(value)
+        return _inside(_from_datetime(value), value)
     if isinstance(value, dt.date):
-        return (value - _EPOCH.date()).days * DAY
+        return _inside((value - _EPOCH.date()).days * DAY, value)
     if isinstance(value, int) and not isinstance(value, bool):
         return _from_int(value)
     raise InvalidTime(f"{value!r} is not a time: pass ISO 8601 text, a date, a datetime or int nanoseconds")
@@ -95,12 +95,18 @@ def decimal_to_ns(text: str | int | float, unit: int = SECOND) -> int:
 def _from_int(value: int) -> int:
     if 0 <= value < FIRST_PLAUSIBLE:
         raise InvalidTime(f"{value} is in 1970: integers are nanoseconds since the epoch (seconds x 10**9)")
-    if not -_LAST <= value <= _LAST:
-        raise InvalidTime(f"{value} is outside 1677..2262, the range of 64-bit nanoseconds")
-    return value
+    return _inside(value, value)
+
+
+def _inside(ns: int, value: object) -> int:
+    if not -_LAST <= ns <= _LAST:
+        raise InvalidTime(f"{value!r} is outside 1677..2262, the range of 64-bit nanoseconds")
+    return ns
 
 
 def _from_datetime(value: dt.datetime) -> int:
+    if value != value:
+        raise InvalidTime(f"{value!r} is not a time")
     aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
     delta = aware - _EPOCH
     nanosecond = int(getattr(value, "nanosecond", 0))
@@ -124,14 +130,13 @@ def _from_text(text: str) -> int:
         )
     except ValueError as error:
         raise InvalidTime(f"{text!r} is not a time: {error}") from error
-    ns = _from_datetime(moment) + int((part["f"] or "").ljust(9, "0"))
-    if not -_LAST <= ns <= _LAST:
-        raise InvalidTime(f"{text!r} is outside 1677..2262, the range of 64-bit nanoseconds")
-    return ns
+    return _inside(_from_datetime(moment) + int((part["f"] or "").ljust(9, "0")), text)
 
 
 def _zone(text: str | None) -> dt.timezone:
     if text is None or text in {"Z", "z", "UTC"}:
         return dt.UTC
     sign = -1 if text[0] == "-" else 1
+    if int(text[-2:]) > 59:
+        raise ValueError(f"the offset {text} has more than 59 minutes")
     return dt.timezone(sign * dt.timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))

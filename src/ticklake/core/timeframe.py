@@ -20,6 +20,7 @@ __all__ = ["MONDAY", "THURSDAY", "Timeframe"]
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _TEXT = re.compile(r"([1-9]\d{0,3})([smhdwM])")
 
+_LAST = 2**63 - 1
 MONDAY = 4 * DAY
 """The first Monday after the epoch, 1970-01-05: where most exchanges anchor their weeks."""
 THURSDAY = 0
@@ -36,11 +37,15 @@ class Timeframe:
     Raises
     ------
     UnknownTimeframe
-        From :meth:`parse`, if the text is not a timeframe.
+        If it is none.
     """
 
     count: int
     unit: str
+
+    def __post_init__(self) -> None:
+        if not _TEXT.fullmatch(str(self)):
+            raise UnknownTimeframe(f"{str(self)!r} is not a timeframe: write it like 1m, 5m, 1h, 1d, 1w or 1M")
 
     @classmethod
     def parse(cls, text: str | Timeframe) -> Timeframe:
@@ -98,8 +103,8 @@ class Timeframe:
         """Return how many bars open inside *span*."""
         if self.is_month:
             return sum(1 for _ in self._months(span))
-        start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
-        return (end - start) // self.length
+        start, end = self.ceil(span.start, anchor), min(self.ceil(span.end, anchor), _LAST)
+        return max(-((start - end) // self.length), 0)
 
     def opens(self, span: Span, anchor: int | None = None) -> pl.Series:
         """Return the open times inside *span* as an ``Int64`` series named ``ts``."""
@@ -107,7 +112,7 @@ class Timeframe:
 
         if self.is_month:
             return pl.Series("ts", list(self._months(span)), dtype=pl.Int64)
-        start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
+        start, end = self.ceil(span.start, anchor), min(self.ceil(span.end, anchor), _LAST)
         return pl.int_range(start, end, self.length, dtype=pl.Int64, eager=True).alias("ts")
 
     def advance(self, ts: int, bars: int, anchor: int | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,16 +67,18 @@ class MemoryStore(ObjectStore):
     """The in-memory twin: for tests and for lakes that need not last."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
+        self._objects: dict[str, tuple[bytes, int]] = {}
 
     def put(self, key: str, data: bytes) -> None:
         """Store *data* under *key*."""
-        self._objects[_checked(key)] = bytes(data)
+        if _checked(key) in self._objects:
+            raise StorageError(f"{key} exists: an object is never modified")
+        self._objects[key] = (bytes(data), time.time_ns())
 
     def get(self, key: str) -> bytes:
         """Return the bytes under *key*."""
         try:
-            return self._objects[key]
+            return self._objects[_checked(key)][0]
         except KeyError:
             raise MissingSegment(f"{key} is not there") from None
 
@@ -85,22 +88,22 @@ class MemoryStore(ObjectStore):
 
     def move(self, key: str, to: str) -> None:
         """Give the object another key."""
-        if key in self._objects:
-            self._objects[_checked(to)] = self._objects.pop(key)
+        if _checked(key) in self._objects and _checked(to):
+            self._objects[to] = self._objects.pop(key)
 
     def delete(self, key: str) -> None:
         """Remove the object."""
-        self._objects.pop(key, None)
+        self._objects.pop(_checked(key), None)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under *key*."""
-        return key in self._objects
+        return _checked(key) in self._objects
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield every object under *prefix*."""
-        for key, data in list(self._objects.items()):
+        for key, (data, written) in list(self._objects.items()):
             if not prefix or key.startswith(f"{prefix}/"):
-                yield StoredObject(key, len(data), 0)
+                yield StoredObject(key, len(data), written)
 
 
 class LocalStore(ObjectStore):
@@ -115,12 +118,13 @@ class LocalStore(ObjectStore):
         path = self._path(key)
         with _translated(path):
             self._make_folder(path.parent)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
-                _write_durably(path, data)
+                _write_durably(descriptor, data)
+                _sync_folder(path.parent)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
-            _sync_folder(path.parent)
 
     def get(self, key: str) -> bytes:
         """Return the file's bytes."""
@@ -190,8 +194,7 @@ def _checked(key: str) -> str:
     return key
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+def _write_durably(descriptor: int, data: bytes) -> None:
     try:
         view = memoryview(data)
         while view:

@@ -204,7 +204,7 @@ def read_footer(data: Path | bytes, name: str) -> Footer:
     try:
         metadata = pq.read_metadata(io.BytesIO(data) if isinstance(data, bytes) else data).metadata or {}
         return Footer.from_json(metadata[_KEY])
-    except _DAMAGE as error:
+    except (*_DAMAGE, TypeError, AttributeError) as error:
         raise _corrupt(name, str(error)) from error
 
 

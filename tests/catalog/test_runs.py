@@ -1,0 +1,168 @@
+"""Runs: what was executed, and how it went; a run whose process died says so."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ticklake
+from ticklake.catalog.database import Database
+from ticklake.catalog.runs import LOG_TAIL, Runs, RunState
+from ticklake.errors import BadInput
+
+SOURCES = Path(ticklake.__file__).parents[1]
+
+
+@pytest.fixture
+def runs(database, clock):
+    return Runs(database, clock)
+
+
+def ids(found):
+    return [run.id for run in found]
+
+
+def test_a_started_run_is_running_and_remembers_what_was_asked(runs, clock):
+    run = runs.start("backfill", "x:trades:BTC/USDT", {"start": 1, "path": Path("a")})
+    assert (run.operation, run.subject, run.state) == ("backfill", "x:trades:BTC/USDT", RunState.RUNNING)
+    assert (run.started_at, run.finished_at, run.done) == (clock.now, None, 0.0)
+    assert run.parameters == {"start": 1, "path": "a"}
+    assert run.is_active
+    assert runs.get(run.id) == run
+
+
+def test_progress_is_seen_by_others_and_is_a_sign_of_life(runs, clock):
+    run = runs.start("backfill", "a", {})
+    clock.now += 5
+    runs.update(run.id, 0.25, {"new": 7})
+    seen = runs.get(run.id)
+    assert (seen.done, seen["new"], seen["never_counted"]) == (0.25, 7, 0)
+    assert seen.heartbeat_at == run.started_at + 5
+    assert seen.is_active
+
+
+@pytest.mark.parametrize("state", [state for state in RunState if state is not RunState.RUNNING])
+def test_a_finished_run_says_how_it_ended(runs, clock, state):
+    run = runs.start("backfill", "a", {})
+    clock.now += 9
+    ended = runs.finish(run.id, state, {"new": 3}, "because")
+    assert (ended.state, ended.finished_at, ended.outcome, ended["new"]) == (state, clock.now, "because", 3)
+    assert not ended.is_active
+    assert runs.get(run.id) == ended
+
+
+def test_only_success_is_done_to_the_full(runs):
+    first, second = (runs.start("backfill", "a", {}) for _ in range(2))
+    runs.update(first.id, 0.5, {})
+    assert runs.finish(first.id, RunState.FAILED, {}, "").done == 0.5
+    assert runs.finish(second.id, RunState.SUCCEEDED, {}, "").done == 1.0
+
+
+def test_runs_are_listed_newest_first_up_to_a_limit(runs):
+    started = [runs.start("backfill", "a", {}).id for _ in range(4)]
+    assert ids(runs.list()) == started[::-1]
+    assert ids(runs.list(limit=2)) == started[:1:-1]
+    assert ids(runs.list(limit=0)) == []
+
+
+def test_runs_are_listed_by_state(runs):
+    first, second, third = (runs.start("backfill", "a", {}).id for _ in range(3))
+    runs.finish(first, RunState.FAILED, {}, "")
+    runs.finish(third, RunState.FAILED, {}, "")
+    assert ids(runs.list(state="failed")) == [third, first]
+    assert ids(runs.list(state="failed", limit=1)) == [third]
+    assert ids(runs.list(state="running")) == [second]
+
+
+def test_runs_are_listed_by_any_part_of_their_subject(runs):
+    first = runs.start("backfill", "x:trades:BTC/USDT", {}).id
+    runs.start("backfill", "x:trades:ETH/USDT", {})
+    assert ids(runs.list(subject="BTC")) == [first]
+    assert ids(runs.list(subject="%")) == []
+
+
+def test_an_unknown_state_is_refused_with_the_known_ones(runs):
+    with pytest.raises(BadInput, match="failed"):
+        runs.list(state="broken")
+
+
+def test_an_unknown_run_is_refused(runs):
+    with pytest.raises(BadInput, match="77"):
+        runs.get(77)
+
+
+def test_the_log_keeps_its_order_and_only_its_tail(runs, clock):
+    run, other = runs.start("backfill", "a", {}), runs.start("backfill", "b", {})
+    runs.log(other.id, "info", "other")
+    for number in range(LOG_TAIL + 15):
+        clock.now += 1
+        runs.log(run.id, "warning", f"line {number}")
+    lines = runs.tail(run.id)
+    assert [line.message for line in lines] == [f"line {number}" for number in range(15, LOG_TAIL + 15)]
+    assert (lines[-1].at, lines[-1].level) == (clock.now, "warning")
+    assert [line.message for line in runs.tail(other.id)] == ["other"]
+
+
+def test_a_run_of_this_process_is_alive_however_long_it_is_silent(runs, clock):
+    run = runs.start("backfill", "a", {})
+    clock.now += 10**15
+    assert runs.get(run.id).is_active
+
+
+_START = """
+import sys, time
+from pathlib import Path
+from ticklake.catalog.database import Database
+from ticklake.catalog.runs import Runs
+
+runs = Runs(Database.in_file(Path(sys.argv[1])), time.time_ns)
+run = runs.start("backfill", "x:trades:BTC/USDT", {})
+runs.update(run.id, 0.5, {"new": 3})
+print(run.id, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A run that another process executes: the process and the run's number."""
+    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _START, str(tmp_path / "c.db")], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    yield process, int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_run_whose_process_was_killed_is_reported_as_killed(tmp_path, elsewhere, clock):
+    process, number = elsewhere
+    database = Database.in_file(tmp_path / "c.db")
+    runs = Runs(database, clock)
+    assert runs.get(number).is_active
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert ids(runs.list(state="running")) == []
+    killed = runs.get(number)
+    assert (killed.state, killed.finished_at, killed.done, killed["new"]) == (RunState.KILLED, clock.now, 0.5, 3)
+    assert ids(runs.list(state="killed")) == [number]
+    database.close()
+
+
+def test_a_run_that_ends_while_it_is_looked_at_keeps_its_own_ending(runs, monkeypatch):
+    """The row was read as running; then the process finished it and exited."""
+    run = runs.start("backfill", "a", {})
+
+    def gone(_pid, _signal):
+        monkeypatch.undo()
+        runs.finish(run.id, RunState.SUCCEEDED, {"new": 9}, "all there")
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "kill", gone)
+    runs.get(run.id)
+    seen = runs.get(run.id)
+    assert (seen.state, seen.outcome) == (RunState.SUCCEEDED, "all there")

@@ -1,0 +1,131 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.span import Span
+
+LIMIT = 30
+found = st.sampled_from(list(Found))
+reasons = st.sampled_from(["", "why"])
+spans = st.builds(lambda a, n: Span(a, a + n), st.integers(0, LIMIT), st.integers(1, 10))
+looks = st.builds(lambda span, f, why: Covered(span, f, "" if f is Found.DATA else why), spans, found, reasons)
+histories = st.lists(looks, max_size=10)
+EVERYTHING = Span(-5, LIMIT + 20)
+
+
+def naive(history):
+    """What is known of each instant: the latest look, but data is never unlearned."""
+    known = {}
+    for look in history:
+        for ts in range(look.span.start, look.span.end):
+            if look.found is Found.DATA or known.get(ts, (None,))[0] is not Found.DATA:
+                known[ts] = (look.found, look.reason)
+    return known
+
+
+def instants(pieces):
+    return {ts: (p.found, p.reason) for p in pieces for ts in range(p.span.start, p.span.end)}
+
+
+def ticks(parts):
+    return [ts for span in parts for ts in range(span.start, span.end)]
+
+
+@given(histories)
+def test_each_instant_holds_the_latest_look_but_data_is_never_unlearned(history):
+    assert instants(Coverage.of(history).pieces) == naive(history)
+
+
+@given(histories)
+def test_pieces_are_sorted_disjoint_and_joined_where_they_say_the_same(history):
+    pieces = Coverage.of(history).pieces
+    for left, right in itertools.pairwise(pieces):
+        assert left.span.end <= right.span.start
+        same = (left.found, left.reason) == (right.found, right.reason)
+        assert not (same and left.span.end == right.span.start)
+
+
+@given(histories, looks)
+def test_looking_twice_is_looking_once(history, look):
+    once = Coverage.of(history).add(look)
+    assert once.add(look) == once
+
+
+@given(histories, spans)
+def test_missing_is_what_was_never_looked_at_in_order(history, want):
+    known = naive(history)
+    missing = list(Coverage.of(history).missing(want))
+    assert ticks(missing) == [ts for ts in range(want.start, want.end) if ts not in known]
+    assert all(left.end < right.start for left, right in itertools.pairwise(missing))
+
+
+@given(histories, spans)
+def test_with_retry_what_was_unavailable_or_lost_is_missing_too(history, want):
+    known = {ts for ts, (f, _) in naive(history).items() if f in {Found.DATA, Found.UNLISTED}}
+    missing = list(Coverage.of(history).missing(want, retry=True))
+    assert ticks(missing) == [ts for ts in range(want.start, want.end) if ts not in known]
+
+
+@given(histories, spans)
+def test_nothing_is_missing_after_looking_at_what_was_missing(history, want):
+    coverage = Coverage.of(history)
+    for span in coverage.missing(want):
+        coverage = coverage.add(Covered(span))
+    assert list(coverage.missing(want)) == []
+
+
+@given(histories, spans)
+def test_within_keeps_what_is_inside_and_without_keeps_the_rest(history, span):
+    coverage, known = Coverage.of(history), naive(history)
+    assert instants(coverage.within(span).pieces) == {ts: word for ts, word in known.items() if ts in span}
+    assert instants(coverage.without(span).pieces) == {ts: word for ts, word in known.items() if ts not in span}
+
+
+@given(histories, st.sets(found, max_size=4))
+def test_spans_are_those_with_one_of_the_findings(history, wanted):
+    known = naive(history)
+    expected = sorted(ts for ts, (f, _) in known.items() if not wanted or f in wanted)
+    parts = Coverage.of(history).spans(*wanted)
+    assert ticks(parts) == expected
+    assert all(left.end < right.start for left, right in itertools.pairwise(parts))
+
+
+@given(histories, looks)
+def test_adding_leaves_the_old_coverage_as_it_was(history, look):
+    coverage = Coverage.of(history)
+    before = coverage.pieces
+    coverage.add(look)
+    assert coverage.pieces is before
+
+
+@pytest.mark.parametrize("word", [Found.UNAVAILABLE, Found.LOST, Found.UNLISTED])
+def test_data_replaces_every_other_finding(word):
+    coverage = Coverage.of([Covered(Span(0, 10), word, "why"), Covered(Span(3, 6))])
+    assert coverage.spans(Found.DATA) == [Span(3, 6)]
+    assert coverage.spans(word) == [Span(0, 3), Span(6, 10)]
+
+
+def test_unavailable_does_not_replace_data():
+    coverage = Coverage.of([Covered(Span(3, 6)), Covered(Span(0, 10), Found.UNAVAILABLE, "too old")])
+    assert coverage.pieces == (
+        Covered(Span(0, 3), Found.UNAVAILABLE, "too old"),
+        Covered(Span(3, 6)),
+        Covered(Span(6, 10), Found.UNAVAILABLE, "too old"),
+    )
+
+
+def test_nothing_is_covered_at_first():
+    assert list(Coverage().missing(EVERYTHING)) == [EVERYTHING]
+    assert Coverage().spans() == []
+
+
+def test_pieces_that_touch_and_say_the_same_become_one():
+    assert Coverage.of([Covered(Span(5, 9)), Covered(Span(0, 5))]).pieces == (Covered(Span(0, 9)),)
+
+
+def test_pieces_with_other_reasons_stay_apart():
+    pieces = (Covered(Span(0, 5), Found.LOST, "a"), Covered(Span(5, 9), Found.LOST, "b"))
+    assert Coverage.of(pieces).pieces == pieces

@@ -1,0 +1,136 @@
+import posixpath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.kinds import KINDS
+from ticklake.core.symbol import Symbol
+from ticklake.core.time import parse_time
+from ticklake.core.timeframe import Timeframe
+from ticklake.errors import BadInput, InvalidName
+
+exchanges = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True)
+units = st.builds(lambda n, u: f"{n}{u}", st.integers(1, 9999), st.sampled_from("smhdwM"))
+printable = st.characters(exclude_categories=("C", "Z"))
+nasty = st.text(printable, min_size=1, max_size=15) | st.text(st.sampled_from("./\\:%~ -=A币é"), min_size=1, max_size=8)
+
+
+def possible(text):
+    try:
+        return Symbol(text)
+    except InvalidName:
+        return None
+
+
+@st.composite
+def datasets(draw):
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    timeframe = draw(units) if kind in BAR_KINDS else None
+    return Dataset.of(draw(exchanges), draw(nasty.filter(possible)), kind, timeframe)
+
+
+@given(datasets())
+def test_its_text_form_is_read_back(dataset):
+    assert Dataset.parse(str(dataset)) == dataset
+
+
+@given(datasets())
+def test_its_path_never_leaves_the_root_and_is_as_deep_as_it_says(dataset):
+    assert posixpath.normpath(dataset.path) == dataset.path
+    parts = dataset.path.split("/")
+    names = [part.partition("=")[0] for part in parts]
+    assert names == [dataset.kind, "exchange", "symbol", *(["timeframe"] if dataset.timeframe else [])]
+    assert dataset.path.isascii()
+    assert "\\" not in dataset.path
+
+
+@given(datasets(), datasets())
+def test_two_datasets_never_share_a_path(one, other):
+    assert (one.path == other.path) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("binance:ohlcv:1h:BTC/USDT", "ohlcv/exchange=binance/symbol=BTC%2FUSDT/timeframe=1h"),
+        ("binance:trades:BTC/USDT:USDT", "trades/exchange=binance/symbol=BTC%2FUSDT%3AUSDT"),
+        ("okx:mark_ohlcv:1M:BTC/USD:BTC-241227", "mark_ohlcv/exchange=okx/symbol=BTC%2FUSD%3ABTC-241227/timeframe=1M"),
+        ("binance:book:币安人生/USDT", "book/exchange=binance/symbol=%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9F%2FUSDT"),
+    ],
+)
+def test_its_path_is_hive_style_and_percent_escaped(text, path):
+    dataset = Dataset.parse(text)
+    assert dataset.path == path
+    assert str(dataset) == text
+
+
+def test_the_parts_of_its_text_are_where_they_should_be():
+    dataset = Dataset.parse("binance:ohlcv:1h:BTC/USDT:USDT")
+    assert dataset == Dataset("binance", "ohlcv", Symbol("BTC/USDT:USDT"), Timeframe(1, "h"))
+
+
+def test_a_dataset_is_taken_as_it_is():
+    dataset = Dataset.of("binance", "BTC/USDT", "trades")
+    assert Dataset.parse(dataset) is dataset
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "binance",
+        "binance:trades",
+        "binance:trades:",
+        "binance:ohlcv:1h",
+        "binance:ohlcv:1h:",
+        ":trades:BTC/USDT",
+        "Binance:trades:BTC/USDT",
+        "../x:trades:BTC/USDT",
+        "binance:candles:BTC/USDT",
+        "binance:../..:BTC/USDT",
+        "binance:trades:../../etc/passwd",
+    ],
+)
+def test_what_is_no_dataset_is_refused(text):
+    with pytest.raises(InvalidName):
+        Dataset.parse(text)
+
+
+def test_a_bad_timeframe_is_bad_input():
+    with pytest.raises(BadInput, match="BTC/USDT"):
+        Dataset.parse("binance:ohlcv:BTC/USDT")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_bar_kinds_need_a_timeframe_and_others_have_none(kind):
+    wrong = None if kind in BAR_KINDS else "1h"
+    with pytest.raises(InvalidName, match="timeframe"):
+        Dataset.of("binance", "BTC/USDT", kind, wrong)
+
+
+def test_the_bar_kinds_are_those_of_the_table_of_kinds():
+    assert {name for name, kind in KINDS.items() if kind.bars} == BAR_KINDS
+
+
+def test_its_spec_is_the_row_of_its_kind():
+    assert Dataset.of("binance", "BTC/USDT", "trades").spec is KINDS["trades"]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "timeframe", "opens"),
+    [
+        ("okx", "1w", "2024-01-01"),
+        ("binance", "1w", "2024-01-01"),
+        ("kraken", "1w", "2023-12-28"),
+        ("bitfinex", "1w", "2023-12-28"),
+        ("okx", "3d", "2023-12-31"),
+        ("binance", "3d", "2024-01-01"),
+        ("kraken", "1d", "2024-01-01"),
+    ],
+)
+def test_bars_open_where_the_exchange_opens_them(exchange, timeframe, opens):
+    """Field note: weeks start on Monday or Thursday."""
+    dataset = Dataset.of(exchange, "BTC/USDT", "ohlcv", timeframe)
+    assert dataset.timeframe.floor(parse_time("2024-01-01T12:00"), dataset.anchor) == parse_time(opens)

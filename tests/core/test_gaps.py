@@ -1,0 +1,154 @@
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap, GapReason, bar_holes, gaps_of
+from ticklake.core.span import Span
+from ticklake.core.time import HOUR, MINUTE, parse_time
+
+T = parse_time("2024-01-01")
+HOURLY = Dataset.parse("binance:ohlcv:1h:BTC/USDT")
+TRADES = Dataset.parse("binance:trades:BTC/USDT")
+MANY = 30
+
+
+def hours(start, end):
+    return Span(T + start * HOUR, T + end * HOUR)
+
+
+def series(times):
+    return pl.Series("ts", sorted(times), dtype=pl.Int64)
+
+
+def gaps(want, *pieces, present=(), invalid=(), dataset=HOURLY):
+    return gaps_of(dataset, want, Coverage.of(pieces), series(T + hour * HOUR for hour in present), invalid)
+
+
+looks = st.builds(
+    lambda start, length, found: Covered(hours(start, start + length), found, found.value),
+    st.integers(0, MANY),
+    st.integers(1, 12),
+    st.sampled_from(list(Found)),
+)
+hour_sets = st.sets(st.integers(0, MANY - 1))
+WORDS = {Found.UNAVAILABLE: GapReason.UNAVAILABLE, Found.LOST: GapReason.LOST}
+
+
+@given(st.lists(looks, max_size=6), hour_sets, hour_sets, st.integers(0, 59))
+def test_every_bar_that_is_not_there_has_its_word(pieces, present, refused, minute):
+    want, coverage = hours(0, MANY), Coverage.of(pieces)
+    found = {ts: piece.found for piece in coverage.pieces for ts in range(piece.span.start, piece.span.end, HOUR)}
+    expected = {}
+    for hour in range(MANY):
+        ts = T + hour * HOUR
+        if hour in present or found.get(ts) is Found.UNLISTED:
+            continue
+        quiet = GapReason.INVALID if hour in refused else GapReason.NO_TRADES
+        expected[ts] = GapReason.NOT_FETCHED if ts not in found else WORDS.get(found[ts], quiet)
+
+    result = gaps(want, *pieces, present=present, invalid=[T + hour * HOUR + minute * MINUTE for hour in refused])
+
+    told = [(ts, gap.reason) for gap in result for ts in range(gap.span.start, gap.span.end, HOUR)]
+    assert told == sorted(told), "in order"
+    assert dict(told) == expected
+    assert len(told) == len(expected), "nothing twice"
+    assert all(gap.missing == gap.span.length // HOUR for gap in result)
+
+
+@given(st.lists(looks, max_size=6), hour_sets)
+def test_holes_are_the_bars_that_are_absent_since_the_listing(pieces, present):
+    coverage = Coverage.of(pieces)
+    unlisted = {ts for span in coverage.spans(Found.UNLISTED) for ts in range(span.start, span.end, HOUR)}
+    holes = bar_holes(HOURLY, hours(0, MANY), series(T + hour * HOUR for hour in present), coverage)
+    told = [ts for hole in holes for ts in range(hole.start, hole.end, HOUR)]
+    assert told == [ts for hour in range(MANY) if hour not in present and (ts := T + hour * HOUR) not in unlisted]
+
+
+def test_nothing_is_missing_where_every_bar_is_there():
+    assert gaps(hours(0, 5), present=range(5)) == []
+
+
+def test_what_was_never_asked_is_not_fetched():
+    assert gaps(hours(0, 5), present=[0, 1]) == [Gap(hours(2, 5), 3, GapReason.NOT_FETCHED)]
+
+
+def test_what_was_asked_and_is_silent_had_no_trades():
+    """Field note: never invent; 'no trades happened' differs from 'never asked'."""
+    assert gaps(hours(0, 5), Covered(hours(0, 5)), present=[0, 1, 4]) == [Gap(hours(2, 4), 2, GapReason.NO_TRADES)]
+
+
+def test_a_bar_in_quarantine_is_invalid():
+    result = gaps(hours(0, 3), Covered(hours(0, 3)), present=[0, 2], invalid=[T + HOUR])
+    assert result == [Gap(hours(1, 2), 1, GapReason.INVALID)]
+
+
+def test_a_quarantined_row_beside_a_good_bar_is_no_gap():
+    assert gaps(hours(0, 3), Covered(hours(0, 3)), present=[0, 1, 2], invalid=[T + HOUR]) == []
+
+
+@pytest.mark.parametrize("found", [Found.UNAVAILABLE, Found.LOST])
+def test_what_could_not_be_had_says_why(found):
+    result = gaps(hours(0, 3), Covered(hours(0, 3), found, "because"))
+    assert result == [Gap(hours(0, 3), 3, GapReason(found.value), "because")]
+
+
+def test_rows_in_a_span_that_was_lost_are_no_gap():
+    result = gaps(hours(0, 3), Covered(hours(0, 3), Found.LOST, "because"), present=[1])
+    assert [(gap.span, gap.missing) for gap in result] == [(hours(0, 1), 1), (hours(2, 3), 1)]
+
+
+def test_nothing_is_missing_before_the_listing():
+    pieces = Covered(hours(0, 2), Found.UNLISTED), Covered(hours(2, 4))
+    assert gaps(hours(0, 4), *pieces, present=[2, 3]) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "start", "end", "missing"),
+    [
+        ("binance:ohlcv:1d:BTC/USDT", "2024-02-01", "2024-03-01", 29),
+        ("binance:ohlcv:1M:BTC/USDT", "2023-01-01", "2024-01-01", 12),
+        ("binance:ohlcv:1w:BTC/USDT", "2024-01-01", "2024-01-29", 4),
+        ("kraken:ohlcv:1w:BTC/USD", "2024-01-04", "2024-02-01", 4),
+    ],
+)
+def test_missing_bars_are_counted_by_the_calendar(dataset, start, end, missing):
+    span = Span.parse(start, end)
+    assert gaps(span, dataset=Dataset.parse(dataset)) == [Gap(span, missing, GapReason.NOT_FETCHED)]
+
+
+def test_weeks_are_missed_on_the_exchanges_own_grid():
+    dataset = Dataset.parse("kraken:ohlcv:1w:BTC/USD")
+    weeks = [parse_time(day) for day in ("2024-01-04", "2024-01-18")]
+    result = gaps_of(dataset, Span.parse("2024-01-04", "2024-01-25"), Coverage(), series(weeks), ())
+    assert [gap.span for gap in result] == [Span.parse("2024-01-11", "2024-01-18")]
+
+
+def test_for_other_kinds_only_coverage_tells():
+    pieces = Covered(hours(1, 2)), Covered(hours(2, 3), Found.LOST, "full"), Covered(hours(3, 4), Found.UNLISTED)
+    assert gaps(hours(0, 5), *pieces, dataset=TRADES) == [
+        Gap(hours(0, 1), None, GapReason.NOT_FETCHED),
+        Gap(hours(2, 3), None, GapReason.LOST, "full"),
+        Gap(hours(4, 5), None, GapReason.NOT_FETCHED),
+    ]
+
+
+def test_quiet_stretches_of_other_kinds_are_no_gaps():
+    assert gaps(hours(0, 5), Covered(hours(0, 5)), dataset=TRADES) == []
+
+
+def test_other_kinds_have_no_bar_holes():
+    assert bar_holes(TRADES, hours(0, 5), series([]), Coverage()) == []
+
+
+def test_a_bar_that_ends_after_the_asked_span_is_not_missed():
+    """The bar under way at the end of the span cannot be there yet."""
+    result = gaps(Span(T, T + HOUR + HOUR // 2))
+    assert sum(gap.missing for gap in result) == 1
+
+
+def test_a_bar_that_opens_before_the_asked_span_is_not_counted():
+    want = Span(T + HOUR // 2, T + 2 * HOUR)
+    assert [(gap.span, gap.missing) for gap in gaps(want)] == [(hours(1, 2), 1)]

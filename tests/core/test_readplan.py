@@ -1,0 +1,98 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticklake.core.readplan import Slice, plan_read
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span
+
+LIMIT = 40
+
+
+def segment(seq, min_ts, max_ts):
+    return Segment(f"s{seq}", seq, rows=max_ts - min_ts + 1, min_ts=min_ts, max_ts=max_ts, size=1, digest="")
+
+
+@st.composite
+def segment_lists(draw):
+    ranges = draw(st.lists(st.tuples(st.integers(0, LIMIT), st.integers(0, 12)), max_size=8))
+    seqs = draw(st.permutations(range(1, len(ranges) + 1)))
+    return [segment(seq, start, start + length) for seq, (start, length) in zip(seqs, ranges, strict=True)]
+
+
+asked = st.builds(lambda a, n: Span(a, a + n), st.integers(-5, LIMIT + 10), st.integers(1, 60))
+
+
+def ticks(span):
+    return set(range(span.start, span.end))
+
+
+@given(segment_lists(), asked)
+def test_slices_are_in_order_and_disjoint(segments, span):
+    plan = plan_read(segments, span)
+    assert all(left.span.end <= right.span.start for left, right in itertools.pairwise(plan))
+
+
+@given(segment_lists(), asked)
+def test_slices_lie_inside_the_asked_span(segments, span):
+    assert all(span.start <= piece.span.start and piece.span.end <= span.end for piece in plan_read(segments, span))
+
+
+@given(segment_lists(), asked)
+def test_each_instant_is_answered_by_exactly_the_segments_that_reach_it(segments, span):
+    answers = {ts: set(piece.segments) for piece in plan_read(segments, span) for ts in ticks(piece.span)}
+    expected = {ts: {s for s in segments if s.min_ts <= ts <= s.max_ts} for ts in ticks(span)}
+    assert answers == {ts: found for ts, found in expected.items() if found}
+
+
+@given(segment_lists(), asked)
+def test_the_newest_content_stands_last(segments, span):
+    for piece in plan_read(segments, span):
+        seqs = [s.seq for s in piece.segments]
+        assert seqs == sorted(seqs)
+
+
+@given(segment_lists(), asked)
+def test_the_order_of_the_segments_does_not_matter(segments, span):
+    assert plan_read(reversed(segments), span) == plan_read(segments, span)
+
+
+@given(segment_lists(), asked)
+def test_a_slice_is_whole_if_its_only_segment_has_no_row_outside(segments, span):
+    for piece in plan_read(segments, span):
+        only = piece.segments[0]
+        inside = set(range(only.min_ts, only.max_ts + 1)) <= ticks(piece.span)
+        assert piece.is_whole == (len(piece.segments) == 1 and inside)
+
+
+@given(segment_lists(), asked)
+def test_reading_by_the_plan_is_newest_wins(segments, span):
+    newest = {}
+    for piece in plan_read(segments, span):
+        for ts in sorted(ticks(piece.span)):
+            for held in piece.segments:
+                newest[ts] = held.seq
+    expected = {ts: [s.seq for s in segments if s.min_ts <= ts <= s.max_ts] for ts in ticks(span)}
+    assert newest == {ts: max(seqs) for ts, seqs in expected.items() if seqs}
+
+
+def test_segments_apart_are_one_slice_each():
+    early, late = segment(2, 0, 9), segment(1, 10, 19)
+    assert plan_read([late, early], Span(0, 20)) == [Slice(Span(0, 10), (early,)), Slice(Span(10, 20), (late,))]
+
+
+def test_a_single_instant_in_common_is_merged():
+    early, late = segment(1, 0, 10), segment(2, 10, 19)
+    assert [len(piece.segments) for piece in plan_read([early, late], Span(0, 20))] == [1, 2, 1]
+    assert plan_read([early, late], Span(0, 20))[1].span == Span(10, 11)
+
+
+@pytest.mark.parametrize("span", [Span(-10, 0), Span(10, 20)])
+def test_nothing_is_read_where_nothing_lies(span):
+    assert plan_read([segment(1, 0, 9)], span) == []
+
+
+def test_no_segments_give_no_slices():
+    assert plan_read([], Span(0, 10)) == []
