@@ -14,7 +14,7 @@ from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Runs
 from ticklake.config import Settings, load_settings
 from ticklake.engine.engine import Engine
-from ticklake.errors import NoLake, ReadOnlyLake
+from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
 from ticklake.ingest.collector import Collector
 from ticklake.lake import Lake
 from ticklake.storage.objects import LocalStore, MemoryStore
@@ -56,7 +56,8 @@ def open_lake(
     """
     settings = settings or load_settings()
     root = Path(path if path is not None else settings.lake).expanduser()
-    if not (root / CATALOG_FILE).is_file():
+    if _has_no_catalog(root):
+        _refuse_orphans(root)
         if not create:
             raise NoLake(f"there is no lake in {root}: 'ticklake init' makes one, --lake names another")
         _make(root)
@@ -143,6 +144,21 @@ def tool() -> str:
         return f"ticklake {version('ticklake')}"
     except PackageNotFoundError:
         return "ticklake"
+
+
+def _has_no_catalog(root: Path) -> bool:
+    path = root / CATALOG_FILE
+    return not path.is_file() or path.stat().st_size == 0
+
+
+def _refuse_orphans(root: Path) -> None:
+    """Refuse a folder of segments without a catalog: as a new lake, all its files would be garbage."""
+    from ticklake.core.kinds import KINDS
+
+    if any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
+        raise CatalogDamaged(
+            f"{root} has data but no catalog: restore {CATALOG_FILE} from a backup, or run 'ticklake rebuild'"
+        )
 
 
 def _make(root: Path) -> None:

@@ -16,6 +16,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
+from ticklake.errors import CatalogError
 
 __all__ = ["Catalog"]
 
@@ -30,6 +31,7 @@ _SEGMENT = (
     schema.segments.c.path,
     schema.segments.c.period,
 )
+_OLDEST = "oldest_version"
 _DATASET = select(schema.datasets).where(schema.datasets.c.name == bindparam("name"))
 _LIVE = and_(
     schema.segments.c.dataset_id == bindparam("dataset_id"),
@@ -113,7 +115,14 @@ class Catalog:
         """Return one consistent view: the version, the dataset's row, and its segments that meet *span*.
 
         With *data* the bytes of inline segments come along.
+
+        Raises
+        ------
+        CatalogError
+            If *version* was vacuumed.
         """
+        if version is not None and version < (oldest := _oldest(self.database)):
+            raise CatalogError(f"version {version} was vacuumed: the oldest that can be read is {oldest}")
         with self.database.read() as connection:
             seen = _version(connection)
             row = connection.execute(_DATASET, {"name": str(dataset)}).first()
@@ -140,15 +149,22 @@ class Catalog:
         with self.database.read() as connection:
             return {path for path in connection.execute(query).scalars() if path}
 
-    def forget(self, segment_ids: Iterable[str]) -> None:
-        """Drop retired segments for ever."""
+    def forget(self, segments: Iterable[tuple[int, Segment]]) -> None:
+        """Drop retired segments for ever, each given with the version that removed it.
+
+        Versions from before can no longer be read.
+        """
+        gone = list(segments)
+        if not gone:
+            return
         delete = schema.segments.delete().where(
             schema.segments.c.id == bindparam("segment"), schema.segments.c.removed_in.is_not(None)
         )
-        values = [{"segment": name} for name in segment_ids]
-        if values:
-            with self.database.write() as connection:
-                connection.execute(delete, values)
+        oldest = max(_oldest(self.database), *(removed_in for removed_in, _ in gone))
+        with self.database.write() as connection:
+            connection.execute(delete, [{"segment": segment.id} for _, segment in gone])
+            connection.execute(schema.meta.delete().where(schema.meta.c.key == _OLDEST))
+            connection.execute(schema.meta.insert().values(key=_OLDEST, value=str(oldest)))
 
     def coverage(self, dataset: Dataset) -> Coverage:
         """Return what of *dataset* was looked at."""
@@ -214,6 +230,13 @@ class Catalog:
         )
         with self.database.read() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _oldest(database: Database) -> int:
+    """Return the oldest version that vacuum has left readable."""
+    with database.read() as connection:
+        value = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == _OLDEST)).scalar()
+    return int(value or 0)
 
 
 def _version(connection: Connection) -> int:

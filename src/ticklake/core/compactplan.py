@@ -6,6 +6,7 @@ import bisect
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from ticklake.core.segment import Segment
@@ -75,12 +76,19 @@ def plan_compaction(segments: Iterable[Segment], target_rows: int = TARGET_ROWS)
     cuts = periods(ordered, target_rows)
     rewrites = []
     for group in _groups(ordered, cuts):
-        if len(group) == 1 and group[0].path is not None:
+        if _is_done(group):
             continue
         span = Span(group[0].min_ts, max(segment.max_ts for segment in group) + 1)
         inside = tuple(period for period in cuts if period.span.overlaps(span))
         rewrites.append(Rewrite(tuple(sorted(group, key=lambda segment: segment.seq)), inside))
     return rewrites
+
+
+def _is_done(group: Sequence[Segment]) -> bool:
+    """Whether the group is files already, one to a period, none of which meet."""
+    labels = {segment.period for segment in group}
+    apart = all(left.max_ts < right.min_ts for left, right in pairwise(group))
+    return all(segment.path is not None for segment in group) and len(labels) == len(group) and apart
 
 
 def _cut(span: Span, grain: Grain, segments: Sequence[Segment], target_rows: int) -> Iterator[Period]:

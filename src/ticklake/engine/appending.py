@@ -229,4 +229,4 @@ def _revisions(diff: Difference, kind: Kind) -> list[Revision]:
 
 def _json_rows(frame: pl.DataFrame) -> list[str]:
     physical = frame.with_columns(pl.selectors.temporal().to_physical())
-    return physical.write_ndjson().splitlines()
+    return physical.write_ndjson().removesuffix("\n").split("\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
         if target.exists() and target.stat().st_size == segment.size:
             kept += 1
             continue
-        _copy(store.source(segment), target)
+        _write(store.data(segment), target)
         copied, size = copied + 1, size + segment.size
     fresh.replace(folder / catalog_name)
     _remove_others(LocalStore(folder), {segment.path for segment in segments})
@@ -85,7 +84,7 @@ def _catalog(path: Path, store: Store) -> Iterator[Catalog]:
 def _files(path: Path, store: Store) -> list[Segment]:
     """Return the live file segments that the catalog at *path* names, and make it forget the others."""
     with _catalog(path, store) as copy:
-        copy.forget(segment.id for _, segment in copy.retired())
+        copy.forget(copy.retired())
         found = [copy.snapshot(row.dataset, data=False)[2] for row in copy.datasets()]
     return [segment for segments in found for segment in segments if segment.path is not None]
 
@@ -97,14 +96,11 @@ def _remove_others(objects: LocalStore, named: set[str | None]) -> None:
                 objects.delete(item.key)
 
 
-def _copy(source: Path | bytes, target: Path) -> None:
+def _write(data: bytes, target: Path) -> None:
     part = target.with_suffix(".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(source, bytes):
-            part.write_bytes(source)
-        else:
-            shutil.copyfile(source, part)
+        part.write_bytes(data)
         part.replace(target)
     except OSError as error:
         raise _failed(target, error) from error

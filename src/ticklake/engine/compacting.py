@@ -67,9 +67,7 @@ def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, c
             frame = _merged(store, dataset, keying, rewrite.segments, period.span)
             if frame.height:
                 known = coverage.within(period.span).pieces
-                written.append(
-                    write_file(store, dataset, frame, rewrite.seq, keying, period.label, rewrite.segments, known)
-                )
+                written.append(write_file(store, dataset, frame, rewrite.seq, keying, period.label, coverage=known))
                 _prove(store, dataset, written[-1], frame)
     except BaseException:
         store.sweep(written)

@@ -11,9 +11,10 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
-from ticklake.engine.appending import retried, write_segments
+from ticklake.engine.appending import retried, write_file, write_segments
 from ticklake.engine.place import Store
 from ticklake.engine.reading import collect, read_rows
+from ticklake.errors import StorageError
 
 __all__ = ["delete"]
 
@@ -49,12 +50,25 @@ def _attempt(store: Store, dataset: Dataset, span: Span) -> int:
 
 
 def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment], span: Span) -> int:
-    parts = list(read_rows(store, segments, dataset.spec, keying, span))
-    return int(collect(store, pl.concat(parts).select(pl.len()), segments).item()) if parts else 0
+    """Count the rows that go; those of a segment that cannot be read any more by what the catalog says of it."""
+    try:
+        parts = list(read_rows(store, segments, dataset.spec, keying, span))
+        return int(collect(store, pl.concat(parts).select(pl.len()), segments).item()) if parts else 0
+    except StorageError:
+        return sum(segment.rows for segment in segments if _is_inside(segment, span))
 
 
 def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span: Span) -> list[Segment]:
-    """Write what a segment holds outside *span*, under its own place in the order of contents."""
+    """Write what a segment holds outside *span*, as one segment in its own place in the order of contents."""
+    if _is_inside(segment, span):
+        return []
     rows = collect(store, store.scan(segment, dataset.spec, None), [segment])
     ts = rows["ts"].to_physical()
-    return write_segments(store, dataset, rows.filter((ts < span.start) | (ts >= span.end)), segment.seq, keying)
+    kept = rows.filter((ts < span.start) | (ts >= span.end))
+    if segment.path is None or not kept.height:
+        return write_segments(store, dataset, kept, segment.seq, keying)
+    return [write_file(store, dataset, kept, segment.seq, keying, segment.period, replaces=[segment])]
+
+
+def _is_inside(segment: Segment, span: Span) -> bool:
+    return span.start <= segment.min_ts and segment.max_ts < span.end

@@ -14,7 +14,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
-from ticklake.errors import CorruptSegment, MissingSegment
+from ticklake.errors import CorruptSegment, MissingSegment, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline, scan_file
 
@@ -50,6 +50,15 @@ class Store:
                 return self.objects.source(path)
             raise
 
+    def data(self, segment: Segment) -> bytes:
+        """Return the bytes of a segment, wherever its file is by now."""
+        if segment.path is None:
+            return segment.data or b""
+        try:
+            return self.objects.get(segment.path)
+        except MissingSegment:
+            return self.objects.get(retired_path(segment.path))
+
     def scan(self, segment: Segment, kind: Kind, span: Span | None) -> pl.LazyFrame:
         """Return a segment's rows inside *span* (all of them for ``None``), lazily."""
         if segment.path is not None:
@@ -71,10 +80,18 @@ class Store:
         try:
             version = self.catalog.commit(operation, [change])
         except BaseException:
-            self.sweep(change.add)
+            self._sweep_unnamed(change.add)
             raise
         self.retire(change.remove)
         return version
+
+    def _sweep_unnamed(self, segments: Sequence[Segment]) -> None:
+        """Delete files of a commit that failed; after an interrupt it may have been done all the same."""
+        try:
+            named = self.catalog.known_paths()
+        except TicklakeError:
+            return
+        self.sweep([segment for segment in segments if segment.path not in named])
 
     def sweep(self, segments: Sequence[Segment]) -> None:
         """Delete the files of segments that will never be committed."""

@@ -14,7 +14,7 @@ from ticklake.core.span import Span
 from ticklake.engine.place import Store, damaged
 from ticklake.errors import MissingSegment, TicklakeError
 
-__all__ = ["collect", "read_rows"]
+__all__ = ["collect", "read_rows", "read_slice"]
 
 
 def read_rows(
@@ -22,10 +22,14 @@ def read_rows(
 ) -> Iterator[pl.LazyFrame]:
     """Yield lazy frames that, one after the other, are the rows inside *span* in order."""
     for piece in plan_read(segments, span):
-        if len(piece.segments) > 1:
-            yield _merged(store, piece, kind, keying)
-        else:
-            yield _single(store, piece, kind)
+        yield read_slice(store, piece, kind, keying)
+
+
+def read_slice(store: Store, piece: Slice, kind: Kind, keying: Keying) -> pl.LazyFrame:
+    """Return the rows of one slice, merged by key where several segments meet."""
+    if len(piece.segments) == 1:
+        return store.scan(piece.segments[0], kind, None if piece.is_whole else piece.span)
+    return collapse([store.scan(segment, kind, piece.span) for segment in piece.segments], kind, keying)
 
 
 def collect(store: Store, frame: pl.LazyFrame, segments: Sequence[Segment]) -> pl.DataFrame:
@@ -46,14 +50,6 @@ def collect(store: Store, frame: pl.LazyFrame, segments: Sequence[Segment]) -> p
         raise _blame(store, segments, error) from error
 
 
-def _single(store: Store, piece: Slice, kind: Kind) -> pl.LazyFrame:
-    return store.scan(piece.segments[0], kind, None if piece.is_whole else piece.span)
-
-
-def _merged(store: Store, piece: Slice, kind: Kind, keying: Keying) -> pl.LazyFrame:
-    return collapse([store.scan(segment, kind, piece.span) for segment in piece.segments], kind, keying)
-
-
 def _blame(store: Store, segments: Sequence[Segment], error: Exception) -> TicklakeError:
     """Find which segment cannot be read."""
     for segment in segments:
@@ -61,7 +57,7 @@ def _blame(store: Store, segments: Sequence[Segment], error: Exception) -> Tickl
             continue
         try:
             source = store.source(segment)
-            pl.scan_parquet(source).collect()
+            pl.scan_parquet(source, glob=False, hive_partitioning=False).collect()
         except MissingSegment as missing:
             return missing
         except (pl.exceptions.PolarsError, OSError) as own:

@@ -15,7 +15,7 @@ from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME
 from ticklake.engine.place import Store
 from ticklake.engine.reading import collect, read_rows
-from ticklake.errors import StorageError
+from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import Footer, digest, read_footer
 
@@ -46,9 +46,23 @@ def rebuild(objects: ObjectStore, store: Store) -> Rebuilt:
                 found[footer.dataset].append((footer, segment))
             except StorageError:
                 unreadable.append(item.key)
-    rows = sum(_restore(store, store.catalog, dataset, pieces) for dataset, pieces in found.items())
+    rows = 0
+    for dataset, pieces in found.items():
+        bad = [segment for footer, segment in pieces if not _is_readable(store, footer, segment)]
+        unreadable += [segment.path or "" for segment in bad]
+        pieces[:] = [(footer, segment) for footer, segment in pieces if segment not in bad]
+        rows += _restore(store, store.catalog, dataset, pieces) if pieces else 0
     files = sum(len(pieces) for pieces in found.values())
-    return Rebuilt(len(found), files, rows, tuple(sorted(unreadable)))
+    return Rebuilt(sum(1 for pieces in found.values() if pieces), files, rows, tuple(sorted(unreadable)))
+
+
+def _is_readable(store: Store, footer: Footer, segment: Segment) -> bool:
+    """Whether the rows of a file are what its footer says."""
+    try:
+        rows = collect(store, store.scan(segment, footer.dataset.spec, None), [segment])
+    except TicklakeError:
+        return False
+    return rows.height == footer.rows
 
 
 def _read(objects: ObjectStore, key: str) -> tuple[Footer, Segment]:

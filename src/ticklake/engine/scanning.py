@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from ticklake.core.batch import present
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import PROVENANCE
+from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.merge import Keying
+from ticklake.core.readplan import Slice, plan_read
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
-from ticklake.engine.reading import collect, read_rows
+from ticklake.engine.reading import collect, read_rows, read_slice
 
 __all__ = ["load", "scan"]
 
@@ -73,16 +75,33 @@ def _frames(
     predicate: pl.Expr | None,
     n_rows: int | None,
 ) -> Iterator[pl.DataFrame]:
+    """Yield the rows slice by slice; *n_rows* counts rows before the predicate, as Polars asks for them."""
     kind = dataset.spec
-    empty = True
-    for part in read_rows(store, segments, kind, keying, span):
-        lazy = part if predicate is None else part.filter(predicate)
-        lazy = lazy.select(columns) if n_rows is None else lazy.select(columns).head(n_rows)
-        frame = collect(store, lazy, segments)
-        n_rows = None if n_rows is None else n_rows - frame.height
-        empty = False
-        yield frame
-        if n_rows == 0:
+    left = n_rows
+    yield kind.empty().select(columns)
+    for piece in plan_read(segments, span):
+        frame = retried(partial(_slice, store, piece, kind, keying, columns, predicate, left))
+        if left is None:
+            yield frame
+            continue
+        taken = frame.head(left)
+        left -= taken.height
+        yield (taken if predicate is None else taken.filter(predicate)).select(columns)
+        if left == 0:
             return
-    if empty:
-        yield kind.empty().select(columns)
+
+
+def _slice(
+    store: Store,
+    piece: Slice,
+    kind: Kind,
+    keying: Keying,
+    columns: list[str],
+    predicate: pl.Expr | None,
+    left: int | None,
+) -> pl.DataFrame:
+    lazy = read_slice(store, piece, kind, keying)
+    if left is not None:
+        return collect(store, lazy.head(left), piece.segments)
+    lazy = lazy if predicate is None else lazy.filter(predicate)
+    return collect(store, lazy.select(columns), piece.segments)

@@ -35,9 +35,9 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     """
     store.settle()
     horizon = store.catalog.version_at(store.now() - keep)
-    old = [segment for removed_in, segment in store.catalog.retired() if removed_in <= horizon]
-    store.catalog.forget(segment.id for segment in old)
-    freed = _remove(store, old)
+    old = [(removed_in, segment) for removed_in, segment in store.catalog.retired() if removed_in <= horizon]
+    store.catalog.forget(old)
+    freed = _remove(store, [segment for _, segment in old])
     garbage = [item for item in _unnamed(store) if item.modified < store.now() - grace]
     for item in garbage:
         store.objects.delete(item.key)

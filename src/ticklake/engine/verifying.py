@@ -39,22 +39,17 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
 
 def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool) -> Iterator[str]:
     try:
-        data = segment.data if segment.path is None else _bytes(store, segment)
+        data = store.data(segment)
     except TicklakeError as error:
         yield str(error)
         return
-    if data is None or len(data) != segment.size or digest(data) != segment.digest:
+    if len(data) != segment.size or digest(data) != segment.digest:
         yield "its bytes are not those that were written"
         return
     try:
         yield from _content(dataset, segment, data, keying, deep=deep)
     except (TicklakeError, pl.exceptions.PolarsError) as error:
         yield f"cannot be read: {str(error).partition(chr(10))[0]}"
-
-
-def _bytes(store: Store, segment: Segment) -> bytes:
-    source = store.source(segment)
-    return source if isinstance(source, bytes) else source.read_bytes()
 
 
 def _content(dataset: Dataset, segment: Segment, data: bytes, keying: Keying, *, deep: bool) -> Iterator[str]:
