@@ -180,7 +180,8 @@ from ticklake.catalog.database import Database
 
 folder = Path(sys.argv[1])
 (folder / f"ready{sys.argv[2]}").touch()
-while not (folder / "go").exists():
+deadline = time.monotonic() + 60
+while not (folder / "go").exists() and time.monotonic() < deadline:
     time.sleep(0.001)
 for number in range(6):
     Database.in_file(folder / f"{number}.db").close()

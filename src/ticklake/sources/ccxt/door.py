@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -81,6 +81,7 @@ class Door:
         self.client.on_rest_response = self._on_response
         self.calls = 0
         self._open = asyncio.Event()
+        self._opens_at = 0.0
         self._open.set()
 
     async def call(self, method: str, *arguments: Any, **params: Any) -> Any:
@@ -108,6 +109,10 @@ class Door:
             self._pause(error.retry_after or 1.0)
             raise
 
+    def _secrets(self) -> list[str]:
+        names = ("apiKey", "secret", "password", "uid", "token", "privateKey")
+        return [value for name in names if isinstance(value := getattr(self.client, name, None), str) and value]
+
     def _note_retry(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         notes = RETRIES.get()
@@ -116,8 +121,16 @@ class Door:
 
     def _pause(self, seconds: float) -> None:
         """Make every call to this exchange wait: a rate limit is everybody's."""
+        loop = asyncio.get_running_loop()
+        if loop.time() + seconds <= self._opens_at:
+            return
+        self._opens_at = loop.time() + seconds
         self._open.clear()
-        asyncio.get_running_loop().call_later(seconds, self._open.set)
+        loop.call_at(self._opens_at, self._reopen)
+
+    def _reopen(self) -> None:
+        if asyncio.get_running_loop().time() >= self._opens_at - 0.001:
+            self._open.set()
 
     async def _translated(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -125,7 +138,7 @@ class Door:
         except TicklakeError:
             raise
         except Exception as error:
-            raise translated(error, self.exchange) from error
+            raise translated(error, self.exchange, self._secrets()) from error
 
     def _on_response(
         self,
@@ -152,9 +165,14 @@ class Door:
         return body.strip()
 
 
-def translated(error: Exception, exchange: str) -> TicklakeError:
-    """Return our error for one of ccxt's."""
-    text = f"{exchange}: {str(error)[:300]}" if not str(error).startswith(exchange) else str(error)[:300]
+def translated(error: Exception, exchange: str, secrets: Sequence[str] = ()) -> TicklakeError:
+    """Return our error for one of ccxt's, without the secrets that an answer may have repeated."""
+    text = str(error)
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = text[:300] if text.startswith(exchange) else f"{exchange}: {text[:300]}"
+    if "Unknown asset pair" in text:
+        return UnknownSymbol(text)
     table: tuple[tuple[type[Exception], type[TicklakeError]], ...] = (
         (ccxt.BadSymbol, UnknownSymbol),
         (ccxt.RateLimitExceeded, RateLimited),

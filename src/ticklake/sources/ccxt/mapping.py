@@ -22,7 +22,8 @@ def with_raw_columns(parse: Callable[..., list[Any]], quirks: Quirks) -> Callabl
 
     def parsed(raw: Any, market: Any = None) -> list[Any]:
         bar = parse(raw, market)
-        extra = [_item(raw, quirks.quote_volume, float), _item(raw, quirks.bar_trades, int)]
+        inverse = bool((market or {}).get("inverse"))
+        extra = [None if inverse else _item(raw, quirks.quote_volume, float), _item(raw, quirks.bar_trades, int)]
         return [*bar[:6], *extra]
 
     return parsed
@@ -60,7 +61,8 @@ def trades(rows: Rows, quirks: Quirks) -> pl.DataFrame:
             "side": pl.String,
         },
     )
-    return frame.with_columns(pl.col("ts").cast(TIME)).sort("ts", maintain_order=True)
+    number = pl.col("id").str.to_integer(strict=False, dtype=pl.Int128)
+    return frame.with_columns(pl.col("ts").cast(TIME)).sort("ts", number, maintain_order=True, nulls_last=True)
 
 
 def events(kind: str, rows: Rows) -> pl.DataFrame:

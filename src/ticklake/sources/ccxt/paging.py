@@ -7,6 +7,7 @@ span. An empty answer is asked again before it is believed; rows at a page's edg
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
 
 import polars as pl
 
@@ -49,8 +50,8 @@ async def bar_pages(ask: AskSpan, dataset: Dataset, span: Span, page_bars: int) 
 
 async def recent_bars(ask: AskSpan, span: Span, page_bars: int) -> AsyncIterator[Page]:
     """Ask an endpoint that serves the newest bars only: what is older is unavailable, and said to be."""
-    rows, requests = await _believed(ask, span)
-    if rows.height < page_bars:
+    rows, requests = await believed(ask, span)
+    if rows["ts"].n_unique() < page_bars:
         yield Page(inside(rows, span), (Covered(span),), requests)
         return
     first = int(rows["ts"].to_physical().min())  # type: ignore[arg-type]
@@ -65,7 +66,7 @@ async def id_pages(by_time: AskSpan, by_id: AskFrom, span: Span, window: int, li
     cursor, next_id = span.start, -1
     while cursor < span.end and next_id < 0:
         part = Span(cursor, min(cursor + window, span.end))
-        rows, requests = await _believed(by_time, part)
+        rows, requests = await believed(by_time, part)
         if rows.height:
             next_id, stepped = await _first_id(by_id, _ids(rows)[0], cursor, limit)
             requests += stepped
@@ -77,12 +78,13 @@ async def id_pages(by_time: AskSpan, by_id: AskFrom, span: Span, window: int, li
         if not rows.height:
             yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
             return
-        end = min(int(rows["ts"].to_physical()[-1]), span.end)
-        yield _trade_page(rows, cursor, end, next_id, span, requests)
-        cursor, next_id = max(end, cursor), _ids(rows)[-1] + 1
+        page = _trade_page(rows, Span(cursor, span.end), next_id, requests)
+        yield replace(page, frame=inside(rows, span))
+        cursor = max([cursor, *(piece.span.end for piece in page.covered)])
+        next_id = _ids(rows)[-1] + 1
 
 
-async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int) -> AsyncIterator[Page]:
+async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0) -> AsyncIterator[Page]:
     """Page through rows by time: the last instant of each page is asked again, as it may be cut.
 
     *unit* is the precision of the exchange's cursor in nanoseconds. An instant with more rows than a page is
@@ -90,7 +92,7 @@ async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int) -> Async
     """
     cursor = span.start
     while cursor < span.end:
-        rows, requests = await _believed_from(ask, cursor)
+        rows, full, requests = await _believed_from(ask, cursor, overlap or unit, limit)
         if not rows.height:
             yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
             return
@@ -101,25 +103,28 @@ async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int) -> Async
             return
         if first == last:
             after = last // unit * unit + unit
-            yield _instant_page(rows, cursor, last, min(after, span.end), limit, requests)
+            yield _instant_page(rows, cursor, last, min(after, span.end), full, limit, requests)
             cursor = after
         else:
             yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
             cursor = last
 
 
-async def newest_page(ask: Callable[[], Awaitable[pl.DataFrame]], span: Span, limit: int) -> AsyncIterator[Page]:
-    """Ask an endpoint that serves the newest rows only."""
+async def newest_page(ask: Callable[[], Awaitable[pl.DataFrame]], span: Span) -> AsyncIterator[Page]:
+    """Ask an endpoint that serves the newest rows only: what lies before the first of them is unavailable."""
     rows = await ask()
-    if rows.height < limit:
-        yield Page(inside(rows, span), (Covered(span),))
+    asked = 1
+    while not rows.height and asked < ASKS:
+        rows, asked = await ask(), asked + 1
+    if not rows.height:
+        yield Page(rows, (Covered(span),), asked)
         return
     whole_from = int(rows["ts"].to_physical()[0]) + 1
-    reason = f"only the newest {limit} rows are served"
+    reason = f"only the newest {rows.height} rows are served"
     pieces = [Covered(gone, Found.UNAVAILABLE, reason) for gone in _before(span, whole_from)]
     pieces += [Covered(rest) for rest in _from(span, whole_from)]
     kept = [inside(rows, rest) for rest in _from(span, whole_from)]
-    yield Page(kept[0] if kept else rows.clear(), tuple(pieces))
+    yield Page(kept[0] if kept else rows.clear(), tuple(pieces), asked)
 
 
 async def window_pages(ask: AskSpan, span: Span, window: int) -> AsyncIterator[Page]:
@@ -127,8 +132,7 @@ async def window_pages(ask: AskSpan, span: Span, window: int) -> AsyncIterator[P
     cursor = span.start
     while cursor < span.end:
         part = Span(cursor, min(cursor + window, span.end))
-        rows, requests = await _believed(ask, part)
-        yield Page(inside(rows, part), (Covered(part),), requests)
+        yield await _event_window(ask, part)
         cursor = part.end
 
 
@@ -138,6 +142,21 @@ def inside(rows: pl.DataFrame, span: Span) -> pl.DataFrame:
     return rows.filter((ts >= span.start) & (ts < span.end))
 
 
+async def _event_window(ask: AskSpan, window: Span) -> Page:
+    """Ask for a window until no edge of it may have been cut off."""
+    pieces, doubts, requests = [], [window], 0
+    while doubts:
+        part = doubts.pop()
+        rows, asked = await believed(ask, part)
+        requests += asked
+        pieces.append(inside(rows, part))
+        found = pieces[-1]["ts"].to_physical()
+        if found.len() and (rows.height % ROUND == 0 or rows["ts"].n_unique() % ROUND == 0):
+            first, last = int(found.min()), int(found.max())  # type: ignore[arg-type]
+            doubts += [*_before(part, first), *_from(part, last + 1)]
+    return Page(pl.concat(pieces), (Covered(window),), requests)
+
+
 async def _bar_window(ask: AskSpan, dataset: Dataset, window: Span, page_bars: int) -> Page:
     """Ask for a window until every part of it was answered or is believed to be empty."""
     frame = _timeframe(dataset)
@@ -145,7 +164,7 @@ async def _bar_window(ask: AskSpan, dataset: Dataset, window: Span, page_bars: i
     while doubts:
         part = doubts.pop()
         before = frame.advance(part.start, -1, dataset.anchor)
-        rows, asked = await _believed(ask, Span(before, part.end), part)
+        rows, asked = await believed(ask, Span(before, part.end), part)
         requests += asked
         pieces.append(inside(rows, part))
         doubts += _doubts(rows, part, frame, dataset.anchor, page_bars)
@@ -154,16 +173,16 @@ async def _bar_window(ask: AskSpan, dataset: Dataset, window: Span, page_bars: i
 
 def _doubts(rows: pl.DataFrame, part: Span, frame: Timeframe, anchor: int | None, page_bars: int) -> Iterator[Span]:
     """Yield the edges of *part* that a cut page may have left out."""
-    count = rows.height
+    counts = (rows.height, rows["ts"].n_unique())
     found = inside(rows, part)["ts"].to_physical()
-    if not found.len() or (count < page_bars and count % ROUND):
+    if not found.len() or all(count < page_bars and count % ROUND for count in counts):
         return
     first, after = int(found.min()), frame.next(int(found.max()), anchor)  # type: ignore[arg-type]
     yield from _before(part, first)
     yield from _from(part, after)
 
 
-async def _believed(ask: AskSpan, span: Span, wanted: Span | None = None) -> tuple[pl.DataFrame, int]:
+async def believed(ask: AskSpan, span: Span, wanted: Span | None = None) -> tuple[pl.DataFrame, int]:
     """Ask until rows of *wanted* come, or nothing came often enough to be believed."""
     for asked in range(1, ASKS + 1):
         rows = await ask(span)
@@ -172,12 +191,24 @@ async def _believed(ask: AskSpan, span: Span, wanted: Span | None = None) -> tup
     raise AssertionError("unreachable")
 
 
-async def _believed_from(ask: AskFrom, cursor: int) -> tuple[pl.DataFrame, int]:
+async def _believed_from(ask: AskFrom, cursor: int, overlap: int, limit: int) -> tuple[pl.DataFrame, bool, int]:
+    """Ask from a little before *cursor*, as the bound may be excluded or rounded; tell whether the page was full.
+
+    A full page that brings a single instant is asked again from the cursor itself, to get all there is of it.
+    """
+    rows, full, requests = await _believed_since(ask, cursor - overlap, cursor, limit)
+    if full and rows["ts"].n_unique() <= 1:
+        rows, full, more = await _believed_since(ask, cursor, cursor, limit)
+        requests += more
+    return rows, full, requests
+
+
+async def _believed_since(ask: AskFrom, since: int, cursor: int, limit: int) -> tuple[pl.DataFrame, bool, int]:
     for asked in range(1, ASKS + 1):
-        rows = await ask(cursor)
-        rows = rows.filter(rows["ts"].to_physical() >= cursor)
+        answer = await ask(since)
+        rows = answer.filter(answer["ts"].to_physical() >= cursor)
         if rows.height or asked == ASKS:
-            return rows, asked
+            return rows, answer.height >= limit, asked
     raise AssertionError("unreachable")
 
 
@@ -185,6 +216,7 @@ async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
     """Ask for the page that starts at an id; again if it is empty or ids are missing in it."""
     for asked in range(1, ASKS + 1):
         rows = await by_id(next_id)
+        rows = rows.filter(rows["id"].cast(pl.Int64) >= next_id)
         if (rows.height and not _jumps(rows, next_id)) or asked == ASKS:
             return rows, asked
     raise AssertionError("unreachable")
@@ -192,48 +224,53 @@ async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
 
 async def _first_id(by_id: AskFrom, found: int, start: int, limit: int) -> tuple[int, int]:
     """Step back until the trade before the first one is older than *start*: calls by time may begin late."""
-    requests, first = 0, found
-    while first > 0:
-        back = max(first - (1 if first == found else limit), 0)
-        rows, asked = await _page_by_id(by_id, back)
+    requests, first, step, at = 0, found, 1, found
+    while at > 0:
+        at = max(at - step, 0)
+        rows, asked = await _page_by_id(by_id, at)
         requests += asked
         older = rows.filter(rows["ts"].to_physical() < start)
         if older.height:
             return _ids(older)[-1] + 1, requests
-        if not rows.height or _ids(rows)[0] > back or back == 0:
-            return min([first, *_ids(rows)[:1]]), requests
-        first = back
+        first = min([first, *_ids(rows)[:1]])
+        step = step * 2 if not rows.height or _ids(rows)[0] > at else limit
     return first, requests
 
 
-def _trade_page(rows: pl.DataFrame, cursor: int, end: int, next_id: int, span: Span, requests: int) -> Page:
-    lost = [
-        Covered(Span(before, max(after, before + 1)), Found.LOST, f"trade ids {first} to {last} are not served")
-        for before, after, first, last in _jumps(rows, next_id)
-    ]
+def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> Page:
+    """Cover what *rows* show of *rest*: up to their last instant, or past it where ids are missing."""
+    end = min(int(rows["ts"].to_physical()[-1]), rest.end)
+    lost: list[Covered] = []
+    for before, after, first, last in _jumps(rows, next_id, rest.start):
+        hole = Span(before, max(after, before + 1)).intersect(rest)
+        taken = [piece.span for piece in lost]
+        reason = f"trade ids {first} to {last} are not served"
+        lost += [Covered(part, Found.LOST, reason) for part in (subtract(hole, taken) if hole else ())]
+    end = max([end, *(piece.span.end for piece in lost)])
     data: list[Covered] = []
-    if end > cursor:
-        holes = sorted(piece.span for piece in lost)
-        data = [Covered(part) for part in subtract(Span(cursor, end), holes)]
-    return Page(inside(rows, span), (*data, *lost), requests, tuple(piece.reason for piece in lost))
+    if end > rest.start:
+        data = [Covered(part) for part in subtract(Span(rest.start, end), sorted(piece.span for piece in lost))]
+    return Page(inside(rows, rest), (*data, *lost), requests, tuple(piece.reason for piece in lost))
 
 
-def _instant_page(rows: pl.DataFrame, cursor: int, instant: int, after: int, limit: int, requests: int) -> Page:
+def _instant_page(
+    rows: pl.DataFrame, cursor: int, instant: int, after: int, full: bool, limit: int, requests: int
+) -> Page:
     """Return the page of a single instant: whole if it is shorter than the limit, else lost in part."""
-    if rows.height < limit:
+    if not full:
         return Page(rows, (Covered(Span(cursor, after)),), requests)
     reason = f"more than {limit} rows at {format_time(instant)}, which is all a call brings"
     pieces = [Covered(part) for part in _before(Span(cursor, after), instant)]
     return Page(rows, (*pieces, Covered(Span(instant, after), Found.LOST, reason)), requests, (reason,))
 
 
-def _jumps(rows: pl.DataFrame, next_id: int) -> list[tuple[int, int, int, int]]:
+def _jumps(rows: pl.DataFrame, next_id: int, since: int | None = None) -> list[tuple[int, int, int, int]]:
     """Return time before and after, first and last missing id, for every jump in the ids."""
     if not rows.height:
         return []
     ids, times = _ids(rows), rows["ts"].to_physical().to_list()
     found = []
-    before, expected = times[0], next_id
+    before, expected = times[0] if since is None else min(since, times[0]), next_id
     for identity, ts in zip(ids, times, strict=True):
         if identity > expected:
             found.append((before, ts, expected, identity - 1))

@@ -49,6 +49,9 @@ class Quirks:
         Which numbering the trade ids belong to.
     page_events
         Funding rates that fit one call.
+    funding, funding_end
+        How they are paged: from a cursor on, where the oldest come first, or by windows that fit even hourly
+        rates, whose end goes by this parameter.
     open_interest_days
         Open interest is served for this many days only.
     """
@@ -65,6 +68,8 @@ class Quirks:
     since_param: str | None = None
     id_space: str = ""
     page_events: int = 100
+    funding: Literal["cursor", "window"] = "window"
+    funding_end: str = "until"
     open_interest_days: int | None = None
 
 
@@ -77,6 +82,7 @@ _BINANCE = Quirks(
     page_trades=1000,
     id_space="agg",
     page_events=1000,
+    funding="cursor",
     open_interest_days=30,
 )
 
@@ -94,7 +100,7 @@ _QUIRKS: dict[str, Quirks] = {
         trade_time=_kraken_time,
         since_param="since",
     ),
-    "okx": Quirks(page_bars=100, until=True, quote_volume=7),
+    "okx": Quirks(page_bars=100, until=True, quote_volume=7, funding_end="after"),
     "bybit": Quirks(page_bars=1000, until=True, page_events=200),
     "bitget": Quirks(page_bars=200, until=True),
     "kucoin": Quirks(page_bars=1500, until=True),

@@ -16,7 +16,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
-from ticklake.core.time import DAY, MINUTE, MS, parse_time
+from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import Unsupported
 from ticklake.sources.base import Capability, Page, Source
@@ -75,21 +75,18 @@ class CcxtSource(Source):
         return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, None, note)
 
     async def listed_at(self, dataset: Dataset) -> int | None:
-        """Find the first day with a daily bar by bisection, then the first bar inside it."""
+        """Find the first week that has a bar, then the first day in it: a market may be silent for years later on."""
         if self._quirks.recent_bars or "1d" not in (self._door.client.timeframes or {}):
             return None
         daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
-        windows = await self._windows()
-        low, high = 0, len(windows)
-        first: int | None = None
-        while low < high:
-            middle = (low + high) // 2
-            found = await self._first_in(daily, windows[middle])
-            if found is None:
-                low = middle + 1
-            else:
-                first, high = found, middle
-        return first
+        coarse = Timeframe(1, "w") if "1w" in self._door.client.timeframes else Timeframe(1, "d")
+        bars = Dataset(self.exchange, "ohlcv", dataset.symbol, coarse)
+        for window in await self._windows(coarse):
+            week = await self._first_in(bars, window)
+            if week is not None:
+                first = await self._first_in(daily, Span(week, coarse.next(week, bars.anchor)))
+                return week if first is None else first
+        return None
 
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that cover *span*; their notes say which calls had to be repeated."""
@@ -107,7 +104,7 @@ class CcxtSource(Source):
         if dataset.kind == "trades":
             return self._trades(str(dataset.symbol), span)
         if dataset.kind == "funding":
-            return paging.cursor_pages(self._funding_of(str(dataset.symbol)), span, self._quirks.page_events, MS)
+            return self._funding(str(dataset.symbol), span)
         if dataset.kind == "open_interest":
             return self._open_interest(dataset, span)
         raise Unsupported(f"{dataset.kind} has no history on {self.exchange}")
@@ -190,16 +187,21 @@ class CcxtSource(Source):
             async def after(cursor: int) -> pl.DataFrame:
                 return await (fetch(None, {name: str(cursor - 1)}) if name else fetch(cursor // MS, {}))
 
-            return paging.cursor_pages(after, span, limit, 1 if name else MS)
-        return paging.newest_page(lambda: fetch(None, {}), span, limit)
+            return paging.cursor_pages(after, span, limit, 1 if name else MS, 1000 if name else MS)
+        return paging.newest_page(lambda: fetch(None, {}), span)
 
-    def _funding_of(self, symbol: str) -> paging.AskFrom:
-        async def ask(cursor: int) -> pl.DataFrame:
-            since = -(-cursor // MS)
-            rows = await self._door.call("fetch_funding_rate_history", symbol, since, self._quirks.page_events)
+    def _funding(self, symbol: str, span: Span) -> AsyncIterator[Page]:
+        quirks, limit = self._quirks, self._quirks.page_events
+
+        async def fetch(since: int, params: dict[str, Any]) -> pl.DataFrame:
+            rows = await self._door.call("fetch_funding_rate_history", symbol, since, limit, params)
             return mapping.events("funding", rows).unique("ts", keep="first", maintain_order=True)
 
-        return ask
+        if quirks.funding == "cursor":
+            return paging.cursor_pages(lambda cursor: fetch(-(-cursor // MS), {}), span, limit, MS)
+        return paging.window_pages(
+            lambda part: fetch(part.start // MS, {quirks.funding_end: part.end // MS}), span, (limit - 2) * HOUR
+        )
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         oldest = self._oldest(dataset, await self.now())
@@ -212,7 +214,7 @@ class CcxtSource(Source):
             span = Span(gone.end, span.end)
 
         async def ask(part: Span) -> pl.DataFrame:
-            params = {"until": part.end // MS}
+            params = {"until": part.end // MS - 1}
             rows = await self._door.call(
                 "fetch_open_interest_history",
                 str(dataset.symbol),
@@ -226,15 +228,14 @@ class CcxtSource(Source):
         async for page in paging.window_pages(ask, span, 499 * OPEN_INTEREST.length):
             yield page
 
-    async def _windows(self) -> list[Span]:
-        """Cut the time since before everything into windows of one page of daily bars."""
-        end, step = await self.now(), self._page_bars * DAY
-        return [Span(start, min(start + step, end)) for start in range(BEFORE_ALL, end, step)]
+    async def _windows(self, coarse: Timeframe) -> list[Span]:
+        """Cut the time since before everything into windows of one page of *coarse* bars."""
+        end, step = await self.now(), self._page_bars * coarse.length
+        return [Span(start, min(start + step, end)) for start in range(coarse.floor(BEFORE_ALL), end, step)]
 
     async def _first_in(self, daily: Dataset, window: Span) -> int | None:
-        rows = paging.inside(await self._bars_of(daily)(window), window)
-        if not rows.height:
-            rows = paging.inside(await self._bars_of(daily)(window), window)
+        found, _ = await paging.believed(self._bars_of(daily), window)
+        rows = paging.inside(found, window)
         return int(rows["ts"].to_physical().min()) if rows.height else None  # type: ignore[arg-type]
 
 

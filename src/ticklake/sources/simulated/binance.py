@@ -16,7 +16,7 @@ from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
 from ticklake.sources.simulated.faults import Faults
 from ticklake.sources.simulated.market import Market
-from ticklake.sources.simulated.replies import Refusal, Reply, forming_and_late, number, window
+from ticklake.sources.simulated.replies import Refusal, Reply, forming_and_late, integer, number, window
 
 __all__ = ["BinanceProtocol"]
 
@@ -109,10 +109,10 @@ class BinanceProtocol:
             if "startTime" in query or "endTime" in query:
                 raise Refusal(-1128, "Combination of optional parameters invalid.")
             past = window(rows, 0, None, now, rows.height)
-            served = past.filter(pl.col("id").cast(pl.Int64) >= int(query["fromId"])).head(limit)
+            served = past.filter(pl.col("id").cast(pl.Int64) >= integer(query, "fromId", 0)).head(limit)
         else:
             start, end = _start(query), _end(query)
-            if start is not None and end is not None and end - start > HOUR:
+            if start is not None and end is not None and end - MS - start > HOUR:
                 raise Refusal(-1127, "More than 1 hours between startTime and endTime.")
             served = window(rows, start, end, now, limit)
         return [_agg_trade(row) for row in served.iter_rows(named=True)]
@@ -172,15 +172,15 @@ def _native(symbol: Symbol) -> str:
 
 
 def _start(query: Query) -> int | None:
-    return int(query["startTime"]) * MS if "startTime" in query else None
+    return integer(query, "startTime", 0) * MS if "startTime" in query else None
 
 
 def _end(query: Query) -> int | None:
-    return (int(query["endTime"]) + 1) * MS if "endTime" in query else None
+    return (integer(query, "endTime", 0) + 1) * MS if "endTime" in query else None
 
 
 def _limit(query: Query, default: int, most: int) -> int:
-    return min(int(query.get("limit", default)), most)
+    return min(integer(query, "limit", default), most)
 
 
 def _kline(row: tuple[Any, ...], timeframe: Timeframe) -> list[Any]:

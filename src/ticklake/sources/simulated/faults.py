@@ -102,7 +102,16 @@ class Faults:
         unknown = next((name for name in values if name not in names), None)
         if unknown is not None:
             raise BadInput(f"there is no fault {unknown!r}: use {', '.join(names)}")
+        wrong = next((name for name, value in values.items() if not _fits(value, getattr(self, name))), None)
+        if wrong is not None:
+            raise BadInput(f"fault {wrong} cannot be {values[wrong]!r}: it is like {getattr(Faults(), wrong)!r}")
         return replace(self, **values)
+
+
+def _fits(value: Any, like: object) -> bool:
+    if isinstance(like, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(like, bool)
+    return isinstance(value, int | float) and value >= 0 and (isinstance(like, float) or isinstance(value, int))
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,8 @@ def _trades(start: int, end: int, seed: int, base: float, pace: float) -> pl.Dat
 
 
 def _bars(trades: partial[pl.DataFrame]) -> pl.DataFrame:
-    return bars_from_trades(trades().lazy(), Timeframe.parse("1m")).collect()
+    bars = bars_from_trades(trades().lazy(), Timeframe.parse("1m")).collect()
+    return bars.with_columns(pl.col("volume").round(5), pl.col("quote_volume").round(7))
 
 
 def _price_bars(trades: partial[pl.DataFrame]) -> pl.DataFrame:

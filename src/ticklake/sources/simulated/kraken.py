@@ -16,7 +16,7 @@ from ticklake.core.time import SECOND, decimal_to_ns, format_time
 from ticklake.core.timeframe import THURSDAY, Timeframe
 from ticklake.sources.simulated.faults import Faults
 from ticklake.sources.simulated.market import Market
-from ticklake.sources.simulated.replies import Refusal, Reply, forming_and_late, number, window
+from ticklake.sources.simulated.replies import Refusal, Reply, forming_and_late, integer, number, window
 
 __all__ = ["RECENT_BARS", "KrakenProtocol"]
 
@@ -52,7 +52,9 @@ class KrakenProtocol:
         try:
             result = route(query, now, faults)
         except Refusal as refusal:
-            return Reply({"error": [refusal.message]})
+            return Reply(
+                {"error": [refusal.message if refusal.message.startswith("E") else "EGeneral:Invalid arguments"]}
+            )
         return Reply({"error": [], "result": result}, rows=name in {"OHLC", "Trades", "Depth"})
 
     @staticmethod
@@ -98,21 +100,21 @@ class KrakenProtocol:
 
     def _ohlc(self, query: Query, now: int, faults: Faults) -> Any:
         name, symbol = self._pair(query)
-        text = _INTERVALS.get(int(query.get("interval", "1")))
+        text = _INTERVALS.get(integer(query, "interval", 1))
         if text is None:
             raise Refusal("", "EGeneral:Invalid arguments")
         timeframe = Timeframe.parse(text)
         rows = self._market.rows(self._exchange, symbol, "ohlcv", timeframe)
         newest = window(rows, None, None, now, RECENT_BARS)
         shown = forming_and_late(newest, timeframe, now, faults)
-        since = int(query.get("since", "0")) * SECOND
+        since = integer(query, "since", 0) * SECOND
         bars = [_bar(row) for row in shown.iter_rows() if row[0] > since]
         return {name: bars, "last": timeframe.floor(now, THURSDAY) // SECOND - timeframe.length // SECOND}
 
     def _trades(self, query: Query, now: int, _faults: Faults) -> Any:
         name, symbol = self._pair(query)
         rows = self._market.rows(self._exchange, symbol, "trades").with_row_index("n", offset=1)
-        limit = min(int(query.get("count", "1000")), 1000)
+        limit = min(integer(query, "count", 1000), 1000)
         since = _cursor(query["since"]) if "since" in query else None
         served = window(rows, None if since is None else since + 1, None, now, limit)
         last = served["ts"][-1] if served.height else since or now
@@ -125,7 +127,7 @@ class KrakenProtocol:
         if not past.height:
             raise Refusal("", "EGeneral:Temporary lockout")
         middle, seconds = past["price"].item(), now // SECOND
-        levels = [round(0.1 * (level + 1), 1) for level in range(min(int(query.get("count", "100")), 500))]
+        levels = [round(0.1 * (level + 1), 1) for level in range(min(integer(query, "count", 100), 500))]
         return {
             name: {
                 "asks": [[number(round(middle + step, 5)), "1.5", seconds] for step in levels],

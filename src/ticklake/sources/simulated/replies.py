@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import polars as pl
 
+from ticklake.core.kinds import TIME
 from ticklake.core.time import SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.sources.simulated.faults import Faults
 
-__all__ = ["Refusal", "Reply", "forming_and_late", "number", "window"]
+__all__ = ["Refusal", "Reply", "forming_and_late", "integer", "number", "window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +52,31 @@ def window(rows: pl.DataFrame, start: int | None, end: int | None, now: int, lim
 
 
 def forming_and_late(rows: pl.DataFrame, timeframe: Timeframe, now: int, faults: Faults) -> pl.DataFrame:
-    """Show bars as they look at *now*: the one under way and the ones just over with too little volume."""
-    if not rows.height or timeframe.is_month:
-        return rows
-    closes = pl.col("ts") + timeframe.length
-    early = closes > now - int(faults.late_final * SECOND)
+    """Show bars as they look at *now*: the one under way by its open alone, those just over with too little volume."""
+    closes = _close(timeframe)
     if not faults.forming:
         rows = rows.filter(closes <= now)
+    forming, early = closes > now, closes > now - int(faults.late_final * SECOND)
+    opening = {name: pl.when(forming).then(pl.col("open")).otherwise(pl.col(name)) for name in ("high", "low", "close")}
     halves = {
         "volume": pl.col("volume") / 2,
         "quote_volume": pl.col("quote_volume") / 2,
         "trades": pl.col("trades") // 2,
     }
-    seen = {"close": pl.col("open"), **halves}
-    return rows.with_columns(
-        pl.when(early).then(part).otherwise(pl.col(name)).alias(name) for name, part in seen.items()
-    )
+    partly = {name: pl.when(early).then(half).otherwise(pl.col(name)) for name, half in halves.items()}
+    return rows.with_columns(**opening, **partly)
+
+
+def integer(query: Mapping[str, str], name: str, default: int) -> int:
+    """Return a whole number of a query, or refuse it the way Binance does."""
+    text = query.get(name, str(default))
+    if not text.isdecimal():
+        raise Refusal(-1100, f"Illegal characters found in parameter '{name}'.")
+    return int(text)
+
+
+def _close(timeframe: Timeframe) -> pl.Expr:
+    """Return when a bar whose ``ts`` is an integer is over."""
+    if not timeframe.is_month:
+        return pl.col("ts") + timeframe.length
+    return pl.col("ts").cast(TIME).dt.offset_by(f"{timeframe.count}mo").to_physical()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from aiohttp import web
 
-from ticklake.core.time import format_time, parse_time
+from ticklake.core.time import SECOND, format_time, parse_time
 from ticklake.errors import BadInput, TicklakeError
 from ticklake.sources.simulated.binance import BinanceProtocol
 from ticklake.sources.simulated.clock import SimulatedClock
@@ -163,21 +163,33 @@ class SimulatedExchange:
         )
 
     async def _set_clock(self, request: web.Request) -> web.Response:
-        values = await request.json()
-        try:
-            if "now" in values:
-                self.clock.set(parse_time(values["now"]))
-            self.clock.advance(int(float(values.get("advance", 0)) * 1e9))
-        except TicklakeError as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response({"now": format_time(self.clock.now())})
+        def change(values: dict[str, Any]) -> object:
+            now = parse_time(values["now"]) if "now" in values else self.clock.now()
+            advance = values.get("advance", 0)
+            if not isinstance(advance, int | float) or isinstance(advance, bool):
+                raise BadInput(f"advance {advance!r} is no number of seconds")
+            self.clock.set(now + int(advance * SECOND))
+            return {"now": format_time(self.clock.now())}
+
+        return await _controlled(request, change)
 
     async def _set_faults(self, request: web.Request) -> web.Response:
-        try:
-            self.faults = self.faults.changed(await request.json())
-        except TicklakeError as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response(asdict(self.faults))
+        def change(values: dict[str, Any]) -> object:
+            self.faults = self.faults.changed(values)
+            return asdict(self.faults)
+
+        return await _controlled(request, change)
 
     async def _list_requests(self, _request: web.Request) -> web.Response:
         return web.json_response([asdict(request) for request in self.requests])
+
+
+async def _controlled(request: web.Request, change: Callable[[dict[str, Any]], object]) -> web.Response:
+    """Apply a JSON object that steers the exchange, or say what is wrong with it."""
+    try:
+        values = await request.json()
+        if not isinstance(values, dict):
+            raise BadInput(f"{values!r} is no JSON object")
+        return web.json_response(change(values))
+    except (TicklakeError, json.JSONDecodeError) as error:
+        return web.json_response({"error": str(error)}, status=400)

@@ -1,0 +1,616 @@
+"""The page loops against scripted exchanges: nothing is lost, nothing is claimed that was not seen, nothing loops."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ticklake.core.coverage import Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
+from ticklake.core.span import Span, normalise
+from ticklake.core.time import HOUR, MINUTE, MS, parse_time
+from ticklake.sources.base import Page
+from ticklake.sources.ccxt import paging
+
+T0 = parse_time("2024-01-01")
+MINUTES = Dataset.of("binance", "BTC/USDT", "ohlcv", "1m")
+
+Row = tuple[int, int]
+"""A time and an id: all that paging looks at."""
+
+
+def frame(rows: list[Row]) -> pl.DataFrame:
+    columns = {"ts": [ts for ts, _ in rows], "id": [str(number) for _, number in rows]}
+    return pl.DataFrame(columns, schema={"ts": pl.Int64, "id": pl.String}).with_columns(pl.col("ts").cast(TIME))
+
+
+def pairs(rows: pl.DataFrame) -> list[Row]:
+    return [(ts, int(text)) for ts, text in zip(rows["ts"].to_physical(), rows["id"], strict=True)]
+
+
+@dataclass
+class Scripted:
+    """An exchange that holds *rows* and answers as badly as it is told to; it dies after *budget* calls."""
+
+    rows: list[Row]
+    limit: int = 1000
+    newest: bool = False
+    exclusive_start: bool = False
+    inclusive_end: bool = False
+    lies: int = 0
+    duplicates: int = 0
+    shuffled: bool = False
+    late: int = 0
+    budget: int = 2000
+    calls: int = 0
+    lied: dict[object, int] = field(default_factory=dict)
+
+    async def span(self, span: Span) -> pl.DataFrame:
+        """Answer a question for a window."""
+        return self._answer(span, lambda ts: self._after(ts, span.start) and self._until(ts, span.end))
+
+    async def by_time(self, span: Span) -> pl.DataFrame:
+        """Answer with trades of a window; the first few may be left out."""
+        rows = await self.span(span)
+        return rows.slice(min(self.late, max(rows.height - 1, 0)))
+
+    async def since(self, cursor: int) -> pl.DataFrame:
+        """Answer with what comes from a time on, in time order as the mapping brings it."""
+        rows = self._answer(cursor, lambda ts: self._after(ts, cursor))
+        return rows.sort("ts", maintain_order=True)
+
+    async def by_id(self, first: int) -> pl.DataFrame:
+        """Answer with what comes from an id on."""
+        if self._lie(first):
+            return frame([])
+        return frame([row for row in self.rows if row[1] >= first][: self.limit])
+
+    def _after(self, ts: int, start: int) -> bool:
+        return ts > start if self.exclusive_start else ts >= start
+
+    def _until(self, ts: int, end: int) -> bool:
+        return ts <= end if self.inclusive_end else ts < end
+
+    def _lie(self, question: object) -> bool:
+        self.calls += 1
+        assert self.calls <= self.budget, f"asked more than {self.budget} times: it loops"
+        told = self.lied.get(question, 0)
+        self.lied[question] = told + 1
+        return told < self.lies
+
+    def _answer(self, question: object, wanted: Callable[[int], bool]) -> pl.DataFrame:
+        if self._lie(question):
+            return frame([])
+        found = [row for row in self.rows if wanted(row[0])]
+        kept = found[-self.limit :] if self.newest else found[: self.limit]
+        kept = kept + kept[: self.duplicates]
+        if self.shuffled:
+            random.Random(self.calls).shuffle(kept)
+        return frame(kept)
+
+
+def walk(pages: AsyncIterator[Page]) -> list[Page]:
+    async def collect() -> list[Page]:
+        return [page async for page in pages]
+
+    return asyncio.run(collect())
+
+
+def rows_of(pages: list[Page], span: Span) -> list[Row]:
+    return sorted({row for page in pages for row in pairs(page.frame) if row[0] in span})
+
+
+def spans_of(pages: list[Page], *found: Found) -> list[Span]:
+    return [piece.span for page in pages for piece in page.covered if not found or piece.found in found]
+
+
+def truth_in(rows: list[Row], span: Span) -> list[Row]:
+    return sorted(row for row in rows if row[0] in span)
+
+
+def assert_tiled(pages: list[Page], span: Span) -> None:
+    """The covered spans are the asked span, each instant once."""
+    pieces = spans_of(pages)
+    assert sum(piece.length for piece in pieces) == span.length
+    assert normalise(pieces) == [span]
+
+
+def assert_honest(pages: list[Page], rows: list[Row]) -> None:
+    """What a page covers as data is whole by then: a run that dies here leaves no silent hole."""
+    brought: set[Row] = set()
+    for page in pages:
+        brought |= set(pairs(page.frame))
+        for piece in page.covered:
+            if piece.found is Found.DATA:
+                assert set(truth_in(rows, piece.span)) <= brought
+
+
+def assert_exact(pages: list[Page], rows: list[Row], span: Span) -> None:
+    assert rows_of(pages, span) == truth_in(rows, span)
+    assert spans_of(pages, Found.LOST, Found.UNAVAILABLE) == []
+    assert_tiled(pages, span)
+    assert_honest(pages, rows)
+
+
+def bars_at(*minutes: int) -> list[Row]:
+    return [(T0 + minute * MINUTE, minute) for minute in minutes]
+
+
+def trades_at(*milliseconds: int, first_id: int = 1) -> list[Row]:
+    return [(T0 + ms * MS, number) for number, ms in enumerate(sorted(milliseconds), first_id)]
+
+
+def minutes(start: int, end: int) -> Span:
+    return Span(T0 + start * MINUTE, T0 + end * MINUTE)
+
+
+def ms(start: int, end: int) -> Span:
+    return Span(T0 + start * MS, T0 + end * MS)
+
+
+sparse = st.sets(st.integers(-20, 220), max_size=160).map(lambda found: bars_at(*sorted(found)))
+windows = st.tuples(st.integers(0, 199), st.integers(1, 200)).map(lambda cut: minutes(cut[0], cut[0] + cut[1]))
+
+
+class TestBars:
+    @given(rows=sparse, span=windows, page=st.integers(2, 60), bad=st.data())
+    @settings(max_examples=30, deadline=None)
+    def test_any_sparse_series_through_any_page_limit_is_whole(self, rows, span, page, bad):
+        """Field note: cursors differ (exclusive and inclusive bounds), pages repeat rows, empty pages are not the end."""
+        exchange = Scripted(
+            rows,
+            limit=page,
+            newest=bad.draw(st.booleans()),
+            exclusive_start=bad.draw(st.booleans()),
+            inclusive_end=bad.draw(st.booleans()),
+            lies=bad.draw(st.integers(0, 2)),
+            duplicates=bad.draw(st.integers(0, 3)),
+            shuffled=bad.draw(st.booleans()),
+        )
+
+        pages = walk(paging.bar_pages(exchange.span, MINUTES, span, page))
+
+        assert_exact(pages, rows, span)
+        assert exchange.calls <= 9 * (span.length // MINUTE + 1)
+        assert sum(page.requests for page in pages) == exchange.calls
+
+    @pytest.mark.parametrize("newest", [False, True], ids=["oldest first", "newest first"])
+    @pytest.mark.parametrize("limit", [50, 100, 200])
+    def test_a_limit_nobody_told_us_of_loses_no_bar(self, limit, newest):
+        """Field note: page limits depend on the age of the data (Bitget 200 old, 1000 recent)."""
+        rows = bars_at(*(minute for minute in range(2500) if minute % 7))
+        exchange = Scripted(rows, limit=limit, newest=newest)
+
+        pages = walk(paging.bar_pages(exchange.span, MINUTES, minutes(0, 2500), 1000))
+
+        assert_exact(pages, rows, minutes(0, 2500))
+
+    def test_old_data_with_a_smaller_limit_than_recent_data_is_whole(self):
+        """Field note: Bitget serves 200 old bars a page and 1000 recent ones."""
+        rows = bars_at(*range(3000))
+
+        async def bitget(span: Span) -> pl.DataFrame:
+            found = truth_in(rows, span)
+            return frame(found[:200] if span.start < T0 + 1500 * MINUTE else found[:1000])
+
+        assert_exact(walk(paging.bar_pages(bitget, MINUTES, minutes(0, 3000), 1000)), rows, minutes(0, 3000))
+
+    @pytest.mark.parametrize("newest", [False, True], ids=["oldest first", "newest first"])
+    def test_repeated_rows_do_not_hide_that_a_page_was_cut(self, newest):
+        """Field note: page limits depend on the endpoint; a page of 200 with three rows twice is still cut at 200."""
+        rows = bars_at(*range(1000))
+        exchange = Scripted(rows, limit=200, newest=newest, duplicates=3)
+
+        assert_exact(walk(paging.bar_pages(exchange.span, MINUTES, minutes(0, 999), 1000)), rows, minutes(0, 999))
+
+    def test_an_outage_of_many_windows_is_walked_over(self):
+        """Field note: an empty page is not the end (a peer stopped at a 19-day outage)."""
+        rows = bars_at(*range(10), *range(19 * 1440, 19 * 1440 + 10))
+        span = minutes(0, 19 * 1440 + 10)
+
+        assert_exact(walk(paging.bar_pages(Scripted(rows).span, MINUTES, span, 1000)), rows, span)
+
+    def test_an_empty_answer_is_believed_after_three_times_and_not_before(self):
+        exchange = Scripted([], limit=100)
+
+        (page,) = walk(paging.bar_pages(exchange.span, MINUTES, minutes(0, 50), 100))
+
+        assert (exchange.calls, page.requests) == (paging.ASKS, paging.ASKS) == (3, 3)
+
+    def test_a_full_page_is_asked_for_once(self):
+        exchange = Scripted(bars_at(*range(-1, 99)), limit=100)
+
+        walk(paging.bar_pages(exchange.span, MINUTES, minutes(0, 99), 100))
+
+        assert exchange.calls == 1
+
+    def test_no_call_asks_for_more_bars_than_fit(self):
+        """Field note: never ask for more than fits."""
+        asked: list[Span] = []
+        exchange = Scripted(bars_at(*range(500)), limit=100)
+
+        async def watched(span: Span) -> pl.DataFrame:
+            asked.append(span)
+            return await exchange.span(span)
+
+        walk(paging.bar_pages(watched, MINUTES, minutes(3, 480), 100))
+
+        assert max(span.length for span in asked) <= 100 * MINUTE
+
+    def test_pages_overlap_by_a_bar(self):
+        """Field note: overlap pages by at least one item."""
+        asked: list[Span] = []
+        exchange = Scripted(bars_at(*range(500)), limit=100)
+
+        async def watched(span: Span) -> pl.DataFrame:
+            asked.append(span)
+            return await exchange.span(span)
+
+        walk(paging.bar_pages(watched, MINUTES, minutes(0, 500), 100))
+
+        assert all(later.start == earlier.end - MINUTE for earlier, later in pairwise(asked))
+
+    @pytest.mark.parametrize("timeframe", ["1w", "1M"])
+    def test_weeks_and_months_are_paged_by_the_calendar(self, timeframe):
+        dataset = Dataset.of("binance", "BTC/USDT", "ohlcv", timeframe)
+        assert dataset.timeframe is not None
+        span = Span.parse("2015-01-01", "2024-01-01")
+        opens = dataset.timeframe.opens(Span.parse("2014-01-01", "2025-01-01"), dataset.anchor).to_list()
+        rows = [(ts, number) for number, ts in enumerate(opens)]
+        exchange = Scripted(rows, limit=12)
+
+        assert_exact(walk(paging.bar_pages(exchange.span, dataset, span, 12)), rows, span)
+
+    @given(offset=st.integers(1, MINUTE - 1), length=st.integers(1, 90 * MINUTE))
+    @settings(max_examples=30, deadline=None)
+    def test_a_span_that_is_not_on_the_grid_is_tiled_too(self, offset, length):
+        rows = bars_at(*range(200))
+        span = Span(T0 + 5 * MINUTE + offset, T0 + 5 * MINUTE + offset + length)
+
+        assert_exact(walk(paging.bar_pages(Scripted(rows, limit=10).span, MINUTES, span, 10)), rows, span)
+
+    def test_an_exchange_that_answers_the_same_whatever_is_asked_does_not_loop(self):
+        newest = frame(bars_at(*range(900, 1000)))
+        calls = 0
+
+        async def deaf(_span: Span) -> pl.DataFrame:
+            nonlocal calls
+            calls += 1
+            assert calls < 200
+            return newest
+
+        pages = walk(paging.bar_pages(deaf, MINUTES, minutes(0, 1000), 100))
+
+        assert_tiled(pages, minutes(0, 1000))
+
+
+class TestRecentBars:
+    """Field note: history may be recent-only (Kraken bars)."""
+
+    def test_what_is_older_is_unavailable_and_the_rest_exact(self):
+        rows = bars_at(*range(2000))
+        exchange = Scripted(rows[-720:])
+        span = minutes(0, 2000)
+
+        (page,) = walk(paging.recent_bars(exchange.span, span, 720))
+
+        assert spans_of([page], Found.UNAVAILABLE) == [minutes(0, 1280)]
+        assert spans_of([page], Found.DATA) == [minutes(1280, 2000)]
+        assert rows_of([page], span) == truth_in(rows, minutes(1280, 2000))
+        assert "720" in page.covered[0].reason
+
+    def test_a_span_that_is_wholly_too_old_is_unavailable(self):
+        """The exchange answers with its newest bars, all after the span."""
+        newest = frame(bars_at(*range(5000, 5720)))
+
+        async def ask(_span: Span) -> pl.DataFrame:
+            return newest
+
+        (page,) = walk(paging.recent_bars(ask, minutes(0, 100), 720))
+
+        assert [(piece.span, piece.found) for piece in page.covered] == [(minutes(0, 100), Found.UNAVAILABLE)]
+        assert page.frame.height == 0
+
+    def test_a_span_inside_what_is_served_is_covered_whole(self):
+        rows = bars_at(*range(0, 700, 3))
+
+        assert_exact(walk(paging.recent_bars(Scripted(rows).span, minutes(30, 700), 720)), rows, minutes(30, 700))
+
+    @pytest.mark.parametrize("lies", [1, 2])
+    def test_an_empty_lie_is_asked_again(self, lies):
+        rows = bars_at(*range(100))
+        exchange = Scripted(rows, lies=lies)
+
+        assert_exact(walk(paging.recent_bars(exchange.span, minutes(0, 100), 720)), rows, minutes(0, 100))
+        assert exchange.calls == lies + 1
+
+    def test_repeated_rows_do_not_make_old_bars_unavailable(self):
+        """717 bars of which three come twice are not 720 bars."""
+        rows = bars_at(*range(100, 817))
+        exchange = Scripted(rows, duplicates=3)
+
+        assert_exact(walk(paging.recent_bars(exchange.span, minutes(0, 900), 720)), rows, minutes(0, 900))
+
+
+bursts = st.lists(st.integers(0, 40), max_size=120)
+"""Milliseconds of trades: few values, so that many trades share one."""
+
+
+class TestIds:
+    @given(times=bursts, limit=st.integers(1, 12), cut=st.tuples(st.integers(0, 35), st.integers(1, 20)), bad=st.data())
+    @settings(max_examples=60, deadline=None)
+    def test_every_trade_of_any_burst_is_kept(self, times, limit, cut, bad):
+        """Field note: same-millisecond trades at a page edge are lost by time cursors; ids cannot lose them."""
+        rows = trades_at(*times, first_id=bad.draw(st.sampled_from([0, 1, 7, 5_000_000_000])))
+        span = ms(cut[0], cut[0] + cut[1])
+        exchange = Scripted(
+            rows,
+            limit=limit,
+            newest=bad.draw(st.booleans()),
+            late=bad.draw(st.integers(0, 5)),
+            lies=bad.draw(st.integers(0, 2)),
+            shuffled=bad.draw(st.booleans()),
+        )
+        window = bad.draw(st.sampled_from([MS, 5 * MS, HOUR]))
+
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, span, window, limit))
+
+        assert_exact(pages, rows, span)
+
+    @pytest.mark.parametrize("late", [1, 9, 250])
+    def test_the_first_trade_is_found_though_the_answer_by_time_begins_late(self, late):
+        """Field note: Binance's aggregate trades by time may start late."""
+        rows = trades_at(*range(0, 3000, 3))
+        exchange = Scripted(rows, limit=100, late=late)
+        span = ms(300, 2900)
+
+        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, span, HOUR, 100)), rows, span)
+
+    def test_a_burst_of_one_millisecond_longer_than_three_pages_is_whole(self):
+        """Field note: a peer kept 2,863 of 3,000 trades of one millisecond."""
+        rows = trades_at(*[5] * 3000, *range(6, 20))
+        exchange = Scripted(rows, limit=1000)
+
+        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(0, 30), HOUR, 1000)), rows, ms(0, 30))
+
+    def test_a_limit_smaller_than_ours_loses_nothing(self):
+        rows = trades_at(*[number // 3 for number in range(900)])
+        exchange = Scripted(rows, limit=70)
+
+        assert_exact(
+            walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(20, 250), HOUR, 1000)), rows, ms(20, 250)
+        )
+
+    def test_quiet_time_before_the_first_trade_is_covered_window_by_window(self):
+        rows = trades_at(*range(500, 510))
+        exchange = Scripted(rows, limit=100)
+
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(0, 600), 100 * MS, 100))
+
+        assert_exact(pages, rows, ms(0, 600))
+        assert pages[0].covered[0].span == ms(0, 100)
+
+    def test_missing_ids_are_a_lost_span_between_their_neighbours(self):
+        """Field note: ids jump although we covered the span: lost."""
+        rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
+        pages = walk(paging.id_pages(*_asks(rows, 1000), ms(0, 100), HOUR, 1000))
+
+        assert spans_of(pages, Found.LOST) == [ms(39, 60)]
+        assert rows_of(pages, ms(0, 100)) == rows
+        assert_tiled(pages, ms(0, 100))
+        assert [note for page in pages for note in page.notes] == ["trade ids 41 to 60 are not served"]
+
+    def test_missing_ids_at_a_page_seam_are_a_lost_span_between_their_neighbours(self):
+        """The row before the jump came with the page before."""
+        rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
+        pages = walk(paging.id_pages(*_asks(rows, 40), ms(0, 100), HOUR, 40))
+
+        assert spans_of(pages, Found.LOST) == [ms(39, 60)]
+        assert_tiled(pages, ms(0, 100))
+
+    @given(gone=st.sets(st.integers(3, 58), max_size=30), limit=st.integers(1, 20), per_ms=st.integers(1, 4))
+    @settings(max_examples=40, deadline=None)
+    def test_every_jump_is_lost_and_every_other_instant_is_covered_once(self, gone, limit, per_ms):
+        whole = trades_at(*[number // per_ms for number in range(60)])
+        rows = [row for row in whole if row[1] not in gone]
+        span = ms(0, 60)
+        pages = walk(paging.id_pages(*_asks(rows, limit), span, HOUR, limit))
+
+        assert rows_of(pages, span) == rows
+        data = spans_of(pages, Found.DATA)
+        lost = normalise(spans_of(pages, Found.LOST))
+        for ts, number in whole:
+            if number in gone:
+                assert any(ts in piece or ts == piece.end for piece in lost), f"id {number} is gone and nobody knows"
+        assert_tiled(pages, span)
+        assert not any(one.overlaps(two) for one in data for two in lost)
+
+    def test_a_jump_after_the_asked_span_is_not_this_spans_business(self):
+        """The last page reaches beyond the span; to mark what lies there would hide it from the next run."""
+        rows = [row for row in trades_at(*range(100)) if not 61 <= row[1] <= 70]
+        pages = walk(paging.id_pages(*_asks(rows, 1000), ms(0, 50), HOUR, 1000))
+
+        assert_tiled(pages, ms(0, 50))
+
+    def test_a_jump_before_the_asked_span_is_not_this_spans_business(self):
+        rows = [row for row in trades_at(*range(100)) if not 11 <= row[1] <= 20]
+        exchange = Scripted(rows, limit=30, late=60)
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(30, 90), HOUR, 30))
+
+        assert_tiled(pages, ms(30, 90))
+        assert rows_of(pages, ms(30, 90)) == truth_in(rows, ms(30, 90))
+
+    def test_a_late_answer_behind_a_jump_does_not_hide_what_came_before_the_jump(self):
+        """Both at once: the answer by time begins late, and the ids right before it are gone."""
+        rows = [*trades_at(*range(50)), *trades_at(*range(50, 100), first_id=500)]
+        exchange = Scripted(rows, limit=100, late=25)
+
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(30, 100), HOUR, 100))
+
+        assert_honest(pages, rows)
+
+    def test_an_exchange_that_ignores_the_id_does_not_make_it_loop(self):
+        rows = trades_at(*range(50))
+        exchange = Scripted(rows, budget=100)
+
+        async def deaf(_first: int) -> pl.DataFrame:
+            return await exchange.by_id(40)
+
+        pages = walk(paging.id_pages(exchange.by_time, deaf, ms(0, 100), HOUR, 1000))
+
+        assert normalise(spans_of(pages)) == [ms(0, 100)]
+
+
+def _asks(rows: list[Row], limit: int):
+    exchange = Scripted(rows, limit=limit)
+    return exchange.by_time, exchange.by_id
+
+
+class TestCursor:
+    @given(
+        times=st.lists(st.integers(0, 60), max_size=100),
+        limit=st.integers(2, 12),
+        cut=st.tuples(st.integers(0, 50), st.integers(1, 40)),
+        unit=st.sampled_from([1, MS]),
+        lies=st.integers(0, 2),
+    )
+    @settings(max_examples=150, deadline=None)
+    def test_all_but_instants_longer_than_a_page_is_whole(self, times, limit, cut, unit, lies):
+        """Field note: ask the boundary instant again until it fits; if it holds more than a page, record that hole."""
+        rows = [(T0 + ms_ * unit, number) for number, ms_ in enumerate(sorted(times))]
+        span = Span(T0 + cut[0] * unit, T0 + (cut[0] + cut[1]) * unit)
+        exchange = Scripted(rows, limit=limit, lies=lies)
+
+        pages = walk(paging.cursor_pages(exchange.since, span, limit, unit))
+
+        crowded = {ts for ts, _ in rows if sum(1 for other, _ in rows if other == ts) >= limit}
+        lost = spans_of(pages, Found.LOST)
+        assert all(piece.length == unit and piece.start in crowded for piece in lost)
+        overfull = {ts for ts in crowded if ts in span and len(truth_in(rows, Span(ts, ts + 1))) > limit}
+        assert overfull <= {piece.start for piece in lost}
+        assert [row for row in truth_in(rows, span) if row[0] not in overfull] == [
+            row for row in rows_of(pages, span) if row[0] not in overfull
+        ]
+        assert_tiled(pages, span)
+        assert_honest(pages, rows)
+
+    def test_an_instant_cut_by_the_page_is_asked_again(self):
+        rows = trades_at(*range(8), *[9] * 4, 10, 11)
+
+        assert_exact(walk(paging.cursor_pages(Scripted(rows, limit=10).since, ms(0, 20), 10, MS)), rows, ms(0, 20))
+
+    def test_an_instant_with_more_rows_than_a_page_is_lost_and_said_so(self):
+        rows = trades_at(*range(5), *[7] * 25, 8, 9)
+
+        pages = walk(paging.cursor_pages(Scripted(rows, limit=10).since, ms(0, 20), 10, MS))
+
+        assert spans_of(pages, Found.LOST) == [ms(7, 8)]
+        assert [note for page in pages for note in page.notes] == [
+            "more than 10 rows at 2024-01-01T00:00:00.007Z, which is all a call brings"
+        ]
+        assert truth_in(rows, ms(8, 20)) == rows_of(pages, ms(8, 20))
+        assert_tiled(pages, ms(0, 20))
+
+    def test_a_nanosecond_cursor_loses_one_nanosecond_only(self):
+        rows = [(T0 + 3, number) for number in range(6)] + [(T0 + 4, 6), (T0 + 5, 7)]
+
+        pages = walk(paging.cursor_pages(Scripted(rows, limit=5).since, Span(T0, T0 + 100), 5, 1))
+
+        assert spans_of(pages, Found.LOST) == [Span(T0 + 3, T0 + 4)]
+        assert {number for _, number in rows_of(pages, Span(T0, T0 + 100))} >= {6, 7}
+
+    @pytest.mark.parametrize("lies", [1, 2])
+    def test_an_empty_lie_is_not_the_end(self, lies):
+        """Field note: an empty page is not the end."""
+        rows = trades_at(*range(0, 200, 2))
+        exchange = Scripted(rows, limit=7, lies=lies)
+
+        assert_exact(walk(paging.cursor_pages(exchange.since, ms(0, 200), 7, MS)), rows, ms(0, 200))
+
+    def test_an_exclusive_start_loses_no_row_at_a_seam(self):
+        """Field note: OKX before/after exclude the bound; overlap pages by at least one item."""
+        rows = trades_at(*range(100))
+        exchange = Scripted(rows, limit=10, exclusive_start=True)
+
+        pages = walk(paging.cursor_pages(exchange.since, ms(5, 90), 10, MS))
+
+        assert_honest(pages, rows)
+
+    @pytest.mark.parametrize("limit", [1, 2, 10])
+    def test_an_exchange_that_ignores_the_cursor_does_not_make_it_loop(self, limit):
+        rows = trades_at(*range(50))
+        exchange = Scripted(rows, limit=limit, budget=200)
+
+        async def deaf(_cursor: int) -> pl.DataFrame:
+            return await exchange.since(T0)
+
+        assert_tiled(walk(paging.cursor_pages(deaf, ms(0, 100), limit, MS)), ms(0, 100))
+
+
+class TestNewestOnly:
+    """Field note: history may be recent-only (spot trades on Bybit and OKX)."""
+
+    def test_what_is_older_than_a_full_page_is_unavailable(self):
+        rows = trades_at(*range(100))
+        exchange = Scripted(rows, limit=10, newest=True)
+
+        (page,) = walk(paging.newest_page(lambda: exchange.since(0), ms(0, 100)))
+
+        (gone,) = spans_of([page], Found.UNAVAILABLE)
+        assert gone.start == T0
+        assert gone.end > rows[-10][0], "the oldest instant of the page may be cut"
+        assert rows_of([page], ms(0, 100)) == rows[-9:]
+        assert_tiled([page], ms(0, 100))
+        assert_honest([page], rows)
+
+    def test_a_span_older_than_the_page_is_wholly_unavailable(self):
+        exchange = Scripted(trades_at(*range(100)), limit=10, newest=True)
+
+        (page,) = walk(paging.newest_page(lambda: exchange.since(0), ms(0, 50)))
+
+        assert spans_of([page], Found.UNAVAILABLE) == [ms(0, 50)]
+        assert page.frame.height == 0
+
+    def test_a_page_cut_by_a_limit_nobody_told_us_of_covers_no_more_than_it_shows(self):
+        """Field note: page limits depend on the endpoint (Bybit spot gives 60 trades, whatever is asked)."""
+        rows = trades_at(*range(1000))
+        exchange = Scripted(rows, limit=60, newest=True)
+
+        (page,) = walk(paging.newest_page(lambda: exchange.since(0), ms(0, 1000)))
+
+        assert_honest([page], rows)
+
+    def test_an_empty_lie_is_asked_again(self):
+        """Field note: an empty page is not the end."""
+        rows = trades_at(*range(100))
+        exchange = Scripted(rows, limit=500, lies=1)
+
+        (page,) = walk(paging.newest_page(lambda: exchange.since(0), ms(0, 100)))
+
+        assert rows_of([page], ms(1, 100)) == truth_in(rows, ms(1, 100))
+
+
+class TestWindows:
+    @given(rows=sparse, span=windows, window=st.integers(1, 50), lies=st.integers(0, 2), inclusive=st.booleans())
+    @settings(max_examples=25, deadline=None)
+    def test_any_sparse_series_is_whole(self, rows, span, window, lies, inclusive):
+        exchange = Scripted(rows, limit=window + 1, lies=lies, inclusive_end=inclusive)
+
+        assert_exact(walk(paging.window_pages(exchange.span, span, window * MINUTE)), rows, span)
+
+    @pytest.mark.parametrize("newest", [False, True], ids=["oldest first", "newest first"])
+    def test_a_limit_smaller_than_the_window_is_not_taken_for_all_there_is(self, newest):
+        """Field note: page limits depend on the endpoint (Bybit's open interest brings 200 rows, not 500)."""
+        rows = bars_at(*range(499))
+        exchange = Scripted(rows, limit=200, newest=newest)
+
+        assert_honest(walk(paging.window_pages(exchange.span, minutes(0, 499), 499 * MINUTE)), rows)
