@@ -330,7 +330,7 @@ def test_only_retired_segments_can_be_forgotten(catalog):
     assert [(at, one.id) for at, one in catalog.retired(BTC)] == [(removed_in, gone.id)]
     assert catalog.retired(ETH) == []
     assert catalog.known_paths() == {"ohlcv/a", "ohlcv/b"}
-    catalog.forget([alive.id, gone.id])
+    catalog.forget([(removed_in, alive), (removed_in, gone)])
     assert catalog.retired() == []
     assert catalog.known_paths() == {"ohlcv/a"}
     assert live(catalog) == [alive.id]

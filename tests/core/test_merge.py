@@ -309,6 +309,7 @@ quotes = st.builds(
 
 
 @given(st.lists(st.lists(quotes, min_size=1, max_size=6), min_size=1, max_size=3))
+@example([[Quote(T + ns, ask_price=2.0) for ns in (0, 0, 1, 1)]])
 def test_quotes_end_as_the_set_of_what_was_said(batches):
     state = run(batches, QUOTES, "natural")
     expected = {(q.ts, None, q.seq, q.bid_price, q.bid_amount, q.ask_price, None) for batch in batches for q in batch}

@@ -103,7 +103,8 @@ def _collapse_batch(
     names = _values(kind, key)
     winners: dict[object, tuple[int, tuple[object, ...]]] = {}
     before, after = [], []
-    told = rows.select("_row", pl.struct(key).alias("_key"), *names)
+    exact = rows.with_columns(pl.selectors.temporal().to_physical())
+    told = exact.select("_row", pl.struct(key).alias("_key"), *names)
     for row, identity, *values in told.iter_rows():
         mark = tuple(identity.values())
         held = winners.get(mark)
