@@ -2,12 +2,12 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ticklake.core.compactplan import TARGET_ROWS, period_of, periods, plan_compaction
 from ticklake.core.segment import Segment
-from ticklake.core.time import DAY, HOUR, format_time, parse_time
+from ticklake.core.time import HOUR, format_time, parse_time
 
 START = parse_time("2023-11-20")
 GRAINS = ["year", "month", "day"]
