@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -50,8 +51,15 @@ class Database:
 
     @classmethod
     def in_file(cls, path: Path) -> Database:
-        """Open the SQLite catalog at *path*, made on first use."""
-        return cls(URL.create("sqlite", database=str(path)))
+        """Open the SQLite catalog at *path*, made on first use; from a place that cannot be written, for reading only."""
+        try:
+            return cls(URL.create("sqlite", database=str(path)))
+        except ReadOnlyLake:
+            unfinished = path.with_name(f"{path.name}-wal")
+            if not path.is_file() or (unfinished.exists() and unfinished.stat().st_size):
+                raise
+        read_only = {"mode": "ro", "immutable": "1", "uri": "true"}
+        return cls(URL.create("sqlite", database=f"file:{quote(str(path))}", query=read_only))
 
     @classmethod
     def in_memory(cls) -> Database:
@@ -120,7 +128,8 @@ def _engine(url: URL) -> Engine:
         poolclass=StaticPool if in_memory else QueuePool,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
-    event.listen(engine, "connect", _on_connect)
+    if "immutable" not in url.query:
+        event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     return engine
 

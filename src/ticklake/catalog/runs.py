@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy import Row, select
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
 from ticklake.core.time import SECOND
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, CatalogError, StorageError
 
 __all__ = ["LogLine", "Run", "RunState", "Runs"]
 
@@ -176,7 +176,11 @@ class Runs:
         """Notice a run whose process died without a word."""
         if run.state is not RunState.RUNNING or _is_alive(run, self._now()):
             return run
-        return self.finish(run.id, RunState.KILLED, run.progress, "its process died; run it again to go on")
+        outcome = "its process died; run it again to go on"
+        try:
+            return self.finish(run.id, RunState.KILLED, run.progress, outcome)
+        except (CatalogError, StorageError):
+            return replace(run, state=RunState.KILLED, outcome=outcome)
 
 
 def _run(row: Row[Any]) -> Run:

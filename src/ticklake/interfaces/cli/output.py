@@ -14,6 +14,9 @@ from rich.table import Table
 __all__ = ["big", "errors", "print_json", "print_table", "say"]
 
 
+_WIDE = 100_000
+
+
 def say(text: str = "") -> None:
     """Print a line for a person."""
     Console(highlight=False, soft_wrap=True).print(text, markup=False)
@@ -30,16 +33,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
-    """Print rows as a table; nothing is cut off: without a terminal a line is as long as it must be."""
+    """Print rows as a table; nothing is cut off: a line is as long as it must be, and a terminal wraps it."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True, overflow="ignore")
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal or console.width < 60:
-        console = Console(highlight=False, markup=False, width=10_000)
-    console.print(table, crop=False)
+    Console(highlight=False, markup=False, width=_WIDE).print(table, crop=False)
 
 
 def big(number: float) -> str:

@@ -187,7 +187,7 @@ def translated(error: Exception, exchange: str, secrets: Sequence[str] = ()) -> 
         (OSError, SourceUnavailable),
     )
     ours = next((ours for theirs, ours in table if isinstance(error, theirs)), BadResponse)
-    return ours(text)
+    return ours(f"{text}: no answer; check the network, or try later" if ours is SourceUnavailable else text)
 
 
 def _is_retriable(error: BaseException) -> bool:
