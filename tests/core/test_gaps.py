@@ -152,3 +152,11 @@ def test_a_bar_that_ends_after_the_asked_span_is_not_missed():
 def test_a_bar_that_opens_before_the_asked_span_is_not_counted():
     want = Span(T + HOUR // 2, T + 2 * HOUR)
     assert [(gap.span, gap.missing) for gap in gaps(want)] == [(hours(1, 2), 1)]
+
+
+def test_a_refused_trade_is_a_hole_of_its_instant():
+    trades = Dataset.parse("binance:trades:BTC/USDT")
+    coverage = Coverage().add(Covered(Span(T, T + HOUR)))
+    none = pl.Series("ts", [], dtype=pl.Int64)
+    found = gaps_of(trades, Span(T, T + HOUR), coverage, none, [T + 5, T + 5, T + 2 * HOUR])
+    assert [(gap.span, gap.reason) for gap in found] == [(Span(T + 5, T + 6), "invalid")]

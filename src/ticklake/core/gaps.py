@@ -47,10 +47,11 @@ def gaps_of(dataset: Dataset, want: Span, coverage: Coverage, present: pl.Series
     present
         The ``ts`` of the rows inside *want*, as sorted ``Int64``; only looked at for bars.
     invalid
-        The times of quarantined rows.
+        The times of quarantined rows: holes of an instant each where there are no bars.
     """
     if dataset.timeframe is None:
-        return sorted(_by_coverage(dataset, want, coverage))
+        refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in set(invalid) if ts in want)
+        return sorted([*_by_coverage(dataset, want, coverage), *refusals])
     refused = {dataset.timeframe.floor(ts, dataset.anchor) for ts in invalid}
     holes = bar_holes(dataset, want, present, coverage)
     return sorted(gap for hole in holes for gap in _explain(dataset, hole, coverage, refused))
