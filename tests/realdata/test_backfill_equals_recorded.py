@@ -150,19 +150,20 @@ def test_killed_at_twenty_moments_it_goes_on_and_never_asks_twice(recorded, reco
 
 def _kill_often(command: list[str], exchange: SimulatedExchange, dice: random.Random, rounds: int) -> int:
     """Start the command and kill it after a random number of further pages, again and again."""
-    exchange.faults = exchange.faults.changed({"timeout_every": 0})
+    exchange.faults = exchange.faults.changed({"timeout_every": 1, "timeout_seconds": 0.03})
     killed = 0
     for _ in range(rounds):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         first, deadline = len(_pages(exchange)), time.monotonic() + 30
-        target = first + dice.randint(1, 3)
+        target = first + dice.randint(1, 2)
         while len(_pages(exchange)) < target and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.001)
-        time.sleep(dice.uniform(0, 0.02))
+        time.sleep(dice.uniform(0, 0.03))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.wait()
+    exchange.faults = exchange.faults.changed({"timeout_every": 0})
     return killed
 
 
