@@ -31,7 +31,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.engine.compacting import compact
 from ticklake.engine.place import Store
-from ticklake.errors import CorruptSegment, TicklakeError
+from ticklake.errors import CorruptSegment, StorageError, TicklakeError
 from ticklake.storage.objects import LocalStore
 
 YEAR = 366 * 24 * 60
@@ -273,3 +273,22 @@ def test_a_compacted_lake_opens_again_with_the_same_rows(root):
     with lake_in(root) as lake:
         assert lake.load(BARS).equals(before)
         assert lake.save(BARS, bars(30, 31)).new == 1
+
+
+def test_a_compaction_whose_old_files_cannot_be_moved_is_done_all_the_same(engine_in, root):
+    """The disk is full just after the commit: the next compaction moves what stayed in the tree."""
+
+    class Stuck(LocalStore):
+        def move(self, key, to):
+            raise StorageError("no space")
+
+    engine = engine_in(root, Stuck)
+    engine.append(BARS, bars(0, MANY), USER)
+    engine.append(BARS, bars(MANY, MANY + 5), USER)
+    assert [done.segments_after for done in engine_in(root).compact()] == [1]
+    engine.append(BARS, bars(MANY + 5, MANY + 10), USER)
+    compact(engine._store, BARS)
+    assert engine.load(BARS).equals(full(bars(0, MANY + 10)))
+    assert len([name for name in tree(root) if name.startswith("ohlcv")]) == 2
+    engine_in(root).compact()
+    assert len([name for name in tree(root) if name.startswith("ohlcv")]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
-from ticklake.errors import CorruptSegment, MissingSegment, TicklakeError
+from ticklake.errors import CorruptSegment, MissingSegment, StorageError, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline, scan_file
 
@@ -76,13 +77,17 @@ class Store:
                 self.objects.move(segment.path, retired_path(segment.path))
 
     def commit(self, operation: str, change: Change) -> int:
-        """Commit *change*; if that fails, sweep the files it wrote. Replaced files leave the tree."""
+        """Commit *change*; if that fails, sweep the files it wrote. Replaced files leave the tree.
+
+        What is committed is done: files that cannot be moved now are moved by the next compaction or vacuum.
+        """
         try:
             version = self.catalog.commit(operation, [change])
         except BaseException:
             self._sweep_unnamed(change.add)
             raise
-        self.retire(change.remove)
+        with contextlib.suppress(StorageError):
+            self.retire(change.remove)
         return version
 
     def _sweep_unnamed(self, segments: Sequence[Segment]) -> None:
@@ -101,7 +106,8 @@ class Store:
 
     def settle(self, dataset: Dataset | None = None) -> None:
         """Move out of the tree what a process that died after its commit left there."""
-        self.retire([segment for _, segment in self.catalog.retired(dataset)])
+        gone = (segment for _, segment in self.catalog.retired(dataset))
+        self.retire([segment for segment in gone if segment.path is not None and self.objects.exists(segment.path)])
 
 
 def damaged(segment: Segment, error: Exception) -> CorruptSegment:
