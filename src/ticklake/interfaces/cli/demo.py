@@ -11,7 +11,7 @@ from ticklake.app import CATALOG_FILE, open_lake, simulated_exchange
 from ticklake.config import load_settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
-from ticklake.core.time import HOUR, format_time
+from ticklake.core.time import DAY, HOUR, format_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput
 from ticklake.interfaces.cli.formats import write_rows
@@ -22,15 +22,14 @@ from ticklake.sources.simulated.market import Market
 
 __all__ = ["run_demo"]
 
-WISHES = (
-    "binance:ohlcv:1m:BTC/USDT",
-    "binance:ohlcv:1m:XRP/ETH",
-    "binance:trades:BTC/USDT",
-    "binance:funding:BTC/USDT:USDT",
-    "kraken:ohlcv:1h:BTC/USD",
-)
-"""What the demo collects, as far as the market has it."""
-DAYS = 45 * 24 * HOUR
+WISHES = {
+    "binance:ohlcv:1m:BTC/USDT": 30,
+    "binance:ohlcv:1m:XRP/ETH": 30,
+    "binance:trades:BTC/USDT": 30,
+    "binance:funding:BTC/USDT:USDT": 30,
+    "kraken:ohlcv:1h:BTC/USD": 45,
+}
+"""What the demo collects as far as the market has it, and of how many days: of Kraken's, more than it serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def run_demo(data: Path | None, folder: Path) -> None:
     """Run the whole way once and print it."""
     _clear(folder)
     exchange = simulated_exchange(data)
-    wishes = [wish for text in WISHES if (wish := _wish(exchange.market, Dataset.parse(text)))]
+    wishes = [wish for text, days in WISHES.items() if (wish := _wish(exchange.market, Dataset.parse(text), days))]
     with exchange.running():
         origin = f"recorded data from {data}" if data else "a generated market"
         say(f"1. an exchange on {exchange.url} replays {origin}")
@@ -66,13 +65,13 @@ def _clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wish(market: Market, dataset: Dataset) -> _Wish | None:
+def _wish(market: Market, dataset: Dataset, days: int) -> _Wish | None:
     rows = market.rows(dataset.exchange, Symbol(str(dataset.symbol)), dataset.kind, dataset.timeframe)
     if not rows.height:
         return None
     ts = rows["ts"].to_physical()
     end = int(ts[-1]) + (dataset.timeframe.length if dataset.timeframe else 1)
-    return _Wish(dataset, max(int(ts[0]), end - DAYS), end)
+    return _Wish(dataset, max(int(ts[0]), end - days * DAY), end)
 
 
 def _collect(lake: Lake, wish: _Wish) -> None:
