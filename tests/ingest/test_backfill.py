@@ -295,6 +295,18 @@ class TestFaults:
             assert instant.timestamp() * 1e9 == pytest.approx(gap.span.start, abs=1e6)
             assert run.state is RunState.INCOMPLETE
 
+    @pytest.mark.parametrize(("name", "symbol"), [("binance", "BTC/USDT"), ("kraken", "BTC/USD")])
+    def test_the_burst_switch_makes_one(self, name, symbol, market, serve, lake_at):
+        exchange = serve(market, NOW)
+        exchange.faults = Faults(burst=1_500)
+        lake = lake_at(exchange)
+        run = lake.backfill(name, symbol, kind="trades", start="2024-01-02", end="2024-01-05")
+        held = lake.trades(name, symbol)
+        most = held.group_by("ts").len()["len"].max()
+        lost = [gap for gap in lake.gaps(f"{name}:trades:{symbol}", "2024-01-02", "2024-01-05") if gap.reason == "lost"]
+        assert (most, len(lost)) == ((1_500, 0) if name == "binance" else (1_000, 1))
+        assert run.state == ("succeeded" if name == "binance" else "incomplete")
+
     def test_rows_that_cannot_be_true_go_to_quarantine_with_a_reason(self, serve, lake_at):
         from ticklake.sources.simulated.generated import generated_market
 

@@ -16,7 +16,7 @@ from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
 from ticklake.sources.simulated.faults import Faults
 from ticklake.sources.simulated.market import Market
-from ticklake.sources.simulated.replies import Refusal, Reply, forming_and_late, integer, number, window
+from ticklake.sources.simulated.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
 
 __all__ = ["BinanceProtocol"]
 
@@ -102,8 +102,8 @@ class BinanceProtocol:
         served = window(rows, _start(query), _end(query), now, _limit(query, 500, 1500 if family == "fapi" else 1000))
         return [_kline(row, timeframe) for row in forming_and_late(served, timeframe, now, faults).iter_rows()]
 
-    def _agg_trades(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
-        rows = self._market.rows(self._exchange, self._symbol(family, query), "trades")
+    def _agg_trades(self, family: str, query: Query, now: int, faults: Faults) -> Any:
+        rows = bursting(self._market.rows(self._exchange, self._symbol(family, query), "trades"), faults)
         limit = _limit(query, 500, 1000)
         if "fromId" in query:
             if "startTime" in query or "endTime" in query:

@@ -36,6 +36,8 @@ class Faults:
         Rows come twice, in another order.
     late_final
         For this many seconds after its close a bar's volume is still too low.
+    burst
+        This many trades in the middle of every market's history fall on one instant.
     forming
         The bar that is not over yet is served like any other (real exchanges do).
     """
@@ -52,11 +54,12 @@ class Faults:
     duplicate_rows: bool = False
     shuffle_rows: bool = False
     late_final: float = 0.0
+    burst: int = 0
     forming: bool = True
 
     @classmethod
     def everything(cls) -> Faults:
-        """Return every switch on, short of the ban."""
+        """Return every switch on, short of the ban and the burst, which changes what is true."""
         return cls(
             rate_limit_every=7,
             error_every=11,

@@ -16,7 +16,7 @@ from ticklake.core.time import SECOND, decimal_to_ns, format_time
 from ticklake.core.timeframe import THURSDAY, Timeframe
 from ticklake.sources.simulated.faults import Faults
 from ticklake.sources.simulated.market import Market
-from ticklake.sources.simulated.replies import Refusal, Reply, forming_and_late, integer, number, window
+from ticklake.sources.simulated.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
 
 __all__ = ["RECENT_BARS", "KrakenProtocol"]
 
@@ -111,9 +111,9 @@ class KrakenProtocol:
         bars = [_bar(row) for row in shown.iter_rows() if row[0] > since]
         return {name: bars, "last": timeframe.floor(now, THURSDAY) // SECOND - timeframe.length // SECOND}
 
-    def _trades(self, query: Query, now: int, _faults: Faults) -> Any:
+    def _trades(self, query: Query, now: int, faults: Faults) -> Any:
         name, symbol = self._pair(query)
-        rows = self._market.rows(self._exchange, symbol, "trades").with_row_index("n", offset=1)
+        rows = bursting(self._market.rows(self._exchange, symbol, "trades"), faults).with_row_index("n", offset=1)
         limit = min(integer(query, "count", 1000), 1000)
         since = _cursor(query["since"]) if "since" in query else None
         served = window(rows, None if since is None else since + 1, None, now, limit)

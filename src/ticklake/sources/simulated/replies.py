@@ -14,7 +14,7 @@ from ticklake.core.time import SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.sources.simulated.faults import Faults
 
-__all__ = ["Refusal", "Reply", "forming_and_late", "integer", "number", "window"]
+__all__ = ["Refusal", "Reply", "bursting", "forming_and_late", "integer", "number", "window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,16 @@ def forming_and_late(rows: pl.DataFrame, timeframe: Timeframe, now: int, faults:
     }
     partly = {name: pl.when(early).then(half).otherwise(pl.col(name)) for name, half in halves.items()}
     return rows.with_columns(**opening, **partly)
+
+
+def bursting(trades: pl.DataFrame, faults: Faults) -> pl.DataFrame:
+    """Put ``faults.burst`` trades from the middle on at the instant of the first of them."""
+    if not faults.burst or not trades.height:
+        return trades
+    first = trades.height // 2
+    inside = pl.int_range(pl.len()).is_between(first, first + faults.burst - 1)
+    instant = pl.col("ts").gather(first).first()
+    return trades.with_columns(ts=pl.when(inside).then(instant).otherwise(pl.col("ts")))
 
 
 def integer(query: Mapping[str, str], name: str, default: int) -> int:
