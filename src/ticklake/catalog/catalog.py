@@ -82,9 +82,7 @@ class Catalog:
 
     def identity(self) -> str:
         """Return the lake's identity; a backup keeps it."""
-        query = select(schema.meta.c.value).where(schema.meta.c.key == "lake")
-        with self.database.read() as connection:
-            return str(connection.execute(query).scalar_one())
+        return _meta(self.database, "lake") or ""
 
     def version(self) -> int:
         """Return the newest version; 0 for an empty lake."""
@@ -234,9 +232,12 @@ class Catalog:
 
 def _oldest(database: Database) -> int:
     """Return the oldest version that vacuum has left readable."""
+    return int(_meta(database, _OLDEST) or 0)
+
+
+def _meta(database: Database, key: str) -> str | None:
     with database.read() as connection:
-        value = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == _OLDEST)).scalar()
-    return int(value or 0)
+        return connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
 
 
 def _version(connection: Connection) -> int:

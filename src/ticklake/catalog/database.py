@@ -66,11 +66,6 @@ class Database:
         """Open a catalog that is gone when closed: the in-memory twin."""
         return cls("sqlite://")
 
-    @property
-    def is_sqlite(self) -> bool:
-        """Whether this is the embedded catalog."""
-        return self.url.get_backend_name() == "sqlite"
-
     def is_same(self, other: Database) -> bool:
         """Whether *other* is the same file."""
         mine, theirs = self.url.database, other.url.database

@@ -22,8 +22,7 @@ class Slice:
     @property
     def is_whole(self) -> bool:
         """Whether every row of its only segment belongs to it."""
-        only = self.segments[0]
-        return len(self.segments) == 1 and self.span.start <= only.min_ts and only.max_ts < self.span.end
+        return len(self.segments) == 1 and self.segments[0].lies_in(self.span)
 
 
 def plan_read(segments: Iterable[Segment], span: Span) -> list[Slice]:

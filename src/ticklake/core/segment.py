@@ -34,6 +34,10 @@ class Segment:
         """The half-open span its rows lie in."""
         return Span(self.min_ts, self.max_ts + 1)
 
+    def lies_in(self, span: Span) -> bool:
+        """Whether all of its rows lie inside *span*."""
+        return span.start <= self.min_ts and self.max_ts < span.end
+
     @property
     def name(self) -> str:
         """What to call it in a message."""

@@ -55,12 +55,12 @@ def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Se
         parts = list(read_rows(store, segments, dataset.spec, keying, span))
         return int(collect(store, pl.concat(parts).select(pl.len()), segments).item()) if parts else 0
     except StorageError:
-        return sum(segment.rows for segment in segments if _is_inside(segment, span))
+        return sum(segment.rows for segment in segments if segment.lies_in(span))
 
 
 def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span: Span) -> list[Segment]:
     """Write what a segment holds outside *span*, as one segment in its own place in the order of contents."""
-    if _is_inside(segment, span):
+    if segment.lies_in(span):
         return []
     rows = collect(store, store.scan(segment, dataset.spec, None), [segment])
     ts = rows["ts"].to_physical()
@@ -68,7 +68,3 @@ def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span
     if segment.path is None or not kept.height:
         return write_segments(store, dataset, kept, segment.seq, keying)
     return [write_file(store, dataset, kept, segment.seq, keying, segment.period, replaces=[segment])]
-
-
-def _is_inside(segment: Segment, span: Span) -> bool:
-    return span.start <= segment.min_ts and segment.max_ts < span.end

@@ -84,9 +84,8 @@ def _frames(
         if left is None:
             yield frame
             continue
-        taken = frame.head(left)
-        left -= taken.height
-        yield (taken if predicate is None else taken.filter(predicate)).select(columns)
+        left -= frame.height
+        yield (frame if predicate is None else frame.filter(predicate)).select(columns)
         if left == 0:
             return
 
