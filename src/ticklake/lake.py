@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import polars as pl
 
-from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.runs import Run
 from ticklake.core.batch import Records
 from ticklake.core.coverage import Coverage
@@ -20,13 +19,14 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import TimeLike, parse_time
+from ticklake.core.timeframe import Timeframe
 from ticklake.engine.appending import Receipt
 from ticklake.engine.backing_up import Backup
 from ticklake.engine.compacting import Compaction
 from ticklake.engine.engine import Engine
 from ticklake.engine.vacuuming import KEEP, Vacuumed
 from ticklake.engine.verifying import Problem
-from ticklake.ingest.collector import Collector, Selection
+from ticklake.ingest.collector import Collector, Repaired, Selection
 from ticklake.ingest.planning import Asked
 from ticklake.ingest.progress import Watch
 
@@ -151,8 +151,18 @@ class Lake:
         InvalidData
             If columns or types do not fit the kind, or times are naive. Nothing is stored then.
         """
+        return self.save_all([(dataset, records_or_frame)], provenance)[0]
+
+    def save_all(
+        self, items: Iterable[tuple[DatasetLike, Records]], provenance: Provenance | str = "user"
+    ) -> list[Receipt]:
+        """Add rows to many datasets with one commit and one fsync; like :meth:`save`, a receipt an item.
+
+        All of them are durable when this returns; if it raises, none was stored. A dataset that is named twice
+        gets its second batch in a second commit.
+        """
         origin = Provenance(provenance) if isinstance(provenance, str) else provenance
-        return self.engine.append(Dataset.parse(dataset), records_or_frame, origin)
+        return self.engine.append_all([(Dataset.parse(dataset), rows) for dataset, rows in items], origin)
 
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
@@ -220,6 +230,26 @@ class Lake:
         """Return settled funding rates: ``ts``, rate, predicted_rate, next_ts, mark_price, interval."""
         return self.load(Dataset.of(exchange, symbol, "funding"), start, end)
 
+    def resample(
+        self,
+        dataset: DatasetLike,
+        timeframe: str | Timeframe,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+    ) -> pl.DataFrame:
+        """Return bars made from trades or from shorter bars: columns of kind ``ohlcv``, none where there were no rows.
+
+        A bar that *start* or *end* cuts through is made of the rows inside. Rows are streamed: memory does not grow
+        with them.
+
+        Raises
+        ------
+        Unsupported
+            If the dataset holds neither trades nor bars of which *timeframe* is a whole multiple.
+        """
+        span, frame = Span.parse(start, end), Timeframe.parse(timeframe)
+        return self.engine.resample(Dataset.parse(dataset), frame, span, version=self._version)
+
     def book(self, exchange: str, symbol: str, at: TimeLike | None = None, depth: int | None = None) -> pl.DataFrame:
         """Return the newest snapshot of the order book at or before *at* (now): best prices first.
 
@@ -247,11 +277,11 @@ class Lake:
 
     def datasets(self, search: str = "") -> list[Dataset]:
         """Return the datasets whose name contains *search*."""
-        return [row.dataset for row in self.engine.inventory() if search in str(row.dataset)]
+        return [Dataset.parse(name) for name, *_ in self.engine.catalog.inventory() if search in name]
 
     def inventory(self, search: str = "") -> pl.DataFrame:
         """Return a row a dataset: ``dataset``, ``rows``, ``bytes``, ``first``, ``last`` (times of rows)."""
-        rows = [_inventory_row(row) for row in self.engine.inventory() if search in str(row.dataset)]
+        rows = [row for row in self.engine.catalog.inventory() if search in row[0]]
         schema = {
             "dataset": pl.String,
             "rows": pl.Int64,
@@ -310,6 +340,26 @@ class Lake:
         """Return everything that is not as it should be; empty is good."""
         return list(self.engine.verify(None if dataset is None else [Dataset.parse(dataset)], deep=deep))
 
+    def repair(
+        self,
+        dataset: DatasetLike | None = None,
+        *,
+        backup: str | Path | None = None,
+        fetch: bool = True,
+        watch: Watch = lambda _progress: None,
+    ) -> list[Repaired]:
+        """Replace what is damaged: from a *backup*, by what can still be read, and by asking the source again.
+
+        Returns
+        -------
+        list of Repaired
+            One for each dataset that had damaged segments; none if all is well. Spans that stay without their rows are
+            ``lost`` in :meth:`gaps`, with the name of the segment that held them.
+        """
+        some = None if dataset is None else [Dataset.parse(dataset)]
+        mended = self.engine.mend(some, None if backup is None else Path(backup), self._catalog_file)
+        return [self._collector.refetch(one, watch) if fetch else Repaired(one) for one in mended]
+
     def vacuum(self, keep: int = KEEP) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds (7 days), and garbage."""
         return self.engine.vacuum(keep)
@@ -339,7 +389,3 @@ def _asked(start: TimeLike | None, end: TimeLike | None, *, retry: bool) -> Aske
 
 def _moment(ns: int) -> int | None:
     return None if ns == ALL_TIME.end else ns
-
-
-def _inventory_row(row: DatasetRow) -> tuple[str, int, int, int | None, int | None]:
-    return (str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts)

@@ -24,7 +24,7 @@ USER = Provenance("user")
 MINUTE = 60 * 10**9
 START = 1_704_067_200 * 10**9
 """2024-01-01, where minute 0 of :func:`bars` is."""
-MANY = 9_000
+MANY = 17_000
 """More rows than an inline segment takes: a file."""
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -308,13 +309,15 @@ def test_an_interrupt_just_after_the_commit_does_not_take_the_files_away(engine_
 
 def test_a_full_disk_leaves_the_lake_as_it_was(engine_in, root, monkeypatch):
     class Full(LocalStore):
-        def put(self, key, data):
+        @contextmanager
+        def create(self, key):
             def refused(*_):
                 raise OSError(errno.ENOSPC, "No space left on device")
 
             with monkeypatch.context() as patch:
                 patch.setattr(os, "write", refused)
-                super().put(key, data)
+                with super().create(key) as sink:
+                    yield sink
 
     engine_in(root).append(BARS, bars(0, 10), USER)
     with pytest.raises(DiskFull):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import duckdb
 import polars as pl
@@ -18,16 +19,8 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.errors import CorruptSegment
-from ticklake.storage.segments import (
-    FORMAT,
-    Footer,
-    decode_inline,
-    encode_file,
-    encode_inline,
-    new_segment,
-    read_footer,
-    scan_file,
-)
+from ticklake.storage.files import check_blocks, file_digest, read_blocks, read_footer, scan_file, write_file
+from ticklake.storage.segments import FORMAT, Footer, decode_inline, encode_inline, inline_segment
 
 LAST = 2**63 - 1
 _VALUES = {
@@ -67,10 +60,16 @@ def exact(frame):
     return frame.schema, repr(frame.with_columns(pl.selectors.temporal().to_physical()).rows())
 
 
+def written(frames, kind, **more):
+    """A file's bytes, and the segment that it is."""
+    sink = io.BytesIO()
+    footer = Footer(dataset_of(kind), "id1", 3, 0, 0, 0, "natural", **more)
+    segment = write_file(sink, frames, footer, "a/b.parquet", lambda _frame: None)
+    return sink.getvalue(), segment
+
+
 def encoded(frame, kind, **more):
-    ts = frame["ts"].to_physical()
-    footer = Footer(dataset_of(kind), "id1", 3, frame.height, ts.min(), ts.max(), "natural", **more)
-    return encode_file(frame, footer)
+    return written([frame], kind, **more)[0]
 
 
 def _plain(column, number):
@@ -98,7 +97,7 @@ def sample(kind, height=3):
 @settings(max_examples=10, deadline=None)
 def test_an_inline_segment_comes_back_exactly(kind, data):
     frame = data.draw(frames(kind))
-    segment = new_segment(frame, 1, encode_inline(frame))
+    segment = inline_segment(frame, 1, encode_inline(frame))
     assert exact(decode_inline(segment, kind)) == exact(frame)
 
 
@@ -133,16 +132,18 @@ def test_a_segment_describes_its_frame():
     kind = KINDS["ohlcv"]
     frame = sample(kind)
     data = encode_inline(frame)
-    segment = new_segment(frame, 9, data)
+    segment = inline_segment(frame, 9, data)
     assert (segment.seq, segment.rows, segment.size, segment.data) == (9, 3, len(data), data)
     assert (segment.min_ts, segment.max_ts) == (10**18, 10**18 + 2)
-    filed = new_segment(frame, 9, data, path="a/b", period="2001", id="x")
-    assert (filed.id, filed.path, filed.period, filed.data) == ("x", "a/b", "2001", None)
+    data, filed = written([frame], kind, period="2001")
+    assert (filed.id, filed.path, filed.period, filed.data) == ("id1", "a/b.parquet", "2001", None)
+    assert (filed.rows, filed.min_ts, filed.max_ts, filed.size) == (3, 10**18, 10**18 + 2, len(data))
+    assert filed.digest == file_digest(data)
 
 
 def test_no_two_segments_share_an_id():
     frame = sample(KINDS["ohlcv"])
-    assert len({new_segment(frame, 1, b"").id for _ in range(100)}) == 100
+    assert len({inline_segment(frame, 1, b"").id for _ in range(100)}) == 100
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
@@ -169,6 +170,7 @@ _FOOTERS = st.builds(
     keying=st.sampled_from(["natural", "id", "print"]),
     period=_TEXT,
     tool=_TEXT,
+    blocks=st.binary(max_size=72),
     provenance=st.dictionaries(st.integers(0, 2**31), _ORIGINS, max_size=3),
     coverage=st.lists(_COVERED, max_size=3).map(tuple),
     replaces=st.lists(_TEXT, max_size=3).map(tuple),
@@ -262,7 +264,8 @@ def test_row_groups_outside_a_span_can_be_skipped():
     frame = pl.concat([sample(kind)] * 50_000).with_columns(ts=pl.int_range(150_000).cast(TIME))
     metadata = pq.read_metadata(io.BytesIO(encoded(frame, kind)))
     stats = [metadata.row_group(i).column(0).statistics for i in range(metadata.num_row_groups)]
-    assert [(one.min, one.max) for one in stats] == [(0, 131_071), (131_072, 149_999)]
+    assert [(one.min, one.max) for one in stats][:2] == [(0, 16_383), (16_384, 32_767)]
+    assert stats[-1].max == 149_999
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "nothing"])
@@ -271,7 +274,7 @@ def test_a_damaged_inline_segment_is_a_corrupt_segment_that_is_named(damage):
     frame = sample(kind)
     good = encode_inline(frame)
     bad = {"flip": good[:50] + bytes([good[50] ^ 1]) + good[51:], "cut": good[:-9], "nothing": None}[damage]
-    whole = new_segment(frame, 1, good, id="abc123")
+    whole = replace(inline_segment(frame, 1, good), id="abc123")
     hurt = Segment(whole.id, 1, 3, whole.min_ts, whole.max_ts, whole.size, whole.digest, None, bad)
     with pytest.raises(CorruptSegment, match="abc123"):
         decode_inline(hurt, kind)
@@ -288,3 +291,75 @@ def test_a_truncated_file_is_a_corrupt_segment_wherever_it_ends():
     for end in range(0, len(data), 37):
         with pytest.raises(CorruptSegment):
             read_footer(data[:end], "cut.parquet")
+
+
+def many(kind, rows=40_000):
+    return pl.concat([sample(kind)] * (rows // 3)).sort("ts").with_columns(ts=pl.int_range(rows // 3 * 3).cast(TIME))
+
+
+def test_frames_of_any_size_make_the_same_file():
+    kind = KINDS["ohlcv"]
+    frame = many(kind)
+    pieces = [frame.slice(start, 7_001) for start in range(0, frame.height, 7_001)]
+    assert written(pieces, kind) == written([frame], kind)
+
+
+@pytest.mark.parametrize("name", ["ohlcv", "trades"])
+def test_blocks_tile_the_file_and_are_its_row_groups(name):
+    kind = KINDS[name]
+    data, segment = written([many(kind, 300_000)], kind)
+    groups, blocks = pq.read_metadata(io.BytesIO(data)), segment.blocks
+    bounds = [0, *(block.offset + block.length for block in blocks)]
+    assert [block.offset for block in blocks] == bounds[:-1]
+    assert bounds[-1] == len(data) == segment.size
+    assert len(blocks) == groups.num_row_groups + 1 > 2
+    for number, block in enumerate(blocks[:-1]):
+        group = groups.row_group(number)
+        starts = [c.dictionary_page_offset or c.data_page_offset for c in map(group.column, range(group.num_columns))]
+        ends = [start + group.column(i).total_compressed_size for i, start in enumerate(starts)]
+        assert block.offset <= min(starts)
+        assert max(ends) == block.offset + block.length
+        assert block.rows == group.num_rows
+    assert blocks[-1].rows == 0
+
+
+def test_a_flipped_bit_anywhere_fails_its_block_alone():
+    kind = KINDS["ohlcv"]
+    data, segment = written([many(kind)], kind)
+    for place in range(3, len(data), 9_973):
+        bad = data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
+        for block in segment.blocks:
+            if block.offset <= place < block.offset + block.length:
+                with pytest.raises(CorruptSegment, match=r"a/b\.parquet"):
+                    check_blocks(bad, segment, [block])
+            else:
+                check_blocks(bad, segment, [block])
+
+
+def test_checksums_can_be_had_from_the_file_alone():
+    data, segment = written([many(KINDS["trades"])], KINDS["trades"])
+    assert read_blocks(data, read_footer(data, "x")) == segment.packed
+
+
+def test_a_span_of_whole_blocks_is_read_without_a_filter():
+    kind = KINDS["ohlcv"]
+    frame = many(kind)
+    data, segment = written([frame], kind)
+    second = segment.blocks[1]
+    lazy = scan_file(data, kind, Span(second.min_ts, second.max_ts + 1), segment.blocks)
+    assert "SELECTION" not in lazy.explain()
+    assert lazy.collect().equals(frame.slice(16_384, 16_384))
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None)
+def test_blocks_do_not_change_what_a_span_holds(data):
+    kind = KINDS["ohlcv"]
+    bytes_, segment = _MANY
+    edges = st.sampled_from([0, 16_383, 16_384, 32_768, 39_998, 39_999]) | st.integers(-5, 41_000)
+    start, end = sorted(data.draw(st.lists(edges, min_size=2, max_size=2, unique=True)))
+    found = scan_file(bytes_, kind, Span(start, end), segment.blocks).collect()
+    assert found["ts"].to_physical().to_list() == list(range(max(start, 0), min(end, 39_999)))
+
+
+_MANY = written([many(KINDS["ohlcv"])], KINDS["ohlcv"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, null, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
-from ticklake.catalog.committing import apply_change
+from ticklake.catalog.committing import apply_changes
 from ticklake.catalog.database import Database
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
@@ -20,37 +20,48 @@ from ticklake.errors import CatalogError
 
 __all__ = ["Catalog"]
 
-_SEGMENT = (
-    schema.segments.c.id,
-    schema.segments.c.seq,
-    schema.segments.c.rows,
-    schema.segments.c.min_ts,
-    schema.segments.c.max_ts,
-    schema.segments.c.size,
-    schema.segments.c.digest,
-    schema.segments.c.path,
-    schema.segments.c.period,
+_SEGMENT = tuple(
+    schema.segments.c[name]
+    for name in ("id", "seq", "rows", "min_ts", "max_ts", "size", "digest", "path", "data", "period", "packed")
 )
+_BARE = tuple(null().label("data") if column.name == "data" else column for column in _SEGMENT)
 _OLDEST = "oldest_version"
-_DATASET = select(schema.datasets).where(schema.datasets.c.name == bindparam("name"))
-_LIVE = and_(
-    schema.segments.c.dataset_id == bindparam("dataset_id"),
-    schema.segments.c.max_ts >= bindparam("start"),
-    schema.segments.c.min_ts < bindparam("end"),
-    schema.segments.c.removed_in.is_(None),
+_AT_ONCE = 500
+"""How many names go into one statement."""
+_HEAD = tuple(
+    schema.datasets.c[name]
+    for name in ("id", "keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in")
 )
-_AT = and_(
-    schema.segments.c.dataset_id == bindparam("dataset_id"),
+_VERSION = select(func.coalesce(func.max(schema.commits.c.id), 0))
+_HEADS = select(_VERSION.scalar_subquery(), schema.datasets.c.name, *_HEAD).where(
+    schema.datasets.c.name.in_(bindparam("names", expanding=True))
+)
+_MEETS = and_(
+    schema.segments.c.dataset_id == schema.datasets.c.id,
     schema.segments.c.max_ts >= bindparam("start"),
     schema.segments.c.min_ts < bindparam("end"),
+)
+_LIVE = and_(_MEETS, schema.segments.c.removed_in.is_(None))
+_AT = and_(
+    _MEETS,
     schema.segments.c.added_in <= bindparam("version"),
     or_(schema.segments.c.removed_in.is_(None), schema.segments.c.removed_in > bindparam("version")),
 )
-_QUERIES = {
-    (past, data): select(*_SEGMENT, *((schema.segments.c.data,) if data else ())).where(_AT if past else _LIVE)
+_SNAPSHOTS = {
+    (past, data): select(_VERSION.scalar_subquery(), *_HEAD, *(_SEGMENT if data else _BARE))
+    .select_from(schema.datasets.outerjoin(schema.segments, _AT if past else _LIVE))
+    .where(schema.datasets.c.name == bindparam("name"))
     for past in (False, True)
     for data in (False, True)
 }
+_NEWEST = (
+    select(schema.segments.c.min_ts, schema.segments.c.rows)
+    .select_from(schema.datasets.join(schema.segments, _LIVE))
+    .where(schema.datasets.c.name == bindparam("name"))
+    .order_by(schema.segments.c.max_ts.desc())
+    .limit(bindparam("limit"))
+)
+_LAST_COMMIT = select(schema.commits.c.created_at).order_by(schema.commits.c.id.desc()).limit(1)
 
 
 class Catalog:
@@ -65,19 +76,20 @@ class Catalog:
         self._provenance: dict[Provenance, int] = {}
 
     def commit(self, operation: str, changes: Sequence[Change]) -> int:
-        """Apply *changes* together, durably, and return the new version.
+        """Apply *changes*, one a dataset, together, durably, and return the new version.
+
+        Versions are dated; where the clock was set back, with the date of the version before.
 
         Raises
         ------
         Conflict
             If a change was computed from rows that have changed since; nothing is done then.
         """
-        now = self._now()
         with self.database.write() as connection:
-            result = connection.execute(schema.commits.insert().values(created_at=now, operation=operation))
+            now = max(self._now(), connection.execute(_LAST_COMMIT).scalar() or 0)
+            result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
-            for change in changes:
-                apply_change(connection, change, version, now)
+            apply_changes(connection, changes, version, now)
         return version
 
     def identity(self) -> str:
@@ -97,15 +109,31 @@ class Catalog:
 
     def dataset(self, dataset: Dataset) -> DatasetRow | None:
         """Return the dataset's row, or ``None`` if the lake has never heard of it."""
-        with self.database.read() as connection:
-            row = connection.execute(_DATASET, {"name": str(dataset)}).first()
-        return _dataset_row(row) if row else None
+        return self.heads([dataset])[1].get(dataset)
 
     def datasets(self) -> list[DatasetRow]:
         """Return every dataset, sorted by name."""
+        query = select(schema.datasets.c.name, *_HEAD).order_by(schema.datasets.c.name)
         with self.database.read() as connection:
-            rows = connection.execute(select(schema.datasets).order_by(schema.datasets.c.name)).all()
-        return [_dataset_row(row) for row in rows]
+            rows = connection.execute(query).all()
+        return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
+
+    def inventory(self) -> Sequence[tuple[str, int, int, int | None, int | None]]:
+        """Return name, rows, bytes, and the times of the first and last row of every dataset, sorted by name."""
+        columns = schema.datasets.c
+        query = select(columns.name, columns.rows, columns.bytes, columns.min_ts, columns.max_ts)
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.execute(query.order_by(columns.name))]
+
+    def heads(self, datasets: Sequence[Dataset]) -> tuple[int, dict[Dataset, DatasetRow]]:
+        """Return the newest version and, as of it, the rows of those datasets that the lake knows."""
+        named = {str(dataset): dataset for dataset in datasets}
+        names, found = list(named), {}
+        with self.database.read() as connection:
+            for start in range(0, len(names), _AT_ONCE):
+                rows = connection.execute(_HEADS, {"names": names[start : start + _AT_ONCE]}).all()
+                found |= {named[row[1]]: _dataset_row(named[row[1]], row[2:]) for row in rows}
+            return (rows[0][0] if names and rows else _version(connection)), found
 
     def snapshot(
         self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, data: bool = True
@@ -121,25 +149,31 @@ class Catalog:
         """
         if version is not None and version < (oldest := _oldest(self.database)):
             raise CatalogError(f"version {version} was vacuumed: the oldest that can be read is {oldest}")
+        values = {"name": str(dataset), "start": span.start, "end": span.end, "version": version}
+        if version is None:
+            del values["version"]
         with self.database.read() as connection:
-            seen = _version(connection)
-            row = connection.execute(_DATASET, {"name": str(dataset)}).first()
-            if row is None:
-                return seen, None, []
-            values = {"dataset_id": row.id, "start": span.start, "end": span.end, "version": version}
-            if version is None:
-                del values["version"]
-            found = connection.execute(_QUERIES[version is not None, data], values).all()
-        return seen, _dataset_row(row), [Segment(**segment._mapping) for segment in found]
+            rows = connection.execute(_SNAPSHOTS[version is not None, data], values).all()
+            if not rows:
+                return _version(connection), None, []
+        head, width = rows[0], len(_HEAD) + 1
+        segments = [Segment(*row[width:]) for row in rows if row[width] is not None]
+        return head[0], _dataset_row(dataset, head[1:width]), segments
+
+    def newest(self, dataset: Dataset, span: Span, limit: int) -> list[tuple[int, int]]:
+        """Return first time and rows of the *limit* live segments inside *span* that end last, the last one first."""
+        values = {"name": str(dataset), "start": span.start, "end": span.end, "limit": limit}
+        with self.database.read() as connection:
+            return [(row.min_ts, row.rows) for row in connection.execute(_NEWEST, values)]
 
     def retired(self, dataset: Dataset | None = None) -> list[tuple[int, Segment]]:
         """Return the segments that are no longer live, each with the version that removed it."""
-        query = select(*_SEGMENT, schema.segments.c.removed_in).where(schema.segments.c.removed_in.is_not(None))
+        query = select(schema.segments.c.removed_in, *_BARE).where(schema.segments.c.removed_in.is_not(None))
         if dataset is not None:
             query = query.join(schema.datasets).where(schema.datasets.c.name == str(dataset))
         with self.database.read() as connection:
             rows = connection.execute(query).all()
-        return [(row.removed_in, Segment(**{c.name: row._mapping[c.name] for c in _SEGMENT})) for row in rows]
+        return [(row[0], Segment(*row[1:])) for row in rows]
 
     def known_paths(self) -> set[str]:
         """Return the path of every segment that the catalog names, live or retired."""
@@ -163,6 +197,12 @@ class Catalog:
             connection.execute(delete, [{"segment": segment.id} for _, segment in gone])
             connection.execute(schema.meta.delete().where(schema.meta.c.key == _OLDEST))
             connection.execute(schema.meta.insert().values(key=_OLDEST, value=str(oldest)))
+
+    def restore_data(self, segment_id: str, data: bytes) -> None:
+        """Put back the bytes that an inline segment had."""
+        table = schema.segments
+        with self.database.write() as connection:
+            connection.execute(table.update().where(table.c.id == segment_id).values(data=data))
 
     def coverage(self, dataset: Dataset) -> Coverage:
         """Return what of *dataset* was looked at."""
@@ -241,9 +281,9 @@ def _meta(database: Database, key: str) -> str | None:
 
 
 def _version(connection: Connection) -> int:
-    return connection.execute(select(func.max(schema.commits.c.id))).scalar() or 0
+    return int(connection.execute(_VERSION).scalar_one())
 
 
-def _dataset_row(row: Row[Any]) -> DatasetRow:
-    names = ("id", "keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at")
-    return DatasetRow(dataset=Dataset.parse(row.name), **{name: row._mapping[name] for name in names})
+def _dataset_row(dataset: Dataset, values: Sequence[Any]) -> DatasetRow:
+    number, *rest = values
+    return DatasetRow(number, dataset, *rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
@@ -61,7 +61,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRow:
-    """A dataset as the catalog knows it; times are nanoseconds, ``bytes`` counts live segments."""
+    """A dataset as the catalog knows it; times are nanoseconds, ``bytes`` counts live segments.
+
+    ``changed_in`` is the version that last changed its segments.
+    """
 
     id: int
     dataset: Dataset
@@ -72,4 +75,5 @@ class DatasetRow:
     bytes: int
     min_ts: int | None
     max_ts: int | None
-    updated_at: int = field(default=0)
+    updated_at: int = 0
+    changed_in: int = 0

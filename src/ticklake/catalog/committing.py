@@ -1,89 +1,118 @@
-"""How one dataset's change is applied inside a catalog transaction."""
+"""How the changes of one commit are applied inside a catalog transaction, each statement once for all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import islice
+from typing import Any
 
-from sqlalchemy import Case, ColumnElement, Connection, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticklake.catalog import schema
-from ticklake.catalog.changes import Change, Quarantined
+from ticklake.catalog.changes import Change
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.errors import Conflict, InvalidData
 
-__all__ = ["apply_change"]
+__all__ = ["apply_changes"]
+
+_AT_ONCE = 500
+"""How many names or ids go into one statement."""
+_DATASETS = (
+    select(schema.datasets)
+    .where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
+    .with_for_update(of=schema.datasets)
+)
+_SEGMENT = ("id", "seq", "rows", "min_ts", "max_ts", "size", "digest", "path", "period", "packed", "data")
+_SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in")
+_SUMMARISE = (
+    schema.datasets.update()
+    .where(schema.datasets.c.id == bindparam("dataset"))
+    .values({name: bindparam(f"new_{name}") for name in _SUMMARY})
+)
 
 
-def apply_change(connection: Connection, change: Change, version: int, now: int) -> None:
-    """Apply *change* as part of commit *version*, or raise :class:`Conflict`."""
-    dataset_id = _dataset_id(connection, change, now)
-    _refuse_stale(connection, dataset_id, change)
-    _remove(connection, dataset_id, change.remove, version)
-    _add(connection, dataset_id, change.add, version)
-    if change.coverage or change.forget:
-        _cover(connection, dataset_id, change)
-    _quarantine(connection, dataset_id, change.quarantine, version, now)
-    if change.revisions:
-        connection.execute(
-            schema.revisions.insert(),
-            [
-                {"dataset_id": dataset_id, "commit_id": version, "created_at": now, **asdict(revision)}
-                for revision in change.revisions
-            ],
-        )
-    _summarise(connection, dataset_id, change, now)
+def apply_changes(connection: Connection, changes: Sequence[Change], version: int, now: int) -> None:
+    """Apply *changes*, one a dataset, as commit *version*, or raise :class:`Conflict` and let nothing happen."""
+    known = _datasets(connection, changes, now)
+    rows = [known[str(change.dataset)] for change in changes]
+    for row, change in zip(rows, changes, strict=True):
+        _settle_names(connection, row, change)
+        _refuse_stale(connection, row, change)
+        _remove(connection, row.id, change, version)
+        if change.coverage or change.forget:
+            _cover(connection, row.id, change)
+    pairs = list(zip(rows, changes, strict=True))
+    _insert(connection, schema.segments.insert(), (_segment(row.id, s, version) for row, c in pairs for s in c.add))
+    stamp = {"commit_id": version, "created_at": now}
+    refused = ({"dataset_id": row.id, **stamp, **asdict(bad)} for row, c in pairs for bad in c.quarantine)
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    _insert(connection, dialect.insert(schema.quarantine).on_conflict_do_nothing(), refused)
+    revised = ({"dataset_id": row.id, **stamp, **asdict(new)} for row, c in pairs for new in c.revisions)
+    _insert(connection, schema.revisions.insert(), revised)
+    moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove)
+    _insert(connection, _SUMMARISE, moved)
 
 
-def _dataset_id(connection: Connection, change: Change, now: int) -> int:
-    table, dataset = schema.datasets, change.dataset
-    row = connection.execute(
-        select(table.c.id, table.c.keying, table.c.id_space).where(table.c.name == str(dataset))
-    ).first()
-    if row is None:
-        inserted = connection.execute(
-            table.insert().values(
-                name=str(dataset),
-                exchange=dataset.exchange,
-                kind=dataset.kind,
-                symbol=str(dataset.symbol),
-                timeframe=str(dataset.timeframe) if dataset.timeframe else None,
-                keying=change.keying,
-                id_space=change.id_space,
-                updated_at=now,
-            )
-        )
-        return int(inserted.inserted_primary_key[0])  # type: ignore[index]
+def _datasets(connection: Connection, changes: Sequence[Change], now: int) -> dict[str, Row[Any]]:
+    """Return the row of each change's dataset, made where there was none."""
+    known = _named(connection, [str(change.dataset) for change in changes])
+    fresh = [change for change in changes if str(change.dataset) not in known]
+    if fresh:
+        connection.execute(schema.datasets.insert(), [_dataset(change, now) for change in fresh])
+        known |= _named(connection, [str(change.dataset) for change in fresh])
+    return known
+
+
+def _named(connection: Connection, names: Sequence[str]) -> dict[str, Row[Any]]:
+    found: dict[str, Row[Any]] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        part = names[start : start + _AT_ONCE]
+        found |= {row.name: row for row in connection.execute(_DATASETS, {"names": part})}
+    return found
+
+
+def _dataset(change: Change, now: int) -> dict[str, Any]:
+    dataset = change.dataset
+    return {
+        "name": str(dataset),
+        "exchange": dataset.exchange,
+        "kind": dataset.kind,
+        "symbol": str(dataset.symbol),
+        "timeframe": str(dataset.timeframe) if dataset.timeframe else None,
+        "keying": change.keying,
+        "id_space": change.id_space,
+        "updated_at": now,
+    }
+
+
+def _settle_names(connection: Connection, row: Row[Any], change: Change) -> None:
+    """Let the first rows decide how rows are told apart and numbered; later on it is fixed."""
+    table = schema.datasets
     if change.add and row.keying != change.keying:
-        _settle_keying(connection, row.id, row.keying, change)
+        held = select(exists().where(schema.segments.c.dataset_id == row.id))
+        if connection.execute(held).scalar():
+            raise Conflict(f"{change.dataset} is keyed by {row.keying}")
+        connection.execute(table.update().where(table.c.id == row.id).values(keying=change.keying))
     if change.id_space and row.id_space and change.id_space != row.id_space:
         raise InvalidData(
-            f"{dataset} holds {row.id_space!r} trade ids and these are {change.id_space!r}: "
+            f"{change.dataset} holds {row.id_space!r} trade ids and these are {change.id_space!r}: "
             "two id spaces in one dataset would double its trades"
         )
     if change.id_space and not row.id_space:
         connection.execute(table.update().where(table.c.id == row.id).values(id_space=change.id_space))
-    return int(row.id)
 
 
-def _settle_keying(connection: Connection, dataset_id: int, known: str, change: Change) -> None:
-    """Let the first rows decide how rows are told apart; later on it is fixed."""
-    held = select(exists().where(schema.segments.c.dataset_id == dataset_id))
-    if connection.execute(held).scalar():
-        raise Conflict(f"{change.dataset} is keyed by {known}")
-    table = schema.datasets
-    connection.execute(table.update().where(table.c.id == dataset_id).values(keying=change.keying))
-
-
-def _refuse_stale(connection: Connection, dataset_id: int, change: Change) -> None:
-    if change.read_span is None or change.read_version is None:
+def _refuse_stale(connection: Connection, row: Row[Any], change: Change) -> None:
+    if change.read_span is None or change.read_version is None or row.changed_in <= change.read_version:
         return
     table = schema.segments
     moved = select(
         exists().where(
-            table.c.dataset_id == dataset_id,
+            table.c.dataset_id == row.id,
             table.c.max_ts >= change.read_span.start,
             table.c.min_ts < change.read_span.end,
             or_(table.c.added_in > change.read_version, table.c.removed_in > change.read_version),
@@ -93,22 +122,16 @@ def _refuse_stale(connection: Connection, dataset_id: int, change: Change) -> No
         raise Conflict(f"{change.dataset} changed inside {change.read_span} since version {change.read_version}")
 
 
-def _remove(connection: Connection, dataset_id: int, removed: tuple[Segment, ...], version: int) -> None:
-    table = schema.segments
-    for segment in removed:
-        result = connection.execute(
-            table.update()
-            .where(table.c.id == segment.id, table.c.dataset_id == dataset_id, table.c.removed_in.is_(None))
-            .values(removed_in=version)
-        )
-        if result.rowcount != 1:
-            raise Conflict(f"{segment.name} was replaced meanwhile")
+def _remove(connection: Connection, dataset_id: int, change: Change, version: int) -> None:
+    table, left = schema.segments, iter([segment.id for segment in change.remove])
+    while part := list(islice(left, _AT_ONCE)):
+        live = and_(table.c.id.in_(part), table.c.dataset_id == dataset_id, table.c.removed_in.is_(None))
+        if connection.execute(table.update().where(live).values(removed_in=version)).rowcount != len(part):
+            raise Conflict(f"a segment of {change.dataset} was replaced meanwhile")
 
 
-def _add(connection: Connection, dataset_id: int, added: tuple[Segment, ...], version: int) -> None:
-    if added:
-        rows = [{"dataset_id": dataset_id, "added_in": version, **asdict(segment)} for segment in added]
-        connection.execute(schema.segments.insert(), rows)
+def _segment(dataset_id: int, segment: Segment, version: int) -> dict[str, Any]:
+    return {"dataset_id": dataset_id, "added_in": version, **{name: getattr(segment, name) for name in _SEGMENT}}
 
 
 def _cover(connection: Connection, dataset_id: int, change: Change) -> None:
@@ -126,65 +149,48 @@ def _cover(connection: Connection, dataset_id: int, change: Change) -> None:
     if new == old:
         return
     connection.execute(table.delete().where(near))
-    if new.pieces:
-        connection.execute(
-            table.insert(),
-            [
-                {
-                    "dataset_id": dataset_id,
-                    "start": piece.span.start,
-                    "end": piece.span.end,
-                    "found": piece.found.value,
-                    "reason": piece.reason,
-                }
-                for piece in new.pieces
-            ],
-        )
+    _insert(connection, table.insert(), (_coverage(dataset_id, piece) for piece in new.pieces))
 
 
-def _quarantine(
-    connection: Connection, dataset_id: int, refused: tuple[Quarantined, ...], version: int, now: int
-) -> None:
-    if not refused:
-        return
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(schema.quarantine).on_conflict_do_nothing()
-    connection.execute(
-        insert,
-        [{"dataset_id": dataset_id, "commit_id": version, "created_at": now, **asdict(row)} for row in refused],
-    )
-
-
-def _summarise(connection: Connection, dataset_id: int, change: Change, now: int) -> None:
-    table = schema.datasets
-    if not (change.add or change.remove):
-        return
-    size = sum(segment.size for segment in change.add) - sum(segment.size for segment in change.remove)
-    values: dict[str, object] = {
-        "rows": table.c.rows + change.new_rows,
-        "bytes": table.c.bytes + size,
-        "updated_at": now,
+def _coverage(dataset_id: int, piece: Covered) -> dict[str, Any]:
+    return {
+        "dataset_id": dataset_id,
+        "start": piece.span.start,
+        "end": piece.span.end,
+        "found": piece.found.value,
+        "reason": piece.reason,
     }
-    if change.add:
-        values["seq"] = _greater(table.c.seq, max(segment.seq for segment in change.add))
+
+
+def _summary(connection: Connection, row: Row[Any], change: Change, version: int, now: int) -> dict[str, Any]:
+    """Return what the dataset's row will say; it is locked, so nobody else changes it meanwhile."""
+    size = sum(segment.size for segment in change.add) - sum(segment.size for segment in change.remove)
+    lows = [row.min_ts, *(segment.min_ts for segment in change.add)]
+    highs = [row.max_ts, *(segment.max_ts for segment in change.add)]
     if change.remove:
-        values |= _bounds(connection, dataset_id)
-    else:
-        values["min_ts"] = _lesser(table.c.min_ts, min(segment.min_ts for segment in change.add))
-        values["max_ts"] = _greater(table.c.max_ts, max(segment.max_ts for segment in change.add))
-    connection.execute(table.update().where(table.c.id == dataset_id).values(**values))
+        low, high = _bounds(connection, row.id)
+        lows, highs = [low], [high]
+    return {
+        "dataset": row.id,
+        "new_rows": row.rows + change.new_rows,
+        "new_bytes": row.bytes + size,
+        "new_seq": max([row.seq, *(segment.seq for segment in change.add)]),
+        "new_min_ts": min((ts for ts in lows if ts is not None), default=None),
+        "new_max_ts": max((ts for ts in highs if ts is not None), default=None),
+        "new_updated_at": now,
+        "new_changed_in": version,
+    }
 
 
-def _bounds(connection: Connection, dataset_id: int) -> dict[str, object]:
+def _bounds(connection: Connection, dataset_id: int) -> tuple[int | None, int | None]:
     table = schema.segments
     live = and_(table.c.dataset_id == dataset_id, table.c.removed_in.is_(None))
     low, high = connection.execute(select(func.min(table.c.min_ts), func.max(table.c.max_ts)).where(live)).one()
-    return {"min_ts": low, "max_ts": high}
+    return low, high
 
 
-def _greater(column: ColumnElement[int], value: int) -> Case[int]:
-    return case((column.is_(None) | (column < value), value), else_=column)
-
-
-def _lesser(column: ColumnElement[int], value: int) -> Case[int]:
-    return case((column.is_(None) | (column > value), value), else_=column)
+def _insert(connection: Connection, statement: Any, rows: Iterable[dict[str, Any]]) -> None:
+    """Execute *statement* once for all *rows*, if there are any."""
+    values = list(rows)
+    if values:
+        connection.execute(statement, values)

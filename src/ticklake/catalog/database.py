@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from ticklake.catalog.migrations import MIGRATIONS, current_version, migrate
+from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
 
 __all__ = ["Database"]
@@ -42,6 +42,8 @@ class Database:
         self.where = self.url.database or "the catalog in memory"
         self._engine = _engine(self.url)
         in_memory = isinstance(self._engine.pool, StaticPool)
+        self._file = _file_of(self.url)
+        self._identity: tuple[int, int] | None = None
         self._turn: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
         try:
             self._open()
@@ -74,16 +76,19 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the catalog."""
+        self._check_place()
         with self._turn, self._translated(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that holds the catalog's write lock; it is durable when the block ends."""
+        self._check_place()
         with self._turn, self._translated(), self._engine.connect() as connection:
             writer = connection.execution_options(ticklake_write=True)
             with writer.begin():
                 yield writer
+        self._check_place()
 
     def backup(self, path: Path) -> None:
         """Copy the catalog to *path* with SQLite's online backup, whatever writers do meanwhile."""
@@ -102,9 +107,26 @@ class Database:
     def _open(self) -> None:
         with self.read() as connection:
             version = current_version(connection)
-        if version != len(MIGRATIONS):
+        if version != NEWEST:
             with self.write() as connection:
                 migrate(connection, self.where)
+
+    def _check_place(self) -> None:
+        """Refuse to go on with a file that is no longer where it was: what it takes would be gone with it."""
+        if self._file is None:
+            return
+        try:
+            status = self._file.stat()
+            found: tuple[int, int] | None = (status.st_dev, status.st_ino)
+        except FileNotFoundError:
+            found = None
+        if self._identity is None:
+            self._identity = found
+        elif found != self._identity:
+            raise CatalogDamaged(
+                f"{self.where} was deleted or replaced while it was open: restore a backup or run 'ticklake rebuild', "
+                "then open the lake again"
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -112,6 +134,13 @@ class Database:
             yield
         except DBAPIError as error:
             raise _catalog_error(error, self.where) from error
+
+
+def _file_of(url: URL) -> Path | None:
+    """Return the file that a URL of SQLite names, if it is one."""
+    if url.get_backend_name() != "sqlite" or not url.database or "uri" in url.query:
+        return None
+    return Path(url.database)
 
 
 def _engine(url: URL) -> Engine:

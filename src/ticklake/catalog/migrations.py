@@ -10,16 +10,21 @@ from sqlalchemy import Connection, inspect, select
 from ticklake.catalog import schema
 from ticklake.errors import CatalogDamaged, CatalogTooNew
 
-__all__ = ["MIGRATIONS", "current_version", "migrate"]
+__all__ = ["MIGRATIONS", "NEWEST", "current_version", "migrate"]
 
 
-def _create(connection: Connection) -> None:
-    schema.metadata.create_all(connection)
-    connection.execute(schema.meta.insert().values(key="lake", value=uuid.uuid4().hex))
+def _checksums_of_blocks(connection: Connection) -> None:
+    """Schema 2: checksums of the blocks of files, and in which version a dataset changed last."""
+    empty = "BYTEA NOT NULL DEFAULT ''" if connection.dialect.name == "postgresql" else "BLOB NOT NULL DEFAULT x''"
+    connection.exec_driver_sql(f"ALTER TABLE segments ADD COLUMN packed {empty}")
+    connection.exec_driver_sql("ALTER TABLE datasets ADD COLUMN changed_in BIGINT NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)
-"""Migration *i* brings version *i* to version *i + 1*; appended to, never edited after a release."""
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_checksums_of_blocks,)
+"""Step *i* brings schema *i + 1* to schema *i + 2*; appended to, never edited after a release."""
+
+NEWEST = len(MIGRATIONS) + 1
+"""The schema that ``schema.py`` describes: what a new catalog gets at once."""
 
 
 def current_version(connection: Connection) -> int:
@@ -40,14 +45,18 @@ def migrate(connection: Connection, where: str) -> None:
     CatalogTooNew
         If a newer Ticklake wrote it; nothing is changed then.
     """
-    version, newest = current_version(connection), len(MIGRATIONS)
-    if version > newest:
+    version = current_version(connection)
+    if version > NEWEST:
         raise CatalogTooNew(
-            f"{where} has schema {version}, this ticklake knows {newest}: "
+            f"{where} has schema {version}, this ticklake knows {NEWEST}: "
             "upgrade with pip install -U ticklake; nothing was changed"
         )
-    for step in MIGRATIONS[version:]:
+    if version == NEWEST:
+        return
+    if version == 0:
+        schema.metadata.create_all(connection)
+        connection.execute(schema.meta.insert().values(key="lake", value=uuid.uuid4().hex))
+    for step in MIGRATIONS[version - 1 :] if version else ():
         step(connection)
-    if version < newest:
-        connection.execute(schema.meta.delete().where(schema.meta.c.key == "schema"))
-        connection.execute(schema.meta.insert().values(key="schema", value=str(newest)))
+    connection.execute(schema.meta.delete().where(schema.meta.c.key == "schema"))
+    connection.execute(schema.meta.insert().values(key="schema", value=str(NEWEST)))

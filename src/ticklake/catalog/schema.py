@@ -54,6 +54,7 @@ datasets = Table(
     Column("min_ts", BigInteger),
     Column("max_ts", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
+    Column("changed_in", BigInteger, nullable=False, default=0),
 )
 
 commits = Table(
@@ -80,6 +81,7 @@ segments = Table(
     Column("period", String, nullable=False, default=""),
     Column("added_in", _ID, nullable=False),
     Column("removed_in", _ID),
+    Column("packed", LargeBinary, nullable=False),
     Column("data", LargeBinary),
     Index("segments_live", "dataset_id", "removed_in", "max_ts"),
 )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
-from ticklake.core.kinds import PROVENANCE, TIME, Kind
+from ticklake.core.kinds import PROVENANCE, TIME, Column, Kind
 from ticklake.core.records import BookSnapshot
 from ticklake.core.time import FIRST_PLAUSIBLE, parse_time
 from ticklake.errors import InvalidData, InvalidTime
 
-__all__ = ["Records", "canonical", "number_prints", "present", "sort"]
+__all__ = ["Records", "canonical", "canonical_all", "number_prints", "present", "sort", "ties"]
 
 Records = Any
 """A Polars, pandas or Arrow frame, or a sequence of records (dataclasses or mappings)."""
 
+_MARK = Column(PROVENANCE, pl.Int32, 50)
 _UNITS = ((10**11, "seconds", 10**9), (10**14, "milliseconds", 10**6), (10**17, "microseconds", 10**3))
 
 
@@ -33,31 +36,58 @@ def canonical(data: Records, kind: Kind, provenance: int = 0) -> pl.DataFrame:
         or in a unit other than nanoseconds.
     """
     frame = _to_frame(data, kind)
-    unknown = [name for name in frame.columns if name not in kind.stored_schema]
-    if unknown:
+    given = {series.name: series for series in frame.get_columns()}
+    unknown = next((name for name in given if name not in kind.stored_schema), None)
+    if unknown is not None:
         raise InvalidData(
-            f"{kind.name} has no column {unknown[0]!r}: its columns are {', '.join(kind.names)}; "
-            "rename or drop the others"
+            f"{kind.name} has no column {unknown!r}: its columns are {', '.join(kind.names)}; rename or drop the others"
         )
-    missing = [name for name in kind.required if name not in frame.columns]
-    if missing:
-        raise InvalidData(f"{kind.name} needs a column {missing[0]!r}: got {', '.join(frame.columns) or 'none'}")
-    columns = [_column(frame, column.name, column.dtype) for column in kind.columns]
+    missing = next((name for name in kind.required if name not in given), None)
+    if missing is not None:
+        raise InvalidData(f"{kind.name} needs a column {missing!r}: got {', '.join(given) or 'none'}")
+    columns = [
+        _column(given[column.name], column.dtype) if column.name in given else _absent(column, frame.height)
+        for column in kind.columns
+    ]
     hidden = [
-        pl.Series(column.name, frame[column.name], dtype=column.dtype)
-        if column.name in frame.columns
-        else pl.Series(column.name, [0], dtype=column.dtype).new_from_index(0, frame.height)
+        given[column.name].cast(column.dtype) if column.name in given else _constant(column, 0, frame.height)
         for column in kind.hidden
     ]
-    mark = pl.Series(PROVENANCE, [provenance], dtype=pl.Int32).new_from_index(0, frame.height)
-    return pl.DataFrame([*columns, *hidden, mark])
+    return pl.DataFrame([*columns, *hidden, _constant(_MARK, provenance, frame.height)])
+
+
+def canonical_all(items: Sequence[tuple[Records, Kind]], provenance: int = 0) -> list[pl.DataFrame]:
+    """Return every item as :func:`canonical` does; frames that look alike are worked on together."""
+    alike: dict[Any, list[int]] = {}
+    for place, (data, kind) in enumerate(items):
+        look = (*data.columns, *data.dtypes) if isinstance(data, pl.DataFrame) else place
+        alike.setdefault((kind.name, look), []).append(place)
+    frames: dict[int, pl.DataFrame] = {}
+    for places in alike.values():
+        kind, start = items[places[0]][1], 0
+        data = items[places[0]][0] if len(places) == 1 else pl.concat([items[place][0] for place in places])
+        whole = canonical(data, kind, provenance)
+        for place in places:
+            height = whole.height if len(places) == 1 else items[place][0].height
+            frames[place], start = whole.slice(start, height), start + height
+    return [frames[place] for place in range(len(items))]
 
 
 def sort(frame: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     """Sort by the kind's order; rows that tie keep the order they came in."""
-    if all(frame[name].is_sorted() for name in kind.order[:1]) and len(kind.order) == 1:
+    if len(kind.order) == 1 and frame[kind.order[0]].is_sorted():
         return frame
     return frame.sort(*kind.order, maintain_order=True)
+
+
+def ties(frame: pl.DataFrame) -> pl.Series | None:
+    """Mark the rows of a sorted frame that share their ``ts`` with another; ``None`` if none does."""
+    ts = frame["ts"].cast(pl.Int64)
+    same = ts.slice(1) == ts.head(max(frame.height - 1, 0))
+    if not same.any():
+        return None
+    no = pl.Series([False])
+    return pl.concat([no, same]) | pl.concat([same, no])
 
 
 def number_prints(frame: pl.DataFrame) -> pl.DataFrame:
@@ -66,6 +96,8 @@ def number_prints(frame: pl.DataFrame) -> pl.DataFrame:
     Trades without ids are told apart by (ts, price, amount, side, n), so that real repeats survive and a
     second download of the same instants does not double them.
     """
+    if ties(frame) is None:
+        return frame.with_columns(n=pl.lit(0, pl.Int32))
     n = pl.int_range(pl.len(), dtype=pl.Int32).over("ts", "price", "amount", "side")
     return frame.with_columns(n.alias("n"))
 
@@ -136,10 +168,21 @@ def _instant(name: str, value: Any) -> int:
         raise InvalidData(f"{name}: {error}") from error
 
 
-def _column(frame: pl.DataFrame, name: str, dtype: Any) -> pl.Series:
-    if name not in frame.columns:
-        return pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height)
-    series = frame[name]
+def _absent(column: Column, height: int) -> pl.Series:
+    return _single(column.name, column.dtype, None).new_from_index(0, height)
+
+
+def _constant(column: Column, value: int, height: int) -> pl.Series:
+    return _single(column.name, column.dtype, value).new_from_index(0, height)
+
+
+@lru_cache(maxsize=1024)
+def _single(name: str, dtype: Any, value: int | None) -> pl.Series:
+    return pl.Series(name, [value], dtype=dtype)
+
+
+def _column(series: pl.Series, dtype: Any) -> pl.Series:
+    name = series.name
     if dtype == TIME:
         return _time(series)
     if dtype == pl.String and series.dtype.is_float():
@@ -154,7 +197,7 @@ def _column(frame: pl.DataFrame, name: str, dtype: Any) -> pl.Series:
         raise InvalidData(f"column {name!r} does not fit {dtype}: {_first_line(error)}") from error
     if cast.dtype != dtype or series.dtype.is_nested():
         raise InvalidData(f"column {name!r} holds {series.dtype}, not {dtype}")
-    return cast.fill_nan(None) if dtype == pl.Float64 else cast
+    return cast.fill_nan(None) if dtype == pl.Float64 and math.isnan(cast.sum()) else cast
 
 
 def _time(series: pl.Series) -> pl.Series:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import polars as pl
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import kind_of
 from ticklake.core.time import DAY, FIRST_PLAUSIBLE
+from ticklake.core.timeframe import Timeframe
 
-__all__ = ["Checked", "check"]
+__all__ = ["Checked", "check", "check_all"]
 
 _SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
 
@@ -35,12 +40,57 @@ def check(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool = F
     needs_id
         Whether rows without an id are refused, because the dataset tells its rows apart by id.
     """
+    if _passes(frame, dataset, now, needs_id=needs_id):
+        return Checked(frame, _none(dataset.kind))
     rules = list(_rules(dataset, now, needs_id=needs_id))
     flags = frame.select(pl.any_horizontal(rule.fill_null(False) for _, rule in rules).alias("bad"))["bad"]
     if not flags.any():
-        return Checked(frame, frame.clear().with_columns(reason=pl.lit("", pl.String)))
+        return Checked(frame, _none(dataset.kind))
     reason = pl.coalesce(pl.when(rule.fill_null(False)).then(pl.lit(word)) for word, rule in rules)
     return Checked(frame.filter(~flags), frame.filter(flags).with_columns(reason=reason))
+
+
+def check_all(batches: Sequence[tuple[pl.DataFrame, Dataset, bool]], now: int) -> list[Checked]:
+    """Check several canonical frames, each with its dataset and whether it needs ids, those under one rule together."""
+    alike: dict[Any, list[int]] = {}
+    for place, (_, dataset, needs_id) in enumerate(batches):
+        alike.setdefault((dataset.kind, dataset.timeframe, dataset.anchor, needs_id), []).append(place)
+    passed: set[int] = set()
+    for places in alike.values():
+        if len(places) > 1:
+            dataset, needs_id = batches[places[0]][1:]
+            together = pl.concat([batches[place][0] for place in places])
+            if _passes(together, dataset, now, needs_id=needs_id):
+                passed.update(places)
+    return [
+        Checked(frame, _none(dataset.kind)) if place in passed else check(frame, dataset, now, needs_id=needs_id)
+        for place, (frame, dataset, needs_id) in enumerate(batches)
+    ]
+
+
+@cache
+def _none(kind: str) -> pl.DataFrame:
+    return kind_of(kind).empty().with_columns(reason=pl.lit("", pl.String))
+
+
+def _passes(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) -> bool:
+    """Whether cheap looks at whole columns show that every row is good; if not, some may still all be."""
+    columns = {series.name: series for series in frame.get_columns()}
+    full = [*dataset.spec.required, *(["id"] if needs_id else ()), *(["bid_price"] if dataset.kind == "quotes" else ())]
+    if not frame.height:
+        return True
+    if any(columns[name].null_count() for name in full):
+        return False
+    if not all(math.isfinite(series.sum()) for series in columns.values() if series.dtype == pl.Float64):
+        return False
+    ns = columns["ts"].cast(pl.Int64)
+    if _least(ns) < FIRST_PLAUSIBLE or ns.max() > now + DAY:  # type: ignore[operator]
+        return False
+    return not any(mask.any() for _, mask in _comparisons(dataset, columns, ns))
+
+
+def _least(ns: pl.Series) -> int:
+    return ns[0] if ns.is_sorted() else ns.min()  # type: ignore[return-value]
 
 
 def _rules(dataset: Dataset, now: int, *, needs_id: bool) -> Iterator[tuple[str, pl.Expr]]:
@@ -50,42 +100,49 @@ def _rules(dataset: Dataset, now: int, *, needs_id: bool) -> Iterator[tuple[str,
     for column in kind.columns:
         if column.dtype == pl.Float64:
             yield f"infinite_{column.name}", pl.col(column.name).is_infinite()
-    ts = pl.col("ts").to_physical()
-    yield "time_in_1970", (ts >= 0) & (ts < FIRST_PLAUSIBLE)
-    yield "time_in_future", ts > now + DAY
-    if kind.bars:
-        yield from _bar_rules(dataset)
-    if dataset.kind in _SIDES:
-        yield from _order_rules(dataset.kind)
+    ns = pl.col("ts").to_physical()
+    yield "time_in_1970", (ns >= 0) & (ns < FIRST_PLAUSIBLE)
+    yield "time_in_future", ns > now + DAY
+    yield from _comparisons(dataset, {name: pl.col(name) for name in kind.names}, ns)
     if needs_id:
         yield "no_id", pl.col("id").is_null()
     if dataset.kind == "quotes":
         yield "no_price", pl.col("bid_price").is_null() & pl.col("ask_price").is_null()
 
 
-def _bar_rules(dataset: Dataset) -> Iterator[tuple[str, pl.Expr]]:
-    high, low = pl.col("high"), pl.col("low")
+def _comparisons(dataset: Dataset, columns: Mapping[str, Any], ns: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the rules that compare values; columns may be series or expressions, *ns* is ``ts`` as integers."""
+    if dataset.spec.bars:
+        yield from _bar_rules(columns)
+        if dataset.timeframe is not None:
+            yield "off_grid", _off_grid(dataset.timeframe, dataset.anchor, columns["ts"], ns)
+    if dataset.kind in _SIDES:
+        yield from _order_rules(dataset.kind, columns)
+
+
+def _bar_rules(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    high, low = columns["high"], columns["low"]
     yield "high_below_low", high < low
-    yield "high_below_open_or_close", (high < pl.col("open")) | (high < pl.col("close"))
-    yield "low_above_open_or_close", (low > pl.col("open")) | (low > pl.col("close"))
-    yield "negative_volume", (pl.col("volume") < 0) | (pl.col("quote_volume") < 0)
-    frame = dataset.timeframe
-    if frame is None:
-        return
-    ts = pl.col("ts").to_physical()
+    yield "high_below_open_or_close", (high < columns["open"]) | (high < columns["close"])
+    yield "low_above_open_or_close", (low > columns["open"]) | (low > columns["close"])
+    yield "negative_volume", (columns["volume"] < 0) | (columns["quote_volume"] < 0)
+
+
+def _off_grid(frame: Timeframe, anchor: int | None, ts: Any, ns: Any) -> Any:
     if frame.is_month:
-        months = pl.col("ts").dt.year() * 12 + pl.col("ts").dt.month() - 1 - 1970 * 12
-        yield "off_grid", (pl.col("ts").dt.day() != 1) | (ts % DAY != 0) | (months % frame.count != 0)
-    elif frame.unit == "d" and frame.count > 1 and dataset.anchor is None:
-        yield "off_grid", ts % DAY != 0
-    else:
-        yield "off_grid", (ts - frame.offset(dataset.anchor)) % frame.length != 0
+        months = ts.dt.year().cast(pl.Int64) * 12 + ts.dt.month().cast(pl.Int64) - 1 - 1970 * 12
+        return (ts.dt.day() != 1) | (ns % DAY != 0) | (months % frame.count != 0)
+    if frame.unit == "d" and frame.count > 1 and anchor is None:
+        return ns % DAY != 0
+    return (ns - frame.offset(anchor)) % frame.length != 0
 
 
-def _order_rules(kind: str) -> Iterator[tuple[str, pl.Expr]]:
-    yield "unknown_side", ~pl.col("side").is_in(_SIDES[kind])
-    yield "price_not_positive", pl.col("price") <= 0
+def _order_rules(kind: str, columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    one, other = _SIDES[kind]
+    side, price, amount = columns["side"], columns["price"], columns["amount"]
+    yield "unknown_side", (side != one) & (side != other)
+    yield "price_not_positive", price <= 0
     if kind == "book":
-        yield "negative_amount", pl.col("amount") < 0
+        yield "negative_amount", amount < 0
     else:
-        yield "amount_not_positive", pl.col("amount") <= 0
+        yield "amount_not_positive", amount <= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from ticklake.core.symbol import Symbol, check_exchange
@@ -26,7 +27,7 @@ _ANCHORS = {
 """From where exchanges count weeks and bars of several days, where that is not Monday and the epoch."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dataset:
     """What is recorded together: an exchange, a kind, a symbol and, for bars, a timeframe.
 
@@ -61,9 +62,11 @@ class Dataset:
     @classmethod
     def parse(cls, text: str | Dataset) -> Dataset:
         """Read the text form."""
-        if isinstance(text, Dataset):
-            return text
-        exchange, _, rest = str(text).partition(":")
+        return text if isinstance(text, Dataset) else _parsed(str(text))
+
+    @classmethod
+    def _read(cls, text: str) -> Dataset:
+        exchange, _, rest = text.partition(":")
         kind, _, rest = rest.partition(":")
         if not rest:
             raise InvalidName(
@@ -76,10 +79,14 @@ class Dataset:
         return cls.of(exchange, symbol, kind, timeframe)
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         middle = f":{self.timeframe}" if self.timeframe else ""
         return f"{self.exchange}:{self.kind}{middle}:{self.symbol}"
 
-    @property
+    @cached_property
     def spec(self) -> Kind:
         """The row of the table of kinds that says what its rows are."""
         from ticklake.core.kinds import kind_of
@@ -96,3 +103,8 @@ class Dataset:
     def anchor(self) -> int | None:
         """From where its exchange counts weeks and bars of several days; ``None`` for the usual."""
         return _ANCHORS.get((self.exchange, self.timeframe.unit)) if self.timeframe else None
+
+
+@lru_cache(maxsize=65_536)
+def _parsed(text: str) -> Dataset:
+    return Dataset._read(text)

@@ -6,6 +6,7 @@ Adding a kind is adding one entry to :data:`KINDS`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -22,7 +23,7 @@ DURATION = pl.Duration("ns")
 PROVENANCE = "provenance"
 """The hidden column that says where a row came from; shown only when asked for."""
 
-Encoding = Literal["delta", "dictionary", "bytes", "plain"]
+Encoding = Literal["delta", "dictionary", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Column:
     """One column of a kind.
 
     ``field_id`` is its Parquet field id and never changes; ``encoding`` is how files store it
-    (``delta``: DELTA_BINARY_PACKED, ``bytes``: DELTA_LENGTH_BYTE_ARRAY).
+    (``delta``: DELTA_BINARY_PACKED).
     """
 
     name: str
@@ -45,12 +46,14 @@ class Column:
         return self.dtype in (TIME, DURATION)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kind:
     """What a row of this kind is.
 
     ``key`` is the natural key: two rows with the same key are the same fact. ``same`` are the columns
     that do not make a row different (when we received it). Rows are ordered by ``order``, then by arrival.
+    ``group_rows`` is how many rows a file's row group holds: small where single rows are looked for, large
+    where bytes count.
     """
 
     name: str
@@ -60,28 +63,29 @@ class Kind:
     bars: bool = False
     same: tuple[str, ...] = ("received_at",)
     hidden: tuple[Column, ...] = ()
+    group_rows: int = 131_072
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The public column names, in order."""
         return [column.name for column in self.columns]
 
-    @property
+    @cached_property
     def stored(self) -> tuple[Column, ...]:
         """Every column a segment holds: the public ones, then the hidden ones."""
         return (*self.columns, *self.hidden, Column(PROVENANCE, pl.Int32, 50))
 
-    @property
+    @cached_property
     def schema(self) -> dict[str, PolarsDataType]:
         """The public schema of a frame of this kind."""
         return {column.name: column.dtype for column in self.columns}
 
-    @property
+    @cached_property
     def stored_schema(self) -> dict[str, PolarsDataType]:
         """The schema of a segment, hidden columns included."""
         return {column.name: column.dtype for column in self.stored}
 
-    @property
+    @cached_property
     def required(self) -> list[str]:
         """Columns that may not be null."""
         return [column.name for column in self.columns if column.required]
@@ -115,13 +119,14 @@ def _bars(name: str) -> Kind:
         key=("ts",),
         bars=True,
         same=(),
+        group_rows=16_384,
     )
 
 
 _TRADE_COLUMNS = (
     _time("ts", 1, required=True),
     _time("received_at", 2),
-    Column("id", pl.String, 3, encoding="bytes"),
+    Column("id", pl.String, 3, encoding="plain"),
     _number("price", 4, required=True),
     _number("amount", 5, required=True),
     Column("side", pl.String, 6),
@@ -179,6 +184,7 @@ KINDS: dict[str, Kind] = {
             ),
             key=("ts",),
             same=(),
+            group_rows=16_384,
         ),
         Kind(
             "open_interest",
@@ -189,6 +195,7 @@ KINDS: dict[str, Kind] = {
             ),
             key=("ts",),
             same=(),
+            group_rows=16_384,
         ),
         Kind(
             "liquidations",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ticklake.core.batch import sort
+from ticklake.core.batch import sort, ties
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.time import SECOND
 
@@ -69,21 +69,50 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     """
     key = key_of(kind, keying)
     if keying == "id" and existing.height:
-        batch = sort(_adopt_times(batch, existing), kind)
+        batch = _with_known_times(batch, existing, kind)
     batch, repeats, older, newer = _collapse_batch(batch, kind, key)
-    if not existing.height:
+    first, last = _meeting(batch, existing)
+    if first == last:
         return Difference(batch, batch.height, repeats, older, newer)
-    marks, old = _match(batch, existing, kind, key)
-    same = batch.filter(marks == "same").select(key)
-    real = ~_is_in(newer, same)
-    changed = marks == "changed"
+    middle = batch.slice(first, last - first)
+    met, differs, old = _match(middle, existing, kind, key)
+    same = middle[met.filter(~differs)]
+    if newer.height:
+        real = ~_is_in(newer, same.select(key))
+        repeats += int((~real).sum())
+        older, newer = older.filter(real), newer.filter(real)
     return Difference(
-        add=batch.filter(marks != "same"),
-        new=int((marks == "new").sum()),
-        duplicate=repeats + same.height + int((~real).sum()),
-        before=pl.concat([older.filter(real), old.filter(changed)]),
-        after=pl.concat([newer.filter(real), batch.filter(changed)]),
+        add=_without(batch, met.filter(~differs) + first),
+        new=batch.height - met.len(),
+        duplicate=repeats + same.height,
+        before=pl.concat([older, old.filter(differs)]),
+        after=pl.concat([newer, middle[met.filter(differs)]]),
     )
+
+
+def _meeting(batch: pl.DataFrame, existing: pl.DataFrame, window: int = 0) -> tuple[int, int]:
+    """Return from which to which row of a sorted batch the times of sorted *existing* rows reach."""
+    if not existing.height or not batch.height:
+        return 0, 0
+    ts, known = batch["ts"].cast(pl.Int64), existing["ts"].cast(pl.Int64)
+    return ts.search_sorted(known[0] - window, "left"), ts.search_sorted(known[-1] + window, "right")
+
+
+def _with_known_times(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind) -> pl.DataFrame:
+    """Give trades the times under which the lake knows their ids."""
+    first, last = _meeting(batch, existing, ID_WINDOW)
+    if first == last:
+        return batch
+    middle = sort(_adopt_times(batch.slice(first, last - first), existing), kind)
+    return pl.concat([batch.head(first), middle, batch.slice(last)])
+
+
+def _without(frame: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
+    """Return the rows of *frame* that do not stand at *places*."""
+    if not places.len():
+        return frame
+    kept = pl.Series([True]).new_from_index(0, frame.height)
+    return frame.filter(kept.scatter(places, False))
 
 
 def _values(kind: Kind, key: Sequence[str]) -> list[str]:
@@ -96,9 +125,9 @@ def _collapse_batch(
 ) -> tuple[pl.DataFrame, int, pl.DataFrame, pl.DataFrame]:
     """Leave one row of each key; report how many said nothing new, and what replaced what on the way."""
     none = batch.clear()
-    repeated = batch.select(pl.struct(key).is_duplicated()).to_series()
-    if not repeated.any():
+    if not _has_repeats(batch, key):
         return batch, 0, none, none
+    repeated = batch.select(pl.struct(key).is_duplicated()).to_series()
     rows = batch.with_row_index("_row").filter(repeated)
     names = _values(kind, key)
     winners: dict[object, tuple[int, tuple[object, ...]]] = {}
@@ -120,6 +149,15 @@ def _collapse_batch(
     return left, batch.height - left.height - len(after), batch[before], batch[after]
 
 
+def _has_repeats(batch: pl.DataFrame, key: Sequence[str]) -> bool:
+    """Whether two rows of a sorted batch share their key; only rows that share their ``ts`` can."""
+    tied = ties(batch)
+    if tied is None:
+        return False
+    rows = batch.filter(tied).select(key)
+    return rows.hash_rows().n_unique() < rows.height and bool(rows.select(pl.struct(key).is_duplicated().any()).item())
+
+
 def _is_in(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
     """Mark the rows of *frame* whose key is among *keys*."""
     marked = keys.unique().with_columns(pl.lit(True).alias("_in"))
@@ -129,25 +167,22 @@ def _is_in(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
 
 def _match(
     batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, key: Sequence[str]
-) -> tuple[pl.Series, pl.DataFrame]:
-    """Mark each row of *batch* new, same or changed, and give the existing row it meets (nulls if none)."""
-    columns = existing.columns
-    right = existing.rename({name: f"{name}__old" for name in columns if name not in key}).with_columns(
-        pl.lit(True).alias("__met")
-    )
-    joined = batch.join(right, on=list(key), how="left", nulls_equal=True, maintain_order="left")
-    agrees = [pl.col(name).is_null() | pl.col(name).eq_missing(pl.col(f"{name}__old")) for name in _values(kind, key)]
-    same = pl.all_horizontal(agrees) if agrees else pl.lit(True)
-    marks = joined.select(
-        pl.when(pl.col("__met").is_null())
-        .then(pl.lit("new"))
-        .when(same)
-        .then(pl.lit("same"))
-        .otherwise(pl.lit("changed"))
-        .alias("mark")
-    )["mark"]
-    old = joined.select(pl.col(name) if name in key else pl.col(f"{name}__old").alias(name) for name in columns)
-    return marks, old
+) -> tuple[pl.Series, pl.Series, pl.DataFrame]:
+    """Return which rows of *batch* have their key among *existing*, whether they differ from it, and that row."""
+    ours = batch[list(key)].with_row_index("_new")
+    pairs = ours.join(existing[list(key)].with_row_index("_old"), on=list(key), nulls_equal=True, maintain_order="left")
+    new, old = batch[pairs["_new"]], existing[pairs["_old"]]
+    differs = pl.Series([False]).new_from_index(0, pairs.height)
+    for name in _values(kind, key):
+        differs = differs | _says_otherwise(new[name], old[name])
+    return pairs["_new"], differs, old
+
+
+def _says_otherwise(new: pl.Series, old: pl.Series) -> pl.Series:
+    """Mark the values that are known and are not the old ones."""
+    if not new.null_count() and not old.null_count():
+        return new != old
+    return new.is_not_null() & new.ne_missing(old)
 
 
 def _adopt_times(batch: pl.DataFrame, existing: pl.DataFrame) -> pl.DataFrame:

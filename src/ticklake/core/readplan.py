@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 
-__all__ = ["Slice", "plan_read"]
+__all__ = ["CHUNK_ROWS", "Slice", "cut", "plan_read"]
+
+CHUNK_ROWS = 1 << 19
+"""How many rows are held at a time where rows are streamed."""
+MOST_SLICES = 8
+"""Segments that meet and would make more slices than this are merged as one: each slice opens its files anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +32,56 @@ class Slice:
 
 def plan_read(segments: Iterable[Segment], span: Span) -> list[Slice]:
     """Sweep the segments' ranges into disjoint slices inside *span*, in time order."""
-    inside = [segment for segment in segments if segment.span.overlaps(span)]
-    if not _any_overlap(inside):
-        ordered = sorted(inside, key=lambda segment: segment.min_ts)
-        return [_slice(segment.span, [segment], span) for segment in ordered]
-    return _sweep(inside, span)
+    inside = sorted((s for s in segments if s.min_ts < span.end and s.max_ts >= span.start), key=_start)
+    return [piece for group in _touching(inside) for piece in _slices(group, span)]
 
 
-def _any_overlap(segments: Sequence[Segment]) -> bool:
-    ordered = sorted(segments, key=lambda segment: segment.min_ts)
-    return any(left.max_ts >= right.min_ts for left, right in itertools.pairwise(ordered))
+def cut(piece: Slice, rows: int = CHUNK_ROWS) -> Iterator[Slice]:
+    """Cut a slice into slices of about *rows* rows, between blocks and between instants where that is possible."""
+    start, held, before = piece.span.start, 0, piece.span.start
+    for low, high, count in sorted(_stretches(piece)):
+        clean = low > before or held > 2 * rows
+        if held >= rows and clean and start < low < piece.span.end:
+            yield Slice(Span(start, low), _meeting(piece.segments, start, low))
+            start, held = low, 0
+        held, before = held + count, max(before, high)
+    yield Slice(Span(start, piece.span.end), _meeting(piece.segments, start, piece.span.end))
+
+
+def _start(segment: Segment) -> int:
+    return segment.min_ts
+
+
+def _touching(ordered: Sequence[Segment]) -> Iterator[list[Segment]]:
+    """Group segments, sorted by start, whose ranges hang together."""
+    group: list[Segment] = []
+    reach = 0
+    for segment in ordered:
+        if group and segment.min_ts > reach:
+            yield group
+            group = []
+        reach = max(reach, segment.max_ts) if group else segment.max_ts
+        group.append(segment)
+    if group:
+        yield group
+
+
+def _slices(group: list[Segment], span: Span) -> list[Slice]:
+    whole = Span(group[0].min_ts, max(segment.max_ts for segment in group) + 1)
+    if len(group) == 1:
+        return [_slice(whole, group, span)]
+    slices = _sweep(group, span)
+    return slices if len(slices) <= MOST_SLICES else [_slice(whole, group, span)]
 
 
 def _slice(stretch: Span, segments: Sequence[Segment], span: Span) -> Slice:
-    cut = stretch.intersect(span) or stretch
-    return Slice(cut, tuple(sorted(segments, key=lambda segment: segment.seq)))
+    cut_off = stretch.intersect(span) or stretch
+    return Slice(cut_off, tuple(sorted(segments, key=lambda segment: segment.seq)))
 
 
 def _sweep(segments: Sequence[Segment], span: Span) -> list[Slice]:
     bounds = sorted({bound for segment in segments for bound in (segment.min_ts, segment.max_ts + 1)})
-    starts = sorted(segments, key=lambda segment: segment.min_ts, reverse=True)
+    starts = sorted(segments, key=_start, reverse=True)
     active: list[Segment] = []
     slices: list[Slice] = []
     for start, end in itertools.pairwise(bounds):
@@ -57,3 +92,17 @@ def _sweep(segments: Sequence[Segment], span: Span) -> list[Slice]:
         if active and stretch.overlaps(span):
             slices.append(_slice(stretch, active, span))
     return slices
+
+
+def _stretches(piece: Slice) -> Iterator[tuple[int, int, int]]:
+    """Yield first and last time and number of rows of everything that is read as a whole."""
+    for segment in piece.segments:
+        blocks = [block for block in segment.blocks if block.rows and block.meets(piece.span)]
+        if blocks:
+            yield from ((block.min_ts, block.max_ts, block.rows) for block in blocks)
+        else:
+            yield segment.min_ts, segment.max_ts, segment.rows
+
+
+def _meeting(segments: Sequence[Segment], start: int, end: int) -> tuple[Segment, ...]:
+    return tuple(segment for segment in segments if segment.min_ts < end and segment.max_ts >= start)

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from ticklake.core.span import Span
 
-__all__ = ["Segment"]
+__all__ = ["Block", "Segment", "pack_blocks", "unpack_blocks"]
+
+_BLOCK = struct.Struct("<QIIIqq")
+
+
+class Block(NamedTuple):
+    """A stretch of a segment's file that is read as a whole: a row group, or the file's tail (no rows).
+
+    ``crc`` is the CRC-32 (that of zlib) of its bytes; ``min_ts`` and ``max_ts`` are inclusive.
+    """
+
+    offset: int
+    length: int
+    crc: int
+    rows: int
+    min_ts: int
+    max_ts: int
+
+    def meets(self, span: Span) -> bool:
+        """Whether it may hold rows inside *span*; the tail is needed to read anything."""
+        return self.rows == 0 or (self.min_ts < span.end and self.max_ts >= span.start)
+
+
+def pack_blocks(blocks: Iterable[Block]) -> bytes:
+    """Return blocks as the catalog keeps them: 36 bytes each, little-endian."""
+    return b"".join(_BLOCK.pack(*block) for block in blocks)
+
+
+@lru_cache(maxsize=4096)
+def unpack_blocks(packed: bytes) -> tuple[Block, ...]:
+    """Read what :func:`pack_blocks` wrote."""
+    return tuple(Block._make(values) for values in _BLOCK.iter_unpack(packed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +50,7 @@ class Segment:
 
     ``seq`` orders contents: where two segments hold the same key, the higher one wins. ``path`` is its
     place in the lake, or ``None`` for an inline segment, whose bytes are ``data``. ``min_ts`` and ``max_ts``
-    are inclusive. ``digest`` is the BLAKE2b-128 of its bytes.
+    are inclusive. ``digest`` is the BLAKE2b-128 of its bytes, ``packed`` the checksums of its blocks.
     """
 
     id: str
@@ -28,11 +63,17 @@ class Segment:
     path: str | None = None
     data: bytes | None = None
     period: str = ""
+    packed: bytes = b""
 
     @property
     def span(self) -> Span:
         """The half-open span its rows lie in."""
         return Span(self.min_ts, self.max_ts + 1)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of its file in order, the tail last; none if they are not known or it is inline."""
+        return unpack_blocks(self.packed)
 
     def lies_in(self, span: Span) -> bool:
         """Whether all of its rows lie inside *span*."""

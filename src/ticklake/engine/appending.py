@@ -1,46 +1,48 @@
-"""Appending: from a batch to one durable commit."""
+"""Appending: from batches to one durable commit."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import polars as pl
 
 from ticklake.catalog.changes import Change, DatasetRow, Quarantined, Revision
-from ticklake.core.batch import Records, canonical, number_prints, present, sort
-from ticklake.core.checks import check
-from ticklake.core.compactplan import periods
+from ticklake.core.batch import number_prints, present, sort
+from ticklake.core.checks import Checked, check_all
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import PROVENANCE, Kind
+from ticklake.core.kinds import Kind
 from ticklake.core.merge import ID_WINDOW, Difference, Keying, difference, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.engine.place import Store
 from ticklake.engine.reading import collect, read_rows
-from ticklake.errors import Conflict, MissingSegment
-from ticklake.storage.segments import (
-    INLINE_BYTES,
-    INLINE_ROWS,
-    Footer,
-    encode_file,
-    encode_inline,
-    new_id,
-    new_segment,
-)
+from ticklake.engine.writing import write_segments
+from ticklake.errors import Conflict, CorruptSegment, MissingSegment
 
-__all__ = ["Receipt", "append", "retried", "write_file", "write_segments"]
+__all__ = ["Incoming", "Receipt", "append", "retried"]
 
 ATTEMPTS = 50
 """How often a change is computed anew because somebody else committed first."""
 VANISHED_ATTEMPTS = 5
 """How often it is computed anew because a file was moved; after that the file is missing."""
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Canonical rows on their way into a dataset, where they come from, and what they cover."""
+
+    dataset: Dataset
+    frame: pl.DataFrame
+    origin: Provenance
+    coverage: tuple[Covered, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +70,18 @@ class Receipt:
         )
 
 
-def append(
-    store: Store,
-    dataset: Dataset,
-    data: Records,
-    provenance: Provenance,
-    coverage: Sequence[Covered] = (),
-    now: int | None = None,
-) -> Receipt:
-    """Add rows to a dataset: check, dedupe against what is there, write, commit once.
+def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]:
+    """Add rows to datasets: check, dedupe against what is there, write, commit once for all of them.
 
-    When this returns, the rows are durable. Appending the same rows twice changes nothing.
+    When this returns, the rows are durable. Appending the same rows twice changes nothing. Batches of one
+    dataset go in one after the other, each in a commit of its own.
     """
-    kind = dataset.spec
-    frame = canonical(data, kind, store.catalog.provenance_id(provenance))
-    moment = store.now() if now is None else now
-    return retried(lambda: _attempt(store, dataset, frame, provenance, tuple(coverage), moment))
+    receipts = [Receipt()] * len(batches)
+    for places in _rounds(batches):
+        group = [batches[place] for place in places]
+        for place, receipt in zip(places, retried(partial(_attempt, store, group, now)), strict=True):
+            receipts[place] = receipt
+    return receipts
 
 
 def retried(attempt: Callable[[], T]) -> T:
@@ -103,112 +101,105 @@ def retried(attempt: Callable[[], T]) -> T:
         time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
 
 
-def _attempt(
-    store: Store,
-    dataset: Dataset,
-    frame: pl.DataFrame,
-    origin: Provenance,
-    coverage: tuple[Covered, ...],
-    now: int,
-) -> Receipt:
-    kind = dataset.spec
-    row = store.catalog.dataset(dataset)
-    keying = row.keying if row and row.seq else key_of_batch(frame, kind)
-    checked = check(frame, dataset, now, needs_id=keying == "id")
+def _rounds(batches: Sequence[Incoming]) -> list[list[int]]:
+    """Return the places of batches in groups that have no dataset twice."""
+    rounds: list[list[int]] = []
+    seen: dict[Dataset, int] = {}
+    for place, batch in enumerate(batches):
+        turn = seen[batch.dataset] = seen.get(batch.dataset, -1) + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(place)
+    return rounds
+
+
+def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]:
+    version, heads = store.catalog.heads([batch.dataset for batch in group])
+    keyings = [_keying(heads.get(batch.dataset), batch) for batch in group]
+    pairs = zip(group, keyings, strict=True)
+    checked = check_all([(batch.frame, batch.dataset, keying == "id") for batch, keying in pairs], now)
+    changes: list[Change] = []
+    receipts: list[Receipt] = []
+    try:
+        for batch, keying, rows in zip(group, keyings, checked, strict=True):
+            change, receipt = _change(store, batch, keying, rows, heads.get(batch.dataset), version)
+            changes.append(change)
+            receipts.append(receipt)
+    except BaseException:
+        store.sweep([segment for change in changes for segment in change.add])
+        raise
+    if any(not change.is_empty for change in changes):
+        version = store.commit("append", *(change for change in changes if not change.is_empty))
+    return [replace(receipt, version=version) for receipt in receipts]
+
+
+def _keying(head: DatasetRow | None, batch: Incoming) -> Keying:
+    return head.keying if head and head.seq else key_of_batch(batch.frame, batch.dataset.spec)
+
+
+def _change(
+    store: Store, incoming: Incoming, keying: Keying, checked: Checked, head: DatasetRow | None, version: int
+) -> tuple[Change, Receipt]:
+    """Compute what a batch changes, given the dataset's *head* as of *version*."""
+    dataset, kind = incoming.dataset, incoming.dataset.spec
     batch = sort(checked.good, kind)
     if keying == "print":
         batch = number_prints(batch)
-    version, row, diff = _compare(store, dataset, batch, keying)
-    segments = write_segments(store, dataset, diff.add, (row.seq if row else 0) + 1, keying)
+    reach = _reach(batch, keying)
+    existing = kind.empty()
+    if head is not None and reach is not None and _may_meet(head, reach):
+        version, head, segments = store.catalog.snapshot(dataset, reach)
+        existing = _existing(store, segments, kind, keying, reach)
+    diff = difference(batch, existing, kind, keying)
+    segments = write_segments(store, dataset, diff.add, (head.seq if head else 0) + 1, keying)
     change = Change(
         dataset,
         keying=keying,
-        id_space=origin.id_space,
+        id_space=incoming.origin.id_space,
         add=tuple(segments),
-        coverage=coverage,
+        coverage=incoming.coverage,
         quarantine=tuple(_quarantined(checked.bad, kind)),
         revisions=tuple(_revisions(diff, kind)),
         new_rows=diff.new,
         read_version=version,
-        read_span=_reach(batch, keying),
+        read_span=reach,
     )
-    if not change.is_empty:
-        version = store.commit("append", change)
-    return Receipt(frame.height, diff.new, diff.changed, diff.duplicate, checked.bad.height, version)
+    return change, Receipt(incoming.frame.height, diff.new, diff.changed, diff.duplicate, checked.bad.height)
 
 
-def _compare(
-    store: Store, dataset: Dataset, batch: pl.DataFrame, keying: Keying
-) -> tuple[int, DatasetRow | None, Difference]:
-    kind = dataset.spec
-    reach = _reach(batch, keying)
-    if reach is None:
-        row = store.catalog.dataset(dataset)
-        return store.catalog.version(), row, difference(batch, batch.clear(), kind, keying)
-    version, row, segments = store.catalog.snapshot(dataset, reach)
-    parts = list(read_rows(store, segments, kind, keying, reach))
-    existing = collect(store, pl.concat(parts), segments) if parts else batch.clear()
-    return version, row, difference(batch, existing, kind, keying)
+def _may_meet(head: DatasetRow, reach: Span) -> bool:
+    """Whether a dataset may have rows inside *reach*."""
+    return (
+        head.max_ts is not None and head.min_ts is not None and head.max_ts >= reach.start and head.min_ts < reach.end
+    )
+
+
+def _existing(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, reach: Span) -> pl.DataFrame:
+    """Return the rows inside *reach*; what is damaged does not stand in the way of what is new."""
+    try:
+        parts = list(read_rows(store, segments, kind, keying, reach))
+        return collect(store, pl.concat(parts), segments) if parts else kind.empty()
+    except (CorruptSegment, MissingSegment):
+        readable = [segment for segment in segments if _can_be_read(store, segment, kind, reach)]
+        if len(readable) == len(segments):
+            raise
+        return _existing(store, readable, kind, keying, reach)
+
+
+def _can_be_read(store: Store, segment: Segment, kind: Kind, reach: Span) -> bool:
+    try:
+        collect(store, store.scan(segment, kind, reach), [segment])
+    except (CorruptSegment, MissingSegment):
+        return False
+    return True
 
 
 def _reach(batch: pl.DataFrame, keying: Keying) -> Span | None:
     if not batch.height:
         return None
-    ts = batch["ts"].to_physical()
+    ts = batch["ts"].cast(pl.Int64)
     window = ID_WINDOW if keying == "id" else 0
-    return Span(int(ts[0]), int(ts[-1]) + 1).widen(window, window)
-
-
-def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int, keying: Keying) -> list[Segment]:
-    """Encode rows as one inline segment, or as one durable file per period."""
-    if not frame.height:
-        return []
-    if frame.height <= INLINE_ROWS:
-        data = encode_inline(frame)
-        if len(data) <= INLINE_BYTES:
-            return [new_segment(frame, seq, data)]
-    ts = frame["ts"].to_physical()
-    whole = new_segment(frame, seq, b"")
-    segments = []
-    for period in periods([whole]):
-        part = frame.filter((ts >= period.span.start) & (ts < period.span.end))
-        if part.height:
-            segments.append(write_file(store, dataset, part, seq, keying, period.label))
-    return segments
-
-
-def write_file(
-    store: Store,
-    dataset: Dataset,
-    frame: pl.DataFrame,
-    seq: int,
-    keying: Keying,
-    period: str,
-    replaces: Iterable[Segment] = (),
-    coverage: Sequence[Covered] = (),
-) -> Segment:
-    """Write a frame as one durable Parquet file in the dataset's folder, and return its segment."""
-    identity = new_id()
-    used = set(frame[PROVENANCE].unique().to_list())
-    ts = frame["ts"].to_physical()
-    footer = Footer(
-        dataset=dataset,
-        id=identity,
-        seq=seq,
-        rows=frame.height,
-        min_ts=int(ts[0]),
-        max_ts=int(ts[-1]),
-        keying=keying,
-        period=period,
-        tool=store.tool,
-        provenance={number: origin for number, origin in store.catalog.provenances().items() if number in used},
-        coverage=tuple(coverage),
-        replaces=tuple(segment.id for segment in replaces),
-    )
-    data = encode_file(frame, footer)
-    path = f"{dataset.path}/{period}-{identity}.parquet"
-    store.objects.put(path, data)
-    return new_segment(frame, seq, data, path=path, period=period, id=identity)
+    return Span(ts[0], ts[-1] + 1).widen(window, window)
 
 
 def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
@@ -223,8 +214,8 @@ def _revisions(diff: Difference, kind: Kind) -> list[Revision]:
     if not diff.changed:
         return []
     times = diff.after["ts"].to_physical().to_list()
-    before, after = (_json_rows(present(frame, kind)) for frame in (diff.before, diff.after))
-    return [Revision(*row) for row in zip(times, before, after, strict=True)]
+    texts = _json_rows(present(pl.concat([diff.before, diff.after]), kind))
+    return [Revision(*row) for row in zip(times, texts[: len(times)], texts[len(times) :], strict=True)]
 
 
 def _json_rows(frame: pl.DataFrame) -> list[str]:

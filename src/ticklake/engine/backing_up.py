@@ -12,10 +12,12 @@ from ticklake.catalog.database import Database
 from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
+from ticklake.engine.repairing import Copy
 from ticklake.errors import BadInput, StorageError
 from ticklake.storage.objects import LocalStore
+from ticklake.storage.segments import corrupt, digest
 
-__all__ = ["Backup", "backup"]
+__all__ = ["Backup", "backup", "opened_copy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     ------
     BadInput
         If the folder holds something else, or another lake.
+    CorruptSegment
+        If a file is damaged: a backup holds only what is whole, so the one before it stays.
     """
     fresh = folder / f"{catalog_name}.new"
     _check_target(store, folder, catalog_name)
@@ -53,7 +57,10 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
         if target.exists() and target.stat().st_size == segment.size:
             kept += 1
             continue
-        _write(store.data(segment), target)
+        data = store.data(segment)
+        if digest(data) != segment.digest:
+            raise corrupt(segment.name, "its bytes changed")
+        _write(data, target)
         copied, size = copied + 1, size + segment.size
     fresh.replace(folder / catalog_name)
     _remove_others(LocalStore(folder), {segment.path for segment in segments})
@@ -70,6 +77,24 @@ def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
     with _catalog(folder / catalog_name, store) as there:
         if there.identity() != store.catalog.identity() or there.database.is_same(store.catalog.database):
             raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
+
+
+@contextmanager
+def opened_copy(store: Store, folder: Path, catalog_name: str) -> Iterator[Copy]:
+    """Open a backup of the lake to take segments from it.
+
+    Raises
+    ------
+    BadInput
+        If the folder holds no backup of this lake.
+    """
+    path = folder / catalog_name
+    if not path.is_file():
+        raise BadInput(f"{folder} holds no backup: 'ticklake backup' makes one")
+    with _catalog(path, store) as there:
+        if there.identity() != store.catalog.identity():
+            raise BadInput(f"{folder} is a backup of another lake: name one of this")
+        yield Copy(there, LocalStore(folder))
 
 
 @contextmanager

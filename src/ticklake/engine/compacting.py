@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,21 +10,21 @@ from ticklake.catalog.changes import Change
 from ticklake.core.compactplan import TARGET_ROWS, Rewrite, plan_compaction
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span
-from ticklake.engine.appending import retried, write_file
-from ticklake.engine.place import Store, damaged
-from ticklake.engine.reading import collect, read_rows
-from ticklake.errors import CorruptSegment
-from ticklake.storage.segments import scan_file
+from ticklake.engine.appending import retried
+from ticklake.engine.place import Store
+from ticklake.engine.reading import read_chunks
+from ticklake.engine.writing import write_file
+from ticklake.errors import CorruptSegment, MissingSegment, StorageError
 
 __all__ = ["Compaction", "compact"]
 
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What a compaction did to one dataset."""
+    """What a compaction did to one dataset, and what it could not read."""
 
     dataset: str
     segments_before: int
@@ -33,13 +32,17 @@ class Compaction:
     rows: int
     bytes_before: int
     bytes_after: int
+    damaged: tuple[str, ...] = ()
 
 
 def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> Compaction:
-    """Rewrite a dataset's small segments as one file a period. Harmless to repeat and to kill."""
+    """Rewrite a dataset's small segments as one file a period. Harmless to repeat and to kill.
+
+    Where a segment is damaged, its period is left as it is and the segment is named in the answer.
+    """
     store.settle(dataset)
     _, _, before = store.catalog.snapshot(dataset, data=False)
-    retried(lambda: _round(store, dataset, target_rows))
+    bad = retried(lambda: _round(store, dataset, target_rows))
     _, row, after = store.catalog.snapshot(dataset, data=False)
     return Compaction(
         str(dataset),
@@ -48,44 +51,73 @@ def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> C
         row.rows if row else 0,
         sum(segment.size for segment in before),
         sum(segment.size for segment in after),
+        tuple(bad),
     )
 
 
-def _round(store: Store, dataset: Dataset, target_rows: int) -> None:
+def _round(store: Store, dataset: Dataset, target_rows: int) -> list[str]:
     _, row, segments = store.catalog.snapshot(dataset)
     if row is None:
-        return
+        return []
     coverage = store.catalog.coverage(dataset)
+    bad: list[str] = []
     for rewrite in plan_compaction(segments, target_rows):
-        _rewrite(store, dataset, row.keying, rewrite, coverage)
+        try:
+            _rewrite(store, dataset, row.keying, rewrite, coverage)
+        except CorruptSegment as error:
+            bad.append(str(error))
+        except MissingSegment as error:
+            if not _is_live(store, dataset, rewrite):
+                raise
+            bad.append(str(error))
+    return bad
+
+
+def _is_live(store: Store, dataset: Dataset, rewrite: Rewrite) -> bool:
+    """Whether the catalog still names every segment of a rewrite."""
+    live = {segment.id for segment in store.catalog.snapshot(dataset, data=False)[2]}
+    return all(segment.id in live for segment in rewrite.segments)
 
 
 def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, coverage: Coverage) -> None:
-    written: list[Segment] = []
+    kind, written = dataset.spec, []
     try:
         for period in rewrite.periods:
-            frame = _merged(store, dataset, keying, rewrite.segments, period.span)
-            if frame.height:
-                known = coverage.within(period.span).pieces
-                written.append(write_file(store, dataset, frame, rewrite.seq, keying, period.label, coverage=known))
-                _prove(store, dataset, written[-1], frame)
+            count = _Count()
+            chunks = read_chunks(store, rewrite.segments, kind, keying, period.span)
+            known = coverage.within(period.span).pieces
+            segment = write_file(
+                store, dataset, chunks, rewrite.seq, keying, period.label, coverage=known, seen=count.add
+            )
+            if segment is not None:
+                written.append(segment)
+                _prove(store, kind, segment, count)
     except BaseException:
         store.sweep(written)
         raise
     store.commit("compact", Change(dataset, keying, add=tuple(written), remove=rewrite.segments))
 
 
-def _merged(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment], span: Span) -> pl.DataFrame:
-    kind = dataset.spec
-    parts = list(read_rows(store, segments, kind, keying, span))
-    return collect(store, pl.concat(parts), segments) if parts else kind.empty()
+@dataclass
+class _Count:
+    """How many rows there are, and a sum over them that does not depend on their order."""
+
+    rows: int = 0
+    total: int = 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Count the rows of *frame* too."""
+        self.rows += frame.height
+        self.total = (self.total + int(frame.hash_rows().sum())) % 2**64
 
 
-def _prove(store: Store, dataset: Dataset, segment: Segment, frame: pl.DataFrame) -> None:
+def _prove(store: Store, kind: Kind, segment: Segment, wanted: _Count) -> None:
     """Read the file back and compare it with what was to be written."""
+    found = _Count()
     try:
-        back = scan_file(store.source(segment), dataset.spec).collect()
-    except pl.exceptions.PolarsError as error:
-        raise damaged(segment, error) from error
-    if back.height != frame.height or back.hash_rows().sum() != frame.hash_rows().sum():
-        raise CorruptSegment(f"{segment.name} does not read back as it was written: nothing was replaced")
+        for frame in read_chunks(store, [segment], kind, "natural", segment.span):
+            found.add(frame)
+    except StorageError as error:
+        raise StorageError(f"{segment.name} cannot be read back, nothing was replaced: {error}") from error
+    if found != wanted:
+        raise StorageError(f"{segment.name} does not read back as it was written: nothing was replaced")

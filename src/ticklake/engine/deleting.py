@@ -10,10 +10,11 @@ from ticklake.catalog.changes import Change
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span
-from ticklake.engine.appending import retried, write_file, write_segments
+from ticklake.core.span import Span, subtract
+from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
-from ticklake.engine.reading import collect, read_rows
+from ticklake.engine.reading import read_chunks
+from ticklake.engine.writing import write_file, write_segments
 from ticklake.errors import StorageError
 
 __all__ = ["delete"]
@@ -52,19 +53,20 @@ def _attempt(store: Store, dataset: Dataset, span: Span) -> int:
 def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment], span: Span) -> int:
     """Count the rows that go; those of a segment that cannot be read any more by what the catalog says of it."""
     try:
-        parts = list(read_rows(store, segments, dataset.spec, keying, span))
-        return int(collect(store, pl.concat(parts).select(pl.len()), segments).item()) if parts else 0
+        return sum(frame.height for frame in read_chunks(store, segments, dataset.spec, keying, span))
     except StorageError:
         return sum(segment.rows for segment in segments if segment.lies_in(span))
 
 
 def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span: Span) -> list[Segment]:
     """Write what a segment holds outside *span*, as one segment in its own place in the order of contents."""
-    if segment.lies_in(span):
-        return []
-    rows = collect(store, store.scan(segment, dataset.spec, None), [segment])
-    ts = rows["ts"].to_physical()
-    kept = rows.filter((ts < span.start) | (ts >= span.end))
-    if segment.path is None or not kept.height:
-        return write_segments(store, dataset, kept, segment.seq, keying)
-    return [write_file(store, dataset, kept, segment.seq, keying, segment.period, replaces=[segment])]
+    kept = (
+        frame
+        for outside in subtract(segment.span, [span])
+        for frame in read_chunks(store, [segment], dataset.spec, keying, outside)
+    )
+    if segment.path is None:
+        rows = pl.concat([dataset.spec.empty(), *kept])
+        return write_segments(store, dataset, rows, segment.seq, keying)
+    written = write_file(store, dataset, kept, segment.seq, keying, segment.period, replaces=[segment])
+    return [written] if written else []

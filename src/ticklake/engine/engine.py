@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,21 @@ import polars as pl
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import DatasetRow
-from ticklake.core.batch import Records
+from ticklake.core.batch import Records, canonical_all
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap, bar_holes, gaps_of
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.engine.appending import Receipt, append
-from ticklake.engine.backing_up import Backup, backup
+from ticklake.core.timeframe import Timeframe
+from ticklake.engine.appending import Incoming, Receipt, append
+from ticklake.engine.backing_up import Backup, backup, opened_copy
 from ticklake.engine.compacting import Compaction, compact
 from ticklake.engine.deleting import delete
 from ticklake.engine.place import Store
+from ticklake.engine.repairing import Mended, mend
+from ticklake.engine.resampling import resample
 from ticklake.engine.scanning import load, scan
 from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
 from ticklake.engine.verifying import Problem, verify
@@ -29,6 +33,9 @@ from ticklake.errors import InvalidData
 from ticklake.storage.objects import ObjectStore
 
 __all__ = ["Engine"]
+
+_REACHES = (8, 128, 2048)
+"""How many segments are looked at, in turn, to find the newest rows."""
 
 
 class Engine:
@@ -58,7 +65,23 @@ class Engine:
         now: int | None = None,
     ) -> Receipt:
         """Add rows durably; the same rows again change nothing. *now* is the source's clock, if known."""
-        return append(self._store, dataset, data, provenance, coverage, now)
+        return self.append_all([(dataset, data)], provenance, coverage, now)[0]
+
+    def append_all(
+        self,
+        items: Iterable[tuple[Dataset, Records]],
+        provenance: Provenance,
+        coverage: Sequence[Covered] = (),
+        now: int | None = None,
+    ) -> list[Receipt]:
+        """Add rows to many datasets in one commit: all of them are durable when this returns, or none is."""
+        listed, origin = list(items), self.catalog.provenance_id(provenance)
+        frames = canonical_all([(data, dataset.spec) for dataset, data in listed], origin)
+        batches = [
+            Incoming(dataset, frame, provenance, tuple(coverage))
+            for (dataset, _), frame in zip(listed, frames, strict=True)
+        ]
+        return append(self._store, batches, self._store.now() if now is None else now)
 
     def scan(
         self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, provenance: bool = False
@@ -91,6 +114,12 @@ class Engine:
         if last is None:
             return load(self._store, dataset, span, **options)  # type: ignore[arg-type]
         return self._tail(dataset, span, last, **options)
+
+    def resample(
+        self, dataset: Dataset, timeframe: Timeframe, span: Span = ALL_TIME, *, version: int | None = None
+    ) -> pl.DataFrame:
+        """Return the bars that the rows inside *span* make."""
+        return resample(self._store, dataset, span, timeframe, version)
 
     def last_timestamp(self, dataset: Dataset) -> int | None:
         """Return the ``ts`` of the newest row in nanoseconds, or ``None``."""
@@ -140,6 +169,14 @@ class Engine:
         """Remove versions older than *keep* nanoseconds, and garbage."""
         return vacuum(self._store, keep)
 
+    def mend(
+        self, datasets: Iterable[Dataset] | None = None, backup: Path | None = None, name: str = ""
+    ) -> list[Mended]:
+        """Replace damaged segments, from the *backup* whose catalog has this *name* or by what can be read of them."""
+        with nullcontext() if backup is None else opened_copy(self._store, backup, name) as copy:
+            mended = [mend(self._store, dataset, copy) for dataset in self._some(datasets)]
+        return [one for one in mended if one.restored or one.replaced]
+
     def backup(self, folder: Path, catalog_name: str) -> Backup:
         """Copy the lake as it is now to *folder*, itself a lake; files that are there already are kept."""
         return backup(self._store, folder, catalog_name)
@@ -152,14 +189,24 @@ class Engine:
 
     def _tail(self, dataset: Dataset, span: Span, last: int, **options: Any) -> pl.DataFrame:
         """Read back from the end, only as far as it takes."""
-        _, _, segments = self.catalog.snapshot(dataset, span, version=options.get("version"), data=False)
-        start, held = span.start, 0
-        for segment in sorted(segments, key=lambda segment: segment.min_ts, reverse=True):
-            start, held = segment.min_ts, held + segment.rows
-            if held >= last:
-                break
-        near = Span(max(start, span.start), span.end)
-        rows = load(self._store, dataset, near, **options)
-        if rows.height < last and near != span:
-            rows = load(self._store, dataset, span, **options)
-        return rows.tail(last)
+        if options.get("version") is None:
+            for reach in _REACHES:
+                ends = self.catalog.newest(dataset, span, reach)
+                start = _start_of(ends, last)
+                if start is not None and start > span.start:
+                    rows = load(self._store, dataset, Span(start, span.end), **options)
+                    if rows.height >= last:
+                        return rows.tail(last)
+                if len(ends) < reach:
+                    break
+        return load(self._store, dataset, span, **options).tail(last)
+
+
+def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:
+    """Return from where on the segments that end last hold *last* rows, if all of them hold as many."""
+    held = 0
+    for start, rows in ends:
+        held += rows
+        if held >= last:
+            return min(low for low, _ in ends[: ends.index((start, rows)) + 1])
+    return None

@@ -16,8 +16,9 @@ from ticklake.core.kinds import Kind
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.errors import CorruptSegment, MissingSegment, StorageError, TicklakeError
+from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
-from ticklake.storage.segments import decode_inline, scan_file
+from ticklake.storage.segments import corrupt, decode_inline
 
 __all__ = ["RETIRED", "Store", "retired_path"]
 
@@ -61,13 +62,26 @@ class Store:
             return self.objects.get(retired_path(segment.path))
 
     def scan(self, segment: Segment, kind: Kind, span: Span | None) -> pl.LazyFrame:
-        """Return a segment's rows inside *span* (all of them for ``None``), lazily."""
-        if segment.path is not None:
-            return scan_file(self.source(segment), kind, span)
-        frame = decode_inline(segment, kind).lazy()
-        if span is None:
+        """Return a segment's rows inside *span* (all of them for ``None``), lazily.
+
+        Raises
+        ------
+        CorruptSegment
+            If a checksum of what is needed differs.
+        """
+        if segment.path is None:
+            return self.rows(segment, kind, span).lazy()
+        source = self.source(segment)
+        if segment.packed:
+            check_blocks(source, segment, [b for b in segment.blocks if span is None or b.meets(span)])
+        return scan_file(source, kind, span, segment.blocks)
+
+    def rows(self, segment: Segment, kind: Kind, span: Span | None) -> pl.DataFrame:
+        """Return the rows of an inline segment inside *span* (all of them for ``None``)."""
+        frame = decode_inline(segment, kind)
+        if span is None or segment.lies_in(span):
             return frame
-        ts = pl.col("ts").to_physical()
+        ts = frame["ts"].cast(pl.Int64)
         return frame.filter((ts >= span.start) & (ts < span.end))
 
     def retire(self, segments: Sequence[Segment]) -> None:
@@ -76,22 +90,24 @@ class Store:
             if segment.path is not None:
                 self.objects.move(segment.path, retired_path(segment.path))
 
-    def commit(self, operation: str, change: Change) -> int:
-        """Commit *change*; if that fails, sweep the files it wrote. Replaced files leave the tree.
+    def commit(self, operation: str, *changes: Change) -> int:
+        """Commit *changes* together; if that fails, sweep the files they wrote. Replaced files leave the tree.
 
         What is committed is done: files that cannot be moved now are moved by the next compaction or vacuum.
         """
         try:
-            version = self.catalog.commit(operation, [change])
+            version = self.catalog.commit(operation, changes)
         except BaseException:
-            self._sweep_unnamed(change.add)
+            self._sweep_unnamed([segment for change in changes for segment in change.add if segment.path])
             raise
         with contextlib.suppress(StorageError):
-            self.retire(change.remove)
+            self.retire([segment for change in changes for segment in change.remove])
         return version
 
     def _sweep_unnamed(self, segments: Sequence[Segment]) -> None:
         """Delete files of a commit that failed; after an interrupt it may have been done all the same."""
+        if not segments:
+            return
         try:
             named = self.catalog.known_paths()
         except TicklakeError:
@@ -112,7 +128,4 @@ class Store:
 
 def damaged(segment: Segment, error: Exception) -> CorruptSegment:
     """Name the damaged segment in the error that a reader of *segment* got."""
-    first = str(error).partition("\n")[0]
-    return CorruptSegment(
-        f"{segment.name} is damaged ({first}): restore it from a backup, or delete its span and ingest again"
-    )
+    return corrupt(segment.name, error)

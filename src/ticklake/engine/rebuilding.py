@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-import polars as pl
-
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
-from ticklake.core.span import ALL_TIME
 from ticklake.engine.place import Store
-from ticklake.engine.reading import collect, read_rows
+from ticklake.engine.reading import count_rows, read_chunks
 from ticklake.errors import StorageError, TicklakeError
+from ticklake.storage.files import file_digest, read_blocks, read_footer
 from ticklake.storage.objects import ObjectStore
-from ticklake.storage.segments import Footer, digest, read_footer
+from ticklake.storage.segments import Footer
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -42,7 +40,7 @@ def rebuild(objects: ObjectStore, store: Store) -> Rebuilt:
     for kind in KINDS:
         for item in objects.list(kind):
             try:
-                footer, segment = _read(objects, item.key)
+                footer, segment = _read(objects, item.key, item.size)
                 found[footer.dataset].append((footer, segment))
             except StorageError:
                 unreadable.append(item.key)
@@ -59,25 +57,26 @@ def rebuild(objects: ObjectStore, store: Store) -> Rebuilt:
 def _is_readable(store: Store, footer: Footer, segment: Segment) -> bool:
     """Whether the rows of a file are what its footer says."""
     try:
-        rows = collect(store, store.scan(segment, footer.dataset.spec, None), [segment])
+        chunks = read_chunks(store, [segment], footer.dataset.spec, footer.keying, segment.span)
+        return sum(frame.height for frame in chunks) == footer.rows
     except TicklakeError:
         return False
-    return rows.height == footer.rows
 
 
-def _read(objects: ObjectStore, key: str) -> tuple[Footer, Segment]:
-    data = objects.get(key)
-    footer = read_footer(data, key)
+def _read(objects: ObjectStore, key: str, size: int) -> tuple[Footer, Segment]:
+    source = objects.source(key)
+    footer = read_footer(source, key)
     segment = Segment(
         id=footer.id,
         seq=footer.seq,
         rows=footer.rows,
         min_ts=footer.min_ts,
         max_ts=footer.max_ts,
-        size=len(data),
-        digest=digest(data),
+        size=size,
+        digest=file_digest(source),
         path=key,
         period=footer.period,
+        packed=read_blocks(source, footer),
     )
     return footer, segment
 
@@ -89,8 +88,7 @@ def _restore(store: Store, catalog: Catalog, dataset: Dataset, pieces: list[tupl
         catalog.restore_provenance(dict(footer.provenance))
     keying = alive[-1][0].keying
     segments = tuple(segment for _, segment in alive)
-    parts = list(read_rows(store, segments, dataset.spec, keying, ALL_TIME))
-    rows = int(collect(store, pl.concat(parts).select(pl.len()), segments).item())
+    rows = count_rows(store, segments, dataset.spec, keying)
     change = Change(
         dataset,
         keying=keying,

@@ -12,7 +12,7 @@ from ticklake.core.batch import present
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.merge import Keying
-from ticklake.core.readplan import Slice, plan_read
+from ticklake.core.readplan import Slice, cut, plan_read
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.engine.appending import retried
@@ -79,7 +79,7 @@ def _frames(
     kind = dataset.spec
     left = n_rows
     yield kind.empty().select(columns)
-    for piece in plan_read(segments, span):
+    for piece in (part for whole in plan_read(segments, span) for part in cut(whole)):
         frame = retried(partial(_slice, store, piece, kind, keying, columns, predicate, left))
         if left is None:
             yield frame

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying, key_of
 from ticklake.core.segment import Segment
+from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
-from ticklake.errors import TicklakeError
-from ticklake.storage.segments import decode_inline, digest, read_footer, scan_file
+from ticklake.engine.reading import read_chunks
+from ticklake.errors import MissingSegment, TicklakeError
+from ticklake.storage.files import file_digest, read_footer
+from ticklake.storage.segments import decode_inline
 
-__all__ = ["Problem", "verify"]
+__all__ = ["Problem", "problems_of", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +37,60 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
     """
     _, row, segments = store.catalog.snapshot(dataset)
     for segment in segments:
-        for problem in _problems(store, dataset, segment, row.keying if row else "natural", deep=deep):
+        for problem in problems_of(store, dataset, segment, row.keying if row else "natural", deep=deep):
             yield Problem(str(dataset), segment.name, problem)
 
 
-def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool) -> Iterator[str]:
+def problems_of(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool = False) -> list[str]:
+    """Return what is wrong with one segment."""
     try:
-        data = store.data(segment)
-    except TicklakeError as error:
-        yield str(error)
+        return retried(lambda: list(_problems(store, dataset, segment, keying, deep=deep)))
+    except (TicklakeError, pl.exceptions.PolarsError, OSError) as error:
+        return [f"cannot be read: {str(error).partition(chr(10))[0]}"]
+
+
+def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool) -> Iterator[str]:
+    if segment.path is None:
+        yield from _content(dataset, segment, [decode_inline(segment, dataset.spec)], keying, deep=deep)
         return
-    if len(data) != segment.size or digest(data) != segment.digest:
+    source = store.source(segment)
+    if _digest(source, segment) != segment.digest:
         yield "its bytes are not those that were written"
         return
+    footer = read_footer(source, segment.name)
+    if (footer.dataset, footer.id, footer.seq) != (dataset, segment.id, segment.seq):
+        yield "its footer belongs to another segment"
+    yield from _content(dataset, segment, _frames(store, dataset, segment, keying), keying, deep=deep)
+
+
+def _digest(source: Path | bytes, segment: Segment) -> str:
     try:
-        yield from _content(dataset, segment, data, keying, deep=deep)
-    except (TicklakeError, pl.exceptions.PolarsError) as error:
-        yield f"cannot be read: {str(error).partition(chr(10))[0]}"
+        return file_digest(source)
+    except FileNotFoundError as error:
+        raise MissingSegment(f"{segment.name} is not there") from error
 
 
-def _content(dataset: Dataset, segment: Segment, data: bytes, keying: Keying, *, deep: bool) -> Iterator[str]:
-    kind = dataset.spec
-    key = key_of(kind, keying)
-    if segment.path is None:
-        frame = decode_inline(segment, kind)
-    else:
-        footer = read_footer(data, segment.name)
-        if (footer.dataset, footer.id, footer.seq) != (dataset, segment.id, segment.seq):
-            yield "its footer belongs to another segment"
-        columns = kind.stored_schema if deep else dict.fromkeys((*key, "ts"))
-        frame = scan_file(data, kind).select(list(columns)).collect()
-    ts = frame["ts"].to_physical()
-    if frame.height != segment.rows:
-        yield f"has {frame.height} rows, not {segment.rows}"
-    if frame.height and (ts.min(), ts.max()) != (segment.min_ts, segment.max_ts):
+def _frames(store: Store, dataset: Dataset, segment: Segment, keying: Keying) -> Iterator[pl.DataFrame]:
+    return read_chunks(store, [segment], dataset.spec, keying, segment.span)
+
+
+def _content(
+    dataset: Dataset, segment: Segment, frames: Iterable[pl.DataFrame], keying: Keying, *, deep: bool
+) -> Iterator[str]:
+    kind, key = dataset.spec, key_of(dataset.spec, keying)
+    rows, last = 0, segment.min_ts
+    bounds: list[int] = []
+    for frame in frames:
+        ts = frame["ts"].to_physical()
+        rows, bounds = rows + frame.height, [*bounds[:1], int(ts[0]), int(ts[-1])]
+        if not ts.is_sorted() or ts[0] < last:
+            yield "its rows are not sorted by ts"
+        if frame.select(pl.struct(key).is_duplicated().any()).item():
+            yield "two of its rows have the same key"
+        if deep:
+            yield from (f"column {name} has nulls" for name in kind.required if frame[name].null_count())
+        last = int(ts[-1])
+    if rows != segment.rows:
+        yield f"has {rows} rows, not {segment.rows}"
+    elif (bounds[0], bounds[-1]) != (segment.min_ts, segment.max_ts):
         yield "its time range is not the recorded one"
-    if not ts.is_sorted():
-        yield "its rows are not sorted by ts"
-    if frame.select(pl.struct(key).is_duplicated().any()).item():
-        yield "two of its rows have the same key"
-    if deep:
-        yield from (f"column {name} has nulls" for name in kind.required if frame[name].null_count())

@@ -14,14 +14,15 @@ from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.instrument import Instrument
 from ticklake.engine.engine import Engine
-from ticklake.errors import InvalidName
+from ticklake.engine.repairing import Mended
+from ticklake.errors import BadInput, InvalidName, SourceError
 from ticklake.ingest.backfill import Backfill
 from ticklake.ingest.planning import Asked, select_symbols
 from ticklake.ingest.progress import Watch
 from ticklake.ingest.snapshot import snapshot_books
 from ticklake.sources.base import Source
 
-__all__ = ["Collector", "Selection"]
+__all__ = ["Collector", "Repaired", "Selection"]
 
 T = TypeVar("T")
 
@@ -49,6 +50,18 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did to one dataset: see :class:`~ticklake.engine.repairing.Mended`.
+
+    ``run`` is the backfill that asked for the lost spans again; where it could not be asked, ``note`` says why.
+    """
+
+    mended: Mended
+    run: Run | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Collector:
     """Opens the source of an exchange for one piece of work at a time.
 
@@ -71,6 +84,19 @@ class Collector:
             return await self._backfill(source, watch).run(datasets, asked)
 
         return self._with_source(selection.exchange, go)
+
+    def refetch(self, mended: Mended, watch: Watch) -> Repaired:
+        """Ask the source again for what was lost, if it serves that."""
+        if not mended.lost:
+            return Repaired(mended)
+        dataset = mended.dataset
+        timeframe = str(dataset.timeframe) if dataset.timeframe else None
+        selection = Selection(dataset.exchange, [str(dataset.symbol)], timeframe, dataset.kind)
+        asked = Asked(mended.lost[0].start, mended.lost[-1].end, retry=True)
+        try:
+            return Repaired(mended, self.backfill(selection, asked, None, watch))
+        except (BadInput, SourceError) as error:
+            return Repaired(mended, note=str(error))
 
     def plan(self, selection: Selection, asked: Asked) -> list[FetchPlan]:
         """Return what would be fetched."""

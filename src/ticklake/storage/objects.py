@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from ticklake.errors import DiskFull, InvalidName, MissingSegment, ReadOnlyLake, StorageError
 
-__all__ = ["LocalStore", "MemoryStore", "ObjectStore", "StoredObject"]
+__all__ = ["LocalStore", "MemoryStore", "ObjectStore", "Sink", "StoredObject"]
+
+
+class Sink(Protocol):
+    """Where the bytes of a new object go, in order."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Append *data*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +38,19 @@ class ObjectStore(ABC):
     """Where segments live. Keys are relative POSIX paths; objects are never modified."""
 
     @abstractmethod
-    def put(self, key: str, data: bytes) -> None:
-        """Store *data*; when this returns it survives a power cut.
+    def create(self, key: str) -> AbstractContextManager[Sink]:
+        """Open a new object to be written piece by piece; when the block ends it survives a power cut.
 
         Raises
         ------
         DiskFull, ReadOnlyLake, StorageError
-            Nothing is left under *key* then.
+            Nothing is left under *key* then, nor if the block raises.
         """
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store *data* as a new object, durably."""
+        with self.create(key) as sink:
+            sink.write(data)
 
     @abstractmethod
     def get(self, key: str) -> bytes:
@@ -69,11 +83,14 @@ class MemoryStore(ObjectStore):
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, int]] = {}
 
-    def put(self, key: str, data: bytes) -> None:
-        """Store *data* under *key*."""
+    @contextmanager
+    def create(self, key: str) -> Iterator[Sink]:
+        """Collect the bytes and keep them when the block ends."""
         if _checked(key) in self._objects:
             raise StorageError(f"{key} exists: an object is never modified")
-        self._objects[key] = (bytes(data), time.time_ns())
+        buffer = io.BytesIO()
+        yield buffer
+        self._objects[key] = (buffer.getvalue(), time.time_ns())
 
     def get(self, key: str) -> bytes:
         """Return the bytes under *key*."""
@@ -107,20 +124,22 @@ class MemoryStore(ObjectStore):
 
 
 class LocalStore(ObjectStore):
-    """A folder. Files and the folders above them are fsynced before :meth:`put` returns."""
+    """A folder. Files and the folders above them are fsynced before :meth:`create` is left."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._synced: set[Path] = set()
 
-    def put(self, key: str, data: bytes) -> None:
+    @contextmanager
+    def create(self, key: str) -> Iterator[Sink]:
         """Write a new file and make it durable; a half-written file is removed."""
         path = self._path(key)
         with _translated(path):
             self._make_folder(path.parent)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
-                _write_durably(descriptor, data)
+                with _durably(descriptor) as sink:
+                    yield sink
                 _sync_folder(path.parent)
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -194,11 +213,21 @@ def _checked(key: str) -> str:
     return key
 
 
-def _write_durably(descriptor: int, data: bytes) -> None:
-    try:
+@dataclass(frozen=True, slots=True)
+class _FileSink:
+    descriptor: int
+
+    def write(self, data: bytes | memoryview, /) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(descriptor, view) :]
+            view = view[os.write(self.descriptor, view) :]
+
+
+@contextmanager
+def _durably(descriptor: int) -> Iterator[Sink]:
+    """Fsync the file when the block ends well, and close it in any case."""
+    try:
+        yield _FileSink(descriptor)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,26 +1,24 @@
-"""How segments become bytes and bytes become frames.
+"""What stands in a segment: the footer of files, and inline segments as bytes.
 
-The file format is documented in ``docs/format/segments.md``.
+The format is documented in ``docs/format/segments.md``.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import Column, Kind
+from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
@@ -32,27 +30,18 @@ __all__ = [
     "INLINE_BYTES",
     "INLINE_ROWS",
     "Footer",
+    "corrupt",
     "decode_inline",
     "digest",
-    "encode_file",
     "encode_inline",
-    "new_segment",
-    "read_footer",
-    "scan_file",
+    "inline_segment",
+    "new_id",
 ]
 
 FORMAT = 1
 """Version of the segment format; readers refuse a higher one."""
-INLINE_ROWS = 8_192
-INLINE_BYTES = 256 * 1024
-ROW_GROUP_ROWS = 128 * 1024
-_KEY = b"ticklake"
-_PLACE = (
-    Column("exchange", pl.String, 60),
-    Column("symbol", pl.String, 61),
-    Column("timeframe", pl.String, 62),
-)
-_DAMAGE = (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError, KeyError)
+INLINE_ROWS = 16_384
+INLINE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +49,8 @@ class Footer:
     """Everything needed to rebuild the catalog's row from the file alone.
 
     ``replaces`` are the ids of the segments whose rows this one took over (compaction, deletion): they are
-    to be ignored if they are still around. ``coverage`` is what was known to be covered in the period.
+    to be ignored if they are still around. ``coverage`` is what was known to be covered in the period, ``blocks``
+    the packed checksums of the row groups.
     """
 
     dataset: Dataset
@@ -75,6 +65,7 @@ class Footer:
     provenance: Mapping[int, Provenance] = field(default_factory=dict)
     coverage: tuple[Covered, ...] = ()
     replaces: tuple[str, ...] = ()
+    blocks: bytes = b""
 
     def to_json(self) -> bytes:
         """Return the footer as the JSON that stands in the file's metadata."""
@@ -93,6 +84,7 @@ class Footer:
                 "provenance": {str(number): origin.to_dict() for number, origin in self.provenance.items()},
                 "coverage": [[c.span.start, c.span.end, c.found.value, c.reason] for c in self.coverage],
                 "replaces": list(self.replaces),
+                "blocks": base64.b64encode(self.blocks).decode(),
             }
         ).encode()
 
@@ -108,6 +100,7 @@ class Footer:
             provenance={int(number): Provenance(**origin) for number, origin in raw["provenance"].items()},
             coverage=tuple(Covered(Span(a, b), Found(found), why) for a, b, found, why in raw["coverage"]),
             replaces=tuple(raw["replaces"]),
+            blocks=base64.b64decode(raw.get("blocks", "")),
         )
 
 
@@ -121,20 +114,10 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def new_segment(frame: pl.DataFrame, seq: int, data: bytes, **place: Any) -> Segment:
-    """Describe a non-empty encoded frame as a segment; *place* is ``path``, ``period`` and ``id``."""
-    ts = frame["ts"].to_physical()
-    place.setdefault("id", new_id())
-    return Segment(
-        seq=seq,
-        rows=frame.height,
-        min_ts=int(ts.min()),  # type: ignore[arg-type]
-        max_ts=int(ts.max()),  # type: ignore[arg-type]
-        size=len(data),
-        digest=digest(data),
-        data=None if place.get("path") else data,
-        **place,
-    )
+def inline_segment(frame: pl.DataFrame, seq: int, data: bytes) -> Segment:
+    """Describe a non-empty sorted frame, encoded as *data*, as an inline segment."""
+    ts = frame["ts"].cast(pl.Int64)
+    return Segment(new_id(), seq, frame.height, ts[0], ts[-1], len(data), digest(data), data=data)
 
 
 def encode_inline(frame: pl.DataFrame) -> bytes:
@@ -154,89 +137,16 @@ def decode_inline(segment: Segment, kind: Kind) -> pl.DataFrame:
     """
     data = segment.data or b""
     if digest(data) != segment.digest:
-        raise _corrupt(segment.name, "its bytes changed")
+        raise corrupt(segment.name, "its bytes changed")
     try:
         return pl.read_ipc_stream(io.BytesIO(data)).select(list(kind.stored_schema))
-    except _DAMAGE as error:
-        raise _corrupt(segment.name, str(error)) from error
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        raise corrupt(segment.name, str(error)) from error
 
 
-def encode_file(frame: pl.DataFrame, footer: Footer) -> bytes:
-    """Encode a frame as one Parquet file with the dataset's encodings, field ids and footer."""
-    dataset, kind = footer.dataset, footer.dataset.spec
-    physical = frame.select(
-        pl.col(column.name).to_physical() if column.is_temporal else pl.col(column.name) for column in kind.stored
+def corrupt(name: str, why: object) -> CorruptSegment:
+    """Name a damaged segment, and what to do about it."""
+    first = str(why).partition("\n")[0]
+    return CorruptSegment(
+        f"{name} is damaged ({first}): 'ticklake repair' fetches its span anew or takes the file from a backup"
     )
-    table = physical.to_arrow(compat_level=pl.CompatLevel.oldest())
-    place = [str(dataset.exchange), str(dataset.symbol), str(dataset.timeframe or "")]
-    names = _PLACE if dataset.timeframe else _PLACE[:2]
-    for column, text in zip(names, place, strict=False):
-        table = table.append_column(column.name, _constant(text, table.num_rows))
-    columns = (*kind.stored, *names)
-    table = table.cast(_arrow_schema(table.schema, columns))
-    sink = io.BytesIO()
-    with pq.ParquetWriter(sink, table.schema, **_options(columns)) as writer:
-        writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        writer.add_key_value_metadata({_KEY: footer.to_json()})
-    return sink.getvalue()
-
-
-def scan_file(source: Path | bytes, kind: Kind, span: Span | None = None) -> pl.LazyFrame:
-    """Scan a segment's file lazily with the stored schema, only the rows inside *span*."""
-    lazy = pl.scan_parquet(
-        io.BytesIO(source) if isinstance(source, bytes) else source, hive_partitioning=False, glob=False
-    )
-    if span is not None:
-        lazy = lazy.filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
-    return lazy.select(
-        pl.col(column.name).cast(column.dtype) if column.is_temporal else pl.col(column.name) for column in kind.stored
-    )
-
-
-def read_footer(data: Path | bytes, name: str) -> Footer:
-    """Read the footer of a segment's file.
-
-    Raises
-    ------
-    CorruptSegment
-        If the file is not a segment or is damaged.
-    """
-    try:
-        metadata = pq.read_metadata(io.BytesIO(data) if isinstance(data, bytes) else data).metadata or {}
-        return Footer.from_json(metadata[_KEY])
-    except (*_DAMAGE, TypeError, AttributeError) as error:
-        raise _corrupt(name, str(error)) from error
-
-
-def _corrupt(name: str, why: str) -> CorruptSegment:
-    first = why.partition("\n")[0]
-    return CorruptSegment(f"{name} is damaged ({first}): restore it from a backup or delete its span and ingest again")
-
-
-def _constant(text: str, rows: int) -> pa.DictionaryArray:
-    indices = pa.nulls(rows, pa.int32()).fill_null(0)
-    return pa.DictionaryArray.from_arrays(indices, pa.array([text], pa.string()))
-
-
-def _arrow_schema(schema: pa.Schema, columns: tuple[Column, ...]) -> pa.Schema:
-    fields = [
-        schema.field(column.name)
-        .with_type(
-            pa.string() if column.dtype == pl.String and column.field_id < 60 else schema.field(column.name).type
-        )
-        .with_metadata({b"PARQUET:field_id": str(column.field_id).encode()})
-        for column in columns
-    ]
-    return pa.schema(fields)
-
-
-def _options(columns: tuple[Column, ...]) -> dict[str, Any]:
-    encodings = {"delta": "DELTA_BINARY_PACKED", "bytes": "DELTA_LENGTH_BYTE_ARRAY", "plain": "PLAIN"}
-    return {
-        "compression": "zstd",
-        "compression_level": 3,
-        "use_dictionary": [column.name for column in columns if column.encoding == "dictionary"],
-        "column_encoding": {c.name: encodings[c.encoding] for c in columns if c.encoding != "dictionary"},
-        "write_statistics": True,
-        "store_schema": False,
-    }

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import big, print_json, print_table, say
 
-__all__ = ["backup", "compact", "config", "init", "rebuild", "vacuum", "verify"]
+if TYPE_CHECKING:
+    from ticklake.ingest.collector import Repaired
+
+__all__ = ["backup", "compact", "config", "init", "rebuild", "repair", "vacuum", "verify"]
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the copy goes; it becomes a lake itself.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Decode every value again.")]
@@ -62,7 +65,57 @@ def compact(dataset: o.DatasetText = None, lake: o.LakePath = None, as_json: o.A
         )
         for c in done
     ]
-    return print_table(columns, rows, numbers=("rows",))
+    print_table(columns, rows, numbers=("rows",))
+    for problem in (problem for one in done for problem in one.damaged):
+        say(f"left as it is: {problem}")
+    return None
+
+
+def repair(
+    dataset: o.DatasetText = None,
+    backup: Annotated[
+        Path | None, typer.Option("--backup", metavar="FOLDER", help="Take damaged segments from this backup.")
+    ] = None,
+    fetch: Annotated[bool, typer.Option(help="Ask the exchange again for what is lost.")] = True,
+    lake: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Replace what is damaged, as far as it can be had. Exit code 3: some rows stay lost."""
+    from ticklake.core.coverage import Found
+
+    with o.opened(lake, exchange_url=exchange_url) as held:
+        done = held.repair(dataset, backup=backup, fetch=fetch)
+        lost = {one.mended.dataset: held.coverage(one.mended.dataset).spans(Found.LOST) for one in done}
+    if as_json:
+        print_json([_repaired_row(one) for one in done])
+    for one in () if as_json else done:
+        say(_repaired_line(one))
+    if not done and not as_json:
+        say("nothing is damaged")
+    raise typer.Exit(3 if any(lost.values()) else 0)
+
+
+def _repaired_row(one: Repaired) -> dict[str, Any]:
+    mended = one.mended
+    return {
+        "dataset": str(mended.dataset),
+        "restored": mended.restored,
+        "replaced": mended.replaced,
+        "salvaged": mended.salvaged,
+        "lost": [str(span) for span in mended.lost],
+        "run": one.run.id if one.run else None,
+        "outcome": one.run.outcome if one.run else one.note,
+    }
+
+
+def _repaired_line(one: Repaired) -> str:
+    row = _repaired_row(one)
+    told = [f"{row['dataset']}: {row['restored']} segments from the backup, {row['replaced']} replaced"]
+    told += [f"{row['salvaged']:,} rows of them saved"] if row["replaced"] else []
+    told += [f"lost {', '.join(row['lost'])}"] if row["lost"] else []
+    told += [f"asked again: {row['outcome']}"] if row["outcome"] else []
+    return "; ".join(told)
 
 
 def vacuum(keep_days: KeepDays = 7, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:

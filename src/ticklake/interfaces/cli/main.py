@@ -75,6 +75,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Keep": (
         ("compact", keeping.compact),
         ("verify", keeping.verify),
+        ("repair", keeping.repair),
         ("backup", keeping.backup),
         ("vacuum", keeping.vacuum),
         ("rebuild", keeping.rebuild),

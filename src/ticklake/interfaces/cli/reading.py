@@ -38,8 +38,8 @@ Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at
 def list_datasets(search: Search = "", lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """List what the lake holds."""
     with o.opened(lake) as held:
-        rows = [row for row in held.engine.inventory() if search in str(row.dataset)]
-    table = [(str(row.dataset), row.rows, row.bytes, _moment(row.min_ts), _moment(row.max_ts)) for row in rows]
+        rows = [row for row in held.engine.catalog.inventory() if search in row[0]]
+    table = [(name, count, size, _moment(first), _moment(last)) for name, count, size, first, last in rows]
     columns = ["dataset", "rows", "bytes", "first", "last"]
     if as_json:
         return print_json([dict(zip(columns, row, strict=True)) for row in table])

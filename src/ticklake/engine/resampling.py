@@ -1,0 +1,68 @@
+"""Resampling: bars from trades or shorter bars, streamed, so that any number of rows fits in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS
+from ticklake.core.resample import bars_from_bars, bars_from_trades
+from ticklake.core.span import Span
+from ticklake.core.timeframe import Timeframe
+from ticklake.engine.place import Store
+from ticklake.engine.reading import read_chunks
+from ticklake.errors import Unsupported
+
+__all__ = ["resample"]
+
+_NEEDED = {"trades": ["ts", "price", "amount"]}
+
+
+def resample(store: Store, dataset: Dataset, span: Span, timeframe: Timeframe, version: int | None) -> pl.DataFrame:
+    """Return the bars of the rows inside *span*; stretches without rows have no bar.
+
+    Raises
+    ------
+    Unsupported
+        If the rows are neither trades nor bars that *timeframe* is a multiple of.
+    """
+    _refuse_unfit(dataset, timeframe)
+    bars = list(_bars(_rows(store, dataset, span, version), dataset, timeframe))
+    return pl.concat([pl.DataFrame(schema=KINDS["ohlcv"].schema), *bars])
+
+
+def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
+    own = dataset.timeframe
+    if own is None:
+        if dataset.kind != "trades":
+            raise Unsupported(f"{dataset} cannot become bars: name a dataset of trades or of bars")
+        return
+    days = Timeframe(1, "d").length
+    whole = days % own.length == 0 if timeframe.is_month else timeframe.length % own.length == 0
+    if own.is_month or not whole:
+        raise Unsupported(f"{own} bars cannot become {timeframe} bars: name a timeframe made of whole {own} bars")
+
+
+def _rows(store: Store, dataset: Dataset, span: Span, version: int | None) -> Iterator[pl.DataFrame]:
+    _, row, segments = store.catalog.snapshot(dataset, span, version=version)
+    columns = _NEEDED.get(dataset.kind, list(KINDS["ohlcv"].schema))
+    return read_chunks(store, segments, dataset.spec, row.keying if row else "natural", span, columns)
+
+
+def _bars(chunks: Iterator[pl.DataFrame], dataset: Dataset, timeframe: Timeframe) -> Iterator[pl.DataFrame]:
+    """Yield whole bars chunk by chunk; the last bar of a chunk waits for what follows."""
+    make = bars_from_trades if dataset.kind == "trades" else bars_from_bars
+    held: pl.DataFrame | None = None
+    for chunk in chunks:
+        bars = make(chunk.lazy(), timeframe, dataset.anchor).collect()
+        if held is not None and held["ts"][0] == bars["ts"][0]:
+            joined = bars_from_bars(pl.concat([held, bars.head(1)]).lazy(), timeframe, dataset.anchor).collect()
+            bars = pl.concat([joined, bars.slice(1)])
+        elif held is not None:
+            yield held
+        yield bars.head(bars.height - 1)
+        held = bars.tail(1)
+    if held is not None:
+        yield held

@@ -1,0 +1,80 @@
+"""Writing: rows become durable segments that no commit names yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+
+import polars as pl
+
+from ticklake.core.compactplan import periods
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Segment
+from ticklake.engine.place import Store
+from ticklake.storage import files, segments
+
+__all__ = ["write_file", "write_segments"]
+
+
+def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int, keying: Keying) -> list[Segment]:
+    """Encode sorted rows as one inline segment, or as one durable file per period."""
+    if not frame.height:
+        return []
+    if frame.height <= segments.INLINE_ROWS:
+        data = segments.encode_inline(frame)
+        if len(data) <= segments.INLINE_BYTES:
+            return [segments.inline_segment(frame, seq, data)]
+    written: list[Segment] = []
+    try:
+        for label, part in _by_period(frame):
+            segment = write_file(store, dataset, [part], seq, keying, label)
+            written += [segment] if segment else []
+    except BaseException:
+        store.sweep(written)
+        raise
+    return written
+
+
+def write_file(
+    store: Store,
+    dataset: Dataset,
+    frames: Iterable[pl.DataFrame],
+    seq: int,
+    keying: Keying,
+    period: str,
+    replaces: Iterable[Segment] = (),
+    coverage: Sequence[Covered] = (),
+    seen: Callable[[pl.DataFrame], object] = lambda _frame: None,
+) -> Segment | None:
+    """Write sorted frames as one durable Parquet file in the dataset's folder; ``None`` if they have no rows."""
+    left = (frame for frame in frames if frame.height)
+    first = next(left, None)
+    if first is None:
+        return None
+    footer = segments.Footer(
+        dataset=dataset,
+        id=segments.new_id(),
+        seq=seq,
+        rows=0,
+        min_ts=0,
+        max_ts=0,
+        keying=keying,
+        period=period,
+        tool=store.tool,
+        provenance=store.catalog.provenances(),
+        coverage=tuple(coverage),
+        replaces=tuple(segment.id for segment in replaces),
+    )
+    path = f"{dataset.path}/{period}-{footer.id}.parquet"
+    with store.objects.create(path) as sink:
+        return files.write_file(sink, chain([first], left), footer, path, seen)
+
+
+def _by_period(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    ts = frame["ts"].cast(pl.Int64)
+    whole = Segment("", 0, frame.height, ts[0], ts[-1], 0, "")
+    for period in periods([whole]):
+        first = ts.search_sorted(period.span.start)
+        yield period.label, frame.slice(first, ts.search_sorted(period.span.end) - first)
