@@ -57,12 +57,11 @@ def trades(count: int = TRADES_A_DAY, start: int = START, length: int = DAY, fir
     )
 
 
-def days_of_trades(count: int, start: int = START) -> Iterator[pl.DataFrame]:
-    """Yield *count* trades, a million a day."""
+def days_of_trades(count: int, start: int = START, length: int = DAY) -> Iterator[pl.DataFrame]:
+    """Yield *count* trades, a million a day, all inside the first *length* nanoseconds of their day."""
     for first in range(0, count, TRADES_A_DAY):
         rows = min(TRADES_A_DAY, count - first)
-        length = DAY * rows // TRADES_A_DAY
-        yield trades(rows, start + DAY * (first // TRADES_A_DAY), length, first)
+        yield trades(rows, start + DAY * (first // TRADES_A_DAY), length * rows // TRADES_A_DAY, first)
 
 
 def batches(frame: pl.DataFrame, count: int, overlap: float = 0.0) -> list[pl.DataFrame]:

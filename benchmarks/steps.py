@@ -102,10 +102,10 @@ def inventory(kind: Kind, folder: Path, market: Market) -> Steps:
 
 
 def trade_bytes(kind: Kind, folder: Path, market: Market) -> Steps:
-    """Always a whole day: what a store adds once would weigh too much in a few rows."""
-    del market
-    contender = _with_trades(kind, folder, [data.trades()])
-    yield Step(partial(_bytes_a_row, contender, data.TRADES_A_DAY))
+    """At least half a day: what a store adds once would weigh too much in fewer rows."""
+    count = max(market.scale.trades, data.TRADES_A_DAY // 2)
+    contender = _with_trades(kind, folder, data.days_of_trades(count))
+    yield Step(partial(_bytes_a_row, contender, count))
 
 
 def bar_bytes(kind: Kind, folder: Path, market: Market) -> Steps:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.figures import OURS, Figure, Result, Verdict
 
-__all__ = ["BEGIN", "END", "markdown_table", "number", "reasons", "replace_block", "text_table"]
+__all__ = ["BEGIN", "END", "curve_table", "markdown_table", "number", "reasons", "replace_block", "text_table"]
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 CANNOT = "-"
@@ -30,10 +30,13 @@ def text_table(results: Sequence[Result], contenders: Sequence[str]) -> str:
         [result.title, result.unit, *(_cell(result, name) for name in contenders), _verdicts(result.verdicts())]
         for result in results
     ]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(line.rstrip() for line in lines)
+    return _aligned([head, *rows])
+
+
+def curve_table(results: Sequence[Result], sizes: Sequence[str]) -> str:
+    """Return a table of figures by the number of stored rows."""
+    rows = [[result.title, result.unit, *(_plain(result.figures.get(size)) for size in sizes)] for result in results]
+    return _aligned([["stored rows", "unit", *sizes], *rows])
 
 
 def markdown_table(results: Sequence[Result], contenders: Sequence[str]) -> str:
@@ -68,6 +71,13 @@ def replace_block(document: str, block: str) -> str:
         raise ValueError(f"the document needs one line {BEGIN} and after it one line {END}")
     before, rest = document.split(BEGIN)
     return f"{before}{BEGIN}\n{block}\n{END}{rest.split(END)[1]}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _median(result: Result, name: str) -> float | None:

@@ -33,7 +33,7 @@ class Scale:
 
 
 FULL = Scale(repeats=11, few=3, trades=1_000_000, batches=100, group=500, datasets=10_000, resample=20_000_000)
-QUICK = Scale(repeats=5, few=1, trades=200_000, batches=20, group=100, datasets=1_000, resample=2_000_000)
+QUICK = Scale(repeats=5, few=1, trades=100_000, batches=10, group=50, datasets=500, resample=2_000_000)
 
 
 class Market:

@@ -28,7 +28,7 @@ class Contender:
     packages
         The distributions whose versions belong to the result.
     durability
-        What it syncs before a write returns; a fact from a trace of system calls or from its code.
+        What it syncs before a write returns; a fact, counted with ``strace -f -c -e trace=fsync,fdatasync``.
     dedupes
         Whether a batch may repeat rows of the batch before it.
     one_file

@@ -23,7 +23,7 @@ class Dccd(Contender):
 
     name = "dccd"
     packages = ("dccd", "polars")
-    durability = "none: rename without fsync"
+    durability = "nothing: it renames a file that was never synced"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -48,23 +48,27 @@ class Dccd(Contender):
         self._store.save(_bars(SYMBOL), rows)
 
     def read_bars(self, start: int | None = None, end: int | None = None) -> pl.DataFrame:
-        return self._store.load(_bars(SYMBOL), start, None if end is None else end - 1)
+        found: pl.DataFrame = self._store.load(_bars(SYMBOL), start, None if end is None else end - 1)
+        return found
 
     def read_trades(self, start: int, end: int) -> pl.DataFrame:
-        return self._store.load(self._trades, start, end - 1)
+        found: pl.DataFrame = self._store.load(self._trades, start, end - 1)
+        return found
 
     def latest_trades(self, count: int) -> pl.DataFrame:
         """Read everything: it has no other way to the end."""
-        return self._store.load(self._trades).tail(count)
+        found: pl.DataFrame = self._store.load(self._trades)
+        return found.tail(count)
 
     def last_bar(self) -> int:
-        newest = self._store.last_timestamp(_bars(SYMBOL))
+        newest: int | None = self._store.last_timestamp(_bars(SYMBOL))
         assert newest is not None
         return newest
 
     def inventory(self) -> list[dict[str, Any]]:
         """What it found before is cached by time of modification, as in its daemon."""
-        return self._store.inventory()
+        found: list[dict[str, Any]] = self._store.inventory()
+        return found
 
 
 def _bars(symbol: str) -> DatasetId:

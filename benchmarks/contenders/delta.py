@@ -17,7 +17,7 @@ class Delta(Contender):
 
     name = "delta"
     packages = ("deltalake", "pyarrow")
-    durability = "none: no fsync"
+    durability = "nothing: it never syncs"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

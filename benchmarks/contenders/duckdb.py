@@ -20,7 +20,7 @@ class DuckDB(Contender):
 
     name = "duckdb"
     packages = ("duckdb",)
-    durability = "fsync of its log"
+    durability = "1 fdatasync of its log a commit"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -89,7 +89,8 @@ class DuckDB(Contender):
         self._database.unregister("incoming")
 
     def _query(self, sql: str) -> pl.DataFrame:
-        return self._database.sql(sql).pl()
+        found: pl.DataFrame = self._database.sql(sql).pl()
+        return found
 
 
 def _table(symbol: str) -> str:

@@ -18,7 +18,7 @@ class Limit(Contender):
 
     name = "limit"
     packages = ("polars", "pyarrow")
-    durability = "fsync of the file"
+    durability = "1 fsync of the file"
     one_file = True
 
     def __init__(self, folder: Path) -> None:

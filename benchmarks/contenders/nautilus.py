@@ -28,7 +28,7 @@ class Nautilus(Contender):
 
     name = "nautilus"
     packages = ("nautilus_trader", "pyarrow")
-    durability = "none: no fsync"
+    durability = "nothing: it never syncs"
     dedupes = False
 
     def __init__(self, folder: Path) -> None:
@@ -74,7 +74,9 @@ class Nautilus(Contender):
 
     def last_bar(self) -> int:
         """Read it from the names of the files."""
-        return int(self._catalog.query_last_timestamp(Bar, str(_bar_type(SYMBOL))).value)
+        newest = self._catalog.query_last_timestamp(Bar, str(_bar_type(SYMBOL)))
+        assert newest is not None
+        return int(newest.value)
 
 
 def _bar_type(symbol: str) -> BarType:

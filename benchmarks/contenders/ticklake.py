@@ -23,7 +23,7 @@ class Ticklake(Contender):
 
     name = "ticklake"
     packages = ("ticklake", "polars", "pyarrow", "sqlalchemy")
-    durability = "fsync"
+    durability = "1 fdatasync an append; fsync of every file and its folder"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
