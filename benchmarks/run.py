@@ -8,6 +8,7 @@ import logging
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -70,8 +71,9 @@ def _measure_all(scale: Scale, only: Sequence[str], kinds: dict[str, type[Conten
     results = []
     for workload in workloads(scale):
         if workload.name in only:
-            print(f"{workload.name} ...", file=sys.stderr, flush=True)
+            start = time.monotonic()
             results.append(measure(workload, kinds, folder / workload.name, market))
+            print(f"{workload.name} took {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
             shutil.rmtree(folder / workload.name, ignore_errors=True)
     return results
 
