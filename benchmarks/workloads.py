@@ -45,7 +45,7 @@ def _reads(scale: Scale) -> list[Workload]:
 def _rest(scale: Scale) -> list[Workload]:
     many, few = scale.repeats, max(scale.few, 3)
     bars = f"1m bars of {scale.resample:,} trades"
-    opened, helped = "import ticklake | polars + SQLAlchemy", "ticklake --help | import typer + rich"
+    opened, helped = "import ticklake; limit: polars + SQLAlchemy", "ticklake --help; limit: import typer + rich"
     trade, bar = (Target(0.36, "dccd"),), (Target(0.75, "dccd"),)
     return [
         Workload("trade-bytes", "a trade on disk", steps.trade_bytes, trade, 1, "bytes", returns=True, warm_up=False),
