@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DATA ?= ../shared/data
 JOBS ?= 2
+BENCH = $(VENV)-bench/bin/python -m benchmarks
 
-.PHONY: demo test lint format lowest bench clean help
+.PHONY: demo test lint format lowest bench bench-quick clean help
 
 help: ## Say what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 	$(BIN)/ticklake demo --lake demo-lake $(if $(wildcard $(DATA)),--data $(DATA))
@@ -27,8 +28,14 @@ lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
 	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow' -q
 
+bench: $(VENV)-bench/ready ## Measure against peers: half an hour, nothing else running
+	$(BENCH).run --json bench.json && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json
+
+bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
+	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
+
 clean: ## Remove what make made
-	rm -rf $(VENV) $(VENV)-lowest .lowest.txt demo-lake
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench .lowest.txt demo-lake
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e . && touch $@
@@ -38,3 +45,6 @@ $(VENV)/test: pyproject.toml
 
 $(VENV)/lint: $(VENV)/test
 	$(BIN)/pip install -q -e '.[test,lint]' && touch $@
+
+$(VENV)-bench/ready: pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv $(VENV)-bench && $(VENV)-bench/bin/pip install -q -r benchmarks/requirements.txt -e . && touch $@
