@@ -128,7 +128,8 @@ class Catalog:
     def heads(self, datasets: Sequence[Dataset]) -> tuple[int, dict[Dataset, DatasetRow]]:
         """Return the newest version and, as of it, the rows of those datasets that the lake knows."""
         named = {str(dataset): dataset for dataset in datasets}
-        names, found = list(named), {}
+        names: list[str] = list(named)
+        found: dict[Dataset, DatasetRow] = {}
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
                 rows = connection.execute(_HEADS, {"names": names[start : start + _AT_ONCE]}).all()
