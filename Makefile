@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 DATA ?= ../shared/data
 JOBS ?= 2
 
-.PHONY: demo test lint format lowest bench clean help
+.PHONY: demo test soak lint format lowest bench clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 test: $(VENV)/test ## Run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+soak: $(VENV)/test ## Kill writers by the thousand and let many processes write for minutes
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak tests/crash
+
 lint: $(VENV)/lint ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -25,7 +28,7 @@ format: $(VENV)/lint ## Format the code
 lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) tools/lowest.py > .lowest.txt
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
-	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow' -q
+	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow and not soak' -q
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(VENV)-lowest .lowest.txt demo-lake
