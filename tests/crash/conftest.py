@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 from harness import Workshop, Zygote
@@ -6,7 +7,7 @@ from harness import Workshop, Zygote
 
 @pytest.fixture(scope="session")
 def zygote():
-    if not hasattr(os, "fork") or not os.path.isdir("/proc/self/fd"):
+    if not hasattr(os, "fork") or not Path("/proc/self/fd").is_dir():
         pytest.skip("killing writers by the hundred needs fork and /proc")
     zygote = Zygote()
     yield zygote

@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import crash_model
 from crash_model import State, open_, perform
 
 import ticklake
@@ -34,14 +33,19 @@ class Told:
     error: str | None
 
 
+def environment():
+    """What a process needs to run these modules."""
+    paths = os.pathsep.join([str(Path(ticklake.__file__).parents[1]), str(HERE)])
+    return {**os.environ, "PYTHONPATH": paths, "POLARS_MAX_THREADS": "1"}
+
+
 class Zygote:
     """The process that forks the children; see ``zygote.py``."""
 
     def __init__(self):
-        paths = os.pathsep.join([str(Path(ticklake.__file__).parents[1]), str(HERE)])
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "zygote.py")],
-            env={**os.environ, "PYTHONPATH": paths, "POLARS_MAX_THREADS": "1"},
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -55,7 +59,7 @@ class Zygote:
         said = [one for one in answer["told"] if isinstance(one, dict)]
         each = {name: [one[name] for one in said if name in one] for name in Told.__annotations__}
         first = {name: next(iter(each[name]), None) for name in ("died", "error")}
-        lists = {name: sum(each[name], []) for name in ("steps", "soft")}
+        lists = {name: next(iter(each[name]), []) for name in ("steps", "soft")}
         return Told(answer["killed"], each["acknowledged"], **first, **lists)
 
     def close(self):
@@ -217,6 +221,3 @@ class Workshop:
     def drop(self, root):
         shutil.rmtree(root)
         shutil.rmtree(f"{root}-graveyard", ignore_errors=True)
-
-
-__all__ = ["Round", "Told", "Workshop", "Zygote", "crash_model", "files", "live"]

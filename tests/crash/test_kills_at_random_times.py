@@ -8,17 +8,17 @@ import pytest
 from crash_model import BARS, CAN_SAVE_ALL, FILE, PRINTS, TRADES, State
 from harness import Round
 
-PLAN = 8
+PLAN = 5
 """Operations that a child is given; most die before they are done."""
-STEPS = 150
-SECONDS = 0.25
+STEPS = 120
+SECONDS = 0.2
 
 
 def operation(chance):
     """One operation; batches overlap what is there, so that rows come again and bars are corrected."""
     verb = chance.choice(["save", "save", "save", "file", "delete", "compact", "vacuum", "together"])
     dataset = chance.choice([BARS, TRADES, PRINTS])
-    first = chance.randrange(0, 3 * FILE)
+    first = chance.randrange(0, 2 * FILE)
     if verb == "delete":
         return ["delete", dataset, first, first + chance.randrange(1, 2_000)]
     if verb in {"compact", "vacuum"}:
