@@ -15,13 +15,14 @@ from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.lake import Lake
+from ticklake.storage.segments import INLINE_ROWS
 
 BARS = "x:ohlcv:1m:BTC/USDT"
 OTHER_BARS = "x:ohlcv:1m:ETH/USDT"
 TRADES = "x:trades:BTC/USDT:USDT"
 PRINTS = "y:trades:BTC/USD"
 """Trades without ids."""
-FILE = 8_300
+FILE = INLINE_ROWS + 100
 """More rows than an inline segment takes."""
 SECOND = 10**9
 START = 1_704_067_200 * SECOND

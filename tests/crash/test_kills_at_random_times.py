@@ -70,8 +70,8 @@ def seeds(count):
 @pytest.mark.parametrize("chain", range(3))
 def test_a_lake_outlives_writers_that_are_killed_at_random(workshop, chain):
     (seed,) = seeds(1)
-    done = run(workshop, seed, kills=40)
-    assert done.kills > 20, f"seed {seed}"
+    done = run(workshop, seed, kills=30)
+    assert done.kills > 12, f"seed {seed}"
     assert done.leftovers > 2, f"seed {seed}"
 
 
