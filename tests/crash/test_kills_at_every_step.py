@@ -6,6 +6,8 @@ import random
 import pytest
 from crash_model import BARS, CAN_SAVE_ALL, FILE, PRINTS, TRADES
 
+pytestmark = pytest.mark.slow
+
 FULL = [
     ["save", BARS, 0, FILE, 0.0],
     ["save", BARS, FILE - 50, FILE + 50, 0.0],

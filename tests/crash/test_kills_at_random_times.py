@@ -8,6 +8,8 @@ import pytest
 from crash_model import BARS, CAN_SAVE_ALL, FILE, PRINTS, TRADES, State
 from harness import Round
 
+pytestmark = pytest.mark.slow
+
 PLAN = 5
 """Operations that a child is given; most die before they are done."""
 STEPS = 120

@@ -13,6 +13,7 @@ from crash_model import open_, rows
 from harness import environment, files, live
 from many_worker import DATASETS, READERS, WRITERS
 
+pytestmark = pytest.mark.slow
 WORKER = Path(__file__).with_name("many_worker.py")
 
 
