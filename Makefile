@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 JOBS ?= 2
 BENCH = $(VENV)-bench/bin/python -m benchmarks
 
-.PHONY: demo test lint format lowest bench bench-quick clean help
+.PHONY: demo test soak lint format lowest bench bench-quick clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 test: $(VENV)/test ## Run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+soak: $(VENV)/test ## Kill writers by the thousand and let many processes write for minutes
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak tests/crash
+
 lint: $(VENV)/lint ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -26,7 +29,7 @@ format: $(VENV)/lint ## Format the code
 lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) tools/lowest.py > .lowest.txt
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
-	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow' -q
+	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow and not soak' -q
 
 bench: $(VENV)-bench/ready ## Measure against peers: half an hour, nothing else running
 	$(BENCH).run --json bench.json && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json
