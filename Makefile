@@ -25,7 +25,7 @@ format: $(VENV)/lint ## Format the code
 lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) tools/lowest.py > .lowest.txt
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
-	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow' -q
+	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow and not soak' -q
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(VENV)-lowest .lowest.txt demo-lake

@@ -1,0 +1,90 @@
+"""Whatever is appended, deleted, compacted, vacuumed and asked in whatever order, a lake is what the documents say."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import rule
+from lake_batches import (
+    INSTANTS,
+    MINUTES,
+    bar_batches,
+    book_batches,
+    id_batches,
+    print_batches,
+)
+from lake_machine import LakeMachine
+from lake_model import Bars, Book, TradesById, TradesByPrint
+
+from ticklake.core.dataset import Dataset
+
+
+class BarHistory(LakeMachine):
+    dataset = Dataset.parse("x:ohlcv:1m:BTC/USDT")
+    bounds = MINUTES
+    new_model = Bars
+
+    @rule(rows=bar_batches)
+    def append(self, rows):
+        self.save(rows)
+
+
+class BarFileHistory(BarHistory):
+    """The same where nearly every batch becomes files."""
+
+    inline_rows = 1
+
+
+class IdHistory(LakeMachine):
+    """Trades told apart by id, because the first rows had one each."""
+
+    dataset = Dataset.parse("x:trades:BTC/USDT:USDT")
+    bounds = INSTANTS
+    new_model = TradesById
+
+    @rule(rows=id_batches)
+    def append(self, rows):
+        first = not self.model.held and max(self.versions) == 0
+        named = [row for row in rows if row["id"] is not None] if first else rows
+        self.save(named)
+
+
+class PrintHistory(LakeMachine):
+    """Trades told apart by print, because a row of the first batch had no id."""
+
+    dataset = Dataset.parse("x:trades:BTC/USDT:USDT")
+    bounds = INSTANTS
+    new_model = TradesByPrint
+
+    @rule(rows=print_batches)
+    def append(self, rows):
+        self.save(rows if max(self.versions) else [{**row, "id": None} for row in rows])
+
+
+class BookHistory(LakeMachine):
+    dataset = Dataset.parse("x:book:BTC/USDT")
+    bounds = INSTANTS
+    new_model = Book
+
+    @rule(rows=book_batches)
+    def append(self, rows):
+        self.save(rows)
+
+
+class BookFileHistory(BookHistory):
+    inline_rows = 1
+
+
+HISTORIES = (BarHistory, BarFileHistory, IdHistory, PrintHistory, BookHistory, BookFileHistory)
+_COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
+SHORT = settings(max_examples=20, stateful_step_count=14, **_COMMON)
+LONG = settings(max_examples=3_000, stateful_step_count=40, **_COMMON)
+
+
+def _case(machine, how, mark=lambda case: case):
+    case = type(f"Test{machine.__name__}", (machine.TestCase,), {"settings": how})
+    return mark(case)
+
+
+for _machine in HISTORIES:
+    globals()[f"Test{_machine.__name__}"] = _case(_machine, SHORT)
+    globals()[f"TestLong{_machine.__name__}"] = _case(_machine, LONG, pytest.mark.soak)
+del _machine
