@@ -63,6 +63,7 @@ class LakeMachine(RuleBasedStateMachine):
         self.time = NOW
         self.lake = self.opened()
         self.model = self.new_model(lambda: self.time)
+        self.decided = False  # how rows are told apart: the first rows say it
         self.versions = {0: []}
         self.commits = [(0, 0)]
         self.kept_from = 0
@@ -94,6 +95,7 @@ class LakeMachine(RuleBasedStateMachine):
         self.revisions.update(_told(before, after) for before, after in expected.revisions)
         for row, reasons in expected.refused:
             self.refused.setdefault(_text(row), set()).update((reason, row["ts"]) for reason in reasons)
+        self.decided |= receipt.new > 0
         self.remember()
         assert receipt.version == max(self.versions)
 

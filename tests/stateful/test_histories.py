@@ -42,9 +42,7 @@ class IdHistory(LakeMachine):
 
     @rule(rows=id_batches)
     def append(self, rows):
-        first = not self.model.held and max(self.versions) == 0
-        named = [row for row in rows if row["id"] is not None] if first else rows
-        self.save(named)
+        self.save(rows if self.decided else [row for row in rows if row["id"] is not None])
 
 
 class PrintHistory(LakeMachine):
@@ -56,7 +54,7 @@ class PrintHistory(LakeMachine):
 
     @rule(rows=print_batches)
     def append(self, rows):
-        self.save(rows if max(self.versions) else [{**row, "id": None} for row in rows])
+        self.save(rows if self.decided else [{**row, "id": None} for row in rows])
 
 
 class BookHistory(LakeMachine):
