@@ -3,7 +3,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from damage_lakes import BARS, MANY, Clock, bars, lake_in
+from damage_lakes import Clock, fill
 
 
 @pytest.fixture
@@ -19,10 +19,7 @@ def root(tmp_path):
 @pytest.fixture
 def filled(root, tmp_path):
     """A closed lake with a file and an inline segment, and a backup of it in ``copy``."""
-    with lake_in(root) as lake:
-        lake.save(BARS, bars(0, MANY))
-        lake.save(BARS, bars(2 * MANY, 2 * MANY + 500))
-        lake.backup(tmp_path / "copy")
+    fill(root, tmp_path / "copy")
     return root
 
 

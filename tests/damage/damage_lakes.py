@@ -70,6 +70,15 @@ def lake_in(root, clock=None):
     return open_lake(root, settings=Settings(), clock=clock or Clock())
 
 
+def fill(root, copy=None):
+    """Make a lake with a file and an inline segment, and a backup of it; close it."""
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(0, MANY))
+        lake.save(BARS, bars(2 * MANY, 2 * MANY + 500))
+        if copy is not None:
+            lake.backup(copy)
+
+
 def tree(root):
     """The Parquet files of a lake, live ones and retired ones."""
     return sorted(path.relative_to(root).as_posix() for path in Path(root).rglob("*.parquet"))

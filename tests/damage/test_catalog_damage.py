@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from damage_lakes import BARS, ETH, HERE, MANY, bars, file_of, full, lake_in, refused, tree
+from damage_lakes import BARS, ETH, HERE, MANY, bars, file_of, fill, full, lake_in, refused, tree
 
 import ticklake
 from ticklake.app import CATALOG_FILE, rebuild_lake
@@ -191,11 +191,13 @@ time.sleep(60)
 """
 
 
-@pytest.fixture
-def killed(filled):
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory):
     """A lake whose last commits stand in the log only, because their process was killed."""
+    root = tmp_path_factory.mktemp("killed") / "lake"
+    fill(root)
     process = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, str(filled)],
+        [sys.executable, "-c", _KILLED, str(root)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(ticklake.__file__).parents[1]), str(HERE)])},
         stdout=subprocess.PIPE,
         text=True,
@@ -203,8 +205,14 @@ def killed(filled):
     with process:
         assert process.stdout.readline() == "saved\n"
         process.send_signal(signal.SIGKILL)
-    assert (filled / f"{CATALOG_FILE}-wal").stat().st_size
-    return filled
+    assert (root / f"{CATALOG_FILE}-wal").stat().st_size
+    return root
+
+
+@pytest.fixture
+def killed(killed_once, root):
+    """A copy of it."""
+    return Path(shutil.copytree(killed_once, root))
 
 
 def test_with_the_log_nothing_acknowledged_is_lost(killed):
