@@ -108,3 +108,8 @@ bar_batches = _repeating(_bar())
 id_batches = _repeating(_trade(_mostly(IDS, (None,))))
 print_batches = _repeating(_trade(st.sampled_from((None, None, "x", "y"))))
 book_batches = _repeating(_LEVEL)
+
+
+def several(batches):
+    """A few batches, saved one after the other."""
+    return st.lists(batches, min_size=1, max_size=3)

@@ -2,7 +2,7 @@
 
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import rule
+from hypothesis.stateful import initialize, rule
 from lake_batches import (
     INSTANTS,
     MINUTES,
@@ -10,6 +10,7 @@ from lake_batches import (
     book_batches,
     id_batches,
     print_batches,
+    several,
 )
 from lake_machine import LakeMachine
 from lake_model import Bars, Book, TradesById, TradesByPrint
@@ -22,9 +23,13 @@ class BarHistory(LakeMachine):
     bounds = MINUTES
     new_model = Bars
 
-    @rule(rows=bar_batches)
-    def append(self, rows):
-        self.save(rows)
+    @initialize(batches=several(bar_batches))
+    def begin(self, batches):
+        self.save_all(batches)
+
+    @rule(batches=several(bar_batches))
+    def append(self, batches):
+        self.save_all(batches)
 
 
 class BarFileHistory(BarHistory):
@@ -40,9 +45,16 @@ class IdHistory(LakeMachine):
     bounds = INSTANTS
     new_model = TradesById
 
-    @rule(rows=id_batches)
-    def append(self, rows):
-        self.save(rows if self.decided else [row for row in rows if row["id"] is not None])
+    @initialize(batches=several(id_batches))
+    def begin(self, batches):
+        self.save_all(batches)
+
+    @rule(batches=several(id_batches))
+    def append(self, batches):
+        self.save_all(batches)
+
+    def admitted(self, rows):
+        return rows if self.decided else [row for row in rows if row["id"] is not None]
 
 
 class PrintHistory(LakeMachine):
@@ -52,9 +64,16 @@ class PrintHistory(LakeMachine):
     bounds = INSTANTS
     new_model = TradesByPrint
 
-    @rule(rows=print_batches)
-    def append(self, rows):
-        self.save(rows if self.decided else [{**row, "id": None} for row in rows])
+    @initialize(batches=several(print_batches))
+    def begin(self, batches):
+        self.save_all(batches)
+
+    @rule(batches=several(print_batches))
+    def append(self, batches):
+        self.save_all(batches)
+
+    def admitted(self, rows):
+        return rows if self.decided else [{**row, "id": None} for row in rows]
 
 
 class BookHistory(LakeMachine):
@@ -62,9 +81,13 @@ class BookHistory(LakeMachine):
     bounds = INSTANTS
     new_model = Book
 
-    @rule(rows=book_batches)
-    def append(self, rows):
-        self.save(rows)
+    @initialize(batches=several(book_batches))
+    def begin(self, batches):
+        self.save_all(batches)
+
+    @rule(batches=several(book_batches))
+    def append(self, batches):
+        self.save_all(batches)
 
 
 class BookFileHistory(BookHistory):
