@@ -71,9 +71,10 @@ def _bar(draw):
 
 
 def _trade(ids):
+    near = st.sampled_from(INSTANTS[5:-1])
     return st.fixed_dictionaries(
         {
-            "ts": _mostly(INSTANTS, _WRONG_INSTANTS),
+            "ts": st.one_of(near, near, near, near, _mostly(INSTANTS, _WRONG_INSTANTS)),
             "received_at": st.sampled_from((None, -1, NOW)),
             "id": ids,
             "price": _mostly((1.0, 1e308, 5e-324), (*_WRONG_VALUES, 0.0, -0.0)),
@@ -105,7 +106,7 @@ def _repeating(rows):
 
 
 bar_batches = _repeating(_bar())
-id_batches = _repeating(_trade(_mostly(IDS, (None,))))
+id_batches = _repeating(_trade(_mostly(IDS[:2], (*IDS[2:], None))))
 print_batches = _repeating(_trade(st.sampled_from((None, None, "x", "y"))))
 book_batches = _repeating(_LEVEL)
 
