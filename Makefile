@@ -17,8 +17,8 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 test: $(VENV)/test ## Run every test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-soak: $(VENV)/test ## Kill writers by the thousand and let many processes write for minutes
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak tests/crash
+soak: $(VENV)/test ## Kill writers by the thousand, flip bits, and let histories and processes run for hours
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
 
 lint: $(VENV)/lint ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -124,9 +124,16 @@ def resample(kind: Kind, folder: Path, market: Market) -> Steps:
 
 def importing(kind: Kind, folder: Path, market: Market) -> Steps:
     del folder, market
-    code = "import ticklake; ticklake.open" if kind.name == "ticklake" else "import polars, sqlalchemy"
     while True:
-        yield Step(partial(_fresh, code))
+        yield Step(partial(_fresh, "import ticklake" if kind.name == "ticklake" else _PARTS))
+
+
+def opening(kind: Kind, folder: Path, market: Market) -> Steps:
+    """Open an empty lake in a new process, with all that this imports."""
+    del market
+    ours = f"import ticklake\nticklake.open({str(folder)!r}).close()"
+    while True:
+        yield Step(partial(_fresh, ours if kind.name == "ticklake" else _PARTS))
 
 
 def helping(kind: Kind, folder: Path, market: Market) -> Steps:
@@ -137,6 +144,9 @@ def helping(kind: Kind, folder: Path, market: Market) -> Steps:
     )
     while True:
         yield Step(partial(_fresh, ours if kind.name == "ticklake" else "import typer, rich"))
+
+
+_PARTS = "import polars, sqlalchemy"
 
 
 def _must_have(kind: Kind, method: str) -> None:

@@ -45,12 +45,14 @@ def _reads(scale: Scale) -> list[Workload]:
 def _rest(scale: Scale) -> list[Workload]:
     many, few = scale.repeats, max(scale.few, 3)
     bars = f"1m bars of {scale.resample:,} trades"
-    opened, helped = "import ticklake; limit: polars + SQLAlchemy", "ticklake --help; limit: import typer + rich"
+    imported, helped = "import ticklake; limit: polars + SQLAlchemy", "ticklake --help; limit: import typer + rich"
+    opened = "open a lake in a new process; limit: import polars + SQLAlchemy"
     trade, bar = (Target(0.36, "dccd"),), (Target(0.75, "dccd"),)
     return [
         Workload("trade-bytes", "a trade on disk", steps.trade_bytes, trade, 1, "bytes", returns=True, warm_up=False),
         Workload("bar-bytes", "a bar on disk", steps.bar_bytes, bar, 1, "bytes", returns=True, warm_up=False),
         Workload("resample", bars, steps.resample, (Target(1.1, "limit"),), few),
-        Workload("import", opened, steps.importing, (Target(1.2, "limit"),), many, returns=True, only=_START),
+        Workload("import", imported, steps.importing, (Target(1.2, "limit"),), many, returns=True, only=_START),
+        Workload("open", opened, steps.opening, (), many, returns=True, only=_START),
         Workload("help", helped, steps.helping, (Target(3, "limit"),), many, returns=True, only=_START),
     ]

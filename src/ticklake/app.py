@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
-from ticklake.catalog.instruments import Instruments
-from ticklake.catalog.runs import Runs
-from ticklake.config import Settings, load_settings
 from ticklake.engine.engine import Engine
 from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
-from ticklake.ingest.collector import Collector
 from ticklake.lake import Lake
 from ticklake.storage.objects import LocalStore, MemoryStore
 
 if TYPE_CHECKING:
+    from ticklake.config import Settings
     from ticklake.engine.rebuilding import Rebuilt
     from ticklake.sources.base import Source
     from ticklake.sources.simulated.server import SimulatedExchange
@@ -36,6 +33,8 @@ __all__ = [
 ]
 
 CATALOG_FILE = "catalog.db"
+_SMALLEST = 100
+"""Bytes of SQLite's header."""
 Clock = Callable[[], int]
 
 
@@ -54,7 +53,7 @@ def open_lake(
         If there is none and it may not be made.
     ReadOnlyLake, CatalogTooNew, CatalogDamaged
     """
-    settings = settings or load_settings()
+    settings = settings or _settings()
     root = Path(path if path is not None else settings.lake).expanduser()
     if _has_no_catalog(root):
         _refuse_orphans(root)
@@ -66,7 +65,7 @@ def open_lake(
 
 def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -> Lake:
     """Return a lake that is gone when closed."""
-    return _wire(Database.in_memory(), None, settings or load_settings(), clock)
+    return _wire(Database.in_memory(), None, settings or _settings(), clock)
 
 
 def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
@@ -140,22 +139,36 @@ def simulated_exchange(
 
 def tool() -> str:
     """Return our name and version."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return f"ticklake {version('ticklake')}"
     except PackageNotFoundError:
         return "ticklake"
 
 
+def _settings() -> Settings:
+    from ticklake.config import load_settings
+
+    return load_settings()
+
+
 def _has_no_catalog(root: Path) -> bool:
+    """Whether there is no catalog yet; a few bytes are none: SQLite would take them for an empty one."""
     path = root / CATALOG_FILE
-    return not path.is_file() or path.stat().st_size == 0
+    try:
+        return not path.is_file() or path.stat().st_size < _SMALLEST
+    except PermissionError as error:
+        raise ReadOnlyLake(f"{root} cannot be entered ({error.strerror}): check the folder's permissions") from error
 
 
 def _refuse_orphans(root: Path) -> None:
     """Refuse a folder of segments without a catalog: as a new lake, all its files would be garbage."""
     from ticklake.core.kinds import KINDS
 
-    if any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
+    unfinished = root / f"{CATALOG_FILE}-wal"
+    has_log = unfinished.is_file() and unfinished.stat().st_size
+    if has_log or any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
         raise CatalogDamaged(
             f"{root} has data but no catalog: restore {CATALOG_FILE} from a backup, or run 'ticklake rebuild'"
         )
@@ -169,13 +182,20 @@ def _make(root: Path) -> None:
 
 
 def _set_aside(root: Path, now: int) -> None:
+    """Copy the old catalog, so that a kill at any moment leaves it or the new one in place."""
     for suffix in ("", "-wal", "-shm"):
         old = root / f"{CATALOG_FILE}{suffix}"
         if old.exists():
-            old.replace(root / f"{CATALOG_FILE}.{now}.old{suffix}")
+            shutil.copy2(old, root / f"{CATALOG_FILE}.{now}.old{suffix}")
+            if suffix:
+                old.unlink()
 
 
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
+    from ticklake.catalog.instruments import Instruments
+    from ticklake.catalog.runs import Runs
+    from ticklake.ingest.collector import Collector
+
     catalog = Catalog(database, clock)
     engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool())
     collector = Collector(

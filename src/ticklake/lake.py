@@ -5,30 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from ticklake.catalog.runs import Run
-from ticklake.core.batch import Records
-from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
-from ticklake.core.fetchplan import FetchPlan
-from ticklake.core.gaps import Gap
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.core.timeframe import Timeframe
-from ticklake.engine.appending import Receipt
-from ticklake.engine.backing_up import Backup
-from ticklake.engine.compacting import Compaction
 from ticklake.engine.engine import Engine
-from ticklake.engine.vacuuming import KEEP, Vacuumed
-from ticklake.engine.verifying import Problem
-from ticklake.ingest.collector import Collector, Repaired, Selection
-from ticklake.ingest.planning import Asked
-from ticklake.ingest.progress import Watch
+from ticklake.engine.vacuuming import KEEP
+
+if TYPE_CHECKING:
+    from ticklake.catalog.runs import Run
+    from ticklake.core.batch import Records
+    from ticklake.core.coverage import Coverage
+    from ticklake.core.fetchplan import FetchPlan
+    from ticklake.core.gaps import Gap
+    from ticklake.engine.appending import Receipt
+    from ticklake.engine.backing_up import Backup
+    from ticklake.engine.compacting import Compaction
+    from ticklake.engine.vacuuming import Vacuumed
+    from ticklake.engine.verifying import Problem
+    from ticklake.ingest.collector import Collector, Repaired
+    from ticklake.ingest.planning import Asked
+    from ticklake.ingest.progress import Watch
 
 __all__ = ["Lake"]
 
@@ -119,6 +122,8 @@ class Lake:
         ------
         UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported, InvalidTime
         """
+        from ticklake.ingest.collector import Selection
+
         selection = Selection(exchange, symbols, timeframe, kind, all_quote)
         return self._collector.backfill(selection, _asked(start, end, retry=retry), depth, watch)
 
@@ -135,6 +140,8 @@ class Lake:
         retry: bool = False,
     ) -> list[FetchPlan]:
         """Return what :meth:`backfill` would fetch: spans, pages, seconds and bytes (estimates)."""
+        from ticklake.ingest.collector import Selection
+
         selection = Selection(exchange, symbols, timeframe, kind, all_quote)
         return self._collector.plan(selection, _asked(start, end, retry=retry))
 
@@ -333,7 +340,13 @@ class Lake:
         return self.engine.delete(Dataset.parse(dataset), Span.parse(start, end))
 
     def compact(self, dataset: DatasetLike | None = None) -> list[Compaction]:
-        """Make few large files of many small segments."""
+        """Make few large files of many small segments.
+
+        Raises
+        ------
+        CorruptSegment
+            If segments are damaged: they are named and left alone, all others are compacted; see :meth:`repair`.
+        """
         return self.engine.compact(None if dataset is None else [Dataset.parse(dataset)])
 
     def verify(self, dataset: DatasetLike | None = None, *, deep: bool = False) -> list[Problem]:
@@ -356,6 +369,8 @@ class Lake:
             One for each dataset that had damaged segments; none if all is well. Spans that stay without their rows are
             ``lost`` in :meth:`gaps`, with the name of the segment that held them.
         """
+        from ticklake.ingest.collector import Repaired
+
         some = None if dataset is None else [Dataset.parse(dataset)]
         mended = self.engine.mend(some, None if backup is None else Path(backup), self._catalog_file)
         return [self._collector.refetch(one, watch) if fetch else Repaired(one) for one in mended]
@@ -383,6 +398,8 @@ class Lake:
 
 
 def _asked(start: TimeLike | None, end: TimeLike | None, *, retry: bool) -> Asked:
+    from ticklake.ingest.planning import Asked
+
     span = Span.parse(start, end)
     return Asked(None if start is None else span.start, None if end is None else span.end, retry)
 

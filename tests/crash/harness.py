@@ -121,7 +121,7 @@ class Round:
             differences["after" if number > first else "before"] = difference
         else:
             self.problems += [f"as {when} the interrupted operation: {what}" for when, what in differences.items()]
-        self.problems += [f"verify: {one}" for one in lake.verify(deep=True)]
+        self.problems += [f"verify: {one}" for one in lake.verify(deep=True) if one.dataset]
 
     def _repeat(self, lake):
         first = len(self.told.acknowledged)

@@ -25,7 +25,7 @@ MINUTE = 60 * 10**9
 START = 1_704_067_200 * 10**9
 """2024-01-01, where minute 0 of :func:`bars` is."""
 YEAR = 366 * 1440
-MANY = 9_000
+MANY = 17_000
 """More rows than an inline segment takes: a file."""
 HERE = Path(__file__).parent
 CURE = re.compile(r"backup|rebuild|repair|verify|delete its span|free some|check the|read again")

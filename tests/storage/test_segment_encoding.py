@@ -19,7 +19,8 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.errors import CorruptSegment
-from ticklake.storage.files import check_blocks, file_digest, read_blocks, read_footer, scan_file, write_file
+from ticklake.storage.encoding import read_footer, write_file
+from ticklake.storage.files import check_blocks, file_digest, read_blocks, scan_file
 from ticklake.storage.segments import FORMAT, Footer, decode_inline, encode_inline, inline_segment
 
 LAST = 2**63 - 1
@@ -173,7 +174,6 @@ _FOOTERS = st.builds(
     blocks=st.binary(max_size=72),
     provenance=st.dictionaries(st.integers(0, 2**31), _ORIGINS, max_size=3),
     coverage=st.lists(_COVERED, max_size=3).map(tuple),
-    replaces=st.lists(_TEXT, max_size=3).map(tuple),
 )
 
 
@@ -187,11 +187,11 @@ def test_a_file_carries_its_footer():
     kind = KINDS["ohlcv"]
     frame = sample(kind)
     origin = Provenance("ccxt", "fetch_ohlcv")
-    data = encoded(frame, kind, period="2001", provenance={1: origin}, replaces=("a", "b"))
+    data = encoded(frame, kind, period="2001", provenance={1: origin})
     footer = read_footer(data, "name")
     assert (footer.rows, footer.min_ts, footer.max_ts) == (3, 10**18, 10**18 + 2)
     assert (footer.dataset, footer.seq, footer.period) == (dataset_of(kind), 3, "2001")
-    assert (footer.provenance, footer.replaces) == ({1: origin}, ("a", "b"))
+    assert footer.provenance == {1: origin}
 
 
 def test_a_newer_format_is_refused_and_says_so():

@@ -61,7 +61,6 @@ _NEWEST = (
     .order_by(schema.segments.c.max_ts.desc())
     .limit(bindparam("limit"))
 )
-_LAST_COMMIT = select(schema.commits.c.created_at).order_by(schema.commits.c.id.desc()).limit(1)
 
 
 class Catalog:
@@ -78,15 +77,13 @@ class Catalog:
     def commit(self, operation: str, changes: Sequence[Change]) -> int:
         """Apply *changes*, one a dataset, together, durably, and return the new version.
 
-        Versions are dated; where the clock was set back, with the date of the version before.
-
         Raises
         ------
         Conflict
             If a change was computed from rows that have changed since; nothing is done then.
         """
+        now = self._now()
         with self.database.write() as connection:
-            now = max(self._now(), connection.execute(_LAST_COMMIT).scalar() or 0)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
             apply_changes(connection, changes, version, now)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change
@@ -49,11 +49,10 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
     _insert(connection, schema.segments.insert(), (_segment(row.id, s, version) for row, c in pairs for s in c.add))
     stamp = {"commit_id": version, "created_at": now}
     refused = ({"dataset_id": row.id, **stamp, **asdict(bad)} for row, c in pairs for bad in c.quarantine)
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    _insert(connection, dialect.insert(schema.quarantine).on_conflict_do_nothing(), refused)
+    _insert_new(connection, schema.quarantine, refused)
     revised = ({"dataset_id": row.id, **stamp, **asdict(new)} for row, c in pairs for new in c.revisions)
     _insert(connection, schema.revisions.insert(), revised)
-    moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove)
+    moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove or c.new_rows)
     _insert(connection, _SUMMARISE, moved)
 
 
@@ -194,3 +193,11 @@ def _insert(connection: Connection, statement: Any, rows: Iterable[dict[str, Any
     values = list(rows)
     if values:
         connection.execute(statement, values)
+
+
+def _insert_new(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert *rows* but those that are there already."""
+    values = list(rows)
+    if values:
+        dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), values)

@@ -98,7 +98,9 @@ class Database:
                 with closing(sqlite3.connect(path)) as target:
                     source.backup(target)
             except sqlite3.Error as error:
-                raise CatalogError(f"{path} could not be written: {error}") from error
+                if "full" in str(error) or "disk I/O" in str(error):
+                    raise DiskFull(f"no space for {path} ({error}): free some; the lake itself is as it was") from error
+                raise CatalogError(f"{path} could not be written ({error}): check the folder") from error
 
     def close(self) -> None:
         """Close every connection."""

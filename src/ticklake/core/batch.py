@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.kinds import PROVENANCE, TIME, Column, Kind
-from ticklake.core.records import BookSnapshot
 from ticklake.core.time import FIRST_PLAUSIBLE, parse_time
 from ticklake.errors import InvalidData, InvalidTime
 
@@ -132,6 +131,8 @@ def _from_records(records: Sequence[Any], kind: Kind) -> pl.DataFrame:
 
 
 def _rows(record: Any) -> list[Mapping[str, Any]]:
+    from ticklake.core.records import BookSnapshot
+
     if isinstance(record, BookSnapshot):
         return list(record.rows())
     if dataclasses.is_dataclass(record) and not isinstance(record, type):

@@ -12,6 +12,7 @@ import polars as pl
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import kind_of
+from ticklake.core.span import ALL_TIME
 from ticklake.core.time import DAY, FIRST_PLAUSIBLE
 from ticklake.core.timeframe import Timeframe
 
@@ -84,7 +85,8 @@ def _passes(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) 
     if not all(math.isfinite(series.sum()) for series in columns.values() if series.dtype == pl.Float64):
         return False
     ns = columns["ts"].cast(pl.Int64)
-    if _least(ns) < FIRST_PLAUSIBLE or ns.max() > now + DAY:  # type: ignore[operator]
+    latest = min(now + DAY, ALL_TIME.end - 1)
+    if _least(ns) < FIRST_PLAUSIBLE or ns.max() > latest:  # type: ignore[operator]
         return False
     return not any(mask.any() for _, mask in _comparisons(dataset, columns, ns))
 
@@ -103,6 +105,7 @@ def _rules(dataset: Dataset, now: int, *, needs_id: bool) -> Iterator[tuple[str,
     ns = pl.col("ts").to_physical()
     yield "time_in_1970", (ns >= 0) & (ns < FIRST_PLAUSIBLE)
     yield "time_in_future", ns > now + DAY
+    yield "time_out_of_range", (ns < ALL_TIME.start) | (ns >= ALL_TIME.end)
     yield from _comparisons(dataset, {name: pl.col(name) for name in kind.names}, ns)
     if needs_id:
         yield "no_id", pl.col("id").is_null()

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Literal
 
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span
+from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY
 
 __all__ = ["TARGET_ROWS", "Period", "Rewrite", "period_of", "periods", "plan_compaction"]
@@ -128,4 +128,4 @@ def _groups(ordered: Sequence[Segment], cuts: Sequence[Period]) -> list[list[Seg
 
 def _days(start: dt.date, end: dt.date) -> Span:
     epoch = dt.date(1970, 1, 1)
-    return Span((start - epoch).days * DAY, (end - epoch).days * DAY)
+    return Span(max((start - epoch).days * DAY, ALL_TIME.start), min((end - epoch).days * DAY, ALL_TIME.end))

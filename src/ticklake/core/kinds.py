@@ -31,7 +31,7 @@ class Column:
     """One column of a kind.
 
     ``field_id`` is its Parquet field id and never changes; ``encoding`` is how files store it
-    (``delta``: DELTA_BINARY_PACKED).
+    (``delta``: DELTA_BINARY_PACKED), ``level`` how hard zstd tries.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Column:
     field_id: int
     required: bool = False
     encoding: Encoding = "dictionary"
+    level: int = 3
 
     @property
     def is_temporal(self) -> bool:
@@ -92,15 +93,19 @@ class Kind:
 
     def empty(self) -> pl.DataFrame:
         """Return a frame of no rows with the stored schema."""
+        return self._empty
+
+    @cached_property
+    def _empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.stored_schema)
 
 
 def _time(name: str, field_id: int, *, required: bool = False) -> Column:
-    return Column(name, TIME, field_id, required, "delta")
+    return Column(name, TIME, field_id, required, "delta", 6)
 
 
-def _number(name: str, field_id: int, *, required: bool = False) -> Column:
-    return Column(name, pl.Float64, field_id, required, "dictionary")
+def _number(name: str, field_id: int, *, required: bool = False, encoding: Encoding = "dictionary") -> Column:
+    return Column(name, pl.Float64, field_id, required, encoding)
 
 
 def _bars(name: str) -> Kind:
@@ -108,12 +113,12 @@ def _bars(name: str) -> Kind:
         name,
         (
             _time("ts", 1, required=True),
-            _number("open", 2, required=True),
-            _number("high", 3, required=True),
-            _number("low", 4, required=True),
-            _number("close", 5, required=True),
-            _number("volume", 6),
-            _number("quote_volume", 7),
+            _number("open", 2, required=True, encoding="plain"),
+            _number("high", 3, required=True, encoding="plain"),
+            _number("low", 4, required=True, encoding="plain"),
+            _number("close", 5, required=True, encoding="plain"),
+            _number("volume", 6, encoding="plain"),
+            _number("quote_volume", 7, encoding="plain"),
             Column("trades", pl.Int64, 8, encoding="dictionary"),
         ),
         key=("ts",),
@@ -127,7 +132,7 @@ _TRADE_COLUMNS = (
     _time("ts", 1, required=True),
     _time("received_at", 2),
     Column("id", pl.String, 3, encoding="plain"),
-    _number("price", 4, required=True),
+    Column("price", pl.Float64, 4, required=True, level=6),
     _number("amount", 5, required=True),
     Column("side", pl.String, 6),
 )

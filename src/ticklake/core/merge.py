@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,8 +65,9 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     """Compare a sorted batch with the existing rows of its span.
 
     A row is a duplicate if it says nothing that the lake does not already hold: every value it knows is
-    the stored one. A row whose key is known and whose values differ replaces the old one. Rows of one batch
-    that share a key end as they would have, one after the other.
+    the stored one. A row whose key is known and whose values differ replaces the old one. Of rows of one batch that
+    share a key, the last that says something new stands for all of them, and is compared with the stored one. The
+    time of a trade whose id is known is looked up among the existing rows, not in the batch.
     """
     key = key_of(kind, keying)
     if keying == "id" and existing.height:
@@ -95,15 +97,16 @@ def _meeting(batch: pl.DataFrame, existing: pl.DataFrame, window: int = 0) -> tu
     if not existing.height or not batch.height:
         return 0, 0
     ts, known = batch["ts"].cast(pl.Int64), existing["ts"].cast(pl.Int64)
-    return ts.search_sorted(known[0] - window, "left"), ts.search_sorted(known[-1] + window, "right")
+    return bisect.bisect_left(ts, known[0] - window), bisect.bisect_right(ts, known[-1] + window)
 
 
 def _with_known_times(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     """Give trades the times under which the lake knows their ids."""
     first, last = _meeting(batch, existing, ID_WINDOW)
-    if first == last:
+    middle = batch.slice(first, last - first)
+    if not middle["id"].is_in(existing["id"].implode()).any():
         return batch
-    middle = sort(_adopt_times(batch.slice(first, last - first), existing), kind)
+    middle = sort(_adopt_times(middle, existing), kind)
     return pl.concat([batch.head(first), middle, batch.slice(last)])
 
 

@@ -177,8 +177,7 @@ def _may_meet(head: DatasetRow, reach: Span) -> bool:
 def _existing(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, reach: Span) -> pl.DataFrame:
     """Return the rows inside *reach*; what is damaged does not stand in the way of what is new."""
     try:
-        parts = list(read_rows(store, segments, kind, keying, reach))
-        return collect(store, pl.concat(parts), segments) if parts else kind.empty()
+        return read_rows(store, segments, kind, keying, reach)
     except (CorruptSegment, MissingSegment):
         readable = [segment for segment in segments if _can_be_read(store, segment, kind, reach)]
         if len(readable) == len(segments):

@@ -14,6 +14,7 @@ from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
 from ticklake.engine.repairing import Copy
 from ticklake.errors import BadInput, StorageError
+from ticklake.storage.files import file_digest
 from ticklake.storage.objects import LocalStore
 from ticklake.storage.segments import corrupt, digest
 
@@ -54,7 +55,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     segments = _files(fresh, store)
     for segment in segments:
         target = folder / (segment.path or "")
-        if target.exists() and target.stat().st_size == segment.size:
+        if target.exists() and file_digest(target) == segment.digest:
             kept += 1
             continue
         data = store.data(segment)

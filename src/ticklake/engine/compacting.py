@@ -24,7 +24,7 @@ __all__ = ["Compaction", "compact"]
 
 @dataclass(frozen=True, slots=True)
 class Compaction:
-    """What a compaction did to one dataset, and what it could not read."""
+    """What a compaction did to one dataset."""
 
     dataset: str
     segments_before: int
@@ -32,17 +32,19 @@ class Compaction:
     rows: int
     bytes_before: int
     bytes_after: int
-    damaged: tuple[str, ...] = ()
 
 
 def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> Compaction:
     """Rewrite a dataset's small segments as one file a period. Harmless to repeat and to kill.
 
-    Where a segment is damaged, its period is left as it is and the segment is named in the answer.
+    Raises
+    ------
+    CorruptSegment
+        If a segment is damaged; its period is left as it is, all others are compacted.
     """
     store.settle(dataset)
     _, _, before = store.catalog.snapshot(dataset, data=False)
-    bad = retried(lambda: _round(store, dataset, target_rows))
+    retried(lambda: _round(store, dataset, target_rows))
     _, row, after = store.catalog.snapshot(dataset, data=False)
     return Compaction(
         str(dataset),
@@ -51,14 +53,13 @@ def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> C
         row.rows if row else 0,
         sum(segment.size for segment in before),
         sum(segment.size for segment in after),
-        tuple(bad),
     )
 
 
-def _round(store: Store, dataset: Dataset, target_rows: int) -> list[str]:
+def _round(store: Store, dataset: Dataset, target_rows: int) -> None:
     _, row, segments = store.catalog.snapshot(dataset)
     if row is None:
-        return []
+        return
     coverage = store.catalog.coverage(dataset)
     bad: list[str] = []
     for rewrite in plan_compaction(segments, target_rows):
@@ -70,7 +71,8 @@ def _round(store: Store, dataset: Dataset, target_rows: int) -> list[str]:
             if not _is_live(store, dataset, rewrite):
                 raise
             bad.append(str(error))
-    return bad
+    if bad:
+        raise CorruptSegment("; ".join(bad))
 
 
 def _is_live(store: Store, dataset: Dataset, rewrite: Rewrite) -> bool:

@@ -68,5 +68,5 @@ def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span
     if segment.path is None:
         rows = pl.concat([dataset.spec.empty(), *kept])
         return write_segments(store, dataset, rows, segment.seq, keying)
-    written = write_file(store, dataset, kept, segment.seq, keying, segment.period, replaces=[segment])
+    written = write_file(store, dataset, kept, segment.seq, keying, segment.period)
     return [written] if written else []

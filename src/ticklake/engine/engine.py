@@ -1,11 +1,14 @@
-"""The engine: everything that happens to the rows of a lake, behind one face."""
+"""The engine: everything that happens to the rows of a lake, behind one face.
+
+What is used seldom is imported on use, so that a lake opens fast.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -14,23 +17,23 @@ from ticklake.catalog.changes import DatasetRow
 from ticklake.core.batch import Records, canonical_all
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, bar_holes, gaps_of
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.appending import Incoming, Receipt, append
-from ticklake.engine.backing_up import Backup, backup, opened_copy
-from ticklake.engine.compacting import Compaction, compact
-from ticklake.engine.deleting import delete
 from ticklake.engine.place import Store
-from ticklake.engine.repairing import Mended, mend
-from ticklake.engine.resampling import resample
 from ticklake.engine.scanning import load, scan
 from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
-from ticklake.engine.verifying import Problem, verify
-from ticklake.errors import InvalidData
+from ticklake.errors import CorruptSegment, InvalidData
 from ticklake.storage.objects import ObjectStore
+
+if TYPE_CHECKING:
+    from ticklake.core.gaps import Gap
+    from ticklake.engine.backing_up import Backup
+    from ticklake.engine.compacting import Compaction
+    from ticklake.engine.repairing import Mended
+    from ticklake.engine.verifying import Problem
 
 __all__ = ["Engine"]
 
@@ -119,6 +122,8 @@ class Engine:
         self, dataset: Dataset, timeframe: Timeframe, span: Span = ALL_TIME, *, version: int | None = None
     ) -> pl.DataFrame:
         """Return the bars that the rows inside *span* make."""
+        from ticklake.engine.resampling import resample
+
         return resample(self._store, dataset, span, timeframe, version)
 
     def last_timestamp(self, dataset: Dataset) -> int | None:
@@ -135,12 +140,16 @@ class Engine:
 
         For bars: the bars of the calendar that are absent. For other kinds: what was never covered.
         """
+        from ticklake.core.gaps import bar_holes
+
         if dataset.timeframe is None:
             return list(self.catalog.coverage(dataset).missing(want))
         return bar_holes(dataset, want, self._times(dataset, want), self.catalog.coverage(dataset))
 
     def gaps(self, dataset: Dataset, want: Span) -> list[Gap]:
         """Return every hole inside *want* with its reason."""
+        from ticklake.core.gaps import gaps_of
+
         refused = (row["ts"] for row in self.catalog.quarantined(dataset, want))
         times = self._times(dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
         invalid = [ts for ts in refused if ts is not None]
@@ -154,16 +163,39 @@ class Engine:
 
     def delete(self, dataset: Dataset, span: Span) -> int:
         """Remove the rows inside *span*; return how many went."""
+        from ticklake.engine.deleting import delete
+
         return delete(self._store, dataset, span)
 
     def compact(self, datasets: Iterable[Dataset] | None = None) -> list[Compaction]:
-        """Make few large files of many small segments."""
-        return [compact(self._store, dataset) for dataset in self._some(datasets)]
+        """Make few large files of many small segments.
+
+        Raises
+        ------
+        CorruptSegment
+            If segments are damaged; they are named, and everything else is compacted.
+        """
+        from ticklake.engine.compacting import compact
+
+        done: list[Compaction] = []
+        bad: list[str] = []
+        for dataset in self._some(datasets):
+            try:
+                done.append(compact(self._store, dataset))
+            except CorruptSegment as error:
+                bad.append(str(error))
+        if bad:
+            raise CorruptSegment("; ".join(bad))
+        return done
 
     def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
         """Yield everything that is not as it should be."""
+        from ticklake.engine.verifying import strays, verify
+
         for dataset in self._some(datasets):
             yield from verify(self._store, dataset, deep=deep)
+        if datasets is None:
+            yield from strays(self._store)
 
     def vacuum(self, keep: int = KEEP) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds, and garbage."""
@@ -173,12 +205,17 @@ class Engine:
         self, datasets: Iterable[Dataset] | None = None, backup: Path | None = None, name: str = ""
     ) -> list[Mended]:
         """Replace damaged segments, from the *backup* whose catalog has this *name* or by what can be read of them."""
+        from ticklake.engine.backing_up import opened_copy
+        from ticklake.engine.repairing import mend
+
         with nullcontext() if backup is None else opened_copy(self._store, backup, name) as copy:
             mended = [mend(self._store, dataset, copy) for dataset in self._some(datasets)]
         return [one for one in mended if one.restored or one.replaced]
 
     def backup(self, folder: Path, catalog_name: str) -> Backup:
         """Copy the lake as it is now to *folder*, itself a lake; files that are there already are kept."""
+        from ticklake.engine.backing_up import backup
+
         return backup(self._store, folder, catalog_name)
 
     def _times(self, dataset: Dataset, span: Span) -> pl.Series:

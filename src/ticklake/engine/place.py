@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +27,10 @@ RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
 
 
+RECENT = 16
+"""How many inline segments are kept as they were written."""
+
+
 def retired_path(path: str) -> str:
     """Return where a replaced segment's file waits for vacuum."""
     return f"{RETIRED}/{path}"
@@ -39,6 +44,15 @@ class Store:
     objects: ObjectStore
     now: Callable[[], int]
     tool: str
+    recent: OrderedDict[str, pl.DataFrame] = field(default_factory=OrderedDict)
+
+    def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
+        """Keep the rows of an inline segment that was just written: the next append often looks at them."""
+        self.recent[segment.id] = frame
+        with contextlib.suppress(KeyError):
+            while len(self.recent) > RECENT:
+                self.recent.popitem(last=False)
+        return segment
 
     def source(self, segment: Segment) -> Path | bytes:
         """Return what a Parquet reader opens for a file segment, live or retired."""
@@ -61,8 +75,10 @@ class Store:
         except MissingSegment:
             return self.objects.get(retired_path(segment.path))
 
-    def scan(self, segment: Segment, kind: Kind, span: Span | None) -> pl.LazyFrame:
-        """Return a segment's rows inside *span* (all of them for ``None``), lazily.
+    def scan(
+        self, segment: Segment, kind: Kind, span: Span | None, columns: Sequence[str] | None = None
+    ) -> pl.LazyFrame:
+        """Return a segment's rows inside *span* (all of them for ``None``), lazily; all stored *columns* by default.
 
         Raises
         ------
@@ -70,15 +86,18 @@ class Store:
             If a checksum of what is needed differs.
         """
         if segment.path is None:
-            return self.rows(segment, kind, span).lazy()
+            rows = self.rows(segment, kind, span)
+            return (rows if columns is None else rows[list(columns)]).lazy()
         source = self.source(segment)
         if segment.packed:
             check_blocks(source, segment, [b for b in segment.blocks if span is None or b.meets(span)])
-        return scan_file(source, kind, span, segment.blocks)
+        return scan_file(source, kind, span, segment.blocks, columns)
 
     def rows(self, segment: Segment, kind: Kind, span: Span | None) -> pl.DataFrame:
         """Return the rows of an inline segment inside *span* (all of them for ``None``)."""
-        frame = decode_inline(segment, kind)
+        frame = self.recent.get(segment.id)
+        if frame is None:
+            frame = decode_inline(segment, kind)
         if span is None or segment.lies_in(span):
             return frame
         ts = frame["ts"].cast(pl.Int64)

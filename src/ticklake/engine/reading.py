@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 
 import polars as pl
@@ -19,14 +20,30 @@ __all__ = ["collect", "count_rows", "read_chunks", "read_rows", "read_slice"]
 
 
 def read_rows(
-    store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, span: Span
-) -> Iterator[pl.LazyFrame]:
-    """Yield lazy frames that, one after the other, are the rows inside *span* in order."""
+    store: Store,
+    segments: Sequence[Segment],
+    kind: Kind,
+    keying: Keying,
+    span: Span,
+    columns: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Return the rows inside *span* in order, with all stored columns unless some are named.
+
+    Raises
+    ------
+    MissingSegment, CorruptSegment
+    """
+    names = list(kind.stored_schema if columns is None else columns)
+    parts: list[pl.LazyFrame] = []
     for inline, pieces in groupby(plan_read(segments, span), _is_inline):
         if inline:
-            yield pl.concat([store.rows(piece.segments[0], kind, piece.span) for piece in pieces]).lazy()
+            rows = pl.concat([store.rows(piece.segments[0], kind, piece.span) for piece in pieces])
+            parts.append(rows[names].lazy())
         else:
-            yield from (read_slice(store, piece, kind, keying) for piece in pieces)
+            parts += [read_slice(store, piece, kind, keying, names) for piece in pieces]
+    if not parts:
+        return kind.empty()[names]
+    return collect(store, parts[0] if len(parts) == 1 else pl.concat(parts), segments)
 
 
 def read_chunks(
@@ -37,20 +54,46 @@ def read_chunks(
     span: Span,
     columns: Sequence[str] | None = None,
 ) -> Iterator[pl.DataFrame]:
-    """Yield the rows inside *span* in order, as frames that together never need much memory."""
+    """Yield the rows inside *span* in order, as frames that together never need much memory.
+
+    The next frame is read while the one before it is worked on.
+    """
+    return _ahead(_chunks(store, segments, kind, keying, span, columns))
+
+
+def _chunks(
+    store: Store,
+    segments: Sequence[Segment],
+    kind: Kind,
+    keying: Keying,
+    span: Span,
+    columns: Sequence[str] | None = None,
+) -> Iterator[pl.DataFrame]:
     names = list(kind.stored_schema) if columns is None else list(columns)
     for piece in plan_read(segments, span):
         for part in cut(piece):
-            frame = collect(store, read_slice(store, part, kind, keying).select(names), part.segments)
+            frame = collect(store, read_slice(store, part, kind, keying, names), part.segments)
             if frame.height:
                 yield frame
 
 
-def read_slice(store: Store, piece: Slice, kind: Kind, keying: Keying) -> pl.LazyFrame:
-    """Return the rows of one slice, merged by key where several segments meet."""
+def _ahead(items: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield *items*, each computed in a thread of its own while the one before is used."""
+    with ThreadPoolExecutor(1, "ticklake-read") as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def read_slice(
+    store: Store, piece: Slice, kind: Kind, keying: Keying, columns: Sequence[str] | None = None
+) -> pl.LazyFrame:
+    """Return the rows of one slice, merged by key where several segments meet; all stored *columns* by default."""
     if len(piece.segments) == 1:
-        return store.scan(piece.segments[0], kind, None if piece.is_whole else piece.span)
-    return collapse([store.scan(segment, kind, piece.span) for segment in piece.segments], kind, keying)
+        return store.scan(piece.segments[0], kind, None if piece.is_whole else piece.span, columns)
+    merged = collapse([store.scan(segment, kind, piece.span) for segment in piece.segments], kind, keying)
+    return merged if columns is None else merged.select(columns)
 
 
 def count_rows(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying) -> int:
@@ -92,14 +135,14 @@ def _is_inline(piece: Slice) -> bool:
 
 def _blame(store: Store, segments: Sequence[Segment], error: Exception) -> TicklakeError:
     """Find which segment cannot be read."""
-    for segment in segments:
-        if segment.path is None:
-            continue
+    files = [segment for segment in segments if segment.path is not None]
+    for segment in files:
         try:
-            source = store.source(segment)
-            pl.scan_parquet(source, glob=False, hive_partitioning=False).collect()
+            pl.scan_parquet(store.source(segment), glob=False, hive_partitioning=False).collect()
         except MissingSegment as missing:
             return missing
         except (pl.exceptions.PolarsError, OSError) as own:
             return damaged(segment, own)
-    return MissingSegment(f"a segment went away while it was read ({error}): read again")
+    if len(files) == 1 and not isinstance(error, FileNotFoundError):
+        return damaged(files[0], error)
+    return MissingSegment(f"a segment went away while it was read ({str(error).partition(chr(10))[0]}): read again")

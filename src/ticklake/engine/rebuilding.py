@@ -13,7 +13,8 @@ from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
 from ticklake.engine.reading import count_rows, read_chunks
 from ticklake.errors import StorageError, TicklakeError
-from ticklake.storage.files import file_digest, read_blocks, read_footer
+from ticklake.storage.encoding import read_footer
+from ticklake.storage.files import file_digest, read_blocks
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import Footer
 
@@ -82,8 +83,7 @@ def _read(objects: ObjectStore, key: str, size: int) -> tuple[Footer, Segment]:
 
 
 def _restore(store: Store, catalog: Catalog, dataset: Dataset, pieces: list[tuple[Footer, Segment]]) -> int:
-    replaced = {name for footer, _ in pieces for name in footer.replaces}
-    alive = sorted(((f, s) for f, s in pieces if f.id not in replaced), key=lambda piece: piece[0].seq)
+    alive = sorted(pieces, key=lambda piece: piece[0].seq)
     for footer, _ in alive:
         catalog.restore_provenance(dict(footer.provenance))
     keying = alive[-1][0].keying

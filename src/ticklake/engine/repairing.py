@@ -74,6 +74,8 @@ def mend(store: Store, dataset: Dataset, copy: Copy | None = None) -> Mended:
     broken = [segment for segment in segments if problems_of(store, dataset, segment, keying)]
     left = [segment for segment in broken if copy is None or not _restore(store, copy, dataset, segment)]
     restored = len(broken) - len(left)
+    if restored and not left:
+        retried(lambda: _recount(store, dataset))
     if not left:
         return Mended(dataset, restored)
     salvaged, lost = retried(lambda: _replace(store, dataset, keying, {segment.id for segment in left}))
@@ -92,6 +94,16 @@ def _restore(store: Store, copy: Copy, dataset: Dataset, segment: Segment) -> bo
     return True
 
 
+def _recount(store: Store, dataset: Dataset) -> None:
+    """Count anew what a dataset holds: what was appended around the damage was counted as new."""
+    version, row, segments = store.catalog.snapshot(dataset)
+    if row is not None:
+        grown = count_rows(store, segments, dataset.spec, row.keying) - row.rows
+        change = Change(dataset, row.keying, new_rows=grown, read_version=version, read_span=_around(segments))
+        if grown:
+            store.commit("repair", change)
+
+
 def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -> tuple[int, list[Span]]:
     """Commit the salvaged rows in place of the broken segments; return their number and the spans that are lost."""
     version, row, segments = store.catalog.snapshot(dataset)
@@ -103,7 +115,7 @@ def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -
     for segment in gone:
         frames, holes = _salvage(store, dataset, segment)
         lost += holes
-        written = write_file(store, dataset, frames, segment.seq, keying, segment.period or "salvaged", [segment])
+        written = write_file(store, dataset, frames, segment.seq, keying, segment.period or "salvaged")
         saved += [written] if written else []
     lost = normalise(lost)
     alive = [segment for segment in segments if segment.id not in broken] + saved

@@ -8,7 +8,6 @@ from functools import partial
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from ticklake.core.batch import present
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.merge import Keying
@@ -53,14 +52,11 @@ def load(
 ) -> pl.DataFrame:
     """Return the rows inside *span*, sorted, as a frame."""
     kind = dataset.spec
-    names = list(columns) if columns is not None else present(kind.empty(), kind, provenance=provenance).columns
+    names = list(columns) if columns is not None else [*kind.names, *([PROVENANCE] if provenance else [])]
 
     def attempt() -> pl.DataFrame:
         _, row, segments = store.catalog.snapshot(dataset, span, version=version)
-        if row is None:
-            return kind.empty().select(names)
-        parts = [part.select(names) for part in read_rows(store, segments, kind, row.keying, span)]
-        return collect(store, pl.concat(parts), segments) if parts else kind.empty().select(names)
+        return read_rows(store, segments, kind, row.keying if row else "natural", span, names)
 
     return retried(attempt)
 

@@ -11,7 +11,7 @@ from ticklake.core.time import DAY, HOUR
 from ticklake.engine.place import RETIRED, Store, retired_path
 from ticklake.storage.objects import StoredObject
 
-__all__ = ["Vacuumed", "vacuum"]
+__all__ = ["Vacuumed", "unnamed", "vacuum"]
 
 KEEP = 7 * DAY
 """For how long replaced segments stay readable, unless told otherwise."""
@@ -38,7 +38,7 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     old = [(removed_in, segment) for removed_in, segment in store.catalog.retired() if removed_in <= horizon]
     store.catalog.forget(old)
     freed = _remove(store, [segment for _, segment in old])
-    garbage = [item for item in _unnamed(store) if item.modified < store.now() - grace]
+    garbage = [item for item in unnamed(store) if item.modified < store.now() - grace]
     for item in garbage:
         store.objects.delete(item.key)
     return Vacuumed(len(old), len(garbage), freed + sum(item.size for item in garbage))
@@ -54,9 +54,10 @@ def _remove(store: Store, segments: Iterable[Segment]) -> int:
     return freed
 
 
-def _unnamed(store: Store) -> Iterator[StoredObject]:
+def unnamed(store: Store, folders: Iterable[str] = (*KINDS, RETIRED)) -> Iterator[StoredObject]:
+    """Yield the files in *folders* that the catalog does not name, live or retired."""
     named = store.catalog.known_paths()
-    for folder in (*KINDS, RETIRED):
+    for folder in folders:
         for item in store.objects.list(folder):
             if item.key.removeprefix(f"{RETIRED}/") not in named:
                 yield item

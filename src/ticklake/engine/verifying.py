@@ -9,16 +9,23 @@ from pathlib import Path
 import polars as pl
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS
 from ticklake.core.merge import Keying, key_of
 from ticklake.core.segment import Segment
+from ticklake.core.time import SECOND
 from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
-from ticklake.errors import MissingSegment, TicklakeError
-from ticklake.storage.files import file_digest, read_footer
+from ticklake.engine.vacuuming import unnamed
+from ticklake.errors import CorruptSegment, MissingSegment, StorageError
+from ticklake.storage.files import file_digest
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["Problem", "problems_of", "verify"]
+__all__ = ["Problem", "problems_of", "strays", "verify"]
+
+
+FRESH = 60 * SECOND
+"""A file that nobody names is told once it is this old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +44,34 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
     """
     _, row, segments = store.catalog.snapshot(dataset)
     for segment in segments:
-        for problem in problems_of(store, dataset, segment, row.keying if row else "natural", deep=deep):
-            yield Problem(str(dataset), segment.name, problem)
+        try:
+            problems = problems_of(store, dataset, segment, row.keying if row else "natural", deep=deep)
+        except StorageError as error:
+            problems = [str(error)]
+        yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
+
+
+def strays(store: Store) -> Iterator[Problem]:
+    """Yield the files in the tree that no commit names: leftovers of a kill, or of a catalog that lost its newest part.
+
+    Files that were written just now are passed over: they may be about to be committed.
+    """
+    for item in unnamed(store, KINDS):
+        if item.modified < store.now() - FRESH:
+            yield Problem("", item.key, "no commit names it: vacuum removes it, rebuild takes it in")
 
 
 def problems_of(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool = False) -> list[str]:
-    """Return what is wrong with one segment."""
+    """Return what is wrong with the bytes of one segment.
+
+    Raises
+    ------
+    StorageError
+        If they cannot be looked at now, which says nothing about them.
+    """
     try:
         return retried(lambda: list(_problems(store, dataset, segment, keying, deep=deep)))
-    except (TicklakeError, pl.exceptions.PolarsError, OSError) as error:
+    except (CorruptSegment, MissingSegment, pl.exceptions.PolarsError) as error:
         return [f"cannot be read: {str(error).partition(chr(10))[0]}"]
 
 
@@ -53,6 +79,8 @@ def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, 
     if segment.path is None:
         yield from _content(dataset, segment, [decode_inline(segment, dataset.spec)], keying, deep=deep)
         return
+    from ticklake.storage.encoding import read_footer
+
     source = store.source(segment)
     if _digest(source, segment) != segment.digest:
         yield "its bytes are not those that were written"
@@ -68,6 +96,8 @@ def _digest(source: Path | bytes, segment: Segment) -> str:
         return file_digest(source)
     except FileNotFoundError as error:
         raise MissingSegment(f"{segment.name} is not there") from error
+    except OSError as error:
+        raise StorageError(f"{segment.name} cannot be read ({error.strerror}): check the file's permissions") from error
 
 
 def _frames(store: Store, dataset: Dataset, segment: Segment, keying: Keying) -> Iterator[pl.DataFrame]:

@@ -13,7 +13,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
-from ticklake.storage import files, segments
+from ticklake.storage import segments
 
 __all__ = ["write_file", "write_segments"]
 
@@ -25,7 +25,7 @@ def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int
     if frame.height <= segments.INLINE_ROWS:
         data = segments.encode_inline(frame)
         if len(data) <= segments.INLINE_BYTES:
-            return [segments.inline_segment(frame, seq, data)]
+            return [store.remember(segments.inline_segment(frame, seq, data), frame)]
     written: list[Segment] = []
     try:
         for label, part in _by_period(frame):
@@ -44,11 +44,12 @@ def write_file(
     seq: int,
     keying: Keying,
     period: str,
-    replaces: Iterable[Segment] = (),
     coverage: Sequence[Covered] = (),
     seen: Callable[[pl.DataFrame], object] = lambda _frame: None,
 ) -> Segment | None:
     """Write sorted frames as one durable Parquet file in the dataset's folder; ``None`` if they have no rows."""
+    from ticklake.storage.encoding import write_file as encode
+
     left = (frame for frame in frames if frame.height)
     first = next(left, None)
     if first is None:
@@ -65,11 +66,10 @@ def write_file(
         tool=store.tool,
         provenance=store.catalog.provenances(),
         coverage=tuple(coverage),
-        replaces=tuple(segment.id for segment in replaces),
     )
     path = f"{dataset.path}/{period}-{footer.id}.parquet"
     with store.objects.create(path) as sink:
-        return files.write_file(sink, chain([first], left), footer, path, seen)
+        return encode(sink, chain([first], left), footer, path, seen)
 
 
 def _by_period(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

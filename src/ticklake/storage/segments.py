@@ -48,9 +48,7 @@ INLINE_BYTES = 1024 * 1024
 class Footer:
     """Everything needed to rebuild the catalog's row from the file alone.
 
-    ``replaces`` are the ids of the segments whose rows this one took over (compaction, deletion): they are
-    to be ignored if they are still around. ``coverage`` is what was known to be covered in the period, ``blocks``
-    the packed checksums of the row groups.
+    ``coverage`` is what was known to be covered in the period, ``blocks`` the packed checksums of the row groups.
     """
 
     dataset: Dataset
@@ -64,7 +62,6 @@ class Footer:
     tool: str = ""
     provenance: Mapping[int, Provenance] = field(default_factory=dict)
     coverage: tuple[Covered, ...] = ()
-    replaces: tuple[str, ...] = ()
     blocks: bytes = b""
 
     def to_json(self) -> bytes:
@@ -83,7 +80,6 @@ class Footer:
                 "tool": self.tool,
                 "provenance": {str(number): origin.to_dict() for number, origin in self.provenance.items()},
                 "coverage": [[c.span.start, c.span.end, c.found.value, c.reason] for c in self.coverage],
-                "replaces": list(self.replaces),
                 "blocks": base64.b64encode(self.blocks).decode(),
             }
         ).encode()
@@ -99,7 +95,6 @@ class Footer:
             **{name: raw[name] for name in ("id", "seq", "rows", "min_ts", "max_ts", "keying", "period", "tool")},
             provenance={int(number): Provenance(**origin) for number, origin in raw["provenance"].items()},
             coverage=tuple(Covered(Span(a, b), Found(found), why) for a, b, found, why in raw["coverage"]),
-            replaces=tuple(raw["replaces"]),
             blocks=base64.b64decode(raw.get("blocks", "")),
         )
 

@@ -65,10 +65,7 @@ def compact(dataset: o.DatasetText = None, lake: o.LakePath = None, as_json: o.A
         )
         for c in done
     ]
-    print_table(columns, rows, numbers=("rows",))
-    for problem in (problem for one in done for problem in one.damaged):
-        say(f"left as it is: {problem}")
-    return None
+    return print_table(columns, rows, numbers=("rows",))
 
 
 def repair(

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from ticklake.interfaces.cli.output import errors
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ticklake.ingest.progress import Progress as Backfilled
     from ticklake.ingest.progress import Watch
 
@@ -52,6 +52,15 @@ class _Lines:
 
 
 def _bar() -> Progress:
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,6 +40,8 @@ def simulate(
 
     Unmodified ccxt works against it; --exchange-url makes ticklake use it.
     """
+    import asyncio
+
     from ticklake.app import simulated_exchange
 
     exchange = simulated_exchange(data, now=now, speed=speed, port=port, faults=fault or ())
@@ -60,6 +61,8 @@ def demo(
 
 
 async def _serve(exchange: SimulatedExchange) -> None:
+    import asyncio
+
     from ticklake.core.time import format_time
 
     await exchange.start()
