@@ -104,9 +104,11 @@ def _with_known_times(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind) -
     """Give trades the times under which the lake knows their ids."""
     first, last = _meeting(batch, existing, ID_WINDOW)
     middle = batch.slice(first, last - first)
-    if not middle["id"].is_in(existing["id"].implode()).any():
+    pairs = existing[["ts", "id"]]
+    fresh = middle[["ts", "id"]].with_row_index("_row").join(pairs, on=["ts", "id"], how="anti")
+    if not fresh["id"].is_in(pairs["id"].implode()).any():
         return batch
-    middle = sort(_adopt_times(middle, existing), kind)
+    middle = sort(_adopt_times(middle, fresh, pairs), kind)
     return pl.concat([batch.head(first), middle, batch.slice(last)])
 
 
@@ -188,10 +190,9 @@ def _says_otherwise(new: pl.Series, old: pl.Series) -> pl.Series:
     return new.is_not_null() & new.ne_missing(old)
 
 
-def _adopt_times(batch: pl.DataFrame, existing: pl.DataFrame) -> pl.DataFrame:
-    """Give a row the time under which the lake already knows its id, if that is within a second."""
-    fresh = batch.with_row_index("_row").join(existing, on=["ts", "id"], how="anti").select("_row", "id", "ts")
-    known = fresh.join(existing.select("id", pl.col("ts").alias("_known")), on="id")
+def _adopt_times(batch: pl.DataFrame, fresh: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Give each *fresh* row of *batch* the time of the nearest of *pairs* with its id, if that is within a second."""
+    known = fresh.join(pairs.rename({"ts": "_known"}), on="id")
     distance = (pl.col("_known").to_physical() - pl.col("ts").to_physical()).abs()
     near = known.with_columns(distance.alias("_far")).filter(pl.col("_far") <= ID_WINDOW)
     if not near.height:
