@@ -1,11 +1,12 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.readplan import Slice, plan_read
-from ticklake.core.segment import Segment
+from ticklake.core.readplan import MOST_SLICES, Slice, cut, plan_read
+from ticklake.core.segment import Block, Segment, pack_blocks
 from ticklake.core.span import Span
 
 LIMIT = 40
@@ -73,7 +74,8 @@ def test_reading_by_the_plan_is_newest_wins(segments, span):
     for piece in plan_read(segments, span):
         for ts in sorted(ticks(piece.span)):
             for held in piece.segments:
-                newest[ts] = held.seq
+                if held.min_ts <= ts <= held.max_ts:
+                    newest[ts] = held.seq
     expected = {ts: [s.seq for s in segments if s.min_ts <= ts <= s.max_ts] for ts in ticks(span)}
     assert newest == {ts: max(seqs) for ts, seqs in expected.items() if seqs}
 
@@ -96,3 +98,37 @@ def test_nothing_is_read_where_nothing_lies(span):
 
 def test_no_segments_give_no_slices():
     assert plan_read([], Span(0, 10)) == []
+
+
+def test_many_segments_that_hang_together_are_one_slice():
+    """Each slice would open the large file anew."""
+    large = segment(1, 0, 1_000)
+    corrections = [segment(2 + n, 100 * n, 100 * n) for n in range(MOST_SLICES)]
+    (piece,) = plan_read([large, *corrections], Span(0, 1_001))
+    assert piece.segments == (large, *corrections)
+
+
+@given(segment_lists(), asked, st.integers(1, 5))
+def test_what_is_cut_tiles_the_slice_and_keeps_its_segments_in_order(segments, span, rows):
+    for piece in plan_read(segments, span):
+        parts = list(cut(piece, rows))
+        assert parts[0].span.start == piece.span.start
+        assert parts[-1].span.end == piece.span.end
+        assert all(a.span.end == b.span.start for a, b in itertools.pairwise(parts))
+        for part in parts:
+            assert [s for s in piece.segments if s.span.overlaps(part.span)] == list(part.segments)
+
+
+def test_a_slice_is_cut_between_blocks():
+    blocks = [Block(n * 10, 10, 0, 100, n * 100, n * 100 + 99) for n in range(5)] + [Block(50, 5, 0, 0, 0, 0)]
+    whole = replace(segment(1, 0, 499), rows=500, packed=pack_blocks(blocks))
+    (piece,) = plan_read([whole], Span(0, 500))
+    assert [part.span for part in cut(piece, 200)] == [Span(0, 200), Span(200, 400), Span(400, 500)]
+
+
+def test_blocks_that_share_an_instant_are_cut_when_they_are_many():
+    """A second in which a million trades fall must not hold everything together."""
+    blocks = [Block(n * 10, 10, 0, 100, n, n + 1) for n in range(9)] + [Block(90, 5, 0, 0, 0, 0)]
+    whole = replace(segment(1, 0, 9), rows=900, packed=pack_blocks(blocks))
+    (piece,) = plan_read([whole], Span(0, 10))
+    assert len(list(cut(piece, 100))) > 2
