@@ -31,8 +31,8 @@ lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
 	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow and not soak' -q
 
-bench: $(VENV)-bench/ready ## Measure against peers: half an hour, nothing else running
-	$(BENCH).run --json bench.json && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json
+bench: $(VENV)-bench/ready ## Measure against peers and write the README table: half an hour, nothing else running
+	$(BENCH).run --json bench.json --readme README.md && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json
 
 bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
 	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
