@@ -56,10 +56,12 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
-def settings_for(url: str) -> Settings:
-    """Settings that reach a simulated exchange and are impatient."""
+def settings_for(url: str, *, archives: bool = False) -> Settings:
+    """Settings that reach a simulated exchange and are impatient; without its archive unless asked for."""
     quick = {name: {"rate_limit_ms": 1, "timeout": 1} for name in ("binance", "binanceus", "kraken")}
-    return Settings(exchange_url=url, exchanges=quick, retry={"first_wait": 0.01, "longest_wait": 0.1})
+    return Settings(
+        exchange_url=url, archives=archives, exchanges=quick, retry={"first_wait": 0.01, "longest_wait": 0.1}
+    )
 
 
 OpenLake = Callable[..., Lake]
@@ -70,8 +72,8 @@ def lake_at(tmp_path: Path) -> Iterator[OpenLake]:
     """Open lakes on a simulated exchange; they close with the test."""
     with ExitStack() as stack:
 
-        def start(exchange: SimulatedExchange | None = None, name: str = "lake") -> Lake:
-            settings = settings_for(exchange.url if exchange else "http://127.0.0.1:9")
+        def start(exchange: SimulatedExchange | None = None, name: str = "lake", *, archives: bool = False) -> Lake:
+            settings = settings_for(exchange.url if exchange else "http://127.0.0.1:9", archives=archives)
             return stack.enter_context(open_lake(tmp_path / name, settings=settings))
 
         yield start

@@ -88,8 +88,14 @@ def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
     return found
 
 
-def wire_source(exchange: str, settings: Settings, clock: Clock = time.time_ns) -> Source:
-    """Return the source of one exchange; ccxt is loaded here and not before."""
+def wire_source(
+    exchange: str, settings: Settings, clock: Clock = time.time_ns, root: Path | None = None, *, archives: bool = True
+) -> Source:
+    """Return the source of one exchange; ccxt is loaded here and not before.
+
+    Where a dump site is known and *archives* are wanted, it comes first; its files lie below *root* while they
+    are read, or in a temporary folder.
+    """
     from ticklake.sources.ccxt.door import ExchangeOptions, Retry
     from ticklake.sources.ccxt.source import CcxtSource
 
@@ -102,7 +108,8 @@ def wire_source(exchange: str, settings: Settings, clock: Clock = time.time_ns) 
         retry=Retry(**settings.retry.model_dump()),
         settings={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
     )
-    return CcxtSource(exchange, options, clock)
+    calls = CcxtSource(exchange, options, clock)
+    return _with_archives(calls, settings, clock, root) if archives and settings.archives else calls
 
 
 def list_exchanges(search: str = "") -> dict[str, list[str]]:
@@ -151,6 +158,22 @@ def _settings() -> Settings:
     from ticklake.config import load_settings
 
     return load_settings()
+
+
+def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path | None) -> Source:
+    from ticklake.sources.archive.downloads import Downloads
+    from ticklake.sources.archive.http import Patience, Site
+    from ticklake.sources.archive.layouts import site_of
+    from ticklake.sources.archive.source import ArchiveSource
+    from ticklake.sources.combined import CombinedSource
+
+    own, known = settings.exchange(calls.exchange), site_of(calls.exchange)
+    address = own.archive_url or (known if own.url is None else None)
+    if address is None or known is None:
+        return calls
+    site = Site(Patience(**settings.retry.model_dump(), timeout=own.timeout))
+    archive = ArchiveSource(calls.exchange, address, Downloads(root, site), site, calls.instruments, clock)
+    return CombinedSource(calls, archive)
 
 
 def _has_no_catalog(root: Path) -> bool:
@@ -202,7 +225,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         engine,
         Runs(database, clock),
         Instruments(database, clock),
-        source=lambda exchange: wire_source(exchange, settings, clock),
+        source=lambda exchange, archives: wire_source(exchange, settings, clock, root, archives=archives),
         at_once=lambda exchange: settings.exchange(exchange).at_once,
     )
     return Lake(engine, collector, root, CATALOG_FILE)

@@ -31,6 +31,9 @@ class ExchangeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: str | None = Field(None, description="Replaces scheme and host of every address of this exchange.")
+    archive_url: str | None = Field(
+        None, description="Where its dump site is, instead of the known one; none is asked if only url is set."
+    )
     api_key: SecretStr | None = Field(None, description="Only for data that needs one; never logged.")
     api_secret: SecretStr | None = Field(None, description="Goes with api_key; never logged.")
     rate_limit_ms: float | None = Field(None, ge=0, description="Milliseconds between calls, instead of ccxt's.")
@@ -59,6 +62,7 @@ class Settings(BaseSettings):
     exchange_url: str | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
     )
+    archives: bool = Field(True, description="Take history from public dump sites first, where there are some.")
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict, description="Settings of single exchanges.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="Patience with failing calls.")
 
@@ -78,7 +82,9 @@ class Settings(BaseSettings):
         """Return the settings of one exchange."""
         own = self.exchanges.get(name, ExchangeSettings())
         if own.url is None and self.exchange_url:
-            return own.model_copy(update={"url": f"{self.exchange_url.rstrip('/')}/{name}"})
+            base = self.exchange_url.rstrip("/")
+            archive = own.archive_url or f"{base}/archive/{name}"
+            return own.model_copy(update={"url": f"{base}/{name}", "archive_url": archive})
         return own
 
 

@@ -86,6 +86,7 @@ class Lake:
         all_quote: str | None = None,
         retry: bool = False,
         depth: int | None = None,
+        archives: bool = True,
         watch: Watch = lambda _progress: None,
     ) -> Run:
         """Bring history into the lake: what is missing of it, nothing twice.
@@ -109,6 +110,8 @@ class Lake:
             Also ask again for what was ``unavailable`` or ``lost``.
         depth
             Levels of a book on each side.
+        archives
+            Whether files of public dump sites are taken first, where there are some; see docs/how-to/archives.md.
         watch
             Called with a :class:`~ticklake.ingest.progress.Progress` after every committed page.
 
@@ -124,7 +127,7 @@ class Lake:
         """
         from ticklake.ingest.collector import Selection
 
-        selection = Selection(exchange, symbols, timeframe, kind, all_quote)
+        selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
         return self._collector.backfill(selection, _asked(start, end, retry=retry), depth, watch)
 
     def plan(
@@ -138,11 +141,12 @@ class Lake:
         end: TimeLike | None = None,
         all_quote: str | None = None,
         retry: bool = False,
+        archives: bool = True,
     ) -> list[FetchPlan]:
-        """Return what :meth:`backfill` would fetch: spans, pages, seconds and bytes (estimates)."""
+        """Return what :meth:`backfill` would fetch: spans, files, pages, seconds and bytes (estimates)."""
         from ticklake.ingest.collector import Selection
 
-        selection = Selection(exchange, symbols, timeframe, kind, all_quote)
+        selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
         return self._collector.plan(selection, _asked(start, end, retry=retry))
 
     def save(self, dataset: DatasetLike, records_or_frame: Records, provenance: Provenance | str = "user") -> Receipt:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import MINUTE, SECOND, format_time
 
-__all__ = ["FINAL_AFTER", "FetchPlan", "horizon", "plan_fetch"]
+__all__ = ["FINAL_AFTER", "FetchPlan", "horizon", "plan_fetch", "with_archives"]
 
 FINAL_AFTER = 15 * SECOND
 """A bar is final this long after its close; the same grace holds for everything else."""
@@ -27,6 +27,7 @@ class FetchPlan:
     bars before the live end to check again); ``known`` is coverage that needs no asking. ``pages``,
     ``seconds`` and ``bytes`` are estimates. ``unavailable`` is the part that the exchange no longer serves.
     ``page_span`` is how long a stretch a call brings, ``now`` the exchange's time when this was planned.
+    ``archives`` are the addresses of dump files that would be asked for first; ``pages`` then counts the rest.
     """
 
     dataset: Dataset
@@ -40,6 +41,7 @@ class FetchPlan:
     note: str = ""
     page_span: int = 0
     now: int = 0
+    archives: tuple[str, ...] = ()
 
 
 def horizon(dataset: Dataset, now: int) -> int:
@@ -101,6 +103,16 @@ def plan_fetch(
         page_span,
         now,
     )
+
+
+def with_archives(
+    plan: FetchPlan, files: tuple[str, ...], left: tuple[Span, ...], seconds_per_page: float
+) -> FetchPlan:
+    """Return the plan with the dump *files* that come first; calls are counted for what is *left*."""
+    if not files:
+        return plan
+    pages = sum(-(-span.length // max(plan.page_span, 1)) for span in left)
+    return replace(plan, archives=files, pages=pages, seconds=pages * seconds_per_page)
 
 
 def _before_listing(want: Span, listed_at: int | None) -> tuple[Covered, ...]:

@@ -168,7 +168,7 @@ class Backfill:
 
     async def _commit(self, run_id: int, plan: FetchPlan, page: Page, progress: Progress) -> None:
         """Make one page durable, with its coverage, and tell those who watch."""
-        dataset, origin = plan.dataset, self.source.provenance(plan.dataset)
+        dataset, origin = plan.dataset, page.origin or self.source.provenance(plan.dataset)
         receipt = await asyncio.to_thread(self.engine.append, dataset, page.frame, origin, page.covered, plan.now)
         progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
         for note in page.notes:

@@ -29,13 +29,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which datasets are meant: names or patterns of symbols, and what of them."""
+    """Which datasets are meant: names or patterns of symbols, what of them, and whether dump sites are asked."""
 
     exchange: str
     symbols: str | Sequence[str] = ()
     timeframe: str | None = None
     kind: str | None = None
     all_quote: str | None = None
+    archives: bool = True
 
     async def datasets(self, source: Source) -> list[Dataset]:
         """Return the datasets; patterns are expanded over what the exchange lists."""
@@ -65,13 +66,13 @@ class Repaired:
 class Collector:
     """Opens the source of an exchange for one piece of work at a time.
 
-    ``at_once`` says how many datasets of an exchange are fetched at the same time.
+    ``source`` makes the source of an exchange, with its dump site or without; ``at_once`` says how many datasets of an exchange are fetched at the same time.
     """
 
     engine: Engine
     runs: Runs
     instruments: Instruments
-    source: Callable[[str], Source]
+    source: Callable[[str, bool], Source]
     at_once: Callable[[str], int]
 
     def backfill(self, selection: Selection, asked: Asked, depth: int | None, watch: Watch) -> Run:
@@ -83,7 +84,7 @@ class Collector:
                 return await snapshot_books(source, self.engine, self.runs, datasets, depth)
             return await self._backfill(source, watch).run(datasets, asked)
 
-        return self._with_source(selection.exchange, go)
+        return self._with_source(selection.exchange, go, archives=selection.archives)
 
     def refetch(self, mended: Mended, watch: Watch) -> Repaired:
         """Ask the source again for what was lost, if it serves that."""
@@ -104,7 +105,7 @@ class Collector:
         async def go(source: Source) -> list[FetchPlan]:
             return await self._backfill(source).plan(await selection.datasets(source), asked)
 
-        return self._with_source(selection.exchange, go)
+        return self._with_source(selection.exchange, go, archives=selection.archives)
 
     def listed(self, exchange: str) -> list[Instrument]:
         """Return what an exchange lists."""
@@ -113,9 +114,11 @@ class Collector:
     def _backfill(self, source: Source, watch: Watch = lambda _progress: None) -> Backfill:
         return Backfill(source, self.engine, self.runs, self.instruments, watch, self.at_once(source.exchange))
 
-    def _with_source(self, exchange: str, go: Callable[[Source], Coroutine[Any, Any, T]]) -> T:
+    def _with_source(
+        self, exchange: str, go: Callable[[Source], Coroutine[Any, Any, T]], *, archives: bool = True
+    ) -> T:
         async def scoped() -> T:
-            source = self.source(exchange)
+            source = self.source(exchange, archives)
             try:
                 return await go(source)
             finally:

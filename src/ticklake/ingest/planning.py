@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ticklake.catalog.instruments import Instruments
 from ticklake.core.dataset import Dataset
-from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch
+from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch, with_archives
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
@@ -55,7 +55,7 @@ async def plan_dataset(
     if end <= start:
         return FetchPlan(dataset, None, note="nothing of it is final yet", now=now)
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
-    return plan_fetch(
+    plan = plan_fetch(
         dataset,
         Span(start, end),
         coverage,
@@ -69,6 +69,8 @@ async def plan_dataset(
         retry=asked.retry,
         note=capability.note,
     )
+    found = await source.archives(dataset, plan.spans, now)
+    return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
 
 
 async def select_symbols(source: Source, patterns: Sequence[str], quote: str | None = None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -14,7 +14,7 @@ from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 
-__all__ = ["Capability", "Page", "Source"]
+__all__ = ["Archives", "Capability", "Page", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Page:
     """One answered question: the rows, and which spans they are the truth about.
 
     Rows may lie outside the covered spans (overlap) and come in any order; ``requests`` is how many calls
-    it took; ``notes`` are for the run's log; ``clock`` says whose clock ``ts`` is.
+    it took; ``notes`` are for the run's log; ``clock`` says whose clock ``ts`` is; ``origin`` says where these very
+    rows come from, if that is not the source's usual provenance.
     """
 
     frame: pl.DataFrame
@@ -30,6 +31,7 @@ class Page:
     requests: int = 1
     notes: tuple[str, ...] = ()
     clock: str = "exchange"
+    origin: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,14 @@ class Capability:
     seconds_per_page: float
     served_from: int | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Archives:
+    """The addresses of files that would be fetched, and the spans that are left to calls."""
+
+    files: tuple[str, ...] = ()
+    spans: tuple[Span, ...] = ()
 
 
 class Source(ABC):
@@ -82,6 +92,10 @@ class Source(ABC):
         Every page's rows are whole for its covered spans; what cannot be had is covered as ``unavailable`` or
         ``lost``. An empty answer is asked again before it is believed.
         """
+
+    async def archives(self, dataset: Dataset, spans: Sequence[Span], now: int) -> Archives:  # noqa: ARG002
+        """Say which files of a dump site :meth:`history` would ask for at *now*; none, unless a source knows some."""
+        return Archives((), tuple(spans))
 
     @abstractmethod
     async def book(self, dataset: Dataset, depth: int | None) -> Page:

@@ -66,6 +66,7 @@ def ingest(
     all_quote: o.AllQuote = None,
     dry_run: DryRun = False,
     retry: o.Retry = False,
+    no_archives: o.NoArchives = False,
     depth: o.Depth = None,
     lake: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
@@ -83,6 +84,7 @@ def ingest(
         "end": end,
         "all_quote": all_quote,
         "retry": retry,
+        "archives": not no_archives,
     }
     with o.opened(lake, create=not dry_run, exchange_url=exchange_url) as held:
         if dry_run:
@@ -109,8 +111,10 @@ def _show_plans(plans: list[FetchPlan], *, as_json: bool) -> None:
         return print_json(rows)
     for row in rows:
         spans = [f"  fetch {span}" for span in row["fetch"]]
+        spans += [f"  archive {address}" for address in row["archives"]]
         gone = [f"  unavailable {row['unavailable']}: {row['note']}"] if row["unavailable"] else []
-        head = f"{row['dataset']}: {row['pages']:,} pages, about {row['seconds']:.0f} s and {big(row['bytes'])}"
+        files = f"{len(row['archives']):,} archive files and " if row["archives"] else ""
+        head = f"{row['dataset']}: {files}{row['pages']:,} pages, about {row['seconds']:.0f} s and {big(row['bytes'])}"
         say("\n".join([head, *spans, *gone]))
     pages, seconds = sum(row["pages"] for row in rows), sum(row["seconds"] for row in rows)
     say(f"in all {pages:,} pages, about {seconds:.0f} s; nothing was fetched")
@@ -122,6 +126,7 @@ def _plan_row(plan: FetchPlan) -> dict[str, Any]:
         "dataset": str(plan.dataset),
         "fetch": [_bounds(span) for span in plan.spans],
         "unavailable": _bounds(plan.unavailable) if plan.unavailable else None,
+        "archives": list(plan.archives),
         "pages": plan.pages,
         "seconds": plan.seconds,
         "bytes": plan.bytes,

@@ -19,6 +19,7 @@ __all__ = [
     "ExchangeUrl",
     "KindName",
     "LakePath",
+    "NoArchives",
     "Retry",
     "Start",
     "SymbolTexts",
@@ -54,6 +55,9 @@ AllQuote = Annotated[
     str | None, typer.Option("--all-quote", metavar="CURRENCY", help="Every active spot market priced in it.")
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Ask again for what was unavailable or lost.")]
+NoArchives = Annotated[
+    bool, typer.Option("--no-archives", help="Ask the exchange only, not the files of its public dump site.")
+]
 Depth = Annotated[int | None, typer.Option("--depth", min=1, help="Levels of a book on each side.")]
 ExchangeUrl = Annotated[
     str | None,

@@ -40,6 +40,17 @@ class Faults:
         This many trades in the middle of every market's history fall on one instant.
     forming
         The bar that is not over yet is served like any other (real exchanges do).
+    archive_missing_every, archive_corrupt_every
+        Every n-th day (counted from 1970; a month goes by its first day) has no file in the archive, or one
+        whose checksum is wrong.
+    archive_truncate_every
+        Every n-th answer of the archive breaks off in the middle.
+    archive_no_range
+        The archive sends a file from its beginning, whatever part was asked for.
+    archive_rate
+        The archive sends this many bytes a second; 0 is as fast as it goes.
+    archive_header
+        Spot files of the archive have a header, too.
     """
 
     rate_limit_every: int = 0
@@ -56,6 +67,12 @@ class Faults:
     late_final: float = 0.0
     burst: int = 0
     forming: bool = True
+    archive_missing_every: int = 0
+    archive_corrupt_every: int = 0
+    archive_truncate_every: int = 0
+    archive_no_range: bool = False
+    archive_rate: float = 0.0
+    archive_header: bool = False
 
     @classmethod
     def everything(cls) -> Faults:
@@ -70,6 +87,9 @@ class Faults:
             duplicate_rows=True,
             shuffle_rows=True,
             late_final=600.0,
+            archive_missing_every=5,
+            archive_corrupt_every=4,
+            archive_truncate_every=3,
         )
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -14,13 +15,14 @@ from aiohttp import web
 
 from ticklake.core.time import SECOND, format_time, parse_time
 from ticklake.errors import BadInput, TicklakeError
+from ticklake.sources.simulated.archive import SimulatedArchive
 from ticklake.sources.simulated.binance import BinanceProtocol
 from ticklake.sources.simulated.clock import SimulatedClock
 from ticklake.sources.simulated.faults import Failure, Faults
 from ticklake.sources.simulated.kraken import KrakenProtocol
 from ticklake.sources.simulated.market import Market
 
-__all__ = ["Request", "SimulatedExchange"]
+__all__ = ["Download", "Request", "SimulatedExchange"]
 
 LOOPBACK = "127.0.0.1"
 Protocol = BinanceProtocol | KrakenProtocol
@@ -37,11 +39,24 @@ class Request:
 
 
 @dataclass
+class Download:
+    """A file of the archive that was asked for: from which byte on, how it was answered, and how many were sent."""
+
+    path: str
+    start: int
+    status: int
+    sent: int = 0
+
+
+@dataclass
 class SimulatedExchange:
     """Serves a market under ``/{exchange}/{path}``; listens on loopback only.
 
     ``POST /_sim/clock`` (``{"now": "2024-01-02"}`` or ``{"advance": seconds}``) moves the clock, ``POST /_sim/faults``
     sets fault switches, ``GET /_sim/requests`` returns what was asked, ``GET /_sim`` describes the market.
+
+    Binance's dump site is served under ``/archive/{exchange}/``; ``archived`` makes it hold another market than the
+    calls serve, and ``downloads`` is what was asked of it.
     """
 
     market: Market
@@ -49,12 +64,19 @@ class SimulatedExchange:
     faults: Faults = field(default_factory=Faults)
     requests: list[Request] = field(default_factory=list)
     port: int = 0
+    archived: Market | None = None
+    downloads: list[Download] = field(default_factory=list)
     _runner: web.AppRunner | None = None
 
     def __post_init__(self) -> None:
         self._protocols: dict[str, Protocol] = {
             exchange: KrakenProtocol(self.market) if exchange == "kraken" else BinanceProtocol(self.market, exchange)
             for exchange in self.market.exchanges()
+        }
+        self._archives = {
+            name: SimulatedArchive(self.archived or self.market, name)
+            for name, protocol in self._protocols.items()
+            if isinstance(protocol, BinanceProtocol)
         }
         self._pages = 0
 
@@ -78,6 +100,7 @@ class SimulatedExchange:
                 web.post("/_sim/clock", self._set_clock),
                 web.post("/_sim/faults", self._set_faults),
                 web.get("/_sim/requests", self._list_requests),
+                web.get("/archive/{exchange}/{path:.*}", self._serve_file),
                 web.get("/{exchange}/{path:.*}", self._serve),
             ]
         )
@@ -123,6 +146,48 @@ class SimulatedExchange:
             body = self._disordered(protocol, reply.body) if reply.rows else reply.body
             return web.json_response(body, status=reply.status)
         return await self._fail(failure, protocol, reply.body)
+
+    async def _serve_file(self, request: web.Request) -> web.StreamResponse:
+        path, archive = request.match_info["path"], self._archives.get(request.match_info["exchange"])
+        data = None
+        if archive is not None:
+            data = await asyncio.to_thread(archive.answer, path, self.clock.now(), self.faults)
+        if data is None:
+            self.downloads.append(Download(path, 0, 404))
+            return web.Response(status=404, text="NoSuchKey")
+        return await self._send(request, path, data)
+
+    async def _send(self, request: web.Request, path: str, data: bytes) -> web.StreamResponse:
+        """Send a file, or the part of it that was asked for, at the pace and with the faults that are on."""
+        etag, start = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"', 0
+        same = request.headers.get("If-Range", etag) == etag
+        if same and request.http_range.start is not None and not self.faults.archive_no_range:
+            start = request.http_range.start
+        if start >= len(data) > 0:
+            self.downloads.append(Download(path, start, 416))
+            return web.Response(status=416)
+        download = Download(path, start, 206 if start else 200)
+        self.downloads.append(download)
+        response = web.StreamResponse(status=download.status, headers={"ETag": etag, "Accept-Ranges": "bytes"})
+        response.content_length = len(data) - start
+        if start:
+            response.headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        await response.prepare(request)
+        every = self.faults.archive_truncate_every
+        cut = every and len(self.downloads) % every == 0
+        stop = start + (len(data) - start) // 2 if cut else len(data)
+        await self._trickle(response, download, data[start:stop])
+        if cut and request.transport is not None:
+            request.transport.close()
+        return response
+
+    async def _trickle(self, response: web.StreamResponse, download: Download, data: bytes) -> None:
+        block = max(int(self.faults.archive_rate / 20), 1) if self.faults.archive_rate else 256 * 1024
+        for at in range(0, len(data), block):
+            await response.write(data[at : at + block])
+            download.sent += len(data[at : at + block])
+            if self.faults.archive_rate:
+                await asyncio.sleep(0.05)
 
     def _failure(self) -> Failure | None:
         self._pages += 1

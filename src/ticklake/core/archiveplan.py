@@ -1,0 +1,149 @@
+"""Archive plans: which span comes from which file of a dump site, decided before anything is downloaded."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ticklake.core.span import Span
+from ticklake.core.time import DAY
+from ticklake.core.timeframe import Timeframe
+
+__all__ = [
+    "MISSES",
+    "ArchiveFile",
+    "ArchiveTerms",
+    "Period",
+    "Piece",
+    "finer",
+    "joined",
+    "plan_archives",
+    "without_days",
+]
+
+MISSES = 3
+"""After so many absent days in a row the rest of their month is left to the exchange's own calls."""
+_MONTH = Timeframe(1, "M")
+
+
+class Period(StrEnum):
+    """How long a stretch one file of a dump site holds."""
+
+    DAY = "daily"
+    MONTH = "monthly"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ArchiveFile:
+    """One file: its period, the date in its name (``2024-01-31`` or ``2024-01``), and the span it holds whole."""
+
+    span: Span
+    period: Period
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveTerms:
+    """What is published of a dataset, and when a file is worth its download.
+
+    Parameters
+    ----------
+    periods
+        Which files there are.
+    offset
+        By how much a file's span is shifted from UTC midnights, in nanoseconds: -8 hours where days are China's.
+    now
+        Files that end later are not there yet.
+    page_span
+        How long a stretch one call to the exchange brings: a file that would spare less than a call is not taken.
+    served_from
+        What lies before, the exchange's own calls no longer bring: there every file is worth it.
+    """
+
+    periods: tuple[Period, ...]
+    now: int
+    offset: int = 0
+    page_span: int = 0
+    served_from: int | None = None
+
+    def only_here(self, span: Span) -> bool:
+        """Whether the exchange's own calls no longer reach back to *span*."""
+        return self.served_from is not None and span.start < self.served_from
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch and the file that holds it; without a file the exchange itself is asked."""
+
+    span: Span
+    file: ArchiveFile | None = None
+
+
+def plan_archives(want: Span, terms: ArchiveTerms) -> tuple[Piece, ...]:
+    """Cut *want* into pieces, in order: whole months first, days for the rest, calls for what no file holds."""
+    pieces: list[Piece] = []
+    for month in _files(want, Period.MONTH, terms.offset):
+        part = month.span.intersect(want)
+        if part is None:
+            continue
+        whole = part == month.span or Period.DAY not in terms.periods
+        if Period.MONTH in terms.periods and whole and _is_worth_it(month, part, terms):
+            pieces.append(Piece(part, month))
+        else:
+            pieces += _days(part, terms)
+    return joined(pieces)
+
+
+def finer(piece: Piece, terms: ArchiveTerms) -> tuple[Piece, ...]:
+    """Return what takes the place of a piece whose file is not there: days for a month, calls for a day."""
+    if piece.file is not None and piece.file.period is Period.MONTH:
+        return joined(_days(piece.span, terms))
+    return (Piece(piece.span),)
+
+
+def without_days(pieces: Iterable[Piece], month: str) -> tuple[Piece, ...]:
+    """Return the pieces with the days of *month* (``2024-01``) left to calls."""
+    return joined(
+        Piece(piece.span) if piece.file and piece.file.period is Period.DAY and piece.file.label[:7] == month else piece
+        for piece in pieces
+    )
+
+
+def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Return the pieces with neighbours that have no file made one."""
+    kept: list[Piece] = []
+    for piece in pieces:
+        last = kept[-1] if kept else None
+        if last and last.file is None and piece.file is None and last.span.end == piece.span.start:
+            kept[-1] = Piece(Span(last.span.start, piece.span.end))
+        else:
+            kept.append(piece)
+    return tuple(kept)
+
+
+def _days(want: Span, terms: ArchiveTerms) -> Sequence[Piece]:
+    pieces: list[Piece] = []
+    for day in _files(want, Period.DAY, terms.offset):
+        part = day.span.intersect(want)
+        if part is not None:
+            taken = Period.DAY in terms.periods and _is_worth_it(day, part, terms)
+            pieces.append(Piece(part, day if taken else None))
+    return pieces
+
+
+def _is_worth_it(file: ArchiveFile, part: Span, terms: ArchiveTerms) -> bool:
+    return file.span.end <= terms.now and (part.length > terms.page_span or terms.only_here(part))
+
+
+def _files(want: Span, period: Period, offset: int) -> Iterator[ArchiveFile]:
+    """Yield the files whose spans meet *want*, whether they are published or not."""
+    step = _MONTH if period is Period.MONTH else Timeframe(1, "d")
+    start = step.floor(want.start - offset)
+    while start + offset < want.end:
+        end = step.next(start)
+        date = dt.date(1970, 1, 1) + dt.timedelta(days=start // DAY)
+        label = f"{date:%Y-%m}" if period is Period.MONTH else f"{date:%Y-%m-%d}"
+        yield ArchiveFile(Span(start + offset, end + offset), period, label)
+        start = end

@@ -1,0 +1,1 @@
+"""Public dump sites: files of history that exchanges publish beside their calls."""
