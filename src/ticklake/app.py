@@ -17,6 +17,7 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
 from ticklake.ingest.collector import Collector
 from ticklake.lake import Lake
+from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore
 
 if TYPE_CHECKING:
@@ -90,28 +91,30 @@ def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
 
 
 def wire_source(exchange: str, settings: Settings, clock: Clock = time.time_ns) -> Source:
-    """Return the source of one exchange; ccxt is loaded here and not before."""
-    from ticklake.sources.ccxt.door import ExchangeOptions, Retry
-    from ticklake.sources.ccxt.source import CcxtSource
+    """Return the source of one exchange, whichever package serves it; what it needs is loaded here and not before."""
+    from ticklake.sources.base import Retry, SourceOptions
+    from ticklake.sources.registry import Registry
 
     own = settings.exchange(exchange)
     secrets = {"apiKey": own.api_key, "secret": own.api_secret}
-    options = ExchangeOptions(
+    options = SourceOptions(
         url=own.url,
         rate_limit_ms=own.rate_limit_ms,
         timeout=own.timeout,
         retry=Retry(**settings.retry.model_dump()),
-        settings={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+        secrets={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+        clock=clock,
     )
-    return CcxtSource(exchange, options, clock)
+    return Registry(settings.sources).make(exchange, options)
 
 
-def list_exchanges(search: str = "") -> dict[str, list[str]]:
-    """Return the exchanges whose id contains *search*, each with the kinds it serves."""
-    from ticklake.sources.ccxt.capabilities import served_by
-    from ticklake.sources.ccxt.door import exchange_ids
+def list_exchanges(search: str = "") -> tuple[dict[str, list[str]], list[str]]:
+    """Return the exchanges whose id contains *search*, each with the kinds it serves, and what sources are broken."""
+    from ticklake.sources.registry import Registry
 
-    return {name: served_by(name) for name in exchange_ids() if search in name}
+    registry = Registry()
+    found = registry.exchanges(search)
+    return found, [str(error) for error in registry.broken.values()]
 
 
 def simulated_exchange(
@@ -177,7 +180,9 @@ def _set_aside(root: Path, now: int) -> None:
 
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
     catalog = Catalog(database, clock)
-    engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool())
+    calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
+    sessions = KnownSessions(calendars)
+    engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool(), sessions)
     collector = Collector(
         engine,
         Runs(database, clock),

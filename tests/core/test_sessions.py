@@ -47,11 +47,18 @@ def test_a_year_has_a_weekend_a_week():
 
 def test_between_the_sessions_it_is_closed():
     opens = [span("2024-01-02T14:30", "2024-01-02T21:00"), span("2024-01-03T14:30", "2024-01-03T21:00")]
-    assert between(opens, span("2024-01-02T14:30", "2024-01-03T15:00")) == [span("2024-01-02T21:00", "2024-01-03T14:30")]
+    assert between(opens, span("2024-01-02T14:30", "2024-01-03T15:00")) == [
+        span("2024-01-02T21:00", "2024-01-03T14:30")
+    ]
 
 
 def test_only_bars_of_a_day_or_longer_are_named_by_their_date():
-    names = {"nyse:ohlcv:1h:A/USD": False, "nyse:ohlcv:1d:A/USD": True, "nyse:ohlcv:1M:A/USD": True, "nyse:trades:A/USD": False}
+    names = {
+        "nyse:ohlcv:1h:A/USD": False,
+        "nyse:ohlcv:1d:A/USD": True,
+        "nyse:ohlcv:1M:A/USD": True,
+        "nyse:trades:A/USD": False,
+    }
     assert {name: keeps_days(Dataset.parse(name)) for name in names} == names
 
 
@@ -70,7 +77,9 @@ def test_bars_wholly_inside_a_closed_stretch_are_not_expected():
 
 def test_a_bar_that_is_partly_open_is_expected_whole():
     closed = [Span(FRIDAY_TO_MONDAY.start + HOUR // 2, FRIDAY_TO_MONDAY.end)]
-    assert bar_holes(HOURLY, FRIDAY_TO_MONDAY, NOTHING, Coverage(), closed) == [span("2024-01-05T20:00", "2024-01-05T21:00")]
+    assert bar_holes(HOURLY, FRIDAY_TO_MONDAY, NOTHING, Coverage(), closed) == [
+        span("2024-01-05T20:00", "2024-01-05T21:00")
+    ]
 
 
 def test_months_are_measured_by_the_calendar():

@@ -11,6 +11,7 @@ import polars as pl
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import DatasetRow
+from ticklake.core.adjust import Adjust
 from ticklake.core.batch import Records, canonical_all
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
@@ -20,6 +21,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.core.timeframe import Timeframe
+from ticklake.engine.adjusting import load_adjusted
 from ticklake.engine.appending import Incoming, Receipt, append
 from ticklake.engine.backing_up import Backup, backup, opened_copy
 from ticklake.engine.compacting import Compaction, compact
@@ -125,6 +127,10 @@ class Engine:
         if last is None:
             return load(self._store, dataset, span, **options)  # type: ignore[arg-type]
         return self._tail(dataset, span, last, **options)
+
+    def load_adjusted(self, dataset: Dataset, span: Span, how: Adjust, *, version: int | None = None) -> pl.DataFrame:
+        """Return bars without the jumps of splits (and dividends, for ``all``)."""
+        return load_adjusted(self._store, dataset, span, how, self.sessions.zone(dataset.exchange), version=version)
 
     def resample(
         self, dataset: Dataset, timeframe: Timeframe, span: Span = ALL_TIME, *, version: int | None = None
