@@ -13,6 +13,7 @@ from ticklake.catalog.database import Database
 from ticklake.engine.engine import Engine
 from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
 from ticklake.lake import Lake
+from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore
 
 if TYPE_CHECKING:
@@ -91,33 +92,35 @@ def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
 def wire_source(
     exchange: str, settings: Settings, clock: Clock = time.time_ns, root: Path | None = None, *, archives: bool = True
 ) -> Source:
-    """Return the source of one exchange; ccxt is loaded here and not before.
+    """Return the source of one exchange, whichever package serves it; what it needs is loaded here and not before.
 
     Where a dump site is known and *archives* are wanted, it comes first; its files lie below *root* while they
     are read, or in a temporary folder.
     """
-    from ticklake.sources.ccxt.door import ExchangeOptions, Retry
-    from ticklake.sources.ccxt.source import CcxtSource
+    from ticklake.sources.base import Retry, SourceOptions
+    from ticklake.sources.registry import Registry
 
     own = settings.exchange(exchange)
     secrets = {"apiKey": own.api_key, "secret": own.api_secret}
-    options = ExchangeOptions(
+    options = SourceOptions(
         url=own.url,
         rate_limit_ms=own.rate_limit_ms,
         timeout=own.timeout,
         retry=Retry(**settings.retry.model_dump()),
-        settings={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+        secrets={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+        clock=clock,
     )
-    calls = CcxtSource(exchange, options, clock)
+    calls = Registry(settings.sources).make(exchange, options)
     return _with_archives(calls, settings, clock, root) if archives and settings.archives else calls
 
 
-def list_exchanges(search: str = "") -> dict[str, list[str]]:
-    """Return the exchanges whose id contains *search*, each with the kinds it serves."""
-    from ticklake.sources.ccxt.capabilities import served_by
-    from ticklake.sources.ccxt.door import exchange_ids
+def list_exchanges(search: str = "") -> tuple[dict[str, list[str]], list[str]]:
+    """Return the exchanges whose id contains *search*, each with the kinds it serves, and what sources are broken."""
+    from ticklake.sources.registry import Registry
 
-    return {name: served_by(name) for name in exchange_ids() if search in name}
+    registry = Registry()
+    found = registry.exchanges(search)
+    return found, [str(error) for error in registry.broken.values()]
 
 
 def simulated_exchange(
@@ -220,7 +223,9 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     from ticklake.ingest.collector import Collector
 
     catalog = Catalog(database, clock)
-    engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool())
+    calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
+    sessions = KnownSessions(calendars)
+    engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool(), sessions)
     collector = Collector(
         engine,
         Runs(database, clock),

@@ -39,6 +39,9 @@ class ExchangeSettings(BaseModel):
     rate_limit_ms: float | None = Field(None, ge=0, description="Milliseconds between calls, instead of ccxt's.")
     timeout: float = Field(20.0, gt=0, description="Seconds until a call is given up.")
     at_once: int = Field(4, ge=1, le=64, description="How many datasets are fetched at the same time.")
+    calendar: str | None = Field(
+        None, description="When it is open: a calendar of exchange_calendars like XNYS, or forex, or always."
+    )
 
 
 class RetrySettings(BaseModel):
@@ -64,6 +67,9 @@ class Settings(BaseSettings):
     )
     archives: bool = Field(True, description="Take history from public dump sites first, where there are some.")
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict, description="Settings of single exchanges.")
+    sources: dict[str, str] = Field(
+        default_factory=dict, description="Which source serves an exchange, where several do, by its name."
+    )
     retry: RetrySettings = Field(default_factory=RetrySettings, description="Patience with failing calls.")
 
     @classmethod

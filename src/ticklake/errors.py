@@ -28,6 +28,7 @@
     │   ├── CatalogBusy            retriable: another process held it too long
     │   └── Conflict               retriable: somebody else committed first
     ├── NoLake                     there is no lake at that place
+    ├── BrokenPlugin               a package offers a source that cannot be loaded
     └── MissingExtra               an optional dependency is not installed
 
 ``retriable`` is a fact of the class; ``exit_code`` is what the shell sees.
@@ -40,6 +41,7 @@ __all__ = [
     "BadInput",
     "BadResponse",
     "Banned",
+    "BrokenPlugin",
     "CatalogBusy",
     "CatalogDamaged",
     "CatalogError",
@@ -189,6 +191,10 @@ class NoLake(TicklakeError):
     """There is no lake at that place."""
 
     exit_code = 2
+
+
+class BrokenPlugin(TicklakeError):
+    """A package offers a source that cannot be loaded."""
 
 
 class MissingExtra(TicklakeError):

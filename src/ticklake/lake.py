@@ -20,6 +20,7 @@ from ticklake.engine.vacuuming import KEEP
 
 if TYPE_CHECKING:
     from ticklake.catalog.runs import Run
+    from ticklake.core.adjust import Adjust
     from ticklake.core.batch import Records
     from ticklake.core.coverage import Coverage
     from ticklake.core.fetchplan import FetchPlan
@@ -225,9 +226,25 @@ class Lake:
         timeframe: str,
         start: TimeLike | None = None,
         end: TimeLike | None = None,
+        *,
+        adjust: Adjust | None = None,
     ) -> pl.DataFrame:
-        """Return bars: ``ts`` (open time), open, high, low, close, volume, quote_volume, trades."""
-        return self.load(Dataset.of(exchange, symbol, "ohlcv", timeframe), start, end)
+        """Return bars: ``ts`` (open time), open, high, low, close, volume, quote_volume, trades.
+
+        Stored prices are raw. With *adjust* they are returned as they look after the newest event that the lake holds:
+        ``splits`` divides prices before a split by its ratio and multiplies volumes; ``all`` also multiplies prices
+        before a dividend by ``1 - dividend / close of the session before``. The formula is CRSP's
+        (:mod:`ticklake.core.adjust`).
+
+        Raises
+        ------
+        BadInput
+            If the symbol's splits or dividends were never brought in.
+        """
+        dataset = Dataset.of(exchange, symbol, "ohlcv", timeframe)
+        if adjust is None:
+            return self.load(dataset, start, end)
+        return self.engine.load_adjusted(dataset, Span.parse(start, end), adjust, version=self._version)
 
     def trades(
         self, exchange: str, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None

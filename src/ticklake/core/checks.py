@@ -18,6 +18,7 @@ from ticklake.core.timeframe import Timeframe
 
 __all__ = ["Checked", "check", "check_all"]
 
+_POSITIVE = {"splits": "ratio", "dividends": "amount"}
 _SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
 
 
@@ -121,6 +122,9 @@ def _comparisons(dataset: Dataset, columns: Mapping[str, Any], ns: Any) -> Itera
             yield "off_grid", _off_grid(dataset.timeframe, dataset.anchor, columns["ts"], ns)
     if dataset.kind in _SIDES:
         yield from _order_rules(dataset.kind, columns)
+    if dataset.kind in _POSITIVE:
+        name = _POSITIVE[dataset.kind]
+        yield f"{name}_not_positive", columns[name] <= 0
 
 
 def _bar_rules(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,10 +36,18 @@ class Gap:
     detail: str = ""
 
 
+_SHUT = {"ts": pl.Int64, "until": pl.Int64}
 _WORDS = {Found.UNAVAILABLE: GapReason.UNAVAILABLE, Found.LOST: GapReason.LOST}
 
 
-def gaps_of(dataset: Dataset, want: Span, coverage: Coverage, present: pl.Series, invalid: Iterable[int]) -> list[Gap]:
+def gaps_of(
+    dataset: Dataset,
+    want: Span,
+    coverage: Coverage,
+    present: pl.Series,
+    invalid: Iterable[int],
+    closed: Sequence[Span] = (),
+) -> list[Gap]:
     """Return every hole of *dataset* inside *want*, in order.
 
     Parameters
@@ -48,19 +56,24 @@ def gaps_of(dataset: Dataset, want: Span, coverage: Coverage, present: pl.Series
         The ``ts`` of the rows inside *want*, as sorted ``Int64``; only looked at for bars.
     invalid
         The times of quarantined rows: holes of an instant each where there are no bars.
+    closed
+        When the market is closed, sorted and disjoint: nothing is missing then.
     """
     if dataset.timeframe is None:
         refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in set(invalid) if ts in want)
-        return sorted([*_by_coverage(dataset, want, coverage), *refusals])
+        holes = subtract(want, closed)
+        return sorted([*(gap for hole in holes for gap in _by_coverage(dataset, hole, coverage)), *refusals])
     refused = {dataset.timeframe.floor(ts, dataset.anchor) for ts in invalid}
-    holes = bar_holes(dataset, want, present, coverage)
+    holes = iter(bar_holes(dataset, want, present, coverage, closed))
     return sorted(gap for hole in holes for gap in _explain(dataset, hole, coverage, refused))
 
 
-def bar_holes(dataset: Dataset, want: Span, present: pl.Series, coverage: Coverage) -> list[Span]:
+def bar_holes(
+    dataset: Dataset, want: Span, present: pl.Series, coverage: Coverage, closed: Sequence[Span] = ()
+) -> list[Span]:
     """Return the spans of consecutive bars that are not in *present*, of those that lie in *want* wholly.
 
-    Bars from before the listing are not expected.
+    Bars from before the listing are not expected, nor those that lie wholly in one *closed* stretch.
     """
     frame = dataset.timeframe
     last = frame.floor(want.end, dataset.anchor) if frame else want.start
@@ -68,10 +81,24 @@ def bar_holes(dataset: Dataset, want: Span, present: pl.Series, coverage: Covera
         return []
     want = Span(want.start, last)
     absent = frame.opens(want, dataset.anchor).to_frame().join(present.alias("ts").to_frame(), on="ts", how="anti")
-    opens = absent["ts"].to_list()
+    opens = _while_open(dataset, absent["ts"], closed).to_list()
     holes = normalise(Span(ts, frame.next(ts, dataset.anchor)) for ts in opens)
     unlisted = coverage.spans(Found.UNLISTED)
     return [rest for hole in holes for rest in subtract(hole, unlisted)]
+
+
+def _while_open(dataset: Dataset, opens: pl.Series, closed: Sequence[Span]) -> pl.Series:
+    """Return those of the sorted open times whose bar is not wholly inside a closed stretch."""
+    frame = dataset.timeframe
+    if frame is None or not closed:
+        return opens
+    shut = pl.DataFrame({"ts": [s.start for s in closed], "until": [s.end for s in closed]}, schema=_SHUT)
+    bars = opens.to_frame().join_asof(shut, on="ts", strategy="backward", check_sortedness=False)
+    if frame.is_month:
+        ends = pl.Series([frame.next(ts, dataset.anchor) for ts in opens], dtype=pl.Int64)
+    else:
+        ends = opens + frame.length
+    return opens.filter((ends > bars["until"]).fill_null(True))
 
 
 def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage) -> Iterator[Gap]:

@@ -54,7 +54,7 @@ class Kind:
     ``key`` is the natural key: two rows with the same key are the same fact. ``same`` are the columns
     that do not make a row different (when we received it). Rows are ordered by ``order``, then by arrival.
     ``group_rows`` is how many rows a file's row group holds: small where single rows are looked for, large
-    where bytes count.
+    where bytes count. ``in_sessions`` is whether it is only recorded while the market is open.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Kind:
     same: tuple[str, ...] = ("received_at",)
     hidden: tuple[Column, ...] = ()
     group_rows: int = 131_072
+    in_sessions: bool = True
 
     @cached_property
     def names(self) -> list[str]:
@@ -126,6 +127,12 @@ def _bars(name: str) -> Kind:
         same=(),
         group_rows=16_384,
     )
+
+
+def _event(name: str, value: str) -> Kind:
+    """Return a kind of corporate actions: one value a date."""
+    columns = (_time("ts", 1, required=True), _number(value, 2, required=True))
+    return Kind(name, columns, key=("ts",), same=(), group_rows=16_384, in_sessions=False)
 
 
 _TRADE_COLUMNS = (
@@ -208,6 +215,8 @@ KINDS: dict[str, Kind] = {
             key=("ts", "id"),
             hidden=(Column("n", pl.Int32, 51),),
         ),
+        _event("splits", "ratio"),
+        _event("dividends", "amount"),
     )
 }
 

@@ -14,13 +14,16 @@ import polars as pl
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import DatasetRow
+from ticklake.core.adjust import Adjust
 from ticklake.core.batch import Records, canonical_all
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
-from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.sessions import Sessions
+from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.core.timeframe import Timeframe
+from ticklake.engine.adjusting import load_adjusted
 from ticklake.engine.appending import Incoming, Receipt, append
 from ticklake.engine.place import Store
 from ticklake.engine.scanning import load, scan
@@ -52,11 +55,21 @@ class Engine:
         The clock, in nanoseconds UTC.
     tool
         Name and version, kept in every file.
+    sessions
+        When markets are closed; never, by default.
     """
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore, now: Callable[[], int], tool: str) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        objects: ObjectStore,
+        now: Callable[[], int],
+        tool: str,
+        sessions: Sessions | None = None,
+    ) -> None:
         self.catalog = catalog
         self.objects = objects
+        self.sessions = sessions or Sessions()
         self._store = Store(catalog, objects, now, tool)
 
     def append(
@@ -118,6 +131,10 @@ class Engine:
             return load(self._store, dataset, span, **options)  # type: ignore[arg-type]
         return self._tail(dataset, span, last, **options)
 
+    def load_adjusted(self, dataset: Dataset, span: Span, how: Adjust, *, version: int | None = None) -> pl.DataFrame:
+        """Return bars without the jumps of splits (and dividends, for ``all``)."""
+        return load_adjusted(self._store, dataset, span, how, self.sessions.zone(dataset.exchange), version=version)
+
     def resample(
         self, dataset: Dataset, timeframe: Timeframe, span: Span = ALL_TIME, *, version: int | None = None
     ) -> pl.DataFrame:
@@ -138,13 +155,15 @@ class Engine:
     def missing_intervals(self, dataset: Dataset, want: Span) -> list[Span]:
         """Return the spans without rows that should have them.
 
-        For bars: the bars of the calendar that are absent. For other kinds: what was never covered.
+        For bars: the bars of the calendar that are absent. For other kinds: what was never covered. Time in which
+        the market is closed is left out.
         """
         from ticklake.core.gaps import bar_holes
 
+        coverage, closed = self.catalog.coverage(dataset), self._closed(dataset, want)
         if dataset.timeframe is None:
-            return list(self.catalog.coverage(dataset).missing(want))
-        return bar_holes(dataset, want, self._times(dataset, want), self.catalog.coverage(dataset))
+            return [part for hole in subtract(want, closed) for part in coverage.missing(hole)]
+        return bar_holes(dataset, want, self._times(dataset, want), coverage, closed)
 
     def gaps(self, dataset: Dataset, want: Span) -> list[Gap]:
         """Return every hole inside *want* with its reason."""
@@ -153,7 +172,8 @@ class Engine:
         refused = (row["ts"] for row in self.catalog.quarantined(dataset, want))
         times = self._times(dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
         invalid = [ts for ts in refused if ts is not None]
-        return gaps_of(dataset, want, self.catalog.coverage(dataset), times, invalid)
+        closed = self._closed(dataset, want)
+        return gaps_of(dataset, want, self.catalog.coverage(dataset), times, invalid, closed)
 
     def provenance(self, dataset: Dataset, at: int) -> list[Provenance]:
         """Return where the rows at exactly *at* came from; empty if there is none."""
@@ -217,6 +237,9 @@ class Engine:
         from ticklake.engine.backing_up import backup
 
         return backup(self._store, folder, catalog_name)
+
+    def _closed(self, dataset: Dataset, span: Span) -> list[Span]:
+        return self.sessions.closed(dataset, span) if dataset.spec.in_sessions else []
 
     def _times(self, dataset: Dataset, span: Span) -> pl.Series:
         return self.load(dataset, span, columns=["ts"])["ts"].to_physical()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import time_ns
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 
-__all__ = ["Archives", "Capability", "Page", "Source"]
+__all__ = ["Archives", "Capability", "Page", "Retry", "Source", "SourceFactory", "SourceOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +109,50 @@ class Source(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close every connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often and how patiently a failed call is repeated; the wait grows and jitters."""
+
+    attempts: int = 6
+    first_wait: float = 0.5
+    longest_wait: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """How one exchange is reached: what the settings say of it.
+
+    ``url`` replaces scheme and host of every address; ``rate_limit_ms`` is the time between calls, if said;
+    ``timeout`` is in seconds; ``secrets`` holds ``apiKey`` and ``secret`` where given; ``clock`` is ours, in
+    nanoseconds UTC.
+    """
+
+    url: str | None = None
+    rate_limit_ms: float | None = None
+    timeout: float = 20.0
+    retry: Retry = Retry()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clock: Callable[[], int] = time_ns
+
+
+class SourceFactory(ABC):
+    """Says which exchanges a kind of source serves, and makes their sources.
+
+    It is what a package offers under the entry point group ``ticklake.sources``, as a class without arguments or as
+    an object. Importing it should be cheap.
+    """
+
+    @abstractmethod
+    def exchanges(self) -> Collection[str]:
+        """Return the exchange ids it serves: lower case letters, digits, ``-`` and ``_``."""
+
+    @abstractmethod
+    def make(self, exchange: str, options: SourceOptions) -> Source:
+        """Return a source of one of its exchanges; one that is used for one piece of work, then closed."""
+
+    def kinds(self, exchange: str) -> Sequence[str]:
+        """Return the kinds that it serves of an exchange, as far as that is known beforehand."""
+        del exchange
+        return ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import big, print_json, print_table, say
+from ticklake.interfaces.cli.output import big, errors, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def exchanges(
     """List the exchanges that can be asked, and what each serves."""
     from ticklake.app import list_exchanges
 
-    found = list_exchanges(search)
+    found, broken = list_exchanges(search)
+    for problem in broken:
+        errors().print(f"warning: {problem}", markup=False, soft_wrap=True)
     if as_json:
         return print_json(found)
     return print_table(["exchange", "serves"], [(name, " ".join(kinds)) for name, kinds in found.items()])

@@ -11,6 +11,8 @@ from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import big, print_json, print_table, say
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ticklake.catalog.runs import Run
     from ticklake.core.dataset import Dataset
     from ticklake.lake import Lake
@@ -32,6 +34,9 @@ Limit = Annotated[
 ]
 Last = Annotated[int | None, typer.Option("--last", min=1, help="Only this many of the newest rows.")]
 Columns = Annotated[str | None, typer.Option("--columns", help="Only these, separated by commas.")]
+Adjusted = Annotated[
+    str | None, typer.Option("--adjust", help="splits or all: bars without the jumps of splits (and dividends).")
+]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
 
@@ -56,6 +61,7 @@ def read(
     end: o.End = None,
     last: Last = None,
     columns: Columns = None,
+    adjust: Adjusted = None,
     form: Format = None,
     output: Output = None,
     limit: Limit = 20,
@@ -71,7 +77,11 @@ def read(
         _known(held, dataset)
         seen = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
         names = [name.strip() for name in columns.split(",")] if columns else None
-        rows = seen.load(dataset, start, end, columns=names, last=last)
+        if adjust is None:
+            rows = seen.load(dataset, start, end, columns=names, last=last)
+        else:
+            rows = _adjusted(seen, dataset, start, end, adjust)
+            rows = rows.select(_some(dataset, names)) if last is None else rows.select(_some(dataset, names)).tail(last)
     write_rows(rows, "json" if as_json else form, output, limit)
 
 
@@ -174,6 +184,24 @@ def _chosen(
         and kind in (None, dataset.kind)
         and bars in (None, dataset.timeframe)
     ]
+
+
+def _adjusted(seen: Lake, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
+    from ticklake.errors import BadInput
+
+    if dataset.kind != "ohlcv":
+        raise BadInput(f"--adjust is for bars: say --timeframe; {dataset.kind} have no adjusted view")
+    return seen.ohlcv(dataset.exchange, str(dataset.symbol), str(dataset.timeframe), start, end, adjust=adjust)
+
+
+def _some(dataset: Dataset, names: list[str] | None) -> list[str]:
+    from ticklake.errors import InvalidData
+
+    known = dataset.spec.names
+    unknown = next((name for name in names or () if name not in known), None)
+    if unknown is not None:
+        raise InvalidData(f"{dataset.kind} has no column {unknown!r}: its columns are {', '.join(known)}")
+    return names or known
 
 
 def _dataset(exchange: str, symbol: str, timeframe: str | None, kind: str | None) -> Dataset:

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,21 +32,13 @@ from ticklake.errors import (
     UnknownSymbol,
     Unsupported,
 )
+from ticklake.sources.base import Retry
 
 __all__ = ["RETRIES", "Door", "ExchangeOptions", "Retry", "exchange_ids"]
 
 T = TypeVar("T")
 RETRIES: ContextVar[list[str] | None] = ContextVar("RETRIES", default=None)
 """Where the task that calls wants to read which calls were repeated, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How often and how patiently a failed call is repeated; the wait grows and jitters."""
-
-    attempts: int = 6
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +52,7 @@ class ExchangeOptions:
     url: str | None = None
     rate_limit_ms: float | None = None
     timeout: float = 20.0
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     settings: dict[str, Any] | None = None
 
 

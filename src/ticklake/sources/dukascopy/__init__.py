@@ -1,0 +1,1 @@
+"""Forex ticks from Dukascopy's public feed of hourly files."""

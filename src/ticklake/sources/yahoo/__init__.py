@@ -1,0 +1,1 @@
+"""Equities from Yahoo through the package yfinance."""
