@@ -63,7 +63,7 @@ class Door:
         self.version = str(yfinance.__version__)
         self.repeated: list[str] = []
         self._options = options
-        self._session = Session(impersonate="chrome")
+        self._session: Any = Session(impersonate="chrome")
         if options.url is not None:
             _move(self._session, options.url.rstrip("/"))
 
