@@ -145,6 +145,6 @@ class Store:
         self.retire([segment for segment in gone if segment.path is not None and self.objects.exists(segment.path)])
 
 
-def damaged(segment: Segment, error: Exception) -> CorruptSegment:
+def damaged(segment: Segment, error: BaseException) -> CorruptSegment:
     """Name the damaged segment in the error that a reader of *segment* got."""
     return corrupt(segment.name, error)

@@ -19,6 +19,10 @@ from ticklake.errors import MissingSegment, TicklakeError
 __all__ = ["collect", "count_rows", "read_chunks", "read_rows", "read_slice"]
 
 
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What Polars raises at a damaged file; some footers make it panic, which is no ``Exception``."""
+
+
 def read_rows(
     store: Store,
     segments: Sequence[Segment],
@@ -125,7 +129,7 @@ def collect(store: Store, frame: pl.LazyFrame, segments: Sequence[Segment]) -> p
         return frame.collect()
     except TicklakeError:
         raise
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except _UNREADABLE as error:
         raise _blame(store, segments, error) from error
 
 
@@ -133,7 +137,7 @@ def _is_inline(piece: Slice) -> bool:
     return len(piece.segments) == 1 and piece.segments[0].path is None
 
 
-def _blame(store: Store, segments: Sequence[Segment], error: Exception) -> TicklakeError:
+def _blame(store: Store, segments: Sequence[Segment], error: BaseException) -> TicklakeError:
     """Find which segment cannot be read."""
     files = [segment for segment in segments if segment.path is not None]
     for segment in files:
@@ -141,7 +145,7 @@ def _blame(store: Store, segments: Sequence[Segment], error: Exception) -> Tickl
             pl.scan_parquet(store.source(segment), glob=False, hive_partitioning=False).collect()
         except MissingSegment as missing:
             return missing
-        except (pl.exceptions.PolarsError, OSError) as own:
+        except _UNREADABLE as own:
             return damaged(segment, own)
     if len(files) == 1 and not isinstance(error, FileNotFoundError):
         return damaged(files[0], error)

@@ -16,7 +16,7 @@ from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.encoding import read_footer
 from ticklake.storage.files import file_digest, read_blocks
 from ticklake.storage.objects import ObjectStore
-from ticklake.storage.segments import Footer
+from ticklake.storage.segments import Footer, corrupt
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -67,6 +67,8 @@ def _is_readable(store: Store, footer: Footer, segment: Segment) -> bool:
 def _read(objects: ObjectStore, key: str, size: int) -> tuple[Footer, Segment]:
     source = objects.source(key)
     footer = read_footer(source, key)
+    if key != f"{footer.dataset.path}/{footer.period}-{footer.id}.parquet":
+        raise corrupt(key, "its footer belongs to another place")
     segment = Segment(
         id=footer.id,
         seq=footer.seq,

@@ -155,7 +155,7 @@ def _read_block(store: Store, dataset: Dataset, segment: Segment, block: Block, 
         source = store.source(segment)
         check_blocks(source, segment, [segment.blocks[-1], block])
         return scan_file(source, dataset.spec).slice(offset, block.rows).collect()
-    except (StorageError, pl.exceptions.PolarsError, OSError):
+    except (StorageError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None
 
 
