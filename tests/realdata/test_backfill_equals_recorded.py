@@ -127,7 +127,7 @@ def test_killed_at_twenty_moments_it_goes_on_and_never_asks_twice(recorded, reco
     command = [
         *(sys.executable, "-m", "ticklake", "ingest", "binance", "BTC/USDT", "--timeframe", "1m", "--json"),
         *("--start", format_time(span.start), "--end", format_time(span.end)),
-        *("--lake", str(tmp_path / "lake"), "--exchange-url", exchange.url),
+        *("--lake", str(tmp_path / "lake"), "--exchange-url", exchange.url, "--no-archives"),
     ]
     dice = random.Random(20)
 
