@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, span_of
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY
 
@@ -62,7 +62,7 @@ def periods(segments: Sequence[Segment], target_rows: int = TARGET_ROWS) -> list
     """Cut time into the coarsest calendar periods that hold rows, each of at most *target_rows* (or a day)."""
     if not segments:
         return []
-    span = Span(min(s.min_ts for s in segments), max(s.max_ts for s in segments) + 1)
+    span = span_of(segments)
     return list(_cut(span, "year", segments, target_rows))
 
 

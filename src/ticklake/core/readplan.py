@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, span_of
 from ticklake.core.span import Span
 
 __all__ = ["CHUNK_ROWS", "Slice", "cut", "plan_read"]
@@ -67,7 +67,7 @@ def _touching(ordered: Sequence[Segment]) -> Iterator[list[Segment]]:
 
 
 def _slices(group: list[Segment], span: Span) -> list[Slice]:
-    whole = Span(group[0].min_ts, max(segment.max_ts for segment in group) + 1)
+    whole = span_of(group)
     if len(group) == 1:
         return [_slice(whole, group, span)]
     slices = _sweep(group, span)

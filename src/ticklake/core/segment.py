@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from ticklake.core.span import Span
 
-__all__ = ["Block", "Segment", "pack_blocks", "unpack_blocks"]
+__all__ = ["Block", "Segment", "pack_blocks", "span_of", "unpack_blocks"]
 
 _BLOCK = struct.Struct("<QIIIqq")
 
@@ -83,3 +83,8 @@ class Segment:
     def name(self) -> str:
         """What to call it in a message."""
         return self.path or f"inline segment {self.id}"
+
+
+def span_of(segments: Sequence[Segment]) -> Span:
+    """Return the span from the first row of all *segments*, of which there are some, to the last."""
+    return Span(min(segment.min_ts for segment in segments), max(segment.max_ts for segment in segments) + 1)

@@ -82,8 +82,9 @@ def _is_live(store: Store, dataset: Dataset, rewrite: Rewrite) -> bool:
 
 
 def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, coverage: Coverage) -> None:
-    kind, written = dataset.spec, []
-    try:
+    kind = dataset.spec
+    written: list[Segment] = []
+    with store.swept_if_it_fails(written):
         for period in rewrite.periods:
             count = _Count()
             chunks = read_chunks(store, rewrite.segments, kind, keying, period.span)
@@ -94,9 +95,6 @@ def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, c
             if segment is not None:
                 written.append(segment)
                 _prove(store, kind, segment, count)
-    except BaseException:
-        store.sweep(written)
-        raise
     store.commit("compact", Change(dataset, keying, add=tuple(written), remove=rewrite.segments))
 
 

@@ -34,8 +34,9 @@ def _attempt(store: Store, dataset: Dataset, span: Span) -> int:
         return 0
     gone = _count(store, dataset, row.keying, segments, span)
     kept: list[Segment] = []
-    for segment in segments:
-        kept += _rest(store, dataset, row.keying, segment, span)
+    with store.swept_if_it_fails(kept):
+        for segment in segments:
+            kept += _rest(store, dataset, row.keying, segment, span)
     change = Change(
         dataset,
         row.keying,

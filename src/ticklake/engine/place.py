@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
-from ticklake.errors import CorruptSegment, MissingSegment, StorageError, TicklakeError
+from ticklake.errors import MissingSegment, StorageError, TicklakeError
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
-from ticklake.storage.segments import corrupt, decode_inline
+from ticklake.storage.segments import decode_inline
 
 __all__ = ["RETIRED", "Store", "retired_path"]
 
@@ -139,12 +139,16 @@ class Store:
             if segment.path is not None:
                 self.objects.delete(segment.path)
 
+    @contextlib.contextmanager
+    def swept_if_it_fails(self, written: list[Segment]) -> Iterator[None]:
+        """Delete the files that were *written* in the block if it does not come to its end."""
+        try:
+            yield
+        except BaseException:
+            self.sweep(written)
+            raise
+
     def settle(self, dataset: Dataset | None = None) -> None:
         """Move out of the tree what a process that died after its commit left there."""
         gone = (segment for _, segment in self.catalog.retired(dataset))
         self.retire([segment for segment in gone if segment.path is not None and self.objects.exists(segment.path)])
-
-
-def damaged(segment: Segment, error: BaseException) -> CorruptSegment:
-    """Name the damaged segment in the error that a reader of *segment* got."""
-    return corrupt(segment.name, error)

@@ -11,10 +11,11 @@ import polars as pl
 from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying, collapse
 from ticklake.core.readplan import Slice, cut, plan_read
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, span_of
 from ticklake.core.span import Span
-from ticklake.engine.place import Store, damaged
+from ticklake.engine.place import Store
 from ticklake.errors import MissingSegment, TicklakeError
+from ticklake.storage.segments import corrupt
 
 __all__ = ["collect", "count_rows", "read_chunks", "read_rows", "read_slice"]
 
@@ -62,23 +63,10 @@ def read_chunks(
 
     The next frame is read while the one before it is worked on.
     """
-    return _ahead(_chunks(store, segments, kind, keying, span, columns))
-
-
-def _chunks(
-    store: Store,
-    segments: Sequence[Segment],
-    kind: Kind,
-    keying: Keying,
-    span: Span,
-    columns: Sequence[str] | None = None,
-) -> Iterator[pl.DataFrame]:
-    names = list(kind.stored_schema) if columns is None else list(columns)
-    for piece in plan_read(segments, span):
-        for part in cut(piece):
-            frame = collect(store, read_slice(store, part, kind, keying, names), part.segments)
-            if frame.height:
-                yield frame
+    names = list(kind.stored_schema if columns is None else columns)
+    parts = (part for piece in plan_read(segments, span) for part in cut(piece))
+    frames = (collect(store, read_slice(store, part, kind, keying, names), part.segments) for part in parts)
+    return _ahead(frame for frame in frames if frame.height)
 
 
 def _ahead(items: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -104,7 +92,7 @@ def count_rows(store: Store, segments: Sequence[Segment], kind: Kind, keying: Ke
     """Count the rows of segments, reading only where they meet."""
     if not segments:
         return 0
-    span = Span(min(s.min_ts for s in segments), max(s.max_ts for s in segments) + 1)
+    span = span_of(segments)
     total = 0
     for piece in plan_read(segments, span):
         if piece.is_whole:
@@ -146,7 +134,7 @@ def _blame(store: Store, segments: Sequence[Segment], error: BaseException) -> T
         except MissingSegment as missing:
             return missing
         except _UNREADABLE as own:
-            return damaged(segment, own)
+            return corrupt(segment.name, own)
     if len(files) == 1 and not isinstance(error, FileNotFoundError):
-        return damaged(files[0], error)
+        return corrupt(files[0].name, error)
     return MissingSegment(f"a segment went away while it was read ({str(error).partition(chr(10))[0]}): read again")

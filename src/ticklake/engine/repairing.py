@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from ticklake.catalog.changes import Change
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
-from ticklake.core.segment import Block, Segment
+from ticklake.core.segment import Block, Segment, span_of
 from ticklake.core.span import Span, normalise
 from ticklake.engine.appending import retried
 from ticklake.engine.place import Store, retired_path
@@ -99,7 +99,7 @@ def _recount(store: Store, dataset: Dataset) -> None:
     version, row, segments = store.catalog.snapshot(dataset)
     if row is not None:
         grown = count_rows(store, segments, dataset.spec, row.keying) - row.rows
-        change = Change(dataset, row.keying, new_rows=grown, read_version=version, read_span=_around(segments))
+        change = Change(dataset, row.keying, new_rows=grown, read_version=version, read_span=span_of(segments))
         if grown:
             store.commit("repair", change)
 
@@ -112,25 +112,26 @@ def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -
         return 0, []
     lost: list[Span] = []
     saved: list[Segment] = []
-    for segment in gone:
-        frames, holes = _salvage(store, dataset, segment)
-        lost += holes
-        written = write_file(store, dataset, frames, segment.seq, keying, segment.period or "salvaged")
-        saved += [written] if written else []
-    lost = normalise(lost)
-    alive = [segment for segment in segments if segment.id not in broken] + saved
-    words = f"{', '.join(segment.name for segment in gone)} was damaged"
-    change = Change(
-        dataset,
-        keying,
-        add=tuple(saved),
-        remove=tuple(gone),
-        forget=tuple(lost),
-        coverage=tuple(Covered(span, Found.LOST, words) for span in lost),
-        new_rows=count_rows(store, alive, dataset.spec, keying) - row.rows,
-        read_version=version,
-        read_span=_around(segments),
-    )
+    with store.swept_if_it_fails(saved):
+        for segment in gone:
+            frames, holes = _salvage(store, dataset, segment)
+            lost += holes
+            written = write_file(store, dataset, frames, segment.seq, keying, segment.period or "salvaged")
+            saved += [written] if written else []
+        lost = normalise(lost)
+        alive = [segment for segment in segments if segment.id not in broken] + saved
+        words = f"{', '.join(segment.name for segment in gone)} was damaged"
+        change = Change(
+            dataset,
+            keying,
+            add=tuple(saved),
+            remove=tuple(gone),
+            forget=tuple(lost),
+            coverage=tuple(Covered(span, Found.LOST, words) for span in lost),
+            new_rows=count_rows(store, alive, dataset.spec, keying) - row.rows,
+            read_version=version,
+            read_span=span_of(segments),
+        )
     store.commit("repair", change)
     return sum(segment.rows for segment in saved), lost
 
@@ -165,8 +166,3 @@ def _whole(segment: Segment) -> Block:
 
 def _after(dataset: Dataset, ts: int) -> int:
     return dataset.timeframe.next(ts, dataset.anchor) if dataset.timeframe else ts + 1
-
-
-def _around(segments: Iterable[Segment]) -> Span:
-    held = list(segments)
-    return Span(min(segment.min_ts for segment in held), max(segment.max_ts for segment in held) + 1)

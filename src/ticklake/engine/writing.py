@@ -27,13 +27,10 @@ def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int
         if len(data) <= segments.INLINE_BYTES:
             return [store.remember(segments.inline_segment(frame, seq, data), frame)]
     written: list[Segment] = []
-    try:
+    with store.swept_if_it_fails(written):
         for label, part in _by_period(frame):
             segment = write_file(store, dataset, [part], seq, keying, label)
             written += [segment] if segment else []
-    except BaseException:
-        store.sweep(written)
-        raise
     return written
 
 

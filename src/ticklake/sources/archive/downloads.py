@@ -18,6 +18,7 @@ import aiohttp
 
 from ticklake.errors import BadResponse, DiskFull, InvalidData, ReadOnlyLake, StorageError
 from ticklake.sources.archive.http import Site
+from ticklake.sources.patience import retrying
 
 __all__ = ["FOLDER", "Downloads"]
 
@@ -73,7 +74,7 @@ class Downloads:
             path, descriptor = _locked(self._made() / hashlib.sha256(url.encode()).hexdigest()[:40])
         try:
             with _translated(path):
-                async for attempt in self._site.patience.retrying():
+                async for attempt in retrying(self._site.patience):
                     with attempt:
                         await self._receive(url, path, descriptor)
             yield path

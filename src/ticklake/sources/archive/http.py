@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ticklake.errors import (
     AccessDenied,
@@ -17,8 +16,9 @@ from ticklake.errors import (
     RateLimited,
     SourceError,
     SourceUnavailable,
-    TicklakeError,
 )
+from ticklake.sources.base import Retry
+from ticklake.sources.patience import retrying
 
 __all__ = ["NotThere", "Patience", "Site"]
 
@@ -31,22 +31,10 @@ class NotThere(SourceError):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Retry):
     """How often and how patiently a failed request is repeated; *timeout* is seconds without a byte."""
 
-    attempts: int = 6
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
     timeout: float = 20.0
-
-    def retrying(self) -> AsyncRetrying:
-        """Return a loop that repeats what may go better the next time."""
-        return AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, TicklakeError) and error.retriable),
-            stop=stop_after_attempt(self.attempts),
-            wait=wait_random_exponential(multiplier=self.first_wait, max=self.longest_wait),
-            reraise=True,
-        )
 
 
 class Site:
@@ -84,7 +72,7 @@ class Site:
 
     async def text(self, url: str) -> str:
         """Return a small file's text, asking again where that may help."""
-        async for attempt in self.patience.retrying():
+        async for attempt in retrying(self.patience):
             with attempt:
                 async with self.get(url) as response:
                     return (await response.content.read(SMALL)).decode("utf-8", "replace")

@@ -12,13 +12,6 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import ccxt.async_support as ccxt
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    wait_random_exponential,
-)
 
 from ticklake.errors import (
     AccessDenied,
@@ -33,6 +26,7 @@ from ticklake.errors import (
     Unsupported,
 )
 from ticklake.sources.base import Retry
+from ticklake.sources.patience import retrying
 
 __all__ = ["RETRIES", "Door", "ExchangeOptions", "Retry", "exchange_ids"]
 
@@ -78,15 +72,7 @@ class Door:
 
     async def call(self, method: str, *arguments: Any, **params: Any) -> Any:
         """Call a method of ccxt until it answers or there is no hope."""
-        patience = self.retry
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_is_retriable),
-            stop=stop_after_attempt(patience.attempts),
-            wait=wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait),
-            before_sleep=self._note_retry,
-            reraise=True,
-        )
-        return await retrying(self._once, method, *arguments, **params)
+        return await retrying(self.retry, _note)(self._once, method, *arguments, **params)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -104,12 +90,6 @@ class Door:
     def _secrets(self) -> list[str]:
         names = ("apiKey", "secret", "password", "uid", "token", "privateKey")
         return [value for name in names if isinstance(value := getattr(self.client, name, None), str) and value]
-
-    def _note_retry(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        notes = RETRIES.get()
-        if notes is not None:
-            notes.append(f"asked again after: {error}")
 
     def _pause(self, seconds: float) -> None:
         """Make every call to this exchange wait: a rate limit is everybody's."""
@@ -182,8 +162,11 @@ def translated(error: Exception, exchange: str, secrets: Sequence[str] = ()) -> 
     return ours(f"{text}: no answer; check the network, or try later" if ours is SourceUnavailable else text)
 
 
-def _is_retriable(error: BaseException) -> bool:
-    return isinstance(error, TicklakeError) and error.retriable
+def _note(text: str) -> None:
+    """Keep for the run's log what was repeated, and why."""
+    notes = RETRIES.get()
+    if notes is not None:
+        notes.append(text)
 
 
 def _retry_after(headers: dict[str, str]) -> float | None:

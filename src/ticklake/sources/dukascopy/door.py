@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from ticklake.errors import AccessDenied, BadResponse, RateLimited, SourceError, SourceUnavailable, TicklakeError
+from ticklake.errors import AccessDenied, BadResponse, RateLimited, SourceError, SourceUnavailable
 from ticklake.sources.base import SourceOptions
+from ticklake.sources.patience import retrying
 
 __all__ = ["FEED", "Door"]
 
@@ -35,15 +35,7 @@ class Door:
 
         An answer that cannot be read is asked for again, like one that does not come.
         """
-        patience = self._options.retry
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, TicklakeError) and error.retriable),
-            stop=stop_after_attempt(patience.attempts),
-            wait=wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait),
-            before_sleep=self._note,
-            reraise=True,
-        )
-        return await retrying(self._once, path, read)
+        return await retrying(self._options.retry, self.repeated.append)(self._once, path, read)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -76,10 +68,6 @@ class Door:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._options.timeout))
         return self._session
-
-    def _note(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self.repeated.append(f"asked again after: {error}")
 
 
 def _refusal(text: str, status: int) -> SourceError:

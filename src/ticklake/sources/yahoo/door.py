@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
-
 from ticklake.errors import (
     BadResponse,
     MissingExtra,
@@ -24,6 +22,7 @@ from ticklake.errors import (
     UnknownSymbol,
 )
 from ticklake.sources.base import SourceOptions
+from ticklake.sources.patience import retrying
 
 __all__ = ["About", "Answer", "Door"]
 
@@ -97,15 +96,7 @@ class Door:
         await asyncio.to_thread(self._session.close)
 
     async def _call(self, call: Callable[[], T]) -> T:
-        patience = self._options.retry
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, TicklakeError) and error.retriable),
-            stop=stop_after_attempt(patience.attempts),
-            wait=wait_random_exponential(multiplier=patience.first_wait, max=patience.longest_wait),
-            before_sleep=self._note,
-            reraise=True,
-        )
-        return await retrying(asyncio.to_thread, call)
+        return await retrying(self._options.retry, self.repeated.append)(asyncio.to_thread, call)
 
     def _ask(self, ticker: str, asked: dict[str, Any]) -> Answer | None:
         """Ask once. yfinance's own memory of answers is emptied before: it would repeat failures."""
@@ -132,10 +123,6 @@ class Door:
             finally:
                 yfinance.config.debug.hide_exceptions = hidden
                 time.sleep((self._options.rate_limit_ms or 0) / 1000)
-
-    def _note(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self.repeated.append(f"asked again after: {error}")
 
 
 def _about(metadata: Mapping[str, Any]) -> About:
