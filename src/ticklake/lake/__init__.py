@@ -1,0 +1,5 @@
+"""The facade: one class, a module for each thing a user wants of a lake."""
+
+from ticklake.lake.facade import Lake
+
+__all__ = ["Lake"]

@@ -1,0 +1,45 @@
+"""What every part of the facade stands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import Span
+from ticklake.core.time import TimeLike
+from ticklake.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from ticklake.ingest.collector import Collector
+
+__all__ = ["Base", "DatasetLike"]
+
+DatasetLike = str | Dataset
+
+
+class Base:
+    """The engine, the collector and the version that the verbs work on."""
+
+    def __init__(
+        self, engine: Engine, collector: Collector, root: Path | None, catalog_file: str, version: int | None = None
+    ) -> None:
+        self.engine = engine
+        self.runs = collector.runs
+        self.root = root
+        self._collector = collector
+        self._catalog_file = catalog_file
+        self._version = version
+
+    def _want(self, dataset: Dataset, start: TimeLike | None, end: TimeLike | None) -> Span | None:
+        if start is not None and end is not None:
+            return Span.parse(start, end)
+        row = self.engine.catalog.dataset(dataset)
+        spans = self.engine.catalog.coverage(dataset).spans()
+        if row is not None and row.min_ts is not None and row.max_ts is not None:
+            frame = dataset.timeframe
+            spans.append(Span(row.min_ts, frame.next(row.max_ts, dataset.anchor) if frame else row.max_ts + 1))
+        if not spans:
+            return None
+        known = Span(min(span.start for span in spans), max(span.end for span in spans))
+        return Span.parse(known.start if start is None else start, known.end if end is None else end)

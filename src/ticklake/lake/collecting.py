@@ -1,0 +1,142 @@
+"""What brings rows into a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+from ticklake.core.time import TimeLike
+from ticklake.lake.base import Base, DatasetLike
+
+if TYPE_CHECKING:
+    from ticklake.catalog.runs import Run
+    from ticklake.core.batch import Records
+    from ticklake.core.fetchplan import FetchPlan
+    from ticklake.engine.appending import Receipt
+    from ticklake.ingest.planning import Asked
+    from ticklake.ingest.progress import Watch
+
+__all__ = ["Collecting"]
+
+
+class Collecting(Base):
+    """The verbs that collect."""
+
+    def backfill(
+        self,
+        exchange: str,
+        symbols: str | Sequence[str] = (),
+        timeframe: str | None = None,
+        *,
+        kind: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        all_quote: str | None = None,
+        retry: bool = False,
+        depth: int | None = None,
+        archives: bool = True,
+        watch: Watch = lambda _progress: None,
+    ) -> Run:
+        """Bring history into the lake: what is missing of it, nothing twice.
+
+        Parameters
+        ----------
+        exchange
+            CCXT's id, like ``binance``.
+        symbols
+            One or several of CCXT's unified symbols; ``BTC/*`` matches all that the exchange lists.
+        timeframe
+            For bars, like ``1h``; then *kind* is ``ohlcv`` unless said otherwise.
+        kind
+            ``ohlcv``, ``mark_ohlcv``, ``index_ohlcv``, ``trades``, ``funding``, ``open_interest``, or ``book``
+            for a snapshot of now.
+        start, end
+            From the listing to now by default.
+        all_quote
+            Also every active spot market priced in this currency.
+        retry
+            Also ask again for what was ``unavailable`` or ``lost``.
+        depth
+            Levels of a book on each side.
+        archives
+            Whether files of public dump sites are taken first, where there are some; see docs/how-to/archives.md.
+        watch
+            Called with a :class:`~ticklake.ingest.progress.Progress` after every committed page.
+
+        Returns
+        -------
+        Run
+            Finished: ``succeeded``, ``incomplete`` (see :meth:`gaps`) or ``failed``. Interrupted at any moment,
+            the lake keeps what was committed, and the same call goes on from there.
+
+        Raises
+        ------
+        UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported, InvalidTime
+        """
+        from ticklake.ingest.collector import Selection
+
+        selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
+        return self._collector.backfill(selection, _asked(start, end, retry=retry), depth, watch)
+
+    def plan(
+        self,
+        exchange: str,
+        symbols: str | Sequence[str] = (),
+        timeframe: str | None = None,
+        *,
+        kind: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        all_quote: str | None = None,
+        retry: bool = False,
+        archives: bool = True,
+    ) -> list[FetchPlan]:
+        """Return what :meth:`backfill` would fetch: spans, files, pages, seconds and bytes (estimates)."""
+        from ticklake.ingest.collector import Selection
+
+        selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
+        return self._collector.plan(selection, _asked(start, end, retry=retry))
+
+    def save(self, dataset: DatasetLike, records_or_frame: Records, provenance: Provenance | str = "user") -> Receipt:
+        """Add rows of your own: a Polars, pandas or Arrow frame, or a list of records.
+
+        Returns
+        -------
+        Receipt
+            How many rows were received, new, changed, duplicate, quarantined; the version.
+
+        Raises
+        ------
+        InvalidData
+            If columns or types do not fit the kind, or times are naive. Nothing is stored then.
+        """
+        return self.save_all([(dataset, records_or_frame)], provenance)[0]
+
+    def save_all(
+        self, items: Iterable[tuple[DatasetLike, Records]], provenance: Provenance | str = "user"
+    ) -> list[Receipt]:
+        """Add rows to many datasets with one commit and one fsync; like :meth:`save`, a receipt an item.
+
+        All of them are durable when this returns; if it raises, none was stored. A dataset that is named twice
+        gets its second batch in a second commit.
+        """
+        origin = Provenance(provenance) if isinstance(provenance, str) else provenance
+        return self.engine.append_all([(Dataset.parse(dataset), rows) for dataset, rows in items], origin)
+
+    def symbols(self, exchange: str) -> pl.DataFrame:
+        """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
+        names = ("symbol", "native_id", "market_type", "active")
+        rows = [tuple(getattr(instrument, name) for name in names) for instrument in self._collector.listed(exchange)]
+        return pl.DataFrame(rows, schema=list(names), orient="row")
+
+
+def _asked(start: TimeLike | None, end: TimeLike | None, *, retry: bool) -> Asked:
+    from ticklake.ingest.planning import Asked
+
+    span = Span.parse(start, end)
+    return Asked(None if start is None else span.start, None if end is None else span.end, retry)

@@ -1,0 +1,75 @@
+"""What a lake knows of itself: what is there, what is missing and why, where it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+from ticklake.core.time import TimeLike, parse_time
+from ticklake.lake.base import Base, DatasetLike
+
+if TYPE_CHECKING:
+    from ticklake.core.coverage import Coverage
+    from ticklake.core.gaps import Gap
+
+__all__ = ["Knowing"]
+
+
+class Knowing(Base):
+    """The verbs that tell what the lake knows."""
+
+    def datasets(self, search: str = "") -> list[Dataset]:
+        """Return the datasets whose name contains *search*."""
+        return [Dataset.parse(name) for name, *_ in self.engine.catalog.inventory() if search in name]
+
+    def inventory(self, search: str = "") -> pl.DataFrame:
+        """Return a row a dataset: ``dataset``, ``rows``, ``bytes``, ``first``, ``last`` (times of rows)."""
+        rows = [row for row in self.engine.catalog.inventory() if search in row[0]]
+        schema = {
+            "dataset": pl.String,
+            "rows": pl.Int64,
+            "bytes": pl.Int64,
+            "first": pl.Int64,
+            "last": pl.Int64,
+        }
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        return frame.with_columns(pl.col("first", "last").cast(TIME))
+
+    def last_timestamp(self, dataset: DatasetLike) -> int | None:
+        """Return the time of the newest row in nanoseconds, or ``None``."""
+        return self.engine.last_timestamp(Dataset.parse(dataset))
+
+    def missing_intervals(
+        self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> list[Span]:
+        """Return the spans without rows that should have them; by default inside what the lake holds."""
+        parsed = Dataset.parse(dataset)
+        want = self._want(parsed, start, end)
+        return self.engine.missing_intervals(parsed, want) if want else []
+
+    def gaps(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> list[Gap]:
+        """Return every hole with its reason; by default inside what the lake holds or has looked at."""
+        parsed = Dataset.parse(dataset)
+        want = self._want(parsed, start, end)
+        return self.engine.gaps(parsed, want) if want else []
+
+    def coverage(self, dataset: DatasetLike) -> Coverage:
+        """Return which spans were looked at, and what was found."""
+        return self.engine.catalog.coverage(Dataset.parse(dataset))
+
+    def provenance(self, dataset: DatasetLike, at: TimeLike) -> list[Provenance]:
+        """Return where the rows at exactly that time came from."""
+        return self.engine.provenance(Dataset.parse(dataset), parse_time(at))
+
+    def quarantine(self, dataset: DatasetLike) -> list[dict[str, Any]]:
+        """Return the refused rows with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``."""
+        return self.engine.catalog.quarantined(Dataset.parse(dataset))
+
+    def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
+        """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
+        return self.engine.catalog.revisions(Dataset.parse(dataset))
