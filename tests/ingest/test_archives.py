@@ -9,6 +9,8 @@ import pytest
 
 from ticklake.catalog.runs import RunState
 from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import GapReason
+from ticklake.core.span import Span
 from ticklake.core.time import parse_time
 from ticklake.sources.simulated.clock import SimulatedClock
 from ticklake.sources.simulated.faults import Faults
@@ -169,6 +171,33 @@ class TestPeriods:
         run = backfill(lake, text, "2024-12-29", "2025-02-03T06:00")
         assert equal(lake, two_months, text, "2024-12-29", "2025-02-03T06:00")
         assert run.state is RunState.SUCCEEDED
+
+
+class TestQuotes:
+    def test_the_best_bid_and_ask_come_from_files_alone(self, market, serve, lake_at):
+        """No call brings them: what lies after the last file is not there, and is told."""
+        text = "binance:quotes:BTC/USDT:USDT"
+        quoting = generated_market(parse_time("2024-01-01"), parse_time("2024-01-06"))
+        quoting.add(Dataset.parse(text), partial(_quotes, market))
+        lake = lake_at(serve(quoting, NOW), archives=True)
+        run = backfill(lake, text, "2024-01-01", "2024-01-05T06:00")
+        assert equal(lake, quoting, text, "2024-01-01", "2024-01-05")
+        assert run.state is RunState.INCOMPLETE
+        (gap,) = lake.gaps(text, "2024-01-01", "2024-01-05T06:00")
+        assert (gap.span, gap.reason) == (Span.parse("2024-01-05", "2024-01-05T06:00"), GapReason.NOT_FETCHED)
+
+
+def _quotes(market: Market) -> pl.DataFrame:
+    """The best prices around each trade."""
+    trades = truth(market, "binance:trades:BTC/USDT:USDT", "2024-01-01", "2024-01-06")
+    return trades.select(
+        "ts",
+        seq=pl.col("id").cast(pl.Int64) * 3,
+        bid_price=pl.col("price") - 0.1,
+        bid_amount=pl.col("amount"),
+        ask_price=pl.col("price") + 0.1,
+        ask_amount=pl.col("amount") * 2,
+    )
 
 
 class TestFaults:

@@ -41,6 +41,7 @@ _HEADERS = {
     "aggTrades": "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker",
     "fundingRate": "calc_time,funding_interval_hours,last_funding_rate",
     "metrics": "create_time,symbol,sum_open_interest,sum_open_interest_value",
+    "bookTicker": "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time",
 }
 _KINDS = {"klines": "ohlcv", "markPriceKlines": "mark_ohlcv", "indexPriceKlines": "index_ohlcv"}
 _MONTH = Timeframe(1, "M")
@@ -116,6 +117,8 @@ class SimulatedArchive:
             return self.market.rows(self.exchange, symbol, "funding")
         if name == "metrics" and not monthly:
             return self.market.rows(self.exchange, symbol, "open_interest")
+        if name == "bookTicker":
+            return self.market.rows(self.exchange, symbol, "quotes")
         return None
 
 
@@ -162,6 +165,11 @@ def _metrics(rows: pl.DataFrame, _unit: int, match: re.Match[str]) -> pl.DataFra
     return rows.select(text, pl.lit(match["symbol"]).alias("symbol"), "open_interest", "open_interest_value")
 
 
+def _book_ticker(rows: pl.DataFrame, unit: int, _match: re.Match[str]) -> pl.DataFrame:
+    times = (pl.col("ts") // unit, (pl.col("ts") // unit).alias("event_time"))
+    return rows.select("seq", "bid_price", "bid_amount", "ask_price", "ask_amount", *times)
+
+
 _WRITERS: dict[str, Callable[[pl.DataFrame, int, re.Match[str]], pl.DataFrame]] = {
     "klines": _klines,
     "markPriceKlines": _klines,
@@ -169,6 +177,7 @@ _WRITERS: dict[str, Callable[[pl.DataFrame, int, re.Match[str]], pl.DataFrame]] 
     "aggTrades": _agg_trades,
     "fundingRate": _funding,
     "metrics": _metrics,
+    "bookTicker": _book_ticker,
 }
 
 
