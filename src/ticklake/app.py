@@ -14,7 +14,8 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
 from ticklake.lake import Lake
 from ticklake.sources.calendars import KnownSessions
-from ticklake.storage.objects import LocalStore, MemoryStore
+from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
+from ticklake.storage.space import Space
 
 if TYPE_CHECKING:
     from ticklake.config import Settings
@@ -175,7 +176,8 @@ def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path |
     if address is None or known is None:
         return calls
     site = Site(Patience(**settings.retry.model_dump(), timeout=own.timeout))
-    archive = ArchiveSource(calls.exchange, address, Downloads(root, site), site, calls.instruments, clock)
+    downloads = Downloads(root, site, Space(root, settings.min_free).check if root else lambda _size: None)
+    archive = ArchiveSource(calls.exchange, address, downloads, site, calls.instruments, clock)
     return CombinedSource(calls, archive)
 
 
@@ -225,7 +227,8 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     catalog = Catalog(database, clock)
     calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
     sessions = KnownSessions(calendars)
-    engine = Engine(catalog, LocalStore(root) if root else MemoryStore(), clock, tool(), sessions)
+    objects, check_space = _place(root, settings)
+    engine = Engine(catalog, objects, clock, tool(), sessions, check_space)
     collector = Collector(
         engine,
         Runs(database, clock),
@@ -233,4 +236,11 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         source=lambda exchange, archives: wire_source(exchange, settings, clock, root, archives=archives),
         at_once=lambda exchange: settings.exchange(exchange).at_once,
     )
-    return Lake(engine, collector, root, CATALOG_FILE)
+    return Lake(engine, collector, root, CATALOG_FILE, keep=settings.keep)
+
+
+def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable[[], None]]:
+    """Return where segments go, and what refuses to fill it up."""
+    if root is None:
+        return MemoryStore(), lambda: None
+    return LocalStore(root), Space(root, settings.min_free).check

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +32,18 @@ from ticklake.errors import BadInput
 __all__ = ["CONFIG_FILE", "ExchangeSettings", "Settings", "load_settings"]
 
 CONFIG_FILE = "ticklake.toml"
+
+
+def _no_share(value: object) -> object:
+    """Refuse a share that is none: a size would be read from its number."""
+    if "%" in str(value):
+        raise ValueError("a share of a disk is written like 2 %")
+    return value
+
+
+Share = Annotated[str, StringConstraints(pattern=r"^\s*\d{1,2}(\.\d+)?\s*%\s*$")]
+Size = Annotated[ByteSize, BeforeValidator(_no_share)]
+MinFree = Annotated[Share | Size, Field(union_mode="left_to_right")]
 
 
 class ExchangeSettings(BaseModel):
@@ -64,6 +85,13 @@ class Settings(BaseSettings):
     lake: str = Field("data", description="The lake's folder.")
     exchange_url: str | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
+    )
+    keep: dict[str, int] = Field(
+        default_factory=dict, description="Days that rows of a kind are kept for by cleanup; for ever, if not named."
+    )
+    min_free: MinFree = Field(
+        ByteSize(256 * 1024**2),
+        description="Collecting stops when less is free: a size like 1 GiB, or 2 %; 0 is never.",
     )
     archives: bool = Field(True, description="Take history from public dump sites first, where there are some.")
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict, description="Settings of single exchanges.")

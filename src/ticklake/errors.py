@@ -21,6 +21,7 @@
     │   ├── CorruptSegment         a segment whose bytes are not what was written
     │   ├── MissingSegment         a segment that the catalog names and is not there
     │   ├── DiskFull
+    │   ├── DiskAlmostFull         less is free than the setting min_free asks for
     │   └── ReadOnlyLake
     ├── CatalogError               what is true
     │   ├── CatalogTooNew          written by a newer Ticklake
@@ -48,6 +49,7 @@ __all__ = [
     "CatalogTooNew",
     "Conflict",
     "CorruptSegment",
+    "DiskAlmostFull",
     "DiskFull",
     "InvalidData",
     "InvalidName",
@@ -157,6 +159,10 @@ class MissingSegment(StorageError):
 
 class DiskFull(StorageError):
     """No space is left where the lake lives."""
+
+
+class DiskAlmostFull(StorageError):
+    """Less space is left than is to stay free; nothing more is collected until there is."""
 
 
 class ReadOnlyLake(StorageError):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found
 from ticklake.core.span import Span
 
 LIMIT = 30
@@ -64,7 +64,7 @@ def test_missing_is_what_was_never_looked_at_in_order(history, want):
 
 @given(histories, spans)
 def test_with_retry_what_was_unavailable_or_lost_is_missing_too(history, want):
-    known = {ts for ts, (f, _) in naive(history).items() if f in {Found.DATA, Found.UNLISTED}}
+    known = {ts for ts, (f, _) in naive(history).items() if f in {Found.DATA, *COMPLETE}}
     missing = list(Coverage.of(history).missing(want, retry=True))
     assert ticks(missing) == [ts for ts in range(want.start, want.end) if ts not in known]
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap, GapReason, bar_holes, gaps_of
 from ticklake.core.span import Span
@@ -44,7 +44,7 @@ def test_every_bar_that_is_not_there_has_its_word(pieces, present, refused, minu
     expected = {}
     for hour in range(MANY):
         ts = T + hour * HOUR
-        if hour in present or found.get(ts) is Found.UNLISTED:
+        if hour in present or found.get(ts) in COMPLETE:
             continue
         quiet = GapReason.INVALID if hour in refused else GapReason.NO_TRADES
         expected[ts] = GapReason.NOT_FETCHED if ts not in found else WORDS.get(found[ts], quiet)
@@ -59,12 +59,12 @@ def test_every_bar_that_is_not_there_has_its_word(pieces, present, refused, minu
 
 
 @given(st.lists(looks, max_size=6), hour_sets)
-def test_holes_are_the_bars_that_are_absent_since_the_listing(pieces, present):
+def test_holes_are_the_bars_that_are_absent_since_the_listing_and_were_not_removed(pieces, present):
     coverage = Coverage.of(pieces)
-    unlisted = {ts for span in coverage.spans(Found.UNLISTED) for ts in range(span.start, span.end, HOUR)}
+    complete = {ts for span in coverage.spans(*COMPLETE) for ts in range(span.start, span.end, HOUR)}
     holes = bar_holes(HOURLY, hours(0, MANY), series(T + hour * HOUR for hour in present), coverage)
     told = [ts for hole in holes for ts in range(hole.start, hole.end, HOUR)]
-    assert told == [ts for hour in range(MANY) if hour not in present and (ts := T + hour * HOUR) not in unlisted]
+    assert told == [ts for hour in range(MANY) if hour not in present and (ts := T + hour * HOUR) not in complete]
 
 
 def test_nothing_is_missing_where_every_bar_is_there():

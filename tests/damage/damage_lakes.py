@@ -67,7 +67,7 @@ def minutes_of(frame):
 
 
 def lake_in(root, clock=None):
-    return open_lake(root, settings=Settings(), clock=clock or Clock())
+    return open_lake(root, settings=Settings(min_free=0), clock=clock or Clock())
 
 
 def fill(root, copy=None):

@@ -309,3 +309,38 @@ class TestSimulate:
         result = shell("demo", "--lake", "precious")
         assert result.exit_code == 2
         assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+
+
+class TestCleanup:
+    def test_old_rows_go_after_a_dry_run_said_so(self, shell):
+        rows = ingested(shell)["new"]
+        said = shell("cleanup", "--days", "30", "--dry-run")
+        assert f"would remove {rows:,} rows" in said.stdout
+        done = json.loads(shell("cleanup", "--days", "30", "--history", "--json").stdout)
+        assert (done["rows"], done["dry_run"]) == (rows, False)
+        assert done["bytes"] == done["datasets"][0]["bytes"] > 0
+        assert json.loads(shell("gaps", "--json").stdout) == []
+
+    def test_the_setting_says_how_long_each_kind_is_kept(self, shell, monkeypatch):
+        rows = ingested(shell)["new"]
+        assert shell("cleanup").exit_code == 2
+        monkeypatch.setenv("TICKLAKE_KEEP__TRADES", "30")
+        assert json.loads(shell("cleanup", "--json").stdout)["rows"] == 0
+        monkeypatch.setenv("TICKLAKE_KEEP__OHLCV", "30")
+        done = shell("cleanup")
+        assert f"removed {rows:,} rows" in done.stdout
+        assert "ticklake vacuum" in done.stdout
+
+    def test_what_cannot_be_kept_is_bad_use(self, shell):
+        ingested(shell)
+        assert shell("cleanup", "--days", "0").exit_code == 2
+        result = shell("cleanup", "--days", "3", "--kind", "candles")
+        assert result.exit_code == 2
+        assert "candles" in result.stderr
+
+    def test_a_disk_that_is_almost_full_is_one_line_and_exit_code_1(self, shell, monkeypatch):
+        monkeypatch.setenv("TICKLAKE_MIN_FREE", "1000000 TiB")
+        result = shell("ingest", *BARS, *DAY)
+        assert result.exit_code == 1
+        assert "are to stay free (min_free)" in result.stderr
+        assert "Traceback" not in result.output

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -136,6 +136,15 @@ class Runs:
         with self._database.write() as connection:
             connection.execute(schema.runs.update().where(going_on).values(**values))
         return self.get(run_id)
+
+    def trim_logs(self, before: int, *, dry_run: bool = False) -> int:
+        """Remove the log lines older than *before*, or only count them; the runs themselves are kept for ever."""
+        old = schema.run_log.c.created_at < before
+        if dry_run:
+            with self._database.read() as connection:
+                return connection.execute(select(func.count()).select_from(schema.run_log).where(old)).scalar_one()
+        with self._database.write() as connection:
+            return connection.execute(schema.run_log.delete().where(old)).rowcount
 
     def get(self, run_id: int) -> Run:
         """Return one run.

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ticklake.core.span import Span, normalise, subtract
 
-__all__ = ["Coverage", "Covered", "Found"]
+__all__ = ["COMPLETE", "Coverage", "Covered", "Found"]
 
 
 class Found(StrEnum):
@@ -16,13 +16,19 @@ class Found(StrEnum):
 
     ``data``: whatever rows the lake holds there are all there are. ``unavailable``: the source no longer
     serves it. ``lost``: it was served, but not whole (one instant with more rows than a page).
-    ``unlisted``: the market did not exist yet, so nothing can be missing.
+    ``unlisted``: the market did not exist yet, so nothing can be missing. ``expired``: its rows were removed on
+    purpose because of their age, so nothing is missing and nothing is asked for again.
     """
 
     DATA = "data"
     UNAVAILABLE = "unavailable"
     LOST = "lost"
     UNLISTED = "unlisted"
+    EXPIRED = "expired"
+
+
+COMPLETE = (Found.UNLISTED, Found.EXPIRED)
+"""Where nothing is missing although there are no rows."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -77,7 +83,7 @@ class Coverage:
 
         With *retry*, parts that were ``unavailable`` or ``lost`` count as missing too.
         """
-        return subtract(want, self.spans(Found.DATA, Found.UNLISTED) if retry else self.spans())
+        return subtract(want, self.spans(Found.DATA, *COMPLETE) if retry else self.spans())
 
     def within(self, span: Span) -> Coverage:
         """Return what falls inside *span*."""

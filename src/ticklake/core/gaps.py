@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import polars as pl
 
-from ticklake.core.coverage import Coverage, Found
+from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span, normalise, subtract
 
@@ -73,7 +73,8 @@ def bar_holes(
 ) -> list[Span]:
     """Return the spans of consecutive bars that are not in *present*, of those that lie in *want* wholly.
 
-    Bars from before the listing are not expected, nor those that lie wholly in one *closed* stretch.
+    Bars from before the listing are not expected, nor those that were removed for their age, nor those that lie
+    wholly in one *closed* stretch.
     """
     frame = dataset.timeframe
     last = frame.floor(want.end, dataset.anchor) if frame else want.start
@@ -83,8 +84,8 @@ def bar_holes(
     absent = frame.opens(want, dataset.anchor).to_frame().join(present.alias("ts").to_frame(), on="ts", how="anti")
     opens = _while_open(dataset, absent["ts"], closed).to_list()
     holes = normalise(Span(ts, frame.next(ts, dataset.anchor)) for ts in opens)
-    unlisted = coverage.spans(Found.UNLISTED)
-    return [rest for hole in holes for rest in subtract(hole, unlisted)]
+    complete = coverage.spans(*COMPLETE)
+    return [rest for hole in holes for rest in subtract(hole, complete)]
 
 
 def _while_open(dataset: Dataset, opens: pl.Series, closed: Sequence[Span]) -> pl.Series:

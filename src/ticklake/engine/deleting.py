@@ -3,35 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from ticklake.catalog.changes import Change
+from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, subtract
 from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
-from ticklake.engine.reading import read_chunks
+from ticklake.engine.reading import count_rows, read_chunks
 from ticklake.engine.writing import write_file, write_segments
 from ticklake.errors import StorageError
 
-__all__ = ["delete"]
+__all__ = ["Deleted", "delete", "would_delete"]
 
 
-def delete(store: Store, dataset: Dataset, span: Span) -> int:
-    """Remove the rows inside *span* and forget that it was covered; return how many rows went.
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a deletion took: rows, the bytes of their segments, segments removed whole, and segments cut in two."""
+
+    rows: int = 0
+    bytes: int = 0
+    whole: int = 0
+    cut: int = 0
+
+
+def delete(
+    store: Store, dataset: Dataset, span: Span, coverage: Sequence[Covered] = (), operation: str = "delete"
+) -> Deleted:
+    """Remove the rows inside *span* and forget that it was covered, or say instead what *coverage* says.
 
     Older versions still hold them until vacuum.
     """
-    return retried(lambda: _attempt(store, dataset, span))
+    return retried(lambda: _attempt(store, dataset, span, tuple(coverage), operation))
 
 
-def _attempt(store: Store, dataset: Dataset, span: Span) -> int:
+def would_delete(store: Store, dataset: Dataset, span: Span) -> Deleted:
+    """Return what :func:`delete` would take; the bytes of segments that it would cut are estimated by time."""
+    _, row, segments = store.catalog.snapshot(dataset, span)
+    if row is None:
+        return Deleted()
+    gone = _count(store, dataset, row.keying, segments, span)
+    freed = sum(segment.size * (_inside(segment, span) / segment.span.length) for segment in segments)
+    return _deleted(gone, int(freed), segments, span)
+
+
+def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered, ...], operation: str) -> Deleted:
     version, row, segments = store.catalog.snapshot(dataset, span)
     if row is None:
-        return 0
+        return Deleted()
     gone = _count(store, dataset, row.keying, segments, span)
     kept: list[Segment] = []
     with store.swept_if_it_fails(kept):
@@ -43,18 +67,33 @@ def _attempt(store: Store, dataset: Dataset, span: Span) -> int:
         add=tuple(kept),
         remove=tuple(segments),
         forget=(span,),
+        coverage=coverage,
         new_rows=-gone,
         read_version=version,
         read_span=span,
     )
-    store.commit("delete", change)
-    return gone
+    store.commit(operation, change)
+    return _deleted(gone, _size(segments) - _size(kept), segments, span)
+
+
+def _deleted(rows: int, freed: int, segments: Sequence[Segment], span: Span) -> Deleted:
+    whole = sum(segment.lies_in(span) for segment in segments)
+    return Deleted(rows, freed, whole, len(segments) - whole)
+
+
+def _size(segments: Sequence[Segment]) -> int:
+    return sum(segment.size for segment in segments)
+
+
+def _inside(segment: Segment, span: Span) -> int:
+    part = segment.span.intersect(span)
+    return part.length if part else 0
 
 
 def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment], span: Span) -> int:
     """Count the rows that go; those of a segment that cannot be read any more by what the catalog says of it."""
     try:
-        return sum(frame.height for frame in read_chunks(store, segments, dataset.spec, keying, span))
+        return count_rows(store, segments, dataset.spec, keying, span)
     except StorageError:
         return sum(segment.rows for segment in segments if segment.lies_in(span))
 

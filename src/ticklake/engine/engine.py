@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ticklake.engine.backing_up import Backup
     from ticklake.engine.compacting import Compaction
     from ticklake.engine.repairing import Mended
+    from ticklake.engine.retaining import Cleaned
     from ticklake.engine.verifying import Problem
 
 __all__ = ["Engine"]
@@ -57,6 +58,8 @@ class Engine:
         Name and version, kept in every file.
     sessions
         When markets are closed; never, by default.
+    check_space
+        Called before rows are taken in; raises if that would fill the disk. What frees space never asks it.
     """
 
     def __init__(
@@ -66,10 +69,13 @@ class Engine:
         now: Callable[[], int],
         tool: str,
         sessions: Sessions | None = None,
+        check_space: Callable[[], None] = lambda: None,
     ) -> None:
         self.catalog = catalog
         self.objects = objects
         self.sessions = sessions or Sessions()
+        self.now = now
+        self._check_space = check_space
         self._store = Store(catalog, objects, now, tool)
 
     def append(
@@ -91,6 +97,7 @@ class Engine:
         now: int | None = None,
     ) -> list[Receipt]:
         """Add rows to many datasets in one commit: all of them are durable when this returns, or none is."""
+        self._check_space()
         listed, origin = list(items), self.catalog.provenance_id(provenance)
         frames = canonical_all([(data, dataset.spec) for dataset, data in listed], origin)
         batches = [
@@ -185,7 +192,15 @@ class Engine:
         """Remove the rows inside *span*; return how many went."""
         from ticklake.engine.deleting import delete
 
-        return delete(self._store, dataset, span)
+        return delete(self._store, dataset, span).rows
+
+    def cleanup(
+        self, keep: Iterable[tuple[Dataset, int]], *, history: bool = False, dry_run: bool = False
+    ) -> Iterator[Cleaned]:
+        """Remove what is older than the days each dataset is kept for; see :func:`~ticklake.engine.retaining.cleanup`."""
+        from ticklake.engine.retaining import cleanup
+
+        return cleanup(self._store, keep, history=history, dry_run=dry_run)
 
     def compact(self, datasets: Iterable[Dataset] | None = None) -> list[Compaction]:
         """Make few large files of many small segments.

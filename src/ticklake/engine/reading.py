@@ -88,13 +88,12 @@ def read_slice(
     return merged if columns is None else merged.select(columns)
 
 
-def count_rows(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying) -> int:
-    """Count the rows of segments, reading only where they meet."""
+def count_rows(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, span: Span | None = None) -> int:
+    """Count the rows of segments (those inside *span*), reading only where they meet or *span* cuts them."""
     if not segments:
         return 0
-    span = span_of(segments)
     total = 0
-    for piece in plan_read(segments, span):
+    for piece in plan_read(segments, span or span_of(segments)):
         if piece.is_whole:
             total += piece.segments[0].rows
         else:

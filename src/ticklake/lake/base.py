@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,14 @@ class Base:
     """The engine, the collector and the version that the verbs work on."""
 
     def __init__(
-        self, engine: Engine, collector: Collector, root: Path | None, catalog_file: str, version: int | None = None
+        self,
+        engine: Engine,
+        collector: Collector,
+        root: Path | None,
+        catalog_file: str,
+        version: int | None = None,
+        *,
+        keep: Mapping[str, int] | None = None,
     ) -> None:
         self.engine = engine
         self.runs = collector.runs
@@ -30,6 +38,7 @@ class Base:
         self._collector = collector
         self._catalog_file = catalog_file
         self._version = version
+        self._keep = keep or {}
 
     def _want(self, dataset: Dataset, start: TimeLike | None, end: TimeLike | None) -> Span | None:
         if start is not None and end is not None:

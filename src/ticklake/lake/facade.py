@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from types import TracebackType
 
 from ticklake.core.time import TimeLike, parse_time
@@ -42,4 +43,6 @@ class Lake(Collecting, Reading, Knowing, Keeping):
         version = moment if isinstance(moment, int) and moment < 10**12 else None
         if version is None:
             version = self.engine.catalog.version_at(parse_time(moment))
-        return Lake(self.engine, self._collector, self.root, self._catalog_file, version)
+        past = copy(self)
+        past._version = version
+        return past

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ticklake.lake.base import Base, DatasetLike
 if TYPE_CHECKING:
     from ticklake.engine.backing_up import Backup
     from ticklake.engine.compacting import Compaction
+    from ticklake.engine.retaining import Cleanup
     from ticklake.engine.vacuuming import Vacuumed
     from ticklake.engine.verifying import Problem
     from ticklake.ingest.collector import Repaired
@@ -64,6 +66,56 @@ class Keeping(Base):
         some = None if dataset is None else [Dataset.parse(dataset)]
         mended = self.engine.mend(some, None if backup is None else Path(backup), self._catalog_file)
         return [self._collector.refetch(one, watch) if fetch else Repaired(one) for one in mended]
+
+    def cleanup(
+        self,
+        days_to_keep: int | None = None,
+        *,
+        kinds: Iterable[str] | None = None,
+        exchange: str | None = None,
+        datasets: Iterable[DatasetLike] | None = None,
+        history: bool = False,
+        dry_run: bool = False,
+    ) -> Cleanup:
+        """Remove rows that are older than they are to be kept; the lake remembers that it was on purpose.
+
+        Coverage of the removed time is ``expired``: it is no gap, and neither backfill nor repair asks for it again
+        until :meth:`delete` forgets it. Files wait for :meth:`vacuum`: older versions still hold them.
+
+        Parameters
+        ----------
+        days_to_keep
+            Whole days UTC before today, at least 1; by default what the setting ``keep`` says of each kind, and
+            kinds that it does not name are kept for ever.
+        kinds, exchange, datasets
+            Only these.
+        history
+            Also refused rows and revisions of the removed time, and log lines of runs from before it.
+        dry_run
+            Only say what would go.
+
+        Raises
+        ------
+        BadInput
+            If nothing says how long anything is kept, or a kind is unknown.
+        CorruptSegment
+            If a damaged segment had to be cut; everything else was cleaned.
+        """
+        from ticklake.core.retention import days_by_kind, midnight
+        from ticklake.engine.retaining import Cleanup
+
+        keep = days_by_kind(self._keep, days_to_keep, kinds)
+        known = (
+            [row.dataset for row in self.engine.inventory()]
+            if datasets is None
+            else [Dataset.parse(one) for one in datasets]
+        )
+        chosen = [one for one in known if one.kind in keep and exchange in {None, one.exchange}]
+        rules = [(one, keep[one.kind]) for one in chosen]
+        cleaned = tuple(self.engine.cleanup(rules, history=history, dry_run=dry_run))
+        oldest = midnight(self.engine.now(), max(keep.values()))
+        lines = self.runs.trim_logs(oldest, dry_run=dry_run) if history else 0
+        return Cleanup(cleaned, lines, dry_run)
 
     def vacuum(self, keep: int = KEEP) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds (7 days), and garbage."""

@@ -1,4 +1,4 @@
-"""Commands that keep a lake well: init, verify, compact, vacuum, rebuild, backup, config."""
+"""Commands that keep a lake well: init, verify, compact, vacuum, cleanup, rebuild, backup, config."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import big, print_json, print_table, say
 
 if TYPE_CHECKING:
+    from ticklake.engine.retaining import Cleaned
     from ticklake.ingest.collector import Repaired
 
-__all__ = ["backup", "compact", "config", "init", "rebuild", "repair", "vacuum", "verify"]
+__all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair", "vacuum", "verify"]
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the copy goes; it becomes a lake itself.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Decode every value again.")]
@@ -122,6 +124,58 @@ def vacuum(keep_days: KeepDays = 7, lake: o.LakePath = None, as_json: o.AsJson =
     if as_json:
         return print_json(asdict(done))
     return say(f"removed {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}")
+
+
+def cleanup(
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, help="Keep this many days. [default: the setting keep, by kind]")
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", "-k", help="Only this kind; may be repeated.")] = None,
+    exchange: Annotated[str | None, typer.Option("--exchange", metavar="NAME", help="Only this exchange.")] = None,
+    dataset: o.DatasetText = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Also refused rows, revisions and lines of run logs of that time.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Remove rows older than they are kept; they are not fetched again. Files wait for vacuum."""
+    with o.opened(lake) as held:
+        done = held.cleanup(
+            days,
+            kinds=kind or None,
+            exchange=exchange,
+            datasets=[dataset] if dataset else None,
+            history=history,
+            dry_run=dry_run,
+        )
+    rows = [_cleaned_row(one) for one in done.datasets]
+    if as_json:
+        totals = {"rows": done.rows, "bytes": done.bytes, "log_lines": done.log_lines, "dry_run": done.dry_run}
+        return print_json({**totals, "datasets": rows})
+    columns = ["dataset", "before", "rows", "bytes", "segments", "cut", "quarantined", "revisions"]
+    if rows:
+        print_table(columns, [[row[name] for name in columns] for row in rows], numbers=columns[2:])
+    verb = "would remove" if dry_run else "removed"
+    lines = f" and {done.log_lines:,} lines of run logs" if history else ""
+    say(f"{verb} {done.rows:,} rows ({big(done.bytes)} of segments){lines}")
+    if done.bytes and not dry_run:
+        say("the disk has that space once older versions are gone: 'ticklake vacuum', which keeps them for 7 days")
+    return None
+
+
+def _cleaned_row(one: Cleaned) -> dict[str, Any]:
+    return {
+        "dataset": str(one.dataset),
+        "before": format_time(one.before),
+        "rows": one.deleted.rows,
+        "bytes": one.deleted.bytes,
+        "segments": one.deleted.whole,
+        "cut": one.deleted.cut,
+        "quarantined": one.history.quarantined,
+        "revisions": one.history.revisions,
+    }
 
 
 def rebuild(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:

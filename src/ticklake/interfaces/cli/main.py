@@ -77,6 +77,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("verify", keeping.verify),
         ("repair", keeping.repair),
         ("backup", keeping.backup),
+        ("cleanup", keeping.cleanup),
         ("vacuum", keeping.vacuum),
         ("rebuild", keeping.rebuild),
     ),

@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,12 +47,14 @@ class _Told:
 class Downloads:
     """The folder of downloads of one lake; *root* is ``None`` for a lake in memory, whose downloads are temporary.
 
-    File names are made of a hash of the address: nothing that a site says becomes part of a path.
+    File names are made of a hash of the address: nothing that a site says becomes part of a path. *check_space* is told
+    how many bytes are about to come, and raises if they would fill the disk.
     """
 
-    def __init__(self, root: Path | None, site: Site) -> None:
+    def __init__(self, root: Path | None, site: Site, check_space: Callable[[int], None] = lambda _size: None) -> None:
         self._root = root
         self._site = site
+        self._check_space = check_space
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._folder: Path | None = None
 
@@ -67,7 +69,7 @@ class Downloads:
         ------
         NotThere, SourceError
             See :meth:`Site.get`.
-        DiskFull, ReadOnlyLake, StorageError
+        DiskFull, DiskAlmostFull, ReadOnlyLake, StorageError
             If it cannot be kept.
         """
         with _translated(self._made()):
@@ -119,6 +121,7 @@ class Downloads:
             else:
                 os.ftruncate(descriptor, 0)
                 raise BadResponse(f"{url}: {response.status} for a download that went on; it begins anew")
+            self._check_space(max((told.size or 0) - have, 0))
             async for block in response.content.iter_chunked(BLOCK):
                 have += _written(descriptor, block, have)
         if told.size is not None and have != told.size:

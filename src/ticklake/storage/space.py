@@ -1,0 +1,51 @@
+"""The space that is left where a lake lives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticklake.errors import DiskAlmostFull
+
+__all__ = ["Space"]
+
+Usage = Callable[[Path], tuple[int, int, int]]
+"""Tells the total, used and free bytes of the disk that holds a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Keeps some of a disk free: ``min_free`` bytes, or that share of the whole (``2 %``).
+
+    Asking costs microseconds, so every commit asks anew.
+    """
+
+    folder: Path
+    min_free: int | str
+    usage: Usage = shutil.disk_usage
+
+    def check(self, more: int = 0) -> None:
+        """Refuse to go on if less would be free after *more* bytes are written.
+
+        Raises
+        ------
+        DiskAlmostFull
+        """
+        total, _, free = self.usage(self.folder)
+        if free - more < self.needed(total):
+            raise DiskAlmostFull(
+                f"{_mib(free)} are free for {self.folder} and {_mib(self.needed(total))} are to stay free (min_free): "
+                "free some, then run the same command again; what was committed is kept"
+            )
+
+    def needed(self, total: int) -> int:
+        """Return how many bytes are to stay free on a disk of *total* bytes."""
+        if isinstance(self.min_free, int):
+            return self.min_free
+        return int(total * float(self.min_free.strip().removesuffix("%")) / 100)
+
+
+def _mib(size: int) -> str:
+    return f"{size / 1024**2:,.1f} MiB"
