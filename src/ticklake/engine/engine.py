@@ -21,12 +21,12 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
 from ticklake.core.sessions import Sessions
-from ticklake.core.span import ALL_TIME, Span, subtract
+from ticklake.core.span import ALL_TIME, Span, normalise, subtract
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.adjusting import load_adjusted
 from ticklake.engine.appending import Incoming, Receipt, append
 from ticklake.engine.place import Store
-from ticklake.engine.scanning import load, scan
+from ticklake.engine.scanning import chunks, load, scan
 from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
 from ticklake.errors import CorruptSegment, InvalidData
 from ticklake.storage.objects import ObjectStore
@@ -111,6 +111,16 @@ class Engine:
     ) -> pl.LazyFrame:
         """Return a lazy frame pinned to one version."""
         return scan(self._store, dataset, span, version=version, provenance=provenance)
+
+    def chunks(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> Iterator[pl.DataFrame]:
+        """Yield the rows of one version in order, in frames of whole instants that together need little memory."""
+        return chunks(self._store, dataset, span, version=version)
+
+    def stretches(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[Span]:
+        """Return the spans inside *span* that segments reach over: outside of them there are no rows."""
+        _, _, segments = self.catalog.snapshot(dataset, span, version=version)
+        parts = (segment.span.intersect(span) for segment in segments)
+        return normalise(part for part in parts if part)
 
     def load(
         self,

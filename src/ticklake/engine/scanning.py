@@ -18,7 +18,7 @@ from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
 from ticklake.engine.reading import collect, read_rows, read_slice
 
-__all__ = ["load", "scan"]
+__all__ = ["chunks", "load", "scan"]
 
 
 def scan(
@@ -39,6 +39,14 @@ def scan(
         yield from _frames(store, dataset, keying, segments, span, columns or list(schema), predicate, n_rows)
 
     return register_io_source(source, schema=schema, is_pure=True)
+
+
+def chunks(store: Store, dataset: Dataset, span: Span, *, version: int | None = None) -> Iterator[pl.DataFrame]:
+    """Yield the rows inside *span* of one version in order, as frames that never cut an instant nor need much memory."""
+    _, row, segments = store.catalog.snapshot(dataset, span, version=version)
+    keying = row.keying if row else "natural"
+    frames = _frames(store, dataset, keying, segments, span, dataset.spec.names, None, None)
+    yield from (frame for frame in frames if frame.height)
 
 
 def load(

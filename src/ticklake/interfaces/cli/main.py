@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ticklake.errors import TicklakeError
-from ticklake.interfaces.cli import collect, keeping, reading, simulating
+from ticklake.interfaces.cli import collect, keeping, moving, reading, simulating
 from ticklake.interfaces.cli.output import errors, say
 
 __all__ = ["app", "main"]
@@ -71,6 +71,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("config", keeping.config),
     ),
     "Collect": (("exchanges", collect.exchanges), ("symbols", collect.symbols), ("ingest", collect.ingest)),
+    "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export)),
     "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps), ("runs", reading.runs)),
     "Keep": (
         ("compact", keeping.compact),

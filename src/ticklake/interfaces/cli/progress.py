@@ -1,19 +1,17 @@
-"""Progress of a backfill: a moving bar on a terminal, plain lines otherwise."""
+"""Progress of long work: a moving bar on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ticklake.interfaces.cli.output import errors
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from ticklake.ingest.progress import Progress as Backfilled
-    from ticklake.ingest.progress import Watch
 
 __all__ = ["watching"]
 
@@ -21,8 +19,19 @@ LINE_EVERY = 5.0
 """Seconds between two plain lines."""
 
 
+class Work(Protocol):
+    """How far something is: the share that is done, rows so far, and how far in time each dataset is."""
+
+    counts: Counter[str]
+    reached: dict[str, int]
+
+    @property
+    def done(self) -> float:
+        """The share that is done, 0 to 1."""
+
+
 @contextmanager
-def watching(title: str, *, quiet: bool) -> Iterator[Watch]:
+def watching(title: str, *, quiet: bool) -> Iterator[Callable[[Work], None]]:
     """Show progress on standard error while the block runs; yields the callable to report to."""
     console = errors()
     if quiet:
@@ -44,7 +53,7 @@ class _Lines:
         self._title = title
         self._began = self._last = time.monotonic()
 
-    def __call__(self, progress: Backfilled) -> None:
+    def __call__(self, progress: Work) -> None:
         now = time.monotonic()
         if now - self._last >= LINE_EVERY:
             self._last = now
@@ -73,7 +82,7 @@ def _bar() -> Progress:
     )
 
 
-def _detail(progress: Backfilled, elapsed: float | None) -> str:
+def _detail(progress: Work, elapsed: float | None) -> str:
     from ticklake.core.time import format_time
 
     rows = progress.counts["received"]

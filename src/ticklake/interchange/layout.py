@@ -1,0 +1,77 @@
+"""What a layout owes: from a file's path to a dataset and back, and from its rows to ours and back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ticklake.core.compactplan import Grain
+from ticklake.core.dataset import Dataset
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ticklake.interchange.reports import Written
+
+__all__ = ["Layout"]
+
+
+class Layout(ABC):
+    """How another lake keeps its rows in Parquet files below one folder.
+
+    What a layout cannot represent is refused with :class:`~ticklake.errors.Unsupported`, never bent to fit:
+    ``dataset_of(place(d) / ...) == d`` holds for every dataset that has a place.
+    """
+
+    name: str
+    """What users call it."""
+    time: str
+    """The column that orders its rows."""
+
+    @abstractmethod
+    def dataset_of(self, path: PurePosixPath) -> Dataset | None:
+        """Return which dataset a file holds, from its path below the root; ``None`` if it is no file of the layout.
+
+        Raises
+        ------
+        Unsupported, InvalidName, UnknownTimeframe
+            If it is one, but what it holds has no place in our lake.
+        """
+
+    @abstractmethod
+    def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a file with the columns of the dataset's kind.
+
+        Raises
+        ------
+        InvalidData
+            If they do not have the columns of the layout, or times in no unit it uses.
+        """
+
+    @abstractmethod
+    def grain(self, dataset: Dataset) -> Grain:
+        """Return how much time one file holds."""
+
+    @abstractmethod
+    def place(self, dataset: Dataset, period: str) -> str:
+        """Return the path of the file of a dataset for a period like ``2024``, ``2024-01`` or ``2024-01-31``.
+
+        Raises
+        ------
+        Unsupported
+            If the layout has no place for the dataset.
+        """
+
+    @abstractmethod
+    def to_theirs(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a dataset (whole instants) with the columns of the layout."""
+
+    def losses(self, dataset: Dataset) -> str:  # noqa: ARG002
+        """Say what of a dataset's rows has no column in the layout; empty if nothing."""
+        return ""
+
+    def register(self, root: Path, written: Sequence[Written]) -> None:  # noqa: ARG002
+        """Tell the layout's own catalog, if it has one, of files that were written."""
+        return

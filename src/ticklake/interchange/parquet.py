@@ -1,0 +1,195 @@
+"""Parquet files of other lakes: read in pieces, written as a whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ticklake.core.readplan import CHUNK_ROWS
+from ticklake.errors import InvalidData
+from ticklake.storage.objects import LocalStore, Sink
+
+__all__ = ["Note", "count_rows", "note_of", "read_chunks", "read_columns", "replace_file"]
+
+Note = Mapping[str, Any]
+"""What we write into the footer of a file, under the key ``ticklake.export``."""
+_KEY = b"ticklake.export"
+_DAMAGE = (pa.ArrowException, OSError, ValueError)
+
+
+def count_rows(path: Path) -> int:
+    """Return how many rows a file has.
+
+    Raises
+    ------
+    InvalidData
+        If it cannot be read.
+    """
+    return int(_metadata(path).num_rows)
+
+
+def read_columns(path: Path) -> list[str]:
+    """Return the names of a file's columns, in order."""
+    return list(_metadata(path).schema.to_arrow_schema().names)
+
+
+def note_of(path: Path) -> Note | None:
+    """Return what our export wrote into a file's footer; ``None`` if it is not ours or cannot be read."""
+    try:
+        text = (_metadata(path).metadata or {}).get(_KEY)
+        return None if text is None else dict(json.loads(text))
+    except (InvalidData, ValueError):
+        return None
+
+
+def read_chunks(path: Path, time: str, rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file in order of the column *time*, about *rows* at a time, never cutting an instant.
+
+    A file that is larger than that is only held in memory as a whole if its rows are not in order.
+
+    Raises
+    ------
+    InvalidData
+        If it cannot be read.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows <= rows or time not in file.schema_arrow.names or not _in_order(file, time):
+                whole = _frame(file.read())
+                yield whole.sort(time, maintain_order=True) if time in whole.columns else whole
+            else:
+                yield from _whole_instants((_frame(batch) for batch in file.iter_batches(rows)), time)
+    except (*_DAMAGE, pl.exceptions.PolarsError) as error:
+        raise _unreadable(path, error) from error
+
+
+def replace_file(
+    objects: LocalStore, key: str, frames: Iterable[pl.DataFrame], note: Note | None = None
+) -> tuple[int, bool]:
+    """Write frames as the file *key*, which takes the place of an old one only once it is whole and durable.
+
+    Returns
+    -------
+    tuple of int and bool
+        How many rows it has, and whether anything changed: the same bytes, or no rows at all, change nothing.
+    """
+    left = (frame for frame in frames if frame.height)
+    first = next(left, None)
+    if first is None:
+        return 0, False
+    part = f"{key}.{os.getpid()}.part"
+    _sweep(objects.root / key)
+    objects.delete(part)
+    with objects.create(part) as sink:
+        rows = _write(_Pipe(sink), chain([first], left), note)
+    if _same_bytes(objects.root / part, objects.root / key):
+        objects.delete(part)
+        return rows, False
+    objects.move(part, key)
+    return rows, True
+
+
+class _Pipe(io.RawIOBase):
+    """A file that only takes bytes."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        self._sink.write(view)
+        return len(view)
+
+
+def _write(pipe: _Pipe, frames: Iterable[pl.DataFrame], note: Note | None) -> int:
+    rows, writer = 0, None
+    try:
+        for frame in frames:
+            table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+            if writer is None:
+                writer = pq.ParquetWriter(pipe, table.schema, compression="snappy")
+                if note is not None:
+                    writer.add_key_value_metadata({_KEY: json.dumps(note, sort_keys=True).encode()})
+            writer.write_table(table)
+            rows += frame.height
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: BaseException) -> InvalidData:
+    return InvalidData(f"{path} cannot be read: {str(error).partition(chr(10))[0]}")
+
+
+def _frame(data: pa.Table | pa.RecordBatch) -> pl.DataFrame:
+    frame = pl.from_arrow(data)
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101
+    return frame
+
+
+def _in_order(file: pq.ParquetFile, time: str) -> bool:
+    last: Any = None
+    for batch in file.iter_batches(CHUNK_ROWS, columns=[time]):
+        times = _frame(batch).to_series().drop_nulls()
+        if not times.is_sorted() or (times.len() and last is not None and times[0] < last):
+            return False
+        last = times[-1] if times.len() else last
+    return True
+
+
+def _whole_instants(frames: Iterator[pl.DataFrame], time: str) -> Iterator[pl.DataFrame]:
+    """Keep back the rows of the last instant of each frame: more of them may follow."""
+    held: pl.DataFrame | None = None
+    for frame in frames:
+        rows = frame if held is None else pl.concat([held, frame])
+        open_end = rows[time].eq_missing(rows[time][-1]) if rows.height else pl.Series([], dtype=pl.Boolean)
+        held = rows.filter(open_end)
+        yield rows.filter(~open_end)
+    if held is not None:
+        yield held
+
+
+def _same_bytes(left: Path, right: Path) -> bool:
+    if not right.is_file() or left.stat().st_size != right.stat().st_size:
+        return False
+    with left.open("rb") as one, right.open("rb") as other:
+        return all(piece == other.read(1 << 20) for piece in iter(lambda: one.read(1 << 20), b""))
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that are gone left unfinished beside a file."""
+    for part in path.parent.glob(f"{path.name}.*.part"):
+        pid = re.fullmatch(r".*\.(\d+)\.part", part.name)
+        if pid and not _is_alive(int(pid[1])):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,76 @@
+"""Commands between lakes: import-lake, export."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import print_json, print_table, say
+from ticklake.interfaces.cli.progress import watching
+
+if TYPE_CHECKING:
+    from ticklake.interchange.reports import Report
+
+__all__ = ["export", "import_lake"]
+
+INCOMPLETE = 3
+Theirs = Annotated[Path, typer.Argument(metavar="PATH", help="The other lake's folder.")]
+Guessed = Annotated[str | None, typer.Option("--layout", help="dccd. [default: guessed]")]
+Wanted = Annotated[str, typer.Option("--layout", help="dccd.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+Chosen = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", metavar="NAME", help="Like binance:ohlcv:1h:BTC/USDT or 'binance:*'. [default: all]"),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also replace files that no export wrote.")]
+
+
+def import_lake(
+    path: Theirs,
+    layout: Guessed = None,
+    dry_run: DryRun = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Bring in what another program's lake holds; that lake is only read. Exit code 3: not all of it went in."""
+    with o.opened(lake, create=not dry_run) as held, watching(path.name, quiet=as_json) as watch:
+        report = held.import_lake(path, layout, dry_run=dry_run, watch=watch)
+    _show(report, as_json=as_json)
+
+
+def export(
+    path: Theirs,
+    layout: Wanted,
+    dataset: Chosen = None,
+    start: o.Start = None,
+    end: o.End = None,
+    overwrite: Overwrite = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Write rows as files that another program reads. Exit code 3: not all of them have a place there."""
+    with o.opened(lake) as held, watching(path.name, quiet=as_json) as watch:
+        report = held.export(
+            path, layout=layout, datasets=dataset, start=start, end=end, overwrite=overwrite, watch=watch
+        )
+    _show(report, as_json=as_json)
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    counts = report.counts
+    if as_json:
+        files = [asdict(file) for file in report.files]
+        print_json({"layout": report.layout, "root": report.root, "counts": counts, "files": files})
+    else:
+        columns = ["path", "state", "dataset", "rows", "new", "changed", "refused", "note"]
+        rows = [
+            (f.path, f.state, f.dataset, f"{f.rows:,}", f"{f.new:,}", f"{f.changed:,}", f"{f.quarantined:,}", f.note)
+            for f in report.files
+        ]
+        print_table(columns, rows, numbers=("rows", "new", "changed", "refused"))
+        say(f"{len(report.files):,} files, layout {report.layout}: {counts['rows']:,} rows")
+    raise typer.Exit(0 if report.is_complete else INCOMPLETE)
