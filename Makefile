@@ -14,8 +14,8 @@ help: ## Say what can be made
 demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 	$(BIN)/ticklake demo --lake demo-lake $(if $(wildcard $(DATA)),--data $(DATA))
 
-test: $(VENV)/test ## Run every test
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+test: $(VENV)/test $(VENV)-peers/ready ## Run every test
+	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 soak: $(VENV)/test ## Kill writers by the thousand, flip bits, and let histories and processes run for hours
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
@@ -38,7 +38,7 @@ bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
 	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench .lowest.txt demo-lake
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e . && touch $@
@@ -51,3 +51,7 @@ $(VENV)/lint: $(VENV)/test
 
 $(VENV)-bench/ready: pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench && $(VENV)-bench/bin/pip install -q -r benchmarks/requirements.txt -e . && touch $@
+
+$(VENV)-peers/ready: tests/peers/requirements.txt tests/peers/requirements-v2.txt
+	$(PYTHON) -m venv $(VENV)-peers && $(VENV)-peers/bin/pip install -q -r tests/peers/requirements.txt
+	$(VENV)-peers/bin/pip install -q --no-deps --target $(VENV)-peers/v2 --upgrade -r tests/peers/requirements-v2.txt && touch $@

@@ -66,7 +66,9 @@ _V2_NAMES = {"quoteVolume": "quote_volume", "type": "side"}
 _LABELS = {
     **{n * MINUTE: f"{n}m" for n in (1, 3, 5, 15, 30)},
     **{n * HOUR: f"{n}h" for n in (1, 2, 4, 6, 8, 12)},
-    DAY: "1d", 3 * DAY: "3d", 7 * DAY: "1w",
+    DAY: "1d",
+    3 * DAY: "3d",
+    7 * DAY: "1w",
 }
 """Spans that have a folder of this name; all others have one of their seconds, like ``7777s``."""
 _MONTH = 30 * DAY
@@ -125,7 +127,7 @@ class Dccd(Layout):
         if dataset.kind == "book":
             rows = _one_book_an_instant(rows)
         theirs = rows.with_columns(pl.col("ts").to_physical()).rename({"ts": "TS", "id": "tid"}, strict=False)
-        return theirs.select(SCHEMAS[_FOLDERS[dataset.kind]])
+        return theirs.select(list(SCHEMAS[_FOLDERS[dataset.kind]]))
 
     def losses(self, dataset: Dataset) -> str:
         """Say what has no column in dccd."""

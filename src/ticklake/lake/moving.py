@@ -56,7 +56,7 @@ class Moving(Base):
         from ticklake.interchange.importing import Import
         from ticklake.interchange.layouts import guess_layout, layout_of
 
-        root = Path(path)
+        root = Path(path).expanduser()
         known = guess_layout(root) if layout is None else layout_of(layout)
         work = Import(self.engine, known, root, watch)
         return work.plan() if dry_run else work.run()
@@ -102,7 +102,7 @@ class Moving(Base):
         from ticklake.interchange.exporting import Export, check_place
         from ticklake.interchange.layouts import layout_of
 
-        root = check_place(Path(path), self.root)
+        root = check_place(Path(path).expanduser(), self.root)
         version = self.engine.catalog.version() if self._version is None else self._version
         work = Export(self.engine, layout_of(layout), root, Span.parse(start, end), version, overwrite, watch)
         return work.run(self._chosen(datasets))

@@ -1,0 +1,90 @@
+"""dccd itself reads what we export, and what it wrote comes in as it is."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from ticklake.interchange.dccd import SCHEMAS
+
+from .foreign_rows import bars, book, funding, trades
+
+OURS = {"ohlc": bars, "trades": trades, "orderbook": book, "funding": funding}
+DATASETS = {
+    "ohlc": "binance:ohlcv:1h:BTC/USDT",
+    "trades": "binance:trades:BTC/USDT",
+    "orderbook": "binance:book:BTC/USDT",
+    "funding": "binance:funding:BTC/USDT:USDT",
+}
+PAIRS = {kind: "BTC/USDT:perp" if kind == "funding" else "BTC/USDT" for kind in DATASETS}
+SPANS = {"ohlc": 3600}
+
+
+def theirs(kind, rows):
+    """Rows of ours with dccd's columns."""
+    times = rows.with_columns(TS=pl.col("ts").to_physical())
+    return times.rename({"id": "tid"}, strict=False).select(list(SCHEMAS[kind]))
+
+
+def same(left, right):
+    """Whether frames hold the same rows, whatever the order inside an instant."""
+    names = [name for name in left.columns if name != "seq"]
+    assert_frame_equal(left.select(names).sort(names), right.select(names).sort(names))
+
+
+@pytest.mark.parametrize("kind", list(DATASETS))
+def test_dccd_reads_what_we_export(dccd, lake_at, tmp_path, kind):
+    lake = lake_at()
+    rows = OURS[kind]()
+    lake.save(DATASETS[kind], rows)
+    report = lake.export(tmp_path / "theirs", layout="dccd")
+    found = dccd.read(tmp_path / "theirs", "binance", PAIRS[kind], kind, SPANS.get(kind, ""))
+    same(found, theirs(kind, rows))
+    (listed,) = dccd.inventory(tmp_path / "theirs")
+    assert (listed["rows"], listed["span"]) == (rows.height, SPANS.get(kind))
+    assert report.is_complete
+    assert report.counts["written"] == listed["files"] == 2
+
+
+@pytest.mark.parametrize("kind", list(DATASETS))
+def test_what_dccd_wrote_comes_in_as_it_is(dccd, lake_at, tmp_path, kind):
+    rows = theirs(kind, OURS[kind]())
+    dccd.write(tmp_path / "theirs", "binance", PAIRS[kind], kind, SPANS.get(kind, ""), rows)
+    before = {path: path.read_bytes() for path in (tmp_path / "theirs").rglob("*") if path.is_file()}
+    lake = lake_at()
+    report = lake.import_lake(tmp_path / "theirs")
+    same(theirs(kind, lake.load(DATASETS[kind])), rows)
+    assert (report.layout, report.counts["new"], report.is_complete) == ("dccd", rows.height, True)
+    again = lake.import_lake(tmp_path / "theirs", "dccd")
+    assert (again.counts["new"], again.counts["changed"], again.counts["duplicate"]) == (0, 0, rows.height)
+    assert {path: path.read_bytes() for path in (tmp_path / "theirs").rglob("*") if path.is_file()} == before
+
+
+SPANS_OF_DCCD = {60: "1m", 180: "3m", 900: "15m", 3600: "1h", 43_200: "12h", 86_400: "1d", 259_200: "3d", 604_800: "1w"}
+UNNAMED = {10: "10s", 2_700: "45m", 172_800: "2d", 2_592_000: "1M"}
+
+
+def test_every_span_has_the_folder_that_dccd_looks_into(dccd, lake_at, tmp_path):
+    """Its folders are called 1h and 1d, and by seconds only where it has no name for a span."""
+    lake, rows, root = (
+        lake_at(),
+        bars(1, 1).with_columns(pl.col("ts").dt.truncate("1mo").dt.offset_by("1mo")),
+        tmp_path / "theirs",
+    )
+    spans = {**SPANS_OF_DCCD, **UNNAMED}
+    monday = rows.with_columns(pl.col("ts").dt.offset_by("1d").dt.truncate("1w"))
+    for frame in spans.values():
+        lake.save(f"x:ohlcv:{frame}:BTC/USDT", monday if frame == "1w" else rows)
+    assert lake.export(root, layout="dccd").is_complete
+    assert {one["span"] for one in dccd.inventory(root)} == set(spans)
+    assert [dccd.read(root, "x", "BTC/USDT", "ohlc", span).height for span in (259_200, 2_700)] == [1, 1]
+
+
+def test_folders_of_seconds_are_read_too(lake_at, tmp_path):
+    folder = tmp_path / "theirs" / "binance" / "ohlc" / "BTC-USDT" / "3600s"
+    folder.mkdir(parents=True)
+    theirs("ohlc", bars(5)).write_parquet(folder / "2023.parquet")
+    lake = lake_at()
+    lake.import_lake(tmp_path / "theirs")
+    assert lake.load("binance:ohlcv:1h:BTC/USDT").height == 5

@@ -1,0 +1,276 @@
+"""What holds for every import and export: nothing bent to fit, nothing lost, nothing half done."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import PurePosixPath
+
+import polars as pl
+import pytest
+
+from ticklake.core.dataset import Dataset
+from ticklake.errors import BadInput, InvalidName, Unsupported
+from ticklake.interchange.layouts import LAYOUTS
+from ticklake.interfaces.cli.main import app
+
+from .foreign_rows import DAY, START, bars, book, trades
+
+BARS = "binance:ohlcv:1h:BTC/USDT"
+TRADES = "binance:trades:BTC/USDT"
+SYMBOLS = ["BTC/USDT", "1000PEPE/USDT", "BTC/USDT:USDT", "币安/USDT"]
+STRANGE = [
+    "BTC/USD:BTC",
+    "BTC/USDT:USDT-241227",
+    "BTC/USD:BTC-241227-60000-C",
+    "AAPL",
+    "kBONK/USDC",
+    "XBT/USD",
+    "A-B/USDT",
+    "A_B/USDT",
+    "A%2FB/USDT",
+]
+
+
+def files(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("symbol", SYMBOLS + STRANGE)
+@pytest.mark.parametrize("kind", ["ohlcv", "trades", "book", "funding"])
+def test_a_symbol_comes_back_as_it_was_or_is_refused(layout, symbol, kind):
+    dataset = Dataset.of("krakenfutures", symbol, kind, "1h" if kind == "ohlcv" else None)
+    one = LAYOUTS[layout]
+    label = {"year": "2024", "month": "2024-01", "day": "2024-01-31"}[one.grain(dataset)]
+    if symbol in STRANGE and refused(one, dataset):
+        return
+    assert one.dataset_of(PurePosixPath(one.place(dataset, label))) == dataset
+
+
+def refused(layout, dataset):
+    try:
+        layout.place(dataset, "")
+    except Unsupported as error:
+        return str(dataset.symbol) in str(error)
+    return False
+
+
+def test_what_has_no_place_is_said_and_everything_else_is_written(lake_at, tmp_path):
+    lake = lake_at()
+    for name in (BARS, "binance:mark_ohlcv:1h:BTC/USDT", "binance:ohlcv:1h:BTC/USD:BTC", "binance:ohlcv:24h:BTC/USDT"):
+        lake.save(name, bars().filter(pl.col("ts").dt.hour() == 0) if "24h" in name else bars())
+    report = lake.export(tmp_path / "theirs", layout="dccd")
+    refused = {file.dataset: file.note for file in report.files if file.state == "refused"}
+    assert set(refused) == {str(dataset) for dataset in lake.datasets()} - {BARS}
+    assert not report.is_complete
+    assert set(files(tmp_path / "theirs")) == {f"binance/ohlc/BTC-USDT/1h/{year}.parquet" for year in (2023, 2024)}
+
+
+def test_the_same_export_again_touches_nothing(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(TRADES, trades())
+    lake.export(root, layout="dccd")
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.parquet")}
+    report = lake.export(root, layout="dccd")
+    assert {file.state for file in report.files} == {"unchanged"}
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.parquet")} == before
+
+
+def test_an_export_of_a_shorter_span_takes_nothing_out_of_a_file(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(BARS, bars())
+    lake.export(root, layout="dccd", start="2023-12-31T02:00Z", end="2023-12-31T10:00Z")
+    year = root / "binance/ohlc/BTC-USDT/1h/2023.parquet"
+    assert pl.read_parquet(year).height == 8
+    lake.export(root, layout="dccd", start="2023-12-31T09:00Z", end="2023-12-31T12:00Z")
+    assert pl.read_parquet(year)["TS"].to_list() == [START + hour * DAY // 24 for hour in range(2, 12)]
+    assert set(files(root)) == {"binance/ohlc/BTC-USDT/1h/2023.parquet"}
+
+
+def test_files_of_others_are_not_replaced_unless_asked(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(BARS, bars())
+    lake.export(root, layout="dccd")
+    year = root / "binance/ohlc/BTC-USDT/1h/2023.parquet"
+    pl.read_parquet(year).head(1).write_parquet(year)
+    report = lake.export(root, layout="dccd")
+    assert [file.state for file in report.files] == ["refused", "unchanged"]
+    assert pl.read_parquet(year).height == 1
+    assert lake.export(root, layout="dccd", overwrite=True).is_complete
+    assert pl.read_parquet(year).height == 24
+
+
+def test_an_export_that_is_given_up_leaves_whole_files(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(TRADES, trades())
+    seen = []
+
+    def stop(progress):
+        seen.append(progress.done)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lake.export(root, layout="dccd", watch=stop)
+    assert seen == [0.0]
+    assert files(root) == {}
+    assert lake.export(root, layout="dccd").is_complete
+
+
+def test_what_a_killed_export_left_is_swept_by_the_next(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(BARS, bars())
+    folder = root / "binance/ohlc/BTC-USDT/1h"
+    folder.mkdir(parents=True)
+    gone, running = folder / "2023.parquet.4194304.part", folder / f"2024.parquet.{os.getppid()}.part"
+    for part in (gone, running):
+        part.write_bytes(b"half")
+    lake.export(root, layout="dccd")
+    assert not gone.exists()
+    assert running.exists()
+
+
+def test_an_export_into_the_lake_is_refused(lake_at):
+    lake = lake_at()
+    with pytest.raises(BadInput, match="inside the lake"):
+        lake.export(lake.root / "trades", layout="dccd")
+
+
+def test_names_that_match_no_dataset_are_refused(lake_at, tmp_path):
+    lake = lake_at()
+    lake.save(BARS, bars())
+    with pytest.raises(BadInput, match=r"the lake has no kraken:\*"):
+        lake.export(tmp_path / "theirs", layout="dccd", datasets=["kraken:*"])
+    assert lake.export(tmp_path / "theirs", layout="dccd", datasets=["*:BTC/*"]).counts["rows"] == 48
+
+
+def test_the_newest_version_is_exported_and_the_past_on_demand(lake_at, tmp_path):
+    lake = lake_at()
+    lake.save(BARS, bars())
+    version = lake.engine.catalog.version()
+    lake.save(BARS, bars(1).with_columns(close=pl.lit(40_001.0)))
+    for name, seen in (("now", lake), ("then", lake.at(version))):
+        seen.export(tmp_path / name, layout="dccd")
+    first = {
+        name: pl.read_parquet(tmp_path / name / "binance/ohlc/BTC-USDT/1h/2023.parquet")["close"][0]
+        for name in ("now", "then")
+    }
+    assert first == {"now": 40_001.0, "then": 40_000.3}
+
+
+def test_damaged_and_unknown_files_are_named_and_the_rest_comes_in(lake_at, tmp_path):
+    """Imported data: detect, say, and never half-import."""
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(TRADES, trades())
+    lake.export(root, layout="dccd")
+    day = root / "binance/trades/BTC-USDT"
+    (day / "2024-01-03.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (day / "2024-01-04.parquet").write_bytes((day / "2024-01-01.parquet").read_bytes()[:-100])
+    (root / "notes.parquet").write_bytes(b"")
+    (root / "binance" / "ohlc" / "BTC-USDT_QUARTER" / "1h").mkdir(parents=True)
+    pl.DataFrame({"TS": [START]}).write_parquet(root / "binance/ohlc/BTC-USDT_QUARTER/1h/2024.parquet")
+    pl.DataFrame({"TS": [START]}).write_parquet(day / "2024-01-05.parquet")
+    pl.DataFrame({"TS": [START // 10**6], "price": [1.0], "amount": [1.0]}).write_parquet(day / "2024-01-06.parquet")
+    other = lake_at(name="other")
+    report = other.import_lake(root)
+    said = {
+        file.path.rpartition("/")[2] if "QUARTER" not in file.path else "quarter": (str(file.state), file.note)
+        for file in report.files
+    }
+    assert {name: state for name, (state, _) in said.items()} == {
+        "2023-12-31.parquet": "imported",
+        "2024-01-01.parquet": "imported",
+        "2024-01-03.parquet": "failed",
+        "2024-01-04.parquet": "failed",
+        "2024-01-05.parquet": "failed",
+        "2024-01-06.parquet": "failed",
+        "notes.parquet": "refused",
+        "quarter": "refused",
+    }
+    assert "follow each other" in said["quarter"][1]
+    assert "price" in said["2024-01-05.parquet"][1]
+    assert "looks like ms" in said["2024-01-06.parquet"][1]
+    assert other.load(TRADES).equals(lake.load(TRADES))
+
+
+def test_trades_without_ids_keep_their_identical_prints(lake_at, tmp_path, monkeypatch):
+    """Identical prints are real; a file that is read in pieces must not lose those at the edges."""
+    rows = trades(3000, ids=False)
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(TRADES, rows)
+    lake.export(root, layout="dccd")
+    monkeypatch.setattr("ticklake.interchange.parquet.read_chunks.__defaults__", (1000,))
+    other = lake_at(name="other")
+    assert other.import_lake(root).counts["new"] == 3000
+    assert other.load(TRADES).drop("received_at").equals(lake.load(TRADES).drop("received_at"))
+
+
+def test_files_out_of_order_come_in_sorted(lake_at, tmp_path, monkeypatch):
+    folder = tmp_path / "theirs" / "binance" / "trades" / "BTC-USDT"
+    folder.mkdir(parents=True)
+    rows = trades(3000).select(TS=pl.col("ts").to_physical(), tid="id", price="price", amount="amount", side="side")
+    rows.sample(fraction=1, shuffle=True, seed=1).write_parquet(folder / "2024-01-01.parquet")
+    monkeypatch.setattr("ticklake.interchange.parquet.read_chunks.__defaults__", (1000,))
+    lake = lake_at()
+    lake.import_lake(tmp_path / "theirs")
+    assert lake.load(TRADES)["ts"].equals(trades(3000)["ts"])
+
+
+def test_books_of_one_instant_do_not_mix(lake_at, tmp_path):
+    """Two snapshots with one timestamp must not mix into a crossed book."""
+    two = pl.concat([book(1), book(1).with_columns(seq=pl.lit(1, pl.Int64), price=pl.col("price") + 10)])
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save("binance:book:BTC/USDT", two)
+    report = lake.export(root, layout="dccd")
+    (day,) = root.rglob("*.parquet")
+    assert sorted(pl.read_parquet(day)["price"]) == sorted(book(1)["price"] + 10)
+    assert "of books that share an instant the last is kept" in report.files[0].note
+
+
+def test_a_plan_reads_no_rows_and_makes_nothing(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(BARS, bars())
+    lake.export(root, layout="dccd")
+    other = lake_at(name="other")
+    report = other.import_lake(root, dry_run=True)
+    assert [(file.state, file.rows) for file in report.files] == [("planned", 24), ("planned", 24)]
+    assert other.datasets() == []
+
+
+def test_no_folder_no_layout_and_no_known_file_are_bad_input(lake_at, tmp_path):
+    lake = lake_at()
+    for call, word in (
+        (lambda: lake.import_lake(tmp_path / "nowhere"), "not a folder"),
+        (lambda: lake.import_lake(tmp_path, "excel"), "not a layout"),
+        (lambda: lake.import_lake(tmp_path), "known layout"),
+    ):
+        with pytest.raises(BadInput, match=word):
+            call()
+
+
+def test_names_from_outside_stay_names(tmp_path):
+    for path in ("binance/trades/..-USDT/2024-01-01.parquet", "../trades/BTC-USDT/2024-01-01.parquet"):
+        with pytest.raises((InvalidName, Unsupported)):
+            LAYOUTS["dccd"].dataset_of(PurePosixPath(path))
+
+
+def run(*arguments):
+    from typer.testing import CliRunner
+
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_shell_does_the_same(lake_at, tmp_path):
+    lake = lake_at()
+    lake.save(BARS, bars())
+    lake.save("binance:quotes:BTC/USDT", pl.DataFrame({"ts": bars(1)["ts"], "bid_price": [1.0]}))
+    done = run("export", tmp_path / "theirs", "--layout", "dccd", "--lake", lake.root, "--json")
+    assert done.exit_code == 3
+    assert json.loads(done.stdout)["counts"]["refused"] == 1
+    done = run("import-lake", tmp_path / "theirs", "--lake", tmp_path / "other", "--json")
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert (told["layout"], told["counts"]["new"], len(told["files"])) == ("dccd", 48, 2)
+    done = run("import-lake", tmp_path / "theirs", "--lake", tmp_path / "other")
+    assert "2 files, layout dccd: 48 rows" in done.stdout
+    assert run("export", tmp_path / "x", "--layout", "excel", "--lake", lake.root).exit_code == 2
