@@ -115,6 +115,16 @@ class Catalog:
             rows = connection.execute(query).all()
         return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
 
+    def alike(self, dataset: Dataset) -> list[DatasetRow]:
+        """Return the datasets of the same exchange, kind and timeframe, this one included, sorted by name."""
+        columns, frame = schema.datasets.c, dataset.timeframe
+        same = [columns.exchange == dataset.exchange, columns.kind == dataset.kind]
+        same.append(columns.timeframe.is_(None) if frame is None else columns.timeframe == str(frame))
+        query = select(columns.name, *_HEAD).where(*same).order_by(columns.name)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
+
     def inventory(self) -> Sequence[tuple[str, int, int, int | None, int | None]]:
         """Return name, rows, bytes, and the times of the first and last row of every dataset, sorted by name."""
         columns = schema.datasets.c

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 
 import polars as pl
 
+from ticklake.core.continuity import Jump
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span, normalise, subtract
 
-__all__ = ["Gap", "GapReason", "bar_holes", "gaps_of"]
+__all__ = ["Gap", "GapReason", "bar_holes", "during_outages", "gaps_of", "with_jumps"]
 
 
 class GapReason(StrEnum):
@@ -28,7 +31,10 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Gap:
-    """A hole: its span, how many bars are missing in it (``None`` for kinds without a grid), and why."""
+    """A hole: its span, how many rows are missing in it (``None`` where nobody can count them), and why.
+
+    Bars are counted by the calendar, trades and book updates by their numbers, funding by its schedule.
+    """
 
     span: Span
     missing: int | None
@@ -62,10 +68,18 @@ def gaps_of(
     if dataset.timeframe is None:
         refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in set(invalid) if ts in want)
         holes = subtract(want, closed)
-        return sorted([*(gap for hole in holes for gap in _by_coverage(dataset, hole, coverage)), *refusals])
+        return sorted(
+            [*(gap for hole in holes for gap in _by_coverage(dataset, hole, coverage)), *refusals], key=_start
+        )
     refused = {dataset.timeframe.floor(ts, dataset.anchor) for ts in invalid}
-    holes = iter(bar_holes(dataset, want, present, coverage, closed))
-    return sorted(gap for hole in holes for gap in _explain(dataset, hole, coverage, refused))
+    data, marks = coverage.spans(Found.DATA), sorted(refused)
+    told: list[Gap] = []
+    for hole in bar_holes(dataset, want, present, coverage, closed):
+        if _is_quiet(hole, data, marks):
+            told.append(_gap(dataset, hole, GapReason.NO_TRADES))
+        else:
+            told += _explain(dataset, hole, coverage, refused)
+    return sorted(told, key=_start)
 
 
 def bar_holes(
@@ -86,6 +100,49 @@ def bar_holes(
     holes = normalise(Span(ts, frame.next(ts, dataset.anchor)) for ts in opens)
     complete = coverage.spans(*COMPLETE)
     return [rest for hole in holes for rest in subtract(hole, complete)]
+
+
+def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, what: str) -> list[Gap]:
+    """Add what the numbers of rows tell: a jump inside a looked-at span is ``lost``, with its count.
+
+    A jump where something was ``lost`` anyway counts what is missing there; one that reaches into a stretch that was
+    never looked at, or is unavailable, proves nothing.
+    """
+    told = list(gaps)
+    data, looked = coverage.spans(Found.DATA), coverage.spans(Found.DATA, Found.LOST)
+    for jump in jumps:
+        if any(subtract(jump.span, looked)):
+            continue
+        place = next((at for at, gap in enumerate(told) if _is_lost(gap, jump.span)), None)
+        if place is not None:
+            told[place] = replace(told[place], missing=(told[place].missing or 0) + jump.count)
+        elif not any(subtract(jump.span, data)):
+            told.append(Gap(jump.span, jump.count, GapReason.LOST, f"{what} {jump.first} to {jump.last} are missing"))
+    return sorted(told, key=_start)
+
+
+def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tuple[Span, str]]) -> list[Gap]:
+    """Give the parts of ``no_trades`` gaps that lie in an outage that word, with its detail."""
+    spans, told = sorted(outages), list[Gap]()
+    for gap in gaps:
+        first = bisect_right(spans, gap.span.start, key=lambda one: one[0].end)
+        meeting = [one for one in islice(spans, first, None) if one[0].start < gap.span.end]
+        if gap.reason is not GapReason.NO_TRADES or not meeting:
+            told.append(gap)
+            continue
+        rests = subtract(gap.span, [span for span, _ in meeting])
+        told += [replace(gap, span=rest, missing=_bars(dataset, rest)) for rest in rests]
+        cuts = ((gap.span.intersect(span), detail) for span, detail in meeting)
+        told += [Gap(cut, _bars(dataset, cut), GapReason.OUTAGE, detail) for cut, detail in cuts if cut]
+    return sorted(told, key=_start)
+
+
+def _is_lost(gap: Gap, span: Span) -> bool:
+    return gap.reason is GapReason.LOST and gap.span.overlaps(span)
+
+
+def _start(gap: Gap) -> Span:
+    return gap.span
 
 
 def _while_open(dataset: Dataset, opens: pl.Series, closed: Sequence[Span]) -> pl.Series:
@@ -116,6 +173,14 @@ def _explain(dataset: Dataset, hole: Span, coverage: Coverage, refused: set[int]
     for piece in coverage.within(hole).pieces:
         if piece.found is Found.DATA:
             yield from _quiet(dataset, piece.span, refused)
+
+
+def _is_quiet(hole: Span, data: Sequence[Span], refused: Sequence[int]) -> bool:
+    """Whether a hole was looked at wholly, and no row in it refused."""
+    place = bisect_right(data, hole.start, key=lambda span: span.start) - 1
+    if place < 0 or data[place].end < hole.end:
+        return False
+    return bisect_left(refused, hole.start) == bisect_left(refused, hole.end)
 
 
 def _quiet(dataset: Dataset, span: Span, refused: set[int]) -> Iterator[Gap]:

@@ -21,7 +21,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
 from ticklake.core.sessions import Sessions
-from ticklake.core.span import ALL_TIME, Span, normalise, subtract
+from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.adjusting import load_adjusted
 from ticklake.engine.appending import Incoming, Receipt, append
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ticklake.core.gaps import Gap
     from ticklake.engine.backing_up import Backup
     from ticklake.engine.compacting import Compaction
+    from ticklake.engine.knowing import GapReport
     from ticklake.engine.repairing import Mended
     from ticklake.engine.retaining import Cleaned
     from ticklake.engine.verifying import Problem
@@ -175,22 +176,19 @@ class Engine:
         For bars: the bars of the calendar that are absent. For other kinds: what was never covered. Time in which
         the market is closed is left out.
         """
-        from ticklake.core.gaps import bar_holes
+        from ticklake.engine.knowing import missing_intervals
 
-        coverage, closed = self.catalog.coverage(dataset), self._closed(dataset, want)
-        if dataset.timeframe is None:
-            return [part for hole in subtract(want, closed) for part in coverage.missing(hole)]
-        return bar_holes(dataset, want, self._times(dataset, want), coverage, closed)
+        return missing_intervals(self._store, self.sessions, dataset, want)
 
     def gaps(self, dataset: Dataset, want: Span) -> list[Gap]:
-        """Return every hole inside *want* with its reason."""
-        from ticklake.core.gaps import gaps_of
+        """Return every hole inside *want* with its reason, as far as coverage, calendar and quarantine tell."""
+        return list(self.gap_report(dataset, want, quick=True).gaps)
 
-        refused = (row["ts"] for row in self.catalog.quarantined(dataset, want))
-        times = self._times(dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
-        invalid = [ts for ts in refused if ts is not None]
-        closed = self._closed(dataset, want)
-        return gaps_of(dataset, want, self.catalog.coverage(dataset), times, invalid, closed)
+    def gap_report(self, dataset: Dataset, want: Span, *, quick: bool = False) -> GapReport:
+        """Return every hole inside *want* with its reason; unless *quick*, from numbers and other symbols, too."""
+        from ticklake.engine.knowing import gap_report
+
+        return gap_report(self._store, self.sessions, dataset, want, quick=quick)
 
     def provenance(self, dataset: Dataset, at: int) -> list[Provenance]:
         """Return where the rows at exactly *at* came from; empty if there is none."""
@@ -262,12 +260,6 @@ class Engine:
         from ticklake.engine.backing_up import backup
 
         return backup(self._store, folder, catalog_name)
-
-    def _closed(self, dataset: Dataset, span: Span) -> list[Span]:
-        return self.sessions.closed(dataset, span) if dataset.spec.in_sessions else []
-
-    def _times(self, dataset: Dataset, span: Span) -> pl.Series:
-        return self.load(dataset, span, columns=["ts"])["ts"].to_physical()
 
     def _some(self, datasets: Iterable[Dataset] | None) -> list[Dataset]:
         return [row.dataset for row in self.catalog.datasets()] if datasets is None else list(datasets)

@@ -16,6 +16,7 @@ from ticklake.lake.base import Base, DatasetLike
 if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage
     from ticklake.core.gaps import Gap
+    from ticklake.engine.knowing import GapReport
 
 __all__ = ["Knowing"]
 
@@ -52,11 +53,37 @@ class Knowing(Base):
         want = self._want(parsed, start, end)
         return self.engine.missing_intervals(parsed, want) if want else []
 
-    def gaps(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> list[Gap]:
-        """Return every hole with its reason; by default inside what the lake holds or has looked at."""
+    def gaps(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        quick: bool = False,
+    ) -> list[Gap]:
+        """Return every hole with its bounds, size and reason; by default inside what the lake holds or has looked at.
+
+        Reasons are ``not_fetched``, ``no_trades``, ``outage``, ``unavailable``, ``lost`` and ``invalid``: see
+        docs/how-to/gaps-and-repair.md. Trades are passed over once for holes in their ids (less than a second for ten
+        million), bars that are absent are looked for in the other symbols of the exchange; with *quick*, coverage
+        and calendar alone speak.
+        """
+        return list(self.gap_report(dataset, start, end, quick=quick).gaps)
+
+    def gap_report(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        quick: bool = False,
+    ) -> GapReport:
+        """Return the same holes as :meth:`gaps`, with ``notes`` on what is none, like ids that begin anew."""
+        from ticklake.engine.knowing import GapReport
+
         parsed = Dataset.parse(dataset)
         want = self._want(parsed, start, end)
-        return self.engine.gaps(parsed, want) if want else []
+        return self.engine.gap_report(parsed, want, quick=quick) if want else GapReport()
 
     def coverage(self, dataset: DatasetLike) -> Coverage:
         """Return which spans were looked at, and what was found."""

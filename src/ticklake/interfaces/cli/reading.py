@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import big, print_json, print_table, say
+from ticklake.interfaces.cli.output import big, errors, print_json, print_table, say
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ticklake.catalog.runs import Run
     from ticklake.core.dataset import Dataset
+    from ticklake.engine.knowing import GapReport
     from ticklake.lake import Lake
 
 __all__ = ["gaps", "list_datasets", "read", "runs"]
@@ -36,6 +37,9 @@ Last = Annotated[int | None, typer.Option("--last", min=1, help="Only this many 
 Columns = Annotated[str | None, typer.Option("--columns", help="Only these, separated by commas.")]
 Adjusted = Annotated[
     str | None, typer.Option("--adjust", help="splits or all: bars without the jumps of splits (and dividends).")
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Look at coverage and calendar only, not at ids and other symbols.")
 ]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
@@ -94,16 +98,15 @@ def gaps(
     kind: o.KindName = None,
     start: o.Start = None,
     end: o.End = None,
+    quick: Quick = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """List every hole with its reason. Exit code 3: there are some."""
+    """List every hole with its reason, of one dataset, an exchange or all. Exit code 3: there are some."""
     with o.opened(lake) as held:
-        rows = [
-            row
-            for dataset in _chosen(held, exchange, symbol, timeframe, kind)
-            for row in _gaps(held, dataset, start, end)
-        ]
+        chosen = _chosen(held, exchange, symbol, timeframe, kind)
+        found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in chosen]
+    rows = [row for dataset, report in found for row in _gap_rows(dataset, report)]
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
@@ -111,6 +114,8 @@ def gaps(
         print_table(columns, rows, numbers=("missing",))
     else:
         say("nothing is missing")
+    for note in (note for _, report in found for note in report.notes):
+        errors().print(f"note: {note}", markup=False, soft_wrap=True)
     raise typer.Exit(3 if rows else 0)
 
 
@@ -160,11 +165,10 @@ def _run_fields(run: Run) -> dict[str, Any]:
     }
 
 
-def _gaps(held: Lake, dataset: Dataset, start: str | None, end: str | None) -> list[tuple[Any, ...]]:
-    found = held.gaps(dataset, start, end)
+def _gap_rows(dataset: Dataset, report: GapReport) -> list[tuple[Any, ...]]:
     return [
         (str(dataset), _time(gap.span.start), _time(gap.span.end), gap.missing, str(gap.reason), gap.detail)
-        for gap in found
+        for gap in report.gaps
     ]
 
 

@@ -1,0 +1,138 @@
+"""Outages: stretches where every symbol of an exchange is silent at once, more than chance would have it.
+
+A single silent symbol proves nothing. When all that were looked at are silent, it may still be chance, as long as each
+is silent often: a common silence counts as an outage if chance brings one like it less than once in a thousand asked
+spans. For bars chance is the product of the shares of bars that the symbols lack anyway; for trades, whose arrivals
+cluster, it is that of a Poisson process at their common rate, three times as long, and at least a minute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from ticklake.core.span import Span, subtract
+from ticklake.core.time import MINUTE
+
+__all__ = ["Quiet", "Silence", "SilentBars", "covers", "inside", "shortest_silence", "witnessed"]
+
+CHANCE = 1e-3
+CLUSTERING = 3
+_LEAST = 1e-9
+"""The share of missing bars of a symbol that never lacked one."""
+
+
+def inside(times: pl.Series, spans: Sequence[Span]) -> pl.Series:
+    """Return which of the ``Int64`` *times* lie in sorted, disjoint *spans*."""
+    if not spans or not times.len():
+        return pl.Series([False], dtype=pl.Boolean).new_from_index(0, times.len())
+    starts = pl.Series([span.start for span in spans], dtype=pl.Int64)
+    ends = pl.Series([span.end for span in spans], dtype=pl.Int64)
+    place = starts.search_sorted(times, side="right").cast(pl.Int64) - 1
+    return (place >= 0) & (ends.gather(place.clip(0)) > times)
+
+
+def covers(spans: Sequence[Span], span: Span) -> bool:
+    """Whether *span* lies in sorted, disjoint *spans* wholly."""
+    return not any(subtract(span, spans))
+
+
+class SilentBars:
+    """Bars that one symbol lacks, narrowed down to those that all lack.
+
+    Parameters
+    ----------
+    opens
+        Open times of the absent bars, sorted ``Int64``.
+    share
+        Which share of its bars the symbol lacks anyway, 0 to 1.
+    expected
+        Among how many bars they were looked for.
+    """
+
+    def __init__(self, opens: pl.Series, share: float, expected: int) -> None:
+        odds = pl.lit(math.log(max(share, _LEAST)))
+        self._bars = opens.alias("ts").to_frame().with_columns(odds=odds, seen=pl.lit(0))
+        self._budget = math.log(CHANCE) - math.log(max(expected, 1))
+
+    @property
+    def opens(self) -> pl.Series:
+        """The bars that nobody had so far."""
+        return self._bars["ts"]
+
+    def ask(self, present: pl.Series, looked_at: Sequence[Span], share: float) -> None:
+        """Hear another symbol: which bars it has, where it was looked at while it traded, and what it lacks anyway."""
+        heard = inside(self.opens, looked_at)
+        weight = math.log(max(share, _LEAST))
+        bars = self._bars.with_columns(
+            odds=pl.col("odds") + pl.when(heard).then(weight).otherwise(0.0), seen=pl.col("seen") + heard.cast(pl.Int32)
+        )
+        self._bars = bars.join(present.alias("ts").to_frame(), on="ts", how="anti", maintain_order="left")
+
+    def outages(self, length: int) -> Iterator[tuple[Span, int]]:
+        """Yield the stretches of bars, each *length* long, that are no chance, and how many other symbols say so."""
+        heard = self._bars.filter(pl.col("seen") > 0)
+        run = (pl.col("ts").diff().fill_null(0) > length).cum_sum()
+        runs = heard.group_by(run.alias("run"), maintain_order=True).agg(
+            pl.col("ts").first().alias("start"),
+            pl.col("ts").last().alias("last"),
+            pl.col("odds").sum(),
+            pl.col("seen").min(),
+        )
+        for row in runs.filter(pl.col("odds") < self._budget).iter_rows(named=True):
+            yield Span(row["start"], row["last"] + length), row["seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A stretch without rows, and how many other symbols were looked at there and were silent, too."""
+
+    span: Span
+    seen: int = 0
+
+
+def shortest_silence(rate: float, length: int) -> int:
+    """Return how long a common silence must be to be no chance, at *rate* rows a nanosecond over *length*."""
+    if rate <= 0:
+        return length
+    return max(MINUTE, int(CLUSTERING * math.log(max(rate * length, 1.0) / CHANCE) / rate))
+
+
+@dataclass
+class Quiet:
+    """Finds the stretches of *span* without rows, at least *shortest* long, while rows come by in time order."""
+
+    span: Span
+    shortest: int
+    found: list[Span] = field(default_factory=list)
+    _after: int | None = None
+
+    def feed(self, times: pl.Series) -> None:
+        """Take the ``Int64`` times of the next rows, in order."""
+        if not times.len():
+            return
+        first = self.span.start if self._after is None else self._after
+        starts = pl.concat([pl.Series([first], dtype=pl.Int64), times[:-1].rename("") + 1])
+        long = (times - starts >= self.shortest).arg_true()
+        self.found += [Span(starts[at], times[at]) for at in long.to_list()]
+        self._after = int(times[-1]) + 1
+
+    def finish(self) -> list[Span]:
+        """Return what was found, what comes after the last row included."""
+        first = self.span.start if self._after is None else self._after
+        if self.span.end - first >= self.shortest:
+            self.found.append(Span(first, self.span.end))
+        return self.found
+
+
+def witnessed(silence: Silence, quiet: Sequence[Span], looked_at: Sequence[Span], shortest: int) -> Iterator[Silence]:
+    """Yield what is left of a silence once another symbol, *quiet* in those spans, was heard.
+
+    Only pieces of at least *shortest* count. Where the other symbol was not looked at, it says nothing.
+    """
+    for part in (part for span in quiet if (part := silence.span.intersect(span))):
+        if part.length >= shortest:
+            yield replace(silence, span=part, seen=silence.seen + covers(looked_at, part))

@@ -1,0 +1,165 @@
+"""Silence: what the other symbols of an exchange say of a stretch where one has no rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+
+import polars as pl
+
+from ticklake.catalog.changes import DatasetRow
+from ticklake.core.coverage import Coverage, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.outage import Quiet, Silence, SilentBars, covers, inside, shortest_silence, witnessed
+from ticklake.core.schedule import JITTER, Missed, missed_events
+from ticklake.core.span import Span
+from ticklake.core.time import HOUR
+from ticklake.engine.appending import retried
+from ticklake.engine.place import Store
+from ticklake.engine.reading import read_chunks
+from ticklake.engine.scanning import load
+
+__all__ = ["Peers"]
+
+_APART = 16
+"""Up to so many stretches are read one by one, more of them at once with what lies between."""
+
+
+class Peers:
+    """The datasets of the same exchange, kind and timeframe, for other symbols; those with most rows first."""
+
+    def __init__(self, store: Store, dataset: Dataset, coverage: Coverage) -> None:
+        self._store = store
+        self._dataset = dataset
+        self._data = coverage.spans(Found.DATA)
+
+    @cached_property
+    def alone(self) -> str:
+        """Why nothing can be told; empty if there are others."""
+        if self._others:
+            return ""
+        return f"no other symbol of {self._dataset.exchange} is held: whether it was an outage cannot be told"
+
+    def silent_bars(self, silent: Sequence[Span], want: Span) -> Iterator[tuple[Span, str]]:
+        """Yield the stretches of *silent* where all are silent, each with who says so."""
+        frame = self._dataset.timeframe
+        if frame is None or frame.is_month:
+            return
+        opens = frame.opens(Span(silent[0].start, silent[-1].end), self._dataset.anchor)
+        opens = opens.filter(inside(opens, silent))
+        own = self._row
+        bars = SilentBars(opens, self._share(own) if own else 1.0, frame.count_in(want, self._dataset.anchor))
+        for other in self._others:
+            if not bars.opens.len():
+                return
+            present = self._times(other.dataset, _stretches(bars.opens, frame.length))
+            bars.ask(present, self._looked_at(other), self._share(other))
+        for span, seen in bars.outages(frame.length):
+            yield span, self._told(seen)
+
+    def shortest(self, want: Span) -> int:
+        """Return how long trades must be silent for it to be no chance."""
+        rows = [*self._others, *([self._row] if self._row else [])]
+        return shortest_silence(sum(_rate(row) for row in rows), want.length)
+
+    def silent_trades(self, silent: Sequence[Span], shortest: int) -> Iterator[Gap]:
+        """Yield the stretches of *silent* where nobody trades."""
+        found = [Silence(span) for span in silent if span.length >= shortest]
+        for other in self._others:
+            looked_at = self._looked_at(other)
+            found = [
+                left
+                for one in found
+                for left in witnessed(one, self._quiet(other.dataset, one.span, shortest), looked_at, shortest)
+            ]
+        for one in found:
+            if one.seen:
+                yield Gap(one.span, None, GapReason.OUTAGE, self._told(one.seen))
+
+    def missed_events(self, times: Sequence[int], refused: Iterable[int]) -> Iterator[Gap]:
+        """Yield the events that are missing though they were asked for: lost, or lacking everywhere."""
+        invalid = list(refused)
+        missed = [one for one in missed_events(times) if covers(self._data, one.span)]
+        missed = [one for one in missed if not any(ts in _due(one) for ts in invalid)]
+        if not missed:
+            return
+        near = Span(missed[0].span.start, missed[-1].span.end).widen(48 * HOUR, 48 * HOUR)
+        others = [self._times(other.dataset, [near]) for other in self._others]
+        for one in missed:
+            seen = _lacking(one, others)
+            every = f"one was due every {one.interval / HOUR:g} h"
+            word = GapReason.OUTAGE if seen else GapReason.LOST
+            yield Gap(one.span, one.count, word, f"{every}; {self._told(seen)}" if seen else every)
+
+    @cached_property
+    def _others(self) -> list[DatasetRow]:
+        alike = self._store.catalog.alike(self._dataset)
+        rows = [row for row in alike if row.rows and row.dataset.symbol != self._dataset.symbol]
+        return sorted(rows, key=lambda row: -row.rows)
+
+    @cached_property
+    def _row(self) -> DatasetRow | None:
+        return self._store.catalog.dataset(self._dataset)
+
+    def _told(self, seen: int) -> str:
+        return f"{seen + 1} symbols of {self._dataset.exchange} were looked at, and all were silent"
+
+    def _share(self, row: DatasetRow) -> float:
+        """Return which share of its bars a dataset lacks between its first and its last."""
+        frame = self._dataset.timeframe
+        expected = frame.count_in(_held(row), self._dataset.anchor) if frame else 0
+        return max(1 - row.rows / expected, 0.0) if expected else 1.0
+
+    def _looked_at(self, row: DatasetRow) -> list[Span]:
+        """Return where a dataset was looked at while it traded."""
+        held, data = _held(row), self._store.catalog.coverage(row.dataset).spans(Found.DATA)
+        return [part for span in data if (part := span.intersect(held))]
+
+    def _times(self, dataset: Dataset, spans: Sequence[Span]) -> pl.Series:
+        if len(spans) > _APART:
+            spans = [Span(spans[0].start, spans[-1].end)]
+        parts = [load(self._store, dataset, span, columns=["ts"])["ts"].to_physical() for span in spans]
+        return pl.concat(parts)
+
+    def _quiet(self, dataset: Dataset, span: Span, shortest: int) -> list[Span]:
+        def attempt() -> list[Span]:
+            quiet = Quiet(span, shortest)
+            _, row, segments = self._store.catalog.snapshot(dataset, span)
+            keying = row.keying if row else "natural"
+            for frame in read_chunks(self._store, segments, dataset.spec, keying, span, ["ts"]):
+                quiet.feed(frame["ts"].to_physical())
+            return quiet.finish()
+
+        return retried(attempt)
+
+
+def _held(row: DatasetRow) -> Span:
+    return Span(row.min_ts or 0, (row.max_ts or 0) + 1)
+
+
+def _rate(row: DatasetRow) -> float:
+    return row.rows / _held(row).length if row.rows > 1 else 0.0
+
+
+def _stretches(opens: pl.Series, length: int) -> list[Span]:
+    """Return the spans of consecutive bars."""
+    runs = (opens.diff().fill_null(0) > length).cum_sum()
+    found = (
+        opens.to_frame().group_by(runs.alias("run"), maintain_order=True).agg(first=pl.first("ts"), last=pl.last("ts"))
+    )
+    return [Span(first, last + length) for first, last in found.select("first", "last").iter_rows()]
+
+
+def _due(missed: Missed) -> Span:
+    """Return when missing events should have come, give or take what they jitter."""
+    last = missed.span.start + (missed.count - 1) * missed.interval
+    return Span(missed.span.start - JITTER, last + JITTER + 1)
+
+
+def _lacking(missed: Missed, others: Sequence[pl.Series]) -> int:
+    """Return how many others lack events at that time, too; none if any has one."""
+    due = _due(missed)
+    if any(inside(times, [due]).any() for times in others):
+        return 0
+    return sum(any(_due(one).overlaps(due) for one in missed_events(times.to_list())) for times in others)

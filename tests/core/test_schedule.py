@@ -1,0 +1,60 @@
+"""Field note: funding comes as events, not on a grid; intervals change, times jitter by milliseconds."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ticklake.core.schedule import missed_events
+from ticklake.core.span import Span
+from ticklake.core.time import HOUR, MS, parse_time
+
+T = parse_time("2024-01-01")
+
+
+def at(*hours):
+    return [T + hour * HOUR for hour in hours]
+
+
+def told(times):
+    return [((m.span.start - T) / HOUR, (m.span.end - T) / HOUR, m.count) for m in missed_events(times)]
+
+
+@given(st.integers(4, 12), st.integers(4, 12), st.sampled_from([(8, 4), (4, 8), (8, 1), (1, 8), (4, 1)]), st.data())
+def test_a_changed_interval_misses_nothing(before, after, steps, data):
+    hours = [steps[0] * place for place in range(before)]
+    hours += [hours[-1] + steps[1] * place for place in range(1, after)]
+    jitter = data.draw(st.lists(st.integers(-900, 900), min_size=len(hours), max_size=len(hours)))
+    times = [T + hour * HOUR + late * MS for hour, late in zip(hours, jitter, strict=True)]
+    assert told(times) == []
+
+
+@given(st.sampled_from([1, 4, 8]), st.sets(st.integers(4, 25), min_size=1, max_size=2))
+def test_missing_events_are_counted_by_what_the_neighbours_keep(step, gone):
+    kept = [place for place in range(30) if place not in gone]
+    missed = list(missed_events(at(*(step * place for place in kept))))
+    assert sum(one.count for one in missed) == len(gone)
+    due = {T + place * step * HOUR for place in gone}
+    assert {one.span.start for one in missed} <= due
+    assert all(any(ts in one.span for one in missed) for ts in due)
+
+
+def test_a_missing_event_has_bounds_from_when_it_was_due_to_the_next():
+    assert told([*at(0, 8), *(ts + 3 * MS for ts in at(24)), *at(32)]) == [(16.0, 24 + 3e-3 / 3600, 1)]
+
+
+def test_where_the_interval_changes_no_more_is_claimed_than_must_be():
+    assert told(at(0, 8, 16, 32, 36, 40)) == [(24.0, 32.0, 1)]
+
+
+@pytest.mark.parametrize("times", [[], at(0), at(0, 8), at(0, 24, 48)])
+def test_few_events_prove_nothing(times):
+    assert told(times) == []
+
+
+def test_an_event_too_many_misses_nothing():
+    assert told(at(0, 8, 8.5, 16, 24, 32)) == []
+
+
+def test_spans_stand_in_order_and_apart():
+    missed = list(missed_events(at(0, 8, 24, 48, 56, 64)))
+    assert [one.span for one in missed] == [Span(*at(16, 24)), Span(*at(32, 48))]

@@ -1,0 +1,54 @@
+"""Gaps in the shell, beyond coverage."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+from ticklake.core.time import SECOND, parse_time
+
+from ..conftest import open_lake
+from .test_cli import shell  # noqa: F401
+
+T = parse_time("2024-01-02")
+TRADES = "binance:trades:BTC/USDT"
+
+
+def keep(ids):
+    """Put trades a second apart into the lake of this folder."""
+    ts = pl.Series([T + place * SECOND for place in range(len(ids))], dtype=pl.Int64).cast(TIME)
+    frame = pl.DataFrame({"ts": ts, "id": [str(n) for n in ids], "price": 1.0, "amount": 1.0, "side": "buy"})
+    with open_lake("data") as lake:
+        covered = [Covered(Span(T, T + len(ids) * SECOND))]
+        lake.engine.append(Dataset.parse(TRADES), frame, Provenance("ccxt", id_space="agg"), covered)
+
+
+def test_trades_that_are_lost_by_their_ids_are_listed(shell):  # noqa: F811
+    keep([1, 2, 3, 10, 11])
+    result = shell("gaps", "binance", "BTC/USDT", "--kind", "trades", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == [
+        {
+            "dataset": TRADES,
+            "start": "2024-01-02T00:00:02Z",
+            "end": "2024-01-02T00:00:03Z",
+            "missing": 6,
+            "reason": "lost",
+            "detail": "trade ids 4 to 9 are missing",
+        }
+    ]
+    assert shell("gaps", "--quick").exit_code == 0
+
+
+def test_ids_that_begin_anew_are_a_note_and_no_gap(shell):  # noqa: F811
+    keep([501, 502, 1, 2, 3])
+    result = shell("gaps", "binance")
+    assert result.exit_code == 0
+    assert "nothing is missing" in result.stdout
+    assert "note: binance:trades:BTC/USDT: trade ids begin anew at 2024-01-02T00:00:02Z" in result.stderr
