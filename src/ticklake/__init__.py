@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.core.gaps import Gap, GapReason
     from ticklake.core.provenance import Provenance
+    from ticklake.core.quality import DayQuality, Quality
     from ticklake.core.records import (
         BookLevel,
         BookSnapshot,
@@ -38,6 +39,7 @@ _PUBLIC = {
     "Coverage": "core.coverage",
     "Covered": "core.coverage",
     "Dataset": "core.dataset",
+    "DayQuality": "core.quality",
     "Found": "core.coverage",
     "FundingRate": "core.records",
     "Gap": "core.gaps",
@@ -46,6 +48,7 @@ _PUBLIC = {
     "OHLCVBar": "core.records",
     "OpenInterest": "core.records",
     "Provenance": "core.provenance",
+    "Quality": "core.quality",
     "Quote": "core.records",
     "Receipt": "engine.appending",
     "Run": "catalog.runs",
@@ -65,6 +68,7 @@ __all__ = [
     "Coverage",
     "Covered",
     "Dataset",
+    "DayQuality",
     "Found",
     "FundingRate",
     "Gap",
@@ -73,6 +77,7 @@ __all__ = [
     "OHLCVBar",
     "OpenInterest",
     "Provenance",
+    "Quality",
     "Quote",
     "Receipt",
     "Run",

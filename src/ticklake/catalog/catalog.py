@@ -98,6 +98,10 @@ class Catalog:
         with self.database.read() as connection:
             return _version(connection)
 
+    def oldest_version(self) -> int:
+        """Return the oldest version that vacuum has left readable."""
+        return _oldest(self.database)
+
     def version_at(self, ts: int) -> int:
         """Return the version that was newest at *ts*."""
         query = select(func.max(schema.commits.c.id)).where(schema.commits.c.created_at <= ts)

@@ -20,7 +20,13 @@ def _checksums_of_blocks(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE datasets ADD COLUMN changed_in BIGINT NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_checksums_of_blocks,)
+def _quality_and_continuity(connection: Connection) -> None:
+    """Schema 3: the quality of each day, how batches joined, and the newest id of a dataset."""
+    schema.metadata.create_all(connection, tables=[schema.quality_days, schema.batches])
+    connection.exec_driver_sql("ALTER TABLE datasets ADD COLUMN last_id VARCHAR")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_checksums_of_blocks, _quality_and_continuity)
 """Step *i* brings schema *i + 1* to schema *i + 2*; appended to, never edited after a release."""
 
 NEWEST = len(MIGRATIONS) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "batches",
     "commits",
     "coverage",
     "datasets",
@@ -25,6 +27,7 @@ __all__ = [
     "meta",
     "metadata",
     "provenance",
+    "quality_days",
     "quarantine",
     "revisions",
     "run_log",
@@ -55,6 +58,7 @@ datasets = Table(
     Column("max_ts", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
     Column("changed_in", BigInteger, nullable=False, default=0),
+    Column("last_id", String),
 )
 
 commits = Table(
@@ -134,6 +138,51 @@ quarantine = Table(
     Column("commit_id", _ID, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("dataset_id", "reason", "row"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("dataset_id", _ID, ForeignKey("datasets.id"), primary_key=True),
+    Column("commit_id", _ID, primary_key=True),
+    Column("batches", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("new", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("first_id", String),
+    Column("last_id", String),
+    Column("before_ts", BigInteger),
+    Column("before_id", String),
+    Column("joins", String, nullable=False),
+    Column("missing", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+quality_days = Table(
+    "quality_days",
+    metadata,
+    Column("dataset_id", _ID, ForeignKey("datasets.id"), primary_key=True),
+    Column("day", BigInteger, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("basis", String, nullable=False),
+    Column("score", Float),
+    Column("completeness_ratio", Float),
+    Column("on_grid", Boolean, nullable=False),
+    Column("open_time", BigInteger),
+    Column("present_records", BigInteger, nullable=False),
+    Column("missing_records", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
+    Column("outliers", BigInteger, nullable=False),
+    Column("stale_prices", BigInteger, nullable=False),
+    Column("zero_volumes", BigInteger, nullable=False),
+    Column("crossed_books", BigInteger, nullable=False),
+    Column("judged_books", BigInteger, nullable=False),
+    Column("gaps", Text, nullable=False),
+    Column("quarantined", Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 instruments = Table(

@@ -113,9 +113,16 @@ class Engine:
         """Return a lazy frame pinned to one version."""
         return scan(self._store, dataset, span, version=version, provenance=provenance)
 
-    def chunks(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> Iterator[pl.DataFrame]:
+    def chunks(
+        self,
+        dataset: Dataset,
+        span: Span = ALL_TIME,
+        *,
+        columns: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> Iterator[pl.DataFrame]:
         """Yield the rows of one version in order, in frames of whole instants that together need little memory."""
-        return chunks(self._store, dataset, span, version=version)
+        return chunks(self._store, dataset, span, columns=columns, version=version)
 
     def stretches(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[Span]:
         """Return the spans inside *span* that segments reach over: outside of them there are no rows."""
@@ -260,6 +267,12 @@ class Engine:
         from ticklake.engine.backing_up import backup
 
         return backup(self._store, folder, catalog_name)
+
+    def closed(self, dataset: Dataset, span: Span) -> list[Span]:
+        """Return when the market of *dataset* is closed inside *span*, and nothing can be missing."""
+        from ticklake.engine.knowing import closed
+
+        return closed(self.sessions, dataset, span)
 
     def _some(self, datasets: Iterable[Dataset] | None) -> list[Dataset]:
         return [row.dataset for row in self.catalog.datasets()] if datasets is None else list(datasets)

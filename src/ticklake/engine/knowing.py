@@ -22,7 +22,7 @@ from ticklake.engine.reading import read_chunks
 from ticklake.engine.scanning import load
 from ticklake.engine.silence import Peers
 
-__all__ = ["GapReport", "gap_report", "missing_intervals"]
+__all__ = ["GapReport", "closed", "gap_report", "missing_intervals"]
 
 _NUMBERED = {"trades": ("id", "trade ids"), "book": ("seq", "updates")}
 
@@ -37,10 +37,10 @@ class GapReport:
 
 def missing_intervals(store: Store, sessions: Sessions, dataset: Dataset, want: Span) -> list[Span]:
     """Return the bars of the calendar that are absent; for other kinds, what was never covered."""
-    coverage, closed = store.catalog.coverage(dataset), _closed(sessions, dataset, want)
+    coverage, shut = store.catalog.coverage(dataset), closed(sessions, dataset, want)
     if dataset.timeframe is None:
-        return [part for hole in subtract(want, closed) for part in coverage.missing(hole)]
-    return bar_holes(dataset, want, _times(store, dataset, want), coverage, closed)
+        return [part for hole in subtract(want, shut) for part in coverage.missing(hole)]
+    return bar_holes(dataset, want, _times(store, dataset, want), coverage, shut)
 
 
 def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *, quick: bool = False) -> GapReport:
@@ -50,11 +50,11 @@ def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *
     of other symbols are looked at, too: one pass over the times and ids of trades (about half a second for ten
     million), and for bars, where some are absent, the times of a few other symbols around them.
     """
-    coverage, closed = store.catalog.coverage(dataset), _closed(sessions, dataset, want)
+    coverage, shut = store.catalog.coverage(dataset), closed(sessions, dataset, want)
     refused = store.catalog.quarantined(dataset, want)
     times = _times(store, dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
     invalid = [row["ts"] for row in refused if row["ts"] is not None]
-    gaps = gaps_of(dataset, want, coverage, times, invalid, closed)
+    gaps = gaps_of(dataset, want, coverage, times, invalid, shut)
     if quick:
         return GapReport(tuple(gaps))
     peers = Peers(store, dataset, coverage)
@@ -64,7 +64,7 @@ def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *
         events = _times(store, dataset, want).to_list()
         return GapReport(tuple(sorted([*gaps, *peers.missed_events(events, invalid)], key=lambda gap: gap.span)))
     if dataset.kind in _NUMBERED:
-        return _by_numbers(store, dataset, want, gaps, coverage, closed, [row["row"] for row in refused], peers)
+        return _by_numbers(store, dataset, want, gaps, coverage, shut, [row["row"] for row in refused], peers)
     return GapReport(tuple(gaps))
 
 
@@ -154,7 +154,8 @@ def _numbers(refused: Iterable[str], column: str) -> set[int]:
     return {int(text) for text in texts if text.isdecimal()}
 
 
-def _closed(sessions: Sessions, dataset: Dataset, span: Span) -> list[Span]:
+def closed(sessions: Sessions, dataset: Dataset, span: Span) -> list[Span]:
+    """Return when the market of *dataset* is closed inside *span*, and nothing can be missing."""
     return sessions.closed(dataset, span) if dataset.spec.in_sessions else []
 
 

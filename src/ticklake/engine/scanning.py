@@ -41,11 +41,14 @@ def scan(
     return register_io_source(source, schema=schema, is_pure=True)
 
 
-def chunks(store: Store, dataset: Dataset, span: Span, *, version: int | None = None) -> Iterator[pl.DataFrame]:
+def chunks(
+    store: Store, dataset: Dataset, span: Span, *, columns: Sequence[str] | None = None, version: int | None = None
+) -> Iterator[pl.DataFrame]:
     """Yield the rows inside *span* of one version in order, as frames that never cut an instant nor need much memory."""
     _, row, segments = store.catalog.snapshot(dataset, span, version=version)
     keying = row.keying if row else "natural"
-    frames = _frames(store, dataset, keying, segments, span, dataset.spec.names, None, None)
+    names = dataset.spec.names if columns is None else list(columns)
+    frames = _frames(store, dataset, keying, segments, span, names, None, None)
     yield from (frame for frame in frames if frame.height)
 
 

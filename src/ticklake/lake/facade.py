@@ -10,12 +10,13 @@ from ticklake.lake.collecting import Collecting
 from ticklake.lake.keeping import Keeping
 from ticklake.lake.knowing import Knowing
 from ticklake.lake.moving import Moving
+from ticklake.lake.proving import Proving
 from ticklake.lake.reading import Reading
 
 __all__ = ["Lake"]
 
 
-class Lake(Collecting, Moving, Reading, Knowing, Keeping):
+class Lake(Collecting, Moving, Reading, Knowing, Proving, Keeping):
     """A complete, correct, deduplicated copy of market data.
 
     Made by :func:`ticklake.open`; use it as a context manager or call :meth:`close`. Frames that come out are

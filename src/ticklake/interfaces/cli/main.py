@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ticklake.errors import TicklakeError
-from ticklake.interfaces.cli import collect, keeping, moving, reading, simulating
+from ticklake.interfaces.cli import collect, keeping, moving, proving, reading, simulating
 from ticklake.interfaces.cli.output import errors, say
 
 __all__ = ["app", "main"]
@@ -73,6 +73,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Collect": (("exchanges", collect.exchanges), ("symbols", collect.symbols), ("ingest", collect.ingest)),
     "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export)),
     "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps), ("runs", reading.runs)),
+    "Prove": (("quality", proving.quality),),
     "Keep": (
         ("compact", keeping.compact),
         ("verify", keeping.verify),

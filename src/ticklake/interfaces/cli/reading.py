@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ticklake.engine.knowing import GapReport
     from ticklake.lake import Lake
 
-__all__ = ["gaps", "list_datasets", "read", "runs"]
+__all__ = ["chosen", "gaps", "list_datasets", "read", "runs"]
 
 Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
 Format = Annotated[
@@ -104,8 +104,8 @@ def gaps(
 ) -> None:
     """List every hole with its reason, of one dataset, an exchange or all. Exit code 3: there are some."""
     with o.opened(lake) as held:
-        chosen = _chosen(held, exchange, symbol, timeframe, kind)
-        found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in chosen]
+        datasets = chosen(held, exchange, symbol, timeframe, kind)
+        found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
     rows = [row for dataset, report in found for row in _gap_rows(dataset, report)]
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
     if as_json:
@@ -172,9 +172,10 @@ def _gap_rows(dataset: Dataset, report: GapReport) -> list[tuple[Any, ...]]:
     ]
 
 
-def _chosen(
+def chosen(
     held: Lake, exchange: str | None, symbol: str | None, timeframe: str | None, kind: str | None
 ) -> list[Dataset]:
+    """Return the datasets that the options name; those left out name all."""
     if exchange and symbol and (timeframe or kind):
         return [_known(held, _dataset(exchange, symbol, timeframe, kind))]
     from ticklake.core.timeframe import Timeframe

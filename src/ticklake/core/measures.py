@@ -1,0 +1,155 @@
+"""Measures: which rows of a day look wrong although each alone can be true.
+
+Outliers follow rule Q4 of Barndorff-Nielsen, Hansen, Lunde and Shephard, "Realized kernels in practice: trades and
+quotes" (Econometrics Journal 12, 2009), on the logarithm of prices: a price that deviates from the median of the 25
+rows before and the 25 after it by more than ten mean absolute deviations from such medians, its own left out. As many
+rows have no deviation at all in a quiet market, it must also deviate by :data:`FLOOR`. Of a bar, the close sets the
+medians, and the one of high, low and close that is farthest away counts.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ticklake.core.batch import ties
+from ticklake.core.kinds import Kind
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.time import DAY, HOUR
+
+__all__ = ["FLOOR", "REACH", "STALE_ROWS", "columns_of", "measure"]
+
+REACH = 25
+"""How many rows before and after a row are looked at to judge it."""
+DEVIATIONS = 10.0
+FLOOR = 0.005
+"""The least relative deviation of an outlier."""
+STALE_ROWS = 20
+"""So many bars in a row that all stand at one price, or rows of a whole hour with one price, are stale."""
+_WINDOW = 2 * REACH + 1
+_FEWEST = 11
+_TICKS = ("trades", "liquidations")
+_COLUMNS = {
+    "trades": ["ts", "price", "amount", "side"],
+    "liquidations": ["ts", "price", "amount", "side"],
+    "quotes": ["ts", "bid_price", "ask_price"],
+    "book": ["ts", "seq", "side", "price", "is_snapshot"],
+}
+_COUNTS = ("duplicates", "outliers", "stale_prices", "zero_volumes", "crossed_books", "judged_books")
+
+
+def columns_of(kind: Kind) -> list[str]:
+    """Return the columns that :func:`measure` needs."""
+    return ["ts", "high", "low", "close", "volume"] if kind.bars else _COLUMNS.get(kind.name, ["ts"])
+
+
+def measure(rows: pl.DataFrame, kind: Kind, inside: Span = ALL_TIME) -> pl.DataFrame:
+    """Count what looks wrong.
+
+    Parameters
+    ----------
+    rows
+        Sorted rows with :func:`columns_of` the kind: of bars, with :data:`REACH` more at both ends where there are
+        some; of other kinds, whole hours, each of which is judged by itself.
+    inside
+        Only rows in this span are counted.
+
+    Returns
+    -------
+    polars.DataFrame
+        A row for each UTC day: ``day`` (nanoseconds), ``present_records``, ``duplicates``, ``outliers``,
+        ``stale_prices``, ``zero_volumes``, ``crossed_books``, ``judged_books``.
+    """
+    ts = pl.col("ts").to_physical()
+    timed = rows.with_columns(_day=ts - ts % DAY, _hour=ts // HOUR)
+    if kind.bars:
+        flagged = _bars(timed)
+    elif kind.name in _TICKS:
+        flagged = _ticks(timed)
+    elif kind.name == "quotes":
+        flagged = _quotes(timed)
+    else:
+        flagged = timed
+    names = [name for name in _COUNTS if name in flagged.columns]
+    counted = flagged.filter((ts >= inside.start) & (ts < inside.end))
+    counts = counted.group_by("_day", maintain_order=True).agg(
+        pl.len().cast(pl.Int64).alias("present_records"), *(pl.col(name).sum().cast(pl.Int64) for name in names)
+    )
+    books = _books(timed) if kind.name == "book" else None
+    counts = counts if books is None else counts.join(books, on="_day", how="left", maintain_order="left")
+    zeros = (pl.lit(0, pl.Int64).alias(name) for name in _COUNTS if name not in counts.columns)
+    return counts.with_columns(*zeros).select(pl.col("_day").alias("day"), "present_records", *_COUNTS).fill_null(0)
+
+
+def _bars(rows: pl.DataFrame) -> pl.DataFrame:
+    still = pl.when(pl.col("high") == pl.col("low")).then("close")
+    marked = rows.with_columns(
+        still.rle_id().alias("_run"),
+        _outliers(rows.select("close", "high", "low")).alias("outliers"),
+        (pl.col("volume") == 0).alias("zero_volumes"),
+    )
+    runs = marked.filter(still.is_not_null()).group_by("_run").len().filter(pl.col("len") >= STALE_ROWS)
+    return marked.with_columns(stale_prices=pl.col("_run").is_in(runs["_run"].implode()))
+
+
+def _ticks(rows: pl.DataFrame) -> pl.DataFrame:
+    tied = ties(rows)
+    prints = None if tied is None else rows.filter(tied).select("_day", "ts", "price", "amount", "side")
+    repeats = None if prints is None else prints.filter(~pl.struct("ts", "price", "amount", "side").is_first_distinct())
+    judged = _hourly(rows, pl.col("price"))
+    if repeats is None or not repeats.height:
+        return judged
+    first = judged.select(pl.col("_day").is_first_distinct()).to_series()
+    days = judged.join(repeats.group_by("_day").agg(pl.len().alias("_n")), on="_day", how="left", maintain_order="left")
+    return days.with_columns(duplicates=pl.when(first).then("_n").fill_null(0)).drop("_n")
+
+
+def _quotes(rows: pl.DataFrame) -> pl.DataFrame:
+    bid, ask = pl.col("bid_price"), pl.col("ask_price")
+    known = bid.is_not_null() & ask.is_not_null()
+    marked = rows.with_columns(crossed_books=(bid > ask).fill_null(False), judged_books=known)
+    return _hourly(marked, (bid + ask) / 2)
+
+
+def _books(rows: pl.DataFrame) -> pl.DataFrame:
+    """Judge the snapshots: a book whose best bid is not below its best ask is crossed."""
+    price, side = pl.col("price"), pl.col("side")
+    best = rows.filter("is_snapshot").group_by("_day", "ts", "seq")
+    sides = best.agg(bid=price.filter(side == "bid").max(), ask=price.filter(side == "ask").min()).drop_nulls()
+    crossed = (pl.col("bid") >= pl.col("ask")).sum().cast(pl.Int64)
+    return sides.group_by("_day").agg(crossed_books=crossed, judged_books=pl.len().cast(pl.Int64))
+
+
+def _hourly(rows: pl.DataFrame, price: pl.Expr) -> pl.DataFrame:
+    """Mark outliers and stale prices hour by hour."""
+    priced = rows.with_columns(_price=price)
+    hours = priced.group_by("_hour", maintain_order=True).agg(
+        pl.len(), still=(pl.len() >= STALE_ROWS) & (pl.col("_price").min() == pl.col("_price").max())
+    )
+    starts = (hours["len"].cum_sum() - hours["len"]).to_list()
+    parts = (priced.slice(start, rows)[["_price"]] for start, rows in zip(starts, hours["len"], strict=True))
+    stale = hours.filter("still")["_hour"]
+    return priced.with_columns(
+        pl.concat([pl.Series([], dtype=pl.Boolean), *map(_outliers, parts)]).alias("outliers"),
+        pl.col("_hour").is_in(stale.implode()).alias("stale_prices"),
+    )
+
+
+def _outliers(prices: pl.DataFrame) -> pl.Series:
+    """Mark rows of which one price is far from the medians of those in the first column around it."""
+    logs = prices.select(pl.when(pl.all() > 0).then(pl.all()).log())
+    base = logs.get_columns()[0]
+    if _is_calm(logs):
+        return pl.Series([False]).new_from_index(0, base.len())
+    middle = base.rolling_median(_WINDOW, center=True, min_samples=_FEWEST)
+    own = (base - middle).abs()
+    count = own.is_not_null().cast(pl.Float64).rolling_sum(_WINDOW, center=True, min_samples=1)
+    around = own.rolling_sum(_WINDOW, center=True, min_samples=_FEWEST) - own
+    scale = around.clip(lower_bound=0) / (count - 1)
+    far = logs.select(pl.max_horizontal((pl.all() - middle).abs())).to_series()
+    return ((far > DEVIATIONS * scale) & (far > FLOOR)).fill_null(False)
+
+
+def _is_calm(logs: pl.DataFrame) -> bool:
+    """Whether prices differ so little that none can be an outlier; most hours of trades are."""
+    low, high = logs.min_horizontal().min(), logs.max_horizontal().max()
+    return low is None or high is None or bool(high - low <= FLOOR)  # type: ignore[operator]

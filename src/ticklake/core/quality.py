@@ -1,0 +1,244 @@
+"""Quality of a dataset: figures of a day or a span, and the score made of them. Pure arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.kinds import TIME
+from ticklake.core.span import Span
+from ticklake.core.time import DAY
+
+__all__ = [
+    "EXCUSED",
+    "PENALTIES",
+    "DayQuality",
+    "Figures",
+    "Holes",
+    "Quality",
+    "days_of",
+    "holes_by_day",
+    "total",
+    "trend_of",
+]
+
+EXCUSED = frozenset({GapReason.NO_TRADES, GapReason.OUTAGE})
+"""Reasons for which nothing is missing: there was nothing to be had."""
+
+PENALTIES = {"quarantined": 1.0, "outliers": 10.0, "stale": 0.25, "crossed": 1.0}
+"""What a share of the rows costs: one outlier in a thousand rows costs one point of a hundred."""
+
+_COUNTED = (
+    *("present_records", "duplicates", "outliers", "stale_prices", "zero_volumes", "crossed_books"),
+    "judged_books",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Holes of one reason: how many begin here, and how many records and nanoseconds are missing in them here."""
+
+    count: int = 0
+    records: int = 0
+    time: int = 0
+
+    def __add__(self, other: Holes) -> Holes:
+        return Holes(self.count + other.count, self.records + other.records, self.time + other.time)
+
+
+_V = TypeVar("_V", Holes, int)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What was measured.
+
+    Attributes
+    ----------
+    on_grid
+        Whether a calendar says which records are expected: bars.
+    open_time
+        Nanoseconds in which the market was open; ``None`` where nobody said which spans were looked at.
+    present_records
+        Rows that are there.
+    gaps
+        Holes by their reason (:class:`~ticklake.core.gaps.GapReason`), in words.
+    quarantined
+        Refused rows by their reason.
+    duplicates
+        Identical prints: rows beyond the first with one ``ts``, price, amount and side. They can be real, so they
+        cost nothing. Rows with the same key are never stored twice.
+    outliers, stale_prices, zero_volumes, crossed_books
+        See :mod:`ticklake.core.measures`; 0 where the kind has none.
+    judged_books
+        Snapshots of a book, or quotes, with both sides known: those that can be crossed.
+    """
+
+    on_grid: bool = False
+    open_time: int | None = None
+    present_records: int = 0
+    gaps: Mapping[str, Holes] = field(default_factory=dict)
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    outliers: int = 0
+    stale_prices: int = 0
+    zero_volumes: int = 0
+    crossed_books: int = 0
+    judged_books: int = 0
+
+    @property
+    def missing(self) -> Holes:
+        """The holes in which something is missing: all but the :data:`EXCUSED` ones."""
+        return sum((holes for reason, holes in self.gaps.items() if reason not in EXCUSED), Holes())
+
+    @property
+    def missing_records(self) -> int:
+        """Records that are known to be missing; for kinds without a grid those of refused rows and jumping ids."""
+        return self.missing.records
+
+    @property
+    def data_gaps(self) -> int:
+        """Holes in which something is missing."""
+        return self.missing.count
+
+    @property
+    def expected_records(self) -> int | None:
+        """Bars that should be there; ``None`` for kinds without a grid."""
+        return self.present_records + self.missing_records if self.on_grid else None
+
+    @property
+    def completeness_ratio(self) -> float | None:
+        """Which share is there: of the expected bars, or else of the time; ``None`` if nobody can know."""
+        if self.on_grid:
+            return self.present_records / self.expected_records if self.expected_records else None
+        return 1 - self.missing.time / self.open_time if self.open_time else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing."""
+        return self.missing == Holes()
+
+    @property
+    def soundness(self) -> float:
+        """1 less the :data:`PENALTIES` for rows that look wrong, 0 at worst.
+
+        The shares are: refused rows of all that came (for bars 0, as they are missing already), outliers and stale
+        prices of the rows, crossed books of those judged.
+        """
+        rows, books = max(self.present_records, 1), max(self.judged_books, 1)
+        refused = 0 if self.on_grid else sum(self.quarantined.values())
+        shares = {
+            "quarantined": refused / max(self.present_records + refused, 1),
+            "outliers": self.outliers / rows,
+            "stale": self.stale_prices / rows,
+            "crossed": self.crossed_books / books,
+        }
+        return max(0.0, 1 - sum(PENALTIES[name] * share for name, share in shares.items()))
+
+    @property
+    def score(self) -> float | None:
+        """``100 x completeness_ratio x soundness``; ``None`` where completeness cannot be known."""
+        ratio = self.completeness_ratio
+        return None if ratio is None else round(100 * ratio * self.soundness, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayQuality(Figures):
+    """The figures of one UTC day, which begins at ``day`` (nanoseconds)."""
+
+    day: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality(Figures):
+    """The figures of a dataset inside a span, and of each of its days.
+
+    Attributes
+    ----------
+    span
+        What was looked at; ``None`` if the lake holds nothing and never looked.
+    days
+        The figures of each UTC day that meets the span.
+    last
+        The ``ts`` of the dataset's newest row, whatever the span, in nanoseconds.
+    freshness
+        Nanoseconds from the end of the newest row (for a bar its close) to now; ``None`` without rows. It is told
+        and not scored: a finished history is not worse for being old.
+    bars_behind
+        How many bars have closed since then; ``None`` for kinds without a grid.
+    """
+
+    dataset: Dataset
+    span: Span | None = None
+    days: tuple[DayQuality, ...] = ()
+    last: int | None = None
+    freshness: int | None = None
+    bars_behind: int | None = None
+
+
+def days_of(span: Span) -> Iterable[Span]:
+    """Yield the parts of *span* that lie in one UTC day each."""
+    start = span.start
+    while start < span.end:
+        end = min(start // DAY * DAY + DAY, span.end)
+        yield Span(start, end)
+        start = end
+
+
+def holes_by_day(dataset: Dataset, gaps: Iterable[Gap], inside: Span) -> dict[int, dict[str, Holes]]:
+    """Share out gaps among the days of *inside*. A gap that began before it is counted on none of them."""
+    found: dict[int, dict[str, Holes]] = {}
+    for gap in gaps:
+        span = gap.span.intersect(inside)
+        for part in days_of(span) if span else ():
+            begins = part.start == gap.span.start
+            holes = Holes(int(begins), _records(dataset, gap, part, begins=begins), part.length)
+            day = found.setdefault(part.start // DAY * DAY, {})
+            day[str(gap.reason)] = day.get(str(gap.reason), Holes()) + holes
+    return found
+
+
+def total(figures: Iterable[Figures]) -> Figures:
+    """Return the sums of *figures*."""
+    listed = list(figures)
+    times = [one.open_time for one in listed if one.open_time is not None]
+    return Figures(
+        on_grid=any(one.on_grid for one in listed),
+        open_time=sum(times) if times else None,
+        gaps=_summed((one.gaps for one in listed), Holes()),
+        quarantined=_summed((one.quarantined for one in listed), 0),
+        **{name: sum(getattr(one, name) for one in listed) for name in _COUNTED},
+    )
+
+
+def trend_of(days: Iterable[DayQuality]) -> pl.DataFrame:
+    """Return a row a day: ``day`` and the figures, with ``completeness_ratio`` and ``score``."""
+    floats = dict.fromkeys(("completeness_ratio", "score"), pl.Float64)
+    integers = dict.fromkeys(("expected_records", "missing_records", "data_gaps", *_COUNTED), pl.Int64)
+    schema = {"day": pl.Int64, **floats, **integers}
+    rows = [(*(getattr(one, name) for name in schema), sum(one.quarantined.values())) for one in days]
+    frame = pl.DataFrame(rows, schema={**schema, "quarantined": pl.Int64}, orient="row")
+    return frame.with_columns(pl.col("day").cast(TIME))
+
+
+def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
+    """Return how many records are missing in one day's part of a gap."""
+    if dataset.timeframe is None:
+        known = 1 if gap.missing is None and gap.reason is GapReason.INVALID else gap.missing or 0
+        return known if begins else 0
+    if part == gap.span and gap.missing is not None:
+        return gap.missing
+    return dataset.timeframe.count_in(part, dataset.anchor)
+
+
+def _summed(mappings: Iterable[Mapping[str, _V]], zero: _V) -> dict[str, _V]:
+    summed: dict[str, _V] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            summed[key] = summed.get(key, zero) + value
+    return summed

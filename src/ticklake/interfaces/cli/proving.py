@@ -1,0 +1,118 @@
+"""Commands that prove: quality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import print_json, print_table, say
+from ticklake.interfaces.cli.reading import chosen
+
+if TYPE_CHECKING:
+    from ticklake.core.quality import DayQuality, Figures, Quality
+
+__all__ = ["quality"]
+
+Daily = Annotated[bool, typer.Option("--daily", help="A row for each UTC day instead of one for each dataset.")]
+
+_COUNTS = (
+    *("expected_records", "present_records", "missing_records", "data_gaps", "duplicates", "outliers"),
+    *("stale_prices", "zero_volumes", "crossed_books"),
+)
+_SHOWN = (
+    *("dataset", "score", "complete", "missing", "gaps", "refused", "outliers", "stale", "zero volume", "crossed"),
+    "last row ended",
+)
+
+
+def quality(
+    exchange: Annotated[
+        str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")
+    ] = None,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    daily: Daily = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Measure how complete and sound datasets are, worst first. Exit code 3: something is missing."""
+    with o.opened(lake) as held:
+        found = [held.quality(one, start, end) for one in chosen(held, exchange, symbol, timeframe, kind)]
+    found.sort(key=lambda one: (one.score is not None, one.score or 0.0, str(one.dataset)))
+    if as_json:
+        print_json([_fields(one) for one in found] if not daily else [_day(q, d) for q in found for d in q.days])
+    elif daily:
+        rows = [(str(one.dataset), _moment(day.day)[:10], *_cells(day)) for one in found for day in one.days]
+        print_table([_SHOWN[0], "day", *_SHOWN[1:-1]], rows, numbers=_SHOWN[1:-1])
+    elif found:
+        print_table(_SHOWN, [(str(one.dataset), *_cells(one), _age(one)) for one in found], numbers=_SHOWN[1:-1])
+    else:
+        say("the lake holds no such dataset")
+    raise typer.Exit(0 if all(one.is_complete for one in found) else 3)
+
+
+def _cells(one: Figures) -> tuple[str, ...]:
+    counts = (one.missing_records, one.data_gaps, sum(one.quarantined.values()), one.outliers, one.stale_prices)
+    told = (*counts, one.zero_volumes, one.crossed_books)
+    return (_score(one.score), _share(one.completeness_ratio), *(f"{count:,}" for count in told))
+
+
+def _score(score: float | None) -> str:
+    return "?" if score is None else f"{score:.1f}"
+
+
+def _share(ratio: float | None) -> str:
+    """Write a share so that only what is whole is 100 %."""
+    return "?" if ratio is None else "100 %" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
+
+
+def _age(one: Quality) -> str:
+    from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
+
+    if one.freshness is None:
+        return ""
+    units = (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND))
+    unit, length = next((pair for pair in units if one.freshness >= 2 * pair[1]), units[-1])
+    behind = f", {one.bars_behind:,} bars behind" if one.bars_behind else ""
+    return f"{one.freshness // length} {unit} ago{behind}"
+
+
+def _fields(one: Quality) -> dict[str, Any]:
+    return {
+        "dataset": str(one.dataset),
+        "start": _moment(one.span.start) if one.span else None,
+        "end": _moment(one.span.end) if one.span else None,
+        **_figures(one),
+        "last": None if one.last is None else _moment(one.last),
+        "freshness_seconds": None if one.freshness is None else one.freshness / 1e9,
+        "bars_behind": one.bars_behind,
+    }
+
+
+def _day(one: Quality, day: DayQuality) -> dict[str, Any]:
+    return {"dataset": str(one.dataset), "day": _moment(day.day)[:10], **_figures(day)}
+
+
+def _figures(one: Figures) -> dict[str, Any]:
+    gaps = {
+        reason: {"count": holes.count, "records": holes.records, "seconds": holes.time / 1e9}
+        for reason, holes in one.gaps.items()
+    }
+    return {
+        "score": one.score,
+        "completeness_ratio": one.completeness_ratio,
+        **{name: getattr(one, name) for name in _COUNTS},
+        "gaps": gaps,
+        "quarantined": dict(one.quarantined),
+    }
+
+
+def _moment(ns: int) -> str:
+    from ticklake.core.time import format_time
+
+    return format_time(ns)

@@ -1,0 +1,50 @@
+"""What proves that a lake is right: quality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.time import TimeLike
+from ticklake.lake.base import Base, DatasetLike
+
+if TYPE_CHECKING:
+    from ticklake.core.quality import Quality
+
+__all__ = ["Proving"]
+
+
+class Proving(Base):
+    """The verbs that prove."""
+
+    def quality(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> Quality:
+        """Return how complete and how sound a dataset is; by default all that the lake holds or has looked at.
+
+        UTC days are measured when they are asked for, and kept in the catalog until something of them changes.
+
+        Returns
+        -------
+        Quality
+            Completeness, missing records, gaps by reason, duplicates, refused rows by reason, outliers, stale prices, zero
+            volumes, crossed books, freshness and a score from 0 to 100; ``days`` has the same for each day.
+        """
+        from ticklake.ingest.quality import Assessor
+
+        parsed = Dataset.parse(dataset)
+        known = self._want(parsed, None, None)
+        return Assessor(self.engine).assess(parsed, self._want(parsed, start, end), known)
+
+    def quality_trend(
+        self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> pl.DataFrame:
+        """Return the figures of :meth:`quality` as a row for each UTC day.
+
+        Columns: ``day``, ``completeness_ratio``, ``score``, ``expected_records``, ``present_records``,
+        ``missing_records``, ``data_gaps``, ``duplicates``, ``outliers``, ``stale_prices``, ``zero_volumes``,
+        ``crossed_books``, ``quarantined``. What cannot be known is null.
+        """
+        from ticklake.core.quality import trend_of
+
+        return trend_of(self.quality(dataset, start, end).days)
