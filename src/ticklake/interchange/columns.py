@@ -12,11 +12,14 @@ from ticklake.errors import InvalidData
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
-__all__ = ["fitted", "nanoseconds"]
+__all__ = ["LAST_SECOND", "fitted", "nanoseconds"]
+
+LAST_SECOND = 10**11
+"""Below this, a time is a number of seconds."""
 
 _UNITS = {
-    "s": (1, 10**11, 10**9),
-    "ms": (10**11, 10**14, 10**6),
+    "s": (1, LAST_SECOND, 10**9),
+    "ms": (LAST_SECOND, 10**14, 10**6),
     "us": (10**14, 10**17, 10**3),
     "ns": (10**17, 2**63 - 1, 1),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -14,11 +16,14 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Unsupported
 from ticklake.interchange.layout import Layout
-from ticklake.interchange.parquet import Note, note_of, replace_file
+from ticklake.interchange.parquet import footer_of, replace_file
 from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch, Written
 from ticklake.storage.objects import LocalStore
 
-__all__ = ["Export"]
+__all__ = ["Export", "check_place"]
+
+_KEY = b"ticklake.export"
+"""Under this key of its footer, a file that an export wrote says what of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +72,14 @@ class Export:
 
     def _file(self, dataset: Dataset, path: str, whole: Span, progress: Progress) -> FileReport:
         target = self.root / path
-        old = note_of(target) if target.exists() else {}
+        old = _note_of(target) if target.exists() else {}
         if old is None and not self.overwrite:
             why = f"{path} exists and was not written by an export: remove it, or overwrite it"
             return FileReport(path, FileState.REFUSED, str(dataset), note=why)
         span = _widened(self.span.intersect(whole) or whole, old or {}, whole)
         frames = _Frames(self, dataset, span, progress)
-        note = {"dataset": str(dataset), "start": span.start, "end": span.end}
-        rows, changed = replace_file(LocalStore(self.root), path, frames, note)
+        note = json.dumps({"dataset": str(dataset), "start": span.start, "end": span.end})
+        rows, changed = replace_file(LocalStore(self.root), path, frames, {_KEY: note.encode()})
         if changed:
             self.layout.register(self.root, [Written(path, dataset, frames.first, frames.last)])
         state = FileState.WRITTEN if changed else FileState.UNCHANGED
@@ -103,7 +108,15 @@ class _Frames:
             self.export.watch(self.progress)
 
 
-def _widened(span: Span, old: Note, whole: Span) -> Span:
+def _note_of(path: Path) -> dict[str, Any] | None:
+    """Return what an export wrote into a file's footer; ``None`` if none did, or the file cannot be read."""
+    try:
+        return dict(json.loads(footer_of(path)[_KEY]))
+    except (KeyError, ValueError):
+        return None
+
+
+def _widened(span: Span, old: dict[str, Any], whole: Span) -> Span:
     """Return the span of a file that held rows of another span before."""
     if "start" not in old:
         return span

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,11 +18,10 @@ from ticklake.core.readplan import CHUNK_ROWS
 from ticklake.errors import InvalidData
 from ticklake.storage.objects import LocalStore, Sink
 
-__all__ = ["Note", "count_rows", "note_of", "read_chunks", "read_columns", "replace_file"]
+__all__ = ["Footer", "count_rows", "footer_of", "read_chunks", "replace_file"]
 
-Note = Mapping[str, Any]
-"""What we write into the footer of a file, under the key ``ticklake.export``."""
-_KEY = b"ticklake.export"
+Footer = Mapping[bytes, bytes]
+"""Keys and values in the footer of a file."""
 _DAMAGE = (pa.ArrowException, OSError, ValueError)
 
 
@@ -38,18 +36,9 @@ def count_rows(path: Path) -> int:
     return int(_metadata(path).num_rows)
 
 
-def read_columns(path: Path) -> list[str]:
-    """Return the names of a file's columns, in order."""
-    return list(_metadata(path).schema.to_arrow_schema().names)
-
-
-def note_of(path: Path) -> Note | None:
-    """Return what our export wrote into a file's footer; ``None`` if it is not ours or cannot be read."""
-    try:
-        text = (_metadata(path).metadata or {}).get(_KEY)
-        return None if text is None else dict(json.loads(text))
-    except (InvalidData, ValueError):
-        return None
+def footer_of(path: Path) -> Footer:
+    """Return the keys and values that whoever wrote a file put into its footer."""
+    return {key: value for key, value in (_metadata(path).metadata or {}).items() if key != b"ARROW:schema"}
 
 
 def read_chunks(path: Path, time: str, rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
@@ -73,9 +62,7 @@ def read_chunks(path: Path, time: str, rows: int = CHUNK_ROWS) -> Iterator[pl.Da
         raise _unreadable(path, error) from error
 
 
-def replace_file(
-    objects: LocalStore, key: str, frames: Iterable[pl.DataFrame], note: Note | None = None
-) -> tuple[int, bool]:
+def replace_file(objects: LocalStore, key: str, frames: Iterable[pl.DataFrame], footer: Footer) -> tuple[int, bool]:
     """Write frames as the file *key*, which takes the place of an old one only once it is whole and durable.
 
     Returns
@@ -91,7 +78,7 @@ def replace_file(
     _sweep(objects.root / key)
     objects.delete(part)
     with objects.create(part) as sink:
-        rows = _write(_Pipe(sink), chain([first], left), note)
+        rows = _write(_Pipe(sink), chain([first], left), footer)
     if _same_bytes(objects.root / part, objects.root / key):
         objects.delete(part)
         return rows, False
@@ -114,15 +101,14 @@ class _Pipe(io.RawIOBase):
         return len(view)
 
 
-def _write(pipe: _Pipe, frames: Iterable[pl.DataFrame], note: Note | None) -> int:
+def _write(pipe: _Pipe, frames: Iterable[pl.DataFrame], footer: Footer) -> int:
     rows, writer = 0, None
     try:
         for frame in frames:
             table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
                 writer = pq.ParquetWriter(pipe, table.schema, compression="snappy")
-                if note is not None:
-                    writer.add_key_value_metadata({_KEY: json.dumps(note, sort_keys=True).encode()})
+                writer.add_key_value_metadata(footer)
             writer.write_table(table)
             rows += frame.height
     finally:

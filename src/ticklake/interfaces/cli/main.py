@@ -71,7 +71,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("config", keeping.config),
     ),
     "Collect": (("exchanges", collect.exchanges), ("symbols", collect.symbols), ("ingest", collect.ingest)),
-    "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export)),
+    "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export), ("migrate", moving.migrate)),
     "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps), ("runs", reading.runs)),
     "Prove": (("quality", proving.quality),),
     "Keep": (

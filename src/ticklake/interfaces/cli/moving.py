@@ -1,4 +1,4 @@
-"""Commands between lakes: import-lake, export."""
+"""Commands between lakes: import-lake, export, migrate."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ticklake.interfaces.cli.output import print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
+    from ticklake.interchange.migrating import MigratedFile
     from ticklake.interchange.reports import Report
 
-__all__ = ["export", "import_lake"]
+__all__ = ["export", "import_lake", "migrate"]
 
 INCOMPLETE = 3
 Theirs = Annotated[Path, typer.Argument(metavar="PATH", help="The other lake's folder.")]
@@ -58,6 +59,34 @@ def export(
             path, layout=layout, datasets=dataset, start=start, end=end, overwrite=overwrite, watch=watch
         )
     _show(report, as_json=as_json)
+
+
+def migrate(
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="dccd: from its version 2 to its version 3.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder of its files, changed in place.")],
+    dry_run: DryRun = False,
+    as_json: o.AsJson = False,
+) -> None:
+    """Bring another program's files to its newer layout, in place. Exit code 3: some could not be."""
+    from ticklake.errors import BadInput
+    from ticklake.interchange.migrating import migrate_dccd
+
+    if program != "dccd":
+        raise BadInput(f"{program!r} cannot be migrated: only dccd can")
+    done = migrate_dccd(path, dry_run=dry_run)
+    if as_json:
+        print_json([asdict(file) for file in done])
+    else:
+        rows = [(f.path, f"{f.rows:,}", _became(f), ", ".join(f.from_schema), f.error) for f in done]
+        print_table(["path", "rows", "state", "columns before", "error"], rows, numbers=("rows",))
+        say(f"{sum(file.needed for file in done):,} of {len(done):,} files are of version 2")
+    raise typer.Exit(INCOMPLETE if any(file.error for file in done) else 0)
+
+
+def _became(file: MigratedFile) -> str:
+    if file.error:
+        return "left"
+    return "migrated" if file.migrated else "to migrate" if file.needed else "as it should be"
 
 
 def _show(report: Report, *, as_json: bool) -> None:

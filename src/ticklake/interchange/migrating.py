@@ -1,0 +1,159 @@
+"""Migration in place: a tree of dccd 2 becomes one of dccd 3, file by file.
+
+What changes is what dccd's own migration changed while it had one (3.0, ``dccd.storage.migrate``): seconds become
+nanoseconds, ``quoteVolume`` becomes ``quote_volume``, ``weightedAverage`` is dropped. Besides, the side of trades is kept
+(``type`` becomes ``side``), rows that version 3 already added in nanoseconds are told apart one by one, and a file is
+replaced as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ticklake.errors import BadInput, InvalidData
+from ticklake.interchange.columns import LAST_SECOND
+from ticklake.interchange.dccd import SCHEMAS, from_v2
+from ticklake.interchange.layouts import parquet_files
+from ticklake.interchange.parquet import count_rows, footer_of, read_chunks, replace_file
+from ticklake.storage.objects import LocalStore
+
+if TYPE_CHECKING:
+    from polars._typing import PolarsDataType
+
+__all__ = ["MigratedFile", "migrate_dccd", "needs_migration"]
+
+
+@dataclass(frozen=True, slots=True)
+class MigratedFile:
+    """One file: its path below the root, its columns before and after.
+
+    ``needed`` is whether it was of version 2, ``rescaled`` whether times in seconds were among its rows, ``migrated``
+    whether it was replaced; ``error`` says why a file that is none of dccd's, or cannot be read, was left as it is.
+    """
+
+    path: str
+    rows: int
+    from_schema: tuple[str, ...] = ()
+    to_schema: tuple[str, ...] = ()
+    rescaled: bool = False
+    migrated: bool = False
+    needed: bool = False
+    error: str = ""
+
+
+def needs_migration(path: str | Path) -> bool:
+    """Return whether a file of dccd's layout is not yet as version 3 writes it; one without rows never is.
+
+    Raises
+    ------
+    InvalidData
+        If it cannot be read, or does not lie where dccd would put it.
+    """
+    return _Look.at(Path(path)).is_needed
+
+
+def migrate_dccd(
+    root: str | Path, *, dry_run: bool = False, watch: Callable[[MigratedFile], object] = lambda _file: None
+) -> list[MigratedFile]:
+    """Bring every file below *root* to version 3, and return what became of each.
+
+    Killed at any moment, each file is the old or the new one as a whole; the same again changes nothing.
+
+    Parameters
+    ----------
+    root
+        The folder of the exchanges' folders.
+    dry_run
+        Only say what would be done.
+    watch
+        Called after every file; what it raises ends the work.
+
+    Raises
+    ------
+    BadInput
+        If *root* is no folder.
+    """
+    files = []
+    for path in parquet_files(Path(root)):
+        files.append(_migrate(LocalStore(Path(root)), path, dry_run=dry_run))
+        watch(files[-1])
+    return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at a file shows: its data type by dccd's name, its rows, columns, and which units of time it has."""
+
+    folder: str
+    rows: int
+    schema: tuple[tuple[str, PolarsDataType], ...]
+    seconds: bool
+    nanoseconds: bool
+
+    @classmethod
+    def at(cls, file: Path) -> _Look:
+        folder, rows = _folder(file), count_rows(file)
+        schema = pl.read_parquet_schema(file)
+        if "TS" not in schema:
+            raise InvalidData(f"column 'TS' is missing: there are {', '.join(schema)}")
+        times = pl.scan_parquet(file, glob=False, hive_partitioning=False).filter(pl.col("TS") > 0)
+        first, last = times.select(first=pl.col("TS").min(), last=pl.col("TS").max()).collect().row(0)
+        return cls(
+            folder,
+            rows,
+            tuple(schema.items()),
+            seconds=first is not None and first < LAST_SECOND,
+            nanoseconds=last is not None and last >= LAST_SECOND,
+        )
+
+    @property
+    def is_needed(self) -> bool:
+        return self.rows > 0 and (self.seconds or self.schema != tuple(SCHEMAS[self.folder].items()))
+
+
+def _migrate(objects: LocalStore, path: PurePosixPath, *, dry_run: bool) -> MigratedFile:
+    file, report = objects.root / path, MigratedFile(str(path), 0)
+    try:
+        look = _Look.at(file)
+        names = tuple(name for name, _ in look.schema)
+        report = replace(report, rows=look.rows, from_schema=names, to_schema=names)
+        if not look.is_needed:
+            return report
+        done = replace(report, to_schema=tuple(SCHEMAS[look.folder]), rescaled=look.seconds, needed=True)
+        if dry_run:
+            return done
+        rows, _ = replace_file(objects, str(path), _converted(file, look), footer_of(file))
+        return replace(done, rows=rows, migrated=True)
+    except BadInput as error:
+        return replace(report, error=str(error))
+
+
+def _converted(file: Path, look: _Look) -> Iterator[pl.DataFrame]:
+    """Yield the rows as version 3 has them. Rows that it added itself win, and all are sorted together."""
+    chunks = (from_v2(look.folder, rows) for rows in read_chunks(file, "TS"))
+    if look.seconds and look.nanoseconds:
+        rows = pl.concat(list(chunks))
+        yield rows.unique(_key(look.folder, rows), keep="last", maintain_order=True).sort("TS", maintain_order=True)
+    else:
+        yield from chunks
+
+
+def _key(folder: str, rows: pl.DataFrame) -> list[str]:
+    """Return by which columns dccd tells rows apart."""
+    if folder == "trades":
+        return ["TS", "price", "amount", "side"] if rows["tid"].null_count() else ["tid"]
+    return ["TS", "side", "price"] if folder == "orderbook" else ["TS"]
+
+
+def _folder(file: Path) -> str:
+    """Return the folder of its data type that a file lies in: the third above it for bars, else the second."""
+    parts = file.absolute().parts
+    for folder in SCHEMAS:
+        if parts[-4 if folder == "ohlc" else -3 :][0] == folder:
+            return folder
+    raise InvalidData(f"{file} is no file of dccd: it would lie in a folder like binance/trades/BTC-USDT")
