@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.dataset import Dataset
     from ticklake.core.gaps import Gap, GapReason
+    from ticklake.core.mapping import Mapping
     from ticklake.core.provenance import Provenance
     from ticklake.core.quality import DayQuality, Quality
     from ticklake.core.records import (
@@ -45,6 +46,7 @@ _PUBLIC = {
     "Gap": "core.gaps",
     "GapReason": "core.gaps",
     "Lake": "lake",
+    "Mapping": "core.mapping",
     "OHLCVBar": "core.records",
     "OpenInterest": "core.records",
     "Provenance": "core.provenance",
@@ -74,6 +76,7 @@ __all__ = [
     "Gap",
     "GapReason",
     "Lake",
+    "Mapping",
     "OHLCVBar",
     "OpenInterest",
     "Provenance",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from ticklake.catalog.runs import Run
     from ticklake.core.batch import Records
     from ticklake.core.fetchplan import FetchPlan
+    from ticklake.core.mapping import Mapping
     from ticklake.engine.appending import Receipt
+    from ticklake.ingest.importing import Imported
     from ticklake.ingest.planning import Asked
     from ticklake.ingest.progress import Watch
 
@@ -127,6 +130,54 @@ class Collecting(Base):
         """
         origin = Provenance(provenance) if isinstance(provenance, str) else provenance
         return self.engine.append_all([(Dataset.parse(dataset), rows) for dataset, rows in items], origin)
+
+    def import_files(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        dataset: DatasetLike | None = None,
+        *,
+        preset: str = "",
+        mapping: Mapping | None = None,
+        dry_run: bool = False,
+        watch: Watch = lambda _progress: None,
+    ) -> list[Imported]:
+        """Bring in files that others wrote: CSV, JSON, NDJSON, Parquet, Feather, packed or not, zips, whole folders.
+
+        What a file is, is told from its content. It is checked as a whole first; then all of its rows get in, those that
+        cannot be true into quarantine, or it is refused and none of them does.
+
+        Parameters
+        ----------
+        paths
+            Files, and folders, of which all files are taken.
+        dataset
+            What the rows are, like ``kraken:trades:BTC/USD``, unless the files say so themselves.
+        preset
+            Who wrote the files, like ``freqtrade``: see docs/how-to/import-files.md. Guessed if empty.
+        mapping
+            What is to be read differently: columns, unit, zone, ... Everything else is guessed, and stands in the report.
+        dry_run
+            Read and check everything, and save nothing.
+        watch
+            Called with a :class:`~ticklake.ingest.progress.Progress` after every file.
+
+        Returns
+        -------
+        list of Imported
+            One a file, or one for each dataset in it.
+
+        Raises
+        ------
+        BadInput
+            If a file does not say of which dataset its rows are and *dataset* does not either. Nothing is saved then.
+        """
+        from ticklake.ingest.importing import Importer
+        from ticklake.sources.files.reading import Asked as AskedFiles
+
+        named = None if dataset is None else Dataset.parse(dataset)
+        asked = AskedFiles(self.engine.now(), named, preset, *([] if mapping is None else [mapping]))
+        listed = [paths] if isinstance(paths, str | Path) else list(paths)
+        return Importer(self.engine, self.runs, asked, dry_run, watch).run([Path(path) for path in listed])
 
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""

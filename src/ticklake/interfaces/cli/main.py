@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ticklake.errors import TicklakeError
-from ticklake.interfaces.cli import collect, keeping, moving, proving, reading, simulating
+from ticklake.interfaces.cli import collect, importing, keeping, moving, proving, reading, simulating
 from ticklake.interfaces.cli.output import errors, say
 
 __all__ = ["app", "main"]
@@ -70,7 +70,12 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("simulate", simulating.simulate),
         ("config", keeping.config),
     ),
-    "Collect": (("exchanges", collect.exchanges), ("symbols", collect.symbols), ("ingest", collect.ingest)),
+    "Collect": (
+        ("exchanges", collect.exchanges),
+        ("symbols", collect.symbols),
+        ("ingest", collect.ingest),
+        ("import", importing.import_files),
+    ),
     "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export), ("migrate", moving.migrate)),
     "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps), ("runs", reading.runs)),
     "Prove": (("quality", proving.quality),),

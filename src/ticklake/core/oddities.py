@@ -1,0 +1,148 @@
+"""What is odd about the rows of a file: order, nulls, repeats, zones, names that say something else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import Span
+from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, format_time
+from ticklake.core.timeframe import Timeframe
+
+__all__ = ["Order", "funding_shift", "notes_on", "off_grid", "order_of", "spacing", "zone_hint"]
+
+_GRID = 8 * HOUR
+_PHASES = {"kucoin": 4 * HOUR, "bitmex": 4 * HOUR}
+"""Exchanges whose funding times are not 00, 08 and 16 h UTC."""
+_MOST = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How the times of a file follow each other: how many steps go forth and back."""
+
+    forth: int = 0
+    back: int = 0
+
+    @property
+    def newest_first(self) -> bool:
+        """Whether more steps go back than forth."""
+        return self.back > self.forth
+
+    @property
+    def odd(self) -> int:
+        """How many steps go against the others."""
+        return min(self.forth, self.back)
+
+    def __add__(self, other: Order) -> Order:
+        return Order(self.forth + other.forth, self.back + other.back)
+
+
+def order_of(ts: pl.Series) -> Order:
+    """Count the steps of a series of times."""
+    if ts.is_sorted():
+        return Order(forth=int(ts.n_unique() > 1) and ts.len())
+    steps = ts.drop_nulls().cast(pl.Int64).diff()
+    return Order(int((steps > 0).sum()), int((steps < 0).sum()))
+
+
+def spacing(ts: pl.Series) -> int | None:
+    """Return the most frequent distance between neighbours among sorted times, in nanoseconds."""
+    steps = ts.cast(pl.Int64).diff().drop_nulls()
+    steps = steps.filter(steps > 0)
+    return int(steps.mode().min()) if steps.len() else None  # type: ignore[arg-type]
+
+
+def off_grid(ts: pl.Series, timeframe: Timeframe, anchor: int | None) -> float:
+    """Return the share of open times at which no bar of *timeframe* opens."""
+    if timeframe.is_month or not ts.len():
+        return 0.0
+    away = (ts.cast(pl.Int64) - timeframe.offset(anchor)) % timeframe.length != 0
+    return float(away.mean() or 0.0)  # type: ignore[arg-type]
+
+
+def funding_shift(ts: pl.Series, exchange: str = "") -> int | None:
+    """Return by how much funding times lie after the exchange's grid of eight hours; ``None`` if they are on none.
+
+    Times jitter by seconds: they are rounded to minutes.
+    """
+    minutes = (ts.drop_nulls().cast(pl.Int64) + 30 * SECOND) // MINUTE * MINUTE
+    away = (minutes - _PHASES.get(exchange, 0)) % _GRID
+    counts = away.value_counts(sort=True)
+    if not counts.height or counts["count"][0] < _MOST * ts.len():
+        return None
+    return int(counts.to_series()[0])
+
+
+def zone_hint(shift: int | None) -> str:
+    """Say what zone local funding times seem to be of.
+
+    >>> zone_hint(3 * 3600 * 10**9)
+    'they lie 3 h off the grid of funding times, as times of UTC+3 would (or of UTC-5)'
+    """
+    if shift is None:
+        return "their grid does not tell the zone"
+    hours = shift / HOUR
+    if hours == 0:
+        return "they lie on the grid of funding times, as times of UTC would"
+    return (
+        f"they lie {hours:g} h off the grid of funding times, as times of UTC+{hours:g} would (or of UTC-{8 - hours:g})"
+    )
+
+
+def notes_on(frame: pl.DataFrame, dataset: Dataset, order: Order, claimed: Span | None) -> Iterator[str]:
+    """Yield what is to be said of the rows of a file, as they came.
+
+    Parameters
+    ----------
+    frame
+        Rows with the columns of the dataset's kind that the file has.
+    order
+        How their times followed each other.
+    claimed
+        The time that the file's name says it is about.
+    """
+    if order.newest_first:
+        yield "newest first: turned round" + (f"; {order.odd:,} steps against that: sorted" if order.odd else "")
+    elif order.odd:
+        yield f"scrambled: {order.odd:,} steps back in time: sorted"
+    for series in frame.get_columns():
+        if series.null_count() > 0:
+            yield f"{series.name} is null in {series.null_count():,} of {frame.height:,} rows"
+    yield from _repeats(frame, dataset)
+    ts = frame["ts"].drop_nulls().cast(pl.Int64)
+    if not ts.len():
+        return
+    first, last = int(ts.min()), int(ts.max())  # type: ignore[arg-type]
+    if claimed and (first < claimed.start - DAY or last >= claimed.end + DAY):
+        yield f"the name says {claimed}, the rows span {format_time(first)} .. {format_time(last)}"
+    if dataset.kind == "funding" and (shift := funding_shift(ts, dataset.exchange)):
+        yield f"funding times: {zone_hint(shift)}: is the zone right?"
+    if dataset.timeframe is not None:
+        yield from _wide(ts, dataset.timeframe)
+
+
+def _repeats(frame: pl.DataFrame, dataset: Dataset) -> Iterator[str]:
+    if dataset.kind == "trades":
+        ids = frame["id"].null_count() < frame.height if "id" in frame.columns else False
+        prints = [name for name in ("ts", "price", "amount", "side") if name in frame.columns]
+        again = frame.height - frame.select(prints).n_unique() if prints else 0
+        if again and not ids:
+            yield f"{again:,} identical prints without ids: real repeats, all are kept"
+    elif set(dataset.spec.key) <= set(frame.columns):
+        again = frame.height - frame.select(dataset.spec.key).n_unique()
+        if again:
+            yield f"{again:,} rows repeat the key of another row of the file: the last one that differs counts"
+
+
+def _wide(ts: pl.Series, timeframe: Timeframe) -> Iterator[str]:
+    """Bars that are never closer than a longer timeframe may be mislabelled."""
+    steps = ts.sort().diff().drop_nulls()
+    step = spacing(ts.sort())
+    if step is None or timeframe.is_month or ts.len() < 10 or step < 2 * timeframe.length:
+        return
+    if (steps >= step).all():
+        yield f"its bars are {step // SECOND:,} s apart, not {timeframe.length // SECOND:,}: is it really {timeframe}?"

@@ -1,0 +1,204 @@
+"""Examining a file as a whole before any of it is saved: its datasets, its rows, and what is odd about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from ticklake.core.batch import canonical
+from ticklake.core.checks import check
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.oddities import Order, notes_on, off_grid, order_of
+from ticklake.core.span import Span
+from ticklake.core.time import format_time
+from ticklake.errors import InvalidData
+from ticklake.sources.files.naming import label_of, span_in
+from ticklake.sources.files.reading import Asked, FilePlan, Part, parts_of
+
+__all__ = ["HELD", "Found", "examine", "pieces_of", "refused_rows"]
+
+HELD = 8_000_000
+"""A dataset of at most so many rows is held in memory between the check and the save, and saved as one commit."""
+_MOST_OFF_GRID = 0.5
+
+
+@dataclass
+class Found:
+    """What a file holds of one dataset.
+
+    ``frames`` are its rows in the order they came, dropped once there are more than :data:`HELD`.
+    """
+
+    dataset: Dataset
+    rows: int = 0
+    order: Order = Order()  # noqa: RUF009
+    frames: list[pl.DataFrame] | None = field(default_factory=list)
+    first: int | None = None
+    last: int | None = None
+    notes: list[str] = field(default_factory=list)
+    _end: int | None = None
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take in the next rows."""
+        ts = frame["ts"].cast(pl.Int64)
+        self.rows += frame.height
+        self.order += order_of(ts)
+        low, high = ts.min(), ts.max()
+        if low is not None and high is not None:
+            self._step(int(ts.drop_nulls()[0]))
+            self._end = int(ts.drop_nulls()[-1])
+            self.first = int(low) if self.first is None else min(self.first, int(low))  # type: ignore[arg-type]
+            self.last = int(high) if self.last is None else max(self.last, int(high))  # type: ignore[arg-type]
+        if self.frames is not None:
+            self.frames.append(frame)
+            if self.rows > HELD:
+                self.frames = None
+
+    def sorted_rows(self) -> pl.DataFrame:
+        """Return the rows oldest first; what came newest first is turned round, so that ties keep their true order."""
+        whole = pl.concat(self.frames or [])
+        return whole.reverse() if self.order.newest_first else whole
+
+    def covered(self, now: int, named: Span | None) -> tuple[Covered, ...]:
+        """Return what the file is the truth about: from its first row to its last, or the time in its name."""
+        if self.first is None or self.last is None:
+            return ()
+        frame = self.dataset.timeframe
+        until = frame.next(self.last, self.dataset.anchor) if frame else self.last + 1
+        span = Span(self.first, until)
+        if named and named.end <= now and named.start <= span.start and span.end <= named.end:
+            span = named
+        return (Covered(span),)
+
+    def _step(self, ts: int) -> None:
+        if self._end is not None:
+            self.order += Order(int(ts > self._end), int(ts < self._end))
+
+
+def examine(plan: FilePlan, asked: Asked) -> list[Found]:
+    """Read a whole file, and return what it holds of each dataset; nothing is saved.
+
+    Raises
+    ------
+    InvalidData
+        If any of it is damaged or cannot be what it should be: then none of it may be saved.
+    """
+    found: dict[Dataset, Found] = {}
+    left: Counter[str] = Counter()
+    symbols: set[str] = set()
+    for part in parts_of(plan, asked.now):
+        symbols.add(part.symbol)
+        dataset = _dataset_of(part, plan, asked)
+        if dataset is None:
+            left[part.kind] += part.frame.height
+            continue
+        found.setdefault(dataset, Found(dataset)).add(part.frame)
+    _refuse_strange(found, left, symbols, asked)
+    for one in found.values():
+        _finish(one, plan, asked, left, symbols)
+    return list(found.values())
+
+
+def pieces_of(plan: FilePlan, one: Found, asked: Asked) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a dataset oldest first, to be saved one after the other; a single piece unless they are very many.
+
+    Pieces are cut between instants: identical prints are told apart within a piece.
+    """
+    if one.frames is not None:
+        yield one.sorted_rows()
+        return
+    held: list[pl.DataFrame] = []
+    for part in parts_of(plan, asked.now):
+        if _dataset_of(part, plan, asked) != one.dataset:
+            continue
+        held.append(part.frame)
+        if sum(frame.height for frame in held) > HELD:
+            whole = pl.concat(held)
+            cut = int(whole["ts"].search_sorted(whole["ts"][-1], "left"))
+            yield whole.head(cut)
+            held = [whole.slice(cut)]
+    if held:
+        yield pl.concat(held)
+
+
+def refused_rows(one: Found, now: int) -> int:
+    """Return how many rows would go to quarantine."""
+    frames: Iterable[pl.DataFrame] = one.frames or ()
+    return sum(check(canonical(frame, one.dataset.spec), one.dataset, now).bad.height for frame in frames)
+
+
+def _dataset_of(part: Part, plan: FilePlan, asked: Asked) -> Dataset | None:
+    """Return the dataset that rows belong to; ``None`` if they are not of the one that was asked for."""
+    if asked.dataset is not None:
+        return asked.dataset if part.kind == asked.dataset.kind and _same(part, asked.dataset) else None
+    named = plan.named.but(part.kind, part.symbol, part.timeframe)
+    dataset = named.dataset()
+    if dataset is None:
+        raise InvalidData(f"it holds rows of {named}: that is no dataset; name it with dataset= (--dataset)")
+    return dataset
+
+
+def _same(part: Part, dataset: Dataset) -> bool:
+    return not part.timeframe or part.timeframe == str(dataset.timeframe)
+
+
+def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked) -> None:
+    if not found and left:
+        kinds = ", ".join(f"{count:,} of {kind}" for kind, count in left.items())
+        raise InvalidData(
+            f"it holds no rows of {asked.dataset}, but {kinds}: name a dataset of that kind and timeframe"
+        )
+    if not found:
+        raise InvalidData("the file has no rows")
+    if asked.dataset is not None and len(symbols) > 1:
+        raise InvalidData(
+            f"it holds rows of several symbols ({', '.join(sorted(symbols))[:200]}): they cannot all be {asked.dataset}"
+        )
+    for one in found.values():
+        if one.frames is None and (one.order.newest_first or one.order.odd):
+            raise InvalidData(f"its {one.rows:,} rows are not in order of time, and too many to sort: divide the file")
+
+
+def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbols: set[str]) -> None:
+    """Refuse what is mislabelled, leave out what is not final, and say what is odd."""
+    dataset, label = one.dataset, label_of(plan.entry)
+    if one.frames is None:
+        return
+    whole = pl.concat(one.frames)
+    if dataset.timeframe is not None and off_grid(whole["ts"], dataset.timeframe, dataset.anchor) > _MOST_OFF_GRID:
+        raise InvalidData(f"its rows are no {dataset.timeframe} bars: most do not begin where such bars begin")
+    one.notes += notes_on(whole, dataset, one.order, span_in(label))
+    one.notes += _told_otherwise(plan, asked, symbols)
+    one.notes += [f"{count:,} rows of {kind} left out: they are of another dataset" for kind, count in left.items()]
+    _leave_out_forming(one, whole, plan, asked.now)
+
+
+def _told_otherwise(plan: FilePlan, asked: Asked, symbols: set[str]) -> Iterator[str]:
+    """Say where names or columns say something else than the dataset that was asked for."""
+    if asked.dataset is None:
+        return
+    symbol, wanted = next(iter(symbols - {""}), ""), asked.dataset.symbol
+    if symbol and symbol.partition(":")[0] != str(wanted).partition(":")[0]:
+        yield f"its rows say {symbol}, taken as {wanted}"
+    told = plan.named.dataset()
+    if told is not None and told != asked.dataset:
+        yield f"its name says {told}, taken as {asked.dataset}"
+
+
+def _leave_out_forming(one: Found, whole: pl.DataFrame, plan: FilePlan, now: int) -> None:
+    """Leave out bars that were not over: now, or when the file was written, if that was inside the last one."""
+    frame, anchor = one.dataset.timeframe, one.dataset.anchor
+    if frame is None or one.last is None:
+        return
+    written = plan.entry.path.stat().st_mtime_ns
+    until = written if one.last <= written < frame.next(one.last, anchor) else now
+    final = frame.floor(until, anchor)
+    kept = whole.filter((whole["ts"].cast(pl.Int64) < final).fill_null(True))
+    if kept.height < whole.height:
+        one.notes.append(f"{whole.height - kept.height:,} bars from {format_time(final)} on left out: not over yet")
+        one.frames, one.rows = [kept], kept.height
+        one.last = int(kept["ts"].cast(pl.Int64).max()) if kept.height else None  # type: ignore[arg-type]

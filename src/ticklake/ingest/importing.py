@@ -1,0 +1,202 @@
+"""Importing files: each is planned, checked as a whole, then saved; or refused with the reason, and nothing of it saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.core.coverage import Covered
+from ticklake.core.provenance import Provenance
+from ticklake.core.time import format_time
+from ticklake.engine.appending import Receipt
+from ticklake.engine.engine import Engine
+from ticklake.errors import BadInput, InvalidData, TicklakeError
+from ticklake.ingest.examining import Found, examine, pieces_of, refused_rows
+from ticklake.ingest.progress import Progress, Watch
+from ticklake.sources.files.naming import label_of, span_in
+from ticklake.sources.files.presets import preset_named
+from ticklake.sources.files.reading import Asked, FilePlan, plan_file
+from ticklake.sources.files.unpacking import entries_of
+
+__all__ = ["Imported", "Importer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of a file, or of one dataset in it.
+
+    ``refused`` files have nothing in the lake, and the last of ``problems`` says why; for the others ``problems`` are
+    what is odd about them. ``first`` and ``last`` are times of rows. ``rows`` is the sum of ``new``, ``changed``,
+    ``duplicate`` and ``quarantined``, except in a dry run, which knows only the last of these.
+    """
+
+    path: str
+    format: str = ""
+    preset: str = ""
+    mapping: dict[str, Any] | None = None
+    dataset: str = ""
+    rows: int = 0
+    new: int = 0
+    changed: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    first: str | None = None
+    last: str | None = None
+    problems: tuple[str, ...] = ()
+    refused: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain mapping."""
+        return asdict(self)
+
+
+@dataclass
+class Importer:
+    """Brings files into a lake.
+
+    ``asked`` is what the caller said of them; with ``dry_run`` nothing is saved, and no run is recorded.
+    """
+
+    engine: Engine
+    runs: Runs
+    asked: Asked
+    dry_run: bool = False
+    watch: Watch = lambda _progress: None
+
+    def run(self, paths: Sequence[Path]) -> list[Imported]:
+        """Import every file, those in folders too, and report what became of each.
+
+        Raises
+        ------
+        BadInput
+            If there is no file, or no preset of that name, or files do not say of which dataset they are: then nothing is saved.
+        """
+        if self.asked.preset:
+            preset_named(self.asked.preset, "")
+        planned = list(self._plan(paths))
+        if not planned:
+            raise BadInput(f"there is no file in {', '.join(str(path) for path in paths)}")
+        if not self.dry_run:
+            self._refuse_nameless([plan for plan in planned if isinstance(plan, FilePlan)])
+        progress = Progress(len(planned), {str(at): 1 for at in range(len(planned))})
+        if self.dry_run:
+            return list(self._all(planned, progress, None))
+        return self._recorded(planned, progress, paths)
+
+    def _recorded(
+        self, planned: Sequence[FilePlan | Imported], progress: Progress, paths: Sequence[Path]
+    ) -> list[Imported]:
+        run = self.runs.start("import", str(paths[0]), {"paths": [str(path) for path in paths]})
+        try:
+            done = list(self._all(planned, progress, run))
+        except KeyboardInterrupt:
+            outcome = "interrupted; run the same command again to go on where it stopped"
+            self.runs.finish(run.id, RunState.CANCELLED, progress.to_dict(), outcome)
+            raise
+        except TicklakeError as error:
+            self.runs.finish(run.id, RunState.FAILED, progress.to_dict(), str(error))
+            raise
+        refused = sum(one.refused for one in done)
+        state = RunState.SUCCEEDED if not refused else RunState.INCOMPLETE if refused < len(done) else RunState.FAILED
+        new = sum(one.new for one in done)
+        self.runs.finish(run.id, state, progress.to_dict(), f"{new:,} new rows; {refused} of {len(done)} files refused")
+        return done
+
+    def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | Imported]:
+        for path in _files(paths):
+            try:
+                entries = entries_of(path)
+            except InvalidData as error:
+                yield Imported(str(path), problems=(str(error),), refused=True)
+                continue
+            for entry in entries:
+                try:
+                    yield plan_file(entry, self.asked)
+                except BadInput as error:
+                    yield Imported(str(entry), problems=(str(error),), refused=True)
+
+    def _refuse_nameless(self, plans: Sequence[FilePlan]) -> None:
+        nameless = [plan for plan in plans if self.asked.dataset is None and not plan.tells_dataset]
+        if nameless:
+            first = nameless[0]
+            raise BadInput(
+                f"{len(nameless)} of {len(plans)} files do not say of which dataset they are, like {first.entry} "
+                f"({first.preset.name}: {first.named}): name it with dataset='exchange:kind[:timeframe]:symbol' (--dataset), "
+                "one call a dataset"
+            )
+
+    def _all(self, planned: Iterable[FilePlan | Imported], progress: Progress, run: Run | None) -> Iterator[Imported]:
+        for at, plan in enumerate(planned):
+            for one in [plan] if isinstance(plan, Imported) else self._file(plan):
+                for name in ("new", "changed", "duplicate", "quarantined"):
+                    progress.counts[name] += getattr(one, name)
+                progress.counts["received"] += one.rows
+                if run is not None:
+                    self._log(run, one)
+                yield one
+            progress.finished[str(at)] = 1
+            if run is not None:
+                self.runs.update(run.id, progress.done, progress.to_dict())
+            self.watch(progress)
+
+    def _log(self, run: Run, one: Imported) -> None:
+        if one.problems:
+            level = "warning" if one.refused else "info"
+            self.runs.log(run.id, level, f"{one.path}: {'; '.join(one.problems)}")
+
+    def _file(self, plan: FilePlan) -> list[Imported]:
+        try:
+            found = examine(plan, self.asked)
+        except (BadInput, OSError) as error:
+            return [replace(_described(plan), problems=(str(error),), refused=True)]
+        return [self._save(plan, one) for one in found]
+
+    def _save(self, plan: FilePlan, one: Found) -> Imported:
+        told = replace(
+            _described(plan),
+            dataset=str(one.dataset),
+            rows=one.rows,
+            first=None if one.first is None else format_time(one.first),
+            last=None if one.last is None else format_time(one.last),
+            problems=tuple(one.notes),
+        )
+        if self.dry_run:
+            return replace(told, quarantined=refused_rows(one, self.asked.now))
+        try:
+            receipt = self._append(plan, one)
+        except BadInput as error:
+            return replace(told, problems=(*one.notes, str(error)), refused=True)
+        counts = {name: getattr(receipt, name) for name in ("new", "changed", "duplicate", "quarantined")}
+        return replace(told, **counts)
+
+    def _append(self, plan: FilePlan, one: Found) -> Receipt:
+        """Save the rows with one commit; only of more rows than memory should hold it takes several, the last with coverage."""
+        origin = Provenance("file", plan.entry.name, id_space=plan.preset.id_space, note=f"preset {plan.preset.name}")
+        named = span_in(label_of(plan.entry)) if plan.preset.whole else None
+        total, held = Receipt(), None
+        for piece in pieces_of(plan, one, self.asked):
+            if held is not None:
+                total += self.engine.append(one.dataset, held, origin)
+            held = piece
+        covered: tuple[Covered, ...] = one.covered(self.asked.now, named)
+        return total if held is None else total + self.engine.append(one.dataset, held, origin, covered)
+
+
+def _described(plan: FilePlan) -> Imported:
+    form = ".".join([str(plan.form), *reversed(plan.layers)])
+    return Imported(str(plan.entry), form, plan.preset.name, plan.mapping.to_dict())
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the files themselves, and those in folders; hidden ones and checksums of others are passed over."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        for inner in sorted(path.rglob("*")):
+            parts = inner.relative_to(path).parts
+            if inner.is_file() and not any(part.startswith(".") for part in parts) and inner.suffix != ".CHECKSUM":
+                yield inner

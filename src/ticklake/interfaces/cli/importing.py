@@ -1,0 +1,139 @@
+"""The command that brings in files: import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import print_json, say
+from ticklake.interfaces.cli.progress import watching
+
+if TYPE_CHECKING:
+    from ticklake.core.mapping import Mapping
+    from ticklake.ingest.importing import Imported
+
+__all__ = ["import_files"]
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders with files.")]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", "-d", help="What the rows are, like kraken:trades:BTC/USD. [default: by name]"),
+]
+PresetName = Annotated[str, typer.Option("--preset", help="Who wrote the files, like freqtrade. [default: by look]")]
+Columns = Annotated[
+    str, typer.Option("--columns", metavar="OURS=THEIRS,...", help="ts=Date,open=Open: names, or numbers from 0.")
+]
+Constants = Annotated[
+    list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="A column that the file does not have.")
+]
+Sides = Annotated[list[str] | None, typer.Option("--side", metavar="WORD=SIDE", help="What a word of theirs means.")]
+Unit = Annotated[str, typer.Option("--unit", help="What times count: s, ms, us or ns. [default: by size]")]
+Zone = Annotated[str, typer.Option("--zone", help="Where times without a zone are local: UTC, Europe/Moscow, UTC-05.")]
+TimeFormat = Annotated[str, typer.Option("--time-format", help="How times are written, like %d/%m/%Y %H:%M.")]
+Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether the first line has names.")]
+Scale = Annotated[float, typer.Option("--price-scale", help="Divide prices by this.")]
+Skip = Annotated[int, typer.Option("--skip", min=0, help="Lines above the header or the first row.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and check everything, and save nothing.")]
+
+
+def import_files(
+    paths: Paths,
+    dataset: DatasetOption = None,
+    preset: PresetName = "",
+    columns: Columns = "",
+    constants: Constants = None,
+    sides: Sides = None,
+    unit: Unit = "",
+    zone: Zone = "",
+    time_format: TimeFormat = "",
+    header: Header = None,
+    price_scale: Scale = 1,
+    skip: Skip = 0,
+    dry_run: DryRun = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Bring in files that others wrote, each as a whole or not at all.
+
+    CSV, TSV, JSON, NDJSON, Parquet, Feather; .gz, .xz, .zst, .bz2 and .zip. Exit code 3: some were refused; 1: all were.
+    """
+    from ticklake.core.mapping import Mapping
+
+    said = Mapping(
+        columns=_pairs(columns.split(",") if columns else (), "--columns"),
+        unit=unit,
+        zone=zone,
+        time_format=time_format,
+        header=header,
+        sides=_pairs(sides or (), "--side"),
+        price_scale=price_scale,
+        constants=_pairs(constants or (), "--set"),
+        skip=skip,
+    )
+    done = _import(paths, dataset, preset, said, lake, dry_run=dry_run, quiet=as_json)
+    if as_json:
+        print_json([one.to_dict() for one in done])
+    else:
+        _show(done, dry_run=dry_run)
+    refused = sum(one.refused for one in done)
+    raise typer.Exit(0 if not refused else 1 if refused == len(done) else 3)
+
+
+def _import(
+    paths: list[Path], dataset: str | None, preset: str, said: Mapping, lake: str | None, *, dry_run: bool, quiet: bool
+) -> list[Imported]:
+    options: dict[str, Any] = {"dataset": dataset, "preset": preset, "mapping": said, "dry_run": dry_run}
+    if dry_run:
+        from ticklake.app import memory_lake
+
+        with memory_lake() as held, watching("import", quiet=quiet) as watch:
+            return held.import_files(paths, **options, watch=watch)
+    with o.opened(lake, create=True) as held, watching("import", quiet=quiet) as watch:
+        return held.import_files(paths, **options, watch=watch)
+
+
+def _pairs(texts: Any, option: str) -> dict[str, str]:
+    from ticklake.errors import BadInput
+
+    pairs = [text.partition("=") for text in texts]
+    wrong = next((name for name, mark, _ in pairs if not mark or not name.strip()), None)
+    if wrong is not None:
+        raise BadInput(f"{option} {wrong!r} is no pair: write it like {option} ts=Date")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _show(done: list[Imported], *, dry_run: bool) -> None:
+    for one in done:
+        say("\n".join([one.path, *(f"  {line}" for line in _lines(one, dry_run=dry_run))]))
+    refused = sum(one.refused for one in done)
+    rows = sum(one.rows for one in done if not one.refused)
+    new = "nothing was saved" if dry_run else f"{sum(one.new for one in done):,} of {rows:,} rows are new"
+    say(
+        f"{len(done) - refused} of {len(done)} files can be read: {new}"
+        if dry_run
+        else f"{len(done) - refused} of {len(done)} files are in: {new}"
+    )
+
+
+def _lines(one: Imported, *, dry_run: bool) -> list[str]:
+    notes = [
+        f"{'refused' if one.refused and problem == one.problems[-1] else 'note'}: {problem}" for problem in one.problems
+    ]
+    if not one.format:
+        return notes
+    mapping = dict(one.mapping or {})
+    columns = ", ".join(f"{ours}={theirs}" for ours, theirs in mapping.pop("columns", {}).items())
+    others = "".join(f"; {name}={value}" for name, value in mapping.items())
+    head = f"{one.format}, preset {one.preset}: {columns}{others}"
+    counts = (
+        f"{one.rows:,} rows"
+        if dry_run
+        else f"{one.rows:,} rows: {one.new:,} new, {one.changed:,} changed, {one.duplicate:,} already there"
+    )
+    told = (
+        [f"{one.dataset}: {counts}, {one.quarantined:,} quarantined, {one.first} .. {one.last}"] if one.dataset else []
+    )
+    return [head, *told, *notes]

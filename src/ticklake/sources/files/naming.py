@@ -1,0 +1,124 @@
+"""What the name of a file says of its content: the dataset, as far as a preset defines it, and the time it is about."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+
+from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.natives import unified
+from ticklake.core.span import Span
+from ticklake.core.time import DAY, parse_time
+from ticklake.core.timeframe import Timeframe
+from ticklake.errors import TicklakeError
+from ticklake.sources.files.presets import Preset
+from ticklake.sources.files.unpacking import Entry
+
+__all__ = ["Named", "bar_of", "day_of", "label_of", "named", "span_in"]
+
+_SUFFIXES = re.compile(
+    r"(?:\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|feather|arrow|ipc|data|log|gz|xz|zst|bz2|zip))+$", re.IGNORECASE
+)
+_DAY = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)([-_]?)(0[1-9]|1[0-2])(?:\2(0[1-9]|[12]\d|3[01])|_(?P<to>0[1-9]|1[0-2]))?(?!\d)"
+)
+_LENGTHS = {"second": "1s", "minute": "1m", "hour": "1h", "daily": "1d", "d": "1d", "mo": "1M"}
+_EXCHANGES = {"gdax": "coinbase", "okex": "okx", "huobi": "htx"}
+_DERIVATIVES = ("-futures", "-swap", "-derivatives", "-perpetuals")
+"""What vendors add to the name of an exchange for its contracts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The parts of a dataset that are told; empty where they are not."""
+
+    exchange: str = ""
+    kind: str = ""
+    symbol: str = ""
+    timeframe: str = ""
+
+    def __str__(self) -> str:
+        return ":".join(part or "?" for part in (self.exchange, self.kind, *self._bar, self.symbol))
+
+    def but(self, kind: str, symbol: str, timeframe: str) -> Named:
+        """Return the same with what rows say themselves."""
+        bars = kind in BAR_KINDS
+        return Named(self.exchange, kind, symbol or self.symbol, (timeframe or self.timeframe) if bars else "")
+
+    @property
+    def _bar(self) -> tuple[str, ...]:
+        return (self.timeframe,) if self.kind in BAR_KINDS else ()
+
+    def dataset(self) -> Dataset | None:
+        """Return the dataset, if all of it is told."""
+        if not (self.exchange and self.kind and self.symbol) or (self.kind in BAR_KINDS and not self.timeframe):
+            return None
+        try:
+            return Dataset.of(self.exchange, self.symbol, self.kind, self.timeframe or None)
+        except TicklakeError:
+            return None
+
+
+def label_of(entry: Entry) -> str:
+    """Return the path of an entry without the suffixes of formats, in one style."""
+    return _SUFFIXES.sub("", entry.label)
+
+
+def named(preset: Preset, label: str) -> Named:
+    """Return what the path tells, read as the preset says."""
+    match = preset.finds(label)
+    parts = {name: text for name, text in (match.groupdict() if match else {}).items() if text}
+    market = "linear" if "perp" in parts and preset.market == "spot" else preset.market
+    exchange = parts.get("exchange", preset.exchange).lower()
+    ending = next((one for one in _DERIVATIVES if exchange.endswith(one)), "")
+    exchange = exchange.removesuffix(ending)
+    symbol = unified(parts["symbol"], "linear" if ending else market) if "symbol" in parts else None
+    bars = preset.kind in BAR_KINDS
+    return Named(_EXCHANGES.get(exchange, exchange), preset.kind, symbol or "", _timeframe(parts) if bars else "")
+
+
+def day_of(preset: Preset, label: str) -> int | None:
+    """Return the midnight of the day in the path, as nanoseconds of local time, if times count from it."""
+    match = preset.finds(label) if preset.day_zone else None
+    text = match.groupdict().get("day") if match else None
+    return parse_time(f"{text[:4]}-{text[4:6]}-{text[6:]}") if text else None
+
+
+def bar_of(preset: Preset, label: str) -> int:
+    """Return the length of the bars that the path tells of, in nanoseconds; 0 if it does not."""
+    match = preset.finds(label)
+    text = _timeframe(match.groupdict(default="")) if match else ""
+    return Timeframe.parse(text).length if text else 0
+
+
+def span_in(label: str) -> Span | None:
+    """Return the time that the dates in a file's name span: ``BTCUSDT-1m-2024-01``, ``20230301_20230321``."""
+    found = [span for match in _DAY.finditer(label.rpartition("/")[2]) if (span := _span(match)) is not None]
+    return Span(min(span.start for span in found), max(span.end for span in found)) if found else None
+
+
+def _span(match: re.Match[str]) -> Span | None:
+    year, mark, month, day, until = match.groups()
+    if day is None and mark == "":
+        return None
+    try:
+        start = parse_time(dt.date(int(year), int(month), int(day or 1)))
+        last = parse_time(dt.date(int(year), int(until or month), int(day or 1)))
+    except ValueError:
+        return None
+    return Span(start, last + DAY if day else Timeframe(1, "M").next(last))
+
+
+def _timeframe(parts: dict[str, str]) -> str:
+    if parts.get("minutes"):
+        minutes = int(parts["minutes"])
+        return (
+            f"{minutes // 1440}d"
+            if minutes % 1440 == 0
+            else f"{minutes // 60}h"
+            if minutes % 60 == 0
+            else f"{minutes}m"
+        )
+    text = parts.get("timeframe") or parts.get("resolution", "")
+    return f"{text[:-2]}M" if text.endswith("mo") else _LENGTHS.get(text, text)

@@ -1,0 +1,192 @@
+"""Reading: from an entry to a plan of how it is read, and from the plan to rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.guessing import guess, kind_by_columns
+from ticklake.core.mapping import Mapping, cells_of, map_rows
+from ticklake.core.natives import unified
+from ticklake.core.oddities import funding_shift, zone_hint
+from ticklake.core.timecolumns import TimeWords, has_zone, is_counted, read_times, unit_of
+from ticklake.errors import InvalidData, InvalidTime
+from ticklake.sources.files.naming import Named, bar_of, day_of, label_of, named
+from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of
+from ticklake.sources.files.sniffing import Format, sniff
+from ticklake.sources.files.tables import CHUNK, Layout, frames_of, layout_of, sample_of
+from ticklake.sources.files.unpacking import Entry, Unpacked, opened
+
+__all__ = ["Asked", "FilePlan", "Part", "parts_of", "plan_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller said of the files: nothing of it is guessed then. ``now`` is the time, in nanoseconds."""
+
+    now: int
+    dataset: Dataset | None = None
+    preset: str = ""
+    mapping: Mapping = Mapping()  # noqa: RUF009
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """How a file is going to be read, and what its name says of the dataset."""
+
+    entry: Entry
+    form: Format
+    layers: tuple[str, ...]
+    preset: Preset
+    kind: str
+    mapping: Mapping
+    named: Named
+    layout: Layout | None = None
+
+    @property
+    def tells_dataset(self) -> bool:
+        """Whether name and rows together say of which dataset the rows are."""
+        told = self.named.but(self.kind, "A/B" if "symbol" in self.mapping.columns else "", "")
+        return bool(self.preset.shape) or told.dataset() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows of a file, in the columns of their kind, and what is known of the dataset they belong to."""
+
+    frame: pl.DataFrame
+    kind: str
+    symbol: str = ""
+    timeframe: str = ""
+
+
+def plan_file(entry: Entry, asked: Asked) -> FilePlan:
+    """Look at the beginning of a file and say how it is read.
+
+    Raises
+    ------
+    InvalidData
+        If there is nothing in it that could be read, or its columns cannot be told.
+    """
+    label, said = label_of(entry), asked.mapping
+    with opened(entry) as stream:
+        head, layers = stream.head(), stream.layers
+        form = sniff(head)
+        layout = layout_of(head, header=said.header, skip=said.skip or None) if form is Format.CSV else None
+        try:
+            raw = sample_of(stream, form, entry, layout)
+        except InvalidData:
+            _drain(stream)
+            raise
+    if raw is None or not raw.height:
+        raise InvalidData("the file has no rows")
+    has_names = layout.named if layout else not raw.columns[0].isdigit()
+    preset = preset_named(asked.preset, label) if asked.preset else preset_of(label, raw.columns, named=has_names)
+    raw, layout = _with_names(raw, layout, preset, has_names=has_names)
+    kind, mapping = _mapping(raw, preset, asked, has_names=has_names or bool(preset.names))
+    mapping = _settled(raw, _from_midnight(mapping, label, preset), kind, asked)
+    return FilePlan(entry, form, layers, preset, kind, mapping, named(preset, label), layout)
+
+
+def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
+    """Yield the rows of a file, chunk by chunk, in the order they came.
+
+    Raises
+    ------
+    InvalidData
+        If the file is damaged, or a value is not what its column says.
+    """
+    with opened(plan.entry) as stream:
+        for raw in _raw_frames(stream, plan, chunk):
+            for symbol, rows in _by_symbol(raw, plan.mapping, plan.preset):
+                yield Part(map_rows(rows, plan.mapping, plan.kind, now), plan.kind, symbol)
+
+
+def _drain(stream: Unpacked) -> None:
+    """Read on to the end: if the packing itself is damaged, that is the reason why nothing can be read."""
+    while stream.read(CHUNK):
+        pass
+
+
+def _raw_frames(stream: Unpacked, plan: FilePlan, chunk: int) -> Iterator[pl.DataFrame]:
+    for raw in frames_of(stream, plan.form, plan.entry, plan.layout, chunk):
+        if raw.height:
+            yield _with_names(raw, None, plan.preset, has_names=not raw.columns[0].isdigit())[0]
+
+
+def _with_names(
+    raw: pl.DataFrame, layout: Layout | None, preset: Preset, *, has_names: bool
+) -> tuple[pl.DataFrame, Layout | None]:
+    """Give columns without names those of the preset."""
+    if has_names or not preset.names or len(preset.names) > raw.width:
+        return raw, layout
+    names = (*preset.names, *raw.columns[len(preset.names) :])
+    return raw.rename(dict(zip(raw.columns, names, strict=True))), layout and replace(layout, names=names)
+
+
+def _mapping(raw: pl.DataFrame, preset: Preset, asked: Asked, *, has_names: bool) -> tuple[str, Mapping]:
+    said = asked.mapping
+    wanted = asked.dataset.kind if asked.dataset else None
+    if preset is not GENERIC:
+        return preset.kind, said.over(preset.mapping)
+    columns = {*said.columns, *said.constants}
+    told = kind_by_columns(columns)
+    if told is not None and wanted in (None, told):
+        return told, said
+    kind, guessed = guess(raw, named=has_names, kind=wanted or told)
+    return kind, said.over(guessed)
+
+
+def _from_midnight(mapping: Mapping, label: str, preset: Preset) -> Mapping:
+    """Let times count from the midnight of the day in the name, if the preset says that they do."""
+    if not preset.day_zone:
+        return mapping
+    day = day_of(preset, label)
+    if day is None:
+        raise InvalidData(f"its times count from midnight, and its name does not say of which day: {label!r}")
+    shift = bar_of(preset, label) if preset.at_close else mapping.shift
+    return replace(mapping, since=day, zone=mapping.zone or preset.day_zone, shift=shift)
+
+
+def _settled(raw: pl.DataFrame, mapping: Mapping, kind: str, asked: Asked) -> Mapping:
+    """Fill in the unit of times, and refuse local times whose zone nobody said."""
+    theirs = mapping.columns.get("ts")
+    if theirs is None or mapping.since:
+        return mapping
+    sample = cells_of(raw, theirs)
+    if is_counted(sample) or mapping.unit:
+        return replace(mapping, unit=mapping.unit or unit_of(_largest(sample)))
+    if mapping.zone or has_zone(sample) or "%z" in mapping.time_format:
+        return mapping
+    raise InvalidTime(_zone_wanted(sample, theirs, kind, mapping, asked))
+
+
+def _largest(counts: pl.Series) -> int:
+    text = counts.cast(pl.String).str.extract(r"^(\d+)", 1).cast(pl.Int64, strict=False).drop_nulls()
+    return int(text.sort()[-1]) if text.len() else 0
+
+
+def _zone_wanted(sample: pl.Series, theirs: str, kind: str, mapping: Mapping, asked: Asked) -> str:
+    hint = ""
+    if kind == "funding":
+        local = read_times(sample, TimeWords(zone="UTC", form=mapping.time_format), asked.now)
+        hint = f" ({zone_hint(funding_shift(local, asked.dataset.exchange if asked.dataset else ''))})"
+    return (
+        f"column {theirs!r} has times like {sample.drop_nulls()[0]!r} without a zone{hint}: say where they are local with "
+        "zone='Europe/Moscow', or zone='UTC' (--zone)"
+    )
+
+
+def _by_symbol(raw: pl.DataFrame, mapping: Mapping, preset: Preset) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Divide rows by the symbol that stands in them, as far as its unified form is told."""
+    theirs = mapping.columns.get("symbol")
+    if theirs is None:
+        yield "", raw
+        return
+    native = cells_of(raw, theirs).cast(pl.String)
+    for text in native.unique(maintain_order=True).to_list():
+        rows = raw.filter(native.eq_missing(pl.lit(text))) if native.n_unique() > 1 else raw
+        yield unified(text or "", preset.market) or text or "", rows

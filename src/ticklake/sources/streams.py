@@ -1,0 +1,45 @@
+"""Streams of unpacked bytes: never past a bound, cut at the ends of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from ticklake.errors import InvalidData
+
+__all__ = ["Bounded", "Readable", "whole_lines"]
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most *size* bytes; none at the end."""
+
+
+class Bounded:
+    """A stream that refuses to give more than a number of bytes."""
+
+    def __init__(self, stream: Readable, most: int) -> None:
+        self._stream = stream
+        self._most = self._left = most
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most *size* bytes."""
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise InvalidData(f"a file unpacks to more than {self._most:,} bytes: no real one does")
+        return data
+
+
+def whole_lines(stream: Readable, chunk: int) -> Iterator[bytes]:
+    """Yield the bytes of a stream in pieces of about *chunk* bytes, each of whole lines; the last may lack its newline."""
+    rest = b""
+    while text := stream.read(chunk):
+        lines, mark, after = (rest + text).rpartition(b"\n")
+        rest = after
+        if mark:
+            yield lines + mark
+    if rest.strip():
+        yield rest
