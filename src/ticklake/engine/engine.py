@@ -79,10 +79,6 @@ class Engine:
         self._check_space = check_space
         self._store = Store(catalog, objects, now, tool)
 
-    def now(self) -> int:
-        """Return the time of the lake's clock, in nanoseconds UTC."""
-        return self._store.now()
-
     def append(
         self,
         dataset: Dataset,

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import polars as pl
 
@@ -18,6 +17,7 @@ from ticklake.core.span import Span
 from ticklake.errors import InvalidData
 from ticklake.sources.archive.columns import Header, read_header, rows_of
 from ticklake.sources.archive.layouts import Layout
+from ticklake.sources.streams import Bounded, whole_lines
 
 __all__ = ["CHUNK", "MOST_BYTES", "check_whole", "read_rows", "sha256_of"]
 
@@ -105,19 +105,11 @@ def _sorted_from(rows: pl.DataFrame, done: int) -> pl.DataFrame:
 def _frames(path: Path, layout: Layout, chunk: int, most: int) -> Iterator[pl.DataFrame]:
     limit = most if layout.ordered else min(most, MOST_WHOLE)
     with _opened(path, limit) as stream:
-        rest, header, first = b"", None, True
-        while text := stream.read(chunk):
-            lines, mark, after = (rest + text).rpartition(b"\n")
-            rest = after
-            if not mark:
-                continue
+        header, first = None, True
+        for lines in whole_lines(stream, chunk):
             if first:
                 header, lines, first = _beginning(lines, layout)
             yield rows_of(lines, header, layout)
-        if rest.strip():
-            if first:
-                header, rest, first = _beginning(rest, layout)
-            yield rows_of(rest, header, layout)
 
 
 def _beginning(lines: bytes, layout: Layout) -> tuple[Header | None, bytes, bool]:
@@ -141,17 +133,17 @@ def _descends(frame: pl.DataFrame) -> bool:
 
 
 @contextmanager
-def _opened(path: Path, most: int) -> Iterator[_Bounded]:
+def _opened(path: Path, most: int) -> Iterator[Bounded]:
     """Open the one file inside an archive as a stream that ends in an error past *most* bytes."""
     try:
         with path.open("rb") as raw:
             if raw.read(2) == b"\x1f\x8b":
                 raw.seek(0)
                 with gzip.open(raw) as stream:
-                    yield _Bounded(stream, most)
+                    yield Bounded(stream, most)
                 return
             with zipfile.ZipFile(raw) as archive, archive.open(_only_member(archive, most)) as stream:
-                yield _Bounded(stream, most)
+                yield Bounded(stream, most)
     except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError, RuntimeError) as error:
         raise InvalidData(f"an archive file is damaged: {error}") from error
 
@@ -163,19 +155,3 @@ def _only_member(archive: zipfile.ZipFile, most: int) -> zipfile.ZipInfo:
     if members[0].file_size > most:
         raise InvalidData(f"an archive file would unpack to {members[0].file_size:,} bytes: more than {most:,}")
     return members[0]
-
-
-class _Bounded:
-    """A stream that refuses to give more than a number of bytes."""
-
-    def __init__(self, stream: IO[bytes] | gzip.GzipFile, most: int) -> None:
-        self._stream = stream
-        self._left = most
-
-    def read(self, size: int) -> bytes:
-        """Return at most *size* bytes."""
-        data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise InvalidData("an archive file unpacks to more bytes than any real one has")
-        return data
