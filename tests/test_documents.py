@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ticklake
-from ticklake.config import ExchangeSettings, Settings
+from ticklake.config import ExchangeSettings, JobSettings, Settings
 from ticklake.core.kinds import KINDS
 from ticklake.sources.simulated.faults import Faults
 from ticklake.sources.simulated.generated import generated_market
@@ -46,14 +46,23 @@ def test_every_command_stands_in_the_reference():
 
     reference = text("docs/reference/cli.md")
     commands = [command.name for command in app.registered_commands]
+    for group in app.registered_groups:
+        commands += [f"{group.name} {command.name}" for command in group.typer_instance.registered_commands]
     assert len(commands) >= 16
     assert [name for name in commands if f"`ticklake {name}" not in reference] == []
 
 
 def test_every_setting_stands_in_the_reference():
     reference = text("docs/reference/settings.md")
-    names = [*Settings.model_fields, *ExchangeSettings.model_fields]
+    names = [*Settings.model_fields, *ExchangeSettings.model_fields, *JobSettings.model_fields]
     assert [name for name in names if name not in reference] == []
+
+
+def test_every_operation_of_jobs_stands_in_its_how_to():
+    from ticklake.operations import BUILT_IN
+
+    how_to = text("docs/how-to/jobs.md")
+    assert [name for name in BUILT_IN if f"`{name}`" not in how_to] == []
 
 
 def test_every_kind_and_column_stands_in_the_reference():

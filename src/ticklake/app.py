@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
+from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
 from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
 from ticklake.lake import Lake
@@ -20,6 +21,7 @@ from ticklake.storage.space import Space
 if TYPE_CHECKING:
     from ticklake.config import Settings
     from ticklake.engine.rebuilding import Rebuilt
+    from ticklake.ingest.jobs import Jobs
     from ticklake.sources.base import Source
     from ticklake.sources.simulated.server import SimulatedExchange
 
@@ -236,7 +238,14 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         source=lambda exchange, archives: wire_source(exchange, settings, clock, root, archives=archives),
         at_once=lambda exchange: settings.exchange(exchange).at_once,
     )
-    return Lake(engine, collector, root, CATALOG_FILE, keep=settings.keep)
+    return Lake(
+        engine,
+        collector,
+        root,
+        CATALOG_FILE,
+        keep=settings.keep,
+        make_jobs=lambda lake: _jobs(lake, database, settings, clock),
+    )
 
 
 def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable[[], None]]:
@@ -244,3 +253,20 @@ def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable
     if root is None:
         return MemoryStore(), lambda: None
     return LocalStore(root), Space(root, settings.min_free).check
+
+
+def _jobs(lake: Lake, database: Database, settings: Settings, clock: Clock) -> Jobs:
+    from ticklake.catalog.jobs import JobQueue
+    from ticklake.core.jobs import RetryPolicy
+    from ticklake.ingest.jobs import Jobs
+    from ticklake.ingest.operations import Operations
+    from ticklake.ingest.worker import Worker
+    from ticklake.operations import BUILT_IN
+
+    own = settings.jobs
+    queue = JobQueue(database, clock, int(own.lease * SECOND))
+    operations = Operations(BUILT_IN)
+    retry = RetryPolicy(own.attempts, own.first_wait, own.longest_wait)
+    return Jobs(
+        queue, operations, retry, lambda told: Worker(lake, queue, lake.runs, operations, retry, own.idle, told)
+    )

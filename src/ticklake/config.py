@@ -75,6 +75,18 @@ class RetrySettings(BaseModel):
     longest_wait: float = Field(30.0, ge=0, description="Seconds that a wait never exceeds.")
 
 
+class JobSettings(BaseModel):
+    """How jobs are done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lease: float = Field(60.0, gt=0, description="Seconds without a sign of life until a job is taken from its worker.")
+    idle: float = Field(1.0, gt=0, description="Seconds between two looks of a worker at an empty queue.")
+    attempts: int = Field(5, ge=1, description="Tries of a job whose failures may pass.")
+    first_wait: float = Field(30.0, ge=0, description="Seconds before the second try; doubles and jitters from there.")
+    longest_wait: float = Field(3600.0, ge=0, description="Seconds that a wait never exceeds.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -98,6 +110,7 @@ class Settings(BaseSettings):
     sources: dict[str, str] = Field(
         default_factory=dict, description="Which source serves an exchange, where several do, by its name."
     )
+    jobs: JobSettings = Field(default_factory=JobSettings, description="How jobs are done.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="Patience with failing calls.")
 
     @classmethod

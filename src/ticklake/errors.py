@@ -27,7 +27,10 @@
     │   ├── CatalogTooNew          written by a newer Ticklake
     │   ├── CatalogDamaged
     │   ├── CatalogBusy            retriable: another process held it too long
-    │   └── Conflict               retriable: somebody else committed first
+    │   ├── Conflict               retriable: somebody else committed first
+    │   ├── LeaseHeld              retriable: another job works on the dataset
+    │   └── LeaseLost              another worker took the job over
+    ├── Cancelled                  the work was told to stop
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
     └── MissingExtra               an optional dependency is not installed
@@ -43,6 +46,7 @@ __all__ = [
     "BadResponse",
     "Banned",
     "BrokenPlugin",
+    "Cancelled",
     "CatalogBusy",
     "CatalogDamaged",
     "CatalogError",
@@ -54,6 +58,8 @@ __all__ = [
     "InvalidData",
     "InvalidName",
     "InvalidTime",
+    "LeaseHeld",
+    "LeaseLost",
     "MissingExtra",
     "MissingSegment",
     "NoLake",
@@ -191,6 +197,22 @@ class Conflict(CatalogError):
     """Somebody else committed first; read again and retry."""
 
     retriable = True
+
+
+class LeaseHeld(CatalogError):
+    """Another job works on the dataset; it must end first."""
+
+    retriable = True
+
+
+class LeaseLost(CatalogError):
+    """The worker was silent for too long and another one took its job over."""
+
+
+class Cancelled(TicklakeError):
+    """The work was told to stop; what it committed is kept."""
+
+    exit_code = 130
 
 
 class NoLake(TicklakeError):

@@ -1,16 +1,19 @@
 """Runs: what was executed, and how it went; a run whose process died says so."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import ticklake
+from ticklake.catalog import runs as catalog_runs
 from ticklake.catalog.database import Database
-from ticklake.catalog.runs import LOG_TAIL, Runs, RunState
+from ticklake.catalog.runs import LEASE, LOG_TAIL, Runs, RunState
 from ticklake.errors import BadInput
 
 SOURCES = Path(ticklake.__file__).parents[1]
@@ -155,14 +158,60 @@ def test_a_run_whose_process_was_killed_is_reported_as_killed(tmp_path, elsewher
 
 def test_a_run_that_ends_while_it_is_looked_at_keeps_its_own_ending(runs, monkeypatch):
     """The row was read as running; then the process finished it and exited."""
+    monkeypatch.setattr(catalog_runs, "this_process", lambda: f"{platform.node()}/{os.getppid()}/other")
     run = runs.start("backfill", "a", {})
 
-    def gone(_pid, _signal):
+    def gone(_process):
         monkeypatch.undo()
         runs.finish(run.id, RunState.SUCCEEDED, {"new": 9}, "all there")
-        raise ProcessLookupError
+        return True
 
-    monkeypatch.setattr(os, "kill", gone)
+    monkeypatch.setattr(catalog_runs, "is_gone", gone)
     runs.get(run.id)
     seen = runs.get(run.id)
     assert (seen.state, seen.outcome) == (RunState.SUCCEEDED, "all there")
+
+
+@pytest.mark.parametrize(
+    ("process", "killed"),
+    [
+        (f"elsewhere/{os.getpid()}/token", False),
+        (f"{platform.node()}/{os.getppid()}/token", False),
+        (f"{platform.node()}/{os.getpid()}/of an earlier one", True),
+        (f"{platform.node()}/{os.getpid()}", True),
+    ],
+    ids=["another host", "another process", "our number, before us", "as schema 2 wrote it"],
+)
+def test_a_silent_run_is_killed_by_its_lease_or_at_once_where_its_process_is_known_to_be_gone(
+    runs, clock, monkeypatch, process, killed
+):
+    """In a container every process has the number 1: the number alone says nothing."""
+    monkeypatch.setattr(catalog_runs, "this_process", lambda: process)
+    run = runs.start("backfill", "a", {})
+    assert (ids(runs.active()) == []) is killed
+    runs.close()
+    clock.now += LEASE
+    assert runs.get(run.id).state is RunState.KILLED
+
+
+def test_a_run_gives_signs_of_life_while_it_says_nothing(database, clock):
+    runs = Runs(database, clock, beat_every=0.01)
+    run = runs.start("backfill", "a", {})
+    clock.now += LEASE
+    until = time.monotonic() + 20
+    while runs.get(run.id).heartbeat_at != clock.now and time.monotonic() < until:
+        time.sleep(0.01)
+    assert runs.get(run.id).heartbeat_at == clock.now
+    runs.finish(run.id, RunState.SUCCEEDED, {}, "")
+
+
+def test_runs_are_listed_by_dataset_alone_or_among_others_and_by_job(runs):
+    alone = runs.start("backfill", "x:trades:ÄÖ/USDT", {}).id
+    among = runs.start(
+        "backfill", "x:trades:BTC/USDT and 1 more", {"datasets": ["x:trades:BTC/USDT", "x:trades:ÄÖ/USDT"]}
+    )
+    with runs.of_job(7):
+        other = runs.start("backfill", "x:trades:ÄÖ/USDT:USDT", {"datasets": ["x:trades:ÄÖ/USDT:USDT"]})
+    assert ids(runs.list(dataset="x:trades:ÄÖ/USDT")) == [among.id, alone]
+    assert ids(runs.list(job=7)) == [other.id]
+    assert (other.job_id, among.job_id) == (7, None)

@@ -26,7 +26,41 @@ def _quality_and_continuity(connection: Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE datasets ADD COLUMN last_id VARCHAR")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_checksums_of_blocks, _quality_and_continuity)
+def _jobs(connection: Connection) -> None:
+    """Schema 4: jobs, leases and schedules, and which job a run belongs to."""
+    postgres = connection.dialect.name == "postgresql"
+    number = "BIGSERIAL PRIMARY KEY" if postgres else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
+    for statement in _JOBS:
+        connection.exec_driver_sql(statement.format(number=number))
+
+
+_JOBS = (
+    "ALTER TABLE runs ADD COLUMN job_id BIGINT",
+    "CREATE INDEX runs_state ON runs (state)",
+    "CREATE INDEX runs_job ON runs (job_id)",
+    "CREATE TABLE jobs (id {number}, operation VARCHAR NOT NULL, subject VARCHAR NOT NULL, dataset VARCHAR, "
+    "parameters TEXT NOT NULL, fingerprint VARCHAR NOT NULL, priority INTEGER NOT NULL, state VARCHAR NOT NULL, "
+    "attempts INTEGER NOT NULL, max_attempts INTEGER NOT NULL, created_at BIGINT NOT NULL, due_at BIGINT NOT NULL, "
+    "started_at BIGINT, finished_at BIGINT, expires_at BIGINT, owner VARCHAR NOT NULL, fence BIGINT NOT NULL, "
+    "done FLOAT NOT NULL, cancelling BOOLEAN NOT NULL, outcome TEXT NOT NULL)",
+    "CREATE UNIQUE INDEX jobs_active ON jobs (fingerprint) WHERE state IN ('queued', 'running')",
+    "CREATE INDEX jobs_next ON jobs (priority DESC, id) WHERE state = 'queued'",
+    "CREATE INDEX jobs_running ON jobs (expires_at) WHERE state = 'running'",
+    "CREATE TABLE leases (name VARCHAR NOT NULL PRIMARY KEY, job_id BIGINT NOT NULL, fence BIGINT NOT NULL, "
+    "expires_at BIGINT NOT NULL)",
+    "CREATE INDEX ix_leases_job_id ON leases (job_id)",
+    "CREATE TABLE schedules (name VARCHAR NOT NULL PRIMARY KEY, operation VARCHAR NOT NULL, parameters TEXT NOT NULL, "
+    "priority INTEGER NOT NULL, cron VARCHAR, every BIGINT, zone VARCHAR NOT NULL, paused BOOLEAN NOT NULL, "
+    "managed BOOLEAN NOT NULL, created_at BIGINT NOT NULL, next_at BIGINT, last_at BIGINT, last_job BIGINT, "
+    "missed BIGINT NOT NULL)",
+)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _checksums_of_blocks,
+    _quality_and_continuity,
+    _jobs,
+)
 """Step *i* brings schema *i + 1* to schema *i + 2*; appended to, never edited after a release."""
 
 NEWEST = len(MIGRATIONS) + 1

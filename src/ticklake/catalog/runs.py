@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Executable, Row, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.heartbeat import Heartbeat
+from ticklake.catalog.processes import is_gone, is_ours, this_process
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError
 
 __all__ = ["LogLine", "Run", "RunState", "Runs"]
 
 LEASE = 60 * SECOND
-"""A running run that gave no sign of life for this long, and whose process is gone, was killed."""
+"""A running run of another process that gave no sign of life for this long was killed."""
 LOG_TAIL = 200
 """How many log lines of a run are kept."""
+_JOB: ContextVar[int | None] = ContextVar("job", default=None)
 
 
 class RunState(StrEnum):
@@ -42,7 +44,8 @@ class Run:
     """One execution.
 
     ``progress`` holds the counts (``received``, ``new``, ``changed``, ``duplicate``, ``quarantined``,
-    ``requests``, ...); ``done`` is the finished share, 0 to 1; times are nanoseconds.
+    ``requests``, ...); ``done`` is the finished share, 0 to 1; times are nanoseconds. ``job_id`` is the job that it
+    was one try of, if it was.
     """
 
     id: int
@@ -55,6 +58,7 @@ class Run:
     done: float = 0.0
     outcome: str = ""
     process: str = ""
+    job_id: int | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
 
@@ -78,11 +82,28 @@ class LogLine:
 
 
 class Runs:
-    """The history of runs: append-only, one row each."""
+    """The history of runs: append-only, one row each.
 
-    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+    While a run goes on, its process gives signs of life; one that gives none any more is ``killed`` for whoever looks.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], int], beat_every: float = LEASE / 4 / SECOND) -> None:
         self._database = database
         self._now = now
+        self._heart = Heartbeat(self._beat, beat_every)
+
+    def close(self) -> None:
+        """Give no more signs of life."""
+        self._heart.stop()
+
+    @contextmanager
+    def of_job(self, job_id: int) -> Iterator[None]:
+        """Let every run that starts inside the block belong to a job."""
+        token = _JOB.set(job_id)
+        try:
+            yield
+        finally:
+            _JOB.reset(token)
 
     def start(self, operation: str, subject: str, parameters: dict[str, Any]) -> Run:
         """Record that an operation began."""
@@ -96,10 +117,12 @@ class Runs:
                     state=RunState.RUNNING.value,
                     started_at=now,
                     heartbeat_at=now,
-                    process=_process(),
+                    process=this_process(),
+                    job_id=_JOB.get(),
                 )
             )
             number = int(result.inserted_primary_key[0])  # type: ignore[index]
+        self._heart.begin(number)
         return self.get(number)
 
     def update(self, run_id: int, done: float, progress: dict[str, Any]) -> None:
@@ -122,6 +145,14 @@ class Runs:
 
     def finish(self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str) -> Run:
         """Record how it ended, unless it has ended already, and return it."""
+        closing = self.closing(run_id, state, progress, outcome)
+        with self._database.write() as connection:
+            connection.execute(closing)
+        return self.get(run_id)
+
+    def closing(self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str) -> Executable:
+        """Return the statement with which it ends, for a transaction in which something else ends, too."""
+        self._heart.end(run_id)
         now = self._now()
         values: dict[str, Any] = {
             "state": state.value,
@@ -133,9 +164,7 @@ class Runs:
         if state is RunState.SUCCEEDED:
             values["done"] = 1.0
         going_on = (schema.runs.c.id == run_id) & (schema.runs.c.state == RunState.RUNNING.value)
-        with self._database.write() as connection:
-            connection.execute(schema.runs.update().where(going_on).values(**values))
-        return self.get(run_id)
+        return schema.runs.update().where(going_on).values(**values)
 
     def trim_logs(self, before: int, *, dry_run: bool = False) -> int:
         """Remove the log lines older than *before*, or only count them; the runs themselves are kept for ever."""
@@ -160,14 +189,52 @@ class Runs:
             raise BadInput(f"there is no run {run_id}: 'ticklake runs' lists them")
         return self._settled(_run(row))
 
-    def list(self, *, state: str | None = None, subject: str | None = None, limit: int = 50) -> Sequence[Run]:
-        """Return runs, newest first; *subject* matches any part of what they worked on."""
+    def list(
+        self,
+        *,
+        state: str | None = None,
+        subject: str | None = None,
+        dataset: str | None = None,
+        job: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[Run]:
+        """Return runs, newest first.
+
+        Parameters
+        ----------
+        subject
+            Any part of what they worked on.
+        dataset
+            A dataset that they worked on, alone or among others.
+        job
+            The job whose tries they were.
+        """
         if state is not None and state not in set(RunState):
             raise BadInput(f"{state!r} is not a run state: use one of {', '.join(RunState)}")
-        query = select(schema.runs).order_by(schema.runs.c.id.desc())
+        self.active()
+        table = schema.runs.c
+        query = select(schema.runs).order_by(table.id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(table.state == state)
         if subject:
-            query = query.where(schema.runs.c.subject.contains(subject, autoescape=True))
-        return list(self._take(query, state, limit))
+            query = query.where(table.subject.contains(subject, autoescape=True))
+        if dataset is not None:
+            among = table.parameters.contains(json.dumps(str(dataset)), autoescape=True)
+            query = query.where(or_(table.subject == str(dataset), among))
+        if job is not None:
+            query = query.where(table.job_id == job)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        settled = map(self._settled, map(_run, rows))
+        return [run for run in settled if state in (None, run.state)]
+
+    def active(self) -> Sequence[Run]:
+        """Return what is going on, newest first; those that died without a word are marked as ``killed``."""
+        table = schema.runs
+        query = select(table).where(table.c.state == RunState.RUNNING.value).order_by(table.c.id.desc())
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [run for run in map(self._settled, map(_run, rows)) if run.is_active]
 
     def tail(self, run_id: int) -> Sequence[LogLine]:
         """Return the kept lines of a run's log, oldest first."""
@@ -175,11 +242,10 @@ class Runs:
         with self._database.read() as connection:
             return [LogLine(row.created_at, row.level, row.message) for row in connection.execute(query)]
 
-    def _take(self, query: Any, state: str | None, limit: int) -> Iterator[Run]:
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        settled = (self._settled(_run(row)) for row in rows)
-        yield from itertools.islice((run for run in settled if state is None or run.state == state), limit)
+    def _beat(self, numbers: Collection[int]) -> None:
+        going_on = schema.runs.c.id.in_(numbers) & (schema.runs.c.state == RunState.RUNNING.value)
+        with self._database.write() as connection:
+            connection.execute(schema.runs.update().where(going_on).values(heartbeat_at=self._now()))
 
     def _settled(self, run: Run) -> Run:
         """Notice a run whose process died without a word."""
@@ -200,18 +266,7 @@ def _run(row: Row[Any]) -> Run:
     return Run(**values)
 
 
-def _process() -> str:
-    return f"{platform.node()}/{os.getpid()}"
-
-
 def _is_alive(run: Run, now: int) -> bool:
-    host, _, pid = run.process.rpartition("/")
-    if host != platform.node():
-        return now - run.heartbeat_at < LEASE
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+    if is_ours(run.process):
         return True
-    return True
+    return not is_gone(run.process) and now - run.heartbeat_at < LEASE

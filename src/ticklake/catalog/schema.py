@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "coverage",
     "datasets",
     "instruments",
+    "jobs",
+    "leases",
     "meta",
     "metadata",
     "provenance",
@@ -32,6 +35,7 @@ __all__ = [
     "revisions",
     "run_log",
     "runs",
+    "schedules",
     "segments",
 ]
 
@@ -214,6 +218,9 @@ runs = Table(
     Column("progress", Text, nullable=False, default="{}"),
     Column("outcome", Text, nullable=False, default=""),
     Column("process", String, nullable=False, default=""),
+    Column("job_id", BigInteger),
+    Index("runs_state", "state"),
+    Index("runs_job", "job_id"),
     sqlite_autoincrement=True,
 )
 
@@ -225,4 +232,64 @@ run_log = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("level", String, nullable=False),
     Column("message", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("operation", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("dataset", String),
+    Column("parameters", Text, nullable=False),
+    Column("fingerprint", String, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("max_attempts", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("owner", String, nullable=False, default=""),
+    Column("fence", BigInteger, nullable=False, default=0),
+    Column("done", Float, nullable=False, default=0.0),
+    Column("cancelling", Boolean, nullable=False, default=False),
+    Column("outcome", Text, nullable=False, default=""),
+    sqlite_autoincrement=True,
+)
+_ACTIVE, _QUEUED, _RUNNING = (
+    text(f"state {words}") for words in ("IN ('queued', 'running')", "= 'queued'", "= 'running'")
+)
+Index("jobs_active", jobs.c.fingerprint, unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE)
+Index("jobs_next", jobs.c.priority.desc(), jobs.c.id, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
+Index("jobs_running", jobs.c.expires_at, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("job_id", BigInteger, nullable=False, index=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("operation", String, nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("priority", Integer, nullable=False, default=0),
+    Column("cron", String),
+    Column("every", BigInteger),
+    Column("zone", String, nullable=False, default="UTC"),
+    Column("paused", Boolean, nullable=False, default=False),
+    Column("managed", Boolean, nullable=False, default=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("next_at", BigInteger),
+    Column("last_at", BigInteger),
+    Column("last_job", BigInteger),
+    Column("missed", BigInteger, nullable=False, default=0),
 )

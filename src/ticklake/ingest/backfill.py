@@ -14,7 +14,7 @@ from ticklake.core.gaps import GapReason
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.errors import Banned, SourceError, TicklakeError
+from ticklake.errors import Banned, Cancelled, SourceError, TicklakeError
 from ticklake.ingest.planning import Asked, plan_dataset
 from ticklake.ingest.progress import Progress, Watch
 from ticklake.sources.base import Page, Source
@@ -60,12 +60,13 @@ class Backfill:
         now = await self.source.now()
         for dataset in datasets:
             await self.source.capability(dataset, now)
+        progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
+        self.watch(progress)
         run = await asyncio.to_thread(self._start, datasets, asked)
-        progress = Progress(len(datasets))
         try:
             plans = await self._fetch_all(run.id, datasets, asked, progress)
             state, outcome = await asyncio.to_thread(self._judge, plans, progress)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Cancelled):
             outcome = "interrupted; run the same command again to go on where it stopped"
             self.runs.finish(run.id, RunState.CANCELLED, progress.to_dict(), outcome)
             raise
@@ -121,6 +122,7 @@ class Backfill:
                     break
                 plans.append(await self._plan(dataset, asked))
                 progress.skipped.pop(name, None)
+                progress.again.discard(name)
                 await self._fetch_round(run_id, plans[-1], progress)
                 if name not in progress.skipped:
                     break
@@ -130,7 +132,7 @@ class Backfill:
             progress.failures[BANNED] = str(error)
             await self._log(run_id, "error", str(error))
         except SourceError as error:
-            progress.failures[name] = str(error)
+            progress.failed(name, error)
             await self._log(run_id, "error", f"{name}: {error}")
         return plans[:1]
 
@@ -158,6 +160,7 @@ class Backfill:
                 if not error.retriable or failures == PATIENCE:
                     raise
                 progress.skipped[str(plan.dataset)] = str(error)
+                progress.again.add(str(plan.dataset))
                 await self._log(run_id, "warning", f"{plan.dataset} at {format_time(cursor)}: {error}")
                 cursor += plan.page_span
 

@@ -86,6 +86,14 @@ class Collector:
 
         return self._with_source(selection.exchange, go, archives=selection.archives)
 
+    def update(self, exchange: str, datasets: Sequence[Dataset], watch: Watch) -> Run:
+        """Bring datasets of one exchange up to now, each from where its history in the lake begins."""
+
+        async def go(source: Source) -> Run:
+            return await self._backfill(source, watch).run(datasets, Asked(known=True))
+
+        return self._with_source(exchange, go)
+
     def refetch(self, mended: Mended, watch: Watch) -> Repaired:
         """Ask the source again for what was lost, if it serves that."""
         if not mended.lost:

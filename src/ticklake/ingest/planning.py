@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ticklake.catalog.instruments import Instruments
+from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch, with_archives
 from ticklake.core.span import Span
@@ -21,11 +22,15 @@ __all__ = ["Asked", "plan_dataset", "select_symbols"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a backfill was asked for: from *start* (the listing, if ``None``) to *end* (now, if ``None``)."""
+    """What a backfill was asked for: from *start* (the listing, if ``None``) to *end* (now, if ``None``).
+
+    With *known*, a dataset without a start begins where the lake's own history of it begins.
+    """
 
     start: int | None = None
     end: int | None = None
     retry: bool = False
+    known: bool = False
 
 
 async def plan_dataset(
@@ -39,10 +44,12 @@ async def plan_dataset(
         raise InvalidTime(
             f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
         )
+    coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
     listed_at = await _listed_at(source, instruments, dataset)
     if listed_at is not None and dataset.timeframe is not None:
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
-    start = asked.start if asked.start is not None else listed_at or capability.served_from
+    start = asked.start if asked.start is not None else _known_from(coverage) if asked.known else None
+    start = start if start is not None else listed_at or capability.served_from
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")
     end = final if asked.end is None else min(asked.end, final)
@@ -54,7 +61,6 @@ async def plan_dataset(
         end = min(end, final)
     if end <= start:
         return FetchPlan(dataset, None, note="nothing of it is final yet", now=now)
-    coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
     plan = plan_fetch(
         dataset,
         Span(start, end),
@@ -97,6 +103,11 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
         if not chosen:
             raise UnknownSymbol(f"{source.exchange} lists no spot market in {quote!r}")
     return list(dict.fromkeys(chosen))
+
+
+def _known_from(coverage: Coverage) -> int | None:
+    """Return since when the lake has looked at a dataset."""
+    return coverage.pieces[0].span.start if coverage.pieces else None
 
 
 def _is_pattern(text: str) -> bool:

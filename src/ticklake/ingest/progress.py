@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.engine.appending import Receipt
+from ticklake.errors import TicklakeError
 
 __all__ = ["Progress", "Watch"]
 
@@ -18,6 +19,7 @@ __all__ = ["Progress", "Watch"]
 class Progress:
     """How far a backfill is: counts so far, and the share that is done.
 
+    ``names`` are the datasets, ``again`` those of them whose trouble may pass: trying again later can help.
     ``failures`` says why datasets were given up, ``skipped`` why windows of a dataset were passed over.
     ``planned`` and ``finished`` are nanoseconds of each dataset; ``reached`` is how far in time each is.
     """
@@ -29,12 +31,20 @@ class Progress:
     reached: dict[str, int] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    names: Sequence[str] = ()
 
     @property
     def done(self) -> float:
         """The share of the asked time that is done, 0 to 1."""
         shares = (min(self.finished[name] / total, 1.0) if total else 1.0 for name, total in self.planned.items())
         return sum(shares) / max(self.datasets, 1)
+
+    def failed(self, name: str, error: TicklakeError) -> None:
+        """Note why a dataset was given up."""
+        self.failures[name] = str(error)
+        if error.retriable:
+            self.again.add(name)
 
     def page(self, dataset: Dataset, spans: list[Span], receipt: Receipt, requests: int) -> None:
         """Count one committed page."""
@@ -48,8 +58,12 @@ class Progress:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts and failures as a plain mapping."""
-        return {**self.counts, "failures": dict(self.failures), "skipped": dict(self.skipped)}
+        told = {"failures": dict(self.failures), "skipped": dict(self.skipped), "retriable": bool(self.again)}
+        return {**self.counts, **told}
 
 
 Watch = Callable[[Progress], None]
-"""Called after every committed page; must return at once."""
+"""Called before the first page and after every committed one; must return at once.
+
+What it raises ends the work: :class:`~ticklake.errors.Cancelled` in good order, with all that was committed.
+"""

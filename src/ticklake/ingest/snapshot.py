@@ -23,12 +23,12 @@ async def snapshot_books(
     """Record the book of now of each dataset as one snapshot, and return the finished run."""
     names = [str(dataset) for dataset in datasets]
     run = await asyncio.to_thread(runs.start, "snapshot", names[0], {"datasets": names, "depth": depth})
-    progress = Progress(len(datasets))
+    progress = Progress(len(names), names=names)
     for dataset in datasets:
         try:
             page = await source.book(dataset, depth)
         except SourceError as error:
-            progress.failures[str(dataset)] = str(error)
+            progress.failed(str(dataset), error)
             continue
         origin = replace(source.provenance(dataset), clock=page.clock)
         receipt = await asyncio.to_thread(engine.append, dataset, page.frame, origin)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
@@ -13,6 +13,7 @@ from ticklake.engine.engine import Engine
 
 if TYPE_CHECKING:
     from ticklake.ingest.collector import Collector
+    from ticklake.ingest.jobs import Jobs
 
 __all__ = ["Base", "DatasetLike"]
 
@@ -31,12 +32,14 @@ class Base:
         version: int | None = None,
         *,
         keep: Mapping[str, int] | None = None,
+        make_jobs: Callable[[Any], Jobs],
     ) -> None:
         self.engine = engine
         self.runs = collector.runs
         self.root = root
         self._collector = collector
         self._catalog_file = catalog_file
+        self._make_jobs = make_jobs
         self._version = version
         self._keep = keep or {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import TimeLike
+from ticklake.errors import BadInput
 from ticklake.lake.base import Base, DatasetLike
 
 if TYPE_CHECKING:
+    from ticklake.catalog.catalog import Catalog
     from ticklake.catalog.runs import Run
     from ticklake.core.batch import Records
     from ticklake.core.fetchplan import FetchPlan
@@ -85,6 +88,24 @@ class Collecting(Base):
 
         selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
         return self._collector.backfill(selection, _asked(start, end, retry=retry), depth, watch)
+
+    def update(self, dataset: DatasetLike | None = None, *, watch: Watch = lambda _progress: None) -> list[Run]:
+        """Bring a dataset, or all that sources serve, up to now, each from where its history in the lake begins.
+
+        Books and datasets that were only imported or saved, which nobody was asked for, are left alone.
+
+        Returns
+        -------
+        list of Run
+            One an exchange.
+        """
+        catalog = self.engine.catalog
+        known = [Dataset.parse(name) for name in ([dataset] if dataset is not None else _names(catalog))]
+        asked = [one for one in known if one.kind != "book" and catalog.coverage(one).pieces]
+        if dataset is not None and not asked:
+            raise BadInput(f"{dataset} was never asked for, so nobody knows since when: 'ticklake ingest' begins it")
+        by_exchange = groupby(sorted(asked, key=lambda one: one.exchange), key=lambda one: one.exchange)
+        return [self._collector.update(exchange, list(some), watch) for exchange, some in by_exchange]
 
     def plan(
         self,
@@ -184,6 +205,10 @@ class Collecting(Base):
         names = ("symbol", "native_id", "market_type", "active")
         rows = [tuple(getattr(instrument, name) for name in names) for instrument in self._collector.listed(exchange)]
         return pl.DataFrame(rows, schema=list(names), orient="row")
+
+
+def _names(catalog: Catalog) -> list[str]:
+    return [name for name, *_ in catalog.inventory()]
 
 
 def _asked(start: TimeLike | None, end: TimeLike | None, *, retry: bool) -> Asked:

@@ -12,11 +12,12 @@ from ticklake.lake.knowing import Knowing
 from ticklake.lake.moving import Moving
 from ticklake.lake.proving import Proving
 from ticklake.lake.reading import Reading
+from ticklake.lake.working import Working
 
 __all__ = ["Lake"]
 
 
-class Lake(Collecting, Moving, Reading, Knowing, Proving, Keeping):
+class Lake(Collecting, Moving, Reading, Knowing, Proving, Keeping, Working):
     """A complete, correct, deduplicated copy of market data.
 
     Made by :func:`ticklake.open`; use it as a context manager or call :meth:`close`. Frames that come out are
@@ -38,6 +39,7 @@ class Lake(Collecting, Moving, Reading, Knowing, Proving, Keeping):
 
     def close(self) -> None:
         """Close the catalog."""
+        self.runs.close()
         self.engine.catalog.database.close()
 
     def at(self, moment: int | TimeLike) -> Lake:

@@ -10,7 +10,18 @@ import typer
 from typer.core import TyperGroup
 
 from ticklake.errors import TicklakeError
-from ticklake.interfaces.cli import collect, importing, keeping, moving, proving, reading, simulating
+from ticklake.interfaces.cli import (
+    collect,
+    history,
+    importing,
+    jobs,
+    keeping,
+    moving,
+    proving,
+    reading,
+    simulating,
+    working,
+)
 from ticklake.interfaces.cli.output import errors, say
 
 __all__ = ["app", "main"]
@@ -77,7 +88,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("import", importing.import_files),
     ),
     "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export), ("migrate", moving.migrate)),
-    "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps), ("runs", reading.runs)),
+    "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps)),
     "Prove": (("quality", proving.quality),),
     "Keep": (
         ("compact", keeping.compact),
@@ -88,11 +99,16 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("vacuum", keeping.vacuum),
         ("rebuild", keeping.rebuild),
     ),
+    "Work": (("worker", working.worker),),
 }
+_GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {"Work": (("jobs", jobs.app), ("runs", history.app))}
 
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands:
         app.command(_name, rich_help_panel=_panel)(_command)
+for _panel, _groups in _GROUPS.items():
+    for _name, _group in _groups:
+        app.add_typer(_group, name=_name, rich_help_panel=_panel)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "Start",
     "SymbolTexts",
     "TimeframeText",
+    "moment",
     "opened",
 ]
 
@@ -73,3 +74,10 @@ def opened(path: str | None, *, create: bool = False, exchange_url: str | None =
     from ticklake.config import load_settings
 
     return open_lake(path, create=create, settings=load_settings(exchange_url=exchange_url))
+
+
+def moment(ns: int | None) -> str | None:
+    """Write a time as ISO 8601, and none as none."""
+    from ticklake.core.time import format_time
+
+    return None if ns is None else format_time(ns)

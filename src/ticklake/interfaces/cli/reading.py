@@ -1,4 +1,4 @@
-"""Commands that answer: list, read, gaps, runs."""
+"""Commands that answer: list, read, gaps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from ticklake.interfaces.cli.output import big, errors, print_json, print_table,
 if TYPE_CHECKING:
     import polars as pl
 
-    from ticklake.catalog.runs import Run
     from ticklake.core.dataset import Dataset
     from ticklake.engine.knowing import GapReport
     from ticklake.lake import Lake
 
-__all__ = ["chosen", "gaps", "list_datasets", "read", "runs"]
+__all__ = ["chosen", "gaps", "list_datasets", "read"]
 
 Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
 Format = Annotated[
@@ -48,7 +47,7 @@ def list_datasets(search: Search = "", lake: o.LakePath = None, as_json: o.AsJso
     """List what the lake holds."""
     with o.opened(lake) as held:
         rows = [row for row in held.engine.catalog.inventory() if search in row[0]]
-    table = [(name, count, size, _moment(first), _moment(last)) for name, count, size, first, last in rows]
+    table = [(name, count, size, o.moment(first), o.moment(last)) for name, count, size, first, last in rows]
     columns = ["dataset", "rows", "bytes", "first", "last"]
     if as_json:
         return print_json([dict(zip(columns, row, strict=True)) for row in table])
@@ -119,55 +118,9 @@ def gaps(
     raise typer.Exit(3 if rows else 0)
 
 
-def runs(
-    run_id: Annotated[int | None, typer.Argument(metavar="[ID]", help="Show this run with its log.")] = None,
-    state: Annotated[
-        str | None, typer.Option("--state", help="running, succeeded, incomplete, failed, cancelled, killed.")
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")] = 20,
-    lake: o.LakePath = None,
-    as_json: o.AsJson = False,
-) -> None:
-    """Show what was executed and how it went."""
-    with o.opened(lake) as held:
-        if run_id is not None:
-            return _show_run(held, run_id, as_json=as_json)
-        found = held.runs.list(state=state, limit=limit)
-    if as_json:
-        return print_json([_run_fields(run) for run in found])
-    rows = [(run.id, run.state, run.operation, run.subject, _time(run.started_at), run.outcome) for run in found]
-    return print_table(["id", "state", "operation", "subject", "started", "outcome"], rows, numbers=("id",))
-
-
-def _show_run(held: Lake, run_id: int, *, as_json: bool) -> None:
-    run = held.runs.get(run_id)
-    log = [(_time(line.at), line.level, line.message) for line in held.runs.tail(run_id)]
-    if as_json:
-        return print_json({**_run_fields(run), "log": log})
-    for name, value in _run_fields(run).items():
-        say(f"{name:11} {value}")
-    return print_table(["at", "level", "message"], log) if log else None
-
-
-def _run_fields(run: Run) -> dict[str, Any]:
-    ended = None if run.finished_at is None else _time(run.finished_at)
-    return {
-        "id": run.id,
-        "state": str(run.state),
-        "operation": run.operation,
-        "subject": run.subject,
-        "started": _time(run.started_at),
-        "finished": ended,
-        "done": f"{run.done:.0%}",
-        "outcome": run.outcome,
-        "parameters": run.parameters,
-        "progress": run.progress,
-    }
-
-
 def _gap_rows(dataset: Dataset, report: GapReport) -> list[tuple[Any, ...]]:
     return [
-        (str(dataset), _time(gap.span.start), _time(gap.span.end), gap.missing, str(gap.reason), gap.detail)
+        (str(dataset), o.moment(gap.span.start), o.moment(gap.span.end), gap.missing, str(gap.reason), gap.detail)
         for gap in report.gaps
     ]
 
@@ -224,13 +177,3 @@ def _known(held: Lake, dataset: Dataset) -> Dataset:
         hint = f"it has {', '.join(near)}" if near else "'ticklake list' shows what it holds"
         raise BadInput(f"the lake has no {dataset}: {hint}")
     return dataset
-
-
-def _time(ns: int) -> str:
-    from ticklake.core.time import format_time
-
-    return format_time(ns)
-
-
-def _moment(ns: int | None) -> str | None:
-    return None if ns is None else _time(ns)

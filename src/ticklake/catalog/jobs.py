@@ -1,0 +1,325 @@
+"""The queue of jobs: what is to be done, who does it now, and how it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ticklake.catalog import schema
+from ticklake.catalog.database import Database
+from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
+from ticklake.errors import BadInput, LeaseHeld, LeaseLost
+
+__all__ = ["JobQueue", "Statement"]
+
+Statement = Executable
+"""What belongs to the end of a job, to be executed together with it."""
+
+_JOBS, _LEASES = schema.jobs, schema.leases
+_QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
+_ACTIVE, _ENDED = [state.value for state in ACTIVE], [state.value for state in ENDED]
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_IS_QUEUED, _IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
+"""Written out: SQLite takes a partial index only where the words of its condition stand in the statement."""
+_AT_ONCE = 500
+"""How many jobs go into one statement."""
+
+
+class JobQueue:
+    """Jobs in the catalog, and the leases of those that run.
+
+    Who claims a job holds a lease on it, and on its dataset, until ``lease`` nanoseconds after the last sign of life. Every
+    claim gets the next fence; whoever comes with an old one is refused with :class:`~ticklake.errors.LeaseLost`.
+    """
+
+    def __init__(self, database: Database, now: Callable[[], int], lease: int) -> None:
+        self._database = database
+        self._now = now
+        self.lease = lease
+
+    def add(self, jobs: Sequence[NewJob]) -> list[Job]:
+        """Put jobs into the queue; where an identical one is active, return that instead."""
+        now = self._now()
+        with self._database.write() as connection:
+            for start in range(0, len(jobs), _AT_ONCE):
+                rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
+                connection.execute(_insert(connection, _JOBS).on_conflict_do_nothing(), rows)
+            found = _identical(connection, [job.fingerprint for job in jobs])
+        return [found[job.fingerprint] for job in jobs]
+
+    def get(self, job_id: int) -> Job:
+        """Return one job.
+
+        Raises
+        ------
+        BadInput
+            If there is none with this number.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).first()
+        if row is None:
+            raise BadInput(
+                f"there is no job {job_id}: 'ticklake jobs list' shows them; those that ended are cleaned up"
+            )
+        return _job(row)
+
+    def find(
+        self, *, state: str | None = None, operation: str | None = None, search: str = "", limit: int = 50
+    ) -> list[Job]:
+        """Return jobs, newest first; *state* may also be ``active``, *search* is any part of the subject."""
+        if state is not None and state not in {*JobState, "active"}:
+            raise BadInput(f"{state!r} is not a job state: use one of {', '.join(JobState)}, or active")
+        query = select(_JOBS).order_by(_JOBS.c.id.desc()).limit(limit)
+        if state is not None:
+            query = query.where(_JOBS.c.state.in_(_ACTIVE if state == "active" else [state]))
+        if operation is not None:
+            query = query.where(_JOBS.c.operation == operation)
+        if search:
+            query = query.where(_JOBS.c.subject.contains(search, autoescape=True))
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(query)]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs there are by state."""
+        query = select(_JOBS.c.state, func.count()).group_by(_JOBS.c.state)
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def next_due(self) -> int | None:
+        """Return when the next queued job may begin; ``None`` if none is queued."""
+        with self._database.read() as connection:
+            return connection.execute(select(func.min(_JOBS.c.due_at)).where(_IS_QUEUED)).scalar()
+
+    def claim(self, owner: str, job_id: int | None = None) -> Job | None:
+        """Take the first job that waits for nothing, or the one with that number; ``None`` if there is none.
+
+        First come those with the highest priority, then the oldest; of a dataset only one runs at a time.
+        """
+        now = self._now()
+        with self._database.write() as connection:
+            claim = _claim(connection.dialect.name, job_id is not None)
+            values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
+            row = connection.execute(claim, values).first()
+            if row is None:
+                return None
+            job = _job(row)
+            if job.dataset is not None:
+                self._hold(connection, job, [job.dataset], now)
+        return job
+
+    def hold(self, job: Job, names: Sequence[str]) -> None:
+        """Let *job* alone work on more datasets, until it ends.
+
+        Raises
+        ------
+        LeaseHeld
+            If another job works on one of them; none is held then.
+        """
+        with self._database.write() as connection:
+            self._hold(connection, job, names, self._now())
+
+    def beat(self, job: Job, done: float | None = None) -> bool:
+        """Prolong the lease, record the share that is done, and return whether the job shall be cancelled.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        expires = self._now() + self.lease
+        values = {"expires_at": expires} if done is None else {"expires_at": expires, "done": done}
+        with self._database.write() as connection:
+            row = connection.execute(_mine(*values), _named(job, values)).first()
+            if row is None:
+                raise _lost(job)
+            connection.execute(_PROLONG, _named(job, {"expires_at": expires}))
+        return bool(row.cancelling)
+
+    def finish(self, job: Job, state: JobState, outcome: str, closing: Statement | None = None) -> Job:
+        """Record how it ended, and execute *closing* in the same transaction.
+
+        Raises
+        ------
+        LeaseLost
+            If the lease was taken over: then the other worker says how it ended.
+        """
+        ending: dict[str, Any] = {"state": state.value, "outcome": outcome, "finished_at": self._now()}
+        if state is JobState.SUCCEEDED:
+            ending["done"] = 1.0
+        return self._leave(job, ending, closing)
+
+    def retry(self, job: Job, outcome: str, wait: int, closing: Statement | None = None) -> Job:
+        """Put it back after a failed try, not to be begun before *wait* nanoseconds."""
+        return self._leave(job, {"state": _QUEUED, "outcome": outcome, "due_at": self._now() + wait}, closing)
+
+    def give_back(self, job: Job, outcome: str, wait: int = 0, closing: Statement | None = None) -> Job:
+        """Put it back as if it had not been begun: its worker is asked to stop, or its dataset is held by another."""
+        values = {"state": _QUEUED, "outcome": outcome, "due_at": self._now() + wait, "attempts": job.attempts - 1}
+        return self._leave(job, values, closing)
+
+    def cancel(self, job_id: int) -> Job:
+        """Cancel a job: one that waits is cancelled at once, a running one when its worker notices."""
+        waiting = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _QUEUED)
+        running = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _RUNNING)
+        ending = {"state": JobState.CANCELLED.value, "outcome": "cancelled before it began", "finished_at": self._now()}
+        with self._database.write() as connection:
+            if not connection.execute(waiting.values(**ending)).rowcount:
+                connection.execute(running.values(cancelling=True))
+        return self.get(job_id)
+
+    def recover(self) -> list[Job]:
+        """Take jobs from workers that gave no sign of life: back into the queue, or to their end if they had all tries."""
+        now = self._now()
+        gone = and_(_IS_RUNNING, _JOBS.c.expires_at <= now)
+        with self._database.read() as connection:
+            if connection.execute(select(_JOBS.c.id).where(gone).limit(1)).first() is None:
+                return []
+        used_up = _JOBS.c.attempts >= _JOBS.c.max_attempts
+        state = case(
+            (_JOBS.c.cancelling, JobState.CANCELLED.value), (used_up, JobState.FAILED.value), else_=literal(_QUEUED)
+        )
+        values = {
+            "state": state,
+            "finished_at": case((or_(_JOBS.c.cancelling, used_up), now)),
+            "outcome": literal("its worker ") + _JOBS.c.owner + literal(" died"),
+        }
+        with self._database.write() as connection:
+            rows = connection.execute(update(_JOBS).where(gone).values(**values).returning(_JOBS)).all()
+            connection.execute(delete(_LEASES).where(_LEASES.c.expires_at <= now))
+        return [_job(row) for row in rows]
+
+    def cleanup_completed(self, max_age: int) -> int:
+        """Forget jobs that ended more than *max_age* nanoseconds ago, and return how many; their runs stay."""
+        ended = _JOBS.c.state.in_(_ENDED) & (_JOBS.c.finished_at <= self._now() - max_age)
+        with self._database.write() as connection:
+            return connection.execute(delete(_JOBS).where(ended)).rowcount
+
+    def _hold(self, connection: Connection, job: Job, names: Sequence[str], now: int) -> None:
+        values = {"job_id": job.id, "fence": job.fence, "expires_at": now + self.lease}
+        take = _take(connection.dialect.name)
+        for name in names:
+            if not connection.execute(take, {"name": name, "now": now, **values}).first():
+                raise LeaseHeld(f"another job works on {name}: job {job.id} waits until it has ended")
+
+    def _leave(self, job: Job, values: dict[str, Any], closing: Statement | None) -> Job:
+        values = {"expires_at": None, **values}
+        with self._database.write() as connection:
+            row = connection.execute(_mine(*values), _named(job, values)).first()
+            if row is None:
+                raise _lost(job)
+            connection.execute(_RELEASE, _named(job, {}))
+            if closing is not None:
+                connection.execute(closing)
+        return _job(row)
+
+
+@cache
+def _claim(dialect: str, one: bool) -> Any:
+    """Return the one statement that takes a job: two workers never get the same."""
+    held = select(_LEASES.c.name).where(_LEASES.c.name == _JOBS.c.dataset, _LEASES.c.expires_at > bindparam("now"))
+    ready = select(_JOBS.c.id).where(_IS_QUEUED, ~held.exists())
+    ready = ready.where(_JOBS.c.id == bindparam("number") if one else _JOBS.c.due_at <= bindparam("now"))
+    first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
+    if dialect == "postgresql":
+        first = first.with_for_update(skip_locked=True)
+    return (
+        update(_JOBS)
+        .where(_JOBS.c.id == first.scalar_subquery(), _IS_QUEUED)
+        .values(
+            state=_RUNNING,
+            owner=bindparam("who"),
+            fence=_JOBS.c.fence + 1,
+            attempts=_JOBS.c.attempts + 1,
+            started_at=bindparam("now"),
+            expires_at=bindparam("expires"),
+            done=0.0,
+            outcome="",
+        )
+        .returning(_JOBS)
+    )
+
+
+@cache
+def _take(dialect: str) -> Any:
+    """Return the statement that takes a lease which is free, or ours, or over."""
+    ours = or_(_LEASES.c.expires_at <= bindparam("now"), _LEASES.c.job_id == bindparam("job_id"))
+    words = _INSERTS[dialect](_LEASES)
+    words = words.values({name: bindparam(name) for name in ("name", "job_id", "fence", "expires_at")})
+    new = {name: words.excluded[name] for name in ("job_id", "fence", "expires_at")}
+    return words.on_conflict_do_update(index_elements=["name"], set_=new, where=ours).returning(_LEASES.c.name)
+
+
+@cache
+def _mine(*names: str) -> Any:
+    """Return the statement that sets columns of a job which is still ours; see :func:`_named`."""
+    mine = (_JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), _IS_RUNNING)
+    return update(_JOBS).where(*mine).values({name: bindparam(f"new_{name}") for name in names}).returning(_JOBS)
+
+
+_HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
+_PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
+_RELEASE = delete(_LEASES).where(_HELD)
+
+
+def _named(job: Job, values: dict[str, Any]) -> dict[str, Any]:
+    return {"own_id": job.id, "own_fence": job.fence, **{f"new_{name}": value for name, value in values.items()}}
+
+
+def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Job]:
+    found: dict[str, Job] = {}
+    for start in range(0, len(fingerprints), _AT_ONCE):
+        some = _JOBS.c.fingerprint.in_(fingerprints[start : start + _AT_ONCE]) & _JOBS.c.state.in_(_ACTIVE)
+        for row in connection.execute(select(_JOBS).where(some)):
+            found[row.fingerprint] = _job(row)
+    return found
+
+
+def _insert(connection: Connection, table: Any) -> Any:
+    return _INSERTS[connection.dialect.name](table)
+
+
+def _values(job: NewJob, now: int) -> dict[str, Any]:
+    return {
+        "operation": job.operation,
+        "subject": job.subject,
+        "dataset": job.dataset,
+        "parameters": json.dumps(job.parameters, ensure_ascii=False),
+        "fingerprint": job.fingerprint,
+        "priority": job.priority,
+        "state": _QUEUED,
+        "max_attempts": job.max_attempts,
+        "created_at": now,
+        "due_at": now,
+    }
+
+
+def _job(row: Row[Any]) -> Job:
+    values = {name: value for name, value in row._mapping.items() if name != "fingerprint"}
+    values["state"] = JobState(values["state"])
+    values["parameters"] = json.loads(values["parameters"])
+    values["cancelling"] = bool(values["cancelling"])
+    return Job(**values)
+
+
+def _lost(job: Job) -> LeaseLost:
+    return LeaseLost(
+        f"job {job.id} was taken over by another worker: this one was silent for too long, or it was ended"
+    )

@@ -1,0 +1,40 @@
+"""Which process does something, as a name that others can judge: host, number, and a token that no later one has."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from functools import lru_cache
+
+__all__ = ["is_gone", "is_ours", "this_process"]
+
+
+def this_process() -> str:
+    """Return the name of this process: ``host/pid/token``."""
+    return _name(os.getpid())
+
+
+def is_ours(process: str) -> bool:
+    """Whether that is this very process, not an earlier one that had its number."""
+    return process == this_process()
+
+
+def is_gone(process: str) -> bool:
+    """Whether that process ran on this host and is certainly no more; of another host nobody knows."""
+    host, number, _token = (*process.split("/"), "", "", "")[:3]
+    if host != platform.node() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(number) == os.getpid() and not is_ours(process)
+
+
+@lru_cache(maxsize=1)
+def _name(pid: int) -> str:
+    """Name it once a process; a forked one has another number and gets another token."""
+    return f"{platform.node()}/{pid}/{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,117 @@
+"""Jobs as values: what is to be done, how it stands, and when a failed try is worth another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ticklake.core.time import SECOND
+
+__all__ = ["ACTIVE", "ENDED", "Job", "JobState", "NewJob", "RetryPolicy", "fingerprint"]
+
+
+class JobState(StrEnum):
+    """How a job stands. ``incomplete`` is done, with spans that are known to be missing."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING})
+"""States in which something is still to come."""
+ENDED = frozenset(JobState) - ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is to be done: an operation with its parameters.
+
+    ``dataset`` is the one dataset it works on, where it is one: nobody else works on that meanwhile. ``subject``
+    is what people read. Of jobs that wait, those with the highest ``priority`` come first, then the oldest.
+    """
+
+    operation: str
+    subject: str
+    dataset: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    max_attempts: int = 5
+
+    @property
+    def fingerprint(self) -> str:
+        """What identical jobs have in common."""
+        return fingerprint(self.operation, self.subject, self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as the catalog knows it.
+
+    Times are nanoseconds: it waits until ``due_at``; the lease of who runs it ends at ``expires_at``. ``attempts``
+    counts its tries; ``fence`` grows with each, so that a try whose lease was taken over can end nothing. ``done`` is the
+    share that is done, 0 to 1.
+    """
+
+    id: int
+    operation: str
+    subject: str
+    dataset: str | None
+    parameters: dict[str, Any]
+    priority: int
+    state: JobState
+    attempts: int
+    max_attempts: int
+    created_at: int
+    due_at: int
+    started_at: int | None = None
+    finished_at: int | None = None
+    expires_at: int | None = None
+    owner: str = ""
+    fence: int = 0
+    done: float = 0.0
+    cancelling: bool = False
+    outcome: str = ""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether something is still to come."""
+        return self.state in ACTIVE
+
+    def seconds_left(self, now: int) -> float | None:
+        """Estimate the seconds until it is done from how long its share so far took; ``None`` while nobody knows."""
+        if self.state is not JobState.RUNNING or self.started_at is None or not 0 < self.done <= 1:
+            return None
+        return (now - self.started_at) / SECOND * (1 - self.done) / self.done
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patiently a failed job is tried again: waits double, and jitter so that many jobs do not return together.
+
+    ``first_wait`` and ``longest_wait`` are seconds.
+    """
+
+    attempts: int = 5
+    first_wait: float = 30.0
+    longest_wait: float = 3600.0
+
+    def wait(self, attempt: int, chance: float, at_least: float = 0.0) -> int:
+        """Return nanoseconds to wait after the given failed attempt (1 is the first).
+
+        Half of the wait is certain, the other half is *chance* (0 to 1). *at_least* is what the exchange asked for, in seconds.
+        """
+        doubled = min(self.first_wait * 2 ** min(attempt - 1, 32), self.longest_wait)
+        return int(max(doubled * (0.5 + 0.5 * chance), at_least) * SECOND)
+
+
+def fingerprint(operation: str, subject: str, parameters: dict[str, Any]) -> str:
+    """Return a digest that is the same for jobs that would do the same."""
+    text = json.dumps([operation, subject, parameters], sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,151 @@
+"""Jobs as a user sees them: what is to be done, created, looked at, cancelled, started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ticklake.catalog.jobs import JobQueue
+from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.jobs import Job, NewJob, RetryPolicy
+from ticklake.core.time import DAY
+from ticklake.errors import BadInput, InvalidName
+from ticklake.ingest.operations import Operations
+
+if TYPE_CHECKING:
+    from ticklake.ingest.worker import Worker
+
+__all__ = ["Jobs"]
+
+
+class Jobs:
+    """Jobs of a lake: ``ticklake worker`` does them, or :meth:`start` here and now.
+
+    Parameters
+    ----------
+    worker
+        Makes a worker of this process.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        operations: Operations,
+        retry: RetryPolicy,
+        worker: Callable[[Callable[[Job], None]], Worker],
+    ) -> None:
+        self.queue = queue
+        self.operations = operations
+        self._retry = retry
+        self._worker = worker
+
+    def create(
+        self, operation: str, *what: Any, priority: int = 0, max_attempts: int | None = None, **parameters: Any
+    ) -> Job:
+        """Put a job into the queue; an identical one that waits or runs is returned instead.
+
+        Parameters
+        ----------
+        operation
+            ``backfill``, ``update``, ``repair``, ``compact``, or one that a package adds.
+        what, parameters
+            What the lake's method of that name takes: ``create("backfill", "binance", "BTC/USDT", "1h", start="2024")``,
+            ``create("compact", "binance:ohlcv:1h:BTC/USDT")``.
+        priority
+            Those with a higher one come first.
+        max_attempts
+            How often it is tried while trying again can help; the setting ``jobs.attempts`` by default.
+
+        Raises
+        ------
+        BadInput
+            If there is no such operation, or it does not take that.
+        """
+        return self.queue.add([self.new(operation, *what, priority=priority, max_attempts=max_attempts, **parameters)])[
+            0
+        ]
+
+    def create_all(self, jobs: Iterable[NewJob]) -> list[Job]:
+        """Put many jobs, made with :meth:`new`, into the queue in one transaction."""
+        return self.queue.add(list(jobs))
+
+    def new(
+        self, operation: str, *what: Any, priority: int = 0, max_attempts: int | None = None, **parameters: Any
+    ) -> NewJob:
+        """Return the job that :meth:`create` would put into the queue."""
+        asked = self.operations[operation].parameters(*what, **parameters)
+        dataset = _dataset(asked)
+        subject = dataset or _subject(asked)
+        return NewJob(operation, subject, dataset, asked, priority, max_attempts or self._retry.attempts)
+
+    def get(self, job_id: int) -> Job:
+        """Return one job with its state, its share done and its outcome."""
+        return self.queue.get(job_id)
+
+    def list(
+        self, *, state: str | None = None, operation: str | None = None, search: str = "", limit: int = 50
+    ) -> Sequence[Job]:
+        """Return jobs, newest first; *state* may be ``active``."""
+        self.queue.recover()
+        return self.queue.find(state=state, operation=operation, search=search, limit=limit)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs there are by state."""
+        return self.queue.counts()
+
+    def active(self, limit: int = 1_000) -> Sequence[Job]:
+        """Return what waits or runs, newest first."""
+        return self.list(state="active", limit=limit)
+
+    def cancel(self, job_id: int) -> Job:
+        """Cancel a job: a waiting one at once, a running one after its page; nothing that it committed is lost."""
+        return self.queue.cancel(job_id)
+
+    def start(self, job_id: int) -> Job:
+        """Do a waiting job here and now, and return it as it ended.
+
+        Raises
+        ------
+        BadInput
+            If it does not wait, or another job works on its dataset.
+        """
+        job = self.worker().run_one(job_id)
+        if job is None:
+            found = self.get(job_id)
+            raise BadInput(
+                f"job {job_id} is {found.state}, or another job works on {found.subject}: it cannot start now"
+            )
+        return job
+
+    def worker(self, told: Callable[[Job], None] = lambda _job: None) -> Worker:
+        """Return a worker of this process; *told* is called with every job when it begins and when it has ended."""
+        return self._worker(told)
+
+    def cleanup_completed(self, max_age: int = 30 * DAY) -> int:
+        """Forget jobs that ended more than *max_age* nanoseconds ago, and return how many. Their runs stay."""
+        return self.queue.cleanup_completed(max_age)
+
+
+def _dataset(asked: dict[str, Any]) -> str | None:
+    """Return the one dataset that parameters name, if it is one."""
+    if "dataset" in asked:
+        return str(asked["dataset"])
+    symbols = asked.get("symbols", [])
+    if len(symbols) != 1 or asked.get("all_quote") or any(mark in symbols[0] for mark in "*?["):
+        return None
+    timeframe = asked.get("timeframe")
+    kind = asked.get("kind") or ("ohlcv" if timeframe else "trades")
+    if kind in BAR_KINDS and timeframe is None:
+        raise InvalidName(f"{kind} needs a timeframe, like 1h")
+    return str(Dataset.of(asked["exchange"], symbols[0], kind, timeframe))
+
+
+def _subject(asked: dict[str, Any]) -> str:
+    """Say what is worked on, where it is not one dataset."""
+    if "exchange" not in asked:
+        return "all datasets"
+    words = [asked["exchange"], asked.get("kind"), asked.get("timeframe"), *asked.get("symbols", [])[:3]]
+    more = len(asked.get("symbols", [])) - 3
+    words += [f"and {more} more"] if more > 0 else []
+    words += [f"*/{asked['all_quote']}"] if asked.get("all_quote") else []
+    return " ".join(word for word in words if word)

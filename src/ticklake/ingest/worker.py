@@ -1,0 +1,182 @@
+"""The worker: takes jobs from the queue, one at a time, and does them until told to stop."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ticklake.catalog.heartbeat import Heartbeat
+from ticklake.catalog.jobs import JobQueue, Statement
+from ticklake.catalog.processes import this_process
+from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.core.jobs import Job, JobState, RetryPolicy
+from ticklake.core.time import SECOND
+from ticklake.errors import Cancelled, LeaseHeld, LeaseLost, TicklakeError
+from ticklake.ingest.operations import Operations, Outcome
+from ticklake.ingest.progress import Progress
+
+__all__ = ["Worker"]
+
+TELL_EVERY = 1.0
+"""Seconds between two looks at the queue while a job runs: whether it is cancelled, and how far it is."""
+HELD_WAIT = 15 * SECOND
+"""How long a job waits before it is tried again if another one works on one of its datasets."""
+
+
+@dataclass
+class Worker:
+    """Does jobs of a lake.
+
+    Parameters
+    ----------
+    lake
+        What operations work on.
+    idle
+        Seconds between two looks at an empty queue.
+    told
+        Called with every job when it begins and when it has ended.
+    """
+
+    lake: Any
+    queue: JobQueue
+    runs: Runs
+    operations: Operations
+    retry: RetryPolicy
+    idle: float = 1.0
+    told: Callable[[Job], None] = lambda _job: None
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        """Finish the current page, give the job back, and take no more."""
+        self.stopping.set()
+
+    def run(self, *, once: bool = False) -> int:
+        """Do jobs until told to stop, with *once* until none is due, and return how many were taken."""
+        count, looked = 0, -self.idle
+        while not self.stopping.is_set():
+            if time.monotonic() - looked >= self.idle:
+                self.queue.recover()
+                looked = time.monotonic()
+            if self.run_one() is not None:
+                count += 1
+            elif once:
+                break
+            else:
+                self.stopping.wait(self.idle)
+        return count
+
+    def run_one(self, job_id: int | None = None) -> Job | None:
+        """Take one job and do it; return it as it ended, or ``None`` if none could be taken."""
+        try:
+            job = self.queue.claim(this_process(), job_id)
+        except LeaseHeld:
+            return None
+        if job is None:
+            return None
+        self.told(job)
+        ended = self._do(job)
+        self.told(ended)
+        return ended
+
+    def _do(self, job: Job) -> Job:
+        """Do a claimed job inside one run, and tell the queue how it ended."""
+        run: Run | None = None
+        try:
+            operation = self.operations[job.operation]
+            with _Shift(self.queue, job, self.stopping) as shift, self.runs.of_job(job.id):
+                if not operation.records_runs:
+                    run = self.runs.start(job.operation, job.subject, job.parameters)
+                outcome = operation.function(self.lake, shift, **job.parameters)
+            return self._ended(job, run, outcome)
+        except LeaseLost as error:
+            if run is not None:
+                self.runs.finish(run.id, RunState.FAILED, {}, str(error))
+            return self.queue.get(job.id)
+        except Cancelled as error:
+            return self._stopped(job, run, str(error))
+        except LeaseHeld as error:
+            return self._given_back(job, run, str(error), HELD_WAIT)
+        except TicklakeError as error:
+            waits = getattr(error, "retry_after", None) or 0.0
+            return self._ended(job, run, Outcome(JobState.FAILED, str(error), error.retriable), waits)
+        except Exception as error:
+            return self._ended(job, run, Outcome(JobState.FAILED, f"{type(error).__name__}: {error}"))
+        except BaseException:
+            with suppress(LeaseLost):
+                self._given_back(job, run, "its worker was interrupted")
+            raise
+
+    def _ended(self, job: Job, run: Run | None, outcome: Outcome, at_least: float = 0.0) -> Job:
+        """End the job and its run together: a worker that is killed has ended both or neither."""
+        closing = self._closing(run, RunState(outcome.state), outcome.text)
+        if not outcome.retriable or job.attempts >= job.max_attempts:
+            return self.queue.finish(job, outcome.state, outcome.text, closing)
+        wait = self.retry.wait(job.attempts, random.random(), at_least)  # noqa: S311
+        return self.queue.retry(job, outcome.text, wait, closing)
+
+    def _stopped(self, job: Job, run: Run | None, outcome: str) -> Job:
+        if not self.queue.get(job.id).cancelling:
+            return self._given_back(job, run, outcome)
+        closing = self._closing(run, RunState.CANCELLED, outcome)
+        return self.queue.finish(job, JobState.CANCELLED, outcome, closing)
+
+    def _given_back(self, job: Job, run: Run | None, outcome: str, wait: int = 0) -> Job:
+        return self.queue.give_back(job, outcome, wait, self._closing(run, RunState.CANCELLED, outcome))
+
+    def _closing(self, run: Run | None, state: RunState, outcome: str) -> Statement | None:
+        return None if run is None else self.runs.closing(run.id, state, {}, outcome)
+
+
+class _Shift:
+    """One try of a job: keeps its lease alive in the background, and tells the work when to stop."""
+
+    def __init__(self, queue: JobQueue, job: Job, stopping: threading.Event) -> None:
+        self._queue = queue
+        self._job = job
+        self._stopping = stopping
+        self._lost = self._cancelled = False
+        self._held = {job.dataset} if job.dataset else set[str]()
+        self._told = time.monotonic()
+        self._heart = Heartbeat(lambda _: self._beat(None), queue.lease / 4 / SECOND)
+
+    def __enter__(self) -> _Shift:
+        self._heart.begin(self._job.id)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._heart.stop()
+
+    def watch(self, progress: Progress) -> None:
+        """Hold the datasets of a backfill, pass on how far it is, and stop it if it shall."""
+        more = set(progress.names) - self._held
+        if more:
+            self.hold(sorted(more))
+        self.check(progress.done)
+
+    def hold(self, datasets: Sequence[str]) -> None:
+        """Let nobody else work on these."""
+        self._queue.hold(self._job, datasets)
+        self._held |= set(datasets)
+
+    def check(self, done: float | None = None) -> None:
+        """Stop the work if it shall."""
+        if time.monotonic() - self._told >= TELL_EVERY:
+            self._told = time.monotonic()
+            self._beat(done)
+        if self._lost:
+            raise LeaseLost(f"job {self._job.id} was taken over by another worker")
+        if self._cancelled:
+            raise Cancelled(f"job {self._job.id} was cancelled; what it committed is kept")
+        if self._stopping.is_set():
+            raise Cancelled("its worker was told to stop; it goes on from there")
+
+    def _beat(self, done: float | None) -> None:
+        try:
+            self._cancelled |= self._queue.beat(self._job, done)
+        except LeaseLost:
+            self._lost = True

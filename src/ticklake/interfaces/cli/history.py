@@ -1,0 +1,113 @@
+"""Commands about what was executed: runs list, runs show, runs tail."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ticklake.catalog.runs import LogLine, Run
+
+__all__ = ["app"]
+
+RunId = Annotated[int, typer.Argument(metavar="ID", help="The number of the run.")]
+LOOK_EVERY = 0.5
+"""Seconds between two looks at a log that is followed."""
+
+
+class _Runs(TyperGroup):
+    """``runs`` alone lists, ``runs 7`` shows."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the command that was left out."""
+        words = [word for word in args if not word.startswith("-")]
+        if not {"--help"} & set(args) and not (words and words[0] in self.commands):
+            args = ["show" if words and words[0].isdecimal() else "list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_Runs, help="What was executed and how it went: list, show, tail. A number alone shows that run.")
+
+
+@app.command("list")
+def list_runs(
+    state: Annotated[
+        str | None, typer.Option("--state", help="running, succeeded, incomplete, failed, cancelled, killed.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only runs that worked on this dataset.")] = None,
+    job: Annotated[int | None, typer.Option("--job", help="Only the tries of this job.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")] = 20,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show what was executed and how it went."""
+    with o.opened(lake) as held:
+        found = held.runs.list(state=state, dataset=dataset, job=job, limit=limit)
+    if as_json:
+        return print_json([_fields(run) for run in found])
+    rows = [(run.id, run.state, run.operation, run.subject, o.moment(run.started_at), run.outcome) for run in found]
+    return print_table(["id", "state", "operation", "subject", "started", "outcome"], rows, numbers=("id",))
+
+
+@app.command("show")
+def show_run(run_id: RunId, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Show one run with its log."""
+    with o.opened(lake) as held:
+        run, log = held.runs.get(run_id), _log(held.runs.tail(run_id))
+    if as_json:
+        return print_json({**_fields(run), "log": log})
+    for name, value in _fields(run).items():
+        say(f"{name:11} {value}")
+    return print_table(["at", "level", "message"], log) if log else None
+
+
+@app.command("tail")
+def tail_run(
+    run_id: RunId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the run ends.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show the last lines of a run's log."""
+    with o.opened(lake) as held:
+        lines = held.runs.tail(run_id)
+        if as_json and not follow:
+            return print_json(_log(lines))
+        told = 0
+        while True:
+            for line in lines[told:]:
+                at, level, message = _log([line])[0]
+                print_json([at, level, message]) if as_json else say(f"{at} {level:7} {message}")
+            told = len(lines)
+            if not follow or not held.runs.get(run_id).is_active:
+                return None
+            time.sleep(LOOK_EVERY)
+            lines = held.runs.tail(run_id)
+
+
+def _log(lines: Sequence[LogLine]) -> list[tuple[str | None, str, str]]:
+    return [(o.moment(line.at), line.level, line.message) for line in lines]
+
+
+def _fields(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "job": run.job_id,
+        "state": str(run.state),
+        "operation": run.operation,
+        "subject": run.subject,
+        "started": o.moment(run.started_at),
+        "finished": o.moment(run.finished_at),
+        "done": f"{run.done:.0%}",
+        "outcome": run.outcome,
+        "parameters": run.parameters,
+        "progress": run.progress,
+    }

@@ -1,0 +1,187 @@
+"""Commands about what is to be done: jobs list, show, create, start, cancel, cleanup."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ticklake.core.jobs import Job
+
+__all__ = ["EXIT_CODES", "app", "job_fields", "parameters_of"]
+
+app = typer.Typer(no_args_is_help=True, help="What is to be done: list, show, create, start, cancel, cleanup.")
+
+EXIT_CODES = {"succeeded": 0, "queued": 0, "running": 0, "incomplete": 3, "cancelled": 130}
+JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
+OperationName = Annotated[
+    str, typer.Argument(metavar="OPERATION", help="backfill, update, repair, compact, or one that a package adds.")
+]
+What = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[WHAT]...", help="EXCHANGE SYMBOL... for a backfill, else a dataset. [default: all]"),
+]
+Priority = Annotated[int, typer.Option("--priority", help="Those with a higher one come first.")]
+Attempts = Annotated[int | None, typer.Option("--attempts", min=1, help="Tries while trying again can help.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other parameter; the value is JSON or text."),
+]
+
+
+@app.command("list")
+def list_jobs(
+    state: Annotated[
+        str | None,
+        typer.Option("--state", help="active, queued, running, succeeded, incomplete, failed or cancelled."),
+    ] = None,
+    operation: Annotated[str | None, typer.Option("--operation", help="Only jobs of this operation.")] = None,
+    search: Annotated[str, typer.Option("--search", help="Only jobs whose subject contains this.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")] = 20,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """List jobs, newest first."""
+    with o.opened(lake) as held:
+        found = held.jobs.list(state=state, operation=operation, search=search, limit=limit)
+        counts = held.jobs.counts()
+    if as_json:
+        return print_json([job_fields(job) for job in found])
+    columns = ["id", "state", "operation", "subject", "tries", "done", "left", "outcome"]
+    print_table(columns, [_row(job) for job in found], numbers=("id",))
+    return say(", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "no jobs")
+
+
+@app.command("show")
+def show_job(job_id: JobId, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Show one job and its tries."""
+    with o.opened(lake) as held:
+        job, runs = held.jobs.get(job_id), held.runs.list(job=job_id)
+    if as_json:
+        return print_json({**job_fields(job), "runs": [run.id for run in runs]})
+    for name, value in job_fields(job).items():
+        say(f"{name:12} {value}")
+    tries = [(run.id, run.state, o.moment(run.started_at), run.outcome) for run in runs]
+    return print_table(["run", "state", "started", "outcome"], tries, numbers=("run",)) if tries else None
+
+
+@app.command("create")
+def create_job(
+    operation: OperationName,
+    what: What = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    settings: Setting = None,
+    priority: Priority = 0,
+    attempts: Attempts = None,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Put a job into the queue; an identical one that waits or runs is named instead."""
+    given = {"timeframe": timeframe, "kind": kind, "start": start, "end": end}
+    with o.opened(lake, create=True) as held:
+        positional, named = parameters_of(operation, what or [], given, settings or [])
+        job = held.jobs.create(operation, *positional, priority=priority, max_attempts=attempts, **named)
+    if as_json:
+        return print_json(job_fields(job))
+    return say(f"job {job.id} is {job.state}: {job.operation} {job.subject}; 'ticklake worker' does it")
+
+
+@app.command("start")
+def start_job(
+    job_id: JobId, lake: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False
+) -> None:
+    """Do a waiting job here and now."""
+    with o.opened(lake, exchange_url=exchange_url) as held:
+        job = held.jobs.start(job_id)
+    print_json(job_fields(job)) if as_json else say(f"job {job.id} is {job.state}: {job.outcome}")
+    raise typer.Exit(EXIT_CODES.get(job.state, 1))
+
+
+@app.command("cancel")
+def cancel_jobs(
+    job_ids: Annotated[list[int], typer.Argument(metavar="ID...", help="The numbers of the jobs.")],
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Cancel jobs: a waiting one at once, a running one after its page."""
+    with o.opened(lake) as held:
+        jobs = [held.jobs.cancel(job_id) for job_id in job_ids]
+    if as_json:
+        return print_json([job_fields(job) for job in jobs])
+    for job in jobs:
+        say(f"job {job.id} is {job.state}{', and is told to stop' if job.cancelling and job.is_active else ''}")
+    return None
+
+
+@app.command("cleanup")
+def cleanup_jobs(
+    days: Annotated[float, typer.Option("--days", min=0, help="Forget jobs that ended longer ago than this.")] = 30,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Forget jobs that ended; their runs stay."""
+    with o.opened(lake) as held:
+        gone = held.jobs.cleanup_completed(int(days * 86_400 * 10**9))
+    return print_json({"forgotten": gone}) if as_json else say(f"{gone:,} jobs were forgotten; their runs stay")
+
+
+def parameters_of(
+    operation: str, what: list[str], given: dict[str, Any], settings: list[str]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Return what was typed as an operation takes it."""
+    named = {name: value for name, value in given.items() if value is not None}
+    for text in settings:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+        named[name.replace("-", "_")] = _value(value)
+    if operation == "backfill" and what:
+        return [what[0], what[1:]], named
+    return list(what), named
+
+
+def job_fields(job: Job) -> dict[str, Any]:
+    """Return a job as the shell shows it."""
+    left = job.seconds_left(time.time_ns())
+    return {
+        "id": job.id,
+        "state": str(job.state),
+        "operation": job.operation,
+        "subject": job.subject,
+        "parameters": job.parameters,
+        "priority": job.priority,
+        "attempts": job.attempts,
+        "max_attempts": job.max_attempts,
+        "done": round(job.done, 4),
+        "seconds_left": None if left is None else round(left, 1),
+        "created": o.moment(job.created_at),
+        "due": o.moment(job.due_at),
+        "started": o.moment(job.started_at),
+        "finished": o.moment(job.finished_at),
+        "owner": job.owner,
+        "cancelling": job.cancelling,
+        "outcome": job.outcome,
+    }
+
+
+def _row(job: Job) -> tuple[Any, ...]:
+    left = job.seconds_left(time.time_ns())
+    told = "" if left is None else f"{left:,.0f} s"
+    tries = f"{job.attempts}/{job.max_attempts}"
+    return job.id, job.state, job.operation, job.subject, tries, f"{job.done:.0%}", told, job.outcome
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

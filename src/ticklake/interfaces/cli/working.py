@@ -1,0 +1,93 @@
+"""Commands that do jobs: worker."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import errors, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ticklake.core.jobs import Job
+
+__all__ = ["worker"]
+
+Once = Annotated[bool, typer.Option("--once", help="Stop when no job is due. Exit code 1: one failed; 3: incomplete.")]
+Processes = Annotated[int, typer.Option("--processes", min=1, max=64, help="So many workers, each a process.")]
+RESTART_AFTER = 1.0
+"""Seconds until a worker that died is replaced."""
+
+
+def worker(
+    once: Once = False,
+    processes: Processes = 1,
+    lake: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Do the jobs of the queue until told to stop.
+
+    SIGTERM or Ctrl-C lets it finish its page and give its job back; any worker goes on from there.
+    """
+    if processes > 1:
+        options = [*(["--once"] if once else []), *(["--lake", lake] if lake else [])]
+        options += ["--exchange-url", exchange_url] if exchange_url else []
+        raise typer.Exit(_supervise([sys.executable, "-m", "ticklake", "worker", *options], processes, once=once))
+    ended: Counter[str] = Counter()
+    with o.opened(lake, create=True, exchange_url=exchange_url) as held:
+        one = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+        on_stop(one.stop)
+        count = one.run(once=once)
+    if as_json:
+        print_json({"taken": count, **ended})
+    raise typer.Exit(1 if once and ended["failed"] else 3 if once and ended["incomplete"] else 0)
+
+
+def on_stop(stop: Callable[[], Any]) -> None:
+    """Call *stop* at SIGTERM and at the first Ctrl-C; a second Ctrl-C interrupts at once."""
+
+    def told(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
+
+
+def _tell(job: Job, ended: Counter[str], *, as_json: bool) -> None:
+    if job.state != "running":
+        ended[job.state] += 1
+    if not as_json:
+        text = f"job {job.id} {job.state}: {job.operation} {job.subject}{': ' if job.outcome else ''}{job.outcome}"
+        errors().print(text, markup=False, soft_wrap=True)
+
+
+def _supervise(command: list[str], count: int, *, once: bool) -> int:
+    """Keep *count* workers running until told to stop; return the worst exit code."""
+    stopping = threading.Event()
+    on_stop(stopping.set)
+    workers = [subprocess.Popen(command) for _ in range(count)]  # noqa: S603
+    while any(one.poll() is None for one in workers) and not stopping.wait(0.1):
+        for place, one in enumerate(workers):
+            if not once and one.poll() is not None:
+                errors().print(f"a worker died (exit code {one.returncode}): another one takes its place")
+                time.sleep(RESTART_AFTER)
+                workers[place] = subprocess.Popen(command)  # noqa: S603
+    for one in workers:
+        one.terminate()
+    return max((abs(code) for code in _codes(workers)), default=0) if once else 0
+
+
+def _codes(workers: list[subprocess.Popen[bytes]]) -> Iterator[int]:
+    for one in workers:
+        yield one.wait()

@@ -1,0 +1,105 @@
+"""What jobs can do: one function an operation, over the verbs of the lake. An operation more is a row more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.jobs import JobState
+from ticklake.errors import CorruptSegment
+from ticklake.ingest.operations import Operation, Outcome, Work
+
+if TYPE_CHECKING:
+    from ticklake.catalog.runs import Run
+    from ticklake.lake import Lake
+
+__all__ = ["BUILT_IN"]
+
+
+def backfill(
+    lake: Lake,
+    work: Work,
+    exchange: str,
+    symbols: Sequence[str] = (),
+    timeframe: str | None = None,
+    *,
+    kind: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    all_quote: str | None = None,
+    retry: bool = False,
+    depth: int | None = None,
+    archives: bool = True,
+) -> Outcome:
+    """Bring history into the lake."""
+    run = lake.backfill(
+        exchange,
+        symbols,
+        timeframe,
+        kind=kind,
+        start=start,
+        end=end,
+        all_quote=all_quote,
+        retry=retry,
+        depth=depth,
+        archives=archives,
+        watch=work.watch,
+    )
+    return Outcome.of(run)
+
+
+def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
+    """Bring a dataset, or all, up to now."""
+    return _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
+
+
+def repair(lake: Lake, work: Work, dataset: str | None = None, *, fetch: bool = True) -> Outcome:
+    """Replace what is damaged."""
+    done = [one for name in _each(lake, work, dataset) for one in lake.repair(name, fetch=fetch, watch=work.watch)]
+    told = "; ".join(f"{one.mended.dataset}: {one.mended.replaced} segments replaced" for one in done)
+    lost = [one for one in done if one.mended.lost and (one.run is None or one.run.state != "succeeded")]
+    return Outcome(JobState.INCOMPLETE if lost else JobState.SUCCEEDED, told or "nothing is damaged")
+
+
+def compact(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
+    """Make few large files of many small segments."""
+    before = after = 0
+    damaged: list[str] = []
+    for name in _each(lake, work, dataset):
+        try:
+            for one in lake.compact(name):
+                before, after = before + one.segments_before, after + one.segments_after
+        except CorruptSegment as error:
+            damaged.append(str(error))
+    told = "; ".join([*damaged, f"{before:,} segments became {after:,}"])
+    return Outcome(JobState.INCOMPLETE if damaged else JobState.SUCCEEDED, told)
+
+
+BUILT_IN = {
+    "backfill": Operation("backfill", backfill, records_runs=True),
+    "update": Operation("update", update, records_runs=True),
+    "repair": Operation("repair", repair),
+    "compact": Operation("compact", compact),
+}
+"""Ticklake's own operations, by name."""
+
+
+def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:
+    """Yield the one dataset, or all of the lake, and stop between them if told to."""
+    chosen = [Dataset.parse(dataset)] if dataset is not None else lake.datasets()
+    for number, one in enumerate(chosen):
+        work.check(number / len(chosen))
+        yield one
+
+
+def _together(runs: Sequence[Run], nothing: str) -> Outcome:
+    """Say how several runs ended as one."""
+    outcomes = [Outcome.of(run) for run in runs]
+    for state in (JobState.FAILED, JobState.CANCELLED, JobState.INCOMPLETE):
+        if any(outcome.state is state for outcome in outcomes):
+            break
+    else:
+        state = JobState.SUCCEEDED
+    text = "; ".join(f"{run.subject}: {run.outcome}" for run in runs)
+    return Outcome(state, text or nothing, any(outcome.retriable for outcome in outcomes))

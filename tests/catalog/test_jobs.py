@@ -1,0 +1,270 @@
+"""The queue of jobs: who gets which, who may end it, and what becomes of those whose worker died."""
+
+import threading
+import time
+
+import pytest
+from sqlalchemy import inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ticklake.catalog import jobs as catalog_jobs
+from ticklake.catalog.database import Database
+from ticklake.catalog.jobs import JobQueue
+from ticklake.core.jobs import JobState, NewJob
+from ticklake.core.time import SECOND
+from ticklake.errors import BadInput, LeaseHeld, LeaseLost
+
+LEASE = 60 * SECOND
+BTC, ETH = "x:trades:BTC/USDT", "x:trades:ETH/USDT"
+
+
+@pytest.fixture
+def queue(database, clock):
+    return JobQueue(database, clock, LEASE)
+
+
+def new(number=0, dataset=None, **options):
+    return NewJob("compact", dataset or "all datasets", dataset, {"number": number}, **options)
+
+
+def add(queue, *jobs):
+    return [job.id for job in queue.add(jobs)]
+
+
+def taken(queue):
+    """The jobs that are claimed one after another until none is left."""
+    found = []
+    while (job := queue.claim("me")) is not None:
+        found.append(job.id)
+    return found
+
+
+def test_a_new_job_waits_with_all_that_was_asked(queue, clock):
+    (job,) = queue.add([NewJob("backfill", "subject", BTC, {"ö": [1, None]}, priority=3, max_attempts=2)])
+    assert (job.operation, job.subject, job.dataset, job.parameters) == ("backfill", "subject", BTC, {"ö": [1, None]})
+    assert (job.priority, job.max_attempts, job.state, job.attempts) == (3, 2, JobState.QUEUED, 0)
+    assert (job.created_at, job.due_at, job.is_active) == (clock.now, clock.now, True)
+    assert queue.get(job.id) == job
+
+
+def test_identical_jobs_are_one_until_it_has_ended(queue):
+    first, again, other = add(queue, new(1, BTC), new(1, BTC), new(2, BTC))
+    assert first == again != other
+    claimed = queue.claim("me")
+    assert add(queue, new(1, BTC)) == [first]
+    queue.finish(claimed, JobState.SUCCEEDED, "done")
+    assert add(queue, new(1, BTC)) not in ([first], [other])
+
+
+def test_the_highest_priority_comes_first_then_the_oldest(queue):
+    low, high, second_high, middle = add(queue, new(1), new(2, priority=9), new(3, priority=9), new(4, priority=5))
+    assert taken(queue) == [high, second_high, middle, low]
+
+
+def test_of_a_dataset_one_job_runs_at_a_time(queue):
+    first, second, other = add(queue, new(1, BTC), new(2, BTC), new(3, ETH))
+    held = queue.claim("me")
+    assert (held.id, queue.claim("you").id, queue.claim("you")) == (first, other, None)
+    assert queue.claim("you", second) is None
+    queue.finish(held, JobState.SUCCEEDED, "")
+    assert queue.claim("you").id == second
+
+
+def test_a_job_of_many_datasets_holds_all_of_them_or_none(queue):
+    _, wide, eth = add(queue, new(1, BTC), new(2), new(3, ETH))
+    first, second = queue.claim("me"), queue.claim("you")
+    with pytest.raises(LeaseHeld, match="BTC"):
+        queue.hold(second, [ETH, BTC])
+    queue.finish(first, JobState.SUCCEEDED, "")
+    queue.hold(second, [ETH, BTC])
+    queue.hold(second, [ETH])
+    assert queue.claim("me") is None
+    assert queue.give_back(second, "later").id == wide
+    assert {queue.claim("me").id, queue.claim("me").id} == {wide, eth}
+
+
+def test_a_running_job_whose_worker_is_silent_goes_to_another_and_the_silent_one_can_end_nothing(queue, clock):
+    (number,) = add(queue, new(1, BTC))
+    slow = queue.claim("slow")
+    clock.now += LEASE
+    assert [job.id for job in queue.recover()] == [number]
+    quick = queue.claim("quick")
+    assert (quick.id, quick.attempts, quick.fence) == (number, 2, slow.fence + 1)
+    for act in (
+        lambda: queue.beat(slow, 0.5),
+        lambda: queue.finish(slow, JobState.SUCCEEDED, "stale"),
+        lambda: queue.retry(slow, "stale", 0),
+        lambda: queue.give_back(slow, "stale"),
+    ):
+        with pytest.raises(LeaseLost, match=str(number)):
+            act()
+    assert queue.finish(quick, JobState.SUCCEEDED, "fresh").outcome == "fresh"
+
+
+def test_signs_of_life_keep_the_lease_on_the_job_and_on_all_its_datasets(queue, clock):
+    add(queue, new(1, BTC), new(2, ETH), new(3, BTC))
+    job = queue.claim("me")
+    queue.hold(job, ["x:trades:C/USDT"])
+    for _ in range(5):
+        clock.now += LEASE - 1
+        assert queue.beat(job, 0.5) is False
+        assert queue.recover() == [] or queue.get(job.id).state is JobState.RUNNING
+    assert queue.get(job.id).done == 0.5
+    assert [one.id for one in (queue.claim("you"), queue.claim("you")) if one] == [2]
+
+
+def test_a_job_that_kills_its_workers_is_given_up(queue, clock):
+    (number,) = add(queue, new(1, max_attempts=3))
+    for _ in range(3):
+        assert queue.claim("me").id == number
+        clock.now += LEASE
+        queue.recover()
+    assert queue.claim("me") is None
+    assert (queue.get(number).state, queue.get(number).outcome) == (JobState.FAILED, "its worker me died")
+
+
+def test_a_failed_try_is_repeated_when_its_wait_is_over(queue, clock):
+    (number,) = add(queue, new(1, BTC))
+    queue.retry(queue.claim("me"), "the exchange is down", 30 * SECOND)
+    assert (queue.get(number).state, queue.get(number).outcome) == (JobState.QUEUED, "the exchange is down")
+    assert queue.claim("me") is None
+    clock.now += 30 * SECOND
+    assert (queue.claim("me").attempts, queue.next_due()) == (2, None)
+
+
+def test_a_job_that_is_given_back_has_lost_no_try(queue):
+    (number,) = add(queue, new(1, BTC, max_attempts=1))
+    queue.give_back(queue.claim("me"), "its worker was told to stop")
+    assert (queue.get(number).attempts, queue.claim("me").attempts) == (0, 1)
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_at_the_next_sign_of_life(queue, clock):
+    running, waiting = add(queue, new(1), new(2))
+    job = queue.claim("me")
+    assert queue.cancel(waiting).state is JobState.CANCELLED
+    assert (queue.cancel(running).state, queue.beat(job)) == (JobState.RUNNING, True)
+    ended = queue.finish(job, JobState.CANCELLED, "stopped")
+    assert queue.cancel(running) == ended
+    assert add(queue, new(2)) != [waiting]
+
+
+def test_a_job_that_shall_be_cancelled_does_not_outlive_its_worker(queue, clock):
+    (number,) = add(queue, new(1))
+    queue.claim("me")
+    queue.cancel(number)
+    clock.now += LEASE
+    queue.recover()
+    assert queue.get(number).state is JobState.CANCELLED
+
+
+def test_jobs_are_found_by_state_operation_and_subject(queue):
+    btc, eth, _ = add(queue, new(1, BTC), new(2, ETH), NewJob("repair", "all datasets"))
+    queue.finish(queue.claim("me"), JobState.FAILED, "")
+    assert [job.id for job in queue.find(state="failed")] == [btc]
+    assert [job.operation for job in queue.find(state="active")] == ["repair", "compact"]
+    assert [job.id for job in queue.find(operation="compact", limit=1)] == [eth]
+    assert [job.id for job in queue.find(search="ETH")] == [eth]
+    assert queue.counts() == {"failed": 1, "queued": 2}
+    with pytest.raises(BadInput, match="queued"):
+        queue.find(state="broken")
+    with pytest.raises(BadInput, match="77"):
+        queue.get(77)
+
+
+def test_jobs_that_ended_long_ago_are_forgotten_and_those_to_come_are_not(queue, clock):
+    old, _, waiting = add(queue, new(1), new(2), new(3))
+    queue.finish(queue.claim("me"), JobState.SUCCEEDED, "")
+    clock.now += 10 * SECOND
+    queue.finish(queue.claim("me"), JobState.SUCCEEDED, "")
+    assert queue.cleanup_completed(10 * SECOND) == 1
+    assert old not in [job.id for job in queue.find()]
+    assert queue.cleanup_completed(0) == 1
+    assert [job.id for job in queue.find()] == [waiting]
+
+
+def test_what_is_left_is_estimated_from_what_is_done(queue, clock):
+    add(queue, new(1))
+    job = queue.claim("me")
+    assert job.seconds_left(clock.now) is None
+    clock.now += 30 * SECOND
+    queue.beat(job, 0.25)
+    assert queue.get(job.id).seconds_left(clock.now) == 90.0
+
+
+def test_no_two_workers_get_the_same_job(tmp_path):
+    """Real connections of one file, at the same moment."""
+    path = tmp_path / "catalog.db"
+    Database.in_file(path).close()
+    queues = [JobQueue(Database.in_file(path), time.time_ns, LEASE) for _ in range(4)]
+    queues[0].add([new(number, f"x:trades:{number % 20}/USDT") for number in range(200)])
+    claimed, start = [], threading.Barrier(4)
+
+    def work(queue):
+        start.wait()
+        while (job := queue.claim("me")) is not None or queue.next_due() is not None:
+            if job is not None:
+                claimed.append(job.id)
+                queue.finish(job, JobState.SUCCEEDED, "")
+
+    threads = [threading.Thread(target=work, args=(queue,)) for queue in queues]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == list(range(1, 201))
+
+
+def test_claims_stay_fast_with_ten_thousand_jobs_in_the_queue(tmp_path):
+    """The next job comes from an index: a full queue costs about what a short one does."""
+    database = Database.in_file(tmp_path / "catalog.db")
+    queue = JobQueue(database, time.time_ns, LEASE)
+
+    def seconds(claims=100):
+        began = time.perf_counter()
+        for _ in range(claims):
+            assert queue.claim("me") is not None
+        return time.perf_counter() - began
+
+    queue.add([new(number, f"x:trades:{number}/USDT") for number in range(200)])
+    short = min(seconds(), seconds())
+    queue.add([new(number, f"x:trades:{number}/USDT") for number in range(200, 10_300)])
+    long = min(seconds() for _ in range(3))
+    assert long < 3 * short + 0.05
+    with database.read() as connection:
+        claim = catalog_jobs._claim("sqlite", False).compile(dialect=sqlite.dialect(paramstyle="named"))
+        plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {claim}"), claim.params).all())
+    assert "USING INDEX jobs_next" in plan
+    assert "TEMP B-TREE" not in plan
+    database.close()
+
+
+def test_the_claim_is_one_statement_that_skips_what_others_have_locked_on_postgresql():
+    sql = str(catalog_jobs._claim("postgresql", False).compile(dialect=postgresql.dialect()))
+    assert sql.startswith("UPDATE jobs SET")
+    assert "FOR UPDATE SKIP LOCKED" in sql
+    assert "RETURNING" in sql
+
+
+def test_a_catalog_that_was_brought_forward_has_what_a_new_one_has(tmp_path):
+    """Tables, columns and indexes of the migration are those that ``schema.py`` describes."""
+    from pathlib import Path
+    from shutil import copytree
+
+    golden = Path(__file__).parents[1] / "golden" / "schema-1" / "lake"
+    copytree(golden, tmp_path / "old")
+    seen = []
+    for path in (tmp_path / "old" / "catalog.db", tmp_path / "new.db"):
+        database = Database.in_file(path)
+        with database.read() as connection:
+            found = inspect(connection)
+            seen.append(
+                {
+                    name: (
+                        {(column["name"], column["nullable"]) for column in found.get_columns(name)},
+                        {(index["name"], index["unique"]) for index in found.get_indexes(name)},
+                    )
+                    for name in ("runs", "jobs", "leases", "schedules")
+                }
+            )
+        database.close()
+    assert seen[0] == seen[1]
