@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,12 @@ from ticklake.sources.simulated.recorded import recorded_market
 from ticklake.sources.simulated.server import SimulatedExchange
 
 RECORDED = Path(os.environ.get("TICKLAKE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test turns at exchanges of its own: ports are used again, and pauses last."""
+    monkeypatch.setenv("TICKLAKE_STATE", str(tmp_path_factory.getbasetemp() / f"state-{uuid.uuid4().hex}"))
 
 
 @pytest.fixture(scope="session")

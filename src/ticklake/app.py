@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ticklake.engine.rebuilding import Rebuilt
     from ticklake.ingest.jobs import Jobs
     from ticklake.sources.base import Source
+    from ticklake.sources.pacing.pace import Pace
     from ticklake.sources.simulated.server import SimulatedExchange
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 CATALOG_FILE = "catalog.db"
+LIMITS_FILE = "limits.db"
 _SMALLEST = 100
 """Bytes of SQLite's header."""
 Clock = Callable[[], int]
@@ -112,6 +114,7 @@ def wire_source(
         retry=Retry(**settings.retry.model_dump()),
         secrets={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
         clock=clock,
+        pace=_pace(exchange, own.url, settings),
     )
     calls = Registry(settings.sources).make(exchange, options)
     return _with_archives(calls, settings, clock, root) if archives and settings.archives else calls
@@ -177,10 +180,20 @@ def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path |
     address = own.archive_url or (known if own.url is None else None)
     if address is None or known is None:
         return calls
-    site = Site(Patience(**settings.retry.model_dump(), timeout=own.timeout))
+    site = Site(Patience(**settings.retry.model_dump(), timeout=own.timeout), _pace("archive", address, settings))
     downloads = Downloads(root, site, Space(root, settings.min_free).check if root else lambda _size: None)
     archive = ArchiveSource(calls.exchange, address, downloads, site, calls.instruments, clock)
     return CombinedSource(calls, archive)
+
+
+def _pace(name: str, address: str | None, settings: Settings) -> Pace:
+    """Return the turns at an exchange, or at the host of an address where that takes its place."""
+    from urllib.parse import urlsplit
+
+    from ticklake.sources.pacing.pace import Pace
+
+    key = name if address is None else f"{name}@{urlsplit(address).netloc}"
+    return Pace(name, key, Path(settings.state).expanduser() / LIMITS_FILE)
 
 
 def _has_no_catalog(root: Path) -> bool:

@@ -6,6 +6,7 @@ then ``ticklake.toml`` in the working folder, then the defaults.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,6 +98,10 @@ class Settings(BaseSettings):
     lake: str = Field("data", description="The lake's folder.")
     exchange_url: str | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
+    )
+    state: str = Field(
+        default_factory=lambda: f"{os.environ.get('XDG_STATE_HOME') or '~/.local/state'}/ticklake",
+        description="This user's folder for what all processes share: turns at exchanges.",
     )
     keep: dict[str, int] = Field(
         default_factory=dict, description="Days that rows of a kind are kept for by cleanup; for ever, if not named."

@@ -15,7 +15,7 @@
     │   ├── RateLimited            retriable; carries ``retry_after`` seconds where known
     │   ├── SourceUnavailable      retriable: time-outs, 5xx, maintenance
     │   ├── BadResponse            retriable: truncated or contradictory answers
-    │   ├── Banned                 stop now: more requests make it worse
+    │   ├── Banned                 stop now: more requests make it worse; carries ``retry_after`` too
     │   └── AccessDenied           permanent for this job: region, key or permission
     ├── StorageError               bytes at rest
     │   ├── CorruptSegment         a segment whose bytes are not what was written
@@ -144,7 +144,11 @@ class BadResponse(SourceError):
 
 
 class Banned(SourceError):
-    """The exchange refuses this address; going on makes it worse."""
+    """The exchange refuses this address, for ``retry_after`` seconds where known; going on makes it worse."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class AccessDenied(SourceError):

@@ -14,6 +14,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
+from ticklake.sources.pacing.pace import Pace
 
 __all__ = ["Archives", "Capability", "Page", "Retry", "Source", "SourceFactory", "SourceOptions"]
 
@@ -126,7 +127,7 @@ class SourceOptions:
 
     ``url`` replaces scheme and host of every address; ``rate_limit_ms`` is the time between calls, if said;
     ``timeout`` is in seconds; ``secrets`` holds ``apiKey`` and ``secret`` where given; ``clock`` is ours, in
-    nanoseconds UTC.
+    nanoseconds UTC. ``pace`` gives turns to calls, shared with other processes; a source of its own keeps its own.
     """
 
     url: str | None = None
@@ -135,6 +136,7 @@ class SourceOptions:
     retry: Retry = Retry()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     clock: Callable[[], int] = time_ns
+    pace: Pace = field(default_factory=Pace)
 
 
 class SourceFactory(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ticklake.errors import (
     SourceUnavailable,
 )
 from ticklake.sources.base import Retry
+from ticklake.sources.pacing.headers import retry_after
+from ticklake.sources.pacing.pace import Pace
 from ticklake.sources.patience import retrying
 
 __all__ = ["NotThere", "Patience", "Site"]
@@ -40,8 +43,9 @@ class Patience(Retry):
 class Site:
     """One dump site. Connections are opened on first use and closed by :meth:`close`."""
 
-    def __init__(self, patience: Patience | None = None) -> None:
+    def __init__(self, patience: Patience | None = None, pace: Pace | None = None) -> None:
         self.patience = patience or Patience()
+        self.pace = pace or Pace("the dump site")
         self._session: aiohttp.ClientSession | None = None
         self.requests = 0
 
@@ -58,10 +62,12 @@ class Site:
         AccessDenied, Banned
             401, 403, 451, and 418.
         """
+        await self.pace.turn(0)
         self.requests += 1
         try:
             async with self._opened().get(url, headers=headers or {}, allow_redirects=False) as response:
-                _judge(response, url)
+                with self.pace.minding():
+                    _judge(response, url)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error, OSError) and not isinstance(
@@ -80,6 +86,7 @@ class Site:
 
     async def close(self) -> None:
         """Close the connections."""
+        self.pace.close()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -97,10 +104,11 @@ def _judge(response: aiohttp.ClientResponse, url: str) -> None:
         return
     if code == 404:
         raise NotThere(where)
+    after = retry_after({name.lower(): value for name, value in response.headers.items()}, time.time())
     if code == 429:
-        raise RateLimited(f"{where}: too many requests", _seconds(response.headers.get("Retry-After", "")))
+        raise RateLimited(f"{where}: too many requests", after)
     if code == 418:
-        raise Banned(f"{where}: the site warns of a ban")
+        raise Banned(f"{where}: the site warns of a ban", after)
     if code in {401, 403, 451}:
         raise AccessDenied(f"{where}: the site does not serve this address")
     raise SourceUnavailable(where) if code >= 500 else BadResponse(where)
@@ -109,10 +117,3 @@ def _judge(response: aiohttp.ClientResponse, url: str) -> None:
 def _named(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.hostname}{parts.path}"
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from ticklake.errors import (
     Unsupported,
 )
 from ticklake.sources.base import Retry
+from ticklake.sources.pacing.headers import retry_after
+from ticklake.sources.pacing.pace import Pace
 from ticklake.sources.patience import retrying
 
 __all__ = ["RETRIES", "Door", "ExchangeOptions", "Retry", "exchange_ids"]
@@ -40,7 +43,8 @@ class ExchangeOptions:
     """How to reach an exchange.
 
     ``url`` replaces scheme and host of every address that ccxt knows for it; ``rate_limit_ms`` its pace;
-    ``timeout`` is in seconds; ``settings`` goes to ccxt's constructor as it is.
+    ``timeout`` is in seconds; ``settings`` goes to ccxt's constructor as it is; ``pace`` gives turns to calls (one of
+    our own, if not given).
     """
 
     url: str | None = None
@@ -48,6 +52,7 @@ class ExchangeOptions:
     timeout: float = 20.0
     retry: Retry = field(default_factory=Retry)
     settings: dict[str, Any] | None = None
+    pace: Pace | None = None
 
 
 def exchange_ids() -> list[str]:
@@ -65,10 +70,9 @@ class Door:
         self.retry = options.retry
         self.client: Any = _client(exchange, options)
         self.client.on_rest_response = self._on_response
+        self.client.throttle = self._throttle
+        self.pace = options.pace or Pace(exchange)
         self.calls = 0
-        self._open = asyncio.Event()
-        self._opens_at = 0.0
-        self._open.set()
 
     async def call(self, method: str, *arguments: Any, **params: Any) -> Any:
         """Call a method of ccxt until it answers or there is no hope."""
@@ -76,33 +80,21 @@ class Door:
 
     async def close(self) -> None:
         """Close the connections."""
+        self.pace.close()
         await self.client.close()
 
     async def _once(self, method: str, *arguments: Any, **params: Any) -> Any:
-        await self._open.wait()
         self.calls += 1
-        try:
+        with self.pace.minding():
             return await self._translated(lambda: getattr(self.client, method)(*arguments, **params))
-        except RateLimited as error:
-            self._pause(error.retry_after or 1.0)
-            raise
+
+    async def _throttle(self, cost: float | None = None) -> None:
+        """Take a turn before a request, in the place of ccxt's own throttler, which knows of one process only."""
+        await self.pace.turn(self.client.rateLimit * (1 if cost is None else cost), _note)
 
     def _secrets(self) -> list[str]:
         names = ("apiKey", "secret", "password", "uid", "token", "privateKey")
         return [value for name in names if isinstance(value := getattr(self.client, name, None), str) and value]
-
-    def _pause(self, seconds: float) -> None:
-        """Make every call to this exchange wait: a rate limit is everybody's."""
-        loop = asyncio.get_running_loop()
-        if loop.time() + seconds <= self._opens_at:
-            return
-        self._opens_at = loop.time() + seconds
-        self._open.clear()
-        loop.call_at(self._opens_at, self._reopen)
-
-    def _reopen(self) -> None:
-        if asyncio.get_running_loop().time() >= self._opens_at - 0.001:
-            self._open.set()
 
     async def _translated(self, call: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -123,11 +115,16 @@ class Door:
         *_request: Any,
     ) -> str:
         """Judge an answer by its status and shape before ccxt reads it."""
-        where = f"{self.exchange} {method} {urlsplit(url).path}: {code} {reason}"
+        path = urlsplit(url).path
+        where = f"{self.exchange} {method} {path}: {code} {reason}"
+        self.pace.heard(path, headers)
+        after = retry_after({name.lower(): value for name, value in headers.items()}, time.time())
         if code == 429:
-            raise RateLimited(f"{where}: too many requests", _retry_after(headers))
+            raise RateLimited(f"{where}: too many requests", after)
         if code == 418:
-            raise Banned(f"{where}: the exchange warns of a ban; wait some minutes, then run the same command again")
+            raise Banned(
+                f"{where}: the exchange warns of a ban; wait some minutes, then run the same command again", after
+            )
         if code in {401, 403, 451}:
             raise AccessDenied(f"{where}: the exchange does not serve this address or key")
         if code >= 500:
@@ -167,14 +164,6 @@ def _note(text: str) -> None:
     notes = RETRIES.get()
     if notes is not None:
         notes.append(text)
-
-
-def _retry_after(headers: dict[str, str]) -> float | None:
-    text = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-    try:
-        return max(float(text), 0.0)
-    except ValueError:
-        return None
 
 
 def _is_json(body: str) -> bool:

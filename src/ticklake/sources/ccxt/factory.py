@@ -29,5 +29,6 @@ class CcxtFactory(SourceFactory):
         from ticklake.sources.ccxt.door import ExchangeOptions
         from ticklake.sources.ccxt.source import CcxtSource
 
-        own = ExchangeOptions(options.url, options.rate_limit_ms, options.timeout, options.retry, dict(options.secrets))
+        secrets = dict(options.secrets)
+        own = ExchangeOptions(options.url, options.rate_limit_ms, options.timeout, options.retry, secrets, options.pace)
         return CcxtSource(exchange, own, options.clock)

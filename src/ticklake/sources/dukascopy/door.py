@@ -39,16 +39,18 @@ class Door:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._options.pace.close()
         if self._session is not None:
             await self._session.close()
 
     async def _once(self, path: str, read: Callable[[bytes], T]) -> T | None:
         async with self._turns:
+            await self._options.pace.turn(self._options.rate_limit_ms or 0, self.repeated.append)
             try:
-                body = await self._body(path)
+                with self._options.pace.minding():
+                    body = await self._body(path)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise SourceUnavailable(f"dukascopy {path}: {error or type(error).__name__}: no answer") from error
-            await asyncio.sleep((self._options.rate_limit_ms or 0) / 1000)
         return None if body is None else await asyncio.to_thread(read, body)
 
     async def _body(self, path: str) -> bytes | None:

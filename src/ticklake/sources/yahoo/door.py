@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import logging
 import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -93,10 +92,16 @@ class Door:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._options.pace.close()
         await asyncio.to_thread(self._session.close)
 
     async def _call(self, call: Callable[[], T]) -> T:
-        return await retrying(self._options.retry, self.repeated.append)(asyncio.to_thread, call)
+        return await retrying(self._options.retry, self.repeated.append)(self._once, call)
+
+    async def _once(self, call: Callable[[], T]) -> T:
+        await self._options.pace.turn(self._options.rate_limit_ms or 0, self.repeated.append)
+        with self._options.pace.minding():
+            return await asyncio.to_thread(call)
 
     def _ask(self, ticker: str, asked: dict[str, Any]) -> Answer | None:
         """Ask once. yfinance's own memory of answers is emptied before: it would repeat failures."""
@@ -122,7 +127,6 @@ class Door:
                 raise _translated(error, ticker) from error
             finally:
                 yfinance.config.debug.hide_exceptions = hidden
-                time.sleep((self._options.rate_limit_ms or 0) / 1000)
 
 
 def _about(metadata: Mapping[str, Any]) -> About:
