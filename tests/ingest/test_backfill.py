@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+from functools import partial
 
 import polars as pl
 import pytest
@@ -15,6 +18,7 @@ from ticklake.core.time import DAY, HOUR, MINUTE, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import (
     BadInput,
+    Banned,
     InvalidName,
     InvalidTime,
     UnknownExchange,
@@ -258,11 +262,13 @@ class TestFaults:
         assert run.state is RunState.FAILED
         assert "ban" in run.outcome
         assert len(exchange.requests) - banned_at <= 4
-        exchange.faults = Faults()
-        assert (
-            lake.backfill("binance", ["BTC/USDT", "ETH/USDT"], "1m", start="2024-01-01", end="2024-01-05").state
-            == "succeeded"
-        )
+        exchange.faults, asked = Faults(), len(exchange.requests)
+        again = partial(lake.backfill, "binance", ["BTC/USDT", "ETH/USDT"], "1m", start="2024-01-01", end="2024-01-05")
+        with pytest.raises(Banned, match="until"):
+            again()
+        assert len(exchange.requests) == asked, "the ban is remembered"
+        shutil.rmtree(os.environ["TICKLAKE_STATE"])
+        assert again().state == "succeeded"
         assert same(lake.load(BARS), truth(market, BARS, "2024-01-01", "2024-01-05"), ["ts", "close"])
 
     @pytest.mark.parametrize("exchange_name", ["binance", "kraken"])

@@ -28,10 +28,6 @@ TELL = 1.0
 """Waits from so many seconds on are told."""
 
 
-class _StillBanned(Banned):
-    """What the ledger says, not the exchange: nothing new."""
-
-
 class Pace:
     """Turns at one exchange.
 
@@ -66,7 +62,7 @@ class Pace:
         told = False
         while (verdict := self._kept(tell).take(self.key, length_ms, self._now())).wait:
             if verdict.pause is not None and verdict.pause.is_ban:
-                raise _StillBanned(self._ban_text(verdict.pause), verdict.wait / 1_000)
+                raise Banned(self._ban_text(verdict.pause), verdict.wait / 1_000)
             if not told and verdict.pause is not None and verdict.wait >= TELL * 1_000:
                 tell(f"waited {verdict.wait / 1_000:.0f} s: {self.name} asked everybody here to slow down")
                 told = True
@@ -86,8 +82,6 @@ class Pace:
             yield
         except RateLimited as error:
             self._pause(self._next_pause() if error.retry_after is None else error.retry_after)
-            raise
-        except _StillBanned:
             raise
         except Banned as error:
             self._pause(BAN if error.retry_after is None else error.retry_after, is_ban=True)

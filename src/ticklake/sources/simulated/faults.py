@@ -20,6 +20,8 @@ class Faults:
     ----------
     rate_limit_every, retry_after
         429 with ``Retry-After: retry_after``.
+    calls_per_second
+        429 for calls beyond so many in any second, as real exchanges do; 0 is no limit.
     ban_every
         418, the last warning before a ban.
     error_every
@@ -55,6 +57,7 @@ class Faults:
 
     rate_limit_every: int = 0
     retry_after: float = 0.05
+    calls_per_second: int = 0
     ban_every: int = 0
     error_every: int = 0
     timeout_every: int = 0

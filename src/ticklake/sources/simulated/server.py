@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from aiohttp import web
@@ -30,12 +32,16 @@ Protocol = BinanceProtocol | KrakenProtocol
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that was answered: which exchange, path and query, and which fault hit it, if any."""
+    """A request that was answered: which exchange, path and query, which fault hit it, if any, and when it came.
+
+    ``at`` is the real time in seconds since 1970, whatever the simulated clock says.
+    """
 
     exchange: str
     path: str
     query: dict[str, str]
     fault: str = ""
+    at: float = 0.0
 
 
 @dataclass
@@ -138,10 +144,10 @@ class SimulatedExchange:
         protocol = self._protocols.get(exchange)
         if protocol is None:
             return web.json_response({"error": f"{exchange} is not simulated"}, status=404)
-        query = dict(request.query)
+        query, at = dict(request.query), time.time()
         reply = protocol.answer(path, query, self.clock.now(), self.faults)
-        failure = self._failure() if reply.rows else None
-        self.requests.append(Request(exchange, path, query, failure.name if failure else ""))
+        failure = self._crowded(exchange, at) or (self._failure() if reply.rows else None)
+        self.requests.append(Request(exchange, path, query, failure.name if failure else "", at))
         if failure is None:
             body = self._disordered(protocol, reply.body) if reply.rows else reply.body
             return web.json_response(body, status=reply.status)
@@ -188,6 +194,12 @@ class SimulatedExchange:
             download.sent += len(data[at : at + block])
             if self.faults.archive_rate:
                 await asyncio.sleep(0.05)
+
+    def _crowded(self, exchange: str, at: float) -> Failure | None:
+        """Refuse what goes beyond the calls that are allowed in a second."""
+        limit = self.faults.calls_per_second
+        lately = takewhile(lambda one: one.at > at - 1, reversed(self.requests)) if limit else ()
+        return Failure("rate_limit") if limit and sum(one.exchange == exchange for one in lately) >= limit else None
 
     def _failure(self) -> Failure | None:
         self._pages += 1
