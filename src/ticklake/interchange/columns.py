@@ -12,7 +12,7 @@ from ticklake.errors import InvalidData
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
-__all__ = ["LAST_SECOND", "fitted", "nanoseconds"]
+__all__ = ["LAST_SECOND", "fitted", "nanoseconds", "renamed"]
 
 LAST_SECOND = 10**11
 """Below this, a time is a number of seconds."""
@@ -68,6 +68,16 @@ def fitted(rows: pl.DataFrame, schema: Mapping[str, PolarsDataType], needed: Seq
         return rows.select(columns)
     except pl.exceptions.PolarsError as error:
         raise InvalidData(f"the columns do not fit: {str(error).partition(chr(10))[0]}") from error
+
+
+def renamed(rows: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """Return *rows* with the first column of *names* that is there under the name it stands for, where that is absent."""
+    found = {
+        next((other for other in others if other in rows.columns), name): name
+        for name, others in names.items()
+        if name not in rows.columns
+    }
+    return rows.rename(found, strict=False)
 
 
 def _factor(whole: pl.Series, units: Sequence[str]) -> pl.Expr:

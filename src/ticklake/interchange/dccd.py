@@ -86,7 +86,7 @@ class Dccd(Layout):
     """``{exchange}/ohlc/{BASE-QUOTE}/{span}/YYYY.parquet``, ``{exchange}/trades|orderbook/{BASE-QUOTE}/YYYY-MM-DD.parquet``."""
 
     name = "dccd"
-    time = "TS"
+    times = ("TS",)
 
     def dataset_of(self, path: PurePosixPath) -> Dataset | None:
         """Return the dataset of a file; linear perpetuals are those whose pair ends in ``_PERP``."""

@@ -80,8 +80,8 @@ class Export:
         frames = _Frames(self, dataset, span, progress)
         note = json.dumps({"dataset": str(dataset), "start": span.start, "end": span.end})
         rows, changed = replace_file(LocalStore(self.root), path, frames, {_KEY: note.encode()})
-        if changed:
-            self.layout.register(self.root, [Written(path, dataset, frames.first, frames.last)])
+        if rows:
+            self.layout.register(self.root, Written(path, dataset, frames.first, frames.last))
         state = FileState.WRITTEN if changed else FileState.UNCHANGED
         return FileReport(path, state, str(dataset), rows, note=self.layout.losses(dataset))
 

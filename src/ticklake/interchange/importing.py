@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -12,10 +12,10 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.engine.appending import Receipt
 from ticklake.engine.engine import Engine
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, StorageError
 from ticklake.interchange.layout import Layout
 from ticklake.interchange.layouts import parquet_files
-from ticklake.interchange.parquet import count_rows, read_chunks
+from ticklake.interchange.parquet import count_rows, digest_of, read_chunks
 from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch
 
 __all__ = ["Import"]
@@ -41,9 +41,13 @@ class Import:
         """Bring the rows in and return what became of each file."""
         paths = list(parquet_files(self.root))
         progress = Progress(len(paths))
-        return self._report(self._file(path, progress) for path in paths)
+        done = [self._file(path, progress) for path in paths]
+        try:
+            return self._report(_compared(done, self.root, self.layout.registered(self.root)))
+        except StorageError as error:
+            return self._report([*done, FileReport("", FileState.FAILED, note=str(error))])
 
-    def _report(self, files: Iterator[FileReport]) -> Report:
+    def _report(self, files: Iterable[FileReport]) -> Report:
         return Report(self.layout.name, str(self.root), tuple(files))
 
     def _planned(self, path: PurePosixPath) -> FileReport:
@@ -74,7 +78,7 @@ class Import:
 
     def _chunks(self, path: PurePosixPath, dataset: Dataset, progress: Progress) -> Iterator[Receipt]:
         origin = Provenance(self.layout.name, str(path.parent))
-        for rows in read_chunks(self.root / path, self.layout.time):
+        for rows in read_chunks(self.root / path, self.layout.times):
             if not rows.height:
                 continue
             ours = self.layout.to_ours(dataset, rows)
@@ -82,6 +86,18 @@ class Import:
             progress.counts["received"] += rows.height
             progress.reached[str(dataset)] = _last(ours)
             self.watch(progress)
+
+
+def _compared(files: Sequence[FileReport], root: Path, registered: Mapping[str, str]) -> Iterator[FileReport]:
+    """Note which files are not as the other lake's catalog has them, and add those that it names and are not there."""
+    for file in files:
+        known = registered.get(file.path)
+        if known and file.state is FileState.IMPORTED and digest_of(root / file.path) != known:
+            yield replace(file, note="its checksum is not the one in its lake's catalog: it was changed since")
+        else:
+            yield file
+    for path in sorted(registered.keys() - {file.path for file in files}):
+        yield FileReport(path, FileState.FAILED, note="its lake's catalog names it, and it is not there")
 
 
 def _last(rows: pl.DataFrame) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,8 @@ class Layout(ABC):
 
     name: str
     """What users call it."""
-    time: str
-    """The column that orders its rows."""
+    times: tuple[str, ...]
+    """The column that orders its rows, by any of these names."""
 
     @abstractmethod
     def dataset_of(self, path: PurePosixPath) -> Dataset | None:
@@ -72,6 +71,10 @@ class Layout(ABC):
         """Say what of a dataset's rows has no column in the layout; empty if nothing."""
         return ""
 
-    def register(self, root: Path, written: Sequence[Written]) -> None:  # noqa: ARG002
-        """Tell the layout's own catalog, if it has one, of files that were written."""
+    def register(self, root: Path, written: Written) -> None:  # noqa: ARG002
+        """Tell the layout's own catalog, if it has one, of a file; the same again changes nothing."""
         return
+
+    def registered(self, root: Path) -> dict[str, str]:  # noqa: ARG002
+        """Return what the layout's own catalog, if it has one, names: paths below the root with a SHA-256 or nothing."""
+        return {}

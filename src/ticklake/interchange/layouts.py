@@ -7,11 +7,13 @@ from pathlib import Path, PurePosixPath
 
 from ticklake.errors import BadInput, InvalidName, UnknownTimeframe, Unsupported
 from ticklake.interchange.dccd import Dccd
+from ticklake.interchange.dl_datalake import DlDatalake
+from ticklake.interchange.hive import Hive
 from ticklake.interchange.layout import Layout
 
 __all__ = ["LAYOUTS", "guess_layout", "layout_of", "parquet_files"]
 
-LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (Dccd(),)}
+LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (Dccd(), DlDatalake(), Hive())}
 """By the name that users call them."""
 
 

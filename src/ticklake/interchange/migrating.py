@@ -135,7 +135,7 @@ def _migrate(objects: LocalStore, path: PurePosixPath, *, dry_run: bool) -> Migr
 
 def _converted(file: Path, look: _Look) -> Iterator[pl.DataFrame]:
     """Yield the rows as version 3 has them. Rows that it added itself win, and all are sorted together."""
-    chunks = (from_v2(look.folder, rows) for rows in read_chunks(file, "TS"))
+    chunks = (from_v2(look.folder, rows) for rows in read_chunks(file, ["TS"]))
     if look.seconds and look.nanoseconds:
         rows = pl.concat(list(chunks))
         yield rows.unique(_key(look.folder, rows), keep="last", maintain_order=True).sort("TS", maintain_order=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ticklake.core.readplan import CHUNK_ROWS
 from ticklake.errors import InvalidData
 from ticklake.storage.objects import LocalStore, Sink
 
-__all__ = ["Footer", "count_rows", "footer_of", "read_chunks", "replace_file"]
+__all__ = ["Footer", "count_rows", "digest_of", "footer_of", "read_chunks", "replace_file"]
 
 Footer = Mapping[bytes, bytes]
 """Keys and values in the footer of a file."""
@@ -41,8 +42,14 @@ def footer_of(path: Path) -> Footer:
     return {key: value for key, value in (_metadata(path).metadata or {}).items() if key != b"ARROW:schema"}
 
 
-def read_chunks(path: Path, time: str, rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a file in order of the column *time*, about *rows* at a time, never cutting an instant.
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_chunks(path: Path, times: Sequence[str], rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file in order of that column of *times* it has, about *rows* at a time, never cutting an instant.
 
     A file that is larger than that is only held in memory as a whole if its rows are not in order.
 
@@ -53,11 +60,15 @@ def read_chunks(path: Path, time: str, rows: int = CHUNK_ROWS) -> Iterator[pl.Da
     """
     try:
         with pq.ParquetFile(path) as file:
-            if file.metadata.num_rows <= rows or time not in file.schema_arrow.names or not _in_order(file, time):
-                whole = _frame(file.read())
-                yield whole.sort(time, maintain_order=True) if time in whole.columns else whole
+            time = next((name for name in times if name in file.schema_arrow.names), None)
+            if time is None:
+                raise InvalidData(f"{path} has no column {' or '.join(times)}")
+            if file.metadata.num_rows <= rows or not _in_order(file, time):
+                yield _frame(file.read()).sort(time, maintain_order=True)
             else:
                 yield from _whole_instants((_frame(batch) for batch in file.iter_batches(rows)), time)
+    except InvalidData:
+        raise
     except (*_DAMAGE, pl.exceptions.PolarsError) as error:
         raise _unreadable(path, error) from error
 

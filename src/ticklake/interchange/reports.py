@@ -68,7 +68,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that an export wrote: where, of what, its first and last time (inclusive), its SHA-256."""
+    """A file that an export wrote: where, of what, its first and last time (inclusive)."""
 
     path: str
     dataset: Dataset

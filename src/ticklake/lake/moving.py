@@ -37,7 +37,7 @@ class Moving(Base):
         path
             The other lake's folder.
         layout
-            ``dccd``; guessed from the names of the files if not given.
+            ``dccd``, ``dl-datalake`` or ``hive``; guessed from the names of the files if not given.
         dry_run
             Only say what would be read.
         watch
@@ -79,7 +79,7 @@ class Moving(Base):
         path
             The folder that becomes the other lake, or grows.
         layout
-            ``dccd``.
+            ``dccd``, ``dl-datalake`` or ``hive``.
         datasets
             All by default; names, or patterns like ``binance:*:BTC/*``.
         start, end

@@ -20,8 +20,8 @@ __all__ = ["export", "import_lake", "migrate"]
 
 INCOMPLETE = 3
 Theirs = Annotated[Path, typer.Argument(metavar="PATH", help="The other lake's folder.")]
-Guessed = Annotated[str | None, typer.Option("--layout", help="dccd. [default: guessed]")]
-Wanted = Annotated[str, typer.Option("--layout", help="dccd.")]
+Guessed = Annotated[str | None, typer.Option("--layout", help="dccd, dl-datalake or hive. [default: guessed]")]
+Wanted = Annotated[str, typer.Option("--layout", help="dccd, dl-datalake or hive.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Chosen = Annotated[
     list[str] | None,
