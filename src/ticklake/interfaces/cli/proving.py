@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import print_json, print_table, say
+from ticklake.interfaces.cli.output import errors, print_json, print_table, say
 from ticklake.interfaces.cli.reading import chosen
 
 if TYPE_CHECKING:
     from ticklake.core.quality import DayQuality, Figures, Quality
+    from ticklake.lake import Lake
 
 __all__ = ["quality"]
 
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", help="Also write a page that stands alone, to send to somebody.", dir_okay=False),
+]
 Daily = Annotated[bool, typer.Option("--daily", help="A row for each UTC day instead of one for each dataset.")]
 
 _COUNTS = (
@@ -37,13 +45,16 @@ def quality(
     start: o.Start = None,
     end: o.End = None,
     daily: Daily = False,
+    html: Html = None,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Measure how complete and sound datasets are, worst first. Exit code 3: something is missing."""
     with o.opened(lake) as held:
         found = [held.quality(one, start, end) for one in chosen(held, exchange, symbol, timeframe, kind)]
-    found.sort(key=lambda one: (one.score is not None, one.score or 0.0, str(one.dataset)))
+        found.sort(key=lambda one: (one.score is not None, one.score or 0.0, str(one.dataset)))
+        if html is not None:
+            _write_page(held, found, html)
     if as_json:
         print_json([_fields(one) for one in found] if not daily else [_day(q, d) for q in found for d in q.days])
     elif daily:
@@ -56,6 +67,21 @@ def quality(
     raise typer.Exit(0 if all(one.is_complete for one in found) else 3)
 
 
+def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:
+    from ticklake.app import tool
+    from ticklake.errors import StorageError
+    from ticklake.interfaces.report.quality import quality_page
+
+    where = held.root.resolve().name if held.root else "the lake"
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(quality_page(found, where, held.engine.now(), tool()), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path} could not be written: {error.strerror or error}") from error
+    errors().print(f"{path} written", markup=False, soft_wrap=True)
+
+
 def _cells(one: Figures) -> tuple[str, ...]:
     counts = (one.missing_records, one.data_gaps, sum(one.quarantined.values()), one.outliers, one.stale_prices)
     told = (*counts, one.zero_volumes, one.crossed_books)
@@ -63,7 +89,8 @@ def _cells(one: Figures) -> tuple[str, ...]:
 
 
 def _score(score: float | None) -> str:
-    return "?" if score is None else f"{score:.1f}"
+    """Write a score so that only a full one is 100."""
+    return "?" if score is None else f"{math.floor(10 * score) / 10:.1f}"
 
 
 def _share(ratio: float | None) -> str:

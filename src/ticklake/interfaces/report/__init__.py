@@ -1,0 +1,1 @@
+"""Reports: pages that stand alone, to be sent to somebody."""

@@ -1,0 +1,139 @@
+"""The quality of a lake as one page that stands alone: no script, nothing to load, readable when mailed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import GapReason
+from ticklake.core.quality import EXCUSED, Holes, Quality, total
+from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, format_time
+from ticklake.interfaces.report.strips import Strip, strip_of
+
+__all__ = ["quality_page"]
+
+WORDS = {
+    GapReason.NOT_FETCHED: "never asked, or asking failed: ticklake ingest brings it",
+    GapReason.UNAVAILABLE: "the exchange no longer serves it: import it from elsewhere",
+    GapReason.LOST: "served, but not whole: ask again with --retry, or take another source",
+    GapReason.INVALID: "rows came and could not be true: they are in quarantine",
+    GapReason.NO_TRADES: "asked, and nothing was traded: nothing is missing",
+    GapReason.OUTAGE: "every symbol of the exchange was silent: nothing is missing",
+}
+_UNITS = (("years", 365 * DAY), ("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", SECOND))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A dataset on the page."""
+
+    anchor: str
+    quality: Quality
+    strip: Strip
+
+    @property
+    def grade(self) -> str:
+        score = self.quality.score
+        return "unknown" if score is None else "good" if score >= 99 else "fair" if score >= 90 else "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A reason for gaps: what it means, what it comes to, and in which datasets."""
+
+    reason: str
+    meaning: str
+    holes: Holes
+    datasets: tuple[Dataset, ...]
+    excused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A reason for refusing rows: how many, and in which datasets."""
+
+    reason: str
+    rows: int
+    datasets: tuple[Dataset, ...]
+
+
+def quality_page(found: Sequence[Quality], lake: str, now: int, tool: str) -> str:
+    """Return the page as HTML text.
+
+    Parameters
+    ----------
+    found
+        The qualities, in the order in which they are to be shown.
+    lake
+        What to call the lake.
+    now
+        When this was measured, in nanoseconds.
+    tool
+        Name and version of what measured it.
+    """
+    environment = Environment(
+        loader=PackageLoader("ticklake.interfaces.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "share": _share,
+        "points": _points,
+        "lasting": _lasting,
+        "moment": format_time,
+    }
+    rows = [_Row(f"d{number}", one, strip_of(one.days)) for number, one in enumerate(found, 1)]
+    return environment.get_template("quality.html").render(
+        lake=lake,
+        now=now,
+        tool=tool,
+        rows=rows,
+        sums=total(found),
+        incomplete=[one for one in found if not one.is_complete],
+        words=list(_words(found)),
+        refusals=sorted(_refusals(found), key=lambda one: -one.rows),
+    )
+
+
+def _words(found: Sequence[Quality]) -> Iterable[_Word]:
+    for reason, meaning in WORDS.items():
+        having = [one for one in found if reason in one.gaps]
+        if having:
+            holes = sum((one.gaps[reason] for one in having), Holes())
+            yield _Word(str(reason), meaning, holes, tuple(one.dataset for one in having), reason in EXCUSED)
+
+
+def _refusals(found: Sequence[Quality]) -> Iterable[_Refusal]:
+    for reason in sorted({reason for one in found for reason in one.quarantined}):
+        having = [one for one in found if reason in one.quarantined]
+        rows = sum(one.quarantined[reason] for one in having)
+        yield _Refusal(reason.replace("_", " "), rows, tuple(one.dataset for one in having))
+
+
+def _number(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _points(score: float | None) -> str:
+    return "?" if score is None else f"{math.floor(10 * score) / 10:.1f}"
+
+
+def _share(ratio: float | None) -> str:
+    return "?" if ratio is None else "100 %" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
+
+
+def _lasting(ns: int | None) -> str:
+    """Write a length of time in the largest unit of which it has two."""
+    if ns is None:
+        return ""
+    if ns < SECOND:
+        return "an instant" if ns else ""
+    unit, length = next((pair for pair in _UNITS if ns >= 2 * pair[1]), _UNITS[-1])
+    return f"{ns // length:,} {unit}"
