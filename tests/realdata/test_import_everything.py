@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,10 @@ UTC = Mapping(zone="UTC")
 
 @dataclass(frozen=True)
 class Case:
-    """A file, what it is said to be, and how it must come in: rows are the manifest's unless said."""
+    """A file, what it is said to be, and how it must come in: rows are the manifest's unless said.
+
+    ``again`` are rows that a session received twice, ``events`` how many messages the levels of a book came in.
+    """
 
     file: str
     dataset: str
@@ -29,6 +33,8 @@ class Case:
     chosen: str = ""
     rows: int | None = None
     quarantined: int = 0
+    again: int = 0
+    events: int | None = None
 
 
 BARS = [
@@ -102,11 +108,132 @@ FUNDING = [
     Case("funding/bybit_BTC_USDT_funding_2025.feather", "bybit:funding:BTC/USDT:USDT", "freqtrade-funding"),
     Case("funding/hyperliquid_BTC_funding_2023_2025.feather", "hyperliquid:funding:BTC/USDC:USDC", "freqtrade-funding"),
 ]
-CASES = [*BARS, *TRADES, *QUOTES, *FUNDING]
+SNAPSHOT_TIME = Mapping(constants={"ts": "2020-11-01T09:00:02Z"})
+BOOKS = [
+    Case(
+        "book/binance_ETHBTC_20201101T09_snapshot.json.gz",
+        "binance:book:ETH/BTC",
+        mapping=SNAPSHOT_TIME,
+        chosen="binance-depth-snapshot",
+    ),
+    Case(
+        "book/binance_ETHBTC_20201101T09_update.json.gz",
+        "",
+        chosen="binance-depth-events",
+        rows=67_601,
+        events=3_600,
+    ),
+    Case(
+        "book/bybit_XRPUSDT_ob500_20241201.zip",
+        "bybit:book:XRP/USDT:USDT",
+        chosen="bybit-orderbook",
+        rows=3_966,
+        events=50,
+    ),
+    Case("book/coinbase_BTC-USD_L2_snapshot_20260807.json.gz", "", chosen="coinbase-book"),
+    Case(
+        "book/bitstamp_BTCUSD_L3_events_20150501_3h.log.xz",
+        "bitstamp:book:BTC/USD",
+        chosen="bitstamp-log",
+        rows=200_440,
+        events=5_011,
+    ),
+    Case(
+        "book/bitstamp_BTCUSD_L3_events_20150501_3h.log.xz", "bitstamp:trades:BTC/USD", chosen="bitstamp-log", rows=575
+    ),
+    Case(
+        "book/gdax_BTC-USD_level2_2018.csv.gz",
+        "coinbase:book:BTC/USD",
+        chosen="gdax-export",
+        rows=40_042,
+        quarantined=28_392,
+        events=11_650,
+    ),
+    Case("book/gdax_BTC-USD_level2_2018.csv.gz", "coinbase:trades:BTC/USD", chosen="gdax-export", rows=60),
+]
+STREAMS = [
+    Case(f"ws_raw/{file}", f"binance:{kind}:{symbol}", chosen="stamped-messages", rows=rows, events=events)
+    for file, symbol, kind, rows, events in [
+        ("binance_spot_btcusdt_20240808.gz", "BTC/USDT", "trades", 9_757, None),
+        ("binance_spot_btcusdt_20240808.gz", "BTC/USDT", "quotes", 28_040, None),
+        ("binance_spot_btcusdt_20240808.gz", "BTC/USDT", "book", 126_090, 3_452),
+        ("binance_spot_btcusdt_20240809.gz", "BTC/USDT", "trades", 10_147, None),
+        ("binance_usdm_btcusdt_20240718.gz", "BTC/USDT:USDT", "trades", 974, None),
+        ("binance_usdm_btcusdt_20240719.gz", "BTC/USDT:USDT", "trades", 9_727, None),
+    ]
+]
+STREAMS += [
+    Case("ws_raw/hyperliquid_btcusd_20250126.gz", "hyperliquid:trades:BTC/USDC:USDC", rows=64),
+    Case("ws_raw/hyperliquid_btcusd_20250126.gz", "hyperliquid:book:BTC/USDC:USDC", rows=1_840, again=40, events=45),
+]
+ANSWERS = [
+    Case(
+        "rest/bitfinex_candles_1m_BTCUSD_201906.jsonl.gz",
+        "bitfinex:ohlcv:1m:BTC/USD",
+        chosen="recorded-answers",
+        rows=9_707,
+    ),
+    Case("rest/gct_binance.jsonl.gz", "binance:ohlcv:1h:BTC/USDT", chosen="recorded-answers", rows=1_642),
+    Case("rest/gct_binance.jsonl.gz", "binance:trades:ETH/BTC", chosen="recorded-answers", rows=1_000),
+    Case("rest/gct_binance.jsonl.gz", "binance:funding:BTC/USDT:USDT", chosen="recorded-answers", rows=107),
+    Case("rest/vcr_Binance.jsonl.gz", "binance:trades:BTC/USDC", chosen="recorded-answers", rows=500),
+]
+CASES = [*BARS, *TRADES, *QUOTES, *FUNDING, *BOOKS, *STREAMS, *ANSWERS]
+
+RECORDINGS = {
+    "BINANCE": {"trades": 2, "quotes": 84, "book": 422},
+    "BINANCE_FUTURES": {"trades": 91, "quotes": 613, "book": 6_297, "ohlcv": 4},
+    "BYBIT": {"trades": 347, "book": 20_809},
+    "COINBASE": {"trades": 279},
+    "CRYPTO.COM": {"trades": 1_143},
+    "GATEIO": {"trades": 9},
+    "HUOBI": {"trades": 73},
+    "KRAKEN": {"trades": 10},
+    "KUCOIN": {"trades": 18},
+    "OKX": {"trades": 74},
+    "UPBIT": {"trades": 304},
+    "DYDX.ws.1.0": {"trades": 1_026},
+}
+"""Rows by kind in cryptofeed's recordings. Binance sends no books and quotes but changes of them."""
+
+NO_ROWS = {
+    "book/bitfinex_tBTCUSD_R0_L3_feed_2021.json.gz": "orders of participants, without times",
+    "broken/bitfinex_L3_feed.log.gz": "damaged: refused, see the oddities",
+    "broken/l2update_15min_1.csv": "a git-LFS pointer: refused, see the oddities",
+    "ws_rec/BITFINEX.jsonl.zst": "channels are numbers that only their subscriptions explain: for the live feed's parser",
+    "ws_rec/DERIBIT.jsonl.zst": "quotes of options; not one trade",
+    "ws_rec/BITMEX.0.zst": "instruments",
+    "ws_rec/BITMEX.ws.1.0.zst": "what its contracts are settled in is not told: see the test below",
+    "ws_rec/DYDX.0.zst": "markets",
+    **{
+        f"rest/vcr_{name}.jsonl.gz": "tickers, instruments and books without times; single calls, exercised by ccxt's parsers"
+        for name in (
+            "Kraken",
+            "Bitfinex",
+            "Bitmex",
+            "Bybit",
+            "Okex",
+            "OkexSwap",
+            "Deribit",
+            "Kucoin",
+            "Gate",
+            "Gdax",
+            "Huobi",
+        )
+    },
+    **{
+        f"rest/nautilus_{name}.jsonl.gz": "examples of answers, partly made up by API documents"
+        for name in ("bybit", "okx", "kraken", "bitmex", "deribit", "coinbase")
+    },
+}
+"""Recorded files without rows that a lake should have, and why; importing them is refused."""
+
 GUESSED = {
     "trades/binance_BTCUSDT_aggTrades_20201101T09.json.gz": "binance:trades:BTC/USDT",
     "trades/binance_ETHUSDT_aggTrades_20201101T09.json.gz": "binance:trades:ETH/USDT",
     "book/binance_ETHBTC_20201101T09_trades.json.gz": "binance:trades:ETH/BTC",
+    "book/binance_ETHBTC_20201101T09_update.json.gz": "binance:book:ETH/BTC",
+    "book/coinbase_BTC-USD_L2_snapshot_20260807.json.gz": "coinbase:book:BTC/USD",
     "funding/bitmex_XBTUSD_funding_2016_2020.csv.gz": "bitmex:funding:BTC/USD:BTC",
 }
 
@@ -122,22 +249,71 @@ def lake() -> Iterator[Lake]:
         yield lake
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.file)
+def test_every_recorded_file_is_accounted_for(manifest):
+    named = {case.file for case in CASES} | {f"ws_rec/{name}{_ending(name)}" for name in RECORDINGS} | set(NO_ROWS)
+    assert set(manifest) - named == {"ohlcv/octobot_binance_BTC_USDT_14tf_2018.sqlite.gz"}
+    assert named <= set(manifest)
+    assert len(manifest) == 107
+
+
+def _ending(name: str) -> str:
+    return ".zst" if name.endswith(".0") else ".jsonl.zst"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file} {case.dataset}".strip())
 def test_a_recorded_file_comes_in_with_every_row(case, recorded, manifest, lake):
     entry = manifest[case.file]
 
     (done,) = lake.import_files(recorded / case.file, case.dataset or None, preset=case.preset, mapping=case.mapping)
 
     assert not done.refused, done.problems
-    assert done.preset == (case.preset or case.chosen)
+    assert done.preset == (case.preset or case.chosen or done.preset)
     assert done.rows == (case.rows or entry["rows"])
-    assert (done.new + done.duplicate, done.changed, done.quarantined) == (
-        done.rows - case.quarantined,
-        0,
-        case.quarantined,
-    )
+    counts = (done.new, done.duplicate, done.changed, done.quarantined)
+    assert counts == (done.rows - case.quarantined - case.again, case.again, 0, case.quarantined)
     dataset = Dataset.parse(case.dataset or GUESSED[case.file])
     assert done.dataset == str(dataset)
     rows = lake.load(dataset)
     assert rows.height == done.new
     assert rows["ts"].is_sorted()
+    if case.events is not None:
+        assert rows["seq"].n_unique() == case.events
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_recorded_session_comes_in_by_market_and_kind(name, recorded, lake):
+    done = lake.import_files(recorded / f"ws_rec/{name}{_ending(name)}")
+
+    found: Counter[str] = Counter()
+    for one in done:
+        assert not one.refused, one
+        assert (one.new, one.quarantined) == (one.rows, 0)
+        found[Dataset.parse(one.dataset).kind] += one.new
+    assert found == RECORDINGS[name]
+
+
+@pytest.mark.parametrize("file", NO_ROWS)
+def test_what_has_no_rows_is_refused_and_leaves_nothing(file, recorded, lake):
+    done = lake.import_files(recorded / file, None if "broken" not in file else "coinbase:book:BTC/USD")
+    assert [one.refused for one in done] == [True]
+    assert lake.datasets() == []
+
+
+def test_trades_of_a_recording_can_be_named_where_it_does_not_say_what_they_are(recorded, lake):
+    (done,) = lake.import_files(recorded / "ws_rec/BITMEX.ws.1.0.zst", "bitmex:trades:BTC/USD:BTC")
+    assert (done.rows, done.new) == (16, 16)
+
+
+def test_octobots_database_holds_fourteen_timeframes(recorded, lake):
+    """OctoBot: candle JSON text in SQLite; the column timestamp is the close time, the open time stands in the candle."""
+    done = lake.import_files(recorded / "ohlcv/octobot_binance_BTC_USDT_14tf_2018.sqlite.gz")
+    counts = {str(Dataset.parse(one.dataset).timeframe): one.new for one in done}
+    assert counts == {
+        **dict.fromkeys(("3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h"), 500),
+        "1m": 502,
+        "1d": 255,
+        "3d": 85,
+        "1w": 37,
+        "1M": 9,
+    }
+    assert sum(counts.values()) == 5_388

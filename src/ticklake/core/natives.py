@@ -9,7 +9,7 @@ __all__ = ["Market", "unified"]
 
 Market = Literal["spot", "linear", "inverse"]
 _QUOTES = (
-    *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDD", "USDP", "DAI", "PAX"),
+    *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDD", "USDP", "HUSD", "DAI", "PAX"),
     *("USD", "EUR", "GBP", "JPY", "AUD", "CAD", "CHF", "TRY", "BRL", "RUB", "UAH", "NGN", "ZAR", "KRW", "NZD"),
     *("BTC", "XBT", "ETH", "BNB", "TRX", "DOGE", "XRP", "SOL"),
 )
@@ -31,6 +31,10 @@ def unified(native: str, market: Market = "spot") -> str | None:
     if parted is None:
         return _split(native.upper(), market)
     base, quote, settle = (_plain(part) for part in parted.groups())
+    if settle.isdigit():
+        return f"{base}/{quote}:{base if quote == 'USD' else quote}-{settle}"
+    if settle == "SWAP" and quote == "USD":
+        return _joined(base, quote, "inverse")
     perpetual: Market = "linear" if market == "spot" else market
     if quote in _ENDINGS and not settle:
         return _split(base, perpetual)

@@ -110,7 +110,7 @@ def notes_on(frame: pl.DataFrame, dataset: Dataset, order: Order, claimed: Span 
     elif order.odd:
         yield f"scrambled: {order.odd:,} steps back in time: sorted"
     for series in frame.get_columns():
-        if series.null_count() > 0:
+        if 0 < series.null_count() < frame.height:
             yield f"{series.name} is null in {series.null_count():,} of {frame.height:,} rows"
     yield from _repeats(frame, dataset)
     ts = frame["ts"].drop_nulls().cast(pl.Int64)

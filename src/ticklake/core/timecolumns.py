@@ -68,6 +68,8 @@ def read_times(column: pl.Series, words: TimeWords, now: int) -> pl.Series:
         If a value is no time, the unit cannot be meant, the zone is unknown, or a local time is not one instant.
     """
     dtype = column.dtype
+    if column.null_count() == column.len():
+        return pl.Series(column.name, [None], dtype=TIME).new_from_index(0, column.len())
     if isinstance(dtype, pl.Datetime):
         read = _moments(column, dtype, words)
     elif dtype == pl.Date:

@@ -16,7 +16,7 @@ from ticklake.core.oddities import Order, notes_on, off_grid, order_of
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.errors import InvalidData
-from ticklake.sources.files.naming import label_of, span_in
+from ticklake.sources.files.naming import Named, label_of, span_in
 from ticklake.sources.files.reading import Asked, FilePlan, Part, parts_of
 
 __all__ = ["HELD", "Found", "examine", "pieces_of", "refused_rows"]
@@ -34,6 +34,7 @@ class Found:
     """
 
     dataset: Dataset
+    space: str = ""
     rows: int = 0
     order: Order = Order()  # noqa: RUF009
     frames: list[pl.DataFrame] | None = field(default_factory=list)
@@ -42,8 +43,19 @@ class Found:
     notes: list[str] = field(default_factory=list)
     _end: int | None = None
 
-    def add(self, frame: pl.DataFrame) -> None:
-        """Take in the next rows."""
+    def take(self, part: Part) -> None:
+        """Take in the next rows.
+
+        Raises
+        ------
+        InvalidData
+            If their ids are of another numbering than those before.
+        """
+        if part.space != self.space:
+            raise InvalidData(
+                f"its trades have {self.space!r} and {part.space!r} ids: two numberings cannot be one dataset"
+            )
+        frame = part.frame
         ts = frame["ts"].cast(pl.Int64)
         self.rows += frame.height
         self.order += order_of(ts)
@@ -62,6 +74,13 @@ class Found:
         """Return the rows oldest first; what came newest first is turned round, so that ties keep their true order."""
         whole = pl.concat(self.frames or [])
         return whole.reverse() if self.order.newest_first else whole
+
+    @property
+    def clock(self) -> str:
+        """Whose clock ``ts`` is: ours, where it is nothing but the time of receipt."""
+        heard = [frame for frame in self.frames or [] if "received_at" in frame.columns]
+        local = bool(heard) and all(frame["received_at"].eq_missing(frame["ts"]).all() for frame in heard)
+        return "local" if local else "exchange"
 
     def covered(self, now: int, named: Span | None) -> tuple[Covered, ...]:
         """Return what the file is the truth about: from its first row to its last, or the time in its name."""
@@ -91,12 +110,12 @@ def examine(plan: FilePlan, asked: Asked) -> list[Found]:
     left: Counter[str] = Counter()
     symbols: set[str] = set()
     for part in parts_of(plan, asked.now):
-        symbols.add(part.symbol)
         dataset = _dataset_of(part, plan, asked)
         if dataset is None:
-            left[part.kind] += part.frame.height
+            left[_called(part, plan, asked)] += part.frame.height
             continue
-        found.setdefault(dataset, Found(dataset)).add(part.frame)
+        symbols |= {part.symbol} - {""}
+        found.setdefault(dataset, Found(dataset, part.space)).take(part)
     _refuse_strange(found, left, symbols, asked)
     for one in found.values():
         _finish(one, plan, asked, left, symbols)
@@ -132,28 +151,29 @@ def refused_rows(one: Found, now: int) -> int:
 
 
 def _dataset_of(part: Part, plan: FilePlan, asked: Asked) -> Dataset | None:
-    """Return the dataset that rows belong to; ``None`` if they are not of the one that was asked for."""
+    """Return the dataset that rows belong to; ``None`` if it is not the one that was asked for, or cannot be told."""
     if asked.dataset is not None:
-        return asked.dataset if part.kind == asked.dataset.kind and _same(part, asked.dataset) else None
-    named = plan.named.but(part.kind, part.symbol, part.timeframe)
-    dataset = named.dataset()
-    if dataset is None:
-        raise InvalidData(f"it holds rows of {named}: that is no dataset; name it with dataset= (--dataset)")
-    return dataset
+        taken = part.is_of(asked.dataset) if plan.preset.shape else part.kind == asked.dataset.kind
+        return asked.dataset if taken else None
+    return _told(part, plan).dataset()
 
 
-def _same(part: Part, dataset: Dataset) -> bool:
-    return not part.timeframe or part.timeframe == str(dataset.timeframe)
+def _told(part: Part, plan: FilePlan) -> Named:
+    return plan.named.but(part.kind, part.symbol, part.timeframe, part.exchange)
+
+
+def _called(part: Part, plan: FilePlan, asked: Asked) -> str:
+    """Say of what rows are that are left out."""
+    return str(_told(part, plan)) if asked.dataset is None else part.kind
 
 
 def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked) -> None:
     if not found and left:
-        kinds = ", ".join(f"{count:,} of {kind}" for kind, count in left.items())
-        raise InvalidData(
-            f"it holds no rows of {asked.dataset}, but {kinds}: name a dataset of that kind and timeframe"
-        )
+        held = ", ".join(f"{count:,} of {what}" for what, count in list(left.items())[:5])
+        wanted = f"no rows of {asked.dataset}, but {held}" if asked.dataset else f"rows: {held}"
+        raise InvalidData(f"it holds {wanted}: name the dataset they are of with dataset= (--dataset)")
     if not found:
-        raise InvalidData("the file has no rows")
+        raise InvalidData("it holds no rows of any kind that is kept: no trades, quotes, price levels, bars or funding")
     if asked.dataset is not None and len(symbols) > 1:
         raise InvalidData(
             f"it holds rows of several symbols ({', '.join(sorted(symbols))[:200]}): they cannot all be {asked.dataset}"
@@ -173,7 +193,8 @@ def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbol
         raise InvalidData(f"its rows are no {dataset.timeframe} bars: most do not begin where such bars begin")
     one.notes += notes_on(whole, dataset, one.order, span_in(label))
     one.notes += _told_otherwise(plan, asked, symbols)
-    one.notes += [f"{count:,} rows of {kind} left out: they are of another dataset" for kind, count in left.items()]
+    reason = "name their dataset to import them" if asked.dataset is None else "they are of another dataset"
+    one.notes += [f"{count:,} rows of {what} left out: {reason}" for what, count in left.items()]
     _leave_out_forming(one, whole, plan, asked.now)
 
 
@@ -181,8 +202,8 @@ def _told_otherwise(plan: FilePlan, asked: Asked, symbols: set[str]) -> Iterator
     """Say where names or columns say something else than the dataset that was asked for."""
     if asked.dataset is None:
         return
-    symbol, wanted = next(iter(symbols - {""}), ""), asked.dataset.symbol
-    if symbol and symbol.partition(":")[0] != str(wanted).partition(":")[0]:
+    symbol, wanted = next(iter(symbols), ""), asked.dataset.symbol
+    if "/" in symbol and symbol.partition(":")[0] != str(wanted).partition(":")[0]:
         yield f"its rows say {symbol}, taken as {wanted}"
     told = plan.named.dataset()
     if told is not None and told != asked.dataset:

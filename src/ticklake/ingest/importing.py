@@ -174,7 +174,8 @@ class Importer:
 
     def _append(self, plan: FilePlan, one: Found) -> Receipt:
         """Save the rows with one commit; only of more rows than memory should hold it takes several, the last with coverage."""
-        origin = Provenance("file", plan.entry.name, id_space=plan.preset.id_space, note=f"preset {plan.preset.name}")
+        note = f"preset {plan.preset.name}"
+        origin = Provenance("file", plan.entry.name, id_space=one.space, clock=one.clock, note=note)
         named = span_in(label_of(plan.entry)) if plan.preset.whole else None
         total, held = Receipt(), None
         for piece in pieces_of(plan, one, self.asked):

@@ -41,10 +41,12 @@ class Named:
     def __str__(self) -> str:
         return ":".join(part or "?" for part in (self.exchange, self.kind, *self._bar, self.symbol))
 
-    def but(self, kind: str, symbol: str, timeframe: str) -> Named:
+    def but(self, kind: str, symbol: str, timeframe: str, exchange: str = "") -> Named:
         """Return the same with what rows say themselves."""
         bars = kind in BAR_KINDS
-        return Named(self.exchange, kind, symbol or self.symbol, (timeframe or self.timeframe) if bars else "")
+        return Named(
+            exchange or self.exchange, kind, symbol or self.symbol, (timeframe or self.timeframe) if bars else ""
+        )
 
     @property
     def _bar(self) -> tuple[str, ...]:
@@ -52,7 +54,7 @@ class Named:
 
     def dataset(self) -> Dataset | None:
         """Return the dataset, if all of it is told."""
-        if not (self.exchange and self.kind and self.symbol) or (self.kind in BAR_KINDS and not self.timeframe):
+        if not (self.exchange and self.kind and "/" in self.symbol) or (self.kind in BAR_KINDS and not self.timeframe):
             return None
         try:
             return Dataset.of(self.exchange, self.symbol, self.kind, self.timeframe or None)

@@ -38,7 +38,7 @@ from ticklake.core.natives import Market
 from ticklake.errors import InvalidName
 from ticklake.sources.archive.layouts import LAYOUTS, Layout
 
-__all__ = ["GENERIC", "PRESETS", "Preset", "preset_named", "preset_of"]
+__all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of", "shaped_as"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,9 @@ class Preset:
         Whether it has no line of names, never.
     exchange, market
         Where it trades, if neither path nor rows say so.
-    shape
-        The function of :mod:`~ticklake.sources.files.shapes` that takes rows out of nested records, by name.
+    shape, begins
+        For files that are no tables: the entry of :data:`~ticklake.sources.files.shapes.SHAPES` that takes rows out of
+        them, and what their first bytes look like.
     day_zone
         Where the ``day`` of the name begins, if times count from it.
     at_close
@@ -84,6 +85,7 @@ class Preset:
     exchange: str = ""
     market: Market = "spot"
     shape: str = ""
+    begins: bytes = b""
     day_zone: str = ""
     at_close: bool = False
     whole: bool = False
@@ -338,6 +340,28 @@ PRESETS: tuple[Preset, ...] = (
 )
 
 
+SHAPED: tuple[Preset, ...] = (
+    Preset("binance-depth-events", "", shape="messages", begins=rb'\[?\{"e": ?"depthUpdate"', exchange="binance"),
+    Preset("binance-depth-snapshot", "", shape="messages", begins=rb'\{"lastUpdateId"', exchange="binance"),
+    Preset("bybit-orderbook", "", shape="messages", begins=rb'\{"topic": ?"orderbook\.', exchange="bybit"),
+    Preset("coinbase-book", "", shape="messages", begins=rb'\{"product":"[^"]+","level":', exchange="coinbase"),
+    Preset("bitfinex-events", "", shape="messages", begins=rb'\[\{"event": ?"info"', exchange="bitfinex"),
+    Preset("stamped-messages", "", shape="stamped", begins=rb"\d{19} [\[{]"),
+    Preset("cryptofeed-recording", "", shape="recording", begins=rb'\{"t":"header"'),
+    Preset("cryptofeed-old-recording", "", shape="old-recording", begins=rb"\S+ (?:->|<->|<-) \d{10}\.\d+"),
+    Preset("recorded-answers", "", shape="bodies", begins=rb'\{"(?:method|start|cassette|fixture)": ?"'),
+    Preset("octobot", "", shape="candles-db", begins=rb"SQLite format 3\x00"),
+    Preset("gdax-export", "", shape="gdax-export", begins=rb"_id,asks,bids,changes,"),
+    Preset("bitstamp-log", "", shape="bitstamp-log", begins=rb"\d{13} (?:order_\w+|trade) \{"),
+)
+"""Files that are no tables, told by how they begin."""
+
+
+def shaped_as(head: bytes) -> Preset | None:
+    """Return the preset of a file that is no table, from its first bytes."""
+    return next((preset for preset in SHAPED if re.match(preset.begins, head)), None)
+
+
 def preset_named(name: str, label: str) -> Preset:
     """Return the preset of a name; where several rows of the table have it, the one that fits the path.
 
@@ -346,9 +370,9 @@ def preset_named(name: str, label: str) -> Preset:
     InvalidName
         If there is none.
     """
-    found = [preset for preset in (*PRESETS, GENERIC) if preset.name == name]
+    found = [preset for preset in (*PRESETS, *SHAPED, GENERIC) if preset.name == name]
     if not found:
-        known = ", ".join(dict.fromkeys(preset.name for preset in (*PRESETS, GENERIC)))
+        known = ", ".join(dict.fromkeys(preset.name for preset in (*PRESETS, *SHAPED, GENERIC)))
         raise InvalidName(f"there is no preset {name!r}: use one of {known}")
     return next((preset for preset in found if preset.finds(label)), found[0])
 

@@ -13,9 +13,11 @@ from ticklake.core.mapping import Mapping, cells_of, map_rows
 from ticklake.core.natives import unified
 from ticklake.core.oddities import funding_shift, zone_hint
 from ticklake.core.timecolumns import TimeWords, has_zone, is_counted, read_times, unit_of
-from ticklake.errors import InvalidData, InvalidTime
+from ticklake.errors import InvalidData, InvalidTime, TicklakeError
 from ticklake.sources.files.naming import Named, bar_of, day_of, label_of, named
-from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of
+from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of, shaped_as
+from ticklake.sources.files.shaped import Shaped
+from ticklake.sources.files.shapes import SHAPES
 from ticklake.sources.files.sniffing import Format, sniff
 from ticklake.sources.files.tables import CHUNK, Layout, frames_of, layout_of, sample_of
 from ticklake.sources.files.unpacking import Entry, Unpacked, opened
@@ -55,12 +57,28 @@ class FilePlan:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some rows of a file, in the columns of their kind, and what is known of the dataset they belong to."""
+    """Some rows of a file, in the columns of their kind, and what is known of the dataset they belong to.
+
+    ``sure`` says that the file tells in which part of the exchange (spot, linear, inverse) they were traded;
+    ``space`` is the numbering of trade ids.
+    """
 
     frame: pl.DataFrame
     kind: str
     symbol: str = ""
     timeframe: str = ""
+    exchange: str = ""
+    sure: bool = False
+    space: str = ""
+
+    def is_of(self, dataset: Dataset) -> bool:
+        """Whether the rows can belong to a dataset: native names do not tell a swap from a spot market, unless ``sure``."""
+        ours, theirs = self.symbol, str(dataset.symbol)
+        if not self.sure:
+            ours, theirs = ours.partition(":")[0], theirs.partition(":")[0]
+        if "/" not in ours:
+            theirs = theirs.partition("/")[0]
+        return self.kind == dataset.kind and self.timeframe in ("", str(dataset.timeframe)) and ours in ("", theirs)
 
 
 def plan_file(entry: Entry, asked: Asked) -> FilePlan:
@@ -75,6 +93,9 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     with opened(entry) as stream:
         head, layers = stream.head(), stream.layers
         form = sniff(head)
+        shaped = preset_named(asked.preset, label) if asked.preset else shaped_as(head)
+        if shaped is not None and shaped.shape:
+            return FilePlan(entry, form, layers, shaped, "", said, named(shaped, label))
         layout = layout_of(head, header=said.header, skip=said.skip or None) if form is Format.CSV else None
         try:
             raw = sample_of(stream, form, entry, layout)
@@ -100,9 +121,29 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
         If the file is damaged, or a value is not what its column says.
     """
     with opened(plan.entry) as stream:
+        if plan.preset.shape:
+            yield from (_shaped_part(one, plan, now) for one in _shaped(stream, plan))
+            return
         for raw in _raw_frames(stream, plan, chunk):
             for symbol, rows in _by_symbol(raw, plan.mapping, plan.preset):
-                yield Part(map_rows(rows, plan.mapping, plan.kind, now), plan.kind, symbol)
+                yield Part(map_rows(rows, plan.mapping, plan.kind, now), plan.kind, symbol, space=plan.preset.id_space)
+
+
+def _shaped(stream: Unpacked, plan: FilePlan) -> Iterator[Shaped]:
+    """Yield what a shape finds; a record that is not as its sort says is a reason to refuse the file."""
+    try:
+        yield from SHAPES[plan.preset.shape](stream, plan.entry)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, TicklakeError):
+            raise
+        raise InvalidData(f"a record is not as {plan.preset.name} has them: {type(error).__name__} {error}") from error
+
+
+def _shaped_part(one: Shaped, plan: FilePlan, now: int) -> Part:
+    columns = {name: name for name in one.frame.columns if name not in plan.mapping.constants}
+    rows = map_rows(one.frame, plan.mapping.over(Mapping(columns)), one.kind, now)
+    symbol = unified(one.native, one.market or plan.preset.market) if one.native else None
+    return Part(rows, one.kind, symbol or one.native, one.timeframe, one.exchange, one.market is not None, one.space)
 
 
 def _drain(stream: Unpacked) -> None:

@@ -1,0 +1,171 @@
+"""Files of single programs: recorded answers, databases, logs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from ticklake.core.natives import Market
+from ticklake.core.time import MS, SECOND
+from ticklake.errors import InvalidData
+from ticklake.sources.files.messages import Row
+from ticklake.sources.files.shaped import Heap, Origin, Shaped, gathered, loaded
+from ticklake.sources.files.unpacking import Entry, Unpacked, spooled
+
+__all__ = ["bitstamp_log", "bodies", "candles_db", "gdax_export"]
+
+_FOLDERS: dict[str, Market] = {"api": "spot", "fapi": "linear", "dapi": "inverse"}
+
+
+def bodies(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
+    """Yield the rows of recorded answers: JSON lines with ``path``, ``query``, ``body`` (Binance), or a body of bars (Bitfinex)."""
+    del entry
+
+    def rows() -> Iterator[Origin]:
+        for number, line in enumerate(stream, 1):
+            record = loaded(line, number)
+            body = _body_of(record)
+            folder, call, query = _asked_of(record)
+            read = _CALLS.get(call)
+            for row in read(body, query) if read and isinstance(body, list) else ():
+                yield row, "binance" if folder in _FOLDERS else "", _FOLDERS.get(folder)
+
+    yield from gathered(rows())
+
+
+def _body_of(record: dict[str, Any]) -> Any:
+    body = record["body"]
+    if not isinstance(body, str):
+        return body
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _asked_of(record: dict[str, Any]) -> tuple[str, str, dict[str, str]]:
+    """Return the part of Binance that was asked, the call, and its parameters; of others only what their look tells."""
+    if "start" in record:
+        return "", "bitfinex", {}
+    address = urlsplit(record.get("uri") or f"//binance{record.get('path', '')}?{record.get('query', '')}")
+    steps = address.path.strip("/").split("/")
+    query = {name: values[0] for name, values in parse_qs(address.query).items()}
+    return (steps[0], steps[-1], query) if "binance" in address.netloc else ("", "", query)
+
+
+def _klines(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
+    """Yield bars; one that closes after the end that was asked for, or the last if none was, may have been forming."""
+    last = int(query["endTime"]) if "endTime" in query else None
+    for bar in body if last is not None else body[:-1]:
+        values = (bar[0] * MS, *bar[1:6], bar[7], bar[8])
+        if last is not None and bar[6] > last:
+            continue
+        yield Row("ohlcv", query["symbol"], values, query["interval"])
+
+
+def _calls_trades(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
+    for one in body:
+        if isinstance(one.get("isBuyerMaker"), bool):
+            side = "sell" if one["isBuyerMaker"] else "buy"
+            values = (one["time"] * MS, None, str(one["id"]), one["price"], one["qty"], side)
+            yield Row("trades", query["symbol"], values, space="raw")
+
+
+def _calls_funding(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
+    del query
+    for one in body:
+        values = (one["fundingTime"] * MS, one["fundingRate"], None, None, None, None)
+        yield Row("funding", one["symbol"], values)
+
+
+def _bitfinex(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
+    del query
+    for ts, opened, closed, high, low, volume in body:
+        yield Row("ohlcv", "", (ts * MS, opened, high, low, closed, volume, None, None))
+
+
+_CALLS: dict[str, Callable[[list[Any], dict[str, str]], Iterable[Row]]] = {
+    "klines": _klines,
+    "trades": _calls_trades,
+    "fundingRate": _calls_funding,
+    "bitfinex": _bitfinex,
+}
+
+
+def candles_db(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
+    """Yield OctoBot's candles: JSON text that begins with the open time; the column ``timestamp`` is the close."""
+    with spooled(stream, entry) as path:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            found = connection.execute("select exchange_name, symbol, time_frame, candle from ohlcv").fetchall()
+        except sqlite3.Error as error:
+            raise InvalidData(f"its SQLite has no table of candles: {error}") from error
+        finally:
+            connection.close()
+    heap = Heap()
+    for exchange, symbol, timeframe, candle in found:
+        ts, *prices = json.loads(candle)
+        heap.add(Row("ohlcv", symbol, (int(ts) * SECOND, *prices[:5], None, None), timeframe), exchange.lower())
+    yield from heap.rest()
+
+
+def gdax_export(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
+    """Yield the rows of MongoDB's export of GDAX messages: lists are Python's, and the counter in ``_id`` keeps their order."""
+    del entry
+    csv.field_size_limit(2**27)
+
+    def rows() -> Iterator[Origin]:
+        for line in csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline="")):
+            for row in _gdax_rows(line):
+                yield row, "coinbase", None
+
+    yield from gathered(rows())
+
+
+def _gdax_rows(line: dict[str, str]) -> Iterator[Row]:
+    native, seq, time = line["product_id"], int(line["_id"][-6:], 16), line["time"] or None
+    if line["type"] in {"match", "last_match"}:
+        side = {"buy": "sell", "sell": "buy"}[line["side"]]
+        ident = line["trade_id"].partition(".")[0]
+        yield Row("trades", native, (time, None, ident, line["price"], line["size"], side))
+    elif line["type"] == "l2update":
+        for side, price, amount in _python_list(line["changes"]):
+            word = "bid" if side == "buy" else "ask"
+            yield Row("book", native, (time, None, seq, word, price, amount, None, False))
+    elif line["type"] == "snapshot":
+        for word, levels in (("bid", line["bids"]), ("ask", line["asks"])):
+            for price, amount in _python_list(levels):
+                yield Row("book", native, (time, None, seq, word, price, amount, None, True))
+
+
+def _python_list(text: str) -> Any:
+    return json.loads(text.replace("'", '"'))
+
+
+def bitstamp_log(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
+    """Yield the rows of Bitstamp's old feed: trades, and the best hundred levels; orders of participants have no kind."""
+    del entry
+
+    def rows() -> Iterator[Origin]:
+        for number, line in enumerate(stream, 1):
+            heard, sort, text = line.split(b" ", 2)
+            if sort in {b"trade", b"order_book"}:
+                for row in _bitstamp_rows(int(heard), loaded(text, number), number):
+                    yield row, "bitstamp", None
+
+    yield from gathered(rows())
+
+
+def _bitstamp_rows(heard: int, one: dict[str, Any], number: int) -> Iterator[Row]:
+    ts = heard * MS
+    if "bids" not in one:
+        yield Row("trades", "", (ts, ts, str(one["id"]), one["price"], one["amount"], None))
+        return
+    for side, levels in (("bid", one["bids"]), ("ask", one["asks"])):
+        for price, amount in levels:
+            yield Row("book", "", (ts, ts, number, side, price, amount, None, True))

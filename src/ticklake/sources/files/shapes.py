@@ -1,0 +1,24 @@
+"""Shapes: what turns the bytes of files that are no tables into frames of rows, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ticklake.sources.files.exports import bitstamp_log, bodies, candles_db, gdax_export
+from ticklake.sources.files.recordings import messages, old_recording, recording, stamped
+from ticklake.sources.files.shaped import Shaped
+from ticklake.sources.files.unpacking import Entry, Unpacked
+
+__all__ = ["SHAPES"]
+
+SHAPES: dict[str, Callable[[Unpacked, Entry], Iterator[Shaped]]] = {
+    "messages": messages,
+    "stamped": stamped,
+    "recording": recording,
+    "old-recording": old_recording,
+    "bodies": bodies,
+    "candles-db": candles_db,
+    "gdax-export": gdax_export,
+    "bitstamp-log": bitstamp_log,
+}
+"""Every shape by its name."""
