@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ticklake.app import open_lake as open  # noqa: A004
     from ticklake.catalog.runs import Run, RunState
     from ticklake.core.coverage import Coverage, Covered, Found
+    from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
     from ticklake.core.gaps import Gap, GapReason
     from ticklake.core.mapping import Mapping
@@ -39,6 +40,7 @@ _PUBLIC = {
     "BookSnapshot": "core.records",
     "Coverage": "core.coverage",
     "Covered": "core.coverage",
+    "CrossCheck": "core.crosscheck",
     "Dataset": "core.dataset",
     "DayQuality": "core.quality",
     "Found": "core.coverage",
@@ -69,6 +71,7 @@ __all__ = [
     "BookSnapshot",
     "Coverage",
     "Covered",
+    "CrossCheck",
     "Dataset",
     "DayQuality",
     "Found",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ticklake.core.time import TimeLike, format_time, parse_time
 from ticklake.errors import InvalidTime
 
-__all__ = ["ALL_TIME", "Span", "normalise", "subtract"]
+__all__ = ["ALL_TIME", "Span", "common", "normalise", "subtract"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,3 +96,17 @@ def subtract(span: Span, covered: Iterable[Span]) -> Iterator[Span]:
         cursor = piece.end
     if cursor < span.end:
         yield Span(cursor, span.end)
+
+
+def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
+    """Return the instants that lie in both; each sorted and disjoint."""
+    shared: list[Span] = []
+    first = second = 0
+    while first < len(one) and second < len(other):
+        span = one[first].intersect(other[second])
+        shared += [span] if span else []
+        if one[first].end < other[second].end:
+            first += 1
+        else:
+            second += 1
+    return shared

@@ -268,6 +268,15 @@ class Engine:
 
         return backup(self._store, folder, catalog_name)
 
+    def known(self, dataset: Dataset) -> Span | None:
+        """Return the span of all that the lake holds of *dataset* or has looked at, if that is anything."""
+        row = self.catalog.dataset(dataset)
+        spans = self.catalog.coverage(dataset).spans()
+        if row is not None and row.min_ts is not None and row.max_ts is not None:
+            frame = dataset.timeframe
+            spans.append(Span(row.min_ts, frame.next(row.max_ts, dataset.anchor) if frame else row.max_ts + 1))
+        return Span(min(span.start for span in spans), max(span.end for span in spans)) if spans else None
+
     def closed(self, dataset: Dataset, span: Span) -> list[Span]:
         """Return when the market of *dataset* is closed inside *span*, and nothing can be missing."""
         from ticklake.engine.knowing import closed

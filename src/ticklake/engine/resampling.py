@@ -15,7 +15,7 @@ from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
 from ticklake.errors import Unsupported
 
-__all__ = ["resample"]
+__all__ = ["can_become", "resample"]
 
 _NEEDED = {"trades": ["ts", "price", "amount"]}
 
@@ -33,16 +33,22 @@ def resample(store: Store, dataset: Dataset, span: Span, timeframe: Timeframe, v
     return pl.concat([pl.DataFrame(schema=KINDS["ohlcv"].schema), *bars])
 
 
-def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
+def can_become(dataset: Dataset, timeframe: Timeframe) -> bool:
+    """Whether the rows of *dataset* make bars of *timeframe*: trades do, and bars of which it is a multiple."""
     own = dataset.timeframe
-    if own is None:
-        if dataset.kind != "trades":
-            raise Unsupported(f"{dataset} cannot become bars: name a dataset of trades or of bars")
-        return
+    if own is None or own.is_month:
+        return dataset.kind == "trades"
     days = Timeframe(1, "d").length
-    whole = days % own.length == 0 if timeframe.is_month else timeframe.length % own.length == 0
-    if own.is_month or not whole:
-        raise Unsupported(f"{own} bars cannot become {timeframe} bars: name a timeframe made of whole {own} bars")
+    return (days if timeframe.is_month else timeframe.length) % own.length == 0
+
+
+def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
+    if can_become(dataset, timeframe):
+        return
+    if dataset.timeframe is None:
+        raise Unsupported(f"{dataset} cannot become bars: name a dataset of trades or of bars")
+    own = dataset.timeframe
+    raise Unsupported(f"{own} bars cannot become {timeframe} bars: name a timeframe made of whole {own} bars")
 
 
 def _rows(store: Store, dataset: Dataset, span: Span, version: int | None) -> Iterator[pl.DataFrame]:

@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Run, Runs
+from ticklake.core.crosscheck import CrossCheck
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.instrument import Instrument
+from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.engine.repairing import Mended
 from ticklake.errors import BadInput, InvalidName, SourceError
 from ticklake.ingest.backfill import Backfill
+from ticklake.ingest.crosschecking import against_source
 from ticklake.ingest.planning import Asked, select_symbols
 from ticklake.ingest.progress import Watch
 from ticklake.ingest.snapshot import snapshot_books
@@ -114,6 +117,14 @@ class Collector:
             return await self._backfill(source).plan(await selection.datasets(source), asked)
 
         return self._with_source(selection.exchange, go, archives=selection.archives)
+
+    def cross_check(self, dataset: Dataset, spans: Sequence[Span], tolerance: float) -> CrossCheck:
+        """Ask the exchange's calls again for rows that the lake holds, store nothing, and compare."""
+
+        async def go(source: Source) -> CrossCheck:
+            return await against_source(self.engine, source, dataset, spans, tolerance)
+
+        return self._with_source(dataset.exchange, go, archives=False)
 
     def listed(self, exchange: str) -> list[Instrument]:
         """Return what an exchange lists."""

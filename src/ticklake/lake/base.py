@@ -46,12 +46,7 @@ class Base:
     def _want(self, dataset: Dataset, start: TimeLike | None, end: TimeLike | None) -> Span | None:
         if start is not None and end is not None:
             return Span.parse(start, end)
-        row = self.engine.catalog.dataset(dataset)
-        spans = self.engine.catalog.coverage(dataset).spans()
-        if row is not None and row.min_ts is not None and row.max_ts is not None:
-            frame = dataset.timeframe
-            spans.append(Span(row.min_ts, frame.next(row.max_ts, dataset.anchor) if frame else row.max_ts + 1))
-        if not spans:
+        known = self.engine.known(dataset)
+        if known is None:
             return None
-        known = Span(min(span.start for span in spans), max(span.end for span in spans))
         return Span.parse(known.start if start is None else start, known.end if end is None else end)

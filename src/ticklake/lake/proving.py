@@ -1,4 +1,4 @@
-"""What proves that a lake is right: quality."""
+"""What proves that a lake is right: quality, and cross-checks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ticklake.core.time import TimeLike
 from ticklake.lake.base import Base, DatasetLike
 
 if TYPE_CHECKING:
+    from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.quality import Quality
 
 __all__ = ["Proving"]
@@ -48,3 +49,44 @@ class Proving(Base):
         from ticklake.core.quality import trend_of
 
         return trend_of(self.quality(dataset, start, end).days)
+
+    def cross_check(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        source: bool = False,
+        tolerance: float = 1e-6,
+    ) -> list[CrossCheck]:
+        """Hold rows against another witness, and return the differences with both values.
+
+        Bars are held against those that the lake's trades and shorter bars of the same symbol make: one comparison each,
+        of the bars that lie wholly where both sides have everything. Prices must be equal; volumes may differ by
+        *tolerance*, relative to the larger.
+
+        Parameters
+        ----------
+        source
+            Ask the exchange's calls instead, whatever the kind, and compare their answer with the stored rows, most of
+            which may have come from files of a dump site. Nothing is stored.
+
+        Returns
+        -------
+        list of CrossCheck
+            None if the lake has nothing to compare with.
+
+        Raises
+        ------
+        SourceError
+            With *source*, if the exchange could not be asked.
+        """
+        from ticklake.ingest.crosschecking import complete_spans, rebuilt
+
+        parsed = Dataset.parse(dataset)
+        want = self._want(parsed, start, end)
+        if want is None:
+            return []
+        if source:
+            return [self._collector.cross_check(parsed, complete_spans(self.engine, parsed, want), tolerance)]
+        return list(rebuilt(self.engine, parsed, want, tolerance))

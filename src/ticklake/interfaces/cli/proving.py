@@ -1,4 +1,4 @@
-"""Commands that prove: quality."""
+"""Commands that prove: quality, cross-check."""
 
 from __future__ import annotations
 
@@ -14,15 +14,23 @@ from ticklake.interfaces.cli.output import errors, print_json, print_table, say
 from ticklake.interfaces.cli.reading import chosen
 
 if TYPE_CHECKING:
+    from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.quality import DayQuality, Figures, Quality
     from ticklake.lake import Lake
 
-__all__ = ["quality"]
+__all__ = ["cross_check", "quality"]
 
 Html = Annotated[
     Path | None,
     typer.Option("--html", help="Also write a page that stands alone, to send to somebody.", dir_okay=False),
 ]
+Ask = Annotated[
+    bool, typer.Option("--source", help="Ask the exchange again and hold its answer against what is stored.")
+]
+Tolerance = Annotated[
+    float, typer.Option("--tolerance", min=0.0, help="By how much volumes may differ, relative to the larger one.")
+]
+Most = Annotated[int, typer.Option("--limit", min=0, help="Most differences of a table; 0 shows all. JSON holds all.")]
 Daily = Annotated[bool, typer.Option("--daily", help="A row for each UTC day instead of one for each dataset.")]
 
 _COUNTS = (
@@ -65,6 +73,66 @@ def quality(
     else:
         say("the lake holds no such dataset")
     raise typer.Exit(0 if all(one.is_complete for one in found) else 3)
+
+
+def cross_check(
+    exchange: Annotated[str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all bars]")] = None,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    source: Ask = False,
+    tolerance: Tolerance = 1e-6,
+    limit: Most = 20,
+    exchange_url: o.ExchangeUrl = None,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Hold bars against those that trades and shorter bars make. Exit code 3: they differ."""
+    with o.opened(lake, exchange_url=exchange_url) as held:
+        checks = [
+            check
+            for dataset in chosen(held, exchange, symbol, timeframe, kind)
+            for check in held.cross_check(dataset, start, end, source=source, tolerance=tolerance)
+        ]
+    if as_json:
+        print_json([_check_fields(check) for check in checks])
+    else:
+        for check in checks:
+            _show_check(check, limit)
+        if not checks:
+            say(
+                "the lake has nothing to hold these against: neither trades nor shorter bars; --source asks the exchange"
+            )
+    raise typer.Exit(0 if all(check.agrees for check in checks) else 3)
+
+
+def _show_check(check: CrossCheck, limit: int) -> None:
+    count = check.differences.height
+    verdict = f"{count:,} differences" if count else "all equal"
+    say(f"{check.dataset} against {check.against}: {check.compared:,} rows compared, {verdict}")
+    if not count:
+        return
+    rows = _differences(check)[: limit or None]
+    columns = ("ts", "column", "ours", "theirs", "difference")
+    print_table(columns, [[row[name] for name in columns] for row in rows], numbers=columns[2:])
+    if len(rows) < count:
+        say(f"{count - len(rows):,} not shown: --limit 0 shows all")
+
+
+def _check_fields(check: CrossCheck) -> dict[str, Any]:
+    return {
+        "dataset": str(check.dataset),
+        "against": check.against,
+        "compared": check.compared,
+        "differences": _differences(check),
+    }
+
+
+def _differences(check: CrossCheck) -> list[dict[str, Any]]:
+    times = check.differences["ts"].to_physical()
+    return [{**row, "ts": _moment(ts)} for row, ts in zip(check.differences.to_dicts(), times, strict=True)]
 
 
 def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:

@@ -1,0 +1,159 @@
+"""Cross-checks: what two witnesses say of the same rows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME, Kind
+from ticklake.core.merge import Keying, key_of
+from ticklake.core.span import Span
+from ticklake.core.time import MS
+from ticklake.core.timeframe import Timeframe
+
+__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "inside", "told", "whole_bars"]
+
+TOLERANCE = 1e-6
+"""By how much, relative to the larger one, sums of floats may differ: they depend on the order of adding."""
+DIFFERENCES: dict[str, Any] = {
+    "ts": TIME,
+    "column": pl.String,
+    "ours": pl.Float64,
+    "theirs": pl.Float64,
+    "difference": pl.Float64,
+}
+"""The schema of differences. ``column`` is ``row`` where only one side has it, which then says 1."""
+_BOUNDS = {"_from": pl.Int64, "_end": pl.Int64}
+_SUMS = frozenset({"volume", "quote_volume"})
+_SIDES = {"buy": 1, "bid": 1, "sell": -1, "ask": -1}
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """One comparison.
+
+    Attributes
+    ----------
+    dataset
+        Whose stored rows were looked at.
+    against
+        The other witness: the dataset that bars were rebuilt from, or the exchange's call.
+    compared
+        How many rows were compared: those that both sides should have.
+    differences
+        A row a difference: ``ts``, ``column``, ``ours``, ``theirs``, ``difference`` (ours less theirs). *Theirs* is
+        what the exchange says: its stored bars where *ours* are rebuilt, its answer where *ours* are stored. A side is
+        1 for buy and -1 for sell; a ``ts`` that differs is given in nanoseconds.
+    """
+
+    dataset: Dataset
+    against: str
+    compared: int
+    differences: pl.DataFrame
+
+    @property
+    def agrees(self) -> bool:
+        """Whether there is no difference."""
+        return not self.differences.height
+
+
+def whole_bars(spans: Sequence[Span], timeframe: Timeframe, anchor: int | None) -> list[Span]:
+    """Return the spans of the bars that lie in *spans* wholly."""
+    bounds = ((timeframe.ceil(span.start, anchor), timeframe.floor(span.end, anchor)) for span in spans)
+    return [Span(start, end) for start, end in bounds if start < end]
+
+
+def inside(rows: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
+    """Return those of the sorted *rows* that lie in sorted, disjoint *spans*."""
+    known = pl.DataFrame({"_from": [s.start for s in spans], "_end": [s.end for s in spans]}, schema=_BOUNDS)
+    timed = rows.with_columns(_at=pl.col("ts").to_physical())
+    placed = timed.join_asof(known, left_on="_at", right_on="_from", strategy="backward", check_sortedness=False)
+    return placed.filter(pl.col("_at") < pl.col("_end")).drop("_at", "_from", "_end", strict=False)
+
+
+def told(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """Return bars without those in which nothing was traded and that the *other* side does not have.
+
+    Some exchanges send bars without trades and some leave them out; neither is wrong.
+    """
+    traded = (pl.col("volume") != 0).fill_null(True)
+    return rows.filter(traded | pl.col("ts").is_in(other["ts"].implode()))
+
+
+def compare(
+    ours: pl.DataFrame,
+    theirs: pl.DataFrame,
+    kind: Kind,
+    keying: Keying = "natural",
+    *,
+    tolerance: float = TOLERANCE,
+    without: Sequence[str] = (),
+) -> tuple[int, pl.DataFrame]:
+    """Compare rows by key, and return how many there were and the differences.
+
+    Values that one side does not know are not compared. Volumes are equal within *tolerance*, everything else exactly;
+    the times of trades with ids are equal within a millisecond, because not every endpoint tells more.
+
+    Parameters
+    ----------
+    without
+        Columns that are left out.
+    """
+    key = ["id"] if keying == "id" else list(key_of(kind, keying))
+    names = [name for name in kind.names if name not in {*key, *kind.same, *without}]
+    left, right = (_numbers(frame, key, names) for frame in (ours, theirs))
+    both = left.join(right, on=key, how="full", coalesce=True, suffix="_", nulls_equal=True)
+    both = both.with_columns(_when=pl.coalesce("ts" if "ts" in key else "_ts", "_ts_"))
+    found = [_one_sided(both), *(_apart(both, name, tolerance) for name in names)]
+    listed = pl.concat([pl.DataFrame(schema=DIFFERENCES), *found])
+    return both.height, listed.sort("ts", maintain_order=True)
+
+
+def _numbers(frame: pl.DataFrame, key: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
+    """Return the key, the time, a mark, and every other column as floats; the newest row of a key only."""
+    values = (_number(name, frame.schema[name]) for name in names if name in frame.columns)
+    absent = (pl.lit(None, pl.Float64).alias(name) for name in names if name not in frame.columns)
+    chosen = frame.unique(subset=list(key), keep="last", maintain_order=True)
+    time = pl.col("ts").to_physical().alias("_ts")
+    keys = (pl.col(name).to_physical() for name in key)
+    return chosen.select(*keys, time, pl.lit(True).alias("_there"), *values, *absent)
+
+
+def _number(name: str, dtype: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if dtype == pl.String:
+        return column.replace_strict(_SIDES, default=None, return_dtype=pl.Float64).alias(name)
+    return column.to_physical().cast(pl.Float64)
+
+
+def _one_sided(both: pl.DataFrame) -> pl.DataFrame:
+    alone = both.filter(pl.col("_there").is_null() | pl.col("_there_").is_null())
+    ours, theirs = (pl.col(name).cast(pl.Float64) for name in ("_there", "_there_"))
+    return _listed(alone, "row", ours, theirs)
+
+
+def _apart(both: pl.DataFrame, name: str, tolerance: float) -> pl.DataFrame:
+    ours, theirs = pl.col(name), pl.col(f"{name}_")
+    if name == "ts":
+        ours, theirs = pl.col("_ts"), pl.col("_ts_")
+        apart = (ours // MS) != (theirs // MS)
+    elif name in _SUMS:
+        apart = (ours - theirs).abs() > tolerance * pl.max_horizontal(ours.abs(), theirs.abs())
+    else:
+        apart = ours != theirs
+    known = pl.col("_there") & pl.col("_there_")
+    return _listed(both.filter((apart & known).fill_null(False)), name, ours, theirs)
+
+
+def _listed(rows: pl.DataFrame, column: str, ours: pl.Expr, theirs: pl.Expr) -> pl.DataFrame:
+    return rows.select(
+        pl.col("_when").cast(TIME).alias("ts"),
+        pl.lit(column).alias("column"),
+        ours.cast(pl.Float64).alias("ours"),
+        theirs.cast(pl.Float64).alias("theirs"),
+        (ours - theirs).cast(pl.Float64).alias("difference"),
+    )
