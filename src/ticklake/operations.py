@@ -76,11 +76,40 @@ def compact(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     return Outcome(JobState.INCOMPLETE if damaged else JobState.SUCCEEDED, told)
 
 
+def export(
+    lake: Lake,
+    work: Work,
+    path: str,
+    layout: str,
+    datasets: Sequence[str] | None = None,
+    *,
+    start: str | None = None,
+    end: str | None = None,
+    overwrite: bool = False,
+) -> Outcome:
+    """Write rows as files that another program reads."""
+    report = lake.export(
+        path,
+        layout=layout,
+        datasets=datasets,
+        start=start,
+        end=end,
+        overwrite=overwrite,
+        watch=lambda progress: work.check(progress.done),
+    )
+    counts = report.counts
+    told = f"{counts.get('written', 0):,} files written, {counts.get('unchanged', 0):,} as they were"
+    refused = "; ".join(f"{file.dataset}: {file.note}" for file in report.files if file.state == "refused")
+    state = JobState.SUCCEEDED if report.is_complete else JobState.INCOMPLETE
+    return Outcome(state, f"{told}; refused {refused}" if refused else told)
+
+
 BUILT_IN = {
     "backfill": Operation("backfill", backfill, records_runs=True),
     "update": Operation("update", update, records_runs=True),
     "repair": Operation("repair", repair),
     "compact": Operation("compact", compact),
+    "export": Operation("export", export),
 }
 """Ticklake's own operations, by name."""
 

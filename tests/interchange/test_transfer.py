@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import PurePosixPath
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from ticklake.core.dataset import Dataset
 from ticklake.errors import BadInput, InvalidName, Unsupported
 from ticklake.interchange.layouts import LAYOUTS
 from ticklake.interfaces.cli.main import app
+from ticklake.sources.simulated.recorded import FILES
 
-from .foreign_rows import DAY, START, bars, book, trades
+from .foreign_rows import DAY, HOUR, START, bars, book, trades
 
 BARS = "binance:ohlcv:1h:BTC/USDT"
 TRADES = "binance:trades:BTC/USDT"
@@ -227,6 +233,129 @@ def test_books_of_one_instant_do_not_mix(lake_at, tmp_path):
     (day,) = root.rglob("*.parquet")
     assert sorted(pl.read_parquet(day)["price"]) == sorted(book(1)["price"] + 10)
     assert "of books that share an instant the last is kept" in report.files[0].note
+
+
+def test_a_file_with_damage_further_on_is_not_taken_by_half(lake_at, tmp_path, monkeypatch):
+    """Never half-import: what is large is read to its end first."""
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(TRADES, trades())
+    lake.export(root, layout="dccd")
+    path = root / "binance/trades/BTC-USDT/2024-01-01.parquet"
+    pl.read_parquet(path).write_parquet(path, row_group_size=100, compression="zstd")
+    data = bytearray(path.read_bytes())
+    damaged = len(data) // 2
+    data[damaged : damaged + 2000] = b"\xff" * 2000
+    path.write_bytes(data)
+    for place in ("ticklake.interchange.parquet.read_chunks.__defaults__", "ticklake.interchange.importing.CHUNK_ROWS"):
+        monkeypatch.setattr(place, (200,) if "defaults" in place else 200)
+    other = lake_at(name="other")
+    report = other.import_lake(root)
+    assert [str(file.state) for file in report.files] == ["imported", "failed"]
+    assert other.load(TRADES).height == report.files[0].rows < 3000
+
+
+def test_bars_that_are_not_over_are_left_out(lake_at, tmp_path):
+    """Only final bars are stored: other programs keep the forming one."""
+    folder = tmp_path / "theirs" / "binance" / "ohlc" / "BTC-USDT" / "1h"
+    folder.mkdir(parents=True)
+    now = time.time_ns()
+    for name, first in (("2024", START), ("2026", now - now % HOUR - 2 * HOUR)):
+        hours = pl.Series("TS", [first + hour * HOUR for hour in range(3)])
+        prices = dict.fromkeys(("open", "high", "low", "close", "volume"), pl.lit(1.0))
+        hours.to_frame().with_columns(**prices).write_parquet(folder / f"{name}.parquet")
+    os.utime(folder / "2024.parquet", ns=(START + 2 * HOUR + 1, START + 2 * HOUR + 1))
+    lake = lake_at()
+    report = lake.import_lake(tmp_path / "theirs")
+    assert [(file.rows, file.note) for file in report.files] == [(2, "1 bars left out: not over yet")] * 2
+    assert lake.load(BARS).height == 4
+
+
+def test_an_import_is_recorded_as_a_run_and_can_be_stopped(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(BARS, bars())
+    lake.export(root, layout="dccd")
+    (root / "notes.parquet").write_bytes(b"")
+    other = lake_at(name="other")
+
+    def stop(_progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        other.import_lake(root, watch=stop)
+    other.import_lake(root)
+    done, stopped = other.runs.list()
+    assert (done.state, done["new"], stopped.state) == ("incomplete", 24, "cancelled")
+    assert done.outcome.endswith("1 of 3 files were refused or could not be read")
+    assert "notes.parquet" in other.runs.tail(done.id)[0].message
+
+
+KILLED = """
+import os, signal, sys
+import ticklake
+from ticklake.storage import objects
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+place, lake, root = sys.argv[1:]
+owner, name = {"write": (objects._FileSink, "write"), "move": (objects.LocalStore, "move")}[place]
+real = getattr(owner, name)
+
+def last_words(*arguments):
+    if "2024" in str(arguments) or place == "write":
+        real(*arguments)
+        die()
+    return real(*arguments)
+
+setattr(owner, name, last_words)
+ticklake.open(lake).export(root, layout="dccd")
+"""
+
+
+@pytest.mark.parametrize("place", ["write", "move"])
+def test_a_killed_export_leaves_old_or_new_files_and_the_next_goes_on(lake_at, tmp_path, place):
+    lake, root, whole = lake_at(), tmp_path / "theirs", tmp_path / "whole"
+    lake.save(BARS, bars())
+    lake.export(root, layout="dccd", end="2024-01-01T12:00Z")
+    old = files(root)
+    lake.save(BARS, bars(48).with_columns(volume=pl.lit(9.0)))
+    command = [sys.executable, "-c", KILLED, place, str(lake.root), str(root)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    between = {path: data for path, data in files(root).items() if path.endswith(".parquet")}
+    lake.export(root, layout="dccd")
+    lake.export(whole, layout="dccd")
+    new = files(root)
+    assert {path: pl.read_parquet(data) for path, data in new.items()}.keys() == files(whole).keys()
+    assert all(pl.read_parquet(root / path).equals(pl.read_parquet(whole / path)) for path in new)
+    assert all(data in (old[path], new[path]) for path, data in between.items())
+
+
+def test_a_job_exports(lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(BARS, bars())
+    job = lake.jobs.create("export", str(root), "dccd", datasets=["binance:*"], start="2024-01-01")
+    lake.jobs.worker().run(once=True)
+    done = lake.jobs.get(job.id)
+    assert (done.state, done.outcome) == ("succeeded", "1 files written, 0 as they were")
+    assert set(files(root)) == {"binance/ohlc/BTC-USDT/1h/2024.parquet"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_everything_recorded_comes_back_as_it_was(lake_at, tmp_path, recorded, layout):
+    """Real bars of 14 time frames, real trades with and without ids, real funding with its jitter."""
+    lake, root = lake_at(), tmp_path / "theirs"
+    for name, text, read in FILES:
+        lake.save(text, read(recorded / name))
+    report = lake.export(root, layout=layout)
+    refused = [file.dataset for file in report.files if file.state == "refused"]
+    assert refused == (["binance:ohlcv:1M:BTC/USDT"] if layout == "dl-datalake" else [])
+    other = lake_at(name="other")
+    assert other.import_lake(root).is_complete
+    lost = {"dl-datalake": {"quote_volume", "trades"}}.get(layout, set())
+    for dataset in (dataset for dataset in lake.datasets() if str(dataset) not in refused):
+        names = [name for name in dataset.spec.names if name not in lost]
+        assert_frame_equal(other.load(dataset).select(names), lake.load(dataset).select(names))
 
 
 def test_a_plan_reads_no_rows_and_makes_nothing(lake_at, tmp_path):

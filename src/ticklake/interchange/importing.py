@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from ticklake.catalog.runs import Run, Runs, RunState
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
+from ticklake.core.readplan import CHUNK_ROWS
 from ticklake.engine.appending import Receipt
 from ticklake.engine.engine import Engine
-from ticklake.errors import BadInput, StorageError
+from ticklake.errors import BadInput, Cancelled, StorageError, TicklakeError
 from ticklake.interchange.layout import Layout
 from ticklake.interchange.layouts import parquet_files
 from ticklake.interchange.parquet import count_rows, digest_of, read_chunks
@@ -25,10 +28,12 @@ __all__ = ["Import"]
 class Import:
     """One import of the files below *root*, which have a *layout*.
 
-    Killed at any moment, the lake keeps what was committed; the same import again changes nothing.
+    A file is read to its end before any row of it goes in. Killed at any moment, the lake keeps what was committed; the
+    same import again changes nothing.
     """
 
     engine: Engine
+    runs: Runs
     layout: Layout
     root: Path
     watch: Watch = lambda _progress: None
@@ -38,14 +43,20 @@ class Import:
         return self._report(self._planned(path) for path in parquet_files(self.root))
 
     def run(self) -> Report:
-        """Bring the rows in and return what became of each file."""
+        """Bring the rows in, record that as a run, and return what became of each file."""
         paths = list(parquet_files(self.root))
+        run = self.runs.start("import", str(self.root), {"layout": self.layout.name, "files": len(paths)})
         progress = Progress(len(paths))
-        done = [self._file(path, progress) for path in paths]
         try:
-            return self._report(_compared(done, self.root, self.layout.registered(self.root)))
-        except StorageError as error:
-            return self._report([*done, FileReport("", FileState.FAILED, note=str(error))])
+            report = self._report(self._all(paths, progress, run))
+        except BaseException as error:
+            state = RunState.CANCELLED if isinstance(error, KeyboardInterrupt | Cancelled) else RunState.FAILED
+            with suppress(TicklakeError):
+                self.runs.finish(run.id, state, dict(progress.counts), str(error) or "interrupted")
+            raise
+        state = RunState.SUCCEEDED if report.is_complete else RunState.INCOMPLETE
+        self.runs.finish(run.id, state, report.counts, report.told)
+        return report
 
     def _report(self, files: Iterable[FileReport]) -> Report:
         return Report(self.layout.name, str(self.root), tuple(files))
@@ -57,17 +68,33 @@ class Import:
         except BadInput as error:
             return FileReport(str(path), FileState.REFUSED, note=str(error))
 
+    def _all(self, paths: Sequence[PurePosixPath], progress: Progress, run: Run) -> Iterator[FileReport]:
+        done = []
+        for path in paths:
+            done.append(self._file(path, progress))
+            progress.finished += 1
+            self.runs.update(run.id, progress.done, dict(progress.counts))
+            self.watch(progress)
+        for file in self._compared(done):
+            if file.note:
+                self.runs.log(run.id, "warning", f"{file.path}: {file.note}")
+            yield file
+
+    def _compared(self, files: Sequence[FileReport]) -> Sequence[FileReport]:
+        try:
+            return list(_compare(files, self.root, self.layout.registered(self.root)))
+        except StorageError as error:
+            return [*files, FileReport("", FileState.FAILED, note=str(error))]
+
     def _file(self, path: PurePosixPath, progress: Progress) -> FileReport:
         report = FileReport(str(path), FileState.IMPORTED)
         try:
             dataset = self._dataset(path)
             report = replace(report, dataset=str(dataset))
-            for receipt in self._chunks(path, dataset, progress):
-                report = _added(report, receipt)
+            for receipt, note in self._append(path, dataset, progress):
+                report = _added(report, receipt, note)
         except BadInput as error:
             report = replace(report, state=FileState.FAILED if report.dataset else FileState.REFUSED, note=str(error))
-        progress.finished += 1
-        self.watch(progress)
         return report
 
     def _dataset(self, path: PurePosixPath) -> Dataset:
@@ -76,19 +103,41 @@ class Import:
             raise BadInput(f"{path} is no file of the layout {self.layout.name}")
         return dataset
 
-    def _chunks(self, path: PurePosixPath, dataset: Dataset, progress: Progress) -> Iterator[Receipt]:
-        origin = Provenance(self.layout.name, str(path.parent))
-        for rows in read_chunks(self.root / path, self.layout.times):
-            if not rows.height:
-                continue
-            ours = self.layout.to_ours(dataset, rows)
-            yield self.engine.append(dataset, ours, origin)
+    def _append(self, path: PurePosixPath, dataset: Dataset, progress: Progress) -> Iterator[tuple[Receipt, str]]:
+        """Append the rows of a file and yield, for each commit, what became of them and what was left out."""
+        origin, file = Provenance(self.layout.name, str(path.parent)), self.root / path
+        if count_rows(file) > CHUNK_ROWS:
+            self._read_to_the_end(file, dataset)
+        for rows in self._rows(file, dataset):
+            over = _over(rows, dataset, self.engine.now(), file.stat().st_mtime_ns)
+            left = rows.height - over.height
+            receipt = self.engine.append(dataset, over, origin)
+            yield receipt, f"{left:,} bars left out: not over yet" if left else ""
             progress.counts["received"] += rows.height
-            progress.reached[str(dataset)] = _last(ours)
+            progress.reached[str(dataset)] = _last(rows)
             self.watch(progress)
 
+    def _rows(self, file: Path, dataset: Dataset) -> Iterator[pl.DataFrame]:
+        pieces = read_chunks(file, self.layout.times)
+        return (self.layout.to_ours(dataset, rows) for rows in pieces if rows.height)
 
-def _compared(files: Sequence[FileReport], root: Path, registered: Mapping[str, str]) -> Iterator[FileReport]:
+    def _read_to_the_end(self, file: Path, dataset: Dataset) -> None:
+        """Raise if something is wrong further on, before the first rows are in."""
+        for _ in self._rows(file, dataset):
+            continue
+
+
+def _over(rows: pl.DataFrame, dataset: Dataset, now: int, written: int) -> pl.DataFrame:
+    """Leave out bars that were not over: now, or when the file was written, if that was inside the last of them."""
+    frame = dataset.timeframe
+    if frame is None:
+        return rows
+    last = _last(rows)
+    until = written if last <= written < frame.next(last, dataset.anchor) else now
+    return rows.filter((pl.col("ts").to_physical() < frame.floor(until, dataset.anchor)).fill_null(True))
+
+
+def _compare(files: Sequence[FileReport], root: Path, registered: Mapping[str, str]) -> Iterator[FileReport]:
     """Note which files are not as the other lake's catalog has them, and add those that it names and are not there."""
     for file in files:
         known = registered.get(file.path)
@@ -105,7 +154,7 @@ def _last(rows: pl.DataFrame) -> int:
     return newest if isinstance(newest, int) else 0
 
 
-def _added(report: FileReport, receipt: Receipt) -> FileReport:
+def _added(report: FileReport, receipt: Receipt, note: str) -> FileReport:
     return replace(
         report,
         rows=report.rows + receipt.received,
@@ -113,4 +162,5 @@ def _added(report: FileReport, receipt: Receipt) -> FileReport:
         changed=report.changed + receipt.changed,
         duplicate=report.duplicate + receipt.duplicate,
         quarantined=report.quarantined + receipt.quarantined,
+        note=note or report.note,
     )

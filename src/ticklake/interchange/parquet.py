@@ -66,7 +66,7 @@ def read_chunks(path: Path, times: Sequence[str], rows: int = CHUNK_ROWS) -> Ite
             if file.metadata.num_rows <= rows or not _in_order(file, time):
                 yield _frame(file.read()).sort(time, maintain_order=True)
             else:
-                yield from _whole_instants((_frame(batch) for batch in file.iter_batches(rows)), time)
+                yield from _whole_instants(_pieces(file, rows), time)
     except InvalidData:
         raise
     except (*_DAMAGE, pl.exceptions.PolarsError) as error:
@@ -145,10 +145,17 @@ def _frame(data: pa.Table | pa.RecordBatch) -> pl.DataFrame:
     return frame
 
 
+def _pieces(file: pq.ParquetFile, rows: int, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+    """Yield rows of one row group after the other: all at once, Arrow keeps what it has read until the end."""
+    for group in range(file.metadata.num_row_groups):
+        for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
+            yield _frame(batch)
+
+
 def _in_order(file: pq.ParquetFile, time: str) -> bool:
     last: Any = None
-    for batch in file.iter_batches(CHUNK_ROWS, columns=[time]):
-        times = _frame(batch).to_series().drop_nulls()
+    for piece in _pieces(file, CHUNK_ROWS, [time]):
+        times = piece.to_series().drop_nulls()
         if not times.is_sorted() or (times.len() and last is not None and times[0] < last):
             return False
         last = times[-1] if times.len() else last

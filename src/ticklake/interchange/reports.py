@@ -59,6 +59,16 @@ class Report:
         return not any(file.state in {FileState.REFUSED, FileState.FAILED} or file.quarantined for file in self.files)
 
     @property
+    def told(self) -> str:
+        """What it did, in words."""
+        counts, files = self.counts, len(self.files)
+        bad = counts.get(FileState.REFUSED, 0) + counts.get(FileState.FAILED, 0)
+        told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
+        return (
+            f"{told}, {counts['quarantined']:,} refused; {bad:,} of {files:,} files were refused or could not be read"
+        )
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many files are in each state, and the sums of their rows."""
         states = Counter(str(file.state) for file in self.files)

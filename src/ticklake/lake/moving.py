@@ -58,7 +58,7 @@ class Moving(Base):
 
         root = Path(path).expanduser()
         known = guess_layout(root) if layout is None else layout_of(layout)
-        work = Import(self.engine, known, root, watch)
+        work = Import(self.engine, self.runs, known, root, watch)
         return work.plan() if dry_run else work.run()
 
     def export(
