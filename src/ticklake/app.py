@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ticklake.config import Settings
     from ticklake.engine.rebuilding import Rebuilt
     from ticklake.ingest.jobs import Jobs
+    from ticklake.ingest.schedules import Schedules
     from ticklake.sources.base import Source
     from ticklake.sources.pacing.pace import Pace
     from ticklake.sources.simulated.server import SimulatedExchange
@@ -257,7 +258,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         root,
         CATALOG_FILE,
         keep=settings.keep,
-        make_jobs=lambda lake: _jobs(lake, database, settings, clock),
+        desks=lambda lake: _desks(lake, database, settings, clock),
     )
 
 
@@ -268,11 +269,13 @@ def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable
     return LocalStore(root), Space(root, settings.min_free).check
 
 
-def _jobs(lake: Lake, database: Database, settings: Settings, clock: Clock) -> Jobs:
+def _desks(lake: Lake, database: Database, settings: Settings, clock: Clock) -> tuple[Jobs, Schedules]:
     from ticklake.catalog.jobs import JobQueue
+    from ticklake.catalog.schedules import ScheduleTable
     from ticklake.core.jobs import RetryPolicy
     from ticklake.ingest.jobs import Jobs
     from ticklake.ingest.operations import Operations
+    from ticklake.ingest.schedules import Schedules
     from ticklake.ingest.worker import Worker
     from ticklake.operations import BUILT_IN
 
@@ -280,6 +283,7 @@ def _jobs(lake: Lake, database: Database, settings: Settings, clock: Clock) -> J
     queue = JobQueue(database, clock, int(own.lease * SECOND))
     operations = Operations(BUILT_IN)
     retry = RetryPolicy(own.attempts, own.first_wait, own.longest_wait)
-    return Jobs(
+    jobs = Jobs(
         queue, operations, retry, lambda told: Worker(lake, queue, lake.runs, operations, retry, own.idle, told)
     )
+    return jobs, Schedules(ScheduleTable(database, queue, clock), jobs, clock)

@@ -278,7 +278,7 @@ class TestOperations:
         monkeypatch.syspath_prepend(tmp_path)
         operations = Operations(BUILT_IN)
         assert {"backfill", "touch", "broken"} <= set(operations.names)
-        assert operations["touch"].parameters("a/b", number=1) == {"name": "a/b", "number": 1}
+        assert operations["touch"].parameters(BTC, number=1) == {"dataset": BTC, "number": 1}
         with pytest.raises(BrokenPlugin, match="no_such_module"):
             operations["broken"]
         with pytest.raises(BrokenPlugin, match="Operation"):
@@ -291,7 +291,7 @@ from pathlib import Path
 from ticklake.core.jobs import JobState
 from ticklake.ingest.operations import Operation, Outcome
 
-def touch(lake, work, name, number):
+def touch(lake, work, dataset, number):
     work.check()
     line = f"{number} {os.getpid()}\\n".encode()
     file = os.open(lake.root / "touched", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
@@ -331,7 +331,8 @@ def workers(tmp_path, monkeypatch):
     def start(*options, url=None):
         more = ["--exchange-url", url] if url else []
         command = [sys.executable, "-m", "ticklake", "worker", "--lake", str(tmp_path / "lake"), *options, *more]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with (tmp_path / "said").open("a") as said:
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=said, text=True)
         started.append(process)
         return process
 
@@ -428,6 +429,20 @@ class TestProcesses:
         with open_lake(tmp_path / "lake", settings=Settings()) as lake:
             create_touches(lake, 40, 40)
             boss = workers("--processes", "2", "--once")
-            assert boss.wait(60) == 0, boss.stderr.read()
+            assert boss.wait(60) == 0, (tmp_path / "said").read_text()
             assert_all_were_done_once(lake, tmp_path / "lake", 40, killed=0)
             assert threading.active_count() < 10
+
+
+@pytest.mark.slow
+def test_ten_thousand_jobs_end_though_one_of_two_workers_is_killed(tmp_path, workers):
+    """Done-when 5 of the issue: over 500 symbols, none lost, none done twice."""
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        create_touches(lake, 10_000, 500)
+        victim, other = workers(), workers()
+        wait_until(lambda: lake.jobs.counts().get("succeeded", 0) > 4_000, 300)
+        victim.send_signal(signal.SIGKILL)
+        wait_until(lambda: lake.jobs.counts() == {"succeeded": 10_000}, 300)
+        other.send_signal(signal.SIGTERM)
+        assert other.wait(20) == 0
+        assert_all_were_done_once(lake, tmp_path / "lake", 10_000, killed=1)

@@ -31,8 +31,8 @@ from ticklake.errors import BadInput, LeaseHeld, LeaseLost
 
 __all__ = ["JobQueue", "Statement"]
 
-Statement = Executable
-"""What belongs to the end of a job, to be executed together with it."""
+Statement = tuple[Executable, dict[str, Any]]
+"""What belongs to the end of a job, to be executed together with it, and its values."""
 
 _JOBS, _LEASES = schema.jobs, schema.leases
 _QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
@@ -58,12 +58,16 @@ class JobQueue:
 
     def add(self, jobs: Sequence[NewJob]) -> list[Job]:
         """Put jobs into the queue; where an identical one is active, return that instead."""
-        now = self._now()
         with self._database.write() as connection:
-            for start in range(0, len(jobs), _AT_ONCE):
-                rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
-                connection.execute(_insert(connection, _JOBS).on_conflict_do_nothing(), rows)
-            found = _identical(connection, [job.fingerprint for job in jobs])
+            return self.add_within(connection, jobs)
+
+    def add_within(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Job]:
+        """Do the same inside a transaction in which something else is done, too."""
+        now = self._now()
+        for start in range(0, len(jobs), _AT_ONCE):
+            rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
+            connection.execute(_INSERTS[connection.dialect.name](_JOBS).on_conflict_do_nothing(), rows)
+        found = _identical(connection, [job.fingerprint for job in jobs])
         return [found[job.fingerprint] for job in jobs]
 
     def get(self, job_id: int) -> Job:
@@ -227,7 +231,7 @@ class JobQueue:
                 raise _lost(job)
             connection.execute(_RELEASE, _named(job, {}))
             if closing is not None:
-                connection.execute(closing)
+                connection.execute(*closing)
         return _job(row)
 
 
@@ -290,10 +294,6 @@ def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str,
         for row in connection.execute(select(_JOBS).where(some)):
             found[row.fingerprint] = _job(row)
     return found
-
-
-def _insert(connection: Connection, table: Any) -> Any:
-    return _INSERTS[connection.dialect.name](table)
 
 
 def _values(job: NewJob, now: int) -> dict[str, Any]:

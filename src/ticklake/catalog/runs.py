@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Executable, Row, func, or_, select
+from sqlalchemy import Executable, Row, bindparam, func, or_, select, update
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -107,23 +107,21 @@ class Runs:
 
     def start(self, operation: str, subject: str, parameters: dict[str, Any]) -> Run:
         """Record that an operation began."""
-        now = self._now()
+        now, kept = self._now(), json.dumps(parameters, default=str)
+        row: dict[str, Any] = {
+            "operation": operation,
+            "subject": subject,
+            "started_at": now,
+            "heartbeat_at": now,
+            "process": this_process(),
+            "job_id": _JOB.get(),
+        }
         with self._database.write() as connection:
-            result = connection.execute(
-                schema.runs.insert().values(
-                    operation=operation,
-                    subject=subject,
-                    parameters=json.dumps(parameters, default=str),
-                    state=RunState.RUNNING.value,
-                    started_at=now,
-                    heartbeat_at=now,
-                    process=this_process(),
-                    job_id=_JOB.get(),
-                )
-            )
+            texts = {"state": RunState.RUNNING.value, "parameters": kept}
+            result = connection.execute(schema.runs.insert(), {**row, **texts})
             number = int(result.inserted_primary_key[0])  # type: ignore[index]
         self._heart.begin(number)
-        return self.get(number)
+        return Run(id=number, state=RunState.RUNNING, parameters=json.loads(kept), **row)
 
     def update(self, run_id: int, done: float, progress: dict[str, Any]) -> None:
         """Record progress; also the sign of life."""
@@ -145,26 +143,24 @@ class Runs:
 
     def finish(self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str) -> Run:
         """Record how it ended, unless it has ended already, and return it."""
-        closing = self.closing(run_id, state, progress, outcome)
+        statement, values = self.closing(run_id, state, progress, outcome)
         with self._database.write() as connection:
-            connection.execute(closing)
+            connection.execute(statement, values)
         return self.get(run_id)
 
-    def closing(self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str) -> Executable:
+    def closing(
+        self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str
+    ) -> tuple[Executable, dict[str, Any]]:
         """Return the statement with which it ends, for a transaction in which something else ends, too."""
         self._heart.end(run_id)
-        now = self._now()
-        values: dict[str, Any] = {
-            "state": state.value,
-            "progress": json.dumps(progress),
-            "outcome": outcome,
-            "finished_at": now,
-            "heartbeat_at": now,
+        values = {
+            "new_state": state.value,
+            "new_progress": json.dumps(progress),
+            "new_outcome": outcome,
+            "now": self._now(),
+            "run": run_id,
         }
-        if state is RunState.SUCCEEDED:
-            values["done"] = 1.0
-        going_on = (schema.runs.c.id == run_id) & (schema.runs.c.state == RunState.RUNNING.value)
-        return schema.runs.update().where(going_on).values(**values)
+        return _CLOSING[state is RunState.SUCCEEDED], values
 
     def trim_logs(self, before: int, *, dry_run: bool = False) -> int:
         """Remove the log lines older than *before*, or only count them; the runs themselves are kept for ever."""
@@ -256,6 +252,15 @@ class Runs:
             return self.finish(run.id, RunState.KILLED, run.progress, outcome)
         except (CatalogError, StorageError):
             return replace(run, state=RunState.KILLED, outcome=outcome)
+
+
+_ENDING = (
+    update(schema.runs)
+    .where(schema.runs.c.id == bindparam("run"), schema.runs.c.state == RunState.RUNNING.value)
+    .values({name: bindparam(f"new_{name}") for name in ("state", "progress", "outcome")})
+    .values(finished_at=bindparam("now"), heartbeat_at=bindparam("now"))
+)
+_CLOSING = {True: _ENDING.values(done=1.0), False: _ENDING}
 
 
 def _run(row: Row[Any]) -> Run:

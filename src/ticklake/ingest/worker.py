@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,10 @@ class Worker:
     told: Callable[[Job], None] = lambda _job: None
     stopping: threading.Event = field(default_factory=threading.Event)
 
+    def __post_init__(self) -> None:
+        self._shifts: dict[int, _Shift] = {}
+        self._heart = Heartbeat(self._beat, self.queue.lease / 4 / SECOND)
+
     def stop(self) -> None:
         """Finish the current page, give the job back, and take no more."""
         self.stopping.set()
@@ -88,7 +92,7 @@ class Worker:
         run: Run | None = None
         try:
             operation = self.operations[job.operation]
-            with _Shift(self.queue, job, self.stopping) as shift, self.runs.of_job(job.id):
+            with self._shift(job) as shift, self.runs.of_job(job.id):
                 if not operation.records_runs:
                     run = self.runs.start(job.operation, job.subject, job.parameters)
                 outcome = operation.function(self.lake, shift, **job.parameters)
@@ -110,6 +114,22 @@ class Worker:
             with suppress(LeaseLost):
                 self._given_back(job, run, "its worker was interrupted")
             raise
+
+    @contextmanager
+    def _shift(self, job: Job) -> Iterator[_Shift]:
+        """Keep the lease of *job* alive while the block runs."""
+        shift = self._shifts[job.id] = _Shift(self.queue, job, self.stopping)
+        self._heart.begin(job.id)
+        try:
+            yield shift
+        finally:
+            self._heart.end(job.id)
+            del self._shifts[job.id]
+
+    def _beat(self, numbers: Collection[int]) -> None:
+        for number in numbers:
+            if (shift := self._shifts.get(number)) is not None:
+                shift.beat()
 
     def _ended(self, job: Job, run: Run | None, outcome: Outcome, at_least: float = 0.0) -> Job:
         """End the job and its run together: a worker that is killed has ended both or neither."""
@@ -133,7 +153,7 @@ class Worker:
 
 
 class _Shift:
-    """One try of a job: keeps its lease alive in the background, and tells the work when to stop."""
+    """One try of a job: tells the work when to stop."""
 
     def __init__(self, queue: JobQueue, job: Job, stopping: threading.Event) -> None:
         self._queue = queue
@@ -142,14 +162,6 @@ class _Shift:
         self._lost = self._cancelled = False
         self._held = {job.dataset} if job.dataset else set[str]()
         self._told = time.monotonic()
-        self._heart = Heartbeat(lambda _: self._beat(None), queue.lease / 4 / SECOND)
-
-    def __enter__(self) -> _Shift:
-        self._heart.begin(self._job.id)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._heart.stop()
 
     def watch(self, progress: Progress) -> None:
         """Hold the datasets of a backfill, pass on how far it is, and stop it if it shall."""
@@ -167,7 +179,7 @@ class _Shift:
         """Stop the work if it shall."""
         if time.monotonic() - self._told >= TELL_EVERY:
             self._told = time.monotonic()
-            self._beat(done)
+            self.beat(done)
         if self._lost:
             raise LeaseLost(f"job {self._job.id} was taken over by another worker")
         if self._cancelled:
@@ -175,7 +187,8 @@ class _Shift:
         if self._stopping.is_set():
             raise Cancelled("its worker was told to stop; it goes on from there")
 
-    def _beat(self, done: float | None) -> None:
+    def beat(self, done: float | None = None) -> None:
+        """Give a sign of life, and remember what is heard."""
         try:
             self._cancelled |= self._queue.beat(self._job, done)
         except LeaseLost:

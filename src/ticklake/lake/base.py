@@ -14,6 +14,7 @@ from ticklake.engine.engine import Engine
 if TYPE_CHECKING:
     from ticklake.ingest.collector import Collector
     from ticklake.ingest.jobs import Jobs
+    from ticklake.ingest.schedules import Schedules
 
 __all__ = ["Base", "DatasetLike"]
 
@@ -32,14 +33,14 @@ class Base:
         version: int | None = None,
         *,
         keep: Mapping[str, int] | None = None,
-        make_jobs: Callable[[Any], Jobs],
+        desks: Callable[[Any], tuple[Jobs, Schedules]],
     ) -> None:
         self.engine = engine
         self.runs = collector.runs
         self.root = root
         self._collector = collector
         self._catalog_file = catalog_file
-        self._make_jobs = make_jobs
+        self._make_desks = desks
         self._version = version
         self._keep = keep or {}
 

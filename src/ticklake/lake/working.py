@@ -9,17 +9,30 @@ from ticklake.lake.base import Base
 
 if TYPE_CHECKING:
     from ticklake.ingest.jobs import Jobs
+    from ticklake.ingest.schedules import Schedules
 
 __all__ = ["Working"]
 
 
 class Working(Base):
-    """Jobs, which are loaded on first use."""
+    """Jobs and schedules, which are loaded on first use."""
 
-    @cached_property
+    @property
     def jobs(self) -> Jobs:
         """What is to be done: ``jobs.create("backfill", "binance", "BTC/USDT", "1h")``, ``jobs.list(state="active")``.
 
         ``ticklake worker`` does it, or ``jobs.start(id)`` in this process.
         """
-        return self._make_jobs(self)
+        return self._desks[0]
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is done again and again: ``schedules.add("bars", "update", cron="5 * * * *")``.
+
+        ``ticklake daemon`` makes a job of each whenever its time has come, and does it.
+        """
+        return self._desks[1]
+
+    @cached_property
+    def _desks(self) -> tuple[Jobs, Schedules]:
+        return self._make_desks(self)

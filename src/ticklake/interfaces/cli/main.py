@@ -19,6 +19,7 @@ from ticklake.interfaces.cli import (
     moving,
     proving,
     reading,
+    scheduling,
     simulating,
     working,
 )
@@ -99,9 +100,11 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("vacuum", keeping.vacuum),
         ("rebuild", keeping.rebuild),
     ),
-    "Work": (("worker", working.worker),),
+    "Work": (("worker", working.worker), ("daemon", working.daemon)),
 }
-_GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {"Work": (("jobs", jobs.app), ("runs", history.app))}
+_GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
+    "Work": (("jobs", jobs.app), ("schedule", scheduling.app), ("runs", history.app))
+}
 
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands:

@@ -1,4 +1,4 @@
-"""Commands that do jobs: worker."""
+"""Commands that do jobs: worker, daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ticklake.core.jobs import Job
 
-__all__ = ["worker"]
+__all__ = ["daemon", "worker"]
 
 Once = Annotated[bool, typer.Option("--once", help="Stop when no job is due. Exit code 1: one failed; 3: incomplete.")]
 Processes = Annotated[int, typer.Option("--processes", min=1, max=64, help="So many workers, each a process.")]
@@ -53,7 +53,29 @@ def worker(
     raise typer.Exit(1 if once and ended["failed"] else 3 if once and ended["incomplete"] else 0)
 
 
-def on_stop(stop: Callable[[], Any]) -> None:
+def daemon(lake: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False) -> None:
+    """Make jobs of schedules whenever their time has come, and do the jobs of the queue, until told to stop.
+
+    Times that were missed while no daemon ran make one job each schedule. Further workers may run beside it.
+    """
+    ended: Counter[str] = Counter()
+    with o.opened(lake, create=True, exchange_url=exchange_url) as held:
+        one = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+        scheduler = held.schedules.scheduler(lambda text: errors().print(text, markup=False, soft_wrap=True))
+        scheduler.stopping = one.stopping
+        on_stop(one.stop)
+        thread = threading.Thread(target=scheduler.run, args=(one.idle,), name="ticklake-scheduler")
+        thread.start()
+        try:
+            count = one.run()
+        finally:
+            one.stop()
+            thread.join()
+    if as_json:
+        print_json({"taken": count, **ended})
+
+
+def on_stop(stop: Callable[[], None]) -> None:
     """Call *stop* at SIGTERM and at the first Ctrl-C; a second Ctrl-C interrupts at once."""
 
     def told(_number: int, _frame: object) -> None:

@@ -1,0 +1,113 @@
+"""Commands about what is done again and again: schedule add, list, remove, pause, resume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.jobs import OperationName, Priority, Setting, What, parameters_of
+from ticklake.interfaces.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ticklake.core.schedules import Schedule
+
+__all__ = ["app", "schedule_fields"]
+
+app = typer.Typer(no_args_is_help=True, help="What is done again and again: add, list, remove, pause, resume.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the schedule.")]
+Cron = Annotated[
+    str | None, typer.Option("--cron", metavar="TEXT", help="Minute hour day month weekday, like '5 * * * *'.")
+]
+Every = Annotated[str | None, typer.Option("--every", metavar="LENGTH", help="A length of time: 90s, 15m, 1h, 1d, 2w.")]
+Zone = Annotated[str, typer.Option("--zone", help="Where the clock of --cron hangs, like Europe/Berlin.")]
+
+
+@app.command("add")
+def add_schedule(
+    name: Name,
+    operation: OperationName,
+    what: What = None,
+    cron: Cron = None,
+    every: Every = None,
+    zone: Zone = "UTC",
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    settings: Setting = None,
+    priority: Priority = 0,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Add a schedule, or change the one of that name; 'ticklake daemon' makes its jobs."""
+    given = {"timeframe": timeframe, "kind": kind, "start": start, "end": end}
+    with o.opened(lake, create=True) as held:
+        positional, named = parameters_of(operation, what or [], given, settings or [])
+        rhythm: dict[str, Any] = {"cron": cron, "every": every, "zone": zone, "priority": priority}
+        added = held.schedules.add(name, operation, *positional, **rhythm, **named)
+    if as_json:
+        return print_json(schedule_fields(added))
+    return say(f"schedule {added.name} makes jobs {added.rhythm}, next at {o.moment(added.next_at)}")
+
+
+@app.command("list")
+def list_schedules(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """List the schedules."""
+    with o.opened(lake) as held:
+        found = held.schedules.list()
+    if as_json:
+        return print_json([schedule_fields(one) for one in found])
+    columns = ["name", "operation", "when", "next", "last", "job", "missed", "parameters"]
+    return print_table(columns, [_row(one) for one in found], numbers=("job", "missed"))
+
+
+@app.command("remove")
+def remove_schedule(name: Name, lake: o.LakePath = None) -> None:
+    """Remove a schedule; jobs that it made stay."""
+    with o.opened(lake) as held:
+        held.schedules.remove(name)
+    say(f"schedule {name} is gone")
+
+
+@app.command("pause")
+def pause_schedule(name: Name, lake: o.LakePath = None) -> None:
+    """Make no more jobs of it for now."""
+    with o.opened(lake) as held:
+        held.schedules.pause(name)
+    say(f"schedule {name} is paused: 'ticklake schedule resume {name}' goes on")
+
+
+@app.command("resume")
+def resume_schedule(name: Name, lake: o.LakePath = None) -> None:
+    """Make jobs of it again, from its next time on."""
+    with o.opened(lake) as held:
+        found = held.schedules.resume(name)
+    say(f"schedule {name} makes its next job at {o.moment(found.next_at)}")
+
+
+def schedule_fields(schedule: Schedule) -> dict[str, Any]:
+    """Return a schedule as the shell shows it."""
+    return {
+        "name": schedule.name,
+        "operation": schedule.operation,
+        "when": str(schedule.rhythm),
+        "parameters": schedule.parameters,
+        "priority": schedule.priority,
+        "paused": schedule.paused,
+        "managed": schedule.managed,
+        "next": o.moment(schedule.next_at),
+        "last": o.moment(schedule.last_at),
+        "last_job": schedule.last_job,
+        "missed": schedule.missed,
+    }
+
+
+def _row(schedule: Schedule) -> tuple[Any, ...]:
+    shown = schedule_fields(schedule)
+    words = " ".join(f"{name}={value}" for name, value in schedule.parameters.items())
+    following = "paused" if schedule.paused else shown["next"]
+    when = (schedule.name, schedule.operation, shown["when"], following)
+    return *when, shown["last"], schedule.last_job, schedule.missed, words
