@@ -137,10 +137,11 @@ def simulated_exchange(
     speed: float = 0.0,
     port: int = 0,
     faults: Sequence[str] = (),
+    moods: Sequence[str] = (),
 ) -> SimulatedExchange:
     """Return a simulated exchange that replays the recorded data in a folder, or a generated market.
 
-    *faults* are texts like ``error_every=5``, or ``all``.
+    *faults* are texts like ``error_every=5``, or ``all``; *moods* like ``outage=START/END``.
     """
     from ticklake.core.time import MINUTE, parse_time
     from ticklake.sources.simulated.clock import SimulatedClock
@@ -151,7 +152,9 @@ def simulated_exchange(
 
     market = recorded_market(data) if data is not None else generated_market()
     start = market.end() + 2 * MINUTE if now is None else parse_time(now)
-    return SimulatedExchange(market, SimulatedClock(start, speed), Faults.parse(faults), port=port)
+    exchange = SimulatedExchange(market, SimulatedClock(start, speed), Faults.parse(faults), port=port)
+    exchange.be(*moods)
+    return exchange
 
 
 def tool() -> str:

@@ -74,6 +74,10 @@ class Scripted:
             return frame([])
         return frame([row for row in self.rows if row[1] >= first][: self.limit])
 
+    async def latest(self) -> pl.DataFrame:
+        """Answer with the newest trades."""
+        return frame(sorted(self.rows)[-self.limit :])
+
     def _after(self, ts: int, start: int) -> bool:
         return ts > start if self.exclusive_start else ts >= start
 
@@ -362,7 +366,7 @@ class TestIds:
         )
         window = bad.draw(st.sampled_from([MS, 5 * MS, HOUR]))
 
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, span, window, limit))
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, window, limit))
 
         assert_exact(pages, rows, span)
 
@@ -373,28 +377,28 @@ class TestIds:
         exchange = Scripted(rows, limit=100, late=late)
         span = ms(300, 2900)
 
-        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, span, HOUR, 100)), rows, span)
+        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span)
 
     def test_a_burst_of_one_millisecond_longer_than_three_pages_is_whole(self):
         """Field note: a peer kept 2,863 of 3,000 trades of one millisecond."""
         rows = trades_at(*[5] * 3000, *range(6, 20))
         exchange = Scripted(rows, limit=1000)
 
-        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(0, 30), HOUR, 1000)), rows, ms(0, 30))
+        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)), rows, ms(0, 30))
 
     def test_a_limit_smaller_than_ours_loses_nothing(self):
         rows = trades_at(*[number // 3 for number in range(900)])
         exchange = Scripted(rows, limit=70)
 
         assert_exact(
-            walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(20, 250), HOUR, 1000)), rows, ms(20, 250)
+            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)), rows, ms(20, 250)
         )
 
     def test_quiet_time_before_the_first_trade_is_covered_window_by_window(self):
         rows = trades_at(*range(500, 510))
         exchange = Scripted(rows, limit=100)
 
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(0, 600), 100 * MS, 100))
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 600), 100 * MS, 100))
 
         assert_exact(pages, rows, ms(0, 600))
         assert pages[0].covered[0].span == ms(0, 100)
@@ -444,7 +448,7 @@ class TestIds:
     def test_a_jump_before_the_asked_span_is_not_this_spans_business(self):
         rows = [row for row in trades_at(*range(100)) if not 11 <= row[1] <= 20]
         exchange = Scripted(rows, limit=30, late=60)
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(30, 90), HOUR, 30))
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 90), HOUR, 30))
 
         assert_tiled(pages, ms(30, 90))
         assert rows_of(pages, ms(30, 90)) == truth_in(rows, ms(30, 90))
@@ -454,9 +458,25 @@ class TestIds:
         rows = [*trades_at(*range(50)), *trades_at(*range(50, 100), first_id=500)]
         exchange = Scripted(rows, limit=100, late=25)
 
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, ms(30, 100), HOUR, 100))
+        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 100), HOUR, 100))
 
         assert_honest(pages, rows)
+
+    @pytest.mark.parametrize("length", [20, 50, 200])
+    @pytest.mark.parametrize("which", ["newest", "oldest"])
+    @pytest.mark.parametrize("limit", [7, 40, 1000])
+    def test_ids_that_begin_anew_lose_nothing(self, length, which, limit):
+        """Field note: ids may restart after a relisting. A call by id then finds the new trades, or both kinds."""
+        old, new = trades_at(*range(100), first_id=1000), trades_at(*range(200, 200 + length))
+        exchange = Scripted([*old, *new], limit=limit)
+
+        async def by_id(first: int) -> pl.DataFrame:
+            era = {"newest": new, "oldest": old if first >= 1000 else new}[which]
+            return frame([row for row in era if row[1] >= first][:limit])
+
+        for span in (ms(0, 500), ms(50, 210), ms(150, 500)):
+            pages = walk(paging.id_pages(exchange.by_time, by_id, exchange.latest, span, 30 * MS, limit))
+            assert_exact(pages, [*old, *new], span)
 
     def test_an_exchange_that_ignores_the_id_does_not_make_it_loop(self):
         rows = trades_at(*range(50))
@@ -465,14 +485,14 @@ class TestIds:
         async def deaf(_first: int) -> pl.DataFrame:
             return await exchange.by_id(40)
 
-        pages = walk(paging.id_pages(exchange.by_time, deaf, ms(0, 100), HOUR, 1000))
+        pages = walk(paging.id_pages(exchange.by_time, deaf, exchange.latest, ms(0, 100), HOUR, 1000))
 
         assert normalise(spans_of(pages)) == [ms(0, 100)]
 
 
 def _asks(rows: list[Row], limit: int):
     exchange = Scripted(rows, limit=limit)
-    return exchange.by_time, exchange.by_id
+    return exchange.by_time, exchange.by_id, exchange.latest
 
 
 class TestCursor:

@@ -31,10 +31,19 @@ FaultOption = Annotated[
         "--fault", metavar="NAME=VALUE", help="Switch on a fault, like rate_limit_every=7; 'all' for every one."
     ),
 ]
+MoodOption = Annotated[
+    list[str] | None,
+    typer.Option("--mood", metavar="NAME=...", help="Be in a mood, like outage=2024-01-03T10:00/2024-01-03T12:00."),
+]
 
 
 def simulate(
-    data: Data = None, now: Now = None, port: Port = 8471, speed: Speed = 0.0, fault: FaultOption = None
+    data: Data = None,
+    now: Now = None,
+    port: Port = 8471,
+    speed: Speed = 0.0,
+    fault: FaultOption = None,
+    mood: MoodOption = None,
 ) -> None:
     """Run an exchange on this machine that speaks Binance's and Kraken's REST protocols.
 
@@ -44,7 +53,7 @@ def simulate(
 
     from ticklake.app import simulated_exchange
 
-    exchange = simulated_exchange(data, now=now, speed=speed, port=port, faults=fault or ())
+    exchange = simulated_exchange(data, now=now, speed=speed, port=port, faults=fault or (), moods=mood or ())
     asyncio.run(_serve(exchange))
 
 

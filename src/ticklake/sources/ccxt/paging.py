@@ -13,8 +13,9 @@ import polars as pl
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, subtract
-from ticklake.core.time import format_time
+from ticklake.core.time import MS, format_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.sources.base import Page
 
@@ -36,6 +37,7 @@ ROUND = 50
 
 AskSpan = Callable[[Span], Awaitable[pl.DataFrame]]
 AskFrom = Callable[[int], Awaitable[pl.DataFrame]]
+AskNewest = Callable[[], Awaitable[pl.DataFrame]]
 
 
 async def bar_pages(ask: AskSpan, dataset: Dataset, span: Span, page_bars: int) -> AsyncIterator[Page]:
@@ -61,27 +63,68 @@ async def recent_bars(ask: AskSpan, span: Span, page_bars: int) -> AsyncIterator
     yield Page(inside(rows, span), tuple(pieces), requests)
 
 
-async def id_pages(by_time: AskSpan, by_id: AskFrom, span: Span, window: int, limit: int) -> AsyncIterator[Page]:
-    """Page through trades by their ids, which cannot miss one; by time only to find the first."""
-    cursor, next_id = span.start, -1
-    while cursor < span.end and next_id < 0:
+async def id_pages(
+    by_time: AskSpan, by_id: AskFrom, newest: AskNewest, span: Span, window: int, limit: int
+) -> AsyncIterator[Page]:
+    """Page through trades by their ids, which cannot miss one; by time only to find the first.
+
+    Ids may have begun anew since: where a call by id does not find the trade that has it, or finds no more though there
+    are newer ones, time leads on until ids do again.
+    """
+    cursor = span.start
+    while cursor < span.end:
         part = Span(cursor, min(cursor + window, span.end))
         rows, requests = await believed(by_time, part)
-        if rows.height:
-            next_id, stepped = await _first_id(by_id, _ids(rows)[0], cursor, limit)
-            requests += stepped
-        else:
+        if not rows.height:
             yield Page(rows, (Covered(part),), requests)
             cursor = part.end
+            continue
+        next_id, stepped = await _first_id(by_id, rows, cursor, limit)
+        if next_id is not None:
+            requests += stepped
+            async for page in _pages_from(by_id, newest, next_id, Span(cursor, span.end)):
+                yield replace(page, frame=inside(page.frame, span), requests=page.requests + requests)
+                cursor, requests = max([cursor, *(piece.span.end for piece in page.covered)]), 0
+        if cursor == part.start:
+            async for page in _time_pages(by_time, part, limit):
+                yield page
+            cursor = part.end
+
+
+async def _pages_from(by_id: AskFrom, newest: AskNewest, next_id: int, span: Span) -> AsyncIterator[Page]:
+    """Page by id from *next_id* on, until *span* is covered or newer trades have other ids."""
+    cursor = span.start
     while cursor < span.end:
+        rest = Span(cursor, span.end)
         rows, requests = await _page_by_id(by_id, next_id)
         if not rows.height:
-            yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
+            last = await newest()
+            if not last.height or int(last["ts"].to_physical()[-1]) <= cursor:
+                yield Page(rows, (Covered(rest),), requests + 1)
             return
-        page = _trade_page(rows, Span(cursor, span.end), next_id, requests)
-        yield replace(page, frame=inside(rows, span))
+        page = _trade_page(rows, rest, next_id, requests)
+        yield page
         cursor = max([cursor, *(piece.span.end for piece in page.covered)])
         next_id = _ids(rows)[-1] + 1
+
+
+async def _time_pages(by_time: AskSpan, span: Span, limit: int) -> AsyncIterator[Page]:
+    """Page through trades by time: the last instant of a full page is asked again, as it may be cut."""
+    cursor = span.start
+    while cursor < span.end:
+        rest = Span(cursor, span.end)
+        rows, requests = await believed(by_time, rest)
+        if rows.height < limit:
+            yield Page(inside(rows, rest), (Covered(rest),), requests)
+            return
+        times = rows["ts"].to_physical()
+        last = int(times[-1])
+        if last > int(times[0]):
+            yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
+            cursor = last
+        else:
+            cursor = min(last + MS, span.end)
+            yield _instant_page(rows, rest.start, last, cursor, full=True, limit=limit, requests=requests)
 
 
 async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0) -> AsyncIterator[Page]:
@@ -110,7 +153,7 @@ async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int, overlap:
             cursor = last
 
 
-async def newest_page(ask: Callable[[], Awaitable[pl.DataFrame]], span: Span) -> AsyncIterator[Page]:
+async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:
     """Ask an endpoint that serves the newest rows only: what lies before the first of them is unavailable."""
     rows = await ask()
     asked = 1
@@ -222,19 +265,32 @@ async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
     raise AssertionError("unreachable")
 
 
-async def _first_id(by_id: AskFrom, found: int, start: int, limit: int) -> tuple[int, int]:
-    """Step back until the trade before the first one is older than *start*: calls by time may begin late."""
-    requests, first, step, at = 0, found, 1, found
+async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int) -> tuple[int | None, int]:
+    """Step back until the trade before the first *found* is older than *start*: calls by time may begin late.
+
+    Returns no id if calls by id do not find that trade.
+    """
+    known, when = _ids(found)[0], int(found["ts"].to_physical()[0])
+    requests, first, step, at = 0, known, 1, known
     while at > 0:
         at = max(at - step, 0)
         rows, asked = await _page_by_id(by_id, at)
         requests += asked
+        if at == known - 1 and _leads_elsewhere(rows, known, when):
+            return None, requests
         older = rows.filter(rows["ts"].to_physical() < start)
         if older.height:
             return _ids(older)[-1] + 1, requests
         first = min([first, *_ids(rows)[:1]])
         step = step * 2 if not rows.height or _ids(rows)[0] > at else limit
     return first, requests
+
+
+def _leads_elsewhere(rows: pl.DataFrame, known: int, when: int) -> bool:
+    """Whether a call by id brought other trades than the *known* one, though it reached that far."""
+    if rows.height and _ids(rows)[-1] < known:
+        return False
+    return not rows.filter(id=str(known), ts=pl.lit(when).cast(TIME)).height
 
 
 def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> Page:

@@ -171,12 +171,13 @@ class CcxtSource(Source):
         async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
             rows = await self._door.call("fetch_trades", symbol, since, limit, params)
             frame = mapping.trades(rows, quirks)
-            return frame.unique("id", keep="first", maintain_order=True) if _all_ids(frame) else frame
+            return frame.unique(["ts", "id"], keep="first", maintain_order=True) if _all_ids(frame) else frame
 
         if quirks.trades == "id":
             return paging.id_pages(
                 lambda part: fetch(part.start // MS, {"until": part.end // MS - 1}),
                 lambda first: _by_id(fetch, first),
+                lambda: fetch(None, {}),
                 span,
                 quirks.trade_window,
                 limit,

@@ -77,38 +77,41 @@ class BinanceProtocol:
         return {"serverTime": now // MS}
 
     def _exchange_info(self, family: str, _query: Query, now: int, _faults: Faults) -> Any:
+        listed = self._market.listed(self._exchange, now)
         if family == "dapi":
             symbols = []
         elif family == "fapi":
-            symbols = [_perpetual_info(name, symbol) for name, symbol in self._perpetuals.items()]
+            symbols = [_perpetual_info(name, symbol) for name, symbol in self._perpetuals.items() if symbol in listed]
         else:
-            symbols = [_spot_info(name, symbol) for name, symbol in self._ids.items()]
+            symbols = [_spot_info(name, symbol) for name, symbol in self._ids.items() if symbol in listed]
         return {"timezone": "UTC", "serverTime": now // MS, "rateLimits": [], "symbols": symbols}
 
-    def _symbol(self, family: str, query: Query) -> Symbol:
+    def _symbol(self, family: str, query: Query, now: int) -> Symbol:
         name = query.get("symbol") or query.get("pair") or ""
         known = self._ids if family == "api" else self._perpetuals
-        if name not in known:
+        if name not in known or not self._market.knows(known[name], now):
             raise Refusal(-1121, "Invalid symbol.")
         return known[name]
 
     def _klines(self, kind: str, family: str, query: Query, now: int, faults: Faults) -> Any:
-        symbol = self._symbol(family, query)
+        symbol = self._symbol(family, query, now)
         try:
             timeframe = Timeframe.parse(query.get("interval", ""))
         except UnknownTimeframe:
             raise Refusal(-1120, "Invalid interval.") from None
-        rows = self._market.rows(self._exchange, symbol, kind, timeframe)
+        rows = self._market.served(self._exchange, symbol, kind, timeframe, now=now)
         served = window(rows, _start(query), _end(query), now, _limit(query, 500, 1500 if family == "fapi" else 1000))
         return [_kline(row, timeframe) for row in forming_and_late(served, timeframe, now, faults).iter_rows()]
 
     def _agg_trades(self, family: str, query: Query, now: int, faults: Faults) -> Any:
-        rows = bursting(self._market.rows(self._exchange, self._symbol(family, query), "trades"), faults)
+        rows = bursting(
+            self._market.served(self._exchange, self._symbol(family, query, now), "trades", now=now), faults
+        )
         limit = _limit(query, 500, 1000)
         if "fromId" in query:
             if "startTime" in query or "endTime" in query:
                 raise Refusal(-1128, "Combination of optional parameters invalid.")
-            past = window(rows, 0, None, now, rows.height)
+            past = _since_restart(window(rows, 0, None, now, rows.height))
             served = past.filter(pl.col("id").cast(pl.Int64) >= integer(query, "fromId", 0)).head(limit)
         else:
             start, end = _start(query), _end(query)
@@ -118,7 +121,7 @@ class BinanceProtocol:
         return [_agg_trade(row) for row in served.iter_rows(named=True)]
 
     def _depth(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
-        rows = self._market.rows(self._exchange, self._symbol(family, query), "ohlcv", Timeframe(1, "m"))
+        rows = self._market.rows(self._exchange, self._symbol(family, query, now), "ohlcv", Timeframe(1, "m"))
         past = rows.filter(pl.col("ts").to_physical() <= now).tail(1)
         if not past.height:
             raise Refusal(-1003, "No book yet.")
@@ -134,7 +137,7 @@ class BinanceProtocol:
         return book | ({"E": now // MS, "T": now // MS} if family == "fapi" else {})
 
     def _funding(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
-        symbol = self._symbol(family, query)
+        symbol = self._symbol(family, query, now)
         rows = self._market.rows(self._exchange, symbol, "funding")
         served = window(rows, _start(query), _end(query), now, _limit(query, 100, 1000))
         return [
@@ -148,7 +151,7 @@ class BinanceProtocol:
         ]
 
     def _open_interest(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
-        symbol = self._symbol(family, query)
+        symbol = self._symbol(family, query, now)
         start = _start(query)
         if start is not None and start < now - 30 * 24 * HOUR:
             raise Refusal(-1130, "parameter 'startTime' is invalid.")
@@ -169,6 +172,12 @@ class BinanceProtocol:
 
 def _native(symbol: Symbol) -> str:
     return f"{symbol.base}{symbol.quote}"
+
+
+def _since_restart(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return the trades since their ids last began anew: a call by id finds those."""
+    restarts = (trades["id"].cast(pl.Int64).diff() < 0).arg_true()
+    return trades.slice(restarts[-1]) if restarts.len() else trades
 
 
 def _start(query: Query) -> int | None:

@@ -89,22 +89,23 @@ class KrakenProtocol:
             for name in sorted(names)
         }
 
-    def _asset_pairs(self, _query: Query, _now: int, _faults: Faults) -> Any:
-        return {name: _pair_info(symbol) for name, symbol in self._pairs.items()}
+    def _asset_pairs(self, _query: Query, now: int, _faults: Faults) -> Any:
+        listed = self._market.listed(self._exchange, now)
+        return {name: _pair_info(symbol) for name, symbol in self._pairs.items() if symbol in listed}
 
-    def _pair(self, query: Query) -> tuple[str, Symbol]:
+    def _pair(self, query: Query, now: int) -> tuple[str, Symbol]:
         name = query.get("pair", "")
-        if name not in self._pairs:
+        if name not in self._pairs or not self._market.knows(self._pairs[name], now):
             raise Refusal("", "EQuery:Unknown asset pair")
         return name, self._pairs[name]
 
     def _ohlc(self, query: Query, now: int, faults: Faults) -> Any:
-        name, symbol = self._pair(query)
+        name, symbol = self._pair(query, now)
         text = _INTERVALS.get(integer(query, "interval", 1))
         if text is None:
             raise Refusal("", "EGeneral:Invalid arguments")
         timeframe = Timeframe.parse(text)
-        rows = self._market.rows(self._exchange, symbol, "ohlcv", timeframe)
+        rows = self._market.served(self._exchange, symbol, "ohlcv", timeframe, now=now)
         newest = window(rows, None, None, now, RECENT_BARS)
         shown = forming_and_late(newest, timeframe, now, faults)
         since = integer(query, "since", 0) * SECOND
@@ -112,8 +113,11 @@ class KrakenProtocol:
         return {name: bars, "last": timeframe.floor(now, THURSDAY) // SECOND - timeframe.length // SECOND}
 
     def _trades(self, query: Query, now: int, faults: Faults) -> Any:
-        name, symbol = self._pair(query)
-        rows = bursting(self._market.rows(self._exchange, symbol, "trades"), faults).with_row_index("n", offset=1)
+        name, symbol = self._pair(query, now)
+        rows = bursting(self._market.served(self._exchange, symbol, "trades", now=now), faults)
+        rows = rows.with_row_index("n", offset=1).with_columns(
+            n=pl.coalesce(pl.col("id").cast(pl.Int64, strict=False), "n")
+        )
         limit = min(integer(query, "count", 1000), 1000)
         since = _cursor(query["since"]) if "since" in query else None
         served = window(rows, None if since is None else since + 1, None, now, limit)
@@ -121,7 +125,7 @@ class KrakenProtocol:
         return {name: [_trade(row) for row in served.iter_rows(named=True)], "last": str(last)}
 
     def _depth(self, query: Query, now: int, _faults: Faults) -> Any:
-        name, symbol = self._pair(query)
+        name, symbol = self._pair(query, now)
         rows = self._market.rows(self._exchange, symbol, "trades")
         past = rows.filter(pl.col("ts").to_physical() <= now).tail(1)
         if not past.height:

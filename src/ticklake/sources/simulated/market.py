@@ -41,6 +41,26 @@ class Market:
         """Return the symbols that an exchange lists."""
         return sorted({dataset.symbol for dataset in self.series if dataset.exchange == exchange})
 
+    def listed(self, exchange: str, now: int) -> list[Symbol]:  # noqa: ARG002
+        """Return what an exchange lists at its time *now*."""
+        return self.symbols(exchange)
+
+    def knows(self, symbol: Symbol, now: int) -> bool:  # noqa: ARG002
+        """Whether anything of a symbol is served at *now*."""
+        return True
+
+    def served(
+        self,
+        exchange: str,
+        symbol: Symbol,
+        kind: str,
+        timeframe: Timeframe | None = None,
+        *,
+        now: int,  # noqa: ARG002
+    ) -> pl.DataFrame:
+        """Return the rows that calls bring at *now*, later ones included."""
+        return self.rows(exchange, symbol, kind, timeframe)
+
     def end(self) -> int:
         """Return the instant after the newest row of all."""
         ends = [self._frame(dataset)["ts"].to_physical().max() for dataset in self.series]

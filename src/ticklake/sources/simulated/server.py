@@ -23,6 +23,7 @@ from ticklake.sources.simulated.clock import SimulatedClock
 from ticklake.sources.simulated.faults import Failure, Faults
 from ticklake.sources.simulated.kraken import KrakenProtocol
 from ticklake.sources.simulated.market import Market
+from ticklake.sources.simulated.moods import MoodyMarket, parse_moods
 
 __all__ = ["Download", "Request", "SimulatedExchange"]
 
@@ -59,7 +60,7 @@ class SimulatedExchange:
     """Serves a market under ``/{exchange}/{path}``; listens on loopback only.
 
     ``POST /_sim/clock`` (``{"now": "2024-01-02"}`` or ``{"advance": seconds}``) moves the clock, ``POST /_sim/faults``
-    sets fault switches, ``GET /_sim/requests`` returns what was asked, ``GET /_sim`` describes the market.
+    sets fault switches, ``POST /_sim/moods`` (``{"moods": ["outage=..."]}``) moods, ``GET /_sim/requests`` returns what was asked, ``GET /_sim`` describes the market.
 
     Binance's dump site is served under ``/archive/{exchange}/``; ``archived`` makes it hold another market than the
     calls serve, and ``downloads`` is what was asked of it.
@@ -75,6 +76,19 @@ class SimulatedExchange:
     _runner: web.AppRunner | None = None
 
     def __post_init__(self) -> None:
+        self._plain = self.market
+        self._pages = 0
+        self._wire()
+
+    def be(self, *moods: str) -> None:
+        """Be in these moods from now on, and in no others; :data:`~ticklake.sources.simulated.moods.MOODS` has the forms.
+
+        :attr:`market` is then what really happens in them.
+        """
+        self.market = MoodyMarket(self._plain, parse_moods(moods)) if moods else self._plain
+        self._wire()
+
+    def _wire(self) -> None:
         self._protocols: dict[str, Protocol] = {
             exchange: KrakenProtocol(self.market) if exchange == "kraken" else BinanceProtocol(self.market, exchange)
             for exchange in self.market.exchanges()
@@ -84,7 +98,6 @@ class SimulatedExchange:
             for name, protocol in self._protocols.items()
             if isinstance(protocol, BinanceProtocol)
         }
-        self._pages = 0
 
     @property
     def url(self) -> str:
@@ -105,6 +118,7 @@ class SimulatedExchange:
                 web.get("/_sim", self._describe),
                 web.post("/_sim/clock", self._set_clock),
                 web.post("/_sim/faults", self._set_faults),
+                web.post("/_sim/moods", self._set_moods),
                 web.get("/_sim/requests", self._list_requests),
                 web.get("/archive/{exchange}/{path:.*}", self._serve_file),
                 web.get("/{exchange}/{path:.*}", self._serve),
@@ -234,10 +248,11 @@ class SimulatedExchange:
         return body
 
     async def _describe(self, _request: web.Request) -> web.Response:
-        listing = {name: [str(symbol) for symbol in self.market.symbols(name)] for name in self._protocols}
-        return web.json_response(
-            {"now": format_time(self.clock.now()), "exchanges": listing, "faults": asdict(self.faults)}
-        )
+        now = self.clock.now()
+        listing = {name: [str(symbol) for symbol in self.market.listed(name, now)] for name in self._protocols}
+        moods = [str(mood) for mood in self.market.moods] if isinstance(self.market, MoodyMarket) else []
+        said = {"now": format_time(now), "exchanges": listing, "faults": asdict(self.faults), "moods": moods}
+        return web.json_response(said)
 
     async def _set_clock(self, request: web.Request) -> web.Response:
         def change(values: dict[str, Any]) -> object:
@@ -254,6 +269,16 @@ class SimulatedExchange:
         def change(values: dict[str, Any]) -> object:
             self.faults = self.faults.changed(values)
             return asdict(self.faults)
+
+        return await _controlled(request, change)
+
+    async def _set_moods(self, request: web.Request) -> web.Response:
+        def change(values: dict[str, Any]) -> object:
+            texts = values.get("moods")
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise BadInput("moods are a list of texts, like outage=2024-01-03T10:00/2024-01-03T12:00")
+            self.be(*texts)
+            return {"moods": texts}
 
         return await _controlled(request, change)
 
