@@ -377,21 +377,29 @@ class TestIds:
         exchange = Scripted(rows, limit=100, late=late)
         span = ms(300, 2900)
 
-        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span)
+        assert_exact(
+            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span
+        )
 
     def test_a_burst_of_one_millisecond_longer_than_three_pages_is_whole(self):
         """Field note: a peer kept 2,863 of 3,000 trades of one millisecond."""
         rows = trades_at(*[5] * 3000, *range(6, 20))
         exchange = Scripted(rows, limit=1000)
 
-        assert_exact(walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)), rows, ms(0, 30))
+        assert_exact(
+            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)),
+            rows,
+            ms(0, 30),
+        )
 
     def test_a_limit_smaller_than_ours_loses_nothing(self):
         rows = trades_at(*[number // 3 for number in range(900)])
         exchange = Scripted(rows, limit=70)
 
         assert_exact(
-            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)), rows, ms(20, 250)
+            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)),
+            rows,
+            ms(20, 250),
         )
 
     def test_quiet_time_before_the_first_trade_is_covered_window_by_window(self):

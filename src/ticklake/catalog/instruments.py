@@ -1,21 +1,28 @@
-"""Instruments: what an exchange lists, and since when."""
+"""Instruments: what exchanges list and listed, from when to when, and what became of what."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
-from ticklake.core.instrument import Instrument
+from ticklake.core.instrument import Instrument, Rename, Sighting, compared
 
 __all__ = ["Instruments"]
 
+_TABLE = schema.instruments
+_COLUMNS = ("contract_size", "tick_size", "lot_size", "native_id", "market_type", "listed_at", "valid_from")
+
 
 class Instruments:
-    """The instruments the lake has met, with their listing dates."""
+    """The markets the lake has met. Nothing is ever removed: what is described anew or gone gets an end.
+
+    Times of snapshots are the exchange's; *now* stamps what is found out otherwise.
+    """
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database = database
@@ -23,46 +30,136 @@ class Instruments:
 
     def get(self, exchange: str, symbol: str) -> Instrument | None:
         """Return the newest description of a symbol, or ``None``."""
-        table = schema.instruments
-        query = (
-            select(table)
-            .where(table.c.exchange == exchange, table.c.symbol == symbol)
-            .order_by(table.c.valid_from.desc())
-        )
+        query = select(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.symbol == symbol)
         with self._database.read() as connection:
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        details = json.loads(row.details)
-        active = details.pop("active", True)
-        return Instrument(**{**row._mapping, "details": details, "active": active})
+            row = connection.execute(query.order_by(_TABLE.c.valid_from.desc())).first()
+        return None if row is None else _instrument(row)
 
-    def see(self, instruments: Iterable[Instrument]) -> None:
-        """Remember instruments that are not known yet."""
-        for instrument in instruments:
-            if self.get(instrument.exchange, instrument.symbol) is None:
-                self._insert(instrument)
+    def history(self, exchange: str, at: int | None = None) -> list[Instrument]:
+        """Return the newest description of every symbol, or the one that held *at* a time, sorted by symbol.
+
+        A market whose listing date is known held from then on, even if it was first seen later.
+        """
+        newest = select(_TABLE.c.symbol, func.max(_TABLE.c.valid_from).label("valid_from"))
+        newest = newest.where(_TABLE.c.exchange == exchange).group_by(_TABLE.c.symbol)
+        if at is not None:
+            begins = or_(_TABLE.c.valid_from <= at, _TABLE.c.listed_at <= at)
+            newest = newest.where(begins, or_(_TABLE.c.valid_to.is_(None), _TABLE.c.valid_to > at))
+            newest = newest.with_only_columns(_TABLE.c.symbol, func.min(_TABLE.c.valid_from).label("valid_from"))
+        wanted = newest.subquery()
+        same = and_(_TABLE.c.symbol == wanted.c.symbol, _TABLE.c.valid_from == wanted.c.valid_from)
+        query = select(_TABLE).join(wanted, same).where(_TABLE.c.exchange == exchange).order_by(_TABLE.c.symbol)
+        with self._database.read() as connection:
+            return [_instrument(row) for row in connection.execute(query)]
+
+    def snapshot(self, exchange: str, listed: Sequence[Instrument], at: int) -> Sighting:
+        """Take what an exchange lists at its time *at*: one transaction, in which only what is other than known is written.
+
+        Raises
+        ------
+        BadResponse
+            If most of what is known is not listed; nothing is changed then.
+        """
+        with self._database.write() as connection:
+            last = _checked_at(connection, exchange)
+            still = select(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.valid_to.is_(None))
+            known = [_instrument(row) for row in connection.execute(still)]
+            seen = compared(known, listed, at)
+            _end(connection, seen.changed, at, None)
+            _end(connection, seen.gone, at, at if last is None else last)
+            _describe(connection, seen.described)
+            _insert(connection, seen.new)
+            _check(connection, exchange, at, len(listed))
+        return seen
+
+    def checked_at(self, exchange: str) -> int | None:
+        """Return when, by the exchange's clock, its list was last looked at."""
+        with self._database.read() as connection:
+            return _checked_at(connection, exchange)
 
     def remember_listing(self, exchange: str, symbol: str, listed_at: int) -> None:
         """Remember when a symbol's history begins."""
-        if self.get(exchange, symbol) is None:
-            self._insert(Instrument(exchange, symbol))
-        table = schema.instruments
+        known = self.get(exchange, symbol)
+        held = known or Instrument(exchange, symbol, valid_from=self._now())
         with self._database.write() as connection:
-            connection.execute(
-                table.update().where(table.c.exchange == exchange, table.c.symbol == symbol).values(listed_at=listed_at)
-            )
+            if known is None:
+                _insert(connection, [held])
+            mine = and_(_TABLE.c.symbol == symbol, _TABLE.c.valid_from == held.valid_from)
+            values = {"listed_at": listed_at}
+            connection.execute(_TABLE.update().where(_TABLE.c.exchange == exchange, mine).values(values))
 
-    def _insert(self, instrument: Instrument) -> None:
+    def link(self, rename: Rename) -> None:
+        """Remember that a symbol goes on under another name; saying it again with another time corrects the time."""
+        table, values = schema.renames, {"at": rename.at, "noted_at": self._now()}
+        key = {"exchange": rename.exchange, "old": rename.old, "new": rename.new}
+        same = and_(*(table.c[name] == value for name, value in key.items()))
         with self._database.write() as connection:
-            connection.execute(
-                schema.instruments.insert().values(
-                    exchange=instrument.exchange,
-                    symbol=instrument.symbol,
-                    valid_from=self._now(),
-                    native_id=instrument.native_id,
-                    market_type=instrument.market_type,
-                    listed_at=instrument.listed_at,
-                    details=json.dumps({**instrument.details, "active": instrument.active}, default=str),
-                )
-            )
+            connection.execute(table.delete().where(same))
+            connection.execute(table.insert().values(**key, **values))
+
+    def links(self, exchange: str) -> list[Rename]:
+        """Return the renames of an exchange, oldest first."""
+        table = schema.renames
+        query = select(table).where(table.c.exchange == exchange).order_by(table.c.at, table.c.old)
+        with self._database.read() as connection:
+            return [Rename(row.exchange, row.old, row.new, row.at) for row in connection.execute(query)]
+
+
+def _instrument(row: Row[Any]) -> Instrument:
+    details = json.loads(row.details)
+    active = details.pop("active", True)
+    return Instrument(**{**row._mapping, "details": details, "active": active})
+
+
+def _values(one: Instrument) -> dict[str, Any]:
+    details = json.dumps({**one.details, "active": one.active}, default=str)
+    named = {name: getattr(one, name) for name in _COLUMNS}
+    return {"exchange": one.exchange, "symbol": one.symbol, **named, "details": details}
+
+
+def _insert(connection: Connection, new: Iterable[Instrument]) -> None:
+    rows = [_values(one) for one in new]
+    if rows:
+        connection.execute(_TABLE.insert(), rows)
+
+
+def _end(connection: Connection, ended: Iterable[Instrument], at: int, delisted_at: int | None) -> None:
+    """Let descriptions hold until *at*."""
+    rows = [
+        {"of": one.exchange, "name": one.symbol, "since": one.valid_from, "until": max(at, one.valid_from + 1)}
+        for one in ended
+    ]
+    if rows:
+        connection.execute(_one().values(valid_to=bindparam("until"), delisted_at=delisted_at), rows)
+
+
+def _describe(connection: Connection, described: Iterable[Instrument]) -> None:
+    rows = [
+        {
+            "of": one.exchange,
+            "name": one.symbol,
+            "since": one.valid_from,
+            **{f"new_{k}": v for k, v in _values(one).items()},
+        }
+        for one in described
+    ]
+    if rows:
+        names = [name for name in _COLUMNS if name != "valid_from"]
+        connection.execute(_one().values({name: bindparam(f"new_{name}") for name in [*names, "details"]}), rows)
+
+
+def _one() -> Any:
+    mine = (_TABLE.c.exchange == bindparam("of"), _TABLE.c.symbol == bindparam("name"))
+    return _TABLE.update().where(*mine, _TABLE.c.valid_from == bindparam("since"))
+
+
+def _checked_at(connection: Connection, exchange: str) -> int | None:
+    table = schema.instrument_checks
+    found = connection.execute(select(table.c.checked_at).where(table.c.exchange == exchange)).scalar()
+    return None if found is None else int(found)
+
+
+def _check(connection: Connection, exchange: str, at: int, listed: int) -> None:
+    table = schema.instrument_checks
+    connection.execute(table.delete().where(table.c.exchange == exchange))
+    connection.execute(table.insert().values(exchange=exchange, checked_at=at, listed=listed))

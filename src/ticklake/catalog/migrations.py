@@ -56,10 +56,21 @@ _JOBS = (
 )
 
 
+def _instruments_and_gap_notes(connection: Connection) -> None:
+    """Schema 5: terms and delisting of instruments, renames, what was wanted, and what was asked again in vain."""
+    tables = [schema.instrument_checks, schema.renames, schema.wanted, schema.unclosable]
+    schema.metadata.create_all(connection, tables=tables)
+    number = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "FLOAT"
+    connection.exec_driver_sql("ALTER TABLE instruments ADD COLUMN delisted_at BIGINT")
+    for name in ("contract_size", "tick_size", "lot_size"):
+        connection.exec_driver_sql(f"ALTER TABLE instruments ADD COLUMN {name} {number}")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _checksums_of_blocks,
     _quality_and_continuity,
     _jobs,
+    _instruments_and_gap_notes,
 )
 """Step *i* brings schema *i + 1* to schema *i + 2*; appended to, never edited after a release."""
 

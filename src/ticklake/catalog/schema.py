@@ -24,6 +24,7 @@ __all__ = [
     "commits",
     "coverage",
     "datasets",
+    "instrument_checks",
     "instruments",
     "jobs",
     "leases",
@@ -32,11 +33,14 @@ __all__ = [
     "provenance",
     "quality_days",
     "quarantine",
+    "renames",
     "revisions",
     "run_log",
     "runs",
     "schedules",
     "segments",
+    "unclosable",
+    "wanted",
 ]
 
 metadata = MetaData()
@@ -200,6 +204,51 @@ instruments = Table(
     Column("market_type", String, nullable=False, default=""),
     Column("listed_at", BigInteger),
     Column("details", Text, nullable=False, default="{}"),
+    Column("delisted_at", BigInteger),
+    Column("contract_size", Float),
+    Column("tick_size", Float),
+    Column("lot_size", Float),
+    sqlite_with_rowid=False,
+)
+
+instrument_checks = Table(
+    "instrument_checks",
+    metadata,
+    Column("exchange", String, primary_key=True),
+    Column("checked_at", BigInteger, nullable=False),
+    Column("listed", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+renames = Table(
+    "renames",
+    metadata,
+    Column("exchange", String, primary_key=True),
+    Column("old", String, primary_key=True),
+    Column("new", String, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("noted_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+wanted = Table(
+    "wanted",
+    metadata,
+    Column("dataset", String, primary_key=True),
+    Column("start", BigInteger, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+unclosable = Table(
+    "unclosable",
+    metadata,
+    Column("dataset", String, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("end", BigInteger, primary_key=True),
+    Column("reason", String, primary_key=True),
+    Column("detail", Text, nullable=False, default=""),
+    Column("asked_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -1,19 +1,29 @@
-"""Instruments: markets as the exchange describes them."""
+"""Instruments: markets as exchanges describe them, and how they come, change and go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["Instrument"]
+from ticklake.errors import BadResponse
+
+__all__ = ["Instrument", "Rename", "Sighting", "compared"]
+
+_FEW = 10
+_TERMS = ("native_id", "market_type", "active", "base", "quote", "settle", "contract_size", "tick_size", "lot_size")
+"""What makes a market another one when it changes; limits and fees move too often for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A market as the exchange described it.
+    """A market as the exchange described it, from *valid_from* until it was described otherwise or gone.
 
-    ``listed_at`` is when its history begins, once somebody found out; ``valid_from`` is when this
-    description of it was first seen; ``details`` holds CCXT's precision, limits and contract size.
+    ``listed_at`` is when its history begins, once somebody found out; ``delisted_at`` is when it was last seen on the
+    exchange's list, if it is gone from there; ``valid_to`` is when that was noticed, or when it was described anew.
+    ``tick_size`` and ``lot_size`` are the steps of price and amount, ``contract_size`` is how much of the base (for
+    inverse contracts, of the quote) one contract stands for. ``details`` holds what else CCXT says. Times are
+    nanoseconds.
     """
 
     exchange: str
@@ -25,3 +35,81 @@ class Instrument:
     valid_from: int = 0
     valid_to: int | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    delisted_at: int | None = None
+    contract_size: float | None = None
+    tick_size: float | None = None
+    lot_size: float | None = None
+
+    @property
+    def base(self) -> str:
+        """The asset that is traded."""
+        return str(self.details.get("base") or "")
+
+    @property
+    def quote(self) -> str:
+        """The asset in which its price is."""
+        return str(self.details.get("quote") or "")
+
+    @property
+    def settle(self) -> str:
+        """The asset in which a contract is settled."""
+        return str(self.details.get("settle") or "")
+
+    def has_terms_of(self, other: Instrument) -> bool:
+        """Whether *other* describes the same market on the same terms."""
+        return all(getattr(self, name) == getattr(other, name) for name in _TERMS)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rename:
+    """A link: from *at* on, what was *old* is *new*. The data of the two stay apart."""
+
+    exchange: str
+    old: str
+    new: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the list of an exchange says that was not known: markets that came, changed or went.
+
+    ``changed`` and ``gone`` are the descriptions that hold no longer, ``described`` the markets whose limits or
+    listing date alone are other than known.
+    """
+
+    listed: int = 0
+    new: tuple[Instrument, ...] = ()
+    changed: tuple[Instrument, ...] = ()
+    gone: tuple[Instrument, ...] = ()
+    described: tuple[Instrument, ...] = ()
+
+
+def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int) -> Sighting:
+    """Compare what is *known* to be listed with what an exchange lists at its time *at*.
+
+    A market that is back after it was gone is new. One that is known by name only takes its first description.
+
+    Raises
+    ------
+    BadResponse
+        If most markets are gone at once: that is a broken answer, not a mass delisting.
+    """
+    open_ = {one.symbol: one for one in known}
+    seen = {one.symbol: replace(one, valid_from=at) for one in listed}
+    gone = [one for symbol, one in open_.items() if symbol not in seen and one.native_id]
+    if len(gone) > max(_FEW, len(open_) // 2):
+        raise BadResponse(f"{gone[0].exchange} lists {len(seen)} of {len(open_)} known markets: that is not believed")
+    new: list[Instrument] = []
+    changed: list[Instrument] = []
+    described: list[Instrument] = []
+    for symbol, one in seen.items():
+        held = open_.get(symbol)
+        if held is None:
+            new.append(one)
+        elif held.native_id and not held.has_terms_of(one):
+            changed.append(held)
+            new.append(replace(one, listed_at=one.listed_at or held.listed_at))
+        elif not held.native_id or held.details != one.details or (one.listed_at and not held.listed_at):
+            described.append(replace(one, valid_from=held.valid_from, listed_at=one.listed_at or held.listed_at))
+    return Sighting(len(seen), tuple(new), tuple(changed), tuple(gone), tuple(described))

@@ -15,6 +15,8 @@ from ticklake.sources.ccxt.quirks import Quirks
 __all__ = ["bars", "book", "events", "instrument", "trades", "with_raw_columns"]
 
 Rows = Sequence[Any]
+SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4
+"""What ccxt's ``precisionMode`` says."""
 
 
 def with_raw_columns(parse: Callable[..., list[Any]], quirks: Quirks) -> Callable[..., list[Any]]:
@@ -94,8 +96,8 @@ def book(snapshot: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]
     return timed, "local" if exchange_ts is None else "exchange"
 
 
-def instrument(exchange: str, market: dict[str, Any]) -> Instrument:
-    """Return an instrument from ccxt's market."""
+def instrument(exchange: str, market: dict[str, Any], precision_mode: int = TICK_SIZE) -> Instrument:
+    """Return an instrument from ccxt's market; *precision_mode* says what its precisions are: steps, or decimals."""
     kept = ("base", "quote", "settle", "linear", "inverse", "contractSize", "expiry", "strike", "optionType")
     details = {name: market.get(name) for name in kept if market.get(name) is not None}
     details |= {"precision": market.get("precision"), "limits": market.get("limits")}
@@ -108,7 +110,18 @@ def instrument(exchange: str, market: dict[str, Any]) -> Instrument:
         active=market.get("active") is not False,
         listed_at=int(created) * MS if created else None,
         details=details,
+        contract_size=market.get("contractSize"),
+        tick_size=_step(market, "price", precision_mode),
+        lot_size=_step(market, "amount", precision_mode),
     )
+
+
+def _step(market: dict[str, Any], name: str, precision_mode: int) -> float | None:
+    """Return the smallest step of price or amount; none where precision means significant digits."""
+    value = (market.get("precision") or {}).get(name)
+    if value is None or precision_mode == SIGNIFICANT_DIGITS:
+        return None
+    return float(value) if precision_mode == TICK_SIZE else 10.0 ** -int(value)
 
 
 def _item(raw: Any, index: int | None, convert: Callable[[Any], Any]) -> Any:

@@ -56,7 +56,8 @@ class CcxtSource(Source):
     async def instruments(self) -> list[Instrument]:
         """Return what the exchange lists."""
         markets = await self._load_markets()
-        return sorted((mapping.instrument(self.exchange, m) for m in markets.values()), key=lambda i: i.symbol)
+        mode = self._door.client.precisionMode
+        return sorted((mapping.instrument(self.exchange, m, mode) for m in markets.values()), key=lambda i: i.symbol)
 
     async def capability(self, dataset: Dataset, now: int) -> Capability:
         """Say what can be had, or refuse with what is possible."""

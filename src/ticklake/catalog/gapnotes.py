@@ -1,0 +1,63 @@
+"""Notes on gaps: what was ever asked for, and what was asked again in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import select
+
+from ticklake.catalog import schema
+from ticklake.catalog.database import Database
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap
+from ticklake.core.span import Span
+
+__all__ = ["GapNotes"]
+
+
+class GapNotes:
+    """What a repair has to remember between two runs. None of it changes the lake's version."""
+
+    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+        self._database = database
+        self._now = now
+
+    def wanted(self, dataset: Dataset) -> Span | None:
+        """Return what was asked for so far, from the earliest start to the latest end."""
+        table = schema.wanted
+        with self._database.read() as connection:
+            row = connection.execute(select(table).where(table.c.dataset == str(dataset))).first()
+        return Span(row.start, row.end) if row else None
+
+    def want(self, dataset: Dataset, span: Span) -> None:
+        """Remember that *span* was asked for."""
+        before, table = self.wanted(dataset), schema.wanted
+        wide = Span(min(span.start, before.start), max(span.end, before.end)) if before else span
+        if wide == before:
+            return
+        with self._database.write() as connection:
+            connection.execute(table.delete().where(table.c.dataset == str(dataset)))
+            connection.execute(table.insert().values(dataset=str(dataset), start=wide.start, end=wide.end))
+
+    def in_vain(self, dataset: Dataset) -> set[tuple[Span, str]]:
+        """Return the spans, each with its word, that were asked for again and are still missing."""
+        table = schema.unclosable
+        with self._database.read() as connection:
+            rows = connection.execute(select(table).where(table.c.dataset == str(dataset))).all()
+        return {(Span(row.start, row.end), row.reason) for row in rows}
+
+    def note(self, dataset: Dataset, gaps: Iterable[Gap]) -> None:
+        """Remember these gaps as asked for again in vain, and no others."""
+        stamp = {"dataset": str(dataset), "asked_at": self._now()}
+        rows = {(gap.span, str(gap.reason)): gap for gap in gaps}
+        if set(rows) == self.in_vain(dataset):
+            return
+        table = schema.unclosable
+        with self._database.write() as connection:
+            connection.execute(table.delete().where(table.c.dataset == str(dataset)))
+            values = [
+                {**stamp, "start": span.start, "end": span.end, "reason": word, "detail": gap.detail}
+                for (span, word), gap in rows.items()
+            ]
+            if values:
+                connection.execute(table.insert(), values)
