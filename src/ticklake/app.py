@@ -239,6 +239,7 @@ def _set_aside(root: Path, now: int) -> None:
 
 
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
+    from ticklake.catalog.gapnotes import GapNotes
     from ticklake.catalog.instruments import Instruments
     from ticklake.catalog.runs import Runs
     from ticklake.ingest.collector import Collector
@@ -254,6 +255,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         Instruments(database, clock),
         source=lambda exchange, archives: wire_source(exchange, settings, clock, root, archives=archives),
         at_once=lambda exchange: settings.exchange(exchange).at_once,
+        gap_notes=GapNotes(database, clock),
     )
     return Lake(
         engine,

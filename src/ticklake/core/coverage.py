@@ -16,7 +16,7 @@ class Found(StrEnum):
 
     ``data``: whatever rows the lake holds there are all there are. ``unavailable``: the source no longer
     serves it. ``lost``: it was served, but not whole (one instant with more rows than a page).
-    ``unlisted``: the market did not exist yet, so nothing can be missing. ``expired``: its rows were removed on
+    ``unlisted``: the market did not exist yet, or no longer, so nothing can be missing. ``expired``: its rows were removed on
     purpose because of their age, so nothing is missing and nothing is asked for again.
     """
 

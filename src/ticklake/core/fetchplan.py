@@ -64,6 +64,7 @@ def plan_fetch(
     now: int,
     retry: bool = False,
     note: str = "",
+    delisted_at: int | None = None,
 ) -> FetchPlan:
     """Return what to fetch so that *want* is covered: both ends and the holes, nothing that is there.
 
@@ -79,8 +80,11 @@ def plan_fetch(
         Whether *want* ends at the live end, whose last bars are asked again.
     retry
         Whether spans known as unavailable or lost are asked again.
+    delisted_at
+        When the market was noticed to be gone; what lies after is known to be empty.
     """
-    known = tuple(piece for piece in _before_listing(want, listed_at) if any(coverage.missing(piece.span)))
+    empty = (*_before_listing(want, listed_at), *_after_delisting(want, delisted_at))
+    known = tuple(piece for piece in empty if any(coverage.missing(piece.span)))
     for piece in known:
         coverage = coverage.add(piece)
     spans = list(coverage.missing(want, retry=retry))
@@ -120,6 +124,13 @@ def _before_listing(want: Span, listed_at: int | None) -> tuple[Covered, ...]:
         return ()
     reason = f"not listed before {format_time(listed_at)}"
     return (Covered(Span(want.start, min(listed_at, want.end)), Found.UNLISTED, reason),)
+
+
+def _after_delisting(want: Span, delisted_at: int | None) -> tuple[Covered, ...]:
+    if delisted_at is None or delisted_at >= want.end:
+        return ()
+    reason = f"not listed after {format_time(delisted_at)}"
+    return (Covered(Span(max(want.start, delisted_at), want.end), Found.UNLISTED, reason),)
 
 
 def _with_recheck(dataset: Dataset, want: Span, coverage: Coverage, spans: list[Span]) -> list[Span]:

@@ -22,8 +22,8 @@ class Instrument:
     ``listed_at`` is when its history begins, once somebody found out; ``delisted_at`` is when it was last seen on the
     exchange's list, if it is gone from there; ``valid_to`` is when that was noticed, or when it was described anew.
     ``tick_size`` and ``lot_size`` are the steps of price and amount, ``contract_size`` is how much of the base (for
-    inverse contracts, of the quote) one contract stands for. ``details`` holds what else CCXT says. Times are
-    nanoseconds.
+    inverse contracts, of the quote) one contract stands for. ``details`` holds what else CCXT says; its ``created`` is
+    what the exchange says of its listing, which on some is that of its newest platform. Times are nanoseconds.
     """
 
     exchange: str

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Run, Runs, RunState
 from ticklake.core.dataset import Dataset
@@ -14,7 +15,9 @@ from ticklake.core.gaps import GapReason
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.errors import Banned, Cancelled, SourceError, TicklakeError
+from ticklake.errors import Banned, Cancelled, SourceError, TicklakeError, UnknownSymbol
+from ticklake.ingest.doubting import doubt_silence
+from ticklake.ingest.listing import gone_words
 from ticklake.ingest.planning import Asked, plan_dataset
 from ticklake.ingest.progress import Progress, Watch
 from ticklake.sources.base import Page, Source
@@ -44,6 +47,9 @@ class Backfill:
     instruments: Instruments
     watch: Watch = lambda _progress: None
     at_once: int = 4
+    gap_notes: GapNotes | None = None
+    remarks: Sequence[str] = ()
+    operation: str = "backfill"
 
     async def plan(self, datasets: Sequence[Dataset], asked: Asked) -> list[FetchPlan]:
         """Return what a run would fetch, without fetching it."""
@@ -64,6 +70,8 @@ class Backfill:
         self.watch(progress)
         run = await asyncio.to_thread(self._start, datasets, asked)
         try:
+            for remark in self.remarks:
+                await self._log(run.id, "info", remark)
             plans = await self._fetch_all(run.id, datasets, asked, progress)
             state, outcome = await asyncio.to_thread(self._judge, plans, progress)
         except (asyncio.CancelledError, Cancelled):
@@ -84,7 +92,7 @@ class Backfill:
             name: None if ts is None else format_time(ts) for name, ts in (("start", asked.start), ("end", asked.end))
         }
         subject = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        return self.runs.start("backfill", subject, {"datasets": names, **times})
+        return self.runs.start(self.operation, subject, {"datasets": names, **times})
 
     def _fail(self, run_id: int, progress: Progress, error: BaseException) -> None:
         """Record the failure if the lake still takes it; the error itself goes on to the caller."""
@@ -124,6 +132,7 @@ class Backfill:
                 progress.skipped.pop(name, None)
                 progress.again.discard(name)
                 await self._fetch_round(run_id, plans[-1], progress)
+                await self._doubt(run_id, plans[-1])
                 if name not in progress.skipped:
                     break
             if name in progress.skipped and name not in progress.reached:
@@ -131,13 +140,30 @@ class Backfill:
         except Banned as error:
             progress.failures[BANNED] = str(error)
             await self._log(run_id, "error", str(error))
+        except UnknownSymbol as error:
+            progress.failures[name] = await asyncio.to_thread(self._gone, dataset, error)
+            await self._log(run_id, "error", progress.failures[name])
         except SourceError as error:
             progress.failed(name, error)
             await self._log(run_id, "error", f"{name}: {error}")
         return plans[:1]
 
+    def _gone(self, dataset: Dataset, error: UnknownSymbol) -> str:
+        """Say since when a symbol is gone, or let the exchange's refusal stand if it never was there."""
+        known = self.instruments.get(dataset.exchange, str(dataset.symbol))
+        if known is None or known.delisted_at is None:
+            raise error
+        return gone_words(known, self.instruments)
+
+    async def _doubt(self, run_id: int, plan: FetchPlan) -> None:
+        why = await doubt_silence(self.source, self.engine, plan)
+        if why is not None:
+            await self._log(run_id, "warning", f"{plan.dataset}: {why}")
+
     async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress) -> None:
         """Fetch the plan's spans."""
+        if self.gap_notes is not None and plan.want is not None:
+            await asyncio.to_thread(self.gap_notes.want, plan.dataset, plan.want)
         await self._cover_known(plan)
         progress.planned[str(plan.dataset)] = sum(span.length for span in plan.spans)
         for span in plan.spans:

@@ -8,18 +8,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Run, Runs
 from ticklake.core.crosscheck import CrossCheck
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.fetchplan import FetchPlan
-from ticklake.core.instrument import Instrument
+from ticklake.core.instrument import Instrument, Sighting
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.engine.repairing import Mended
 from ticklake.errors import BadInput, InvalidName, SourceError
 from ticklake.ingest.backfill import Backfill
 from ticklake.ingest.crosschecking import against_source
+from ticklake.ingest.listing import look, look_daily, recall
 from ticklake.ingest.planning import Asked, select_symbols
 from ticklake.ingest.progress import Watch
 from ticklake.ingest.snapshot import snapshot_books
@@ -77,15 +79,18 @@ class Collector:
     instruments: Instruments
     source: Callable[[str, bool], Source]
     at_once: Callable[[str], int]
+    gap_notes: GapNotes
 
     def backfill(self, selection: Selection, asked: Asked, depth: int | None, watch: Watch) -> Run:
         """Fetch what is missing, or the book of now, and return the finished run."""
 
         async def go(source: Source) -> Run:
+            remarks = await look_daily(source, self.instruments)
             datasets = await selection.datasets(source)
             if datasets[0].kind == "book":
                 return await snapshot_books(source, self.engine, self.runs, datasets, depth)
-            return await self._backfill(source, watch).run(datasets, asked)
+            await recall(source, self.instruments, datasets)
+            return await self._backfill(source, watch, remarks).run(datasets, asked)
 
         return self._with_source(selection.exchange, go, archives=selection.archives)
 
@@ -114,7 +119,9 @@ class Collector:
         """Return what would be fetched."""
 
         async def go(source: Source) -> list[FetchPlan]:
-            return await self._backfill(source).plan(await selection.datasets(source), asked)
+            datasets = await selection.datasets(source)
+            await recall(source, self.instruments, datasets)
+            return await self._backfill(source).plan(datasets, asked)
 
         return self._with_source(selection.exchange, go, archives=selection.archives)
 
@@ -130,8 +137,15 @@ class Collector:
         """Return what an exchange lists."""
         return self._with_source(exchange, lambda source: source.instruments())
 
-    def _backfill(self, source: Source, watch: Watch = lambda _progress: None) -> Backfill:
-        return Backfill(source, self.engine, self.runs, self.instruments, watch, self.at_once(source.exchange))
+    def look(self, exchange: str) -> Sighting:
+        """Take what an exchange lists now."""
+        return self._with_source(exchange, lambda source: look(source, self.instruments))
+
+    def _backfill(self, source: Source, watch: Watch = lambda _progress: None, remarks: Sequence[str] = ()) -> Backfill:
+        at_once = self.at_once(source.exchange)
+        return Backfill(
+            source, self.engine, self.runs, self.instruments, watch, at_once, self.gap_notes, remarks=remarks
+        )
 
     def _with_source(
         self, exchange: str, go: Callable[[Source], Coroutine[Any, Any, T]], *, archives: bool = True

@@ -11,6 +11,7 @@ from ticklake.catalog.instruments import Instruments
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch, with_archives
+from ticklake.core.instrument import Instrument
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
@@ -45,7 +46,8 @@ async def plan_dataset(
             f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
         )
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
-    listed_at = await _listed_at(source, instruments, dataset)
+    known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
+    listed_at = await _listed_at(source, instruments, dataset, known)
     if listed_at is not None and dataset.timeframe is not None:
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
     start = asked.start if asked.start is not None else _known_from(coverage) if asked.known else None
@@ -74,6 +76,7 @@ async def plan_dataset(
         now=now,
         retry=asked.retry,
         note=capability.note,
+        delisted_at=_gone_at(dataset, known),
     )
     found = await source.archives(dataset, plan.spans, now)
     return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
@@ -114,13 +117,20 @@ def _is_pattern(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
-async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset) -> int | None:
+async def _listed_at(
+    source: Source, instruments: Instruments, dataset: Dataset, known: Instrument | None
+) -> int | None:
     """Return when the market was listed, asking the exchange once and remembering."""
-    symbol = str(dataset.symbol)
-    known = await asyncio.to_thread(instruments.get, dataset.exchange, symbol)
     if known is not None and known.listed_at is not None:
         return known.listed_at
     found = await source.listed_at(dataset)
     if found is not None:
-        await asyncio.to_thread(instruments.remember_listing, dataset.exchange, symbol, found)
+        await asyncio.to_thread(instruments.remember_listing, dataset.exchange, str(dataset.symbol), found)
     return found
+
+
+def _gone_at(dataset: Dataset, known: Instrument | None) -> int | None:
+    """Return from when on nothing can be there, because the market was noticed to be gone."""
+    if known is None or known.delisted_at is None or known.valid_to is None:
+        return None
+    return dataset.timeframe.ceil(known.valid_to, dataset.anchor) if dataset.timeframe else known.valid_to

@@ -99,6 +99,13 @@ class Source(ABC):
         """Say which files of a dump site :meth:`history` would ask for at *now*; none, unless a source knows some."""
         return Archives((), tuple(spans))
 
+    async def recall(self, instrument: Instrument) -> None:  # noqa: B027
+        """Serve a market that the exchange lists no longer by what is known of it, if that can be done."""
+
+    async def first_traded(self, dataset: Dataset, span: Span) -> int | None:  # noqa: ARG002
+        """Return the first day inside *span* on which the exchange's own bars say that there were trades, if any do."""
+        return None
+
     @abstractmethod
     async def book(self, dataset: Dataset, depth: int | None) -> Page:
         """Return the order book of now, as one snapshot."""

@@ -99,6 +99,14 @@ class CombinedSource(Source):
         """Return when the dataset's history begins, as far as calls can tell."""
         return await self._calls.listed_at(dataset)
 
+    async def recall(self, instrument: Instrument) -> None:
+        """Let calls serve a market that is no longer listed."""
+        await self._calls.recall(instrument)
+
+    async def first_traded(self, dataset: Dataset, span: Span) -> int | None:
+        """Return the first day inside *span* that has trades by the exchange's own bars."""
+        return await self._calls.first_traded(dataset, span)
+
     async def archives(self, dataset: Dataset, spans: Sequence[Span], now: int) -> Archives:
         """Say which files :meth:`history` would ask for first."""
         shelf = await self._shelf(dataset)

@@ -9,10 +9,11 @@ import polars as pl
 
 from ticklake.core.instrument import Instrument
 from ticklake.core.kinds import KINDS, TIME
+from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
 from ticklake.sources.ccxt.quirks import Quirks
 
-__all__ = ["bars", "book", "events", "instrument", "trades", "with_raw_columns"]
+__all__ = ["bars", "book", "events", "instrument", "market", "trades", "with_raw_columns"]
 
 Rows = Sequence[Any]
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4
@@ -101,19 +102,40 @@ def instrument(exchange: str, market: dict[str, Any], precision_mode: int = TICK
     kept = ("base", "quote", "settle", "linear", "inverse", "contractSize", "expiry", "strike", "optionType")
     details = {name: market.get(name) for name in kept if market.get(name) is not None}
     details |= {"precision": market.get("precision"), "limits": market.get("limits")}
-    created = market.get("created")
+    if market.get("created"):
+        details["created"] = int(market["created"]) * MS
     return Instrument(
         exchange=exchange,
         symbol=market["symbol"],
         native_id=str(market.get("id") or ""),
         market_type=str(market.get("type") or ""),
         active=market.get("active") is not False,
-        listed_at=int(created) * MS if created else None,
         details=details,
         contract_size=market.get("contractSize"),
         tick_size=_step(market, "price", precision_mode),
         lot_size=_step(market, "amount", precision_mode),
     )
+
+
+def market(instrument: Instrument) -> dict[str, Any]:
+    """Return ccxt's market for an instrument that is no longer listed, as far as calls need it."""
+    details, kind = instrument.details, instrument.market_type
+    symbol = Symbol(instrument.symbol)
+    named = {name: details.get(name) or getattr(symbol, name) for name in ("base", "quote", "settle")}
+    types = {name: name == kind for name in ("spot", "swap", "future", "option")}
+    return {
+        **{name: details.get(name) for name in ("linear", "inverse", "contractSize", "expiry", "strike", "optionType")},
+        **{name: details.get(name) or {} for name in ("precision", "limits")},
+        **named,
+        **{f"{name}Id": value for name, value in named.items()},
+        **types,
+        "id": instrument.native_id,
+        "symbol": instrument.symbol,
+        "type": kind,
+        "contract": kind != "spot",
+        "active": False,
+        "info": {},
+    }
 
 
 def _step(market: dict[str, Any], name: str, precision_mode: int) -> float | None:

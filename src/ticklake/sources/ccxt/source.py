@@ -31,6 +31,7 @@ BEFORE_ALL = parse_time("2009-01-03")
 """No crypto market is older than the first block."""
 OPEN_INTEREST = Timeframe(5, "m")
 DEFAULT_PAGE = 100
+_TRADED = frozenset({"trades", "ohlcv"})
 
 
 class CcxtSource(Source):
@@ -88,6 +89,25 @@ class CcxtSource(Source):
                 first = await self._first_in(daily, Span(week, coarse.next(week, bars.anchor)))
                 return week if first is None else first
         return None
+
+    async def recall(self, instrument: Instrument) -> None:
+        """Put a market that is no longer listed back among ccxt's, under its native id."""
+        markets = await self._load_markets()
+        if instrument.symbol in markets or not instrument.native_id:
+            return
+        client, market = self._door.client, mapping.market(instrument)
+        restored = client.safe_market_structure(market)
+        markets[instrument.symbol] = client.markets[instrument.symbol] = restored
+        client.markets_by_id.setdefault(instrument.native_id, []).append(restored)
+
+    async def first_traded(self, dataset: Dataset, span: Span) -> int | None:
+        """Look for a daily bar, where days are longer than what is asked for."""
+        frame, day = dataset.timeframe, Timeframe(1, "d")
+        days = day.inner(span)
+        served = "1d" in (self._door.client.timeframes or {}) and not self._quirks.recent_bars
+        if days is None or not served or dataset.kind not in _TRADED or (frame and frame.length >= DAY):
+            return None
+        return await self._first_in(Dataset(self.exchange, "ohlcv", dataset.symbol, day), days)
 
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that cover *span*; their notes say which calls had to be repeated."""
