@@ -393,4 +393,5 @@ class TestInstruments:
 
         one = mapping.instrument("kraken", raw)
 
-        assert (one.active, one.listed_at, one.native_id) == (True, 1_500_000_000_000 * MS, "")
+        assert (one.active, one.details["created"], one.native_id) == (True, 1_500_000_000_000 * MS, "")
+        assert one.listed_at is None

@@ -85,12 +85,10 @@ class Collector:
         """Fetch what is missing, or the book of now, and return the finished run."""
 
         async def go(source: Source) -> Run:
-            remarks = await look_daily(source, self.instruments)
             datasets = await selection.datasets(source)
             if datasets[0].kind == "book":
                 return await snapshot_books(source, self.engine, self.runs, datasets, depth)
-            await recall(source, self.instruments, datasets)
-            return await self._backfill(source, watch, remarks).run(datasets, asked)
+            return await self._fetch(source, datasets, asked, watch)
 
         return self._with_source(selection.exchange, go, archives=selection.archives)
 
@@ -98,7 +96,7 @@ class Collector:
         """Bring datasets of one exchange up to now, each from where its history in the lake begins."""
 
         async def go(source: Source) -> Run:
-            return await self._backfill(source, watch).run(datasets, Asked(known=True))
+            return await self._fetch(source, datasets, Asked(known=True), watch)
 
         return self._with_source(exchange, go)
 
@@ -140,6 +138,11 @@ class Collector:
     def look(self, exchange: str) -> Sighting:
         """Take what an exchange lists now."""
         return self._with_source(exchange, lambda source: look(source, self.instruments))
+
+    async def _fetch(self, source: Source, datasets: Sequence[Dataset], asked: Asked, watch: Watch) -> Run:
+        remarks = await look_daily(source, self.instruments)
+        await recall(source, self.instruments, datasets)
+        return await self._backfill(source, watch, remarks).run(datasets, asked)
 
     def _backfill(self, source: Source, watch: Watch = lambda _progress: None, remarks: Sequence[str] = ()) -> Backfill:
         at_once = self.at_once(source.exchange)

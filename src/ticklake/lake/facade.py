@@ -9,6 +9,7 @@ from ticklake.core.time import TimeLike, parse_time
 from ticklake.lake.collecting import Collecting
 from ticklake.lake.keeping import Keeping
 from ticklake.lake.knowing import Knowing
+from ticklake.lake.markets import Markets
 from ticklake.lake.moving import Moving
 from ticklake.lake.proving import Proving
 from ticklake.lake.reading import Reading
@@ -17,7 +18,7 @@ from ticklake.lake.working import Working
 __all__ = ["Lake"]
 
 
-class Lake(Collecting, Moving, Reading, Knowing, Proving, Keeping, Working):
+class Lake(Collecting, Moving, Reading, Knowing, Markets, Proving, Keeping, Working):
     """A complete, correct, deduplicated copy of market data.
 
     Made by :func:`ticklake.open`; use it as a context manager or call :meth:`close`. Frames that come out are

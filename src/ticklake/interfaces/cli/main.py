@@ -16,6 +16,7 @@ from ticklake.interfaces.cli import (
     importing,
     jobs,
     keeping,
+    markets,
     moving,
     proving,
     reading,
@@ -85,6 +86,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Collect": (
         ("exchanges", collect.exchanges),
         ("symbols", collect.symbols),
+        ("instruments", markets.instruments),
         ("ingest", collect.ingest),
         ("import", importing.import_files),
     ),
