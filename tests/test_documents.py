@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ticklake
-from ticklake.config import ExchangeSettings, JobSettings, Settings
+from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, Settings
 from ticklake.core.kinds import KINDS
 from ticklake.sources.simulated.faults import Faults
 from ticklake.sources.simulated.generated import generated_market
@@ -54,7 +54,12 @@ def test_every_command_stands_in_the_reference():
 
 def test_every_setting_stands_in_the_reference():
     reference = text("docs/reference/settings.md")
-    names = [*Settings.model_fields, *ExchangeSettings.model_fields, *JobSettings.model_fields]
+    names = [
+        *Settings.model_fields,
+        *ExchangeSettings.model_fields,
+        *JobSettings.model_fields,
+        *AlertSettings.model_fields,
+    ]
     assert [name for name in names if name not in reference] == []
 
 

@@ -19,8 +19,10 @@ from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
 from ticklake.storage.space import Space
 
 if TYPE_CHECKING:
+    from ticklake.catalog.runs import Runs
     from ticklake.config import Settings
     from ticklake.engine.rebuilding import Rebuilt
+    from ticklake.ingest.alerts import Alerts
     from ticklake.ingest.jobs import Jobs
     from ticklake.ingest.schedules import Schedules
     from ticklake.sources.base import Source
@@ -257,14 +259,41 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         at_once=lambda exchange: settings.exchange(exchange).at_once,
         gap_notes=GapNotes(database, clock),
     )
-    return Lake(
+    lake = Lake(
         engine,
         collector,
         root,
         CATALOG_FILE,
         keep=settings.keep,
         desks=lambda lake: _desks(lake, database, settings, clock),
+        make_alerts=lambda: _alerts(engine, collector.runs, root, database, settings),
     )
+    if settings.alerts.urls:
+        collector.runs.ended = lambda run: lake.alerts.after(run)
+    return lake
+
+
+def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, settings: Settings) -> Alerts:
+    from ticklake.catalog.alerts import AlertRecords
+    from ticklake.core.alerting import AlertRule, Policy
+    from ticklake.core.timeframe import Timeframe
+    from ticklake.ingest.alerts import Alerts
+    from ticklake.ingest.notifier import Notifier
+    from ticklake.ingest.troubles import Troubles
+
+    own, place = settings.alerts, "memory" if root is None else str(root.resolve())
+    policy = Policy(
+        on=frozenset(map(AlertRule, own.on)),
+        cooldown=Timeframe.parse(own.cooldown).length,
+        stale_bars=own.stale_bars,
+        stale_after=Timeframe.parse(own.stale_after).length,
+        gap_window=Timeframe.parse(own.gap_window).length,
+        datasets=tuple(own.datasets),
+    )
+    check_space = Space(root, settings.min_free, times=own.disk_free).check if root else lambda: None
+    notifier = Notifier([url.get_secret_value() for url in own.urls])
+    troubles = Troubles(engine, runs, policy, check_space, place)
+    return Alerts(troubles, AlertRecords(database), notifier, runs, engine.now, place)
 
 
 def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable[[], None]]:

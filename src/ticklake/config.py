@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -30,7 +30,7 @@ from pydantic_settings import (
 
 from ticklake.errors import BadInput
 
-__all__ = ["CONFIG_FILE", "ExchangeSettings", "Settings", "load_settings"]
+__all__ = ["CONFIG_FILE", "AlertSettings", "ExchangeSettings", "Settings", "load_settings"]
 
 CONFIG_FILE = "ticklake.toml"
 
@@ -88,6 +88,27 @@ class JobSettings(BaseModel):
     longest_wait: float = Field(3600.0, ge=0, description="Seconds that a wait never exceeds.")
 
 
+Rule = Literal["run_failed", "stale", "gaps", "disk"]
+
+
+Lasting = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
+
+
+class AlertSettings(BaseModel):
+    """Who is told what, and when."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    urls: list[SecretStr] = Field(default_factory=list, description="Addresses in the form of apprise; never shown.")
+    on: list[Rule] = Field(default_factory=lambda: list(get_args(Rule)), description="The rules that hold.")
+    cooldown: Lasting = Field("1h", description="A trouble that goes on is told again after so long.")
+    stale_bars: int = Field(3, ge=1, description="Bars are stale so many lengths after the newest one closed.")
+    stale_after: Lasting = Field("1d", description="Other kinds are stale so long after their newest row.")
+    gap_window: Lasting = Field("1w", description="Gaps are looked for in so much time before now.")
+    datasets: list[str] = Field(default_factory=lambda: ["*"], description="Patterns: whose staleness and gaps matter.")
+    disk_free: float = Field(2.0, ge=1, description="Told when so many times min_free is left.")
+
+
 class Settings(BaseSettings):
     """Everything that can be set."""
 
@@ -112,6 +133,7 @@ class Settings(BaseSettings):
     )
     archives: bool = Field(True, description="Take history from public dump sites first, where there are some.")
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict, description="Settings of single exchanges.")
+    alerts: AlertSettings = Field(default_factory=AlertSettings, description="Who is told when something is wrong.")
     sources: dict[str, str] = Field(
         default_factory=dict, description="Which source serves an exchange, where several do, by its name."
     )

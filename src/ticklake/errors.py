@@ -31,6 +31,7 @@
     │   ├── LeaseHeld              retriable: another job works on the dataset
     │   └── LeaseLost              another worker took the job over
     ├── Cancelled                  the work was told to stop
+    ├── AlertNotSent               an address of alerts did not take one
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
     └── MissingExtra               an optional dependency is not installed
@@ -42,6 +43,7 @@ from __future__ import annotations
 
 __all__ = [
     "AccessDenied",
+    "AlertNotSent",
     "BadInput",
     "BadResponse",
     "Banned",
@@ -217,6 +219,16 @@ class Cancelled(TicklakeError):
     """The work was told to stop; what it committed is kept."""
 
     exit_code = 130
+
+
+class AlertNotSent(TicklakeError):
+    """An address of alerts did not take one; ``nobody`` says whether none did."""
+
+    retriable = True
+
+    def __init__(self, message: str, *, nobody: bool = True) -> None:
+        super().__init__(message)
+        self.nobody = nobody
 
 
 class NoLake(TicklakeError):

@@ -66,11 +66,20 @@ def _instruments_and_gap_notes(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE instruments ADD COLUMN {name} {number}")
 
 
+def _alerts(connection: Connection) -> None:
+    """Schema 6: what is remembered of alerts."""
+    connection.exec_driver_sql(
+        "CREATE TABLE alerts (rule VARCHAR NOT NULL, subject VARCHAR NOT NULL, text TEXT NOT NULL, since BIGINT, "
+        "told_at BIGINT, is_told BOOLEAN NOT NULL, PRIMARY KEY (rule, subject))"
+    )
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _checksums_of_blocks,
     _quality_and_continuity,
     _jobs,
     _instruments_and_gap_notes,
+    _alerts,
 )
 """Step *i* brings schema *i + 1* to schema *i + 2*; appended to, never edited after a release."""
 

@@ -85,11 +85,17 @@ class Runs:
     """The history of runs: append-only, one row each.
 
     While a run goes on, its process gives signs of life; one that gives none any more is ``killed`` for whoever looks.
+
+    Attributes
+    ----------
+    ended
+        Called with every run that :meth:`finish` ends; must return at once and not raise.
     """
 
     def __init__(self, database: Database, now: Callable[[], int], beat_every: float = LEASE / 4 / SECOND) -> None:
         self._database = database
         self._now = now
+        self.ended: Callable[[Run], None] = lambda _run: None
         self._heart = Heartbeat(self._beat, beat_every)
 
     def close(self) -> None:
@@ -146,7 +152,9 @@ class Runs:
         statement, values = self.closing(run_id, state, progress, outcome)
         with self._database.write() as connection:
             connection.execute(statement, values)
-        return self.get(run_id)
+        run = self.get(run_id)
+        self.ended(run)
+        return run
 
     def closing(
         self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "alerts",
     "batches",
     "commits",
     "coverage",
@@ -341,4 +342,15 @@ schedules = Table(
     Column("last_at", BigInteger),
     Column("last_job", BigInteger),
     Column("missed", BigInteger, nullable=False, default=0),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("rule", String, primary_key=True),
+    Column("subject", String, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("since", BigInteger),
+    Column("told_at", BigInteger),
+    Column("is_told", Boolean, nullable=False),
 )

@@ -12,6 +12,7 @@ from ticklake.core.time import TimeLike
 from ticklake.engine.engine import Engine
 
 if TYPE_CHECKING:
+    from ticklake.ingest.alerts import Alerts
     from ticklake.ingest.collector import Collector
     from ticklake.ingest.jobs import Jobs
     from ticklake.ingest.schedules import Schedules
@@ -34,6 +35,7 @@ class Base:
         *,
         keep: Mapping[str, int] | None = None,
         desks: Callable[[Any], tuple[Jobs, Schedules]],
+        make_alerts: Callable[[], Alerts],
     ) -> None:
         self.engine = engine
         self.runs = collector.runs
@@ -41,6 +43,7 @@ class Base:
         self._collector = collector
         self._catalog_file = catalog_file
         self._make_desks = desks
+        self._make_alerts = make_alerts
         self._version = version
         self._keep = keep or {}
 

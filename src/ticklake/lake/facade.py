@@ -41,6 +41,8 @@ class Lake(Collecting, Moving, Reading, Knowing, Markets, Proving, Keeping, Work
     def close(self) -> None:
         """Close the catalog."""
         self.runs.close()
+        if "alerts" in vars(self):
+            self.alerts.close()
         self.engine.catalog.database.close()
 
     def at(self, moment: int | TimeLike) -> Lake:

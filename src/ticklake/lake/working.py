@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ticklake.lake.base import Base
 
 if TYPE_CHECKING:
+    from ticklake.ingest.alerts import Alerts
     from ticklake.ingest.jobs import Jobs
     from ticklake.ingest.schedules import Schedules
 
@@ -15,7 +16,7 @@ __all__ = ["Working"]
 
 
 class Working(Base):
-    """Jobs and schedules, which are loaded on first use."""
+    """Jobs, schedules and alerts, which are loaded on first use."""
 
     @property
     def jobs(self) -> Jobs:
@@ -36,3 +37,8 @@ class Working(Base):
     @cached_property
     def _desks(self) -> tuple[Jobs, Schedules]:
         return self._make_desks(self)
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What is wrong, and who is told: ``alerts.check()``, ``alerts.known()``, ``alerts.test()``."""
+        return self._make_alerts()

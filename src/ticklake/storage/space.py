@@ -19,12 +19,13 @@ Usage = Callable[[Path], tuple[int, int, int]]
 class Space:
     """Keeps some of a disk free: ``min_free`` bytes, or that share of the whole (``2 %``).
 
-    Asking costs microseconds, so every commit asks anew.
+    Asking costs microseconds, so every commit asks anew. *times* makes it refuse earlier: those who only warn do.
     """
 
     folder: Path
     min_free: int | str
     usage: Usage = shutil.disk_usage
+    times: float = 1.0
 
     def check(self, more: int = 0) -> None:
         """Refuse to go on if less would be free after *more* bytes are written.
@@ -34,10 +35,10 @@ class Space:
         DiskAlmostFull
         """
         total, _, free = self.usage(self.folder)
-        if free - more < self.needed(total):
+        if free - more < self.needed(total) * self.times:
             raise DiskAlmostFull(
-                f"{_mib(free)} are free for {self.folder} and {_mib(self.needed(total))} are to stay free (min_free): "
-                "free some, then run the same command again; what was committed is kept"
+                f"{_mib(free)} are free for {self.folder}, {_mib(self.needed(total))} are to stay free (min_free): "
+                "free some; what was committed is kept, and the same command goes on from there"
             )
 
     def needed(self, total: int) -> int:

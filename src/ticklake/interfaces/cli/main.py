@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from ticklake.errors import TicklakeError
 from ticklake.interfaces.cli import (
+    alerting,
     collect,
     history,
     importing,
@@ -105,7 +106,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Work": (("worker", working.worker), ("daemon", working.daemon)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
-    "Work": (("jobs", jobs.app), ("schedule", scheduling.app), ("runs", history.app))
+    "Work": (("jobs", jobs.app), ("schedule", scheduling.app), ("runs", history.app), ("alerts", alerting.app))
 }
 
 for _panel, _commands in _PANELS.items():

@@ -1,0 +1,209 @@
+"""Alerts, decided: what is told, what is told again, and what is well once more."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.time import format_time
+
+__all__ = [
+    "Alert",
+    "AlertRule",
+    "Decision",
+    "Key",
+    "Message",
+    "Policy",
+    "Trouble",
+    "decide",
+    "gap_trouble",
+    "is_late",
+    "stale_trouble",
+    "summary",
+]
+
+Key = tuple[str, str]
+"""A rule and its subject."""
+LINES = 20
+"""So many lines a notification has; what is left out is counted."""
+_MISSING = {GapReason.NOT_FETCHED, GapReason.LOST, GapReason.INVALID}
+
+
+class AlertRule(StrEnum):
+    """What alerts are about."""
+
+    RUN_FAILED = "run_failed"
+    STALE = "stale"
+    GAPS = "gaps"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What is told, and when again. Times are nanoseconds.
+
+    Parameters
+    ----------
+    on
+        The rules that hold.
+    cooldown
+        One trouble is told again after so long.
+    stale_bars, stale_after
+        Bars are stale so many lengths after the newest one closed, other kinds so long after their newest row.
+    gap_window
+        Gaps are looked for in so much time before now.
+    datasets
+        Patterns of the datasets that ``stale`` and ``gaps`` are about.
+    """
+
+    on: frozenset[AlertRule]
+    cooldown: int
+    stale_bars: int
+    stale_after: int
+    gap_window: int
+    datasets: tuple[str, ...] = ("*",)
+
+    def covers(self, dataset: Dataset) -> bool:
+        """Whether a dataset is one that should be looked after."""
+        return any(fnmatch.fnmatchcase(str(dataset), pattern) for pattern in self.datasets)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong now: with which subject (a dataset, an operation and its subject, a folder), in words."""
+
+    rule: AlertRule
+    subject: str
+    text: str
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return self.rule.value, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What is remembered of a trouble.
+
+    ``since`` is when it began, ``None`` once it is well again; ``told_at`` when it was told last, ``None`` if never;
+    ``is_told`` whether it was told since it began.
+    """
+
+    rule: AlertRule
+    subject: str
+    text: str
+    since: int | None
+    told_at: int | None
+    is_told: bool
+
+    @property
+    def key(self) -> Key:
+        """What tells it from others."""
+        return self.rule.value, self.subject
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Message:
+    """What is to be told: that something is wrong, still wrong, or well again."""
+
+    is_recovery: bool
+    rule: AlertRule
+    subject: str
+    text: str
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is told now, and what is to be remembered of the subjects that were looked at."""
+
+    messages: tuple[Message, ...]
+    alerts: tuple[Alert, ...]
+
+
+def decide(troubles: Iterable[Trouble], known: Mapping[Key, Alert], cooldown: int, now: int) -> Decision:
+    """Decide what is told.
+
+    A trouble is told when it begins and again every *cooldown*, also if it went and came back meanwhile. That it is
+    well again is told if the trouble was.
+
+    Parameters
+    ----------
+    known
+        What is remembered of the subjects that were looked at, with trouble now or without.
+    """
+    present = {trouble.key: trouble for trouble in troubles}
+    messages: list[Message] = []
+    alerts: list[Alert] = []
+    for key in sorted({*present, *known}):
+        message, alert = _step(present.get(key), known.get(key), cooldown, now)
+        messages += [message] if message else []
+        alerts += [alert] if alert else []
+    return Decision(tuple(sorted(messages)), tuple(alerts))
+
+
+def _step(trouble: Trouble | None, known: Alert | None, cooldown: int, now: int) -> tuple[Message | None, Alert | None]:
+    """Decide about one subject: what is told, and what is remembered."""
+    if trouble is None:
+        return (None, None) if known is None else _well(known, cooldown, now)
+    since = known.since if known and known.since is not None else now
+    told_at = known.told_at if known else None
+    is_told = known is not None and known.since is not None and known.is_told
+    alert = Alert(trouble.rule, trouble.subject, trouble.text, since, told_at, is_told)
+    if told_at is not None and now - told_at < cooldown:
+        return None, alert
+    return Message(False, alert.rule, alert.subject, alert.text, since), replace(alert, told_at=now, is_told=True)
+
+
+def _well(known: Alert, cooldown: int, now: int) -> tuple[Message | None, Alert | None]:
+    """Say that it is well again, and remember when trouble was told last for as long as that matters."""
+    message = None
+    if known.since is not None and known.is_told:
+        message = Message(True, known.rule, known.subject, known.text, known.since)
+    if known.told_at is None or now - known.told_at >= cooldown:
+        return message, None
+    return message, replace(known, since=None, is_told=False)
+
+
+def is_late(dataset: Dataset, newest: int, policy: Policy, now: int, closed: int = 0) -> bool:
+    """Whether the *newest* row (its ``ts``) is older than it should ever be, the *closed* time since then left out."""
+    frame = dataset.timeframe
+    if frame is None:
+        return newest + policy.stale_after + closed < now
+    return frame.advance(newest, 1 + policy.stale_bars, dataset.anchor) + closed < now
+
+
+def stale_trouble(dataset: Dataset, newest: int) -> Trouble:
+    """Say that nothing new came."""
+    return Trouble(AlertRule.STALE, str(dataset), f"nothing new since {format_time(newest)}")
+
+
+def gap_trouble(dataset: Dataset, gaps: Sequence[Gap]) -> Trouble | None:
+    """Say what is missing that could be had, or is known to be lost; ``None`` if nothing is."""
+    bad = [gap for gap in gaps if gap.reason in _MISSING]
+    if not bad:
+        return None
+    first = min(bad)
+    text = f"{len(bad):,} gaps, the first {first.span} {first.reason}: ticklake gaps shows them, ticklake ingest fills"
+    return Trouble(AlertRule.GAPS, str(dataset), text)
+
+
+def summary(messages: Sequence[Message], name: str) -> tuple[str, str]:
+    """Return the title and the text of one notification about all *messages* of a lake."""
+    wrong = sum(not message.is_recovery for message in messages)
+    told = [f"{wrong:,} wrong"] if wrong else []
+    told += [f"{len(messages) - wrong:,} well again"] if len(messages) > wrong else []
+    lines = [_line(message) for message in messages[:LINES]]
+    lines += [f"and {len(messages) - LINES:,} more"] if len(messages) > LINES else []
+    return f"ticklake {name}: {', '.join(told)}", "\n".join(lines)
+
+
+def _line(message: Message) -> str:
+    if message.is_recovery:
+        return f"well again: {message.rule} {message.subject} (wrong since {format_time(message.since)})"
+    return f"{message.rule} {message.subject}: {message.text} (since {format_time(message.since)})"
