@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.merge import key_of_batch
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, format_time
 from ticklake.core.timeframe import Timeframe
@@ -126,11 +127,10 @@ def notes_on(frame: pl.DataFrame, dataset: Dataset, order: Order, claimed: Span 
 
 
 def _repeats(frame: pl.DataFrame, dataset: Dataset) -> Iterator[str]:
-    if dataset.kind == "trades":
-        ids = frame["id"].null_count() < frame.height if "id" in frame.columns else False
+    if key_of_batch(frame if "id" in frame.columns else frame.with_columns(id=None), dataset.spec) == "print":
         prints = [name for name in ("ts", "price", "amount", "side") if name in frame.columns]
-        again = frame.height - frame.select(prints).n_unique() if prints else 0
-        if again and not ids:
+        again = frame.height - frame.select(prints).n_unique()
+        if again:
             yield f"{again:,} identical prints without ids: real repeats, all are kept"
     elif set(dataset.spec.key) <= set(frame.columns):
         again = frame.height - frame.select(dataset.spec.key).n_unique()
