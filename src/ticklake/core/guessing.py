@@ -101,13 +101,9 @@ def kind_by_columns(columns: Iterable[str]) -> str | None:
 
 
 def looks_like_header(cells: Sequence[str]) -> bool:
-    """Whether the first line of a table has names: none of its cells is a number or a time, and they differ."""
+    """Whether the first line of a table has names: none of its cells is a number or a time."""
     filled = [cell.strip() for cell in cells if cell.strip()]
-    return (
-        bool(filled)
-        and len(set(filled)) == len(filled)
-        and not any(cell.lstrip("+-.")[:1].isdigit() for cell in filled)
-    )
+    return bool(filled) and not any(cell.lstrip("+-.")[:1].isdigit() for cell in filled)
 
 
 def _by_name(columns: Sequence[str]) -> dict[str, str]:

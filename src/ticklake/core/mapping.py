@@ -25,7 +25,7 @@ _BOOK_SIDES = {
 }
 _UNKNOWN = {"", "unknown", "none", "null", "nan"}
 _TRUE, _FALSE = {"true", "1", "t", "yes"}, {"false", "0", "f", "no"}
-_OWN = ("buyer_maker", "interval_hours", "interval_since", "symbol")
+_OWN = ("buyer_maker", "interval_hours", "interval_since", "symbol", "exchange")
 """Columns that are not of a kind, but that one of a kind, or the dataset, is made of."""
 _SINCE_2000 = parse_time("2000-01-01")
 
@@ -39,13 +39,13 @@ class Mapping:
     columns
         For each of our columns the file's: a name, a number from 0, or several joined by ``+`` (date and time).
         Beside the kind's own: ``buyer_maker`` (the side is its opposite), ``interval_hours`` and ``interval_since``
-        (time since 2000-01-01, as BitMEX has it) for ``interval``, ``symbol`` for the dataset.
+        (time since 2000-01-01, as BitMEX has it) for ``interval``, ``symbol`` and ``exchange`` for the dataset.
     unit, zone, time_format
         See :class:`~ticklake.core.timecolumns.TimeWords`.
     header
         Whether the first line has names; by its look if ``None``.
     sides
-        Further words for ``buy`` and ``sell`` (``bid`` and ``ask`` in books), like ``{"acheteur": "buy"}``.
+        Further words for ``buy`` and ``sell`` (``bid`` and ``ask`` in books), or ``unknown``, like ``{"achat": "buy"}``.
     price_scale
         By what prices are divided.
     constants
@@ -138,8 +138,9 @@ def _parts(raw: pl.DataFrame, theirs: str) -> list[str]:
 
 
 def _cell(raw: pl.DataFrame, name: str) -> pl.Series:
-    if name in raw.columns:
-        return raw[name]
+    alike = next((column for column in raw.columns if column.strip().lower() == name.lower()), None)
+    if name in raw.columns or alike is not None:
+        return raw[name if name in raw.columns else str(alike)]
     if name.isdigit() and int(name) < raw.width:
         return raw.to_series(int(name))
     raise InvalidData(f"there is no column {name!r}: the file has {', '.join(raw.columns)[:300]}")
@@ -186,6 +187,8 @@ def _text(cells: pl.Series) -> pl.Series:
 
 def _number(cells: pl.Series, name: str, dtype: Any) -> pl.Series:
     """Return numbers; text that is none is an error, empty text is null."""
+    if cells.dtype == pl.Binary:
+        return _fixed(cells).alias(name)
     if cells.dtype != pl.String:
         cast = cells.cast(dtype, strict=False)
         return (cast.fill_nan(None) if dtype == pl.Float64 else cast).alias(name)
@@ -198,6 +201,19 @@ def _number(cells: pl.Series, name: str, dtype: Any) -> pl.Series:
     return number.alias(name)
 
 
+def _fixed(cells: pl.Series) -> pl.Series:
+    """Read Nautilus' fixed-point numbers: 64-bit integers count billionths, 128-bit ones 10**-16."""
+    wide = bool((cells.drop_nulls().bin.size() == 16).any())
+    table = cells.bin.reinterpret(dtype=pl.Int128 if wide else pl.Int64, endianness="little").to_frame("w")
+    fine = bool(table.select((pl.col("w") % _SPARE != 0).any()).item())
+    spare = _SPARE if wide and not fine else 1
+    return _divided(table.select((pl.col("w") // spare).cast(pl.Float64))["w"], 10**16 // spare if wide else 10**9)
+
+
+_SPARE = 10**7
+"""Digits that no price has: without them a number fits a float exactly, and is divided only once."""
+
+
 def _whole(text: pl.Series) -> pl.Series:
     return text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
 
@@ -208,7 +224,8 @@ def _side(cells: pl.Series, words: MappingType[str, str]) -> pl.Series:
     odd = text.filter(~text.is_in([*spelled, *_UNKNOWN]) & text.is_not_null())
     if odd.len():
         raise InvalidData(f"{odd[0]!r} is no known side: say what it means with sides={{{odd[0]!r}: 'buy'}} (--side)")
-    return text.replace_strict(spelled, default=None, return_dtype=pl.String).alias("side")
+    told = text.replace_strict(spelled, default=None, return_dtype=pl.String).alias("side")
+    return told.set(told == "unknown", None)
 
 
 def _opposite(cells: pl.Series) -> pl.Series:

@@ -5,21 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ticklake.core.natives import Market
-from ticklake.core.time import MS, SECOND
+from ticklake.core.symbol import Symbol
+from ticklake.core.time import MS, SECOND, parse_time
 from ticklake.errors import InvalidData
+from ticklake.sources.dukascopy.files import decode, points_of
 from ticklake.sources.files.messages import Row
 from ticklake.sources.files.shaped import Heap, Origin, Shaped, gathered, loaded
 from ticklake.sources.files.unpacking import Entry, Unpacked, spooled
 
-__all__ = ["bitstamp_log", "bodies", "candles_db", "gdax_export"]
+__all__ = ["bi5", "bitstamp_log", "bodies", "candles_db", "gdax_export"]
 
 _FOLDERS: dict[str, Market] = {"api": "spot", "fapi": "linear", "dapi": "inverse"}
+
+
+_LARGEST = 64 * 2**20
+"""No file of ticks is larger, even unpacked."""
 
 
 def bodies(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
@@ -112,6 +119,20 @@ def candles_db(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
         ts, *prices = json.loads(candle)
         heap.add(Row("ohlcv", symbol, (int(ts) * SECOND, *prices[:5], None, None), timeframe), exchange.lower())
     yield from heap.rest()
+
+
+_HOUR = re.compile(r"([A-Z]{3})([A-Z]{3})/(\d{4})/(\d\d)/(\d\d)/(\d\d)h_ticks")
+
+
+def bi5(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
+    """Yield Dukascopy's ticks of an hour; which one, and of which pair, the path says."""
+    match = _HOUR.search(entry.label)
+    if match is None:
+        raise InvalidData("a file of ticks must lie like EURUSD/2024/00/05/13h_ticks.bi5: its path says what it is")
+    base, quote, year, month, day, hour = match.groups()
+    symbol = Symbol(f"{base}/{quote}")
+    start = parse_time(f"{year}-{int(month) + 1:02d}-{day}T{hour}:00")
+    yield Shaped(decode(stream.read(_LARGEST), start, points_of(symbol)), "quotes", str(symbol))
 
 
 def gdax_export(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
-from ticklake.core.natives import unified
+from ticklake.core.natives import Market, unified
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, parse_time
 from ticklake.core.timeframe import Timeframe
@@ -15,18 +15,36 @@ from ticklake.errors import TicklakeError
 from ticklake.sources.files.presets import Preset
 from ticklake.sources.files.unpacking import Entry
 
-__all__ = ["Named", "bar_of", "day_of", "label_of", "named", "span_in"]
+__all__ = ["Named", "bar_of", "day_of", "label_of", "named", "span_in", "venue_of"]
 
 _SUFFIXES = re.compile(
-    r"(?:\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|feather|arrow|ipc|data|log|gz|xz|zst|bz2|zip))+$", re.IGNORECASE
+    r"(?:\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|feather|arrow|ipc|data|log|bi5|gz|xz|zst|bz2|zip))+$", re.IGNORECASE
 )
 _DAY = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_]?)(0[1-9]|1[0-2])(?:\2(0[1-9]|[12]\d|3[01])|_(?P<to>0[1-9]|1[0-2]))?(?!\d)"
 )
+_UNITS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d", "WEEK": "w", "MONTH": "M"}
 _LENGTHS = {"second": "1s", "minute": "1m", "hour": "1h", "daily": "1d", "d": "1d", "mo": "1M"}
-_EXCHANGES = {"gdax": "coinbase", "okex": "okx", "huobi": "htx"}
-_DERIVATIVES = ("-futures", "-swap", "-derivatives", "-perpetuals")
-"""What vendors add to the name of an exchange for its contracts."""
+_VENUES: dict[str, tuple[str, Market | None]] = {
+    "gdax": ("coinbase", None),
+    "okex": ("okx", None),
+    "okex-swap": ("okx", None),
+    "okex-futures": ("okx", None),
+    "huobi": ("htx", None),
+    "huobi-dm-linear-swap": ("htx", "linear"),
+    "huobi-dm-swap": ("htx", "inverse"),
+    "gateio": ("gate", None),
+    "gate-io": ("gate", None),
+    "crypto.com": ("cryptocom", None),
+    "crypto-com": ("cryptocom", None),
+    "binance-us": ("binanceus", None),
+    "binance-futures": ("binance", "linear"),
+    "binance-delivery": ("binance", "inverse"),
+    "bybit-spot": ("bybit", "spot"),
+    "kraken-futures": ("krakenfutures", None),
+    "dydx": ("dydx", "linear"),
+}
+"""What vendors call exchanges, or parts of them, where it is not ccxt's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +90,21 @@ def named(preset: Preset, label: str) -> Named:
     match = preset.finds(label)
     parts = {name: text for name, text in (match.groupdict() if match else {}).items() if text}
     market = "linear" if "perp" in parts and preset.market == "spot" else preset.market
-    exchange = parts.get("exchange", preset.exchange).lower()
-    ending = next((one for one in _DERIVATIVES if exchange.endswith(one)), "")
-    exchange = exchange.removesuffix(ending)
-    symbol = unified(parts["symbol"], "linear" if ending else market) if "symbol" in parts else None
+    exchange = parts.get("exchange", preset.exchange)
+    exchange, told = venue_of(exchange)
+    symbol = unified(parts["symbol"], told or market) if "symbol" in parts else None
     bars = preset.kind in BAR_KINDS
-    return Named(_EXCHANGES.get(exchange, exchange), preset.kind, symbol or "", _timeframe(parts) if bars else "")
+    return Named(exchange, preset.kind, symbol or "", _timeframe(parts) if bars else "")
+
+
+def venue_of(name: str) -> tuple[str, Market | None]:
+    """Return ccxt's id of an exchange that a vendor calls so, and which part of it is meant, if that is told.
+
+    >>> venue_of("BINANCE_FUTURES")
+    ('binance', 'linear')
+    """
+    plain = name.lower().replace("_", "-")
+    return _VENUES.get(plain, (plain, None))
 
 
 def day_of(preset: Preset, label: str) -> int | None:
@@ -113,6 +140,8 @@ def _span(match: re.Match[str]) -> Span | None:
 
 
 def _timeframe(parts: dict[str, str]) -> str:
+    if parts.get("step"):
+        return f"{parts['step']}{_UNITS.get(parts['unit'], '?')}"
     if parts.get("minutes"):
         minutes = int(parts["minutes"])
         return (

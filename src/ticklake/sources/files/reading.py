@@ -9,12 +9,13 @@ import polars as pl
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.guessing import guess, kind_by_columns
+from ticklake.core.kinds import kind_of
 from ticklake.core.mapping import Mapping, cells_of, map_rows
 from ticklake.core.natives import unified
 from ticklake.core.oddities import funding_shift, zone_hint
 from ticklake.core.timecolumns import TimeWords, has_zone, is_counted, read_times, unit_of
 from ticklake.errors import InvalidData, InvalidTime, TicklakeError
-from ticklake.sources.files.naming import Named, bar_of, day_of, label_of, named
+from ticklake.sources.files.naming import Named, bar_of, day_of, label_of, named, venue_of
 from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of, shaped_as
 from ticklake.sources.files.shaped import Shaped
 from ticklake.sources.files.shapes import SHAPES
@@ -51,7 +52,9 @@ class FilePlan:
     @property
     def tells_dataset(self) -> bool:
         """Whether name and rows together say of which dataset the rows are."""
-        told = self.named.but(self.kind, "A/B" if "symbol" in self.mapping.columns else "", "")
+        columns = self.mapping.columns
+        symbol, exchange = ("A/B" if "symbol" in columns else ""), ("told" if "exchange" in columns else "")
+        told = self.named.but(self.kind, symbol, "", exchange)
         return bool(self.preset.shape) or told.dataset() is not None
 
 
@@ -108,7 +111,8 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     preset = preset_named(asked.preset, label) if asked.preset else preset_of(label, raw.columns, named=has_names)
     raw, layout = _with_names(raw, layout, preset, has_names=has_names)
     kind, mapping = _mapping(raw, preset, asked, has_names=has_names or bool(preset.names))
-    mapping = _settled(raw, _from_midnight(mapping, label, preset), kind, asked)
+    _refuse_incomplete(mapping, kind, raw)
+    mapping = _settled(raw, _placed(mapping, label, preset), kind, asked)
     return FilePlan(entry, form, layers, preset, kind, mapping, named(preset, label), layout)
 
 
@@ -125,8 +129,9 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
             yield from (_shaped_part(one, plan, now) for one in _shaped(stream, plan))
             return
         for raw in _raw_frames(stream, plan, chunk):
-            for symbol, rows in _by_symbol(raw, plan.mapping, plan.preset):
-                yield Part(map_rows(rows, plan.mapping, plan.kind, now), plan.kind, symbol, space=plan.preset.id_space)
+            for exchange, symbol, rows in _by_market(raw, plan.mapping, plan.preset):
+                mapped = map_rows(rows, plan.mapping, plan.kind, now)
+                yield Part(mapped, plan.kind, symbol, exchange=exchange, space=plan.preset.id_space)
 
 
 def _shaped(stream: Unpacked, plan: FilePlan) -> Iterator[Shaped]:
@@ -181,8 +186,19 @@ def _mapping(raw: pl.DataFrame, preset: Preset, asked: Asked, *, has_names: bool
     return kind, said.over(guessed)
 
 
-def _from_midnight(mapping: Mapping, label: str, preset: Preset) -> Mapping:
-    """Let times count from the midnight of the day in the name, if the preset says that they do."""
+def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
+    missing = [name for name in kind_of(kind).required if name not in {*mapping.columns, *mapping.constants}]
+    if missing:
+        raise InvalidData(
+            f"no column can be told to be {' or '.join(missing)} of {kind}: its columns are {', '.join(raw.columns)[:300]}; "
+            f"say which is which, like columns={{{missing[0]!r}: '...'}} (--columns {missing[0]}=...)"
+        )
+
+
+def _placed(mapping: Mapping, label: str, preset: Preset) -> Mapping:
+    """Let times count from the midnight of the day in the name, or move them by a bar, if the preset says so."""
+    if preset.at_open:
+        return replace(mapping, shift=mapping.shift - bar_of(preset, label))
     if not preset.day_zone:
         return mapping
     day = day_of(preset, label)
@@ -221,13 +237,19 @@ def _zone_wanted(sample: pl.Series, theirs: str, kind: str, mapping: Mapping, as
     )
 
 
-def _by_symbol(raw: pl.DataFrame, mapping: Mapping, preset: Preset) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Divide rows by the symbol that stands in them, as far as its unified form is told."""
-    theirs = mapping.columns.get("symbol")
-    if theirs is None:
-        yield "", raw
+def _by_market(raw: pl.DataFrame, mapping: Mapping, preset: Preset) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """Divide rows by the exchange and the symbol that stand in them, as far as those are told."""
+    owners = {ours: cells_of(raw, mapping.columns[ours]).cast(pl.String) for ours in _OWNERS if ours in mapping.columns}
+    if not owners:
+        yield "", "", raw
         return
-    native = cells_of(raw, theirs).cast(pl.String)
-    for text in native.unique(maintain_order=True).to_list():
-        rows = raw.filter(native.eq_missing(pl.lit(text))) if native.n_unique() > 1 else raw
-        yield unified(text or "", preset.market) or text or "", rows
+    pairs = pl.DataFrame([cells.alias(ours) for ours, cells in owners.items()])
+    for pair in pairs.unique(maintain_order=True).iter_rows(named=True):
+        same = pl.all_horizontal(pl.col(ours).eq_missing(pl.lit(text)) for ours, text in pair.items())
+        rows = raw.filter(pairs.select(same).to_series())
+        exchange, market = venue_of(pair.get("exchange") or "")
+        native = pair.get("symbol") or ""
+        yield exchange, unified(native, market or preset.market) or native, rows
+
+
+_OWNERS = ("exchange", "symbol")

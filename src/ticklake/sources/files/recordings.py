@@ -12,6 +12,7 @@ from typing import Any
 from ticklake.core.natives import Market
 from ticklake.core.time import SECOND, decimal_to_ns
 from ticklake.sources.files.messages import rows_of_message
+from ticklake.sources.files.naming import venue_of
 from ticklake.sources.files.shaped import Origin, Shaped, gathered, loaded
 from ticklake.sources.files.tables import read_json
 from ticklake.sources.files.unpacking import Entry, Unpacked
@@ -40,17 +41,6 @@ def stamped(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
     yield from gathered(rows())
 
 
-_FEEDS: dict[str, tuple[str, Market | None]] = {
-    "BINANCE_FUTURES": ("binance", "linear"),
-    "CRYPTO.COM": ("cryptocom", None),
-    "GATEIO": ("gate", None),
-    "HUOBI": ("htx", None),
-    "BITMEX": ("", None),
-    "DYDX": ("dydx", "linear"),
-}
-"""What cryptofeed calls exchanges, where it is not ccxt's id. What BitMEX's contracts are settled in, their names do not tell."""
-
-
 def recording(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
     """Yield the rows of cryptofeed's recordings: JSON lines with ``t``, ``conn``, ``ts`` and ``data`` or ``b64``."""
     del entry
@@ -60,8 +50,7 @@ def recording(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
         for number, line in enumerate(stream, 1):
             record = loaded(line, number)
             if record["t"] == "header":
-                name = record["exchange"]
-                exchange, market = _FEEDS.get(name, (name.lower(), None))
+                exchange, market = _feed(record["exchange"])
             elif record["t"] == "connect":
                 places[record["conn"]] = _market_of(record["addr"]) or market
             elif record["t"] == "recv":
@@ -70,6 +59,11 @@ def recording(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
                     yield row, exchange, places.get(record["conn"], market)
 
     yield from gathered(rows())
+
+
+def _feed(name: str) -> tuple[str, Market | None]:
+    """Return the exchange; none for BitMEX, whose names do not tell what contracts are settled in."""
+    return ("", None) if name == "BITMEX" else venue_of(name)
 
 
 def _market_of(address: str) -> Market | None:
@@ -94,8 +88,7 @@ _OLD_LINE = re.compile(rb"^(\d{10}\.\d+): (.*)$")
 
 def old_recording(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
     """Yield the rows of cryptofeed's older recordings: lines of ``<seconds>: <message>``; the file is named by the exchange."""
-    name = entry.path.name.partition(".")[0]
-    exchange, market = _FEEDS.get(name, (name.lower(), None))
+    exchange, market = _feed(entry.path.name.partition(".")[0])
 
     def rows() -> Iterator[Origin]:
         for number, line in enumerate(stream, 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ticklake.sources.files.exports import bitstamp_log, bodies, candles_db, gdax_export
+from ticklake.sources.files.exports import bi5, bitstamp_log, bodies, candles_db, gdax_export
 from ticklake.sources.files.recordings import messages, old_recording, recording, stamped
 from ticklake.sources.files.shaped import Shaped
 from ticklake.sources.files.unpacking import Entry, Unpacked
@@ -18,6 +18,7 @@ SHAPES: dict[str, Callable[[Unpacked, Entry], Iterator[Shaped]]] = {
     "old-recording": old_recording,
     "bodies": bodies,
     "candles-db": candles_db,
+    "bi5": bi5,
     "gdax-export": gdax_export,
     "bitstamp-log": bitstamp_log,
 }

@@ -147,9 +147,9 @@ def _closed(head: bytes) -> Any:
 
 
 def _junk(rows: Sequence[Sequence[str]]) -> int:
-    """Count the lines on top that have fewer cells than the table below."""
+    """Count the lines of words on top that have fewer cells than the table below."""
     width = max((len(row) for row in rows), default=0)
-    return next((at for at, row in enumerate(rows) if len(row) == width), 0)
+    return next((at for at, row in enumerate(rows) if len(row) == width or not looks_like_header(row)), 0)
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:

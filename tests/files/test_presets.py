@@ -1,0 +1,196 @@
+"""Presets: whose file it is, which dataset its name says, and what a row of it becomes."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ticklake.app import memory_lake
+from ticklake.core.time import parse_time
+from ticklake.ingest.importing import Imported
+from ticklake.lake import Lake
+from ticklake.sources.archive.layouts import LAYOUTS
+
+KLINE = "1704153600000,100,103,99,102,5,1704157199999,510,7,2,204,0\n"
+KLINE_NAMES = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
+AGG = "1,100.5,2,10,11,1704153600000,true,true\n"
+
+
+@pytest.fixture
+def lake() -> Iterator[Lake]:
+    with memory_lake(clock=lambda: parse_time("2026-01-01")) as lake:
+        yield lake
+
+
+def put(root: Path, name: str, text: str) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(f"{path.stem}.csv", text)
+    else:
+        path.write_text(text)
+    return path
+
+
+def one(lake: Lake, path: Path, *arguments, **options) -> Imported:
+    (done,) = lake.import_files(path, *arguments, **options)
+    assert not done.refused, done.problems
+    assert done.quarantined == 0
+    return done
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "preset", "dataset"),
+    [
+        ("BTCUSDT-1h-2024-01.zip", KLINE, "binance-klines", "binance:ohlcv:1h:BTC/USDT"),
+        ("BTCUSDT-1h-2024-01-02.zip", KLINE_NAMES + KLINE, "binance-um-klines", "binance:ohlcv:1h:BTC/USDT:USDT"),
+        ("data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01-02.csv", KLINE_NAMES + KLINE, "binance-klines", "binance:ohlcv:1h:BTC/USDT"),
+        ("data/futures/um/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01-02.zip", KLINE, "binance-um-klines", "binance:ohlcv:1h:BTC/USDT:USDT"),
+        ("data/futures/cm/monthly/klines/BTCUSD_PERP/1h/BTCUSD_PERP-1h-2024-01.zip", KLINE, "binance-cm-klines", "binance:ohlcv:1h:BTC/USD:BTC"),
+        ("data/futures/um/daily/markPriceKlines/BTCUSDT/1h/BTCUSDT-1h-2024-01-02.zip", KLINE, "binance-um-markPriceKlines", "binance:mark_ohlcv:1h:BTC/USDT:USDT"),
+        ("BTCUSDT-aggTrades-2024-01-02.zip", AGG, "binance-aggTrades", "binance:trades:BTC/USDT"),
+        ("BTCUSDT2024-01-02.csv", "timestamp,symbol,side,size,price,tickDirection,trdMatchID\n1704153600.5,BTCUSDT,Buy,1,100,x,a-1\n", "bybit-trades", "bybit:trades:BTC/USDT:USDT"),
+        ("XBTUSD_1440.csv", "1704153600,100,103,99,102,5,7\n", "kraken-ohlcvt", "kraken:ohlcv:1d:BTC/USD"),
+        ("XDGUSD.csv", "1704153600,0.09,500\n", "kraken-trades", "kraken:trades:DOGE/USD"),
+        ("binance-futures_trades_2024-01-02_BTCUSDT.csv", "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\nbinance-futures,BTCUSDT,1704153600000000,1704153600100000,1,unknown,100,2\n", "tardis-trades", "binance:trades:BTC/USDT:USDT"),
+        ("renamed.csv", "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\nokex-swap,BTC-USD-SWAP,1704153600000000,1704153600100000,1,buy,100,2\n", "tardis-trades", "okx:trades:BTC/USD:BTC"),
+        ("Binance_BTCUSDT_1h.csv", "https://www.CryptoDataDownload.com\nUnix,Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USDT,tradecount\n1704153600000,2024-01-02 00:00:00,BTCUSDT,100,103,99,102,5,510,7\n", "cryptodatadownload-unix", "binance:ohlcv:1h:BTC/USDT"),
+        ("data/okx/futures/BTC_USDT_USDT-1h-futures.json", "[[1704153600000,100,103,99,102,5]]", "freqtrade", "okx:ohlcv:1h:BTC/USDT:USDT"),
+        ("data/okx/futures/BTC_USDT_USDT-1h-mark.json", "[[1704153600000,100,103,99,102,5]]", "freqtrade-mark", "okx:mark_ohlcv:1h:BTC/USDT:USDT"),
+        ("data/kraken/BTC_EUR-trades.json", '[[1704153600000,"1",null,"buy",100,2,200]]', "freqtrade-trades", "kraken:trades:BTC/EUR"),
+        ("crypto/coinbase/daily/btcusd_trade.zip", "20240102 00:00,100,103,99,102,5\n", "lean-long-bars", "coinbase:ohlcv:1d:BTC/USD"),
+    ],
+)  # fmt: skip
+def test_a_name_says_the_dataset_where_its_preset_defines_it(name, text, preset, dataset, lake, tmp_path):
+    done = one(lake, put(tmp_path, name, text))
+    assert (done.preset, done.dataset, done.new) == (preset, dataset, 1)
+    assert done.first in {"2024-01-02T00:00:00Z", "2024-01-02T00:00:00.5Z"}
+
+
+def test_the_taker_sold_where_the_buyer_was_the_maker(lake, tmp_path):
+    one(lake, put(tmp_path, "BTCUSDT-aggTrades-2024-01-02.zip", AGG))
+    row = lake.trades("binance", "BTC/USDT").row(0, named=True)
+    assert (row["id"], row["side"], row["price"]) == ("1", "sell", 100.5)
+
+
+def test_a_dump_covers_its_whole_day_even_where_its_first_row_is_late(lake, tmp_path):
+    late = AGG.replace("1704153600000", "1704200000000")
+    done = one(lake, put(tmp_path, "BTCUSDT-aggTrades-2024-01-02.zip", late))
+    (span,) = lake.coverage(done.dataset).spans()
+    assert str(span) == "[2024-01-02T00:00:00Z .. 2024-01-03T00:00:00Z)"
+
+
+def test_every_layout_of_binance_has_a_preset():
+    from ticklake.sources.files.presets import PRESETS
+
+    kinds = {(preset.kind, preset.market) for preset in PRESETS if preset.exchange == "binance"}
+    assert kinds >= {(row.kind, row.market) for row in LAYOUTS if row.exchange == "binance"}
+
+
+def test_rows_of_several_markets_are_told_apart_by_their_columns(lake, tmp_path):
+    text = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n" + "".join(
+        f"deribit,{symbol},1704153600000000,1704153600100000,{number},buy,100,2\n"
+        for number, symbol in enumerate(["BTC-USDC", "ETH-USDC", "BTC-USDC"])
+    )
+    done = lake.import_files(put(tmp_path, "x.csv", text))
+    assert {entry.dataset: entry.new for entry in done} == {"deribit:trades:BTC/USDC": 2, "deribit:trades:ETH/USDC": 1}
+    (refused,) = lake.import_files(tmp_path / "x.csv", "deribit:trades:BTC/USDC")
+    assert "rows of several symbols" in refused.problems[-1]
+
+
+def test_a_zip_of_many_members_is_as_many_files(lake, tmp_path):
+    """Kraken's whole history is one zip."""
+    path = tmp_path / "Kraken_OHLCVT.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("XBTUSD_60.csv", "ETHEUR_60.csv"):
+            archive.writestr(name, "1704153600,100,103,99,102,5,7\n")
+        archive.writestr("__MACOSX/._XBTUSD_60.csv", "x")
+        archive.writestr("readme.pdf", b"%PDF-1.4\x00\x01")
+    done = lake.import_files(path)
+    assert [entry.dataset for entry in done if not entry.refused] == [
+        "kraken:ohlcv:1h:ETH/EUR",
+        "kraken:ohlcv:1h:BTC/USD",
+    ] or [entry.dataset for entry in done if not entry.refused] == [
+        "kraken:ohlcv:1h:BTC/USD",
+        "kraken:ohlcv:1h:ETH/EUR",
+    ]
+    assert [entry.path.rpartition("!")[2] for entry in done if entry.refused] == ["readme.pdf"]
+
+
+def test_metatrader_counts_in_the_brokers_time(lake, tmp_path):
+    text = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n2024.01.02\t02:00:00\t1.1\t1.2\t1.0\t1.15\t77\t0\t3\n"
+    path, dataset = put(tmp_path, "EURUSD_H1.csv", text), "broker:ohlcv:1h:EUR/USD"
+    (refused,) = lake.import_files(path, dataset)
+    assert "without a zone" in refused.problems[-1]
+    from ticklake import Mapping
+
+    done = one(lake, path, dataset, mapping=Mapping(zone="Europe/Athens"))
+    assert (done.preset, done.first) == ("metatrader", "2024-01-02T00:00:00Z")
+    assert lake.load(dataset)["volume"][0] == 77
+
+
+def test_dukascopys_table_and_its_ticks(lake, tmp_path):
+    text = "Gmt time,Open,High,Low,Close,Volume\n02.01.2024 00:00:00.000,1.1,1.2,1.0,1.15,77.5\n"
+    done = one(lake, put(tmp_path, "EURUSD_Candlestick_1_h_BID.csv", text), "dukascopy:ohlcv:1h:EUR/USD")
+    assert (done.preset, done.first) == ("dukascopy-bars", "2024-01-02T00:00:00Z")
+
+    path = tmp_path / "EURUSD/2024/00/02/13h_ticks.bi5"
+    path.parent.mkdir(parents=True)
+    ticks = b"".join(struct.pack(">3I2f", step, 110_002, 110_000, 1.5, 2.0) for step in (5, 1_000))
+    path.write_bytes(lzma.compress(ticks, format=lzma.FORMAT_ALONE))
+    done = one(lake, path)
+    assert (done.dataset, done.new, done.first) == ("dukascopy:quotes:EUR/USD", 2, "2024-01-02T13:00:00.005Z")
+    assert lake.load(done.dataset)["bid_price"].to_list() == [1.1, 1.1]
+
+
+def test_cryptofeeds_parquet(lake, tmp_path):
+    frame = pl.DataFrame(
+        {
+            "timestamp": [1704153600.123456, 1704153601.5],
+            "receipt_timestamp": [1704153600.2, 1704153601.6],
+            "feed": ["BINANCE_FUTURES"] * 2,
+            "symbol": ["BTC-USDT-PERP"] * 2,
+            "id": ["7", "8"],
+            "side": ["buy", "sell"],
+            "amount": [0.5, 0.25],
+            "price": [100.0, 101.0],
+        }
+    )
+    path = tmp_path / "BINANCE_FUTURES-trades-BTC-USDT-PERP-1704153600.parquet"
+    frame.write_parquet(path)
+    done = one(lake, path)
+    assert (done.preset, done.dataset) == ("cryptofeed-trades", "binance:trades:BTC/USDT:USDT")
+    assert lake.load(done.dataset)["ts"].to_physical().to_list() == [1704153600123456000, 1704153601500000000]
+
+
+@pytest.mark.parametrize(("width", "scale"), [(8, 10**9), (16, 10**16)])
+def test_nautilus_numbers_are_read_exactly_and_its_bars_begin_where_ours_do(lake, tmp_path, width, scale):
+    """Nautilus 1.2 writes 128-bit fixed point (64-bit where it is built so) and names bars by their close."""
+
+    def fixed(*prices: str) -> pa.Array:
+        whole = [int(price.replace(".", "")) * (scale // 100) for price in prices]
+        return pa.array([value.to_bytes(width, "little", signed=True) for value in whole], pa.binary(width))
+
+    close = parse_time("2024-01-02T00:01")
+    times = pa.array([close, close + 60 * 10**9], pa.uint64())
+    columns = {name: fixed("61837.63", "61838.01") for name in ("open", "high", "low", "close", "volume")}
+    table = pa.table({**columns, "ts_event": times, "ts_init": times})
+    path = tmp_path / "data/bar/BTCUSDT-PERP.BINANCE-1-MINUTE-LAST-EXTERNAL/part-0.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(table, path)
+
+    done = one(lake, path)
+
+    assert (done.preset, done.dataset) == ("nautilus-bars", "binance:ohlcv:1m:BTC/USDT:USDT")
+    bars = lake.load(done.dataset)
+    assert bars["open"].to_list() == [61837.63, 61838.01]
+    assert done.first == "2024-01-02T00:00:00Z"
