@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 
 from ticklake.core.dataset import Dataset
 from ticklake.errors import BadInput, InvalidName, Unsupported
+from ticklake.interchange.hive import Hive
 from ticklake.interchange.layouts import LAYOUTS
 from ticklake.interfaces.cli.main import app
 from ticklake.sources.simulated.recorded import FILES
@@ -405,3 +406,48 @@ def test_the_shell_does_the_same(lake_at, tmp_path):
     done = run("import-lake", tmp_path / "theirs", "--lake", tmp_path / "other")
     assert "2 files, layout dccd: 48 rows" in done.stdout
     assert run("export", tmp_path / "x", "--layout", "excel", "--lake", lake.root).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "theirs"),
+    [
+        ("BYBIT/FUTURE/BTCUSDT/ticks/tick/2024/01/BTCUSDT_tick_202401.parquet", "FUTURE/BTCUSDT"),
+        ("trades/venue=bybit/instrument=BTC-USD-SWAP/year=2024/month=01/data.parquet", "BTC-USD-SWAP"),
+        ("bybit/trades/BTC-USD_QUARTER/2024-01-01.parquet", "BTC-USD_QUARTER"),
+    ],
+)
+def test_a_name_that_could_be_two_markets_is_taken_once_it_is_told(tmp_path, path, theirs):
+    file = tmp_path / "theirs" / path
+    file.parent.mkdir(parents=True)
+    ms = START // 10**6 if "FUTURE" in path else START
+    pl.DataFrame({"TS" if "QUARTER" in path else "ts": [ms], "price": [1.0], "amount": [1.0]}).write_parquet(file)
+    command = ["import-lake", tmp_path / "theirs", "--lake", tmp_path / "lake", "--json"]
+    refused = json.loads(run(*command).stdout)["files"][0]
+    assert f"{theirs}=SYMBOL" in refused["note"]
+    taken = run(*command, "--symbol", f"{theirs}=BTC/USD:BTC")
+    assert json.loads(taken.stdout)["files"][0]["dataset"] == "bybit:trades:BTC/USD:BTC"
+    assert run(*command, "--symbol", "BTC").exit_code == 2
+
+
+def test_trades_of_which_only_some_have_ids_all_come_in(lake_at, tmp_path):
+    """Ids may be null once: a dataset that began with ids refuses rows without."""
+    folder = tmp_path / "theirs/binance/trades/BTC-USDT"
+    folder.mkdir(parents=True)
+    rows = trades(3000).select(TS=pl.col("ts").to_physical(), tid="id", price="price", amount="amount", side="side")
+    later = rows.with_columns(TS=pl.col("TS") + DAY, tid=pl.when(pl.col("tid") != "7").then("tid"))
+    for name, some in (("2024-01-01", rows), ("2024-01-02", later)):
+        some.write_parquet(folder / f"{name}.parquet")
+    report = lake_at().import_lake(tmp_path / "theirs")
+    assert (report.counts["new"], report.counts["quarantined"]) == (6000, 0)
+
+
+def test_where_capitals_are_not_told_apart_no_dataset_takes_the_file_of_another(lake_at, tmp_path, monkeypatch):
+    lake, root = lake_at(), tmp_path / "theirs"
+    month = bars(1).with_columns(pl.col("ts").dt.truncate("1mo"))
+    lake.save("binance:ohlcv:1m:BTC/USDT", bars(1))
+    lake.save("binance:ohlcv:1M:BTC/USDT", month)
+    place = Hive.place
+    monkeypatch.setattr(Hive, "place", lambda self, dataset, period: place(self, dataset, period).replace("1M", "1m"))
+    report = lake.export(root, layout="hive")
+    assert sorted(str(file.state) for file in report.files) == ["refused", "written"]
+    assert "is the file of" in next(file.note for file in report.files if file.state == "refused")

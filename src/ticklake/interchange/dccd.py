@@ -19,7 +19,7 @@ from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidData, Unsupported
 from ticklake.interchange.columns import fitted, nanoseconds
-from ticklake.interchange.layout import Layout
+from ticklake.interchange.layout import NO_NAMES, Layout, Names
 
 __all__ = ["SCHEMAS", "Dccd", "from_v2"]
 
@@ -87,8 +87,9 @@ class Dccd(Layout):
 
     name = "dccd"
     times = ("TS",)
+    ids = ("tid",)
 
-    def dataset_of(self, path: PurePosixPath) -> Dataset | None:
+    def dataset_of(self, path: PurePosixPath, names: Names = NO_NAMES) -> Dataset | None:
         """Return the dataset of a file; linear perpetuals are those whose pair ends in ``_PERP``."""
         if len(path.parts) not in {4, 5} or path.suffix != ".parquet":
             return None
@@ -99,7 +100,7 @@ class Dccd(Layout):
         if kind is None or (kind == "ohlcv") != bool(span) or not _PERIOD[self._grain(kind)].fullmatch(path.stem):
             return None
         timeframe = _timeframe(span[0]) if span else None
-        return Dataset.of(_SYNONYMS.get(exchange, exchange), _symbol(pair), kind, timeframe)
+        return Dataset.of(_SYNONYMS.get(exchange, exchange), names.get(pair) or _symbol(pair), kind, timeframe)
 
     def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a v3 or v2 file, or of one that holds both; a book's rows of one instant are one unit."""
@@ -184,7 +185,9 @@ def _symbol(pair: str) -> str:
         raise Unsupported(f"{pair!r} is not a pair like BTC-USDT")
     base, quote, market = match["base"], match["quote"], match["market"]
     if market not in {None, "PERP"}:
-        raise Unsupported(f"{pair!r} is a series of contracts that follow each other: it has no one symbol")
+        raise Unsupported(
+            f"{pair} is a series of contracts that follow each other: if it is one, say which, as {pair}=SYMBOL"
+        )
     return f"{base}/{quote}:{quote}" if market else f"{base}/{quote}"
 
 

@@ -24,7 +24,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
 from ticklake.errors import StorageError, Unsupported
 from ticklake.interchange.columns import fitted, nanoseconds, renamed
-from ticklake.interchange.layout import Layout
+from ticklake.interchange.layout import NO_NAMES, Layout, Names
 from ticklake.interchange.parquet import digest_of
 from ticklake.interchange.reports import Written
 
@@ -65,6 +65,7 @@ _PATH = re.compile(
 _TYPES = {"ohlcv": "raw", "trades": "ticks", "funding": "alt"}
 _KINDS = {name: kind for kind, name in _TYPES.items()}
 _PERIODS = {"trades": "tick", "funding": "funding"}
+_IDS = ["tid", "trade_id"]
 _SPOT, _CONTRACTS = "SPOT", "FUTURE"
 _MADE = "AGG"
 """The market of bars that it made of shorter ones itself, whatever market those were of."""
@@ -80,8 +81,9 @@ class DlDatalake(Layout):
 
     name = "dl-datalake"
     times = ("ts", "timestamp")
+    ids = ("id", *_IDS)
 
-    def dataset_of(self, path: PurePosixPath) -> Dataset | None:
+    def dataset_of(self, path: PurePosixPath, names: Names = NO_NAMES) -> Dataset | None:
         """Return the dataset of a file; its folders may lie in one more, as ``data`` does beside the manifest."""
         match = _PATH.fullmatch(str(path))
         if match is None:
@@ -92,12 +94,13 @@ class DlDatalake(Layout):
         if kind == "funding" and period != "funding":
             raise Unsupported(f"{path}: {period} has no kind here")
         timeframe = re.sub(r"min$", "m", period) if kind == "ohlcv" else None
-        return Dataset.of(match["exchange"].lower(), _symbol(match["symbol"], market), kind, timeframe)
+        symbol = names.get(f"{market}/{match['symbol']}") or _symbol(match["symbol"], market)
+        return Dataset.of(match["exchange"].lower(), symbol, kind, timeframe)
 
     def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with our columns; times are milliseconds, exact ones of ours win."""
         kind = dataset.spec
-        names = {"ts": ["timestamp"], "amount": ["qty", "quantity", "size", "volume"], "id": ["tid", "trade_id"]}
+        names = {"ts": ["timestamp"], "amount": ["qty", "quantity", "size", "volume"], "id": _IDS}
         rows = renamed(rows, {**{name: names[name] for name in kind.names if name in names}, "rate": ["fundingRate"]})
         times = nanoseconds(rows["ts"], ("ms",))
         if "ts_ns" in rows.columns:
@@ -207,7 +210,7 @@ def _symbol(name: str, market: str) -> str:
         return f"{parts[0]}/{parts[1]}:{parts[2]}"
     if len(parts) < 3 and all(parts) and market == _SPOT:
         return "/".join(parts)
-    raise Unsupported(f"{market}/{name} does not say which market it is")
+    raise Unsupported(f"{market}/{name} does not say which market it is: say it, as {market}/{name}=SYMBOL")
 
 
 def _market(symbol: Symbol) -> str:

@@ -73,8 +73,7 @@ class Export:
     def _file(self, dataset: Dataset, path: str, whole: Span, progress: Progress) -> FileReport:
         target = self.root / path
         old = _note_of(target) if target.exists() else {}
-        if old is None and not self.overwrite:
-            why = f"{path} exists and was not written by an export: remove it, or overwrite it"
+        if why := self._forbidden(path, dataset, old):
             return FileReport(path, FileState.REFUSED, str(dataset), note=why)
         span = _widened(self.span.intersect(whole) or whole, old or {}, whole)
         frames = _Frames(self, dataset, span, progress)
@@ -84,6 +83,15 @@ class Export:
             self.layout.register(self.root, Written(path, dataset, frames.first, frames.last))
         state = FileState.WRITTEN if changed else FileState.UNCHANGED
         return FileReport(path, state, str(dataset), rows, note=self.layout.losses(dataset))
+
+    def _forbidden(self, path: str, dataset: Dataset, old: dict[str, Any] | None) -> str:
+        """Say why an existing file may not be replaced: by its note it is not ours, or is that of another dataset."""
+        if old is None:
+            return "" if self.overwrite else f"{path} exists and no export wrote it: remove it, or overwrite it"
+        other = old.get("dataset", str(dataset))
+        return (
+            "" if other == str(dataset) else f"{path} is the file of {other}: the folder does not tell capitals apart"
+        )
 
 
 @dataclass

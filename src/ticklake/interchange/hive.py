@@ -17,7 +17,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.symbol import Symbol
 from ticklake.errors import Unsupported
 from ticklake.interchange.columns import fitted, nanoseconds, renamed
-from ticklake.interchange.layout import Layout
+from ticklake.interchange.layout import NO_NAMES, Layout, Names
 
 __all__ = ["Hive"]
 
@@ -43,9 +43,10 @@ class Hive(Layout):
     """``ohlcv/venue=/instrument=/timeframe=/year=/month=/data.parquet``, and the same without timeframe for other kinds."""
 
     name = "hive"
+    ids = ("id", *_NAMES["id"])
     times = ("timestamp", "ts", "time", "open_time", "datetime", "date")
 
-    def dataset_of(self, path: PurePosixPath) -> Dataset | None:
+    def dataset_of(self, path: PurePosixPath, names: Names = NO_NAMES) -> Dataset | None:
         """Return the dataset of a file."""
         folder, *middle, _name = path.parts if len(path.parts) > 1 else ("", "")
         pairs = [_PART.fullmatch(part) for part in middle]
@@ -54,7 +55,8 @@ class Hive(Layout):
         if kind is None or path.suffix != ".parquet" or not all(pairs) or not needed <= given.keys():
             return None
         timeframe = given["timeframe"] if kind == "ohlcv" else None
-        return Dataset.of(unquote(given["venue"]).lower(), _symbol(given["instrument"]), kind, timeframe)
+        symbol = names.get(given["instrument"]) or _symbol(given["instrument"])
+        return Dataset.of(unquote(given["venue"]).lower(), symbol, kind, timeframe)
 
     def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with our columns, whichever of the usual names and units of time they had."""
@@ -96,7 +98,7 @@ def _symbol(instrument: str) -> str:
         return instrument
     base, priced = match["base"], match["quote"]
     if match["perpetual"] and priced == _UNCLEAR:
-        raise Unsupported(f"{instrument!r} does not say in which currency it is settled")
+        raise Unsupported(f"{instrument} does not say in which currency it is settled: say it, as {instrument}=SYMBOL")
     return f"{base}/{priced}:{priced}" if match["perpetual"] else f"{base}/{priced}"
 
 

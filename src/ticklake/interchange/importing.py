@@ -16,9 +16,9 @@ from ticklake.core.readplan import CHUNK_ROWS
 from ticklake.engine.appending import Receipt
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Cancelled, StorageError, TicklakeError
-from ticklake.interchange.layout import Layout
+from ticklake.interchange.layout import Layout, Names
 from ticklake.interchange.layouts import parquet_files
-from ticklake.interchange.parquet import count_rows, digest_of, read_chunks
+from ticklake.interchange.parquet import count_rows, digest_of, has_nulls, read_chunks
 from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch
 
 __all__ = ["Import"]
@@ -36,6 +36,7 @@ class Import:
     runs: Runs
     layout: Layout
     root: Path
+    names: Names
     watch: Watch = lambda _progress: None
 
     def plan(self) -> Report:
@@ -44,7 +45,7 @@ class Import:
 
     def run(self) -> Report:
         """Bring the rows in, record that as a run, and return what became of each file."""
-        paths = list(parquet_files(self.root))
+        paths = sorted(parquet_files(self.root), key=self._has_all_ids)
         run = self.runs.start("import", str(self.root), {"layout": self.layout.name, "files": len(paths)})
         progress = Progress(len(paths))
         try:
@@ -57,6 +58,10 @@ class Import:
         state = RunState.SUCCEEDED if report.is_complete else RunState.INCOMPLETE
         self.runs.finish(run.id, state, report.counts, report.told)
         return report
+
+    def _has_all_ids(self, path: PurePosixPath) -> bool:
+        """Whether it can wait: what a dataset gets first decides whether its trades are told apart by ids or by values."""
+        return not has_nulls(self.root / path, self.layout.ids)
 
     def _report(self, files: Iterable[FileReport]) -> Report:
         return Report(self.layout.name, str(self.root), tuple(files))
@@ -98,7 +103,7 @@ class Import:
         return report
 
     def _dataset(self, path: PurePosixPath) -> Dataset:
-        dataset = self.layout.dataset_of(path)
+        dataset = self.layout.dataset_of(path, self.names)
         if dataset is None:
             raise BadInput(f"{path} is no file of the layout {self.layout.name}")
         return dataset

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ticklake.core.compactplan import Grain
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 
     from ticklake.interchange.reports import Written
 
-__all__ = ["Layout"]
+__all__ = ["NO_NAMES", "Layout", "Names"]
+
+Names = Mapping[str, str]
+"""Our symbols by the name that another lake has for them."""
+NO_NAMES: Names = MappingProxyType({})
 
 
 class Layout(ABC):
@@ -28,10 +34,14 @@ class Layout(ABC):
     """What users call it."""
     times: tuple[str, ...]
     """The column that orders its rows, by any of these names."""
+    ids: tuple[str, ...]
+    """The column with the ids of trades, by any of these names."""
 
     @abstractmethod
-    def dataset_of(self, path: PurePosixPath) -> Dataset | None:
+    def dataset_of(self, path: PurePosixPath, names: Names = NO_NAMES) -> Dataset | None:
         """Return which dataset a file holds, from its path below the root; ``None`` if it is no file of the layout.
+
+        *names* are symbols, by the layout's name, that the caller tells, since the layout does not.
 
         Raises
         ------

@@ -19,7 +19,7 @@ from ticklake.core.readplan import CHUNK_ROWS
 from ticklake.errors import InvalidData
 from ticklake.storage.objects import LocalStore, Sink
 
-__all__ = ["Footer", "count_rows", "digest_of", "footer_of", "read_chunks", "replace_file"]
+__all__ = ["Footer", "count_rows", "digest_of", "footer_of", "has_nulls", "read_chunks", "replace_file"]
 
 Footer = Mapping[bytes, bytes]
 """Keys and values in the footer of a file."""
@@ -40,6 +40,19 @@ def count_rows(path: Path) -> int:
 def footer_of(path: Path) -> Footer:
     """Return the keys and values that whoever wrote a file put into its footer."""
     return {key: value for key, value in (_metadata(path).metadata or {}).items() if key != b"ARROW:schema"}
+
+
+def has_nulls(path: Path, names: Sequence[str]) -> bool:
+    """Whether that column of *names* which a file has holds a null, as its statistics say; not if it cannot be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            place = next((at for at, name in enumerate(file.schema.names) if name in names), None)
+            if place is None:
+                return False
+            groups = [file.metadata.row_group(at).column(place) for at in range(file.metadata.num_row_groups)]
+            return any(group.statistics is not None and group.statistics.null_count for group in groups)
+    except _DAMAGE:
+        return False
 
 
 def digest_of(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ class Moving(Base):
         path: str | Path,
         layout: str | None = None,
         *,
+        symbols: Mapping[str, str] | None = None,
         dry_run: bool = False,
         watch: Watch = lambda _progress: None,
     ) -> Report:
@@ -38,6 +39,9 @@ class Moving(Base):
             The other lake's folder.
         layout
             ``dccd``, ``dl-datalake`` or ``hive``; guessed from the names of the files if not given.
+        symbols
+            Our symbols by names there that do not say which market they are, like
+            ``{"FUTURE/BTCUSDT": "BTC/USDT:USDT"}``; the report names those that need it.
         dry_run
             Only say what would be read.
         watch
@@ -58,7 +62,7 @@ class Moving(Base):
 
         root = Path(path).expanduser()
         known = guess_layout(root) if layout is None else layout_of(layout)
-        work = Import(self.engine, self.runs, known, root, watch)
+        work = Import(self.engine, self.runs, known, root, symbols or {}, watch)
         return work.plan() if dry_run else work.run()
 
     def export(

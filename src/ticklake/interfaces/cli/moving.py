@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,19 +28,26 @@ Chosen = Annotated[
     list[str] | None,
     typer.Option("--dataset", metavar="NAME", help="Like binance:ohlcv:1h:BTC/USDT or 'binance:*'. [default: all]"),
 ]
+Told = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--symbol", metavar="THEIRS=OURS", help="Where a name there is no one's here: FUTURE/BTCUSDT=BTC/USDT:USDT."
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also replace files that no export wrote.")]
 
 
 def import_lake(
     path: Theirs,
     layout: Guessed = None,
+    symbol: Told = None,
     dry_run: DryRun = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Bring in what another program's lake holds; that lake is only read. Exit code 3: not all of it went in."""
     with o.opened(lake, create=not dry_run) as held, watching(path.name, quiet=as_json) as watch:
-        report = held.import_lake(path, layout, dry_run=dry_run, watch=watch)
+        report = held.import_lake(path, layout, symbols=dict(_told(symbol or [])), dry_run=dry_run, watch=watch)
     _show(report, as_json=as_json)
 
 
@@ -81,6 +89,14 @@ def migrate(
         print_table(["path", "rows", "state", "columns before", "error"], rows, numbers=("rows",))
         say(f"{sum(file.needed for file in done):,} of {len(done):,} files are of version 2")
     raise typer.Exit(INCOMPLETE if any(file.error for file in done) else 0)
+
+
+def _told(pairs: list[str]) -> Iterator[tuple[str, str]]:
+    for pair in pairs:
+        theirs, equals, ours = pair.partition("=")
+        if not (theirs and equals and ours):
+            raise typer.BadParameter(f"{pair!r} is not THEIRS=OURS", param_hint="--symbol")
+        yield theirs, ours
 
 
 def _became(file: MigratedFile) -> str:
