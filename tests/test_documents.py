@@ -63,6 +63,26 @@ def test_every_setting_stands_in_the_reference():
     assert [name for name in names if name not in reference] == []
 
 
+def test_every_key_of_the_wanted_state_stands_in_its_how_to():
+    from ticklake.wanted import Again, Collect, Wanted
+
+    how_to = text("docs/how-to/apply.md")
+    names = [name for model in (Wanted, Collect, Again) for name in model.model_fields]
+    assert [name for name in names if name not in how_to] == []
+
+
+def test_the_example_of_the_wanted_state_can_be_meant(tmp_path):
+    from ticklake.config import load_wanted
+
+    (example,) = blocks(ROOT / "docs/how-to/apply.md", "toml")
+    (tmp_path / "collect.toml").write_text(example)
+    assert [part.name for part in load_wanted(tmp_path / "collect.toml").parts()] == [
+        "binance ohlcv 1m",
+        "binance ohlcv 1h",
+        "kraken trades",
+    ]
+
+
 def test_every_operation_of_jobs_stands_in_its_how_to():
     from ticklake.operations import BUILT_IN
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -30,9 +30,22 @@ from pydantic_settings import (
 
 from ticklake.errors import BadInput
 
-__all__ = ["CONFIG_FILE", "AlertSettings", "ExchangeSettings", "Settings", "load_settings"]
+if TYPE_CHECKING:
+    from ticklake.wanted import Wanted
+
+__all__ = [
+    "CONFIG_FILE",
+    "WANTED_FILE",
+    "AlertSettings",
+    "ExchangeSettings",
+    "JobSettings",
+    "Settings",
+    "load_settings",
+    "load_wanted",
+]
 
 CONFIG_FILE = "ticklake.toml"
+WANTED_FILE = "collect.toml"
 
 
 def _no_share(value: object) -> object:
@@ -178,3 +191,32 @@ def load_settings(**overrides: Any) -> Settings:
         raise BadInput(f"setting {where}: {first['msg']}: see docs/reference/settings.md") from error
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{Path(CONFIG_FILE).resolve()} is not TOML: {error}") from error
+
+
+def load_wanted(path: str | Path = WANTED_FILE) -> Wanted:
+    """Read the file that declares what a lake shall collect; see docs/how-to/apply.md.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be read or holds something that cannot be meant: key and value are named.
+    """
+    from ticklake.wanted import Wanted
+
+    where = Path(path).resolve()
+    try:
+        return Wanted.model_validate(tomllib.loads(where.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise BadInput(f"{where}: {_first_of(error)}: see docs/how-to/apply.md") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"{where} is not TOML: {error}") from error
+    except OSError as error:
+        raise BadInput(f"{where} cannot be read ({error.strerror}): name the file that says what is wanted") from error
+
+
+def _first_of(error: ValidationError) -> str:
+    """Say what the first thing is that cannot be meant: its key, what is wrong, and the value."""
+    first = error.errors()[0]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    value = "" if isinstance(first["input"], dict) else f" (it is {first['input']!r})"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}{value}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
@@ -76,6 +77,17 @@ def compact(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     return Outcome(JobState.INCOMPLETE if damaged else JobState.SUCCEEDED, told)
 
 
+def quality(
+    lake: Lake, work: Work, dataset: str | None = None, start: str | None = None, end: str | None = None
+) -> Outcome:
+    """Measure how complete and sound a dataset is, or all; the figures are kept by day."""
+    found = [lake.quality(one, start, end) for one in _each(lake, work, dataset)]
+    short = sum(not one.is_complete for one in found)
+    scored = [(one.score, str(one.dataset)) for one in found if one.score is not None]
+    worst = "; the worst is {1} with {0:.0f} of 100".format(*min(scored)) if scored else ""
+    return Outcome(JobState.SUCCEEDED, f"{len(found):,} datasets measured, {short:,} miss something{worst}")
+
+
 def export(
     lake: Lake,
     work: Work,
@@ -104,14 +116,33 @@ def export(
     return Outcome(state, f"{told}; refused {refused}" if refused else told)
 
 
+def cleanup(
+    lake: Lake, work: Work, days_to_keep: int | None = None, *, datasets: Sequence[str] | None = None
+) -> Outcome:
+    """Remove rows that are older than they are kept: of datasets, or of all that match patterns."""
+    known = [str(one) for one in lake.datasets()]
+    chosen = None if datasets is None else [one for one in known if any(_matches(one, name) for name in datasets)]
+    if chosen is not None:
+        work.hold(chosen)
+    work.check()
+    done = lake.cleanup(days_to_keep, datasets=chosen)
+    return Outcome(JobState.SUCCEEDED, f"{done.rows:,} rows went")
+
+
 BUILT_IN = {
     "backfill": Operation("backfill", backfill, records_runs=True),
     "update": Operation("update", update, records_runs=True),
     "repair": Operation("repair", repair),
     "compact": Operation("compact", compact),
+    "quality": Operation("quality", quality),
     "export": Operation("export", export),
+    "cleanup": Operation("cleanup", cleanup),
 }
 """Ticklake's own operations, by name."""
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:

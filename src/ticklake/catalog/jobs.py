@@ -70,6 +70,11 @@ class JobQueue:
         found = _identical(connection, [job.fingerprint for job in jobs])
         return [found[job.fingerprint] for job in jobs]
 
+    def active_like(self, job: NewJob) -> Job | None:
+        """Return the identical job that waits or runs."""
+        with self._database.read() as connection:
+            return _identical(connection, [job.fingerprint]).get(job.fingerprint)
+
     def get(self, job_id: int) -> Job:
         """Return one job.
 

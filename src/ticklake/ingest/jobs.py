@@ -78,6 +78,10 @@ class Jobs:
         subject = dataset or _subject(asked)
         return NewJob(operation, subject, dataset, asked, priority, max_attempts or self._retry.attempts)
 
+    def is_active(self, job: NewJob) -> bool:
+        """Whether an identical job waits or runs."""
+        return self.queue.active_like(job) is not None
+
     def get(self, job_id: int) -> Job:
         """Return one job with its state, its share done and its outcome."""
         return self.queue.get(job_id)
@@ -143,7 +147,7 @@ def _dataset(asked: dict[str, Any]) -> str | None:
 def _subject(asked: dict[str, Any]) -> str:
     """Say what is worked on, where it is not one dataset."""
     if "exchange" not in asked:
-        return "all datasets"
+        return " ".join(asked.get("datasets", [])) or "all datasets"
     words = [asked["exchange"], asked.get("kind"), asked.get("timeframe"), *asked.get("symbols", [])[:3]]
     more = len(asked.get("symbols", [])) - 3
     words += [f"and {more} more"] if more > 0 else []

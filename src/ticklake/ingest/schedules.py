@@ -56,6 +56,22 @@ class Schedules:
         BadInput
             If not exactly one of *cron* and *every* is given, or anything cannot be meant.
         """
+        rhythm: dict[str, Any] = {"cron": cron, "every": every, "zone": zone, "priority": priority}
+        return self.table.put(self.make(name, operation, *what, **rhythm, managed=managed, **parameters))
+
+    def make(
+        self,
+        name: str,
+        operation: str,
+        *what: Any,
+        cron: str | None = None,
+        every: str | None = None,
+        zone: str = "UTC",
+        priority: int = 0,
+        managed: bool = False,
+        **parameters: Any,
+    ) -> Schedule:
+        """Return the schedule that :meth:`add` would add."""
         if (cron is None) == (every is None):
             raise BadInput(f"schedule {name!r} needs one of cron ('5 * * * *') and every ('15m')")
         if not name.strip():
@@ -65,8 +81,7 @@ class Schedules:
         next_at = next_time(rhythm, self._now())
         if next_at is None:
             raise BadInput(f"schedule {name!r}: {rhythm} never comes")
-        kept = Schedule(name, operation, rhythm, job.parameters, priority, managed=managed, next_at=next_at)
-        return self.table.put(kept)
+        return Schedule(name, operation, rhythm, job.parameters, priority, managed=managed, next_at=next_at)
 
     def list(self) -> Sequence[Schedule]:
         """Return all schedules, sorted by name."""

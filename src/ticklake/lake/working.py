@@ -9,8 +9,10 @@ from ticklake.lake.base import Base
 
 if TYPE_CHECKING:
     from ticklake.ingest.alerts import Alerts
+    from ticklake.ingest.applying import Change
     from ticklake.ingest.jobs import Jobs
     from ticklake.ingest.schedules import Schedules
+    from ticklake.wanted import Wanted
 
 __all__ = ["Working"]
 
@@ -33,6 +35,31 @@ class Working(Base):
         ``ticklake daemon`` makes a job of each whenever its time has come, and does it.
         """
         return self._desks[1]
+
+    def apply(self, wanted: Wanted, *, dry_run: bool = False) -> list[Change]:
+        """Make the lake collect what is wanted, and return what had to change; nothing the second time.
+
+        Schedules that an earlier file wanted and this one does not are removed. What the lake holds stays.
+
+        Parameters
+        ----------
+        wanted
+            What ``ticklake.config.load_wanted("collect.toml")`` returns.
+        dry_run
+            Only say what would change.
+
+        Raises
+        ------
+        BadInput
+            If something of it cannot be meant; nothing is changed then.
+        """
+        from ticklake.ingest.applying import Applying
+
+        applying = Applying(self.jobs, self.schedules, self.engine.catalog.coverage)
+        changes = applying.plan(wanted)
+        if not dry_run:
+            applying.apply(changes)
+        return changes
 
     @cached_property
     def _desks(self) -> tuple[Jobs, Schedules]:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from ticklake.errors import TicklakeError
 from ticklake.interfaces.cli import (
     alerting,
+    applying,
     collect,
     history,
     importing,
@@ -103,7 +104,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("vacuum", keeping.vacuum),
         ("rebuild", keeping.rebuild),
     ),
-    "Work": (("worker", working.worker), ("daemon", working.daemon)),
+    "Work": (("worker", working.worker), ("daemon", working.daemon), ("apply", applying.apply)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
     "Work": (("jobs", jobs.app), ("schedule", scheduling.app), ("runs", history.app), ("alerts", alerting.app))
