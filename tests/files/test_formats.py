@@ -214,8 +214,9 @@ def test_interrupted_between_files_the_run_says_so_and_what_is_in_stays(lake, tm
         (tmp_path / f"BCHEUR{number}").mkdir()
         (tmp_path / f"BCHEUR{number}/BCHEUR.csv").write_text(f"170415360{number},90.5,1.25\n")
 
-    def stop(_progress):
-        raise KeyboardInterrupt
+    def stop(progress):
+        if progress.finished:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         lake.import_files(tmp_path, watch=stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
 import struct
 import zipfile
@@ -58,6 +59,10 @@ def one(lake: Lake, path: Path, *arguments, **options) -> Imported:
         ("data/futures/cm/monthly/klines/BTCUSD_PERP/1h/BTCUSD_PERP-1h-2024-01.zip", KLINE, "binance-cm-klines", "binance:ohlcv:1h:BTC/USD:BTC"),
         ("data/futures/um/daily/markPriceKlines/BTCUSDT/1h/BTCUSDT-1h-2024-01-02.zip", KLINE, "binance-um-markPriceKlines", "binance:mark_ohlcv:1h:BTC/USDT:USDT"),
         ("BTCUSDT-aggTrades-2024-01-02.zip", AGG, "binance-aggTrades", "binance:trades:BTC/USDT"),
+        ("BTCUSDT-fundingRate-2024-01.zip", "calc_time,funding_interval_hours,last_funding_rate\n1704153600000,8,0.0001\n", "binance-um-fundingRate", "binance:funding:BTC/USDT:USDT"),
+        ("BTCUSDT-metrics-2024-01-02.zip", "create_time,symbol,sum_open_interest,sum_open_interest_value\n2024-01-02 00:00:00,BTCUSDT,5.5,500\n", "binance-um-metrics", "binance:open_interest:BTC/USDT:USDT"),
+        ("BTCUSDT-bookTicker-2024-01-02.zip", "update_id,best_bid_price,best_bid_qty,best_ask_price,best_ask_qty,transaction_time,event_time\n9,1,2,3,4,1704153600000,1704153600005\n", "binance-um-bookTicker", "binance:quotes:BTC/USDT:USDT"),
+        ("BTC-USDT-trades-2024-01-02.zip", "trade_id,side,size,price,created_time\n7,buy,1,100,1704153600000\n", "okx-trades", "okx:trades:BTC/USDT"),
         ("BTCUSDT2024-01-02.csv", "timestamp,symbol,side,size,price,tickDirection,trdMatchID\n1704153600.5,BTCUSDT,Buy,1,100,x,a-1\n", "bybit-trades", "bybit:trades:BTC/USDT:USDT"),
         ("XBTUSD_1440.csv", "1704153600,100,103,99,102,5,7\n", "kraken-ohlcvt", "kraken:ohlcv:1d:BTC/USD"),
         ("XDGUSD.csv", "1704153600,0.09,500\n", "kraken-trades", "kraken:trades:DOGE/USD"),
@@ -87,6 +92,16 @@ def test_a_dump_covers_its_whole_day_even_where_its_first_row_is_late(lake, tmp_
     done = one(lake, put(tmp_path, "BTCUSDT-aggTrades-2024-01-02.zip", late))
     (span,) = lake.coverage(done.dataset).spans()
     assert str(span) == "[2024-01-02T00:00:00Z .. 2024-01-03T00:00:00Z)"
+
+
+def test_a_checksum_that_lies_beside_a_file_is_compared(lake, tmp_path):
+    path = put(tmp_path, "BTCUSDT-1h-2024-01.zip", KLINE)
+    beside = tmp_path / "BTCUSDT-1h-2024-01.zip.CHECKSUM"
+    beside.write_text(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+    assert one(lake, path).new == 1
+    beside.write_text(f"{'0' * 64}  {path.name}\n")
+    (refused,) = lake.import_files(tmp_path)
+    assert "its SHA-256 is not the one in BTCUSDT-1h-2024-01.zip.CHECKSUM" in refused.problems[-1]
 
 
 def test_every_layout_of_binance_has_a_preset():

@@ -44,8 +44,6 @@ class Order:
 
 def order_of(ts: pl.Series) -> Order:
     """Count the steps of a series of times."""
-    if ts.is_sorted():
-        return Order(forth=int(ts.n_unique() > 1) and ts.len())
     steps = ts.drop_nulls().cast(pl.Int64).diff()
     return Order(int((steps > 0).sum()), int((steps < 0).sum()))
 

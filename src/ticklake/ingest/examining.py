@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -98,8 +98,10 @@ class Found:
             self.order += Order(int(ts > self._end), int(ts < self._end))
 
 
-def examine(plan: FilePlan, asked: Asked) -> list[Found]:
+def examine(plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _rows: None) -> list[Found]:
     """Read a whole file, and return what it holds of each dataset; nothing is saved.
+
+    *tell* is called with the number of rows that were read, now and then.
 
     Raises
     ------
@@ -110,6 +112,7 @@ def examine(plan: FilePlan, asked: Asked) -> list[Found]:
     left: Counter[str] = Counter()
     symbols: set[str] = set()
     for part in parts_of(plan, asked.now):
+        tell(part.frame.height)
         dataset = _dataset_of(part, plan, asked)
         if dataset is None:
             left[_called(part, plan, asked)] += part.frame.height

@@ -19,7 +19,7 @@ from ticklake.ingest.progress import Progress, Watch
 from ticklake.sources.files.naming import label_of, span_in
 from ticklake.sources.files.presets import preset_named
 from ticklake.sources.files.reading import Asked, FilePlan, plan_file
-from ticklake.sources.files.unpacking import entries_of
+from ticklake.sources.files.unpacking import entries_of, refuse_other_checksum
 
 __all__ = ["Imported", "Importer"]
 
@@ -108,6 +108,7 @@ class Importer:
     def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | Imported]:
         for path in _files(paths):
             try:
+                refuse_other_checksum(path)
                 entries = entries_of(path)
             except InvalidData as error:
                 yield Imported(str(path), problems=(str(error),), refused=True)
@@ -130,10 +131,9 @@ class Importer:
 
     def _all(self, planned: Iterable[FilePlan | Imported], progress: Progress, run: Run | None) -> Iterator[Imported]:
         for at, plan in enumerate(planned):
-            for one in [plan] if isinstance(plan, Imported) else self._file(plan):
+            for one in [plan] if isinstance(plan, Imported) else self._file(plan, progress):
                 for name in ("new", "changed", "duplicate", "quarantined"):
                     progress.counts[name] += getattr(one, name)
-                progress.counts["received"] += one.rows
                 if run is not None:
                     self._log(run, one)
                 yield one
@@ -142,14 +142,18 @@ class Importer:
                 self.runs.update(run.id, progress.done, progress.to_dict())
             self.watch(progress)
 
+    def _read(self, progress: Progress, rows: int) -> None:
+        progress.counts["received"] += rows
+        self.watch(progress)
+
     def _log(self, run: Run, one: Imported) -> None:
         if one.problems:
             level = "warning" if one.refused else "info"
             self.runs.log(run.id, level, f"{one.path}: {'; '.join(one.problems)}")
 
-    def _file(self, plan: FilePlan) -> list[Imported]:
+    def _file(self, plan: FilePlan, progress: Progress) -> list[Imported]:
         try:
-            found = examine(plan, self.asked)
+            found = examine(plan, self.asked, lambda rows: self._read(progress, rows))
         except (BadInput, OSError) as error:
             return [replace(_described(plan), problems=(str(error),), refused=True)]
         return [self._save(plan, one) for one in found]

@@ -38,7 +38,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:
-    """How a file is going to be read, and what its name says of the dataset."""
+    """How a file is going to be read, and what its name says of the dataset; of what kind rows are wanted, if of one."""
 
     entry: Entry
     form: Format
@@ -48,6 +48,7 @@ class FilePlan:
     mapping: Mapping
     named: Named
     layout: Layout | None = None
+    wanted: str = ""
 
     @property
     def tells_dataset(self) -> bool:
@@ -98,7 +99,8 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
         form = sniff(head)
         shaped = preset_named(asked.preset, label) if asked.preset else shaped_as(head)
         if shaped is not None and shaped.shape:
-            return FilePlan(entry, form, layers, shaped, "", said, named(shaped, label))
+            wanted = asked.dataset.kind if asked.dataset else ""
+            return FilePlan(entry, form, layers, shaped, "", said, named(shaped, label), wanted=wanted)
         layout = layout_of(head, header=said.header, skip=said.skip or None) if form is Format.CSV else None
         try:
             raw = sample_of(stream, form, entry, layout)
@@ -145,8 +147,11 @@ def _shaped(stream: Unpacked, plan: FilePlan) -> Iterator[Shaped]:
 
 
 def _shaped_part(one: Shaped, plan: FilePlan, now: int) -> Part:
-    columns = {name: name for name in one.frame.columns if name not in plan.mapping.constants}
-    rows = map_rows(one.frame, plan.mapping.over(Mapping(columns)), one.kind, now)
+    """Return rows in their kind's types; rows of a kind that is not wanted are only counted."""
+    rows = one.frame
+    if plan.wanted in ("", one.kind):
+        columns = {name: name for name in rows.columns if name not in plan.mapping.constants}
+        rows = map_rows(rows, plan.mapping.over(Mapping(columns)), one.kind, now)
     symbol = unified(one.native, one.market or plan.preset.market) if one.native else None
     return Part(rows, one.kind, symbol or one.native, one.timeframe, one.exchange, one.market is not None, one.space)
 

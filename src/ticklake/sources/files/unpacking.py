@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from ticklake.errors import InvalidData
+from ticklake.sources.archive.reading import sha256_of
 from ticklake.sources.files.sniffing import HEAD, packing_of
 from ticklake.sources.streams import Bounded
 
-__all__ = ["Entry", "Unpacked", "entries_of", "opened", "spooled"]
+__all__ = ["Entry", "Unpacked", "entries_of", "opened", "refuse_other_checksum", "spooled"]
 
 MOST_BYTES = 64 * 2**30
 """Nothing is unpacked past this."""
@@ -83,6 +84,22 @@ def entries_of(path: Path) -> list[Entry]:
     except _DAMAGE as error:
         raise InvalidData(_damage(error)) from error
     return [Entry(path, member) for member in members]
+
+
+def refuse_other_checksum(path: Path) -> None:
+    """Compare a file with the SHA-256 that lies beside it as ``NAME.CHECKSUM``, as dump sites publish them, if it does.
+
+    Raises
+    ------
+    InvalidData
+        If they differ.
+    """
+    beside = path.with_name(f"{path.name}.CHECKSUM")
+    if not (path.is_file() and beside.is_file()):
+        return
+    words = beside.read_text("utf-8", "replace").split()
+    if words and sha256_of(path) != words[0].lower():
+        raise InvalidData(f"its SHA-256 is not the one in {beside.name}: fetch it again")
 
 
 @contextmanager
