@@ -21,7 +21,7 @@ from ticklake.sources.files.reading import Asked, FilePlan, Part, parts_of
 
 __all__ = ["HELD", "Found", "examine", "pieces_of", "refused_rows"]
 
-HELD = 8_000_000
+HELD = 4_000_000
 """A dataset of at most so many rows is held in memory between the check and the save, and saved as one commit."""
 _MOST_OFF_GRID = 0.5
 
