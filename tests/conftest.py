@@ -65,7 +65,8 @@ def serve() -> Iterator[Serve]:
 
 def settings_for(url: str, *, archives: bool = False) -> Settings:
     """Settings that reach a simulated exchange and are impatient; without its archive unless asked for."""
-    quick = {name: {"rate_limit_ms": 1, "timeout": 1} for name in ("binance", "binanceus", "kraken")}
+    timeout = 8 if archives else 1  # a month of trades is made when it is asked for
+    quick = {name: {"rate_limit_ms": 1, "timeout": timeout} for name in ("binance", "binanceus", "kraken")}
     return Settings(
         exchange_url=url, archives=archives, exchanges=quick, retry={"first_wait": 0.01, "longest_wait": 0.1}
     )

@@ -81,7 +81,7 @@ class Site:
         async for attempt in retrying(self.patience):
             with attempt:
                 async with self.get(url) as response:
-                    return (await response.content.read(SMALL)).decode("utf-8", "replace")
+                    return (await _small(response.content)).decode("utf-8", "replace")
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
@@ -112,6 +112,14 @@ def _judge(response: aiohttp.ClientResponse, url: str) -> None:
     if code in {401, 403, 451}:
         raise AccessDenied(f"{where}: the site does not serve this address")
     raise SourceUnavailable(where) if code >= 500 else BadResponse(where)
+
+
+async def _small(content: aiohttp.StreamReader) -> bytes:
+    """Read to the end, or as far as a small file may go: one read alone may bring a part of it."""
+    data = b""
+    while len(data) < SMALL and not content.at_eof():
+        data += await content.read(SMALL - len(data))
+    return data
 
 
 def _named(url: str) -> str:

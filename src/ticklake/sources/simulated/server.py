@@ -62,7 +62,7 @@ class SimulatedExchange:
     ``POST /_sim/clock`` (``{"now": "2024-01-02"}`` or ``{"advance": seconds}``) moves the clock, ``POST /_sim/faults``
     sets fault switches, ``POST /_sim/moods`` (``{"moods": ["outage=..."]}``) moods, ``GET /_sim/requests`` returns what was asked, ``GET /_sim`` describes the market.
 
-    Binance's dump site is served under ``/archive/{exchange}/``; ``archived`` makes it hold another market than the
+    Dump sites are served under ``/archive/{exchange}/``; ``archived`` makes it hold another market than the
     calls serve, and ``downloads`` is what was asked of it.
     """
 
