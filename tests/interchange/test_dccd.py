@@ -7,6 +7,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ticklake.interchange.dccd import SCHEMAS
+from ticklake.sources.simulated.recorded import FILES
 
 from .foreign_rows import bars, book, funding, trades
 
@@ -88,3 +89,34 @@ def test_folders_of_seconds_are_read_too(lake_at, tmp_path):
     lake = lake_at()
     lake.import_lake(tmp_path / "theirs")
     assert lake.load("binance:ohlcv:1h:BTC/USDT").height == 5
+
+
+def test_two_programs_on_one_folder_take_nothing_from_each_other(dccd, lake_at, tmp_path):
+    lake, root = lake_at(), tmp_path / "theirs"
+    lake.save(DATASETS["ohlc"], bars(30))
+    lake.export(root, layout="dccd")
+    dccd.write(root, "binance", "BTC/USDT", "ohlc", 3600, theirs("ohlc", bars(48)).slice(28))
+    assert dccd.read(root, "binance", "BTC/USDT", "ohlc", 3600).equals(theirs("ohlc", bars(48)))
+    report = lake.export(root, layout="dccd")
+    assert [str(file.state) for file in report.files] == ["unchanged", "refused"]
+    assert lake.import_lake(root).counts["new"] == 18
+    lake.export(root, layout="dccd", overwrite=True)
+    assert dccd.read(root, "binance", "BTC/USDT", "ohlc", 3600).equals(theirs("ohlc", bars(48)))
+    assert b"dccd.provenance" in (root / "binance/ohlc/BTC-USDT/1h/2024.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_dccd_reads_everything_recorded(dccd, lake_at, tmp_path, recorded):
+    lake, root = lake_at(), tmp_path / "theirs"
+    for name, text, read in FILES:
+        lake.save(text, read(recorded / name))
+    assert lake.export(root, layout="dccd").is_complete
+    held = {str(dataset): lake.load(dataset).height for dataset in lake.datasets()}
+    assert sorted(one["rows"] for one in dccd.inventory(root)) == sorted(held.values())
+    for exchange, pair, kind, span, text in (
+        ("kraken", "BTC/USD", "ohlc", 3600, "kraken:ohlcv:1h:BTC/USD"),
+        ("kraken", "XRP/EUR", "trades", "", "kraken:trades:XRP/EUR"),
+        ("binance", "BTC/USDT:perp", "ohlc", 60, "binance:ohlcv:1m:BTC/USDT:USDT"),
+        ("binance", "LAYER/USDT:perp", "funding", "", "binance:funding:LAYER/USDT:USDT"),
+    ):
+        same(dccd.read(root, exchange, pair, kind, span), theirs(kind, lake.load(text)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -131,7 +132,9 @@ def test_what_a_killed_export_left_is_swept_by_the_next(lake_at, tmp_path):
     lake.save(BARS, bars())
     folder = root / "binance/ohlc/BTC-USDT/1h"
     folder.mkdir(parents=True)
-    gone, running = folder / "2023.parquet.4194304.part", folder / f"2024.parquet.{os.getppid()}.part"
+    host = platform.node()
+    parts = (f"2023.parquet.{host}%2F4194304%2Fa1.part", f"2024.parquet.{host}%2F{os.getppid()}%2Fa1.part")
+    gone, running = (folder / name for name in parts)
     for part in (gone, running):
         part.write_bytes(b"half")
     lake.export(root, layout="dccd")

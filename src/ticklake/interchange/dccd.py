@@ -6,6 +6,7 @@ that of dccd 2.4.0 (``dccd.storage``, ``dccd.histo_dl``).
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import PurePosixPath
 
@@ -129,6 +130,10 @@ class Dccd(Layout):
             rows = _one_book_an_instant(rows)
         theirs = rows.with_columns(pl.col("ts").to_physical()).rename({"ts": "TS", "id": "tid"}, strict=False)
         return theirs.select(list(SCHEMAS[_FOLDERS[dataset.kind]]))
+
+    def footer(self, dataset: Dataset) -> dict[bytes, bytes]:
+        """Return dccd's word of where rows come from."""
+        return {b"dccd.provenance": json.dumps({"source": f"ticklake:{dataset}", "derived_from": None}).encode()}
 
     def losses(self, dataset: Dataset) -> str:
         """Say what has no column in dccd."""

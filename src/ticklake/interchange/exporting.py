@@ -78,7 +78,8 @@ class Export:
         span = _widened(self.span.intersect(whole) or whole, old or {}, whole)
         frames = _Frames(self, dataset, span, progress)
         note = json.dumps({"dataset": str(dataset), "start": span.start, "end": span.end})
-        rows, changed = replace_file(LocalStore(self.root), path, frames, {_KEY: note.encode()})
+        footer = {**self.layout.footer(dataset), _KEY: note.encode()}
+        rows, changed = replace_file(LocalStore(self.root), path, frames, footer)
         if rows:
             self.layout.register(self.root, Written(path, dataset, frames.first, frames.last))
         state = FileState.WRITTEN if changed else FileState.UNCHANGED
@@ -89,9 +90,8 @@ class Export:
         if old is None:
             return "" if self.overwrite else f"{path} exists and no export wrote it: remove it, or overwrite it"
         other = old.get("dataset", str(dataset))
-        return (
-            "" if other == str(dataset) else f"{path} is the file of {other}: the folder does not tell capitals apart"
-        )
+        apart = f"{path} is the file of {other}: the folder does not tell capitals apart"
+        return "" if other == str(dataset) else apart
 
 
 @dataclass

@@ -56,7 +56,9 @@ def parquet_files(root: Path) -> Iterator[PurePosixPath]:
     """
     if not root.is_dir():
         raise BadInput(f"{root} is not a folder")
-    yield from (PurePosixPath(path.relative_to(root).as_posix()) for path in sorted(root.rglob("*.parquet")))
+    yield from (
+        PurePosixPath(path.relative_to(root).as_posix()) for path in sorted(root.rglob("*.parquet")) if path.is_file()
+    )
 
 
 def _knows(layout: Layout, path: PurePosixPath) -> bool:

@@ -8,7 +8,7 @@ replaced as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from ticklake.interchange.columns import LAST_SECOND
 from ticklake.interchange.dccd import SCHEMAS, from_v2
 from ticklake.interchange.layouts import parquet_files
 from ticklake.interchange.parquet import count_rows, footer_of, read_chunks, replace_file
+from ticklake.interchange.reports import Progress, Watch
 from ticklake.storage.objects import LocalStore
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def needs_migration(path: str | Path) -> bool:
 
 
 def migrate_dccd(
-    root: str | Path, *, dry_run: bool = False, watch: Callable[[MigratedFile], object] = lambda _file: None
+    root: str | Path, *, dry_run: bool = False, watch: Watch = lambda _progress: None
 ) -> list[MigratedFile]:
     """Bring every file below *root* to version 3, and return what became of each.
 
@@ -78,10 +79,14 @@ def migrate_dccd(
     BadInput
         If *root* is no folder.
     """
-    files = []
-    for path in parquet_files(Path(root)):
-        files.append(_migrate(LocalStore(Path(root)), path, dry_run=dry_run))
-        watch(files[-1])
+    folder = Path(root).expanduser()
+    paths, files = list(parquet_files(folder)), []
+    progress = Progress(len(paths))
+    for path in paths:
+        files.append(_migrate(LocalStore(folder), path, dry_run=dry_run))
+        progress.finished += 1
+        progress.counts["received"] += files[-1].rows
+        watch(progress)
     return files
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ticklake.catalog.processes import is_gone, this_process
 from ticklake.core.readplan import CHUNK_ROWS
 from ticklake.errors import InvalidData
 from ticklake.storage.objects import LocalStore, Sink
@@ -98,7 +99,7 @@ def replace_file(objects: LocalStore, key: str, frames: Iterable[pl.DataFrame], 
     first = next(left, None)
     if first is None:
         return 0, False
-    part = f"{key}.{os.getpid()}.part"
+    part = _part(key)
     _sweep(objects.root / key)
     objects.delete(part)
     with objects.create(part) as sink:
@@ -194,19 +195,13 @@ def _same_bytes(left: Path, right: Path) -> bool:
         return all(piece == other.read(1 << 20) for piece in iter(lambda: one.read(1 << 20), b""))
 
 
+def _part(key: str) -> str:
+    """Return the name under which this process writes a file, until it is whole."""
+    return f"{key}.{quote(this_process(), safe='')}.part"
+
+
 def _sweep(path: Path) -> None:
     """Remove what processes that are gone left unfinished beside a file."""
-    for part in path.parent.glob(f"{path.name}.*.part"):
-        pid = re.fullmatch(r".*\.(\d+)\.part", part.name)
-        if pid and not _is_alive(int(pid[1])):
+    for part in path.parent.glob(f"{escape(path.name)}.*.part"):
+        if is_gone(unquote(part.name[len(path.name) + 1 : -len(".part")])):
             part.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -81,7 +81,8 @@ def migrate(
 
     if program != "dccd":
         raise BadInput(f"{program!r} cannot be migrated: only dccd can")
-    done = migrate_dccd(path, dry_run=dry_run)
+    with watching(path.name, quiet=as_json) as watch:
+        done = migrate_dccd(path, dry_run=dry_run, watch=watch)
     if as_json:
         print_json([asdict(file) for file in done])
     else:
