@@ -131,6 +131,10 @@ class Dccd(Layout):
         theirs = rows.with_columns(pl.col("ts").to_physical()).rename({"ts": "TS", "id": "tid"}, strict=False)
         return theirs.select(list(SCHEMAS[_FOLDERS[dataset.kind]]))
 
+    def id_space(self, dataset: Dataset) -> str:
+        """Return that of Binance's aggregated trades, which dccd asks for."""
+        return "agg" if (dataset.exchange, dataset.kind) == ("binance", "trades") else ""
+
     def footer(self, dataset: Dataset) -> dict[bytes, bytes]:
         """Return dccd's word of where rows come from."""
         return {b"dccd.provenance": json.dumps({"source": f"ticklake:{dataset}", "derived_from": None}).encode()}

@@ -16,14 +16,11 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Unsupported
 from ticklake.interchange.layout import Layout
-from ticklake.interchange.parquet import footer_of, replace_file
+from ticklake.interchange.parquet import NOTE, read_note, replace_file
 from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch, Written
 from ticklake.storage.objects import LocalStore
 
 __all__ = ["Export", "check_place"]
-
-_KEY = b"ticklake.export"
-"""Under this key of its footer, a file that an export wrote says what of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +69,14 @@ class Export:
 
     def _file(self, dataset: Dataset, path: str, whole: Span, progress: Progress) -> FileReport:
         target = self.root / path
-        old = _note_of(target) if target.exists() else {}
+        old = read_note(target) if target.exists() else {}
         if why := self._forbidden(path, dataset, old):
             return FileReport(path, FileState.REFUSED, str(dataset), note=why)
         span = _widened(self.span.intersect(whole) or whole, old or {}, whole)
         frames = _Frames(self, dataset, span, progress)
-        note = json.dumps({"dataset": str(dataset), "start": span.start, "end": span.end})
-        footer = {**self.layout.footer(dataset), _KEY: note.encode()}
+        row = self.engine.catalog.dataset(dataset)
+        note = {"dataset": str(dataset), "start": span.start, "end": span.end, "id_space": row.id_space if row else ""}
+        footer = {**self.layout.footer(dataset), NOTE: json.dumps(note).encode()}
         rows, changed = replace_file(LocalStore(self.root), path, frames, footer)
         if rows:
             self.layout.register(self.root, Written(path, dataset, frames.first, frames.last))
@@ -114,14 +112,6 @@ class _Frames:
             self.progress.counts["received"] += rows.height
             self.progress.reached[str(self.dataset)] = self.last
             self.export.watch(self.progress)
-
-
-def _note_of(path: Path) -> dict[str, Any] | None:
-    """Return what an export wrote into a file's footer; ``None`` if none did, or the file cannot be read."""
-    try:
-        return dict(json.loads(footer_of(path)[_KEY]))
-    except (KeyError, ValueError):
-        return None
 
 
 def _widened(span: Span, old: dict[str, Any], whole: Span) -> Span:

@@ -18,7 +18,7 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Cancelled, StorageError, TicklakeError
 from ticklake.interchange.layout import Layout, Names
 from ticklake.interchange.layouts import parquet_files
-from ticklake.interchange.parquet import count_rows, digest_of, has_nulls, read_chunks
+from ticklake.interchange.parquet import count_rows, digest_of, has_nulls, read_chunks, read_note
 from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch
 
 __all__ = ["Import"]
@@ -110,7 +110,9 @@ class Import:
 
     def _append(self, path: PurePosixPath, dataset: Dataset, progress: Progress) -> Iterator[tuple[Receipt, str]]:
         """Append the rows of a file and yield, for each commit, what became of them and what was left out."""
-        origin, file = Provenance(self.layout.name, str(path.parent)), self.root / path
+        file = self.root / path
+        space = (read_note(file) or {}).get("id_space", self.layout.id_space(dataset))
+        origin = Provenance(self.layout.name, str(path.parent), id_space=space)
         if count_rows(file) > CHUNK_ROWS:
             self._read_to_the_end(file, dataset)
         for rows in self._rows(file, dataset):

@@ -77,6 +77,10 @@ class Layout(ABC):
     def to_theirs(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a dataset (whole instants) with the columns of the layout."""
 
+    def id_space(self, dataset: Dataset) -> str:  # noqa: ARG002
+        """Return which numbering the ids of trades that the other program collected are of, where it is known."""
+        return ""
+
     def footer(self, dataset: Dataset) -> Mapping[bytes, bytes]:  # noqa: ARG002
         """Return what the other program looks for in the footer of a file."""
         return {}

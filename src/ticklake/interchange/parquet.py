@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from glob import escape
 from itertools import chain
@@ -20,7 +21,20 @@ from ticklake.core.readplan import CHUNK_ROWS
 from ticklake.errors import InvalidData
 from ticklake.storage.objects import LocalStore, Sink
 
-__all__ = ["Footer", "count_rows", "digest_of", "footer_of", "has_nulls", "read_chunks", "replace_file"]
+__all__ = [
+    "NOTE",
+    "Footer",
+    "count_rows",
+    "digest_of",
+    "footer_of",
+    "has_nulls",
+    "read_chunks",
+    "read_note",
+    "replace_file",
+]
+
+NOTE = b"ticklake.export"
+"""Under this key of its footer, a file that an export wrote says what of."""
 
 Footer = Mapping[bytes, bytes]
 """Keys and values in the footer of a file."""
@@ -41,6 +55,14 @@ def count_rows(path: Path) -> int:
 def footer_of(path: Path) -> Footer:
     """Return the keys and values that whoever wrote a file put into its footer."""
     return {key: value for key, value in (_metadata(path).metadata or {}).items() if key != b"ARROW:schema"}
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """Return what our export wrote into a file's footer; ``None`` if none did, or the file cannot be read."""
+    try:
+        return dict(json.loads(footer_of(path)[NOTE]))
+    except (KeyError, ValueError):
+        return None
 
 
 def has_nulls(path: Path, names: Sequence[str]) -> bool:
