@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser; skipped without it, except in CI, where it must be there."""
+    """The browser; skipped without it, except in CI, where it must be there.
+
+    While it is open, Playwright's loop runs in this thread, and no other test could run one.
+    """
     path = os.environ.get("TICKLAKE_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
         if os.environ.get("CI"):

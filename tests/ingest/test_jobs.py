@@ -83,7 +83,7 @@ class TestCreating:
     @pytest.mark.parametrize(
         ("asked", "error", "words"),
         [
-            (("stream", "binance"), BadInput, "no operation 'stream'.*backfill, compact, .*export, .*update"),
+            (("stream", "binance"), BadInput, "no operation 'stream'.*backfill, .*compact, .*export, .*update"),
             (("backfill", "binance", "BTC/USDT", "1h", "x"), BadInput, "backfill: too many positional"),
             (("compact", "nonsense"), InvalidName, "'nonsense' is not a dataset"),
             (("backfill", "binance", "BTC/USDT", "1y"), BadInput, "1y"),
@@ -428,12 +428,13 @@ class TestProcesses:
             assert lake.jobs.queue.claim("at once").id == job.id
 
     def test_several_processes_share_the_queue(self, tmp_path, workers):
+        threads = threading.active_count()
         with open_lake(tmp_path / "lake", settings=Settings()) as lake:
             create_touches(lake, 40, 40)
             boss = workers("--processes", "2", "--once")
             assert boss.wait(60) == 0, (tmp_path / "said").read_text()
             assert_all_were_done_once(lake, tmp_path / "lake", 40, killed=0)
-            assert threading.active_count() < 10
+            assert threading.active_count() <= threads + 1
 
 
 @pytest.mark.slow

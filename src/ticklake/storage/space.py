@@ -30,11 +30,16 @@ class Space:
     def check(self, more: int = 0) -> None:
         """Refuse to go on if less would be free after *more* bytes are written.
 
+        A folder that is gone is told of by those who write to it.
+
         Raises
         ------
         DiskAlmostFull
         """
-        total, _, free = self.usage(self.folder)
+        try:
+            total, _, free = self.usage(self.folder)
+        except FileNotFoundError:
+            return
         if free - more < self.needed(total) * self.times:
             raise DiskAlmostFull(
                 f"{_mib(free)} are free for {self.folder}, {_mib(self.needed(total))} are to stay free (min_free): "
