@@ -38,7 +38,7 @@ def test_interrupted_it_stops_and_keeps_what_was_committed(market, serve, lake_a
             _thread.interrupt_main()
 
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(in_a_loop(lambda: lake.backfill("binance", "BTC/USDT", "1m", start="2024-01-01", watch=interrupt)))
+        in_a_loop(lambda: lake.backfill("binance", "BTC/USDT", "1m", start="2024-01-01", watch=interrupt))
     (run,) = lake.runs.list()
     assert run.state == "cancelled"
     assert 0 < lake.load(BARS).height < truth(market, BARS, "2024-01-01", NOW).height
