@@ -129,6 +129,15 @@ def cleanup(
     return Outcome(JobState.SUCCEEDED, f"{done.rows:,} rows went")
 
 
+def alerts(lake: Lake, work: Work) -> Outcome:
+    """Look for what is wrong with the lake, and tell."""
+    from ticklake.ingest.alerts import check_alerts
+
+    work.check()
+    told = check_alerts(lake)
+    return Outcome(JobState.SUCCEEDED, f"messages sent: {len(told):,}" if lake.alerts.is_on else "nobody is to be told")
+
+
 BUILT_IN = {
     "backfill": Operation("backfill", backfill, records_runs=True),
     "update": Operation("update", update, records_runs=True),
@@ -137,6 +146,7 @@ BUILT_IN = {
     "quality": Operation("quality", quality),
     "export": Operation("export", export),
     "cleanup": Operation("cleanup", cleanup),
+    "alerts": Operation("alerts", alerts),
 }
 """Ticklake's own operations, by name."""
 

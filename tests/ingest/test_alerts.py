@@ -140,7 +140,7 @@ def test_gaps_are_told_until_they_are_filled(opened, webhook):
         lake.backfill(*ASKED, start="2024-01-03")
         lake.delete(BARS, "2024-01-04T05:00:00Z", "2024-01-04T07:00:00Z")
         (message,) = lake.alerts.check()
-        assert message.text.startswith("1 gaps, the first [2024-01-04T05:00:00Z .. 2024-01-04T07:00:00Z) not_fetched")
+        assert message.text.startswith("[2024-01-04T05:00:00Z .. 2024-01-04T07:00:00Z) is not_fetched: ")
         assert [one.subject for one in lake.alerts.known()] == [BARS]
         lake.backfill(*ASKED, start="2024-01-03")
     assert "well again: gaps" in texts(webhook)[1]
@@ -256,3 +256,14 @@ def test_the_disk_may_be_well_and_time_goes_on_without_runs(opened):
         assert lake.alerts.known() == []
         with pytest.raises((BadInput, SourceError)):
             lake.backfill("binance", "NO/SUCH", "1h")
+
+
+def test_a_job_looks_for_those_who_leave_it_to_a_daemon(opened, webhook):
+    with opened(on=["gaps"]) as lake:
+        lake.backfill(*ASKED, start="2024-01-03")
+        lake.delete(BARS, "2024-01-04T05:00:00Z", "2024-01-04T07:00:00Z")
+        job = lake.jobs.start(lake.jobs.create("alerts").id)
+        assert (job.state, job.outcome) == ("succeeded", "messages sent: 1")
+    assert len(webhook.got) == 1
+    with opened(urls=[]) as lake:
+        assert lake.jobs.start(lake.jobs.create("alerts").id).outcome == "nobody is to be told"

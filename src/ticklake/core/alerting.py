@@ -189,7 +189,8 @@ def gap_trouble(dataset: Dataset, gaps: Sequence[Gap]) -> Trouble | None:
     if not bad:
         return None
     first = min(bad)
-    text = f"{len(bad):,} gaps, the first {first.span} {first.reason}: ticklake gaps shows them, ticklake ingest fills"
+    more = f", and {len(bad) - 1:,} more" if len(bad) > 1 else ""
+    text = f"{first.span} is {first.reason}{more}: ticklake gaps shows all, ticklake repair fills what can be had"
     return Trouble(AlertRule.GAPS, str(dataset), text)
 
 

@@ -31,7 +31,7 @@ def check(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     else:
         say("all is well")
     if not as_json:
-        say(f"{len(told):,} messages sent" if is_on else "nobody is told: alerts.urls is not set")
+        say(f"messages sent: {len(told):,}" if is_on else "nobody is told: alerts.urls is not set")
     raise typer.Exit(3 if going_on else 0)
 
 
