@@ -56,11 +56,14 @@ def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
 
 
 def repair(lake: Lake, work: Work, dataset: str | None = None, *, fetch: bool = True) -> Outcome:
-    """Replace what is damaged."""
+    """Replace what is damaged, and close the gaps that can be closed."""
     done = [one for name in _each(lake, work, dataset) for one in lake.repair(name, fetch=fetch, watch=work.watch)]
-    told = "; ".join(f"{one.mended.dataset}: {one.mended.replaced} segments replaced" for one in done)
-    lost = [one for one in done if one.mended.lost and (one.run is None or one.run.state != "succeeded")]
-    return Outcome(JobState.INCOMPLETE if lost else JobState.SUCCEEDED, told or "nothing is damaged")
+    told = "; ".join(
+        f"{one.mended.dataset}: {one.mended.replaced} segments replaced, {len(one.closed)} gaps closed, {len(one.left)} stay"
+        for one in done
+    )
+    lost = any(one.left or (one.mended.lost and one.run is None) for one in done)
+    return Outcome(JobState.INCOMPLETE if lost else JobState.SUCCEEDED, told or "nothing is damaged or missing")
 
 
 def compact(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:

@@ -136,8 +136,8 @@ def test_a_rename_is_a_link_and_can_be_corrected(instruments):
 
 def test_three_thousand_markets_take_less_than_a_second(instruments):
     many = [market(f"C{number}/USDT", details={"limits": {"amount": {"min": number}}}) for number in range(3000)]
-    began = time.perf_counter()
+    began = time.process_time()
     instruments.snapshot("x", many, T)
     instruments.snapshot("x", many, T + DAY)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert len(instruments.history("x")) == 3000

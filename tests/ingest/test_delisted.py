@@ -144,8 +144,7 @@ class TestRecentOnly:
         first = lake.load(dataset)["ts"].to_physical()[0]
         assert first >= parse_time("2024-01-04")
         words = [(gap.span.start, gap.span.end, gap.reason) for gap in lake.gaps(dataset)]
-        if name == "binance":
-            assert words == [(parse_time("2024-01-02"), first, "unavailable")]
+        assert words == [(parse_time("2024-01-02"), first, "unavailable")]
 
     def test_it_is_asked_once(self, exchange, lake):
         exchange.clock.set(parse_time("2024-01-06"))

@@ -139,7 +139,7 @@ class TestDoing:
         lake.jobs.create("repair", fetch=False)
         assert lake.jobs.worker().run(once=True) == 2
         assert [(run.operation, run.state, run.outcome) for run in lake.runs.list()] == [
-            ("repair", "succeeded", "nothing is damaged"),
+            ("repair", "succeeded", "nothing is damaged or missing"),
             ("compact", "succeeded", "2 segments became 1"),
         ]
 

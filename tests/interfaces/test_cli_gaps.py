@@ -52,3 +52,23 @@ def test_ids_that_begin_anew_are_a_note_and_no_gap(shell):  # noqa: F811
     assert result.exit_code == 0
     assert "nothing is missing" in result.stdout
     assert "note: binance:trades:BTC/USDT: trade ids begin anew at 2024-01-02T00:00:02Z" in result.stderr
+
+
+def test_a_repair_closes_gaps_and_says_what_stays(shell):  # noqa: F811
+    shell.exchange.be("withhold=BTC/USDT@2024-01-02T10:00/2024-01-02T11:00")
+    day = ("--start", "2024-01-02", "--end", "2024-01-03")
+    shell("ingest", "binance", "BTC/USDT", "--kind", "trades", *day)
+    with open_lake("data") as lake:
+        lake.delete(TRADES, "2024-01-02T06:00", "2024-01-02T06:30")
+    result = shell("repair", "binance", "--json")
+    assert result.exit_code == 3
+    (row,) = json.loads(result.stdout)
+    assert (row["dataset"], row["closed"], [left["reason"] for left in row["left"]]) == (TRADES, 1, ["lost"])
+    asked = len(shell.exchange.requests)
+    again = shell("repair")
+    assert again.exit_code == 3
+    assert "asked for again in vain: trade ids" in again.stdout
+    assert len(shell.exchange.requests) == asked
+    shell.exchange.be()
+    assert shell("repair", "--retry").exit_code == 0
+    assert shell("repair").stdout.strip() == "nothing is damaged, and no gap can be closed"

@@ -39,25 +39,24 @@ class GapNotes:
             connection.execute(table.delete().where(table.c.dataset == str(dataset)))
             connection.execute(table.insert().values(dataset=str(dataset), start=wide.start, end=wide.end))
 
-    def in_vain(self, dataset: Dataset) -> set[tuple[Span, str]]:
-        """Return the spans, each with its word, that were asked for again and are still missing."""
+    def in_vain(self, dataset: Dataset) -> dict[tuple[Span, str], str]:
+        """Return the spans, each with its word, that were asked for again and are still missing, and why."""
         table = schema.unclosable
         with self._database.read() as connection:
             rows = connection.execute(select(table).where(table.c.dataset == str(dataset))).all()
-        return {(Span(row.start, row.end), row.reason) for row in rows}
+        return {(Span(row.start, row.end), row.reason): row.detail for row in rows}
 
     def note(self, dataset: Dataset, gaps: Iterable[Gap]) -> None:
         """Remember these gaps as asked for again in vain, and no others."""
-        stamp = {"dataset": str(dataset), "asked_at": self._now()}
-        rows = {(gap.span, str(gap.reason)): gap for gap in gaps}
-        if set(rows) == self.in_vain(dataset):
+        told = {(gap.span, str(gap.reason)): gap.detail for gap in gaps}
+        if told == self.in_vain(dataset):
             return
-        table = schema.unclosable
+        table, stamp = schema.unclosable, {"dataset": str(dataset), "asked_at": self._now()}
+        values = [
+            {**stamp, "start": span.start, "end": span.end, "reason": word, "detail": detail}
+            for (span, word), detail in told.items()
+        ]
         with self._database.write() as connection:
             connection.execute(table.delete().where(table.c.dataset == str(dataset)))
-            values = [
-                {**stamp, "start": span.start, "end": span.end, "reason": word, "detail": gap.detail}
-                for (span, word), gap in rows.items()
-            ]
             if values:
                 connection.execute(table.insert(), values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
@@ -24,6 +25,8 @@ from ticklake.engine.silence import Peers
 
 __all__ = ["GapReport", "closed", "gap_report", "missing_intervals"]
 
+_FEW = 16
+"""So many instants are looked up one by one, more of them at once with what lies between."""
 _NUMBERED = {"trades": ("id", "trade ids"), "book": ("seq", "updates")}
 
 
@@ -53,7 +56,7 @@ def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *
     coverage, shut = store.catalog.coverage(dataset), closed(sessions, dataset, want)
     refused = store.catalog.quarantined(dataset, want)
     times = _times(store, dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
-    invalid = [row["ts"] for row in refused if row["ts"] is not None]
+    invalid = _still_refused(store, dataset, refused)
     gaps = gaps_of(dataset, want, coverage, times, invalid, shut)
     if quick:
         return GapReport(tuple(gaps))
@@ -146,6 +149,19 @@ def _notes(dataset: Dataset, what: str, numbering: Numbering | None) -> Iterator
         yield f"{dataset}: {what} have too many holes to be numbered without any: what is missing cannot be told from them"
     for anew in numbering.restarts:
         yield f"{dataset}: {what} begin anew at {format_time(anew.at)}: after {anew.before} comes {anew.after}; no gap"
+
+
+def _still_refused(store: Store, dataset: Dataset, refused: Iterable[dict[str, Any]]) -> list[int]:
+    """Return the times of refused rows but those that came well, too; bars tell that by themselves."""
+    timed = [(row["ts"], row["row"]) for row in refused if row["ts"] is not None]
+    if dataset.timeframe is not None or not timed:
+        return [ts for ts, _ in timed]
+    key, times = list(dataset.spec.key), sorted({ts for ts, _ in timed})
+    spans = [Span(ts, ts + 1) for ts in times] if len(times) <= _FEW else [Span(times[0], times[-1] + 1)]
+    rows = pl.concat([load(store, dataset, span, columns=key) for span in spans])
+    rows = rows.with_columns(pl.col("ts").to_physical()).filter(pl.col("ts").is_in(times))
+    good = {tuple(map(str, row)) for row in rows.iter_rows()}
+    return [ts for ts, text in timed if tuple(str(json.loads(text).get(name)) for name in key) not in good]
 
 
 def _numbers(refused: Iterable[str], column: str) -> set[int]:

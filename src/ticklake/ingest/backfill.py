@@ -49,7 +49,6 @@ class Backfill:
     at_once: int = 4
     gap_notes: GapNotes | None = None
     remarks: Sequence[str] = ()
-    operation: str = "backfill"
 
     async def plan(self, datasets: Sequence[Dataset], asked: Asked) -> list[FetchPlan]:
         """Return what a run would fetch, without fetching it."""
@@ -92,7 +91,7 @@ class Backfill:
             name: None if ts is None else format_time(ts) for name, ts in (("start", asked.start), ("end", asked.end))
         }
         subject = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        return self.runs.start(self.operation, subject, {"datasets": names, **times})
+        return self.runs.start("repair" if asked.again else "backfill", subject, {"datasets": names, **times})
 
     def _fail(self, run_id: int, progress: Progress, error: BaseException) -> None:
         """Record the failure if the lake still takes it; the error itself goes on to the caller."""

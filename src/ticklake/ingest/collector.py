@@ -19,16 +19,17 @@ from ticklake.core.instrument import Instrument, Sighting
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.engine.repairing import Mended
-from ticklake.errors import BadInput, InvalidName, SourceError
+from ticklake.errors import InvalidName
 from ticklake.ingest.backfill import Backfill
 from ticklake.ingest.crosschecking import against_source
 from ticklake.ingest.listing import look, look_daily, recall
 from ticklake.ingest.planning import Asked, select_symbols
 from ticklake.ingest.progress import Watch
+from ticklake.ingest.repairing import Repaired, Repairs
 from ticklake.ingest.snapshot import snapshot_books
 from ticklake.sources.base import Source
 
-__all__ = ["Collector", "Repaired", "Selection"]
+__all__ = ["Collector", "Selection"]
 
 T = TypeVar("T")
 
@@ -54,18 +55,6 @@ class Selection:
             raise InvalidName(f"{kind} needs a timeframe, like 1h")
         chosen = await select_symbols(source, patterns, self.all_quote)
         return [Dataset.of(source.exchange, symbol, kind, self.timeframe) for symbol in chosen]
-
-
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """What a repair did to one dataset: see :class:`~ticklake.engine.repairing.Mended`.
-
-    ``run`` is the backfill that asked for the lost spans again; where it could not be asked, ``note`` says why.
-    """
-
-    mended: Mended
-    run: Run | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +90,14 @@ class Collector:
 
         return self._with_source(exchange, go)
 
-    def refetch(self, mended: Mended, watch: Watch) -> Repaired:
-        """Ask the source again for what was lost, if it serves that."""
-        if not mended.lost:
-            return Repaired(mended)
-        dataset = mended.dataset
-        timeframe = str(dataset.timeframe) if dataset.timeframe else None
-        selection = Selection(dataset.exchange, [str(dataset.symbol)], timeframe, dataset.kind)
-        asked = Asked(mended.lost[0].start, mended.lost[-1].end, retry=True)
-        try:
-            return Repaired(mended, self.backfill(selection, asked, None, watch))
-        except (BadInput, SourceError) as error:
-            return Repaired(mended, note=str(error))
+    def repair(self, mended: Sequence[Mended], watch: Watch, *, retry: bool = False) -> list[Repaired]:
+        """Close the gaps of datasets, as far as their sources can, given what was mended of each."""
+
+        def ask(dataset: Dataset, spans: tuple[Span, ...]) -> Run:
+            asked = Asked(retry=True, again=spans)
+            return self._with_source(dataset.exchange, lambda source: self._fetch(source, [dataset], asked, watch))
+
+        return list(Repairs(self.engine, self.gap_notes, ask).repair(mended, retry=retry))
 
     def plan(self, selection: Selection, asked: Asked) -> list[FetchPlan]:
         """Return what would be fetched."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ticklake.catalog.instruments import Instruments
-from ticklake.core.coverage import Coverage
+from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch, with_archives
 from ticklake.core.instrument import Instrument
-from ticklake.core.span import Span
+from ticklake.core.span import Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidTime, UnknownSymbol
@@ -25,13 +25,15 @@ __all__ = ["Asked", "plan_dataset", "select_symbols"]
 class Asked:
     """What a backfill was asked for: from *start* (the listing, if ``None``) to *end* (now, if ``None``).
 
-    With *known*, a dataset without a start begins where the lake's own history of it begins.
+    With *known*, a dataset without a start begins where the lake's own history of it begins. If spans are given as
+    *again*, exactly those are asked for, whatever is known of them.
     """
 
     start: int | None = None
     end: int | None = None
     retry: bool = False
     known: bool = False
+    again: tuple[Span, ...] = ()
 
 
 async def plan_dataset(
@@ -45,6 +47,8 @@ async def plan_dataset(
         raise InvalidTime(
             f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
         )
+    if asked.again:
+        return await _plan_again(source, dataset, asked.again, now)
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
     known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
     listed_at = await _listed_at(source, instruments, dataset, known)
@@ -77,6 +81,32 @@ async def plan_dataset(
         retry=asked.retry,
         note=capability.note,
         delisted_at=_gone_at(dataset, known),
+    )
+    found = await source.archives(dataset, plan.spans, now)
+    return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
+
+
+async def _plan_again(source: Source, dataset: Dataset, again: Sequence[Span], now: int) -> FetchPlan:
+    """Plan exactly the spans that are asked for, as far as they are final."""
+    capability = await source.capability(dataset, now)
+    final = horizon(dataset, now)
+    spans = [Span(span.start, min(span.end, final)) for span in again if span.start < final]
+    if not spans:
+        return FetchPlan(dataset, None, note="nothing of it is final yet", now=now)
+    want = Span(spans[0].start, spans[-1].end)
+    rest = Coverage.of(Covered(span) for span in subtract(want, spans))
+    plan = plan_fetch(
+        dataset,
+        want,
+        rest,
+        listed_at=None,
+        served_from=capability.served_from,
+        page_rows=capability.page_rows,
+        page_span=capability.page_span,
+        seconds_per_page=capability.seconds_per_page,
+        at_head=False,
+        now=now,
+        note=capability.note,
     )
     found = await source.archives(dataset, plan.spans, now)
     return with_archives(plan, found.files, found.spans, capability.seconds_per_page)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
+from ticklake.core.symbol import check_exchange
 from ticklake.core.time import TimeLike
 from ticklake.engine.vacuuming import KEEP
 from ticklake.lake.base import Base, DatasetLike
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from ticklake.engine.retaining import Cleanup
     from ticklake.engine.vacuuming import Vacuumed
     from ticklake.engine.verifying import Problem
-    from ticklake.ingest.collector import Repaired
     from ticklake.ingest.progress import Watch
+    from ticklake.ingest.repairing import Repaired
 
 __all__ = ["Keeping"]
 
@@ -47,25 +48,52 @@ class Keeping(Base):
 
     def repair(
         self,
-        dataset: DatasetLike | None = None,
+        what: DatasetLike | None = None,
         *,
         backup: str | Path | None = None,
         fetch: bool = True,
+        retry: bool = False,
         watch: Watch = lambda _progress: None,
     ) -> list[Repaired]:
-        """Replace what is damaged: from a *backup*, by what can still be read, and by asking the source again.
+        """Replace what is damaged and close every gap that can be closed; what was found unclosable is asked for once.
+
+        Damaged segments are taken from a *backup*, or replaced by what can still be read. Then sources are asked for
+        what is missing of datasets that were asked for before: what was never fetched, what is lost, and once more for
+        what was invalid. Running it again changes nothing.
+
+        Parameters
+        ----------
+        what
+            A dataset, or an exchange for all of its datasets; the whole lake by default.
+        fetch
+            Whether sources are asked at all.
+        retry
+            Also ask for what is ``unavailable``, and again for what was asked for in vain.
 
         Returns
         -------
         list of Repaired
-            One for each dataset that had damaged segments; none if all is well. Spans that stay without their rows are
-            ``lost`` in :meth:`gaps`, with the name of the segment that held them.
+            One for each dataset with something to do or something that stays: ``closed`` gaps, and the ``left`` ones,
+            each with why. None if all is well.
         """
-        from ticklake.ingest.collector import Repaired
+        from ticklake.engine.repairing import Mended
+        from ticklake.ingest.repairing import Repaired
 
-        some = None if dataset is None else [Dataset.parse(dataset)]
+        some = self._meant(what)
         mended = self.engine.mend(some, None if backup is None else Path(backup), self._catalog_file)
-        return [self._collector.refetch(one, watch) if fetch else Repaired(one) for one in mended]
+        if not fetch:
+            return [Repaired(one) for one in mended]
+        by_dataset = {one.dataset: one for one in mended}
+        chosen = [row.dataset for row in self.engine.catalog.datasets()] if some is None else some
+        return self._collector.repair([by_dataset.get(one, Mended(one)) for one in chosen], watch, retry=retry)
+
+    def _meant(self, what: DatasetLike | None) -> list[Dataset] | None:
+        if what is None:
+            return None
+        if isinstance(what, str) and ":" not in what:
+            check_exchange(what)
+            return [row.dataset for row in self.engine.catalog.datasets() if row.dataset.exchange == what]
+        return [Dataset.parse(what)]
 
     def cleanup(
         self,

@@ -11,10 +11,11 @@ import typer
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import big, print_json, print_table, say
+from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
     from ticklake.engine.retaining import Cleaned
-    from ticklake.ingest.collector import Repaired
+    from ticklake.ingest.repairing import Repaired
 
 __all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair", "vacuum", "verify"]
 
@@ -71,28 +72,41 @@ def compact(dataset: o.DatasetText = None, lake: o.LakePath = None, as_json: o.A
 
 
 def repair(
-    dataset: o.DatasetText = None,
+    what: Annotated[
+        str | None, typer.Argument(metavar="[DATASET|EXCHANGE]", help="What to repair. [default: all]")
+    ] = None,
     backup: Annotated[
         Path | None, typer.Option("--backup", metavar="FOLDER", help="Take damaged segments from this backup.")
     ] = None,
-    fetch: Annotated[bool, typer.Option(help="Ask the exchange again for what is lost.")] = True,
+    fetch: Annotated[bool, typer.Option(help="Ask exchanges for what is missing.")] = True,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Also ask for what is unavailable, or was asked for in vain.")
+    ] = False,
     lake: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Replace what is damaged, as far as it can be had. Exit code 3: some rows stay lost."""
+    """Replace what is damaged, and close the gaps that can be closed. Exit code 3: some stay; it says why."""
     from ticklake.core.coverage import Found
 
-    with o.opened(lake, exchange_url=exchange_url) as held:
-        done = held.repair(dataset, backup=backup, fetch=fetch)
-        lost = {one.mended.dataset: held.coverage(one.mended.dataset).spans(Found.LOST) for one in done}
+    with o.opened(lake, exchange_url=exchange_url) as held, watching("repair", quiet=as_json) as watch:
+        done = held.repair(what, backup=backup, fetch=fetch, retry=retry, watch=watch)
+        lost = any(held.coverage(one.mended.dataset).spans(Found.LOST) for one in done)
     if as_json:
         print_json([_repaired_row(one) for one in done])
-    for one in () if as_json else done:
+    else:
+        _show_repaired(done)
+    raise typer.Exit(3 if lost or any(one.left for one in done) else 0)
+
+
+def _show_repaired(done: list[Repaired]) -> None:
+    for one in done:
         say(_repaired_line(one))
-    if not done and not as_json:
-        say("nothing is damaged")
-    raise typer.Exit(3 if any(lost.values()) else 0)
+    rows = [[str(one.mended.dataset), *left.values()] for one in done for left in _left_rows(one)]
+    if rows:
+        print_table(["dataset", "start", "end", "missing", "reason", "why it stays"], rows, numbers=("missing",))
+    if not done:
+        say("nothing is damaged, and no gap can be closed")
 
 
 def _repaired_row(one: Repaired) -> dict[str, Any]:
@@ -105,16 +119,37 @@ def _repaired_row(one: Repaired) -> dict[str, Any]:
         "lost": [str(span) for span in mended.lost],
         "run": one.run.id if one.run else None,
         "outcome": one.run.outcome if one.run else one.note,
+        "closed": len(one.closed),
+        "left": _left_rows(one),
     }
+
+
+def _left_rows(one: Repaired) -> list[dict[str, Any]]:
+    from ticklake.core.time import format_time
+
+    return [
+        {
+            "start": format_time(left.gap.span.start),
+            "end": format_time(left.gap.span.end),
+            "missing": left.gap.missing,
+            "reason": str(left.gap.reason),
+            "why": left.why,
+        }
+        for left in one.left
+    ]
 
 
 def _repaired_line(one: Repaired) -> str:
     row = _repaired_row(one)
-    told = [f"{row['dataset']}: {row['restored']} segments from the backup, {row['replaced']} replaced"]
+    told = []
+    if row["restored"] or row["replaced"]:
+        told.append(f"{row['restored']} segments from the backup, {row['replaced']} replaced")
     told += [f"{row['salvaged']:,} rows of them saved"] if row["replaced"] else []
     told += [f"lost {', '.join(row['lost'])}"] if row["lost"] else []
-    told += [f"asked again: {row['outcome']}"] if row["outcome"] else []
-    return "; ".join(told)
+    told += [f"asked: {row['outcome']}"] if row["outcome"] else []
+    told += [f"{row['closed']:,} gaps closed"] if row["closed"] else []
+    told += [f"{len(one.left):,} stay"] if one.left else []
+    return f"{row['dataset']}: {'; '.join(told)}"
 
 
 def vacuum(keep_days: KeepDays = 7, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:

@@ -104,7 +104,7 @@ class CcxtSource(Source):
         """Look for a daily bar, where days are longer than what is asked for."""
         frame, day = dataset.timeframe, Timeframe(1, "d")
         days = day.inner(span)
-        served = "1d" in (self._door.client.timeframes or {}) and not self._quirks.recent_bars
+        served = "1d" in (self._door.client.timeframes or {})
         if days is None or not served or dataset.kind not in _TRADED or (frame and frame.length >= DAY):
             return None
         return await self._first_in(Dataset(self.exchange, "ohlcv", dataset.symbol, day), days)

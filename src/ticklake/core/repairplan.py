@@ -1,0 +1,89 @@
+"""Repair plans: which gaps are worth another question, and why the others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.span import Span, normalise
+from ticklake.core.time import MS
+
+__all__ = ["QUIET", "Left", "RepairPlan", "plan_repair"]
+
+QUIET = frozenset({GapReason.NO_TRADES, GapReason.OUTAGE})
+"""Here nothing is missing: nobody traded."""
+_AGAIN = "--retry asks once more"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A gap that stays, and why it cannot be closed."""
+
+    gap: Gap
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPlan:
+    """What a repair asks a source for: *ask*, sorted and disjoint; what it leaves as it is, and why."""
+
+    dataset: Dataset
+    ask: tuple[Span, ...] = ()
+    left: tuple[Left, ...] = ()
+
+    def asks_for(self, gap: Gap) -> bool:
+        """Whether a gap meets what is asked."""
+        return any(gap.span.touches(span) for span in self.ask)
+
+
+def plan_repair(
+    dataset: Dataset,
+    gaps: Iterable[Gap],
+    in_vain: Mapping[tuple[Span, str], str],
+    *,
+    fresh: Iterable[Span] = (),
+    retry: bool = False,
+) -> RepairPlan:
+    """Decide which gaps are asked for again.
+
+    Parameters
+    ----------
+    in_vain
+        Gaps that were asked for again before and stayed, with what was said of them: only *retry* asks once more.
+    fresh
+        Spans whose rows were just lost to damage: asked for whatever was known of them.
+    retry
+        Also ask for what is ``unavailable``, and for what was asked in vain.
+    """
+    ask, left = [_wide(dataset, span) for span in fresh], list[Left]()
+    for gap in gaps:
+        why = _why_not(dataset, gap, in_vain, retry=retry)
+        if gap.reason in QUIET:
+            continue
+        if why:
+            left.append(Left(gap, why))
+        else:
+            ask.append(_wide(dataset, gap.span))
+    return RepairPlan(dataset, tuple(normalise(ask)), tuple(left))
+
+
+def _why_not(dataset: Dataset, gap: Gap, in_vain: Mapping[tuple[Span, str], str], *, retry: bool) -> str:
+    """Return why a gap is not asked for; nothing if it is."""
+    if dataset.kind == "book":
+        return "order books of the past are served by nobody"
+    words = in_vain.get((gap.span, str(gap.reason)))
+    if retry or (words is None and gap.reason is not GapReason.UNAVAILABLE):
+        return ""
+    if words is None:
+        return f"{gap.detail or 'it is served no more'}; {_AGAIN}"
+    return f"asked for again in vain{': ' if words else ''}{words}; {_AGAIN}"
+
+
+def _wide(dataset: Dataset, span: Span) -> Span:
+    """Return the span to ask for: whole bars; for trades with the instant after it, where some may stand, too."""
+    frame, anchor = dataset.timeframe, dataset.anchor
+    if frame is not None:
+        return Span(frame.floor(span.start, anchor), frame.ceil(span.end, anchor))
+    return Span(span.start // MS * MS, -(-span.end // MS) * MS + MS)
