@@ -15,7 +15,7 @@ import ticklake
 from ticklake.app import open_lake
 from ticklake.config import Settings
 from ticklake.core.jobs import JobState, RetryPolicy
-from ticklake.core.time import SECOND
+from ticklake.core.time import HOUR, SECOND, parse_time
 from ticklake.errors import BadInput, BrokenPlugin, Cancelled, InvalidName, InvalidTime, RateLimited, SourceUnavailable
 from ticklake.ingest.operations import GROUP, Operation, Operations, Outcome
 from ticklake.operations import BUILT_IN
@@ -83,7 +83,7 @@ class TestCreating:
     @pytest.mark.parametrize(
         ("asked", "error", "words"),
         [
-            (("stream", "binance"), BadInput, "no operation 'stream'.*backfill, .*compact, .*export, .*update"),
+            (("stream", "binance"), BadInput, "no operation 'stream'.*backfill, .*compact, .*update"),
             (("backfill", "binance", "BTC/USDT", "1h", "x"), BadInput, "backfill: too many positional"),
             (("compact", "nonsense"), InvalidName, "'nonsense' is not a dataset"),
             (("backfill", "binance", "BTC/USDT", "1y"), BadInput, "1y"),
@@ -342,11 +342,11 @@ def workers(tmp_path, monkeypatch):
         process.communicate()
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=60, every=0.05):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it took too long"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def create_touches(lake, jobs, symbols):
@@ -443,9 +443,41 @@ def test_ten_thousand_jobs_end_though_one_of_two_workers_is_killed(tmp_path, wor
     with open_lake(tmp_path / "lake", settings=Settings()) as lake:
         create_touches(lake, 10_000, 500)
         victim, other = workers("--json", lease=10), workers("--json", lease=10)
-        wait_until(lambda: lake.jobs.counts().get("succeeded", 0) > 4_000, 300)
+        wait_until(lambda: lake.jobs.counts().get("succeeded", 0) > 4_000, 300, every=0.5)
         victim.send_signal(signal.SIGKILL)
-        wait_until(lambda: lake.jobs.counts() == {"succeeded": 10_000}, 300)
+        wait_until(lambda: lake.jobs.counts() == {"succeeded": 10_000}, 300, every=0.5)
         other.send_signal(signal.SIGTERM)
         assert other.wait(20) == 0
         assert_all_were_done_once(lake, tmp_path / "lake", 10_000, killed=1)
+
+
+@pytest.mark.soak
+def test_hundreds_of_backfills_end_though_workers_are_killed_again_and_again(tmp_path, market, serve, workers):
+    """Real backfills of an hour each; every ten seconds one of two workers is killed, and another takes its place."""
+    exchange = serve(market, "2024-01-05")
+    symbols, hours = ("BTC/USDT", "ETH/USDT", "BTC/USDC"), range(96)
+    begin = parse_time("2024-01-01")
+    with open_lake(tmp_path / "lake", settings=settings_for(exchange.url)) as lake:
+        desk = lake.jobs
+        jobs = [
+            desk.new(
+                "backfill", "binance", symbol, "1m", start=begin + n * HOUR, end=begin + (n + 1) * HOUR, archives=False
+            )
+            for n in hours
+            for symbol in symbols
+        ]
+        count = len(desk.create_all(jobs))
+        working = [workers("--json", url=exchange.url, lease=10) for _ in range(2)]
+        until, turn = time.monotonic() + 1800, 0
+        while lake.jobs.counts().get("succeeded", 0) < count:
+            assert time.monotonic() < until, lake.jobs.counts()
+            time.sleep(10)
+            working[turn % 2].kill()
+            working[turn % 2] = workers("--json", url=exchange.url, lease=10)
+            turn += 1
+        assert lake.jobs.counts() == {"succeeded": count}
+        with open_lake(tmp_path / "straight", settings=settings_for(exchange.url)) as straight:
+            straight.backfill("binance", symbols, "1m", start="2024-01-01", end="2024-01-05", archives=False)
+            for name in straight.datasets():
+                assert lake.load(name).equals(straight.load(name))
+                assert lake.revisions(name) == []

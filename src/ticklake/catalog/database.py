@@ -20,6 +20,7 @@ from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull,
 
 __all__ = ["Database"]
 
+_FULL, _NORMAL = "FULL", "NORMAL"
 BUSY_SECONDS = 120
 """How long a statement waits for other processes before it gives up."""
 
@@ -81,11 +82,15 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a transaction that holds the catalog's write lock; it is durable when the block ends."""
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Open a transaction that holds the catalog's write lock; it is durable when the block ends.
+
+        One that is not *durable* waits for no disk: it outlives every process, and the loss of power if a durable one came
+        after it. That is enough for what is only known of work (claims, progress, signs of life).
+        """
         self._check_place()
         with self._turn, self._translated(), self._engine.connect() as connection:
-            writer = connection.execution_options(ticklake_write=True)
+            writer = connection.execution_options(ticklake_write=_FULL if durable else _NORMAL)
             with writer.begin():
                 yield writer
         self._check_place()
@@ -166,8 +171,11 @@ def _on_connect(connection: Any, _record: Any) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("ticklake_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    level = connection.get_execution_options().get("ticklake_write")
+    if level is not None and connection.info.get("synchronous", _FULL) != level:
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        connection.info["synchronous"] = level
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if level else "BEGIN")
 
 
 def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:

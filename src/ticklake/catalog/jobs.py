@@ -49,6 +49,9 @@ class JobQueue:
 
     Who claims a job holds a lease on it, and on its dataset, until ``lease`` nanoseconds after the last sign of life. Every
     claim gets the next fence; whoever comes with an old one is refused with :class:`~ticklake.errors.LeaseLost`.
+
+    A new job is durable when it is returned. What is known of its tries is so with the next durable commit: after a
+    loss of power a job may be tried again, which does no harm.
     """
 
     def __init__(self, database: Database, now: Callable[[], int], lease: int) -> None:
@@ -124,7 +127,7 @@ class JobQueue:
         First come those with the highest priority, then the oldest; of a dataset only one runs at a time.
         """
         now = self._now()
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             claim = _claim(connection.dialect.name, job_id is not None)
             values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
             row = connection.execute(claim, values).first()
@@ -143,7 +146,7 @@ class JobQueue:
         LeaseHeld
             If another job works on one of them; none is held then.
         """
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             self._hold(connection, job, names, self._now())
 
     def beat(self, job: Job, done: float | None = None) -> bool:
@@ -155,7 +158,7 @@ class JobQueue:
         """
         expires = self._now() + self.lease
         values = {"expires_at": expires} if done is None else {"expires_at": expires, "done": done}
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             row = connection.execute(_mine(*values), _named(job, values)).first()
             if row is None:
                 raise _lost(job)
@@ -210,7 +213,7 @@ class JobQueue:
             "finished_at": case((or_(_JOBS.c.cancelling, used_up), now)),
             "outcome": literal("its worker ") + _JOBS.c.owner + literal(" died"),
         }
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             rows = connection.execute(update(_JOBS).where(gone).values(**values).returning(_JOBS)).all()
             connection.execute(delete(_LEASES).where(_LEASES.c.expires_at <= now))
         return [_job(row) for row in rows]
@@ -230,7 +233,7 @@ class JobQueue:
 
     def _leave(self, job: Job, values: dict[str, Any], closing: Statement | None) -> Job:
         values = {"expires_at": None, **values}
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             row = connection.execute(_mine(*values), _named(job, values)).first()
             if row is None:
                 raise _lost(job)

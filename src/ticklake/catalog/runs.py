@@ -122,7 +122,7 @@ class Runs:
             "process": this_process(),
             "job_id": _JOB.get(),
         }
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             texts = {"state": RunState.RUNNING.value, "parameters": kept}
             result = connection.execute(schema.runs.insert(), {**row, **texts})
             number = int(result.inserted_primary_key[0])  # type: ignore[index]
@@ -132,13 +132,13 @@ class Runs:
     def update(self, run_id: int, done: float, progress: dict[str, Any]) -> None:
         """Record progress; also the sign of life."""
         values = {"done": done, "progress": json.dumps(progress), "heartbeat_at": self._now()}
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**values))
 
     def log(self, run_id: int, level: str, message: str) -> None:
         """Append a line to the run's log, of which the last ones are kept."""
         table = schema.run_log
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.execute(
                 table.insert().values(run_id=run_id, created_at=self._now(), level=level, message=message)
             )
@@ -248,7 +248,7 @@ class Runs:
 
     def _beat(self, numbers: Collection[int]) -> None:
         going_on = schema.runs.c.id.in_(numbers) & (schema.runs.c.state == RunState.RUNNING.value)
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.execute(schema.runs.update().where(going_on).values(heartbeat_at=self._now()))
 
     def _settled(self, run: Run) -> Run:

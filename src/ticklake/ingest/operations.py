@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
@@ -75,7 +76,7 @@ class Operation:
         BadInput
             If it is not what the operation takes.
         """
-        signature = self._signature()
+        signature = self._signature
         try:
             bound = signature.bind(*positional, **named)
         except TypeError as error:
@@ -90,6 +91,7 @@ class Operation:
             raise BadInput(f"{self.name}: a parameter cannot be kept: {error}") from error
         return kept
 
+    @cached_property
     def _signature(self) -> inspect.Signature:
         _lake, _work, *own = inspect.signature(self.function).parameters.values()
         return inspect.Signature(own)

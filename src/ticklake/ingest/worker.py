@@ -16,7 +16,7 @@ from ticklake.catalog.processes import this_process
 from ticklake.catalog.runs import Run, Runs, RunState
 from ticklake.core.jobs import Job, JobState, RetryPolicy
 from ticklake.core.time import SECOND
-from ticklake.errors import Cancelled, LeaseHeld, LeaseLost, TicklakeError
+from ticklake.errors import Cancelled, CatalogBusy, LeaseHeld, LeaseLost, TicklakeError
 from ticklake.ingest.operations import Operations, Outcome
 from ticklake.ingest.progress import Progress
 
@@ -63,10 +63,14 @@ class Worker:
         """Do jobs until told to stop, with *once* until none is due, and return how many were taken."""
         count, looked = 0, -self.idle
         while not self.stopping.is_set():
-            if time.monotonic() - looked >= self.idle:
-                self.queue.recover()
-                looked = time.monotonic()
-            if self.run_one() is not None:
+            try:
+                if time.monotonic() - looked >= self.idle:
+                    self.queue.recover()
+                    looked = time.monotonic()
+                taken = self.run_one()
+            except CatalogBusy:
+                taken = None
+            if taken is not None:
                 count += 1
             elif once:
                 break
