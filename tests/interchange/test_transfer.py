@@ -16,6 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
 from ticklake.errors import BadInput, InvalidName, Unsupported
 from ticklake.interchange.hive import Hive
 from ticklake.interchange.layouts import LAYOUTS
@@ -454,3 +455,23 @@ def test_where_capitals_are_not_told_apart_no_dataset_takes_the_file_of_another(
     report = lake.export(root, layout="hive")
     assert sorted(str(file.state) for file in report.files) == ["refused", "written"]
     assert "is the file of" in next(file.note for file in report.files if file.state == "refused")
+
+
+def test_neither_way_holds_all_rows_of_a_file(lake_at, tmp_path, monkeypatch):
+    count, held = 1_300_000, {"to_theirs": [], "to_ours": []}
+    n = pl.int_range(count, dtype=pl.Int64, eager=True)
+    rows = pl.DataFrame({"ts": (START + n * 10**6).cast(TIME), "id": n.cast(pl.String), "price": n + 1.0})
+    lake, root, other = lake_at(), tmp_path / "theirs", lake_at(name="other")
+    lake.save(TRADES, rows.with_columns(amount=pl.lit(1.0)))
+    for name, seen in held.items():
+        real = getattr(Hive, name)
+        monkeypatch.setattr(
+            Hive, name, lambda *given, real=real, seen=seen: seen.append(given[2].height) or real(*given)
+        )
+    lake.export(root, layout="hive")
+    other.import_lake(root)
+    assert len(list(root.rglob("*.parquet"))) == 1
+    assert sum(held["to_theirs"]) == count
+    assert sum(held["to_ours"]) == 2 * count, "once to the end, and once more"
+    assert max(max(seen) for seen in held.values()) < 600_000
+    assert other.load(TRADES).equals(lake.load(TRADES))
