@@ -45,10 +45,12 @@ class Script:
         self.replies = list(replies)
         self.times: list[float] = []
         self.requests: list[web.Request] = []
+        self.asked = asyncio.Event()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         self.times.append(time.monotonic())
         self.requests.append(request)
+        self.asked.set()
         return await self.replies[min(len(self.times), len(self.replies)) - 1](request)
 
     def __len__(self) -> int:
@@ -110,6 +112,7 @@ class TestRateLimits:
 
         async def visit(door: Door) -> None:
             first = asyncio.create_task(ask_time(door))
+            await script.asked.wait()
             await asyncio.sleep(0.1)
             await asyncio.gather(first, ask_time(door), ask_time(door))
 
@@ -156,6 +159,27 @@ class TestRateLimits:
             meet(script, ask_time)
 
         assert len(script) == 1
+
+    def test_bybit_bans_with_403_and_others_refuse_for_good(self):
+        script = Script(answer(403, {"retCode": 10018, "retMsg": "403, access too frequent"}))
+
+        with pytest.raises(Banned, match="wait") as caught:
+            meet(script, ask_time, "bybit")
+        assert caught.value.retry_after == 600
+        with pytest.raises(AccessDenied):
+            meet(script, ask_time, "okx")
+
+    def test_a_budget_that_is_nearly_used_up_makes_everybody_wait_before_it_is(self):
+        """Binance tells the weight of the minute; here KuCoin's countdown, which is short enough for a test."""
+        headers = {"gw-ratelimit-limit": "500", "gw-ratelimit-remaining": "3", "gw-ratelimit-reset": "400"}
+        script = Script(answer(200, {"code": "200000", "data": 1_704_067_200_000}, headers))
+
+        async def visit(door: Door) -> None:
+            await ask_time(door)
+            await ask_time(door)
+
+        meet(script, visit, "kucoin")
+        assert script.times[1] - script.times[0] >= 0.4
 
     @pytest.mark.parametrize("status", [401, 403, 451])
     def test_refusals_are_permanent_and_not_retried(self, status):

@@ -27,7 +27,7 @@ from ticklake.errors import (
     Unsupported,
 )
 from ticklake.sources.base import Retry
-from ticklake.sources.pacing.headers import retry_after
+from ticklake.sources.pacing.headers import ban_of, retry_after
 from ticklake.sources.pacing.pace import Pace
 from ticklake.sources.patience import retrying
 
@@ -121,10 +121,10 @@ class Door:
         after = retry_after({name.lower(): value for name, value in headers.items()}, time.time())
         if code == 429:
             raise RateLimited(f"{where}: too many requests", after)
-        if code == 418:
-            raise Banned(
-                f"{where}: the exchange warns of a ban; wait some minutes, then run the same command again", after
-            )
+        ban = ban_of(self.exchange, code, body)
+        if code == 418 or ban:
+            text = f"{where}: the exchange warns of a ban; wait some minutes, then run the same command again"
+            raise Banned(text, ban if after is None else after)
         if code in {401, 403, 451}:
             raise AccessDenied(f"{where}: the exchange does not serve this address or key")
         if code >= 500:

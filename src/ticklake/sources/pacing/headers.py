@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-__all__ = ["RULES", "Rule", "asked_pause", "retry_after"]
+__all__ = ["RULES", "Rule", "asked_pause", "ban_of", "retry_after"]
 
 RESERVE = 0.1
 """This share of a budget is left alone: others behind the same address may need it."""
@@ -73,6 +73,21 @@ RULES: tuple[Rule, ...] = (
     Rule(remaining="ratelimit-remaining", limit="ratelimit-limit", reset="ratelimit-reset"),
 )
 """OKX, Kraken and Coinbase tell nothing before they refuse: their pace is ccxt's."""
+
+
+_BANS: tuple[tuple[str, int, str, float], ...] = (
+    # bybit-exchange.github.io/docs/v5/rate-limit: "403, access too frequent": at least 10 minutes; other 403 are for good
+    ("bybit", 403, "too frequent", 600.0),
+)
+"""Exchange, status, words of the answer, and for how many seconds this address is banned."""
+
+
+def ban_of(exchange: str, status: int, body: str) -> float | None:
+    """Return for how long an answer bans this address, where it is one that other exchanges give for other reasons."""
+    words = body.lower()
+    return next(
+        (long for name, code, told, long in _BANS if (name, code) == (exchange, status) and told in words), None
+    )
 
 
 def asked_pause(exchange: str, path: str, headers: Mapping[str, str], now: float) -> float:
