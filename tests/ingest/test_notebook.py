@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import contextlib
+import signal
+import threading
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_interrupted_it_stops_and_keeps_what_was_committed(market, serve, lake_a
 
     def interrupt(progress) -> None:
         if progress.counts["pages"] == 1:
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         in_a_loop(lambda: lake.backfill("binance", "BTC/USDT", "1m", start="2024-01-01", watch=interrupt))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -32,6 +33,8 @@ from ticklake.sources.base import Source
 __all__ = ["Collector", "Selection"]
 
 T = TypeVar("T")
+_PAUSE = 0.2
+"""Seconds: Polars' handler of signals restarts waiting, so that one without an end is not interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,11 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     with ThreadPoolExecutor(1, "ticklake") as thread:
         going = thread.submit(copy_context().run, asyncio.run, cancellable())
         try:
-            return going.result()
+            while not wait([going], _PAUSE).done:
+                pass
         except KeyboardInterrupt:
             for loop, task in started:
-                loop.call_soon_threadsafe(task.cancel)
+                with suppress(RuntimeError):  # it ended just now
+                    loop.call_soon_threadsafe(task.cancel)
             raise
+    return going.result()
