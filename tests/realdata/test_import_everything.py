@@ -154,10 +154,7 @@ BOOKS = [
 STREAMS = [
     Case(f"ws_raw/{file}", f"binance:{kind}:{symbol}", chosen="stamped-messages", rows=rows, events=events)
     for file, symbol, kind, rows, events in [
-        ("binance_spot_btcusdt_20240808.gz", "BTC/USDT", "trades", 9_757, None),
-        ("binance_spot_btcusdt_20240808.gz", "BTC/USDT", "quotes", 28_040, None),
         ("binance_spot_btcusdt_20240808.gz", "BTC/USDT", "book", 126_090, 3_452),
-        ("binance_spot_btcusdt_20240809.gz", "BTC/USDT", "trades", 10_147, None),
         ("binance_usdm_btcusdt_20240718.gz", "BTC/USDT:USDT", "trades", 974, None),
         ("binance_usdm_btcusdt_20240719.gz", "BTC/USDT:USDT", "trades", 9_727, None),
     ]
@@ -195,6 +192,10 @@ RECORDINGS = {
     "DYDX.ws.1.0": {"trades": 1_026},
 }
 """Rows by kind in cryptofeed's recordings. Binance sends no books and quotes but changes of them."""
+
+ORACLES = {
+    "ws_raw/binance_spot_btcusdt_20240809.gz": "the trades of both days, and the quotes of the first, are counted in test_import_oracles"
+}
 
 NO_ROWS = {
     "book/bitfinex_tBTCUSD_R0_L3_feed_2021.json.gz": "orders of participants, without times",
@@ -250,7 +251,12 @@ def lake() -> Iterator[Lake]:
 
 
 def test_every_recorded_file_is_accounted_for(manifest):
-    named = {case.file for case in CASES} | {f"ws_rec/{name}{_ending(name)}" for name in RECORDINGS} | set(NO_ROWS)
+    named = (
+        {case.file for case in CASES}
+        | {f"ws_rec/{name}{_ending(name)}" for name in RECORDINGS}
+        | set(NO_ROWS)
+        | set(ORACLES)
+    )
     assert set(manifest) - named == {"ohlcv/octobot_binance_BTC_USDT_14tf_2018.sqlite.gz"}
     assert named <= set(manifest)
     assert len(manifest) == 107

@@ -28,12 +28,13 @@ def volumes_apart(made: pl.DataFrame, want: pl.DataFrame) -> float:
 def test_raw_trades_give_exactly_the_exchanges_own_bars(recorded, lake):
     """18,776 trades of ten complete minutes, from two files that meet at midnight, give the candles of Binance."""
     trades, bars = "binance:trades:BTC/USDT", "binance:ohlcv:1m:BTC/USDT"
-    lake.import_files([recorded / f"ws_raw/binance_spot_btcusdt_2024080{day}.gz" for day in (8, 9)], trades)
+    done = lake.import_files([recorded / f"ws_raw/binance_spot_btcusdt_2024080{day}.gz" for day in (8, 9)], trades)
     lake.import_files(recorded / "ohlcv/binance_BTC_USDT_1m_202408.feather", bars, preset="freqtrade")
     span = ("2024-08-08T23:55", "2024-08-09T00:05")
 
     made, want = lake.resample(trades, "1m", *span), lake.load(bars, *span)
 
+    assert [one.new for one in done] == [9_757, 10_147]
     assert lake.load(trades, *span).height == 18_776
     assert made.height == want.height == 10
     assert made.select(PRICES).equals(want.select(PRICES))
@@ -115,16 +116,18 @@ def test_a_snapshot_and_its_changes_are_one_book(recorded, lake):
 def test_quotes_without_a_time_of_the_exchange_say_whose_clock_they_have(recorded, lake):
     """Field note: keep the local time and say which clock it was."""
     dataset = "binance:quotes:BTC/USDT"
-    lake.import_files(recorded / "ws_raw/binance_spot_btcusdt_20240808.gz", dataset)
+    (done,) = lake.import_files(recorded / "ws_raw/binance_spot_btcusdt_20240808.gz", dataset)
     rows = lake.load(dataset)
+    assert done.new == rows.height == 28_040
     assert rows["ts"].equals(rows["received_at"].alias("ts"))
     assert [origin.clock for origin in lake.provenance(dataset, rows["ts"].to_physical()[0])] == ["local"]
 
 
 def test_raw_and_aggregated_trades_do_not_mix(recorded, lake):
     """Field note: aggregated trades have another id space than raw ones: keep id spaces apart."""
-    dataset = "binance:trades:BTC/USDT"
-    lake.import_files(recorded / "trades/binance_BTCUSDT_aggTrades_20201101T09.json.gz")
-    (done,) = lake.import_files(recorded / "ws_raw/binance_spot_btcusdt_20240808.gz", dataset)
+    dataset = "binance:trades:BTC/USDT:USDT"
+    (first,) = lake.import_files(recorded / "trades/binance_BTCUSDT_aggTrades_20201101T09.json.gz", dataset)
+    (done,) = lake.import_files(recorded / "ws_raw/binance_usdm_btcusdt_20240718.gz", dataset)
+    assert first.new == 18_054
     assert done.refused
     assert "'agg' trade ids and these are 'raw'" in done.problems[-1]

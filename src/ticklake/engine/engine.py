@@ -15,7 +15,7 @@ import polars as pl
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import DatasetRow
 from ticklake.core.adjust import Adjust
-from ticklake.core.batch import Records, canonical_all
+from ticklake.core.batch import Records, canonical, canonical_all
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
@@ -104,6 +104,19 @@ class Engine:
         batches = [
             Incoming(dataset, frame, provenance, tuple(coverage))
             for (dataset, _), frame in zip(listed, frames, strict=True)
+        ]
+        return append(self._store, batches, self._store.now() if now is None else now)
+
+    def append_each(
+        self, items: Iterable[tuple[Dataset, Records, Provenance, Sequence[Covered]]], now: int | None = None
+    ) -> list[Receipt]:
+        """Add rows to many datasets in one commit like :meth:`append_all`, each with its own provenance and coverage."""
+        self._check_space()
+        batches = [
+            Incoming(
+                dataset, canonical(data, dataset.spec, self.catalog.provenance_id(origin)), origin, tuple(coverage)
+            )
+            for dataset, data, origin, coverage in items
         ]
         return append(self._store, batches, self._store.now() if now is None else now)
 

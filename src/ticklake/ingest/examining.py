@@ -30,7 +30,9 @@ _MOST_OFF_GRID = 0.5
 class Found:
     """What a file holds of one dataset.
 
-    ``frames`` are its rows in the order they came, dropped once there are more than :data:`HELD`.
+    ``frames`` are its rows in the order they came, dropped once there are more than :data:`HELD`. Bars that begin at
+    ``final`` or later are not over: they are left out, and counted as ``forming``;
+    ``away`` are those that begin off their grid.
     """
 
     dataset: Dataset
@@ -41,6 +43,9 @@ class Found:
     first: int | None = None
     last: int | None = None
     notes: list[str] = field(default_factory=list)
+    final: int | None = None
+    forming: int = 0
+    away: float = 0
     _end: int | None = None
 
     def take(self, part: Part) -> None:
@@ -55,10 +60,13 @@ class Found:
             raise InvalidData(
                 f"its trades have {self.space!r} and {part.space!r} ids: two numberings cannot be one dataset"
             )
-        frame = part.frame
+        frame = self.finished(part.frame)
+        self.forming += part.frame.height - frame.height
         ts = frame["ts"].cast(pl.Int64)
         self.rows += frame.height
         self.order += order_of(ts)
+        if self.dataset.timeframe is not None:
+            self.away += off_grid(ts, self.dataset.timeframe, self.dataset.anchor) * frame.height
         low, high = ts.min(), ts.max()
         if low is not None and high is not None:
             self._step(int(ts.drop_nulls()[0]))
@@ -69,6 +77,12 @@ class Found:
             self.frames.append(frame)
             if self.rows > HELD:
                 self.frames = None
+
+    def finished(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows without bars that are not over."""
+        if self.final is None:
+            return frame
+        return frame.filter((frame["ts"].cast(pl.Int64) < self.final).fill_null(True))
 
     def sorted_rows(self) -> pl.DataFrame:
         """Return the rows oldest first; what came newest first is turned round, so that ties keep their true order."""
@@ -118,7 +132,10 @@ def examine(plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _
             left[_called(part, plan, asked)] += part.frame.height
             continue
         symbols |= {part.symbol} - {""}
-        found.setdefault(dataset, Found(dataset, part.space)).take(part)
+        if dataset not in found:
+            frame = dataset.timeframe
+            found[dataset] = Found(dataset, part.space, final=frame.floor(asked.now, dataset.anchor) if frame else None)
+        found[dataset].take(part)
     _refuse_strange(found, left, symbols, asked)
     for one in found.values():
         _finish(one, plan, asked, left, symbols)
@@ -137,7 +154,7 @@ def pieces_of(plan: FilePlan, one: Found, asked: Asked) -> Iterator[pl.DataFrame
     for part in parts_of(plan, asked.now):
         if _dataset_of(part, plan, asked) != one.dataset:
             continue
-        held.append(part.frame)
+        held.append(one.finished(part.frame))
         if sum(frame.height for frame in held) > HELD:
             whole = pl.concat(held)
             cut = int(whole["ts"].search_sorted(whole["ts"][-1], "left"))
@@ -182,6 +199,8 @@ def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: se
             f"it holds rows of several symbols ({', '.join(sorted(symbols))[:200]}): they cannot all be {asked.dataset}"
         )
     for one in found.values():
+        if one.away > _MOST_OFF_GRID * one.rows:
+            raise InvalidData(f"its rows are no {one.dataset.timeframe} bars: most do not begin where such bars begin")
         if one.frames is None and (one.order.newest_first or one.order.odd):
             raise InvalidData(f"its {one.rows:,} rows are not in order of time, and too many to sort: divide the file")
 
@@ -189,16 +208,15 @@ def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: se
 def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbols: set[str]) -> None:
     """Refuse what is mislabelled, leave out what is not final, and say what is odd."""
     dataset, label = one.dataset, label_of(plan.entry)
-    if one.frames is None:
-        return
-    whole = pl.concat(one.frames)
-    if dataset.timeframe is not None and off_grid(whole["ts"], dataset.timeframe, dataset.anchor) > _MOST_OFF_GRID:
-        raise InvalidData(f"its rows are no {dataset.timeframe} bars: most do not begin where such bars begin")
-    one.notes += notes_on(whole, dataset, one.order, span_in(label))
+    if one.frames is not None:
+        whole = pl.concat(one.frames)
+        one.notes += notes_on(whole, dataset, one.order, span_in(label))
+        _leave_out_forming(one, whole, plan)
+    if one.forming and one.final is not None:
+        one.notes.append(f"{one.forming:,} bars from {format_time(one.final)} on left out: not over yet")
     one.notes += _told_otherwise(plan, asked, symbols)
     reason = "name their dataset to import them" if asked.dataset is None else "they are of another dataset"
     one.notes += [f"{count:,} rows of {what} left out: {reason}" for what, count in left.items()]
-    _leave_out_forming(one, whole, plan, asked.now)
 
 
 def _told_otherwise(plan: FilePlan, asked: Asked, symbols: set[str]) -> Iterator[str]:
@@ -213,16 +231,16 @@ def _told_otherwise(plan: FilePlan, asked: Asked, symbols: set[str]) -> Iterator
         yield f"its name says {told}, taken as {asked.dataset}"
 
 
-def _leave_out_forming(one: Found, whole: pl.DataFrame, plan: FilePlan, now: int) -> None:
-    """Leave out bars that were not over: now, or when the file was written, if that was inside the last one."""
+def _leave_out_forming(one: Found, whole: pl.DataFrame, plan: FilePlan) -> None:
+    """Leave out the last bar as well, if the file was written before it was over."""
     frame, anchor = one.dataset.timeframe, one.dataset.anchor
     if frame is None or one.last is None:
         return
     written = plan.entry.path.stat().st_mtime_ns
-    until = written if one.last <= written < frame.next(one.last, anchor) else now
-    final = frame.floor(until, anchor)
-    kept = whole.filter((whole["ts"].cast(pl.Int64) < final).fill_null(True))
-    if kept.height < whole.height:
-        one.notes.append(f"{whole.height - kept.height:,} bars from {format_time(final)} on left out: not over yet")
-        one.frames, one.rows = [kept], kept.height
-        one.last = int(kept["ts"].cast(pl.Int64).max()) if kept.height else None  # type: ignore[arg-type]
+    if not one.last <= written < frame.next(one.last, anchor):
+        return
+    one.final = one.last
+    kept = one.finished(whole)
+    one.forming += whole.height - kept.height
+    one.frames, one.rows = [kept], kept.height
+    one.last = int(kept["ts"].cast(pl.Int64).max()) if kept.height else None  # type: ignore[arg-type]

@@ -156,38 +156,63 @@ class Importer:
             found = examine(plan, self.asked, lambda rows: self._read(progress, rows))
         except (BadInput, OSError) as error:
             return [replace(_described(plan), problems=(str(error),), refused=True)]
-        return [self._save(plan, one) for one in found]
-
-    def _save(self, plan: FilePlan, one: Found) -> Imported:
-        told = replace(
-            _described(plan),
-            dataset=str(one.dataset),
-            rows=one.rows,
-            first=None if one.first is None else format_time(one.first),
-            last=None if one.last is None else format_time(one.last),
-            problems=tuple(one.notes),
-        )
         if self.dry_run:
-            return replace(told, quarantined=refused_rows(one, self.asked.now))
+            return [replace(_told(plan, one), quarantined=refused_rows(one, self.asked.now)) for one in found]
         try:
-            receipt = self._append(plan, one)
+            receipts = self._save(plan, found)
         except BadInput as error:
-            return replace(told, problems=(*one.notes, str(error)), refused=True)
-        counts = {name: getattr(receipt, name) for name in ("new", "changed", "duplicate", "quarantined")}
-        return replace(told, **counts)
+            return [replace(_told(plan, one), problems=(*one.notes, str(error)), refused=True) for one in found]
+        return [_with_counts(_told(plan, one), receipt) for one, receipt in zip(found, receipts, strict=True)]
 
-    def _append(self, plan: FilePlan, one: Found) -> Receipt:
-        """Save the rows with one commit; only of more rows than memory should hold it takes several, the last with coverage."""
-        note = f"preset {plan.preset.name}"
-        origin = Provenance("file", plan.entry.name, id_space=one.space, clock=one.clock, note=note)
-        named = span_in(label_of(plan.entry)) if plan.preset.whole else None
-        total, held = Receipt(), None
+    def _save(self, plan: FilePlan, found: Sequence[Found]) -> list[Receipt]:
+        """Save all rows of a file with one commit; only of more rows than memory should hold it takes several."""
+        if any(one.frames is None for one in found):
+            return [self._save_in_pieces(plan, one) for one in found]
+        return self.engine.append_each(
+            (one.dataset, one.sorted_rows(), _origin(plan, one), self._covered(plan, one)) for one in found
+        )
+
+    def _save_in_pieces(self, plan: FilePlan, one: Found) -> Receipt:
+        """Save rows with several commits, of which the last has the coverage."""
+        origin, total, held = _origin(plan, one), Receipt(), None
         for piece in pieces_of(plan, one, self.asked):
             if held is not None:
                 total += self.engine.append(one.dataset, held, origin)
             held = piece
-        covered: tuple[Covered, ...] = one.covered(self.asked.now, named)
-        return total if held is None else total + self.engine.append(one.dataset, held, origin, covered)
+        if held is None:
+            return total
+        return total + self.engine.append(one.dataset, held, origin, self._covered(plan, one))
+
+    def _covered(self, plan: FilePlan, one: Found) -> tuple[Covered, ...]:
+        named = span_in(label_of(plan.entry)) if plan.preset.whole else None
+        return one.covered(self.asked.now, named)
+
+
+def _told(plan: FilePlan, one: Found) -> Imported:
+    """Return what is known of a dataset in a file before it is saved."""
+    return replace(
+        _described(plan),
+        dataset=str(one.dataset),
+        rows=one.rows,
+        first=None if one.first is None else format_time(one.first),
+        last=None if one.last is None else format_time(one.last),
+        problems=tuple(one.notes),
+    )
+
+
+def _with_counts(told: Imported, receipt: Receipt) -> Imported:
+    return replace(
+        told,
+        new=receipt.new,
+        changed=receipt.changed,
+        duplicate=receipt.duplicate,
+        quarantined=receipt.quarantined,
+    )
+
+
+def _origin(plan: FilePlan, one: Found) -> Provenance:
+    note = f"preset {plan.preset.name}"
+    return Provenance("file", plan.entry.name, id_space=one.space, clock=one.clock, note=note)
 
 
 def _described(plan: FilePlan) -> Imported:

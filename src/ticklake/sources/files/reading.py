@@ -114,7 +114,7 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     raw, layout = _with_names(raw, layout, preset, has_names=has_names)
     kind, mapping = _mapping(raw, preset, asked, has_names=has_names or bool(preset.names))
     _refuse_incomplete(mapping, kind, raw)
-    mapping = _settled(raw, _placed(mapping, label, preset), kind, asked)
+    mapping = _settled(raw, _placed(mapping, label, preset, asked), kind, asked)
     return FilePlan(entry, form, layers, preset, kind, mapping, named(preset, label), layout)
 
 
@@ -200,10 +200,14 @@ def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
         )
 
 
-def _placed(mapping: Mapping, label: str, preset: Preset) -> Mapping:
+def _placed(mapping: Mapping, label: str, preset: Preset, asked: Asked) -> Mapping:
     """Let times count from the midnight of the day in the name, or move them by a bar, if the preset says so."""
     if preset.at_open:
-        return replace(mapping, shift=mapping.shift - bar_of(preset, label))
+        timeframe = asked.dataset.timeframe if asked.dataset else None
+        bar = bar_of(preset, label) or (timeframe.length if timeframe else 0)
+        if not bar:
+            raise InvalidData("its bars are named by their ends, and nothing says how long they are: name the dataset")
+        return replace(mapping, shift=mapping.shift - bar)
     if not preset.day_zone:
         return mapping
     day = day_of(preset, label)
