@@ -403,6 +403,9 @@ def test_the_shell_does_the_same(lake_at, tmp_path):
     done = run("export", tmp_path / "theirs", "--layout", "dccd", "--lake", lake.root, "--json")
     assert done.exit_code == 3
     assert json.loads(done.stdout)["counts"]["refused"] == 1
+    done = run("import-lake", tmp_path / "theirs", "--lake", tmp_path / "other", "--dry-run", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["counts"]["planned"]) == (0, 2)
+    assert not (tmp_path / "other").exists()
     done = run("import-lake", tmp_path / "theirs", "--lake", tmp_path / "other", "--json")
     assert done.exit_code == 0
     told = json.loads(done.stdout)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ticklake.ingest.applying import Change
-    from ticklake.lake import Lake
 
 __all__ = ["apply"]
 
@@ -40,7 +39,7 @@ def apply(
     from ticklake.config import load_wanted
 
     wanted = load_wanted(file)
-    with _opened(lake, dry_run=dry_run) as held:
+    with o.opened_for(lake, dry_run=dry_run) as held:
         changes = held.apply(wanted, dry_run=True)
         if not as_json:
             _show(changes)
@@ -53,17 +52,6 @@ def apply(
         say(
             "nothing was changed" if dry_run else "done: 'ticklake daemon' does the work, 'ticklake jobs list' shows it"
         )
-
-
-def _opened(path: str | None, *, dry_run: bool) -> Lake:
-    """Open the lake; a dry run makes none, and compares with an empty one."""
-    from ticklake.app import memory_lake
-    from ticklake.errors import NoLake
-
-    try:
-        return o.opened(path, create=not dry_run)
-    except NoLake:
-        return memory_lake()
 
 
 def _show(changes: Sequence[Change]) -> None:

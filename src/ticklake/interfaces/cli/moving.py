@@ -46,7 +46,7 @@ def import_lake(
     as_json: o.AsJson = False,
 ) -> None:
     """Bring in what another program's lake holds; that lake is only read. Exit code 3: not all of it went in."""
-    with o.opened(lake, create=not dry_run) as held, watching(path.name, quiet=as_json) as watch:
+    with o.opened_for(lake, dry_run=dry_run) as held, watching(path.name, quiet=as_json) as watch:
         report = held.import_lake(path, layout, symbols=dict(_told(symbol or [])), dry_run=dry_run, watch=watch)
     _show(report, as_json=as_json)
 

@@ -26,6 +26,7 @@ __all__ = [
     "TimeframeText",
     "moment",
     "opened",
+    "opened_for",
 ]
 
 LakePath = Annotated[
@@ -81,3 +82,14 @@ def moment(ns: int | None) -> str | None:
     from ticklake.core.time import format_time
 
     return None if ns is None else format_time(ns)
+
+
+def opened_for(path: str | None, *, dry_run: bool) -> Lake:
+    """Open the lake that the options name, made on first use; a dry run makes none, and looks at an empty one."""
+    from ticklake.app import memory_lake
+    from ticklake.errors import NoLake
+
+    try:
+        return opened(path, create=not dry_run)
+    except NoLake:
+        return memory_lake()
