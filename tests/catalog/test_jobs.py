@@ -191,6 +191,18 @@ def test_what_is_left_is_estimated_from_what_is_done(queue, clock):
     assert queue.get(job.id).seconds_left(clock.now) == 90.0
 
 
+def test_only_what_is_known_of_work_waits_for_no_disk(tmp_path):
+    """One connection writes both ways, in turns: rows and new jobs are as durable as ever."""
+    database = Database.in_file(tmp_path / "catalog.db")
+    levels = []
+    for durable in (True, False, False, True):
+        with database.write(durable=durable) as connection:
+            levels.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    database.close()
+    full, normal = 2, 1
+    assert levels == [full, normal, normal, full]
+
+
 def test_no_two_workers_get_the_same_job(tmp_path):
     """Real connections of one file, at the same moment."""
     path = tmp_path / "catalog.db"

@@ -427,6 +427,21 @@ class TestProcesses:
             assert lake.runs.list()[0].state == "cancelled"
             assert lake.jobs.queue.claim("at once").id == job.id
 
+    def test_a_worker_that_is_killed_is_replaced(self, tmp_path, workers):
+        with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+            boss = workers("--processes", "2", "--json")
+            children = Path(f"/proc/{boss.pid}/task/{boss.pid}/children")
+            if not children.exists():
+                pytest.skip("this system does not tell the children of a process")
+            wait_until(lambda: len(children.read_text().split()) == 2)
+            first, other = children.read_text().split()
+            os.kill(int(first), signal.SIGKILL)
+            wait_until(lambda: other in (now := children.read_text().split()) and len(now) == 2 and first not in now)
+            create_touches(lake, 10, 10)
+            wait_until(lambda: lake.jobs.counts() == {"succeeded": 10})
+            boss.send_signal(signal.SIGTERM)
+            assert boss.wait(30) == 0
+
     def test_several_processes_share_the_queue(self, tmp_path, workers):
         threads = threading.active_count()
         with open_lake(tmp_path / "lake", settings=Settings()) as lake:

@@ -61,6 +61,7 @@ class Worker:
 
     def run(self, *, once: bool = False) -> int:
         """Do jobs until told to stop, with *once* until none is due, and return how many were taken."""
+        self.runs.active()
         count, looked = 0, -self.idle
         while not self.stopping.is_set():
             try:

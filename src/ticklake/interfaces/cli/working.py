@@ -95,19 +95,22 @@ def _tell(job: Job, ended: Counter[str], *, as_json: bool) -> None:
 
 
 def _supervise(command: list[str], count: int, *, once: bool) -> int:
-    """Keep *count* workers running until told to stop; return the worst exit code."""
+    """Keep *count* workers running until told to stop: one that was killed is replaced, one that gave up ends all."""
     stopping = threading.Event()
     on_stop(stopping.set)
     workers = [subprocess.Popen(command) for _ in range(count)]  # noqa: S603
     while any(one.poll() is None for one in workers) and not stopping.wait(0.1):
         for place, one in enumerate(workers):
-            if not once and one.poll() is not None:
-                errors().print(f"a worker died (exit code {one.returncode}): another one takes its place")
+            code = one.poll()
+            if code is not None and code > 0 and not once:
+                stopping.set()
+            elif code is not None and code < 0:
+                errors().print(f"a worker was killed (signal {-code}): another one takes its place")
                 time.sleep(RESTART_AFTER)
                 workers[place] = subprocess.Popen(command)  # noqa: S603
     for one in workers:
         one.terminate()
-    return max((abs(code) for code in _codes(workers)), default=0) if once else 0
+    return max(0, *_codes(workers))
 
 
 def _codes(workers: list[subprocess.Popen[bytes]]) -> Iterator[int]:
