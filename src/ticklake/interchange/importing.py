@@ -114,7 +114,7 @@ class Import:
         space = (read_note(file) or {}).get("id_space", self.layout.id_space(dataset))
         origin = Provenance(self.layout.name, str(path.parent), id_space=space)
         if count_rows(file) > CHUNK_ROWS:
-            self._read_to_the_end(file, dataset)
+            self._read_to_the_end(file, dataset, progress)
         for rows in self._rows(file, dataset):
             over = _over(rows, dataset, self.engine.now(), file.stat().st_mtime_ns)
             left = rows.height - over.height
@@ -128,10 +128,10 @@ class Import:
         pieces = read_chunks(file, self.layout.times)
         return (self.layout.to_ours(dataset, rows) for rows in pieces if rows.height)
 
-    def _read_to_the_end(self, file: Path, dataset: Dataset) -> None:
+    def _read_to_the_end(self, file: Path, dataset: Dataset, progress: Progress) -> None:
         """Raise if something is wrong further on, before the first rows are in."""
         for _ in self._rows(file, dataset):
-            continue
+            self.watch(progress)
 
 
 def _over(rows: pl.DataFrame, dataset: Dataset, now: int, written: int) -> pl.DataFrame:
