@@ -127,6 +127,18 @@ def test_columns_without_names_are_told_by_their_values():
     assert [mapping.columns[name] for name in ("open", "high", "low", "close")] == ["1", "3", "4", "2"]
 
 
+def test_trades_without_names_are_told_by_their_sides():
+    raw = pl.DataFrame({"0": [1], "1": ["7"], "2": [None], "3": ["sell"], "4": [2.5], "5": [1.0], "6": [2.5]})
+    kind, mapping = guess(raw, named=False)
+    assert (kind, mapping.columns) == ("trades", {"ts": "0", "id": "1", "side": "3", "price": "4", "amount": "5"})
+
+
+def test_text_is_no_price():
+    raw = pl.DataFrame({str(at): ["x"] for at in range(6)})
+    with pytest.raises(InvalidData, match="say which is which"):
+        guess(raw, named=False)
+
+
 @pytest.mark.parametrize("columns", [["a", "b", "c", "d"], ["Date", "x"], ["bid", "ask"]])
 def test_columns_of_no_kind_are_asked_for(columns):
     with pytest.raises(InvalidData, match="say which is which"):

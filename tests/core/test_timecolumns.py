@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticklake.core.time import DAY, HOUR, SECOND, decimal_to_ns, parse_time
-from ticklake.core.timecolumns import UNITS, TimeWords, has_zone, is_counted, read_times, unit_of
+from ticklake.core.timecolumns import UNITS, TimeWords, has_zone, is_counted, read_durations, read_times, unit_of
 from ticklake.errors import InvalidData, InvalidTime
 
 NOW = parse_time("2026-01-01")
@@ -129,3 +129,18 @@ def test_what_tells_its_zone():
 def test_eight_digits_are_a_date_and_no_count():
     assert not is_counted(pl.Series(["20240131"]))
     assert read("20240131", zone="UTC") == [parse_time("2024-01-31")]
+
+
+def test_durations_are_read_as_they_are_written():
+    lengths = [8 * HOUR, DAY + 90 * SECOND, 1, 1_500_000_000]
+    durations = pl.Series("interval", lengths, dtype=pl.Int64).cast(pl.Duration("ns"))
+    texts = durations.dt.to_string("iso")
+    assert read_durations(texts).to_physical().to_list() == lengths
+    assert read_durations(durations).equals(durations)
+    assert read_durations(pl.Series(["PT8H", "", None])).to_physical().to_list() == [8 * HOUR, None, None]
+
+
+@pytest.mark.parametrize("wrong", [["8h"], [8], ["PT8H", "x"]])
+def test_a_number_of_something_is_no_duration(wrong):
+    with pytest.raises(InvalidData, match="is no duration like PT8H"):
+        read_durations(pl.Series("interval", wrong))

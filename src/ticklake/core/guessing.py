@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from ticklake.core.kinds import kind_of
+from ticklake.core.kinds import KINDS, kind_of
 from ticklake.core.mapping import Mapping
 from ticklake.errors import InvalidData
 
@@ -54,6 +54,10 @@ _HEADLESS = {
     3: ("ts", "price", "amount"),
 }
 """What stands in files without names, by how many columns there are."""
+_CCXT_TRADES = ("ts", "id", "type", "side", "price", "amount", "cost")
+"""Trades as freqtrade lists them."""
+_OURS = frozenset(name for kind in KINDS.values() for name in kind.names)
+"""Our own names: what was exported comes in again."""
 _BARS = ("open", "high", "low", "close")
 _BY_KIND: tuple[tuple[str, frozenset[str]], ...] = (
     ("ohlcv", frozenset({"ts", *_BARS})),
@@ -113,6 +117,9 @@ def _by_name(columns: Sequence[str]) -> dict[str, str]:
         theirs = next((plain[word] for word in words if word in plain), None)
         if theirs is not None:
             found[ours] = theirs
+    for name in columns:
+        if name in _OURS:
+            found.setdefault(name, name)
     if "date" in plain and "time" in plain and plain["date"] not in found.values():
         found["ts"] = f"{plain['date']}+{plain['time']}"
     return found
@@ -124,6 +131,8 @@ def _plain(name: str) -> str:
 
 def _by_place(raw: pl.DataFrame) -> dict[str, str]:
     """Tell columns without names by how many there are, and by what their values can be."""
+    if raw.width == len(_CCXT_TRADES) and _has_sides(raw.to_series(_CCXT_TRADES.index("side"))):
+        return {name: str(at) for at, name in enumerate(_CCXT_TRADES) if name not in {"type", "cost"}}
     names = _HEADLESS.get(raw.width)
     if names is None:
         return {}
@@ -137,7 +146,11 @@ def _by_place(raw: pl.DataFrame) -> dict[str, str]:
     return {}
 
 
+def _has_sides(cells: pl.Series) -> bool:
+    return set(cells.cast(pl.String).drop_nulls().unique().to_list()) in ({"buy"}, {"sell"}, {"buy", "sell"})
+
+
 def _is_possible(bar: dict[str, pl.Series]) -> bool:
     table = pl.DataFrame(bar)
     high, low = pl.col("high") >= pl.max_horizontal(*_BARS), pl.col("low") <= pl.min_horizontal(*_BARS)
-    return bool(table.select((high & low).all()).item())
+    return bool(table.select((high & low).fill_null(False).all()).item())

@@ -10,7 +10,7 @@ import polars as pl
 
 from ticklake.core.kinds import KINDS, TIME, kind_of
 from ticklake.core.time import HOUR, parse_time
-from ticklake.core.timecolumns import UNITS, TimeWords, read_times
+from ticklake.core.timecolumns import UNITS, TimeWords, read_durations, read_times
 from ticklake.errors import InvalidData, InvalidName
 
 __all__ = ["SIDES", "Mapping", "cells_of", "map_rows"]
@@ -157,6 +157,8 @@ def _read(cells: pl.Series, name: str, mapping: Mapping, kind: str, now: int) ->
         if name != "ts":
             words = TimeWords(words.unit if words.since == 0 else "", words.zone, words.form)
         return read_times(cells, words, now).alias(name)
+    if isinstance(dtype, pl.Duration):
+        return read_durations(cells).alias(name)
     if name == "side":
         return _side(cells, {**(_BOOK_SIDES if kind == "book" else SIDES), **mapping.sides})
     if dtype == pl.String:

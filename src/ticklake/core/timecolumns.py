@@ -13,7 +13,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.time import DAY, HOUR, MINUTE, MS, SECOND, US, format_time, parse_time
 from ticklake.errors import InvalidData, InvalidTime
 
-__all__ = ["UNITS", "TimeWords", "fixed_offset", "has_zone", "is_counted", "read_times", "unit_of"]
+__all__ = ["UNITS", "TimeWords", "fixed_offset", "has_zone", "is_counted", "read_durations", "read_times", "unit_of"]
 
 UNITS = {"s": SECOND, "ms": MS, "us": US, "ns": 1}
 _LIMITS = ((10**11, "s"), (10**14, "ms"), (10**17, "us"), (2**63, "ns"))
@@ -27,6 +27,7 @@ _CLOCK = (
 )
 _YEAR_FIRST = r"^\s*(?P<y>\d{4})[-./]?(?P<mo>\d\d)[-./]?(?P<d>\d\d)" + _CLOCK
 _YEAR_LAST = r"^\s*(?P<a>\d\d?)[-./](?P<b>\d\d?)[-./](?P<y>\d{4})" + _CLOCK
+_DURATION = r"^P(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)(?:\.(?P<f>\d{1,9}))?S)?)?$"
 _OFFSET = re.compile(r"(?:UTC|GMT)?(?P<sign>[+-])(?P<h>\d\d?)(?::?(?P<m>\d\d))?")
 
 
@@ -79,6 +80,31 @@ def read_times(column: pl.Series, words: TimeWords, now: int) -> pl.Series:
     else:
         read = _texts(column.cast(pl.String), words)
     return (read.cast(pl.Int64) + words.shift).cast(TIME)
+
+
+def read_durations(column: pl.Series) -> pl.Series:
+    """Return a column of durations, or of their ISO 8601 texts like ``PT8H`` and ``P1DT30M``, as ``Duration('ns')``.
+
+    Raises
+    ------
+    InvalidData
+        If it holds something else; a number could count anything.
+    """
+    if isinstance(column.dtype, pl.Duration) or column.null_count() == column.len():
+        return column.cast(pl.Duration("ns"))
+    text = column.cast(pl.String)
+    known = text.set(text == "", None).alias("t")
+    parts = known.to_frame().select(pl.col("t").str.extract_groups(_DURATION)).unnest("t").with_columns(t=known)
+    fits = pl.col("t").str.contains(_DURATION)
+    odd = parts.filter(~fits)
+    if odd.height:
+        raise InvalidData(
+            f"column {column.name!r}: {odd['t'][0]!r} is no duration like PT8H; if it counts hours, map it to interval_hours"
+        )
+    whole = pl.col("f").fill_null("").str.pad_end(9, "0").cast(pl.Int64)
+    for part, length in (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND)):
+        whole += pl.col(part).cast(pl.Int64).fill_null(0) * length
+    return parts.select(pl.when(fits).then(whole)).to_series().cast(pl.Duration("ns")).alias(column.name)
 
 
 def is_counted(column: pl.Series) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["import_files"]
 
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders with files.")]
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Files, or folders with files.")]
 DatasetOption = Annotated[
     str | None,
     typer.Option("--dataset", "-d", help="What the rows are, like kraken:trades:BTC/USD. [default: by name]"),
