@@ -110,6 +110,21 @@ def test_a_market_whose_listing_is_known_was_there_from_then_on(instruments):
     assert names(instruments.history("x", T - DAY)) == ["BTC/USDT"]
 
 
+def test_one_that_is_back_was_not_there_meanwhile_whatever_its_history_says(instruments):
+    instruments.snapshot("x", [BTC, ETH], T)
+    instruments.snapshot("x", [BTC], T + DAY)
+    instruments.snapshot("x", [BTC, ETH], T + 9 * DAY)
+    instruments.remember_listing("x", "ETH/USDT", T - DAY)
+    there = [names(instruments.history("x", T + days * DAY)) == ["BTC/USDT", "ETH/USDT"] for days in (0, 5, 9)]
+    assert there == [True, False, True]
+
+
+def test_looks_at_one_instant_end_with_the_last(instruments):
+    for listed in ([BTC, ETH], [BTC], [BTC, ETH]):
+        instruments.snapshot("x", listed, T)
+    assert [instruments.get("x", name).delisted_at for name in ("BTC/USDT", "ETH/USDT")] == [None, None]
+
+
 def test_a_list_that_lacks_most_of_what_is_known_is_not_believed(instruments):
     many = [market(f"C{number}/USDT") for number in range(30)]
     instruments.snapshot("x", many, T)

@@ -153,3 +153,10 @@ class TestRecentOnly:
             asked = len(exchange.requests)
             lake.backfill("binance", "BTC/USDT", "1m", start="2024-01-02", end="2024-01-05")
         assert not [request for request in exchange.requests[asked:] if request.path.endswith("klines")]
+
+    def test_the_day_of_the_listing_is_no_proof(self, exchange, lake):
+        """Its daily bar opens before its first trade."""
+        move(exchange, "2024-01-06", "rename=ETH/USDT>ETC/USDT@2024-01-04T12:00")
+        run = lake.backfill("binance", "ETC/USDT", "1m", start="2024-01-01", end="2024-01-05")
+        assert {gap.reason for gap in lake.gaps("binance:ohlcv:1m:ETC/USDT")} == {"no_trades"}
+        assert run.state == "succeeded"

@@ -19,7 +19,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import HOUR, MINUTE, MS, parse_time
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt import paging
+from ticklake.sources.ccxt import idpaging, paging
 
 T0 = parse_time("2024-01-01")
 MINUTES = Dataset.of("binance", "BTC/USDT", "ohlcv", "1m")
@@ -366,7 +366,7 @@ class TestIds:
         )
         window = bad.draw(st.sampled_from([MS, 5 * MS, HOUR]))
 
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, window, limit))
+        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, window, limit))
 
         assert_exact(pages, rows, span)
 
@@ -378,7 +378,7 @@ class TestIds:
         span = ms(300, 2900)
 
         assert_exact(
-            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span
+            walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span
         )
 
     def test_a_burst_of_one_millisecond_longer_than_three_pages_is_whole(self):
@@ -387,7 +387,7 @@ class TestIds:
         exchange = Scripted(rows, limit=1000)
 
         assert_exact(
-            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)),
+            walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)),
             rows,
             ms(0, 30),
         )
@@ -397,7 +397,7 @@ class TestIds:
         exchange = Scripted(rows, limit=70)
 
         assert_exact(
-            walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)),
+            walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)),
             rows,
             ms(20, 250),
         )
@@ -406,7 +406,7 @@ class TestIds:
         rows = trades_at(*range(500, 510))
         exchange = Scripted(rows, limit=100)
 
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 600), 100 * MS, 100))
+        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 600), 100 * MS, 100))
 
         assert_exact(pages, rows, ms(0, 600))
         assert pages[0].covered[0].span == ms(0, 100)
@@ -414,7 +414,7 @@ class TestIds:
     def test_missing_ids_are_a_lost_span_between_their_neighbours(self):
         """Field note: ids jump although we covered the span: lost."""
         rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
-        pages = walk(paging.id_pages(*_asks(rows, 1000), ms(0, 100), HOUR, 1000))
+        pages = walk(idpaging.id_pages(*_asks(rows, 1000), ms(0, 100), HOUR, 1000))
 
         assert spans_of(pages, Found.LOST) == [ms(39, 60)]
         assert rows_of(pages, ms(0, 100)) == rows
@@ -424,7 +424,7 @@ class TestIds:
     def test_missing_ids_at_a_page_seam_are_a_lost_span_between_their_neighbours(self):
         """The row before the jump came with the page before."""
         rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
-        pages = walk(paging.id_pages(*_asks(rows, 40), ms(0, 100), HOUR, 40))
+        pages = walk(idpaging.id_pages(*_asks(rows, 40), ms(0, 100), HOUR, 40))
 
         assert spans_of(pages, Found.LOST) == [ms(39, 60)]
         assert_tiled(pages, ms(0, 100))
@@ -435,7 +435,7 @@ class TestIds:
         whole = trades_at(*[number // per_ms for number in range(60)])
         rows = [row for row in whole if row[1] not in gone]
         span = ms(0, 60)
-        pages = walk(paging.id_pages(*_asks(rows, limit), span, HOUR, limit))
+        pages = walk(idpaging.id_pages(*_asks(rows, limit), span, HOUR, limit))
 
         assert rows_of(pages, span) == rows
         data = spans_of(pages, Found.DATA)
@@ -449,14 +449,14 @@ class TestIds:
     def test_a_jump_after_the_asked_span_is_not_this_spans_business(self):
         """The last page reaches beyond the span; to mark what lies there would hide it from the next run."""
         rows = [row for row in trades_at(*range(100)) if not 61 <= row[1] <= 70]
-        pages = walk(paging.id_pages(*_asks(rows, 1000), ms(0, 50), HOUR, 1000))
+        pages = walk(idpaging.id_pages(*_asks(rows, 1000), ms(0, 50), HOUR, 1000))
 
         assert_tiled(pages, ms(0, 50))
 
     def test_a_jump_before_the_asked_span_is_not_this_spans_business(self):
         rows = [row for row in trades_at(*range(100)) if not 11 <= row[1] <= 20]
         exchange = Scripted(rows, limit=30, late=60)
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 90), HOUR, 30))
+        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 90), HOUR, 30))
 
         assert_tiled(pages, ms(30, 90))
         assert rows_of(pages, ms(30, 90)) == truth_in(rows, ms(30, 90))
@@ -466,7 +466,7 @@ class TestIds:
         rows = [*trades_at(*range(50)), *trades_at(*range(50, 100), first_id=500)]
         exchange = Scripted(rows, limit=100, late=25)
 
-        pages = walk(paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 100), HOUR, 100))
+        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 100), HOUR, 100))
 
         assert_honest(pages, rows)
 
@@ -483,7 +483,7 @@ class TestIds:
             return frame([row for row in era if row[1] >= first][:limit])
 
         for span in (ms(0, 500), ms(50, 210), ms(150, 500)):
-            pages = walk(paging.id_pages(exchange.by_time, by_id, exchange.latest, span, 30 * MS, limit))
+            pages = walk(idpaging.id_pages(exchange.by_time, by_id, exchange.latest, span, 30 * MS, limit))
             assert_exact(pages, [*old, *new], span)
 
     def test_an_exchange_that_ignores_the_id_does_not_make_it_loop(self):
@@ -493,7 +493,7 @@ class TestIds:
         async def deaf(_first: int) -> pl.DataFrame:
             return await exchange.by_id(40)
 
-        pages = walk(paging.id_pages(exchange.by_time, deaf, exchange.latest, ms(0, 100), HOUR, 1000))
+        pages = walk(idpaging.id_pages(exchange.by_time, deaf, exchange.latest, ms(0, 100), HOUR, 1000))
 
         assert normalise(spans_of(pages)) == [ms(0, 100)]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, tuple_
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -40,15 +40,8 @@ class Instruments:
 
         A market whose listing date is known held from then on, even if it was first seen later.
         """
-        newest = select(_TABLE.c.symbol, func.max(_TABLE.c.valid_from).label("valid_from"))
-        newest = newest.where(_TABLE.c.exchange == exchange).group_by(_TABLE.c.symbol)
-        if at is not None:
-            begins = or_(_TABLE.c.valid_from <= at, _TABLE.c.listed_at <= at)
-            newest = newest.where(begins, or_(_TABLE.c.valid_to.is_(None), _TABLE.c.valid_to > at))
-            newest = newest.with_only_columns(_TABLE.c.symbol, func.min(_TABLE.c.valid_from).label("valid_from"))
-        wanted = newest.subquery()
-        same = and_(_TABLE.c.symbol == wanted.c.symbol, _TABLE.c.valid_from == wanted.c.valid_from)
-        query = select(_TABLE).join(wanted, same).where(_TABLE.c.exchange == exchange).order_by(_TABLE.c.symbol)
+        chosen = _newest(exchange) if at is None else _holding(exchange, at)
+        query = select(_TABLE).where(_TABLE.c.exchange == exchange, chosen).order_by(_TABLE.c.symbol)
         with self._database.read() as connection:
             return [_instrument(row) for row in connection.execute(query)]
 
@@ -111,6 +104,20 @@ def _instrument(row: Row[Any]) -> Instrument:
     return Instrument(**{**row._mapping, "details": details, "active": active})
 
 
+def _newest(exchange: str) -> Any:
+    """Choose the last description of each symbol."""
+    last = select(_TABLE.c.symbol, func.max(_TABLE.c.valid_from)).where(_TABLE.c.exchange == exchange)
+    return tuple_(_TABLE.c.symbol, _TABLE.c.valid_from).in_(last.group_by(_TABLE.c.symbol))
+
+
+def _holding(exchange: str, at: int) -> Any:
+    """Choose the description of each symbol that held *at* a time: the first one from the listing on, if that is known."""
+    first = select(_TABLE.c.symbol, func.min(_TABLE.c.valid_from)).where(_TABLE.c.exchange == exchange)
+    is_first = tuple_(_TABLE.c.symbol, _TABLE.c.valid_from).in_(first.group_by(_TABLE.c.symbol))
+    begun = or_(_TABLE.c.valid_from <= at, and_(_TABLE.c.listed_at <= at, is_first))
+    return and_(begun, or_(_TABLE.c.valid_to.is_(None), _TABLE.c.valid_to > at))
+
+
 def _values(one: Instrument) -> dict[str, Any]:
     details = json.dumps({**one.details, "active": one.active}, default=str)
     named = {name: getattr(one, name) for name in _COLUMNS}
@@ -118,8 +125,11 @@ def _values(one: Instrument) -> dict[str, Any]:
 
 
 def _insert(connection: Connection, new: Iterable[Instrument]) -> None:
+    """Add descriptions; one from the very same instant is replaced."""
     rows = [_values(one) for one in new]
     if rows:
+        same = [{"of": row["exchange"], "name": row["symbol"], "since": row["valid_from"]} for row in rows]
+        connection.execute(_TABLE.delete().where(_one()), same)
         connection.execute(_TABLE.insert(), rows)
 
 
@@ -130,7 +140,9 @@ def _end(connection: Connection, ended: Iterable[Instrument], at: int, delisted_
         for one in ended
     ]
     if rows:
-        connection.execute(_one().values(valid_to=bindparam("until"), delisted_at=delisted_at), rows)
+        connection.execute(
+            _TABLE.update().where(_one()).values(valid_to=bindparam("until"), delisted_at=delisted_at), rows
+        )
 
 
 def _describe(connection: Connection, described: Iterable[Instrument]) -> None:
@@ -145,12 +157,14 @@ def _describe(connection: Connection, described: Iterable[Instrument]) -> None:
     ]
     if rows:
         names = [name for name in _COLUMNS if name != "valid_from"]
-        connection.execute(_one().values({name: bindparam(f"new_{name}") for name in [*names, "details"]}), rows)
+        connection.execute(
+            _TABLE.update().where(_one()).values({name: bindparam(f"new_{name}") for name in [*names, "details"]}), rows
+        )
 
 
 def _one() -> Any:
-    mine = (_TABLE.c.exchange == bindparam("of"), _TABLE.c.symbol == bindparam("name"))
-    return _TABLE.update().where(*mine, _TABLE.c.valid_from == bindparam("since"))
+    named = and_(_TABLE.c.exchange == bindparam("of"), _TABLE.c.symbol == bindparam("name"))
+    return and_(named, _TABLE.c.valid_from == bindparam("since"))
 
 
 def _checked_at(connection: Connection, exchange: str) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ticklake.catalog.instruments import Instruments
 from ticklake.core.coverage import Coverage, Covered
@@ -16,9 +17,11 @@ from ticklake.core.span import Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidTime, UnknownSymbol
-from ticklake.sources.base import Source
+from ticklake.sources.base import Capability, Source
 
 __all__ = ["Asked", "plan_dataset", "select_symbols"]
+
+NOT_FINAL = "nothing of it is final yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,12 @@ async def plan_dataset(
     """Plan one dataset from its coverage; refuses what the source cannot serve."""
     now = await source.now()
     capability = await source.capability(dataset, now)
-    final = horizon(dataset, now)
     if asked.start is not None and asked.start > now:
         raise InvalidTime(
             f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
         )
     if asked.again:
-        return await _plan_again(source, dataset, asked.again, now)
+        return await _plan_again(source, capability, dataset, asked.again, now)
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
     known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
     listed_at = await _listed_at(source, instruments, dataset, known)
@@ -58,58 +60,64 @@ async def plan_dataset(
     start = start if start is not None else listed_at or capability.served_from
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")
-    end = final if asked.end is None else min(asked.end, final)
-    if dataset.timeframe is not None:
-        start, end = (
-            dataset.timeframe.ceil(start, dataset.anchor),
-            dataset.timeframe.ceil(end, dataset.anchor),
-        )
-        end = min(end, final)
-    if end <= start:
-        return FetchPlan(dataset, None, note="nothing of it is final yet", now=now)
+    want = _final_part(dataset, start, asked.end, horizon(dataset, now))
+    if want is None:
+        return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
+    gone_at, retry = _gone_at(dataset, known), asked.retry
+    return await _planned(
+        source, capability, dataset, want, coverage, now, listed_at=listed_at, delisted_at=gone_at, retry=retry
+    )
+
+
+async def _plan_again(
+    source: Source, capability: Capability, dataset: Dataset, again: Sequence[Span], now: int
+) -> FetchPlan:
+    """Plan exactly the spans that are asked for, as far as they are final."""
+    final = horizon(dataset, now)
+    spans = [Span(span.start, min(span.end, final)) for span in again if span.start < final]
+    if not spans:
+        return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
+    want = Span(spans[0].start, spans[-1].end)
+    rest = Coverage.of(Covered(span) for span in subtract(want, spans))
+    return await _planned(source, capability, dataset, want, rest, now, recheck=False)
+
+
+async def _planned(
+    source: Source,
+    capability: Capability,
+    dataset: Dataset,
+    want: Span,
+    coverage: Coverage,
+    now: int,
+    *,
+    recheck: bool = True,
+    listed_at: int | None = None,
+    **terms: Any,
+) -> FetchPlan:
     plan = plan_fetch(
         dataset,
-        Span(start, end),
+        want,
         coverage,
         listed_at=listed_at,
         served_from=capability.served_from,
         page_rows=capability.page_rows,
         page_span=capability.page_span,
         seconds_per_page=capability.seconds_per_page,
-        at_head=end == final,
+        at_head=recheck and want.end == horizon(dataset, now),
         now=now,
-        retry=asked.retry,
         note=capability.note,
-        delisted_at=_gone_at(dataset, known),
+        **terms,
     )
     found = await source.archives(dataset, plan.spans, now)
     return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
 
 
-async def _plan_again(source: Source, dataset: Dataset, again: Sequence[Span], now: int) -> FetchPlan:
-    """Plan exactly the spans that are asked for, as far as they are final."""
-    capability = await source.capability(dataset, now)
-    final = horizon(dataset, now)
-    spans = [Span(span.start, min(span.end, final)) for span in again if span.start < final]
-    if not spans:
-        return FetchPlan(dataset, None, note="nothing of it is final yet", now=now)
-    want = Span(spans[0].start, spans[-1].end)
-    rest = Coverage.of(Covered(span) for span in subtract(want, spans))
-    plan = plan_fetch(
-        dataset,
-        want,
-        rest,
-        listed_at=None,
-        served_from=capability.served_from,
-        page_rows=capability.page_rows,
-        page_span=capability.page_span,
-        seconds_per_page=capability.seconds_per_page,
-        at_head=False,
-        now=now,
-        note=capability.note,
-    )
-    found = await source.archives(dataset, plan.spans, now)
-    return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
+def _final_part(dataset: Dataset, start: int, end: int | None, final: int) -> Span | None:
+    """Return what was asked for, in whole bars, as far as it is final."""
+    stop, frame = final if end is None else min(end, final), dataset.timeframe
+    if frame is not None:
+        start, stop = frame.ceil(start, dataset.anchor), min(frame.ceil(stop, dataset.anchor), final)
+    return Span(start, stop) if start < stop else None
 
 
 async def select_symbols(source: Source, patterns: Sequence[str], quote: str | None = None) -> list[str]:

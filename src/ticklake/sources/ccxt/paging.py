@@ -7,24 +7,26 @@ span. An empty answer is asked again before it is believed; rows at a page's edg
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
 
 import polars as pl
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import TIME
-from ticklake.core.span import Span, subtract
-from ticklake.core.time import MS, format_time
+from ticklake.core.span import Span
+from ticklake.core.time import format_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.sources.base import Page
 
 __all__ = [
     "ASKS",
+    "AskFrom",
+    "AskNewest",
+    "AskSpan",
+    "believed",
     "bar_pages",
     "cursor_pages",
-    "id_pages",
     "inside",
+    "instant_page",
     "newest_page",
     "recent_bars",
     "window_pages",
@@ -63,70 +65,6 @@ async def recent_bars(ask: AskSpan, span: Span, page_bars: int) -> AsyncIterator
     yield Page(inside(rows, span), tuple(pieces), requests)
 
 
-async def id_pages(
-    by_time: AskSpan, by_id: AskFrom, newest: AskNewest, span: Span, window: int, limit: int
-) -> AsyncIterator[Page]:
-    """Page through trades by their ids, which cannot miss one; by time only to find the first.
-
-    Ids may have begun anew since: where a call by id does not find the trade that has it, or finds no more though there
-    are newer ones, time leads on until ids do again.
-    """
-    cursor = span.start
-    while cursor < span.end:
-        part = Span(cursor, min(cursor + window, span.end))
-        rows, requests = await believed(by_time, part)
-        if not rows.height:
-            yield Page(rows, (Covered(part),), requests)
-            cursor = part.end
-            continue
-        next_id, stepped = await _first_id(by_id, rows, cursor, limit)
-        if next_id is not None:
-            requests += stepped
-            async for page in _pages_from(by_id, newest, next_id, Span(cursor, span.end)):
-                yield replace(page, frame=inside(page.frame, span), requests=page.requests + requests)
-                cursor, requests = max([cursor, *(piece.span.end for piece in page.covered)]), 0
-        if cursor == part.start:
-            async for page in _time_pages(by_time, part, limit):
-                yield page
-            cursor = part.end
-
-
-async def _pages_from(by_id: AskFrom, newest: AskNewest, next_id: int, span: Span) -> AsyncIterator[Page]:
-    """Page by id from *next_id* on, until *span* is covered or newer trades have other ids."""
-    cursor = span.start
-    while cursor < span.end:
-        rest = Span(cursor, span.end)
-        rows, requests = await _page_by_id(by_id, next_id)
-        if not rows.height:
-            last = await newest()
-            if not last.height or int(last["ts"].to_physical()[-1]) <= cursor:
-                yield Page(rows, (Covered(rest),), requests + 1)
-            return
-        page = _trade_page(rows, rest, next_id, requests)
-        yield page
-        cursor = max([cursor, *(piece.span.end for piece in page.covered)])
-        next_id = _ids(rows)[-1] + 1
-
-
-async def _time_pages(by_time: AskSpan, span: Span, limit: int) -> AsyncIterator[Page]:
-    """Page through trades by time: the last instant of a full page is asked again, as it may be cut."""
-    cursor = span.start
-    while cursor < span.end:
-        rest = Span(cursor, span.end)
-        rows, requests = await believed(by_time, rest)
-        if rows.height < limit:
-            yield Page(inside(rows, rest), (Covered(rest),), requests)
-            return
-        times = rows["ts"].to_physical()
-        last = int(times[-1])
-        if last > int(times[0]):
-            yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
-            cursor = last
-        else:
-            cursor = min(last + MS, span.end)
-            yield _instant_page(rows, rest.start, last, cursor, full=True, limit=limit, requests=requests)
-
-
 async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0) -> AsyncIterator[Page]:
     """Page through rows by time: the last instant of each page is asked again, as it may be cut.
 
@@ -146,7 +84,7 @@ async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int, overlap:
             return
         if first == last:
             after = last // unit * unit + unit
-            yield _instant_page(rows, cursor, last, min(after, span.end), full, limit, requests)
+            yield instant_page(rows, cursor, last, min(after, span.end), full, limit, requests)
             cursor = after
         else:
             yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
@@ -255,61 +193,7 @@ async def _believed_since(ask: AskFrom, since: int, cursor: int, limit: int) -> 
     raise AssertionError("unreachable")
 
 
-async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
-    """Ask for the page that starts at an id; again if it is empty or ids are missing in it."""
-    for asked in range(1, ASKS + 1):
-        rows = await by_id(next_id)
-        rows = rows.filter(rows["id"].cast(pl.Int64) >= next_id)
-        if (rows.height and not _jumps(rows, next_id)) or asked == ASKS:
-            return rows, asked
-    raise AssertionError("unreachable")
-
-
-async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int) -> tuple[int | None, int]:
-    """Step back until the trade before the first *found* is older than *start*: calls by time may begin late.
-
-    Returns no id if calls by id do not find that trade.
-    """
-    known, when = _ids(found)[0], int(found["ts"].to_physical()[0])
-    requests, first, step, at = 0, known, 1, known
-    while at > 0:
-        at = max(at - step, 0)
-        rows, asked = await _page_by_id(by_id, at)
-        requests += asked
-        if at == known - 1 and _leads_elsewhere(rows, known, when):
-            return None, requests
-        older = rows.filter(rows["ts"].to_physical() < start)
-        if older.height:
-            return _ids(older)[-1] + 1, requests
-        first = min([first, *_ids(rows)[:1]])
-        step = step * 2 if not rows.height or _ids(rows)[0] > at else limit
-    return first, requests
-
-
-def _leads_elsewhere(rows: pl.DataFrame, known: int, when: int) -> bool:
-    """Whether a call by id brought other trades than the *known* one, though it reached that far."""
-    if rows.height and _ids(rows)[-1] < known:
-        return False
-    return not rows.filter(id=str(known), ts=pl.lit(when).cast(TIME)).height
-
-
-def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> Page:
-    """Cover what *rows* show of *rest*: up to their last instant, or past it where ids are missing."""
-    end = min(int(rows["ts"].to_physical()[-1]), rest.end)
-    lost: list[Covered] = []
-    for before, after, first, last in _jumps(rows, next_id, rest.start):
-        hole = Span(before, max(after, before + 1)).intersect(rest)
-        taken = [piece.span for piece in lost]
-        reason = f"trade ids {first} to {last} are not served"
-        lost += [Covered(part, Found.LOST, reason) for part in (subtract(hole, taken) if hole else ())]
-    end = max([end, *(piece.span.end for piece in lost)])
-    data: list[Covered] = []
-    if end > rest.start:
-        data = [Covered(part) for part in subtract(Span(rest.start, end), sorted(piece.span for piece in lost))]
-    return Page(inside(rows, rest), (*data, *lost), requests, tuple(piece.reason for piece in lost))
-
-
-def _instant_page(
+def instant_page(
     rows: pl.DataFrame, cursor: int, instant: int, after: int, full: bool, limit: int, requests: int
 ) -> Page:
     """Return the page of a single instant: whole if it is shorter than the limit, else lost in part."""
@@ -318,24 +202,6 @@ def _instant_page(
     reason = f"more than {limit} rows at {format_time(instant)}, which is all a call brings"
     pieces = [Covered(part) for part in _before(Span(cursor, after), instant)]
     return Page(rows, (*pieces, Covered(Span(instant, after), Found.LOST, reason)), requests, (reason,))
-
-
-def _jumps(rows: pl.DataFrame, next_id: int, since: int | None = None) -> list[tuple[int, int, int, int]]:
-    """Return time before and after, first and last missing id, for every jump in the ids."""
-    if not rows.height:
-        return []
-    ids, times = _ids(rows), rows["ts"].to_physical().to_list()
-    found = []
-    before, expected = times[0] if since is None else min(since, times[0]), next_id
-    for identity, ts in zip(ids, times, strict=True):
-        if identity > expected:
-            found.append((before, ts, expected, identity - 1))
-        before, expected = ts, max(identity + 1, expected)
-    return found
-
-
-def _ids(rows: pl.DataFrame) -> list[int]:
-    return [int(text) for text in rows["id"].to_list()]
 
 
 def _before(span: Span, ts: int) -> Iterator[Span]:

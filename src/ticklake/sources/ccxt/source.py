@@ -20,7 +20,7 @@ from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import Unsupported
 from ticklake.sources.base import Capability, Page, Source
-from ticklake.sources.ccxt import mapping, paging
+from ticklake.sources.ccxt import idpaging, mapping, paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
 from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
 from ticklake.sources.ccxt.quirks import quirks_of
@@ -101,13 +101,13 @@ class CcxtSource(Source):
         client.markets_by_id.setdefault(instrument.native_id, []).append(restored)
 
     async def first_traded(self, dataset: Dataset, span: Span) -> int | None:
-        """Look for a daily bar, where days are longer than what is asked for."""
+        """Look for a daily bar that lies in *span* wholly, where days are longer than what is asked for."""
         frame, day = dataset.timeframe, Timeframe(1, "d")
-        days = day.inner(span)
+        first, last = day.ceil(span.start), day.floor(span.end)
         served = "1d" in (self._door.client.timeframes or {})
-        if days is None or not served or dataset.kind not in _TRADED or (frame and frame.length >= DAY):
+        if first >= last or not served or dataset.kind not in _TRADED or (frame and frame.length >= DAY):
             return None
-        return await self._first_in(Dataset(self.exchange, "ohlcv", dataset.symbol, day), days)
+        return await self._first_in(Dataset(self.exchange, "ohlcv", dataset.symbol, day), Span(first, last))
 
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that cover *span*; their notes say which calls had to be repeated."""
@@ -195,7 +195,7 @@ class CcxtSource(Source):
             return frame.unique(["ts", "id"], keep="first", maintain_order=True) if _all_ids(frame) else frame
 
         if quirks.trades == "id":
-            return paging.id_pages(
+            return idpaging.id_pages(
                 lambda part: fetch(part.start // MS, {"until": part.end // MS - 1}),
                 lambda first: _by_id(fetch, first),
                 lambda: fetch(None, {}),
