@@ -19,6 +19,7 @@
     │   └── AccessDenied           permanent for this job: region, key or permission
     ├── StorageError               bytes at rest
     │   ├── CorruptSegment         a segment whose bytes are not what was written
+    │   ├── WriteFailed            what was just written is not what was to be written; nothing was committed
     │   ├── MissingSegment         a segment that the catalog names and is not there
     │   ├── DiskFull
     │   ├── DiskAlmostFull         less is free than the setting min_free asks for
@@ -75,6 +76,7 @@ __all__ = [
     "UnknownSymbol",
     "UnknownTimeframe",
     "Unsupported",
+    "WriteFailed",
 ]
 
 
@@ -163,6 +165,10 @@ class StorageError(TicklakeError):
 
 class CorruptSegment(StorageError):
     """A segment's bytes are not the bytes that were written."""
+
+
+class WriteFailed(StorageError):
+    """What was just written is not what was to be written; nothing was committed."""
 
 
 class MissingSegment(StorageError):

@@ -51,3 +51,13 @@ def test_nothing_to_compare_with_is_said(shell):
     result = shell("cross-check")
     assert result.exit_code == 0
     assert "neither trades nor shorter bars" in result.stdout
+
+
+def test_how_batches_joined_is_shown(shell):
+    ingested(shell, *HOURS, *DAY)
+    ingested(shell, *HOURS, "--start", "2024-01-04", "--end", "2024-01-05")
+    first, second = json.loads(shell("continuity", "--json").stdout)
+    assert (first["joins"], second["joins"], second["missing"]) == ("first", "jumps", 24)
+    assert (second["start"], second["before_ts"]) == ("2024-01-04T00:00:00Z", "2024-01-02T23:00:00Z")
+    shown = shell("continuity", *HOURS, "--jumps")
+    assert (shown.exit_code, shown.stdout.count("binance:ohlcv:1h:BTC/USDT")) == (0, 1)

@@ -33,9 +33,10 @@ _HEAD = tuple(
     for name in ("id", "keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in")
 )
 _VERSION = select(func.coalesce(func.max(schema.commits.c.id), 0))
-_HEADS = select(_VERSION.scalar_subquery(), schema.datasets.c.name, *_HEAD).where(
-    schema.datasets.c.name.in_(bindparam("names", expanding=True))
-)
+_ANY_HEADS = select(_VERSION.scalar_subquery(), schema.datasets.c.name, *_HEAD)
+_HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
+_ONE_HEAD = _ANY_HEADS.where(schema.datasets.c.name == bindparam("name"))
+"""One alone is most common, and a list of names is compiled anew each time."""
 _MEETS = and_(
     schema.segments.c.dataset_id == schema.datasets.c.id,
     schema.segments.c.max_ts >= bindparam("start"),
@@ -143,7 +144,7 @@ class Catalog:
         found: dict[Dataset, DatasetRow] = {}
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
-                rows = connection.execute(_HEADS, {"names": names[start : start + _AT_ONCE]}).all()
+                rows = connection.execute(*_heads_of(names[start : start + _AT_ONCE])).all()
                 found |= {named[row[1]]: _dataset_row(named[row[1]], row[2:]) for row in rows}
             return (rows[0][0] if names and rows else _version(connection)), found
 
@@ -280,6 +281,10 @@ class Catalog:
         )
         with self.database.read() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def _heads_of(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    return (_ONE_HEAD, {"name": names[0]}) if len(names) == 1 else (_HEADS, {"names": names})
 
 
 def _oldest(database: Database) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
+from ticklake.core.joining import Arrival
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
@@ -37,7 +38,8 @@ class Change:
 
     ``read_version`` and ``read_span`` say what the change was computed from: if another segment came into
     that span since, the commit is refused with :class:`~ticklake.errors.Conflict`. ``new_rows`` is by how
-    many rows the dataset grows (or shrinks). ``forget`` are spans whose coverage is dropped.
+    many rows the dataset grows (or shrinks). ``forget`` are spans whose coverage is dropped. ``arrival`` is the batch that
+    an append brought.
     """
 
     dataset: Dataset
@@ -52,6 +54,7 @@ class Change:
     new_rows: int = 0
     read_version: int | None = None
     read_span: Span | None = None
+    arrival: Arrival | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change
 from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.joining import Arrival, joins
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.errors import Conflict, InvalidData
@@ -21,13 +22,12 @@ __all__ = ["apply_changes"]
 
 _AT_ONCE = 500
 """How many names or ids go into one statement."""
-_DATASETS = (
-    select(schema.datasets)
-    .where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
-    .with_for_update(of=schema.datasets)
-)
+_ANY = select(schema.datasets).with_for_update(of=schema.datasets)
+_DATASETS = _ANY.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
+_DATASET = _ANY.where(schema.datasets.c.name == bindparam("name"))
+"""One alone is most common, and a list of names is compiled anew each time."""
 _SEGMENT = ("id", "seq", "rows", "min_ts", "max_ts", "size", "digest", "path", "period", "packed", "data")
-_SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in")
+_SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
 _SUMMARISE = (
     schema.datasets.update()
     .where(schema.datasets.c.id == bindparam("dataset"))
@@ -52,6 +52,8 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
     _insert_new(connection, schema.quarantine, refused)
     revised = ({"dataset_id": row.id, **stamp, **asdict(new)} for row, c in pairs for new in c.revisions)
     _insert(connection, schema.revisions.insert(), revised)
+    joined = (_batch(row, c, c.arrival, version) for row, c in pairs if c.add and c.arrival)
+    _insert(connection, schema.batches.insert(), joined)
     moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove or c.new_rows)
     _insert(connection, _SUMMARISE, moved)
 
@@ -67,6 +69,8 @@ def _datasets(connection: Connection, changes: Sequence[Change], now: int) -> di
 
 
 def _named(connection: Connection, names: Sequence[str]) -> dict[str, Row[Any]]:
+    if len(names) == 1:
+        return {row.name: row for row in connection.execute(_DATASET, {"name": names[0]})}
     found: dict[str, Row[Any]] = {}
     for start in range(0, len(names), _AT_ONCE):
         part = names[start : start + _AT_ONCE]
@@ -178,6 +182,38 @@ def _summary(connection: Connection, row: Row[Any], change: Change, version: int
         "new_max_ts": max((ts for ts in highs if ts is not None), default=None),
         "new_updated_at": now,
         "new_changed_in": version,
+        "new_last_id": _last_id(row, change, highs),
+    }
+
+
+def _last_id(row: Row[Any], change: Change, highs: Sequence[int | None]) -> str | None:
+    """Return the id of the newest row, if that is known."""
+    last = max((ts for ts in highs if ts is not None), default=None)
+    if change.arrival is not None and change.arrival.end == last:
+        return change.arrival.last_id
+    return row.last_id if row.max_ts == last else None
+
+
+def _batch(row: Row[Any], change: Change, arrival: Arrival, version: int) -> dict[str, Any]:
+    """Return how a batch joins the rows of its dataset, whose row is locked and not changed yet."""
+    known = None if row.min_ts is None else (row.min_ts, row.max_ts)
+    how, missing = joins(change.dataset, change.id_space or row.id_space, known, row.last_id, arrival)
+    return {
+        "dataset_id": row.id,
+        "commit_id": version,
+        "batches": 1,
+        "received": arrival.received,
+        "new": arrival.new,
+        "changed": arrival.changed,
+        "duplicate": arrival.duplicate,
+        "start": arrival.start,
+        "end": arrival.end,
+        "first_id": arrival.first_id,
+        "last_id": arrival.last_id,
+        "before_ts": row.max_ts,
+        "before_id": row.last_id,
+        "joins": how.value,
+        "missing": missing,
     }
 
 

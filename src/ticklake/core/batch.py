@@ -14,7 +14,7 @@ from ticklake.core.kinds import PROVENANCE, TIME, Column, Kind
 from ticklake.core.time import FIRST_PLAUSIBLE, parse_time
 from ticklake.errors import InvalidData, InvalidTime
 
-__all__ = ["Records", "canonical", "canonical_all", "number_prints", "present", "sort", "ties"]
+__all__ = ["Records", "canonical", "canonical_all", "is_ordered", "number_prints", "present", "sort", "ties"]
 
 Records = Any
 """A Polars, pandas or Arrow frame, or a sequence of records (dataclasses or mappings)."""
@@ -77,6 +77,16 @@ def sort(frame: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     if len(kind.order) == 1 and frame[kind.order[0]].is_sorted():
         return frame
     return frame.sort(*kind.order, maintain_order=True)
+
+
+def is_ordered(frame: pl.DataFrame, kind: Kind) -> bool:
+    """Whether rows stand in the kind's order."""
+    if not frame["ts"].is_sorted():
+        return False
+    if len(kind.order) == 1:
+        return True
+    ts, then = frame["ts"].cast(pl.Int64), frame[kind.order[1]]
+    return not ((ts == ts.shift()) & (then < then.shift())).any()
 
 
 def ties(frame: pl.DataFrame) -> pl.Series | None:

@@ -12,7 +12,7 @@ from ticklake.core.batch import sort, ties
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.time import SECOND
 
-__all__ = ["ID_WINDOW", "Difference", "Keying", "collapse", "difference", "key_of", "key_of_batch"]
+__all__ = ["ID_WINDOW", "Difference", "Keying", "collapse", "difference", "has_repeats", "key_of", "key_of_batch"]
 
 ID_WINDOW = SECOND
 """A trade's id may come back with another time precision: look this far around."""
@@ -130,7 +130,7 @@ def _collapse_batch(
 ) -> tuple[pl.DataFrame, int, pl.DataFrame, pl.DataFrame]:
     """Leave one row of each key; report how many said nothing new, and what replaced what on the way."""
     none = batch.clear()
-    if not _has_repeats(batch, key):
+    if not has_repeats(batch, key):
         return batch, 0, none, none
     repeated = batch.select(pl.struct(key).is_duplicated()).to_series()
     rows = batch.with_row_index("_row").filter(repeated)
@@ -154,7 +154,7 @@ def _collapse_batch(
     return left, batch.height - left.height - len(after), batch[before], batch[after]
 
 
-def _has_repeats(batch: pl.DataFrame, key: Sequence[str]) -> bool:
+def has_repeats(batch: pl.DataFrame, key: Sequence[str]) -> bool:
     """Whether two rows of a sorted batch share their key; only rows that share their ``ts`` can."""
     tied = ties(batch)
     if tied is None:

@@ -169,6 +169,8 @@ class Quality(Figures):
     freshness
         Nanoseconds from the end of the newest row (for a bar its close) to now; ``None`` without rows. It is told
         and not scored: a finished history is not worse for being old.
+    offered_again
+        Rows that came again and said nothing new, in batches that meet the span.
     bars_behind
         How many bars have closed since then; ``None`` for kinds without a grid.
     """
@@ -179,6 +181,7 @@ class Quality(Figures):
     last: int | None = None
     freshness: int | None = None
     bars_behind: int | None = None
+    offered_again: int = 0
 
 
 def days_of(span: Span) -> Iterable[Span]:

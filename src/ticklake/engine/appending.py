@@ -16,6 +16,7 @@ from ticklake.core.batch import number_prints, present, sort
 from ticklake.core.checks import Checked, check_all
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
+from ticklake.core.joining import arrival_of
 from ticklake.core.kinds import Kind
 from ticklake.core.merge import ID_WINDOW, Difference, Keying, difference, key_of_batch
 from ticklake.core.provenance import Provenance
@@ -163,6 +164,7 @@ def _change(
         new_rows=diff.new,
         read_version=version,
         read_span=reach,
+        arrival=arrival_of(batch, kind, incoming.frame.height, diff.new, diff.changed, diff.duplicate),
     )
     return change, Receipt(incoming.frame.height, diff.new, diff.changed, diff.duplicate, checked.bad.height)
 

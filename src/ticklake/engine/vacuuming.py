@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ticklake.catalog.batches import Batches
 from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
 from ticklake.core.time import DAY, HOUR
@@ -37,6 +38,7 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     horizon = store.catalog.version_at(store.now() - keep)
     old = [(removed_in, segment) for removed_in, segment in store.catalog.retired() if removed_in <= horizon]
     store.catalog.forget(old)
+    Batches(store.catalog.database).fold(horizon)
     freed = _remove(store, [segment for _, segment in old])
     garbage = [item for item in unnamed(store) if item.modified < store.now() - grace]
     for item in garbage:

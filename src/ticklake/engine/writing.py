@@ -7,21 +7,32 @@ from itertools import chain
 
 import polars as pl
 
+from ticklake.core.batch import is_ordered
 from ticklake.core.compactplan import periods
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
-from ticklake.core.merge import Keying
+from ticklake.core.merge import Keying, has_repeats, key_of
 from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
+from ticklake.errors import WriteFailed
 from ticklake.storage import segments
 
 __all__ = ["write_file", "write_segments"]
 
+_UNDONE = "nothing was committed, try again, and report it if it stays"
+
 
 def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int, keying: Keying) -> list[Segment]:
-    """Encode sorted rows as one inline segment, or as one durable file per period."""
+    """Encode sorted rows as one inline segment, or as one durable file per period.
+
+    Raises
+    ------
+    WriteFailed
+        If the rows are out of order or two share their key, or if what was written does not hold them.
+    """
     if not frame.height:
         return []
+    _check_rows(dataset, frame, keying)
     if frame.height <= segments.INLINE_ROWS:
         data = segments.encode_inline(frame)
         if len(data) <= segments.INLINE_BYTES:
@@ -31,6 +42,9 @@ def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int
         for label, part in _by_period(frame):
             segment = write_file(store, dataset, [part], seq, keying, label)
             written += [segment] if segment else []
+        count = sum(segment.rows for segment in written)
+        if count != frame.height:
+            raise WriteFailed(f"{dataset}: {count:,} rows were written, not {frame.height:,}; {_UNDONE}")
     return written
 
 
@@ -45,6 +59,7 @@ def write_file(
     seen: Callable[[pl.DataFrame], object] = lambda _frame: None,
 ) -> Segment | None:
     """Write sorted frames as one durable Parquet file in the dataset's folder; ``None`` if they have no rows."""
+    from ticklake.storage.encoding import check_written
     from ticklake.storage.encoding import write_file as encode
 
     left = (frame for frame in frames if frame.height)
@@ -66,7 +81,23 @@ def write_file(
     )
     path = f"{dataset.path}/{period}-{footer.id}.parquet"
     with store.objects.create(path) as sink:
-        return encode(sink, chain([first], left), footer, path, seen)
+        segment = encode(sink, chain([first], left), footer, path, seen)
+    with store.swept_if_it_fails([segment]):
+        wrong = check_written(store.objects.source(path), segment)
+        if wrong:
+            raise WriteFailed(f"{dataset}: {path} {wrong}; {_UNDONE}")
+    return segment
+
+
+def _check_rows(dataset: Dataset, frame: pl.DataFrame, keying: Keying) -> None:
+    """Refuse rows that must not be written: a mistake of ours, caught before anybody reads it."""
+    ts = frame["ts"].cast(pl.Int64)
+    if (ts.slice(1) > ts.head(frame.height - 1)).all():
+        return
+    if not is_ordered(frame, dataset.spec):
+        raise WriteFailed(f"{dataset}: the rows to be written are out of order; {_UNDONE}")
+    if has_repeats(frame, key_of(dataset.spec, keying)):
+        raise WriteFailed(f"{dataset}: two of the rows to be written share their key; {_UNDONE}")
 
 
 def _by_period(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from ticklake.catalog.batches import Batches
 from ticklake.catalog.quality import QualityDays, StoredDay
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
@@ -86,6 +87,7 @@ class Assessor:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._days = QualityDays(engine.catalog.database)
+        self._batches = Batches(engine.catalog.database)
 
     def assess(self, dataset: Dataset, want: Span | None, known: Span | None) -> Quality:
         """Return the quality of *dataset* inside *want*; *known* is all that the lake holds or has looked at."""
@@ -99,8 +101,8 @@ class Assessor:
         sums = dict(vars(total(days)))
         if want == known:
             sums["quarantined"] = _added(sums["quarantined"], self._days.quarantined_elsewhere(dataset, known))
-        ages = self._freshness(dataset, head.max_ts)
-        return Quality(dataset=dataset, span=want, days=tuple(days), **sums, **ages)
+        sums["offered_again"] = self._batches.offered_again(dataset, want)
+        return Quality(dataset=dataset, span=want, days=tuple(days), **sums, **self._freshness(dataset, head.max_ts))
 
     def _up_to_date(self, asked: _Asked) -> list[DayQuality]:
         """Return the figures of every day, measured only where that is needed."""

@@ -1,4 +1,4 @@
-"""What proves that a lake is right: quality, and cross-checks."""
+"""What proves that a lake is right: quality, continuity, and cross-checks."""
 
 from __future__ import annotations
 
@@ -49,6 +49,20 @@ class Proving(Base):
         from ticklake.core.quality import trend_of
 
         return trend_of(self.quality(dataset, start, end).days)
+
+    def continuity(self, dataset: DatasetLike) -> pl.DataFrame:
+        """Return how each batch of rows that was committed joined the rows before it.
+
+        Columns: ``version`` (the commit), ``start`` and ``end`` (times of its first and last row), ``joins``
+        (:class:`~ticklake.core.joining.Joins`: ``first``, ``touches``, ``jumps``, ``follows``, ``overlaps`` or ``earlier``),
+        ``missing`` (bars of the calendar, or trade ids, in between; null where nobody can count), ``before_ts`` and
+        ``before_id`` (the newest row before), ``first_id``, ``last_id`` (of trades; ``seq`` of books and quotes), ``batches``,
+        ``received``, ``new``, ``changed``, ``duplicate``. Vacuum adds up old batches that went on where the one before
+        ended; jumps are kept for ever.
+        """
+        from ticklake.catalog.batches import Batches
+
+        return Batches(self.engine.catalog.database).of(Dataset.parse(dataset))
 
     def cross_check(
         self,

@@ -21,10 +21,11 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE, Column
 from ticklake.core.segment import Block, Segment, pack_blocks
 from ticklake.errors import StorageError
+from ticklake.storage.files import check_blocks
 from ticklake.storage.objects import Sink
 from ticklake.storage.segments import Footer, corrupt
 
-__all__ = ["read_footer", "write_file"]
+__all__ = ["check_written", "read_footer", "write_file"]
 
 _KEY = b"ticklake"
 _PIECE = 1 << 20
@@ -76,6 +77,32 @@ def read_footer(data: Path | bytes, name: str) -> Footer:
         return Footer.from_json(metadata[_KEY])
     except _DAMAGE as error:
         raise corrupt(name, error) from error
+
+
+def check_written(source: Path | bytes, segment: Segment) -> str:
+    """Return what is wrong with a file that was just written, read back from where it stands; empty is good.
+
+    Its length, the checksum of its tail, and Parquet's own counts and ranges of times are held against the segment.
+    """
+    try:
+        check_blocks(source, segment, segment.blocks[-1:])
+        metadata = pq.read_metadata(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except (*_DAMAGE, StorageError):
+        return "does not read back as it was written"
+    column = metadata.schema.to_arrow_schema().get_field_index("ts")
+    blocks, last = segment.blocks[:-1], segment.min_ts
+    if (metadata.num_rows, metadata.num_row_groups) != (segment.rows, len(blocks)):
+        return f"holds {metadata.num_rows:,} rows in {metadata.num_row_groups} groups, not {segment.rows:,} in {len(blocks)}"
+    for place, block in enumerate(blocks):
+        group = metadata.row_group(place)
+        times = group.column(column).statistics
+        found = (group.num_rows, times.min, times.max)
+        if found != (block.rows, block.min_ts, block.max_ts):
+            return f"holds other rows in group {place} than were written"
+        if block.min_ts < last:
+            return f"is out of order at group {place}"
+        last = block.max_ts
+    return ""
 
 
 @dataclass

@@ -94,7 +94,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     ),
     "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export), ("migrate", moving.migrate)),
     "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps)),
-    "Prove": (("quality", proving.quality), ("cross-check", proving.cross_check)),
+    "Prove": (("quality", proving.quality), ("cross-check", proving.cross_check), ("continuity", proving.continuity)),
     "Keep": (
         ("compact", keeping.compact),
         ("verify", keeping.verify),

@@ -1,4 +1,4 @@
-"""Commands that prove: quality, cross-check."""
+"""Commands that prove: quality, cross-check, continuity."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from ticklake.interfaces.cli.reading import chosen
 
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
+    from ticklake.core.dataset import Dataset
     from ticklake.core.quality import DayQuality, Figures, Quality
     from ticklake.lake import Lake
 
-__all__ = ["cross_check", "quality"]
+__all__ = ["continuity", "cross_check", "quality"]
 
 Html = Annotated[
     Path | None,
@@ -36,6 +37,10 @@ Daily = Annotated[bool, typer.Option("--daily", help="A row for each UTC day ins
 _COUNTS = (
     *("expected_records", "present_records", "missing_records", "data_gaps", "duplicates", "outliers"),
     *("stale_prices", "zero_volumes", "crossed_books"),
+)
+_BATCH = (
+    *("version", "start", "end", "joins", "missing", "before_ts", "before_id", "first_id", "last_id"),
+    *("batches", "received", "new", "changed", "duplicate"),
 )
 _SHOWN = (
     *("dataset", "score", "complete", "missing", "gaps", "refused", "outliers", "stale", "zero volume", "crossed"),
@@ -106,6 +111,38 @@ def cross_check(
                 "the lake has nothing to hold these against: neither trades nor shorter bars; --source asks the exchange"
             )
     raise typer.Exit(0 if all(check.agrees for check in checks) else 3)
+
+
+def continuity(
+    exchange: Annotated[
+        str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")
+    ] = None,
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    jumps: Annotated[bool, typer.Option("--jumps", help="Only batches before which something is missing.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show how each batch that was committed joined the rows before it."""
+    with o.opened(lake) as held:
+        datasets = chosen(held, exchange, symbol, timeframe, kind)
+        rows = [(str(one), *row) for one in datasets for row in _batches(held, one, jumps=jumps)]
+    columns = ["dataset", *_BATCH]
+    if as_json:
+        return print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    return print_table(columns, rows, numbers=("version", "missing", "batches", "new", "changed", "duplicate"))
+
+
+def _batches(held: Lake, dataset: Dataset, *, jumps: bool) -> list[tuple[Any, ...]]:
+    frame = held.continuity(dataset)
+    chosen_rows = frame.filter(joins="jumps") if jumps else frame
+    times = {name: chosen_rows[name].to_physical() for name in ("start", "end", "before_ts")}
+    told = chosen_rows.with_columns(**times).select(_BATCH).to_dicts()
+    return [
+        tuple(_moment(value) if name in times and value is not None else value for name, value in row.items())
+        for row in told
+    ]
 
 
 def _show_check(check: CrossCheck, limit: int) -> None:
@@ -186,6 +223,7 @@ def _fields(one: Quality) -> dict[str, Any]:
         "last": None if one.last is None else _moment(one.last),
         "freshness_seconds": None if one.freshness is None else one.freshness / 1e9,
         "bars_behind": one.bars_behind,
+        "offered_again": one.offered_again,
     }
 
 
