@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
     from ticklake.core.gaps import Gap, GapReason
+    from ticklake.core.jobs import Job, JobState
     from ticklake.core.mapping import Mapping
     from ticklake.core.provenance import Provenance
     from ticklake.core.quality import DayQuality, Quality
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Quote,
         Trade,
     )
+    from ticklake.core.schedules import Schedule
     from ticklake.core.span import Span
     from ticklake.core.symbol import Symbol
     from ticklake.core.timeframe import Timeframe
@@ -47,6 +49,8 @@ _PUBLIC = {
     "FundingRate": "core.records",
     "Gap": "core.gaps",
     "GapReason": "core.gaps",
+    "Job": "core.jobs",
+    "JobState": "core.jobs",
     "Lake": "lake",
     "Mapping": "core.mapping",
     "OHLCVBar": "core.records",
@@ -57,6 +61,7 @@ _PUBLIC = {
     "Receipt": "engine.appending",
     "Run": "catalog.runs",
     "RunState": "catalog.runs",
+    "Schedule": "core.schedules",
     "Span": "core.span",
     "Symbol": "core.symbol",
     "TicklakeError": "errors",
@@ -78,6 +83,8 @@ __all__ = [
     "FundingRate",
     "Gap",
     "GapReason",
+    "Job",
+    "JobState",
     "Lake",
     "Mapping",
     "OHLCVBar",
@@ -88,6 +95,7 @@ __all__ = [
     "Receipt",
     "Run",
     "RunState",
+    "Schedule",
     "Span",
     "Symbol",
     "TicklakeError",

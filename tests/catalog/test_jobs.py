@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ticklake.catalog import jobs as catalog_jobs
+from ticklake.catalog import claiming
 from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
 from ticklake.core.jobs import JobState, NewJob
@@ -243,7 +243,7 @@ def test_claims_stay_fast_with_ten_thousand_jobs_in_the_queue(tmp_path):
     long = min(seconds() for _ in range(3))
     assert long < 3 * short + 0.05
     with database.read() as connection:
-        claim = catalog_jobs._claim("sqlite", False).compile(dialect=sqlite.dialect(paramstyle="named"))
+        claim = claiming.claim("sqlite", False).compile(dialect=sqlite.dialect(paramstyle="named"))
         plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {claim}"), claim.params).all())
     assert "USING INDEX jobs_next" in plan
     assert "TEMP B-TREE" not in plan
@@ -251,7 +251,7 @@ def test_claims_stay_fast_with_ten_thousand_jobs_in_the_queue(tmp_path):
 
 
 def test_the_claim_is_one_statement_that_skips_what_others_have_locked_on_postgresql():
-    sql = str(catalog_jobs._claim("postgresql", False).compile(dialect=postgresql.dialect()))
+    sql = str(claiming.claim("postgresql", False).compile(dialect=postgresql.dialect()))
     assert sql.startswith("UPDATE jobs SET")
     assert "FOR UPDATE SKIP LOCKED" in sql
     assert "RETURNING" in sql

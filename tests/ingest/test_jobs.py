@@ -470,13 +470,20 @@ def test_ten_thousand_jobs_end_though_one_of_two_workers_is_killed(tmp_path, wor
 def test_hundreds_of_backfills_end_though_workers_are_killed_again_and_again(tmp_path, market, serve, workers):
     """Real backfills of an hour each; every ten seconds one of two workers is killed, and another takes its place."""
     exchange = serve(market, "2024-01-05")
-    symbols, hours = ("BTC/USDT", "ETH/USDT", "BTC/USDC"), range(96)
+    symbols, hours = ("BTC/USDT", "ETH/USDT", "BTC/USDT:USDT"), range(96)
     begin = parse_time("2024-01-01")
     with open_lake(tmp_path / "lake", settings=settings_for(exchange.url)) as lake:
         desk = lake.jobs
         jobs = [
             desk.new(
-                "backfill", "binance", symbol, "1m", start=begin + n * HOUR, end=begin + (n + 1) * HOUR, archives=False
+                "backfill",
+                "binance",
+                symbol,
+                "1m",
+                start=begin + n * HOUR,
+                end=begin + (n + 1) * HOUR,
+                archives=False,
+                max_attempts=99,
             )
             for n in hours
             for symbol in symbols

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Executable,
-    Row,
-    and_,
-    bindparam,
-    case,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Executable, Row, and_, case, delete, func, literal, or_, select, update
 
-from ticklake.catalog import schema
+from ticklake.catalog import claiming, schema
 from ticklake.catalog.database import Database
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
 from ticklake.errors import BadInput, LeaseHeld, LeaseLost
@@ -37,9 +21,6 @@ Statement = tuple[Executable, dict[str, Any]]
 _JOBS, _LEASES = schema.jobs, schema.leases
 _QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
 _ACTIVE, _ENDED = [state.value for state in ACTIVE], [state.value for state in ENDED]
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_IS_QUEUED, _IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
-"""Written out: SQLite takes a partial index only where the words of its condition stand in the statement."""
 _AT_ONCE = 500
 """How many jobs go into one statement."""
 
@@ -69,7 +50,7 @@ class JobQueue:
         now = self._now()
         for start in range(0, len(jobs), _AT_ONCE):
             rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
-            connection.execute(_INSERTS[connection.dialect.name](_JOBS).on_conflict_do_nothing(), rows)
+            connection.execute(claiming.INSERTS[connection.dialect.name](_JOBS).on_conflict_do_nothing(), rows)
         found = _identical(connection, [job.fingerprint for job in jobs])
         return [found[job.fingerprint] for job in jobs]
 
@@ -119,7 +100,7 @@ class JobQueue:
     def next_due(self) -> int | None:
         """Return when the next queued job may begin; ``None`` if none is queued."""
         with self._database.read() as connection:
-            return connection.execute(select(func.min(_JOBS.c.due_at)).where(_IS_QUEUED)).scalar()
+            return connection.execute(select(func.min(_JOBS.c.due_at)).where(claiming.IS_QUEUED)).scalar()
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
         """Take the first job that waits for nothing, or the one with that number; ``None`` if there is none.
@@ -128,9 +109,9 @@ class JobQueue:
         """
         now = self._now()
         with self._database.write(durable=False) as connection:
-            claim = _claim(connection.dialect.name, job_id is not None)
+            statement = claiming.claim(connection.dialect.name, job_id is not None)
             values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
-            row = connection.execute(claim, values).first()
+            row = connection.execute(statement, values).first()
             if row is None:
                 return None
             job = _job(row)
@@ -159,10 +140,10 @@ class JobQueue:
         expires = self._now() + self.lease
         values = {"expires_at": expires} if done is None else {"expires_at": expires, "done": done}
         with self._database.write(durable=False) as connection:
-            row = connection.execute(_mine(*values), _named(job, values)).first()
+            row = connection.execute(claiming.mine(*values), claiming.named(job, values)).first()
             if row is None:
                 raise _lost(job)
-            connection.execute(_PROLONG, _named(job, {"expires_at": expires}))
+            connection.execute(claiming.PROLONG, claiming.named(job, {"expires_at": expires}))
         return bool(row.cancelling)
 
     def finish(self, job: Job, state: JobState, outcome: str, closing: Statement | None = None) -> Job:
@@ -200,7 +181,7 @@ class JobQueue:
     def recover(self) -> list[Job]:
         """Take jobs from workers that gave no sign of life: back into the queue, or to their end if they had all tries."""
         now = self._now()
-        gone = and_(_IS_RUNNING, _JOBS.c.expires_at <= now)
+        gone = and_(claiming.IS_RUNNING, _JOBS.c.expires_at <= now)
         with self._database.read() as connection:
             if connection.execute(select(_JOBS.c.id).where(gone).limit(1)).first() is None:
                 return []
@@ -226,73 +207,21 @@ class JobQueue:
 
     def _hold(self, connection: Connection, job: Job, names: Sequence[str], now: int) -> None:
         values = {"job_id": job.id, "fence": job.fence, "expires_at": now + self.lease}
-        take = _take(connection.dialect.name)
+        statement = claiming.take(connection.dialect.name)
         for name in names:
-            if not connection.execute(take, {"name": name, "now": now, **values}).first():
+            if not connection.execute(statement, {"name": name, "now": now, **values}).first():
                 raise LeaseHeld(f"another job works on {name}: job {job.id} waits until it has ended")
 
     def _leave(self, job: Job, values: dict[str, Any], closing: Statement | None) -> Job:
         values = {"expires_at": None, **values}
         with self._database.write(durable=False) as connection:
-            row = connection.execute(_mine(*values), _named(job, values)).first()
+            row = connection.execute(claiming.mine(*values), claiming.named(job, values)).first()
             if row is None:
                 raise _lost(job)
-            connection.execute(_RELEASE, _named(job, {}))
+            connection.execute(claiming.RELEASE, claiming.named(job, {}))
             if closing is not None:
                 connection.execute(*closing)
         return _job(row)
-
-
-@cache
-def _claim(dialect: str, one: bool) -> Any:
-    """Return the one statement that takes a job: two workers never get the same."""
-    held = select(_LEASES.c.name).where(_LEASES.c.name == _JOBS.c.dataset, _LEASES.c.expires_at > bindparam("now"))
-    ready = select(_JOBS.c.id).where(_IS_QUEUED, ~held.exists())
-    ready = ready.where(_JOBS.c.id == bindparam("number") if one else _JOBS.c.due_at <= bindparam("now"))
-    first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
-    if dialect == "postgresql":
-        first = first.with_for_update(skip_locked=True)
-    return (
-        update(_JOBS)
-        .where(_JOBS.c.id == first.scalar_subquery(), _IS_QUEUED)
-        .values(
-            state=_RUNNING,
-            owner=bindparam("who"),
-            fence=_JOBS.c.fence + 1,
-            attempts=_JOBS.c.attempts + 1,
-            started_at=bindparam("now"),
-            expires_at=bindparam("expires"),
-            done=0.0,
-            outcome="",
-        )
-        .returning(_JOBS)
-    )
-
-
-@cache
-def _take(dialect: str) -> Any:
-    """Return the statement that takes a lease which is free, or ours, or over."""
-    ours = or_(_LEASES.c.expires_at <= bindparam("now"), _LEASES.c.job_id == bindparam("job_id"))
-    words = _INSERTS[dialect](_LEASES)
-    words = words.values({name: bindparam(name) for name in ("name", "job_id", "fence", "expires_at")})
-    new = {name: words.excluded[name] for name in ("job_id", "fence", "expires_at")}
-    return words.on_conflict_do_update(index_elements=["name"], set_=new, where=ours).returning(_LEASES.c.name)
-
-
-@cache
-def _mine(*names: str) -> Any:
-    """Return the statement that sets columns of a job which is still ours; see :func:`_named`."""
-    mine = (_JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), _IS_RUNNING)
-    return update(_JOBS).where(*mine).values({name: bindparam(f"new_{name}") for name in names}).returning(_JOBS)
-
-
-_HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
-_PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
-_RELEASE = delete(_LEASES).where(_HELD)
-
-
-def _named(job: Job, values: dict[str, Any]) -> dict[str, Any]:
-    return {"own_id": job.id, "own_fence": job.fence, **{f"new_{name}": value for name, value in values.items()}}
 
 
 def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Job]:
