@@ -499,7 +499,7 @@ def test_hundreds_of_backfills_end_though_workers_are_killed_again_and_again(tmp
             turn += 1
         assert lake.jobs.counts() == {"succeeded": count}
         with open_lake(tmp_path / "straight", settings=settings_for(exchange.url)) as straight:
-            straight.backfill("binance", symbols, "1m", start="2024-01-01", end="2024-01-05", archives=False)
+            straight.backfill("binance", symbols, "1m", start=begin, end=begin + len(hours) * HOUR, archives=False)
             for name in straight.datasets():
                 assert lake.load(name).equals(straight.load(name))
                 assert lake.revisions(name) == []
