@@ -6,7 +6,6 @@ from crash_model import BARS, FILE, TRADES, State
 APPENDS = [["save", BARS, 0, FILE, 0.0], ["save", TRADES, 0, 40, 0.0]]
 FAULTS = {
     "acknowledges early": ("catalog.begin", "lost"),
-    "skips writes": ("catalog.commit.after", "damaged"),
     "skips fsync of files": ("catalog.commit.after", "damaged"),
     "skips fsync of folders": ("catalog.commit.after", "is not there"),
     "commits each statement": ("catalog.statement", "is said to have"),
@@ -32,6 +31,12 @@ def test_a_broken_lake_is_caught(workshop, nothing, broken):
     done = workshop.kill(*nothing, APPENDS, step, broken=broken, power=True)
     assert done.told.died == step
     assert expected in "; ".join(done.problems)
+
+
+def test_a_lake_that_skips_writes_notices_before_it_commits(workshop, nothing):
+    told = workshop.zygote.run(workshop.copy(nothing[0]), APPENDS, broken="skips writes")
+    assert "WriteFailed" in told.error
+    assert "nothing was committed" in told.error
 
 
 def test_a_step_that_is_never_reached_is_a_problem(workshop, nothing):
