@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ticklake.core.coverage import Found
@@ -429,6 +429,7 @@ class TestIds:
         assert spans_of(pages, Found.LOST) == [ms(39, 60)]
         assert_tiled(pages, ms(0, 100))
 
+    @example(gone={3, 6}, limit=1, per_ms=4)
     @given(gone=st.sets(st.integers(3, 58), max_size=30), limit=st.integers(1, 20), per_ms=st.integers(1, 4))
     @settings(max_examples=40, deadline=None)
     def test_every_jump_is_lost_and_every_other_instant_is_covered_once(self, gone, limit, per_ms):

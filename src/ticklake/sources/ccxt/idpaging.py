@@ -120,7 +120,10 @@ def _leads_elsewhere(rows: pl.DataFrame, known: int, when: int) -> bool:
 
 
 def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> Page:
-    """Cover what *rows* show of *rest*: up to their last instant, or past it where ids are missing."""
+    """Cover what *rows* show of *rest*: up to their last instant, or past it where ids are missing.
+
+    Where the page before ended with an instant that lacks ids, *rest* begins behind it, and rows of it still come.
+    """
     end = min(int(rows["ts"].to_physical()[-1]), rest.end)
     lost: list[Covered] = []
     for before, after, first, last in _jumps(rows, next_id, rest.start):
@@ -132,7 +135,8 @@ def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> 
     data: list[Covered] = []
     if end > rest.start:
         data = [Covered(part) for part in subtract(Span(rest.start, end), sorted(piece.span for piece in lost))]
-    return Page(inside(rows, rest), (*data, *lost), requests, tuple(piece.reason for piece in lost))
+    asked = rows.filter(rows["ts"].to_physical() < rest.end)
+    return Page(asked, (*data, *lost), requests, tuple(piece.reason for piece in lost))
 
 
 def _jumps(rows: pl.DataFrame, next_id: int, since: int | None = None) -> list[tuple[int, int, int, int]]:
