@@ -101,6 +101,43 @@ def test_a_running_job_whose_worker_is_silent_goes_to_another_and_the_silent_one
     assert queue.finish(quick, JobState.SUCCEEDED, "fresh").outcome == "fresh"
 
 
+def test_who_was_silent_loses_the_dataset_that_another_job_was_given_meanwhile(queue, clock):
+    """Nobody looked for silent workers in between: two jobs must not work on one dataset all the same."""
+    add(queue, new(1, BTC, priority=1), new(2, BTC, priority=2), new(3, ETH))
+    slow = queue.claim("slow")
+    clock.now += LEASE - 1
+    (later,) = add(queue, new(4, BTC, priority=9))
+    clock.now += 1
+    assert queue.claim("quick").id == later
+    with pytest.raises(LeaseLost):
+        queue.beat(slow)
+    assert [job.dataset for job in queue.find(state="running")] == [BTC]
+
+
+def test_who_was_silent_loses_what_another_job_holds_meanwhile(queue, clock):
+    add(queue, new(1, BTC), new(2))
+    slow = queue.claim("slow")
+    clock.now += LEASE // 2
+    wide = queue.claim("wide")
+    clock.now += LEASE // 2
+    queue.hold(wide, [BTC])
+    with pytest.raises(LeaseLost):
+        queue.finish(slow, JobState.SUCCEEDED, "")
+
+
+def test_a_try_that_was_taken_over_takes_no_lease_from_the_next_one(queue, clock):
+    (number,) = add(queue, new(1))
+    slow = queue.claim("slow")
+    clock.now += LEASE
+    quick = queue.claim("quick")
+    queue.hold(quick, [BTC])
+    with pytest.raises(LeaseLost, match=str(number)):
+        queue.hold(slow, [BTC])
+    queue.finish(quick, JobState.SUCCEEDED, "")
+    (next_one,) = add(queue, new(2, BTC))
+    assert queue.claim("me").id == next_one
+
+
 def test_signs_of_life_keep_the_lease_on_the_job_and_on_all_its_datasets(queue, clock):
     add(queue, new(1, BTC), new(2, ETH), new(3, BTC))
     job = queue.claim("me")

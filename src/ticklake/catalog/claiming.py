@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ticklake.catalog import schema
 from ticklake.core.jobs import Job, JobState
 
-__all__ = ["INSERTS", "IS_QUEUED", "IS_RUNNING", "PROLONG", "RELEASE", "claim", "mine", "named", "take"]
+__all__ = ["INSERTS", "IS_QUEUED", "IS_RUNNING", "MINE", "PROLONG", "RELEASE", "claim", "mine", "named", "take"]
 
 _JOBS, _LEASES = schema.jobs, schema.leases
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -62,11 +62,13 @@ def mine(*names: str) -> Any:
     return update(_JOBS).where(*ours).values({name: bindparam(f"new_{name}") for name in names}).returning(_JOBS)
 
 
+MINE = select(_JOBS.c.id).where(_JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), IS_RUNNING)
+"""Whether a job is still ours."""
 _HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
 PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
 RELEASE = delete(_LEASES).where(_HELD)
 
 
 def named(job: Job, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of :func:`mine`, :data:`PROLONG` and :data:`RELEASE` for a job."""
+    """Return the values of :func:`mine`, :data:`MINE`, :data:`PROLONG` and :data:`RELEASE` for a job."""
     return {"own_id": job.id, "own_fence": job.fence, **{f"new_{name}": value for name, value in values.items()}}

@@ -6,7 +6,20 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, and_, case, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    and_,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from ticklake.catalog import claiming, schema
 from ticklake.catalog.database import Database
@@ -109,6 +122,7 @@ class JobQueue:
         """
         now = self._now()
         with self._database.write(durable=False) as connection:
+            _recover(connection, now)
             statement = claiming.claim(connection.dialect.name, job_id is not None)
             values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
             row = connection.execute(statement, values).first()
@@ -126,9 +140,14 @@ class JobQueue:
         ------
         LeaseHeld
             If another job works on one of them; none is held then.
+        LeaseLost
         """
+        now = self._now()
         with self._database.write(durable=False) as connection:
-            self._hold(connection, job, names, self._now())
+            _recover(connection, now)
+            if connection.execute(claiming.MINE, claiming.named(job, {})).first() is None:
+                raise _lost(job)
+            self._hold(connection, job, names, now)
 
     def beat(self, job: Job, done: float | None = None) -> bool:
         """Prolong the lease, record the share that is done, and return whether the job shall be cancelled.
@@ -181,23 +200,11 @@ class JobQueue:
     def recover(self) -> list[Job]:
         """Take jobs from workers that gave no sign of life: back into the queue, or to their end if they had all tries."""
         now = self._now()
-        gone = and_(claiming.IS_RUNNING, _JOBS.c.expires_at <= now)
         with self._database.read() as connection:
-            if connection.execute(select(_JOBS.c.id).where(gone).limit(1)).first() is None:
+            if connection.execute(select(_JOBS.c.id).where(_is_silent(now)).limit(1)).first() is None:
                 return []
-        used_up = _JOBS.c.attempts >= _JOBS.c.max_attempts
-        state = case(
-            (_JOBS.c.cancelling, JobState.CANCELLED.value), (used_up, JobState.FAILED.value), else_=literal(_QUEUED)
-        )
-        values = {
-            "state": state,
-            "finished_at": case((or_(_JOBS.c.cancelling, used_up), now)),
-            "outcome": literal("its worker ") + _JOBS.c.owner + literal(" died"),
-        }
         with self._database.write(durable=False) as connection:
-            rows = connection.execute(update(_JOBS).where(gone).values(**values).returning(_JOBS)).all()
-            connection.execute(delete(_LEASES).where(_LEASES.c.expires_at <= now))
-        return [_job(row) for row in rows]
+            return _recover(connection, now)
 
     def cleanup_completed(self, max_age: int) -> int:
         """Forget jobs that ended more than *max_age* nanoseconds ago, and return how many; their runs stay."""
@@ -222,6 +229,29 @@ class JobQueue:
             if closing is not None:
                 connection.execute(*closing)
         return _job(row)
+
+
+def _is_silent(now: int) -> ColumnElement[bool]:
+    return and_(claiming.IS_RUNNING, _JOBS.c.expires_at <= now)
+
+
+def _recover(connection: Connection, now: int) -> list[Job]:
+    """Take jobs from silent workers before anything of theirs is given to others: they are told that it is lost."""
+    used_up = _JOBS.c.attempts >= _JOBS.c.max_attempts
+    state = case(
+        (_JOBS.c.cancelling, JobState.CANCELLED.value), (used_up, JobState.FAILED.value), else_=literal(_QUEUED)
+    )
+    values = {
+        "state": state,
+        "finished_at": case((or_(_JOBS.c.cancelling, used_up), now)),
+        "outcome": literal("its worker ") + _JOBS.c.owner + literal(" died"),
+    }
+    jobs = [
+        _job(row) for row in connection.execute(update(_JOBS).where(_is_silent(now)).values(**values).returning(_JOBS))
+    ]
+    if jobs:
+        connection.execute(delete(_LEASES).where(_LEASES.c.job_id.in_([job.id for job in jobs])))
+    return jobs
 
 
 def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Job]:
