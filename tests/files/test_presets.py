@@ -16,6 +16,7 @@ import pytest
 
 from ticklake.app import memory_lake
 from ticklake.core.time import parse_time
+from ticklake.errors import BadInput
 from ticklake.ingest.importing import Imported
 from ticklake.lake import Lake
 from ticklake.sources.archive.layouts import LAYOUTS
@@ -209,3 +210,47 @@ def test_nautilus_numbers_are_read_exactly_and_its_bars_begin_where_ours_do(lake
     bars = lake.load(done.dataset)
     assert bars["open"].to_list() == [61837.63, 61838.01]
     assert done.first == "2024-01-02T00:00:00Z"
+
+
+class TestFilesThatDoNotSayTheirExchange:
+    """Field note: freqtrade and LEAN keep folders of many symbols, whose names say all but where they were traded."""
+
+    BARS = "[[1704153600000, 1, 3, 1, 2, 10.5], [1704157200000, 2, 4, 2, 3, 11.5]]"
+
+    def folder(self, root: Path) -> Path:
+        put(root, "bars/BTC_USDT-1h.json", self.BARS)
+        put(root, "bars/ETH_USDT_USDT-1h-futures.json", self.BARS)
+        return root / "bars"
+
+    def test_are_imported_once_it_is_said(self, lake, tmp_path):
+        done = lake.import_files(self.folder(tmp_path), exchange="okx")
+        assert [one.dataset for one in done] == ["okx:ohlcv:1h:BTC/USDT", "okx:ohlcv:1h:ETH/USDT:USDT"]
+        assert [one.new for one in done] == [2, 2]
+
+    def test_are_refused_together_with_the_word_that_lacks(self, lake, tmp_path):
+        with pytest.raises(
+            BadInput, match=r"2 of 2 files .*freqtrade: \?:ohlcv:1h:BTC/USDT\): the exchange is not known: say"
+        ):
+            lake.import_files(self.folder(tmp_path))
+        assert not lake.datasets()
+
+    def test_lack_other_words_still(self, lake, tmp_path):
+        prints = put(tmp_path, "prints.csv", "time,price,amount\n2024-01-02T00:00:00Z,1,2\n")
+        with pytest.raises(BadInput, match="the symbol is not known: name the dataset"):
+            lake.import_files(prints, exchange="okx")
+        with pytest.raises(BadInput, match="the exchange and the symbol are not known"):
+            lake.import_files(prints)
+
+    def test_a_file_that_says_another_one_is_believed_and_the_report_says_so(self, lake, tmp_path):
+        done = one(lake, put(tmp_path, "BTCUSDT-1h-2024-01.zip", KLINE), exchange="okx")
+        assert done.dataset == "binance:ohlcv:1h:BTC/USDT"
+        assert "it says that it is of binance, not of okx" in done.problems
+
+    @pytest.mark.parametrize("exchange", ["OKX", "../okx", "o k x"])
+    def test_what_can_be_no_exchange_is_refused(self, lake, tmp_path, exchange):
+        with pytest.raises(BadInput, match="is not an exchange id"):
+            lake.import_files(self.folder(tmp_path), exchange=exchange)
+
+    def test_two_words_that_contradict_are_refused(self, lake, tmp_path):
+        with pytest.raises(BadInput, match="is not of 'okx': say one of"):
+            lake.import_files(self.folder(tmp_path), "binance:ohlcv:1h:BTC/USDT", exchange="okx")

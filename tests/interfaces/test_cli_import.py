@@ -92,7 +92,9 @@ def test_a_file_that_does_not_say_what_it_is_is_asked_for(shell):
     Path("bars.csv").write_text(BARS)
     result = shell("bars.csv", "--zone", "UTC")
     assert result.exit_code == 2
-    assert "name it with dataset=" in result.stderr
+    assert (
+        "the exchange and the symbol and the timeframe are not known: name the dataset with dataset=" in result.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,3 +126,14 @@ def test_it_is_a_run_with_its_notes(shell):
     shown = CliRunner().invoke(app, ["runs", "1"]).stdout
     assert "import" in shown
     assert "identical prints" in shown
+
+
+def test_the_exchange_of_a_folder_of_symbols_is_said_once(shell):
+    Path("old").mkdir()
+    for symbol in ("BTC_USDT", "ETH_USDT"):
+        Path(f"old/{symbol}-1h.json").write_text("[[1704153600000, 1, 3, 1, 2, 10.5]]")
+    nameless = shell("old")
+    assert nameless.exit_code == 2
+    assert "the exchange is not known" in nameless.stderr
+    done = json.loads(shell("old", "--exchange", "okx", "--json").stdout)
+    assert [one["dataset"] for one in done] == ["okx:ohlcv:1h:BTC/USDT", "okx:ohlcv:1h:ETH/USDT"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -19,7 +19,7 @@ from ticklake.errors import InvalidData
 from ticklake.sources.files.naming import Named, label_of, span_in
 from ticklake.sources.files.reading import Asked, FilePlan, Part, parts_of
 
-__all__ = ["HELD", "Found", "examine", "pieces_of", "refused_rows"]
+__all__ = ["HELD", "Found", "cure", "examine", "pieces_of", "refused_rows"]
 
 HELD = 4_000_000
 """A dataset of at most so many rows is held in memory between the check and the save, and saved as one commit."""
@@ -112,6 +112,16 @@ class Found:
             self.order += Order(int(ts > self._end), int(ts < self._end))
 
 
+def cure(lacking: Sequence[str]) -> str:
+    """Say what of a dataset is not known, and how to say it."""
+    if list(lacking) == ["exchange"]:
+        return "the exchange is not known: say it with exchange='okx' (--exchange okx)"
+    unknown = f"the {' and the '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not known"
+    return (
+        f"{unknown}: name the dataset with dataset='exchange:kind[:timeframe]:symbol' (--dataset), one call a dataset"
+    )
+
+
 def examine(plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _rows: None) -> list[Found]:
     """Read a whole file, and return what it holds of each dataset; nothing is saved.
 
@@ -191,7 +201,9 @@ def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: se
     if not found and left:
         held = ", ".join(f"{count:,} of {what}" for what, count in list(left.items())[:5])
         wanted = f"no rows of {asked.dataset}, but {held}" if asked.dataset else f"rows: {held}"
-        raise InvalidData(f"it holds {wanted}: name the dataset they are of with dataset= (--dataset)")
+        nowhere = asked.dataset is None and all(what.startswith("?:") and "/" in what for what in left)
+        lacking = cure(["exchange"]) if nowhere else "name the dataset they are of with dataset= (--dataset)"
+        raise InvalidData(f"it holds {wanted}: {lacking}")
     if not found:
         raise InvalidData("it holds no rows of any kind that is kept: no trades, quotes, price levels, bars or funding")
     if asked.dataset is not None and len(symbols) > 1:
@@ -214,6 +226,8 @@ def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbol
         _leave_out_forming(one, whole, plan)
     if one.forming and one.final is not None:
         one.notes.append(f"{one.forming:,} bars from {format_time(one.final)} on left out: not over yet")
+    if asked.exchange not in ("", dataset.exchange):
+        one.notes.append(f"it says that it is of {dataset.exchange}, not of {asked.exchange}")
     one.notes += _told_otherwise(plan, asked, symbols)
     reason = "name their dataset to import them" if asked.dataset is None else "they are of another dataset"
     one.notes += [f"{count:,} rows of {what} left out: {reason}" for what, count in left.items()]

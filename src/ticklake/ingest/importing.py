@@ -14,7 +14,7 @@ from ticklake.core.time import format_time
 from ticklake.engine.appending import Receipt
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidData, TicklakeError
-from ticklake.ingest.examining import Found, examine, pieces_of, refused_rows
+from ticklake.ingest.examining import Found, cure, examine, pieces_of, refused_rows
 from ticklake.ingest.progress import Progress, Watch
 from ticklake.sources.files.naming import label_of, span_in
 from ticklake.sources.files.presets import preset_named
@@ -120,13 +120,12 @@ class Importer:
                     yield Imported(str(entry), problems=(str(error),), refused=True)
 
     def _refuse_nameless(self, plans: Sequence[FilePlan]) -> None:
-        nameless = [plan for plan in plans if self.asked.dataset is None and not plan.tells_dataset]
+        nameless = [plan for plan in plans if self.asked.dataset is None and plan.lacking]
         if nameless:
             first = nameless[0]
             raise BadInput(
                 f"{len(nameless)} of {len(plans)} files do not say of which dataset they are, like {first.entry} "
-                f"({first.preset.name}: {first.named}): name it with dataset='exchange:kind[:timeframe]:symbol' (--dataset), "
-                "one call a dataset"
+                f"({first.preset.name}: {first.named}): {cure(first.lacking)}"
             )
 
     def _all(self, planned: Iterable[FilePlan | Imported], progress: Progress, run: Run | None) -> Iterator[Imported]:

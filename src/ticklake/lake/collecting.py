@@ -157,6 +157,7 @@ class Collecting(Base):
         paths: str | Path | Sequence[str | Path],
         dataset: DatasetLike | None = None,
         *,
+        exchange: str = "",
         preset: str = "",
         mapping: Mapping | None = None,
         dry_run: bool = False,
@@ -173,6 +174,8 @@ class Collecting(Base):
             Files, and folders, of which all files are taken.
         dataset
             What the rows are, like ``kraken:trades:BTC/USD``, unless the files say so themselves.
+        exchange
+            Where files were traded that say all but that, like a folder of freqtrade with many symbols.
         preset
             Who wrote the files, like ``freqtrade``: see docs/how-to/import-files.md. Guessed if empty.
         mapping
@@ -192,11 +195,16 @@ class Collecting(Base):
         BadInput
             If a file does not say of which dataset its rows are and *dataset* does not either. Nothing is saved then.
         """
+        from ticklake.core.mapping import Mapping
+        from ticklake.core.symbol import check_exchange
         from ticklake.ingest.importing import Importer
         from ticklake.sources.files.reading import Asked as AskedFiles
 
         named = None if dataset is None else Dataset.parse(dataset)
-        asked = AskedFiles(self.engine.now(), named, preset, *([] if mapping is None else [mapping]))
+        if named and exchange not in ("", named.exchange):
+            raise BadInput(f"{named} is not of {exchange!r}: say one of dataset (--dataset) and exchange (--exchange)")
+        where = check_exchange(exchange) if exchange else ""
+        asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), where)
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
         return Importer(self.engine, self.runs, asked, dry_run, watch).run([Path(path) for path in listed])
 

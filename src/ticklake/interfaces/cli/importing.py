@@ -12,7 +12,6 @@ from ticklake.interfaces.cli.output import print_json, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.core.mapping import Mapping
     from ticklake.ingest.importing import Imported
 
 __all__ = ["import_files"]
@@ -21,6 +20,9 @@ Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Files, or fol
 DatasetOption = Annotated[
     str | None,
     typer.Option("--dataset", "-d", help="What the rows are, like kraken:trades:BTC/USD. [default: by name]"),
+]
+Exchange = Annotated[
+    str, typer.Option("--exchange", metavar="NAME", help="Where files were traded that say all but that, like okx.")
 ]
 PresetName = Annotated[str, typer.Option("--preset", help="Who wrote the files, like freqtrade. [default: by look]")]
 Columns = Annotated[
@@ -42,6 +44,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Read and check everythi
 def import_files(
     paths: Paths,
     dataset: DatasetOption = None,
+    exchange: Exchange = "",
     preset: PresetName = "",
     columns: Columns = "",
     constants: Constants = None,
@@ -73,7 +76,8 @@ def import_files(
         constants=_pairs(constants or (), "--set"),
         skip=skip,
     )
-    done = _import(paths, dataset, preset, said, lake, dry_run=dry_run, quiet=as_json)
+    asked = {"dataset": dataset, "exchange": exchange, "preset": preset, "mapping": said, "dry_run": dry_run}
+    done = _import(paths, asked, lake, quiet=as_json)
     if as_json:
         print_json([one.to_dict() for one in done])
     else:
@@ -82,17 +86,14 @@ def import_files(
     raise typer.Exit(0 if not refused else 1 if refused == len(done) else 3)
 
 
-def _import(
-    paths: list[Path], dataset: str | None, preset: str, said: Mapping, lake: str | None, *, dry_run: bool, quiet: bool
-) -> list[Imported]:
-    options: dict[str, Any] = {"dataset": dataset, "preset": preset, "mapping": said, "dry_run": dry_run}
-    if dry_run:
+def _import(paths: list[Path], asked: dict[str, Any], lake: str | None, *, quiet: bool) -> list[Imported]:
+    if asked["dry_run"]:
         from ticklake.app import memory_lake
 
         with memory_lake() as held, watching("import", quiet=quiet) as watch:
-            return held.import_files(paths, **options, watch=watch)
+            return held.import_files(paths, **asked, watch=watch)
     with o.opened(lake, create=True) as held, watching("import", quiet=quiet) as watch:
-        return held.import_files(paths, **options, watch=watch)
+        return held.import_files(paths, **asked, watch=watch)
 
 
 def _pairs(texts: Any, option: str) -> dict[str, str]:

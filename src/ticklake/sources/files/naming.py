@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.natives import Market, unified
@@ -66,13 +66,28 @@ class Named:
             exchange or self.exchange, kind, symbol or self.symbol, (timeframe or self.timeframe) if bars else ""
         )
 
+    def on(self, exchange: str) -> Named:
+        """Return the same, traded on *exchange* unless another one is told."""
+        return self if self.exchange else replace(self, exchange=exchange)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What must be known before there is a dataset, in words."""
+        parts = {
+            "exchange": bool(self.exchange),
+            "kind": bool(self.kind),
+            "symbol": "/" in self.symbol,
+            "timeframe": self.kind not in BAR_KINDS or bool(self.timeframe),
+        }
+        return tuple(name for name, is_known in parts.items() if not is_known)
+
     @property
     def _bar(self) -> tuple[str, ...]:
         return (self.timeframe,) if self.kind in BAR_KINDS else ()
 
     def dataset(self) -> Dataset | None:
         """Return the dataset, if all of it is told."""
-        if not (self.exchange and self.kind and "/" in self.symbol) or (self.kind in BAR_KINDS and not self.timeframe):
+        if self.lacking:
             return None
         try:
             return Dataset.of(self.exchange, self.symbol, self.kind, self.timeframe or None)

@@ -28,12 +28,16 @@ __all__ = ["Asked", "FilePlan", "Part", "parts_of", "plan_file"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the caller said of the files: nothing of it is guessed then. ``now`` is the time, in nanoseconds."""
+    """What the caller said of the files: nothing of it is guessed then.
+
+    ``now`` is the time, in nanoseconds; ``exchange`` holds for files that do not say theirs.
+    """
 
     now: int
     dataset: Dataset | None = None
     preset: str = ""
     mapping: Mapping = Mapping()  # noqa: RUF009
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,14 @@ class FilePlan:
     wanted: str = ""
 
     @property
-    def tells_dataset(self) -> bool:
-        """Whether name and rows together say of which dataset the rows are."""
+    def lacking(self) -> tuple[str, ...]:
+        """What neither name nor rows say of the dataset the rows are of; shapes may say all of it."""
+        if self.preset.shape:
+            return ()
         columns = self.mapping.columns
         symbol, exchange = ("A/B" if "symbol" in columns else ""), ("told" if "exchange" in columns else "")
         told = self.named.but(self.kind, symbol, "", exchange)
-        return bool(self.preset.shape) or told.dataset() is not None
+        return told.lacking or (() if told.dataset() else ("dataset",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,9 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
         shaped = preset_named(asked.preset, label) if asked.preset else shaped_as(head)
         if shaped is not None and shaped.shape:
             wanted = asked.dataset.kind if asked.dataset else ""
-            return FilePlan(entry, form, layers, shaped, "", said, named(shaped, label), wanted=wanted)
+            return FilePlan(
+                entry, form, layers, shaped, "", said, named(shaped, label).on(asked.exchange), wanted=wanted
+            )
         layout = layout_of(head, header=said.header, skip=said.skip or None) if form is Format.CSV else None
         try:
             raw = sample_of(stream, form, entry, layout)
@@ -115,7 +123,7 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     kind, mapping = _mapping(raw, preset, asked, has_names=has_names or bool(preset.names))
     _refuse_incomplete(mapping, kind, raw)
     mapping = _settled(raw, _placed(mapping, label, preset, asked), kind, asked)
-    return FilePlan(entry, form, layers, preset, kind, mapping, named(preset, label), layout)
+    return FilePlan(entry, form, layers, preset, kind, mapping, named(preset, label).on(asked.exchange), layout)
 
 
 def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
