@@ -260,6 +260,28 @@ class TestStopping:
         assert lake.jobs.get(job.id).owner == "quick"
         assert lake.jobs.queue.finish(taken[0], JobState.SUCCEEDED, "fresh").outcome == "fresh"
 
+    @pytest.mark.parametrize("error", [SourceUnavailable("down"), ValueError("bug"), Cancelled("told to stop")])
+    def test_a_try_that_fails_after_it_was_taken_over_ends_its_run_and_not_its_worker(self, lake, act, error):
+        def oversleep(lake, work):
+            with lake.engine.catalog.database.write() as connection:
+                connection.exec_driver_sql("UPDATE jobs SET expires_at = 0")
+            lake.jobs.queue.claim("quick")
+            raise error
+
+        act(oversleep)
+        job = lake.jobs.start(lake.jobs.create("act").id)
+        assert (job.state, job.owner) == (JobState.RUNNING, "quick")
+        (run,) = lake.runs.list(job=job.id)
+        assert (run.state, "taken over" in run.outcome) == ("failed", True)
+
+    def test_who_waits_for_ends_of_runs_hears_of_those_of_jobs(self, lake, act):
+        """Alerts are told by it."""
+        heard = []
+        lake.runs.ended = heard.append
+        act(lambda lake, work: Outcome(JobState.FAILED, "no"))
+        lake.jobs.start(lake.jobs.create("act").id)
+        assert [(run.operation, run.state, run.outcome) for run in heard] == [("act", "failed", "no")]
+
     def test_a_job_of_many_datasets_waits_while_another_works_on_one(self, market, serve, lake_at):
         lake = lake_at(serve(market, "2024-01-05"))
         lake.jobs.create("compact", BTC)

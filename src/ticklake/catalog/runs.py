@@ -89,7 +89,8 @@ class Runs:
     Attributes
     ----------
     ended
-        Called with every run that :meth:`finish` ends; must return at once and not raise.
+        Called with every run that has ended, by :meth:`finish` or by who executed :meth:`closing`; must return at once
+        and not raise.
     """
 
     def __init__(self, database: Database, now: Callable[[], int], beat_every: float = LEASE / 4 / SECOND) -> None:

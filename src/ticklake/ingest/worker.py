@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,9 +103,7 @@ class Worker:
                 outcome = operation.function(self.lake, shift, **job.parameters)
             return self._ended(job, run, outcome)
         except LeaseLost as error:
-            if run is not None:
-                self.runs.finish(run.id, RunState.FAILED, {}, str(error))
-            return self.queue.get(job.id)
+            return self._lost(job, run, error)
         except Cancelled as error:
             return self._stopped(job, run, str(error))
         except LeaseHeld as error:
@@ -116,8 +114,7 @@ class Worker:
         except Exception as error:
             return self._ended(job, run, Outcome(JobState.FAILED, f"{type(error).__name__}: {error}"))
         except BaseException:
-            with suppress(LeaseLost):
-                self._given_back(job, run, "its worker was interrupted")
+            self._given_back(job, run, "its worker was interrupted")
             raise
 
     @contextmanager
@@ -138,20 +135,39 @@ class Worker:
 
     def _ended(self, job: Job, run: Run | None, outcome: Outcome, at_least: float = 0.0) -> Job:
         """End the job and its run together: a worker that is killed has ended both or neither."""
-        closing = self._closing(run, RunState(outcome.state), outcome.text)
         if not outcome.retriable or job.attempts >= job.max_attempts:
-            return self.queue.finish(job, outcome.state, outcome.text, closing)
+            return self._finished(job, run, outcome.state, outcome.text)
         wait = self.retry.wait(job.attempts, random.random(), at_least)  # noqa: S311
-        return self.queue.retry(job, outcome.text, wait, closing)
+        closing = self._closing(run, RunState(outcome.state), outcome.text)
+        return self._leave(job, run, lambda: self.queue.retry(job, outcome.text, wait, closing))
 
     def _stopped(self, job: Job, run: Run | None, outcome: str) -> Job:
         if not self.queue.get(job.id).cancelling:
             return self._given_back(job, run, outcome)
-        closing = self._closing(run, RunState.CANCELLED, outcome)
-        return self.queue.finish(job, JobState.CANCELLED, outcome, closing)
+        return self._finished(job, run, JobState.CANCELLED, outcome)
+
+    def _finished(self, job: Job, run: Run | None, state: JobState, outcome: str) -> Job:
+        closing = self._closing(run, RunState(state), outcome)
+        return self._leave(job, run, lambda: self.queue.finish(job, state, outcome, closing))
 
     def _given_back(self, job: Job, run: Run | None, outcome: str, wait: int = 0) -> Job:
-        return self.queue.give_back(job, outcome, wait, self._closing(run, RunState.CANCELLED, outcome))
+        closing = self._closing(run, RunState.CANCELLED, outcome)
+        return self._leave(job, run, lambda: self.queue.give_back(job, outcome, wait, closing))
+
+    def _leave(self, job: Job, run: Run | None, end: Callable[[], Job]) -> Job:
+        """Tell the queue how a try ended, and then who waits for ends of runs; one that was taken over ends nothing."""
+        try:
+            ended = end()
+        except LeaseLost as error:
+            return self._lost(job, run, error)
+        if run is not None:
+            self.runs.ended(self.runs.get(run.id))
+        return ended
+
+    def _lost(self, job: Job, run: Run | None, error: LeaseLost) -> Job:
+        if run is not None:
+            self.runs.finish(run.id, RunState.FAILED, {}, str(error))
+        return self.queue.get(job.id)
 
     def _closing(self, run: Run | None, state: RunState, outcome: str) -> Statement | None:
         return None if run is None else self.runs.closing(run.id, state, {}, outcome)
