@@ -188,6 +188,13 @@ def test_one_address_that_is_wrong_does_not_keep_the_others_from_it_nor_repeats_
     assert len(webhook.got) == 1
 
 
+@pytest.mark.parametrize("url", [f"hooks.example.com/services/{SECRET}", f"{SECRET}:x@mail.example.com", SECRET])
+def test_an_address_without_a_scheme_is_not_shown_either(url):
+    with pytest.raises(AlertNotSent, match=r"url 1 \(without a scheme") as caught:
+        Notifier([url]).send("title", "text")
+    assert SECRET not in str(caught.value)
+
+
 def test_a_slow_address_holds_up_no_run_and_is_waited_for_at_the_end(opened, exchange, monkeypatch):
     exchange.faults = exchange.faults.changed({"error_every": 1})
     let_go, sent = threading.Event(), []

@@ -32,7 +32,7 @@ class Notifier:
             Without apprise.
         """
         refused = [
-            f"url {number} ({url.partition(':')[0]})"
+            f"url {number} ({_scheme(url)})"
             for number, url in enumerate(self.urls, 1)
             if not _sent(url, title, text, is_good=is_good)
         ]
@@ -41,6 +41,12 @@ class Notifier:
                 f"{', '.join(refused)} of alerts.urls did not take an alert: check the address",
                 nobody=len(refused) == len(self.urls),
             )
+
+
+def _scheme(url: str) -> str:
+    """Return what may be shown of an address: without a scheme, nothing, since all of it may be a secret."""
+    scheme, mark, _ = url.partition("://")
+    return scheme if mark and scheme.isalnum() else "without a scheme like json://"
 
 
 def _sent(url: str, title: str, text: str, *, is_good: bool) -> bool:
