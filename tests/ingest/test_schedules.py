@@ -86,6 +86,8 @@ class TestRhythm:
             ("0 0 * * 8", "UTC", "no weekday"),
             ("0 0 * * *", "Mars/Olympus", "not a time zone"),
             ("0 0 * * *", "../etc", "not a time zone"),
+            ("0 0 * * *", "Europe", "not a time zone"),
+            ("0 0 * * *", "a" * 300, "not a time zone"),
         ],
     )
     def test_what_cannot_be_meant_is_refused(self, cron, zone, words):
@@ -217,6 +219,7 @@ class TestScheduling:
             ({"cron": "5 * * * *", "every": "1h"}, "needs one of cron"),
             ({"cron": "0 0 30 2 *"}, "never comes"),
             ({"every": "soon"}, "not a length of time"),
+            ({"every": "99999999999w"}, "too long: say at most 36500d"),
         ],
     )
     def test_what_cannot_be_meant_is_refused(self, opened, options, words):

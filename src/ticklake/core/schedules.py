@@ -12,6 +12,7 @@ from ticklake.errors import BadInput
 __all__ = ["Rhythm", "Schedule", "format_every", "parse_every", "weekdays"]
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_LONGEST = 36_500 * DAY
 _EVERY = re.compile(r"(\d+)\s*([smhdw])")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?")
@@ -56,7 +57,10 @@ def parse_every(text: str) -> int:
     match = _EVERY.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
         raise BadInput(f"{text!r} is not a length of time: write it like 90s, 15m, 1h, 1d or 2w")
-    return int(match[1]) * _UNITS[match[2]]
+    length = int(match[1]) * _UNITS[match[2]]
+    if length > _LONGEST:
+        raise BadInput(f"{text!r} is too long: say at most {format_every(_LONGEST)}")
+    return length
 
 
 def format_every(ns: int) -> str:

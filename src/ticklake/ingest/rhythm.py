@@ -66,7 +66,7 @@ def _strike(rhythm: Rhythm, fields: dict[str, str]) -> Callable[[dt.datetime], d
 
     try:
         zone = ZoneInfo(rhythm.zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise BadInput(f"{rhythm.zone!r} is not a time zone: write it like Europe/Berlin or UTC") from error
     try:
         trigger: Any = CronTrigger(**fields, second=0, timezone=zone)
