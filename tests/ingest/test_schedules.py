@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -211,6 +212,25 @@ class TestScheduling:
         assert [job.operation for job in jobs] == ["compact"]
         assert "schedule 'bad' makes no job: there is no operation 'gone'" in said[0]
         assert lake.schedules.get("bad").next_at > clock.now
+
+    def test_a_schedule_that_makes_no_job_and_was_removed_meanwhile_does_not_come_back(self, opened, clock):
+        lake = opened()
+        lake.schedules.add("bad", "compact", every="15m")
+        seen = lake.schedules.get("bad")
+        lake.schedules.remove("bad")
+        scheduler = lake.schedules.scheduler()
+        scheduler._fire(replace(seen, operation="gone"))
+        assert lake.schedules.list() == []
+
+    def test_a_bug_in_one_operation_stops_no_other_schedule(self, opened, clock):
+        lake = opened()
+        lake.schedules.add("bad", "compact", every="15m")
+        lake.schedules.add("good", "repair", every="15m")
+        lake.jobs.operations._found["compact"] = None
+        clock.now += 15 * MINUTE
+        said = []
+        assert [job.operation for job in lake.schedules.scheduler(said.append).tick()] == ["repair"]
+        assert "AttributeError" in said[0]
 
     @pytest.mark.parametrize(
         ("options", "words"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, Update, delete, insert, select, update
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -74,14 +74,24 @@ class ScheduleTable:
 
     def fire(self, schedule: Schedule, job: NewJob, next_at: int | None, missed: int) -> Job | None:
         """Make the job and go on to the next time, together; ``None`` if another process was first."""
-        same = (_TABLE.c.name == schedule.name, _TABLE.c.next_at == schedule.next_at)
         with self._database.write() as connection:
-            if not connection.execute(update(_TABLE).where(*same).values(next_at=next_at)).rowcount:
+            if not connection.execute(_go_on(schedule, next_at)).rowcount:
                 return None
             (made,) = self._queue.add_within(connection, [job])
             told = {"last_at": self._now(), "last_job": made.id, "missed": _TABLE.c.missed + missed}
             connection.execute(update(_TABLE).where(_TABLE.c.name == schedule.name).values(**told))
         return made
+
+    def skip(self, schedule: Schedule, next_at: int | None) -> None:
+        """Go on to the next time without a job, unless it was changed, paused or removed meanwhile."""
+        with self._database.write() as connection:
+            connection.execute(_go_on(schedule, next_at))
+
+
+def _go_on(schedule: Schedule, next_at: int | None) -> Update:
+    """Return what moves a schedule on to its next time if it still stands at the one that was looked at."""
+    same = (_TABLE.c.name == schedule.name, _TABLE.c.next_at == schedule.next_at)
+    return update(_TABLE).where(*same).values(next_at=next_at)
 
 
 def _values(schedule: Schedule) -> dict[str, Any]:

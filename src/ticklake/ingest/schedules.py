@@ -120,12 +120,12 @@ class Scheduler:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, idle: float) -> None:
-        """Look every *idle* seconds, until told to stop."""
+        """Look every *idle* seconds, until told to stop: whatever goes wrong is told and stands in the way of no later look."""
         while not self.stopping.wait(idle):
             try:
                 self.tick()
-            except TicklakeError as error:
-                self.told(str(error))
+            except Exception as error:
+                self.told(_text(error))
 
     def tick(self) -> list[Job]:
         """Make the jobs that are due now, and return them; one that was made and has not ended is not made again."""
@@ -136,9 +136,13 @@ class Scheduler:
         now = self.now()
         try:
             job = self.jobs.new(schedule.operation, priority=schedule.priority, **schedule.parameters)
-        except TicklakeError as error:
-            self.told(f"schedule {schedule.name!r} makes no job: {error}")
-            self.table.put(replace(schedule, next_at=next_time(schedule.rhythm, now)))
+        except Exception as error:
+            self.told(f"schedule {schedule.name!r} makes no job: {_text(error)}")
+            self.table.skip(schedule, next_time(schedule.rhythm, now))
             return None
         missed = times_between(schedule.rhythm, schedule.next_at or now, now) - 1
         return self.table.fire(schedule, job, next_time(schedule.rhythm, now), missed)
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, TicklakeError) else f"{type(error).__name__}: {error}"
