@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-
-from ticklake.errors import TicklakeError
+from contextlib import suppress
 
 __all__ = ["Heartbeat"]
 
@@ -16,7 +15,7 @@ class Heartbeat:
     Parameters
     ----------
     beat
-        Called with the numbers of all that is going on; an error of the catalog is passed over, the next beat comes.
+        Called with the numbers of all that is going on; an error is passed over, the next beat comes.
     every
         Seconds between two beats.
     """
@@ -49,10 +48,8 @@ class Heartbeat:
 
     def _go(self) -> None:
         while alive := self._next():
-            try:
+            with suppress(Exception):
                 self._beat(alive)
-            except TicklakeError:
-                continue
 
     def _next(self) -> Collection[int]:
         """Wait for the next beat and return what is alive then; the thread ends with nothing."""
