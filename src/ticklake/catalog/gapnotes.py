@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -24,18 +24,17 @@ class GapNotes:
 
     def wanted(self, dataset: Dataset) -> Span | None:
         """Return what was asked for so far, from the earliest start to the latest end."""
-        table = schema.wanted
         with self._database.read() as connection:
-            row = connection.execute(select(table).where(table.c.dataset == str(dataset))).first()
-        return Span(row.start, row.end) if row else None
+            return _wanted(connection, dataset)
 
     def want(self, dataset: Dataset, span: Span) -> None:
         """Remember that *span* was asked for."""
-        before, table = self.wanted(dataset), schema.wanted
-        wide = Span(min(span.start, before.start), max(span.end, before.end)) if before else span
-        if wide == before:
+        table, known = schema.wanted, self.wanted(dataset)
+        if known is not None and known.start <= span.start and span.end <= known.end:
             return
         with self._database.write() as connection:
+            before = _wanted(connection, dataset)
+            wide = Span(min(span.start, before.start), max(span.end, before.end)) if before else span
             connection.execute(table.delete().where(table.c.dataset == str(dataset)))
             connection.execute(table.insert().values(dataset=str(dataset), start=wide.start, end=wide.end))
 
@@ -60,3 +59,9 @@ class GapNotes:
             connection.execute(table.delete().where(table.c.dataset == str(dataset)))
             if values:
                 connection.execute(table.insert(), values)
+
+
+def _wanted(connection: Connection, dataset: Dataset) -> Span | None:
+    table = schema.wanted
+    row = connection.execute(select(table).where(table.c.dataset == str(dataset))).first()
+    return Span(row.start, row.end) if row else None
