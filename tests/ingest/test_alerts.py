@@ -135,6 +135,17 @@ def test_stale_datasets_are_those_that_were_asked_for_up_to_now(opened, webhook,
     assert len(webhook.got) == 2
 
 
+def test_a_stale_dataset_is_not_well_because_others_ran_since(opened, webhook, monkeypatch):
+    """With thousands of datasets the run of one is soon too long ago to be among the newest."""
+    with opened(on=["stale"]) as lake:
+        lake.backfill(*ASKED, start="2024-01-01")
+        assert [one.subject for one in check_alerts(lake, NOW + 5 * HOUR)] == [BARS]
+        monkeypatch.setattr("ticklake.ingest.troubles.LOOKED_AT", 1)
+        lake.backfill("binance", "ETH/USDT", "1h", start="2024-01-01", end="2024-01-02")
+        assert check_alerts(lake, NOW + 5 * HOUR + 1) == ()
+        assert [one.subject for one in lake.alerts.known()] == [BARS]
+
+
 def test_gaps_are_told_until_they_are_filled(opened, webhook):
     with opened(on=["gaps"]) as lake:
         lake.backfill(*ASKED, start="2024-01-03")

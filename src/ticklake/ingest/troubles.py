@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ticklake.catalog.runs import Run, Runs, RunState
@@ -56,11 +56,13 @@ class Troubles:
         found = (trouble for rule, look in looks.items() if rule in self.policy.on for trouble in look())
         names, subjects = {str(one) for one in current}, {run_subject(one) for one in runs if one.state in _OVER}
 
+        held = None if run else {name for name, *_ in self.engine.catalog.inventory()}
+
         def concerns(key: Key) -> bool:
             rule, subject = key
             if rule == AlertRule.RUN_FAILED:
                 return subject in subjects
-            return rule == AlertRule.DISK or run is None or subject in names
+            return rule == AlertRule.DISK or subject in names or (held is not None and self._is_left(subject, held))
 
         return Look(tuple(found), lambda key: key[0] in self.policy.on and concerns(key))
 
@@ -73,6 +75,10 @@ class Troubles:
             for name in run.parameters.get("datasets", ())
         }
         return [one for one in map(Dataset.parse, sorted(names)) if self.policy.covers(one)]
+
+    def _is_left(self, subject: str, held: Collection[str]) -> bool:
+        """Whether nobody minds a dataset any more; one whose runs are only too long ago to be looked at is not well."""
+        return subject not in held or not self.policy.covers(Dataset.parse(subject))
 
     def _failed(self, runs: Iterable[Run]) -> Iterator[Trouble]:
         """Yield a trouble for every subject whose newest run went wrong; *runs* are the newest first."""
