@@ -1,11 +1,14 @@
+import time
+
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticklake.core.continuity import Jump, spared
 from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, GapReason, bar_holes, gaps_of
+from ticklake.core.gaps import Gap, GapReason, bar_holes, gaps_of, with_jumps
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MINUTE, parse_time
 
@@ -160,3 +163,17 @@ def test_a_refused_trade_is_a_hole_of_its_instant():
     none = pl.Series("ts", [], dtype=pl.Int64)
     found = gaps_of(trades, Span(T, T + HOUR), coverage, none, [T + 5, T + 5, T + 2 * HOUR])
     assert [(gap.span, gap.reason) for gap in found] == [(Span(T + 5, T + 6), "invalid")]
+
+
+def test_ten_thousand_jumps_are_placed_in_a_moment():
+    """Ids of a lake with many small holes: each jump is looked up, not compared with every gap that was told before."""
+    gone = Covered(Span(50_000, 60_000), Found.LOST, "gone")
+    looked = Coverage.of([Covered(Span(0, 50_000)), gone, Covered(Span(60_000, 110_000))])
+    known = [Gap(Span(50_000, 60_000), None, GapReason.LOST, "gone")]
+    jumps = [Jump(at, at + 5, at, at + 4) for at in range(0, 110_000, 10)]
+    began = time.perf_counter()
+    told = with_jumps(known, spared(jumps, set(range(0, 110_000, 10))), looked, "ids")
+    assert time.perf_counter() - began < 5
+    assert len(told) == 10_001
+    assert sum(gap.missing for gap in told) == 4 * len(jumps)
+    assert [gap.missing for gap in told if gap.detail == "gone"] == [4 * 1_000]

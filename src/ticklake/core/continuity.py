@@ -7,6 +7,7 @@ markets, raw ones too), Kraken ("a sequence number, unique per book"). Order boo
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -170,9 +171,10 @@ class Numbering:
 
 def spared(jumps: Collection[Jump], known: Collection[int]) -> Iterator[Jump]:
     """Yield the jumps without the numbers that are *known* from elsewhere, like those of refused rows."""
+    numbers = sorted(known)
     for jump in jumps:
         pieces = [jump]
-        for number in sorted(number for number in known if jump.first <= number <= jump.last):
+        for number in numbers[bisect_left(numbers, jump.first) : bisect_right(numbers, jump.last)]:
             pieces[-1:] = _without(pieces[-1], number, number) if pieces else []
         yield from pieces
 

@@ -103,20 +103,23 @@ def bar_holes(
 
 
 def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, what: str) -> list[Gap]:
-    """Add what the numbers of rows tell: a jump inside a looked-at span is ``lost``, with its count.
+    """Add to sorted *gaps* what the numbers of rows tell, in order: a jump inside a looked-at span is ``lost``, with its count.
 
     A jump where something was ``lost`` anyway counts what is missing there; one that reaches into a stretch that was
     never looked at, or is unavailable, proves nothing.
     """
-    told = list(gaps)
+    told, known, last = list(gaps), [at for at, gap in enumerate(gaps) if gap.reason is GapReason.LOST], len(gaps)
     data, looked = coverage.spans(Found.DATA), coverage.spans(Found.DATA, Found.LOST)
     for jump in jumps:
         if any(subtract(jump.span, looked)):
             continue
-        place = next((at for at, gap in enumerate(told) if _is_lost(gap, jump.span)), None)
+        near = bisect_right(known, jump.span.start, key=lambda at: told[at].span.end)
+        places = [*known[near : near + 1], *range(last, len(told))]
+        place = next((at for at in places if told[at].span.overlaps(jump.span)), None)
         if place is not None:
             told[place] = replace(told[place], missing=(told[place].missing or 0) + jump.count)
         elif not any(subtract(jump.span, data)):
+            last = len(told)
             told.append(Gap(jump.span, jump.count, GapReason.LOST, f"{what} {jump.first} to {jump.last} are missing"))
     return sorted(told, key=_start)
 
@@ -135,10 +138,6 @@ def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tupl
         cuts = ((gap.span.intersect(span), detail) for span, detail in meeting)
         told += [Gap(cut, _bars(dataset, cut), GapReason.OUTAGE, detail) for cut, detail in cuts if cut]
     return sorted(told, key=_start)
-
-
-def _is_lost(gap: Gap, span: Span) -> bool:
-    return gap.reason is GapReason.LOST and gap.span.overlaps(span)
 
 
 def _start(gap: Gap) -> Span:
