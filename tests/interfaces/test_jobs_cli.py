@@ -62,6 +62,22 @@ def test_runs_alone_lists_and_a_number_alone_shows(shell):
     assert "list" in shell("runs", "--help").stdout
 
 
+@pytest.mark.parametrize("option", [("--limit", "1"), ("--job", "1"), ("--json", "--limit", "1")])
+def test_the_number_of_an_option_of_runs_is_no_run(shell, option):
+    shell("init")
+    result = shell("runs", *option)
+    assert result.exit_code == 0, result.output
+
+
+def test_every_answer_about_schedules_is_json_if_asked(shell):
+    added = answer(shell("schedule", "add", "tidy", "compact", "--every", "1h", "--json"))
+    assert answer(shell("schedule", "pause", "tidy", "--json")) == {**added, "paused": True, "next": None}
+    resumed = answer(shell("schedule", "resume", "tidy", "--json"))
+    assert (resumed["paused"], resumed["next"] is None) == (False, False)
+    assert answer(shell("schedule", "remove", "tidy", "--json")) == {"removed": "tidy"}
+    assert answer(shell("schedule", "list", "--json")) == []
+
+
 def test_a_job_is_started_here_and_now(shell):
     create(shell)
     assert answer(shell("jobs", "start", "1", "--json"))["state"] == "succeeded"

@@ -28,9 +28,10 @@ class _Runs(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put in the command that was left out."""
-        words = [word for word in args if not word.startswith("-")]
-        if not {"--help"} & set(args) and not (words and words[0] in self.commands):
-            args = ["show" if words and words[0].isdecimal() else "list", *args]
+        words = [word for word in args if word != "--json"]
+        first = words[0] if words else ""
+        if first not in self.commands and "--help" not in args:
+            args = ["show" if first.isdecimal() else "list", *args]
         return super().parse_args(ctx, args)
 
 

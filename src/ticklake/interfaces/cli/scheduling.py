@@ -65,27 +65,31 @@ def list_schedules(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
 
 
 @app.command("remove")
-def remove_schedule(name: Name, lake: o.LakePath = None) -> None:
+def remove_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Remove a schedule; jobs that it made stay."""
     with o.opened(lake) as held:
         held.schedules.remove(name)
-    say(f"schedule {name} is gone")
+    return print_json({"removed": name}) if as_json else say(f"schedule {name} is gone")
 
 
 @app.command("pause")
-def pause_schedule(name: Name, lake: o.LakePath = None) -> None:
+def pause_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make no more jobs of it for now."""
     with o.opened(lake) as held:
-        held.schedules.pause(name)
-    say(f"schedule {name} is paused: 'ticklake schedule resume {name}' goes on")
+        found = held.schedules.pause(name)
+    if as_json:
+        return print_json(schedule_fields(found))
+    return say(f"schedule {name} is paused: 'ticklake schedule resume {name}' goes on")
 
 
 @app.command("resume")
-def resume_schedule(name: Name, lake: o.LakePath = None) -> None:
+def resume_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make jobs of it again, from its next time on."""
     with o.opened(lake) as held:
         found = held.schedules.resume(name)
-    say(f"schedule {name} makes its next job at {o.moment(found.next_at)}")
+    if as_json:
+        return print_json(schedule_fields(found))
+    return say(f"schedule {name} makes its next job at {o.moment(found.next_at)}")
 
 
 def schedule_fields(schedule: Schedule) -> dict[str, Any]:
