@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import polars as pl
+import pytest
 
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
@@ -72,3 +73,27 @@ def test_a_repair_closes_gaps_and_says_what_stays(shell):  # noqa: F811
     shell.exchange.be()
     assert shell("repair", "--retry").exit_code == 0
     assert shell("repair").stdout.strip() == "nothing is damaged, and no gap can be closed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("gaps", "nobody"),
+        ("gaps", "binance", "NOPE/USDT"),
+        ("quality", "nobody"),
+        ("continuity", "--kind", "funding"),
+        ("cross-check", "nobody"),
+        ("verify", "binance:trades:NOPE/USDT"),
+        ("compact", "binance:trades:NOPE/USDT"),
+        ("repair", "nobody"),
+        ("repair", "binance:trades:NOPE/USDT"),
+        ("cleanup", "binance:trades:NOPE/USDT", "--days", "3"),
+        ("cleanup", "--exchange", "nobody", "--days", "3"),
+    ],
+)
+def test_a_name_that_the_lake_does_not_have_is_never_called_whole(shell, words):  # noqa: F811
+    """A slip of the pen used to be answered by 'nothing is missing' and exit code 0."""
+    keep([1, 2, 3])
+    result = shell(*words)
+    assert result.exit_code == 2
+    assert f"the lake has no {words[1] if not words[1].startswith('-') else words[2]}" in result.stderr

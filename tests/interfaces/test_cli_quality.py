@@ -63,5 +63,6 @@ def test_the_table_says_what_is_missing(shell):
 def test_an_unknown_dataset_is_bad_use_and_an_empty_lake_says_so(shell):
     shell("init")
     assert shell("quality", *BARS).exit_code == 2
+    assert shell("quality", "nobody").exit_code == 2
     empty = shell("quality")
     assert (empty.exit_code, empty.stdout.strip()) == (0, "the lake holds no such dataset")

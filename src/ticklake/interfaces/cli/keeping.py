@@ -12,6 +12,7 @@ from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import big, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
+from ticklake.interfaces.cli.reading import chosen, known
 
 if TYPE_CHECKING:
     from ticklake.engine.retaining import Cleaned
@@ -41,7 +42,7 @@ def verify(
 ) -> None:
     """Check that every segment is there and is what was written. Exit code 1: something is damaged."""
     with o.opened(lake) as held:
-        problems = held.verify(dataset, deep=deep)
+        problems = held.verify(known(held, dataset), deep=deep)
         count = len(held.datasets())
     if as_json:
         print_json([asdict(problem) for problem in problems])
@@ -55,7 +56,7 @@ def verify(
 def compact(dataset: o.DatasetText = None, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make few large files of many small segments."""
     with o.opened(lake) as held:
-        done = held.compact(dataset)
+        done = held.compact(known(held, dataset))
     if as_json:
         return print_json([asdict(one) for one in done])
     columns = ["dataset", "rows", "segments", "bytes"]
@@ -90,6 +91,7 @@ def repair(
     from ticklake.core.coverage import Found
 
     with o.opened(lake, exchange_url=exchange_url) as held, watching("repair", quiet=as_json) as watch:
+        _ = chosen(held, what, None, None, None) if what and ":" not in what else known(held, what)
         done = held.repair(what, backup=backup, fetch=fetch, retry=retry, watch=watch)
         lost = any(held.coverage(one.mended.dataset).spans(Found.LOST) for one in done)
     if as_json:
@@ -177,6 +179,7 @@ def cleanup(
 ) -> None:
     """Remove rows older than they are kept; they are not fetched again. Files wait for vacuum."""
     with o.opened(lake) as held:
+        _ = known(held, dataset), chosen(held, exchange, None, None, None)
         done = held.cleanup(
             days,
             kinds=kind or None,

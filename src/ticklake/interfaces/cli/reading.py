@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from ticklake.core.dataset import Dataset
     from ticklake.engine.knowing import GapReport
+    from ticklake.errors import BadInput
     from ticklake.lake import Lake
 
-__all__ = ["chosen", "gaps", "list_datasets", "read"]
+__all__ = ["chosen", "gaps", "known", "list_datasets", "read"]
 
 Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
 Format = Annotated[
@@ -134,7 +135,7 @@ def chosen(
     from ticklake.core.timeframe import Timeframe
 
     bars = Timeframe.parse(timeframe) if timeframe else None
-    return [
+    found = [
         dataset
         for dataset in held.datasets()
         if exchange in (None, dataset.exchange)
@@ -142,6 +143,23 @@ def chosen(
         and kind in (None, dataset.kind)
         and bars in (None, dataset.timeframe)
     ]
+    said = [word for word in (exchange, symbol, timeframe, kind) if word]
+    if said and not found:
+        raise _unknown(" ".join(said), "'ticklake list' shows what it holds")
+    return found
+
+
+def known(held: Lake, text: str | None) -> Dataset | None:
+    """Return the dataset that a text names, if it names any.
+
+    Raises
+    ------
+    BadInput
+        If the lake has never heard of it.
+    """
+    from ticklake.core.dataset import Dataset
+
+    return None if text is None else _known(held, Dataset.parse(text))
 
 
 def _adjusted(seen: Lake, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
@@ -170,10 +188,13 @@ def _dataset(exchange: str, symbol: str, timeframe: str | None, kind: str | None
 
 def _known(held: Lake, dataset: Dataset) -> Dataset:
     """Refuse a dataset the lake has never heard of, and name those it might have meant."""
-    from ticklake.errors import BadInput
-
     if held.engine.catalog.dataset(dataset) is None:
         near = [str(other) for other in held.datasets() if other.symbol == dataset.symbol][:3]
-        hint = f"it has {', '.join(near)}" if near else "'ticklake list' shows what it holds"
-        raise BadInput(f"the lake has no {dataset}: {hint}")
+        raise _unknown(str(dataset), f"it has {', '.join(near)}" if near else "'ticklake list' shows what it holds")
     return dataset
+
+
+def _unknown(what: str, hint: str) -> BadInput:
+    from ticklake.errors import BadInput
+
+    return BadInput(f"the lake has no {what}: {hint}")
