@@ -137,3 +137,13 @@ def test_the_exchange_of_a_folder_of_symbols_is_said_once(shell):
     assert "the exchange is not known" in nameless.stderr
     done = json.loads(shell("old", "--exchange", "okx", "--json").stdout)
     assert [one["dataset"] for one in done] == ["okx:ohlcv:1h:BTC/USDT", "okx:ohlcv:1h:ETH/USDT"]
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+def test_the_lake_in_a_folder_that_is_imported_is_passed_over(shell, dry):
+    """What a first import made lies in ./data: importing '.' again took catalog and segments for files of others."""
+    Path("BCHEUR.csv").write_text(DUMP)
+    assert shell(".").exit_code == 0
+    again = shell(".", "--json", *dry)
+    assert again.exit_code == 0
+    assert [one["path"] for one in json.loads(again.stdout)] == ["BCHEUR.csv"]

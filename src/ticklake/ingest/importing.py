@@ -58,6 +58,7 @@ class Importer:
     """Brings files into a lake.
 
     ``asked`` is what the caller said of them; with ``dry_run`` nothing is saved, and no run is recorded.
+    ``own`` is the lake's folder, which is passed over where it lies in one that is imported.
     """
 
     engine: Engine
@@ -65,6 +66,7 @@ class Importer:
     asked: Asked
     dry_run: bool = False
     watch: Watch = lambda _progress: None
+    own: Path | None = None
 
     def run(self, paths: Sequence[Path]) -> list[Imported]:
         """Import every file, those in folders too, and report what became of each.
@@ -106,7 +108,7 @@ class Importer:
         return done
 
     def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | Imported]:
-        for path in _files(paths):
+        for path in _files(paths, self.own):
             try:
                 refuse_other_checksum(path)
                 entries = entries_of(path)
@@ -219,13 +221,15 @@ def _described(plan: FilePlan) -> Imported:
     return Imported(str(plan.entry), form, plan.preset.name, plan.mapping.to_dict())
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files themselves, and those in folders; hidden ones and checksums of others are passed over."""
+def _files(paths: Iterable[Path], own: Path | None) -> Iterator[Path]:
+    """Yield the files themselves, and those in folders; hidden ones, checksums of others and the lake are passed over."""
+    lake = own and own.resolve()
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         for inner in sorted(path.rglob("*")):
             parts = inner.relative_to(path).parts
-            if inner.is_file() and not any(part.startswith(".") for part in parts) and inner.suffix != ".CHECKSUM":
+            aside = inner.suffix == ".CHECKSUM" or any(part.startswith(".") for part in parts)
+            if inner.is_file() and not aside and not (lake and inner.resolve().is_relative_to(lake)):
                 yield inner

@@ -206,7 +206,7 @@ class Collecting(Base):
         where = check_exchange(exchange) if exchange else ""
         asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), where)
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
-        return Importer(self.engine, self.runs, asked, dry_run, watch).run([Path(path) for path in listed])
+        return Importer(self.engine, self.runs, asked, dry_run, watch, self.root).run([Path(path) for path in listed])
 
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""

@@ -87,12 +87,7 @@ def import_files(
 
 
 def _import(paths: list[Path], asked: dict[str, Any], lake: str | None, *, quiet: bool) -> list[Imported]:
-    if asked["dry_run"]:
-        from ticklake.app import memory_lake
-
-        with memory_lake() as held, watching("import", quiet=quiet) as watch:
-            return held.import_files(paths, **asked, watch=watch)
-    with o.opened(lake, create=True) as held, watching("import", quiet=quiet) as watch:
+    with o.opened_for(lake, dry_run=asked["dry_run"]) as held, watching("import", quiet=quiet) as watch:
         return held.import_files(paths, **asked, watch=watch)
 
 
