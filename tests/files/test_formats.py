@@ -267,3 +267,15 @@ def test_a_bar_that_was_forming_when_the_file_was_written_is_left_out(lake, tmp_
     (done,) = lake.import_files(path)
     assert (done.dataset, done.new) == ("kraken:ohlcv:1h:BTC/USD", 1)
     assert done.problems == ("1 bars from 2024-01-02T01:00:00Z on left out: not over yet",)
+
+
+def test_a_line_that_never_ends_is_refused_before_memory_is_full(lake, tmp_path):
+    """A bomb: a few kilobytes that unpack to a single line of gigabytes."""
+    path = tmp_path / "bomb.csv.xz"
+    with lzma.open(path, "wb", preset=0) as out:
+        out.write(b"time,price,amount\n")
+        for _ in range(260):
+            out.write(b"1" * 2**20)
+    (done,) = lake.import_files(path, DATASET)
+    assert done.refused
+    assert "a line has more than" in done.problems[-1]

@@ -10,6 +10,9 @@ from ticklake.errors import InvalidData
 __all__ = ["Bounded", "Readable", "whole_lines"]
 
 
+LONGEST_LINE = 256 * 2**20
+
+
 class Readable(Protocol):
     """What bytes are read from."""
 
@@ -34,12 +37,22 @@ class Bounded:
 
 
 def whole_lines(stream: Readable, chunk: int) -> Iterator[bytes]:
-    """Yield the bytes of a stream in pieces of about *chunk* bytes, each of whole lines; the last may lack its newline."""
-    rest = b""
+    """Yield the bytes of a stream in pieces of about *chunk* bytes, each of whole lines; the last may lack its newline.
+
+    Raises
+    ------
+    InvalidData
+        If a line is longer than memory should hold.
+    """
+    held: list[bytes] = []
     while text := stream.read(chunk):
-        lines, mark, after = (rest + text).rpartition(b"\n")
-        rest = after
+        lines, mark, after = text.rpartition(b"\n")
         if mark:
-            yield lines + mark
+            yield b"".join((*held, lines, mark))
+            held = []
+        held.append(after)
+        if sum(map(len, held)) > LONGEST_LINE:
+            raise InvalidData(f"a line has more than {LONGEST_LINE:,} bytes: it is no text of rows")
+    rest = b"".join(held)
     if rest.strip():
         yield rest
