@@ -10,9 +10,9 @@ import polars as pl
 from ticklake.catalog.changes import DatasetRow
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.events import JITTER, Missed, missed_events
 from ticklake.core.gaps import Gap, GapReason
 from ticklake.core.outage import Quiet, Silence, SilentBars, covers, inside, shortest_silence, witnessed
-from ticklake.core.schedule import JITTER, Missed, missed_events
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR
 from ticklake.engine.appending import retried

@@ -1,4 +1,4 @@
-"""Schedules: events that come at intervals which change, and those that are missing in between.
+"""Events that come at intervals which change, and those that are missing in between.
 
 Funding is settled every 8, 4 or 1 hours; the interval of a market changes, and times jitter by milliseconds. So the
 interval is not assumed: it is what the neighbours keep.

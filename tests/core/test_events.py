@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.schedule import missed_events
+from ticklake.core.events import missed_events
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MS, parse_time
 
