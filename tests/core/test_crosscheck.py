@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.crosscheck import DIFFERENCES, compare, inside, told, whole_bars
+from ticklake.core.crosscheck import DIFFERENCES, compare, rows_in, told, whole_bars
 from ticklake.core.kinds import KINDS, TIME
 from ticklake.core.span import Span, common, normalise
 from ticklake.core.time import MINUTE, MS, parse_time
@@ -104,8 +104,8 @@ def test_only_bars_that_lie_wholly_inside_are_compared():
     whole = whole_bars(spans, five, None)
     assert whole == [Span(T + 5 * MINUTE, T + 10 * MINUTE), Span(T + 20 * MINUTE, T + 30 * MINUTE)]
     rows = bars(*[(n, *ONE[1:]) for n in range(0, 40, 5)])
-    assert ((inside(rows, whole)["ts"].to_physical() - T) // MINUTE).to_list() == [5, 20, 25]
-    assert inside(rows, []).height == 0
+    assert ((rows_in(rows, whole)["ts"].to_physical() - T) // MINUTE).to_list() == [5, 20, 25]
+    assert rows_in(rows, []).height == 0
 
 
 spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=8).map(

@@ -11,11 +11,12 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME, Kind
 from ticklake.core.merge import Keying, key_of
+from ticklake.core.outage import inside
 from ticklake.core.span import Span
 from ticklake.core.time import MS
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "inside", "told", "whole_bars"]
+__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "rows_in", "told", "whole_bars"]
 
 TOLERANCE = 1e-6
 """By how much, relative to the larger one, sums of floats may differ: they depend on the order of adding."""
@@ -27,7 +28,6 @@ DIFFERENCES: dict[str, Any] = {
     "difference": pl.Float64,
 }
 """The schema of differences. ``column`` is ``row`` where only one side has it, which then says 1."""
-_BOUNDS = {"_from": pl.Int64, "_end": pl.Int64}
 _SUMS = frozenset({"volume", "quote_volume"})
 _SIDES = {"buy": 1, "bid": 1, "sell": -1, "ask": -1}
 
@@ -67,12 +67,9 @@ def whole_bars(spans: Sequence[Span], timeframe: Timeframe, anchor: int | None) 
     return [Span(start, end) for start, end in bounds if start < end]
 
 
-def inside(rows: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
-    """Return those of the sorted *rows* that lie in sorted, disjoint *spans*."""
-    known = pl.DataFrame({"_from": [s.start for s in spans], "_end": [s.end for s in spans]}, schema=_BOUNDS)
-    timed = rows.with_columns(_at=pl.col("ts").to_physical())
-    placed = timed.join_asof(known, left_on="_at", right_on="_from", strategy="backward", check_sortedness=False)
-    return placed.filter(pl.col("_at") < pl.col("_end")).drop("_at", "_from", "_end", strict=False)
+def rows_in(rows: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
+    """Return those of the *rows* that lie in sorted, disjoint *spans*."""
+    return rows.filter(inside(rows["ts"].to_physical(), spans))
 
 
 def told(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:

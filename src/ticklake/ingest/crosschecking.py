@@ -9,7 +9,7 @@ import polars as pl
 
 from ticklake.core.batch import canonical, number_prints, sort
 from ticklake.core.coverage import Found
-from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, inside, told, whole_bars
+from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, told, whole_bars
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
 from ticklake.core.quality import EXCUSED
@@ -78,8 +78,8 @@ def _rebuilt_from(
     without = ["trades"] if _counts_otherwise(engine, witness) else []
     compared, found = 0, [pl.DataFrame(schema=DIFFERENCES)]
     for window, parts in _windows(whole_bars(spans, frame, dataset.anchor), frame, dataset.anchor):
-        ours = inside(engine.resample(witness, frame, window), parts)
-        theirs = inside(engine.load(dataset, window), parts)
+        ours = rows_in(engine.resample(witness, frame, window), parts)
+        theirs = rows_in(engine.load(dataset, window), parts)
         count, apart = compare(
             told(ours, theirs), told(theirs, ours), dataset.spec, tolerance=tolerance, without=without
         )
@@ -130,7 +130,7 @@ def _against_page(
     parts = common(data, [span])
     row, kind = engine.catalog.dataset(dataset), dataset.spec
     keying = row.keying if row else "natural"
-    theirs = inside(sort(canonical(page.frame, kind), kind), parts)
+    theirs = rows_in(sort(canonical(page.frame, kind), kind), parts)
     stored = pl.concat([kind.empty().select(kind.names), *(engine.load(dataset, part) for part in parts)])
     ours = canonical(stored, kind)
     if keying == "print":
