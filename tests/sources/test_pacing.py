@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -163,6 +163,20 @@ class TestPace:
             return time.monotonic() - start
 
         assert asyncio.run(twice()) >= 0.09
+        assert len(told) == 1
+        assert "this process only" in told[0]
+        pace.close()
+
+    def test_a_ledger_that_breaks_while_it_is_used_is_given_up_and_told_once(self, path):
+        """A disk that is full, or a home that became read-only, in the middle of a run ended it with a traceback."""
+        pace, told = Pace("x", path=path), []
+        asyncio.run(pace.turn(1, told.append))
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("DROP TABLE turns")
+        asyncio.run(pace.turn(1, told.append))
+        asyncio.run(pace.turn(1, told.append))
+        with pytest.raises(RateLimited), pace.minding():
+            raise RateLimited("slow down", 0.01)
         assert len(told) == 1
         assert "this process only" in told[0]
         pace.close()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ticklake.errors import Banned, RateLimited
 from ticklake.sources.pacing.headers import asked_pause
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ticklake.sources.pacing.ledger import Ledger, Pause
 
 __all__ = ["Pace"]
+
+_Answer = TypeVar("_Answer")
 
 FIRST_PAUSE = 1.0
 """Seconds after a refusal that says no number; each one that follows soon is twice as long."""
@@ -60,7 +62,7 @@ class Pace:
             If the exchange has banned this address, until then.
         """
         told = False
-        while (verdict := self._kept(tell).take(self.key, length_ms, self._now())).wait:
+        while (verdict := self._asked(lambda kept: kept.take(self.key, length_ms, self._now()), tell)).wait:
             if verdict.pause is not None and verdict.pause.is_ban:
                 raise Banned(self._ban_text(verdict.pause), verdict.wait / 1_000)
             if not told and verdict.pause is not None and verdict.wait >= TELL * 1_000:
@@ -94,13 +96,23 @@ class Pace:
             self._ledger = None
 
     def _pause(self, seconds: float, *, is_ban: bool = False) -> None:
-        self._kept().pause(self.key, int(seconds * 1_000) + 1, self._now(), is_ban=is_ban)
+        self._asked(lambda kept: kept.pause(self.key, int(seconds * 1_000) + 1, self._now(), is_ban=is_ban))
 
     def _next_pause(self) -> float:
-        last, now = self._kept().last_pause(self.key), self._now()
+        last, now = self._asked(lambda kept: kept.last_pause(self.key)), self._now()
         if last.left(now) or now - last.end > SOON * 1_000:
             return FIRST_PAUSE
         return min(max(FIRST_PAUSE, 2 * (last.end - last.start) / 1_000), LONGEST_PAUSE)
+
+    def _asked(
+        self, question: Callable[[Ledger], _Answer], tell: Callable[[str], object] = lambda _text: None
+    ) -> _Answer:
+        """Ask the ledger; one that cannot be written any more (a full disk, a home that is read-only now) is given up."""
+        try:
+            return question(self._kept(tell))
+        except sqlite3.Error as error:
+            self.close()
+            return question(self._alone(error, tell))
 
     def _kept(self, tell: Callable[[str], object] = lambda _text: None) -> Ledger:
         from ticklake.sources.pacing.ledger import Ledger
@@ -109,8 +121,14 @@ class Pace:
             try:
                 self._ledger = Ledger(self._path)
             except (OSError, sqlite3.Error) as error:
-                tell(f"rate limits hold in this process only: {self._path} cannot be kept ({error})")
-                self._ledger = Ledger(None)
+                return self._alone(error, tell)
+        return self._ledger
+
+    def _alone(self, error: Exception, tell: Callable[[str], object]) -> Ledger:
+        from ticklake.sources.pacing.ledger import Ledger
+
+        tell(f"rate limits hold in this process only: {self._path} cannot be kept ({error})")
+        self._ledger = Ledger(None)
         return self._ledger
 
     def _ban_text(self, pause: Pause) -> str:
