@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -139,6 +140,16 @@ class Planned:
         return [f"{self.wanted.exchange}:{middle}:{symbol}" for symbol in self.wanted.symbols]
 
     @property
+    def keep_name(self) -> str:
+        """What the schedule is called that removes its old rows."""
+        return f"{self.name} keep"
+
+    @property
+    def schedules(self) -> list[str]:
+        """The names of all schedules that it makes."""
+        return [self.name] if self.days is None else [self.name, self.keep_name]
+
+    @property
     def days(self) -> int | None:
         """For how many days its rows are kept."""
         return None if self.wanted.keep is None else parse_every(self.wanted.keep) // DAY
@@ -168,8 +179,10 @@ class Wanted(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Wanted:
-        names = [part.name for part in self.parts()] + [one.name for one in self.schedule]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        names = Counter(
+            [name for part in self.parts() for name in part.schedules] + [one.name for one in self.schedule]
+        )
+        twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None:
             raise ValueError(f"two schedules would be called {twice!r}: give one of them another name")
         return self

@@ -177,6 +177,10 @@ COLLECT = '[[collect]]\nexchange = "binance"\nsymbols = ["BTC/USDT"]\n'
             r"collect\[0\].exchange: 'Binance!' is not an exchange",
         ),
         ('[[collect]]\nexchange = "binance"\nsymbols = []', r"collect\[0\].symbols: .*at least 1"),
+        (
+            COLLECT + 'name = "a"\nkeep = "30d"\n' + COLLECT + 'name = "a keep"',
+            "two schedules would be called 'a keep'",
+        ),
         (COLLECT + COLLECT, "two schedules would be called 'binance trades': give one of them another name"),
         ('[[schedule]]\nname = "a"\noperation = "compact"', "needs one of every"),
     ],

@@ -89,7 +89,7 @@ class Applying:
             asked.append(_Asked(part.name, "backfill", part.parameters, part.wanted.rhythm(COLLECT_EVERY)))
             if part.days is not None:
                 parameters = {"days_to_keep": part.days, "datasets": part.names}
-                asked.append(_Asked(f"{part.name} keep", "cleanup", parameters, {"every": KEEP_EVERY}, part.days))
+                asked.append(_Asked(part.keep_name, "cleanup", parameters, {"every": KEEP_EVERY}, part.days))
         asked += [_Asked(one.name, one.operation, one.parameters, one.rhythm("")) for one in wanted.schedule]
         return asked
 
