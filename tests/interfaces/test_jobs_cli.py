@@ -85,6 +85,12 @@ def test_a_job_is_started_here_and_now(shell):
     assert (again.exit_code, "job 1 is succeeded" in again.stderr) == (2, True)
 
 
+def test_several_workers_give_one_answer(shell):
+    create(shell)
+    assert answer(shell("worker", "--once", "--processes", "2", "--json")) == {"taken": 1, "succeeded": 1}
+    assert answer(shell("jobs", "show", "1", "--json"))["state"] == "succeeded"
+
+
 def test_jobs_are_cancelled_and_forgotten(shell):
     create(shell)
     assert "job 1 is cancelled" in shell("jobs", "cancel", "1").stdout

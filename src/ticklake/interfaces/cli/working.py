@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -42,7 +43,9 @@ def worker(
     if processes > 1:
         options = [*(["--once"] if once else []), *(["--lake", lake] if lake else [])]
         options += ["--exchange-url", exchange_url] if exchange_url else []
-        raise typer.Exit(_supervise([sys.executable, "-m", "ticklake", "worker", *options], processes, once=once))
+        options += ["--json"] if as_json else []
+        command = [sys.executable, "-m", "ticklake", "worker", *options]
+        raise typer.Exit(_supervise(command, processes, once=once, as_json=as_json))
     ended: Counter[str] = Counter()
     with o.opened(lake, create=True, exchange_url=exchange_url) as held:
         one = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
@@ -94,11 +97,12 @@ def _tell(job: Job, ended: Counter[str], *, as_json: bool) -> None:
         errors().print(text, markup=False, soft_wrap=True)
 
 
-def _supervise(command: list[str], count: int, *, once: bool) -> int:
+def _supervise(command: list[str], count: int, *, once: bool, as_json: bool) -> int:
     """Keep *count* workers running until told to stop: one that was killed is replaced, one that gave up ends all."""
     stopping = threading.Event()
     on_stop(stopping.set)
-    workers = [subprocess.Popen(command) for _ in range(count)]  # noqa: S603
+    answers = subprocess.PIPE if as_json else None
+    workers = [subprocess.Popen(command, stdout=answers) for _ in range(count)]  # noqa: S603
     while any(one.poll() is None for one in workers) and not stopping.wait(0.1):
         for place, one in enumerate(workers):
             code = one.poll()
@@ -107,9 +111,12 @@ def _supervise(command: list[str], count: int, *, once: bool) -> int:
             elif code is not None and code < 0:
                 errors().print(f"a worker was killed (signal {-code}): another one takes its place")
                 time.sleep(RESTART_AFTER)
-                workers[place] = subprocess.Popen(command)  # noqa: S603
+                workers[place] = subprocess.Popen(command, stdout=answers)  # noqa: S603
     for one in workers:
         one.terminate()
+    if as_json:
+        told = sum((Counter(json.loads(one.communicate()[0] or "{}")) for one in workers), Counter[str]())
+        print_json({"taken": 0, **told})
     return max(0, *_codes(workers))
 
 
