@@ -279,3 +279,14 @@ def test_a_line_that_never_ends_is_refused_before_memory_is_full(lake, tmp_path)
     (done,) = lake.import_files(path, DATASET)
     assert done.refused
     assert "a line has more than" in done.problems[-1]
+
+
+@pytest.mark.parametrize("odd", ["[1704157200000, 1]", '{"a": 1}', "7"])
+def test_a_row_unlike_the_others_refuses_its_file_and_no_other(lake, tmp_path, odd):
+    """It used to end the whole import with a traceback."""
+    good = "[1704153600000, 1, 3, 1, 2, 5]"
+    (tmp_path / "BTC_USDT-1h.json").write_text(f"[{good}, {odd}]")
+    (tmp_path / "ETH_USDT-1h.json").write_text(f"[{good}]")
+    bad, fine = lake.import_files(tmp_path, exchange="okx")
+    assert (bad.refused, fine.refused, fine.new) == (True, False, 1)
+    assert "not all alike" in bad.problems[-1]

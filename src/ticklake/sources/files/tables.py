@@ -228,6 +228,8 @@ def _table(value: Any) -> pl.DataFrame:
         raise InvalidData("its JSON holds no list of rows")
     if isinstance(rows, Mapping):
         return pl.DataFrame(dict(rows), strict=False)
+    if any(type(row) is not type(rows[0]) or (isinstance(row, list) and len(row) != len(rows[0])) for row in rows):
+        raise InvalidData("its rows are not all alike: some are cut short, or of another form than the first")
     if rows and isinstance(rows[0], Mapping):
         return pl.DataFrame(rows, infer_schema_length=None, strict=False)
     width = max((len(row) for row in rows), default=0)
