@@ -55,6 +55,11 @@ def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     return _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
 
 
+def stream(lake: Lake, work: Work, dataset: str, *, every: str = "5s") -> Outcome:
+    """Keep a dataset up to now until the job is cancelled."""
+    return Outcome.of(lake.follow(dataset, every=every, watch=work.watch))
+
+
 def repair(lake: Lake, work: Work, dataset: str | None = None, *, fetch: bool = True) -> Outcome:
     """Replace what is damaged, and close the gaps that can be closed."""
     done = [one for name in _each(lake, work, dataset) for one in lake.repair(name, fetch=fetch, watch=work.watch)]
@@ -144,6 +149,7 @@ def alerts(lake: Lake, work: Work) -> Outcome:
 BUILT_IN = {
     "backfill": Operation("backfill", backfill, records_runs=True),
     "update": Operation("update", update, records_runs=True),
+    "stream": Operation("stream", stream, records_runs=True),
     "repair": Operation("repair", repair),
     "compact": Operation("compact", compact),
     "quality": Operation("quality", quality),

@@ -83,7 +83,7 @@ class TestCreating:
     @pytest.mark.parametrize(
         ("asked", "error", "words"),
         [
-            (("stream", "binance"), BadInput, "no operation 'stream'.*backfill, .*compact, .*update"),
+            (("trade", "binance"), BadInput, "no operation 'trade'.*backfill, .*compact, .*update"),
             (("backfill", "binance", "BTC/USDT", "1h", "x"), BadInput, "backfill: too many positional"),
             (("compact", "nonsense"), InvalidName, "'nonsense' is not a dataset"),
             (("backfill", "binance", "BTC/USDT", "1y"), BadInput, "1y"),

@@ -102,7 +102,7 @@ def test_jobs_are_cancelled_and_forgotten(shell):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("jobs", "create", "stream", "binance"), "no operation 'stream'"),
+        (("jobs", "create", "trade", "binance"), "no operation 'trade'"),
         (("jobs", "create", "compact", "nonsense"), "'nonsense' is not a dataset"),
         (("jobs", "create", "compact", "--set", "depth"), "'depth' is not NAME=VALUE"),
         (("jobs", "show", "7"), "no job 7"),

@@ -26,6 +26,8 @@ __all__ = ["Backfill"]
 
 PATIENCE = 3
 """After this many windows in a row that failed for good, a dataset is given up."""
+GLANCE = 1.0
+"""Between two rounds of a stream, it is looked so often whether it shall stop, in seconds."""
 ROUNDS = 2
 """Windows that failed are asked once more at the end."""
 BANNED = ""
@@ -54,8 +56,14 @@ class Backfill:
         """Return what a run would fetch, without fetching it."""
         return [await self._plan(dataset, asked) for dataset in datasets]
 
-    async def run(self, datasets: Sequence[Dataset], asked: Asked) -> Run:
+    async def run(self, datasets: Sequence[Dataset], asked: Asked, every: float | None = None) -> Run:
         """Fetch what is missing and return the finished run.
+
+        Parameters
+        ----------
+        every
+            Seconds. If given, what is new is asked for again and again, and only cancelling ends it, or so many
+            rounds in a row that failed as windows may.
 
         Raises
         ------
@@ -67,11 +75,14 @@ class Backfill:
             await self.source.capability(dataset, now)
         progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
         self.watch(progress)
-        run = await asyncio.to_thread(self._start, datasets, asked)
+        operation = "repair" if asked.again else "backfill" if every is None else "stream"
+        run = await asyncio.to_thread(self._start, operation, datasets, asked)
         try:
             for remark in self.remarks:
                 await self._log(run.id, "info", remark)
             plans = await self._fetch_all(run.id, datasets, asked, progress)
+            if every is not None:
+                plans = await self._follow(run.id, datasets, asked, progress, every)
             state, outcome = await asyncio.to_thread(self._judge, plans, progress)
         except (asyncio.CancelledError, Cancelled):
             outcome = "interrupted; run the same command again to go on where it stopped"
@@ -85,13 +96,13 @@ class Backfill:
     async def _plan(self, dataset: Dataset, asked: Asked) -> FetchPlan:
         return await plan_dataset(self.source, self.engine, self.instruments, dataset, asked)
 
-    def _start(self, datasets: Sequence[Dataset], asked: Asked) -> Run:
+    def _start(self, operation: str, datasets: Sequence[Dataset], asked: Asked) -> Run:
         names = [str(dataset) for dataset in datasets]
         times = {
             name: None if ts is None else format_time(ts) for name, ts in (("start", asked.start), ("end", asked.end))
         }
         subject = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        return self.runs.start("repair" if asked.again else "backfill", subject, {"datasets": names, **times})
+        return self.runs.start(operation, subject, {"datasets": names, **times})
 
     def _fail(self, run_id: int, progress: Progress, error: BaseException) -> None:
         """Record the failure if the lake still takes it; the error itself goes on to the caller."""
@@ -118,6 +129,26 @@ class Backfill:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return plans
+
+    async def _follow(
+        self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress, every: float
+    ) -> list[FetchPlan]:
+        """Go on asking for what is new; return what the last round planned, once it is given up."""
+        failed = 1 if progress.failures else 0
+        plans: list[FetchPlan] = []
+        while failed < PATIENCE and BANNED not in progress.failures:
+            await self._rest(every, progress)
+            progress.failures.clear()
+            plans = await self._fetch_all(run_id, datasets, asked, progress)
+            failed = failed + 1 if progress.failures else 0
+        return plans
+
+    async def _rest(self, seconds: float, progress: Progress) -> None:
+        """Wait, and let those who watch stop it meanwhile."""
+        while seconds > 0:
+            self.watch(progress)
+            await asyncio.sleep(min(seconds, GLANCE))
+            seconds -= GLANCE
 
     async def _fetch_dataset(self, run_id: int, dataset: Dataset, asked: Asked, progress: Progress) -> list[FetchPlan]:
         """Plan and fetch one dataset; windows that failed are planned and asked once more."""

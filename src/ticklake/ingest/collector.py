@@ -93,6 +93,14 @@ class Collector:
 
         return self._with_source(exchange, go)
 
+    def follow(self, exchange: str, datasets: Sequence[Dataset], every: float, watch: Watch) -> Run:
+        """Keep datasets of one exchange up to now until it is cancelled, asking every so many seconds."""
+
+        async def go(source: Source) -> Run:
+            return await self._fetch(source, datasets, Asked(known=True), watch, every)
+
+        return self._with_source(exchange, go)
+
     def repair(self, mended: Sequence[Mended], watch: Watch, *, retry: bool = False) -> list[Repaired]:
         """Close the gaps of datasets, as far as their sources can, given what was mended of each."""
 
@@ -128,10 +136,12 @@ class Collector:
         """Take what an exchange lists now."""
         return self._with_source(exchange, lambda source: look(source, self.instruments))
 
-    async def _fetch(self, source: Source, datasets: Sequence[Dataset], asked: Asked, watch: Watch) -> Run:
+    async def _fetch(
+        self, source: Source, datasets: Sequence[Dataset], asked: Asked, watch: Watch, every: float | None = None
+    ) -> Run:
         remarks = await look_daily(source, self.instruments)
         await recall(source, self.instruments, datasets)
-        return await self._backfill(source, watch, remarks).run(datasets, asked)
+        return await self._backfill(source, watch, remarks).run(datasets, asked, every)
 
     def _backfill(self, source: Source, watch: Watch = lambda _progress: None, remarks: Sequence[str] = ()) -> Backfill:
         at_once = self.at_once(source.exchange)

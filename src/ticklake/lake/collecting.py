@@ -12,7 +12,7 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
-from ticklake.core.time import TimeLike
+from ticklake.core.time import SECOND, TimeLike
 from ticklake.errors import BadInput
 from ticklake.lake.base import Base, DatasetLike
 
@@ -99,13 +99,48 @@ class Collecting(Base):
         list of Run
             One an exchange.
         """
-        catalog = self.engine.catalog
-        known = [Dataset.parse(name) for name in ([dataset] if dataset is not None else _names(catalog))]
-        asked = [one for one in known if one.kind != "book" and catalog.coverage(one).pieces]
-        if dataset is not None and not asked:
-            raise BadInput(f"{dataset} was never asked for, so nobody knows since when: 'ticklake ingest' begins it")
+        known = _names(self.engine.catalog)
+        asked = self._begun(known) if dataset is None else self._begun_at_all([dataset])
         by_exchange = groupby(sorted(asked, key=lambda one: one.exchange), key=lambda one: one.exchange)
         return [self._collector.update(exchange, list(some), watch) for exchange, some in by_exchange]
+
+    def follow(
+        self,
+        datasets: DatasetLike | Sequence[DatasetLike],
+        *,
+        every: str = "5s",
+        watch: Watch = lambda _progress: None,
+    ) -> Run:
+        """Keep datasets of one exchange up to now, until it is interrupted or *watch* raises.
+
+        The exchange's calls are asked for what is new, *every* so often (``5s``, ``1m``); it is one run. It goes on where
+        the lake's history ends, so that nothing is missing in between, and is given up only after three rounds in a row
+        that failed, or when the exchange bans.
+
+        Raises
+        ------
+        BadInput
+            If one was never asked for ('ticklake ingest' begins it), or they are of several exchanges.
+        """
+        from ticklake.core.schedules import parse_every
+
+        asked = self._begun_at_all([datasets] if isinstance(datasets, str | Dataset) else datasets)
+        exchanges = sorted({one.exchange for one in asked})
+        if len(exchanges) != 1:
+            raise BadInput(f"one stream is of one exchange: these are of {', '.join(exchanges) or 'none'}")
+        return self._collector.follow(exchanges[0], asked, parse_every(every) / SECOND, watch)
+
+    def _begun(self, datasets: Iterable[DatasetLike]) -> list[Dataset]:
+        """Return those of which a source was asked, books left out."""
+        known = [Dataset.parse(one) for one in datasets]
+        return [one for one in known if one.kind != "book" and self.engine.catalog.coverage(one).pieces]
+
+    def _begun_at_all(self, datasets: Sequence[DatasetLike]) -> list[Dataset]:
+        begun = self._begun(datasets)
+        left = [one for one in map(Dataset.parse, datasets) if one not in begun]
+        if left:
+            raise BadInput(f"{left[0]} was never asked for, so nobody knows since when: 'ticklake ingest' begins it")
+        return begun
 
     def plan(
         self,

@@ -21,7 +21,11 @@ app = typer.Typer(no_args_is_help=True, help="What is to be done: list, show, cr
 EXIT_CODES = {"succeeded": 0, "queued": 0, "running": 0, "incomplete": 3, "cancelled": 130}
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
 OperationName = Annotated[
-    str, typer.Argument(metavar="OPERATION", help="backfill, update, repair, compact, or one that a package adds.")
+    str,
+    typer.Argument(
+        metavar="OPERATION",
+        help="backfill, update, stream, repair, compact, quality, export, cleanup, alerts, or one that a package adds.",
+    ),
 ]
 What = Annotated[
     list[str] | None,
