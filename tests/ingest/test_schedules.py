@@ -248,6 +248,7 @@ class TestScheduling:
 
 
 def test_a_daemon_makes_jobs_and_does_them_until_it_is_told_to_stop(tmp_path):
+    threads = threading.active_count()
     with open_lake(tmp_path / "lake", settings=Settings()) as lake:
         lake.schedules.add("tidy", "compact", every="1s")
         command = [sys.executable, "-m", "ticklake", "daemon", "--lake", str(tmp_path / "lake")]
@@ -262,4 +263,4 @@ def test_a_daemon_makes_jobs_and_does_them_until_it_is_told_to_stop(tmp_path):
             daemon.kill()
         assert (daemon.returncode, lake.jobs.counts().get("succeeded", 0) >= 2) == (0, True), said
         assert "compact all datasets: 0 segments became 0" in said
-        assert threading.active_count() < 10
+        assert threading.active_count() <= threads + 1
