@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
@@ -128,8 +127,9 @@ def cleanup(
     lake: Lake, work: Work, days_to_keep: int | None = None, *, datasets: Sequence[str] | None = None
 ) -> Outcome:
     """Remove rows that are older than they are kept: of datasets, or of all that match patterns."""
-    known = [str(one) for one in lake.datasets()]
-    chosen = None if datasets is None else [one for one in known if any(_matches(one, name) for name in datasets)]
+    chosen = None
+    if datasets is not None:
+        chosen = [str(one) for one in lake.datasets() if any(one.matches(name) for name in datasets)]
     if chosen is not None:
         work.hold(chosen)
     work.check()
@@ -158,10 +158,6 @@ BUILT_IN = {
     "alerts": Operation("alerts", alerts),
 }
 """Ticklake's own operations, by name."""
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return name == pattern or fnmatchcase(name, pattern)
 
 
 def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,10 @@ class Dataset:
             return cls.of(exchange, rest, kind)
         timeframe, _, symbol = rest.partition(":")
         return cls.of(exchange, symbol, kind, timeframe)
+
+    def matches(self, pattern: str) -> bool:
+        """Whether *pattern* is its text form, or one that matches it, like ``binance:trades:*``."""
+        return self._text == pattern or fnmatchcase(self._text, pattern)
 
     def __str__(self) -> str:
         return self._text

@@ -80,8 +80,9 @@ class Backfill:
         try:
             for remark in self.remarks:
                 await self._log(run.id, "info", remark)
-            plans = await self._fetch_all(run.id, datasets, asked, progress)
-            if every is not None:
+            if every is None:
+                plans = await self._fetch_all(run.id, datasets, asked, progress)
+            else:
                 plans = await self._follow(run.id, datasets, asked, progress, every)
             state, outcome = await asyncio.to_thread(self._judge, plans, progress)
         except (asyncio.CancelledError, Cancelled):
@@ -133,15 +134,15 @@ class Backfill:
     async def _follow(
         self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress, every: float
     ) -> list[FetchPlan]:
-        """Go on asking for what is new; return what the last round planned, once it is given up."""
-        failed = 1 if progress.failures else 0
-        plans: list[FetchPlan] = []
-        while failed < PATIENCE and BANNED not in progress.failures:
-            await self._rest(every, progress)
-            progress.failures.clear()
+        """Ask for what is new again and again; return what the last round planned, once it is given up."""
+        failed = 0
+        while True:
             plans = await self._fetch_all(run_id, datasets, asked, progress)
             failed = failed + 1 if progress.failures else 0
-        return plans
+            if failed == PATIENCE or BANNED in progress.failures:
+                return plans
+            await self._rest(every, progress)
+            progress.failures.clear()
 
     async def _rest(self, seconds: float, progress: Progress) -> None:
         """Wait, and let those who watch stop it meanwhile."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +115,7 @@ class Moving(Base):
         known = {name: Dataset.parse(name) for name, *_ in self.engine.catalog.inventory()}
         chosen: dict[str, Dataset] = known if names is None else {}
         for name in map(str, names or ()):
-            found = {text: known[text] for text in known if text == name or fnmatchcase(text, name)}
+            found = {text: known[text] for text in known if known[text].matches(name)}
             if not found:
                 raise BadInput(f"the lake has no {name}: 'ticklake list' shows what it holds")
             chosen = chosen | found

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
 from ticklake.errors import InvalidData
 
-__all__ = ["Bounded", "Readable", "whole_lines"]
+__all__ = ["DAMAGE", "MOST_BYTES", "Bounded", "Readable", "whole_lines"]
 
-
+MOST_BYTES = 64 * 2**30
+"""Nothing is unpacked past this: the largest archives that are published are a tenth of it."""
 LONGEST_LINE = 256 * 2**20
+"""No line of a text of rows is longer: it would have to be held in memory as a whole."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError, RuntimeError)
+"""What damaged zips and gzips raise; the last two are zipfile's words for compressions and encryptions it lacks."""
 
 
 class Readable(Protocol):

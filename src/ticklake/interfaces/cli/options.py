@@ -21,6 +21,8 @@ __all__ = [
     "LakePath",
     "NoArchives",
     "Retry",
+    "SomeExchange",
+    "SomeSymbol",
     "Start",
     "SymbolTexts",
     "TimeframeText",
@@ -37,6 +39,8 @@ LakePath = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ExchangeName = Annotated[str, typer.Argument(metavar="EXCHANGE", help="CCXT's id of the exchange, like binance.")]
+SomeExchange = Annotated[str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")]
+SomeSymbol = Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")]
 SymbolTexts = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SYMBOL]...", help="Unified symbols like BTC/USDT, or patterns like 'BTC/*'."),

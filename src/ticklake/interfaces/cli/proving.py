@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import errors, print_json, print_table, say
 from ticklake.interfaces.cli.reading import chosen
@@ -49,10 +50,8 @@ _SHOWN = (
 
 
 def quality(
-    exchange: Annotated[
-        str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")
-    ] = None,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    exchange: o.SomeExchange = None,
+    symbol: o.SomeSymbol = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     start: o.Start = None,
@@ -71,7 +70,7 @@ def quality(
     if as_json:
         print_json([_fields(one) for one in found] if not daily else [_day(q, d) for q in found for d in q.days])
     elif daily:
-        rows = [(str(one.dataset), _moment(day.day)[:10], *_cells(day)) for one in found for day in one.days]
+        rows = [(str(one.dataset), format_time(day.day)[:10], *_cells(day)) for one in found for day in one.days]
         print_table([_SHOWN[0], "day", *_SHOWN[1:-1]], rows, numbers=_SHOWN[1:-1])
     elif found:
         print_table(_SHOWN, [(str(one.dataset), *_cells(one), _age(one)) for one in found], numbers=_SHOWN[1:-1])
@@ -82,7 +81,7 @@ def quality(
 
 def cross_check(
     exchange: Annotated[str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all bars]")] = None,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    symbol: o.SomeSymbol = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     start: o.Start = None,
@@ -114,10 +113,8 @@ def cross_check(
 
 
 def continuity(
-    exchange: Annotated[
-        str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")
-    ] = None,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    exchange: o.SomeExchange = None,
+    symbol: o.SomeSymbol = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     jumps: Annotated[bool, typer.Option("--jumps", help="Only batches before which something is missing.")] = False,
@@ -140,7 +137,7 @@ def _batches(held: Lake, dataset: Dataset, *, jumps: bool) -> list[tuple[Any, ..
     times = {name: chosen_rows[name].to_physical() for name in ("start", "end", "before_ts")}
     told = chosen_rows.with_columns(**times).select(_BATCH).to_dicts()
     return [
-        tuple(_moment(value) if name in times and value is not None else value for name, value in row.items())
+        tuple(format_time(value) if name in times and value is not None else value for name, value in row.items())
         for row in told
     ]
 
@@ -169,7 +166,7 @@ def _check_fields(check: CrossCheck) -> dict[str, Any]:
 
 def _differences(check: CrossCheck) -> list[dict[str, Any]]:
     times = check.differences["ts"].to_physical()
-    return [{**row, "ts": _moment(ts)} for row, ts in zip(check.differences.to_dicts(), times, strict=True)]
+    return [{**row, "ts": format_time(ts)} for row, ts in zip(check.differences.to_dicts(), times, strict=True)]
 
 
 def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:
@@ -217,10 +214,10 @@ def _age(one: Quality) -> str:
 def _fields(one: Quality) -> dict[str, Any]:
     return {
         "dataset": str(one.dataset),
-        "start": _moment(one.span.start) if one.span else None,
-        "end": _moment(one.span.end) if one.span else None,
+        "start": format_time(one.span.start) if one.span else None,
+        "end": format_time(one.span.end) if one.span else None,
         **_figures(one),
-        "last": None if one.last is None else _moment(one.last),
+        "last": o.moment(one.last),
         "freshness_seconds": None if one.freshness is None else one.freshness / 1e9,
         "bars_behind": one.bars_behind,
         "offered_again": one.offered_again,
@@ -228,7 +225,7 @@ def _fields(one: Quality) -> dict[str, Any]:
 
 
 def _day(one: Quality, day: DayQuality) -> dict[str, Any]:
-    return {"dataset": str(one.dataset), "day": _moment(day.day)[:10], **_figures(day)}
+    return {"dataset": str(one.dataset), "day": format_time(day.day)[:10], **_figures(day)}
 
 
 def _figures(one: Figures) -> dict[str, Any]:
@@ -243,9 +240,3 @@ def _figures(one: Figures) -> dict[str, Any]:
         "gaps": gaps,
         "quarantined": dict(one.quarantined),
     }
-
-
-def _moment(ns: int) -> str:
-    from ticklake.core.time import format_time
-
-    return format_time(ns)

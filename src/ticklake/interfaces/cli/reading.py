@@ -90,10 +90,8 @@ def read(
 
 
 def gaps(
-    exchange: Annotated[
-        str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")
-    ] = None,
-    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")] = None,
+    exchange: o.SomeExchange = None,
+    symbol: o.SomeSymbol = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     start: o.Start = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +16,12 @@ from ticklake.core.span import Span
 from ticklake.errors import InvalidData
 from ticklake.sources.archive.columns import Header, read_header, rows_of
 from ticklake.sources.archive.layouts import Layout
-from ticklake.sources.streams import Bounded, whole_lines
+from ticklake.sources.streams import DAMAGE, MOST_BYTES, Bounded, whole_lines
 
-__all__ = ["CHUNK", "MOST_BYTES", "check_whole", "read_rows", "sha256_of"]
+__all__ = ["CHUNK", "check_whole", "read_rows", "sha256_of"]
 
 CHUNK = 32 * 2**20
 """So many bytes of text become one frame: memory does not grow with the file."""
-MOST_BYTES = 64 * 2**30
-"""No archive is unpacked past this: the largest that are published are a tenth of it."""
 MOST_WHOLE = 4 * 2**30
 """No archive that must be sorted as a whole is unpacked past this."""
 LATE = 10**9
@@ -144,7 +141,7 @@ def _opened(path: Path, most: int) -> Iterator[Bounded]:
                 return
             with zipfile.ZipFile(raw) as archive, archive.open(_only_member(archive, most)) as stream:
                 yield Bounded(stream, most)
-    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError, RuntimeError) as error:
+    except DAMAGE as error:
         raise InvalidData(f"an archive file is damaged: {error}") from error
 
 

@@ -8,7 +8,6 @@ import io
 import lzma
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,23 +17,12 @@ from typing import IO, Any
 from ticklake.errors import InvalidData
 from ticklake.sources.archive.reading import sha256_of
 from ticklake.sources.files.sniffing import HEAD, packing_of
-from ticklake.sources.streams import Bounded
+from ticklake.sources.streams import DAMAGE, MOST_BYTES, Bounded
 
 __all__ = ["Entry", "Unpacked", "entries_of", "opened", "refuse_other_checksum", "spooled"]
 
-MOST_BYTES = 64 * 2**30
-"""Nothing is unpacked past this."""
 _DEEPEST = 4
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    gzip.BadGzipFile,
-    NotImplementedError,
-    RuntimeError,
-    OSError,
-)
+_DAMAGE = (*DAMAGE, lzma.LZMAError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
