@@ -78,7 +78,7 @@ def test_time_after_the_delisting_was_noticed_is_no_gap(exchange, lake):
     assert {gap.reason for gap in lake.gaps(ETH, "2024-01-02", "2024-01-05T23:00")} == {"no_trades"}
     assert all(gap.span.end <= parse_time("2024-01-04T12:00") for gap in lake.gaps(ETH))
     bars = [request.query for request in exchange.requests[asked:] if request.path.endswith("klines")]
-    assert all(int(query["endTime"]) * MS < parse_time("2024-01-04T12:00") for query in bars)
+    assert all(int(query["startTime"]) * MS < parse_time("2024-01-04T12:00") for query in bars)
 
 
 def test_one_that_is_gone_altogether_fails_with_since_when_and_stays_readable(exchange, lake):

@@ -12,7 +12,7 @@ import pytest
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
-from ticklake.core.time import MINUTE, parse_time
+from ticklake.core.time import HOUR, MINUTE, SECOND, parse_time
 from ticklake.sources.simulated.faults import Faults
 
 START, END, NOW = "2024-01-01", "2024-01-06", "2024-01-06T01:00"
@@ -84,7 +84,15 @@ def expected_trades(exchange, names):
 def expected_funding(exchange, text):
     ts = times(exchange, text)["ts"].to_physical()
     due, after = parse_time("2024-01-03T12:00"), ts.filter(ts >= OUT[1]).min()
-    return [] if ts[0] > OUT[0] else [(Span(due, int(after)), "outage")]
+    silence = [] if ts[0] > OUT[0] else [(Span(due, int(after)), "outage")]
+    return [*silence, *overdue(exchange, text)]
+
+
+def overdue(exchange, text):
+    """The recording of one market ends early: its next rates are due and do not come, so nobody may say that there are none."""
+    *_, before, last = times(exchange, text)["ts"].to_physical().to_list()
+    due = last + round((last - before) / HOUR) * HOUR + 5 * SECOND
+    return [(Span(due, parse_time(END)), "not_fetched")] if due < parse_time(END) else []
 
 
 def expected_withheld(exchange):
@@ -152,9 +160,16 @@ def test_the_lake_equals_the_truth_or_says_what_is_missing_and_repair_closes_the
         assert_rows(lake, exchange, text, served=True)
     assert {text for text, one in done.items() if one.closed} == {BARS[0], TRADES[1]}
     left = {(text, str(one.gap.reason)) for text, repaired in done.items() for one in repaired.left}
-    assert left == {*((text, "unavailable") for text in gone), (TRADES[0], "lost")}
+    late = {text for text in FUNDING if overdue(exchange, text)}
+    assert len(late) == 1
+    assert left == {
+        *((text, "unavailable") for text in gone),
+        (TRADES[0], "lost"),
+        *((text, "not_fetched") for text in late),
+    }
     version, since = lake.engine.catalog.version(), len(exchange.requests)
-    again = lake.repair()
+    again = [one for text in ALL if text not in late for one in lake.repair(text)]
+    left = {(text, reason) for text, reason in left if text not in late}
     assert {(str(one.mended.dataset), left.gap.reason) for one in again for left in one.left} == left
     assert [one for one in again if one.run or one.closed] == []
     assert (lake.engine.catalog.version(), exchange.requests[since:]) == (version, [])
@@ -164,8 +179,9 @@ def test_the_lake_equals_the_truth_or_says_what_is_missing_and_repair_closes_the
     lake.repair("kraken", retry=True)
     for text in ALL:
         assert_rows(lake, exchange, text, served=False)
-        assert {word for _, word in told(lake, text)} <= {"no_trades", "outage"}
+        overdue_now = {"not_fetched"} if text in late else set()
+        assert {word for _, word in told(lake, text)} <= {"no_trades", "outage"} | overdue_now
     version, since = lake.engine.catalog.version(), len(exchange.requests)
-    assert lake.repair(retry=True) == []
+    assert [one for text in ALL if text not in late for one in lake.repair(text, retry=True)] == []
     assert (lake.engine.catalog.version(), asked(exchange, since)) == (version, [])
     assert lake.verify(deep=True) == []

@@ -203,6 +203,7 @@ class Backfill:
     async def _fetch_span(self, run_id: int, plan: FetchPlan, span: Span, progress: Progress) -> None:
         """Fetch one span, passing over windows that keep failing."""
         cursor, failures = span.start, 0
+        await asyncio.to_thread(self._hint, plan.dataset, span)
         while cursor < span.end and BANNED not in progress.failures:
             try:
                 async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
@@ -220,6 +221,12 @@ class Backfill:
                 progress.again.add(str(plan.dataset))
                 await self._log(run_id, "warning", f"{plan.dataset} at {format_time(cursor)}: {error}")
                 cursor += plan.page_span
+
+    def _hint(self, dataset: Dataset, span: Span) -> None:
+        """Tell the source of the newest row before the span, as far as that is the newest of all."""
+        row = self.engine.catalog.dataset(dataset)
+        if row is not None and row.rows and row.max_ts is not None and row.max_ts < span.start:
+            self.source.hint(dataset, row.max_ts)
 
     async def _cover_known(self, plan: FetchPlan) -> None:
         if plan.known:

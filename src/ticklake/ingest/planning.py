@@ -58,6 +58,7 @@ async def plan_dataset(
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
     start = asked.start if asked.start is not None else _known_from(coverage) if asked.known else None
     start = start if start is not None else listed_at or capability.served_from
+    start = start if start is not None else await source.first_served(dataset)
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")
     want = _final_part(dataset, start, asked.end, horizon(dataset, now))

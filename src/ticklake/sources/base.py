@@ -85,14 +85,28 @@ class Source(ABC):
 
     @abstractmethod
     async def listed_at(self, dataset: Dataset) -> int | None:
-        """Return when the dataset's history begins, if that can be found out."""
+        """Return when the market was listed, if that is certain: nothing can be missing before.
+
+        The oldest row that is served is no listing, unless the source keeps everything.
+        """
+
+    async def first_served(self, dataset: Dataset) -> int | None:
+        """Return about where what is served of a dataset begins, to start there if nobody says since when."""
+        return await self.listed_at(dataset)
+
+    def hint(self, dataset: Dataset, ts: int) -> None:  # noqa: B027
+        """Take note of the newest row that the lake has from before what is asked next.
+
+        If the source still serves it, a silence after it is true.
+        """
 
     @abstractmethod
     def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that together cover *span*, oldest first.
 
         Every page's rows are whole for its covered spans; what cannot be had is covered as ``unavailable`` or
-        ``lost``. An empty answer is asked again before it is believed.
+        ``lost``. A span is covered only if the source showed that it serves that time (``core/evidence.py``); what cannot be
+        known yet stays uncovered.
         """
 
     async def archives(self, dataset: Dataset, spans: Sequence[Span], now: int) -> Archives:  # noqa: ARG002

@@ -99,6 +99,14 @@ class CombinedSource(Source):
         """Return when the dataset's history begins, as far as calls can tell."""
         return await self._calls.listed_at(dataset)
 
+    async def first_served(self, dataset: Dataset) -> int | None:
+        """Return about where the calls' history begins."""
+        return await self._calls.first_served(dataset)
+
+    def hint(self, dataset: Dataset, ts: int) -> None:
+        """Tell the calls of a row that the lake has."""
+        self._calls.hint(dataset, ts)
+
     async def recall(self, instrument: Instrument) -> None:
         """Let calls serve a market that is no longer listed."""
         await self._calls.recall(instrument)

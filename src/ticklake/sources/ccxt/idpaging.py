@@ -23,26 +23,41 @@ async def id_pages(
     """Page through trades by their ids, which cannot miss one; by time only to find the first.
 
     Ids may have begun anew since: where a call by id does not find the trade that has it, or finds no more though there
-    are newer ones, time leads on until ids do again.
+    are newer ones, time leads on until ids do again. A silence is covered only with the trade after it, as a jump in the ids
+    says that it was none.
     """
-    cursor = span.start
+    # ``quiet`` is since when nothing came. Once *begun*, the last trade stands at that very instant.
+    cursor = quiet = span.start
+    requests, begun = 0, False
     while cursor < span.end:
         part = Span(cursor, min(cursor + window, span.end))
-        rows, requests = await believed(by_time, part)
+        rows, asked = await believed(by_time, part)
+        requests, cursor = requests + asked, part.end
         if not rows.height:
-            yield Page(rows, (Covered(part),), requests)
-            cursor = part.end
             continue
-        next_id, stepped = await _first_id(by_id, rows, cursor, limit)
+        next_id, stepped = await _first_id(by_id, rows, quiet + 1 if begun else quiet, limit)
+        requests, before = requests + stepped, quiet
         if next_id is not None:
-            requests += stepped
-            async for page in _pages_from(by_id, newest, next_id, Span(cursor, span.end)):
+            async for page in _pages_from(by_id, newest, next_id, Span(quiet, span.end)):
                 yield replace(page, frame=inside(page.frame, span), requests=page.requests + requests)
-                cursor, requests = max([cursor, *(piece.span.end for piece in page.covered)]), 0
-        if cursor == part.start:
-            async for page in _time_pages(by_time, part, limit):
-                yield page
-            cursor = part.end
+                quiet, requests = max([quiet, *(piece.span.end for piece in page.covered)]), 0
+        if quiet != before:
+            cursor, begun = quiet, True
+            continue
+        async for page in _time_pages(by_time, part, limit):
+            early = (Covered(Span(quiet, part.start)),) if quiet < part.start else ()
+            yield replace(page, covered=(*early, *page.covered), requests=page.requests + requests)
+            quiet, requests, begun = max([quiet, *(piece.span.end for piece in page.covered)]), 0, True
+    if quiet < span.end:
+        yield await _quiet_end(newest, Span(quiet, span.end), requests)
+
+
+async def _quiet_end(newest: AskNewest, rest: Span, requests: int) -> Page:
+    """Cover the silence at the end, unless the newest trades lie in it: then calls by time did not bring them."""
+    last = await newest()
+    ts = last["ts"].to_physical()
+    covered = () if ((ts > rest.start) & (ts < rest.end)).any() else (Covered(rest),)
+    return Page(last.clear(), covered, requests + 1)
 
 
 async def _pages_from(by_id: AskFrom, newest: AskNewest, next_id: int, span: Span) -> AsyncIterator[Page]:
@@ -69,7 +84,7 @@ async def _time_pages(by_time: AskSpan, span: Span, limit: int) -> AsyncIterator
         rest = Span(cursor, span.end)
         rows, requests = await believed(by_time, rest)
         if rows.height < limit:
-            yield Page(inside(rows, rest), (Covered(rest),), requests)
+            yield _last_page(inside(rows, rest), rest, requests)
             return
         times = rows["ts"].to_physical()
         last = int(times[-1])
@@ -79,6 +94,13 @@ async def _time_pages(by_time: AskSpan, span: Span, limit: int) -> AsyncIterator
         else:
             cursor = min(last + MS, span.end)
             yield instant_page(rows, rest.start, last, cursor, full=True, limit=limit, requests=requests)
+
+
+def _last_page(rows: pl.DataFrame, rest: Span, requests: int) -> Page:
+    """Return a page that is not full: it covers what comes before its last instant, as the silence after may be none."""
+    last = int(rows["ts"].to_physical()[-1]) if rows.height else rest.start
+    covered = (Covered(Span(rest.start, last)),) if last > rest.start else ()
+    return Page(rows, covered, requests)
 
 
 async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
@@ -107,7 +129,7 @@ async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int)
         older = rows.filter(rows["ts"].to_physical() < start)
         if older.height:
             return _ids(older)[-1] + 1, requests
-        first = min([first, *_ids(rows)[:1]])
+        first = min([first, *_ids(rows.filter(rows["ts"].to_physical() <= when))[:1]])
         step = step * 2 if not rows.height or _ids(rows)[0] > at else limit
     return first, requests
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -13,7 +13,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
 from ticklake.sources.ccxt.quirks import Quirks
 
-__all__ = ["bars", "book", "events", "instrument", "market", "trades", "with_raw_columns"]
+__all__ = ["bars", "book", "created", "events", "instrument", "market", "trades", "with_raw_columns"]
 
 Rows = Sequence[Any]
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4
@@ -102,8 +102,8 @@ def instrument(exchange: str, market: dict[str, Any], precision_mode: int = TICK
     kept = ("base", "quote", "settle", "linear", "inverse", "contractSize", "expiry", "strike", "optionType")
     details = {name: market.get(name) for name in kept if market.get(name) is not None}
     details |= {"precision": market.get("precision"), "limits": market.get("limits")}
-    if market.get("created"):
-        details["created"] = int(market["created"]) * MS
+    if (listed := created(market)) is not None:
+        details["created"] = listed
     return Instrument(
         exchange=exchange,
         symbol=market["symbol"],
@@ -115,6 +115,11 @@ def instrument(exchange: str, market: dict[str, Any], precision_mode: int = TICK
         tick_size=_step(market, "price", precision_mode),
         lot_size=_step(market, "amount", precision_mode),
     )
+
+
+def created(market: Mapping[str, Any]) -> int | None:
+    """Return when the exchange says that a market was listed, in nanoseconds."""
+    return int(market["created"]) * MS if market.get("created") else None
 
 
 def market(instrument: Instrument) -> dict[str, Any]:

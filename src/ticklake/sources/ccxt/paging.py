@@ -6,15 +6,16 @@ span. An empty answer is asked again before it is believed; rows at a page's edg
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import Any
 
 import polars as pl
 
+from ticklake.core import evidence
 from ticklake.core.coverage import Covered, Found
-from ticklake.core.dataset import Dataset
+from ticklake.core.evidence import ASKS, CoverageWalk
 from ticklake.core.span import Span
-from ticklake.core.time import format_time
-from ticklake.core.timeframe import Timeframe
+from ticklake.core.time import DAY, HOUR, format_time
 from ticklake.sources.base import Page
 
 __all__ = [
@@ -22,63 +23,106 @@ __all__ = [
     "AskFrom",
     "AskNewest",
     "AskSpan",
+    "AskTraded",
     "believed",
-    "bar_pages",
     "cursor_pages",
     "inside",
     "instant_page",
     "newest_page",
-    "recent_bars",
-    "window_pages",
+    "walked",
 ]
 
-ASKS = 3
-"""How many empty answers it takes to believe that there is nothing."""
-ROUND = 50
-"""A page whose length is a multiple of this may have been cut by a limit nobody told us of."""
+LOOK_BACK = (HOUR, DAY, 30 * DAY)
+"""How long before a silence an older row is looked for."""
 
 AskSpan = Callable[[Span], Awaitable[pl.DataFrame]]
 AskFrom = Callable[[int], Awaitable[pl.DataFrame]]
 AskNewest = Callable[[], Awaitable[pl.DataFrame]]
+AskTraded = Callable[[Span], Awaitable[int | None]]
 
 
-async def bar_pages(ask: AskSpan, dataset: Dataset, span: Span, page_bars: int) -> AsyncIterator[Page]:
-    """Page through bars by windows that surely fit one call; each call overlaps the bar before its window."""
-    frame = _timeframe(dataset)
-    cursor = span.start
-    while cursor < span.end:
-        window = Span(cursor, min(frame.advance(cursor, page_bars - 1, dataset.anchor), span.end))
-        yield await _bar_window(ask, dataset, window, page_bars)
-        cursor = window.end
+async def walked(
+    walk: CoverageWalk, ask: AskSpan, newest: AskNewest | None = None, traded: AskTraded | None = None
+) -> AsyncIterator[Page]:
+    """Ask what a walk wants to know, and yield a page for every part of it that is settled.
+
+    Parameters
+    ----------
+    newest
+        Brings the newest trades of the market: they tell a quiet market from a late feed.
+    traded
+        Brings the first day inside a span that has trades by daily bars.
+    """
+    steps, held, requests = walk.steps(), list[pl.DataFrame](), 0
+    step = next(steps, None)
+    while step is not None:
+        reply: list[int] | int | None = None
+        if isinstance(step, evidence.Settled):
+            page, held = _settled(step, held, requests)
+            requests = 0
+            yield page
+        elif isinstance(step, evidence.AskRows):
+            rows, requests = await ask(step.span), requests + 1
+            held.append(inside(rows, walk.want))
+            reply = _times(rows)
+        elif isinstance(step, evidence.AskTraded):
+            reply = None if traded is None else await traded(step.span)
+        elif newest is not None:
+            rows, requests = await newest(), requests + 1
+            reply = _times(rows)
+        step = _send(steps, reply)
+    if requests:
+        yield Page(_joined(held), (), requests)
 
 
-async def recent_bars(ask: AskSpan, span: Span, page_bars: int) -> AsyncIterator[Page]:
-    """Ask an endpoint that serves the newest bars only: what is older is unavailable, and said to be."""
-    rows, requests = await believed(ask, span)
-    if rows["ts"].n_unique() < page_bars:
-        yield Page(inside(rows, span), (Covered(span),), requests)
-        return
-    first = int(rows["ts"].to_physical().min())  # type: ignore[arg-type]
-    reason = f"only the newest {page_bars} bars are served"
-    pieces = [Covered(gone, Found.UNAVAILABLE, reason) for gone in _before(span, first)]
-    pieces += [Covered(rest) for rest in _from(span, first)]
-    yield Page(inside(rows, span), tuple(pieces), requests)
+def _send(steps: Generator[evidence.Step, Any, None], reply: list[int] | int | None) -> evidence.Step | None:
+    try:
+        return steps.send(reply)
+    except StopIteration:
+        return None
 
 
-async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0) -> AsyncIterator[Page]:
+def _times(rows: pl.DataFrame) -> list[int]:
+    return rows["ts"].to_physical().unique().sort().to_list()
+
+
+def _settled(step: evidence.Settled, held: list[pl.DataFrame], requests: int) -> tuple[Page, list[pl.DataFrame]]:
+    """Return the page of what is settled, and the rows that come after it."""
+    end = step.pieces[-1].span.end
+    rows = _joined(held)
+    early = rows["ts"].to_physical() < end
+    return Page(rows.filter(early), step.pieces, requests), [rows.filter(~early)]
+
+
+def _joined(held: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of several answers, each once, as it was seen last."""
+    return pl.concat(held).unique("ts", keep="last", maintain_order=True).sort("ts")
+
+
+async def cursor_pages(
+    ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0, *, keeps_all: bool = False
+) -> AsyncIterator[Page]:
     """Page through rows by time: the last instant of each page is asked again, as it may be cut.
 
     *unit* is the precision of the exchange's cursor in nanoseconds. An instant with more rows than a page is
-    recorded as ``lost``.
+    recorded as ``lost``. Silence before the first row is ``unavailable``, unless the source serves an older row or is
+    known to keep everything (*keeps_all*).
     """
     cursor = span.start
     while cursor < span.end:
         rows, full, requests = await _believed_from(ask, cursor, overlap or unit, limit)
+        times = rows["ts"].to_physical()
+        first = int(times[0]) if rows.height else span.end
+        if first > cursor and not keeps_all and not await _serves_before(ask, cursor):
+            reason = f"the source serves nothing older than {format_time(first)}" if rows.height else evidence.NOTHING
+            gone = Span(cursor, min(first, span.end))
+            yield Page(rows.clear(), (Covered(gone, Found.UNAVAILABLE, reason),), requests)
+            cursor = gone.end
+            continue
         if not rows.height:
             yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
             return
-        times = rows["ts"].to_physical()
-        first, last = int(times[0]), int(times[-1])
+        last = int(times[-1])
         if last >= span.end:
             yield Page(inside(rows, span), (Covered(Span(cursor, span.end)),), requests)
             return
@@ -91,6 +135,15 @@ async def cursor_pages(ask: AskFrom, span: Span, limit: int, unit: int, overlap:
             cursor = last
 
 
+async def _serves_before(ask: AskFrom, cursor: int) -> bool:
+    """Find out whether a call that pages by time serves a row at or before *cursor*."""
+    for back in LOOK_BACK:
+        rows = await ask(cursor - back)
+        if rows.height and int(rows["ts"].to_physical().min()) <= cursor:  # type: ignore[arg-type]
+            return True
+    return False
+
+
 async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:
     """Ask an endpoint that serves the newest rows only: what lies before the first of them is unavailable."""
     rows = await ask()
@@ -98,7 +151,7 @@ async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:
     while not rows.height and asked < ASKS:
         rows, asked = await ask(), asked + 1
     if not rows.height:
-        yield Page(rows, (Covered(span),), asked)
+        yield Page(rows, (Covered(span, Found.UNAVAILABLE, evidence.NOTHING),), asked)
         return
     whole_from = int(rows["ts"].to_physical()[0]) + 1
     reason = f"only the newest {rows.height} rows are served"
@@ -108,59 +161,10 @@ async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:
     yield Page(kept[0] if kept else rows.clear(), tuple(pieces), asked)
 
 
-async def window_pages(ask: AskSpan, span: Span, window: int) -> AsyncIterator[Page]:
-    """Page by windows that surely fit one call, for rows on a known grid."""
-    cursor = span.start
-    while cursor < span.end:
-        part = Span(cursor, min(cursor + window, span.end))
-        yield await _event_window(ask, part)
-        cursor = part.end
-
-
 def inside(rows: pl.DataFrame, span: Span) -> pl.DataFrame:
     """Return the rows whose ``ts`` lies in *span*."""
     ts = rows["ts"].to_physical()
     return rows.filter((ts >= span.start) & (ts < span.end))
-
-
-async def _event_window(ask: AskSpan, window: Span) -> Page:
-    """Ask for a window until no edge of it may have been cut off."""
-    pieces, doubts, requests = [], [window], 0
-    while doubts:
-        part = doubts.pop()
-        rows, asked = await believed(ask, part)
-        requests += asked
-        pieces.append(inside(rows, part))
-        found = pieces[-1]["ts"].to_physical()
-        if found.len() and (rows.height % ROUND == 0 or rows["ts"].n_unique() % ROUND == 0):
-            first, last = int(found.min()), int(found.max())  # type: ignore[arg-type]
-            doubts += [*_before(part, first), *_from(part, last + 1)]
-    return Page(pl.concat(pieces), (Covered(window),), requests)
-
-
-async def _bar_window(ask: AskSpan, dataset: Dataset, window: Span, page_bars: int) -> Page:
-    """Ask for a window until every part of it was answered or is believed to be empty."""
-    frame = _timeframe(dataset)
-    pieces, doubts, requests = [], [window], 0
-    while doubts:
-        part = doubts.pop()
-        before = frame.advance(part.start, -1, dataset.anchor)
-        rows, asked = await believed(ask, Span(before, part.end), part)
-        requests += asked
-        pieces.append(inside(rows, part))
-        doubts += _doubts(rows, part, frame, dataset.anchor, page_bars)
-    return Page(pl.concat(pieces), (Covered(window),), requests)
-
-
-def _doubts(rows: pl.DataFrame, part: Span, frame: Timeframe, anchor: int | None, page_bars: int) -> Iterator[Span]:
-    """Yield the edges of *part* that a cut page may have left out."""
-    counts = (rows.height, rows["ts"].n_unique())
-    found = inside(rows, part)["ts"].to_physical()
-    if not found.len() or all(count < page_bars and count % ROUND for count in counts):
-        return
-    first, after = int(found.min()), frame.next(int(found.max()), anchor)  # type: ignore[arg-type]
-    yield from _before(part, first)
-    yield from _from(part, after)
 
 
 async def believed(ask: AskSpan, span: Span, wanted: Span | None = None) -> tuple[pl.DataFrame, int]:
@@ -214,9 +218,3 @@ def _from(span: Span, ts: int) -> Iterator[Span]:
     cut = max(ts, span.start)
     if cut < span.end:
         yield Span(cut, span.end)
-
-
-def _timeframe(dataset: Dataset) -> Timeframe:
-    if dataset.timeframe is None:
-        raise AssertionError(f"{dataset} has no bars")
-    return dataset.timeframe

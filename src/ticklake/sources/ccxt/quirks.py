@@ -54,6 +54,9 @@ class Quirks:
         rates, whose end goes by this parameter.
     open_interest_days
         Open interest is served for this many days only.
+    keeps
+        The kinds whose history is kept whole since the listing, so that silence before the first row is true. Of others a
+        silence is only believed where an older row is served.
     """
 
     page_bars: int | None = None
@@ -71,8 +74,13 @@ class Quirks:
     funding: Literal["cursor", "window"] = "window"
     funding_end: str = "until"
     open_interest_days: int | None = None
+    keeps: frozenset[str] = frozenset()
 
 
+_BARS = frozenset({"ohlcv"})
+_BARS_AND_FUNDING = frozenset({"ohlcv", "funding"})
+_BARS_AND_TRADES = frozenset({"ohlcv", "trades"})
+_EVERYTHING = frozenset({"ohlcv", "trades", "funding"})
 _BINANCE = Quirks(
     page_bars=1000,
     until=True,
@@ -84,6 +92,7 @@ _BINANCE = Quirks(
     page_events=1000,
     funding="cursor",
     open_interest_days=30,
+    keeps=_EVERYTHING,
 )
 
 _QUIRKS: dict[str, Quirks] = {
@@ -99,15 +108,19 @@ _QUIRKS: dict[str, Quirks] = {
         trade_window=DAY,
         trade_time=_kraken_time,
         since_param="since",
+        keeps=frozenset({"trades"}),
     ),
-    "okx": Quirks(page_bars=100, until=True, quote_volume=7, funding_end="after"),
-    "bybit": Quirks(page_bars=1000, until=True, page_events=200),
+    "okx": Quirks(page_bars=100, until=True, quote_volume=7, funding_end="after", keeps=_BARS),
+    "bybit": Quirks(page_bars=1000, until=True, page_events=200, keeps=_BARS_AND_FUNDING),
     "bitget": Quirks(page_bars=200, until=True),
     "kucoin": Quirks(page_bars=1500, until=True),
     "gate": Quirks(page_bars=999, until=True),
-    "coinbase": Quirks(page_bars=300, until=True),
-    "bitfinex": Quirks(page_bars=10_000, until=True, trades="time", page_trades=10_000, trade_window=30 * DAY),
-    "bitmex": Quirks(page_bars=1000, trades="time", page_trades=1000, trade_window=DAY),
+    "coinbase": Quirks(page_bars=300, until=True, keeps=_BARS),
+    "bitstamp": Quirks(page_bars=1000, keeps=_BARS),
+    "bitfinex": Quirks(
+        page_bars=10_000, until=True, trades="time", page_trades=10_000, trade_window=30 * DAY, keeps=_BARS_AND_TRADES
+    ),
+    "bitmex": Quirks(page_bars=1000, trades="time", page_trades=1000, trade_window=DAY, keeps=_EVERYTHING),
 }
 
 _UNKNOWN = Quirks()

@@ -13,12 +13,13 @@ import polars as pl
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.evidence import BarGrid, CoverageWalk, EventGrid
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import Unsupported
+from ticklake.errors import Banned, SourceError, Unsupported
 from ticklake.sources.base import Capability, Page, Source
 from ticklake.sources.ccxt import idpaging, mapping, paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
@@ -47,12 +48,16 @@ class CcxtSource(Source):
         client = self._door.client
         client.parse_ohlcv = mapping.with_raw_columns(client.parse_ohlcv, self._quirks)
         self._markets: dict[str, Any] | None = None
+        self._hints: dict[Dataset, int] = {}
+
+    def hint(self, dataset: Dataset, ts: int) -> None:
+        """Remember a row that was served once: if it still is, silence after it is true."""
+        self._hints[dataset] = ts
 
     async def now(self) -> int:
         """Return the exchange's time, or ours if it does not tell."""
-        if not self._door.client.has.get("fetchTime"):
-            return self._clock()
-        return int(await self._door.call("fetch_time")) * MS
+        told = await self._door.call("fetch_time") if self._door.client.has.get("fetchTime") else None
+        return self._clock() if told is None else int(told) * MS
 
     async def instruments(self) -> list[Instrument]:
         """Return what the exchange lists."""
@@ -77,6 +82,19 @@ class CcxtSource(Source):
         return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, None, note)
 
     async def listed_at(self, dataset: Dataset) -> int | None:
+        """Return the first day that has a bar, where the exchange keeps them all; else the date that it tells, if true."""
+        if "ohlcv" in self._quirks.keeps:
+            return await self.first_served(dataset)
+        created = mapping.created((await self._load_markets()).get(str(dataset.symbol)) or {})
+        if created is None or "1d" not in (self._door.client.timeframes or {}):
+            return created
+        # Markets are renamed and moved: rows from before the date prove that it is not the listing.
+        daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
+        first = Timeframe(1, "d").floor(created)
+        earlier = await self._first_in(daily, Span(max(first - self._page_bars * DAY, BEFORE_ALL), first))
+        return created if earlier is None else None
+
+    async def first_served(self, dataset: Dataset) -> int | None:
         """Find the first week that has a bar, then the first day in it: a market may be silent for years later on."""
         if self._quirks.recent_bars or "1d" not in (self._door.client.timeframes or {}):
             return None
@@ -117,18 +135,51 @@ class CcxtSource(Source):
             yield replace(page, notes=(*page.notes, *repeated))
             repeated.clear()
 
-    def _pages(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        if dataset.timeframe is not None:
-            if self._quirks.recent_bars:
-                return paging.recent_bars(self._bars_of(dataset), span, self._quirks.recent_bars)
-            return paging.bar_pages(self._bars_of(dataset), dataset, span, self._page_bars)
+    async def _pages(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         if dataset.kind == "trades":
-            return self._trades(str(dataset.symbol), span)
-        if dataset.kind == "funding":
-            return self._funding(str(dataset.symbol), span)
-        if dataset.kind == "open_interest":
-            return self._open_interest(dataset, span)
-        raise Unsupported(f"{dataset.kind} has no history on {self.exchange}")
+            pages = self._trades(str(dataset.symbol), span)
+        elif dataset.timeframe is not None:
+            pages = await self._bars(dataset, span)
+        elif dataset.kind == "funding":
+            pages = await self._funding(dataset, span)
+        elif dataset.kind == "open_interest":
+            pages = self._open_interest(dataset, span)
+        else:
+            raise Unsupported(f"{dataset.kind} has no history on {self.exchange}")
+        async for page in pages:
+            yield page
+
+    async def _bars(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        if dataset.timeframe is None:
+            raise AssertionError(f"{dataset} has no bars")
+        walk = CoverageWalk(
+            span,
+            BarGrid(dataset.timeframe, dataset.anchor),
+            self._page_bars,
+            await self.now(),
+            keeps_all="ohlcv" in self._quirks.keeps,
+            keeps_rows=self._quirks.recent_bars,
+            hint=self._hints.get(dataset),
+            sends_end=self._quirks.until,
+        )
+        newest = self._newest_trades(dataset) if dataset.kind == "ohlcv" else None
+        return paging.walked(walk, self._bars_of(dataset), newest, lambda part: self.first_traded(dataset, part))
+
+    def _newest_trades(self, dataset: Dataset) -> paging.AskNewest | None:
+        """Return what brings the newest trades, as far as the exchange serves any: they tell whether its bars are late."""
+        if not self._door.client.has.get("fetchTrades"):
+            return None
+
+        async def newest() -> pl.DataFrame:
+            try:
+                rows = await self._door.call("fetch_trades", str(dataset.symbol), None, self._quirks.page_trades)
+            except Banned:
+                raise
+            except SourceError:
+                rows = []
+            return mapping.trades(rows, self._quirks)
+
+        return newest
 
     async def book(self, dataset: Dataset, depth: int | None) -> Page:
         """Return the book of now."""
@@ -209,21 +260,29 @@ class CcxtSource(Source):
             async def after(cursor: int) -> pl.DataFrame:
                 return await (fetch(None, {name: str(cursor - 1)}) if name else fetch(cursor // MS, {}))
 
-            return paging.cursor_pages(after, span, limit, 1 if name else MS, 1000 if name else MS)
+            unit, overlap = (1, 1000) if name else (MS, MS)
+            return paging.cursor_pages(after, span, limit, unit, overlap, keeps_all="trades" in quirks.keeps)
         return paging.newest_page(lambda: fetch(None, {}), span)
 
-    def _funding(self, symbol: str, span: Span) -> AsyncIterator[Page]:
-        quirks, limit = self._quirks, self._quirks.page_events
+    async def _funding(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        quirks, limit, symbol = self._quirks, self._quirks.page_events, str(dataset.symbol)
+        cursor = quirks.funding == "cursor"
 
-        async def fetch(since: int, params: dict[str, Any]) -> pl.DataFrame:
-            rows = await self._door.call("fetch_funding_rate_history", symbol, since, limit, params)
-            return mapping.events("funding", rows).unique("ts", keep="first", maintain_order=True)
+        async def fetch(part: Span) -> pl.DataFrame:
+            end = {} if cursor else {quirks.funding_end: part.end // MS}
+            rows = await self._door.call("fetch_funding_rate_history", symbol, -(-part.start // MS), limit, end)
+            return mapping.events("funding", rows)
 
-        if quirks.funding == "cursor":
-            return paging.cursor_pages(lambda cursor: fetch(-(-cursor // MS), {}), span, limit, MS)
-        return paging.window_pages(
-            lambda part: fetch(part.start // MS, {quirks.funding_end: part.end // MS}), span, (limit - 2) * HOUR
+        walk = CoverageWalk(
+            span,
+            EventGrid(HOUR),
+            limit - 2,
+            await self.now(),
+            keeps_all="funding" in quirks.keeps,
+            hint=self._hints.get(dataset),
+            sends_end=not cursor,
         )
+        return paging.walked(walk, fetch)
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         oldest = self._oldest(dataset, await self.now())
@@ -247,7 +306,8 @@ class CcxtSource(Source):
             )
             return mapping.events("open_interest", rows)
 
-        async for page in paging.window_pages(ask, span, 499 * OPEN_INTEREST.length):
+        walk = CoverageWalk(span, EventGrid(OPEN_INTEREST.length), 499, await self.now(), hint=self._hints.get(dataset))
+        async for page in paging.walked(walk, ask):
             yield page
 
     async def _windows(self, coarse: Timeframe) -> list[Span]:

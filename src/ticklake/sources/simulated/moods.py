@@ -184,7 +184,9 @@ def _rescheduled(rows: pl.DataFrame, at: int, interval: int) -> pl.DataFrame:
     before = rows.filter(pl.col("ts").to_physical() < at)
     if before.height == rows.height or not before.height:
         return rows
-    end = int(rows["ts"].to_physical()[-1]) + 1
+    ts = rows["ts"].to_physical()
+    # The schedule goes on until the old one would have settled again.
+    end = int(ts[-1]) + max(int(ts[-1]) - int(ts[-2]) - MINUTE, 1)
     first = -(-at // interval) * interval
     grid = pl.select(due=pl.int_range(first, end, interval, dtype=pl.Int64))
     late = grid.with_columns(ts=(pl.col("due") + pl.col("due") // HOUR % 7 * MS).cast(TIME)).drop("due")

@@ -1,0 +1,442 @@
+"""Evidence: what the answers of a source prove about a span, and which question to ask next.
+
+A span may be called ``data`` only if the source *showed* that it serves that time. Four things decide, and each of them
+cost real data when it was taken for granted:
+
+1. *Rows on both sides of a silence in one answer* prove it: an answer is one unbroken block, whatever was asked for.
+   Rows that all lie outside the asked window prove nothing about the window.
+2. *A page may be cut*, by a limit that nobody told. So nothing is concluded from where a window ends: the next question
+   begins at the last row that came, or asks for the narrow hole between two blocks.
+3. *The horizon*: silence is true only if the same kind of call still serves a row from before it. Otherwise the source may
+   simply keep no more. It is ``unavailable`` then. The oldest row served is a horizon, not a listing.
+4. *The reach*: silence at the end is true only if the feed has passed it: a later row, or trades that are older.
+
+The walk is free of I/O: :meth:`CoverageWalk.steps` yields questions and takes answers, so that one rule serves bars,
+funding and open interest, and is tested against a model of badly behaved exchanges.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median_low
+from typing import Any, Protocol
+
+from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.span import Span, normalise, subtract
+from ticklake.core.time import DAY, MINUTE, MS, SECOND, format_time
+from ticklake.core.timeframe import Timeframe
+
+__all__ = [
+    "ASKS",
+    "NOTHING",
+    "AskRows",
+    "AskTraded",
+    "AskTrades",
+    "BarGrid",
+    "CoverageWalk",
+    "EventGrid",
+    "Grid",
+    "Settled",
+]
+
+ASKS = 3
+"""How many empty answers it takes to believe that an answer is empty."""
+FAR = 10
+"""How many pages before a silence a row is looked for once more that shows that the source serves that time."""
+NEWEST_PAGES = (1, 10, 100)
+"""How many pages before now are looked at for any row at all, where nothing is known of a source yet."""
+LATE_EVENT = 5 * SECOND
+"""Scheduled events come up to this much late."""
+REWALKS = 2
+"""How often a walk is taken up again because rows turned up in its silent end."""
+OTHER_TIMES = "the source answers with other times than it was asked for"
+NOTHING = "the source serves nothing of it"
+
+
+class Grid(Protocol):
+    """Where rows can stand: how to step from one to another, and what one row covers."""
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether rows come at an interval, so that a silence shorter than one proves itself."""
+
+    def step(self, ts: int, rows: int) -> int:
+        """Return the place so many *rows* after *ts* (before it, if negative)."""
+
+    def close(self, ts: int) -> int:
+        """Return the end of what the row at *ts* covers."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarGrid:
+    """Bars of a timeframe: a row covers the time from its open to its close."""
+
+    frame: Timeframe
+    anchor: int | None = None
+    scheduled: bool = False
+
+    def step(self, ts: int, rows: int) -> int:
+        """Return the open time so many bars after the one that contains *ts*."""
+        return self.frame.advance(ts, rows, self.anchor)
+
+    def close(self, ts: int) -> int:
+        """Return the close of the bar that opens at *ts*."""
+        return self.frame.next(ts, self.anchor)
+
+
+@dataclass(frozen=True, slots=True)
+class EventGrid:
+    """Events at most every *spacing* nanoseconds, like funding; a row covers its own millisecond."""
+
+    spacing: int
+    scheduled: bool = True
+
+    def step(self, ts: int, rows: int) -> int:
+        """Return the time so many spacings after *ts*."""
+        return ts + rows * self.spacing
+
+    def close(self, ts: int) -> int:
+        """Return the end of the millisecond of *ts*."""
+        return ts + MS
+
+
+@dataclass(frozen=True, slots=True)
+class AskRows:
+    """Ask the source for the rows of a window; the answer is their times, sorted and without repetition."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class AskTrades:
+    """Ask for the newest trades of the market; the answer is their sorted times, or ``None`` if nobody can say."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskTraded:
+    """Ask for the first day inside a span that has trades by the source's daily bars; ``None`` if none or unknown."""
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is now known of the next part of the wanted span, in order."""
+
+    pieces: tuple[Covered, ...]
+
+
+Step = AskRows | AskTrades | AskTraded | Settled
+Times = list[int]
+
+
+@dataclass(slots=True)
+class CoverageWalk:
+    """One walk over a span: asks until each part of it is proven, unavailable, or cannot be known yet.
+
+    Parameters
+    ----------
+    want
+        The span that is to be covered.
+    grid
+        Where rows can stand.
+    page
+        Rows that one call brings; only a hint, as sources cut earlier without saying so.
+    now
+        The source's time.
+    keeps_all
+        Whether the source is known to keep everything, so that silence before its first row is true.
+    keeps_rows
+        How many of the newest rows the source is known to keep: if it has fewer, these are all there ever were.
+    hint
+        A row from before *want* that the source served once, to look for evidence there first.
+    sends_end
+        Whether the source is told the end of a window: if not, rows after it are no sign that windows are ignored.
+    """
+
+    want: Span
+    grid: Grid
+    page: int
+    now: int
+    keeps_all: bool = False
+    keeps_rows: int | None = None
+    hint: int | None = None
+    sends_end: bool = True
+    _cursor: int = 0
+    _proven: list[Span] = field(default_factory=list)
+    _gone: Coverage = field(default_factory=Coverage)
+    _edges: list[int] = field(default_factory=list)
+    _starts: set[int] = field(default_factory=set)
+    _capacity: int = 0
+    _interval: int | None = None
+    _doubted: bool = False
+
+    def steps(self) -> Generator[Step, Any, None]:
+        """Yield questions, take their answers, and yield what is settled, oldest first."""
+        self._cursor = self.want.start
+        self.page = max(self.page, 2)
+        for rewalks_left in reversed(range(1 + REWALKS)):
+            while (gap := self._gap()) is not None:
+                yield from self._close(gap)
+                yield from self._emit(self._passed())
+            if (yield from self._finish(last=not rewalks_left)):
+                break
+        yield from self._emit(self.want.end)
+
+    # What is known so far
+
+    def _gap(self) -> Span | None:
+        """Return the first part of the wanted span of which nothing is known."""
+        if self._cursor >= self.want.end:
+            return None
+        known = normalise([*self._proven, *self._gone.spans()])
+        return next(subtract(Span(self._cursor, self.want.end), known), None)
+
+    def _knows(self, ts: int) -> bool:
+        return any(ts in span for span in self._proven) or any(ts in piece.span for piece in self._gone.pieces)
+
+    def _row_before(self, ts: int) -> int | None:
+        place = bisect_left(self._edges, ts)
+        return self._edges[place - 1] if place else None
+
+    def _row_after(self, ts: int) -> int | None:
+        place = bisect_left(self._edges, ts)
+        return self._edges[place] if place < len(self._edges) else None
+
+    def _prove(self, span: Span) -> None:
+        self._proven = normalise([*self._proven, span])
+
+    def _give_up(self, span: Span, reason: str) -> None:
+        self._gone = self._gone.add(Covered(span, Found.UNAVAILABLE, reason))
+
+    # Questions
+
+    def _ask(self, span: Span, since: int | None = None) -> Generator[Step, Any, Times]:
+        """Ask for a window, again if nothing comes (from *since* on); take the blocks that come as proven."""
+        times: Times = []
+        for _ in range(ASKS):
+            times = yield AskRows(span)
+            if times:
+                self._take(times)
+            if times and (since is None or times[-1] >= since):
+                break
+        return times
+
+    def _take(self, times: Times) -> None:
+        """Remember a block: it is one answer, so all rows between its first and its last are in it."""
+        first, last = times[0], times[-1]
+        self._prove(Span(first, self.grid.close(last)))
+        for edge in {first, last} - set(self._edges):
+            insort(self._edges, edge)
+        self._starts.add(first)
+        self._capacity = max(self._capacity, len(times))
+        if self.grid.scheduled and len(times) > 1:
+            interval = median_low([later - earlier for earlier, later in pairwise(times)])
+            self._interval = max(round(interval / MINUTE) * MINUTE, MINUTE)
+
+    def _window(self, gap: Span) -> Span:
+        """Return the window to ask for a gap: from the row before it, if that is near, to a row after it."""
+        start, row = self.grid.step(gap.start, -1), self._row_before(gap.start)
+        if row is not None and self.grid.step(row, self.page // 2) >= gap.start:
+            start = min(row, gap.start - 1)
+        return Span(start, min(self.grid.step(start, self.page), self.grid.step(gap.end, 1)))
+
+    def _around(self, row: int) -> Span:
+        """Return a narrow window around a row: bounds may be exclusive, and a longer one could be cut."""
+        return Span(self.grid.step(row, -1), self.grid.step(row, 2))
+
+    # One gap
+
+    def _close(self, gap: Span) -> Generator[Step, Any, None]:
+        """Settle at least the beginning of a gap."""
+        capacity, window = self._capacity, self._window(gap)
+        times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
+        if self._knows(gap.start):
+            return
+        if not times or times[-1] < gap.start:
+            quiet = Span(gap.start, min(window.end, gap.end))
+            if self._contradicts(gap, window):
+                times = yield from self._ask(self._narrow(gap.start, gap.end))
+                if self._knows(gap.start):
+                    return
+        else:
+            quiet = Span(gap.start, min(times[0], gap.end))
+            if times[0] < window.end and self._may_be_cut(gap, window, len(times) >= capacity):
+                narrow = yield from self._ask(self._narrow(gap.start, times[0]))
+                if self._knows(gap.start) or any(gap.start < ts < times[0] for ts in narrow):
+                    return
+                times = narrow or times
+        yield from self._judge(gap, quiet, window, times)
+
+    def _may_be_cut(self, gap: Span, window: Span, full: bool) -> bool:
+        """Whether rows at the start of a window may have been left out: the page is full, or lacks the row before the gap."""
+        row = self._row_before(gap.start)
+        return full or (row is not None and row in window)
+
+    def _none_due(self, gap: Span) -> bool:
+        """Whether the schedule says that nothing comes in a gap."""
+        row = self._row_before(gap.start)
+        return row is not None and self._interval is not None and gap.end <= row + self._interval
+
+    def _narrow(self, start: int, end: int) -> Span:
+        return Span(self.grid.step(start, -1), self.grid.step(end, 1))
+
+    def _contradicts(self, gap: Span, window: Span) -> bool:
+        """Whether the window held a row that the source served before and now left out."""
+        return gap.end in self._starts and window.end > gap.end
+
+    def _judge(self, gap: Span, quiet: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
+        """Decide what a silence means: nothing happened, or the source does not serve that time."""
+        served = yield from self._serves(gap.start, times)
+        if self._knows(gap.start):
+            return
+        if not served:
+            yield from self._beyond_horizon(gap, window, times)
+        elif times and times[0] > window.end and not (self.keeps_all and not self.sends_end):
+            self._give_up(quiet, OTHER_TIMES)
+        else:
+            self._prove(quiet)
+
+    def _serves(self, ts: int, times: Times) -> Generator[Step, Any, bool]:
+        """Find out whether the source serves a row at or before *ts* now.
+
+        A row that came earlier in this walk is asked for again: horizons move forward with time.
+        """
+        if self.keeps_all or (times and times[0] <= ts):
+            return True
+        known = self._row_before(ts + 1)
+        for row in (known, self.hint):
+            if row is not None and row <= ts:
+                found = yield from self._ask(self._around(row))
+                if found and found[0] <= ts:
+                    return True
+        if known is not None:
+            return False
+        near = yield from self._ask(Span(self.grid.step(ts, 1 - self.page), self.grid.step(ts, 1)))
+        if near:
+            return near[0] <= ts or (self.keeps_rows is not None and len(near) < self.keeps_rows)
+        start = self.grid.step(ts, -FAR * self.page)
+        far = yield from self._ask(Span(start, self.grid.step(start, self.page)))
+        return bool(far) and far[0] <= ts
+
+    def _beyond_horizon(self, gap: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
+        """Say that a silence is unavailable, up to the oldest row that is served."""
+        first = self._row_after(gap.start)
+        if not times and (first is None or first > window.end):
+            yield from self._look_for_first(gap, window)
+            first = self._row_after(gap.start)
+        if first is None:
+            self._give_up(gap, NOTHING)
+        elif self.grid.scheduled and self._interval is not None and first - gap.start <= self._interval + LATE_EVENT:
+            self._prove(Span(gap.start, min(first, gap.end)))
+        else:
+            reason = f"the source serves nothing older than {format_time(first)}"
+            self._give_up(Span(gap.start, min(first, gap.end)), reason)
+
+    def _look_for_first(self, gap: Span, window: Span) -> Generator[Step, Any, None]:
+        """Search for the oldest row that is served, in few questions: by bisection, then where daily bars have trades."""
+        first = self._row_after(gap.start)
+        for pages in NEWEST_PAGES:
+            start = max(self.grid.step(self.now, -pages * self.page), gap.start)
+            if first is None and start < self.now:
+                yield from self._ask(Span(start, self.grid.step(self.now, 1)))
+                first = self._row_after(gap.start)
+        low, high = window.end, gap.end if first is None else min(first, gap.end)
+        while first is not None and self.grid.step(low, 1) < high:
+            is_last = high <= self.grid.step(low, self.page)
+            middle = low if is_last else self.grid.step((low + high) // 2, 0)
+            probe = Span(middle, self.grid.step(middle, self.page))
+            yield from self._ask(probe)
+            found = self._row_after(gap.start)
+            if found is None or found >= high:
+                low = probe.end
+            else:
+                # Rows before it may have been cut off, so only silence moves the lower bound.
+                high = found
+        yield from self._doubt(gap, high)
+
+    def _doubt(self, gap: Span, first: int) -> Generator[Step, Any, None]:
+        """Look where the daily bars say that there were trades, as a market may be silent for long in between."""
+        if self._doubted or first - gap.start < DAY:
+            return
+        self._doubted = True
+        day = yield AskTraded(Span(gap.start, first))
+        if day is not None:
+            yield from self._ask(Span(self.grid.step(day, -1), self.grid.step(day, self.page - 1)))
+
+    # The end
+
+    def _passed(self) -> int:
+        """Return up to where what is known may be told: the feed has shown a row after it."""
+        gap = self._gap()
+        known = self.want.end if gap is None else gap.start
+        newest = self._edges[-1] if self._edges else None
+        return known if newest is not None and newest >= known else self._silent_from(known)
+
+    def _silent_from(self, known: int) -> int:
+        """Return where the silence after the newest row begins, of what is known up to *known*."""
+        return max(self._cursor, min(known, self.grid.close(self._edges[-1]))) if self._edges else self._cursor
+
+    def _finish(self, *, last: bool) -> Generator[Step, Any, bool]:
+        """Judge the silence after the newest row; what cannot be known yet is forgotten. Return whether that is all."""
+        start = self._silent_from(self.want.end)
+        held = list(self._within(Span(start, self.want.end))) if start < self.want.end else []
+        if not held or (self._edges and self._edges[-1] >= self.want.end):
+            return True
+        tail, rows = Span(held[0].start, self.want.end), len(self._edges)
+        reached = yield from self._reach(tail)
+        fresh = [edge for edge in self._edges if edge in tail] if len(self._edges) > rows else []
+        if fresh:
+            self._forget(tail, keep=[Span(fresh[0], self.grid.close(fresh[-1]))])
+            return last
+        if reached < self.want.end:
+            self._forget(Span(max(reached, tail.start), self.want.end) if reached > tail.start else tail)
+        return True
+
+    def _within(self, span: Span) -> list[Span]:
+        return [cut for piece in self._proven if (cut := piece.intersect(span))]
+
+    def _forget(self, span: Span, keep: Sequence[Span] = ()) -> None:
+        self._proven = normalise([*(rest for piece in self._proven for rest in subtract(piece, [span])), *keep])
+
+    def _reach(self, tail: Span) -> Generator[Step, Any, int]:
+        """Return up to where the silence of *tail* is true, as the feed has passed it."""
+        due = self._due(tail) if self.grid.scheduled else tail.start
+        if due >= tail.end:
+            return tail.end
+        if self.grid.step(tail.end, 1) < self.now:
+            after = Span(tail.end, self.grid.step(tail.end, self.page))
+            newest_page = Span(self.grid.step(self.now, 1 - self.page), self.grid.step(self.now, 1))
+            for window in (after, newest_page):
+                rows = yield from self._ask(window)
+                if rows and rows[-1] >= tail.end:
+                    return tail.end
+        if self.grid.scheduled:
+            return due
+        trades = yield AskTrades()
+        if not trades or any(ts in tail for ts in trades):
+            return tail.start
+        return tail.end if trades[0] < tail.start else tail.start
+
+    def _due(self, tail: Span) -> int:
+        """Return when the schedule lets the next row come after the newest one that is known."""
+        newest = self._edges[-1] if self._edges else self.hint
+        if newest is None:
+            return tail.start
+        return max(newest + (self._interval or self.grid.step(0, 1)) + LATE_EVENT, tail.start)
+
+    def _emit(self, until: int) -> Generator[Step, Any, None]:
+        """Tell what is known up to *until*, and forget it."""
+        if until <= self._cursor:
+            return
+        part = Span(self._cursor, until)
+        known = self._gone.within(part)
+        for span in self._within(part):
+            known = known.add(Covered(span))
+        if known.pieces:
+            yield Settled(known.pieces)
+        self._cursor = until
+        self._proven = [span for span in self._proven if span.end > until]

@@ -1,0 +1,68 @@
+"""The rule of coverage against hundreds of model exchanges whose history is short in every way that was met."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.core.history_worlds import World, false_claims, random_series, walk
+from ticklake.core.evidence import BarGrid
+from ticklake.core.span import Span
+from ticklake.core.time import MINUTE, parse_time
+from ticklake.core.timeframe import Timeframe
+
+T0 = parse_time("2024-03-01")
+MINUTES = BarGrid(Timeframe(1, "m"))
+
+
+def random_world(seed: int, step: int = MINUTE) -> tuple[World, int]:
+    rng = random.Random(seed)
+    count = rng.choice([300, 1500, 4000])
+    truth = random_series(rng, T0, step, count)
+    now = T0 + count * step + rng.randrange(step)
+    cap = rng.choice([20, 36, 100, 100, 500, 1440])
+    world = World(
+        truth,
+        now,
+        keeps_rows=rng.choice([None, None, 50, 200, 1000]),
+        keeps_for=rng.choice([None, None, 100 * step, 900 * step]),
+        heeds=rng.choice(["both", "both", "both", "start", "end", "none"]),
+        exclusive_start=rng.random() < 0.3,
+        inclusive_end=rng.random() < 0.3,
+        newest_first=rng.random() < 0.4,
+        limit=cap,
+        old_limit=rng.choice([None, None, 15]),
+        old_after=300 * step,
+        late=rng.choice([0, 0, 0, 3 * step, 40 * step]),
+        tick=rng.choice([0, 0, step // 3, 2 * step]),
+        lies=rng.choice([0, 0, 1, 2]),
+        trades=rng.random() < 0.7,
+    )
+    return world, rng.choice([cap, cap, 100, 10, 300])
+
+
+@pytest.mark.parametrize("block", range(20))
+def test_no_row_that_is_missing_lies_in_a_span_that_is_called_looked_at(block):
+    """The oracle of coverage: whatever the exchange is like, first run or update, the whole span or a part of it."""
+    for seed in range(block * 50, block * 50 + 50):
+        world, page = random_world(seed)
+        rng = random.Random(seed + 10**6)
+        start = T0 + rng.randrange(-200, 1000) * MINUTE
+        end = (
+            (world.now - 15 * 10**9) // MINUTE * MINUTE
+            if rng.random() < 0.6
+            else start + rng.randrange(1, 2000) * MINUTE
+        )
+        end = min(end, (world.now - 15 * 10**9) // MINUTE * MINUTE)
+        if start >= end:
+            continue
+        want = Span(start, end)
+        hint = rng.choice([None, max((ts for ts in world.truth if ts < start), default=None)])
+
+        walked = walk(world, want, MINUTES, page, hint=hint)
+
+        assert false_claims(world, walked, want) == [], f"seed {seed}: {world.heeds}"
+        assert walked.calls <= 12 * len(world.truth) // min(world.limit, world.old_limit or 10**9) + 3000, (
+            f"seed {seed}"
+        )
