@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 
 from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.runs import Run, RunState
@@ -75,8 +77,7 @@ class Repairs:
         answer = self._asked(plan)
         after = self._gaps(dataset)
         self.notes.note(dataset, _in_vain(plan, after, in_vain, answer))
-        open_now = {(gap.span, gap.reason) for gap in after}
-        closed = tuple(gap for gap in before if plan.asks_for(gap) and (gap.span, gap.reason) not in open_now)
+        closed = tuple(gap for gap in before if plan.asks_for(gap) and not _is_open(gap, after))
         return Repaired(mended, answer.run, answer.note, closed, self._left(dataset, after, answer))
 
     def _asked(self, plan: RepairPlan) -> _Answer:
@@ -105,6 +106,13 @@ class Repairs:
             return ()
         want = Span(min(span.start for span in known), max(span.end for span in known))
         return self.engine.gap_report(dataset, want).gaps
+
+
+def _is_open(gap: Gap, after: Sequence[Gap]) -> bool:
+    """Whether a part of a gap is still there for the same reason; *after* is sorted."""
+    near = bisect_right(after, gap.span.start, key=lambda one: one.span.end)
+    met = takewhile(lambda one: one.span.start < gap.span.end, islice(after, near, None))
+    return any(one.reason is gap.reason for one in met)
 
 
 def _in_vain(
