@@ -9,13 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ticklake.core.time import DAY, HOUR, MS, decimal_to_ns
+from ticklake.core.time import DAY, HOUR, decimal_to_ns
+from ticklake.sources.ccxt.exacttime import exact_time
 
 __all__ = ["Quirks", "quirks_of"]
-
-
-def _milliseconds(trade: dict[str, Any]) -> int:
-    return int(trade["timestamp"]) * MS
 
 
 def _kraken_time(trade: dict[str, Any]) -> int:
@@ -64,7 +61,7 @@ class Quirks:
     trades: Literal["id", "time", "recent"] = "recent"
     page_trades: int = 500
     trade_window: int = HOUR
-    trade_time: Callable[[dict[str, Any]], int] = _milliseconds
+    trade_time: Callable[[dict[str, Any]], int | None] = exact_time
     since_param: str | None = None
     id_space: str = ""
     page_events: int = 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -16,21 +17,23 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
-from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
+from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import Unsupported
+from ticklake.errors import BadResponse, Unsupported
 from ticklake.sources.base import Capability, Page, Source
 from ticklake.sources.ccxt import idpaging, mapping, paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
+from ticklake.sources.ccxt.counting import Answer, count_rows, counted_page, last_answer
 from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
+from ticklake.sources.ccxt.exacttime import BEFORE_ALL, to_ns
 from ticklake.sources.ccxt.quirks import quirks_of
 
 __all__ = ["CcxtSource"]
 
-BEFORE_ALL = parse_time("2009-01-03")
-"""No crypto market is older than the first block."""
 OPEN_INTEREST = Timeframe(5, "m")
 DEFAULT_PAGE = 100
+_ANSWERS: ContextVar[list[Answer] | None] = ContextVar("_ANSWERS", default=None)
+"""What the calls brought since the last page of this task."""
 _TRADED = frozenset({"trades", "ohlcv"})
 
 
@@ -46,13 +49,18 @@ class CcxtSource(Source):
         self._clock = clock
         client = self._door.client
         client.parse_ohlcv = mapping.with_raw_columns(client.parse_ohlcv, self._quirks)
+        count_rows(client)
         self._markets: dict[str, Any] | None = None
 
     async def now(self) -> int:
         """Return the exchange's time, or ours if it does not tell."""
         if not self._door.client.has.get("fetchTime"):
             return self._clock()
-        return int(await self._door.call("fetch_time")) * MS
+        told = await self._door.call("fetch_time")
+        now = to_ns(told)
+        if now is None:
+            raise BadResponse(f"{self.exchange} says that its time is {told}, which is outside 1677..2262")
+        return now
 
     async def instruments(self) -> list[Instrument]:
         """Return what the exchange lists."""
@@ -112,10 +120,14 @@ class CcxtSource(Source):
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that cover *span*; their notes say which calls had to be repeated."""
         repeated: list[str] = []
+        answers: list[Answer] = []
         RETRIES.set(repeated)
+        _ANSWERS.set(answers)
         async for page in self._pages(dataset, span):
-            yield replace(page, notes=(*page.notes, *repeated))
+            counted = counted_page(page, answers)
+            yield replace(counted, notes=(*counted.notes, *repeated))
             repeated.clear()
+            answers.clear()
 
     def _pages(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         if dataset.timeframe is not None:
@@ -169,6 +181,21 @@ class CcxtSource(Source):
         frame, bars = dataset.timeframe, self._quirks.recent_bars
         return None if frame is None or bars is None else frame.advance(now, -bars + 1, dataset.anchor)
 
+    def _answered(self, kind: str, rows: list[Any]) -> Answer:
+        """Return the answer of the call that just brought *rows*, and keep its counts for the page that it is part of."""
+        kept, refused = mapping.split_by_time(kind, rows, self._quirks)
+        if kind == "ohlcv":
+            frame = mapping.bars(kept)
+        elif kind == "trades":
+            frame = mapping.trades(kept, self._quirks)
+        else:
+            frame = mapping.events(kind, kept)
+        answer = last_answer(frame, refused)
+        answers = _ANSWERS.get()
+        if answers is not None:
+            answers.append(answer)
+        return answer
+
     def _bars_of(self, dataset: Dataset) -> paging.AskSpan:
         extra = {"mark_ohlcv": {"price": "mark"}, "index_ohlcv": {"price": "index"}}.get(dataset.kind, {})
         recent = self._quirks.recent_bars is not None
@@ -179,7 +206,7 @@ class CcxtSource(Source):
             rows = await self._door.call(
                 "fetch_ohlcv", str(dataset.symbol), str(dataset.timeframe), span.start // MS, limit, params
             )
-            frame = mapping.bars(rows)
+            frame = self._answered("ohlcv", rows).frame
             if recent:
                 frame = frame.filter(frame["ts"].to_physical() >= span.start)
             return frame if dataset.kind == "ohlcv" else frame.with_columns(volume=None, quote_volume=None, trades=None)
@@ -191,7 +218,7 @@ class CcxtSource(Source):
 
         async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
             rows = await self._door.call("fetch_trades", symbol, since, limit, params)
-            frame = mapping.trades(rows, quirks)
+            frame = self._answered("trades", rows).frame
             return frame.unique(["ts", "id"], keep="first", maintain_order=True) if _all_ids(frame) else frame
 
         if quirks.trades == "id":
@@ -217,7 +244,7 @@ class CcxtSource(Source):
 
         async def fetch(since: int, params: dict[str, Any]) -> pl.DataFrame:
             rows = await self._door.call("fetch_funding_rate_history", symbol, since, limit, params)
-            return mapping.events("funding", rows).unique("ts", keep="first", maintain_order=True)
+            return self._answered("funding", rows).frame.unique("ts", keep="first", maintain_order=True)
 
         if quirks.funding == "cursor":
             return paging.cursor_pages(lambda cursor: fetch(-(-cursor // MS), {}), span, limit, MS)
@@ -245,7 +272,7 @@ class CcxtSource(Source):
                 500,
                 params,
             )
-            return mapping.events("open_interest", rows)
+            return self._answered("open_interest", rows).frame
 
         async for page in paging.window_pages(ask, span, 499 * OPEN_INTEREST.length):
             yield page
