@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.errors import UnknownSymbol, UnknownTimeframe, Unsupported
+from ticklake.sources.ccxt.quirks import quirks_of
 
 __all__ = ["check_served", "kinds_of", "method_of", "served_by"]
 
@@ -46,9 +48,9 @@ def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None
     ------
     Unsupported, UnknownSymbol, UnknownTimeframe
     """
-    served = kinds_of(client)
-    if dataset.kind not in served:
-        raise Unsupported(f"{dataset.exchange} does not serve {dataset.kind}: it serves {', '.join(served)}")
+    kinds = kinds_of(client)
+    if dataset.kind not in kinds:
+        raise Unsupported(f"{dataset.exchange} does not serve {dataset.kind}: it serves {', '.join(kinds)}")
     symbol = str(dataset.symbol)
     if symbol not in markets:
         close = difflib.get_close_matches(symbol, markets, n=3, cutoff=0.5)
@@ -60,6 +62,10 @@ def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None
             f"{symbol} is a spot market and has no {dataset.kind}: ask for a contract"
             + (f", like {contracts[0]}" if contracts else "")
         )
-    timeframes = client.timeframes or {}
+    timeframes: Collection[str] = client.timeframes or {}
+    if dataset.kind == "open_interest":
+        timeframes = quirks_of(dataset.exchange).open_interest_frames
     if dataset.timeframe is not None and str(dataset.timeframe) not in timeframes:
-        raise UnknownTimeframe(f"{dataset.exchange} has no {dataset.timeframe} bars: it serves {', '.join(timeframes)}")
+        what = "open interest" if dataset.kind == "open_interest" else "bars"
+        served = ", ".join(timeframes) or "one timeframe only: ask for it without one"
+        raise UnknownTimeframe(f"{dataset.exchange} has no {dataset.timeframe} {what}: it serves {served}")

@@ -26,10 +26,13 @@ class Quirks:
 
     Parameters
     ----------
-    page_bars
-        Bars that fit one call for sure; ``None`` takes ccxt's word, else 100.
+    page_bars, contract_bars
+        Bars that fit one call for sure: the smaller one of this and ccxt's word for the type of market counts, else 100;
+        and what counts for contracts whatever ccxt says.
     recent_bars
         Only this many of the newest bars are served, whatever is asked.
+    served_bars
+        A call may begin only so many bars before now; older ones are refused.
     until
         Whether the end of a window may be sent along.
     quote_volume, bar_trades
@@ -51,10 +54,15 @@ class Quirks:
         rates, whose end goes by this parameter.
     open_interest_days
         Open interest is served for this many days only.
+    open_interest_frames, page_open_interest
+        The timeframes it is served in beside the usual one; none are known where there are none. How many of its rows
+        fit one call.
     """
 
     page_bars: int | None = None
+    contract_bars: int | None = None
     recent_bars: int | None = None
+    served_bars: int | None = None
     until: bool = False
     quote_volume: int | None = None
     bar_trades: int | None = None
@@ -68,6 +76,8 @@ class Quirks:
     funding: Literal["cursor", "window"] = "window"
     funding_end: str = "until"
     open_interest_days: int | None = None
+    open_interest_frames: tuple[str, ...] = ()
+    page_open_interest: int = 500
 
 
 _BINANCE = Quirks(
@@ -81,6 +91,37 @@ _BINANCE = Quirks(
     page_events=1000,
     funding="cursor",
     open_interest_days=30,
+    open_interest_frames=("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"),
+    contract_bars=1000,
+)
+_BYBIT = Quirks(
+    page_bars=1000,
+    until=True,
+    page_events=200,
+    open_interest_frames=("5m", "15m", "30m", "1h", "4h", "1d"),
+    page_open_interest=200,
+)
+_OKX = Quirks(
+    page_bars=100,
+    until=True,
+    quote_volume=7,
+    funding_end="after",
+    open_interest_frames=("5m", "1h", "1d"),
+    page_open_interest=100,
+)
+_KUCOIN = Quirks(
+    page_bars=1500,
+    until=True,
+    open_interest_frames=("5m", "15m", "30m", "1h", "4h", "1d"),
+    page_open_interest=200,
+)
+# "Candlestick too long ago. Maximum 10000 points ago are allowed": a page of them less, as a run takes its time.
+_GATE = Quirks(
+    page_bars=999,
+    served_bars=9_900,
+    until=True,
+    open_interest_frames=("5m", "15m", "30m", "1h", "4h", "1d"),
+    page_open_interest=100,
 )
 
 _QUIRKS: dict[str, Quirks] = {
@@ -97,11 +138,19 @@ _QUIRKS: dict[str, Quirks] = {
         trade_time=_kraken_time,
         since_param="since",
     ),
-    "okx": Quirks(page_bars=100, until=True, quote_volume=7, funding_end="after"),
-    "bybit": Quirks(page_bars=1000, until=True, page_events=200),
+    "okx": _OKX,
+    "okxus": _OKX,
+    "myokx": _OKX,
+    "bybit": _BYBIT,
+    "bybiteu": _BYBIT,
+    "bybitid": _BYBIT,
     "bitget": Quirks(page_bars=200, until=True),
-    "kucoin": Quirks(page_bars=1500, until=True),
-    "gate": Quirks(page_bars=999, until=True),
+    "kucoin": _KUCOIN,
+    "kucoinfutures": _KUCOIN,
+    "gate": _GATE,
+    "gateeu": _GATE,
+    "htx": Quirks(open_interest_frames=("1h", "4h", "12h", "1d"), page_open_interest=200),
+    "extended": Quirks(open_interest_frames=("1h", "1d"), page_open_interest=100),
     "coinbase": Quirks(page_bars=300, until=True),
     "bitfinex": Quirks(page_bars=10_000, until=True, trades="time", page_trades=10_000, trade_window=30 * DAY),
     "bitmex": Quirks(page_bars=1000, trades="time", page_trades=1000, trade_window=DAY),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
@@ -12,8 +11,7 @@ from typing import Any
 import ccxt
 import polars as pl
 
-from ticklake.core.coverage import Covered, Found
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
@@ -21,7 +19,7 @@ from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadResponse, Unsupported
 from ticklake.sources.base import Capability, Page, Source
-from ticklake.sources.ccxt import idpaging, mapping, paging
+from ticklake.sources.ccxt import idpaging, limits, mapping, paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
 from ticklake.sources.ccxt.counting import Answer, count_rows, counted_page, last_answer
 from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
@@ -31,7 +29,6 @@ from ticklake.sources.ccxt.quirks import quirks_of
 __all__ = ["CcxtSource"]
 
 OPEN_INTEREST = Timeframe(5, "m")
-DEFAULT_PAGE = 100
 _ANSWERS: ContextVar[list[Answer] | None] = ContextVar("_ANSWERS", default=None)
 """What the calls brought since the last page of this task."""
 _TRADED = frozenset({"trades", "ohlcv"})
@@ -72,13 +69,13 @@ class CcxtSource(Source):
         """Say what can be had, or refuse with what is possible."""
         check_served(self._door.client, await self._load_markets(), dataset)
         pace = self._door.client.rateLimit / 1000
-        if dataset.timeframe is not None:
-            rows = self._page_bars
-            length = dataset.timeframe.length * rows
-            note = f"{self.exchange} serves the newest {rows} bars only" if self._quirks.recent_bars else ""
-            return Capability(rows, length, pace, self._oldest(dataset, now), note)
         if dataset.kind == "open_interest":
-            return Capability(500, 500 * OPEN_INTEREST.length, pace, self._oldest(dataset, now))
+            rows, frame = self._quirks.page_open_interest, dataset.timeframe or OPEN_INTEREST
+            return Capability(rows, rows * frame.length, pace, self._oldest(dataset, now))
+        if dataset.timeframe is not None:
+            rows, served = self._page_bars(dataset), self._quirks.recent_bars or self._quirks.served_bars
+            note = f"{self.exchange} serves the newest {served} bars only" if served else ""
+            return Capability(rows, rows * dataset.timeframe.length, pace, self._oldest(dataset, now), note)
         if dataset.kind == "funding":
             return Capability(self._quirks.page_events, self._quirks.page_events * 8 * 60 * MINUTE, pace)
         note = f"{self.exchange} serves the newest trades only" if self._quirks.trades == "recent" else ""
@@ -91,7 +88,7 @@ class CcxtSource(Source):
         daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
         coarse = Timeframe(1, "w") if "1w" in self._door.client.timeframes else Timeframe(1, "d")
         bars = Dataset(self.exchange, "ohlcv", dataset.symbol, coarse)
-        for window in await self._windows(coarse):
+        for window in await self._windows(bars, coarse):
             week = await self._first_in(bars, window)
             if week is not None:
                 first = await self._first_in(daily, Span(week, coarse.next(week, bars.anchor)))
@@ -130,10 +127,12 @@ class CcxtSource(Source):
             answers.clear()
 
     def _pages(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        if dataset.timeframe is not None:
+        if dataset.kind in BAR_KINDS:
             if self._quirks.recent_bars:
                 return paging.recent_bars(self._bars_of(dataset), span, self._quirks.recent_bars)
-            return paging.bar_pages(self._bars_of(dataset), dataset, span, self._page_bars)
+            if self._quirks.served_bars:
+                return self._served_bars(dataset, span)
+            return paging.bar_pages(self._bars_of(dataset), dataset, span, self._page_bars(dataset))
         if dataset.kind == "trades":
             return self._trades(str(dataset.symbol), span)
         if dataset.kind == "funding":
@@ -159,14 +158,20 @@ class CcxtSource(Source):
         """Close the connections."""
         await self._door.close()
 
-    @property
-    def _page_bars(self) -> int:
-        known = self._quirks.recent_bars or self._quirks.page_bars
-        if known:
-            return known
-        with contextlib.suppress(KeyError, TypeError):
-            return int(self._door.client.features["spot"]["fetchOHLCV"]["limit"])
-        return DEFAULT_PAGE
+    def _page_bars(self, dataset: Dataset) -> int:
+        client = self._door.client
+        return limits.page_bars(client, self._quirks, (client.markets or {}).get(str(dataset.symbol)) or {})
+
+    async def _served_bars(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        """Yield bars where calls may begin only so many of them before now."""
+        oldest = limits.served_since(self._quirks, dataset, await self.now())
+        reason = f"only the newest {self._quirks.served_bars:,} bars are served"
+
+        def pages(part: Span) -> AsyncIterator[Page]:
+            return paging.bar_pages(self._bars_of(dataset), dataset, part, self._page_bars(dataset))
+
+        async for page in limits.since_served(pages, span, oldest, reason, mapping.bars([])):
+            yield page
 
     async def _load_markets(self) -> dict[str, Any]:
         if self._markets is None:
@@ -178,8 +183,7 @@ class CcxtSource(Source):
         if dataset.kind == "open_interest":
             days = self._quirks.open_interest_days
             return None if days is None else now - days * DAY + 10 * MINUTE
-        frame, bars = dataset.timeframe, self._quirks.recent_bars
-        return None if frame is None or bars is None else frame.advance(now, -bars + 1, dataset.anchor)
+        return limits.served_since(self._quirks, dataset, now)
 
     def _answered(self, kind: str, rows: list[Any]) -> Answer:
         """Return the answer of the call that just brought *rows*, and keep its counts for the page that it is part of."""
@@ -199,10 +203,10 @@ class CcxtSource(Source):
     def _bars_of(self, dataset: Dataset) -> paging.AskSpan:
         extra = {"mark_ohlcv": {"price": "mark"}, "index_ohlcv": {"price": "index"}}.get(dataset.kind, {})
         recent = self._quirks.recent_bars is not None
+        limit = None if recent else self._page_bars(dataset)
 
         async def ask(span: Span) -> pl.DataFrame:
             params = {**extra, **({"until": span.end // MS - 1} if self._quirks.until else {})}
-            limit = None if recent else self._page_bars
             rows = await self._door.call(
                 "fetch_ohlcv", str(dataset.symbol), str(dataset.timeframe), span.start // MS, limit, params
             )
@@ -253,33 +257,31 @@ class CcxtSource(Source):
         )
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        oldest = self._oldest(dataset, await self.now())
-        if oldest is not None and oldest > span.start:
-            gone = Span(span.start, min(oldest, span.end))
-            reason = f"only the last {self._quirks.open_interest_days} days are served"
-            yield Page(mapping.events("open_interest", []), (Covered(gone, Found.UNAVAILABLE, reason),), 0, (reason,))
-            if gone.end >= span.end:
-                return
-            span = Span(gone.end, span.end)
+        oldest, frame = self._oldest(dataset, await self.now()), dataset.timeframe or OPEN_INTEREST
+        limit = self._quirks.page_open_interest
+        reason = f"only the last {self._quirks.open_interest_days} days are served"
 
         async def ask(part: Span) -> pl.DataFrame:
             params = {"until": part.end // MS - 1}
             rows = await self._door.call(
                 "fetch_open_interest_history",
                 str(dataset.symbol),
-                str(OPEN_INTEREST),
+                str(frame),
                 part.start // MS,
-                500,
+                limit,
                 params,
             )
             return self._answered("open_interest", rows).frame
 
-        async for page in paging.window_pages(ask, span, 499 * OPEN_INTEREST.length):
+        def pages(part: Span) -> AsyncIterator[Page]:
+            return paging.window_pages(ask, part, (limit - 1) * frame.length)
+
+        async for page in limits.since_served(pages, span, oldest, reason, mapping.events("open_interest", [])):
             yield page
 
-    async def _windows(self, coarse: Timeframe) -> list[Span]:
+    async def _windows(self, bars: Dataset, coarse: Timeframe) -> list[Span]:
         """Cut the time since before everything into windows of one page of *coarse* bars."""
-        end, step = await self.now(), self._page_bars * coarse.length
+        end, step = await self.now(), self._page_bars(bars) * coarse.length
         return [Span(start, min(start + step, end)) for start in range(coarse.floor(BEFORE_ALL), end, step)]
 
     async def _first_in(self, daily: Dataset, window: Span) -> int | None:
