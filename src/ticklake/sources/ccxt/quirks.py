@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ticklake.core.time import DAY, HOUR, decimal_to_ns
+from ticklake.core.time import DAY, HOUR, SECOND, decimal_to_ns
 from ticklake.sources.ccxt.exacttime import exact_time
+from ticklake.sources.ccxt.tradecalls import BY_SINCE, TradeCalls
 
 __all__ = ["Quirks", "quirks_of"]
 
@@ -38,7 +39,9 @@ class Quirks:
     quote_volume, bar_trades
         Where the raw bar keeps its quote volume and its number of trades, as list indices.
     trades
-        How trades are paged: by ``id``, by ``time``, or ``recent`` if only the newest are served.
+        How trades are paged: by ``id``, by ``time``, by ``window``, or ``recent`` if only the newest are served.
+    trade_calls, trade_days
+        How a window of trades is asked for, and for how many days trades are served, where older ones are refused.
     page_trades, trade_window
         Trades that fit one call; the longest window a call by time may span (nanoseconds).
     trade_time
@@ -66,7 +69,9 @@ class Quirks:
     until: bool = False
     quote_volume: int | None = None
     bar_trades: int | None = None
-    trades: Literal["id", "time", "recent"] = "recent"
+    trades: Literal["id", "time", "window", "recent"] = "recent"
+    trade_calls: TradeCalls = BY_SINCE
+    trade_days: int | None = None
     page_trades: int = 500
     trade_window: int = HOUR
     trade_time: Callable[[dict[str, Any]], int | None] = exact_time
@@ -102,6 +107,11 @@ _BYBIT = Quirks(
     page_open_interest=200,
 )
 _OKX = Quirks(
+    trades="window",
+    page_trades=100,
+    trade_calls=TradeCalls(
+        start=None, end="after", params=(("method", "publicGetMarketHistoryTrades"), ("type", "2")), longest=DAY
+    ),
     page_bars=100,
     until=True,
     quote_volume=7,
@@ -117,6 +127,9 @@ _KUCOIN = Quirks(
 )
 # "Candlestick too long ago. Maximum 10000 points ago are allowed": a page of them less, as a run takes its time.
 _GATE = Quirks(
+    trades="window",
+    page_trades=1000,
+    trade_calls=TradeCalls(start="from", end="to", unit=SECOND),
     page_bars=999,
     served_bars=9_900,
     until=True,
@@ -144,14 +157,23 @@ _QUIRKS: dict[str, Quirks] = {
     "bybit": _BYBIT,
     "bybiteu": _BYBIT,
     "bybitid": _BYBIT,
-    "bitget": Quirks(page_bars=200, until=True),
+    "bitget": Quirks(page_bars=200, until=True, trades="window", page_trades=1000, trade_days=90),
+    "deribit": Quirks(
+        trades="window", page_trades=1000, trade_calls=TradeCalls(params=(("sorting", "asc"),), longest=30 * DAY)
+    ),
     "kucoin": _KUCOIN,
     "kucoinfutures": _KUCOIN,
     "gate": _GATE,
     "gateeu": _GATE,
     "htx": Quirks(open_interest_frames=("1h", "4h", "12h", "1d"), page_open_interest=200),
     "extended": Quirks(open_interest_frames=("1h", "1d"), page_open_interest=100),
-    "coinbase": Quirks(page_bars=300, until=True),
+    "coinbase": Quirks(
+        page_bars=300,
+        until=True,
+        trades="window",
+        page_trades=1000,
+        trade_calls=TradeCalls(unit=SECOND),
+    ),
     "bitfinex": Quirks(page_bars=10_000, until=True, trades="time", page_trades=10_000, trade_window=30 * DAY),
     "bitmex": Quirks(page_bars=1000, trades="time", page_trades=1000, trade_window=DAY),
 }

@@ -19,7 +19,7 @@ from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadResponse, Unsupported
 from ticklake.sources.base import Capability, Page, Source
-from ticklake.sources.ccxt import idpaging, limits, mapping, paging
+from ticklake.sources.ccxt import idpaging, limits, mapping, paging, tradepaging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
 from ticklake.sources.ccxt.counting import Answer, count_rows, counted_page, last_answer
 from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
@@ -79,7 +79,10 @@ class CcxtSource(Source):
         if dataset.kind == "funding":
             return Capability(self._quirks.page_events, self._quirks.page_events * 8 * 60 * MINUTE, pace)
         note = f"{self.exchange} serves the newest trades only" if self._quirks.trades == "recent" else ""
-        return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, None, note)
+        days = self._quirks.trade_days if dataset.kind == "trades" else None
+        note = f"{self.exchange} serves the trades of the last {days} days only" if days else note
+        served_from = None if days is None else now - days * DAY
+        return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, served_from, note)
 
     async def listed_at(self, dataset: Dataset) -> int | None:
         """Find the first week that has a bar, then the first day in it: a market may be silent for years later on."""
@@ -220,10 +223,17 @@ class CcxtSource(Source):
     def _trades(self, symbol: str, span: Span) -> AsyncIterator[Page]:
         quirks, limit = self._quirks, self._quirks.page_trades
 
+        async def ask(since: int | None, params: dict[str, Any]) -> Answer:
+            answer = self._answered("trades", await self._door.call("fetch_trades", symbol, since, limit, params))
+            if not _all_ids(answer.frame):
+                return answer
+            return replace(answer, frame=answer.frame.unique(["ts", "id"], keep="first", maintain_order=True))
+
         async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
-            rows = await self._door.call("fetch_trades", symbol, since, limit, params)
-            frame = self._answered("trades", rows).frame
-            return frame.unique(["ts", "id"], keep="first", maintain_order=True) if _all_ids(frame) else frame
+            return (await ask(since, params)).frame
+
+        async def ask_window(window: Span, exactly: bool) -> Answer:
+            return await ask(*quirks.trade_calls.bounds(window, exactly=exactly))
 
         if quirks.trades == "id":
             return idpaging.id_pages(
@@ -241,7 +251,22 @@ class CcxtSource(Source):
                 return await (fetch(None, {name: str(cursor - 1)}) if name else fetch(cursor // MS, {}))
 
             return paging.cursor_pages(after, span, limit, 1 if name else MS, 1000 if name else MS)
+        if quirks.trades == "window":
+            return self._served_trades(
+                lambda part: tradepaging.trade_pages(
+                    ask_window, lambda: fetch(None, {}), quirks.trade_calls, part, limit, mapping.trades([], quirks)
+                ),
+                span,
+            )
         return paging.newest_page(lambda: fetch(None, {}), span)
+
+    async def _served_trades(self, pages: Callable[[Span], AsyncIterator[Page]], span: Span) -> AsyncIterator[Page]:
+        """Yield trades where calls for older ones are refused."""
+        days = self._quirks.trade_days
+        oldest = None if days is None else await self.now() - days * DAY + HOUR
+        reason = f"only the last {days} days are served"
+        async for page in limits.since_served(pages, span, oldest, reason, mapping.trades([], self._quirks)):
+            yield page
 
     def _funding(self, symbol: str, span: Span) -> AsyncIterator[Page]:
         quirks, limit = self._quirks, self._quirks.page_events
