@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from ticklake.core.dataset import BAR_KINDS, USUAL_FRAMES, Dataset
+from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import kind_of
 from ticklake.core.schedules import parse_every
 from ticklake.core.symbol import check_exchange
@@ -90,8 +90,8 @@ class Collect(Timed):
             raise ValueError(f"{kind} needs timeframes, like ['1h']" if bars else f"{kind} has no timeframes")
         for timeframe in self.timeframes:
             Timeframe.parse(timeframe)
-        if kind == "book" and self.since is not None:
-            raise ValueError("books are snapshots of now: leave since out")
+        if kind in SNAPSHOTS and self.since is not None:
+            raise ValueError(f"{kind} is a snapshot of now: leave since out")
         return self
 
     def parts(self) -> Iterator[Planned]:

@@ -15,10 +15,12 @@ from ticklake.errors import InvalidName, UnknownTimeframe
 if TYPE_CHECKING:
     from ticklake.core.kinds import Kind
 
-__all__ = ["BAR_KINDS", "USUAL_FRAMES", "Dataset"]
+__all__ = ["BAR_KINDS", "SNAPSHOTS", "USUAL_FRAMES", "Dataset"]
 
 BAR_KINDS = frozenset({"ohlcv", "mark_ohlcv", "index_ohlcv"})
 
+SNAPSHOTS = frozenset({"book", "predicted_funding"})
+"""Kinds of which exchanges tell what is now and nothing of the past."""
 USUAL_FRAMES = {"open_interest": Timeframe(5, "m")}
 """Kinds that exchanges serve in several timeframes, and the one that a dataset without a timeframe has."""
 

@@ -19,9 +19,10 @@ _METHODS = {
     "trades": ("fetchTrades", "fetch_trades"),
     "funding": ("fetchFundingRateHistory", "fetch_funding_rate_history"),
     "open_interest": ("fetchOpenInterestHistory", "fetch_open_interest_history"),
+    "predicted_funding": ("fetchFundingRate", "fetch_funding_rate"),
     "book": ("fetchOrderBook", "fetch_order_book"),
 }
-_CONTRACTS_ONLY = frozenset({"mark_ohlcv", "index_ohlcv", "funding", "open_interest"})
+_CONTRACTS_ONLY = frozenset({"mark_ohlcv", "index_ohlcv", "funding", "predicted_funding", "open_interest"})
 
 
 def method_of(kind: str) -> str:

@@ -11,12 +11,23 @@ from ticklake.core.instrument import Instrument
 from ticklake.core.kinds import KINDS, TIME
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
-from ticklake.errors import BadResponse, InvalidTime
+from ticklake.core.timeframe import Timeframe
+from ticklake.errors import BadResponse, InvalidTime, UnknownTimeframe
 from ticklake.sources.ccxt.counting import REFUSED, Dropped
 from ticklake.sources.ccxt.exacttime import LAST, event_time, to_ns
 from ticklake.sources.ccxt.quirks import Quirks
 
-__all__ = ["bars", "book", "events", "instrument", "market", "split_by_time", "trades", "with_raw_columns"]
+__all__ = [
+    "bars",
+    "book",
+    "events",
+    "instrument",
+    "market",
+    "predicted_funding",
+    "split_by_time",
+    "trades",
+    "with_raw_columns",
+]
 
 Rows = Sequence[Any]
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4
@@ -124,6 +135,40 @@ def book(snapshot: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     timed = frame.with_columns(pl.col("ts").cast(TIME), pl.col("received_at").cast(TIME))
     return timed, "local" if exchange_ts is None else "exchange"
+
+
+def predicted_funding(rate: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]:
+    """Return the row of ccxt's funding rate of now, and whose clock its ``ts`` is; no row if it predicts nothing.
+
+    ccxt names the coming settlement ``fundingTimestamp`` or ``nextFundingTimestamp``, as the exchange does; a rate that goes
+    with a time that has passed is settled, and none of this.
+    """
+    exchange_ts = to_ns(rate.get("timestamp"))
+    ts = received_at if exchange_ts is None else exchange_ts
+    told = [
+        (to_ns(rate.get(f"{name}Timestamp")), rate.get(f"{name}Rate"))
+        for name in ("funding", "nextFunding")
+        if rate.get(f"{name}Rate") is not None
+    ]
+    coming = [pair for pair in told if pair[0] is not None and pair[0] > ts]
+    undated = [pair for pair in told if pair[0] is None]
+    rows = []
+    if coming or undated:
+        next_ts, value = min(coming) if coming else (to_ns(rate.get("nextFundingTimestamp")), undated[0][1])
+        rows.append((ts, received_at, value, next_ts, rate.get("markPrice"), _interval(rate.get("interval"))))
+    columns = KINDS["predicted_funding"].columns
+    schema = {column.name: pl.Int64 if column.is_temporal else column.dtype for column in columns}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    typed = frame.with_columns(pl.col(column.name).cast(column.dtype) for column in columns)
+    return typed, "local" if exchange_ts is None else "exchange"
+
+
+def _interval(text: Any) -> int | None:
+    """Return the time between two settlements, which ccxt writes like a timeframe."""
+    try:
+        return Timeframe.parse(text).length
+    except UnknownTimeframe:
+        return None
 
 
 def instrument(exchange: str, market: dict[str, Any], precision_mode: int = TICK_SIZE) -> Instrument:

@@ -152,6 +152,16 @@ class CcxtSource(Source):
         notes = () if clock == "exchange" else (f"{self.exchange} gives its book no time: ts is this machine's",)
         return Page(frame, (), 1, notes, clock)
 
+    async def predicted_funding(self, dataset: Dataset) -> Page:
+        """Return the funding rate that is predicted now."""
+        check_served(self._door.client, await self._load_markets(), dataset)
+        raw = await self._door.call("fetch_funding_rate", str(dataset.symbol))
+        frame, clock = mapping.predicted_funding(raw, self._clock())
+        if not frame.height:
+            raise BadResponse(f"{self.exchange} predicts no funding rate of {dataset.symbol}")
+        notes = () if clock == "exchange" else (f"{self.exchange} gives its rate no time: ts is this machine's",)
+        return Page(frame, (), 1, notes, clock)
+
     def provenance(self, dataset: Dataset) -> Provenance:
         """Return where rows of *dataset* come from."""
         space = self._quirks.id_space if dataset.kind == "trades" else ""
