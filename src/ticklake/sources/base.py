@@ -176,3 +176,8 @@ class SourceFactory(ABC):
         """Return the kinds that it serves of an exchange, as far as that is known beforehand."""
         del exchange
         return ()
+
+    def restrictions(self, exchange: str) -> Mapping[str, str]:
+        """Return what stands in the way of kinds that it serves, like a key that is needed, as far as that is known."""
+        del exchange
+        return {}

@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Collection
 from typing import Any
 
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.errors import UnknownSymbol, UnknownTimeframe, Unsupported
 from ticklake.sources.ccxt.quirks import quirks_of
 
-__all__ = ["check_served", "kinds_of", "method_of", "served_by"]
+__all__ = ["check_served", "kinds_of", "method_of", "restrictions_of", "served_by"]
 
 _METHODS = {
     "ohlcv": ("fetchOHLCV", "fetch_ohlcv"),
@@ -22,6 +22,16 @@ _METHODS = {
     "predicted_funding": ("fetchFundingRate", "fetch_funding_rate"),
     "book": ("fetchOrderBook", "fetch_order_book"),
 }
+_ALL = tuple(_METHODS)
+NEED_KEY = {
+    "alpaca": _ALL,
+    "coinspot": ("trades", "book"),
+    "luno": ("ohlcv",),
+    "modetrade": ("ohlcv", "book"),
+    "mudrex": _ALL,
+    "woofipro": ("ohlcv", "book"),
+}
+"""Kinds whose calls are private; all of them where the list of markets is."""
 _CONTRACTS_ONLY = frozenset({"mark_ohlcv", "index_ohlcv", "funding", "predicted_funding", "open_interest"})
 
 
@@ -40,6 +50,27 @@ def served_by(exchange: str) -> list[str]:
     import ccxt
 
     return kinds_of(getattr(ccxt, exchange)())
+
+
+def restrictions_of(exchange: str) -> dict[str, str]:
+    """Return what stands in the way of kinds that an exchange serves, by kind."""
+    import ccxt
+
+    client, quirks = getattr(ccxt, exchange)(), quirks_of(exchange)
+    found: dict[str, str] = {}
+    newest = quirks.recent_bars or quirks.served_bars
+    if newest:
+        found |= dict.fromkeys(BAR_KINDS, f"newest {newest:,} only")
+    if quirks.trades == "recent":
+        found["trades"] = "newest page only"
+    if quirks.trade_days:
+        found["trades"] = f"last {quirks.trade_days} days only"
+    if quirks.open_interest_days:
+        found["open_interest"] = f"last {quirks.open_interest_days} days only"
+    kinds = kinds_of(client)
+    secrets = ", ".join(name for name, needed in client.requiredCredentials.items() if needed)
+    found |= dict.fromkeys(NEED_KEY.get(exchange, ()), f"needs a key ({secrets})")
+    return {kind: found[kind] for kind in kinds if kind in found}
 
 
 def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None:
