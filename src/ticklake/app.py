@@ -123,12 +123,18 @@ def wire_source(
     return _with_archives(calls, settings, clock, root) if archives and settings.archives else calls
 
 
-def list_exchanges(search: str = "") -> tuple[dict[str, list[str]], list[str]]:
-    """Return the exchanges whose id contains *search*, each with the kinds it serves, and what sources are broken."""
+def list_exchanges(search: str = "") -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return the exchanges whose id contains *search* and what sources are broken.
+
+    Each exchange comes with the kinds it serves, and each kind with what stands in its way, if anything does.
+    """
     from ticklake.sources.registry import Registry
 
     registry = Registry()
-    found = registry.exchanges(search)
+    found = {}
+    for exchange, kinds in registry.exchanges(search).items():
+        restrictions = registry.restrictions(exchange)
+        found[exchange] = {kind: restrictions.get(kind, "") for kind in kinds}
     return found, [str(error) for error in registry.broken.values()]
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import kind_of
 from ticklake.core.schedules import parse_every
 from ticklake.core.symbol import check_exchange
@@ -86,12 +86,12 @@ class Collect(Timed):
         kind = self.kind or ("ohlcv" if self.timeframes else "trades")
         bars = kind in BAR_KINDS
         kind_of(kind)
-        if bars != bool(self.timeframes):
+        if bars != bool(self.timeframes) and kind not in USUAL_FRAMES:
             raise ValueError(f"{kind} needs timeframes, like ['1h']" if bars else f"{kind} has no timeframes")
         for timeframe in self.timeframes:
             Timeframe.parse(timeframe)
-        if kind == "book" and self.since is not None:
-            raise ValueError("books are snapshots of now: leave since out")
+        if kind in SNAPSHOTS and self.since is not None:
+            raise ValueError(f"{kind} is a snapshot of now: leave since out")
         return self
 
     def parts(self) -> Iterator[Planned]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.dataset import BAR_KINDS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import parse_time
@@ -103,7 +103,7 @@ def test_a_bad_timeframe_is_bad_input():
         Dataset.parse("binance:ohlcv:BTC/USDT")
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - USUAL_FRAMES))
 def test_bar_kinds_need_a_timeframe_and_others_have_none(kind):
     wrong = None if kind in BAR_KINDS else "1h"
     with pytest.raises(InvalidName, match="timeframe"):
@@ -134,3 +134,18 @@ def test_bars_open_where_the_exchange_opens_them(exchange, timeframe, opens):
     """Field note: weeks start on Monday or Thursday."""
     dataset = Dataset.of(exchange, "BTC/USDT", "ohlcv", timeframe)
     assert dataset.timeframe.floor(parse_time("2024-01-01T12:00"), dataset.anchor) == parse_time(opens)
+
+
+def test_open_interest_may_have_a_timeframe():
+    hourly = Dataset.parse("bybit:open_interest:1h:BTC/USDT:USDT")
+
+    assert (str(hourly.timeframe), str(hourly)) == ("1h", "bybit:open_interest:1h:BTC/USDT:USDT")
+    assert hourly.path.endswith("/timeframe=1h")
+
+
+def test_open_interest_of_five_minutes_is_the_usual_one():
+    usual = Dataset.parse("bybit:open_interest:BTC/USDT:USDT")
+
+    assert usual.timeframe is None
+    assert Dataset.parse("bybit:open_interest:5m:BTC/USDT:USDT") == usual
+    assert Dataset.of("bybit", "BTC/USDT:USDT", "open_interest", "5m") == usual

@@ -173,6 +173,8 @@ class TestAnswers:
         found = json.loads(shell("exchanges", "kraken", "--json").stdout)
         assert "trades" in found["kraken"]
         assert "funding" not in found["kraken"]
+        assert found["kraken"]["ohlcv"] == "newest 720 only"
+        assert "ohlcv: needs a key (apiKey, secret)" in shell("exchanges", "luno").stdout
         listed = json.loads(shell("symbols", "binance", "--search", "BTC", "--json").stdout)
         assert [row["symbol"] for row in listed] == ["BTC/USDT", "BTC/USDT:USDT"]
 

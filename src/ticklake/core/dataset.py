@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 from ticklake.core.symbol import Symbol, check_exchange
 from ticklake.core.time import DAY
 from ticklake.core.timeframe import THURSDAY, Timeframe
-from ticklake.errors import InvalidName
+from ticklake.errors import InvalidName, UnknownTimeframe
 
 if TYPE_CHECKING:
     from ticklake.core.kinds import Kind
 
-__all__ = ["BAR_KINDS", "Dataset"]
+__all__ = ["BAR_KINDS", "SNAPSHOTS", "USUAL_FRAMES", "Dataset"]
 
 BAR_KINDS = frozenset({"ohlcv", "mark_ohlcv", "index_ohlcv"})
+
+SNAPSHOTS = frozenset({"book", "predicted_funding"})
+"""Kinds of which exchanges tell what is now and nothing of the past."""
+USUAL_FRAMES = {"open_interest": Timeframe(5, "m")}
+"""Kinds that exchanges serve in several timeframes, and the one that a dataset without a timeframe has."""
 
 _ANCHORS = {
     ("kraken", "w"): THURSDAY,
@@ -31,6 +36,8 @@ _ANCHORS = {
 @dataclass(frozen=True)
 class Dataset:
     """What is recorded together: an exchange, a kind, a symbol and, for bars, a timeframe.
+
+    Open interest may have one, too: without it, and with ``5m``, it is that of every five minutes.
 
     Its text form is ``exchange:kind[:timeframe]:symbol``; the symbol stands last so that it parses
     without doubt: ``binance:ohlcv:1h:BTC/USDT``, ``binance:trades:BTC/USDT:USDT``.
@@ -50,7 +57,10 @@ class Dataset:
         check_exchange(self.exchange)
         if self.kind not in BAR_KINDS:
             _ = self.spec
-        if (self.kind in BAR_KINDS) != (self.timeframe is not None):
+        if self.kind in USUAL_FRAMES:
+            if self.timeframe == USUAL_FRAMES[self.kind]:
+                object.__setattr__(self, "timeframe", None)
+        elif (self.kind in BAR_KINDS) != (self.timeframe is not None):
             need = "needs a timeframe, like 1h" if self.timeframe is None else "has no timeframe"
             raise InvalidName(f"a dataset of kind {self.kind!r} {need}")
 
@@ -74,9 +84,10 @@ class Dataset:
                 f"{text!r} is not a dataset: write exchange:kind[:timeframe]:symbol, "
                 "like binance:ohlcv:1h:BTC/USDT or binance:trades:BTC/USDT"
             )
-        if kind not in BAR_KINDS:
-            return cls.of(exchange, rest, kind)
         timeframe, _, symbol = rest.partition(":")
+        may_lack_frame = kind in USUAL_FRAMES and not (symbol and _is_timeframe(timeframe))
+        if may_lack_frame or kind not in BAR_KINDS | USUAL_FRAMES.keys():
+            return cls.of(exchange, rest, kind)
         return cls.of(exchange, symbol, kind, timeframe)
 
     def matches(self, pattern: str) -> bool:
@@ -108,6 +119,14 @@ class Dataset:
     def anchor(self) -> int | None:
         """From where its exchange counts weeks and bars of several days; ``None`` for the usual."""
         return _ANCHORS.get((self.exchange, self.timeframe.unit)) if self.timeframe else None
+
+
+def _is_timeframe(text: str) -> bool:
+    try:
+        Timeframe.parse(text)
+    except UnknownTimeframe:
+        return False
+    return True
 
 
 @lru_cache(maxsize=65_536)

@@ -199,6 +199,20 @@ KINDS: dict[str, Kind] = {
             group_rows=16_384,
         ),
         Kind(
+            # A kind of its own, so that no prediction is ever taken for a settled rate.
+            "predicted_funding",
+            (
+                _time("ts", 1, required=True),
+                _time("received_at", 2),
+                _number("predicted_rate", 3, required=True),
+                _time("next_ts", 4),
+                _number("mark_price", 5),
+                Column("interval", DURATION, 6),
+            ),
+            key=("ts",),
+            group_rows=16_384,
+        ),
+        Kind(
             "open_interest",
             (
                 _time("ts", 1, required=True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.gaps import Gap, GapReason
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import MS
@@ -71,8 +71,9 @@ def plan_repair(
 
 def _why_not(dataset: Dataset, gap: Gap, in_vain: Mapping[tuple[Span, str], str], *, retry: bool) -> str:
     """Return why a gap is not asked for; nothing if it is."""
-    if dataset.kind == "book":
-        return "order books of the past are served by nobody"
+    if dataset.kind in SNAPSHOTS:
+        what = "order books" if dataset.kind == "book" else "predicted funding rates"
+        return f"{what} of the past are served by nobody"
     words = in_vain.get((gap.span, str(gap.reason)))
     if retry or (words is None and gap.reason is not GapReason.UNAVAILABLE):
         return ""

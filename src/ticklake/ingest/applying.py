@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ticklake.core.coverage import Coverage
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.jobs import NewJob
 from ticklake.core.schedules import Schedule
 from ticklake.core.time import format_time, parse_time
@@ -110,7 +110,7 @@ class Applying:
         """Return the job that brings in what is missing at the beginning; none if it waits or runs already."""
         stands = {str(dataset): self._stands(dataset, part.wanted.since) for dataset in part.datasets}
         only_patterns = len(part.wanted.symbols) > len(part.datasets)
-        if part.kind == "book" or not (
+        if part.kind in SNAPSHOTS or not (
             any(text != "as wanted" for text in stands.values()) or (only_patterns and is_new)
         ):
             return None

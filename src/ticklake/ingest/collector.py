@@ -14,7 +14,7 @@ from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Run, Runs
 from ticklake.core.crosscheck import CrossCheck
-from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, Dataset
 from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.instrument import Instrument, Sighting
 from ticklake.core.span import Span
@@ -27,7 +27,7 @@ from ticklake.ingest.listing import look, look_daily, recall
 from ticklake.ingest.planning import Asked, select_symbols
 from ticklake.ingest.progress import Watch
 from ticklake.ingest.repairing import Repaired, Repairs
-from ticklake.ingest.snapshot import snapshot_books
+from ticklake.ingest.snapshot import take_snapshots
 from ticklake.sources.base import Source
 
 __all__ = ["Collector", "Selection"]
@@ -79,8 +79,8 @@ class Collector:
 
         async def go(source: Source) -> Run:
             datasets = await selection.datasets(source)
-            if datasets[0].kind == "book":
-                return await snapshot_books(source, self.engine, self.runs, datasets, depth)
+            if datasets[0].kind in SNAPSHOTS:
+                return await take_snapshots(source, self.engine, self.runs, datasets, depth)
             return await self._fetch(source, datasets, asked, watch)
 
         return self._with_source(selection.exchange, go, archives=selection.archives)

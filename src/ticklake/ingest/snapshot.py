@@ -1,4 +1,4 @@
-"""Book snapshots: the order book of now, into the lake."""
+"""Snapshots: the order books or the predicted funding rates of now, into the lake."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from ticklake.errors import SourceError
 from ticklake.ingest.progress import Progress
 from ticklake.sources.base import Source
 
-__all__ = ["snapshot_books"]
+__all__ = ["take_snapshots"]
 
 
-async def snapshot_books(
+async def take_snapshots(
     source: Source, engine: Engine, runs: Runs, datasets: Sequence[Dataset], depth: int | None
 ) -> Run:
-    """Record the book of now of each dataset as one snapshot, and return the finished run."""
+    """Record what is now of each dataset as one snapshot, and return the finished run."""
     names = [str(dataset) for dataset in datasets]
     run = await asyncio.to_thread(runs.start, "snapshot", names[0], {"datasets": names, "depth": depth})
     progress = Progress(len(names), names=names)
     for dataset in datasets:
         try:
-            page = await source.book(dataset, depth)
+            if dataset.kind == "book":
+                page = await source.book(dataset, depth)
+            else:
+                page = await source.predicted_funding(dataset)
         except SourceError as error:
             progress.failed(str(dataset), error)
             continue
@@ -36,5 +39,8 @@ async def snapshot_books(
         for note in page.notes:
             await asyncio.to_thread(runs.log, run.id, "info", note)
     state = RunState.FAILED if progress.failures else RunState.SUCCEEDED
-    outcome = "; ".join(progress.failures.values()) or f"{progress.counts['new']:,} levels"
+    outcome = (
+        "; ".join(progress.failures.values())
+        or f"{progress.counts['new']:,} {'levels' if datasets[0].kind == 'book' else 'rates'}"
+    )
     return await asyncio.to_thread(runs.finish, run.id, state, progress.to_dict(), outcome)

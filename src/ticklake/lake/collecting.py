@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import SECOND, TimeLike
@@ -60,7 +60,7 @@ class Collecting(Base):
             For bars, like ``1h``; then *kind* is ``ohlcv`` unless said otherwise.
         kind
             ``ohlcv``, ``mark_ohlcv``, ``index_ohlcv``, ``trades``, ``funding``, ``open_interest``, or ``book``
-            for a snapshot of now.
+            or ``predicted_funding`` for a snapshot of now.
         start, end
             From the listing to now by default.
         all_quote
@@ -131,9 +131,9 @@ class Collecting(Base):
         return self._collector.follow(exchanges[0], asked, parse_every(every) / SECOND, watch)
 
     def _begun(self, datasets: Iterable[DatasetLike]) -> list[Dataset]:
-        """Return those of which a source was asked, books left out."""
+        """Return those of which a source was asked, snapshots left out."""
         known = [Dataset.parse(one) for one in datasets]
-        return [one for one in known if one.kind != "book" and self.engine.catalog.coverage(one).pieces]
+        return [one for one in known if one.kind not in SNAPSHOTS and self.engine.catalog.coverage(one).pieces]
 
     def _begun_at_all(self, datasets: Sequence[DatasetLike]) -> list[Dataset]:
         begun = self._begun(datasets)

@@ -14,6 +14,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
+from ticklake.errors import Unsupported
 from ticklake.sources.pacing.pace import Pace
 
 __all__ = ["Archives", "Capability", "Page", "Retry", "Source", "SourceFactory", "SourceOptions"]
@@ -124,6 +125,16 @@ class Source(ABC):
     async def book(self, dataset: Dataset, depth: int | None) -> Page:
         """Return the order book of now, as one snapshot."""
 
+    async def predicted_funding(self, dataset: Dataset) -> Page:
+        """Return the funding rate that is predicted now, as one row.
+
+        Raises
+        ------
+        Unsupported
+            Unless a source knows it.
+        """
+        raise Unsupported(f"{self.exchange} does not serve {dataset.kind}")
+
     @abstractmethod
     def provenance(self, dataset: Dataset) -> Provenance:
         """Return where the rows of *dataset* come from."""
@@ -179,3 +190,8 @@ class SourceFactory(ABC):
         """Return the kinds that it serves of an exchange, as far as that is known beforehand."""
         del exchange
         return ()
+
+    def restrictions(self, exchange: str) -> Mapping[str, str]:
+        """Return what stands in the way of kinds that it serves, like a key that is needed, as far as that is known."""
+        del exchange
+        return {}

@@ -21,7 +21,7 @@ from ticklake.core.archiveplan import (
     without_days,
 )
 from ticklake.core.coverage import Covered, Found
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.seam import overlap, seam_differences
@@ -144,6 +144,10 @@ class CombinedSource(Source):
         """Return the book of now."""
         return await self._calls.book(dataset, depth)
 
+    async def predicted_funding(self, dataset: Dataset) -> Page:
+        """Return the funding rate that is predicted now."""
+        return await self._calls.predicted_funding(dataset)
+
     def provenance(self, dataset: Dataset) -> Provenance:
         """Return where rows come from that calls bring; those of files bear the file's name."""
         return self._archive.provenance(dataset) if dataset.kind == "quotes" else self._calls.provenance(dataset)
@@ -154,7 +158,7 @@ class CombinedSource(Source):
         await self._calls.close()
 
     async def _shelf(self, dataset: Dataset) -> Shelf | None:
-        if self._off or dataset.kind == "book":
+        if self._off or dataset.kind in SNAPSHOTS:
             return None
         return await self._archive.shelf(dataset, self.provenance(dataset).id_space)
 

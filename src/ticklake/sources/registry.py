@@ -93,6 +93,13 @@ class Registry:
                     found[exchange] = list(factory.kinds(exchange))
         return dict(sorted(found.items()))
 
+    def restrictions(self, exchange: str) -> dict[str, str]:
+        """Return what stands in the way of kinds that an exchange serves, by kind."""
+        for _, factory in self._factories(self.names):
+            if exchange in factory.exchanges():
+                return dict(factory.restrictions(exchange))
+        return {}
+
     def _chosen(self, exchange: str, name: str) -> str:
         if name not in self._points:
             raise BadInput(

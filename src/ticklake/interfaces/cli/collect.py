@@ -28,7 +28,7 @@ def exchanges(
     search: Annotated[str, typer.Argument(help="Only exchanges whose id contains this.")] = "",
     as_json: o.AsJson = False,
 ) -> None:
-    """List the exchanges that can be asked, and what each serves."""
+    """List the exchanges that can be asked, what each serves, and what stands in the way of it: a key, a short history."""
     from ticklake.app import list_exchanges
 
     found, broken = list_exchanges(search)
@@ -36,7 +36,17 @@ def exchanges(
         errors().print(f"warning: {problem}", markup=False, soft_wrap=True)
     if as_json:
         return print_json(found)
-    return print_table(["exchange", "serves"], [(name, " ".join(kinds)) for name, kinds in found.items()])
+    rows = [(name, " ".join(kinds), _restrictions(kinds)) for name, kinds in found.items()]
+    return print_table(["exchange", "serves", "but"], rows)
+
+
+def _restrictions(kinds: dict[str, str]) -> str:
+    """Say what stands in the way, once for all kinds that share it."""
+    shared: dict[str, list[str]] = {}
+    for kind, text in kinds.items():
+        if text:
+            shared.setdefault(text, []).append(kind)
+    return "; ".join(f"{' '.join(names)}: {text}" for text, names in shared.items())
 
 
 def symbols(

@@ -51,7 +51,11 @@ DatasetText = Annotated[
 TimeframeText = Annotated[str | None, typer.Option("--timeframe", "-t", help="Length of bars: 1m, 5m, 1h, 1d, ...")]
 KindName = Annotated[
     str | None,
-    typer.Option("--kind", "-k", help="ohlcv, mark_ohlcv, index_ohlcv, trades, funding, open_interest, book, quotes."),
+    typer.Option(
+        "--kind",
+        "-k",
+        help="ohlcv, mark_ohlcv, index_ohlcv, trades, funding, open_interest, book, predicted_funding, quotes.",
+    ),
 ]
 Start = Annotated[
     str | None, typer.Option("--start", "-s", help="First time, inclusive; ISO 8601, UTC unless it says otherwise.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ticklake.sources.base import Source, SourceFactory, SourceOptions
 
@@ -23,6 +23,12 @@ class CcxtFactory(SourceFactory):
         from ticklake.sources.ccxt.capabilities import served_by
 
         return served_by(exchange)
+
+    def restrictions(self, exchange: str) -> Mapping[str, str]:
+        """Return which kinds need a key, and of which only the newest rows or days are served."""
+        from ticklake.sources.ccxt.capabilities import restrictions_of
+
+        return restrictions_of(exchange)
 
     def make(self, exchange: str, options: SourceOptions) -> Source:
         """Return the source of an exchange."""

@@ -11,9 +11,24 @@ from ticklake.core.instrument import Instrument
 from ticklake.core.kinds import KINDS, TIME
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
+from ticklake.core.timeframe import Timeframe
+from ticklake.errors import BadResponse, InvalidTime, UnknownTimeframe
+from ticklake.sources.ccxt.counting import REFUSED, Dropped
+from ticklake.sources.ccxt.exacttime import LAST, event_time, to_ns
 from ticklake.sources.ccxt.quirks import Quirks
 
-__all__ = ["bars", "book", "created", "events", "instrument", "market", "trades", "with_raw_columns"]
+__all__ = [
+    "bars",
+    "book",
+    "created",
+    "events",
+    "instrument",
+    "market",
+    "predicted_funding",
+    "split_by_time",
+    "trades",
+    "with_raw_columns",
+]
 
 Rows = Sequence[Any]
 SIGNIFICANT_DIGITS, TICK_SIZE = 3, 4
@@ -30,6 +45,30 @@ def with_raw_columns(parse: Callable[..., list[Any]], quirks: Quirks) -> Callabl
         return [*bar[:6], *extra]
 
     return parsed
+
+
+def split_by_time(kind: str, rows: Rows, quirks: Quirks) -> tuple[list[Any], list[Dropped]]:
+    """Return the rows whose time 64 bits of nanoseconds hold, and why the others are refused."""
+    kept, refused = [], []
+    for row in rows:
+        text = row[0] if isinstance(row, list) else row.get("timestamp")
+        if _time_of(kind, row, quirks) is not None:
+            kept.append(row)
+        elif text is None:
+            refused.append(Dropped(None, f"{REFUSED} without a time"))
+        else:
+            refused.append(Dropped(None, f"{REFUSED} as its time {text} is outside 1677..2262"))
+    return kept, refused
+
+
+def _time_of(kind: str, row: Any, quirks: Quirks) -> int | None:
+    if kind != "trades":
+        return to_ns(row[0]) if isinstance(row, list) else event_time(row)
+    try:
+        ts = quirks.trade_time(row)
+    except (InvalidTime, TypeError, ValueError, OverflowError):
+        return None
+    return ts if ts is not None and -LAST <= ts <= LAST else None
 
 
 def bars(rows: Rows) -> pl.DataFrame:
@@ -71,10 +110,10 @@ def trades(rows: Rows, quirks: Quirks) -> pl.DataFrame:
 def events(kind: str, rows: Rows) -> pl.DataFrame:
     """Return funding or open interest rows from ccxt's structures, in time order."""
     if kind == "funding":
-        values = [(_ms(row), row.get("fundingRate"), _mark_price(row)) for row in rows]
+        values = [(event_time(row), row.get("fundingRate"), _mark_price(row)) for row in rows]
         names = ("ts", "rate", "mark_price")
     else:
-        values = [(_ms(row), row.get("openInterestAmount"), row.get("openInterestValue")) for row in rows]
+        values = [(event_time(row), row.get("openInterestAmount"), row.get("openInterestValue")) for row in rows]
         names = ("ts", "open_interest", "open_interest_value")
     schema = {name: pl.Int64 if name == "ts" else pl.Float64 for name in names}
     frame = pl.DataFrame(values, schema=schema, orient="row")
@@ -84,7 +123,9 @@ def events(kind: str, rows: Rows) -> pl.DataFrame:
 def book(snapshot: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]:
     """Return book rows from ccxt's order book, and whose clock their ``ts`` is."""
     exchange_ts = snapshot.get("timestamp")
-    ts = received_at if exchange_ts is None else int(exchange_ts) * MS
+    ts = received_at if exchange_ts is None else to_ns(exchange_ts)
+    if ts is None:
+        raise BadResponse(f"the time {exchange_ts} of the order book is outside 1677..2262")
     seq = snapshot.get("nonce") or ts
     rows = [
         (ts, received_at, int(seq), side, float(level[0]), float(level[1]), None, True)
@@ -95,6 +136,40 @@ def book(snapshot: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]
     frame = pl.DataFrame(rows, schema=schema, orient="row")
     timed = frame.with_columns(pl.col("ts").cast(TIME), pl.col("received_at").cast(TIME))
     return timed, "local" if exchange_ts is None else "exchange"
+
+
+def predicted_funding(rate: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]:
+    """Return the row of ccxt's funding rate of now, and whose clock its ``ts`` is; no row if it predicts nothing.
+
+    ccxt names the coming settlement ``fundingTimestamp`` or ``nextFundingTimestamp``, as the exchange does; a rate that goes
+    with a time that has passed is settled, and none of this.
+    """
+    exchange_ts = to_ns(rate.get("timestamp"))
+    ts = received_at if exchange_ts is None else exchange_ts
+    told = [
+        (to_ns(rate.get(f"{name}Timestamp")), rate.get(f"{name}Rate"))
+        for name in ("funding", "nextFunding")
+        if rate.get(f"{name}Rate") is not None
+    ]
+    coming = [pair for pair in told if pair[0] is not None and pair[0] > ts]
+    undated = [pair for pair in told if pair[0] is None]
+    rows = []
+    if coming or undated:
+        next_ts, value = min(coming) if coming else (to_ns(rate.get("nextFundingTimestamp")), undated[0][1])
+        rows.append((ts, received_at, value, next_ts, rate.get("markPrice"), _interval(rate.get("interval"))))
+    columns = KINDS["predicted_funding"].columns
+    schema = {column.name: pl.Int64 if column.is_temporal else column.dtype for column in columns}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    typed = frame.with_columns(pl.col(column.name).cast(column.dtype) for column in columns)
+    return typed, "local" if exchange_ts is None else "exchange"
+
+
+def _interval(text: Any) -> int | None:
+    """Return the time between two settlements, which ccxt writes like a timeframe."""
+    try:
+        return Timeframe.parse(text).length
+    except UnknownTimeframe:
+        return None
 
 
 def instrument(exchange: str, market: dict[str, Any], precision_mode: int = TICK_SIZE) -> Instrument:
@@ -155,10 +230,6 @@ def _item(raw: Any, index: int | None, convert: Callable[[Any], Any]) -> Any:
     if index is None or not isinstance(raw, list) or len(raw) <= index or raw[index] in (None, ""):
         return None
     return convert(raw[index])
-
-
-def _ms(row: dict[str, Any]) -> int:
-    return int(row["timestamp"]) * MS
 
 
 def _mark_price(row: dict[str, Any]) -> float | None:

@@ -9,13 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ticklake.core.time import DAY, HOUR, MS, decimal_to_ns
+from ticklake.core.time import DAY, HOUR, SECOND, decimal_to_ns
+from ticklake.sources.ccxt.exacttime import exact_time
+from ticklake.sources.ccxt.tradecalls import BY_SINCE, TradeCalls
 
 __all__ = ["Quirks", "quirks_of"]
-
-
-def _milliseconds(trade: dict[str, Any]) -> int:
-    return int(trade["timestamp"]) * MS
 
 
 def _kraken_time(trade: dict[str, Any]) -> int:
@@ -29,16 +27,21 @@ class Quirks:
 
     Parameters
     ----------
-    page_bars
-        Bars that fit one call for sure; ``None`` takes ccxt's word, else 100.
+    page_bars, contract_bars
+        Bars that fit one call for sure: the smaller one of this and ccxt's word for the type of market counts, else 100;
+        and what counts for contracts whatever ccxt says.
     recent_bars
         Only this many of the newest bars are served, whatever is asked.
+    served_bars
+        A call may begin only so many bars before now; older ones are refused.
     until
         Whether the end of a window may be sent along.
     quote_volume, bar_trades
         Where the raw bar keeps its quote volume and its number of trades, as list indices.
     trades
-        How trades are paged: by ``id``, by ``time``, or ``recent`` if only the newest are served.
+        How trades are paged: by ``id``, by ``time``, by ``window``, or ``recent`` if only the newest are served.
+    trade_calls, trade_days
+        How a window of trades is asked for, and for how many days trades are served, where older ones are refused.
     page_trades, trade_window
         Trades that fit one call; the longest window a call by time may span (nanoseconds).
     trade_time
@@ -57,17 +60,24 @@ class Quirks:
     keeps
         The kinds whose history is kept whole since the listing, so that silence before the first row is true. Of others a
         silence is only believed where an older row is served.
+    open_interest_frames, page_open_interest
+        The timeframes it is served in beside the usual one; none are known where there are none. How many of its rows
+        fit one call.
     """
 
     page_bars: int | None = None
+    contract_bars: int | None = None
     recent_bars: int | None = None
+    served_bars: int | None = None
     until: bool = False
     quote_volume: int | None = None
     bar_trades: int | None = None
-    trades: Literal["id", "time", "recent"] = "recent"
+    trades: Literal["id", "time", "window", "recent"] = "recent"
+    trade_calls: TradeCalls = BY_SINCE
+    trade_days: int | None = None
     page_trades: int = 500
     trade_window: int = HOUR
-    trade_time: Callable[[dict[str, Any]], int] = _milliseconds
+    trade_time: Callable[[dict[str, Any]], int | None] = exact_time
     since_param: str | None = None
     id_space: str = ""
     page_events: int = 100
@@ -75,6 +85,8 @@ class Quirks:
     funding_end: str = "until"
     open_interest_days: int | None = None
     keeps: frozenset[str] = frozenset()
+    open_interest_frames: tuple[str, ...] = ()
+    page_open_interest: int = 500
 
 
 _BARS = frozenset({"ohlcv"})
@@ -93,6 +105,47 @@ _BINANCE = Quirks(
     funding="cursor",
     open_interest_days=30,
     keeps=_EVERYTHING,
+    open_interest_frames=("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"),
+    contract_bars=1000,
+)
+_BYBIT = Quirks(
+    page_bars=1000,
+    until=True,
+    page_events=200,
+    keeps=_BARS_AND_FUNDING,
+    open_interest_frames=("5m", "15m", "30m", "1h", "4h", "1d"),
+    page_open_interest=200,
+)
+_OKX = Quirks(
+    trades="window",
+    page_trades=100,
+    trade_calls=TradeCalls(
+        start=None, end="after", params=(("method", "publicGetMarketHistoryTrades"), ("type", "2")), longest=DAY
+    ),
+    page_bars=100,
+    until=True,
+    quote_volume=7,
+    funding_end="after",
+    keeps=_BARS,
+    open_interest_frames=("5m", "1h", "1d"),
+    page_open_interest=100,
+)
+_KUCOIN = Quirks(
+    page_bars=1500,
+    until=True,
+    open_interest_frames=("5m", "15m", "30m", "1h", "4h", "1d"),
+    page_open_interest=200,
+)
+# "Candlestick too long ago. Maximum 10000 points ago are allowed": a page of them less, as a run takes its time.
+_GATE = Quirks(
+    trades="window",
+    page_trades=1000,
+    trade_calls=TradeCalls(start="from", end="to", unit=SECOND),
+    page_bars=999,
+    served_bars=9_900,
+    until=True,
+    open_interest_frames=("5m", "15m", "30m", "1h", "4h", "1d"),
+    page_open_interest=100,
 )
 
 _QUIRKS: dict[str, Quirks] = {
@@ -110,12 +163,30 @@ _QUIRKS: dict[str, Quirks] = {
         since_param="since",
         keeps=frozenset({"trades"}),
     ),
-    "okx": Quirks(page_bars=100, until=True, quote_volume=7, funding_end="after", keeps=_BARS),
-    "bybit": Quirks(page_bars=1000, until=True, page_events=200, keeps=_BARS_AND_FUNDING),
-    "bitget": Quirks(page_bars=200, until=True),
-    "kucoin": Quirks(page_bars=1500, until=True),
-    "gate": Quirks(page_bars=999, until=True),
-    "coinbase": Quirks(page_bars=300, until=True, keeps=_BARS),
+    "okx": _OKX,
+    "okxus": _OKX,
+    "myokx": _OKX,
+    "bybit": _BYBIT,
+    "bybiteu": _BYBIT,
+    "bybitid": _BYBIT,
+    "bitget": Quirks(page_bars=200, until=True, trades="window", page_trades=1000, trade_days=90),
+    "deribit": Quirks(
+        trades="window", page_trades=1000, trade_calls=TradeCalls(params=(("sorting", "asc"),), longest=30 * DAY)
+    ),
+    "kucoin": _KUCOIN,
+    "kucoinfutures": _KUCOIN,
+    "gate": _GATE,
+    "gateeu": _GATE,
+    "htx": Quirks(open_interest_frames=("1h", "4h", "12h", "1d"), page_open_interest=200),
+    "extended": Quirks(open_interest_frames=("1h", "1d"), page_open_interest=100),
+    "coinbase": Quirks(
+        page_bars=300,
+        until=True,
+        trades="window",
+        page_trades=1000,
+        trade_calls=TradeCalls(unit=SECOND),
+        keeps=_BARS,
+    ),
     "bitstamp": Quirks(page_bars=1000, keeps=_BARS),
     "bitfinex": Quirks(
         page_bars=10_000, until=True, trades="time", page_trades=10_000, trade_window=30 * DAY, keeps=_BARS_AND_TRADES

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
 import ccxt
 import polars as pl
 
-from ticklake.core.coverage import Covered, Found
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.evidence import BarGrid, CoverageWalk, EventGrid
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
-from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
+from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import Banned, SourceError, Unsupported
+from ticklake.errors import BadResponse, Banned, SourceError, Unsupported
 from ticklake.sources.base import Capability, Page, Source
-from ticklake.sources.ccxt import idpaging, mapping, paging
+from ticklake.sources.ccxt import idpaging, limits, mapping, paging, tradepaging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
+from ticklake.sources.ccxt.counting import Answer, count_rows, counted_page, last_answer, later_answers
 from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
+from ticklake.sources.ccxt.exacttime import BEFORE_ALL, to_ns
 from ticklake.sources.ccxt.quirks import quirks_of
 
 __all__ = ["CcxtSource"]
 
-BEFORE_ALL = parse_time("2009-01-03")
-"""No crypto market is older than the first block."""
 OPEN_INTEREST = Timeframe(5, "m")
-DEFAULT_PAGE = 100
+_ANSWERS: ContextVar[list[Answer] | None] = ContextVar("_ANSWERS", default=None)
+"""What the calls brought since the last page of this task."""
 _TRADED = frozenset({"trades", "ohlcv"})
 
 
@@ -47,6 +47,7 @@ class CcxtSource(Source):
         self._clock = clock
         client = self._door.client
         client.parse_ohlcv = mapping.with_raw_columns(client.parse_ohlcv, self._quirks)
+        count_rows(client)
         self._markets: dict[str, Any] | None = None
         self._hints: dict[Dataset, int] = {}
 
@@ -57,7 +58,12 @@ class CcxtSource(Source):
     async def now(self) -> int:
         """Return the exchange's time, or ours if it does not tell."""
         told = await self._door.call("fetch_time") if self._door.client.has.get("fetchTime") else None
-        return self._clock() if told is None else int(told) * MS
+        if told is None:
+            return self._clock()
+        now = to_ns(told)
+        if now is None:
+            raise BadResponse(f"{self.exchange} says that its time is {told}, which is outside 1677..2262")
+        return now
 
     async def instruments(self) -> list[Instrument]:
         """Return what the exchange lists."""
@@ -69,17 +75,20 @@ class CcxtSource(Source):
         """Say what can be had, or refuse with what is possible."""
         check_served(self._door.client, await self._load_markets(), dataset)
         pace = self._door.client.rateLimit / 1000
-        if dataset.timeframe is not None:
-            rows = self._page_bars
-            length = dataset.timeframe.length * rows
-            note = f"{self.exchange} serves the newest {rows} bars only" if self._quirks.recent_bars else ""
-            return Capability(rows, length, pace, self._oldest(dataset, now), note)
         if dataset.kind == "open_interest":
-            return Capability(500, 500 * OPEN_INTEREST.length, pace, self._oldest(dataset, now))
+            rows, frame = self._quirks.page_open_interest, dataset.timeframe or OPEN_INTEREST
+            return Capability(rows, rows * frame.length, pace, self._oldest(dataset, now))
+        if dataset.timeframe is not None:
+            rows, served = self._page_bars(dataset), self._quirks.recent_bars or self._quirks.served_bars
+            note = f"{self.exchange} serves the newest {served} bars only" if served else ""
+            return Capability(rows, rows * dataset.timeframe.length, pace, self._oldest(dataset, now), note)
         if dataset.kind == "funding":
             return Capability(self._quirks.page_events, self._quirks.page_events * 8 * 60 * MINUTE, pace)
         note = f"{self.exchange} serves the newest trades only" if self._quirks.trades == "recent" else ""
-        return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, None, note)
+        days = self._quirks.trade_days if dataset.kind == "trades" else None
+        note = f"{self.exchange} serves the trades of the last {days} days only" if days else note
+        served_from = None if days is None else now - days * DAY
+        return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, served_from, note)
 
     async def listed_at(self, dataset: Dataset) -> int | None:
         """Return the first day that has a bar, where the exchange keeps them all; else the date that it tells, if true."""
@@ -91,7 +100,7 @@ class CcxtSource(Source):
         # Markets are renamed and moved: rows from before the date prove that it is not the listing.
         daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
         first = Timeframe(1, "d").floor(created)
-        earlier = await self._first_in(daily, Span(max(first - self._page_bars * DAY, BEFORE_ALL), first))
+        earlier = await self._first_in(daily, Span(max(first - self._page_bars(daily) * DAY, BEFORE_ALL), first))
         return created if earlier is None else None
 
     async def first_served(self, dataset: Dataset) -> int | None:
@@ -101,7 +110,7 @@ class CcxtSource(Source):
         daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
         coarse = Timeframe(1, "w") if "1w" in self._door.client.timeframes else Timeframe(1, "d")
         bars = Dataset(self.exchange, "ohlcv", dataset.symbol, coarse)
-        for window in await self._windows(coarse):
+        for window in await self._windows(bars, coarse):
             week = await self._first_in(bars, window)
             if week is not None:
                 first = await self._first_in(daily, Span(week, coarse.next(week, bars.anchor)))
@@ -130,16 +139,20 @@ class CcxtSource(Source):
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that cover *span*; their notes say which calls had to be repeated."""
         repeated: list[str] = []
+        answers: list[Answer] = []
         RETRIES.set(repeated)
+        _ANSWERS.set(answers)
         async for page in self._pages(dataset, span):
-            yield replace(page, notes=(*page.notes, *repeated))
+            counted = counted_page(page, answers)
+            yield replace(counted, notes=(*counted.notes, *repeated))
             repeated.clear()
+            answers[:] = later_answers(answers, page)
 
     async def _pages(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         if dataset.kind == "trades":
             pages = self._trades(str(dataset.symbol), span)
-        elif dataset.timeframe is not None:
-            pages = await self._bars(dataset, span)
+        elif dataset.kind in BAR_KINDS:
+            pages = self._bars(dataset, span)
         elif dataset.kind == "funding":
             pages = await self._funding(dataset, span)
         elif dataset.kind == "open_interest":
@@ -150,20 +163,28 @@ class CcxtSource(Source):
             yield page
 
     async def _bars(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        if dataset.timeframe is None:
-            raise AssertionError(f"{dataset} has no bars")
-        walk = CoverageWalk(
-            span,
-            BarGrid(dataset.timeframe, dataset.anchor),
-            self._page_bars,
-            await self.now(),
-            keeps_all="ohlcv" in self._quirks.keeps,
-            keeps_rows=self._quirks.recent_bars,
-            hint=self._hints.get(dataset),
-            sends_end=self._quirks.until,
-        )
+        """Yield bars; where calls may begin only so many bars before now, what is older is not asked for."""
+        now, quirks, ask = await self.now(), self._quirks, self._bars_of(dataset)
+        grid, hint = BarGrid(dataset.timeframe or Timeframe(1, "d"), dataset.anchor), self._hints.get(dataset)
         newest = self._newest_trades(dataset) if dataset.kind == "ohlcv" else None
-        return paging.walked(walk, self._bars_of(dataset), newest, lambda part: self.first_traded(dataset, part))
+
+        def pages(part: Span) -> AsyncIterator[Page]:
+            walk = CoverageWalk(
+                part,
+                grid,
+                self._page_bars(dataset),
+                now,
+                keeps_all="ohlcv" in quirks.keeps,
+                keeps_rows=quirks.recent_bars,
+                hint=hint,
+                sends_end=quirks.until,
+            )
+            return paging.walked(walk, ask, newest, lambda silence: self.first_traded(dataset, silence))
+
+        oldest = limits.served_since(quirks, dataset, now) if quirks.served_bars else None
+        reason = f"only the newest {quirks.served_bars or 0:,} bars are served"
+        async for page in limits.since_served(pages, span, oldest, reason, mapping.bars([])):
+            yield page
 
     def _newest_trades(self, dataset: Dataset) -> paging.AskNewest | None:
         """Return what brings the newest trades, as far as the exchange serves any: they tell whether its bars are late."""
@@ -177,7 +198,8 @@ class CcxtSource(Source):
                 raise
             except SourceError:
                 rows = []
-            return mapping.trades(rows, self._quirks)
+            kept, _ = mapping.split_by_time("trades", rows, self._quirks)
+            return mapping.trades(kept, self._quirks)
 
         return newest
 
@@ -189,6 +211,16 @@ class CcxtSource(Source):
         notes = () if clock == "exchange" else (f"{self.exchange} gives its book no time: ts is this machine's",)
         return Page(frame, (), 1, notes, clock)
 
+    async def predicted_funding(self, dataset: Dataset) -> Page:
+        """Return the funding rate that is predicted now."""
+        check_served(self._door.client, await self._load_markets(), dataset)
+        raw = await self._door.call("fetch_funding_rate", str(dataset.symbol))
+        frame, clock = mapping.predicted_funding(raw, self._clock())
+        if not frame.height:
+            raise BadResponse(f"{self.exchange} predicts no funding rate of {dataset.symbol}")
+        notes = () if clock == "exchange" else (f"{self.exchange} gives its rate no time: ts is this machine's",)
+        return Page(frame, (), 1, notes, clock)
+
     def provenance(self, dataset: Dataset) -> Provenance:
         """Return where rows of *dataset* come from."""
         space = self._quirks.id_space if dataset.kind == "trades" else ""
@@ -198,14 +230,9 @@ class CcxtSource(Source):
         """Close the connections."""
         await self._door.close()
 
-    @property
-    def _page_bars(self) -> int:
-        known = self._quirks.recent_bars or self._quirks.page_bars
-        if known:
-            return known
-        with contextlib.suppress(KeyError, TypeError):
-            return int(self._door.client.features["spot"]["fetchOHLCV"]["limit"])
-        return DEFAULT_PAGE
+    def _page_bars(self, dataset: Dataset) -> int:
+        client = self._door.client
+        return limits.page_bars(client, self._quirks, (client.markets or {}).get(str(dataset.symbol)) or {})
 
     async def _load_markets(self) -> dict[str, Any]:
         if self._markets is None:
@@ -217,20 +244,34 @@ class CcxtSource(Source):
         if dataset.kind == "open_interest":
             days = self._quirks.open_interest_days
             return None if days is None else now - days * DAY + 10 * MINUTE
-        frame, bars = dataset.timeframe, self._quirks.recent_bars
-        return None if frame is None or bars is None else frame.advance(now, -bars + 1, dataset.anchor)
+        return limits.served_since(self._quirks, dataset, now)
+
+    def _answered(self, kind: str, rows: list[Any]) -> Answer:
+        """Return the answer of the call that just brought *rows*, and keep its counts for the page that it is part of."""
+        kept, refused = mapping.split_by_time(kind, rows, self._quirks)
+        if kind == "ohlcv":
+            frame = mapping.bars(kept)
+        elif kind == "trades":
+            frame = mapping.trades(kept, self._quirks)
+        else:
+            frame = mapping.events(kind, kept)
+        answer = last_answer(frame, refused)
+        answers = _ANSWERS.get()
+        if answers is not None:
+            answers.append(answer)
+        return answer
 
     def _bars_of(self, dataset: Dataset) -> paging.AskSpan:
         extra = {"mark_ohlcv": {"price": "mark"}, "index_ohlcv": {"price": "index"}}.get(dataset.kind, {})
         recent = self._quirks.recent_bars is not None
+        limit = None if recent else self._page_bars(dataset)
 
         async def ask(span: Span) -> pl.DataFrame:
             params = {**extra, **({"until": span.end // MS - 1} if self._quirks.until else {})}
-            limit = None if recent else self._page_bars
             rows = await self._door.call(
                 "fetch_ohlcv", str(dataset.symbol), str(dataset.timeframe), span.start // MS, limit, params
             )
-            frame = mapping.bars(rows)
+            frame = self._answered("ohlcv", rows).frame
             if recent:
                 frame = frame.filter(frame["ts"].to_physical() >= span.start)
             return frame if dataset.kind == "ohlcv" else frame.with_columns(volume=None, quote_volume=None, trades=None)
@@ -240,10 +281,17 @@ class CcxtSource(Source):
     def _trades(self, symbol: str, span: Span) -> AsyncIterator[Page]:
         quirks, limit = self._quirks, self._quirks.page_trades
 
+        async def ask(since: int | None, params: dict[str, Any]) -> Answer:
+            answer = self._answered("trades", await self._door.call("fetch_trades", symbol, since, limit, params))
+            if not _all_ids(answer.frame):
+                return answer
+            return replace(answer, frame=answer.frame.unique(["ts", "id"], keep="first", maintain_order=True))
+
         async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
-            rows = await self._door.call("fetch_trades", symbol, since, limit, params)
-            frame = mapping.trades(rows, quirks)
-            return frame.unique(["ts", "id"], keep="first", maintain_order=True) if _all_ids(frame) else frame
+            return (await ask(since, params)).frame
+
+        async def ask_window(window: Span, exactly: bool) -> Answer:
+            return await ask(*quirks.trade_calls.bounds(window, exactly=exactly))
 
         if quirks.trades == "id":
             return idpaging.id_pages(
@@ -262,7 +310,22 @@ class CcxtSource(Source):
 
             unit, overlap = (1, 1000) if name else (MS, MS)
             return paging.cursor_pages(after, span, limit, unit, overlap, keeps_all="trades" in quirks.keeps)
+        if quirks.trades == "window":
+            return self._served_trades(
+                lambda part: tradepaging.trade_pages(
+                    ask_window, lambda: fetch(None, {}), quirks.trade_calls, part, limit, mapping.trades([], quirks)
+                ),
+                span,
+            )
         return paging.newest_page(lambda: fetch(None, {}), span)
+
+    async def _served_trades(self, pages: Callable[[Span], AsyncIterator[Page]], span: Span) -> AsyncIterator[Page]:
+        """Yield trades where calls for older ones are refused."""
+        days = self._quirks.trade_days
+        oldest = None if days is None else await self.now() - days * DAY + HOUR
+        reason = f"only the last {days} days are served"
+        async for page in limits.since_served(pages, span, oldest, reason, mapping.trades([], self._quirks)):
+            yield page
 
     async def _funding(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         quirks, limit, symbol = self._quirks, self._quirks.page_events, str(dataset.symbol)
@@ -271,7 +334,7 @@ class CcxtSource(Source):
         async def fetch(part: Span) -> pl.DataFrame:
             end = {} if cursor else {quirks.funding_end: part.end // MS}
             rows = await self._door.call("fetch_funding_rate_history", symbol, -(-part.start // MS), limit, end)
-            return mapping.events("funding", rows)
+            return self._answered("funding", rows).frame
 
         walk = CoverageWalk(
             span,
@@ -285,34 +348,33 @@ class CcxtSource(Source):
         return paging.walked(walk, fetch)
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        oldest = self._oldest(dataset, await self.now())
-        if oldest is not None and oldest > span.start:
-            gone = Span(span.start, min(oldest, span.end))
-            reason = f"only the last {self._quirks.open_interest_days} days are served"
-            yield Page(mapping.events("open_interest", []), (Covered(gone, Found.UNAVAILABLE, reason),), 0, (reason,))
-            if gone.end >= span.end:
-                return
-            span = Span(gone.end, span.end)
+        oldest, frame = self._oldest(dataset, await self.now()), dataset.timeframe or OPEN_INTEREST
+        limit = self._quirks.page_open_interest
+        reason = f"only the last {self._quirks.open_interest_days} days are served"
 
         async def ask(part: Span) -> pl.DataFrame:
             params = {"until": part.end // MS - 1}
             rows = await self._door.call(
                 "fetch_open_interest_history",
                 str(dataset.symbol),
-                str(OPEN_INTEREST),
+                str(frame),
                 part.start // MS,
-                500,
+                limit,
                 params,
             )
-            return mapping.events("open_interest", rows)
+            return self._answered("open_interest", rows).frame
 
-        walk = CoverageWalk(span, EventGrid(OPEN_INTEREST.length), 499, await self.now(), hint=self._hints.get(dataset))
-        async for page in paging.walked(walk, ask):
+        now, hint = await self.now(), self._hints.get(dataset)
+
+        def pages(part: Span) -> AsyncIterator[Page]:
+            return paging.walked(CoverageWalk(part, EventGrid(frame.length), limit - 1, now, hint=hint), ask)
+
+        async for page in limits.since_served(pages, span, oldest, reason, mapping.events("open_interest", [])):
             yield page
 
-    async def _windows(self, coarse: Timeframe) -> list[Span]:
+    async def _windows(self, bars: Dataset, coarse: Timeframe) -> list[Span]:
         """Cut the time since before everything into windows of one page of *coarse* bars."""
-        end, step = await self.now(), self._page_bars * coarse.length
+        end, step = await self.now(), self._page_bars(bars) * coarse.length
         return [Span(start, min(start + step, end)) for start in range(coarse.floor(BEFORE_ALL), end, step)]
 
     async def _first_in(self, daily: Dataset, window: Span) -> int | None:

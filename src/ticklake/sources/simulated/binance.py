@@ -44,6 +44,7 @@ class BinanceProtocol:
             "aggTrades": self._agg_trades,
             "depth": self._depth,
             "fundingRate": self._funding,
+            "premiumIndex": self._premium_index,
             "openInterestHist": self._open_interest,
         }
 
@@ -149,6 +150,24 @@ class BinanceProtocol:
             }
             for row in served.iter_rows(named=True)
         ]
+
+    def _premium_index(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
+        """Answer with the coming funding rate, as if it were known, or the last one there is."""
+        symbol = self._symbol(family, query, now)
+        rows = self._market.rows(self._exchange, symbol, "funding")
+        rows = rows.with_columns(pl.col("ts").to_physical())
+        coming = rows.filter(pl.col("ts") > now)
+        row = coming.row(0, named=True) if coming.height else rows.row(-1, named=True)
+        price = number(row["mark_price"] or 0.0)
+        told = {
+            "symbol": _native(symbol),
+            "markPrice": price,
+            "indexPrice": price,
+            "lastFundingRate": number(row["rate"]),
+            "nextFundingTime": row["ts"] // MS,
+            "time": now // MS,
+        }
+        return [told] if family == "dapi" else told
 
     def _open_interest(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
         symbol = self._symbol(family, query, now)
