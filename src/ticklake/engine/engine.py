@@ -28,7 +28,7 @@ from ticklake.engine.appending import Incoming, Receipt, append
 from ticklake.engine.place import Store
 from ticklake.engine.scanning import chunks, load, scan
 from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
-from ticklake.errors import CorruptSegment, InvalidData
+from ticklake.errors import CatalogDamaged, CorruptSegment, InvalidData
 from ticklake.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -253,12 +253,22 @@ class Engine:
 
     def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
         """Yield everything that is not as it should be."""
-        from ticklake.engine.verifying import strays, verify
+        from ticklake.engine.verifying import CATALOG, strays, verify, verify_catalog
 
-        for dataset in self._some(datasets):
-            yield from verify(self._store, dataset, deep=deep)
-        if datasets is None:
+        if datasets is not None:
+            for dataset in datasets:
+                yield from verify(self._store, dataset, deep=deep)
+            return
+        damage = list(verify_catalog(self._store))
+        yield from damage
+        try:
+            for dataset in self._some(None):
+                problems = verify(self._store, dataset, deep=deep)
+                yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
             yield from strays(self._store)
+        except CatalogDamaged:
+            if not damage:
+                raise
 
     def vacuum(self, keep: int = KEEP) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds, and garbage."""
