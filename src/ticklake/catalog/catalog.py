@@ -11,6 +11,7 @@ from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.committing import apply_changes
 from ticklake.catalog.database import Database
+from ticklake.catalog.fencing import check_fence
 from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
@@ -91,9 +92,12 @@ class Catalog:
         ------
         Conflict
             If a change was computed from rows that have changed since; nothing is done then.
+        LeaseLost
+            If this is part of a job that another worker took over; nothing is done then.
         """
         now = self._now()
         with self.database.write() as connection:
+            check_fence(self.database, connection)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
             apply_changes(connection, changes, version, now)
@@ -210,6 +214,25 @@ class Catalog:
         with self.database.read() as connection:
             rows = connection.execute(query).all()
         return [(row[0], Segment(*row[1:])) for row in rows]
+
+    def observed_after(self, dataset: Dataset, span: Span, observed_at: int, now: int) -> list[Segment]:
+        """Return the segments of all versions that meet *span* and were observed after *observed_at*, up to *now*.
+
+        In the place of one that others were rewritten as stand those others, as long as they are known.
+        """
+        table, inputs = schema.segments, schema.segments.alias()
+        rewritten = select(inputs.c.id).where(
+            inputs.c.dataset_id == table.c.dataset_id, inputs.c.removed_in == table.c.added_in
+        )
+        query = (
+            select(*_SEGMENT)
+            .join(schema.datasets, _MEETS)
+            .where(schema.datasets.c.name == bindparam("name"), ~rewritten.exists())
+            .where(table.c.observed_at > observed_at, table.c.observed_at <= now)
+        )
+        values = {"name": str(dataset), "start": span.start, "end": span.end}
+        with self.database.read() as connection:
+            return [Segment(*row) for row in connection.execute(query, values)]
 
     def known_paths(self) -> set[str]:
         """Return the path of every segment that the catalog names, live or retired."""

@@ -42,6 +42,11 @@ class Rewrite:
         """The content sequence of what comes out: that of the newest input."""
         return max(segment.seq for segment in self.segments)
 
+    @property
+    def observed_at(self) -> int | None:
+        """When the newest input was observed, as far as that is known."""
+        return max((segment.observed_at for segment in self.segments if segment.observed_at is not None), default=None)
+
 
 def period_of(ts: int, grain: Grain) -> Period:
     """Return the calendar period that contains *ts*.

@@ -90,7 +90,7 @@ def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, c
             chunks = read_chunks(store, rewrite.segments, kind, keying, period.span)
             known = coverage.within(period.span).pieces
             segment = write_file(
-                store, dataset, chunks, rewrite.seq, keying, period.label, coverage=known, seen=count.add
+                store, dataset, chunks, rewrite.seq, keying, period.label, known, count.add, rewrite.observed_at
             )
             if segment is not None:
                 written.append(segment)

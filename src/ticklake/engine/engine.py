@@ -86,9 +86,19 @@ class Engine:
         provenance: Provenance,
         coverage: Sequence[Covered] = (),
         now: int | None = None,
+        observed_at: int | None = None,
     ) -> Receipt:
-        """Add rows durably; the same rows again change nothing. *now* is the source's clock, if known."""
-        return self.append_all([(dataset, data)], provenance, coverage, now)[0]
+        """Add rows durably; the same rows again change nothing.
+
+        Parameters
+        ----------
+        now
+            The source's clock, if known.
+        observed_at
+            When the source was asked, by the lake's clock: rows that were observed later stay. Without it these
+            rows are the newest.
+        """
+        return self.append_all([(dataset, data)], provenance, coverage, now, observed_at)[0]
 
     def append_all(
         self,
@@ -96,13 +106,14 @@ class Engine:
         provenance: Provenance,
         coverage: Sequence[Covered] = (),
         now: int | None = None,
+        observed_at: int | None = None,
     ) -> list[Receipt]:
         """Add rows to many datasets in one commit: all of them are durable when this returns, or none is."""
         self._check_space()
         listed, origin = list(items), self.catalog.provenance_id(provenance)
         frames = canonical_all([(data, dataset.spec) for dataset, data in listed], origin)
         batches = [
-            Incoming(dataset, frame, provenance, tuple(coverage))
+            Incoming(dataset, frame, provenance, tuple(coverage), observed_at)
             for (dataset, _), frame in zip(listed, frames, strict=True)
         ]
         return append(self._store, batches, self._store.now() if now is None else now)

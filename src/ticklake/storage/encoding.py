@@ -179,7 +179,17 @@ class _Writer:
         digest = self.meter.drain()
         packed = blocks + pack_blocks([self.meter.block(0, 0, 0)])
         return Segment(
-            footer.id, footer.seq, rows, first, last, self.meter.size, digest, path, None, footer.period, packed
+            id=footer.id,
+            seq=footer.seq,
+            rows=rows,
+            min_ts=first,
+            max_ts=last,
+            size=self.meter.size,
+            digest=digest,
+            path=path,
+            period=footer.period,
+            packed=packed,
+            observed_at=footer.observed_at,
         )
 
     def _put(self, frame: pl.DataFrame) -> None:
