@@ -13,12 +13,13 @@ from ticklake.catalog.committing import apply_changes
 from ticklake.catalog.database import Database
 from ticklake.catalog.fencing import check_fence
 from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
+from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.errors import CatalogDamaged, CatalogError
+from ticklake.errors import CatalogDamaged, CatalogError, CatalogOutdated
 
 __all__ = ["Catalog"]
 
@@ -80,8 +81,10 @@ class Catalog:
     Every change is one transaction and has a number: the lake's version. Reads see one version.
     """
 
-    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+    def __init__(self, database: Database, now: Callable[[], int], witness: Witness | None = None) -> None:
         self.database = database
+        self._witness = witness
+        self._lake: str | None = None
         self._now = now
         self._provenance: dict[Provenance, int] = {}
 
@@ -92,16 +95,50 @@ class Catalog:
         ------
         Conflict
             If a change was computed from rows that have changed since; nothing is done then.
+        CatalogOutdated
+            If commits that were acknowledged are missing; nothing is done then.
         LeaseLost
             If this is part of a job that another worker took over; nothing is done then.
         """
-        now = self._now()
+        now, lake = self._now(), self._identity()
         with self.database.write() as connection:
             check_fence(self.database, connection)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
+            self._refuse_outdated(version - 1, lake)
             apply_changes(connection, changes, version, now)
+        if self._witness is not None:
+            self._witness.acknowledge(lake, version)
         return version
+
+    def check_current(self) -> None:
+        """Refuse to go on if commits that were acknowledged are missing.
+
+        Raises
+        ------
+        CatalogOutdated
+        """
+        self._refuse_outdated(self.version(), self._identity())
+
+    def _refuse_outdated(self, version: int, lake: str) -> None:
+        acknowledged = 0 if self._witness is None else self._witness.newest(lake)
+        if self._witness is None or acknowledged <= version:
+            return
+        lost = (
+            f"version {acknowledged} is"
+            if acknowledged == version + 1
+            else f"versions {version + 1} to {acknowledged} are"
+        )
+        raise CatalogOutdated(
+            f"{self.database.where} is at version {version} and {lost} missing: an older one was put back, or its log is "
+            "damaged; put back the newest, or run 'ticklake rebuild' to take in what is in files; if the older one is meant, "
+            f"delete {self._witness.path}"
+        )
+
+    def _identity(self) -> str:
+        if self._lake is None:
+            self._lake = self.identity()
+        return self._lake
 
     def identity(self) -> str:
         """Return the lake's identity; a backup keeps it."""

@@ -17,7 +17,7 @@ from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
 from ticklake.engine.vacuuming import unnamed
-from ticklake.errors import CatalogDamaged, CorruptSegment, MissingSegment, StorageError
+from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, MissingSegment, StorageError
 from ticklake.storage.files import file_digest
 from ticklake.storage.segments import decode_inline
 
@@ -63,7 +63,8 @@ def verify_catalog(store: Store) -> Iterator[Problem]:
     try:
         for problem in store.catalog.problems():
             yield Problem("", CATALOG, f"{problem}: restore a backup, or run 'ticklake rebuild'")
-    except CatalogDamaged as error:
+        store.catalog.check_current()
+    except (CatalogDamaged, CatalogOutdated) as error:
         yield Problem("", CATALOG, str(error))
 
 
