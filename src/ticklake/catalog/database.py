@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from ticklake.catalog import rowchecks
+from ticklake.catalog.holders import write_lock_holder
 from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
 
@@ -25,7 +27,7 @@ _FULL, _NORMAL = "FULL", "NORMAL"
 _DAMAGE = ("malformed", "not a database", "could not decode", "user-defined function")
 """What SQLite says of a damaged file; Python's module of text that is none any more, also as a value to be compared."""
 _CURE = "restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
-BUSY_SECONDS = 120
+BUSY_SECONDS = 60
 """How long a statement waits for other processes before it gives up."""
 
 
@@ -51,7 +53,7 @@ class Database:
         self._identity: tuple[int, int] | None = None
         self._turn: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
         try:
-            self._open()
+            self._open_patiently()
         except BaseException:
             self.close()
             raise
@@ -116,6 +118,17 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
+
+    def _open_patiently(self) -> None:
+        """Open it; SQLite does not wait by itself while another process makes the file or empties its log."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._open()
+            except CatalogBusy:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.02)
 
     def _open(self) -> None:
         with self.read() as connection:
@@ -199,7 +212,8 @@ def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
     text = str(error.orig)
     lowered = text.lower()
     if "locked" in lowered or "busy" in lowered:
-        return CatalogBusy(f"{where} was held by another process for {BUSY_SECONDS} s: try again")
+        holder = write_lock_holder(Path(where)) or "another process"
+        return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
     if "readonly" in lowered or "unable to open" in lowered:
         return ReadOnlyLake(f"{where} cannot be written ({text}): check the folder's permissions")
     if "full" in lowered:
