@@ -14,6 +14,7 @@ import struct
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from weakref import finalize
 
 __all__ = ["WITNESS_FILE", "Witness"]
 
@@ -26,30 +27,38 @@ _MAGIC = b"tlwitns1"
 
 
 class Witness:
-    """Says which version of a lake was acknowledged last, as far as its file tells."""
+    """Says which version of a lake was acknowledged last, as far as its file tells.
+
+    The file stays open once it was written: opening it costs more than all else that a commit does with it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._descriptor: int | None = None
 
     def newest(self, lake: str) -> int:
         """Return the newest version of *lake* that was acknowledged; 0 if nobody knows."""
         try:
-            data = self.path.read_bytes()
+            data = self._read()
         except OSError:
             return 0
         slots = (_unpacked(data[start : start + _SIZE], lake) for start in range(0, _SIZE * _SLOTS, _SIZE))
         return max(slots, default=0)
 
+    def _read(self) -> bytes:
+        if self._descriptor is None:
+            return self.path.read_bytes()
+        return os.pread(self._descriptor, _SIZE * _SLOTS, 0)
+
     def acknowledge(self, lake: str, version: int) -> None:
         """Note that a version is durable. A place that cannot be written is no reason to fail: it is durable all the same."""
         with suppress(OSError):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                place = version % _SLOTS * _SIZE
-                if _unpacked(os.pread(descriptor, _SIZE, place), lake) < version:
-                    os.pwrite(descriptor, _packed(lake, version), place)
-            finally:
-                os.close(descriptor)
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+                finalize(self, os.close, self._descriptor)
+            place = version % _SLOTS * _SIZE
+            if _unpacked(os.pread(self._descriptor, _SIZE, place), lake) < version:
+                os.pwrite(self._descriptor, _packed(lake, version), place)
 
 
 def _packed(lake: str, version: int) -> bytes:
