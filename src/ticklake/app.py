@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
+from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
-from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
+from ticklake.errors import CatalogDamaged, CatalogOutdated, NoLake, ReadOnlyLake
 from ticklake.lake import Lake
 from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
@@ -93,6 +95,7 @@ def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
     finally:
         database.close()
     _set_aside(root, clock())
+    (root / WITNESS_FILE).unlink(missing_ok=True)
     fresh.replace(root / CATALOG_FILE)
     return found
 
@@ -252,7 +255,8 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     from ticklake.catalog.runs import Runs
     from ticklake.ingest.collector import Collector
 
-    catalog = Catalog(database, clock)
+    catalog = Catalog(database, clock, None if root is None else Witness(root / WITNESS_FILE))
+    _tell_if_outdated(catalog)
     calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
     sessions = KnownSessions(calendars)
     objects, check_space = _place(root, settings)
@@ -277,6 +281,14 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     if settings.alerts.urls:
         collector.runs.ended = lambda run: lake.alerts.after(run)
     return lake
+
+
+def _tell_if_outdated(catalog: Catalog) -> None:
+    """Say that commits are missing; what is there can still be read."""
+    try:
+        catalog.check_current()
+    except CatalogOutdated as error:
+        logging.getLogger("ticklake").warning("%s", error)
 
 
 def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, settings: Settings) -> Alerts:

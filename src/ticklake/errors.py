@@ -27,6 +27,7 @@
     ├── CatalogError               what is true
     │   ├── CatalogTooNew          written by a newer Ticklake
     │   ├── CatalogDamaged
+    │   ├── CatalogOutdated        older than what was acknowledged: commits are missing
     │   ├── CatalogBusy            retriable: another process held it too long
     │   ├── Conflict               retriable: somebody else committed first
     │   ├── LeaseHeld              retriable: another job works on the dataset
@@ -53,6 +54,7 @@ __all__ = [
     "CatalogBusy",
     "CatalogDamaged",
     "CatalogError",
+    "CatalogOutdated",
     "CatalogTooNew",
     "Conflict",
     "CorruptSegment",
@@ -197,6 +199,10 @@ class CatalogTooNew(CatalogError):
 
 class CatalogDamaged(CatalogError):
     """The catalog's own file is damaged."""
+
+
+class CatalogOutdated(CatalogError):
+    """The catalog is older than what was acknowledged; nothing is written or removed until that is settled."""
 
 
 class CatalogBusy(CatalogError):

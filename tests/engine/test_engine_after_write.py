@@ -33,8 +33,8 @@ class TestWhatIsRefused:
         lake.save(BARS, bars(0, 10))
         version, real = lake.engine.catalog.version(), appending.write_segments
 
-        def spoiled(store, dataset, frame, seq, keying):
-            return real(store, dataset, spoil(frame), seq, keying)
+        def spoiled(store, dataset, frame, *others):
+            return real(store, dataset, spoil(frame), *others)
 
         monkeypatch.setattr(appending, "write_segments", spoiled)
         with pytest.raises(WriteFailed, match=f"{BARS}.*{told}"):

@@ -10,6 +10,7 @@ from functools import partial
 import polars as pl
 import pytest
 
+import ticklake
 from ticklake.app import wire_source
 from ticklake.catalog.runs import RunState
 from ticklake.core.dataset import Dataset
@@ -471,3 +472,21 @@ class TestRefusals:
         monkeypatch.setenv("TICKLAKE_RETRY__ATTEMPTS", "often")
         with pytest.raises(BadInput, match=r"retry\.attempts"):
             load_settings()
+
+
+class TestLatePages:
+    def test_a_page_that_was_asked_for_before_a_correction_does_not_undo_it(self, market, serve, lake_at):
+        """The process was stopped between the answer and the commit; meanwhile another one was told better."""
+        lake = lake_at(serve(market, NOW))
+        append, corrected = lake.engine.append, []
+
+        def late(*words, **options):
+            if not corrected:
+                corrected.append(True)
+                lake.save(BARS, [ticklake.OHLCVBar("2024-01-02T00:00:00Z", 7, 7, 7, 7, 7)])
+            return append(*words, **options)
+
+        lake.engine.append = late
+        lake.backfill("binance", "BTC/USDT", "1m", start="2024-01-02", end="2024-01-02T01:00")
+        assert lake.load(BARS)["open"].to_list()[0] == 7.0
+        assert lake.load(BARS).height == truth(market, BARS, "2024-01-02", "2024-01-02T01:00").height

@@ -16,7 +16,16 @@ from ticklake.app import open_lake
 from ticklake.config import Settings
 from ticklake.core.jobs import JobState, RetryPolicy
 from ticklake.core.time import HOUR, SECOND, parse_time
-from ticklake.errors import BadInput, BrokenPlugin, Cancelled, InvalidName, InvalidTime, RateLimited, SourceUnavailable
+from ticklake.errors import (
+    BadInput,
+    BrokenPlugin,
+    Cancelled,
+    InvalidName,
+    InvalidTime,
+    LeaseLost,
+    RateLimited,
+    SourceUnavailable,
+)
 from ticklake.ingest.operations import GROUP, Operation, Operations, Outcome
 from ticklake.operations import BUILT_IN
 from ticklake.sources.simulated.faults import Faults
@@ -259,6 +268,35 @@ class TestStopping:
         assert lake.jobs.start(job.id).state is JobState.RUNNING
         assert lake.jobs.get(job.id).owner == "quick"
         assert lake.jobs.queue.finish(taken[0], JobState.SUCCEEDED, "fresh").outcome == "fresh"
+
+    def test_what_a_worker_commits_after_its_job_was_taken_over_is_refused(self, lake, act):
+        """It slept through its lease; meanwhile another worker did the job, and the values were corrected."""
+
+        def oversleep(lake, work):
+            with lake.engine.catalog.database.write() as connection:
+                connection.exec_driver_sql("UPDATE jobs SET expires_at = 0")
+            assert lake.jobs.queue.claim("quick") is not None
+            with pytest.raises(LeaseLost, match="taken over"):
+                lake.save(BTC, [ticklake.OHLCVBar("2024-01-01T00:00:00Z", 9, 9, 9, 9, 9)])
+            with pytest.raises(LeaseLost, match="nothing was written"):
+                lake.delete(BTC, "2024-01-01", "2024-01-02")
+            return Outcome(JobState.SUCCEEDED, "stale")
+
+        act(oversleep)
+        lake.save(BTC, [ticklake.OHLCVBar("2024-01-01T00:00:00Z", 1, 1, 1, 1, 1)])
+        version = lake.engine.catalog.version()
+        lake.jobs.start(lake.jobs.create("act").id)
+        assert (lake.engine.catalog.version(), lake.load(BTC)["open"].to_list()) == (version, [1.0])
+
+    def test_a_job_whose_lease_ran_out_unnoticed_goes_on(self, lake, act):
+        def slow(lake, work):
+            with lake.engine.catalog.database.write() as connection:
+                connection.exec_driver_sql("UPDATE jobs SET expires_at = 0")
+            lake.save(BTC, [ticklake.OHLCVBar("2024-01-01T00:00:00Z", 9, 9, 9, 9, 9)])
+            return Outcome(JobState.SUCCEEDED, "late, and nobody minded")
+
+        act(slow)
+        assert lake.jobs.start(lake.jobs.create("act").id).state is JobState.SUCCEEDED
 
     @pytest.mark.parametrize("error", [SourceUnavailable("down"), ValueError("bug"), Cancelled("told to stop")])
     def test_a_try_that_fails_after_it_was_taken_over_ends_its_run_and_not_its_worker(self, lake, act, error):

@@ -9,6 +9,7 @@ from sqlalchemy import Row, and_, bindparam, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.joining import Joins
 from ticklake.core.kinds import TIME
@@ -39,7 +40,7 @@ class Batches:
     def of(self, dataset: Dataset) -> pl.DataFrame:
         """Return a row for each batch of *dataset*, or for several that vacuum added up."""
         table = schema.batches
-        columns = [table.c.commit_id, *(table.c[name] for name in list(_TOLD)[1:])]
+        columns = [intact(table.c.commit_id), *(table.c[name] for name in list(_TOLD)[1:])]
         query = select(*columns).join(schema.datasets).where(schema.datasets.c.name == str(dataset))
         with self._database.read() as connection:
             rows = [tuple(row) for row in connection.execute(query.order_by(table.c.commit_id))]
@@ -50,7 +51,7 @@ class Batches:
         """Count the rows that came again and said nothing new, in batches that meet *span*."""
         table = schema.batches
         meets = and_(table.c.start < span.end, table.c.end >= span.start)
-        query = select(func.coalesce(func.sum(table.c.duplicate), 0)).join(schema.datasets)
+        query = select(func.coalesce(func.sum(intact(table.c.duplicate).element), 0)).join(schema.datasets)
         with self._database.read() as connection:
             found = connection.execute(query.where(schema.datasets.c.name == str(dataset), meets)).scalar_one()
         return int(found)
@@ -58,7 +59,7 @@ class Batches:
     def fold(self, version: int) -> int:
         """Add up the batches up to *version* that went on where the one before ended; return how many rows that saved."""
         table = schema.batches
-        query = select(table).where(table.c.commit_id <= version).order_by(table.c.dataset_id, table.c.commit_id)
+        query = rows_of(table).where(table.c.commit_id <= version).order_by(table.c.dataset_id, table.c.commit_id)
         heads, gone = list[dict[str, Any]](), list[dict[str, Any]]()
         with self._database.write() as connection:
             for row in connection.execute(query):

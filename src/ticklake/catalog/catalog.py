@@ -11,27 +11,38 @@ from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.committing import apply_changes
 from ticklake.catalog.database import Database
+from ticklake.catalog.fencing import check_fence
+from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
+from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.errors import CatalogError
+from ticklake.errors import CatalogDamaged, CatalogError, CatalogOutdated
 
 __all__ = ["Catalog"]
 
-_SEGMENT = tuple(
-    schema.segments.c[name]
-    for name in ("id", "seq", "rows", "min_ts", "max_ts", "size", "digest", "path", "data", "period", "packed")
-)
+_SEGMENT_NAMES = [
+    "seq",
+    "rows",
+    "min_ts",
+    "max_ts",
+    "size",
+    "digest",
+    "path",
+    "data",
+    "period",
+    "packed",
+    "observed_at",
+]
+_SEGMENT = (intact(schema.segments.c.id), *(schema.segments.c[name] for name in _SEGMENT_NAMES))
 _BARE = tuple(null().label("data") if column.name == "data" else column for column in _SEGMENT)
 _OLDEST = "oldest_version"
 _AT_ONCE = 500
 """How many names go into one statement."""
-_HEAD = tuple(
-    schema.datasets.c[name]
-    for name in ("id", "keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in")
-)
+_HEAD_NAMES = ["keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in"]
+_HEAD = (intact(schema.datasets.c.id), *(schema.datasets.c[name] for name in _HEAD_NAMES))
 _VERSION = select(func.coalesce(func.max(schema.commits.c.id), 0))
 _ANY_HEADS = select(_VERSION.scalar_subquery(), schema.datasets.c.name, *_HEAD)
 _HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
@@ -56,7 +67,7 @@ _SNAPSHOTS = {
     for data in (False, True)
 }
 _NEWEST = (
-    select(schema.segments.c.min_ts, schema.segments.c.rows)
+    select(intact(schema.segments.c.min_ts), schema.segments.c.rows)
     .select_from(schema.datasets.join(schema.segments, _LIVE))
     .where(schema.datasets.c.name == bindparam("name"))
     .order_by(schema.segments.c.max_ts.desc())
@@ -70,8 +81,10 @@ class Catalog:
     Every change is one transaction and has a number: the lake's version. Reads see one version.
     """
 
-    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+    def __init__(self, database: Database, now: Callable[[], int], witness: Witness | None = None) -> None:
         self.database = database
+        self._witness = witness
+        self._lake: str | None = None
         self._now = now
         self._provenance: dict[Provenance, int] = {}
 
@@ -82,13 +95,50 @@ class Catalog:
         ------
         Conflict
             If a change was computed from rows that have changed since; nothing is done then.
+        CatalogOutdated
+            If commits that were acknowledged are missing; nothing is done then.
+        LeaseLost
+            If this is part of a job that another worker took over; nothing is done then.
         """
-        now = self._now()
+        now, lake = self._now(), self._identity()
         with self.database.write() as connection:
+            check_fence(self.database, connection)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
+            self._refuse_outdated(version - 1, lake)
             apply_changes(connection, changes, version, now)
+        if self._witness is not None:
+            self._witness.acknowledge(lake, version)
         return version
+
+    def check_current(self) -> None:
+        """Refuse to go on if commits that were acknowledged are missing.
+
+        Raises
+        ------
+        CatalogOutdated
+        """
+        self._refuse_outdated(self.version(), self._identity())
+
+    def _refuse_outdated(self, version: int, lake: str) -> None:
+        acknowledged = 0 if self._witness is None else self._witness.newest(lake)
+        if self._witness is None or acknowledged <= version:
+            return
+        lost = (
+            f"version {acknowledged} is"
+            if acknowledged == version + 1
+            else f"versions {version + 1} to {acknowledged} are"
+        )
+        raise CatalogOutdated(
+            f"{self.database.where} is at version {version} and {lost} missing: an older one was put back, or its log is "
+            "damaged; put back the newest, or run 'ticklake rebuild' to take in what is in files; if the older one is meant, "
+            f"delete {self._witness.path}"
+        )
+
+    def _identity(self) -> str:
+        if self._lake is None:
+            self._lake = self.identity()
+        return self._lake
 
     def identity(self) -> str:
         """Return the lake's identity; a backup keeps it."""
@@ -105,7 +155,7 @@ class Catalog:
 
     def version_at(self, ts: int) -> int:
         """Return the version that was newest at *ts*."""
-        query = select(func.max(schema.commits.c.id)).where(schema.commits.c.created_at <= ts)
+        query = select(func.max(intact(schema.commits.c.id).element)).where(schema.commits.c.created_at <= ts)
         with self.database.read() as connection:
             return connection.execute(query).scalar() or 0
 
@@ -133,7 +183,7 @@ class Catalog:
     def inventory(self) -> Sequence[tuple[str, int, int, int | None, int | None]]:
         """Return name, rows, bytes, and the times of the first and last row of every dataset, sorted by name."""
         columns = schema.datasets.c
-        query = select(columns.name, columns.rows, columns.bytes, columns.min_ts, columns.max_ts)
+        query = select(intact(columns.name), columns.rows, columns.bytes, columns.min_ts, columns.max_ts)
         with self.database.read() as connection:
             return [tuple(row) for row in connection.execute(query.order_by(columns.name))]
 
@@ -169,9 +219,23 @@ class Catalog:
             rows = connection.execute(_SNAPSHOTS[version is not None, data], values).all()
             if not rows:
                 return _version(connection), None, []
-        head, width = rows[0], len(_HEAD) + 1
+        width = len(_HEAD) + 1
         segments = [Segment(*row[width:]) for row in rows if row[width] is not None]
-        return head[0], _dataset_row(dataset, head[1:width]), segments
+        head = _dataset_row(dataset, rows[0][1:width])
+        if version is None:
+            self._check_whole(head, segments, span)
+        return rows[0][0], head, segments
+
+    def _check_whole(self, head: DatasetRow, segments: Sequence[Segment], span: Span) -> None:
+        """Refuse to answer for a whole dataset if the damaged catalog does not find all of its segments."""
+        if head.min_ts is None or head.max_ts is None or not (span.start <= head.min_ts and head.max_ts < span.end):
+            return
+        size = sum(segment.size for segment in segments)
+        if size != head.bytes:
+            raise CatalogDamaged(
+                f"{self.database.where}: {head.dataset} has segments of {head.bytes:,} bytes and those of {size:,} are "
+                "found; restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
+            )
 
     def newest(self, dataset: Dataset, span: Span, limit: int) -> list[tuple[int, int]]:
         """Return first time and rows of the *limit* live segments inside *span* that end last, the last one first."""
@@ -188,9 +252,28 @@ class Catalog:
             rows = connection.execute(query).all()
         return [(row[0], Segment(*row[1:])) for row in rows]
 
+    def observed_after(self, dataset: Dataset, span: Span, observed_at: int, now: int) -> list[Segment]:
+        """Return the segments of all versions that meet *span* and were observed after *observed_at*, up to *now*.
+
+        In the place of one that others were rewritten as stand those others, as long as they are known.
+        """
+        table, inputs = schema.segments, schema.segments.alias()
+        rewritten = select(inputs.c.id).where(
+            inputs.c.dataset_id == table.c.dataset_id, inputs.c.removed_in == table.c.added_in
+        )
+        query = (
+            select(*_SEGMENT)
+            .join(schema.datasets, _MEETS)
+            .where(schema.datasets.c.name == bindparam("name"), ~rewritten.exists())
+            .where(table.c.observed_at > observed_at, table.c.observed_at <= now)
+        )
+        values = {"name": str(dataset), "start": span.start, "end": span.end}
+        with self.database.read() as connection:
+            return [Segment(*row) for row in connection.execute(query, values)]
+
     def known_paths(self) -> set[str]:
         """Return the path of every segment that the catalog names, live or retired."""
-        query = select(schema.segments.c.path).where(schema.segments.c.path.is_not(None))
+        query = select(intact(schema.segments.c.path)).where(schema.segments.c.path.is_not(None))
         with self.database.read() as connection:
             return {path for path in connection.execute(query).scalars() if path}
 
@@ -217,10 +300,15 @@ class Catalog:
         with self.database.write() as connection:
             connection.execute(table.update().where(table.c.id == segment_id).values(data=data))
 
+    def problems(self) -> list[str]:
+        """Return what is wrong with the catalog itself: its pages, and every row that is not what was written."""
+        with self.database.read() as connection:
+            return [*pages_damaged(connection), *(f"{row} is not what was written" for row in damaged_rows(connection))]
+
     def coverage(self, dataset: Dataset) -> Coverage:
         """Return what of *dataset* was looked at."""
         query = (
-            select(schema.coverage)
+            rows_of(schema.coverage)
             .join(schema.datasets)
             .where(schema.datasets.c.name == str(dataset))
             .order_by(schema.coverage.c.start)
@@ -247,7 +335,7 @@ class Catalog:
     def provenances(self) -> dict[int, Provenance]:
         """Return every origin by its number."""
         with self.database.read() as connection:
-            rows = connection.execute(select(schema.provenance)).all()
+            rows = connection.execute(rows_of(schema.provenance)).all()
         return {
             row.id: Provenance(**{name: value for name, value in row._mapping.items() if name != "id"}) for row in rows
         }
@@ -274,7 +362,7 @@ class Catalog:
 
     def _history(self, table: Any, dataset: Dataset, where: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
         query = (
-            select(*(table.c[name] for name in names))
+            select(intact(table.c[names[0]]), *(table.c[name] for name in names[1:]))
             .join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
             .where(schema.datasets.c.name == str(dataset), where)
             .order_by(table.c.id)

@@ -10,8 +10,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ticklake.catalog import schema
 from ticklake.core.jobs import Job, JobState
+from ticklake.errors import LeaseLost
 
-__all__ = ["INSERTS", "IS_QUEUED", "IS_RUNNING", "MINE", "PROLONG", "RELEASE", "claim", "mine", "named", "take"]
+__all__ = [
+    "INSERTS",
+    "IS_QUEUED",
+    "IS_RUNNING",
+    "MINE",
+    "PROLONG",
+    "RELEASE",
+    "claim",
+    "lease_lost",
+    "mine",
+    "named",
+    "take",
+]
 
 _JOBS, _LEASES = schema.jobs, schema.leases
 INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -67,6 +80,14 @@ MINE = select(_JOBS.c.id).where(_JOBS.c.id == bindparam("own_id"), _JOBS.c.fence
 _HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
 PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
 RELEASE = delete(_LEASES).where(_HELD)
+
+
+def lease_lost(job: Job) -> LeaseLost:
+    """Say that a job is no longer ours."""
+    return LeaseLost(
+        f"job {job.id} was taken over by another worker: this one was silent for too long, or it was ended; "
+        "nothing was written"
+    )
 
 
 def named(job: Job, values: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change
+from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.joining import Arrival, joins
 from ticklake.core.segment import Segment
@@ -22,11 +23,24 @@ __all__ = ["apply_changes"]
 
 _AT_ONCE = 500
 """How many names or ids go into one statement."""
-_ANY = select(schema.datasets).with_for_update(of=schema.datasets)
+_ANY = rows_of(schema.datasets).with_for_update(of=schema.datasets)
 _DATASETS = _ANY.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
 _DATASET = _ANY.where(schema.datasets.c.name == bindparam("name"))
 """One alone is most common, and a list of names is compiled anew each time."""
-_SEGMENT = ("id", "seq", "rows", "min_ts", "max_ts", "size", "digest", "path", "period", "packed", "data")
+_SEGMENT = (
+    "id",
+    "seq",
+    "rows",
+    "min_ts",
+    "max_ts",
+    "size",
+    "digest",
+    "path",
+    "period",
+    "packed",
+    "observed_at",
+    "data",
+)
 _SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
 _SUMMARISE = (
     schema.datasets.update()
@@ -142,7 +156,7 @@ def _cover(connection: Connection, dataset_id: int, change: Change) -> None:
     touched = [*(piece.span for piece in change.coverage), *change.forget]
     reach = Span(min(span.start for span in touched), max(span.end for span in touched))
     near = and_(table.c.dataset_id == dataset_id, table.c.start <= reach.end, table.c.end >= reach.start)
-    rows = connection.execute(select(table).where(near)).all()
+    rows = connection.execute(rows_of(table).where(near)).all()
     old = Coverage(tuple(sorted(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows)))
     new = old
     for span in change.forget:

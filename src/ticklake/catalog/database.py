@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
@@ -15,13 +16,18 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from ticklake.catalog import rowchecks
+from ticklake.catalog.holders import write_lock_holder
 from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
 
 __all__ = ["Database"]
 
 _FULL, _NORMAL = "FULL", "NORMAL"
-BUSY_SECONDS = 120
+_DAMAGE = ("malformed", "not a database", "could not decode", "user-defined function")
+"""What SQLite says of a damaged file; Python's module of text that is none any more, also as a value to be compared."""
+_CURE = "restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
+BUSY_SECONDS = 60
 """How long a statement waits for other processes before it gives up."""
 
 
@@ -47,7 +53,7 @@ class Database:
         self._identity: tuple[int, int] | None = None
         self._turn: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
         try:
-            self._open()
+            self._open_patiently()
         except BaseException:
             self.close()
             raise
@@ -82,15 +88,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+    def write(self, *, durable: bool = True, checks: bool = True) -> Iterator[Connection]:
         """Open a transaction that holds the catalog's write lock; it is durable when the block ends.
 
         One that is not *durable* waits for no disk: it outlives every process, and the loss of power if a durable one came
-        after it. That is enough for what is only known of work (claims, progress, signs of life).
+        after it. That is enough for what is only known of work (claims, progress, signs of life). Only migrations write
+        rows without keeping their *checks*.
         """
         self._check_place()
         with self._turn, self._translated(), self._engine.connect() as connection:
-            writer = connection.execution_options(ticklake_write=_FULL if durable else _NORMAL)
+            level = _FULL if durable else _NORMAL
+            writer = connection.execution_options(ticklake_write=level, ticklake_checks=checks)
             with writer.begin():
                 yield writer
         self._check_place()
@@ -111,11 +119,22 @@ class Database:
         """Close every connection."""
         self._engine.dispose()
 
+    def _open_patiently(self) -> None:
+        """Open it; SQLite does not wait by itself while another process makes the file or empties its log."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._open()
+            except CatalogBusy:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.02)
+
     def _open(self) -> None:
         with self.read() as connection:
             version = current_version(connection)
         if version != NEWEST:
-            with self.write() as connection:
+            with self.write(checks=False) as connection:
                 migrate(connection, self.where)
 
     def _check_place(self) -> None:
@@ -140,6 +159,9 @@ class Database:
         try:
             yield
         except DBAPIError as error:
+            row = rowchecks.damage_found()
+            if row is not None:
+                raise CatalogDamaged(f"{self.where}: {row} is not what was written; {_CURE}") from error
             raise _catalog_error(error, self.where) from error
 
 
@@ -159,19 +181,27 @@ def _engine(url: URL) -> Engine:
         poolclass=StaticPool if in_memory else QueuePool,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
-    if "immutable" not in url.query:
-        event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "connect", _on_connect if "immutable" not in url.query else _on_connect_for_reading)
     event.listen(engine, "begin", _on_begin)
     return engine
 
 
+def _on_connect_for_reading(connection: Any, _record: Any) -> None:
+    rowchecks.register(connection)
+
+
 def _on_connect(connection: Any, _record: Any) -> None:
+    rowchecks.register(connection)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _on_begin(connection: Connection) -> None:
-    level = connection.get_execution_options().get("ticklake_write")
+    options = connection.get_execution_options()
+    level = options.get("ticklake_write")
+    if options.get("ticklake_checks") and not connection.info.get("checks"):
+        rowchecks.install(connection.connection.driver_connection)  # type: ignore[arg-type]
+        connection.info["checks"] = True
     if level is not None and connection.info.get("synchronous", _FULL) != level:
         connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.info["synchronous"] = level
@@ -182,15 +212,14 @@ def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
     text = str(error.orig)
     lowered = text.lower()
     if "locked" in lowered or "busy" in lowered:
-        return CatalogBusy(f"{where} was held by another process for {BUSY_SECONDS} s: try again")
+        holder = write_lock_holder(Path(where)) or "another process"
+        return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
     if "readonly" in lowered or "unable to open" in lowered:
         return ReadOnlyLake(f"{where} cannot be written ({text}): check the folder's permissions")
     if "full" in lowered:
         return DiskFull(f"no space for {where} ({text}): free some, nothing acknowledged was lost")
     if "disk i/o" in lowered:
         return CatalogError(f"{where} could not be read or written ({text}): check the disk and its free space")
-    if isinstance(error, DatabaseError) and ("malformed" in lowered or "not a database" in lowered):
-        return CatalogDamaged(
-            f"{where} is damaged ({text}): restore a backup, or run 'ticklake rebuild' to make a new one from the files"
-        )
+    if isinstance(error, DatabaseError) and any(words in lowered for words in _DAMAGE):
+        return CatalogDamaged(f"{where} is damaged ({text}): {_CURE}")
     return CatalogError(f"{where}: {text}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap
 from ticklake.core.span import Span
@@ -42,7 +43,7 @@ class GapNotes:
         """Return the spans, each with its word, that were asked for again and are still missing, and why."""
         table = schema.unclosable
         with self._database.read() as connection:
-            rows = connection.execute(select(table).where(table.c.dataset == str(dataset))).all()
+            rows = connection.execute(rows_of(table).where(table.c.dataset == str(dataset))).all()
         return {(Span(row.start, row.end), row.reason): row.detail for row in rows}
 
     def note(self, dataset: Dataset, gaps: Iterable[Gap]) -> None:
@@ -63,5 +64,5 @@ class GapNotes:
 
 def _wanted(connection: Connection, dataset: Dataset) -> Span | None:
     table = schema.wanted
-    row = connection.execute(select(table).where(table.c.dataset == str(dataset))).first()
+    row = connection.execute(rows_of(table).where(table.c.dataset == str(dataset))).first()
     return Span(row.start, row.end) if row else None

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, tupl
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.instrument import Instrument, Rename, Sighting, compared
 
 __all__ = ["Instruments"]
@@ -30,7 +31,7 @@ class Instruments:
 
     def get(self, exchange: str, symbol: str) -> Instrument | None:
         """Return the newest description of a symbol, or ``None``."""
-        query = select(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.symbol == symbol)
+        query = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.symbol == symbol)
         with self._database.read() as connection:
             row = connection.execute(query.order_by(_TABLE.c.valid_from.desc())).first()
         return None if row is None else _instrument(row)
@@ -41,7 +42,7 @@ class Instruments:
         A market whose listing date is known held from then on, even if it was first seen later.
         """
         chosen = _newest(exchange) if at is None else _holding(exchange, at)
-        query = select(_TABLE).where(_TABLE.c.exchange == exchange, chosen).order_by(_TABLE.c.symbol)
+        query = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, chosen).order_by(_TABLE.c.symbol)
         with self._database.read() as connection:
             return [_instrument(row) for row in connection.execute(query)]
 
@@ -55,7 +56,7 @@ class Instruments:
         """
         with self._database.write() as connection:
             last = _checked_at(connection, exchange)
-            still = select(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.valid_to.is_(None))
+            still = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.valid_to.is_(None))
             known = [_instrument(row) for row in connection.execute(still)]
             seen = compared(known, listed, at)
             _end(connection, seen.changed, at, None)
@@ -93,7 +94,7 @@ class Instruments:
     def links(self, exchange: str) -> list[Rename]:
         """Return the renames of an exchange, oldest first."""
         table = schema.renames
-        query = select(table).where(table.c.exchange == exchange).order_by(table.c.at, table.c.old)
+        query = rows_of(table).where(table.c.exchange == exchange).order_by(table.c.at, table.c.old)
         with self._database.read() as connection:
             return [Rename(row.exchange, row.old, row.new, row.at) for row in connection.execute(query)]
 
@@ -169,7 +170,8 @@ def _one() -> Any:
 
 def _checked_at(connection: Connection, exchange: str) -> int | None:
     table = schema.instrument_checks
-    found = connection.execute(select(table.c.checked_at).where(table.c.exchange == exchange)).scalar()
+    known = select(intact(table.c.checked_at)).where(table.c.exchange == exchange)
+    found = connection.execute(known).scalar()
     return None if found is None else int(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import (
@@ -23,8 +24,9 @@ from sqlalchemy import (
 
 from ticklake.catalog import claiming, schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.fencing import fenced
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
-from ticklake.errors import BadInput, LeaseHeld, LeaseLost
+from ticklake.errors import BadInput, LeaseHeld
 
 __all__ = ["JobQueue", "Statement"]
 
@@ -66,6 +68,10 @@ class JobQueue:
             connection.execute(claiming.INSERTS[connection.dialect.name](_JOBS).on_conflict_do_nothing(), rows)
         found = _identical(connection, [job.fingerprint for job in jobs])
         return [found[job.fingerprint] for job in jobs]
+
+    def fenced(self, job: Job) -> AbstractContextManager[None]:
+        """Let what is committed inside the block be refused once *job* was taken over."""
+        return fenced(self._database, job)
 
     def active_like(self, job: NewJob) -> Job | None:
         """Return the identical job that waits or runs."""
@@ -146,7 +152,7 @@ class JobQueue:
         with self._database.write(durable=False) as connection:
             _recover(connection, now)
             if connection.execute(claiming.MINE, claiming.named(job, {})).first() is None:
-                raise _lost(job)
+                raise claiming.lease_lost(job)
             self._hold(connection, job, names, now)
 
     def beat(self, job: Job, done: float | None = None) -> bool:
@@ -161,7 +167,7 @@ class JobQueue:
         with self._database.write(durable=False) as connection:
             row = connection.execute(claiming.mine(*values), claiming.named(job, values)).first()
             if row is None:
-                raise _lost(job)
+                raise claiming.lease_lost(job)
             connection.execute(claiming.PROLONG, claiming.named(job, {"expires_at": expires}))
         return bool(row.cancelling)
 
@@ -224,7 +230,7 @@ class JobQueue:
         with self._database.write(durable=False) as connection:
             row = connection.execute(claiming.mine(*values), claiming.named(job, values)).first()
             if row is None:
-                raise _lost(job)
+                raise claiming.lease_lost(job)
             connection.execute(claiming.RELEASE, claiming.named(job, {}))
             if closing is not None:
                 connection.execute(*closing)
@@ -284,9 +290,3 @@ def _job(row: Row[Any]) -> Job:
     values["parameters"] = json.loads(values["parameters"])
     values["cancelling"] = bool(values["cancelling"])
     return Job(**values)
-
-
-def _lost(job: Job) -> LeaseLost:
-    return LeaseLost(
-        f"job {job.id} was taken over by another worker: this one was silent for too long, or it was ended"
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import Connection, inspect, select
 
@@ -22,16 +22,28 @@ def _checksums_of_blocks(connection: Connection) -> None:
 
 def _quality_and_continuity(connection: Connection) -> None:
     """Schema 3: the quality of each day, how batches joined, and the newest id of a dataset."""
-    schema.metadata.create_all(connection, tables=[schema.quality_days, schema.batches])
-    connection.exec_driver_sql("ALTER TABLE datasets ADD COLUMN last_id VARCHAR")
+    _execute(connection, _QUALITY_AND_CONTINUITY)
+
+
+_QUALITY_AND_CONTINUITY = (
+    "CREATE TABLE quality_days (dataset_id {reference} NOT NULL, day BIGINT NOT NULL, version BIGINT NOT NULL, "
+    "basis VARCHAR NOT NULL, score {float}, completeness_ratio {float}, on_grid BOOLEAN NOT NULL, open_time BIGINT, "
+    "present_records BIGINT NOT NULL, missing_records BIGINT NOT NULL, duplicates BIGINT NOT NULL, "
+    "outliers BIGINT NOT NULL, stale_prices BIGINT NOT NULL, zero_volumes BIGINT NOT NULL, "
+    "crossed_books BIGINT NOT NULL, judged_books BIGINT NOT NULL, gaps TEXT NOT NULL, quarantined TEXT NOT NULL, "
+    "PRIMARY KEY (dataset_id, day), FOREIGN KEY(dataset_id) REFERENCES datasets (id)){clustered}",
+    "CREATE TABLE batches (dataset_id {reference} NOT NULL, commit_id {reference} NOT NULL, batches BIGINT NOT NULL, "
+    "received BIGINT NOT NULL, new BIGINT NOT NULL, changed BIGINT NOT NULL, duplicate BIGINT NOT NULL, "
+    'start BIGINT NOT NULL, "end" BIGINT NOT NULL, first_id VARCHAR, last_id VARCHAR, before_ts BIGINT, '
+    "before_id VARCHAR, joins VARCHAR NOT NULL, missing BIGINT, PRIMARY KEY (dataset_id, commit_id), "
+    "FOREIGN KEY(dataset_id) REFERENCES datasets (id)){clustered}",
+    "ALTER TABLE datasets ADD COLUMN last_id VARCHAR",
+)
 
 
 def _jobs(connection: Connection) -> None:
     """Schema 4: jobs, leases and schedules, and which job a run belongs to."""
-    postgres = connection.dialect.name == "postgresql"
-    number = "BIGSERIAL PRIMARY KEY" if postgres else "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT"
-    for statement in _JOBS:
-        connection.exec_driver_sql(statement.format(number=number))
+    _execute(connection, _JOBS)
 
 
 _JOBS = (
@@ -58,12 +70,24 @@ _JOBS = (
 
 def _instruments_and_gap_notes(connection: Connection) -> None:
     """Schema 5: terms and delisting of instruments, renames, what was wanted, and what was asked again in vain."""
-    tables = [schema.instrument_checks, schema.renames, schema.wanted, schema.unclosable]
-    schema.metadata.create_all(connection, tables=tables)
-    number = "DOUBLE PRECISION" if connection.dialect.name == "postgresql" else "FLOAT"
-    connection.exec_driver_sql("ALTER TABLE instruments ADD COLUMN delisted_at BIGINT")
-    for name in ("contract_size", "tick_size", "lot_size"):
-        connection.exec_driver_sql(f"ALTER TABLE instruments ADD COLUMN {name} {number}")
+    _execute(connection, _INSTRUMENTS_AND_GAP_NOTES)
+
+
+_INSTRUMENTS_AND_GAP_NOTES = (
+    "CREATE TABLE instrument_checks (exchange VARCHAR NOT NULL, checked_at BIGINT NOT NULL, listed BIGINT NOT NULL, "
+    "PRIMARY KEY (exchange)){clustered}",
+    "CREATE TABLE renames (exchange VARCHAR NOT NULL, old VARCHAR NOT NULL, new VARCHAR NOT NULL, at BIGINT NOT NULL, "
+    "noted_at BIGINT NOT NULL, PRIMARY KEY (exchange, old, new)){clustered}",
+    'CREATE TABLE wanted (dataset VARCHAR NOT NULL, start BIGINT NOT NULL, "end" BIGINT NOT NULL, '
+    "PRIMARY KEY (dataset)){clustered}",
+    'CREATE TABLE unclosable (dataset VARCHAR NOT NULL, start BIGINT NOT NULL, "end" BIGINT NOT NULL, '
+    "reason VARCHAR NOT NULL, detail TEXT NOT NULL, asked_at BIGINT NOT NULL, "
+    'PRIMARY KEY (dataset, start, "end", reason)){clustered}',
+    "ALTER TABLE instruments ADD COLUMN delisted_at BIGINT",
+    "ALTER TABLE instruments ADD COLUMN contract_size {float}",
+    "ALTER TABLE instruments ADD COLUMN tick_size {float}",
+    "ALTER TABLE instruments ADD COLUMN lot_size {float}",
+)
 
 
 def _alerts(connection: Connection) -> None:
@@ -74,14 +98,95 @@ def _alerts(connection: Connection) -> None:
     )
 
 
+def _row_checks(connection: Connection) -> None:
+    """Schema 7: checksums of rows, and when the rows of a segment were observed.
+
+    The columns of ``segments`` come before its data, so that no reader has to pass over that.
+    """
+    if connection.dialect.name == "postgresql":
+        _execute(connection, ("ALTER TABLE segments ADD COLUMN observed_at BIGINT",))
+        _execute(connection, [f"ALTER TABLE {table} ADD COLUMN row_check BIGINT" for table in _CHECKED])
+        return
+    _execute(connection, _SEGMENTS_WITH_CHECKS)
+    for table, columns in _CHECKED.items():
+        if table != "segments":
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN row_check BIGINT")
+        connection.exec_driver_sql(f"UPDATE {table} SET row_check = ticklake_check({columns})")  # noqa: S608
+
+
+_KEPT = "id, dataset_id, seq, rows, min_ts, max_ts, size, digest, path, period, added_in, removed_in, packed, data"
+_SEGMENTS_WITH_CHECKS = (
+    "CREATE TABLE new_segments (id VARCHAR NOT NULL, dataset_id INTEGER NOT NULL, seq BIGINT NOT NULL, "
+    "rows BIGINT NOT NULL, min_ts BIGINT NOT NULL, max_ts BIGINT NOT NULL, size BIGINT NOT NULL, "
+    "digest VARCHAR NOT NULL, path VARCHAR, period VARCHAR NOT NULL, added_in INTEGER NOT NULL, removed_in INTEGER, "
+    "observed_at BIGINT, row_check BIGINT, packed BLOB NOT NULL, data BLOB, PRIMARY KEY (id), "
+    "FOREIGN KEY(dataset_id) REFERENCES datasets (id))",
+    f"INSERT INTO new_segments ({_KEPT}) SELECT {_KEPT} FROM segments",  # noqa: S608
+    "DROP TABLE segments",
+    "ALTER TABLE new_segments RENAME TO segments",
+    "CREATE INDEX segments_live ON segments (dataset_id, removed_in, max_ts)",
+)
+_CHECKED = {
+    "commits": "id, created_at, operation",
+    "datasets": "id, name, exchange, kind, symbol, timeframe, keying, id_space, seq, rows, bytes, min_ts, max_ts, "
+    "updated_at, changed_in, last_id",
+    "segments": "id, dataset_id, seq, rows, min_ts, max_ts, size, digest, path, period, added_in, removed_in, "
+    "observed_at, packed",
+    "coverage": 'dataset_id, start, "end", found, reason',
+    "provenance": "id, source, endpoint, tool, id_space, clock, note",
+    "revisions": 'id, dataset_id, ts, commit_id, created_at, "before", "after"',
+    "quarantine": 'id, dataset_id, ts, reason, "row", commit_id, created_at',
+    "batches": 'dataset_id, commit_id, batches, received, new, changed, duplicate, start, "end", first_id, last_id, '
+    "before_ts, before_id, joins, missing",
+    "quality_days": "dataset_id, day, version, basis, score, completeness_ratio, on_grid, open_time, present_records, "
+    "missing_records, duplicates, outliers, stale_prices, zero_volumes, crossed_books, judged_books, gaps, quarantined",
+    "instruments": "exchange, symbol, valid_from, valid_to, native_id, market_type, listed_at, details, delisted_at, "
+    "contract_size, tick_size, lot_size",
+    "instrument_checks": "exchange, checked_at, listed",
+    "renames": "exchange, old, new, at, noted_at",
+    "wanted": 'dataset, start, "end"',
+    "unclosable": 'dataset, start, "end", reason, detail, asked_at',
+    "runs": "id, operation, subject, parameters, state, started_at, finished_at, done, progress, outcome, job_id",
+    "run_log": "id, run_id, created_at, level, message",
+}
+"""Of each table, the columns that the checksum of schema 7 is of, in their order."""
+
+
+def _execute(connection: Connection, statements: Iterable[str]) -> None:
+    """Execute literal statements, in which words stand for what is spelled otherwise in each dialect."""
+    words = _WORDS["postgresql" if connection.dialect.name == "postgresql" else "sqlite"]
+    for statement in statements:
+        connection.exec_driver_sql(statement.format(**words))
+
+
+_WORDS = {
+    "sqlite": {
+        "number": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
+        "reference": "INTEGER",
+        "float": "FLOAT",
+        "clustered": " WITHOUT ROWID",
+    },
+    "postgresql": {
+        "number": "BIGSERIAL PRIMARY KEY",
+        "reference": "BIGINT",
+        "float": "DOUBLE PRECISION",
+        "clustered": "",
+    },
+}
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _checksums_of_blocks,
     _quality_and_continuity,
     _jobs,
     _instruments_and_gap_notes,
     _alerts,
+    _row_checks,
 )
-"""Step *i* brings schema *i + 1* to schema *i + 2*; appended to, never edited after a release."""
+"""Step *i* brings schema *i + 1* to schema *i + 2*.
+
+Each is written out and never edited: it does the same for ever, whatever ``schema.py`` says by then.
+"""
 
 NEWEST = len(MIGRATIONS) + 1
 """The schema that ``schema.py`` describes: what a new catalog gets at once."""

@@ -12,6 +12,7 @@ from sqlalchemy import Row, Select, Table, and_, bindparam, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.quality import DayQuality, Holes
 from ticklake.core.span import Span
@@ -44,7 +45,7 @@ class QualityDays:
     def stored(self, dataset: Dataset, span: Span) -> dict[int, StoredDay]:
         """Return the days that begin inside *span*, by their begin."""
         table = schema.quality_days
-        query = _of(select(table), table, dataset).where(table.c.day >= span.start, table.c.day < span.end)
+        query = _of(rows_of(table), table, dataset).where(table.c.day >= span.start, table.c.day < span.end)
         with self._database.read() as connection:
             return {row.day: _stored(row) for row in connection.execute(query)}
 
@@ -78,12 +79,12 @@ class QualityDays:
         came = func.coalesce(added.c.id, 0)
         went = func.coalesce(removed.c.id, 0)
         moved = (
-            _of(select(segments.min_ts, segments.max_ts, came, went), schema.segments, dataset)
+            _of(select(intact(segments.min_ts), segments.max_ts, came, went), schema.segments, dataset)
             .outerjoin(added, and_(added.c.id == segments.added_in, added.c.operation != "compact"))
             .outerjoin(removed, and_(removed.c.id == segments.removed_in, removed.c.operation != "compact"))
             .where(segments.min_ts < span.end, segments.max_ts >= span.start, or_(came > since, went > since))
         )
-        bad = _of(select(refused.ts, refused.commit_id), schema.quarantine, dataset)
+        bad = _of(select(intact(refused.ts), refused.commit_id), schema.quarantine, dataset)
         bad = bad.where(refused.ts >= span.start, refused.ts < span.end, refused.commit_id > since)
         with self._database.read() as connection:
             found = [(Span(low, high + 1), max(a, b)) for low, high, a, b in connection.execute(moved)]
@@ -93,8 +94,9 @@ class QualityDays:
         """Return how many rows of each day that meets *span* were refused, by reason."""
         columns = schema.quarantine.c
         day = columns.ts - (columns.ts % DAY + DAY) % DAY
-        query = _of(select(day, columns.reason, func.count()), schema.quarantine, dataset)
-        query = query.where(columns.ts >= span.start, columns.ts < span.end).group_by(day, columns.reason)
+        query = _of(select(day, columns.reason, func.count(intact(columns.id).element)), schema.quarantine, dataset)
+        query = query.where(columns.ts >= span.start, columns.ts < span.end)
+        query = query.group_by(day, columns.reason)
         found: dict[int, dict[str, int]] = {}
         with self._database.read() as connection:
             for begin, reason, count in connection.execute(query):
@@ -104,7 +106,7 @@ class QualityDays:
     def quarantined_elsewhere(self, dataset: Dataset, span: Span) -> dict[str, int]:
         """Return how many rows without a time, or with one outside *span*, were refused, by reason."""
         columns = schema.quarantine.c
-        query = _of(select(columns.reason, func.count()), schema.quarantine, dataset)
+        query = _of(select(columns.reason, func.count(intact(columns.id).element)), schema.quarantine, dataset)
         outside = or_(columns.ts.is_(None), columns.ts < span.start, columns.ts >= span.end)
         with self._database.read() as connection:
             rows = connection.execute(query.where(outside).group_by(columns.reason)).all()

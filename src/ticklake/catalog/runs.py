@@ -16,6 +16,7 @@ from ticklake.catalog import schema
 from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.processes import is_gone, is_ours, this_process
+from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError
 
@@ -189,7 +190,7 @@ class Runs:
             If there is none with this number.
         """
         with self._database.read() as connection:
-            row = connection.execute(select(schema.runs).where(schema.runs.c.id == run_id)).first()
+            row = connection.execute(rows_of(schema.runs).where(schema.runs.c.id == run_id)).first()
         if row is None:
             raise BadInput(f"there is no run {run_id}: 'ticklake runs' lists them")
         return self._settled(_run(row))
@@ -218,7 +219,7 @@ class Runs:
             raise BadInput(f"{state!r} is not a run state: use one of {', '.join(RunState)}")
         self.active()
         table = schema.runs.c
-        query = select(schema.runs).order_by(table.id.desc()).limit(limit)
+        query = rows_of(schema.runs).order_by(table.id.desc()).limit(limit)
         if state is not None:
             query = query.where(table.state == state)
         if subject:
@@ -236,14 +237,14 @@ class Runs:
     def active(self) -> Sequence[Run]:
         """Return what is going on, newest first; those that died without a word are marked as ``killed``."""
         table = schema.runs
-        query = select(table).where(table.c.state == RunState.RUNNING.value).order_by(table.c.id.desc())
+        query = rows_of(table).where(table.c.state == RunState.RUNNING.value).order_by(table.c.id.desc())
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [run for run in map(self._settled, map(_run, rows)) if run.is_active]
 
     def tail(self, run_id: int) -> Sequence[LogLine]:
         """Return the kept lines of a run's log, oldest first."""
-        query = select(schema.run_log).where(schema.run_log.c.run_id == run_id).order_by(schema.run_log.c.id)
+        query = rows_of(schema.run_log).where(schema.run_log.c.run_id == run_id).order_by(schema.run_log.c.id)
         with self._database.read() as connection:
             return [LogLine(row.created_at, row.level, row.message) for row in connection.execute(query)]
 

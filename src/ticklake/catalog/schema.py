@@ -47,6 +47,12 @@ __all__ = [
 metadata = MetaData()
 _ID = BigInteger().with_variant(Integer, "sqlite")
 
+
+def _row_check() -> Column[int]:
+    """Return the column with the checksum of a row; see :mod:`ticklake.catalog.rowchecks`."""
+    return Column("row_check", BigInteger)
+
+
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 datasets = Table(
@@ -68,6 +74,7 @@ datasets = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("changed_in", BigInteger, nullable=False, default=0),
     Column("last_id", String),
+    _row_check(),
 )
 
 commits = Table(
@@ -76,6 +83,7 @@ commits = Table(
     Column("id", _ID, primary_key=True, autoincrement=True),
     Column("created_at", BigInteger, nullable=False),
     Column("operation", String, nullable=False),
+    _row_check(),
     sqlite_autoincrement=True,
 )
 
@@ -94,6 +102,8 @@ segments = Table(
     Column("period", String, nullable=False, default=""),
     Column("added_in", _ID, nullable=False),
     Column("removed_in", _ID),
+    Column("observed_at", BigInteger),
+    _row_check(),
     Column("packed", LargeBinary, nullable=False),
     Column("data", LargeBinary),
     Index("segments_live", "dataset_id", "removed_in", "max_ts"),
@@ -107,6 +117,7 @@ coverage = Table(
     Column("end", BigInteger, nullable=False),
     Column("found", String, nullable=False),
     Column("reason", String, nullable=False, default=""),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -120,6 +131,7 @@ provenance = Table(
     Column("id_space", String, nullable=False),
     Column("clock", String, nullable=False),
     Column("note", String, nullable=False),
+    _row_check(),
     UniqueConstraint("source", "endpoint", "tool", "id_space", "clock", "note"),
 )
 
@@ -133,6 +145,7 @@ revisions = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("before", Text, nullable=False),
     Column("after", Text, nullable=False),
+    _row_check(),
     Index("revisions_ts", "dataset_id", "ts"),
 )
 
@@ -146,6 +159,7 @@ quarantine = Table(
     Column("row", Text, nullable=False),
     Column("commit_id", _ID, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    _row_check(),
     UniqueConstraint("dataset_id", "reason", "row"),
 )
 
@@ -167,6 +181,7 @@ batches = Table(
     Column("before_id", String),
     Column("joins", String, nullable=False),
     Column("missing", BigInteger),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -191,6 +206,7 @@ quality_days = Table(
     Column("judged_books", BigInteger, nullable=False),
     Column("gaps", Text, nullable=False),
     Column("quarantined", Text, nullable=False),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -209,6 +225,7 @@ instruments = Table(
     Column("contract_size", Float),
     Column("tick_size", Float),
     Column("lot_size", Float),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -218,6 +235,7 @@ instrument_checks = Table(
     Column("exchange", String, primary_key=True),
     Column("checked_at", BigInteger, nullable=False),
     Column("listed", BigInteger, nullable=False),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -229,6 +247,7 @@ renames = Table(
     Column("new", String, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("noted_at", BigInteger, nullable=False),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -238,6 +257,7 @@ wanted = Table(
     Column("dataset", String, primary_key=True),
     Column("start", BigInteger, nullable=False),
     Column("end", BigInteger, nullable=False),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -250,6 +270,7 @@ unclosable = Table(
     Column("reason", String, primary_key=True),
     Column("detail", Text, nullable=False, default=""),
     Column("asked_at", BigInteger, nullable=False),
+    _row_check(),
     sqlite_with_rowid=False,
 )
 
@@ -269,6 +290,7 @@ runs = Table(
     Column("outcome", Text, nullable=False, default=""),
     Column("process", String, nullable=False, default=""),
     Column("job_id", BigInteger),
+    _row_check(),
     Index("runs_state", "state"),
     Index("runs_job", "job_id"),
     sqlite_autoincrement=True,
@@ -282,6 +304,7 @@ run_log = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("level", String, nullable=False),
     Column("message", Text, nullable=False),
+    _row_check(),
 )
 
 jobs = Table(

@@ -42,6 +42,22 @@ class Rewrite:
         """The content sequence of what comes out: that of the newest input."""
         return max(segment.seq for segment in self.segments)
 
+    def by_period(self) -> list[tuple[Period, list[Segment]]]:
+        """Return each period with the segments that reach into it."""
+        ends = [period.span.end for period in self.periods]
+        inside: list[list[Segment]] = [[] for _ in self.periods]
+        for segment in self.segments:
+            place = bisect.bisect_right(ends, segment.min_ts)
+            while place < len(ends) and self.periods[place].span.overlaps(segment.span):
+                inside[place].append(segment)
+                place += 1
+        return list(zip(self.periods, inside, strict=True))
+
+    @property
+    def observed_at(self) -> int | None:
+        """When the newest input was observed, as far as that is known."""
+        return max((segment.observed_at for segment in self.segments if segment.observed_at is not None), default=None)
+
 
 def period_of(ts: int, grain: Grain) -> Period:
     """Return the calendar period that contains *ts*.

@@ -12,7 +12,17 @@ from ticklake.core.batch import sort, ties
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.time import SECOND
 
-__all__ = ["ID_WINDOW", "Difference", "Keying", "collapse", "difference", "has_repeats", "key_of", "key_of_batch"]
+__all__ = [
+    "ID_WINDOW",
+    "Difference",
+    "Keying",
+    "collapse",
+    "difference",
+    "has_repeats",
+    "is_in",
+    "key_of",
+    "key_of_batch",
+]
 
 ID_WINDOW = SECOND
 """A trade's id may come back with another time precision: look this far around."""
@@ -80,7 +90,7 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     met, differs, old = _match(middle, existing, kind, key)
     same = middle[met.filter(~differs)]
     if newer.height:
-        real = ~_is_in(newer, same.select(key))
+        real = ~is_in(newer, same.select(key))
         repeats += int((~real).sum())
         older, newer = older.filter(real), newer.filter(real)
     return Difference(
@@ -163,10 +173,12 @@ def has_repeats(batch: pl.DataFrame, key: Sequence[str]) -> bool:
     return rows.hash_rows().n_unique() < rows.height and bool(rows.select(pl.struct(key).is_duplicated().any()).item())
 
 
-def _is_in(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
+def is_in(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
     """Mark the rows of *frame* whose key is among *keys*."""
     marked = keys.unique().with_columns(pl.lit(True).alias("_in"))
-    joined = frame.join(marked, on=keys.columns, how="left", nulls_equal=True, maintain_order="left")
+    joined = frame.select(keys.columns).join(
+        marked, on=keys.columns, how="left", nulls_equal=True, maintain_order="left"
+    )
     return joined["_in"].fill_null(False)
 
 

@@ -70,7 +70,7 @@ def _slices(group: list[Segment], span: Span) -> list[Slice]:
     whole = span_of(group)
     if len(group) == 1:
         return [_slice(whole, group, span)]
-    slices = _sweep(group, span)
+    slices = list(itertools.islice(_sweep(group, span), MOST_SLICES + 1))
     return slices if len(slices) <= MOST_SLICES else [_slice(whole, group, span)]
 
 
@@ -79,19 +79,17 @@ def _slice(stretch: Span, segments: Sequence[Segment], span: Span) -> Slice:
     return Slice(cut_off, tuple(sorted(segments, key=lambda segment: segment.seq)))
 
 
-def _sweep(segments: Sequence[Segment], span: Span) -> list[Slice]:
+def _sweep(segments: Sequence[Segment], span: Span) -> Iterator[Slice]:
     bounds = sorted({bound for segment in segments for bound in (segment.min_ts, segment.max_ts + 1)})
     starts = sorted(segments, key=_start, reverse=True)
     active: list[Segment] = []
-    slices: list[Slice] = []
     for start, end in itertools.pairwise(bounds):
         active = [segment for segment in active if segment.max_ts >= start]
         while starts and starts[-1].min_ts <= start:
             active.append(starts.pop())
         stretch = Span(start, end)
         if active and stretch.overlaps(span):
-            slices.append(_slice(stretch, active, span))
-    return slices
+            yield _slice(stretch, active, span)
 
 
 def _stretches(piece: Slice) -> Iterator[tuple[int, int, int]]:

@@ -51,6 +51,7 @@ class Segment:
     ``seq`` orders contents: where two segments hold the same key, the higher one wins. ``path`` is its
     place in the lake, or ``None`` for an inline segment, whose bytes are ``data``. ``min_ts`` and ``max_ts``
     are inclusive. ``digest`` is the BLAKE2b-128 of its bytes, ``packed`` the checksums of its blocks.
+    ``observed_at`` is when its newest row was observed, in nanoseconds; ``None`` if that is not known.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Segment:
     data: bytes | None = None
     period: str = ""
     packed: bytes = b""
+    observed_at: int | None = None
 
     @property
     def span(self) -> Span:

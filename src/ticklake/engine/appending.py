@@ -18,10 +18,11 @@ from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.joining import arrival_of
 from ticklake.core.kinds import Kind
-from ticklake.core.merge import ID_WINDOW, Difference, Keying, difference, key_of_batch
+from ticklake.core.merge import ID_WINDOW, Keying, difference, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span
+from ticklake.core.span import Span, subtract
+from ticklake.engine.observing import observed_after, split_late
 from ticklake.engine.place import Store
 from ticklake.engine.reading import collect, read_rows
 from ticklake.engine.writing import write_segments
@@ -38,12 +39,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Canonical rows on their way into a dataset, where they come from, and what they cover."""
+    """Canonical rows on their way into a dataset, where they come from, and what they cover.
+
+    ``observed_at`` is when a source was asked for them, by the lake's clock; ``None`` for rows that are the newest.
+    """
 
     dataset: Dataset
     frame: pl.DataFrame
     origin: Provenance
     coverage: tuple[Covered, ...] = ()
+    observed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,26 +152,36 @@ def _change(
     if keying == "print":
         batch = number_prints(batch)
     reach = _reach(batch, keying)
-    existing = kind.empty()
+    existing, newer = kind.empty(), kind.empty()
+    now = store.now()
     if head is not None and reach is not None and _may_meet(head, reach):
         version, head, segments = store.catalog.snapshot(dataset, reach)
         existing = _existing(store, segments, kind, keying, reach)
+        if incoming.observed_at is not None:
+            newer = observed_after(store, dataset, segments, keying, reach, incoming.observed_at, now)
+    late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
-    segments = write_segments(store, dataset, diff.add, (head.seq if head else 0) + 1, keying)
+    observed_at = now if incoming.observed_at is None else min(incoming.observed_at, now)
+    seq = (head.seq if head else 0) + 1
+    segments = write_segments(store, dataset, diff.add, seq, keying, observed_at)
+    duplicate = diff.duplicate + late.height
     change = Change(
         dataset,
         keying=keying,
         id_space=incoming.origin.id_space,
         add=tuple(segments),
-        coverage=incoming.coverage,
+        coverage=incoming.coverage if not newer.height else _uncovered(store, incoming),
         quarantine=tuple(_quarantined(checked.bad, kind)),
-        revisions=tuple(_revisions(diff, kind)),
+        revisions=(
+            *_revisions(diff.before, diff.after, kind),
+            *_late_revisions(store, dataset, late, existing, keying),
+        ),
         new_rows=diff.new,
         read_version=version,
         read_span=reach,
-        arrival=arrival_of(batch, kind, incoming.frame.height, diff.new, diff.changed, diff.duplicate),
+        arrival=arrival_of(batch, kind, incoming.frame.height, diff.new, diff.changed, duplicate),
     )
-    return change, Receipt(incoming.frame.height, diff.new, diff.changed, diff.duplicate, checked.bad.height)
+    return change, Receipt(incoming.frame.height, diff.new, diff.changed, duplicate, checked.bad.height)
 
 
 def _may_meet(head: DatasetRow, reach: Span) -> bool:
@@ -211,12 +226,33 @@ def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
     return [Quarantined(*row) for row in zip(times, bad["reason"].to_list(), texts, strict=True)]
 
 
-def _revisions(diff: Difference, kind: Kind) -> list[Revision]:
-    if not diff.changed:
+def _revisions(before: pl.DataFrame, after: pl.DataFrame, kind: Kind) -> list[Revision]:
+    if not after.height:
         return []
-    times = diff.after["ts"].to_physical().to_list()
-    texts = _json_rows(present(pl.concat([diff.before, diff.after]), kind))
+    times = after["ts"].to_physical().to_list()
+    texts = _json_rows(present(pl.concat([before, after]), kind))
     return [Revision(*row) for row in zip(times, texts[: len(times)], texts[len(times) :], strict=True)]
+
+
+def _late_revisions(
+    store: Store, dataset: Dataset, late: pl.DataFrame, existing: pl.DataFrame, keying: Keying
+) -> list[Revision]:
+    """Return what the log says of late rows, once for each: a later observation replaced them before they came."""
+    if not late.height:
+        return []
+    outdated = difference(late, existing, dataset.spec, keying)
+    ts = late["ts"].cast(pl.Int64)
+    logged = store.catalog.revisions(dataset, Span(ts[0], ts[-1] + 1))
+    known = {(row["ts"], row["before"], row["after"]) for row in logged}
+    revisions = _revisions(outdated.after, outdated.before, dataset.spec)
+    return [one for one in revisions if (one.ts, one.before, one.after) not in known]
+
+
+def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
+    """Return what a late batch says of spans that nobody looked at since."""
+    known = store.catalog.coverage(incoming.dataset).spans()
+    pieces = ((piece, span) for piece in incoming.coverage for span in subtract(piece.span, known))
+    return tuple(replace(piece, span=span) for piece, span in pieces)
 
 
 def _json_rows(frame: pl.DataFrame) -> list[str]:

@@ -41,9 +41,12 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     ------
     BadInput
         If the folder holds something else, or another lake.
+    CatalogOutdated
+        If commits are missing here that an older backup may still have.
     CorruptSegment
         If a file is damaged: a backup holds only what is whole, so the one before it stays.
     """
+    store.catalog.check_current()
     fresh = folder / f"{catalog_name}.new"
     _check_target(store, folder, catalog_name)
     try:

@@ -85,12 +85,12 @@ def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, c
     kind = dataset.spec
     written: list[Segment] = []
     with store.swept_if_it_fails(written):
-        for period in rewrite.periods:
+        for period, segments in rewrite.by_period():
             count = _Count()
-            chunks = read_chunks(store, rewrite.segments, kind, keying, period.span)
+            chunks = read_chunks(store, segments, kind, keying, period.span)
             known = coverage.within(period.span).pieces
             segment = write_file(
-                store, dataset, chunks, rewrite.seq, keying, period.label, coverage=known, seen=count.add
+                store, dataset, chunks, rewrite.seq, keying, period.label, known, count.add, rewrite.observed_at
             )
             if segment is not None:
                 written.append(segment)

@@ -107,6 +107,6 @@ def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span
     )
     if segment.path is None:
         rows = pl.concat([dataset.spec.empty(), *kept])
-        return write_segments(store, dataset, rows, segment.seq, keying)
-    written = write_file(store, dataset, kept, segment.seq, keying, segment.period)
+        return write_segments(store, dataset, rows, segment.seq, keying, segment.observed_at)
+    written = write_file(store, dataset, kept, segment.seq, keying, segment.period, observed_at=segment.observed_at)
     return [written] if written else []

@@ -28,7 +28,7 @@ from ticklake.engine.appending import Incoming, Receipt, append
 from ticklake.engine.place import Store
 from ticklake.engine.scanning import chunks, load, scan
 from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
-from ticklake.errors import CorruptSegment, InvalidData
+from ticklake.errors import CatalogDamaged, CorruptSegment, InvalidData
 from ticklake.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
@@ -86,9 +86,19 @@ class Engine:
         provenance: Provenance,
         coverage: Sequence[Covered] = (),
         now: int | None = None,
+        observed_at: int | None = None,
     ) -> Receipt:
-        """Add rows durably; the same rows again change nothing. *now* is the source's clock, if known."""
-        return self.append_all([(dataset, data)], provenance, coverage, now)[0]
+        """Add rows durably; the same rows again change nothing.
+
+        Parameters
+        ----------
+        now
+            The source's clock, if known.
+        observed_at
+            When the source was asked, by the lake's clock: rows that were observed later stay. Without it these
+            rows are the newest.
+        """
+        return self.append_all([(dataset, data)], provenance, coverage, now, observed_at)[0]
 
     def append_all(
         self,
@@ -96,13 +106,14 @@ class Engine:
         provenance: Provenance,
         coverage: Sequence[Covered] = (),
         now: int | None = None,
+        observed_at: int | None = None,
     ) -> list[Receipt]:
         """Add rows to many datasets in one commit: all of them are durable when this returns, or none is."""
         self._check_space()
         listed, origin = list(items), self.catalog.provenance_id(provenance)
         frames = canonical_all([(data, dataset.spec) for dataset, data in listed], origin)
         batches = [
-            Incoming(dataset, frame, provenance, tuple(coverage))
+            Incoming(dataset, frame, provenance, tuple(coverage), observed_at)
             for (dataset, _), frame in zip(listed, frames, strict=True)
         ]
         return append(self._store, batches, self._store.now() if now is None else now)
@@ -253,12 +264,22 @@ class Engine:
 
     def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
         """Yield everything that is not as it should be."""
-        from ticklake.engine.verifying import strays, verify
+        from ticklake.engine.verifying import CATALOG, strays, verify, verify_catalog
 
-        for dataset in self._some(datasets):
-            yield from verify(self._store, dataset, deep=deep)
-        if datasets is None:
+        if datasets is not None:
+            for dataset in datasets:
+                yield from verify(self._store, dataset, deep=deep)
+            return
+        damage = list(verify_catalog(self._store))
+        yield from damage
+        try:
+            for dataset in self._some(None):
+                problems = verify(self._store, dataset, deep=deep)
+                yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
             yield from strays(self._store)
+        except CatalogDamaged:
+            if not damage:
+                raise
 
     def vacuum(self, keep: int = KEEP) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds, and garbage."""

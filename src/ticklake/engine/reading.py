@@ -10,7 +10,7 @@ import polars as pl
 
 from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying, collapse
-from ticklake.core.readplan import Slice, cut, plan_read
+from ticklake.core.readplan import CHUNK_ROWS, Slice, cut, plan_read
 from ticklake.core.segment import Segment, span_of
 from ticklake.core.span import Span
 from ticklake.engine.place import Store
@@ -65,8 +65,28 @@ def read_chunks(
     """
     names = list(kind.stored_schema if columns is None else columns)
     parts = (part for piece in plan_read(segments, span) for part in cut(piece))
-    frames = (collect(store, read_slice(store, part, kind, keying, names), part.segments) for part in parts)
+    frames = (_read_group(store, group, kind, keying, names) for group in _grouped(parts))
     return _ahead(frame for frame in frames if frame.height)
+
+
+def _grouped(parts: Iterator[Slice]) -> Iterator[list[Slice]]:
+    """Put inline segments that follow one another together: each frame costs more than its few rows."""
+    group: list[Slice] = []
+    rows = 0
+    for part in parts:
+        if group and not (_is_inline(group[-1]) and _is_inline(part) and rows < CHUNK_ROWS):
+            yield group
+            group, rows = [], 0
+        group.append(part)
+        rows += part.segments[0].rows
+    if group:
+        yield group
+
+
+def _read_group(store: Store, group: Sequence[Slice], kind: Kind, keying: Keying, names: Sequence[str]) -> pl.DataFrame:
+    if _is_inline(group[0]):
+        return pl.concat([store.rows(part.segments[0], kind, part.span) for part in group])[list(names)]
+    return collect(store, read_slice(store, group[0], kind, keying, names), group[0].segments)
 
 
 def _ahead(items: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -80,6 +80,7 @@ def _read(objects: ObjectStore, key: str, size: int) -> tuple[Footer, Segment]:
         path=key,
         period=footer.period,
         packed=read_blocks(source, footer),
+        observed_at=footer.observed_at,
     )
     return footer, segment
 

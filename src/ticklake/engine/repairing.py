@@ -116,7 +116,8 @@ def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -
         for segment in gone:
             frames, holes = _salvage(store, dataset, segment)
             lost += holes
-            written = write_file(store, dataset, frames, segment.seq, keying, segment.period or "salvaged")
+            period = segment.period or "salvaged"
+            written = write_file(store, dataset, frames, segment.seq, keying, period, observed_at=segment.observed_at)
             saved += [written] if written else []
         lost = normalise(lost)
         alive = [segment for segment in segments if segment.id not in broken] + saved

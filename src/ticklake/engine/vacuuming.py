@@ -33,7 +33,13 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     """Remove segments replaced more than *keep* nanoseconds ago, and files the catalog does not name.
 
     Versions from before then can no longer be read with ``at``.
+
+    Raises
+    ------
+    CatalogOutdated
+        If the catalog is older than what was acknowledged: the files of the missing commits would be garbage.
     """
+    store.catalog.check_current()
     store.settle()
     horizon = store.catalog.version_at(store.now() - keep)
     old = [(removed_in, segment) for removed_in, segment in store.catalog.retired() if removed_in <= horizon]

@@ -17,13 +17,15 @@ from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
 from ticklake.engine.vacuuming import unnamed
-from ticklake.errors import CorruptSegment, MissingSegment, StorageError
+from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, MissingSegment, StorageError
 from ticklake.storage.files import file_digest
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["Problem", "problems_of", "strays", "verify"]
+__all__ = ["CATALOG", "Problem", "problems_of", "strays", "verify", "verify_catalog"]
 
 
+CATALOG = "the catalog"
+"""What stands in the place of a segment where the catalog itself is damaged."""
 FRESH = 60 * SECOND
 """A file that nobody names is told once it is this old."""
 
@@ -42,13 +44,28 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
 
     With *deep*, every value is decoded again, and rows of files are compared with their footer.
     """
-    _, row, segments = store.catalog.snapshot(dataset)
+    try:
+        _, row, segments = store.catalog.snapshot(dataset)
+        store.catalog.coverage(dataset)
+    except CatalogDamaged as error:
+        yield Problem(str(dataset), CATALOG, str(error))
+        return
     for segment in segments:
         try:
             problems = problems_of(store, dataset, segment, row.keying if row else "natural", deep=deep)
         except StorageError as error:
             problems = [str(error)]
         yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
+
+
+def verify_catalog(store: Store) -> Iterator[Problem]:
+    """Check the catalog itself: its pages, and the checksums of its rows."""
+    try:
+        for problem in store.catalog.problems():
+            yield Problem("", CATALOG, f"{problem}: restore a backup, or run 'ticklake rebuild'")
+        store.catalog.check_current()
+    except (CatalogDamaged, CatalogOutdated) as error:
+        yield Problem("", CATALOG, str(error))
 
 
 def strays(store: Store) -> Iterator[Problem]:

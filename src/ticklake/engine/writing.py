@@ -22,7 +22,9 @@ __all__ = ["write_file", "write_segments"]
 _UNDONE = "nothing was committed, try again, and report it if it stays"
 
 
-def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int, keying: Keying) -> list[Segment]:
+def write_segments(
+    store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int, keying: Keying, observed_at: int | None = None
+) -> list[Segment]:
     """Encode sorted rows as one inline segment, or as one durable file per period.
 
     Raises
@@ -36,11 +38,11 @@ def write_segments(store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int
     if frame.height <= segments.INLINE_ROWS:
         data = segments.encode_inline(frame)
         if len(data) <= segments.INLINE_BYTES:
-            return [store.remember(segments.inline_segment(frame, seq, data), frame)]
+            return [store.remember(segments.inline_segment(frame, seq, data, observed_at), frame)]
     written: list[Segment] = []
     with store.swept_if_it_fails(written):
         for label, part in _by_period(frame):
-            segment = write_file(store, dataset, [part], seq, keying, label)
+            segment = write_file(store, dataset, [part], seq, keying, label, observed_at=observed_at)
             written += [segment] if segment else []
         count = sum(segment.rows for segment in written)
         if count != frame.height:
@@ -57,6 +59,7 @@ def write_file(
     period: str,
     coverage: Sequence[Covered] = (),
     seen: Callable[[pl.DataFrame], object] = lambda _frame: None,
+    observed_at: int | None = None,
 ) -> Segment | None:
     """Write sorted frames as one durable Parquet file in the dataset's folder; ``None`` if they have no rows."""
     from ticklake.storage.encoding import check_written
@@ -78,6 +81,7 @@ def write_file(
         tool=store.tool,
         provenance=store.catalog.provenances(),
         coverage=tuple(coverage),
+        observed_at=observed_at,
     )
     path = f"{dataset.path}/{period}-{footer.id}.parquet"
     with store.objects.create(path) as sink:

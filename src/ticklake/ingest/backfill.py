@@ -206,9 +206,11 @@ class Backfill:
         await asyncio.to_thread(self._hint, plan.dataset, span)
         while cursor < span.end and BANNED not in progress.failures:
             try:
+                asked_at = self.engine.now()
                 async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
                     cursor = max([cursor, *(piece.span.end for piece in page.covered)])
-                    await self._commit(run_id, plan, page, progress)
+                    await self._commit(run_id, plan, page, progress, asked_at)
+                    asked_at = self.engine.now()
                     failures = 0
                     if BANNED in progress.failures:
                         return
@@ -233,10 +235,12 @@ class Backfill:
             empty, origin = plan.dataset.spec.empty(), self.source.provenance(plan.dataset)
             await asyncio.to_thread(self.engine.append, plan.dataset, empty, origin, plan.known)
 
-    async def _commit(self, run_id: int, plan: FetchPlan, page: Page, progress: Progress) -> None:
+    async def _commit(self, run_id: int, plan: FetchPlan, page: Page, progress: Progress, asked_at: int) -> None:
         """Make one page durable, with its coverage, and tell those who watch."""
         dataset, origin = plan.dataset, page.origin or self.source.provenance(plan.dataset)
-        receipt = await asyncio.to_thread(self.engine.append, dataset, page.frame, origin, page.covered, plan.now)
+        receipt = await asyncio.to_thread(
+            self.engine.append, dataset, page.frame, origin, page.covered, plan.now, asked_at
+        )
         progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
         for note in page.notes:
             await self._log(run_id, "warning", f"{dataset}: {note}")

@@ -97,7 +97,7 @@ class Worker:
         run: Run | None = None
         try:
             operation = self.operations[job.operation]
-            with self._shift(job) as shift, self.runs.of_job(job.id):
+            with self._shift(job) as shift, self.runs.of_job(job.id), self.queue.fenced(job):
                 if not operation.records_runs:
                     run = self.runs.start(job.operation, job.subject, job.parameters)
                 outcome = operation.function(self.lake, shift, **job.parameters)

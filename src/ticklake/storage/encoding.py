@@ -152,21 +152,26 @@ class _Writer:
     dataset: Dataset
     blocks: list[Block] = field(default_factory=list)
     origins: set[int] = field(default_factory=set)
-    _rest: pl.DataFrame | None = None
+    _rest: list[pl.DataFrame] = field(default_factory=list)
+    _held: int = 0
     _parquet: pq.ParquetWriter | None = None
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write what fills row groups, and keep the rest for later."""
-        if self._rest is not None and self._rest.height:
-            frame = pl.concat([self._rest, frame])
-        whole = frame.height - frame.height % self.dataset.spec.group_rows
-        self._put(frame.head(whole))
-        self._rest = frame.slice(whole)
+        self._rest.append(frame)
+        self._held += frame.height
+        if self._held < self.dataset.spec.group_rows:
+            return
+        rows = pl.concat(self._rest)
+        whole = rows.height - rows.height % self.dataset.spec.group_rows
+        self._put(rows.head(whole))
+        self._rest = [rows.slice(whole)]
+        self._held = rows.height - whole
 
     def finish(self, footer: Footer, path: str) -> Segment:
         """Write the last rows and the footer."""
-        if self._rest is not None:
-            self._put(self._rest)
+        if self._held:
+            self._put(pl.concat(self._rest))
         if self._parquet is None:
             raise StorageError(f"{path} would have no rows: a segment has some")
         rows = sum(block.rows for block in self.blocks)
@@ -179,7 +184,17 @@ class _Writer:
         digest = self.meter.drain()
         packed = blocks + pack_blocks([self.meter.block(0, 0, 0)])
         return Segment(
-            footer.id, footer.seq, rows, first, last, self.meter.size, digest, path, None, footer.period, packed
+            id=footer.id,
+            seq=footer.seq,
+            rows=rows,
+            min_ts=first,
+            max_ts=last,
+            size=self.meter.size,
+            digest=digest,
+            path=path,
+            period=footer.period,
+            packed=packed,
+            observed_at=footer.observed_at,
         )
 
     def _put(self, frame: pl.DataFrame) -> None:

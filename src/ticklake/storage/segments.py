@@ -48,7 +48,8 @@ INLINE_BYTES = 1024 * 1024
 class Footer:
     """Everything needed to rebuild the catalog's row from the file alone.
 
-    ``coverage`` is what was known to be covered in the period, ``blocks`` the packed checksums of the row groups.
+    ``coverage`` is what was known to be covered in the period, ``blocks`` the packed checksums of the row groups,
+    ``observed_at`` when its newest row was observed.
     """
 
     dataset: Dataset
@@ -63,6 +64,7 @@ class Footer:
     provenance: Mapping[int, Provenance] = field(default_factory=dict)
     coverage: tuple[Covered, ...] = ()
     blocks: bytes = b""
+    observed_at: int | None = None
 
     def to_json(self) -> bytes:
         """Return the footer as the JSON that stands in the file's metadata."""
@@ -81,6 +83,7 @@ class Footer:
                 "provenance": {str(number): origin.to_dict() for number, origin in self.provenance.items()},
                 "coverage": [[c.span.start, c.span.end, c.found.value, c.reason] for c in self.coverage],
                 "blocks": base64.b64encode(self.blocks).decode(),
+                "observed_at": self.observed_at,
             }
         ).encode()
 
@@ -96,6 +99,7 @@ class Footer:
             provenance={int(number): Provenance(**origin) for number, origin in raw["provenance"].items()},
             coverage=tuple(Covered(Span(a, b), Found(found), why) for a, b, found, why in raw["coverage"]),
             blocks=base64.b64decode(raw.get("blocks", "")),
+            observed_at=raw.get("observed_at"),
         )
 
 
@@ -109,10 +113,11 @@ def digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def inline_segment(frame: pl.DataFrame, seq: int, data: bytes) -> Segment:
+def inline_segment(frame: pl.DataFrame, seq: int, data: bytes, observed_at: int | None = None) -> Segment:
     """Describe a non-empty sorted frame, encoded as *data*, as an inline segment."""
     ts = frame["ts"].cast(pl.Int64)
-    return Segment(new_id(), seq, frame.height, ts[0], ts[-1], len(data), digest(data), data=data)
+    size, mark = len(data), digest(data)
+    return Segment(new_id(), seq, frame.height, ts[0], ts[-1], size, mark, data=data, observed_at=observed_at)
 
 
 def encode_inline(frame: pl.DataFrame) -> bytes:

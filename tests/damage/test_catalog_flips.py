@@ -1,0 +1,154 @@
+"""A bit of the catalog's file is another one: answers stay true, or it is said."""
+
+import random
+import sqlite3
+from contextlib import closing
+
+import polars as pl
+import pytest
+from damage_lakes import BARS, ETH, FOREIGN, at, bars, flip, lake_in, refused
+
+from ticklake.app import CATALOG_FILE
+from ticklake.catalog.gapnotes import GapNotes
+from ticklake.catalog.instruments import Instruments
+from ticklake.catalog.rowchecks import TABLES
+from ticklake.catalog.runs import RunState
+from ticklake.core.coverage import Covered, Found
+from ticklake.core.instrument import Instrument, Rename
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+from ticklake.errors import CatalogDamaged, TicklakeError
+
+FLIPS = 120
+"""Bits flipped in the whole file: seeded, so that a failure can be repeated."""
+
+
+def fill(root):
+    """Make a lake with a row in every table that answers depend on; its log is empty."""
+    with lake_in(root) as lake:
+        origin, database = Provenance("file", "a.csv", "test 1"), lake.engine.catalog.database
+        lake.save(BARS, bars(0, 300), origin)
+        lake.save(ETH, bars(0, 40), "user")
+        lake.compact()
+        for number in range(6):
+            lake.save(BARS, bars(number * 20, number * 20 + 30, bump=number / 8), "user")
+        lake.save(BARS, bars(310, 315).with_columns(high=pl.lit(0.5)), "user")
+        for number in range(8):
+            looked = Covered(Span(at(500 + number * 10), at(505 + number * 10)), Found.LOST, f"reason {number}")
+            lake.engine.append(BARS, BARS.spec.empty(), origin, [looked])
+        for number in range(5):
+            run = lake.runs.start("backfill", str(BARS), {"number": number})
+            lake.runs.log(run.id, "info", f"line {number}")
+            lake.runs.finish(run.id, RunState.SUCCEEDED, {"new": number}, f"{number} new")
+        markets = Instruments(database, lambda: 5)
+        markets.snapshot("x", [Instrument("x", f"{base}/USDT", tick_size=0.5) for base in ("BTC", "ETH")], 3)
+        markets.link(Rename("x", "OLD/USDT", "ETH/USDT", 4))
+        notes = GapNotes(database, lambda: 5)
+        notes.want(BARS, Span(at(0), at(400)))
+        lake.quality(BARS)
+    empty_log(root)
+
+
+def empty_log(root):
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+
+
+def answers(root):
+    """Everything that the lake answers."""
+    with lake_in(root) as lake:
+        markets = lake.engine.catalog
+        told = [
+            lake.datasets(),
+            lake.inventory(),
+            lake.runs.list(),
+            [lake.runs.tail(run.id) for run in lake.runs.list()],
+        ]
+        told += [markets.provenances(), lake.instruments("x"), Instruments(markets.database, lambda: 5).links("x")]
+        for dataset in (BARS, ETH):
+            told += [lake.load(dataset, provenance=True).rows(), lake.load(dataset, last=3).rows()]
+            told += [lake.coverage(dataset), lake.gaps(dataset), lake.quarantine(dataset), lake.revisions(dataset)]
+            told += [lake.continuity(dataset).rows(), lake.last_timestamp(dataset), lake.missing_intervals(dataset)]
+        told.append(lake.at(2).load(BARS).rows())
+        return repr(told)
+
+
+def problems(root):
+    with lake_in(root) as lake:
+        return lake.verify()
+
+
+def answer_or_error(action, root):
+    """What an action returns, or ``None`` if it ends in one clear error of ours."""
+    try:
+        return action(root)
+    except TicklakeError as error:
+        text = str(error)
+    assert "\n" not in text
+    assert not FOREIGN.search(text), text
+    return None
+
+
+@pytest.mark.parametrize("count", [FLIPS, pytest.param(3_000, marks=pytest.mark.soak)])
+def test_answers_stay_true_or_it_is_said(root, count):
+    fill(root)
+    path, chance = root / CATALOG_FILE, random.Random(11)
+    sound, truth = path.read_bytes(), answers(root)
+    assert problems(root) == []
+    empty_log(root)
+    wrong = []
+    for _ in range(count):
+        place, bit = chance.randrange(len(sound)), chance.randrange(8)
+        flip(path, place, bit)
+        if answer_or_error(answers, root) not in {truth, None} and answer_or_error(problems, root) == []:
+            wrong.append((place, bit))
+        for name in (CATALOG_FILE, f"{CATALOG_FILE}-wal", f"{CATALOG_FILE}-shm"):
+            (root / name).unlink(missing_ok=True)
+        path.write_bytes(sound)
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    {
+        "revisions": "after = replace(after, '1', '2')",
+        "quarantine": "reason = reason || '!'",
+        "coverage": "reason = reason || '!'",
+        "runs": "outcome = outcome || '!'",
+        "run_log": "message = message || '!'",
+        "provenance": "note = note || '!'",
+        "datasets": "rows = rows + 1",
+        "commits": "created_at = created_at + 1",
+        "batches": "duplicate = duplicate + 1",
+        "instruments": "tick_size = 0.25",
+        "renames": '"at" = "at" + 1',
+    }.items(),
+)
+def test_a_row_that_is_not_what_was_written_is_no_answer(root, table, change):
+    fill(root)
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+        connection.execute(f"update {table} set {change}")
+    with refused(table, kind=CatalogDamaged):
+        answers(root)
+        with lake_in(root) as lake:
+            lake.engine.catalog.version_at(2**62)
+    assert any(table in problem.problem for problem in problems(root))
+
+
+@pytest.mark.parametrize("table", [table.name for table in TABLES])
+def test_verify_reads_every_checked_row(root, table):
+    fill(root)
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+        changed = connection.execute(f"update {table} set row_check = row_check + 1").rowcount
+    assert changed or table == "unclosable"
+    assert len([problem for problem in problems(root) if table in problem.problem]) == changed
+
+
+def test_a_damaged_row_that_is_written_again_does_not_become_sound(root):
+    fill(root)
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+        connection.execute("update runs set subject = 'another' where id = 1")
+    with lake_in(root) as lake:
+        lake.runs.update(1, 0.5, {"new": 1})
+        with refused("runs", kind=CatalogDamaged):
+            lake.runs.get(1)
