@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -77,24 +76,21 @@ def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -
     return _wire(Database.in_memory(), None, settings or _settings(), clock)
 
 
-def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
-    """Make a new catalog from the files in *root*; the old one is kept beside it."""
-    from ticklake.engine.place import Store
+def rebuild_lake(root: Path, clock: Clock = time.time_ns, *, force: bool = False) -> Rebuilt:
+    """Make a new catalog from what can be read of the old one and from the files in *root*.
+
+    The old catalog is kept beside it. Writers wait meanwhile, and go on in the new one.
+
+    Raises
+    ------
+    NoLake
+        If *root* holds no lake.
+    BadInput
+        If the catalog is sound, unless *force* is true.
+    """
     from ticklake.engine.rebuilding import rebuild
 
-    if not root.is_dir():
-        raise NoLake(f"there is no folder {root}")
-    fresh = root / f"{CATALOG_FILE}.rebuilt"
-    fresh.unlink(missing_ok=True)
-    objects = LocalStore(root)
-    database = Database.in_file(fresh)
-    try:
-        found = rebuild(objects, Store(Catalog(database, clock), objects, clock, tool()))
-    finally:
-        database.close()
-    _set_aside(root, clock())
-    fresh.replace(root / CATALOG_FILE)
-    return found
+    return rebuild(root, CATALOG_FILE, clock, tool(), force=force)
 
 
 def wire_source(
@@ -217,7 +213,8 @@ def _refuse_orphans(root: Path) -> None:
 
     unfinished = root / f"{CATALOG_FILE}-wal"
     has_log = unfinished.is_file() and unfinished.stat().st_size
-    if has_log or any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
+    is_half_rebuilt = any(root.glob(f"{CATALOG_FILE}.rebuilt*")) or any(root.glob(f"{CATALOG_FILE}.*.old*"))
+    if has_log or is_half_rebuilt or any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
         raise CatalogDamaged(
             f"{root} has data but no catalog: restore {CATALOG_FILE} from a backup, or run 'ticklake rebuild'"
         )
@@ -228,16 +225,6 @@ def _make(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReadOnlyLake(f"{root} cannot be made ({error.strerror}): check the path and its permissions") from error
-
-
-def _set_aside(root: Path, now: int) -> None:
-    """Copy the old catalog, so that a kill at any moment leaves it or the new one in place."""
-    for suffix in ("", "-wal", "-shm"):
-        old = root / f"{CATALOG_FILE}{suffix}"
-        if old.exists():
-            shutil.copy2(old, root / f"{CATALOG_FILE}.{now}.old{suffix}")
-            if suffix:
-                old.unlink()
 
 
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:

@@ -252,14 +252,6 @@ class Catalog:
             row.id: Provenance(**{name: value for name, value in row._mapping.items() if name != "id"}) for row in rows
         }
 
-    def restore_provenance(self, origins: dict[int, Provenance]) -> None:
-        """Write origins under the numbers they had; used when the catalog is rebuilt."""
-        known = self.provenances()
-        rows = [{"id": number, **origin.to_dict()} for number, origin in origins.items() if number not in known]
-        if rows:
-            with self.database.write() as connection:
-                connection.execute(schema.provenance.insert(), rows)
-
     def quarantined(self, dataset: Dataset, span: Span = ALL_TIME) -> list[dict[str, Any]]:
         """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``; without a time included."""
         columns = schema.quarantine.c

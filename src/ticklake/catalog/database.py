@@ -107,6 +107,13 @@ class Database:
                     raise DiskFull(f"no space for {path} ({error}): free some; the lake itself is as it was") from error
                 raise CatalogError(f"{path} could not be written ({error}): check the folder") from error
 
+    @contextmanager
+    def driver_connection(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection of SQLite itself, for what SQLAlchemy has no words for."""
+        with self._engine.connect() as connection:
+            found: Any = connection.connection.driver_connection
+            yield found
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
