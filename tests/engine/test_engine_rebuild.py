@@ -187,6 +187,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_rest_is_restored(root):
     (root / bad).write_bytes((root / bad).read_bytes()[:500])
     alien = root / "ohlcv" / "notes.txt"
     alien.write_text("mine")
+    os.utime(alien, (0, 0))
     found = rebuild_lake(root, force=True)
     assert found.unreadable == tuple(sorted([bad, "ohlcv/notes.txt"]))
     assert (found.datasets, found.rows) == (2, 2 * MANY), "the catalog still says what the damaged file held"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -75,6 +75,7 @@ def copy_readable(old: sqlite3.Connection, new: Connection) -> list[TableRead]:
     """Copy every row that can be read of *old* into the empty catalog behind *new*; tell of each table how that went."""
     old.execute("PRAGMA writable_schema = ON")  # one damaged entry of the schema does not hide the others
     old.text_factory = _text
+    new.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # rows whose parents are lost go before the commit
     done = [_copy(old, new, table) for table in schema.metadata.sorted_tables]
     _restore_names(old, new)
     orphans = _remove_orphans(new)
@@ -99,6 +100,7 @@ def _copy(old: sqlite3.Connection, new: Connection, table: Table) -> TableRead:
     while part := list(islice(left, _AT_ONCE)):
         good = [row + extra for row in part if possible(row)]
         refused += len(part) - len(good)
+        good = [row for row in good if table is not schema.meta or row[0] != "schema"]
         if good:
             rows += new.exec_driver_sql(insert, good).rowcount
     return TableRead(table.name, rows, reader.is_whole and not refused, refused)
@@ -138,11 +140,8 @@ class _Possible:
     def __init__(self, table: Table, names: Sequence[str]) -> None:
         columns = [table.columns[name] for name in names]
         self._types = [(_type_of(column.type), bool(column.nullable)) for column in columns]
-        self._schema = names.index("key") if table is schema.meta else None
 
     def __call__(self, row: Row) -> bool:
-        if self._schema is not None and row[self._schema] == "schema":
-            return False
         pairs = zip(row, self._types, strict=True)
         return all(may_be_null if value is None else isinstance(value, kind) for value, (kind, may_be_null) in pairs)
 
@@ -235,15 +234,13 @@ class _Reader:
             yield from self._between(middle, high)
 
     def _reach(self, first: int) -> int:
-        """Return how far numbers may go on after *first* where the end of the table cannot be read."""
-        for query in ("SELECT seq FROM sqlite_sequence WHERE name = ?", f'SELECT max(id) FROM "{self._table}"'):  # noqa: S608
-            try:
-                row = self._connection.execute(query, (self._table,) if "?" in query else ()).fetchone()
-            except sqlite3.DatabaseError:
-                continue
-            if row and isinstance(row[0], int) and row[0] > first:
-                return int(row[0]) - first + 1
-        return _BEYOND
+        """Return how far numbers may go on after *first* where the end of the table cannot be read: indexes know."""
+        queries = [f"SELECT seq FROM sqlite_sequence WHERE name = '{self._table}'"]  # noqa: S608
+        with suppress(sqlite3.DatabaseError):
+            indexes = [row[1] for row in self._connection.execute(f'PRAGMA index_list("{self._table}")')]
+            queries += [f'SELECT max(rowid) FROM "{self._table}" INDEXED BY "{name}"' for name in indexes]  # noqa: S608
+        highest = max(_numbers_of((self._connection, query) for query in queries), default=0)
+        return highest - first + 1 if highest > first else _BEYOND
 
     def _of_each_dataset(self, low: Any, high: Any) -> Iterator[Row]:
         """Yield what can be read of each dataset that lies between the two ends, from its own both ends."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ticklake.catalog import replacing
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
-from ticklake.catalog.processes import is_gone
+from ticklake.catalog.processes import is_gone, this_process
 from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.core.kinds import KINDS
 from ticklake.engine.place import Store, retired_path
-from ticklake.engine.salvaging import Tree, fill
+from ticklake.engine.salvaging import Filled, Tree, fill
 from ticklake.engine.vacuuming import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, DiskFull, NoLake
 from ticklake.storage.objects import LocalStore, ObjectStore
@@ -81,10 +81,10 @@ def rebuild(root: Path, catalog_name: str, now: Callable[[], int], tool: str, *,
     tree = Tree(Store(Catalog(Database.in_memory(), now), lake.objects, now, tool))
     tree.look()  # before the lock: reading every file takes longest
     try:
-        done = _rebuild(lake, tree, lake.path.with_name(f"{lake.path.name}.rebuilt.{os.getpid()}"))
+        filled, kept = _rebuild(lake, tree)
     except DiskFull:
-        done = _rebuild(lake, tree, None)
-    return replace(done, unreadable=tuple(sorted({*done.unreadable, *tree.still_unreadable()})))
+        filled, kept = _rebuild(lake, tree, in_memory=True)
+    return Rebuilt(filled.datasets, filled.files, filled.rows, filled.unreadable, filled.inline, filled.lost, kept)
 
 
 def interrupted_rebuilds(path: Path) -> list[Path]:
@@ -94,8 +94,8 @@ def interrupted_rebuilds(path: Path) -> list[Path]:
 
 
 def _is_at_work(suffix: str) -> bool:
-    number = suffix.removeprefix(".").partition("-")[0]
-    return number.isdecimal() and int(number) != os.getpid() and not is_gone(f"{platform.node()}/{number}")
+    number, token, *_ = (*suffix.removeprefix(".").split("."), "", "")
+    return number.isdecimal() and not is_gone(f"{platform.node()}/{number}/{token}")
 
 
 def _refuse_nothing(lake: _Lake) -> None:
@@ -134,40 +134,48 @@ def _why(store: Store) -> str | None:
     return next((f"{path} is not there" for path in gone), None)
 
 
-def _rebuild(lake: _Lake, tree: Tree, fresh: Path | None) -> Rebuilt:
-    """Build the new catalog in the file *fresh*, or in memory for want of space, and put it in place of the old one."""
+def _rebuild(lake: _Lake, tree: Tree, *, in_memory: bool = False) -> tuple[Filled, str | None]:
+    """Build the new catalog beside the old one, or *in_memory* for want of space, and put it in its place.
+
+    Return what it holds, and where the old one is kept.
+    """
+    fresh = lake.path.with_name(f"{lake.path.name}.rebuilt.{_this_rebuild()}")
     kept = lake.path.with_name(f"{lake.path.name}.{lake.now()}.old")
     if replacing.can_be_locked(lake.path):
-        return _replace_content(lake, tree, fresh, kept)
-    return _replace_file(lake, tree, fresh, kept)
+        return _replace_content(lake, tree, None if in_memory else fresh, kept)
+    return _replace_file(lake, tree, fresh, kept, in_memory=in_memory)
 
 
-def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) -> Rebuilt:
-    done: list[Rebuilt] = []
+def _this_rebuild() -> str:
+    _host, number, token = this_process().rsplit("/", 2)
+    return f"{number}.{token}.{uuid.uuid4().hex[:6]}"
+
+
+def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) -> tuple[Filled, str | None]:
+    done: list[tuple[Filled, str | None]] = []
     with _new_catalog(fresh) as database:
 
         def fill_locked(old: sqlite3.Connection) -> None:
             refuse_newer(old, lake.path)
             is_kept = replacing.copy_aside(old, kept)
             filled = fill(old, Store(Catalog(database, lake.now), lake.objects, lake.now, lake.tool), tree)
-            done.append(Rebuilt(**filled, kept=kept.name if is_kept else None))
+            done.append((filled, kept.name if is_kept else None))
 
         replacing.replace_content(lake.path, database, fill_locked)
     return done[0]
 
 
-def _replace_file(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) -> Rebuilt:
+def _replace_file(lake: _Lake, tree: Tree, fresh: Path, kept: Path, *, in_memory: bool) -> tuple[Filled, str | None]:
     """Put a new file in place of one that SQLite takes for no database: whoever has it open is refused from then on."""
-    finished = lake.path.with_name(f"{lake.path.name}.rebuilt.{os.getpid()}")
-    with _removed_afterwards(finished):
-        with _new_catalog(fresh, keep=True) as database:
+    with _removed_afterwards(fresh):
+        with _new_catalog(None if in_memory else fresh, keep=True) as database:
             filled = fill(None, Store(Catalog(database, lake.now), lake.objects, lake.now, lake.tool), tree)
-            if fresh is None:
-                database.backup(finished)
+            if in_memory:
+                database.backup(fresh)
         # It is closed: no log of its own stays behind under the name it had.
         is_kept = replacing.set_aside(lake.path, kept)
-        replacing.put_in_place(finished, lake.path)
-    return Rebuilt(**filled, kept=kept.name if is_kept else None)
+        replacing.put_in_place(fresh, lake.path)
+    return filled, kept.name if is_kept else None
 
 
 @contextmanager

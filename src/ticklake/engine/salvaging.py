@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.restoring import correct_segments, mark_changed, restore_provenance, restore_summary
@@ -19,13 +18,14 @@ from ticklake.core.segment import Segment
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.engine.place import Store, retired_path
 from ticklake.engine.reading import count_rows, read_chunks
+from ticklake.engine.verifying import FRESH
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.encoding import read_footer
 from ticklake.storage.files import file_digest, read_blocks
 from ticklake.storage.objects import ObjectStore, StoredObject
 from ticklake.storage.segments import Footer, corrupt, decode_inline
 
-__all__ = ["Tree", "fill"]
+__all__ = ["Filled", "Tree", "fill"]
 
 
 class Tree:
@@ -46,11 +46,6 @@ class Tree:
                     self._read(item)
         self.found = {key: found for key, found in self.found.items() if key in there}
         self.unreadable = {key: item for key, item in self.unreadable.items() if key in there}
-
-    def still_unreadable(self) -> list[str]:
-        """Return what could not be read and still cannot: a file that is being written is soon whole, or gone."""
-        self.look()
-        return list(self.unreadable)
 
     def _read(self, item: StoredObject) -> None:
         self.unreadable.pop(item.key, None)
@@ -94,8 +89,23 @@ def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:
         return False
 
 
-def fill(old: sqlite3.Connection | None, store: Store, tree: Tree) -> dict[str, Any]:
-    """Fill the empty catalog of *store*; return the figures of a :class:`~ticklake.engine.rebuilding.Rebuilt`.
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What the new catalog holds: datasets with rows, their files, inline segments and rows.
+
+    ``unreadable`` are damaged or missing segments, ``lost`` says of which tables not every row could be carried over.
+    """
+
+    datasets: int
+    files: int
+    inline: int
+    rows: int
+    unreadable: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def fill(old: sqlite3.Connection | None, store: Store, tree: Tree) -> Filled:
+    """Fill the empty catalog of *store*; return what it holds then.
 
     What the old catalog says of a file is believed before the file's own footer: which files are live, what was
     covered, what expired. Files that it does not name are taken in: it may have lost the commits that do.
@@ -112,7 +122,18 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree) -> dict[str, 
         if not is_certain or any(change.dataset == row.dataset for change in added):
             _settle(store, row, before.get(row.dataset), version)
     mark_changed(store.catalog.database, version)
-    return {**_figures(store), "unreadable": tuple(bad), "lost": tuple(_losses(tables))}
+    strange = _strange(store, tree, passing_young=held.get("segments", False))
+    return Filled(**_figures(store), unreadable=tuple(sorted(bad + strange)), lost=tuple(_losses(tables)))
+
+
+def _strange(store: Store, tree: Tree, *, passing_young: bool) -> list[str]:
+    """Return the files that cannot be read and that the catalog does not name.
+
+    Where it is whole, young ones are passed over: a writer is at work on them.
+    """
+    named, recent = store.catalog.known_paths(), store.now() - FRESH
+    unnamed = [item for key, item in tree.unreadable.items() if key not in named]
+    return [item.key for item in unnamed if not passing_young or item.modified < recent]
 
 
 def _carried_over(old: sqlite3.Connection | None, store: Store) -> list[TableRead]:
