@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from sqlalchemy import and_, case, func, select
 
@@ -11,10 +10,9 @@ from ticklake.catalog import schema
 from ticklake.catalog.database import Database
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
-from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 
-__all__ = ["correct_segments", "mark_changed", "restore_provenance", "restore_summary"]
+__all__ = ["correct_segments", "mark_changed", "restore_summary"]
 
 _FACTS = ("seq", "rows", "min_ts", "max_ts", "size", "digest", "period", "packed")
 
@@ -32,25 +30,6 @@ def mark_changed(database: Database, version: int) -> None:
     """Make every commit that was computed from the old catalog look again at what it was computed from."""
     with database.write() as connection:
         connection.execute(schema.datasets.update().values(changed_in=version))
-
-
-def restore_provenance(database: Database, origins: Mapping[int, Provenance]) -> None:
-    """Write origins under the numbers that rows in files have for them.
-
-    An origin may be known under another number by now: then its note tells the two apart.
-    """
-    table = schema.provenance
-    names = [column.name for column in table.columns if column.name != "id"]
-    with database.write() as connection:
-        rows = connection.execute(select(table)).all()
-        numbers = {row.id for row in rows}
-        taken = {Provenance(**{name: getattr(row, name) for name in names}) for row in rows}
-        for number, origin in origins.items():
-            if number in numbers:
-                continue
-            unique = replace(origin, note=f"{origin.note} [{number}]".strip()) if origin in taken else origin
-            connection.execute(table.insert().values(id=number, **unique.to_dict()))
-            taken.add(unique)
 
 
 def restore_summary(database: Database, dataset: Dataset, keying: Keying, rows: int, version: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ticklake.catalog.changes import Change, DatasetRow
-from ticklake.catalog.restoring import correct_segments, mark_changed, restore_provenance, restore_summary
+from ticklake.catalog.restoring import correct_segments, mark_changed, restore_summary
 from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
@@ -193,7 +193,7 @@ def _take_in(store: Store, tree: Tree, known: dict[Dataset, DatasetRow]) -> list
 def _addition(store: Store, dataset: Dataset, pieces: list[tuple[Footer, Segment]], row: DatasetRow | None) -> Change:
     pieces.sort(key=lambda piece: piece[0].seq)
     for footer, _ in pieces:
-        restore_provenance(store.catalog.database, footer.provenance)
+        store.catalog.restore_provenance(footer.provenance)
     spaces = (origin.id_space for footer, _ in pieces for origin in footer.provenance.values() if origin.id_space)
     covered = store.catalog.coverage(dataset).spans()
     return Change(
