@@ -11,11 +11,11 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
-from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake
+from ticklake.errors import CatalogDamaged, NoLake, ReadOnlyLake, TicklakeError
 from ticklake.lake import Lake
 from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
-from ticklake.storage.space import Space
+from ticklake.storage.space import Reserve, Space, is_full
 
 if TYPE_CHECKING:
     from ticklake.catalog.runs import Runs
@@ -41,6 +41,9 @@ __all__ = [
 
 CATALOG_FILE = "catalog.db"
 LIMITS_FILE = "limits.db"
+RESERVE_FILE = f"{CATALOG_FILE}.reserve"
+_TO_OPEN = 64 * 1024
+"""Bytes that SQLite needs to open a catalog."""
 _SMALLEST = 100
 """Bytes of SQLite's header."""
 Clock = Callable[[], int]
@@ -63,12 +66,27 @@ def open_lake(
     """
     settings = settings or _settings()
     root = Path(path if path is not None else settings.lake).expanduser()
-    if _has_no_catalog(root):
+    reserve = Reserve(root / RESERVE_FILE)
+    is_new = _has_no_catalog(root)
+    if is_new:
         _refuse_orphans(root)
         if not create:
             raise NoLake(f"there is no lake in {root}: 'ticklake init' makes one, --lake names another")
         _make(root)
-    return _wire(Database.in_file(root / CATALOG_FILE), root, settings, clock)
+    lake = _wire(_opened(root, reserve), root, settings, clock)
+    if is_new:
+        reserve.fill()
+    return lake
+
+
+def _opened(root: Path, reserve: Reserve) -> Database:
+    """Open the catalog, on a full disk with some of the reserve's space."""
+    try:
+        return Database.in_file(root / CATALOG_FILE)
+    except TicklakeError:
+        if not is_full(root) or not reserve.give(_TO_OPEN):
+            raise
+    return Database.in_file(root / CATALOG_FILE)
 
 
 def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -> Lake:
@@ -90,7 +108,7 @@ def rebuild_lake(root: Path, clock: Clock = time.time_ns, *, force: bool = False
     """
     from ticklake.engine.rebuilding import rebuild
 
-    return rebuild(root, CATALOG_FILE, clock, tool(), force=force)
+    return rebuild(root, CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
 
 
 def wire_source(
@@ -237,7 +255,8 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
     sessions = KnownSessions(calendars)
     objects, check_space = _place(root, settings)
-    engine = Engine(catalog, objects, clock, tool(), sessions, check_space)
+    reserve = Reserve(root / RESERVE_FILE) if root else None
+    engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve)
     collector = Collector(
         engine,
         Runs(database, clock),

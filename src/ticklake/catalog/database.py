@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -111,6 +111,13 @@ class Database:
         with self._engine.connect() as connection:
             found: Any = connection.connection.driver_connection
             yield found
+
+    def shorten_log(self) -> None:
+        """Write what the log holds into the file and cut the log, as far as readers let it: the disk is short of space."""
+        with suppress(DBAPIError), self._turn, self._engine.connect() as connection:
+            found: Any = connection.connection.driver_connection
+            with suppress(sqlite3.Error):
+                found.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close every connection."""

@@ -23,8 +23,8 @@ def can_be_locked(path: Path) -> bool:
 
     Raises
     ------
-    ReadOnlyLake
-        If it cannot be written.
+    ReadOnlyLake, DiskFull, CatalogError
+        If it cannot be written now, which says nothing about what it holds.
     """
     if not path.is_file() or not path.stat().st_size:
         return False
@@ -35,7 +35,8 @@ def can_be_locked(path: Path) -> bool:
     except sqlite3.OperationalError as error:
         if "readonly" in str(error) or "unable to open" in str(error):
             raise ReadOnlyLake(f"{path} cannot be written ({error}): check the folder's permissions") from error
-        return "locked" in str(error)
+        if "locked" not in str(error):
+            raise _translated(error, path) from error
     except sqlite3.DatabaseError:
         return False
     return True

@@ -22,6 +22,7 @@ from ticklake.engine.salvaging import Filled, Tree, fill
 from ticklake.engine.vacuuming import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, DiskFull, NoLake
 from ticklake.storage.objects import LocalStore, ObjectStore
+from ticklake.storage.space import Reserve, is_full
 
 __all__ = ["Rebuilt", "interrupted_rebuilds", "rebuild"]
 
@@ -56,7 +57,9 @@ class _Lake:
     tool: str
 
 
-def rebuild(root: Path, catalog_name: str, now: Callable[[], int], tool: str, *, force: bool = False) -> Rebuilt:
+def rebuild(
+    root: Path, catalog_name: str, now: Callable[[], int], tool: str, reserve: Reserve, *, force: bool = False
+) -> Rebuilt:
     """Make a new catalog from the old one, as far as it can be read, and from the files of the lake in *root*.
 
     Writers wait at the old catalog's write lock and go on in the new one; nothing they were told is done is missing.
@@ -71,6 +74,8 @@ def rebuild(root: Path, catalog_name: str, now: Callable[[], int], tool: str, *,
     CatalogTooNew
         If a newer Ticklake wrote the catalog.
     """
+    if root.is_dir() and is_full(root):
+        reserve.give()
     lake = _Lake(root / catalog_name, LocalStore(root), now, tool)
     _refuse_nothing(lake)
     leftovers = interrupted_rebuilds(lake.path)
@@ -83,7 +88,9 @@ def rebuild(root: Path, catalog_name: str, now: Callable[[], int], tool: str, *,
     try:
         filled, kept = _rebuild(lake, tree)
     except DiskFull:
+        reserve.give()
         filled, kept = _rebuild(lake, tree, in_memory=True)
+    reserve.fill()
     return Rebuilt(filled.datasets, filled.files, filled.rows, filled.unreadable, filled.inline, filled.lost, kept)
 
 
@@ -102,7 +109,7 @@ def _refuse_nothing(lake: _Lake) -> None:
     root = lake.path.parent
     if not root.is_dir():
         raise NoLake(f"there is no folder {root}: name the lake's")
-    if lake.path.exists() or any(root.glob(f"{lake.path.name}*")):
+    if any(file.name != f"{lake.path.name}.reserve" for file in root.glob(f"{lake.path.name}*")):
         return
     if not any(next(iter(lake.objects.list(kind)), None) for kind in KINDS):
         raise NoLake(f"there is no lake in {root}: it holds neither a catalog nor files of a lake")
@@ -157,7 +164,7 @@ def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) ->
 
         def fill_locked(old: sqlite3.Connection) -> None:
             refuse_newer(old, lake.path)
-            is_kept = replacing.copy_aside(old, kept)
+            is_kept = fresh is not None and replacing.copy_aside(old, kept)  # without space, the new one comes first
             filled = fill(old, Store(Catalog(database, lake.now), lake.objects, lake.now, lake.tool), tree)
             done.append((filled, kept.name if is_kept else None))
 

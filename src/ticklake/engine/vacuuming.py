@@ -17,6 +17,8 @@ KEEP = 7 * DAY
 """For how long replaced segments stay readable, unless told otherwise."""
 GRACE = HOUR
 """A file that the catalog does not name may be about to be committed: younger ones are left alone."""
+_AT_ONCE = 200
+"""How many segments are forgotten in one commit: on a full disk, the files of some make space for forgetting others."""
 QUIET_GRACE = DAY
 """The same while nothing is committed: then only the clock tells how old a file is, and clocks jump."""
 
@@ -38,9 +40,12 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     store.settle()
     horizon = store.catalog.version_at(store.now() - keep)
     old = sorted((item for item in store.catalog.retired() if item[0] <= horizon), key=lambda item: item[0])
-    store.catalog.forget(old)
+    for start in range(0, len(old), _AT_ONCE):
+        part = old[start : start + _AT_ONCE]
+        store.catalog.forget(part)
+        paths = [segment.path for _, segment in part if segment.path]
+        _remove(store, [key for path in paths for key in (retired_path(path), path)])
     Batches(store.catalog.database).fold(horizon)
-    _remove(store, [key for _, segment in old if segment.path for key in (retired_path(segment.path), segment.path)])
     newest = store.catalog.newest_commit_at()
     garbage = {item.key: item.size for item in unnamed(store) if is_garbage(item.modified, store.now(), newest, grace)}
     removed = _remove(store, garbage)
