@@ -93,7 +93,7 @@ def test_a_sound_catalog_is_refused_in_one_line_and_left_alone(root):
         rebuild_lake(root)
     assert "\n" not in str(caught.value)
     assert (root / CATALOG_FILE).read_bytes() == before
-    assert [path.name for path in root.glob(f"{CATALOG_FILE}.*")] == []
+    assert [path.name for path in root.glob(f"{CATALOG_FILE}.*")] == [f"{CATALOG_FILE}.reserve"]
 
 
 def test_a_forced_rebuild_keeps_every_row_of_every_table(root):
