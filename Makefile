@@ -17,7 +17,7 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 test: $(VENV)/test $(VENV)-peers/ready ## Run every test
 	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-soak: $(VENV)/test ## Kill writers by the thousand, flip bits, and let histories and processes run for hours
+soak: $(VENV)/test ## Kill writers, rebuilds, backups and migrations by the thousand, with wrong clocks too, flip bits, and let histories and processes run for hours
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
 
 lint: $(VENV)/lint ## Check style, types and the direction of imports

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
-from ticklake.errors import CatalogDamaged, CatalogOutdated, NoLake, ReadOnlyLake
+from ticklake.errors import CatalogDamaged, CatalogOutdated, NoLake, ReadOnlyLake, TicklakeError
 from ticklake.lake import Lake
 from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
-from ticklake.storage.space import Space
+from ticklake.storage.space import Reserve, Space, is_full
 
 if TYPE_CHECKING:
     from ticklake.catalog.runs import Runs
@@ -44,6 +43,9 @@ __all__ = [
 
 CATALOG_FILE = "catalog.db"
 LIMITS_FILE = "limits.db"
+RESERVE_FILE = f"{CATALOG_FILE}.reserve"
+_TO_OPEN = 64 * 1024
+"""Bytes that SQLite needs to open a catalog."""
 _SMALLEST = 100
 """Bytes of SQLite's header."""
 Clock = Callable[[], int]
@@ -66,12 +68,27 @@ def open_lake(
     """
     settings = settings or _settings()
     root = Path(path if path is not None else settings.lake).expanduser()
-    if _has_no_catalog(root):
+    reserve = Reserve(root / RESERVE_FILE)
+    is_new = _has_no_catalog(root)
+    if is_new:
         _refuse_orphans(root)
         if not create:
             raise NoLake(f"there is no lake in {root}: 'ticklake init' makes one, --lake names another")
         _make(root)
-    return _wire(Database.in_file(root / CATALOG_FILE), root, settings, clock)
+    lake = _wire(_opened(root, reserve), root, settings, clock)
+    if is_new:
+        reserve.fill()
+    return lake
+
+
+def _opened(root: Path, reserve: Reserve) -> Database:
+    """Open the catalog, on a full disk with some of the reserve's space."""
+    try:
+        return Database.in_file(root / CATALOG_FILE)
+    except TicklakeError:
+        if not is_full(root) or not reserve.give(_TO_OPEN):
+            raise
+    return Database.in_file(root / CATALOG_FILE)
 
 
 def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -> Lake:
@@ -79,24 +96,23 @@ def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -
     return _wire(Database.in_memory(), None, settings or _settings(), clock)
 
 
-def rebuild_lake(root: Path, clock: Clock = time.time_ns) -> Rebuilt:
-    """Make a new catalog from the files in *root*; the old one is kept beside it."""
-    from ticklake.engine.place import Store
+def rebuild_lake(root: Path, clock: Clock = time.time_ns, *, force: bool = False) -> Rebuilt:
+    """Make a new catalog from what can be read of the old one and from the files in *root*.
+
+    The old catalog is kept beside it. Writers wait meanwhile, and go on in the new one.
+
+    Raises
+    ------
+    NoLake
+        If *root* holds no lake.
+    BadInput
+        If the catalog is sound, unless *force* is true.
+    """
     from ticklake.engine.rebuilding import rebuild
 
-    if not root.is_dir():
-        raise NoLake(f"there is no folder {root}")
-    fresh = root / f"{CATALOG_FILE}.rebuilt"
-    fresh.unlink(missing_ok=True)
-    objects = LocalStore(root)
-    database = Database.in_file(fresh)
-    try:
-        found = rebuild(objects, Store(Catalog(database, clock), objects, clock, tool()))
-    finally:
-        database.close()
-    _set_aside(root, clock())
-    (root / WITNESS_FILE).unlink(missing_ok=True)
-    fresh.replace(root / CATALOG_FILE)
+    found = rebuild(root, CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
+    # What was lost is told, and what was not is in the new catalog: its versions are the truth from here on.
+    Witness(root / WITNESS_FILE).forget()
     return found
 
 
@@ -226,7 +242,8 @@ def _refuse_orphans(root: Path) -> None:
 
     unfinished = root / f"{CATALOG_FILE}-wal"
     has_log = unfinished.is_file() and unfinished.stat().st_size
-    if has_log or any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
+    is_half_rebuilt = any(root.glob(f"{CATALOG_FILE}.rebuilt*")) or any(root.glob(f"{CATALOG_FILE}.*.old*"))
+    if has_log or is_half_rebuilt or any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
         raise CatalogDamaged(
             f"{root} has data but no catalog: restore {CATALOG_FILE} from a backup, or run 'ticklake rebuild'"
         )
@@ -237,16 +254,6 @@ def _make(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ReadOnlyLake(f"{root} cannot be made ({error.strerror}): check the path and its permissions") from error
-
-
-def _set_aside(root: Path, now: int) -> None:
-    """Copy the old catalog, so that a kill at any moment leaves it or the new one in place."""
-    for suffix in ("", "-wal", "-shm"):
-        old = root / f"{CATALOG_FILE}{suffix}"
-        if old.exists():
-            shutil.copy2(old, root / f"{CATALOG_FILE}.{now}.old{suffix}")
-            if suffix:
-                old.unlink()
 
 
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
@@ -260,7 +267,8 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
     sessions = KnownSessions(calendars)
     objects, check_space = _place(root, settings)
-    engine = Engine(catalog, objects, clock, tool(), sessions, check_space)
+    reserve = Reserve(root / RESERVE_FILE) if root else None
+    engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve)
     collector = Collector(
         engine,
         Runs(database, clock),

@@ -25,6 +25,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -189,8 +190,20 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"setting {where}: {first['msg']}: see docs/reference/settings.md") from error
-    except tomllib.TOMLDecodeError as error:
+    except SettingsError as error:
+        raise BadInput(f"{_said(error)}: write it as JSON, see docs/reference/settings.md") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{Path(CONFIG_FILE).resolve()} is not TOML: {error}") from error
+    except OSError as error:
+        raise BadInput(
+            f"{Path(CONFIG_FILE).resolve()} cannot be read ({error.strerror}): check its permissions"
+        ) from error
+
+
+def _said(error: SettingsError) -> str:
+    """Name the variable whose text is no JSON: the library names the field, and its cause what is wrong with the text."""
+    field = str(error).partition('field "')[2].partition('"')[0]
+    return f"setting {field or error}: {error.__cause__ or 'it cannot be read'}"
 
 
 def load_wanted(path: str | Path = WANTED_FILE) -> Wanted:

@@ -1,7 +1,7 @@
 """What the crash tests do to a lake, and what it must hold afterwards: a model that shares no code with the engine.
 
 An operation is a list that survives JSON: ``["save", dataset, first, last, bump]``, ``["save_all", [save, ...]]``,
-``["delete", dataset, first, last]``, ``["compact"]``, ``["vacuum"]``, ``["open"]``.
+``["delete", dataset, first, last]``, ``["compact"]``, ``["vacuum"]``, ``["rebuild"]``, ``["backup"]``, ``["open"]``.
 """
 
 import time
@@ -10,7 +10,7 @@ from functools import partial
 
 import polars as pl
 
-from ticklake.app import open_lake
+from ticklake.app import open_lake, rebuild_lake
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
@@ -141,5 +141,7 @@ _DO = {
     "delete": _delete,
     "compact": partial(_quietly, lambda lake: lake.compact()),
     "vacuum": partial(_quietly, lambda lake: lake.vacuum(keep=0)),
+    "rebuild": partial(_quietly, lambda lake: rebuild_lake(lake.root, force=True)),
+    "backup": partial(_quietly, lambda lake: lake.backup(f"{lake.root}-copy")),
     "open": partial(_quietly, lambda lake: lake.datasets()),
 }

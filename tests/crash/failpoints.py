@@ -7,6 +7,8 @@ it, and a step that is new in the engine is found by the dry run. Only ever inst
 import os
 import shutil
 import signal
+import sqlite3
+import sqlite3.dbapi2
 import stat
 import threading
 from collections import Counter
@@ -201,8 +203,28 @@ def _wrap_catalog(steps):
         elif connection.info.get("writes") or verb not in {"SELECT", "PRAGMA"}:
             steps.reach("catalog.statement")
 
+    _wrap_pages(steps)
     event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
     steps.around(DefaultDialect, "do_commit", "catalog.commit")
+
+
+def _wrap_pages(steps):
+    """Make each step of a copy of a catalog, page by page, one that can be died at."""
+
+    class Connection(sqlite3.Connection):
+        def backup(self, target, *, progress=lambda *_: None, **named):
+            def step(*told):
+                steps.reach("catalog.page")
+                progress(*told)
+
+            super().backup(target, progress=step, **named)
+
+    real = sqlite3.dbapi2.connect
+
+    def connect(*args, **named):
+        return real(*args, **{"factory": Connection, **named})
+
+    sqlite3.connect = sqlite3.dbapi2.connect = connect
 
 
 def _is_file(descriptor):

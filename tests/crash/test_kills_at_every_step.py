@@ -30,6 +30,7 @@ OPERATIONS = {
     "compact": (FULL, [["compact"]], WRITES | FILES | {"file.rename"}),
     "delete": (FULL, [["delete", BARS, 60, FILE + 20]], WRITES | FILES | {"file.rename"}),
     "vacuum": ([*FULL, ["compact"], ["delete", BARS, 0, 70]], [["vacuum"]], WRITES | {"file.unlink"}),
+    "rebuild": (FULL, [["rebuild"]], {"catalog.begin", "catalog.statement", "catalog.page"}),
 }
 if CAN_SAVE_ALL:
     OPERATIONS["append many together"] = (

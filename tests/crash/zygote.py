@@ -1,7 +1,8 @@
 """A process that has imported everything and forks a child for each job: killing a writer then costs no start of Python.
 
 Jobs come as lines of JSON on standard input: ``root``, ``plan`` (operations), ``die_at`` (a step), ``delay`` (seconds
-until SIGKILL), ``power`` (whether dying takes what was not fsynced) and ``broken`` (a fault of :mod:`faults`). What
+until SIGKILL), ``power`` (whether dying takes what was not fsynced), ``ahead`` (nanoseconds by which its clock is wrong),
+``closed`` (rebuild the catalog, which cannot be opened, and nothing else) and ``broken`` (a fault of :mod:`faults`). What
 the child told goes to standard output: one line a job.
 """
 
@@ -13,6 +14,7 @@ import sys
 import time
 import traceback
 import warnings
+from pathlib import Path
 
 import crash_model
 import failpoints
@@ -44,7 +46,11 @@ def child(job, descriptor):
 
 
 def _work(job, tell, early):
-    with crash_model.open_(job["root"]) as lake:
+    if job.get("closed"):
+        crash_model.rebuild_lake(Path(job["root"]), force=True)
+        tell({"acknowledged": None})
+        return
+    with crash_model.open_(job["root"], job.get("ahead", 0)) as lake:
         for operation in job["plan"]:
             if early:
                 tell({"acknowledged": None})

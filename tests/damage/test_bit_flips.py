@@ -122,12 +122,11 @@ def test_a_rebuild_takes_a_file_with_a_flipped_bit_for_what_it_is(lone, region):
     wrong = []
     for place, bit in flips(REGIONS[region](path), region)[:8]:
         flip(path, place, bit)
-        found = rebuild_lake(lone)
-        with lake_in(lone) as lake:
-            rows = lake.load(BARS)
+        found = rebuild_lake(lone, force=True)
         told = path.relative_to(lone).as_posix() in found.unreadable
-        if not (told or rows.equals(ALL)):
-            wrong.append((place, bit))
+        with lake_in(lone) as lake:
+            if not told and not lake.load(BARS).equals(ALL):
+                wrong.append((place, bit))
         flip(path, place, bit)
     assert wrong == []
 

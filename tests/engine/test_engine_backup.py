@@ -180,3 +180,28 @@ def test_a_backup_over_a_copy_in_which_a_process_was_killed_is_the_backup(lake, 
             assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
         assert copy.load(BARS).equals(full(bars(0, 310)))
         assert copy.last_timestamp(BARS) == at(309) == at(310) - MINUTE
+
+
+def test_everything_is_on_the_disk_before_the_catalog_of_a_backup_takes_its_place(lake, tmp_path, monkeypatch):
+    """What a power cut takes is what was not fsynced: neither a file's bytes nor its name may be among it."""
+    lake.save(BARS, bars(0, MANY))
+    synced, fsync, replace = [], os.fsync, os.replace
+
+    def sync(descriptor):
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    def put(source, target):
+        if Path(target).name == "catalog.db":
+            synced.append("the catalog is in place")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", put)
+    lake.backup(tmp_path / "copy")
+    place = synced.index("the catalog is in place")
+    (copied,) = (tmp_path / "copy").rglob("*.parquet")
+    assert f"{copied}.part" in synced[:place]
+    folders = {str(parent) for parent in copied.parents if parent.is_relative_to(tmp_path)}
+    assert folders <= set(synced[:place])
+    assert str(tmp_path / "copy") in synced[place:]

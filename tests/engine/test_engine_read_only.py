@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import ticklake
+
 READER = """
 import os, sys
 import ticklake
@@ -60,3 +62,68 @@ def test_a_lake_that_cannot_be_written_is_read_and_refuses_writes(folder):
     answer, refusal = done.stdout.splitlines()
     assert answer == "9010 0"
     assert "cannot be written" in refusal
+
+
+FOLLOWER = """
+import os, sys, tempfile
+import ticklake
+
+with tempfile.TemporaryDirectory() as scratch, ticklake.open(scratch + "/lake") as lake:
+    lake.save("x:ohlcv:1m:A/B", [ticklake.OHLCVBar(1704067200_000000000, 1.0, 2.0, 0.5, 1.5, 1.0)])
+    lake.load("x:ohlcv:1m:A/B")  # imports everything while it may
+os.setuid(65534)
+with ticklake.open(sys.argv[1]) as lake:
+    print(lake.load("x:ohlcv:1m:A/B").height, flush=True)
+    for _ in sys.stdin:
+        print(lake.load("x:ohlcv:1m:A/B").height, lake.last_timestamp("x:ohlcv:1m:A/B"), flush=True)
+"""
+
+
+def bars(first, last):
+    return [
+        ticklake.OHLCVBar(1704067200_000000000 + i * 60_000_000_000, 1.0, 2.0, 0.5, 1.5, 1.0)
+        for i in range(first, last)
+    ]
+
+
+def readable(folder):
+    for path, _, names in os.walk(folder):
+        Path(path).chmod(0o755)
+        for name in names:
+            Path(path, name).chmod(0o644)
+
+
+@pytest.mark.parametrize("is_open", [False, True], ids=["closed when opened", "in use when opened"])
+def test_a_reader_without_write_permission_sees_what_a_writer_commits_meanwhile(folder, is_open):
+    if os.getuid():
+        pytest.skip("NOT TESTED: only root can become somebody else")
+    root = folder / "lake"
+    writer = ticklake.open(root)
+    writer.save("x:ohlcv:1m:A/B", bars(0, 10))
+    if not is_open:
+        writer.close()
+    readable(root)
+    command = [sys.executable, "-c", FOLLOWER, str(root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+
+        def seen():
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            return int(reader.stdout.readline().split()[0])
+
+        try:
+            assert reader.stdout.readline().split() == ["10"]
+            for last in (20, 30):
+                if not is_open:
+                    writer = ticklake.open(root)
+                writer.save("x:ohlcv:1m:A/B", bars(0, last))
+                assert seen() == last
+                if not is_open:
+                    writer.close()
+                    assert seen() == last
+            if is_open:
+                writer.close()
+            assert seen() == 30
+        finally:
+            reader.stdin.close()
+            reader.kill()

@@ -48,7 +48,7 @@ def test_a_compacted_lake_is_the_same_after_a_rebuild(root):
         lake.compact()
         before = known(lake), known(lake, TRADES)
     without_catalog(root)
-    found = rebuild_lake(root)
+    found = rebuild_lake(root, force=True)
     assert (found.datasets, found.files, found.rows, found.unreadable) == (2, 2, 400, ())
     with lake_in(root) as lake:
         assert (known(lake), known(lake, TRADES)) == before
@@ -60,7 +60,7 @@ def test_files_that_were_never_compacted_give_the_same_rows(root):
         lake.save(BARS, bars(0, MANY), ONE)
         lake.save(BARS, bars(100, MANY + 200, bump=1.0), OTHER)
         before = lake.load(BARS)
-    assert rebuild_lake(root).rows == MANY + 200
+    assert rebuild_lake(root, force=True).rows == MANY + 200
     with lake_in(root) as lake:
         assert lake.load(BARS).equals(before)
         assert lake.provenance(BARS, at(50)) == [ONE]
@@ -71,7 +71,7 @@ def test_a_rebuilt_lake_goes_on_deduplicated_and_newest_wins(root):
     with lake_in(root) as lake:
         lake.save(BARS, bars(0, MANY))
         lake.save(BARS, bars(0, MANY, bump=1.0))
-    rebuild_lake(root)
+    rebuild_lake(root, force=True)
     with lake_in(root) as lake:
         assert lake.save(BARS, bars(0, MANY + 5, bump=1.0)).new == 5
         assert lake.save(BARS, bars(3, 4, bump=2.0)).changed == 1
@@ -84,7 +84,7 @@ def test_the_old_catalog_is_kept_beside(root):
     with lake_in(root) as lake:
         lake.save(BARS, bars(0, MANY))
     (root / CATALOG_FILE).write_bytes(b"garbage" * 1_000)
-    rebuild_lake(root)
+    rebuild_lake(root, force=True)
     kept = list(root.glob(f"{CATALOG_FILE}.*.old"))
     assert [path.read_bytes() for path in kept] == [b"garbage" * 1_000]
     with lake_in(root) as lake:
@@ -103,7 +103,7 @@ def test_a_replaced_file_that_a_crash_left_in_the_tree_does_no_harm(root, when):
             (root / name).rename(root / name.removeprefix("retired/"))
     if when == "before the commit":
         without_catalog(root)
-    assert rebuild_lake(root).rows == MANY
+    assert rebuild_lake(root, force=True).rows == MANY
     with lake_in(root) as lake:
         assert lake.load(BARS).equals(before)
         assert lake.engine.inventory()[0].rows == MANY
@@ -114,7 +114,7 @@ def test_what_was_deleted_from_a_file_does_not_come_back(root):
         lake.save(BARS, bars(0, 3 * MANY))
         lake.delete(BARS, at(0), at(MANY))
         before = lake.load(BARS)
-    rebuild_lake(root)
+    rebuild_lake(root, force=True)
     with lake_in(root) as lake:
         assert lake.load(BARS).equals(before)
 
@@ -128,7 +128,7 @@ def test_a_delete_that_died_before_its_commit_costs_no_row(root, tmp_path):
         twin.delete(BARS, at(10), at(20))
     (left,) = (name for name in tree(tmp_path / "twin") if not name.startswith("retired/"))
     shutil.copy(tmp_path / "twin" / left, root / left)
-    rebuild_lake(root)
+    rebuild_lake(root, force=True)
     with lake_in(root) as lake:
         assert lake.load(BARS).equals(full(bars(0, 2 * MANY)))
 
@@ -174,7 +174,7 @@ def test_a_compaction_that_died_between_its_files_costs_no_row(root):
     assert len(tree(root)) == len(files) + 2
     with lake_in(root) as lake:
         assert lake.load(BARS).equals(before)
-    rebuild_lake(root)
+    rebuild_lake(root, force=True)
     with lake_in(root) as lake:
         assert lake.load(BARS).height == before.height
 
@@ -187,11 +187,13 @@ def test_a_file_that_cannot_be_read_is_told_and_the_rest_is_restored(root):
     (root / bad).write_bytes((root / bad).read_bytes()[:500])
     alien = root / "ohlcv" / "notes.txt"
     alien.write_text("mine")
-    found = rebuild_lake(root)
+    os.utime(alien, (0, 0))
+    found = rebuild_lake(root, force=True)
     assert found.unreadable == tuple(sorted([bad, "ohlcv/notes.txt"]))
-    assert (found.datasets, found.rows) == (1, MANY)
+    assert (found.datasets, found.rows) == (2, 2 * MANY), "the catalog still says what the damaged file held"
     with lake_in(root) as lake:
         assert lake.load(BARS).equals(full(bars(0, MANY)))
+        assert [problem.segment for problem in lake.verify() if problem.dataset] == [bad]
 
 
 def test_a_file_with_a_good_footer_and_bad_rows_does_not_stop_the_rebuild(root):
@@ -202,7 +204,7 @@ def test_a_file_with_a_good_footer_and_bad_rows_does_not_stop_the_rebuild(root):
     bad = next(name for name in tree(root) if name.startswith("ohlcv"))
     data = (root / bad).read_bytes()
     (root / bad).write_bytes(data[:4] + b"\xff" * (len(data) - 5_000) + data[len(data) - 4_996 :])
-    found = rebuild_lake(root)
+    found = rebuild_lake(root, force=True)
     assert bad in found.unreadable
     with lake_in(root) as lake:
         assert lake.load(TRADES).height == MANY
@@ -214,7 +216,7 @@ def test_rebuilding_twice_gives_the_same_lake(root):
         lake.compact()
         before = known(lake)
     for _ in range(2):
-        rebuild_lake(root)
+        rebuild_lake(root, force=True)
         with lake_in(root) as lake:
             assert known(lake) == before
 
@@ -223,7 +225,7 @@ def test_retired_files_are_not_read(root):
     with lake_in(root) as lake:
         lake.save(BARS, bars(0, MANY))
         lake.delete(BARS)
-    found = rebuild_lake(root)
+    found = rebuild_lake(root, force=True)
     assert (found.datasets, found.files, found.rows) == (0, 0, 0)
 
 
@@ -232,7 +234,7 @@ def test_an_origin_that_only_inline_rows_had_does_not_confuse_later_ones(root):
     with lake_in(root) as lake:
         lake.save(eth, bars(0, 5), ONE)
         lake.save(BARS, bars(0, MANY), OTHER)
-    rebuild_lake(root)
+    rebuild_lake(root, force=True)
     with lake_in(root) as lake:
         lake.save(eth, bars(0, 5), ONE)
         assert lake.provenance(BARS, at(3)) == [OTHER]
@@ -241,7 +243,7 @@ def test_an_origin_that_only_inline_rows_had_does_not_confuse_later_ones(root):
 
 def test_a_folder_that_is_not_there_has_no_lake(root):
     with pytest.raises(NoLake):
-        rebuild_lake(root)
+        rebuild_lake(root, force=True)
 
 
 @pytest.mark.parametrize("lost", ["removed", "emptied"])

@@ -2,14 +2,18 @@
 
 import os
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
-from engine_lakes import BARS, MANY, MINUTE, at, bars, full, tree
+from engine_lakes import BARS, MANY, MINUTE, Clock, at, bars, full, lake_in, tree
 
+from ticklake.engine.vacuuming import is_garbage
 from ticklake.errors import TicklakeError
 
-DAY = 24 * 60 * MINUTE
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
 
 
 def replaced(lake):
@@ -129,3 +133,106 @@ def test_a_lake_goes_on_after_vacuum(any_lake):
     assert any_lake.save(BARS, bars(0, MANY + 20)).new == 10
     any_lake.compact()
     assert any_lake.load(BARS, at(0)).equals(full(bars(0, MANY + 20)))
+
+
+# clocks that jump, writers that stall
+
+
+def stalled(lake, meanwhile):
+    """Let *meanwhile* happen once between the file of the next append and its commit."""
+    commit = lake.engine.catalog.commit
+
+    def late(*args, **named):
+        lake.engine.catalog.commit = commit
+        meanwhile()
+        return commit(*args, **named)
+
+    lake.engine.catalog.commit = late
+
+
+def test_a_vacuum_whose_clock_runs_two_hours_ahead_leaves_a_new_file_alone(lake, root):
+    ahead = Clock()
+    ahead.ahead = 2 * HOUR
+    with lake_in(root, ahead) as other:
+        stalled(lake, other.vacuum)
+        (before,) = [lake.save(BARS, bars(0, MANY)).new]
+    assert before == MANY
+    assert lake.load(BARS).equals(full(bars(0, MANY)))
+    assert len(tree(root)) == 1
+
+
+def test_a_file_that_was_removed_before_its_commit_is_written_again(lake, root):
+    """Whatever removed it: what is acknowledged is there."""
+    ahead = Clock()
+    ahead.ahead = 400 * DAY
+    removed = []
+    with lake_in(root, ahead) as other:
+        stalled(lake, lambda: removed.append(other.vacuum().garbage))
+        assert lake.save(BARS, bars(0, MANY)).new == MANY
+    assert removed == [1]
+    assert lake.load(BARS).equals(full(bars(0, MANY)))
+    assert lake.verify(deep=True) == []
+    assert set(tree(root)) == lake.engine.catalog.known_paths()
+
+
+def test_a_writer_that_stalls_for_hours_between_file_and_commit_loses_nothing(lake, root):
+    def stall():
+        for name in tree(root):
+            aged(root / name, 30)
+        with lake_in(root) as other:
+            other.save(BARS, bars(5 * MANY, 5 * MANY + 10))
+            assert other.vacuum().garbage == 1
+
+    stalled(lake, stall)
+    assert lake.save(BARS, bars(0, MANY)).new == MANY
+    assert lake.load(BARS).height == MANY + 10
+    assert lake.verify(deep=True) == []
+
+
+@pytest.mark.parametrize("act", [lambda lake: lake.compact(), lambda lake: lake.delete(BARS, at(5), at(9))])
+def test_whatever_writes_files_writes_them_again(lake, root, act):
+    lake.save(BARS, bars(0, MANY))
+    lake.save(BARS, bars(MANY, MANY + 10))
+    live = set(tree(root))
+    stalled(lake, lambda: [(root / name).unlink() for name in set(tree(root)) - live])
+    act(lake)
+    assert lake.load(BARS).height in {MANY + 10, MANY + 6}
+    assert lake.verify(deep=True) == []
+
+
+def test_a_file_that_is_removed_each_time_fails_the_append_and_acknowledges_nothing(lake, root, monkeypatch):
+    exists = lake.engine.objects.exists
+    monkeypatch.setattr(lake.engine.objects, "exists", lambda key: exists(key) and "2024-" not in key)
+    monkeypatch.setattr("ticklake.engine.appending.ATTEMPTS", 3)
+    with pytest.raises(TicklakeError, match="removed before its commit") as caught:
+        lake.save(BARS, bars(0, MANY))
+    assert caught.value.retriable
+    assert lake.load(BARS).height == 0
+    assert tree(root) == []
+
+
+def test_vacuum_deletes_files_only_while_it_holds_the_write_lock(lake, root, monkeypatch):
+    replaced(lake)
+    seen = []
+
+    def delete(key):
+        connection = sqlite3.connect(root / "catalog.db", timeout=0, isolation_level=None)
+        with closing(connection), pytest.raises(sqlite3.OperationalError, match="locked"):
+            connection.execute("begin immediate")
+        seen.append(key)
+
+    (live,) = [name for name in tree(root) if not name.startswith("retired/")]
+    shutil.copy(root / live, (root / live).with_name("2024-old.parquet"))
+    aged((root / live).with_name("2024-old.parquet"), 30)
+    monkeypatch.setattr(lake.engine.objects, "delete", delete)
+    lake.vacuum(keep=0)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("modified", "newest", "garbage"),
+    [(-0.5, 0, False), (-2, 0, True), (-2, -1.5, False), (-20, -30, False), (-25, -30, True), (-25, 0, True)],
+)
+def test_the_age_of_garbage_is_judged_by_the_clock_and_by_the_catalog(modified, newest, garbage):
+    now = 10**18
+    assert is_garbage(int(now + modified * HOUR), now, int(now + newest * HOUR)) is garbage

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, func, null, or_, select
@@ -43,6 +45,8 @@ _AT_ONCE = 500
 """How many names go into one statement."""
 _HEAD_NAMES = ["keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in"]
 _HEAD = (intact(schema.datasets.c.id), *(schema.datasets.c[name] for name in _HEAD_NAMES))
+_REMOVED_AT_ONCE = 100
+"""How many files are deleted while writers wait."""
 _VERSION = select(func.coalesce(func.max(schema.commits.c.id), 0))
 _ANY_HEADS = select(_VERSION.scalar_subquery(), schema.datasets.c.name, *_HEAD)
 _HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
@@ -87,6 +91,8 @@ class Catalog:
         self._lake: str | None = None
         self._now = now
         self._provenance: dict[Provenance, int] = {}
+        self.check_files: Callable[[Sequence[Change]], None] = lambda _changes: None
+        """Called by each commit while it holds the write lock; raises if a file that it is to name is gone."""
 
     def commit(self, operation: str, changes: Sequence[Change]) -> int:
         """Apply *changes*, one a dataset, together, durably, and return the new version.
@@ -103,6 +109,7 @@ class Catalog:
         now, lake = self._now(), self._identity()
         with self.database.write() as connection:
             check_fence(self.database, connection)
+            self.check_files(changes)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
             self._refuse_outdated(version - 1, lake)
@@ -199,11 +206,18 @@ class Catalog:
             return (rows[0][0] if names and rows else _version(connection)), found
 
     def snapshot(
-        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, data: bool = True
+        self,
+        dataset: Dataset,
+        span: Span = ALL_TIME,
+        *,
+        version: int | None = None,
+        data: bool = True,
+        is_summarised: bool = True,
     ) -> tuple[int, DatasetRow | None, list[Segment]]:
         """Return one consistent view: the version, the dataset's row, and its segments that meet *span*.
 
-        With *data* the bytes of inline segments come along.
+        With *data* the bytes of inline segments come along. While a catalog is rebuilt, its rows of datasets are not
+        *summarised* yet, and nothing is compared with them.
 
         Raises
         ------
@@ -222,7 +236,7 @@ class Catalog:
         width = len(_HEAD) + 1
         segments = [Segment(*row[width:]) for row in rows if row[width] is not None]
         head = _dataset_row(dataset, rows[0][1:width])
-        if version is None:
+        if version is None and is_summarised:
             self._check_whole(head, segments, span)
         return rows[0][0], head, segments
 
@@ -276,6 +290,29 @@ class Catalog:
         query = select(intact(schema.segments.c.path)).where(schema.segments.c.path.is_not(None))
         with self.database.read() as connection:
             return {path for path in connection.execute(query).scalars() if path}
+
+    def remove_unnamed(self, paths: Mapping[str, str], remove: Callable[[str], None]) -> list[str]:
+        """Call *remove* with the keys of objects whose paths no segment has, while no commit can begin; return them.
+
+        *paths* are the paths of segments by the keys of objects. The write lock is held for a few of them at a time.
+        """
+        removed: list[str] = []
+        left = iter(paths.items())
+        while part := dict(islice(left, _REMOVED_AT_ONCE)):
+            query = select(schema.segments.c.path).where(schema.segments.c.path.in_(set(part.values())))
+            with self.database.write(durable=False) as connection:
+                named = set(connection.execute(query).scalars())
+                for key, path in part.items():
+                    if path not in named:
+                        remove(key)
+                        removed.append(key)
+        return removed
+
+    def newest_commit_at(self) -> int:
+        """Return when the newest version was committed, by the clock of who did it; 0 for an empty lake."""
+        query = select(schema.commits.c.created_at).order_by(schema.commits.c.id.desc()).limit(1)
+        with self.database.read() as connection:
+            return connection.execute(query).scalar() or 0
 
     def forget(self, segments: Iterable[tuple[int, Segment]]) -> None:
         """Drop retired segments for ever, each given with the version that removed it.
@@ -340,13 +377,21 @@ class Catalog:
             row.id: Provenance(**{name: value for name, value in row._mapping.items() if name != "id"}) for row in rows
         }
 
-    def restore_provenance(self, origins: dict[int, Provenance]) -> None:
-        """Write origins under the numbers they had; used when the catalog is rebuilt."""
+    def restore_provenance(self, origins: Mapping[int, Provenance]) -> None:
+        """Write origins under the numbers that rows in files have for them; used when the catalog is rebuilt.
+
+        An origin may be known under another number by now: then its note tells the two apart.
+        """
         known = self.provenances()
-        rows = [{"id": number, **origin.to_dict()} for number, origin in origins.items() if number not in known]
-        if rows:
+        taken = set(known.values())
+        fresh: list[dict[str, Any]] = []
+        for number, origin in origins.items():
+            if number not in known:
+                unique = replace(origin, note=f"{origin.note} [{number}]".strip()) if origin in taken else origin
+                fresh.append({"id": number, **unique.to_dict()})
+        if fresh:
             with self.database.write() as connection:
-                connection.execute(schema.provenance.insert(), rows)
+                connection.execute(schema.provenance.insert(), fresh)
 
     def quarantined(self, dataset: Dataset, span: Span = ALL_TIME) -> list[dict[str, Any]]:
         """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``; without a time included."""

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -64,11 +64,9 @@ class Database:
         try:
             return cls(URL.create("sqlite", database=str(path)))
         except ReadOnlyLake:
-            unfinished = path.with_name(f"{path.name}-wal")
-            if not path.is_file() or (unfinished.exists() and unfinished.stat().st_size):
+            if not path.is_file():
                 raise
-        read_only = {"mode": "ro", "immutable": "1", "uri": "true"}
-        return cls(URL.create("sqlite", database=f"file:{quote(str(path))}", query=read_only))
+        return _ReadOnly(path)
 
     @classmethod
     def in_memory(cls) -> Database:
@@ -114,6 +112,20 @@ class Database:
                 if "full" in str(error) or "disk I/O" in str(error):
                     raise DiskFull(f"no space for {path} ({error}): free some; the lake itself is as it was") from error
                 raise CatalogError(f"{path} could not be written ({error}): check the folder") from error
+
+    @contextmanager
+    def driver_connection(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection of SQLite itself, for what SQLAlchemy has no words for."""
+        with self._engine.connect() as connection:
+            found: Any = connection.connection.driver_connection
+            yield found
+
+    def shorten_log(self) -> None:
+        """Write what the log holds into the file and cut the log, as far as readers let it: the disk is short of space."""
+        with suppress(DBAPIError), self._turn, self._engine.connect() as connection:
+            found: Any = connection.connection.driver_connection
+            with suppress(sqlite3.Error):
+                found.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close every connection."""
@@ -165,6 +177,60 @@ class Database:
             raise _catalog_error(error, self.where) from error
 
 
+class _ReadOnly(Database):
+    """A catalog in a place that cannot be written, which others may still write to.
+
+    While a writer has it open, its log and index are there, and SQLite reads along with them. Without them the file is
+    read as one that does not change: SQLite cannot make an index there. Whenever that may have changed, it is opened
+    anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen = self._state()
+        super().__init__(self._address())
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that sees one state of the catalog, the newest one."""
+        self._follow()
+        seen = self._seen
+        with super().read() as connection:
+            yield connection
+        if "immutable" in self.url.query and self._state() != seen:
+            raise CatalogBusy(f"{self._path} was changed while it was read: read again")
+
+    def _follow(self) -> None:
+        state = self._state()
+        if state != self._seen:
+            self._engine.dispose()
+            self._seen, self.url = state, self._address()
+            self._engine = _engine(self.url)
+
+    def _address(self) -> URL:
+        query = {"mode": "ro", "uri": "true"} if self._is_in_use() else {"mode": "ro", "immutable": "1", "uri": "true"}
+        return URL.create("sqlite", database=f"file:{quote(str(self._path))}", query=query)
+
+    def _is_in_use(self) -> bool:
+        return all(self._path.with_name(f"{self._path.name}{suffix}").exists() for suffix in ("-wal", "-shm"))
+
+    def _state(self) -> tuple[int, ...]:
+        """Return what differs once the file has to be opened anew; a writer's log tells of its own changes."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return (0,)
+        if self._is_in_use():
+            return status.st_dev, status.st_ino
+        log = self._path.with_name(f"{self._path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise ReadOnlyLake(
+                f"{self._path} has commits in its log that only a process with write permission can read: "
+                "open the lake once with it, or check the folder's permissions"
+            )
+        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _file_of(url: URL) -> Path | None:
     """Return the file that a URL of SQLite names, if it is one."""
     if url.get_backend_name() != "sqlite" or not url.database or "uri" in url.query:
@@ -181,7 +247,7 @@ def _engine(url: URL) -> Engine:
         poolclass=StaticPool if in_memory else QueuePool,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
-    event.listen(engine, "connect", _on_connect if "immutable" not in url.query else _on_connect_for_reading)
+    event.listen(engine, "connect", _on_connect if "uri" not in url.query else _on_connect_for_reading)
     event.listen(engine, "begin", _on_begin)
     return engine
 

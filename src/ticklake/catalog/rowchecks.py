@@ -19,7 +19,18 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from ticklake.catalog import schema
 
-__all__ = ["TABLES", "damage_found", "damaged_rows", "install", "intact", "pages_damaged", "register", "rows_of"]
+__all__ = [
+    "TABLES",
+    "checked_columns",
+    "damage_found",
+    "damaged_rows",
+    "install",
+    "intact",
+    "pages_damaged",
+    "register",
+    "row_check",
+    "rows_of",
+]
 
 TABLES: tuple[Table, ...] = tuple(table for table in schema.metadata.sorted_tables if "row_check" in table.c)
 """The tables whose rows are checked."""
@@ -39,7 +50,7 @@ class _Intact(FunctionElement[Any]):
 
     def __init__(self, column: Column[Any]) -> None:
         table = column.table
-        super().__init__(column, table.c.row_check, *_checked(table))
+        super().__init__(column, table.c.row_check, *checked_columns(table))
         self.type = column.type
         self.table_name = table.name
 
@@ -89,7 +100,7 @@ def damaged_rows(connection: Connection) -> Iterator[str]:
     if connection.dialect.name != "sqlite":
         return
     for table in TABLES:
-        columns = ", ".join(f'"{column.name}"' for column in _checked(table))
+        columns = ", ".join(f'"{column.name}"' for column in checked_columns(table))
         wrong = f"SELECT {columns} FROM {table.name} WHERE row_check IS NOT ticklake_check({columns})"  # noqa: S608
         yield from (_row_name(table, tuple(row)) for row in connection.exec_driver_sql(wrong))
 
@@ -122,14 +133,14 @@ def _recheck(check: int | None, *values: object) -> int | None:
     return row_check(*after) if check == row_check(*before) else None
 
 
-def _checked(table: Table) -> list[Any]:
+def checked_columns(table: Table) -> list[Any]:
     """Return the columns that the checksum is of, those of the key first."""
     keys = list(table.primary_key)
     return keys + [column for column in table.c if column.name not in _UNCHECKED and column not in keys]
 
 
 def _triggers(table: Table) -> tuple[str, str]:
-    names = [f'"{column.name}"' for column in _checked(table)]
+    names = [f'"{column.name}"' for column in checked_columns(table)]
     old, new = (", ".join(f"{row}.{name}" for name in names) for row in ("OLD", "NEW"))
     same = " AND ".join(f'"{column.name}" = NEW."{column.name}"' for column in table.primary_key)
     start, update = f"CREATE TEMP TRIGGER IF NOT EXISTS {table.name}", f"UPDATE {table.name} SET row_check ="  # noqa: S608
@@ -142,7 +153,7 @@ def _triggers(table: Table) -> tuple[str, str]:
 
 def _row_name(table: Table, values: tuple[Any, ...]) -> str:
     """Name a row by its key, or a segment as other messages do."""
-    named = dict(zip((column.name for column in _checked(table)), values, strict=True))
+    named = dict(zip((column.name for column in checked_columns(table)), values, strict=True))
     if table is schema.segments:
         return f"the row of {named['path'] or 'inline segment ' + str(named['id'])} in segments"
     return f"the row {', '.join(str(named[column.name]) for column in table.primary_key)} of {table.name}"

@@ -60,6 +60,11 @@ class Witness:
             if _unpacked(os.pread(self._descriptor, _SIZE, place), lake) < version:
                 os.pwrite(self._descriptor, _packed(lake, version), place)
 
+    def forget(self) -> None:
+        """Forget every version, in place: other processes have the file open."""
+        with suppress(FileNotFoundError):
+            os.truncate(self.path, 0)
+
 
 def _packed(lake: str, version: int) -> bytes:
     body = _SLOT.pack(_MAGIC, lake.encode()[:32], version)

@@ -15,7 +15,7 @@ from ticklake.engine.place import Store
 from ticklake.engine.repairing import Copy
 from ticklake.errors import BadInput, StorageError
 from ticklake.storage.files import file_digest
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.objects import LocalStore, make_folder, replace_file, sync_folder
 from ticklake.storage.segments import corrupt, digest
 
 __all__ = ["Backup", "backup", "opened_copy"]
@@ -34,8 +34,8 @@ class Backup:
 def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     """Copy the lake as it is at one instant to *folder*, whatever writers do meanwhile.
 
-    The catalog is put in place last: a backup that was cut short still is the one before it. Files of an older
-    backup that are no longer part of the lake are removed.
+    Every file is durable before the catalog that names it takes its place, last of all: a backup that was cut short, by a
+    loss of power too, still is the one before it. Files of an older backup that are no longer part of the lake are removed.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     fresh = folder / f"{catalog_name}.new"
     _check_target(store, folder, catalog_name)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise _failed(folder, error) from error
     store.catalog.database.backup(fresh)
@@ -67,6 +67,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
         _write(data, target)
         copied, size = copied + 1, size + segment.size
     fresh.replace(folder / catalog_name)
+    sync_folder(folder)
     _remove_others(LocalStore(folder), {segment.path for segment in segments})
     return Backup(str(folder), copied, kept, size)
 
@@ -126,11 +127,8 @@ def _remove_others(objects: LocalStore, named: set[str | None]) -> None:
 
 
 def _write(data: bytes, target: Path) -> None:
-    part = target.with_suffix(".part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        part.replace(target)
+        replace_file(target, data)
     except OSError as error:
         raise _failed(target, error) from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,9 @@ from ticklake.engine.appending import Incoming, Receipt, append
 from ticklake.engine.place import Store
 from ticklake.engine.scanning import chunks, load, scan
 from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
-from ticklake.errors import CatalogDamaged, CorruptSegment, InvalidData
+from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, InvalidData, TicklakeError
 from ticklake.storage.objects import ObjectStore
+from ticklake.storage.space import Reserve, is_full
 
 if TYPE_CHECKING:
     from ticklake.core.gaps import Gap
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
+_ATTEMPTS_ON_FULL_DISK = 8
+"""How often what frees space goes on from where the disk was full: each time it has freed some."""
 _REACHES = (8, 128, 2048)
 """How many segments are looked at, in turn, to find the newest rows."""
 
@@ -61,6 +65,8 @@ class Engine:
         When markets are closed; never, by default.
     check_space
         Called before rows are taken in; raises if that would fill the disk. What frees space never asks it.
+    reserve
+        Space that what frees space may use when there is no other.
     """
 
     def __init__(
@@ -71,12 +77,14 @@ class Engine:
         tool: str,
         sessions: Sessions | None = None,
         check_space: Callable[[], None] = lambda: None,
+        reserve: Reserve | None = None,
     ) -> None:
         self.catalog = catalog
         self.objects = objects
         self.sessions = sessions or Sessions()
         self.now = now
         self._check_space = check_space
+        self._reserve = reserve
         self._store = Store(catalog, objects, now, tool)
 
     def append(
@@ -239,7 +247,15 @@ class Engine:
         """Remove what is older than the days each dataset is kept for; see :func:`~ticklake.engine.retaining.cleanup`."""
         from ticklake.engine.retaining import cleanup
 
-        return cleanup(self._store, keep, history=history, dry_run=dry_run)
+        rules = list(keep)
+        for attempt in count(1):
+            try:
+                yield from cleanup(self._store, rules, history=history, dry_run=dry_run)
+                break
+            except TicklakeError as error:
+                if not self._makes_space(error, attempt):
+                    raise
+        self._fill_reserve()
 
     def compact(self, datasets: Iterable[Dataset] | None = None) -> list[Compaction]:
         """Make few large files of many small segments.
@@ -283,7 +299,15 @@ class Engine:
 
     def vacuum(self, keep: int = KEEP) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds, and garbage."""
-        return vacuum(self._store, keep)
+        for attempt in count(1):
+            try:
+                done = vacuum(self._store, keep)
+                break
+            except TicklakeError as error:
+                if not self._makes_space(error, attempt):
+                    raise
+        self._fill_reserve()
+        return done
 
     def mend(
         self, datasets: Iterable[Dataset] | None = None, backup: Path | None = None, name: str = ""
@@ -316,6 +340,20 @@ class Engine:
         from ticklake.engine.knowing import closed
 
         return closed(self.sessions, dataset, span)
+
+    def _makes_space(self, error: TicklakeError, attempt: int) -> bool:
+        """Give up the reserve and cut the log if the disk is full; return whether trying again can help."""
+        if self._reserve is None or attempt > _ATTEMPTS_ON_FULL_DISK:
+            return False
+        if not isinstance(error, DiskFull) and not is_full(self._reserve.path.parent):
+            return False
+        self._reserve.give()
+        self.catalog.database.shorten_log()
+        return True
+
+    def _fill_reserve(self) -> None:
+        if self._reserve is not None:
+            self._reserve.fill()
 
     def _some(self, datasets: Iterable[Dataset] | None) -> list[Dataset]:
         return [row.dataset for row in self.catalog.datasets()] if datasets is None else list(datasets)

@@ -16,7 +16,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
-from ticklake.errors import MissingSegment, StorageError, TicklakeError
+from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
@@ -45,6 +45,9 @@ class Store:
     now: Callable[[], int]
     tool: str
     recent: OrderedDict[str, pl.DataFrame] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.catalog.check_files = self._refuse_vanished
 
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Keep the rows of an inline segment that was just written: the next append often looks at them."""
@@ -114,30 +117,32 @@ class Store:
 
         What is committed is done: files that cannot be moved now are moved by the next compaction or vacuum.
         """
+        added = [segment for change in changes for segment in change.add]
         try:
             version = self.catalog.commit(operation, changes)
         except BaseException:
-            self._sweep_unnamed([segment for change in changes for segment in change.add if segment.path])
+            self.sweep(added)
             raise
         with contextlib.suppress(StorageError):
             self.retire([segment for change in changes for segment in change.remove])
         return version
 
-    def _sweep_unnamed(self, segments: Sequence[Segment]) -> None:
-        """Delete files of a commit that failed; after an interrupt it may have been done all the same."""
-        if not segments:
-            return
-        try:
-            named = self.catalog.known_paths()
-        except TicklakeError:
-            return
-        self.sweep([segment for segment in segments if segment.path not in named])
+    def _refuse_vanished(self, changes: Sequence[Change]) -> None:
+        """Refuse to commit files that are gone: a vacuum whose clock runs ahead takes new ones for garbage."""
+        for segment in (segment for change in changes for segment in change.add):
+            if segment.path is not None and not self.objects.exists(segment.path):
+                raise Conflict(f"{segment.path} was removed before its commit: write it again")
 
     def sweep(self, segments: Sequence[Segment]) -> None:
-        """Delete the files of segments that will never be committed."""
-        for segment in segments:
-            if segment.path is not None:
-                self.objects.delete(segment.path)
+        """Delete the files of segments that were not committed.
+
+        After an interrupt their commit may have been done all the same, and a rebuild may have taken them in. What
+        cannot be deleted now is garbage for vacuum.
+        """
+        paths = {segment.path: segment.path for segment in segments if segment.path is not None}
+        if paths:
+            with contextlib.suppress(CatalogError, StorageError):
+                self.catalog.remove_unnamed(paths, self.objects.delete)
 
     @contextlib.contextmanager
     def swept_if_it_fails(self, written: list[Segment]) -> Iterator[None]:

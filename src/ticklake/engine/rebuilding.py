@@ -1,104 +1,224 @@
-"""Rebuilding: a new catalog from the files alone."""
+"""Rebuilding: a new catalog from what can be read of the old one and from the files in the tree."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import platform
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from ticklake.catalog import replacing
 from ticklake.catalog.catalog import Catalog
-from ticklake.catalog.changes import Change
-from ticklake.core.dataset import Dataset
+from ticklake.catalog.database import Database
+from ticklake.catalog.processes import is_gone, this_process
+from ticklake.catalog.salvage import damage_of, refuse_newer
+from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
-from ticklake.core.segment import Segment
-from ticklake.engine.place import Store
-from ticklake.engine.reading import count_rows, read_chunks
-from ticklake.errors import StorageError, TicklakeError
-from ticklake.storage.encoding import read_footer
-from ticklake.storage.files import file_digest, read_blocks
-from ticklake.storage.objects import ObjectStore
-from ticklake.storage.segments import Footer, corrupt
+from ticklake.engine.place import Store, retired_path
+from ticklake.engine.salvaging import Filled, Tree, fill
+from ticklake.engine.vacuuming import unnamed
+from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull, NoLake
+from ticklake.storage.objects import LocalStore, ObjectStore
+from ticklake.storage.space import Reserve, is_full
 
-__all__ = ["Rebuilt", "rebuild"]
+__all__ = ["Rebuilt", "interrupted_rebuilds", "rebuild"]
+
+_PATIENCE = 1.0
+"""Seconds in which a writer at work commits or removes the file that it has just written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild found: datasets, files, rows, and the files it could not read."""
+    """What a rebuilt catalog holds: datasets with rows, their files and rows, and inline segments.
+
+    ``unreadable`` are files that are damaged or missing, ``lost`` says what the old catalog held that could not be
+    carried over, and ``kept`` is where the old catalog is, if there was one and there was space for it.
+    """
 
     datasets: int
     files: int
     rows: int
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
+    inline: int = 0
+    lost: tuple[str, ...] = ()
+    kept: str | None = None
 
 
-def rebuild(objects: ObjectStore, store: Store) -> Rebuilt:
-    """Fill the empty catalog of *store* from the footers of the files in the tree.
+@dataclass(frozen=True, slots=True)
+class _Lake:
+    """The place of a lake that is rebuilt."""
 
-    Rows that were inline, runs, revisions and quarantine live in the catalog only: a backup holds those.
+    path: Path
+    objects: ObjectStore
+    now: Callable[[], int]
+    tool: str
+
+
+def rebuild(
+    root: Path, catalog_name: str, now: Callable[[], int], tool: str, reserve: Reserve, *, force: bool = False
+) -> Rebuilt:
+    """Make a new catalog from the old one, as far as it can be read, and from the files of the lake in *root*.
+
+    Writers wait at the old catalog's write lock and go on in the new one; nothing they were told is done is missing.
+    Killed at any moment, the old catalog or the new one is there, whole: run it again.
+
+    Raises
+    ------
+    NoLake
+        If there is no lake in *root*.
+    BadInput
+        If the catalog is sound, unless *force* is true or a rebuild was interrupted before.
+    CatalogTooNew
+        If a newer Ticklake wrote the catalog.
     """
-    found: dict[Dataset, list[tuple[Footer, Segment]]] = defaultdict(list)
-    unreadable = []
-    for kind in KINDS:
-        for item in objects.list(kind):
-            try:
-                footer, segment = _read(objects, item.key, item.size)
-                found[footer.dataset].append((footer, segment))
-            except StorageError:
-                unreadable.append(item.key)
-    rows = 0
-    for dataset, pieces in found.items():
-        bad = [segment for footer, segment in pieces if not _is_readable(store, footer, segment)]
-        unreadable += [segment.path or "" for segment in bad]
-        pieces[:] = [(footer, segment) for footer, segment in pieces if segment not in bad]
-        rows += _restore(store, store.catalog, dataset, pieces) if pieces else 0
-    files = sum(len(pieces) for pieces in found.values())
-    return Rebuilt(sum(1 for pieces in found.values() if pieces), files, rows, tuple(sorted(unreadable)))
-
-
-def _is_readable(store: Store, footer: Footer, segment: Segment) -> bool:
-    """Whether the rows of a file are what its footer says."""
+    if root.is_dir() and is_full(root):
+        reserve.give()
+    lake = _Lake(root / catalog_name, LocalStore(root), now, tool)
+    _refuse_nothing(lake)
+    leftovers = interrupted_rebuilds(lake.path)
+    if not force and not leftovers:
+        _refuse_sound(lake)
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
+    tree = Tree(Store(Catalog(Database.in_memory(), now), lake.objects, now, tool))
+    tree.look()  # before the lock: reading every file takes longest
     try:
-        chunks = read_chunks(store, [segment], footer.dataset.spec, footer.keying, segment.span)
-        return sum(frame.height for frame in chunks) == footer.rows
-    except TicklakeError:
-        return False
+        filled, kept = _rebuild(lake, tree)
+    except DiskFull:
+        reserve.give()
+        filled, kept = _rebuild(lake, tree, in_memory=True)
+    reserve.fill()
+    return Rebuilt(filled.datasets, filled.files, filled.rows, filled.unreadable, filled.inline, filled.lost, kept)
 
 
-def _read(objects: ObjectStore, key: str, size: int) -> tuple[Footer, Segment]:
-    source = objects.source(key)
-    footer = read_footer(source, key)
-    if key != f"{footer.dataset.path}/{footer.period}-{footer.id}.parquet":
-        raise corrupt(key, "its footer belongs to another place")
-    segment = Segment(
-        id=footer.id,
-        seq=footer.seq,
-        rows=footer.rows,
-        min_ts=footer.min_ts,
-        max_ts=footer.max_ts,
-        size=size,
-        digest=file_digest(source),
-        path=key,
-        period=footer.period,
-        packed=read_blocks(source, footer),
-        observed_at=footer.observed_at,
-    )
-    return footer, segment
+def interrupted_rebuilds(path: Path) -> list[Path]:
+    """Return what rebuilds of the catalog at *path* left that were killed."""
+    found = path.parent.glob(f"{path.name}.rebuilt*")
+    return [file for file in found if not _is_at_work(file.name.removeprefix(f"{path.name}.rebuilt"))]
 
 
-def _restore(store: Store, catalog: Catalog, dataset: Dataset, pieces: list[tuple[Footer, Segment]]) -> int:
-    alive = sorted(pieces, key=lambda piece: piece[0].seq)
-    for footer, _ in alive:
-        catalog.restore_provenance(dict(footer.provenance))
-    keying = alive[-1][0].keying
-    segments = tuple(segment for _, segment in alive)
-    rows = count_rows(store, segments, dataset.spec, keying)
-    change = Change(
-        dataset,
-        keying=keying,
-        id_space=next((p.id_space for f, _ in alive for p in f.provenance.values() if p.id_space), ""),
-        add=segments,
-        coverage=tuple(piece for footer, _ in alive for piece in footer.coverage),
-        new_rows=rows,
-    )
-    catalog.commit("rebuild", [change])
-    return rows
+def _is_at_work(suffix: str) -> bool:
+    number, token, *_ = (*suffix.removeprefix(".").split("."), "", "")
+    return number.isdecimal() and not is_gone(f"{platform.node()}/{number}/{token}")
+
+
+def _refuse_nothing(lake: _Lake) -> None:
+    root = lake.path.parent
+    if not root.is_dir():
+        raise NoLake(f"there is no folder {root}: name the lake's")
+    if any(file.name != f"{lake.path.name}.reserve" for file in root.glob(f"{lake.path.name}*")):
+        return
+    if not any(next(iter(lake.objects.list(kind)), None) for kind in KINDS):
+        raise NoLake(f"there is no lake in {root}: it holds neither a catalog nor files of a lake")
+
+
+def _refuse_sound(lake: _Lake) -> None:
+    if damage_of(lake.path) is not None:
+        return
+    try:
+        with _opened(lake.path) as database:
+            witness = Witness(lake.path.with_name(WITNESS_FILE))
+            wrong = _why(Store(Catalog(database, lake.now, witness), lake.objects, lake.now, lake.tool))
+    except CatalogDamaged:
+        return
+    if wrong is None:
+        raise BadInput(f"{lake.path} is sound: there is nothing to rebuild; --force (force=True) does it all the same")
+
+
+def _why(store: Store) -> str | None:
+    """Say what speaks for a rebuild although the catalog's file is sound."""
+    try:
+        store.catalog.check_current()
+    except CatalogOutdated as error:
+        return str(error)
+    problem = next(iter(store.catalog.problems()), None)
+    if problem is not None:
+        return problem
+    named = store.catalog.known_paths()
+    strays = {item.key for item in unnamed(store, KINDS)}
+    deadline = time.monotonic() + _PATIENCE
+    while strays and time.monotonic() < deadline:
+        time.sleep(_PATIENCE / 10)
+        strays &= {item.key for item in unnamed(store, KINDS)}
+    if strays:
+        return f"no commit names {min(strays)}"
+    gone = (path for path in named if not store.objects.exists(path) and not store.objects.exists(retired_path(path)))
+    return next((f"{path} is not there" for path in gone), None)
+
+
+def _rebuild(lake: _Lake, tree: Tree, *, in_memory: bool = False) -> tuple[Filled, str | None]:
+    """Build the new catalog beside the old one, or *in_memory* for want of space, and put it in its place.
+
+    Return what it holds, and where the old one is kept.
+    """
+    fresh = lake.path.with_name(f"{lake.path.name}.rebuilt.{_this_rebuild()}")
+    kept = lake.path.with_name(f"{lake.path.name}.{lake.now()}.old")
+    if replacing.can_be_locked(lake.path):
+        return _replace_content(lake, tree, None if in_memory else fresh, kept)
+    return _replace_file(lake, tree, fresh, kept, in_memory=in_memory)
+
+
+def _this_rebuild() -> str:
+    _host, number, token = this_process().rsplit("/", 2)
+    return f"{number}.{token}.{uuid.uuid4().hex[:6]}"
+
+
+def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) -> tuple[Filled, str | None]:
+    done: list[tuple[Filled, str | None]] = []
+    with _new_catalog(fresh) as database:
+
+        def fill_locked(old: sqlite3.Connection) -> None:
+            refuse_newer(old, lake.path)
+            is_kept = fresh is not None and replacing.copy_aside(old, kept)  # without space, the new one comes first
+            filled = fill(old, Store(Catalog(database, lake.now), lake.objects, lake.now, lake.tool), tree)
+            done.append((filled, kept.name if is_kept else None))
+
+        replacing.replace_content(lake.path, database, fill_locked)
+    return done[0]
+
+
+def _replace_file(lake: _Lake, tree: Tree, fresh: Path, kept: Path, *, in_memory: bool) -> tuple[Filled, str | None]:
+    """Put a new file in place of one that SQLite takes for no database: whoever has it open is refused from then on."""
+    with _removed_afterwards(fresh):
+        with _new_catalog(None if in_memory else fresh, keep=True) as database:
+            filled = fill(None, Store(Catalog(database, lake.now), lake.objects, lake.now, lake.tool), tree)
+            if in_memory:
+                database.backup(fresh)
+        # It is closed: no log of its own stays behind under the name it had.
+        is_kept = replacing.set_aside(lake.path, kept)
+        replacing.put_in_place(fresh, lake.path)
+    return filled, kept.name if is_kept else None
+
+
+@contextmanager
+def _new_catalog(path: Path | None, *, keep: bool = False) -> Iterator[Database]:
+    """Open an empty catalog, in memory without *path*; its file is removed afterwards unless it is to *keep*."""
+    with nullcontext() if path is None or keep else _removed_afterwards(path):
+        database = Database.in_memory() if path is None else Database.in_file(path)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+@contextmanager
+def _removed_afterwards(path: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with suppress(OSError):
+                path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Database]:
+    database = Database.in_file(path)
+    try:
+        yield database
+    finally:
+        database.close()

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from ticklake.catalog.batches import Batches
 from ticklake.core.kinds import KINDS
-from ticklake.core.segment import Segment
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.place import RETIRED, Store, retired_path
 from ticklake.storage.objects import StoredObject
 
-__all__ = ["Vacuumed", "unnamed", "vacuum"]
+__all__ = ["Vacuumed", "is_garbage", "unnamed", "vacuum"]
 
 KEEP = 7 * DAY
 """For how long replaced segments stay readable, unless told otherwise."""
 GRACE = HOUR
 """A file that the catalog does not name may be about to be committed: younger ones are left alone."""
+_AT_ONCE = 200
+"""How many segments are forgotten in one commit: on a full disk, the files of some make space for forgetting others."""
+QUIET_GRACE = DAY
+"""The same while nothing is committed: then only the clock tells how old a file is, and clocks jump."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +45,32 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     store.catalog.check_current()
     store.settle()
     horizon = store.catalog.version_at(store.now() - keep)
-    old = [(removed_in, segment) for removed_in, segment in store.catalog.retired() if removed_in <= horizon]
-    store.catalog.forget(old)
+    old = sorted((item for item in store.catalog.retired() if item[0] <= horizon), key=lambda item: item[0])
+    for start in range(0, len(old), _AT_ONCE):
+        part = old[start : start + _AT_ONCE]
+        store.catalog.forget(part)
+        paths = [segment.path for _, segment in part if segment.path]
+        _remove(store, [key for path in paths for key in (retired_path(path), path)])
     Batches(store.catalog.database).fold(horizon)
-    freed = _remove(store, [segment for _, segment in old])
-    garbage = [item for item in unnamed(store) if item.modified < store.now() - grace]
-    for item in garbage:
-        store.objects.delete(item.key)
-    return Vacuumed(len(old), len(garbage), freed + sum(item.size for item in garbage))
+    newest = store.catalog.newest_commit_at()
+    garbage = {item.key: item.size for item in unnamed(store) if is_garbage(item.modified, store.now(), newest, grace)}
+    removed = _remove(store, garbage)
+    freed = sum(segment.size for _, segment in old) + sum(garbage[key] for key in removed)
+    return Vacuumed(len(old), len(removed), freed)
 
 
-def _remove(store: Store, segments: Iterable[Segment]) -> int:
-    freed = 0
-    for segment in segments:
-        if segment.path is not None:
-            store.objects.delete(retired_path(segment.path))
-            store.objects.delete(segment.path)
-        freed += segment.size
-    return freed
+def is_garbage(modified: int, now: int, newest_commit: int, grace: int = GRACE) -> bool:
+    """Whether a file that no commit names is old enough to go, by the clock and by what was committed since.
+
+    A commit checks for itself that its files are there: a wrong answer costs its writer the work, and no rows.
+    """
+    return modified < now - grace and (modified < newest_commit - grace or modified < now - QUIET_GRACE)
+
+
+def _remove(store: Store, keys: Iterable[str]) -> list[str]:
+    """Delete files unless a commit names them by now; return those that went."""
+    paths = {key: key.removeprefix(f"{RETIRED}/") for key in keys}
+    return store.catalog.remove_unnamed(paths, store.objects.delete)
 
 
 def unnamed(store: Store, folders: Iterable[str] = (*KINDS, RETIRED)) -> Iterator[StoredObject]:

@@ -15,7 +15,16 @@ from typing import Protocol
 
 from ticklake.errors import DiskFull, InvalidName, MissingSegment, ReadOnlyLake, StorageError
 
-__all__ = ["LocalStore", "MemoryStore", "ObjectStore", "Sink", "StoredObject"]
+__all__ = [
+    "LocalStore",
+    "MemoryStore",
+    "ObjectStore",
+    "Sink",
+    "StoredObject",
+    "make_folder",
+    "replace_file",
+    "sync_folder",
+]
 
 
 class Sink(Protocol):
@@ -140,7 +149,7 @@ class LocalStore(ObjectStore):
             try:
                 with _durably(descriptor) as sink:
                     yield sink
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
@@ -167,8 +176,8 @@ class LocalStore(ObjectStore):
                 source.rename(target)
             except FileNotFoundError:
                 return
-            _sync_folder(target.parent)
-            _sync_folder(source.parent)
+            sync_folder(target.parent)
+            sync_folder(source.parent)
 
     def delete(self, key: str) -> None:
         """Remove the file; does nothing if it is already gone."""
@@ -199,11 +208,27 @@ class LocalStore(ObjectStore):
     def _make_folder(self, folder: Path) -> None:
         if folder in self._synced and folder.is_dir():
             return
-        missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for made in missing:
-            _sync_folder(made.parent)
+        make_folder(folder)
         self._synced.add(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably."""
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file, also in place of one that is there; when this returns it is whole and survives a power cut."""
+    make_folder(path.parent)
+    part = path.with_name(f"{path.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    with _durably(descriptor) as sink:
+        sink.write(data)
+    part.replace(path)
+    sync_folder(path.parent)
 
 
 def _checked(key: str) -> str:
@@ -233,7 +258,8 @@ def _durably(descriptor: int) -> Iterator[Sink]:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

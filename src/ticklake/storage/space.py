@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ticklake.errors import DiskAlmostFull
 
-__all__ = ["Space"]
+__all__ = ["RESERVE", "Reserve", "Space", "is_full"]
+
+RESERVE = 512 * 1024
+"""Bytes that a lake keeps for what frees space: SQLite cannot even delete without some for its log and its index."""
+_SCRAPS = 64 * 1024
+"""Bytes with which a disk counts as full."""
 
 Usage = Callable[[Path], tuple[int, int, int]]
 """Tells the total, used and free bytes of the disk that holds a folder."""
@@ -51,6 +58,48 @@ class Space:
         if isinstance(self.min_free, int):
             return self.min_free
         return int(total * float(self.min_free.strip().removesuffix("%")) / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """A file that only takes space, given up when there is none: what frees space needs a little itself."""
+
+    path: Path
+    size: int = RESERVE
+
+    def fill(self) -> None:
+        """Take the space, as far as there is some besides; a lake without a reserve works all the same."""
+        with suppress(OSError, AttributeError):
+            held = self._held()
+            size = min(self.size, held + shutil.disk_usage(self.path.parent).free - 2 * _SCRAPS)
+            if size <= held:
+                return
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            finally:
+                os.close(descriptor)
+
+    def give(self, size: int | None = None) -> bool:
+        """Give up so many bytes, or all of them; return whether there were any."""
+        held = self._held()
+        with suppress(OSError):
+            os.truncate(self.path, 0 if size is None else max(held - size, 0))
+        return held > 0
+
+    def _held(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk that holds a folder has next to nothing left."""
+    try:
+        return shutil.disk_usage(folder).free < _SCRAPS
+    except OSError:
+        return False
 
 
 def _mib(size: int) -> str:

@@ -15,6 +15,7 @@ from ticklake.interfaces.cli.progress import watching
 from ticklake.interfaces.cli.reading import chosen, known
 
 if TYPE_CHECKING:
+    from ticklake.engine.rebuilding import Rebuilt
     from ticklake.engine.retaining import Cleaned
     from ticklake.ingest.repairing import Repaired
 
@@ -22,6 +23,7 @@ __all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair"
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the copy goes; it becomes a lake itself.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Decode every value again.")]
+Force = Annotated[bool, typer.Option("--force", help="Rebuild a catalog that is sound, too.")]
 KeepDays = Annotated[float, typer.Option("--keep-days", min=0, help="Keep older versions for this many days.")]
 
 
@@ -216,19 +218,30 @@ def _cleaned_row(one: Cleaned) -> dict[str, Any]:
     }
 
 
-def rebuild(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
-    """Make a new catalog from the files alone; the old one is kept beside it."""
+def rebuild(force: Force = False, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Make a new catalog from what can be read of the old one and from the files; the old one is kept beside it."""
     from ticklake.app import rebuild_lake
     from ticklake.config import load_settings
 
-    done = rebuild_lake(Path(lake or load_settings().lake))
+    done = rebuild_lake(Path(lake or load_settings().lake), force=force)
     if as_json:
         print_json(asdict(done))
     else:
-        say(f"found {done.datasets:,} datasets in {done.files:,} files: {done.rows:,} rows")
-        for name in done.unreadable:
-            say(f"could not read {name}")
-    raise typer.Exit(1 if done.unreadable else 0)
+        _show_rebuilt(done)
+    raise typer.Exit(1 if done.unreadable or done.lost else 0)
+
+
+def _show_rebuilt(done: Rebuilt) -> None:
+    say(
+        f"the new catalog has {done.datasets:,} datasets with {done.rows:,} rows "
+        f"in {done.files:,} files and {done.inline:,} inline segments"
+    )
+    for name in done.unreadable:
+        say(f"could not read {name}")
+    for what in done.lost:
+        say(f"lost of the old catalog: {what}")
+    if done.kept:
+        say(f"the old catalog is kept as {done.kept}")
 
 
 def backup(folder: Folder, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:

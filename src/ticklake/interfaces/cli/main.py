@@ -49,6 +49,14 @@ class _Group(TyperGroup):
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except MemoryError:
+            words = "error: there is not enough memory: what was committed is kept; ask for less at once"
+            errors().print(words, soft_wrap=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+            errors().print(f"error: {what}: check the disk's space and limits", markup=False, soft_wrap=True)
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(

@@ -1,0 +1,55 @@
+"""Restoring: what a rebuild writes into a new catalog besides the rows that it copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import and_, case, func, select
+
+from ticklake.catalog import schema
+from ticklake.catalog.database import Database
+from ticklake.core.dataset import Dataset
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Segment
+
+__all__ = ["correct_segments", "mark_changed", "restore_summary"]
+
+_FACTS = ("seq", "rows", "min_ts", "max_ts", "size", "digest", "period", "packed", "observed_at")
+
+
+def correct_segments(database: Database, segments: Sequence[Segment]) -> None:
+    """Let the catalog say of file segments what they say of themselves."""
+    table = schema.segments
+    with database.write() as connection:
+        for segment in segments:
+            facts = {name: getattr(segment, name) for name in _FACTS}
+            connection.execute(table.update().where(table.c.id == segment.id).values(facts))
+
+
+def mark_changed(database: Database, version: int) -> None:
+    """Make every commit that was computed from the old catalog look again at what it was computed from."""
+    with database.write() as connection:
+        connection.execute(schema.datasets.update().values(changed_in=version))
+
+
+def restore_summary(database: Database, dataset: Dataset, keying: Keying, rows: int, version: int) -> None:
+    """Summarise a dataset anew from its live segments, which together hold so many *rows*."""
+    table, held = schema.datasets, schema.segments
+    mine = held.c.dataset_id == select(table.c.id).where(table.c.name == str(dataset)).scalar_subquery()
+    live = and_(mine, held.c.removed_in.is_(None))
+    first = select(func.min(held.c.min_ts)).where(live).scalar_subquery()
+    last = select(func.max(held.c.max_ts)).where(live).scalar_subquery()
+    size = select(func.coalesce(func.sum(held.c.size), 0)).where(live).scalar_subquery()
+    newest = select(func.coalesce(func.max(held.c.seq), 0)).where(mine).scalar_subquery()
+    values = {
+        "keying": keying,
+        "rows": rows,
+        "bytes": size,
+        "seq": case((table.c.seq > newest, table.c.seq), else_=newest),
+        "min_ts": first,
+        "max_ts": last,
+        "last_id": case((table.c.max_ts == last, table.c.last_id), else_=None),
+        "changed_in": version,
+    }
+    with database.write() as connection:
+        connection.execute(table.update().where(table.c.name == str(dataset)).values(values))
