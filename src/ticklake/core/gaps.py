@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -15,7 +16,7 @@ from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span, normalise, subtract
 
-__all__ = ["Gap", "GapReason", "bar_holes", "during_outages", "gaps_of", "with_jumps"]
+__all__ = ["Gap", "GapReason", "bar_holes", "during_outages", "gaps_of", "missing_words", "with_jumps"]
 
 
 class GapReason(StrEnum):
@@ -27,6 +28,14 @@ class GapReason(StrEnum):
     UNAVAILABLE = "unavailable"
     LOST = "lost"
     INVALID = "invalid"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether rows are missing for this reason; else there was nothing to be had.
+
+        This is the only definition: gaps, quality, the outcome of runs, repairs and alerts all ask it.
+        """
+        return self not in (GapReason.NO_TRADES, GapReason.OUTAGE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,6 +49,13 @@ class Gap:
     missing: int | None
     reason: GapReason
     detail: str = ""
+
+    @property
+    def known_missing(self) -> int | None:
+        """How many rows are missing, as far as is known: a refused row is one; ``None`` where nobody can count."""
+        if self.missing is None and self.reason is GapReason.INVALID:
+            return 1
+        return self.missing
 
 
 _SHUT = {"ts": pl.Int64, "until": pl.Int64}
@@ -80,6 +96,32 @@ def gaps_of(
         else:
             told += _explain(dataset, hole, coverage, refused)
     return sorted(told, key=_start)
+
+
+def missing_words(gaps: Iterable[Gap]) -> str:
+    """Say how many rows are missing and why, and what is absent without being missing.
+
+    Spans in which nobody can count the rows are counted themselves.
+
+    Examples
+    --------
+    >>> missing_words([Gap(Span(0, 9), 3, GapReason.LOST), Gap(Span(9, 15), 2, GapReason.NO_TRADES)])
+    'missing: 3 lost (and 2 no_trades)'
+    """
+    rows, spans = Counter[GapReason](), Counter[GapReason]()
+    for gap in gaps:
+        if gap.known_missing is None:
+            spans[gap.reason] += 1
+        else:
+            rows[gap.reason] += gap.known_missing
+    missing: list[str] = []
+    quiet: list[str] = []
+    for reason in sorted({*rows, *spans}):
+        counts = [f"{rows[reason]:,} {reason}"] if rows[reason] else []
+        counts += [f"{spans[reason]:,} {'span' if spans[reason] == 1 else 'spans'} {reason}"] if spans[reason] else []
+        (missing if reason.is_missing else quiet).extend(counts)
+    text = f"missing: {', '.join(missing)}" if missing else "nothing is missing"
+    return f"{text} (and {', '.join(quiet)})" if quiet else text
 
 
 def bar_holes(
