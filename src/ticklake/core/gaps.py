@@ -14,9 +14,19 @@ import polars as pl
 from ticklake.core.continuity import Jump
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.outage import LONGEST
 from ticklake.core.span import Span, normalise, subtract
 
-__all__ = ["Gap", "GapReason", "bar_holes", "during_outages", "gaps_of", "missing_words", "with_jumps"]
+__all__ = [
+    "Gap",
+    "GapReason",
+    "bar_holes",
+    "during_outages",
+    "gaps_of",
+    "missing_words",
+    "silence_reason",
+    "with_jumps",
+]
 
 
 class GapReason(StrEnum):
@@ -167,7 +177,10 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
 
 
 def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tuple[Span, str]]) -> list[Gap]:
-    """Give the parts of ``no_trades`` gaps that lie in an outage that word, with its detail."""
+    """Give the parts of ``no_trades`` gaps that lie in an outage that word, with its detail.
+
+    Where all were silent for longer than an exchange is ever out, the source does not serve that time.
+    """
     spans, told = sorted(outages), list[Gap]()
     for gap in gaps:
         first = bisect_right(spans, gap.span.start, key=lambda one: one[0].end)
@@ -178,8 +191,13 @@ def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tupl
         rests = subtract(gap.span, [span for span, _ in meeting])
         told += [replace(gap, span=rest, missing=_bars(dataset, rest)) for rest in rests]
         cuts = ((gap.span.intersect(span), detail) for span, detail in meeting)
-        told += [Gap(cut, _bars(dataset, cut), GapReason.OUTAGE, detail) for cut, detail in cuts if cut]
+        told += [Gap(cut, _bars(dataset, cut), silence_reason(cut), detail) for cut, detail in cuts if cut]
     return sorted(told, key=_start)
+
+
+def silence_reason(span: Span) -> GapReason:
+    """Return what a silence of all symbols of an exchange is: an outage, unless it is longer than any was."""
+    return GapReason.OUTAGE if span.length <= LONGEST else GapReason.UNAVAILABLE
 
 
 def _start(gap: Gap) -> Span:
