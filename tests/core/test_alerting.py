@@ -116,8 +116,8 @@ def test_months_are_late_by_the_calendar():
     assert is_late(monthly, newest, POLICY, parse_time("2024-05-01") + 1)
 
 
-def test_gaps_that_nothing_can_be_done_about_are_no_trouble():
-    quiet = [Gap(Span(0, 5), 5, reason) for reason in (GapReason.NO_TRADES, GapReason.OUTAGE, GapReason.UNAVAILABLE)]
+def test_gaps_in_which_nothing_is_missing_are_no_trouble():
+    quiet = [Gap(Span(0, 5), 5, reason) for reason in GapReason if not reason.is_missing]
     assert gap_trouble(BARS, quiet) is None
     trouble = gap_trouble(BARS, [*quiet, Gap(Span(5, 6), 1, GapReason.LOST), Gap(Span(2, 3), 1, GapReason.NOT_FETCHED)])
     assert "is not_fetched, and 1 more" in trouble.text

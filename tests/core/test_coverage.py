@@ -1,11 +1,13 @@
 import itertools
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found
+from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found, shown_spans
 from ticklake.core.span import Span
+from ticklake.core.time import DAY, HOUR, MINUTE
 
 LIMIT = 30
 found = st.sampled_from(list(Found))
@@ -129,3 +131,36 @@ def test_pieces_that_touch_and_say_the_same_become_one():
 def test_pieces_with_other_reasons_stay_apart():
     pieces = (Covered(Span(0, 5), Found.LOST, "a"), Covered(Span(5, 9), Found.LOST, "b"))
     assert Coverage.of(pieces).pieces == pieces
+
+
+class TestWhatAFileShows:
+    MONTH = Span(0, 30 * DAY)
+
+    def shown(self, times, bar=MINUTE, named=MONTH):
+        rows = pl.Series(times, dtype=pl.Int64)
+        return shown_spans(rows, Span(times[0], times[-1] + max(bar, 1)), named, bar)
+
+    def test_a_whole_file_stands_for_the_time_it_names(self):
+        assert self.shown(range(0, 30 * DAY, MINUTE)) == [self.MONTH]
+
+    def test_a_hole_of_weeks_is_not_shown(self):
+        times = [*range(0, 5 * DAY, MINUTE), *range(20 * DAY, 30 * DAY, MINUTE)]
+        assert self.shown(times) == [Span(0, 5 * DAY), Span(20 * DAY, 30 * DAY)]
+
+    def test_a_quiet_hour_is_shown(self):
+        times = [*range(0, 5 * DAY, MINUTE), *range(5 * DAY + 60 * MINUTE, 30 * DAY, MINUTE)]
+        assert self.shown(times) == [self.MONTH]
+
+    @pytest.mark.parametrize("bar", [MINUTE, 0])
+    def test_an_edge_without_rows_is_not_shown(self, bar):
+        times = range(10 * DAY, 28 * DAY, MINUTE)
+        assert self.shown(times, bar) == [Span(10 * DAY, 28 * DAY - MINUTE + max(bar, 1))]
+
+    def test_an_edge_is_shown_as_far_as_the_rows_are_apart(self):
+        assert self.shown(range(0, 30 * DAY, 8 * HOUR), 0) == [self.MONTH]
+        thin = [n * MINUTE for n in range(30 * 1440) if n % 7 == 3]
+        assert self.shown(thin) == [self.MONTH]
+        assert self.shown([*range(3 * MINUTE, 30 * DAY, MINUTE)]) == [Span(3 * MINUTE, 30 * DAY)]
+
+    def test_what_is_rare_by_nature_is_shown(self):
+        assert self.shown(range(0, 300 * DAY, 5 * DAY), 0, Span(0, 300 * DAY)) == [Span(0, 300 * DAY)]

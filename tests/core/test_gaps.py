@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ticklake.core.continuity import Jump, spared
 from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, GapReason, bar_holes, gaps_of, with_jumps
+from ticklake.core.gaps import Gap, GapReason, bar_holes, gaps_of, missing_words, with_jumps
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MINUTE, parse_time
 
@@ -177,3 +177,16 @@ def test_ten_thousand_jumps_are_placed_in_a_moment():
     assert len(told) == 10_001
     assert sum(gap.missing for gap in told) == 4 * len(jumps)
     assert [gap.missing for gap in told if gap.detail == "gone"] == [4 * 1_000]
+
+
+def test_one_property_says_which_reasons_mean_missing():
+    missing = {reason.value for reason in GapReason if reason.is_missing}
+    assert missing == {"not_fetched", "unavailable", "lost", "invalid"}
+
+
+def test_what_is_absent_without_being_missing_is_not_called_missing():
+    quiet = [Gap(Span(0, 9), 3, GapReason.NO_TRADES), Gap(Span(9, 12), None, GapReason.OUTAGE)]
+    assert missing_words([]) == "nothing is missing"
+    assert missing_words(quiet) == "nothing is missing (and 3 no_trades, 1 span outage)"
+    lost = Gap(Span(20, 30), 1_000, GapReason.LOST)
+    assert missing_words([*quiet, lost]) == "missing: 1,000 lost (and 3 no_trades, 1 span outage)"

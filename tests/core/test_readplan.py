@@ -2,7 +2,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ticklake.core.readplan import MOST_SLICES, Slice, cut, plan_read
@@ -41,11 +41,25 @@ def test_slices_lie_inside_the_asked_span(segments, span):
     assert all(span.start <= piece.span.start and piece.span.end <= span.end for piece in plan_read(segments, span))
 
 
+def stretches(piece):
+    """How many stretches differ inside a piece in which segments reach them."""
+    bounds = {bound for s in piece.segments for bound in (s.min_ts, s.max_ts + 1)}
+    return 1 + sum(piece.span.start < bound < piece.span.end for bound in bounds)
+
+
 @given(segment_lists(), asked)
-def test_each_instant_is_answered_by_exactly_the_segments_that_reach_it(segments, span):
-    answers = {ts: set(piece.segments) for piece in plan_read(segments, span) for ts in ticks(piece.span)}
-    expected = {ts: {s for s in segments if s.min_ts <= ts <= s.max_ts} for ts in ticks(span)}
-    assert answers == {ts: found for ts, found in expected.items() if found}
+def test_each_instant_that_a_segment_reaches_is_answered_and_no_other(segments, span):
+    answered = [ts for piece in plan_read(segments, span) for ts in sorted(ticks(piece.span))]
+    assert answered == [ts for ts in sorted(ticks(span)) if any(s.min_ts <= ts <= s.max_ts for s in segments)]
+
+
+@given(segment_lists(), asked)
+@example([segment(n + 1, 3 * n, 3 * n + 3) for n in range(MOST_SLICES)], Span(0, 30))
+def test_each_slice_is_answered_by_exactly_the_segments_that_reach_it(segments, span):
+    """Segments that hang together are merged as one where they would make too many slices, and only there."""
+    for piece in plan_read(segments, span):
+        assert set(piece.segments) == {s for s in segments if s.span.overlaps(piece.span)}
+        assert stretches(piece) == 1 or stretches(piece) > MOST_SLICES
 
 
 @given(segment_lists(), asked)

@@ -181,3 +181,18 @@ def test_bars_of_a_span_without_an_end_can_be_listed(name):
     frame = Timeframe.parse(name)
     span = Span(parse_time("2262-01-01"), ALL_TIME.end)
     assert frame.opens(span).len() == frame.count_in(span)
+
+
+@pytest.mark.parametrize("name", ["1M", "3M", "7M", "1w", "1s", "9999d"])
+def test_times_that_no_calendar_reaches_are_the_last_that_there_are(name):
+    """A window of many months ended in the year 23863, which no date can be."""
+    frame = Timeframe.parse(name)
+    assert frame.advance(0, 10**12) == ALL_TIME.end
+    assert frame.advance(0, -(10**12)) == ALL_TIME.start
+    assert frame.next(ALL_TIME.end) >= ALL_TIME.end
+    assert frame.floor(ALL_TIME.start) <= ALL_TIME.start
+
+
+def test_months_of_all_time_are_counted_and_listed_alike():
+    frame = Timeframe.parse("1M")
+    assert frame.count_in(ALL_TIME) == frame.opens(ALL_TIME).len() > 7_000

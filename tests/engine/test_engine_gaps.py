@@ -149,13 +149,13 @@ class TestOutages:
 
     def test_bars_that_every_symbol_lacks_are_an_outage_with_exact_bounds(self, any_lake):
         one = self.keep_bars(any_lake, "BTC", (0, 40), (60, 100))
-        two = self.keep_bars(any_lake, "ETH", (0, 45), (55, 80), (90, 100))
+        two = self.keep_bars(any_lake, "ETH", (0, 45), (55, 80), (81, 100))
         assert told(any_lake, one) == [
             (span(40, 45), 5, "no_trades"),
             (span(45, 55), 10, "outage"),
             (span(55, 60), 5, "no_trades"),
         ]
-        assert told(any_lake, two) == [(span(45, 55), 10, "outage"), (span(80, 90), 10, "no_trades")]
+        assert told(any_lake, two) == [(span(45, 55), 10, "outage"), (span(80, 81), 1, "no_trades")]
         assert any_lake.gaps(two)[0].detail == "2 symbols of x were looked at, and all were silent"
 
     def test_with_one_symbol_it_cannot_be_told_and_that_is_said(self, any_lake):
@@ -191,6 +191,46 @@ class TestOutages:
         two = self.keep_bars(any_lake, "ETH", (0, 1000), (1030, 2000), looked=((0, 2000),))
         assert [item for item in told(any_lake, one) if item[2] == "outage"] == [(span(1000, 1030), 30, "outage")]
         assert told(any_lake, two) == [(span(1000, 1030), 30, "outage")]
+
+    def keep_thin(self, lake, *bases, gap=(1000, 1040)):
+        """Symbols with a bar in every third minute and pauses of twenty, but for a common silence."""
+        for at_, base in enumerate(bases):
+            minutes = [n for n in range(3000) if (n + at_) % 3 and n % 300 >= 20 and not gap[0] <= n < gap[1]]
+            one = self.keep_bars(lake, base, *((n, n + 1) for n in minutes), looked=((0, 3000),))
+        return one
+
+    def test_thin_symbols_do_not_prove_an_outage(self, any_lake):
+        """The exchange's busy market traded in 20 of 26 outages that two thin symbols told."""
+        one = self.keep_thin(any_lake, "AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
+        assert {word for *_, word in told(any_lake, one)} == {"no_trades"}
+
+    def test_a_silence_that_is_long_for_five_of_them_is_an_outage(self, any_lake):
+        long = (1000, 1100)
+        one = self.keep_thin(any_lake, "AAA", "BBB", "CCC", "DDD", gap=long)
+        assert {word for *_, word in told(any_lake, one)} == {"no_trades"}
+        one = self.keep_thin(any_lake, "EEE", gap=long)
+        assert [item for item in told(any_lake, one) if item[2] == "outage"] == [(span(*long), 100, "outage")]
+
+    def test_several_markets_of_one_base_are_one_witness(self, any_lake):
+        one = self.keep_bars(any_lake, "BTC", (0, 40), (60, 100))
+        usdc = Dataset.parse("x:ohlcv:1m:BTC/USDC")
+        keep(any_lake, usdc, pl.concat([bars(0, 40), bars(60, 100)]), 0, 100)
+        assert {word for *_, word in told(any_lake, one)} == {"no_trades"}
+
+    def test_rows_of_files_are_no_witnesses(self, any_lake):
+        origin = Provenance("file", "dump.csv")
+        for base in ("BTC", "ETH", "SOL"):
+            one = Dataset.parse(f"x:ohlcv:1m:{base}/USDT")
+            keep(any_lake, one, pl.concat([bars(0, 40), bars(60, 100)]), 0, 100, origin)
+        assert told(any_lake, one) == [(span(40, 60), 20, "no_trades")]
+
+    def test_no_outage_lasts_for_weeks(self, any_lake):
+        for base in ("BTC", "ETH"):
+            one = Dataset.parse(f"x:ohlcv:1h:{base}/USDT")
+            hours = pl.concat([bars(0, 20 * DAY, step=60), bars(40 * DAY, 60 * DAY, step=60)])
+            keep(any_lake, one, hours, 0, 60 * DAY)
+        assert told(any_lake, one) == [(span(20 * DAY, 40 * DAY), 20 * 24, "unavailable")]
+        assert not any_lake.quality(one).is_complete
 
     def keep_trades(self, lake, base, held, looked=(0, 200)):
         dataset = Dataset.parse(f"x:trades:{base}/USDT")

@@ -254,3 +254,29 @@ class TestFilesThatDoNotSayTheirExchange:
     def test_two_words_that_contradict_are_refused(self, lake, tmp_path):
         with pytest.raises(BadInput, match="is not of 'okx': say one of"):
             lake.import_files(self.folder(tmp_path), "binance:ohlcv:1h:BTC/USDT", exchange="okx")
+
+
+def kraken_trades(*numbers):
+    rows = ",".join(f'[{1704153600000 + 7000 * n},"{n}",null,"buy",100,2,200]' for n in numbers)
+    return f"[{rows}]"
+
+
+class TestSeams:
+    """Files that were brought in one after the other left a stretch between them that was never looked at."""
+
+    def bring(self, lake, tmp_path, *files):
+        for at, numbers in enumerate(files):
+            put(tmp_path, f"{at}/BTC_EUR-trades.json", kraken_trades(*numbers))
+            lake.import_files(tmp_path / str(at) / "BTC_EUR-trades.json", "kraken:trades:BTC/EUR")
+        return [(gap.missing, str(gap.reason)) for gap in lake.gaps("kraken:trades:BTC/EUR")]
+
+    def test_ids_that_follow_each_other_prove_the_stretch_between_two_files(self, lake, tmp_path):
+        assert self.bring(lake, tmp_path, range(1, 50), range(50, 90), range(90, 120)) == []
+        assert lake.quality("kraken:trades:BTC/EUR").is_complete
+        assert len(lake.coverage("kraken:trades:BTC/EUR").spans()) == 1
+
+    def test_files_may_come_in_any_order(self, lake, tmp_path):
+        assert self.bring(lake, tmp_path, range(90, 120), range(1, 50), range(50, 90)) == []
+
+    def test_ids_that_jump_prove_nothing(self, lake, tmp_path):
+        assert self.bring(lake, tmp_path, range(1, 50), range(51, 90)) == [(None, "not_fetched")]

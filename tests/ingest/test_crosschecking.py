@@ -8,6 +8,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MINUTE, SECOND, parse_time
+from ticklake.errors import Unsupported
 from ticklake.ingest import crosschecking
 
 T = parse_time("2024-01-01")
@@ -153,3 +154,43 @@ class TestAskingTheExchange:
         amount = rows["amount"][7]
         assert check.compared == rows.height
         assert check.differences.select("column", "ours", "theirs").rows() == [("amount", 2 * amount, amount)]
+
+
+def days(count):
+    number = pl.int_range(0, count, dtype=pl.Int64, eager=True)
+    price = 100 + (number * 7919 % 101).cast(pl.Float64) / 8
+    frame = pl.DataFrame({"ts": number * 24 * HOUR + T, "open": price, "close": price + 1, "volume": 1.0})
+    frame = frame.with_columns(high=price + 2, low=price - 2)
+    return frame.cast({"ts": pl.Datetime("ns", "UTC")})
+
+
+@pytest.mark.parametrize("exchange", ["binance", "kraken", "x"])
+@pytest.mark.parametrize("timeframe", ["2d", "3d", "1w", "1M", "3M"])
+def test_bars_that_days_make_open_where_those_of_the_exchange_do(lake_at, exchange, timeframe):
+    lake, daily = lake_at(), f"{exchange}:ohlcv:1d:BTC/USDT"
+    lake.save(daily, days(400))
+    longer = Dataset.parse(f"{exchange}:ohlcv:{timeframe}:BTC/USDT")
+    made = lake.resample(daily, timeframe)
+    opens = made["ts"].to_physical().to_list()
+    assert opens == [longer.timeframe.floor(ts, longer.anchor) for ts in opens]
+    lake.save(longer, made.slice(1, made.height - 2))
+    (check,) = lake.cross_check(longer)
+    assert (check.agrees, check.compared) == (True, made.height - 2)
+    assert lake.quality(longer).missing_records == 0
+    assert lake.gaps(longer) == []
+
+
+def test_weeks_of_binance_begin_on_monday(lake_at):
+    lake = lake_at()
+    lake.save("binance:ohlcv:1d:BTC/USDT", days(30))
+    made = lake.resample("binance:ohlcv:1d:BTC/USDT", "1w")
+    assert set(made["ts"].dt.weekday()) == {1}
+    assert lake.resample("binance:ohlcv:1d:BTC/USDT", "3d")["ts"].to_physical()[0] % (3 * 24 * HOUR) == 24 * HOUR
+
+
+def test_bars_of_several_days_that_cross_the_bounds_of_longer_ones_are_refused(lake_at):
+    """Weeks count from Monday, bars of fourteen days from the epoch, a Thursday."""
+    lake = lake_at()
+    lake.save("x:ohlcv:1w:BTC/USDT", days(1))
+    with pytest.raises(Unsupported, match="cannot become 14d"):
+        lake.resample("x:ohlcv:1w:BTC/USDT", "14d")

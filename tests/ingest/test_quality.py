@@ -4,9 +4,12 @@ import time
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.quality import Holes
 from ticklake.core.span import Span
@@ -275,3 +278,61 @@ class TestManyRows:
             times.append(time.perf_counter() - begin)
         assert quality.present_records == 366 * 1440
         assert min(times) < 2
+
+
+def events(lake, dataset, times, covered_span):
+    ts = pl.Series(sorted(times), dtype=pl.Int64).cast(pl.Datetime("ns", "UTC"))
+    origin = Provenance("ccxt", id_space="agg")
+    if dataset.kind == "funding":
+        rows = pl.DataFrame({"ts": ts, "rate": [0.0001] * ts.len()})
+    else:
+        ids = [str((time - T) // HOUR) for time in sorted(times)]
+        rows = pl.DataFrame({"ts": ts, "id": ids, "price": 1.0, "amount": 1.0, "side": "buy"})
+    lake.engine.append(dataset, rows, origin, [Covered(covered_span)])
+
+
+def missing_of(lake, dataset):
+    return sum(gap.known_missing or 0 for gap in lake.gaps(dataset) if gap.reason.is_missing)
+
+
+@pytest.mark.parametrize("kind", ["funding", "trades"])
+def test_what_is_lost_over_many_days_is_missing_for_quality_as_for_gaps(lake, kind):
+    """A day was judged by those beside it: 93 lost rates were listed by gaps, and quality called it complete."""
+    symbol = "BTC/USDT:USDT" if kind == "funding" else "BTC/USDT"
+    dataset, step = Dataset.of("binance", symbol, kind), 8 * HOUR if kind == "funding" else HOUR
+    whole = [T + n * step for n in range(120 * DAY // step)]
+    events(lake, dataset, [ts for ts in whole if ts < T + 20 * DAY], Span(T, T + 20 * DAY))
+    assert lake.quality(dataset).is_complete
+    events(lake, dataset, [ts for ts in whole if ts >= T + 71 * DAY], Span(T + 20 * DAY, T + 120 * DAY))
+    lost = 51 * DAY // step
+    assert missing_of(lake, dataset) == lost
+    assert lake.quality(dataset).missing_records == lost
+    assert lake.quality(dataset).missing_records == lost
+    assert not lake.quality(dataset).is_complete
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["funding", "trades", "open_interest", "ohlcv", "quotes"]),
+    st.lists(st.tuples(st.integers(0, 70), st.integers(1, 40), st.sampled_from(Found), st.booleans()), max_size=5),
+    st.lists(st.tuples(st.integers(0, 100), st.integers(0, 45)), max_size=3),
+    st.booleans(),
+)
+def test_quality_and_gaps_count_the_same_rows_as_missing(lake_at, kind, looks, holes, early):
+    lake = lake_at()
+    symbol = "BTC/USDT:USDT" if kind in {"funding", "open_interest"} else "BTC/USDT"
+    dataset = Dataset.of("binance", symbol, kind, "1h" if kind == "ohlcv" else None)
+    hours = [n for n in range(0, 110 * 24, 8) if not any(a <= n // 24 < a + length for a, length in holes)]
+    for first, length, found, with_rows in looks:
+        inside = [n for n in hours if with_rows and first <= n // 24 < first + length]
+        rows = dataset.spec.empty()
+        if inside and kind in {"funding", "trades"}:
+            events(lake, dataset, [T + n * HOUR for n in inside], Span(T + first * DAY, T + (first + length) * DAY))
+        elif inside and kind == "ohlcv":
+            rows = bars(0, len(inside)).with_columns(ts=pl.Series([T + n * HOUR for n in inside]).cast(TIME))
+        look = Covered(Span(T + first * DAY, T + (first + length) * DAY), found)
+        lake.engine.append(dataset, rows, USER, [look])
+        if early:
+            lake.quality(dataset)
+    assert lake.quality(dataset).missing_records == missing_of(lake, dataset)
+    assert lake.quality(dataset).is_complete == (not any(gap.reason.is_missing for gap in lake.gaps(dataset)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.gaps import Gap
 from ticklake.core.time import format_time
 
 __all__ = [
@@ -30,7 +30,6 @@ Key = tuple[str, str]
 """A rule and its subject."""
 LINES = 20
 """So many lines a notification has; what is left out is counted."""
-_MISSING = {GapReason.NOT_FETCHED, GapReason.LOST, GapReason.INVALID}
 
 
 class AlertRule(StrEnum):
@@ -184,8 +183,8 @@ def stale_trouble(dataset: Dataset, newest: int) -> Trouble:
 
 
 def gap_trouble(dataset: Dataset, gaps: Sequence[Gap]) -> Trouble | None:
-    """Say what is missing that could be had, or is known to be lost; ``None`` if nothing is."""
-    bad = [gap for gap in gaps if gap.reason in _MISSING]
+    """Say what is missing; ``None`` if nothing is."""
+    bad = [gap for gap in gaps if gap.reason.is_missing]
     if not bad:
         return None
     first = min(bad)

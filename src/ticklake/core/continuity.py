@@ -20,7 +20,10 @@ from ticklake.core.time import MINUTE
 if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
 
-__all__ = ["Jump", "Numbering", "Restart", "has_numbers", "spared"]
+__all__ = ["NUMBERS", "Jump", "Numbering", "Restart", "follows", "has_numbers", "spared"]
+
+NUMBERS = {"trades": "id", "book": "seq"}
+"""The column that numbers the rows of a kind."""
 
 LATE = MINUTE
 """A row that comes out of turn fills a hole that it follows by at most this long."""
@@ -42,6 +45,17 @@ def has_numbers(dataset: Dataset, id_space: str) -> bool:
     if dataset.kind == "book":
         return dataset.exchange in _BOOKS
     return dataset.kind == "trades" and id_space in _TRADE_IDS.get(dataset.exchange, ())
+
+
+def follows(before: pl.Series, after: pl.Series) -> bool:
+    """Whether the numbers at one instant lead on to those at a later one without a hole: 7, 8 and 9, 10.
+
+    Examples
+    --------
+    >>> follows(pl.Series([7, 8]), pl.Series([9, 10])), follows(pl.Series([7, 8]), pl.Series([10]))
+    (True, False)
+    """
+    return bool(before.max() + 1 == after.min())  # type: ignore[operator]
 
 
 @dataclass(frozen=True, slots=True, order=True)

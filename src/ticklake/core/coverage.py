@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from ticklake.core.span import Span, normalise, subtract
+from ticklake.core.time import DAY
 
-__all__ = ["COMPLETE", "Coverage", "Covered", "Found"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["COMPLETE", "Coverage", "Covered", "Found", "shown_spans"]
 
 
 class Found(StrEnum):
@@ -98,6 +103,36 @@ class Coverage:
         return [
             Covered(rest, piece.found, piece.reason) for piece in self.pieces for rest in subtract(piece.span, [span])
         ]
+
+
+def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence[Span]:
+    """Return the parts of *named* of which a file shows that it holds what there is.
+
+    A file says for which time it stands (*named*), and is cut short or has holes all the same: dump sites have published
+    months without the middle. So it stands for no stretch without rows that is longer than a day, three bars and
+    a hundred usual steps; and before its first bar and after its last only for as long as the longest hole between bars.
+
+    Parameters
+    ----------
+    times
+        The times of its rows, sorted ``Int64`` without repeats; at least one.
+    span
+        From its first row to the end of its last.
+    bar
+        How long a bar lasts; 0 where there are none.
+    """
+    steps = times.diff().drop_nulls()
+    longest = max(int(steps.max() or 0), bar) - bar  # type: ignore[arg-type]
+    usual = 0 if bar else int(steps.median() or 0)  # type: ignore[arg-type]
+    most = max(DAY, 3 * bar, 100 * usual)
+    far = times.gather((steps - bar > most).arg_true()).to_list()
+    near = times.gather((steps - bar > most).arg_true() + 1).to_list()
+    edge = min(longest, most) if bar else most
+    start = named.start if span.start - named.start <= edge else span.start
+    end = named.end if named.end - span.end <= edge else span.end
+    return list(
+        subtract(Span(start, end), [Span(low + max(bar, 1), high) for low, high in zip(far, near, strict=True)])
+    )
 
 
 def _join(pieces: Iterable[Covered]) -> tuple[Covered, ...]:

@@ -118,7 +118,11 @@ class Dataset:
     @property
     def anchor(self) -> int | None:
         """From where its exchange counts weeks and bars of several days; ``None`` for the usual."""
-        return _ANCHORS.get((self.exchange, self.timeframe.unit)) if self.timeframe else None
+        return self.anchor_of(self.timeframe) if self.timeframe else None
+
+    def anchor_of(self, timeframe: Timeframe) -> int | None:
+        """Return from where its exchange counts bars of *timeframe*, which need not be the dataset's own."""
+        return _ANCHORS.get((self.exchange, timeframe.unit))
 
 
 def _is_timeframe(text: str) -> bool:

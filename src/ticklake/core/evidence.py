@@ -333,7 +333,8 @@ class CoverageWalk:
         elif self.grid.scheduled and self._interval is not None and first - gap.start <= self._interval + LATE_EVENT:
             self._prove(Span(gap.start, min(first, gap.end)))
         else:
-            reason = f"the source serves nothing older than {format_time(first)}"
+            kept = f", as it keeps the newest {self.keeps_rows} rows" if self.keeps_rows else ""
+            reason = f"the source serves nothing older than {format_time(first)}{kept}"
             self._give_up(Span(gap.start, min(first, gap.end)), reason)
 
     def _look_for_first(self, gap: Span, window: Span) -> Generator[Step, Any, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,9 +14,19 @@ import polars as pl
 from ticklake.core.continuity import Jump
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.outage import LONGEST
 from ticklake.core.span import Span, normalise, subtract
 
-__all__ = ["Gap", "GapReason", "bar_holes", "during_outages", "gaps_of", "with_jumps"]
+__all__ = [
+    "Gap",
+    "GapReason",
+    "bar_holes",
+    "during_outages",
+    "gaps_of",
+    "missing_words",
+    "silence_reason",
+    "with_jumps",
+]
 
 
 class GapReason(StrEnum):
@@ -27,6 +38,14 @@ class GapReason(StrEnum):
     UNAVAILABLE = "unavailable"
     LOST = "lost"
     INVALID = "invalid"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether rows are missing for this reason; else there was nothing to be had.
+
+        This is the only definition: gaps, quality, the outcome of runs, repairs and alerts all ask it.
+        """
+        return self not in (GapReason.NO_TRADES, GapReason.OUTAGE)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,6 +59,13 @@ class Gap:
     missing: int | None
     reason: GapReason
     detail: str = ""
+
+    @property
+    def known_missing(self) -> int | None:
+        """How many rows are missing, as far as is known: a refused row is one; ``None`` where nobody can count."""
+        if self.missing is None and self.reason is GapReason.INVALID:
+            return 1
+        return self.missing
 
 
 _SHUT = {"ts": pl.Int64, "until": pl.Int64}
@@ -80,6 +106,32 @@ def gaps_of(
         else:
             told += _explain(dataset, hole, coverage, refused)
     return sorted(told, key=_start)
+
+
+def missing_words(gaps: Iterable[Gap]) -> str:
+    """Say how many rows are missing and why, and what is absent without being missing.
+
+    Spans in which nobody can count the rows are counted themselves.
+
+    Examples
+    --------
+    >>> missing_words([Gap(Span(0, 9), 3, GapReason.LOST), Gap(Span(9, 15), 2, GapReason.NO_TRADES)])
+    'missing: 3 lost (and 2 no_trades)'
+    """
+    rows, spans = Counter[GapReason](), Counter[GapReason]()
+    for gap in gaps:
+        if gap.known_missing is None:
+            spans[gap.reason] += 1
+        else:
+            rows[gap.reason] += gap.known_missing
+    missing: list[str] = []
+    quiet: list[str] = []
+    for reason in sorted({*rows, *spans}):
+        counts = [f"{rows[reason]:,} {reason}"] if rows[reason] else []
+        counts += [f"{spans[reason]:,} {'span' if spans[reason] == 1 else 'spans'} {reason}"] if spans[reason] else []
+        (missing if reason.is_missing else quiet).extend(counts)
+    text = f"missing: {', '.join(missing)}" if missing else "nothing is missing"
+    return f"{text} (and {', '.join(quiet)})" if quiet else text
 
 
 def bar_holes(
@@ -125,7 +177,10 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
 
 
 def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tuple[Span, str]]) -> list[Gap]:
-    """Give the parts of ``no_trades`` gaps that lie in an outage that word, with its detail."""
+    """Give the parts of ``no_trades`` gaps that lie in an outage that word, with its detail.
+
+    Where all were silent for longer than an exchange is ever out, the source does not serve that time.
+    """
     spans, told = sorted(outages), list[Gap]()
     for gap in gaps:
         first = bisect_right(spans, gap.span.start, key=lambda one: one[0].end)
@@ -136,8 +191,13 @@ def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tupl
         rests = subtract(gap.span, [span for span, _ in meeting])
         told += [replace(gap, span=rest, missing=_bars(dataset, rest)) for rest in rests]
         cuts = ((gap.span.intersect(span), detail) for span, detail in meeting)
-        told += [Gap(cut, _bars(dataset, cut), GapReason.OUTAGE, detail) for cut, detail in cuts if cut]
+        told += [Gap(cut, _bars(dataset, cut), silence_reason(cut), detail) for cut, detail in cuts if cut]
     return sorted(told, key=_start)
+
+
+def silence_reason(span: Span) -> GapReason:
+    """Return what a silence of all symbols of an exchange is: an outage, unless it is longer than any was."""
+    return GapReason.OUTAGE if span.length <= LONGEST else GapReason.UNAVAILABLE
 
 
 def _start(gap: Gap) -> Span:

@@ -4,6 +4,9 @@ A single silent symbol proves nothing. When all that were looked at are silent, 
 is silent often: a common silence counts as an outage if chance brings one like it less than once in a thousand asked
 spans. For bars chance is the product of the shares of bars that the symbols lack anyway; for trades, whose arrivals
 cluster, it is that of a Poisson process at their common rate, three times as long, and at least a minute.
+
+That takes symbols for independent, which thin ones are not: at night nobody trades any of them. So a common silence must
+be long for each :class:`Witness` by what is usual for it in the time around, and there must be enough of them.
 """
 
 from __future__ import annotations
@@ -15,14 +18,35 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from ticklake.core.span import Span, subtract
-from ticklake.core.time import MINUTE
+from ticklake.core.time import DAY, MINUTE
 
-__all__ = ["Quiet", "Silence", "SilentBars", "covers", "inside", "shortest_silence", "witnessed"]
+__all__ = [
+    "FEWEST_ROWS",
+    "LONGEST",
+    "Quiet",
+    "Silence",
+    "SilentBars",
+    "Witness",
+    "are_enough",
+    "covers",
+    "inside",
+    "shortest_silence",
+    "usual_pause",
+    "witnessed",
+]
 
 CHANCE = 1e-3
 CLUSTERING = 3
 _LEAST = 1e-9
 """The share of missing bars of a symbol that never lacked one."""
+LONGEST = 7 * DAY
+"""No exchange was ever out for longer: a longer silence of all is a source that does not serve that time."""
+_ACTIVE, _BUSY = 3, 10
+"""So many times longer than the usual pause around it a silence is, for a symbol that is active, or busy."""
+_HALTS = 2
+_ENOUGH_ACTIVE, _ENOUGH_BUSY = 5, 2
+FEWEST_ROWS = 10
+"""So many rows the witnesses together would have had in an outage."""
 
 
 def inside(times: pl.Series, spans: Sequence[Span]) -> pl.Series:
@@ -38,6 +62,40 @@ def inside(times: pl.Series, spans: Sequence[Span]) -> pl.Series:
 def covers(spans: Sequence[Span], span: Span) -> bool:
     """Whether *span* lies in sorted, disjoint *spans* wholly."""
     return not any(subtract(span, spans))
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A symbol that was looked at during a silence: what it trades, and how it usually is in the time around.
+
+    ``pause`` is how long it has no rows there (see :func:`usual_pause`), ``rate`` its rows a nanosecond.
+    """
+
+    base: str
+    pause: int
+    rate: float
+
+
+def usual_pause(times: pl.Series, silence: Span, bar: int) -> int:
+    """Return how long stretches without rows are around a *silence*, the silence itself left out.
+
+    It is the third longest: a market may have been halted once or twice. *times* are sorted ``Int64``; *bar* is how long a bar lasts, 0 for what is not bars.
+    """
+    sides = (times.filter(times < silence.start), times.filter(times >= silence.end))
+    pauses = pl.concat([side.diff().drop_nulls() - bar for side in sides]).top_k(_HALTS + 1)
+    return max(int(pauses.min() or 0), 0) if pauses.len() > _HALTS else 0  # type: ignore[arg-type]
+
+
+def are_enough(witnesses: Sequence[Witness], length: int) -> bool:
+    """Whether symbols that were all silent for *length* nanoseconds prove that the exchange was out.
+
+    Five active symbols do, or two busy ones; several markets of one base count once.
+    """
+    active = [one for one in witnesses if length >= _ACTIVE * one.pause]
+    busy = {one.base for one in active if length >= _BUSY * one.pause}
+    rows = sum(one.rate for one in active) * length
+    enough = len({one.base for one in active}) >= _ENOUGH_ACTIVE or len(busy) >= _ENOUGH_BUSY
+    return enough and rows >= FEWEST_ROWS
 
 
 class SilentBars:

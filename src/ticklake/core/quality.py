@@ -15,7 +15,6 @@ from ticklake.core.span import Span
 from ticklake.core.time import DAY
 
 __all__ = [
-    "EXCUSED",
     "PENALTIES",
     "DayQuality",
     "Figures",
@@ -26,9 +25,6 @@ __all__ = [
     "total",
     "trend_of",
 ]
-
-EXCUSED = frozenset({GapReason.NO_TRADES, GapReason.OUTAGE})
-"""Reasons for which nothing is missing: there was nothing to be had."""
 
 PENALTIES = {"quarantined": 1.0, "outliers": 10.0, "stale": 0.25, "crossed": 1.0}
 """What a share of the rows costs: one outlier in a thousand rows costs one point of a hundred."""
@@ -93,8 +89,8 @@ class Figures:
 
     @property
     def missing(self) -> Holes:
-        """The holes in which something is missing: all but the :data:`EXCUSED` ones."""
-        return sum((holes for reason, holes in self.gaps.items() if reason not in EXCUSED), Holes())
+        """The holes in which something is missing (:attr:`~ticklake.core.gaps.GapReason.is_missing`)."""
+        return sum((holes for reason, holes in self.gaps.items() if GapReason(reason).is_missing), Holes())
 
     @property
     def missing_records(self) -> int:
@@ -232,8 +228,7 @@ def trend_of(days: Iterable[DayQuality]) -> pl.DataFrame:
 def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
     """Return how many records are missing in one day's part of a gap."""
     if dataset.timeframe is None:
-        known = 1 if gap.missing is None and gap.reason is GapReason.INVALID else gap.missing or 0
-        return known if begins else 0
+        return (gap.known_missing or 0) if begins else 0
     if part == gap.span and gap.missing is not None:
         return gap.missing
     return dataset.timeframe.count_in(part, dataset.anchor)

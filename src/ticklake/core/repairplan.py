@@ -10,10 +10,8 @@ from ticklake.core.gaps import Gap, GapReason
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import MS
 
-__all__ = ["QUIET", "Left", "RepairPlan", "plan_repair"]
+__all__ = ["Left", "RepairPlan", "plan_repair"]
 
-QUIET = frozenset({GapReason.NO_TRADES, GapReason.OUTAGE})
-"""Here nothing is missing: nobody traded."""
 _AGAIN = "--retry asks once more"
 
 
@@ -59,9 +57,9 @@ def plan_repair(
     """
     ask, left = [_wide(dataset, span) for span in fresh], list[Left]()
     for gap in gaps:
-        why = _why_not(dataset, gap, in_vain, retry=retry)
-        if gap.reason in QUIET:
+        if not gap.reason.is_missing:
             continue
+        why = _why_not(dataset, gap, in_vain, retry=retry)
         if why:
             left.append(Left(gap, why))
         else:

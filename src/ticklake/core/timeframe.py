@@ -21,6 +21,8 @@ _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _TEXT = re.compile(r"([1-9]\d{0,3})([smhdwM])")
 
 _LAST = 2**63 - 1
+_MOST_YEARS = 300
+"""64 bits of nanoseconds reach 292 years before and after 1970."""
 MONDAY = 4 * DAY
 """The first Monday after the epoch, 1970-01-05: where most exchanges anchor their weeks."""
 THURSDAY = 0
@@ -116,14 +118,17 @@ class Timeframe:
         return pl.int_range(start, end, self.length, dtype=pl.Int64, eager=True).alias("ts")
 
     def advance(self, ts: int, bars: int, anchor: int | None = None) -> int:
-        """Return the open time *bars* bars after the one that contains *ts* (before it, if negative)."""
+        """Return the open time *bars* bars after the one that contains *ts* (before it, if negative).
+
+        Beyond the times that 64 bits can hold it is the last of them (or the first).
+        """
         if self.is_month:
             return _month_start((_month_index(ts) // self.count + bars) * self.count)
-        return self.floor(ts, anchor) + bars * self.length
+        return min(max(self.floor(ts, anchor) + bars * self.length, -_LAST), _LAST)
 
     def _months(self, span: Span) -> Iterator[int]:
         ts = self.ceil(span.start)
-        while ts < span.end:
+        while ts < min(span.end, _LAST):
             yield ts
             ts = self.next(ts)
 
@@ -135,4 +140,7 @@ def _month_index(ts: int) -> int:
 
 def _month_start(index: int) -> int:
     year, month = divmod(index, 12)
-    return (dt.date(1970 + year, month + 1, 1) - dt.date(1970, 1, 1)).days * DAY
+    if abs(year) > _MOST_YEARS:
+        return _LAST if year > 0 else -_LAST
+    start = (dt.date(1970 + year, month + 1, 1) - dt.date(1970, 1, 1)).days * DAY
+    return min(max(start, -_LAST), _LAST)

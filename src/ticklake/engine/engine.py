@@ -219,6 +219,12 @@ class Engine:
 
         return missing_intervals(self._store, self.sessions, dataset, want)
 
+    def proven_seams(self, dataset: Dataset) -> list[Span]:
+        """Return the stretches that were never looked at, but that the numbers of the rows beside them prove to be empty."""
+        from ticklake.engine.seams import proven_seams
+
+        return proven_seams(self._store, dataset)
+
     def gaps(self, dataset: Dataset, want: Span) -> list[Gap]:
         """Return every hole inside *want* with its reason, as far as coverage, calendar and quarantine tell."""
         return list(self.gap_report(dataset, want, quick=True).gaps)

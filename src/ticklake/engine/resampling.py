@@ -10,6 +10,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.resample import bars_from_bars, bars_from_trades
 from ticklake.core.span import Span
+from ticklake.core.time import DAY
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
@@ -38,8 +39,11 @@ def can_become(dataset: Dataset, timeframe: Timeframe) -> bool:
     own = dataset.timeframe
     if own is None or own.is_month:
         return dataset.kind == "trades"
-    days = Timeframe(1, "d").length
-    return (days if timeframe.is_month else timeframe.length) % own.length == 0
+    if timeframe.is_month:
+        return DAY % own.length == 0
+    # Bars of three days that count from Thursday do not make weeks that count from Monday.
+    shift = timeframe.offset(dataset.anchor_of(timeframe)) - own.offset(dataset.anchor)
+    return timeframe.length % own.length == 0 and shift % own.length == 0
 
 
 def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
@@ -60,11 +64,12 @@ def _rows(store: Store, dataset: Dataset, span: Span, version: int | None) -> It
 def _bars(chunks: Iterator[pl.DataFrame], dataset: Dataset, timeframe: Timeframe) -> Iterator[pl.DataFrame]:
     """Yield whole bars chunk by chunk; the last bar of a chunk waits for what follows."""
     make = bars_from_trades if dataset.kind == "trades" else bars_from_bars
+    anchor = dataset.anchor_of(timeframe)
     held: pl.DataFrame | None = None
     for chunk in chunks:
-        bars = make(chunk.lazy(), timeframe, dataset.anchor).collect()
+        bars = make(chunk.lazy(), timeframe, anchor).collect()
         if held is not None and held["ts"][0] == bars["ts"][0]:
-            joined = bars_from_bars(pl.concat([held, bars.head(1)]).lazy(), timeframe, dataset.anchor).collect()
+            joined = bars_from_bars(pl.concat([held, bars.head(1)]).lazy(), timeframe, anchor).collect()
             bars = pl.concat([joined, bars.slice(1)])
         elif held is not None:
             yield held

@@ -11,8 +11,22 @@ from ticklake.catalog.changes import DatasetRow
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import JITTER, Missed, missed_events
-from ticklake.core.gaps import Gap, GapReason
-from ticklake.core.outage import Quiet, Silence, SilentBars, covers, inside, shortest_silence, witnessed
+from ticklake.core.gaps import Gap, GapReason, silence_reason
+from ticklake.core.kinds import PROVENANCE
+from ticklake.core.outage import (
+    FEWEST_ROWS,
+    LONGEST,
+    Quiet,
+    Silence,
+    SilentBars,
+    Witness,
+    are_enough,
+    covers,
+    inside,
+    shortest_silence,
+    usual_pause,
+    witnessed,
+)
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR
 from ticklake.engine.appending import retried
@@ -24,6 +38,9 @@ __all__ = ["Peers"]
 
 _APART = 16
 """Up to so many stretches are read one by one, more of them at once with what lies between."""
+_AROUND, _FEWEST_BARS = 20, 2000
+"""What is usual is seen in so many lengths of a silence on either side of it, or in so many bars."""
+_MOST_WITNESSES = 32
 
 
 class Peers:
@@ -56,7 +73,8 @@ class Peers:
             present = self._times(other.dataset, _stretches(bars.opens, frame.length))
             bars.ask(present, self._looked_at(other), self._share(other))
         for span, seen in bars.outages(frame.length):
-            yield span, self._told(seen)
+            if self._is_proven(span):
+                yield span, self._told(seen)
 
     def shortest(self, want: Span) -> int:
         """Return how long trades must be silent for it to be no chance."""
@@ -74,8 +92,8 @@ class Peers:
                 for left in witnessed(one, self._quiet(other.dataset, one.span, shortest), looked_at, shortest)
             ]
         for one in found:
-            if one.seen:
-                yield Gap(one.span, None, GapReason.OUTAGE, self._told(one.seen))
+            if one.seen and self._is_proven(one.span):
+                yield Gap(one.span, None, silence_reason(one.span), self._told(one.seen))
 
     def missed_events(self, times: Sequence[int], refused: Iterable[int]) -> Iterator[Gap]:
         """Yield the events that are missing though they were asked for: lost, or lacking everywhere."""
@@ -89,8 +107,42 @@ class Peers:
         for one in missed:
             seen = _lacking(one, others)
             every = f"one was due every {one.interval / HOUR:g} h"
-            word = GapReason.OUTAGE if seen else GapReason.LOST
+            word = GapReason.OUTAGE if seen and one.span.length <= LONGEST else GapReason.LOST
+            seen = seen if word is GapReason.OUTAGE else 0
             yield Gap(one.span, one.count, word, f"{every}; {self._told(seen)}" if seen else every)
+
+    def _is_proven(self, silence: Span) -> bool:
+        """Whether the symbols that were silent are enough to say that the exchange was."""
+        own, frame = self._row, self._dataset.timeframe
+        if frame and (1 + len(self._others)) * (silence.length // frame.length) < FEWEST_ROWS:
+            return False
+        first = self._witness(own, silence) if own else None
+        if first is None:
+            return False
+        witnesses = [first]
+        for other in self._others[:_MOST_WITNESSES]:
+            if are_enough(witnesses, silence.length):
+                break
+            if covers(self._looked_at(other), silence) and (one := self._witness(other, silence)) is not None:
+                witnesses.append(one)
+        return are_enough(witnesses, silence.length)
+
+    def _witness(self, row: DatasetRow, silence: Span) -> Witness | None:
+        """Return how a symbol is around a silence; ``None`` if its rows come from files, which may lack any part."""
+        frame = row.dataset.timeframe
+        bar = frame.length if frame else 0
+        reach = max(_AROUND * silence.length, _FEWEST_BARS * bar)
+        reach = reach if bar else min(reach, 6 * HOUR)
+        around = silence.widen(reach, reach)
+        rows = load(self._store, row.dataset, around, columns=["ts", PROVENANCE])
+        times, origins = rows["ts"].to_physical(), self._store.catalog.provenances()
+        edge = int(times.search_sorted(silence.start))
+        beside = rows[PROVENANCE].slice(max(edge - 1, 0), 2).to_list()
+        if not times.len() or any(origins[number].source == "file" for number in beside):
+            return None
+        symbol = row.dataset.symbol
+        rate = times.len() / max(int(times[-1]) - int(times[0]) + bar - silence.length, 1)
+        return Witness(symbol.base or str(symbol), usual_pause(times, silence, bar), rate)
 
     @cached_property
     def _others(self) -> list[DatasetRow]:

@@ -11,7 +11,7 @@ from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Run, Runs, RunState
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan
-from ticklake.core.gaps import GapReason
+from ticklake.core.gaps import Gap, missing_words
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
@@ -32,7 +32,6 @@ ROUNDS = 2
 """Windows that failed are asked once more at the end."""
 BANNED = ""
 """Under this name a failure is everybody's."""
-MISSING = frozenset({GapReason.NOT_FETCHED, GapReason.LOST, GapReason.UNAVAILABLE, GapReason.INVALID})
 
 
 @dataclass
@@ -252,16 +251,16 @@ class Backfill:
 
     def _judge(self, plans: Sequence[FetchPlan], progress: Progress) -> tuple[RunState, str]:
         """Say how it ended, from what the lake now knows to be missing."""
-        words: dict[str, int] = {}
+        gaps: list[Gap] = []
         for plan in plans:
-            for gap in self.engine.gaps(plan.dataset, plan.want) if plan.want else ():
-                words[gap.reason] = words.get(gap.reason, 0) + (gap.missing or 1)
+            if plan.want is not None:
+                gaps += self.engine.gap_report(plan.dataset, plan.want).gaps
         counts = progress.counts
         told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
-        missing = ", ".join(f"{count:,} {word}" for word, count in sorted(words.items()))
-        outcome = f"{told}; missing: {missing}" if missing else f"{told}; nothing is missing"
+        outcome = f"{told}; {missing_words(gaps)}"
         if progress.failures or progress.skipped:
             outcome = f"{'; '.join([*progress.failures.values(), *progress.skipped.values()])}; {outcome}"
             everything = BANNED in progress.failures or len(progress.failures) == progress.datasets
             return (RunState.FAILED if everything else RunState.INCOMPLETE), outcome
-        return (RunState.INCOMPLETE if MISSING & set(words) else RunState.SUCCEEDED), outcome
+        is_incomplete = any(gap.reason.is_missing for gap in gaps)
+        return (RunState.INCOMPLETE if is_incomplete else RunState.SUCCEEDED), outcome

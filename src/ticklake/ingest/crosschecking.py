@@ -12,7 +12,6 @@ from ticklake.core.coverage import Found
 from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, told, whole_bars
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
-from ticklake.core.quality import EXCUSED
 from ticklake.core.span import Span, common, normalise, subtract
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.engine import Engine
@@ -62,7 +61,7 @@ def complete_spans(engine: Engine, dataset: Dataset, want: Span) -> list[Span]:
     span = known.intersect(want) if known else None
     if span is None:
         return []
-    taken = {*EXCUSED}
+    taken = {reason for reason in GapReason if not reason.is_missing}
     if dataset.timeframe is None and not engine.catalog.coverage(dataset).pieces:
         taken.add(GapReason.NOT_FETCHED)
     holes = (gap.span for gap in engine.gap_report(dataset, span).gaps if gap.reason not in taken)

@@ -10,7 +10,7 @@ import polars as pl
 
 from ticklake.core.batch import canonical
 from ticklake.core.checks import check
-from ticklake.core.coverage import Covered
+from ticklake.core.coverage import Covered, shown_spans
 from ticklake.core.dataset import Dataset
 from ticklake.core.oddities import Order, notes_on, off_grid, order_of
 from ticklake.core.span import Span
@@ -97,15 +97,22 @@ class Found:
         return "local" if local else "exchange"
 
     def covered(self, now: int, named: Span | None) -> tuple[Covered, ...]:
-        """Return what the file is the truth about: from its first row to its last, or the time in its name."""
+        """Return what the file is the truth about: from its first row to its last, or the time in its name.
+
+        What its rows do not show it is no witness of: see :func:`~ticklake.core.coverage.shown_spans`.
+        """
         if self.first is None or self.last is None:
             return ()
         frame = self.dataset.timeframe
         until = frame.next(self.last, self.dataset.anchor) if frame else self.last + 1
         span = Span(self.first, until)
-        if named and named.end <= now and named.start <= span.start and span.end <= named.end:
-            span = named
-        return (Covered(span),)
+        if not (named and named.end <= now and named.start <= span.start and span.end <= named.end):
+            named = span
+        times = pl.concat([part["ts"].cast(pl.Int64) for part in self.frames or []] or [pl.Series([], dtype=pl.Int64)])
+        if not times.len():
+            return (Covered(named),)
+        times = times.drop_nulls().unique().sort()
+        return tuple(Covered(piece) for piece in shown_spans(times, span, named, frame.length if frame else 0))
 
     def _step(self, ts: int) -> None:
         if self._end is not None:

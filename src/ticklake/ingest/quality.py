@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -15,7 +15,7 @@ from ticklake.catalog.quality import QualityDays, StoredDay
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.measures import REACH, columns_of, measure
-from ticklake.core.quality import DayQuality, Quality, days_of, holes_by_day, total
+from ticklake.core.quality import DayQuality, Holes, Quality, days_of, holes_by_day, total
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.engine import Engine
@@ -23,7 +23,7 @@ from ticklake.errors import ReadOnlyLake
 
 __all__ = ["Assessor"]
 
-FORMULA = 1
+FORMULA = 2
 """Raised when a measure changes, so that what was stored before is measured anew."""
 BARS_AT_ONCE = 1 << 20
 """About so many bars are measured at a time."""
@@ -66,6 +66,11 @@ class _Asked:
             for part in days_of(inside) if inside else ():
                 facts.setdefault(part.start // DAY, []).append((part,))
         return [_Day(part, _digest(part, self.says_when, facts.get(part.start // DAY))) for part in days_of(self.want)]
+
+    @property
+    def everything(self) -> Span:
+        """The span of all that is known or wanted."""
+        return Span(min(self.want.start, self.known.start), max(self.want.end, self.known.end))
 
     @property
     def says_when(self) -> bool:
@@ -113,12 +118,29 @@ class Assessor:
             for window in _windows(asked.dataset, [day for day in days if day.begin not in held])
             for figures in self._measured(asked, window)
         }
+        if asked.dataset.timeframe is None and (fresh or asked.dataset.kind == "funding"):
+            held, fresh = self._with_gaps_of_all(asked, held, fresh)
         with suppress(ReadOnlyLake):
             whole = [day for day in days if day.begin in fresh and asked.is_whole(day)]
             self._days.store(asked.dataset, [StoredDay(fresh[d.begin], asked.version, d.basis) for d in whole])
             old = [begin for begin, day in held.items() if day.version < asked.changed_in]
             self._days.confirm(asked.dataset, old, asked.version)
         return [held[day.begin].figures if day.begin in held else fresh[day.begin] for day in days]
+
+    def _with_gaps_of_all(
+        self, asked: _Asked, held: dict[int, StoredDay], fresh: dict[int, DayQuality]
+    ) -> tuple[dict[int, StoredDay], dict[int, DayQuality]]:
+        """Give every day its holes as :meth:`Engine.gap_report` tells them of the whole dataset.
+
+        Numbers jump, and events are due, between rows that may be any number of days apart, so no day can be judged by
+        what is near it; and other symbols, whose changes are not looked at here, say whether funding was lost.
+        """
+        gaps = self._engine.gap_report(asked.dataset, asked.everything).gaps
+        holes = holes_by_day(asked.dataset, gaps, asked.want)
+        changed = {day: one.figures for day, one in held.items() if one.figures.gaps != holes.get(day, {})}
+        kept = {day: one for day, one in held.items() if day not in changed}
+        judged = {day: replace(figures, gaps=holes.get(day, {})) for day, figures in (fresh | changed).items()}
+        return kept, judged
 
     def _unchanged(self, asked: _Asked, days: Sequence[_Day]) -> dict[int, StoredDay]:
         """Return the days that are stored as they would be measured now."""
@@ -150,8 +172,9 @@ class Assessor:
     def _measured(self, asked: _Asked, days: Sequence[_Day]) -> Iterator[DayQuality]:
         """Measure days that follow one another."""
         dataset, span = asked.dataset, Span(days[0].span.start, days[-1].span.end)
-        gaps = self._engine.gap_report(dataset, _for_gaps(asked, span)).gaps
-        holes = holes_by_day(dataset, gaps, span)
+        holes: dict[int, dict[str, Holes]] = {}
+        if dataset.timeframe is not None:
+            holes = holes_by_day(dataset, self._engine.gap_report(dataset, _for_gaps(asked, span)).gaps, span)
         refused = self._days.quarantined(dataset, span)
         counts = {row["day"]: row for row in self._counted(dataset, span).to_dicts()}
         for day in days:
@@ -226,8 +249,7 @@ def _for_gaps(asked: _Asked, span: Span) -> Span:
     A bar that lasts longer than a day belongs to the day on which it opens.
     """
     around = _judged_with(asked.dataset, span)
-    everything = Span(min(asked.want.start, asked.known.start), max(asked.want.end, asked.known.end))
-    return around.intersect(everything) or span
+    return around.intersect(asked.everything) or span
 
 
 def _hours(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -11,7 +11,7 @@ from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.runs import Run, RunState
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap, GapReason
-from ticklake.core.repairplan import QUIET, Left, RepairPlan, plan_repair
+from ticklake.core.repairplan import Left, RepairPlan, plan_repair
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.engine.repairing import Mended
@@ -95,7 +95,7 @@ class Repairs:
         settled = plan_repair(dataset, after, self.notes.in_vain(dataset))
         told = {left.gap: left.why for left in settled.left}
         why = answer.note or "it was asked for and did not come: run it again"
-        return tuple(Left(gap, told.get(gap, why)) for gap in after if gap.reason not in QUIET)
+        return tuple(Left(gap, told.get(gap, why)) for gap in after if gap.reason.is_missing)
 
     def _gaps(self, dataset: Dataset) -> tuple[Gap, ...]:
         """Return the gaps inside what was ever asked for or looked at."""
@@ -127,7 +127,7 @@ def _in_vain(
         known = before.get((gap.span, str(gap.reason)))
         if known is not None:
             yield replace(gap, detail=known)
-        elif gap.reason in QUIET or not (answer.final and plan.asks_for(gap)):
+        elif not gap.reason.is_missing or not (answer.final and plan.asks_for(gap)):
             continue
         elif refused or gap.reason is not GapReason.NOT_FETCHED:
             yield replace(gap, detail=answer.note or gap.detail)

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
-from ticklake.core.quality import EXCUSED, Holes, Quality, total
+from ticklake.core.quality import Holes, Quality, total
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, format_time
 from ticklake.interfaces.report.strips import Strip, strip_of
 
@@ -107,7 +107,7 @@ def _words(found: Sequence[Quality]) -> Iterable[_Word]:
         having = [one for one in found if reason in one.gaps]
         if having:
             holes = sum((one.gaps[reason] for one in having), Holes())
-            yield _Word(str(reason), meaning, holes, tuple(one.dataset for one in having), reason in EXCUSED)
+            yield _Word(str(reason), meaning, holes, tuple(one.dataset for one in having), not reason.is_missing)
 
 
 def _refusals(found: Sequence[Quality]) -> Iterable[_Refusal]:
