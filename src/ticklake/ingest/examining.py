@@ -226,8 +226,8 @@ def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbol
         _leave_out_forming(one, whole, plan)
     if one.forming and one.final is not None:
         one.notes.append(f"{one.forming:,} bars from {format_time(one.final)} on left out: not over yet")
-    if asked.exchange not in ("", dataset.exchange):
-        one.notes.append(f"it says that it is of {dataset.exchange}, not of {asked.exchange}")
+    if asked.markets.exchange not in ("", dataset.exchange):
+        one.notes.append(f"it says that it is of {dataset.exchange}, not of {asked.markets.exchange}")
     one.notes += _told_otherwise(plan, asked, symbols)
     reason = "name their dataset to import them" if asked.dataset is None else "they are of another dataset"
     one.notes += [f"{count:,} rows of {what} left out: {reason}" for what, count in left.items()]

@@ -127,7 +127,7 @@ class Importer:
             first = nameless[0]
             raise BadInput(
                 f"{len(nameless)} of {len(plans)} files do not say of which dataset they are, like {first.entry} "
-                f"({first.preset.name}: {first.named}): {cure(first.lacking)}"
+                f"({first.preset.name}: {first.named}): {first.named.doubt or cure(first.lacking)}"
             )
 
     def _all(self, planned: Iterable[FilePlan | Imported], progress: Progress, run: Run | None) -> Iterator[Imported]:

@@ -24,6 +24,10 @@ DatasetOption = Annotated[
 Exchange = Annotated[
     str, typer.Option("--exchange", metavar="NAME", help="Where files were traded that say all but that, like okx.")
 ]
+SymbolName = Annotated[
+    str,
+    typer.Option("--symbol", metavar="SYMBOL", help="Which symbol files are of that say all but that, like ETH/USD."),
+]
 PresetName = Annotated[str, typer.Option("--preset", help="Who wrote the files, like freqtrade. [default: by look]")]
 Columns = Annotated[
     str, typer.Option("--columns", metavar="OURS=THEIRS,...", help="ts=Date,open=Open: names, or numbers from 0.")
@@ -45,6 +49,7 @@ def import_files(
     paths: Paths,
     dataset: DatasetOption = None,
     exchange: Exchange = "",
+    symbol: SymbolName = "",
     preset: PresetName = "",
     columns: Columns = "",
     constants: Constants = None,
@@ -76,7 +81,14 @@ def import_files(
         constants=_pairs(constants or (), "--set"),
         skip=skip,
     )
-    asked = {"dataset": dataset, "exchange": exchange, "preset": preset, "mapping": said, "dry_run": dry_run}
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "exchange": exchange,
+        "symbol": symbol,
+        "preset": preset,
+        "mapping": said,
+    }
+    asked["dry_run"] = dry_run
     done = _import(paths, asked, lake, quiet=as_json)
     if as_json:
         print_json([one.to_dict() for one in done])

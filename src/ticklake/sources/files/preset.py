@@ -32,7 +32,7 @@ class Preset:
     bare
         Whether it has no line of names, never.
     exchange, market
-        Where it trades, if neither path nor rows say so.
+        Where it trades, if neither path nor rows say so; and in which part of the exchange, if that is known.
     shape, begins
         For files that are no tables: the entry of :data:`~ticklake.sources.files.shapes.SHAPES` that takes rows out of
         them, and what their first bytes look like.
@@ -56,7 +56,7 @@ class Preset:
     names: tuple[str, ...] = ()
     bare: bool = False
     exchange: str = ""
-    market: Market = "spot"
+    market: Market | None = None
     shape: str = ""
     begins: bytes = b""
     day_zone: str = ""

@@ -11,11 +11,10 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.guessing import guess, kind_by_columns
 from ticklake.core.kinds import kind_of
 from ticklake.core.mapping import Mapping, cells_of, map_rows
-from ticklake.core.natives import unified
 from ticklake.core.oddities import funding_shift, zone_hint
 from ticklake.core.timecolumns import TimeWords, has_zone, is_counted, read_times, unit_of
 from ticklake.errors import InvalidData, InvalidTime, TicklakeError
-from ticklake.sources.files.naming import Named, bar_of, day_of, label_of, named, venue_of
+from ticklake.sources.files.naming import Markets, Named, bar_of, day_of, label_of, named, venue_of
 from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of, shaped_as
 from ticklake.sources.files.shaped import Shaped
 from ticklake.sources.files.shapes import SHAPES
@@ -30,14 +29,22 @@ __all__ = ["Asked", "FilePlan", "Part", "parts_of", "plan_file"]
 class Asked:
     """What the caller said of the files: nothing of it is guessed then.
 
-    ``now`` is the time, in nanoseconds; ``exchange`` holds for files that do not say theirs.
+    ``now`` is the time, in nanoseconds; ``markets`` has the exchange and the symbol of files that do not say theirs.
     """
 
     now: int
     dataset: Dataset | None = None
     preset: str = ""
     mapping: Mapping = Mapping()  # noqa: RUF009
-    exchange: str = ""
+    markets: Markets = Markets()  # noqa: RUF009
+
+    @property
+    def names(self) -> Markets:
+        """How native names are read: a dataset that was said is the symbol of all."""
+        if self.dataset is None:
+            return self.markets
+        exchange, symbol = self.dataset.exchange, str(self.dataset.symbol)
+        return replace(self.markets, exchange=exchange, symbol=symbol, has_dataset=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class FilePlan:
     named: Named
     layout: Layout | None = None
     wanted: str = ""
+    markets: Markets = Markets()  # noqa: RUF009
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -106,9 +114,8 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
         shaped = preset_named(asked.preset, label) if asked.preset else shaped_as(head)
         if shaped is not None and shaped.shape:
             wanted = asked.dataset.kind if asked.dataset else ""
-            return FilePlan(
-                entry, form, layers, shaped, "", said, named(shaped, label).on(asked.exchange), wanted=wanted
-            )
+            told = named(shaped, label, asked.names)
+            return FilePlan(entry, form, layers, shaped, "", said, told, wanted=wanted, markets=asked.names)
         layout = layout_of(head, header=said.header, skip=said.skip or None) if form is Format.CSV else None
         try:
             raw = sample_of(stream, form, entry, layout)
@@ -123,7 +130,8 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     kind, mapping = _mapping(raw, preset, asked, has_names=has_names or bool(preset.names))
     _refuse_incomplete(mapping, kind, raw)
     mapping = _settled(raw, _placed(mapping, label, preset, asked), kind, asked)
-    return FilePlan(entry, form, layers, preset, kind, mapping, named(preset, label).on(asked.exchange), layout)
+    told = named(preset, label, asked.names)
+    return FilePlan(entry, form, layers, preset, kind, mapping, told, layout, markets=asked.names)
 
 
 def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
@@ -139,7 +147,7 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
             yield from (_shaped_part(one, plan, now) for one in _shaped(stream, plan))
             return
         for raw in _raw_frames(stream, plan, chunk):
-            for exchange, symbol, rows in _by_market(raw, plan.mapping, plan.preset):
+            for exchange, symbol, rows in _by_market(raw, plan):
                 mapped = map_rows(rows, plan.mapping, plan.kind, now)
                 yield Part(mapped, plan.kind, symbol, exchange=exchange, space=plan.preset.id_space)
 
@@ -160,7 +168,8 @@ def _shaped_part(one: Shaped, plan: FilePlan, now: int) -> Part:
     if plan.wanted in ("", one.kind):
         columns = {name: name for name in rows.columns if name not in plan.mapping.constants}
         rows = map_rows(rows, plan.mapping.over(Mapping(columns)), one.kind, now)
-    symbol = unified(one.native, one.market or plan.preset.market) if one.native else None
+    exchange, market = one.exchange or plan.named.exchange, one.market or plan.preset.market
+    symbol = plan.markets.unified(one.native, market, exchange) if one.native else None
     return Part(rows, one.kind, symbol or one.native, one.timeframe, one.exchange, one.market is not None, one.space)
 
 
@@ -254,9 +263,10 @@ def _zone_wanted(sample: pl.Series, theirs: str, kind: str, mapping: Mapping, as
     )
 
 
-def _by_market(raw: pl.DataFrame, mapping: Mapping, preset: Preset) -> Iterator[tuple[str, str, pl.DataFrame]]:
+def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[tuple[str, str, pl.DataFrame]]:
     """Divide rows by the exchange and the symbol that stand in them, as far as those are told."""
-    owners = {ours: cells_of(raw, mapping.columns[ours]).cast(pl.String) for ours in _OWNERS if ours in mapping.columns}
+    columns = plan.mapping.columns
+    owners = {ours: cells_of(raw, columns[ours]).cast(pl.String) for ours in _OWNERS if ours in columns}
     if not owners:
         yield "", "", raw
         return
@@ -266,7 +276,8 @@ def _by_market(raw: pl.DataFrame, mapping: Mapping, preset: Preset) -> Iterator[
         rows = raw.filter(pairs.select(same).to_series())
         exchange, market = venue_of(pair.get("exchange") or "")
         native = pair.get("symbol") or ""
-        yield exchange, unified(native, market or preset.market) or native, rows
+        where = exchange or plan.named.exchange
+        yield exchange, plan.markets.unified(native, market or plan.preset.market, where) or native, rows
 
 
 _OWNERS = ("exchange", "symbol")
