@@ -143,6 +143,7 @@ KNOWN_IDS: dict[str, dict[str, str]] = {
 HOME_MARKET: dict[str, Market] = {
     "binanceusdm": "linear",
     "binancecoinm": "inverse",
+    "binanceus": "spot",
     "kucoinfutures": "linear",
     "krakenfutures": "linear",
 }

@@ -194,7 +194,9 @@ def _told(part: Part, plan: FilePlan) -> Named:
 
 def _called(part: Part, plan: FilePlan, asked: Asked) -> str:
     """Say of what rows are that are left out."""
-    return str(_told(part, plan)) if asked.dataset is None else part.kind
+    if asked.dataset is None:
+        return str(_told(part, plan))
+    return f"{part.kind} of {part.symbol}" if part.sure else part.kind
 
 
 def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked) -> None:

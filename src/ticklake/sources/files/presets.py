@@ -251,6 +251,9 @@ PRESETS: tuple[Preset, ...] = (
 
 
 SHAPED: tuple[Preset, ...] = (
+    Preset(
+        "binance-aggtrade-events", "", shape="messages", begins=rb'\[?\{"e": ?"(?:aggTrade|trade)"', exchange="binance"
+    ),
     Preset("binance-depth-events", "", shape="messages", begins=rb'\[?\{"e": ?"depthUpdate"', exchange="binance"),
     Preset("binance-depth-snapshot", "", shape="messages", begins=rb'\{"lastUpdateId"', exchange="binance"),
     Preset("bybit-orderbook", "", shape="messages", begins=rb'\{"topic": ?"orderbook\.', exchange="bybit"),

@@ -11,9 +11,12 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.guessing import guess, kind_by_columns
 from ticklake.core.kinds import kind_of
 from ticklake.core.mapping import Mapping, cells_of, map_rows
+from ticklake.core.native_tables import HOME_MARKET
+from ticklake.core.natives import Market
 from ticklake.core.oddities import funding_shift, zone_hint
 from ticklake.core.timecolumns import TimeWords, has_zone, is_counted, read_times, unit_of
 from ticklake.errors import InvalidData, InvalidTime, TicklakeError
+from ticklake.sources.files.binance_markets import CALLED
 from ticklake.sources.files.naming import Markets, Named, bar_of, day_of, label_of, named, venue_of
 from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of, shaped_as
 from ticklake.sources.files.shaped import Shaped
@@ -168,9 +171,24 @@ def _shaped_part(one: Shaped, plan: FilePlan, now: int) -> Part:
     if plan.wanted in ("", one.kind):
         columns = {name: name for name in rows.columns if name not in plan.mapping.constants}
         rows = map_rows(rows, plan.mapping.over(Mapping(columns)), one.kind, now)
-    exchange, market = one.exchange or plan.named.exchange, one.market or plan.preset.market
+    exchange = one.exchange or plan.named.exchange or plan.markets.exchange
+    market = one.market or plan.preset.market
+    _refuse_other_market(exchange, one.market)
     symbol = plan.markets.unified(one.native, market, exchange) if one.native else None
     return Part(rows, one.kind, symbol or one.native, one.timeframe, one.exchange, one.market is not None, one.space)
+
+
+def _refuse_other_market(exchange: str, market: Market | None) -> None:
+    """Refuse messages of one part of Binance that are said to be of another."""
+    home = HOME_MARKET.get(exchange) if exchange.startswith("binance") else None
+    if home is not None and market not in (None, home):
+        raise InvalidData(
+            f"its messages are of Binance's {CALLED[market]}, not of {exchange}: "
+            f"say --exchange {_BINANCE[market]}, or --exchange binance"
+        )
+
+
+_BINANCE: dict[Market, str] = {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}
 
 
 def _drain(stream: Unpacked) -> None:
