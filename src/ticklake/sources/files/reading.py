@@ -81,7 +81,8 @@ class Part:
     """Some rows of a file, in the columns of their kind, and what is known of the dataset they belong to.
 
     ``sure`` says that the file tells in which part of the exchange (spot, linear, inverse) they were traded;
-    ``space`` is the numbering of trade ids.
+    ``space`` is the numbering of trade ids. ``places`` are the numbers of their lines in the file, or of rows where there are no
+    lines, from 1; ``None`` if they are not known.
     """
 
     frame: pl.DataFrame
@@ -91,6 +92,7 @@ class Part:
     exchange: str = ""
     sure: bool = False
     space: str = ""
+    places: pl.Series | None = None
 
     def is_of(self, dataset: Dataset) -> bool:
         """Whether the rows can belong to a dataset: native names do not tell a swap from a spot market, unless ``sure``."""
@@ -149,10 +151,14 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
         if plan.preset.shape:
             yield from (_shaped_part(one, plan, now) for one in _shaped(stream, plan))
             return
+        first = 1 + (plan.layout.skip if plan.layout else 0)
         for raw in _raw_frames(stream, plan, chunk):
-            for exchange, symbol, rows in _by_market(raw, plan):
+            places = pl.Series(range(first, first + raw.height), dtype=pl.Int64)
+            first += raw.height
+            for exchange, symbol, mine in _by_market(raw, plan):
+                rows, own = (raw, places) if mine is None else (raw.filter(mine), places.filter(mine))
                 mapped = map_rows(rows, plan.mapping, plan.kind, now)
-                yield Part(mapped, plan.kind, symbol, exchange=exchange, space=plan.preset.id_space)
+                yield Part(mapped, plan.kind, symbol, exchange=exchange, space=plan.preset.id_space, places=own)
 
 
 def _shaped(stream: Unpacked, plan: FilePlan) -> Iterator[Shaped]:
@@ -227,12 +233,21 @@ def _mapping(raw: pl.DataFrame, preset: Preset, asked: Asked, *, has_names: bool
 
 
 def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
-    missing = [name for name in kind_of(kind).required if name not in {*mapping.columns, *mapping.constants}]
+    known = {*mapping.columns, *mapping.constants}
+    missing = [name for name in kind_of(kind).required if name not in known]
+    any_of = kind_of(kind).any_of
     if missing:
-        raise InvalidData(
-            f"no column can be told to be {' or '.join(missing)} of {kind}: its columns are {', '.join(raw.columns)[:300]}; "
-            f"say which is which, like columns={{{missing[0]!r}: '...'}} (--columns {missing[0]}=...)"
-        )
+        words = " or ".join(missing)
+    elif any_of and not known.intersection(any_of):
+        words = " or ".join(any_of)
+        missing = [any_of[0]]
+    else:
+        return
+    others = [name for name in raw.columns if name not in mapping.columns.values()]
+    raise InvalidData(
+        f"no column can be told to be {words} of {kind}: not understood are {', '.join(others)[:300] or 'none'}; "
+        f"say which is which, like columns={{{missing[0]!r}: '...'}} (--columns {missing[0]}=...)"
+    )
 
 
 def _placed(mapping: Mapping, label: str, preset: Preset, asked: Asked) -> Mapping:
@@ -281,21 +296,21 @@ def _zone_wanted(sample: pl.Series, theirs: str, kind: str, mapping: Mapping, as
     )
 
 
-def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[tuple[str, str, pl.DataFrame]]:
-    """Divide rows by the exchange and the symbol that stand in them, as far as those are told."""
+def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[tuple[str, str, pl.Series | None]]:
+    """Tell which rows are of which exchange and symbol, as far as those stand in them; ``None`` for all of them."""
     columns = plan.mapping.columns
     owners = {ours: cells_of(raw, columns[ours]).cast(pl.String) for ours in _OWNERS if ours in columns}
     if not owners:
-        yield "", "", raw
+        yield "", "", None
         return
     pairs = pl.DataFrame([cells.alias(ours) for ours, cells in owners.items()])
     for pair in pairs.unique(maintain_order=True).iter_rows(named=True):
         same = pl.all_horizontal(pl.col(ours).eq_missing(pl.lit(text)) for ours, text in pair.items())
-        rows = raw.filter(pairs.select(same).to_series())
+        mine = pairs.select(same).to_series()
         exchange, market = venue_of(pair.get("exchange") or "")
         native = pair.get("symbol") or ""
         where = exchange or plan.named.exchange
-        yield exchange, plan.markets.unified(native, market or plan.preset.market, where) or native, rows
+        yield exchange, plan.markets.unified(native, market or plan.preset.market, where) or native, mine
 
 
 _OWNERS = ("exchange", "symbol")
