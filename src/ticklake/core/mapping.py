@@ -114,7 +114,22 @@ def map_rows(raw: pl.DataFrame, mapping: Mapping, kind: str, now: int) -> pl.Dat
         columns.append(_opposite(given["buyer_maker"]))
     if "interval" in known and "interval" not in given:
         columns += _interval(given, now)
+    if kind == "quotes":
+        columns = _without_empty_sides(columns)
     return pl.DataFrame(columns).select(name for name in known if name in {column.name for column in columns})
+
+
+def _without_empty_sides(columns: list[pl.Series]) -> list[pl.Series]:
+    """Return the columns of quotes with null for a side whose price is 0: files write so what they do not know."""
+    by_name = {column.name: column for column in columns}
+    for side in ("bid", "ask"):
+        price, amount = by_name.get(f"{side}_price"), by_name.get(f"{side}_amount")
+        if price is None:
+            continue
+        by_name[price.name] = price.set(price == 0, None)
+        if amount is not None:
+            by_name[amount.name] = amount.set(by_name[price.name].is_null(), None)
+    return list(by_name.values())
 
 
 def cells_of(raw: pl.DataFrame, theirs: str) -> pl.Series:

@@ -38,6 +38,9 @@ Constants = Annotated[
 Sides = Annotated[list[str] | None, typer.Option("--side", metavar="WORD=SIDE", help="What a word of theirs means.")]
 Unit = Annotated[str, typer.Option("--unit", help="What times count: s, ms, us or ns. [default: by size]")]
 Zone = Annotated[str, typer.Option("--zone", help="Where times without a zone are local: UTC, Europe/Moscow, UTC-05.")]
+Since = Annotated[
+    str | None, typer.Option("--since", help="What counts of time begin at, like 2013-10-07 for those since midnight.")
+]
 TimeFormat = Annotated[str, typer.Option("--time-format", help="How times are written, like %d/%m/%Y %H:%M.")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether the first line has names.")]
 Scale = Annotated[float, typer.Option("--price-scale", help="Divide prices by this.")]
@@ -56,6 +59,7 @@ def import_files(
     sides: Sides = None,
     unit: Unit = "",
     zone: Zone = "",
+    since: Since = None,
     time_format: TimeFormat = "",
     header: Header = None,
     price_scale: Scale = 1,
@@ -69,6 +73,7 @@ def import_files(
     CSV, TSV, JSON, NDJSON, Parquet, Feather; .gz, .xz, .zst, .bz2 and .zip. Exit code 3: some were refused; 1: all were.
     """
     from ticklake.core.mapping import Mapping
+    from ticklake.core.time import parse_time
 
     said = Mapping(
         columns=_pairs(columns.split(",") if columns else (), "--columns"),
@@ -80,6 +85,7 @@ def import_files(
         price_scale=price_scale,
         constants=_pairs(constants or (), "--set"),
         skip=skip,
+        since=parse_time(since) if since else 0,
     )
     asked: dict[str, Any] = {
         "dataset": dataset,

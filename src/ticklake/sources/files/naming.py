@@ -24,6 +24,7 @@ _SUFFIXES = re.compile(
 _DAY = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_]?)(0[1-9]|1[0-2])(?:\2(0[1-9]|[12]\d|3[01])|_(?P<to>0[1-9]|1[0-2]))?(?!\d)"
 )
+_DAY_OF_ZIP = re.compile(r"(?:^|/)(?P<day>(?:19|20)\d{6})_(?:trade|quote|openinterest)(?:\.zip)?(?:/|$)")
 _UNITS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d", "WEEK": "w", "MONTH": "M"}
 _LENGTHS = {"second": "1s", "minute": "1m", "hour": "1h", "daily": "1d", "d": "1d", "mo": "1M"}
 _VENUES: dict[str, tuple[str, Market | None]] = {
@@ -158,10 +159,18 @@ def named(preset: Preset, label: str, markets: Markets = Markets()) -> Named:
             symbol = markets.unified(parts["symbol"], part_of_it or market, exchange) or ""
     except InvalidName as error:
         doubt = str(error)
+    symbol = symbol or _plain_symbol(parts)
     if not markets.has_dataset:
         exchange, symbol = exchange or markets.exchange, symbol or markets.symbol
     bars = preset.kind in BAR_KINDS
     return Named(exchange, preset.kind, symbol, _timeframe(parts) if bars else "", doubt)
+
+
+def _plain_symbol(parts: dict[str, str]) -> str:
+    """Return the symbol of a share or a future of America: both are priced, and settled, in dollars."""
+    if "root" in parts:
+        return f"{parts['root'].upper()}/USD:USD-{parts['expiry'][-6:]}"
+    return f"{parts['share'].upper()}/USD" if "share" in parts else ""
 
 
 def venue_of(name: str) -> tuple[str, Market | None]:
@@ -177,7 +186,8 @@ def venue_of(name: str) -> tuple[str, Market | None]:
 def day_of(preset: Preset, label: str) -> int | None:
     """Return the midnight of the day in the path, as nanoseconds of local time, if times count from it."""
     match = preset.finds(label) if preset.day_zone else None
-    text = match.groupdict().get("day") if match else None
+    match = match or _DAY_OF_ZIP.search(label)
+    text = match.groupdict().get("day") if match and preset.day_zone else None
     return parse_time(f"{text[:4]}-{text[4:6]}-{text[6:]}") if text else None
 
 

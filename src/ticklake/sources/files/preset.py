@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,8 @@ class Preset:
         How they are read.
     pattern
         What the end of the file's path looks like without its suffixes, with any of the groups ``exchange``, ``symbol``
-        (the native one), ``timeframe``, ``minutes``, ``resolution``, ``step`` and ``unit``, ``perp``, ``day`` (``20240131``).
+        (the native one), ``share`` (a ticker), ``root`` and ``expiry`` (of a future), ``timeframe``, ``minutes``, ``resolution``,
+        ``step`` and ``unit``, ``perp``, ``day`` (``20240131``).
     header
         Names that the columns must have, if it is told by them; case does not count.
     names
@@ -38,6 +40,8 @@ class Preset:
         them, and what their first bytes look like.
     day_zone
         Where the ``day`` of the name begins, if times count from it.
+    feeds
+        The zone of times by exchange, where each feed has its own; ``""`` for all others. It goes before ``day_zone``.
     at_close
         Whether a row that is named by a bar's beginning was known at its end: its time is moved there.
     at_open
@@ -60,6 +64,7 @@ class Preset:
     shape: str = ""
     begins: bytes = b""
     day_zone: str = ""
+    feeds: MappingType[str, str] = field(default_factory=dict)
     at_close: bool = False
     at_open: bool = False
     whole: bool = False

@@ -6,9 +6,6 @@ tardis
     https://docs.tardis.dev/downloadable-csv-files: microseconds, ``exchange`` and ``symbol`` in every row.
 cryptodatadownload
     https://www.cryptodatadownload.com: a line with the site's address, newest first, UTC; ``Volume BTC`` and ``Volume USD``.
-lean
-    https://github.com/QuantConnect/Lean/tree/master/Data (readme of each folder): milliseconds since the midnight of the
-    day in the name, in the data's zone (New York for equities, whose prices are times 10,000; UTC for crypto).
 dukascopy
     https://www.dukascopy.com/swiss/english/marketwatch/historical: ``Gmt time`` written day first; and the feed's .bi5.
 freqtrade
@@ -32,12 +29,12 @@ from collections.abc import Sequence
 from ticklake.core.mapping import Mapping
 from ticklake.errors import InvalidName
 from ticklake.sources.files.dumps import DUMPS, TIMEFRAME
+from ticklake.sources.files.lean import LEAN
 from ticklake.sources.files.preset import GENERIC, Preset, same_names
 
 __all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of", "shaped_as"]
 
 _BARS = ("open", "high", "low", "close", "volume")
-_TS_BARS = ("ts", *_BARS)
 _TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp")
 _TARDIS_TIMES = {"ts": "timestamp", "received_at": "local_timestamp", "symbol": "symbol", "exchange": "exchange"}
 _TARDIS_NAME = r"(?:(?P<exchange>[a-z0-9-]+)_(?:trades|quotes)_\d{4}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+))?[^/]*"
@@ -48,12 +45,6 @@ _FT = r"(?:data/(?P<exchange>[a-z0-9]+)/(?:futures/)?)?(?P<symbol>[A-Z0-9]+_[A-Z
 _FT_BARS = Mapping(same_names(*_BARS, ts="date"))
 _FT_NAMES = ("date", *_BARS)
 _FT_TRADES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
-_LEAN = r"(?:crypto(?:future)?/(?P<exchange>[a-z]+)/\w+/\w+/\d{8}_\w+\.zip/)?(?P<day>\d{8})_"
-_LEAN_PAIR = r"(?P<symbol>[a-z0-9]+(?:usd|usdt|usdc|eur|gbp|jpy|btc|eth))_"
-_LEAN_SPAN = r"(?P<resolution>second|minute)"
-_LEAN_SHARE = r"(?:.*equity/usa/.*/)?(?P<day>\d{8})_[a-z0-9.]+_"
-_LEAN_QUOTES = ("ts", "bo", "bh", "bl", "bid_price", "bid_amount", "ao", "ah", "al", "ask_price", "ask_amount")
-_LEAN_TICK = ("ts", "price", "amount", "venue", "conditions", "suspicious")
 _FEED = ("feed", "symbol", "timestamp", "receipt_timestamp")
 _FEED_TIMES = {"ts": "timestamp", "received_at": "receipt_timestamp", "symbol": "symbol", "exchange": "feed"}
 _NAUTILUS = r"(?P<symbol>[A-Z0-9_-]+?)\.(?P<exchange>[A-Z_]+)"
@@ -62,6 +53,7 @@ _MS = "ms"
 
 PRESETS: tuple[Preset, ...] = (
     *DUMPS,
+    *LEAN,
     Preset(
         "tardis-trades",
         "trades",
@@ -89,52 +81,6 @@ PRESETS: tuple[Preset, ...] = (
         Mapping({**_CDD_BARS, "ts": "0", "symbol": "1", "volume": "6", "quote_volume": "7"}, zone="UTC"),
         _CDD,
         header=("date", "symbol", *_BARS[:4]),
-    ),
-    Preset(
-        "lean-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), unit=_MS, header=False),
-        rf"{_LEAN}{_LEAN_PAIR}{_LEAN_SPAN}_trade(?P<perp>_perp)?",
-        names=_TS_BARS,
-        bare=True,
-        day_zone="UTC",
-    ),
-    Preset(
-        "lean-quote-bars",
-        "quotes",
-        Mapping(same_names("ts", *_QUOTE), unit=_MS, header=False),
-        rf"{_LEAN}{_LEAN_PAIR}{_LEAN_SPAN}_quote(?P<perp>_perp)?",
-        names=_LEAN_QUOTES,
-        bare=True,
-        day_zone="UTC",
-        at_close=True,
-    ),
-    Preset(
-        "lean-equity-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), unit=_MS, header=False, price_scale=10_000),
-        rf"{_LEAN_SHARE}{_LEAN_SPAN}_trade",
-        names=_TS_BARS,
-        bare=True,
-        day_zone="America/New_York",
-    ),
-    Preset(
-        "lean-equity-ticks",
-        "trades",
-        Mapping(same_names("ts", "price", "amount"), unit=_MS, header=False, price_scale=10_000),
-        rf"{_LEAN_SHARE}[Tt]rade_[Tt]ick",
-        names=_LEAN_TICK,
-        bare=True,
-        day_zone="America/New_York",
-    ),
-    Preset(
-        "lean-forex-ticks",
-        "quotes",
-        Mapping(same_names("ts", "bid_price", "ask_price"), unit=_MS, header=False),
-        rf"(?:forex/(?P<exchange>[a-z]+)/\w+/\w+/\d{{8}}_\w+\.zip/)?(?P<day>\d{{8}})_{_LEAN_PAIR}tick_quote",
-        names=("ts", "bid_price", "ask_price"),
-        bare=True,
-        day_zone="UTC-05",
     ),
     Preset(
         "dukascopy-bars",
@@ -214,22 +160,6 @@ PRESETS: tuple[Preset, ...] = (
         ),
         rf"data/quote_ticks?/{_NAUTILUS}/[^/]+",
         header=("bid_price", "ask_price", "bid_size", "ask_size", "ts_event", "ts_init"),
-    ),
-    Preset(
-        "lean-long-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), zone="UTC", header=False),
-        r"crypto(?:future)?/(?P<exchange>[a-z]+)/(?P<resolution>hour|daily)/(?P<symbol>[a-z0-9]+)_trade\.zip/[^/]+",
-        names=_TS_BARS,
-        bare=True,
-    ),
-    Preset(
-        "lean-equity-long-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), zone="America/New_York", header=False, price_scale=10_000),
-        r"equity/usa/(?P<resolution>hour|daily)/[a-z0-9.]+\.zip/[^/]+",
-        names=_TS_BARS,
-        bare=True,
     ),
     Preset(
         "bitmex-funding",

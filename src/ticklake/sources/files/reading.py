@@ -258,13 +258,32 @@ def _placed(mapping: Mapping, label: str, preset: Preset, asked: Asked) -> Mappi
         if not bar:
             raise InvalidData("its bars are named by their ends, and nothing says how long they are: name the dataset")
         return replace(mapping, shift=mapping.shift - bar)
-    if not preset.day_zone:
+    if preset.at_close:
+        mapping = replace(mapping, shift=mapping.shift + bar_of(preset, label))
+    mapping = replace(mapping, zone=mapping.zone or _zone_of(preset, label, asked))
+    if not preset.day_zone or mapping.since:
         return mapping
     day = day_of(preset, label)
     if day is None:
-        raise InvalidData(f"its times count from midnight, and its name does not say of which day: {label!r}")
-    shift = bar_of(preset, label) if preset.at_close else mapping.shift
-    return replace(mapping, since=day, zone=mapping.zone or preset.day_zone, shift=shift)
+        raise InvalidData(
+            f"its times count from midnight, and its name does not say of which day: {label!r}; say it, like --since 2013-10-07"
+        )
+    return replace(mapping, since=day)
+
+
+def _zone_of(preset: Preset, label: str, asked: Asked) -> str:
+    """Return the zone of the times of a preset's files, which may be that of the feed."""
+    if not preset.feeds or asked.mapping.zone:
+        return preset.day_zone
+    feed = named(preset, label, asked.names).exchange or asked.names.exchange
+    zone = preset.feeds.get(feed, preset.feeds.get(""))
+    if zone is None:
+        known = ", ".join(f"{name} {zone}" for name, zone in preset.feeds.items())
+        raise InvalidTime(
+            f"the zone of its times depends on the feed ({known}), and {feed or 'which it is'} is not known: "
+            "say --exchange, or the zone with --zone"
+        )
+    return zone
 
 
 def _settled(raw: pl.DataFrame, mapping: Mapping, kind: str, asked: Asked) -> Mapping:
