@@ -26,7 +26,7 @@ from ticklake.core.native_tables import (
 )
 from ticklake.errors import InvalidName
 
-__all__ = ["NOT_LISTED", "Market", "MarketList", "readings", "unified"]
+__all__ = ["NOT_LISTED", "Market", "MarketList", "contract_market", "readings", "unified"]
 
 _DOLLARS = "USD"
 _QUOTE_FIRST = frozenset({"bittrex", "poloniex", "upbit"})
@@ -116,6 +116,14 @@ def readings(
         if read_so:
             return read_so
     return _split(text, market or HOME_MARKET.get(exchange), exchange, listed)
+
+
+def contract_market(native: str, exchange: str) -> Market | None:
+    """Return in what a contract with a joined name like ``BTCUSD`` is settled; ``None`` for names that say it themselves."""
+    if not native.isalnum():
+        return None
+    is_inverse = native.upper().endswith(_DOLLARS) and exchange in INVERSE_USD
+    return "inverse" if is_inverse else "linear"
 
 
 def _contract(native: str, market: Market | None, exchange: str) -> tuple[str, ...]:

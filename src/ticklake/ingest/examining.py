@@ -226,7 +226,8 @@ def pieces_of(plan: FilePlan, one: Found, asked: Asked) -> Iterator[pl.DataFrame
 def _dataset_of(part: Part, plan: FilePlan, asked: Asked) -> Dataset | None:
     """Return the dataset that rows belong to; ``None`` if it is not the one that was asked for, or cannot be told."""
     if asked.dataset is not None:
-        taken = part.is_of(asked.dataset) if plan.preset.shape else part.kind == asked.dataset.kind
+        same = part.kind == asked.dataset.kind and part.timeframe in ("", str(asked.dataset.timeframe))
+        taken = part.is_of(asked.dataset) if plan.preset.shape else same
         return asked.dataset if taken else None
     return _told(part, plan).dataset()
 
@@ -287,6 +288,8 @@ def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbol
         one.notes.append(f"it says that it is of {dataset.exchange}, not of {asked.markets.exchange}")
     if one.refusals.counts:
         one.notes.append(f"{one.refusals.counts.total():,} rows that cannot be true: {one.refusals}")
+    if plan.preset.left_out:
+        one.notes.append(f"left out: {plan.preset.left_out}")
     one.notes += _told_otherwise(plan, asked, symbols)
     reason = "name their dataset to import them" if asked.dataset is None else "they are of another dataset"
     one.notes += [f"{count:,} rows of {what} left out: {reason}" for what, count in left.items()]

@@ -49,7 +49,15 @@ class Preset:
     whole
         Whether a file holds all of the day or month in its name, so that stretches without rows had none.
     id_space
-        Which numbering the trade ids belong to, where an exchange has several.
+        Which numbering the trade ids belong to, where an exchange has several; ``time`` if the numbers of a book are times.
+    wide
+        Whether a row is a whole book, with columns like ``asks[0].price`` and ``asks[0].amount``.
+    only
+        The column that must be true for a row to count, if it is there.
+    derivatives
+        Exchanges that in these files are their derivatives, though their name does not say so.
+    left_out
+        What of the file has no kind.
     """
 
     name: str
@@ -69,6 +77,10 @@ class Preset:
     at_open: bool = False
     whole: bool = False
     id_space: str = ""
+    wide: bool = False
+    only: str = ""
+    derivatives: tuple[str, ...] = ()
+    left_out: str = ""
 
     def finds(self, label: str) -> re.Match[str] | None:
         """Match the pattern with the end of a path."""

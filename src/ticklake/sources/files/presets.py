@@ -2,8 +2,6 @@
 
 Sources
 -------
-tardis
-    https://docs.tardis.dev/downloadable-csv-files: microseconds, ``exchange`` and ``symbol`` in every row.
 cryptodatadownload
     https://www.cryptodatadownload.com: a line with the site's address, newest first, UTC; ``Volume BTC`` and ``Volume USD``.
 dukascopy
@@ -15,8 +13,6 @@ metatrader
     be said.
 nautilus
     https://nautilustrader.io/docs/latest/concepts/data (Parquet catalog): fixed-point numbers, bars named by their end.
-cryptofeed
-    https://github.com/bmoscon/cryptofeed (Parquet of cryptostore): decimal seconds, ``BTC-USDT``, ``BTC-USDT-PERP``.
 crypto-chassis, ccxt, bitfinex, coinbase, bitmex
     The fields of the exchanges' own answers, or of ccxt's, as people save them.
 """
@@ -29,45 +25,27 @@ from collections.abc import Sequence
 from ticklake.core.mapping import Mapping
 from ticklake.errors import InvalidName
 from ticklake.sources.files.dumps import DUMPS, TIMEFRAME
+from ticklake.sources.files.feeds import FEEDS, TICKER
 from ticklake.sources.files.lean import LEAN
 from ticklake.sources.files.preset import GENERIC, Preset, same_names
 
 __all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of", "shaped_as"]
 
 _BARS = ("open", "high", "low", "close", "volume")
-_TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp")
-_TARDIS_TIMES = {"ts": "timestamp", "received_at": "local_timestamp", "symbol": "symbol", "exchange": "exchange"}
-_TARDIS_NAME = r"(?:(?P<exchange>[a-z0-9-]+)_(?:trades|quotes)_\d{4}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+))?[^/]*"
-_QUOTE = ("bid_price", "bid_amount", "ask_price", "ask_amount")
 _CDD = r"(?:(?P<exchange>[A-Za-z]+)_(?P<symbol>[A-Z0-9]+)_(?P<timeframe>1h|1d|1m|minute|d))?[^/]*"
 _CDD_BARS = {name: name for name in _BARS[:4]}
 _FT = r"(?:data/(?P<exchange>[a-z0-9]+)/(?:futures/)?)?(?P<symbol>[A-Z0-9]+_[A-Z0-9]+(?:_[A-Z0-9]+)?)-"
 _FT_BARS = Mapping(same_names(*_BARS, ts="date"))
 _FT_NAMES = ("date", *_BARS)
 _FT_TRADES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
-_FEED = ("feed", "symbol", "timestamp", "receipt_timestamp")
-_FEED_TIMES = {"ts": "timestamp", "received_at": "receipt_timestamp", "symbol": "symbol", "exchange": "feed"}
 _NAUTILUS = r"(?P<symbol>[A-Z0-9_-]+?)\.(?P<exchange>[A-Z_]+)"
 _NAUTILUS_TIMES = {"ts": "ts_event", "received_at": "ts_init"}
 _MS = "ms"
 
 PRESETS: tuple[Preset, ...] = (
     *DUMPS,
+    *FEEDS,
     *LEAN,
-    Preset(
-        "tardis-trades",
-        "trades",
-        Mapping({**_TARDIS_TIMES, **same_names("id", "side", "price", "amount")}, unit="us"),
-        _TARDIS_NAME,
-        header=(*_TARDIS, "id", "side", "price", "amount"),
-    ),
-    Preset(
-        "tardis-quotes",
-        "quotes",
-        Mapping({**_TARDIS_TIMES, **same_names(*_QUOTE)}, unit="us"),
-        _TARDIS_NAME,
-        header=(*_TARDIS, *_QUOTE),
-    ),
     Preset(
         "cryptodatadownload-unix",
         "ohlcv",
@@ -111,26 +89,6 @@ PRESETS: tuple[Preset, ...] = (
         "ohlcv",
         Mapping({"ts": "<DATE>+<TIME>", **{name: f"<{name.upper()}>" for name in _BARS[:4]}, "volume": "<TICKVOL>"}),
         header=("<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"),
-    ),
-    Preset(
-        "cryptofeed-trades",
-        "trades",
-        Mapping({**_FEED_TIMES, **same_names("id", "side", "price", "amount")}, unit="s"),
-        header=(*_FEED, "side", "amount", "price"),
-    ),
-    Preset(
-        "cryptofeed-ticker",
-        "quotes",
-        Mapping({**_FEED_TIMES, "bid_price": "bid", "ask_price": "ask"}, unit="s"),
-        header=(*_FEED, "bid", "ask"),
-    ),
-    Preset(
-        "cryptofeed-funding",
-        "funding",
-        Mapping(
-            {**_FEED_TIMES, **same_names("rate", "predicted_rate", "mark_price", next_ts="next_funding_time")}, unit="s"
-        ),
-        header=(*_FEED, "rate", "next_funding_time"),
     ),
     Preset(
         "nautilus-bars",
@@ -181,6 +139,7 @@ PRESETS: tuple[Preset, ...] = (
 
 
 SHAPED: tuple[Preset, ...] = (
+    TICKER,
     Preset(
         "binance-aggtrade-events", "", shape="messages", begins=rb'\[?\{"e": ?"(?:aggTrade|trade)"', exchange="binance"
     ),

@@ -10,9 +10,9 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.guessing import guess, kind_by_columns
 from ticklake.core.kinds import kind_of
-from ticklake.core.mapping import Mapping, cells_of, map_rows
+from ticklake.core.mapping import MADE_OF, Mapping, cells_of, map_rows
 from ticklake.core.native_tables import HOME_MARKET
-from ticklake.core.natives import Market
+from ticklake.core.natives import Market, contract_market
 from ticklake.core.oddities import funding_shift, zone_hint
 from ticklake.core.timecolumns import TimeWords, has_zone, is_counted, read_times, unit_of
 from ticklake.errors import InvalidData, InvalidTime, TicklakeError
@@ -22,7 +22,7 @@ from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset
 from ticklake.sources.files.shaped import Shaped
 from ticklake.sources.files.shapes import SHAPES
 from ticklake.sources.files.sniffing import Format, sniff
-from ticklake.sources.files.tables import CHUNK, Layout, frames_of, layout_of, sample_of
+from ticklake.sources.files.tables import CHUNK, Layout, frames_of, layout_of, one_row_a_level, sample_of
 from ticklake.sources.files.unpacking import Entry, Unpacked, opened
 
 __all__ = ["Asked", "FilePlan", "Part", "parts_of", "plan_file"]
@@ -72,7 +72,8 @@ class FilePlan:
             return ()
         columns = self.mapping.columns
         symbol, exchange = ("A/B" if "symbol" in columns else ""), ("told" if "exchange" in columns else "")
-        told = self.named.but(self.kind, symbol, "", exchange)
+        timeframe = "1m" if "timeframe" in columns else ""
+        told = self.named.but(self.kind, symbol, timeframe, exchange)
         return told.lacking or (() if told.dataset() else ("dataset",))
 
 
@@ -132,6 +133,7 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     has_names = layout.named if layout else not raw.columns[0].isdigit()
     preset = preset_named(asked.preset, label) if asked.preset else preset_of(label, raw.columns, named=has_names)
     raw, layout = _with_names(raw, layout, preset, has_names=has_names)
+    raw = one_row_a_level(raw) if preset.wide else raw
     kind, mapping = _mapping(raw, preset, asked, has_names=has_names or bool(preset.names))
     _refuse_incomplete(mapping, kind, raw)
     mapping = _settled(raw, _placed(mapping, label, preset, asked), kind, asked)
@@ -155,10 +157,10 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
         for raw in _raw_frames(stream, plan, chunk):
             places = pl.Series(range(first, first + raw.height), dtype=pl.Int64)
             first += raw.height
-            for exchange, symbol, mine in _by_market(raw, plan):
-                rows, own = (raw, places) if mine is None else (raw.filter(mine), places.filter(mine))
-                mapped = map_rows(rows, plan.mapping, plan.kind, now)
-                yield Part(mapped, plan.kind, symbol, exchange=exchange, space=plan.preset.id_space, places=own)
+            for market in _by_market(raw, plan):
+                mapped = map_rows(raw.filter(market.rows), plan.mapping, plan.kind, now)
+                own = None if plan.preset.wide else places.filter(market.rows)
+                yield Part(mapped, plan.kind, *market.names, space=plan.preset.id_space, places=own)
 
 
 def _shaped(stream: Unpacked, plan: FilePlan) -> Iterator[Shaped]:
@@ -206,7 +208,8 @@ def _drain(stream: Unpacked) -> None:
 def _raw_frames(stream: Unpacked, plan: FilePlan, chunk: int) -> Iterator[pl.DataFrame]:
     for raw in frames_of(stream, plan.form, plan.entry, plan.layout, chunk):
         if raw.height:
-            yield _with_names(raw, None, plan.preset, has_names=not raw.columns[0].isdigit())[0]
+            named_so = _with_names(raw, None, plan.preset, has_names=not raw.columns[0].isdigit())[0]
+            yield one_row_a_level(named_so) if plan.preset.wide else named_so
 
 
 def _with_names(
@@ -233,7 +236,7 @@ def _mapping(raw: pl.DataFrame, preset: Preset, asked: Asked, *, has_names: bool
 
 
 def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
-    known = {*mapping.columns, *mapping.constants}
+    known = {MADE_OF.get(name, name) for name in (*mapping.columns, *mapping.constants)}
     missing = [name for name in kind_of(kind).required if name not in known]
     any_of = kind_of(kind).any_of
     if missing:
@@ -315,21 +318,41 @@ def _zone_wanted(sample: pl.Series, theirs: str, kind: str, mapping: Mapping, as
     )
 
 
-def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[tuple[str, str, pl.Series | None]]:
-    """Tell which rows are of which exchange and symbol, as far as those stand in them; ``None`` for all of them."""
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """Which rows of a frame are of one market, and what they say of it: symbol, timeframe, exchange."""
+
+    rows: pl.Series
+    names: tuple[str, str, str] = ("", "", "")
+
+
+def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[_Market]:
+    """Tell which rows are of which exchange, symbol and timeframe, as far as those stand in them."""
     columns = plan.mapping.columns
+    counts = _flags(raw, plan.preset.only)
     owners = {ours: cells_of(raw, columns[ours]).cast(pl.String) for ours in _OWNERS if ours in columns}
     if not owners:
-        yield "", "", None
+        yield _Market(counts)
         return
-    pairs = pl.DataFrame([cells.alias(ours) for ours, cells in owners.items()])
-    for pair in pairs.unique(maintain_order=True).iter_rows(named=True):
-        same = pl.all_horizontal(pl.col(ours).eq_missing(pl.lit(text)) for ours, text in pair.items())
-        mine = pairs.select(same).to_series()
-        exchange, market = venue_of(pair.get("exchange") or "")
-        native = pair.get("symbol") or ""
+    table = pl.DataFrame([cells.alias(ours) for ours, cells in owners.items()])
+    for found in table.unique(maintain_order=True).iter_rows(named=True):
+        same = pl.all_horizontal(pl.col(ours).eq_missing(pl.lit(text)) for ours, text in found.items())
+        exchange, market = venue_of(found.get("exchange") or "")
+        native = found.get("symbol") or ""
         where = exchange or plan.named.exchange
-        yield exchange, plan.markets.unified(native, market or plan.preset.market, where) or native, mine
+        if market is None and where in plan.preset.derivatives:
+            market = contract_market(native, where)
+        symbol = plan.markets.unified(native, market or plan.preset.market, where) or native
+        rows = table.select(same).to_series() & counts
+        if rows.any():
+            yield _Market(rows, (symbol, found.get("timeframe") or "", exchange))
 
 
-_OWNERS = ("exchange", "symbol")
+def _flags(raw: pl.DataFrame, column: str) -> pl.Series:
+    """Return which rows count: those of which a column is true, or all if it is not there."""
+    if not column or column not in raw.columns:
+        return pl.Series([True]).new_from_index(0, raw.height)
+    return raw[column].cast(pl.String).str.to_lowercase().is_in(["true", "1", "1.0"]).fill_null(False)
+
+
+_OWNERS = ("exchange", "symbol", "timeframe")
