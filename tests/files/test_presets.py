@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ticklake.app import memory_lake
+from ticklake.core.instrument import Instrument
 from ticklake.core.time import parse_time
 from ticklake.errors import BadInput
 from ticklake.ingest.importing import Imported
@@ -280,3 +281,62 @@ class TestSeams:
 
     def test_ids_that_jump_prove_nothing(self, lake, tmp_path):
         assert self.bring(lake, tmp_path, range(1, 50), range(51, 90)) == [(None, "not_fetched")]
+
+
+class TestNativeNames:
+    """Field note: ETHUSD was read as ET/HUSD, and quarterlies of USD-M with the columns of COIN-M."""
+
+    def test_usdm_quarterlies_have_usdm_columns(self, lake, tmp_path):
+        done = one(lake, put(tmp_path, "ETHUSDT_210924-1h-2024-01.csv", KLINE))
+        assert (done.preset, done.dataset) == ("binance-um-klines", "binance:ohlcv:1h:ETH/USDT:USDT-210924")
+        assert lake.load(done.dataset)["volume"].to_list() == [5]
+        assert lake.load(done.dataset)["quote_volume"].to_list() == [510]
+
+    def test_coinm_quarterlies_have_coinm_columns(self, lake, tmp_path):
+        done = one(lake, put(tmp_path, "BTCUSD_211231-1h-2024-01.csv", KLINE))
+        assert (done.preset, done.dataset) == ("binance-cm-klines", "binance:ohlcv:1h:BTC/USD:BTC-211231")
+        assert lake.load(done.dataset)["volume"].to_list() == [510]
+
+    def test_the_index_of_coinm_is_named_by_its_pair(self, lake, tmp_path):
+        name = "data/futures/cm/daily/indexPriceKlines/BTCUSD/1h/BTCUSD-1h-2024-01-02.zip"
+        assert one(lake, put(tmp_path, name, KLINE)).dataset == "binance:index_ohlcv:1h:BTC/USD:BTC"
+
+    @pytest.mark.parametrize(
+        ("name", "symbol"),
+        [
+            *(("XETHZUSD", "ETH/USD"), ("XXBTZUSD", "BTC/USD"), ("ETHUSD", "ETH/USD"), ("ARBUSD", "ARB/USD")),
+            *(("BCHUSD", "BCH/USD"), ("BNBUSD", "BNB/USD"), ("DASHUSD", "DASH/USD")),
+        ],
+    )
+    def test_krakens_dumps(self, lake, tmp_path, name, symbol):
+        done = one(lake, put(tmp_path, f"{name}_60.csv", "1704153600,100,103,99,102,5,7\n"))
+        assert done.dataset == f"kraken:ohlcv:1h:{symbol}"
+
+    def ambiguous(self, root: Path) -> Path:
+        return put(root, "crypto/someplace/daily/arbusd_trade.zip", "20240102 00:00,100,103,99,102,5\n")
+
+    def test_a_name_with_two_readings_is_refused_until_it_is_said_which(self, lake, tmp_path):
+        path = self.ambiguous(tmp_path)
+        with pytest.raises(BadInput, match=r"'arbusd' may be AR/BUSD or ARB/USD on someplace: say which .*--symbol"):
+            lake.import_files(path)
+        assert one(lake, path, symbol="ARB/USD").dataset == "someplace:ohlcv:1d:ARB/USD"
+        assert one(lake, path, "someplace:ohlcv:1d:AR/BUSD").new == 1
+
+    def test_what_the_exchange_listed_decides(self, lake, tmp_path):
+        """Also what it lists no longer."""
+        listed = [Instrument("someplace", f"X{number}/EUR", f"X{number}-EUR") for number in range(30)]
+        instruments = lake._collector.instruments
+        instruments.snapshot("someplace", [*listed, Instrument("someplace", "AR/BUSD", "ARBUSD")], 10**18)
+        instruments.snapshot("someplace", listed, 2 * 10**18)
+        assert one(lake, self.ambiguous(tmp_path)).dataset == "someplace:ohlcv:1d:AR/BUSD"
+
+    def test_rows_with_such_a_name_refuse_their_file(self, lake, tmp_path):
+        text = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\nsomeplace,ARBUSD,1704153600000000,1704153600100000,1,buy,100,2\n"
+        path = put(tmp_path, "x.csv", text)
+        (refused,) = lake.import_files(path)
+        assert "may be AR/BUSD or ARB/USD" in refused.problems[-1]
+        assert one(lake, path, symbol="AR/BUSD").dataset == "someplace:trades:AR/BUSD"
+
+    def test_a_symbol_and_a_dataset_of_another_contradict(self, lake, tmp_path):
+        with pytest.raises(BadInput, match="is not of 'ETH/USD'"):
+            lake.import_files(self.ambiguous(tmp_path), "someplace:ohlcv:1d:AR/BUSD", symbol="ETH/USD")

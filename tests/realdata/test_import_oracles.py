@@ -125,9 +125,9 @@ def test_quotes_without_a_time_of_the_exchange_say_whose_clock_they_have(recorde
 
 def test_raw_and_aggregated_trades_do_not_mix(recorded, lake):
     """Field note: aggregated trades have another id space than raw ones: keep id spaces apart."""
-    dataset = "binance:trades:BTC/USDT:USDT"
+    dataset = "binance:trades:BTC/USDT"
     (first,) = lake.import_files(recorded / "trades/binance_BTCUSDT_aggTrades_20201101T09.json.gz", dataset)
-    (done,) = lake.import_files(recorded / "ws_raw/binance_usdm_btcusdt_20240718.gz", dataset)
+    (done,) = lake.import_files(recorded / "ws_raw/binance_spot_btcusdt_20240808.gz", dataset)
     assert first.new == 18_054
     assert done.refused
     assert "'agg' trade ids and these are 'raw'" in done.problems[-1]

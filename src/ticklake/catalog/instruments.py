@@ -46,6 +46,12 @@ class Instruments:
         with self._database.read() as connection:
             return [_instrument(row) for row in connection.execute(query)]
 
+    def names(self, exchange: str) -> list[tuple[str, str]]:
+        """Return the native id and the symbol of every market that an exchange lists or ever listed."""
+        query = select(_TABLE.c.native_id, _TABLE.c.symbol).where(_TABLE.c.exchange == exchange).distinct()
+        with self._database.read() as connection:
+            return [(row.native_id, row.symbol) for row in connection.execute(query)]
+
     def snapshot(self, exchange: str, listed: Sequence[Instrument], at: int) -> Sighting:
         """Take what an exchange lists at its time *at*: one transaction, in which only what is other than known is written.
 

@@ -19,6 +19,8 @@ from ticklake.core.timeframe import Timeframe
 __all__ = ["Checked", "check", "check_all"]
 
 _POSITIVE = {"splits": "ratio", "dividends": "amount"}
+_NOTHING = {"quotes": "no_price"}
+"""What a row lacks that has none of the columns of which it must have one."""
 _SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
 
 
@@ -78,7 +80,7 @@ def _none(kind: str) -> pl.DataFrame:
 def _passes(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) -> bool:
     """Whether cheap looks at whole columns show that every row is good; if not, some may still all be."""
     columns = {series.name: series for series in frame.get_columns()}
-    full = [*dataset.spec.required, *(["id"] if needs_id else ()), *(["bid_price"] if dataset.kind == "quotes" else ())]
+    full = [*dataset.spec.required, *(["id"] if needs_id else ()), *dataset.spec.any_of[:1]]
     if not frame.height:
         return True
     if any(columns[name].null_count() for name in full):
@@ -110,8 +112,8 @@ def _rules(dataset: Dataset, now: int, *, needs_id: bool) -> Iterator[tuple[str,
     yield from _comparisons(dataset, {name: pl.col(name) for name in kind.names}, ns)
     if needs_id:
         yield "no_id", pl.col("id").is_null()
-    if dataset.kind == "quotes":
-        yield "no_price", pl.col("bid_price").is_null() & pl.col("ask_price").is_null()
+    if kind.any_of:
+        yield _NOTHING.get(kind.name, "no_value"), pl.all_horizontal(pl.col(name).is_null() for name in kind.any_of)
 
 
 def _comparisons(dataset: Dataset, columns: Mapping[str, Any], ns: Any) -> Iterator[tuple[str, Any]]:

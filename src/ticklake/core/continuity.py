@@ -38,12 +38,14 @@ _TRADE_IDS: dict[str, frozenset[str]] = {
     "kraken": frozenset({""}),
 }
 _BOOKS = frozenset({"bybit", "bitvavo"})
+_TIMES = "time"
+"""The id space of books that vendors wrote without the exchange's numbers: times stand in their place."""
 
 
 def has_numbers(dataset: Dataset, id_space: str) -> bool:
     """Whether rows of *dataset*, whose ids are of this *id_space*, are known to be numbered without holes."""
     if dataset.kind == "book":
-        return dataset.exchange in _BOOKS
+        return dataset.exchange in _BOOKS and id_space != _TIMES
     return dataset.kind == "trades" and id_space in _TRADE_IDS.get(dataset.exchange, ())
 
 

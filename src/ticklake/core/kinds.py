@@ -54,7 +54,8 @@ class Kind:
     ``key`` is the natural key: two rows with the same key are the same fact. ``same`` are the columns
     that do not make a row different (when we received it). Rows are ordered by ``order``, then by arrival.
     ``group_rows`` is how many rows a file's row group holds: small where single rows are looked for, large
-    where bytes count. ``in_sessions`` is whether it is only recorded while the market is open.
+    where bytes count. ``in_sessions`` is whether it is only recorded while the market is open. A row without any of ``any_of``
+    says nothing.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Kind:
     hidden: tuple[Column, ...] = ()
     group_rows: int = 131_072
     in_sessions: bool = True
+    any_of: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> list[str]:
@@ -183,6 +185,7 @@ KINDS: dict[str, Kind] = {
                 _number("ask_amount", 7),
             ),
             key=("ts", "seq", "bid_price", "bid_amount", "ask_price", "ask_amount"),
+            any_of=("bid_price", "ask_price"),
         ),
         Kind(
             "funding",
@@ -222,6 +225,7 @@ KINDS: dict[str, Kind] = {
             key=("ts",),
             same=(),
             group_rows=16_384,
+            any_of=("open_interest", "open_interest_value"),
         ),
         Kind(
             "liquidations",

@@ -13,7 +13,7 @@ from ticklake.core.time import HOUR, parse_time
 from ticklake.core.timecolumns import UNITS, TimeWords, read_durations, read_times
 from ticklake.errors import InvalidData, InvalidName
 
-__all__ = ["SIDES", "Mapping", "cells_of", "map_rows"]
+__all__ = ["MADE_OF", "SIDES", "Mapping", "cells_of", "map_rows"]
 
 SIDES = {
     **dict.fromkeys(("buy", "b", "bid", "buyer", "1", "long"), "buy"),
@@ -25,7 +25,9 @@ _BOOK_SIDES = {
 }
 _UNKNOWN = {"", "unknown", "none", "null", "nan"}
 _TRUE, _FALSE = {"true", "1", "t", "yes"}, {"false", "0", "f", "no"}
-_OWN = ("buyer_maker", "interval_hours", "interval_since", "symbol", "exchange")
+MADE_OF = {"seq_time": "seq", "is_delta": "is_snapshot"}
+"""Columns of which one of a kind is made."""
+_OWN = ("buyer_maker", "interval_hours", "interval_since", "symbol", "exchange", "timeframe", *MADE_OF)
 """Columns that are not of a kind, but that one of a kind, or the dataset, is made of."""
 _SINCE_2000 = parse_time("2000-01-01")
 
@@ -39,7 +41,8 @@ class Mapping:
     columns
         For each of our columns the file's: a name, a number from 0, or several joined by ``+`` (date and time).
         Beside the kind's own: ``buyer_maker`` (the side is its opposite), ``interval_hours`` and ``interval_since``
-        (time since 2000-01-01, as BitMEX has it) for ``interval``, ``symbol`` and ``exchange`` for the dataset.
+        (time since 2000-01-01, as BitMEX has it) for ``interval``, ``seq_time`` (a time that is one message's) for ``seq``, ``is_delta``
+        (the opposite of ``is_snapshot``), ``symbol``, ``exchange`` and ``timeframe`` for the dataset.
     unit, zone, time_format
         See :class:`~ticklake.core.timecolumns.TimeWords`.
     header
@@ -114,7 +117,27 @@ def map_rows(raw: pl.DataFrame, mapping: Mapping, kind: str, now: int) -> pl.Dat
         columns.append(_opposite(given["buyer_maker"]))
     if "interval" in known and "interval" not in given:
         columns += _interval(given, now)
+    if "seq" in known and "seq_time" in given:
+        words = TimeWords(mapping.unit, mapping.zone, mapping.time_format)
+        columns.append(read_times(given["seq_time"], words, now).cast(pl.Int64).alias("seq"))
+    if "is_snapshot" in known and "is_delta" in given:
+        columns.append((~_flag(given["is_delta"])).alias("is_snapshot"))
+    if kind == "quotes":
+        columns = _without_empty_sides(columns)
     return pl.DataFrame(columns).select(name for name in known if name in {column.name for column in columns})
+
+
+def _without_empty_sides(columns: list[pl.Series]) -> list[pl.Series]:
+    """Return the columns of quotes with null for a side whose price is 0: files write so what they do not know."""
+    by_name = {column.name: column for column in columns}
+    for side in ("bid", "ask"):
+        price, amount = by_name.get(f"{side}_price"), by_name.get(f"{side}_amount")
+        if price is None:
+            continue
+        by_name[price.name] = price.set(price == 0, None)
+        if amount is not None:
+            by_name[amount.name] = amount.set(by_name[price.name].is_null(), None)
+    return list(by_name.values())
 
 
 def cells_of(raw: pl.DataFrame, theirs: str) -> pl.Series:

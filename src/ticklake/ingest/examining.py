@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -12,18 +12,50 @@ from ticklake.core.batch import canonical
 from ticklake.core.checks import check
 from ticklake.core.coverage import Covered, shown_spans
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import PROVENANCE
 from ticklake.core.oddities import Order, notes_on, off_grid, order_of
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.errors import InvalidData
 from ticklake.sources.files.naming import Named, label_of, span_in
 from ticklake.sources.files.reading import Asked, FilePlan, Part, parts_of
+from ticklake.sources.files.sniffing import Format
 
-__all__ = ["HELD", "Found", "cure", "examine", "pieces_of", "refused_rows"]
+__all__ = ["HELD", "Found", "Refusals", "cure", "examine", "pieces_of"]
 
 HELD = 4_000_000
 """A dataset of at most so many rows is held in memory between the check and the save, and saved as one commit."""
 _MOST_OFF_GRID = 0.5
+_FEW = 5
+
+
+@dataclass
+class Refusals:
+    """Rows that cannot be true: how many by reason, and where the first few of them stand in the file."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    places: dict[str, list[int]] = field(default_factory=dict)
+    unit: str = "lines"
+
+    def take(self, part: Part, dataset: Dataset, now: int) -> None:
+        """Check the next rows."""
+        rows = canonical(part.frame, dataset.spec)
+        places = part.places if part.places is not None else pl.Series([0]).new_from_index(0, rows.height)
+        # The column that will say where a row came from is empty here: it carries the places through the check.
+        bad = check(rows.with_columns(places.cast(pl.Int32, strict=False).alias(PROVENANCE)), dataset, now).bad
+        found = bad.group_by("reason", maintain_order=True).agg(pl.len(), pl.col(PROVENANCE).head(_FEW).alias("first"))
+        for reason, count, first in found.iter_rows():
+            self.counts[reason] += count
+            known = self.places.setdefault(reason, [])
+            known += [place for place in first if place][: _FEW - len(known)]
+
+    def __str__(self) -> str:
+        return "; ".join(f"{reason} {count:,}{self._where(reason)}" for reason, count in self.counts.most_common())
+
+    def _where(self, reason: str) -> str:
+        first = self.places[reason]
+        more = ", ..." if self.counts[reason] > len(first) else ""
+        return f" ({self.unit} {', '.join(f'{place:,}' for place in first)}{more})" if first else ""
 
 
 @dataclass
@@ -46,10 +78,11 @@ class Found:
     final: int | None = None
     forming: int = 0
     away: float = 0
+    refusals: Refusals = field(default_factory=Refusals)
     _end: int | None = None
 
-    def take(self, part: Part) -> None:
-        """Take in the next rows.
+    def take(self, part: Part, now: int) -> None:
+        """Take in the next rows, and check them.
 
         Raises
         ------
@@ -60,8 +93,11 @@ class Found:
             raise InvalidData(
                 f"its trades have {self.space!r} and {part.space!r} ids: two numberings cannot be one dataset"
             )
-        frame = self.finished(part.frame)
+        kept = self._is_finished(part.frame)
+        frame = part.frame.filter(kept)
         self.forming += part.frame.height - frame.height
+        places = None if part.places is None else part.places.filter(kept)
+        self.refusals.take(replace(part, frame=frame, places=places), self.dataset, now)
         ts = frame["ts"].cast(pl.Int64)
         self.rows += frame.height
         self.order += order_of(ts)
@@ -80,14 +116,24 @@ class Found:
 
     def finished(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the rows without bars that are not over."""
+        return frame if self.final is None else frame.filter(self._is_finished(frame))
+
+    def _is_finished(self, frame: pl.DataFrame) -> pl.Series:
         if self.final is None:
-            return frame
-        return frame.filter((frame["ts"].cast(pl.Int64) < self.final).fill_null(True))
+            return pl.Series([True]).new_from_index(0, frame.height)
+        return (frame["ts"].cast(pl.Int64) < self.final).fill_null(True)
 
     def sorted_rows(self) -> pl.DataFrame:
         """Return the rows oldest first; what came newest first is turned round, so that ties keep their true order."""
         whole = pl.concat(self.frames or [])
         return whole.reverse() if self.order.newest_first else whole
+
+    @property
+    def is_without_ids(self) -> bool:
+        """Whether rows could have ids and none has, as far as they are held."""
+        held = self.frames or []
+        could = bool(held) and "id" in self.dataset.spec.names
+        return could and all("id" not in frame.columns or frame["id"].null_count() == frame.height for frame in held)
 
     @property
     def clock(self) -> str:
@@ -151,9 +197,12 @@ def examine(plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _
         symbols |= {part.symbol} - {""}
         if dataset not in found:
             frame = dataset.timeframe
-            found[dataset] = Found(dataset, part.space, final=frame.floor(asked.now, dataset.anchor) if frame else None)
-        found[dataset].take(part)
+            final = frame.floor(asked.now, dataset.anchor) if frame else None
+            unit = "lines" if plan.form in {Format.CSV, Format.NDJSON} else "rows"
+            found[dataset] = Found(dataset, part.space, final=final, refusals=Refusals(unit=unit))
+        found[dataset].take(part, asked.now)
     _refuse_strange(found, left, symbols, asked)
+    _refuse_untrue(found.values(), plan)
     for one in found.values():
         _finish(one, plan, asked, left, symbols)
     return list(found.values())
@@ -181,16 +230,11 @@ def pieces_of(plan: FilePlan, one: Found, asked: Asked) -> Iterator[pl.DataFrame
         yield pl.concat(held)
 
 
-def refused_rows(one: Found, now: int) -> int:
-    """Return how many rows would go to quarantine."""
-    frames: Iterable[pl.DataFrame] = one.frames or ()
-    return sum(check(canonical(frame, one.dataset.spec), one.dataset, now).bad.height for frame in frames)
-
-
 def _dataset_of(part: Part, plan: FilePlan, asked: Asked) -> Dataset | None:
     """Return the dataset that rows belong to; ``None`` if it is not the one that was asked for, or cannot be told."""
     if asked.dataset is not None:
-        taken = part.is_of(asked.dataset) if plan.preset.shape else part.kind == asked.dataset.kind
+        same = part.kind == asked.dataset.kind and part.timeframe in ("", str(asked.dataset.timeframe))
+        taken = part.is_of(asked.dataset) if plan.preset.shape else same
         return asked.dataset if taken else None
     return _told(part, plan).dataset()
 
@@ -201,7 +245,9 @@ def _told(part: Part, plan: FilePlan) -> Named:
 
 def _called(part: Part, plan: FilePlan, asked: Asked) -> str:
     """Say of what rows are that are left out."""
-    return str(_told(part, plan)) if asked.dataset is None else part.kind
+    if asked.dataset is None:
+        return str(_told(part, plan))
+    return f"{part.kind} of {part.symbol}" if part.sure else part.kind
 
 
 def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked) -> None:
@@ -224,6 +270,18 @@ def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: se
             raise InvalidData(f"its {one.rows:,} rows are not in order of time, and too many to sort: divide the file")
 
 
+def _refuse_untrue(found: Iterable[Found], plan: FilePlan) -> None:
+    """Refuse a file of which no row can be true: most likely its columns were taken for others."""
+    read = [one for one in found if one.rows]
+    if not read or any(one.refusals.counts.total() < one.rows for one in read):
+        return
+    rows = sum(one.rows for one in read)
+    reasons = "; ".join(str(one.refusals) for one in read[:5])
+    columns = ", ".join(f"{ours}={theirs}" for ours, theirs in plan.mapping.columns.items())
+    read_as = f", read as {columns}: say which column is which (--columns)" if columns else ""
+    raise InvalidData(f"none of its {rows:,} rows can be true: {reasons}{read_as}")
+
+
 def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbols: set[str]) -> None:
     """Refuse what is mislabelled, leave out what is not final, and say what is odd."""
     dataset, label = one.dataset, label_of(plan.entry)
@@ -233,8 +291,12 @@ def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbol
         _leave_out_forming(one, whole, plan)
     if one.forming and one.final is not None:
         one.notes.append(f"{one.forming:,} bars from {format_time(one.final)} on left out: not over yet")
-    if asked.exchange not in ("", dataset.exchange):
-        one.notes.append(f"it says that it is of {dataset.exchange}, not of {asked.exchange}")
+    if asked.markets.exchange not in ("", dataset.exchange):
+        one.notes.append(f"it says that it is of {dataset.exchange}, not of {asked.markets.exchange}")
+    if one.refusals.counts:
+        one.notes.append(f"{one.refusals.counts.total():,} rows that cannot be true: {one.refusals}")
+    if plan.preset.left_out:
+        one.notes.append(f"left out: {plan.preset.left_out}")
     one.notes += _told_otherwise(plan, asked, symbols)
     reason = "name their dataset to import them" if asked.dataset is None else "they are of another dataset"
     one.notes += [f"{count:,} rows of {what} left out: {reason}" for what, count in left.items()]

@@ -15,7 +15,7 @@ from ticklake.core.time import format_time
 from ticklake.engine.appending import Receipt
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidData, TicklakeError
-from ticklake.ingest.examining import Found, cure, examine, pieces_of, refused_rows
+from ticklake.ingest.examining import Found, cure, examine, pieces_of
 from ticklake.ingest.progress import Progress, Watch
 from ticklake.sources.files.naming import label_of, span_in
 from ticklake.sources.files.presets import preset_named
@@ -141,7 +141,7 @@ class Importer:
             first = nameless[0]
             raise BadInput(
                 f"{len(nameless)} of {len(plans)} files do not say of which dataset they are, like {first.entry} "
-                f"({first.preset.name}: {first.named}): {cure(first.lacking)}"
+                f"({first.preset.name}: {first.named}): {first.named.doubt or cure(first.lacking)}"
             )
 
     def _all(self, planned: Iterable[FilePlan | Imported], progress: Progress, run: Run | None) -> Iterator[Imported]:
@@ -169,15 +169,26 @@ class Importer:
     def _file(self, plan: FilePlan, progress: Progress) -> list[Imported]:
         try:
             found = examine(plan, self.asked, lambda rows: self._read(progress, rows))
+            self._refuse_without_ids(found)
         except (BadInput, OSError) as error:
             return [replace(_described(plan), problems=(str(error),), refused=True)]
         if self.dry_run:
-            return [replace(_told(plan, one), quarantined=refused_rows(one, self.asked.now)) for one in found]
+            return [replace(_told(plan, one), quarantined=one.refusals.counts.total()) for one in found]
         try:
             receipts = self._save(plan, found)
         except BadInput as error:
             return [replace(_told(plan, one), problems=(*one.notes, str(error)), refused=True) for one in found]
         return [_with_counts(_told(plan, one), receipt) for one, receipt in zip(found, receipts, strict=True)]
+
+    def _refuse_without_ids(self, found: Sequence[Found]) -> None:
+        """Refuse trades without ids for datasets that tell theirs apart by id: none of them would come in."""
+        for one in found:
+            heads = self.engine.catalog.heads([one.dataset])[1] if one.is_without_ids else {}
+            if any(head.seq and head.keying == "id" for head in heads.values()):
+                raise InvalidData(
+                    f"its {one.rows:,} trades have no ids, by which {one.dataset} tells trades apart: "
+                    "say which column has them (--columns id=...)"
+                )
 
     def _save(self, plan: FilePlan, found: Sequence[Found]) -> list[Receipt]:
         """Save all rows of a file with one commit; only of more rows than memory should hold it takes several."""

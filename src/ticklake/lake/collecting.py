@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ticklake.core.batch import Records
     from ticklake.core.fetchplan import FetchPlan
     from ticklake.core.mapping import Mapping
+    from ticklake.core.natives import MarketList
     from ticklake.engine.appending import Receipt
     from ticklake.ingest.importing import Imported
     from ticklake.ingest.planning import Asked
@@ -193,6 +195,7 @@ class Collecting(Base):
         dataset: DatasetLike | None = None,
         *,
         exchange: str = "",
+        symbol: str = "",
         preset: str = "",
         mapping: Mapping | None = None,
         dry_run: bool = False,
@@ -211,6 +214,9 @@ class Collecting(Base):
             What the rows are, like ``kraken:trades:BTC/USD``, unless the files say so themselves.
         exchange
             Where files were traded that say all but that, like a folder of freqtrade with many symbols.
+        symbol
+            Which symbol files are of that say all but that; it also says which is meant where an exchange's own name of a
+            market can be read in two ways.
         preset
             Who wrote the files, like ``freqtrade``: see docs/how-to/import-files.md. Guessed if empty.
         mapping
@@ -231,17 +237,26 @@ class Collecting(Base):
             If a file does not say of which dataset its rows are and *dataset* does not either. Nothing is saved then.
         """
         from ticklake.core.mapping import Mapping
-        from ticklake.core.symbol import check_exchange
+        from ticklake.core.symbol import Symbol, check_exchange
         from ticklake.ingest.importing import Importer
+        from ticklake.sources.files.naming import Markets
         from ticklake.sources.files.reading import Asked as AskedFiles
 
         named = None if dataset is None else Dataset.parse(dataset)
         if named and exchange not in ("", named.exchange):
             raise BadInput(f"{named} is not of {exchange!r}: say one of dataset (--dataset) and exchange (--exchange)")
+        if named and symbol not in ("", str(named.symbol)):
+            raise BadInput(f"{named} is not of {symbol!r}: say one of dataset (--dataset) and symbol (--symbol)")
         where = check_exchange(exchange) if exchange else ""
-        asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), where)
+        markets = Markets(where, str(Symbol(symbol)) if symbol else "", cache(self._market_list))
+        asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), markets)
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
         return Importer(self.engine, self.runs, asked, dry_run, watch, self.root).run([Path(path) for path in listed])
+
+    def _market_list(self, exchange: str) -> MarketList:
+        from ticklake.core.natives import MarketList
+
+        return MarketList.of(self._collector.instruments.names(exchange) if exchange else ())
 
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""

@@ -24,6 +24,10 @@ DatasetOption = Annotated[
 Exchange = Annotated[
     str, typer.Option("--exchange", metavar="NAME", help="Where files were traded that say all but that, like okx.")
 ]
+SymbolName = Annotated[
+    str,
+    typer.Option("--symbol", metavar="SYMBOL", help="Which symbol files are of that say all but that, like ETH/USD."),
+]
 PresetName = Annotated[str, typer.Option("--preset", help="Who wrote the files, like freqtrade. [default: by look]")]
 Columns = Annotated[
     str, typer.Option("--columns", metavar="OURS=THEIRS,...", help="ts=Date,open=Open: names, or numbers from 0.")
@@ -34,6 +38,9 @@ Constants = Annotated[
 Sides = Annotated[list[str] | None, typer.Option("--side", metavar="WORD=SIDE", help="What a word of theirs means.")]
 Unit = Annotated[str, typer.Option("--unit", help="What times count: s, ms, us or ns. [default: by size]")]
 Zone = Annotated[str, typer.Option("--zone", help="Where times without a zone are local: UTC, Europe/Moscow, UTC-05.")]
+Since = Annotated[
+    str | None, typer.Option("--since", help="What counts of time begin at, like 2013-10-07 for those since midnight.")
+]
 TimeFormat = Annotated[str, typer.Option("--time-format", help="How times are written, like %d/%m/%Y %H:%M.")]
 Header = Annotated[bool | None, typer.Option("--header/--no-header", help="Whether the first line has names.")]
 Scale = Annotated[float, typer.Option("--price-scale", help="Divide prices by this.")]
@@ -45,12 +52,14 @@ def import_files(
     paths: Paths,
     dataset: DatasetOption = None,
     exchange: Exchange = "",
+    symbol: SymbolName = "",
     preset: PresetName = "",
     columns: Columns = "",
     constants: Constants = None,
     sides: Sides = None,
     unit: Unit = "",
     zone: Zone = "",
+    since: Since = None,
     time_format: TimeFormat = "",
     header: Header = None,
     price_scale: Scale = 1,
@@ -64,6 +73,7 @@ def import_files(
     CSV, TSV, JSON, NDJSON, Parquet, Feather; .gz, .xz, .zst, .bz2 and .zip. Exit code 3: some were refused; 1: all were.
     """
     from ticklake.core.mapping import Mapping
+    from ticklake.core.time import parse_time
 
     said = Mapping(
         columns=_pairs(columns.split(",") if columns else (), "--columns"),
@@ -75,8 +85,16 @@ def import_files(
         price_scale=price_scale,
         constants=_pairs(constants or (), "--set"),
         skip=skip,
+        since=parse_time(since) if since else 0,
     )
-    asked = {"dataset": dataset, "exchange": exchange, "preset": preset, "mapping": said, "dry_run": dry_run}
+    asked: dict[str, Any] = {
+        "dataset": dataset,
+        "exchange": exchange,
+        "symbol": symbol,
+        "preset": preset,
+        "mapping": said,
+    }
+    asked["dry_run"] = dry_run
     done = _import(paths, asked, lake, quiet=as_json)
     if as_json:
         print_json([one.to_dict() for one in done])

@@ -21,7 +21,13 @@ from ticklake.sources.files.preset import Preset, same_names
 __all__ = ["DUMPS", "TIMEFRAME"]
 
 _NATIVE = r"(?P<symbol>[A-Z0-9]{4,})"
-_PERP = r"(?P<symbol>[A-Z0-9]{4,}_(?:PERP|\d{6}))"
+_LEAVES: dict[tuple[Market, bool], str] = {
+    ("spot", False): _NATIVE,
+    ("linear", False): r"(?P<symbol>[A-Z0-9]{4,}|[A-Z0-9]+(?:USDT|USDC|BUSD)_\d{6})",
+    ("inverse", False): r"(?P<symbol>[A-Z0-9]{1,}USD_(?:PERP|\d{6}))",
+    ("inverse", True): r"(?P<symbol>[A-Z0-9]{1,}USD(?:_(?:PERP|\d{6}))?)",
+}
+"""What the names of markets look like, by market and whether prices are an index's: those of COIN-M are named by the pair."""
 TIMEFRAME = r"(?P<timeframe>\d+(?:mo|[smhdwM]))"
 _BARS = ("open", "high", "low", "close", "volume")
 _TS_BARS = ("ts", *_BARS)
@@ -41,7 +47,7 @@ def _binance() -> list[Preset]:
         folders = row.path.partition("/{period}/")[0]
         what = row.path.partition("/{period}/")[2].split("/")[0]
         short = {"spot": "", "linear": "um-", "inverse": "cm-"}[row.market]
-        leaf = rf"{_PERP if row.market == 'inverse' else _NATIVE}-"
+        leaf = f"{_LEAVES[row.market, row.market == 'inverse' and row.kind == 'index_ohlcv']}-"
         leaf += rf"{TIMEFRAME if row.timeframes else what}-\d{{4}}-\d\d(?:-\d\d)?"
         one = Preset(
             f"binance-{short}{what}",
@@ -68,11 +74,13 @@ def _dumped(name: str, exchange: str, market: Market, kind: str, pattern: str) -
     return Preset(name, kind, _mapping_of(row), pattern, header, exchange=exchange, market=market, whole=whole)
 
 
+_BYBIT_LINEAR = r"(?P<symbol>[A-Z0-9]+(?:USDT|PERP|(?:USDT)?-\d{1,2}[A-Z]{3}\d\d))"
+_BYBIT_INVERSE = r"(?P<symbol>[A-Z0-9]+USD(?:[FGHJKMNQUVXZ]\d\d)?)"
 _KRAKEN = r"(?P<symbol>[A-Z0-9]{5,})"
 DUMPS: tuple[Preset, ...] = (
     *_binance(),
-    _dumped("bybit-trades", "bybit", "linear", "trades", r"(?P<symbol>[A-Z0-9]+(?:USDT|PERP))-?\d{4}-\d\d-\d\d"),
-    _dumped("bybit-inverse-trades", "bybit", "inverse", "trades", r"(?P<symbol>[A-Z0-9]+USD)-?\d{4}-\d\d-\d\d"),
+    _dumped("bybit-trades", "bybit", "linear", "trades", rf"{_BYBIT_LINEAR}-?\d{{4}}-\d\d-\d\d"),
+    _dumped("bybit-inverse-trades", "bybit", "inverse", "trades", rf"{_BYBIT_INVERSE}-?\d{{4}}-\d\d-\d\d"),
     _dumped("okx-trades", "okx", "spot", "trades", r"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+)-trades-\d{4}-\d\d-\d\d"),
     _dumped("okx-ohlcv", "okx", "spot", "ohlcv", r"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+)-candlesticks-\d{4}-\d\d-\d\d"),
     Preset(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
-from ticklake.core.natives import Market, unified
+from ticklake.core.natives import NOT_LISTED, Market, MarketList, unified
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, parse_time
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import TicklakeError
+from ticklake.errors import InvalidName, TicklakeError
 from ticklake.sources.files.presets import Preset
 from ticklake.sources.files.unpacking import Entry
 
-__all__ = ["Named", "bar_of", "day_of", "label_of", "named", "span_in", "venue_of"]
+__all__ = ["Markets", "Named", "bar_of", "day_of", "label_of", "named", "span_in", "venue_of"]
 
 _SUFFIXES = re.compile(
     r"(?:\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|feather|arrow|ipc|data|log|bi5|gz|xz|zst|bz2|zip))+$", re.IGNORECASE
@@ -23,6 +24,7 @@ _SUFFIXES = re.compile(
 _DAY = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_]?)(0[1-9]|1[0-2])(?:\2(0[1-9]|[12]\d|3[01])|_(?P<to>0[1-9]|1[0-2]))?(?!\d)"
 )
+_DAY_OF_ZIP = re.compile(r"(?:^|/)(?P<day>(?:19|20)\d{6})_(?:trade|quote|openinterest)(?:\.zip)?(?:/|$)")
 _UNITS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d", "WEEK": "w", "MONTH": "M"}
 _LENGTHS = {"second": "1s", "minute": "1m", "hour": "1h", "daily": "1d", "d": "1d", "mo": "1M"}
 _VENUES: dict[str, tuple[str, Market | None]] = {
@@ -43,18 +45,63 @@ _VENUES: dict[str, tuple[str, Market | None]] = {
     "bybit-spot": ("bybit", "spot"),
     "kraken-futures": ("krakenfutures", None),
     "dydx": ("dydx", "linear"),
+    "dydx-v4": ("dydx", "linear"),
+    "binance-dex": ("binancedex", "spot"),
+    "bitfinex-derivatives": ("bitfinex", "linear"),
+    "bitget-futures": ("bitget", "linear"),
+    "coinbase-international": ("coinbaseinternational", "linear"),
+    "cryptofacilities": ("krakenfutures", None),
+    "gate-io-futures": ("gate", "linear"),
+    "huobi-dm": ("htx", "inverse"),
+    "kucoin-futures": ("kucoinfutures", None),
 }
 """What vendors call exchanges, or parts of them, where it is not ccxt's id."""
 
 
 @dataclass(frozen=True, slots=True)
+class Markets:
+    """What is known of markets before a file is read: how native names become symbols.
+
+    Parameters
+    ----------
+    exchange
+        Where files were traded that do not say it.
+    symbol
+        Which symbol files are of that name none; it decides between readings of a native name.
+    lists
+        Returns the list of an exchange's markets, as far as the lake knows it.
+    has_dataset
+        Whether exchange and symbol are those of a dataset that was said: then names that cannot be read are no problem.
+    """
+
+    exchange: str = ""
+    symbol: str = ""
+    lists: Callable[[str], MarketList] = lambda _exchange: NOT_LISTED
+    has_dataset: bool = False
+
+    def unified(self, native: str, market: Market | None, exchange: str = "") -> str | None:
+        """Return the symbol of a native name; see :func:`~ticklake.core.natives.unified`."""
+        where = exchange or self.exchange
+        try:
+            return unified(native, market, where, self.lists(where), self.symbol)
+        except InvalidName:
+            if self.has_dataset:
+                return None
+            raise
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
-    """The parts of a dataset that are told; empty where they are not."""
+    """The parts of a dataset that are told; empty where they are not.
+
+    ``doubt`` says why the symbol is not told, where the native name has several readings.
+    """
 
     exchange: str = ""
     kind: str = ""
     symbol: str = ""
     timeframe: str = ""
+    doubt: str = ""
 
     def __str__(self) -> str:
         return ":".join(part or "?" for part in (self.exchange, self.kind, *self._bar, self.symbol))
@@ -62,13 +109,13 @@ class Named:
     def but(self, kind: str, symbol: str, timeframe: str, exchange: str = "") -> Named:
         """Return the same with what rows say themselves."""
         bars = kind in BAR_KINDS
-        return Named(
-            exchange or self.exchange, kind, symbol or self.symbol, (timeframe or self.timeframe) if bars else ""
+        return replace(
+            self,
+            exchange=exchange or self.exchange,
+            kind=kind,
+            symbol=symbol or self.symbol,
+            timeframe=(timeframe or self.timeframe) if bars else "",
         )
-
-    def on(self, exchange: str) -> Named:
-        """Return the same, traded on *exchange* unless another one is told."""
-        return self if self.exchange else replace(self, exchange=exchange)
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -100,16 +147,30 @@ def label_of(entry: Entry) -> str:
     return _SUFFIXES.sub("", entry.label)
 
 
-def named(preset: Preset, label: str) -> Named:
-    """Return what the path tells, read as the preset says."""
+def named(preset: Preset, label: str, markets: Markets = Markets()) -> Named:
+    """Return what the path tells, read as the preset says; where it names no exchange, it is the one of *markets*."""
     match = preset.finds(label)
     parts = {name: text for name, text in (match.groupdict() if match else {}).items() if text}
-    market = "linear" if "perp" in parts and preset.market == "spot" else preset.market
-    exchange = parts.get("exchange", preset.exchange)
-    exchange, told = venue_of(exchange)
-    symbol = unified(parts["symbol"], told or market) if "symbol" in parts else None
+    market = "linear" if "perp" in parts else preset.market
+    exchange, part_of_it = venue_of(parts.get("exchange", preset.exchange))
+    symbol, doubt = "", ""
+    try:
+        if "symbol" in parts:
+            symbol = markets.unified(parts["symbol"], part_of_it or market, exchange) or ""
+    except InvalidName as error:
+        doubt = str(error)
+    symbol = symbol or _plain_symbol(parts)
+    if not markets.has_dataset:
+        exchange, symbol = exchange or markets.exchange, symbol or markets.symbol
     bars = preset.kind in BAR_KINDS
-    return Named(exchange, preset.kind, symbol or "", _timeframe(parts) if bars else "")
+    return Named(exchange, preset.kind, symbol, _timeframe(parts) if bars else "", doubt)
+
+
+def _plain_symbol(parts: dict[str, str]) -> str:
+    """Return the symbol of a share or a future of America: both are priced, and settled, in dollars."""
+    if "root" in parts:
+        return f"{parts['root'].upper()}/USD:USD-{parts['expiry'][-6:]}"
+    return f"{parts['share'].upper()}/USD" if "share" in parts else ""
 
 
 def venue_of(name: str) -> tuple[str, Market | None]:
@@ -125,7 +186,8 @@ def venue_of(name: str) -> tuple[str, Market | None]:
 def day_of(preset: Preset, label: str) -> int | None:
     """Return the midnight of the day in the path, as nanoseconds of local time, if times count from it."""
     match = preset.finds(label) if preset.day_zone else None
-    text = match.groupdict().get("day") if match else None
+    match = match or _DAY_OF_ZIP.search(label)
+    text = match.groupdict().get("day") if match and preset.day_zone else None
     return parse_time(f"{text[:4]}-{text[4:6]}-{text[6:]}") if text else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping as MappingType
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,7 +25,8 @@ class Preset:
         How they are read.
     pattern
         What the end of the file's path looks like without its suffixes, with any of the groups ``exchange``, ``symbol``
-        (the native one), ``timeframe``, ``minutes``, ``resolution``, ``step`` and ``unit``, ``perp``, ``day`` (``20240131``).
+        (the native one), ``share`` (a ticker), ``root`` and ``expiry`` (of a future), ``timeframe``, ``minutes``, ``resolution``,
+        ``step`` and ``unit``, ``perp``, ``day`` (``20240131``).
     header
         Names that the columns must have, if it is told by them; case does not count.
     names
@@ -32,12 +34,14 @@ class Preset:
     bare
         Whether it has no line of names, never.
     exchange, market
-        Where it trades, if neither path nor rows say so.
+        Where it trades, if neither path nor rows say so; and in which part of the exchange, if that is known.
     shape, begins
         For files that are no tables: the entry of :data:`~ticklake.sources.files.shapes.SHAPES` that takes rows out of
         them, and what their first bytes look like.
     day_zone
         Where the ``day`` of the name begins, if times count from it.
+    feeds
+        The zone of times by exchange, where each feed has its own; ``""`` for all others. It goes before ``day_zone``.
     at_close
         Whether a row that is named by a bar's beginning was known at its end: its time is moved there.
     at_open
@@ -45,7 +49,15 @@ class Preset:
     whole
         Whether a file holds all of the day or month in its name, so that stretches without rows had none.
     id_space
-        Which numbering the trade ids belong to, where an exchange has several.
+        Which numbering the trade ids belong to, where an exchange has several; ``time`` if the numbers of a book are times.
+    wide
+        Whether a row is a whole book, with columns like ``asks[0].price`` and ``asks[0].amount``.
+    only
+        The column that must be true for a row to count, if it is there.
+    derivatives
+        Exchanges that in these files are their derivatives, though their name does not say so.
+    left_out
+        What of the file has no kind.
     """
 
     name: str
@@ -56,14 +68,19 @@ class Preset:
     names: tuple[str, ...] = ()
     bare: bool = False
     exchange: str = ""
-    market: Market = "spot"
+    market: Market | None = None
     shape: str = ""
     begins: bytes = b""
     day_zone: str = ""
+    feeds: MappingType[str, str] = field(default_factory=dict)
     at_close: bool = False
     at_open: bool = False
     whole: bool = False
     id_space: str = ""
+    wide: bool = False
+    only: str = ""
+    derivatives: tuple[str, ...] = ()
+    left_out: str = ""
 
     def finds(self, label: str) -> re.Match[str] | None:
         """Match the pattern with the end of a path."""

@@ -2,13 +2,8 @@
 
 Sources
 -------
-tardis
-    https://docs.tardis.dev/downloadable-csv-files: microseconds, ``exchange`` and ``symbol`` in every row.
 cryptodatadownload
     https://www.cryptodatadownload.com: a line with the site's address, newest first, UTC; ``Volume BTC`` and ``Volume USD``.
-lean
-    https://github.com/QuantConnect/Lean/tree/master/Data (readme of each folder): milliseconds since the midnight of the
-    day in the name, in the data's zone (New York for equities, whose prices are times 10,000; UTC for crypto).
 dukascopy
     https://www.dukascopy.com/swiss/english/marketwatch/historical: ``Gmt time`` written day first; and the feed's .bi5.
 freqtrade
@@ -18,8 +13,6 @@ metatrader
     be said.
 nautilus
     https://nautilustrader.io/docs/latest/concepts/data (Parquet catalog): fixed-point numbers, bars named by their end.
-cryptofeed
-    https://github.com/bmoscon/cryptofeed (Parquet of cryptostore): decimal seconds, ``BTC-USDT``, ``BTC-USDT-PERP``.
 crypto-chassis, ccxt, bitfinex, coinbase, bitmex
     The fields of the exchanges' own answers, or of ccxt's, as people save them.
 """
@@ -32,50 +25,27 @@ from collections.abc import Sequence
 from ticklake.core.mapping import Mapping
 from ticklake.errors import InvalidName
 from ticklake.sources.files.dumps import DUMPS, TIMEFRAME
+from ticklake.sources.files.feeds import FEEDS, TICKER
+from ticklake.sources.files.lean import LEAN
 from ticklake.sources.files.preset import GENERIC, Preset, same_names
 
 __all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of", "shaped_as"]
 
 _BARS = ("open", "high", "low", "close", "volume")
-_TS_BARS = ("ts", *_BARS)
-_TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp")
-_TARDIS_TIMES = {"ts": "timestamp", "received_at": "local_timestamp", "symbol": "symbol", "exchange": "exchange"}
-_TARDIS_NAME = r"(?:(?P<exchange>[a-z0-9-]+)_(?:trades|quotes)_\d{4}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+))?[^/]*"
-_QUOTE = ("bid_price", "bid_amount", "ask_price", "ask_amount")
 _CDD = r"(?:(?P<exchange>[A-Za-z]+)_(?P<symbol>[A-Z0-9]+)_(?P<timeframe>1h|1d|1m|minute|d))?[^/]*"
 _CDD_BARS = {name: name for name in _BARS[:4]}
 _FT = r"(?:data/(?P<exchange>[a-z0-9]+)/(?:futures/)?)?(?P<symbol>[A-Z0-9]+_[A-Z0-9]+(?:_[A-Z0-9]+)?)-"
 _FT_BARS = Mapping(same_names(*_BARS, ts="date"))
 _FT_NAMES = ("date", *_BARS)
 _FT_TRADES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
-_LEAN = r"(?:crypto(?:future)?/(?P<exchange>[a-z]+)/\w+/\w+/\d{8}_\w+\.zip/)?(?P<day>\d{8})_"
-_LEAN_PAIR = r"(?P<symbol>[a-z0-9]+(?:usd|usdt|usdc|eur|gbp|jpy|btc|eth))_"
-_LEAN_SPAN = r"(?P<resolution>second|minute)"
-_LEAN_SHARE = r"(?:.*equity/usa/.*/)?(?P<day>\d{8})_[a-z0-9.]+_"
-_LEAN_QUOTES = ("ts", "bo", "bh", "bl", "bid_price", "bid_amount", "ao", "ah", "al", "ask_price", "ask_amount")
-_LEAN_TICK = ("ts", "price", "amount", "venue", "conditions", "suspicious")
-_FEED = ("feed", "symbol", "timestamp", "receipt_timestamp")
-_FEED_TIMES = {"ts": "timestamp", "received_at": "receipt_timestamp", "symbol": "symbol", "exchange": "feed"}
 _NAUTILUS = r"(?P<symbol>[A-Z0-9_-]+?)\.(?P<exchange>[A-Z_]+)"
 _NAUTILUS_TIMES = {"ts": "ts_event", "received_at": "ts_init"}
 _MS = "ms"
 
 PRESETS: tuple[Preset, ...] = (
     *DUMPS,
-    Preset(
-        "tardis-trades",
-        "trades",
-        Mapping({**_TARDIS_TIMES, **same_names("id", "side", "price", "amount")}, unit="us"),
-        _TARDIS_NAME,
-        header=(*_TARDIS, "id", "side", "price", "amount"),
-    ),
-    Preset(
-        "tardis-quotes",
-        "quotes",
-        Mapping({**_TARDIS_TIMES, **same_names(*_QUOTE)}, unit="us"),
-        _TARDIS_NAME,
-        header=(*_TARDIS, *_QUOTE),
-    ),
+    *FEEDS,
+    *LEAN,
     Preset(
         "cryptodatadownload-unix",
         "ohlcv",
@@ -89,52 +59,6 @@ PRESETS: tuple[Preset, ...] = (
         Mapping({**_CDD_BARS, "ts": "0", "symbol": "1", "volume": "6", "quote_volume": "7"}, zone="UTC"),
         _CDD,
         header=("date", "symbol", *_BARS[:4]),
-    ),
-    Preset(
-        "lean-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), unit=_MS, header=False),
-        rf"{_LEAN}{_LEAN_PAIR}{_LEAN_SPAN}_trade(?P<perp>_perp)?",
-        names=_TS_BARS,
-        bare=True,
-        day_zone="UTC",
-    ),
-    Preset(
-        "lean-quote-bars",
-        "quotes",
-        Mapping(same_names("ts", *_QUOTE), unit=_MS, header=False),
-        rf"{_LEAN}{_LEAN_PAIR}{_LEAN_SPAN}_quote(?P<perp>_perp)?",
-        names=_LEAN_QUOTES,
-        bare=True,
-        day_zone="UTC",
-        at_close=True,
-    ),
-    Preset(
-        "lean-equity-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), unit=_MS, header=False, price_scale=10_000),
-        rf"{_LEAN_SHARE}{_LEAN_SPAN}_trade",
-        names=_TS_BARS,
-        bare=True,
-        day_zone="America/New_York",
-    ),
-    Preset(
-        "lean-equity-ticks",
-        "trades",
-        Mapping(same_names("ts", "price", "amount"), unit=_MS, header=False, price_scale=10_000),
-        rf"{_LEAN_SHARE}[Tt]rade_[Tt]ick",
-        names=_LEAN_TICK,
-        bare=True,
-        day_zone="America/New_York",
-    ),
-    Preset(
-        "lean-forex-ticks",
-        "quotes",
-        Mapping(same_names("ts", "bid_price", "ask_price"), unit=_MS, header=False),
-        rf"(?:forex/(?P<exchange>[a-z]+)/\w+/\w+/\d{{8}}_\w+\.zip/)?(?P<day>\d{{8}})_{_LEAN_PAIR}tick_quote",
-        names=("ts", "bid_price", "ask_price"),
-        bare=True,
-        day_zone="UTC-05",
     ),
     Preset(
         "dukascopy-bars",
@@ -167,26 +91,6 @@ PRESETS: tuple[Preset, ...] = (
         header=("<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"),
     ),
     Preset(
-        "cryptofeed-trades",
-        "trades",
-        Mapping({**_FEED_TIMES, **same_names("id", "side", "price", "amount")}, unit="s"),
-        header=(*_FEED, "side", "amount", "price"),
-    ),
-    Preset(
-        "cryptofeed-ticker",
-        "quotes",
-        Mapping({**_FEED_TIMES, "bid_price": "bid", "ask_price": "ask"}, unit="s"),
-        header=(*_FEED, "bid", "ask"),
-    ),
-    Preset(
-        "cryptofeed-funding",
-        "funding",
-        Mapping(
-            {**_FEED_TIMES, **same_names("rate", "predicted_rate", "mark_price", next_ts="next_funding_time")}, unit="s"
-        ),
-        header=(*_FEED, "rate", "next_funding_time"),
-    ),
-    Preset(
         "nautilus-bars",
         "ohlcv",
         Mapping(same_names(*_BARS, ts="ts_event"), unit="ns"),
@@ -216,22 +120,6 @@ PRESETS: tuple[Preset, ...] = (
         header=("bid_price", "ask_price", "bid_size", "ask_size", "ts_event", "ts_init"),
     ),
     Preset(
-        "lean-long-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), zone="UTC", header=False),
-        r"crypto(?:future)?/(?P<exchange>[a-z]+)/(?P<resolution>hour|daily)/(?P<symbol>[a-z0-9]+)_trade\.zip/[^/]+",
-        names=_TS_BARS,
-        bare=True,
-    ),
-    Preset(
-        "lean-equity-long-bars",
-        "ohlcv",
-        Mapping(same_names(*_TS_BARS), zone="America/New_York", header=False, price_scale=10_000),
-        r"equity/usa/(?P<resolution>hour|daily)/[a-z0-9.]+\.zip/[^/]+",
-        names=_TS_BARS,
-        bare=True,
-    ),
-    Preset(
         "bitmex-funding",
         "funding",
         Mapping({"ts": "timestamp", "rate": "fundingRate", "interval_since": "fundingInterval", "symbol": "symbol"}),
@@ -251,6 +139,10 @@ PRESETS: tuple[Preset, ...] = (
 
 
 SHAPED: tuple[Preset, ...] = (
+    TICKER,
+    Preset(
+        "binance-aggtrade-events", "", shape="messages", begins=rb'\[?\{"e": ?"(?:aggTrade|trade)"', exchange="binance"
+    ),
     Preset("binance-depth-events", "", shape="messages", begins=rb'\[?\{"e": ?"depthUpdate"', exchange="binance"),
     Preset("binance-depth-snapshot", "", shape="messages", begins=rb'\{"lastUpdateId"', exchange="binance"),
     Preset("bybit-orderbook", "", shape="messages", begins=rb'\{"topic": ?"orderbook\.', exchange="bybit"),

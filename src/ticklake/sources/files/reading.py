@@ -10,17 +10,19 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.guessing import guess, kind_by_columns
 from ticklake.core.kinds import kind_of
-from ticklake.core.mapping import Mapping, cells_of, map_rows
-from ticklake.core.natives import unified
+from ticklake.core.mapping import MADE_OF, Mapping, cells_of, map_rows
+from ticklake.core.native_tables import HOME_MARKET
+from ticklake.core.natives import Market, contract_market
 from ticklake.core.oddities import funding_shift, zone_hint
 from ticklake.core.timecolumns import TimeWords, has_zone, is_counted, read_times, unit_of
 from ticklake.errors import InvalidData, InvalidTime, TicklakeError
-from ticklake.sources.files.naming import Named, bar_of, day_of, label_of, named, venue_of
+from ticklake.sources.files.binance_markets import CALLED
+from ticklake.sources.files.naming import Markets, Named, bar_of, day_of, label_of, named, venue_of
 from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of, shaped_as
 from ticklake.sources.files.shaped import Shaped
 from ticklake.sources.files.shapes import SHAPES
 from ticklake.sources.files.sniffing import Format, sniff
-from ticklake.sources.files.tables import CHUNK, Layout, frames_of, layout_of, sample_of
+from ticklake.sources.files.tables import CHUNK, Layout, frames_of, layout_of, one_row_a_level, sample_of
 from ticklake.sources.files.unpacking import Entry, Unpacked, opened
 
 __all__ = ["Asked", "FilePlan", "Part", "parts_of", "plan_file"]
@@ -30,14 +32,22 @@ __all__ = ["Asked", "FilePlan", "Part", "parts_of", "plan_file"]
 class Asked:
     """What the caller said of the files: nothing of it is guessed then.
 
-    ``now`` is the time, in nanoseconds; ``exchange`` holds for files that do not say theirs.
+    ``now`` is the time, in nanoseconds; ``markets`` has the exchange and the symbol of files that do not say theirs.
     """
 
     now: int
     dataset: Dataset | None = None
     preset: str = ""
     mapping: Mapping = Mapping()  # noqa: RUF009
-    exchange: str = ""
+    markets: Markets = Markets()  # noqa: RUF009
+
+    @property
+    def names(self) -> Markets:
+        """How native names are read: a dataset that was said is the symbol of all."""
+        if self.dataset is None:
+            return self.markets
+        exchange, symbol = self.dataset.exchange, str(self.dataset.symbol)
+        return replace(self.markets, exchange=exchange, symbol=symbol, has_dataset=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,7 @@ class FilePlan:
     named: Named
     layout: Layout | None = None
     wanted: str = ""
+    markets: Markets = Markets()  # noqa: RUF009
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -61,7 +72,8 @@ class FilePlan:
             return ()
         columns = self.mapping.columns
         symbol, exchange = ("A/B" if "symbol" in columns else ""), ("told" if "exchange" in columns else "")
-        told = self.named.but(self.kind, symbol, "", exchange)
+        timeframe = "1m" if "timeframe" in columns else ""
+        told = self.named.but(self.kind, symbol, timeframe, exchange)
         return told.lacking or (() if told.dataset() else ("dataset",))
 
 
@@ -70,7 +82,8 @@ class Part:
     """Some rows of a file, in the columns of their kind, and what is known of the dataset they belong to.
 
     ``sure`` says that the file tells in which part of the exchange (spot, linear, inverse) they were traded;
-    ``space`` is the numbering of trade ids.
+    ``space`` is the numbering of trade ids. ``places`` are the numbers of their lines in the file, or of rows where there are no
+    lines, from 1; ``None`` if they are not known.
     """
 
     frame: pl.DataFrame
@@ -80,6 +93,7 @@ class Part:
     exchange: str = ""
     sure: bool = False
     space: str = ""
+    places: pl.Series | None = None
 
     def is_of(self, dataset: Dataset) -> bool:
         """Whether the rows can belong to a dataset: native names do not tell a swap from a spot market, unless ``sure``."""
@@ -106,9 +120,8 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
         shaped = preset_named(asked.preset, label) if asked.preset else shaped_as(head)
         if shaped is not None and shaped.shape:
             wanted = asked.dataset.kind if asked.dataset else ""
-            return FilePlan(
-                entry, form, layers, shaped, "", said, named(shaped, label).on(asked.exchange), wanted=wanted
-            )
+            told = named(shaped, label, asked.names)
+            return FilePlan(entry, form, layers, shaped, "", said, told, wanted=wanted, markets=asked.names)
         layout = layout_of(head, header=said.header, skip=said.skip or None) if form is Format.CSV else None
         try:
             raw = sample_of(stream, form, entry, layout)
@@ -120,10 +133,12 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     has_names = layout.named if layout else not raw.columns[0].isdigit()
     preset = preset_named(asked.preset, label) if asked.preset else preset_of(label, raw.columns, named=has_names)
     raw, layout = _with_names(raw, layout, preset, has_names=has_names)
+    raw = one_row_a_level(raw) if preset.wide else raw
     kind, mapping = _mapping(raw, preset, asked, has_names=has_names or bool(preset.names))
     _refuse_incomplete(mapping, kind, raw)
     mapping = _settled(raw, _placed(mapping, label, preset, asked), kind, asked)
-    return FilePlan(entry, form, layers, preset, kind, mapping, named(preset, label).on(asked.exchange), layout)
+    told = named(preset, label, asked.names)
+    return FilePlan(entry, form, layers, preset, kind, mapping, told, layout, markets=asked.names)
 
 
 def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
@@ -138,10 +153,14 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
         if plan.preset.shape:
             yield from (_shaped_part(one, plan, now) for one in _shaped(stream, plan))
             return
+        first = 1 + (plan.layout.skip if plan.layout else 0)
         for raw in _raw_frames(stream, plan, chunk):
-            for exchange, symbol, rows in _by_market(raw, plan.mapping, plan.preset):
-                mapped = map_rows(rows, plan.mapping, plan.kind, now)
-                yield Part(mapped, plan.kind, symbol, exchange=exchange, space=plan.preset.id_space)
+            places = pl.Series(range(first, first + raw.height), dtype=pl.Int64)
+            first += raw.height
+            for market in _by_market(raw, plan):
+                mapped = map_rows(raw.filter(market.rows), plan.mapping, plan.kind, now)
+                own = None if plan.preset.wide else places.filter(market.rows)
+                yield Part(mapped, plan.kind, *market.names, space=plan.preset.id_space, places=own)
 
 
 def _shaped(stream: Unpacked, plan: FilePlan) -> Iterator[Shaped]:
@@ -160,8 +179,24 @@ def _shaped_part(one: Shaped, plan: FilePlan, now: int) -> Part:
     if plan.wanted in ("", one.kind):
         columns = {name: name for name in rows.columns if name not in plan.mapping.constants}
         rows = map_rows(rows, plan.mapping.over(Mapping(columns)), one.kind, now)
-    symbol = unified(one.native, one.market or plan.preset.market) if one.native else None
+    exchange = one.exchange or plan.named.exchange or plan.markets.exchange
+    market = one.market or plan.preset.market
+    _refuse_other_market(exchange, one.market)
+    symbol = plan.markets.unified(one.native, market, exchange) if one.native else None
     return Part(rows, one.kind, symbol or one.native, one.timeframe, one.exchange, one.market is not None, one.space)
+
+
+def _refuse_other_market(exchange: str, market: Market | None) -> None:
+    """Refuse messages of one part of Binance that are said to be of another."""
+    home = HOME_MARKET.get(exchange) if exchange.startswith("binance") else None
+    if home is not None and market not in (None, home):
+        raise InvalidData(
+            f"its messages are of Binance's {CALLED[market]}, not of {exchange}: "
+            f"say --exchange {_BINANCE[market]}, or --exchange binance"
+        )
+
+
+_BINANCE: dict[Market, str] = {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}
 
 
 def _drain(stream: Unpacked) -> None:
@@ -173,7 +208,8 @@ def _drain(stream: Unpacked) -> None:
 def _raw_frames(stream: Unpacked, plan: FilePlan, chunk: int) -> Iterator[pl.DataFrame]:
     for raw in frames_of(stream, plan.form, plan.entry, plan.layout, chunk):
         if raw.height:
-            yield _with_names(raw, None, plan.preset, has_names=not raw.columns[0].isdigit())[0]
+            named_so = _with_names(raw, None, plan.preset, has_names=not raw.columns[0].isdigit())[0]
+            yield one_row_a_level(named_so) if plan.preset.wide else named_so
 
 
 def _with_names(
@@ -200,12 +236,21 @@ def _mapping(raw: pl.DataFrame, preset: Preset, asked: Asked, *, has_names: bool
 
 
 def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
-    missing = [name for name in kind_of(kind).required if name not in {*mapping.columns, *mapping.constants}]
+    known = {MADE_OF.get(name, name) for name in (*mapping.columns, *mapping.constants)}
+    missing = [name for name in kind_of(kind).required if name not in known]
+    any_of = kind_of(kind).any_of
     if missing:
-        raise InvalidData(
-            f"no column can be told to be {' or '.join(missing)} of {kind}: its columns are {', '.join(raw.columns)[:300]}; "
-            f"say which is which, like columns={{{missing[0]!r}: '...'}} (--columns {missing[0]}=...)"
-        )
+        words = " or ".join(missing)
+    elif any_of and not known.intersection(any_of):
+        words = " or ".join(any_of)
+        missing = [any_of[0]]
+    else:
+        return
+    others = [name for name in raw.columns if name not in mapping.columns.values()]
+    raise InvalidData(
+        f"no column can be told to be {words} of {kind}: not understood are {', '.join(others)[:300] or 'none'}; "
+        f"say which is which, like columns={{{missing[0]!r}: '...'}} (--columns {missing[0]}=...)"
+    )
 
 
 def _placed(mapping: Mapping, label: str, preset: Preset, asked: Asked) -> Mapping:
@@ -216,13 +261,32 @@ def _placed(mapping: Mapping, label: str, preset: Preset, asked: Asked) -> Mappi
         if not bar:
             raise InvalidData("its bars are named by their ends, and nothing says how long they are: name the dataset")
         return replace(mapping, shift=mapping.shift - bar)
-    if not preset.day_zone:
+    if preset.at_close:
+        mapping = replace(mapping, shift=mapping.shift + bar_of(preset, label))
+    mapping = replace(mapping, zone=mapping.zone or _zone_of(preset, label, asked))
+    if not preset.day_zone or mapping.since:
         return mapping
     day = day_of(preset, label)
     if day is None:
-        raise InvalidData(f"its times count from midnight, and its name does not say of which day: {label!r}")
-    shift = bar_of(preset, label) if preset.at_close else mapping.shift
-    return replace(mapping, since=day, zone=mapping.zone or preset.day_zone, shift=shift)
+        raise InvalidData(
+            f"its times count from midnight, and its name does not say of which day: {label!r}; say it, like --since 2013-10-07"
+        )
+    return replace(mapping, since=day)
+
+
+def _zone_of(preset: Preset, label: str, asked: Asked) -> str:
+    """Return the zone of the times of a preset's files, which may be that of the feed."""
+    if not preset.feeds or asked.mapping.zone:
+        return preset.day_zone
+    feed = named(preset, label, asked.names).exchange or asked.names.exchange
+    zone = preset.feeds.get(feed, preset.feeds.get(""))
+    if zone is None:
+        known = ", ".join(f"{name} {zone}" for name, zone in preset.feeds.items())
+        raise InvalidTime(
+            f"the zone of its times depends on the feed ({known}), and {feed or 'which it is'} is not known: "
+            "say --exchange, or the zone with --zone"
+        )
+    return zone
 
 
 def _settled(raw: pl.DataFrame, mapping: Mapping, kind: str, asked: Asked) -> Mapping:
@@ -254,19 +318,41 @@ def _zone_wanted(sample: pl.Series, theirs: str, kind: str, mapping: Mapping, as
     )
 
 
-def _by_market(raw: pl.DataFrame, mapping: Mapping, preset: Preset) -> Iterator[tuple[str, str, pl.DataFrame]]:
-    """Divide rows by the exchange and the symbol that stand in them, as far as those are told."""
-    owners = {ours: cells_of(raw, mapping.columns[ours]).cast(pl.String) for ours in _OWNERS if ours in mapping.columns}
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """Which rows of a frame are of one market, and what they say of it: symbol, timeframe, exchange."""
+
+    rows: pl.Series
+    names: tuple[str, str, str] = ("", "", "")
+
+
+def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[_Market]:
+    """Tell which rows are of which exchange, symbol and timeframe, as far as those stand in them."""
+    columns = plan.mapping.columns
+    counts = _flags(raw, plan.preset.only)
+    owners = {ours: cells_of(raw, columns[ours]).cast(pl.String) for ours in _OWNERS if ours in columns}
     if not owners:
-        yield "", "", raw
+        yield _Market(counts)
         return
-    pairs = pl.DataFrame([cells.alias(ours) for ours, cells in owners.items()])
-    for pair in pairs.unique(maintain_order=True).iter_rows(named=True):
-        same = pl.all_horizontal(pl.col(ours).eq_missing(pl.lit(text)) for ours, text in pair.items())
-        rows = raw.filter(pairs.select(same).to_series())
-        exchange, market = venue_of(pair.get("exchange") or "")
-        native = pair.get("symbol") or ""
-        yield exchange, unified(native, market or preset.market) or native, rows
+    table = pl.DataFrame([cells.alias(ours) for ours, cells in owners.items()])
+    for found in table.unique(maintain_order=True).iter_rows(named=True):
+        same = pl.all_horizontal(pl.col(ours).eq_missing(pl.lit(text)) for ours, text in found.items())
+        exchange, market = venue_of(found.get("exchange") or "")
+        native = found.get("symbol") or ""
+        where = exchange or plan.named.exchange
+        if market is None and where in plan.preset.derivatives:
+            market = contract_market(native, where)
+        symbol = plan.markets.unified(native, market or plan.preset.market, where) or native
+        rows = table.select(same).to_series() & counts
+        if rows.any():
+            yield _Market(rows, (symbol, found.get("timeframe") or "", exchange))
 
 
-_OWNERS = ("exchange", "symbol")
+def _flags(raw: pl.DataFrame, column: str) -> pl.Series:
+    """Return which rows count: those of which a column is true, or all if it is not there."""
+    if not column or column not in raw.columns:
+        return pl.Series([True]).new_from_index(0, raw.height)
+    return raw[column].cast(pl.String).str.to_lowercase().is_in(["true", "1", "1.0"]).fill_null(False)
+
+
+_OWNERS = ("exchange", "symbol", "timeframe")

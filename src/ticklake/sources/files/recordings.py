@@ -11,7 +11,8 @@ from typing import Any
 
 from ticklake.core.natives import Market
 from ticklake.core.time import SECOND, decimal_to_ns
-from ticklake.sources.files.messages import rows_of_message
+from ticklake.sources.files.binance_markets import in_one_market, market_of_message
+from ticklake.sources.files.messages import Row, rows_of_message
 from ticklake.sources.files.naming import venue_of
 from ticklake.sources.files.shaped import Origin, Shaped, gathered, loaded
 from ticklake.sources.files.tables import read_json
@@ -25,20 +26,21 @@ def messages(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
     del entry
     found = read_json(stream)
     listed = found if isinstance(found, list) else [found]
-    yield from gathered((row, "", None) for message in listed for row in rows_of_message(message, None))
+    found = ((market_of_message(message), list(rows_of_message(message, None))) for message in listed)
+    yield from gathered(in_one_market(found))
 
 
 def stamped(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
     """Yield the rows of lines of ``<local ns> <JSON>``, as hftbacktest's collectors write them."""
     del entry
 
-    def rows() -> Iterator[Origin]:
+    def found() -> Iterator[tuple[Market | None, list[Row]]]:
         for number, line in enumerate(stream, 1):
             heard, _, text = line.partition(b" ")
-            for row in rows_of_message(loaded(text, number), int(heard)):
-                yield row, "", None
+            message = loaded(text, number)
+            yield market_of_message(message), list(rows_of_message(message, int(heard)))
 
-    yield from gathered(rows())
+    yield from gathered(in_one_market(found()))
 
 
 def recording(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
@@ -55,8 +57,10 @@ def recording(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
                 places[record["conn"]] = _market_of(record["addr"]) or market
             elif record["t"] == "recv":
                 heard = decimal_to_ns(record["ts"], SECOND)
-                for row in rows_of_message(_frame_of(record), heard):
-                    yield row, exchange, places.get(record["conn"], market)
+                message = _frame_of(record)
+                told = market_of_message(message) if exchange in {"", "binance", "binanceus"} else None
+                for row in rows_of_message(message, heard):
+                    yield row, exchange, told or places.get(record["conn"], market)
 
     yield from gathered(rows())
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from ticklake.sources.files.exports import bi5, bitstamp_log, bodies, candles_db, gdax_export
 from ticklake.sources.files.recordings import messages, old_recording, recording, stamped
 from ticklake.sources.files.shaped import Shaped
+from ticklake.sources.files.tickers import derivative_ticker
 from ticklake.sources.files.unpacking import Entry, Unpacked
 
 __all__ = ["SHAPES"]
@@ -21,5 +22,6 @@ SHAPES: dict[str, Callable[[Unpacked, Entry], Iterator[Shaped]]] = {
     "bi5": bi5,
     "gdax-export": gdax_export,
     "bitstamp-log": bitstamp_log,
+    "derivative-ticker": derivative_ticker,
 }
 """Every shape by its name."""

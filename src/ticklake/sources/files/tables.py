@@ -18,7 +18,7 @@ from ticklake.sources.files.sniffing import Format, delimiter_of
 from ticklake.sources.files.unpacking import Entry, Unpacked, spooled
 from ticklake.sources.streams import whole_lines
 
-__all__ = ["CHUNK", "Layout", "frames_of", "layout_of", "read_json", "sample_of"]
+__all__ = ["CHUNK", "Layout", "frames_of", "layout_of", "one_row_a_level", "read_json", "sample_of"]
 
 CHUNK = 32 * 2**20
 """So many bytes of text become one frame: memory does not grow with the file."""
@@ -113,6 +113,29 @@ def sample_of(stream: Unpacked, form: Format, entry: Entry, layout: Layout | Non
         if begun is not None and _rows_in(begun):
             return _table(begun)
     return next(frames_of(stream, form, entry, layout, _SAMPLE), None)
+
+
+def one_row_a_level(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return books that are a row each as a row for each price level, with ``side``, ``price`` and ``amount``.
+
+    Levels are the columns ``bids[0].price``, ``bids[0].amount``, ``asks[0].price``, ...; those without a price are left out.
+    """
+    others = [name for name in raw.columns if not name.startswith(("asks[", "bids["))]
+    numbered = raw.with_row_index("row of the file")
+    levels = [
+        numbered.select(
+            "row of the file",
+            *others,
+            pl.lit(side).alias("side"),
+            pl.col(f"{side}s[{at}].price").alias("price"),
+            pl.col(f"{side}s[{at}].amount").alias("amount"),
+        )
+        for side in ("bid", "ask")
+        for at in range(raw.width)
+        if f"{side}s[{at}].price" in raw.columns
+    ]
+    known = pl.col("price").is_not_null() & (pl.col("price").cast(pl.String) != "")
+    return pl.concat(levels).filter(known).sort("row of the file", maintain_order=True).drop("row of the file")
 
 
 def read_json(stream: Unpacked) -> Any:

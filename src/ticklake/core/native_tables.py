@@ -1,0 +1,175 @@
+"""Facts about how exchanges name markets: what their names are split by where no market list is at hand.
+
+Sources
+-------
+Quote currencies: collected by hand from what the exchanges' public market lists (``exchangeInfo``, ``AssetPairs``, ``products``,
+``symbols``) name and named until the middle of 2025; not a dated copy, and not complete. Asset codes: Kraken's ``Assets`` call and
+Bitfinex' ``conf/pub:map:currency:sym``; all but five that Kraken delisted (``XDAO``, ``XICN``, ``XNMC``, ``XXVN``, ``ZKRW``) were compared with
+CCXT's ``commonCurrencies``. Contracts: the API documentation of each exchange. A quote that is missing here costs nothing but
+certainty: names that no quote of the exchange fits are split by all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["ALL_QUOTES", "CODES", "HOME_MARKET", "INVERSE_USD", "KNOWN_ASSETS", "KNOWN_IDS", "LINEAR_USD", "QUOTES"]
+
+Market = Literal["spot", "linear", "inverse"]
+
+QUOTES: dict[str, tuple[str, ...]] = {
+    "binance": (
+        *("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USDP", "PAX", "USDS", "UST", "DAI", "AEUR", "EURI", "VAI", "USD1"),
+        *("BTC", "ETH", "BNB", "TRX", "XRP", "DOGE", "DOT", "SOL", "EUR", "GBP", "AUD", "TRY", "BRL", "RUB", "UAH"),
+        *("NGN", "ZAR", "JPY", "PLN", "RON", "ARS", "MXN", "COP", "CZK", "BKRW", "IDRT", "BIDR"),
+    ),
+    "binanceusdm": ("USDT", "USDC", "BUSD", "BTC"),
+    "binancecoinm": ("USD",),
+    "binanceus": ("USD", "USDT", "USDC", "BUSD", "BTC", "ETH", "BNB", "DAI"),
+    "bitfinex": (
+        *("USD", "USDT", "UST", "EUR", "EURT", "EUT", "GBP", "JPY", "TRY", "CNHT", "CNH", "MXNT"),
+        *("BTC", "ETH", "EOS", "XLM", "DAI", "XAUT", "MIM"),
+    ),
+    "bitmex": ("USD", "USDT", "USDC", "XBT", "EUR", "ETH"),
+    "bitstamp": ("USD", "EUR", "GBP", "USDT", "USDC", "PYUSD", "RLUSD", "PAX", "BTC", "ETH"),
+    "bybit": (
+        "USDT",
+        "USDC",
+        "USDE",
+        "USD1",
+        "DAI",
+        "BTC",
+        "ETH",
+        "EUR",
+        "BRL",
+        "PLN",
+        "TRY",
+        "BRZ",
+        "MNT",
+        "SOL",
+        "USD",
+    ),
+    "cex": ("USD", "EUR", "GBP", "USDT", "USDC", "RUB", "BTC", "ETH"),
+    "coinbase": ("USD", "USDC", "USDT", "EUR", "GBP", "BTC", "ETH", "DAI"),
+    "deribit": ("USD", "USDC", "USDT", "BTC", "ETH", "EURR"),
+    "exmo": ("USD", "EUR", "USDT", "USDC", "RUB", "UAH", "PLN", "TRY", "KZT", "GBP", "BTC", "ETH"),
+    "fxcm": ("USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "NZD", "CNH", "HKD", "MXN", "NOK", "SEK", "TRY", "ZAR"),
+    "gemini": ("USD", "GUSD", "EUR", "GBP", "SGD", "DAI", "USDT", "USDC", "RLUSD", "BTC", "ETH", "BCH", "LTC", "FIL"),
+    "hitbtc": ("USD", "USDT", "USDC", "TUSD", "DAI", "EURS", "EOS", "BTC", "ETH", "BCH"),
+    "htx": (
+        "USDT",
+        "USDC",
+        "HUSD",
+        "USDD",
+        "TUSD",
+        "BTC",
+        "ETH",
+        "HT",
+        "TRX",
+        "EUR",
+        "TRY",
+        "BRL",
+        "RUB",
+        "UAH",
+        "GBP",
+    ),
+    "kraken": (
+        *("USD", "EUR", "GBP", "CAD", "JPY", "AUD", "CHF", "KRW", "AED", "USDT", "USDC", "DAI", "PYUSD", "RLUSD"),
+        *("USDG", "USDQ", "EURQ", "EURR", "XBT", "BTC", "ETH", "DOT", "XDG"),
+    ),
+    "krakenfutures": ("USD", "EUR", "XBT"),
+    "oanda": (
+        *("USD", "EUR", "GBP", "JPY", "CHF", "CAD", "AUD", "NZD", "CNH", "CZK", "DKK", "HKD", "HUF", "INR", "MXN"),
+        *("NOK", "PLN", "SAR", "SEK", "SGD", "THB", "TRY", "TWD", "ZAR"),
+    ),
+    "phemex": ("USDT", "USD", "USDC", "BTC", "ETH"),
+    "poloniex": ("USDT", "USDC", "USDD", "USDJ", "TUSD", "BUSD", "DAI", "PAX", "BNB", "XMR", "BTC", "ETH", "TRX"),
+}
+"""The currencies in which each exchange prices, or priced, what it trades."""
+QUOTES["dukascopy"] = QUOTES["oanda"]
+QUOTES["upbit"] = ("KRW", "SGD", "IDR", "THB", "USDT", "BTC", "ETH")
+QUOTES["bittrex"] = ("USD", "EUR", "USDT", "USDC", "BTC", "ETH")
+_OTHERS = {"BVND", "CUSD", "DUSD", "IDR", "INR", "JPYC", "KCS", "MATIC", "OKB", "PHP", "SUSD", "USDK", "VND"}
+ALL_QUOTES = tuple(
+    sorted(
+        {quote for quotes in QUOTES.values() for quote in quotes} | _OTHERS,
+        key=lambda quote: (-len(quote), quote),
+    )
+)
+
+_KRAKEN = {
+    **{
+        code: code[1:]
+        for code in ("XETC", "XETH", "XICN", "XLTC", "XMLN", "XNMC", "XREP", "XXLM", "XXMR", "XXRP", "XZEC")
+    },
+    **{code: code[1:] for code in ("ZAUD", "ZCAD", "ZEUR", "ZGBP", "ZJPY", "ZKRW", "ZUSD")},
+    "XDAO": "DAO",
+    "XXBT": "BTC",
+    "XXDG": "DOGE",
+    "XXVN": "VEN",
+}
+CODES: dict[str, dict[str, str]] = {
+    "": {"XBT": "BTC", "XDG": "DOGE"},
+    "kraken": _KRAKEN,
+    "bitfinex": {
+        "UST": "USDT",
+        "UDC": "USDC",
+        "TSD": "TUSD",
+        "EUT": "EURT",
+        "EUS": "EURS",
+        "DSH": "DASH",
+        "QTM": "QTUM",
+        "IOT": "IOTA",
+        "ALG": "ALGO",
+        "ATO": "ATOM",
+        "DAT": "DATA",
+        "MNA": "MANA",
+        "QSH": "QASH",
+        "RBT": "RBTC",
+        "SNG": "SNGLS",
+        "STJ": "STORJ",
+        "VSY": "VSYS",
+        "WAX": "WAXP",
+    },
+}
+"""What exchanges call assets, where everybody else calls them otherwise; those of ``""`` hold everywhere."""
+
+KNOWN_IDS: dict[str, dict[str, str]] = {
+    "kraken": {"USDTZUSD": "USDT/USD"},
+    "bitmex": {"XBTEUR": "BTC/EUR:BTC", "ETHUSD_ETH": "ETH/USD:ETH"},
+}
+"""Names that follow no rule."""
+
+HOME_MARKET: dict[str, Market] = {
+    "binanceusdm": "linear",
+    "binancecoinm": "inverse",
+    "binanceus": "spot",
+    "kucoinfutures": "linear",
+    "krakenfutures": "linear",
+}
+"""Exchange ids of CCXT that are one part of an exchange."""
+
+INVERSE_USD = frozenset(
+    {"binance", "binancecoinm", "bitget", "bitmex", "bybit", "deribit", "htx", "kucoinfutures", "okx", "phemex"}
+)
+LINEAR_USD = frozenset({"dydx", "ftx", "coinbaseinternational", "krakenfutures", "paradex"})
+"""Where contracts on dollars are settled in the base (inverse), and where in dollars (linear)."""
+
+_ASSETS = (
+    "1INCH AAVE ACA ACH ADA AE AGIX AGLD AI AKT ALCX ALGO ALICE ALPHA AMB AMP ANKR ANT APE API3 APT AR ARB ARK "
+    "ARPA AST ASTR ATOM AUD AUDIO AVAX AXS BADGER BAKE BAL BAND BAT BCC BCH BEAM BEL BLUR BLZ BNB BNT BOME BONK "
+    "BSV BTC BTCB BTG BTS BTT BUSD C98 CAD CAKE CELO CELR CFX CHF CHR CHZ CKB COMP COTI CRO CRV CTK CTSI CVC CVX "
+    "CYBER DAI DASH DASHA DATA DCR DENT DGB DNT DODO DOGE DOT DYDX EGLD ELF ENA ENJ ENS EOS ETC ETH ETHFI ETHW "
+    "EUR EURT FDUSD FET FIL FLM FLOKI FLOW FLR FTM FTT FX FXS GAL GALA GAS GBP GLM GLMR GMT GMX GNO GNT GODS GRT "
+    "GT GTC GUSD HBAR HIGH HNT HOT HT HUSD HYPE ICP ICX ID IMX INCH INJ IO IOST IOTA IOTX IQ JASMY JOE JPY JTO "
+    "JUP KAS KAVA KCS KDA KEEP KNC KP3R KSM LDO LEO LINA LINK LIT LOOKS LPT LQTY LRC LSK LTC LUNA LUNC LUSD "
+    "MAGIC MANA MASK MATIC MEME METIS MINA MIR MKR MLN MNT MTL NEAR NEO NKN NMR NOT NU NZD OCEAN OG OGN OKB OM "
+    "OMG ONDO ONE ONG ONT OP ORDI OXT PAX PAXG PENDLE PEOPLE PEPE PERP PHA PNUT POL POLYX POWR PYTH PYUSD QNT "
+    "QTUM RAD RARE RAY REEF REN RENDER REP REQ RLC RLUSD RNDR ROSE RPL RSR RUNE RVN SAND SC SEI SFP SHIB SKL SLP "
+    "SNT SNX SOL SPELL SRM SSV STEEM STG STMX STORJ STRK STX SUI SUPER SUSD SUSHI SXP T TAO TBTC THETA TIA TNB "
+    "TOMO TON TRB TRU TRUMP TRX TRY TUSD TWT UMA UNI USD USDC USDD USDE USDP USDT UST USTC UTK VAI VEN VET VTHO "
+    "W WAVES WAX WAXP WBETH WBTC WIF WLD WOO XAUT XBT XDG XEC XEM XLM XMR XNO XRP XTZ XVG XVS YFI YGG ZEC ZEN "
+    "ZIL ZK ZRO ZRX "
+)
+KNOWN_ASSETS = frozenset(_ASSETS.split())
+"""Assets that are widely traded: a reading of a name that has one is more likely than one that has not."""
