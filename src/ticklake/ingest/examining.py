@@ -251,7 +251,9 @@ def _refuse_strange(
     found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked, tally: Tally
 ) -> None:
     if not found and left:
-        held = ", ".join(f"{count:,} of {what}" for what, count in list(left.items())[:5])
+        held = ", ".join(f"{count:,} of {what}" for what, count in list(left.items())[:_FEW])
+        others = sum(list(left.values())[_FEW:])
+        held += f", {others:,} of {len(left) - _FEW} others" if others else ""
         wanted = f"no rows of {asked.dataset}, but {held}" if asked.dataset else f"rows: {held}"
         nowhere = asked.dataset is None and all(what.startswith("?:") and "/" in what for what in left)
         lacking = cure(["exchange"]) if nowhere else "name the dataset they are of with dataset= (--dataset)"

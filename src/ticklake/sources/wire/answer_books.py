@@ -114,7 +114,7 @@ def _read(book: _Book, answer: Answer) -> Iterator[Row]:
     seq, space = (ts, "time") if number is None else (int(number), "")
     named = answer.query.get(book.native) or (at(answer.body, *book.named_by) if book.named_by else "") or ""
     plain = {side: [_level(level, book.level) for level in listed] for side, listed in sides.items()}
-    yield from levels(named.upper(), ts, answer.heard, seq, plain, whole=True, space=space)
+    yield from levels(named, ts, answer.heard, seq, plain, whole=True, space=space)
 
 
 def _level(level: Any, places: tuple[int | str, ...]) -> list[Any]:

@@ -84,7 +84,7 @@ def _read(trades: _Trades, answer: Answer) -> Iterator[Row]:
         ident, space = _ident(trades, one)
         side = _side(trades, one)
         amount = str(one[trades.amount]).removeprefix("-") if trades.side is None else one[trades.amount]
-        yield Row("trades", native.upper(), (ts, answer.heard, ident, one[trades.price], amount, side), space=space)
+        yield Row("trades", native, (ts, answer.heard, ident, one[trades.price], amount, side), space=space)
 
 
 def _ident(trades: _Trades, one: Any) -> tuple[str | None, str]:
