@@ -20,6 +20,7 @@ from ticklake.errors import InvalidData
 from ticklake.sources.files.naming import Named, label_of, span_in
 from ticklake.sources.files.reading import Asked, FilePlan, Part, parts_of
 from ticklake.sources.files.sniffing import Format
+from ticklake.sources.files.tally import Tally
 
 __all__ = ["HELD", "Found", "Refusals", "cure", "examine", "pieces_of"]
 
@@ -175,10 +176,12 @@ def cure(lacking: Sequence[str]) -> str:
     )
 
 
-def examine(plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _rows: None) -> list[Found]:
+def examine(
+    plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _rows: None, tally: Tally | None = None
+) -> list[Found]:
     """Read a whole file, and return what it holds of each dataset; nothing is saved.
 
-    *tell* is called with the number of rows that were read, now and then.
+    *tell* is called with the number of rows that were read, now and then; *tally* counts recorded messages by channel.
 
     Raises
     ------
@@ -188,7 +191,8 @@ def examine(plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _
     found: dict[Dataset, Found] = {}
     left: Counter[str] = Counter()
     symbols: set[str] = set()
-    for part in parts_of(plan, asked.now):
+    tally = tally or Tally()
+    for part in parts_of(plan, asked.now, tally=tally):
         tell(part.frame.height)
         dataset = _dataset_of(part, plan, asked)
         if dataset is None:
@@ -201,7 +205,7 @@ def examine(plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _
             unit = "lines" if plan.form in {Format.CSV, Format.NDJSON} else "rows"
             found[dataset] = Found(dataset, part.space, final=final, refusals=Refusals(unit=unit))
         found[dataset].take(part, asked.now)
-    _refuse_strange(found, left, symbols, asked)
+    _refuse_strange(found, left, symbols, asked, tally)
     _refuse_untrue(found.values(), plan)
     for one in found.values():
         _finish(one, plan, asked, left, symbols)
@@ -250,13 +254,19 @@ def _called(part: Part, plan: FilePlan, asked: Asked) -> str:
     return f"{part.kind} of {part.symbol}" if part.sure else part.kind
 
 
-def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked) -> None:
+def _refuse_strange(
+    found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked, tally: Tally
+) -> None:
     if not found and left:
-        held = ", ".join(f"{count:,} of {what}" for what, count in list(left.items())[:5])
+        held = ", ".join(f"{count:,} of {what}" for what, count in list(left.items())[:_FEW])
+        others = sum(list(left.values())[_FEW:])
+        held += f", {others:,} of {len(left) - _FEW} others" if others else ""
         wanted = f"no rows of {asked.dataset}, but {held}" if asked.dataset else f"rows: {held}"
         nowhere = asked.dataset is None and all(what.startswith("?:") and "/" in what for what in left)
         lacking = cure(["exchange"]) if nowhere else "name the dataset they are of with dataset= (--dataset)"
-        raise InvalidData(f"it holds {wanted}: {lacking}")
+        raise InvalidData("; ".join([f"it holds {wanted}: {lacking}", *tally.notes()]))
+    if not found and tally.channels:
+        raise InvalidData(_nothing_known(tally))
     if not found:
         raise InvalidData("it holds no rows of any kind that is kept: no trades, quotes, price levels, bars or funding")
     if asked.dataset is not None and len(symbols) > 1:
@@ -268,6 +278,16 @@ def _refuse_strange(found: dict[Dataset, Found], left: Counter[str], symbols: se
             raise InvalidData(f"its rows are no {one.dataset.timeframe} bars: most do not begin where such bars begin")
         if one.frames is None and (one.order.newest_first or one.order.odd):
             raise InvalidData(f"its {one.rows:,} rows are not in order of time, and too many to sort: divide the file")
+
+
+def _nothing_known(tally: Tally) -> str:
+    """Say why nothing of a recording comes in."""
+    empty = sum(entry.without_rows for entry in tally.channels.values())
+    control = sum(entry.control for entry in tally.channels.values())
+    parts = [*tally.notes()]
+    parts += [f"{empty:,} have no row to keep, like bars that are not over"] if empty else []
+    parts += [f"{control:,} have no market data"] if control else []
+    return f"no {tally.unit} in it has a row that can be kept: {'; '.join(parts)}"
 
 
 def _refuse_untrue(found: Iterable[Found], plan: FilePlan) -> None:

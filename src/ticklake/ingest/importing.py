@@ -20,6 +20,7 @@ from ticklake.ingest.progress import Progress, Watch
 from ticklake.sources.files.naming import label_of, span_in
 from ticklake.sources.files.presets import preset_named
 from ticklake.sources.files.reading import Asked, FilePlan, plan_file
+from ticklake.sources.files.tally import Tally
 from ticklake.sources.files.unpacking import entries_of, refuse_other_checksum
 
 __all__ = ["Imported", "Importer"]
@@ -30,7 +31,8 @@ class Imported:
     """What became of a file, or of one dataset in it.
 
     ``refused`` files have nothing in the lake, and the last of ``problems`` says why; for the others ``problems`` are
-    what is odd about them. ``first`` and ``last`` are times of rows. ``rows`` is the sum of ``new``, ``changed``,
+    what is odd about them. Of recorded messages and answers ``channels`` says what became of all in the file, channel by
+    channel; see :class:`~ticklake.sources.files.tally.Channel`. ``first`` and ``last`` are times of rows. ``rows`` is the sum of ``new``, ``changed``,
     ``duplicate`` and ``quarantined``, except in a dry run, which knows only the last of these.
     """
 
@@ -48,6 +50,7 @@ class Imported:
     last: str | None = None
     problems: tuple[str, ...] = ()
     refused: bool = False
+    channels: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a plain mapping."""
@@ -167,8 +170,15 @@ class Importer:
             self.runs.log(run.id, level, f"{one.path}: {'; '.join(one.problems)}")
 
     def _file(self, plan: FilePlan, progress: Progress) -> list[Imported]:
+        tally = Tally()
+        done = self._examined(plan, progress, tally)
+        if done and not done[0].refused:
+            done[0] = replace(done[0], problems=(*done[0].problems, *tally.notes()))
+        return [replace(one, channels=tally.to_dicts()) for one in done]
+
+    def _examined(self, plan: FilePlan, progress: Progress, tally: Tally) -> list[Imported]:
         try:
-            found = examine(plan, self.asked, lambda rows: self._read(progress, rows))
+            found = examine(plan, self.asked, lambda rows: self._read(progress, rows), tally)
             self._refuse_without_ids(found)
         except (BadInput, OSError) as error:
             return [replace(_described(plan), problems=(str(error),), refused=True)]

@@ -120,8 +120,11 @@ def _pairs(texts: Any, option: str) -> dict[str, str]:
 
 
 def _show(done: list[Imported], *, dry_run: bool) -> None:
+    counted: set[str] = set()
     for one in done:
-        say("\n".join([one.path, *(f"  {line}" for line in _lines(one, dry_run=dry_run))]))
+        channels = [] if one.path in counted else _channel_lines(one)
+        counted.add(one.path)
+        say("\n".join([one.path, *(f"  {line}" for line in (*_lines(one, dry_run=dry_run), *channels))]))
     refused = sum(one.refused for one in done)
     rows = sum(one.rows for one in done if not one.refused)
     new = "nothing was saved" if dry_run else f"{sum(one.new for one in done):,} of {rows:,} rows are new"
@@ -130,6 +133,23 @@ def _show(done: list[Imported], *, dry_run: bool) -> None:
         if dry_run
         else f"{len(done) - refused} of {len(done)} files are in: {new}"
     )
+
+
+def _channel_lines(one: Imported) -> list[str]:
+    """Return what became of the messages or answers in a file, a line a channel."""
+    words = {
+        "read": "read",
+        "without_rows": "without rows",
+        "refused": "refused",
+        "control": "control",
+        "not_known": "not known",
+    }
+    lines = []
+    for entry in one.channels:
+        parts = [f"{entry[name]:,} {word}" for name, word in words.items() if entry[name]]
+        rows = f" ({entry['rows']:,} rows)" if entry["rows"] else ""
+        lines.append(f"channel {entry['channel']}: {entry['received']:,} received, {', '.join(parts)}{rows}")
+    return lines
 
 
 def _lines(one: Imported, *, dry_run: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Files of single programs: recorded answers, databases, logs."""
+"""Files of single programs: databases, logs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import io
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-from ticklake.core.natives import Market
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS, SECOND, parse_time
 from ticklake.errors import InvalidData
@@ -20,88 +18,10 @@ from ticklake.sources.files.messages import Row
 from ticklake.sources.files.shaped import Heap, Origin, Shaped, gathered, loaded
 from ticklake.sources.files.unpacking import Entry, Unpacked, spooled
 
-__all__ = ["bi5", "bitstamp_log", "bodies", "candles_db", "gdax_export"]
-
-_FOLDERS: dict[str, Market] = {"api": "spot", "fapi": "linear", "dapi": "inverse"}
-
+__all__ = ["bi5", "bitstamp_log", "candles_db", "gdax_export"]
 
 _LARGEST = 64 * 2**20
 """No file of ticks is larger, even unpacked."""
-
-
-def bodies(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:
-    """Yield the rows of recorded answers: JSON lines with ``path``, ``query``, ``body`` (Binance), or a body of bars (Bitfinex)."""
-    del entry
-
-    def rows() -> Iterator[Origin]:
-        for number, line in enumerate(stream, 1):
-            record = loaded(line, number)
-            body = _body_of(record)
-            folder, call, query = _asked_of(record)
-            read = _CALLS.get(call)
-            for row in read(body, query) if read and isinstance(body, list) else ():
-                yield row, "binance" if folder in _FOLDERS else "", _FOLDERS.get(folder)
-
-    yield from gathered(rows())
-
-
-def _body_of(record: dict[str, Any]) -> Any:
-    body = record["body"]
-    if not isinstance(body, str):
-        return body
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
-
-
-def _asked_of(record: dict[str, Any]) -> tuple[str, str, dict[str, str]]:
-    """Return the part of Binance that was asked, the call, and its parameters; of others only what their look tells."""
-    if "start" in record:
-        return "", "bitfinex", {}
-    address = urlsplit(record.get("uri") or f"//binance{record.get('path', '')}?{record.get('query', '')}")
-    steps = address.path.strip("/").split("/")
-    query = {name: values[0] for name, values in parse_qs(address.query).items()}
-    return (steps[0], steps[-1], query) if "binance" in address.netloc else ("", "", query)
-
-
-def _klines(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
-    """Yield bars; one that closes after the end that was asked for, or the last if none was, may have been forming."""
-    last = int(query["endTime"]) if "endTime" in query else None
-    for bar in body if last is not None else body[:-1]:
-        values = (bar[0] * MS, *bar[1:6], bar[7], bar[8])
-        if last is not None and bar[6] > last:
-            continue
-        yield Row("ohlcv", query["symbol"], values, query["interval"])
-
-
-def _calls_trades(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
-    for one in body:
-        if isinstance(one.get("isBuyerMaker"), bool):
-            side = "sell" if one["isBuyerMaker"] else "buy"
-            values = (one["time"] * MS, None, str(one["id"]), one["price"], one["qty"], side)
-            yield Row("trades", query["symbol"], values, space="raw")
-
-
-def _calls_funding(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
-    del query
-    for one in body:
-        values = (one["fundingTime"] * MS, one["fundingRate"], None, None, None, None)
-        yield Row("funding", one["symbol"], values)
-
-
-def _bitfinex(body: list[Any], query: dict[str, str]) -> Iterator[Row]:
-    del query
-    for ts, opened, closed, high, low, volume in body:
-        yield Row("ohlcv", "", (ts * MS, opened, high, low, closed, volume, None, None))
-
-
-_CALLS: dict[str, Callable[[list[Any], dict[str, str]], Iterable[Row]]] = {
-    "klines": _klines,
-    "trades": _calls_trades,
-    "fundingRate": _calls_funding,
-    "bitfinex": _bitfinex,
-}
 
 
 def candles_db(stream: Unpacked, entry: Entry) -> Iterator[Shaped]:

@@ -19,10 +19,11 @@ from ticklake.errors import InvalidData, InvalidTime, TicklakeError
 from ticklake.sources.files.binance_markets import CALLED
 from ticklake.sources.files.naming import Markets, Named, bar_of, day_of, label_of, named, venue_of
 from ticklake.sources.files.presets import GENERIC, Preset, preset_named, preset_of, shaped_as
-from ticklake.sources.files.shaped import Shaped
-from ticklake.sources.files.shapes import SHAPES
+from ticklake.sources.files.shaped import Session, Shaped
+from ticklake.sources.files.shapes import SESSIONS, SHAPES
 from ticklake.sources.files.sniffing import Format, sniff
 from ticklake.sources.files.tables import CHUNK, Layout, frames_of, layout_of, one_row_a_level, sample_of
+from ticklake.sources.files.tally import Tally
 from ticklake.sources.files.unpacking import Entry, Unpacked, opened
 
 __all__ = ["Asked", "FilePlan", "Part", "parts_of", "plan_file"]
@@ -63,6 +64,7 @@ class FilePlan:
     named: Named
     layout: Layout | None = None
     wanted: str = ""
+    timeframe: str = ""
     markets: Markets = Markets()  # noqa: RUF009
 
     @property
@@ -121,7 +123,10 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
         if shaped is not None and shaped.shape:
             wanted = asked.dataset.kind if asked.dataset else ""
             told = named(shaped, label, asked.names)
-            return FilePlan(entry, form, layers, shaped, "", said, told, wanted=wanted, markets=asked.names)
+            length = str(asked.dataset.timeframe or "") if asked.dataset else ""
+            return FilePlan(
+                entry, form, layers, shaped, "", said, told, wanted=wanted, timeframe=length, markets=asked.names
+            )
         layout = layout_of(head, header=said.header, skip=said.skip or None) if form is Format.CSV else None
         try:
             raw = sample_of(stream, form, entry, layout)
@@ -141,8 +146,8 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
     return FilePlan(entry, form, layers, preset, kind, mapping, told, layout, markets=asked.names)
 
 
-def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
-    """Yield the rows of a file, chunk by chunk, in the order they came.
+def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK, *, tally: Tally | None = None) -> Iterator[Part]:
+    """Yield the rows of a file, chunk by chunk, in the order they came; *tally* counts recorded messages.
 
     Raises
     ------
@@ -151,7 +156,7 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
     """
     with opened(plan.entry) as stream:
         if plan.preset.shape:
-            yield from (_shaped_part(one, plan, now) for one in _shaped(stream, plan))
+            yield from (_shaped_part(one, plan, now) for one in _shaped(stream, plan, tally or Tally()))
             return
         first = 1 + (plan.layout.skip if plan.layout else 0)
         for raw in _raw_frames(stream, plan, chunk):
@@ -163,14 +168,24 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK) -> Iterator[Part]:
                 yield Part(mapped, plan.kind, *market.names, space=plan.preset.id_space, places=own)
 
 
-def _shaped(stream: Unpacked, plan: FilePlan) -> Iterator[Shaped]:
+def _shaped(stream: Unpacked, plan: FilePlan, tally: Tally) -> Iterator[Shaped]:
     """Yield what a shape finds; a record that is not as its sort says is a reason to refuse the file."""
     try:
-        yield from SHAPES[plan.preset.shape](stream, plan.entry)
+        if plan.preset.shape in SESSIONS:
+            yield from SESSIONS[plan.preset.shape](stream, _session_of(plan, tally))
+        else:
+            yield from SHAPES[plan.preset.shape](stream, plan.entry)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, TicklakeError):
             raise
         raise InvalidData(f"a record is not as {plan.preset.name} has them: {type(error).__name__} {error}") from error
+
+
+def _session_of(plan: FilePlan, tally: Tally) -> Session:
+    said = plan.markets
+    tally.exchange = plan.named.exchange or said.exchange
+    has_times = "ts" in plan.mapping.constants
+    return Session(plan.entry.name, said.exchange, said.symbol, plan.timeframe, has_times, tally)
 
 
 def _shaped_part(one: Shaped, plan: FilePlan, now: int) -> Part:

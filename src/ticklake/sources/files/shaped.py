@@ -12,9 +12,10 @@ import polars as pl
 from ticklake.core.kinds import kind_of
 from ticklake.core.natives import Market
 from ticklake.errors import InvalidData
-from ticklake.sources.files.messages import Row
+from ticklake.sources.files.tally import Tally
+from ticklake.sources.wire.rows import Row
 
-__all__ = ["Heap", "Origin", "Shaped", "gathered", "loaded"]
+__all__ = ["Heap", "Origin", "Session", "Shaped", "gathered", "loaded"]
 
 _MANY = 200_000
 """After so many rows a frame is given out."""
@@ -31,6 +32,30 @@ class Shaped:
     exchange: str = ""
     market: Market | None = None
     space: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What is known of recorded messages and answers besides their bytes, and where what became of them is counted.
+
+    Parameters
+    ----------
+    name
+        The name of the file.
+    exchange, symbol, timeframe
+        What the caller says that all of them are of; empty if nothing.
+    has_times
+        Whether the caller says the time of rows: then those that have none of their own come in.
+    tally
+        Counts messages by channel.
+    """
+
+    name: str = ""
+    exchange: str = ""
+    symbol: str = ""
+    timeframe: str = ""
+    has_times: bool = False
+    tally: Tally = field(default_factory=Tally)
 
 
 _Group = tuple[str, str, str, str, str, Market | None]

@@ -1,0 +1,96 @@
+"""What became of the messages and answers in a recording, channel by channel: nothing may vanish without being counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ticklake.sources.wire.rows import Row
+
+__all__ = ["Channel", "Tally"]
+
+
+@dataclass
+class Channel:
+    """The messages of one channel, or the answers to one call.
+
+    ``received`` is the sum of the five after it: messages that were ``read``, those understood ``without_rows`` to keep (bars that
+    are not over, changes of no level), those ``refused``, those of ``control`` (no market data: heartbeats, subscriptions, lists of
+    instruments), and those that are ``not_known``. ``rows`` is how many rows those that were read have.
+    """
+
+    channel: str
+    received: int = 0
+    read: int = 0
+    without_rows: int = 0
+    refused: int = 0
+    control: int = 0
+    not_known: int = 0
+    rows: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a plain mapping."""
+        return asdict(self)
+
+
+@dataclass
+class Tally:
+    """Counts messages by channel; ``exchange`` is whose they are, if that is known; ``reasons`` are those of refusals.
+
+    ``unit`` is what is counted, ``message`` or ``answer``.
+    """
+
+    exchange: str = ""
+    unit: str = "message"
+    channels: dict[str, Channel] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def read(self, channel: str, rows: Sequence[Row] | None) -> Sequence[Row]:
+        """Count a message and return its rows; ``None`` for rows is a message that is not known."""
+        entry = self._received(channel)
+        if rows is None:
+            entry.not_known += 1
+            return ()
+        entry.read += bool(rows)
+        entry.without_rows += not rows
+        entry.rows += len(rows)
+        return rows
+
+    def control(self, channel: str) -> None:
+        """Count a message without any market data."""
+        self._received(channel).control += 1
+
+    def refuse(self, channel: str, reason: str) -> None:
+        """Count a message that is understood and may not come in."""
+        self._received(channel).refused += 1
+        self.reasons[reason] += 1
+
+    def notes(self) -> Iterator[str]:
+        """Say in words what was refused and what is not known."""
+        for reason, count in self.reasons.items():
+            yield f"{count:,} {self._things(count)} refused: {reason}"
+        unknown = [entry for entry in self.channels.values() if entry.not_known]
+        if unknown:
+            total = sum(entry.not_known for entry in unknown)
+            listed = [f"{entry.not_known:,} {entry.channel}" for entry in sorted(unknown, key=_by_count)]
+            whose = f" of {self.exchange}" if self.exchange else ""
+            verb = "is" if total == 1 else "are"
+            yield f"{' and '.join(filter(None, [', '.join(listed[:-1]), listed[-1]]))} {self._things(total)}{whose} {verb} not known"
+
+    def to_dicts(self) -> tuple[dict[str, Any], ...]:
+        """Return the channels as plain mappings, the one with most messages first."""
+        return tuple(entry.to_dict() for entry in sorted(self.channels.values(), key=lambda entry: -entry.received))
+
+    def _received(self, channel: str) -> Channel:
+        entry = self.channels.setdefault(channel, Channel(channel))
+        entry.received += 1
+        return entry
+
+    def _things(self, count: int) -> str:
+        return self.unit if count == 1 else f"{self.unit}s"
+
+
+def _by_count(entry: Channel) -> int:
+    return -entry.not_known
