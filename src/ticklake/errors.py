@@ -7,6 +7,7 @@
     │   ├── InvalidName            a dataset, exchange or symbol that cannot be one
     │   ├── InvalidTime            a time or span that cannot be read or is reversed
     │   ├── InvalidData            a frame or record that does not fit its kind
+    │   ├── UnknownDataset         the lake has no such dataset
     │   ├── UnknownExchange
     │   ├── UnknownSymbol
     │   ├── UnknownTimeframe
@@ -74,6 +75,7 @@ __all__ = [
     "SourceUnavailable",
     "StorageError",
     "TicklakeError",
+    "UnknownDataset",
     "UnknownExchange",
     "UnknownSymbol",
     "UnknownTimeframe",
@@ -105,6 +107,10 @@ class InvalidTime(BadInput):
 
 class InvalidData(BadInput):
     """A frame or record that does not fit its kind."""
+
+
+class UnknownDataset(BadInput):
+    """The lake has no such dataset."""
 
 
 class UnknownExchange(BadInput):
