@@ -48,6 +48,8 @@ _TO_OPEN = 64 * 1024
 """Bytes that SQLite needs to open a catalog."""
 _SMALLEST = 100
 """Bytes of SQLite's header."""
+_HARMLESS = ("ticklake.toml", "lost+found", ".gitignore", ".gitkeep", ".DS_Store")
+"""What may lie in a folder that becomes a lake."""
 Clock = Callable[[], int]
 
 
@@ -63,7 +65,7 @@ def open_lake(
     Raises
     ------
     NoLake
-        If there is none and it may not be made.
+        If there is none and it may not be made, because *create* is false or the folder holds something else.
     ReadOnlyLake, CatalogTooNew, CatalogDamaged
     """
     settings = settings or _settings()
@@ -74,6 +76,7 @@ def open_lake(
         _refuse_orphans(root)
         if not create:
             raise NoLake(f"there is no lake in {root}: 'ticklake init' makes one, --lake names another")
+        _refuse_others(root)
         _make(root)
     lake = _wire(_opened(root, reserve), root, settings, clock)
     if is_new:
@@ -247,6 +250,21 @@ def _refuse_orphans(root: Path) -> None:
         raise CatalogDamaged(
             f"{root} has data but no catalog: restore {CATALOG_FILE} from a backup, or run 'ticklake rebuild'"
         )
+
+
+def _refuse_others(root: Path) -> None:
+    """Refuse to make a lake among files that are not a lake's."""
+    from ticklake.core.kinds import KINDS
+    from ticklake.engine.place import RETIRED
+
+    ours = {*KINDS, RETIRED, *_HARMLESS}
+    try:
+        others = (path.name for path in root.iterdir() if path.name not in ours)
+        other = next((name for name in others if not name.startswith(CATALOG_FILE)), None)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if other is not None:
+        raise NoLake(f"{root} is not a lake, and not empty (it has {other}): name a new or an empty folder")
 
 
 def _make(root: Path) -> None:
