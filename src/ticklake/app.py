@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,14 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
-from ticklake.errors import CatalogDamaged, CatalogOutdated, NoLake, ReadOnlyLake, TicklakeError
+from ticklake.errors import (
+    CatalogDamaged,
+    CatalogOutdated,
+    NoLake,
+    ReadOnlyLake,
+    TicklakeError,
+    TicklakeWarning,
+)
 from ticklake.lake import Lake
 from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
@@ -257,7 +266,7 @@ def _refuse_others(root: Path) -> None:
     from ticklake.core.kinds import KINDS
     from ticklake.engine.place import RETIRED
 
-    ours = {*KINDS, RETIRED, *_HARMLESS}
+    ours = {*KINDS, RETIRED, WITNESS_FILE, *_HARMLESS}
     try:
         others = (path.name for path in root.iterdir() if path.name not in ours)
         other = next((name for name in others if not name.startswith(CATALOG_FILE)), None)
@@ -282,6 +291,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
 
     catalog = Catalog(database, clock, None if root is None else Witness(root / WITNESS_FILE))
     _tell_if_outdated(catalog)
+    _respell(database)
     calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
     sessions = KnownSessions(calendars)
     objects, check_space = _place(root, settings)
@@ -315,6 +325,19 @@ def _tell_if_outdated(catalog: Catalog) -> None:
         catalog.check_current()
     except CatalogOutdated as error:
         logging.getLogger("ticklake").warning("%s", error)
+
+
+def _respell(database: Database) -> None:
+    """Give datasets of older lakes the one name that their timeframe has now."""
+    from ticklake.catalog.names import respell_timeframes
+
+    with suppress(ReadOnlyLake):
+        for found in respell_timeframes(database):
+            if found.is_apart:
+                message = (
+                    f"{found.before} has the length of another dataset of this lake: it is called {found.dataset} now"
+                )
+                warnings.warn(message, TicklakeWarning, stacklevel=4)
 
 
 def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, settings: Settings) -> Alerts:

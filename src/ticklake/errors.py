@@ -75,6 +75,7 @@ __all__ = [
     "SourceUnavailable",
     "StorageError",
     "TicklakeError",
+    "TicklakeWarning",
     "UnknownDataset",
     "UnknownExchange",
     "UnknownSymbol",
@@ -89,6 +90,10 @@ class TicklakeError(Exception):
 
     retriable: bool = False
     exit_code: int = 1
+
+
+class TicklakeWarning(UserWarning):
+    """Something that is no error and that the caller should know, like rows that were refused."""
 
 
 class BadInput(TicklakeError, ValueError):

@@ -54,6 +54,13 @@ class Dataset:
     timeframe: Timeframe | None = None
 
     def __post_init__(self) -> None:
+        # Texts are taken for the values they stand for: equal datasets are equal however they were made.
+        if isinstance(self.symbol, str):
+            object.__setattr__(self, "symbol", Symbol(self.symbol))
+        if isinstance(self.timeframe, str):
+            object.__setattr__(self, "timeframe", Timeframe.parse(self.timeframe))
+        if not isinstance(self.symbol, Symbol) or not isinstance(self.timeframe, Timeframe | None):
+            raise InvalidName(f"a dataset has a symbol and a timeframe, not {self.symbol!r} and {self.timeframe!r}")
         check_exchange(self.exchange)
         if self.kind not in BAR_KINDS:
             _ = self.spec
