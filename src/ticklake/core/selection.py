@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from ticklake.core.batch import likely
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.errors import BadInput, InvalidData
 
@@ -28,7 +28,9 @@ def parse_columns(kind: Kind, columns: str | Sequence[str] | None) -> list[str] 
         raise InvalidData(f"columns={columns!r} names no column: leave it out for all, or name some of {_list(kind)}")
     unknown = next((name for name in names if name not in (*kind.names, PROVENANCE)), None)
     if unknown is not None:
-        raise InvalidData(f"{kind.name} has no column {unknown!r}{_hint(unknown, kind)}: its columns are {_list(kind)}")
+        raise InvalidData(
+            f"{kind.name} has no column {unknown!r}{likely(unknown, kind.names)}: its columns are {_list(kind)}"
+        )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InvalidData(f"column {twice!r} is named twice: name it once")
@@ -50,11 +52,6 @@ def parse_count(name: str, value: Any, least: int = 0) -> int:
     if isinstance(value, bool) or count < least:
         raise BadInput(f"{name}={value!r} is not a number of rows: pass a whole number of at least {least}")
     return count
-
-
-def _hint(name: Any, kind: Kind) -> str:
-    close = get_close_matches(str(name).lower(), kind.names, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _list(kind: Kind) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import groupby
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ticklake.core.accepting import accept
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import SECOND, TimeLike
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, TicklakeWarning
 from ticklake.lake.base import Base, DatasetLike
 
 if TYPE_CHECKING:
@@ -164,19 +166,23 @@ class Collecting(Base):
         return self._collector.plan(selection, _asked(start, end, retry=retry))
 
     def save(self, dataset: DatasetLike, records_or_frame: Records, provenance: Provenance | str = "user") -> Receipt:
-        """Add rows of your own: a Polars, pandas or Arrow frame, or a list of records.
+        """Add rows of your own: a Polars, pandas or Arrow frame, a list of records, a mapping of columns, or ccxt's rows.
+
+        Headings may be those that files have (``Open``, ``Close``, ``timestamp``), a pandas frame may have its times as index,
+        and sides may be ``BUY`` and ``SELL``. Rows that cannot be true are refused: they go to :meth:`quarantine`, with a
+        :class:`~ticklake.errors.TicklakeWarning` that says why.
 
         Returns
         -------
         Receipt
-            How many rows were received, new, changed, duplicate, quarantined; the version.
+            How many rows were received, new, changed, duplicate, quarantined (and the ``reasons``); the version.
 
         Raises
         ------
         InvalidData
             If columns or types do not fit the kind, or times are naive. Nothing is stored then.
         """
-        return self.save_all([(dataset, records_or_frame)], provenance)[0]
+        return self._saved([(dataset, records_or_frame)], provenance)[0]
 
     def save_all(
         self, items: Iterable[tuple[DatasetLike, Records]], provenance: Provenance | str = "user"
@@ -186,8 +192,20 @@ class Collecting(Base):
         All of them are durable when this returns; if it raises, none was stored. A dataset that is named twice
         gets its second batch in a second commit.
         """
+        return self._saved(items, provenance)
+
+    def _saved(self, items: Iterable[tuple[DatasetLike, Records]], provenance: Provenance | str) -> list[Receipt]:
         origin = Provenance(provenance) if isinstance(provenance, str) else provenance
-        return self.engine.append_all([(Dataset.parse(dataset), rows) for dataset, rows in items], origin)
+        named = [(Dataset.parse(dataset), rows) for dataset, rows in items]
+        listed = [(dataset, accept(rows, dataset.spec)) for dataset, rows in named]
+        receipts = self.engine.append_all(listed, origin)
+        for (dataset, _), receipt in zip(listed, receipts, strict=True):
+            if receipt.quarantined:
+                reasons = ", ".join(f"{count:,} {reason}" for reason, count in receipt.reasons.items())
+                told = f"{dataset}: {receipt.quarantined:,} of {receipt.received:,} rows were refused ({reasons})"
+                # The frame after this one is save or save_all; the one after that is the caller.
+                warnings.warn(f"{told}: lake.quarantine('{dataset}') has them", TicklakeWarning, stacklevel=3)
+        return receipts
 
     def import_files(
         self,

@@ -94,9 +94,14 @@ class Knowing(View):
         """Return where the rows at exactly that time came from."""
         return self.engine.provenance(self._known(dataset), parse_time(at))
 
-    def quarantine(self, dataset: DatasetLike) -> list[dict[str, Any]]:
-        """Return the refused rows with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``."""
-        return self.engine.catalog.quarantined(self._known(dataset))
+    def quarantine(self, dataset: DatasetLike | None = None) -> list[dict[str, Any]]:
+        """Return the refused rows of a dataset with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``.
+
+        Without a dataset those of all, each with its ``dataset``, too.
+        """
+        if dataset is not None:
+            return self.engine.catalog.quarantined(self._known(dataset))
+        return [{"dataset": str(one), **row} for one in self.datasets() for row in self.engine.catalog.quarantined(one)]
 
     def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
         """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
