@@ -86,7 +86,6 @@ def test_a_dataset_is_taken_as_it_is():
         "binance:ohlcv:1h",
         "binance:ohlcv:1h:",
         ":trades:BTC/USDT",
-        "Binance:trades:BTC/USDT",
         "../x:trades:BTC/USDT",
         "binance:candles:BTC/USDT",
         "binance:../..:BTC/USDT",
@@ -172,3 +171,14 @@ def test_a_dataset_made_of_texts_is_the_one_that_is_parsed():
 def test_a_dataset_of_other_things_is_refused(parts):
     with pytest.raises(BadInput):
         Dataset(*parts)
+
+
+def test_an_exchange_is_named_in_any_case():
+    assert (
+        Dataset.parse("BINANCE:trades:BTC/USDT")
+        == Dataset("Binance", "trades", "BTC/USDT")
+        == Dataset.parse("binance:trades:BTC/USDT")
+    )
+    assert str(Dataset.parse("BINANCE:trades:BTC/USDT")) == "binance:trades:BTC/USDT"
+    with pytest.raises(InvalidName):
+        Dataset.parse("BİNANCE:trades:BTC/USDT")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.instrument import unified
 from ticklake.core.span import Span
+from ticklake.core.symbol import Symbol
 from ticklake.core.time import TimeLike
 from ticklake.engine.engine import Engine
 from ticklake.errors import UnknownDataset
@@ -31,17 +34,29 @@ class View:
     root: Path | None
 
     def _known(self, dataset: DatasetLike) -> Dataset:
-        """Read the name of a dataset that the lake has.
+        """Read the name of a dataset that the lake has; its symbol may be the exchange's own id of one market.
 
         Raises
         ------
         UnknownDataset
             If it has none of this name.
+        UnknownSymbol
+            If several markets of the exchange have that id.
         """
         parsed = Dataset.parse(dataset)
         if self.engine.catalog.has(parsed):
             return parsed
+        named = self._by_native_id(parsed)
+        if named != parsed and self.engine.catalog.has(named):
+            return named
         raise UnknownDataset(f"the lake has no {parsed}: {self._hint(parsed)}")
+
+    def _by_native_id(self, dataset: Dataset) -> Dataset:
+        """Return the dataset that is meant if the symbol is a native id in the list of markets that the lake has."""
+        from ticklake.catalog.instruments import Instruments
+
+        listed = Instruments(self.engine.catalog.database, self.engine.now).history(dataset.exchange)
+        return replace(dataset, symbol=Symbol(unified(str(dataset.symbol), listed)))
 
     def _hint(self, dataset: Dataset) -> str:
         names = {str(other): other for other in (row.dataset for row in self.engine.catalog.datasets())}

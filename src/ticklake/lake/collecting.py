@@ -15,6 +15,7 @@ from ticklake.core.accepting import accept
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
+from ticklake.core.symbol import exchange_id
 from ticklake.core.time import SECOND, TimeLike
 from ticklake.errors import BadInput, TicklakeWarning
 from ticklake.lake.base import Base, DatasetLike
@@ -255,17 +256,17 @@ class Collecting(Base):
             If a file does not say of which dataset its rows are and *dataset* does not either. Nothing is saved then.
         """
         from ticklake.core.mapping import Mapping
-        from ticklake.core.symbol import Symbol, check_exchange
+        from ticklake.core.symbol import Symbol
         from ticklake.ingest.importing import Importer
         from ticklake.sources.files.naming import Markets
         from ticklake.sources.files.reading import Asked as AskedFiles
 
         named = None if dataset is None else Dataset.parse(dataset)
-        if named and exchange not in ("", named.exchange):
+        if named and exchange.lower() not in ("", named.exchange):
             raise BadInput(f"{named} is not of {exchange!r}: say one of dataset (--dataset) and exchange (--exchange)")
         if named and symbol not in ("", str(named.symbol)):
             raise BadInput(f"{named} is not of {symbol!r}: say one of dataset (--dataset) and symbol (--symbol)")
-        where = check_exchange(exchange) if exchange else ""
+        where = exchange_id(exchange) if exchange else ""
         markets = Markets(where, str(Symbol(symbol)) if symbol else "", cache(self._market_list))
         asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), markets)
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -279,7 +280,10 @@ class Collecting(Base):
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
         names = ("symbol", "native_id", "market_type", "active")
-        rows = [tuple(getattr(instrument, name) for name in names) for instrument in self._collector.listed(exchange)]
+        rows = [
+            tuple(getattr(instrument, name) for name in names)
+            for instrument in self._collector.listed(exchange_id(exchange))
+        ]
         return pl.DataFrame(rows, schema=list(names), orient="row")
 
 

@@ -35,6 +35,9 @@ class Lake(Collecting, Moving, Exporting, Reading, Knowing, Markets, Proving, Co
         What was executed and how it went: ``runs.list(state="failed")``, ``runs.get(id)``, ``runs.tail(id)``.
     """
 
+    def __repr__(self) -> str:
+        return f"Lake({str(self.root or 'in memory')!r})"
+
     def __enter__(self) -> Lake:
         return self
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ticklake.core.dataset import Dataset
 from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.span import Span
-from ticklake.core.symbol import check_exchange
+from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike
 from ticklake.engine.vacuuming import KEEP
 from ticklake.lake.base import Base, DatasetLike
@@ -143,8 +143,8 @@ class Keeping(Base):
         if what is None:
             return None
         if isinstance(what, str) and ":" not in what:
-            check_exchange(what)
-            return [row.dataset for row in self.engine.catalog.datasets() if row.dataset.exchange == what]
+            name = exchange_id(what)
+            return [row.dataset for row in self.engine.catalog.datasets() if row.dataset.exchange == name]
         return [self._known(what)]
 
     def cleanup(
@@ -185,6 +185,7 @@ class Keeping(Base):
         from ticklake.engine.retaining import Cleanup
 
         keep = days_by_kind(self._keep, days_to_keep, kinds)
+        exchange = None if exchange is None else exchange_id(exchange)
         known = (
             [row.dataset for row in self.engine.inventory()]
             if datasets is None
