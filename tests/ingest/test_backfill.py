@@ -427,7 +427,7 @@ class TestRefusals:
             (("binance", "BTC/USDT", "7m"), UnknownTimeframe, ["7m", "5m"]),
             (("binance", "BTC/USDT", "1 hour"), UnknownTimeframe, ["1 hour", "1h"]),
             (("binance", "../../etc", "1m"), InvalidName, ["../../etc"]),
-            (("../binance", "BTC/USDT", "1m"), UnknownExchange, ["../binance"]),
+            (("../binance", "BTC/USDT", "1m"), InvalidName, ["../binance"]),
             (("binance", (), "1m"), InvalidName, ["BTC/USDT"]),
         ],
     )
