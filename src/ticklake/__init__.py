@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ticklake.app import open_lake as open  # noqa: A004
     from ticklake.catalog.runs import Run, RunState
+    from ticklake.core.book import Book
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
     from ticklake.core.timeframe import Timeframe
     from ticklake.engine.appending import Receipt
     from ticklake.errors import TicklakeError
-    from ticklake.lake import Lake
+    from ticklake.lake import Lake, Snapshot
 
 _PUBLIC = {
+    "Book": "core.book",
     "BookLevel": "core.records",
     "BookSnapshot": "core.records",
     "Coverage": "core.coverage",
@@ -62,6 +64,7 @@ _PUBLIC = {
     "Run": "catalog.runs",
     "RunState": "catalog.runs",
     "Schedule": "core.schedules",
+    "Snapshot": "lake",
     "Span": "core.span",
     "Symbol": "core.symbol",
     "TicklakeError": "errors",
@@ -72,6 +75,7 @@ _PUBLIC = {
 _RENAMED = {"open": "open_lake"}
 
 __all__ = [
+    "Book",
     "BookLevel",
     "BookSnapshot",
     "Coverage",
@@ -96,6 +100,7 @@ __all__ = [
     "Run",
     "RunState",
     "Schedule",
+    "Snapshot",
     "Span",
     "Symbol",
     "TicklakeError",

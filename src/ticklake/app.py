@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,14 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
-from ticklake.errors import CatalogDamaged, CatalogOutdated, NoLake, ReadOnlyLake, TicklakeError
+from ticklake.errors import (
+    CatalogDamaged,
+    CatalogOutdated,
+    NoLake,
+    ReadOnlyLake,
+    TicklakeError,
+    TicklakeWarning,
+)
 from ticklake.lake import Lake
 from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
@@ -48,6 +57,8 @@ _TO_OPEN = 64 * 1024
 """Bytes that SQLite needs to open a catalog."""
 _SMALLEST = 100
 """Bytes of SQLite's header."""
+_HARMLESS = ("ticklake.toml", "lost+found", ".gitignore", ".gitkeep", ".DS_Store")
+"""What may lie in a folder that becomes a lake."""
 Clock = Callable[[], int]
 
 
@@ -63,7 +74,7 @@ def open_lake(
     Raises
     ------
     NoLake
-        If there is none and it may not be made.
+        If there is none and it may not be made, because *create* is false or the folder holds something else.
     ReadOnlyLake, CatalogTooNew, CatalogDamaged
     """
     settings = settings or _settings()
@@ -74,6 +85,7 @@ def open_lake(
         _refuse_orphans(root)
         if not create:
             raise NoLake(f"there is no lake in {root}: 'ticklake init' makes one, --lake names another")
+        _refuse_others(root)
         _make(root)
     lake = _wire(_opened(root, reserve), root, settings, clock)
     if is_new:
@@ -249,6 +261,21 @@ def _refuse_orphans(root: Path) -> None:
         )
 
 
+def _refuse_others(root: Path) -> None:
+    """Refuse to make a lake among files that are not a lake's."""
+    from ticklake.core.kinds import KINDS
+    from ticklake.engine.place import RETIRED
+
+    ours = {*KINDS, RETIRED, WITNESS_FILE, *_HARMLESS}
+    try:
+        others = (path.name for path in root.iterdir() if path.name not in ours)
+        other = next((name for name in others if not name.startswith(CATALOG_FILE)), None)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if other is not None:
+        raise NoLake(f"{root} is not a lake, and not empty (it has {other}): name a new or an empty folder")
+
+
 def _make(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -264,6 +291,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
 
     catalog = Catalog(database, clock, None if root is None else Witness(root / WITNESS_FILE))
     _tell_if_outdated(catalog)
+    _respell(database)
     calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
     sessions = KnownSessions(calendars)
     objects, check_space = _place(root, settings)
@@ -297,6 +325,19 @@ def _tell_if_outdated(catalog: Catalog) -> None:
         catalog.check_current()
     except CatalogOutdated as error:
         logging.getLogger("ticklake").warning("%s", error)
+
+
+def _respell(database: Database) -> None:
+    """Give datasets of older lakes the one name that their timeframe has now."""
+    from ticklake.catalog.names import respell_timeframes
+
+    with suppress(ReadOnlyLake):
+        for found in respell_timeframes(database):
+            if found.is_apart:
+                message = (
+                    f"{found.before} has the length of another dataset of this lake: it is called {found.dataset} now"
+                )
+                warnings.warn(message, TicklakeWarning, stacklevel=4)
 
 
 def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, settings: Settings) -> Alerts:

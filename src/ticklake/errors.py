@@ -7,6 +7,7 @@
     │   ├── InvalidName            a dataset, exchange or symbol that cannot be one
     │   ├── InvalidTime            a time or span that cannot be read or is reversed
     │   ├── InvalidData            a frame or record that does not fit its kind
+    │   ├── UnknownDataset         the lake has no such dataset
     │   ├── UnknownExchange
     │   ├── UnknownSymbol
     │   ├── UnknownTimeframe
@@ -74,6 +75,8 @@ __all__ = [
     "SourceUnavailable",
     "StorageError",
     "TicklakeError",
+    "TicklakeWarning",
+    "UnknownDataset",
     "UnknownExchange",
     "UnknownSymbol",
     "UnknownTimeframe",
@@ -87,6 +90,10 @@ class TicklakeError(Exception):
 
     retriable: bool = False
     exit_code: int = 1
+
+
+class TicklakeWarning(UserWarning):
+    """Something that is no error and that the caller should know, like rows that were refused."""
 
 
 class BadInput(TicklakeError, ValueError):
@@ -105,6 +112,10 @@ class InvalidTime(BadInput):
 
 class InvalidData(BadInput):
     """A frame or record that does not fit its kind."""
+
+
+class UnknownDataset(BadInput):
+    """The lake has no such dataset."""
 
 
 class UnknownExchange(BadInput):

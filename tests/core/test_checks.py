@@ -121,7 +121,7 @@ def test_a_row_that_cannot_be_true_is_refused_with_its_reason(dataset, change, r
         (HOURLY, {"volume": 0.0}),
         (HOURLY, {"volume": None, "quote_volume": None, "trades": None}),
         (HOURLY, {"open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0}),
-        (HOURLY, {"open": -3.0, "high": -1.0, "low": -4.0, "close": -2.0}),
+        (HOURLY, {"open": 0.0, "high": 0.0, "low": 0.0, "close": 0.0}),
         ("binance:ohlcv:1w:BTC/USDT", {"ts": T}),
         ("kraken:ohlcv:1w:BTC/USDT", {"ts": T + 3 * DAY}),
         ("binance:ohlcv:1M:BTC/USDT", {"ts": T}),

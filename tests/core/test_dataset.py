@@ -86,7 +86,6 @@ def test_a_dataset_is_taken_as_it_is():
         "binance:ohlcv:1h",
         "binance:ohlcv:1h:",
         ":trades:BTC/USDT",
-        "Binance:trades:BTC/USDT",
         "../x:trades:BTC/USDT",
         "binance:candles:BTC/USDT",
         "binance:../..:BTC/USDT",
@@ -149,3 +148,37 @@ def test_open_interest_of_five_minutes_is_the_usual_one():
     assert usual.timeframe is None
     assert Dataset.parse("bybit:open_interest:5m:BTC/USDT:USDT") == usual
     assert Dataset.of("bybit", "BTC/USDT:USDT", "open_interest", "5m") == usual
+
+
+def test_a_dataset_made_of_texts_is_the_one_that_is_parsed():
+    made, parsed = Dataset("a", "ohlcv", "B/C", "1h"), Dataset.parse("a:ohlcv:1h:B/C")
+    assert (made, hash(made), str(made), made.path) == (parsed, hash(parsed), str(parsed), parsed.path)
+    assert made.symbol.base == "B"
+    assert Dataset("a", "ohlcv", "B/C", "60m") == parsed == Dataset.parse("a:ohlcv:60m:B/C")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("a", "ohlcv", 5, "1h"),
+        ("a", "ohlcv", "B/C", 60),
+        ("a", "ohlcv", None, "1h"),
+        (None, "trades", "B/C"),
+        ("a", "ohlcv", "B/C", "x"),
+        ("a", 5, "B/C"),
+    ],
+)
+def test_a_dataset_of_other_things_is_refused(parts):
+    with pytest.raises(BadInput):
+        Dataset(*parts)
+
+
+def test_an_exchange_is_named_in_any_case():
+    assert (
+        Dataset.parse("BINANCE:trades:BTC/USDT")
+        == Dataset("Binance", "trades", "BTC/USDT")
+        == Dataset.parse("binance:trades:BTC/USDT")
+    )
+    assert str(Dataset.parse("BINANCE:trades:BTC/USDT")) == "binance:trades:BTC/USDT"
+    with pytest.raises(InvalidName):
+        Dataset.parse("BİNANCE:trades:BTC/USDT")

@@ -103,3 +103,15 @@ def test_subtracting_everything_leaves_nothing():
 def test_every_time_that_can_be_parsed_lies_inside_all_time():
     assert parse_time("1677-09-22") in ALL_TIME
     assert parse_time("2262-04-11") in ALL_TIME
+
+
+def test_a_span_unpacks_into_its_bounds():
+    start, end = Span(3, 9)
+    assert (start, end) == (3, 9)
+    assert 5 in Span(3, 9)
+    assert 9 not in Span(3, 9)
+
+
+def test_a_span_shows_its_times_as_text():
+    assert repr(Span.parse("2024-01-01", "2024-02-01T12:00")) == "Span(2024-01-01T00:00:00Z .. 2024-02-01T12:00:00Z)"
+    assert repr(ALL_TIME) == "Span(- .. -)"

@@ -196,3 +196,14 @@ def test_times_that_no_calendar_reaches_are_the_last_that_there_are(name):
 def test_months_of_all_time_are_counted_and_listed_alike():
     frame = Timeframe.parse("1M")
     assert frame.count_in(ALL_TIME) == frame.opens(ALL_TIME).len() > 7_000
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [("60m", "1h"), ("24h", "1d"), ("60s", "1m"), ("3600s", "1h"), ("1440m", "1d"), ("90m", "90m"), ("120m", "2h"),
+     ("48h", "2d"), ("36h", "36h"), ("7d", "7d"), ("1w", "1w"), ("30d", "30d"), ("12M", "12M")],
+)  # fmt: skip
+def test_one_length_has_one_spelling(text, spelled):
+    assert str(Timeframe.parse(text)) == spelled
+    assert Timeframe.parse(text) == Timeframe.parse(spelled)
+    assert hash(Timeframe.parse(text)) == hash(Timeframe.parse(spelled))

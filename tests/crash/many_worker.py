@@ -10,6 +10,7 @@ import random
 import sys
 import time
 import traceback
+from datetime import timedelta
 from pathlib import Path
 
 import pandas  # noqa: F401  (pyarrow would import it in every child)
@@ -19,8 +20,8 @@ DATASETS = (BARS, OTHER_BARS, TRADES, PRINTS)
 WRITERS, READERS = 8, 4
 REACH = 40_000
 """Rows that a dataset has at most, about; so many batches meet others."""
-KEPT = 6 * 10**9
-"""Nanoseconds: no reader needs a version for longer."""
+KEPT = timedelta(seconds=6)
+"""No reader needs a version for longer."""
 
 
 def write(root, number, seconds, _stop):

@@ -143,7 +143,6 @@ class TestContinuity:
         lake.save(BARS, bars(0, 10))
         lake.save(BARS, bars(0, 10))
         assert lake.continuity(BARS).height == 1
-        assert lake.continuity("x:ohlcv:1m:ETH/USDT").height == 0
 
     def test_vacuum_adds_up_what_went_on_and_keeps_jumps(self, lake, clock):
         for first in range(0, 50, 10):

@@ -75,7 +75,7 @@ def test_compacting_twice_is_the_same_as_once(lake, root):
 
 def test_compacting_an_empty_lake_or_an_unknown_dataset_does_nothing(any_lake):
     assert any_lake.compact() == []
-    (done,) = any_lake.compact(BARS)
+    (done,) = any_lake.engine.compact([BARS])
     assert (done.segments_before, done.segments_after, done.rows) == (0, 0, 0)
     assert any_lake.datasets() == []
 

@@ -69,7 +69,7 @@ class BarHistory(RuleBasedStateMachine):
     @precondition(lambda self: len(self.scans) < 3)
     @rule()
     def pin(self):
-        self.scans.append((self.lake.scan(BARS), self.model))
+        self.scans.append((self.lake.engine.scan(BARS), self.model))
 
     @rule(data=st.data())
     def look_back(self, data):
@@ -80,7 +80,7 @@ class BarHistory(RuleBasedStateMachine):
 
     @invariant()
     def holds_what_the_dictionary_holds(self):
-        assert self.lake.load(BARS).equals(self.rows(self.model))
+        assert self.lake.engine.load(BARS).equals(self.rows(self.model))
 
     @invariant()
     def knows_what_it_holds(self):
@@ -88,7 +88,7 @@ class BarHistory(RuleBasedStateMachine):
         known = (row.rows, row.min_ts, row.max_ts) if row else (0, None, None)
         ends = (at(min(self.model) * 1440), at(max(self.model) * 1440)) if self.model else (None, None)
         assert known == (len(self.model), *ends)
-        assert self.lake.coverage(BARS).spans() == self.coverage.spans()
+        assert self.lake.engine.catalog.coverage(BARS).spans() == self.coverage.spans()
 
     @invariant()
     def pinned_scans_do_not_move(self):
@@ -130,7 +130,7 @@ class PrintHistory(RuleBasedStateMachine):
     @invariant()
     def holds_every_print_as_often_as_it_happened(self):
         told = [at(0) + second * 10**9 for second in sorted(self.copies) for _ in range(self.copies[second])]
-        assert self.lake.load(TRADES)["ts"].to_physical().to_list() == told
+        assert self.lake.engine.load(TRADES)["ts"].to_physical().to_list() == told
 
 
 PrintHistory.TestCase.settings = settings(max_examples=8, stateful_step_count=10, deadline=None)

@@ -22,7 +22,6 @@ def minutes_of_span(one):
 
 
 def test_the_last_timestamp_is_that_of_the_newest_row(any_lake):
-    assert any_lake.last_timestamp(BARS) is None
     any_lake.save(BARS, bars(5, 10))
     any_lake.save(BARS, bars(0, 3))
     assert any_lake.last_timestamp(BARS) == at(9)

@@ -128,5 +128,5 @@ def test_whatever_the_order_of_commits_each_row_is_its_newest_observation(steps)
                 seen, held = newest.get(minute, (at, None))
                 if at >= seen and value != held:
                     newest[minute] = (at, value)
-        assert lake.load(BARS)["open"].to_list() == [newest[minute][1] for minute in sorted(newest)]
+        assert lake.engine.load(BARS)["open"].to_list() == [newest[minute][1] for minute in sorted(newest)]
         assert lake.verify(deep=True) == []

@@ -49,6 +49,22 @@ def same(left: pl.DataFrame, right: pl.DataFrame, columns: list[str]) -> bool:
     return left.select(columns).equals(right.select(columns))
 
 
+class TestNamesAsTyped:
+    def test_an_exchange_in_capitals_and_its_own_id_of_a_market_become_our_names(self, market, serve, lake_at):
+        lake = lake_at(serve(market, NOW))
+        run = lake.backfill("KRAKEN", "xxbtzusd", "1h", start="2024-01-02", end="2024-01-02T06:00")
+        assert lake.datasets() == [Dataset.parse("kraken:ohlcv:1h:BTC/USD")]
+        assert "BTC/USD" in run.subject
+        assert lake.last_timestamp("Kraken:ohlcv:1h:BTC/USD") is not None
+
+    def test_an_id_of_spot_and_perpetual_is_refused_with_both(self, market, serve, lake_at):
+        lake = lake_at(serve(market, NOW))
+        with pytest.raises(
+            UnknownSymbol, match="BTCUSDT is the id of 2 markets of binance: say BTC/USDT or BTC/USDT:USDT"
+        ):
+            lake.backfill("binance", "BTCUSDT", "1h", start="2024-01-02", end="2024-01-03")
+
+
 class TestWhatArrives:
     def test_bars_arrive_with_quote_volume_and_trade_count(self, market, serve, lake_at):
         lake = lake_at(serve(market, NOW))
@@ -411,7 +427,7 @@ class TestRefusals:
             (("binance", "BTC/USDT", "7m"), UnknownTimeframe, ["7m", "5m"]),
             (("binance", "BTC/USDT", "1 hour"), UnknownTimeframe, ["1 hour", "1h"]),
             (("binance", "../../etc", "1m"), InvalidName, ["../../etc"]),
-            (("../binance", "BTC/USDT", "1m"), UnknownExchange, ["../binance"]),
+            (("../binance", "BTC/USDT", "1m"), InvalidName, ["../binance"]),
             (("binance", (), "1m"), InvalidName, ["BTC/USDT"]),
         ],
     )

@@ -69,8 +69,9 @@ def refused(layout, dataset):
 
 def test_what_has_no_place_is_said_and_everything_else_is_written(lake_at, tmp_path):
     lake = lake_at()
-    for name in (BARS, "binance:mark_ohlcv:1h:BTC/USDT", "binance:ohlcv:1h:BTC/USD:BTC", "binance:ohlcv:24h:BTC/USDT"):
-        lake.save(name, bars().filter(pl.col("ts").dt.hour() == 0) if "24h" in name else bars())
+    for name in (BARS, "binance:mark_ohlcv:1h:BTC/USDT", "binance:ohlcv:1h:BTC/USD:BTC", "binance:ohlcv:3M:BTC/USDT"):
+        odd = bars().filter(pl.col("ts") == pl.datetime(2024, 1, 1, time_zone="UTC"))
+        lake.save(name, odd if "3M" in name else bars())
     report = lake.export(tmp_path / "theirs", layout="dccd")
     refused = {file.dataset: file.note for file in report.files if file.state == "refused"}
     assert set(refused) == {str(dataset) for dataset in lake.datasets()} - {BARS}

@@ -16,6 +16,7 @@ from lake_batches import NOW
 from lake_model import DAY
 
 from ticklake.app import open_lake
+from ticklake.catalog import schema
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
@@ -47,6 +48,16 @@ def exact(frame):
     return [repr(row) for row in frame.with_columns(pl.selectors.temporal().to_physical()).rows()]
 
 
+def make_known(lake, dataset):
+    """Let the lake know a dataset without rows: reading one that it has never heard of is an error."""
+    parts = {"name": str(dataset), "exchange": dataset.exchange, "kind": dataset.kind, "symbol": str(dataset.symbol)}
+    timeframe = str(dataset.timeframe) if dataset.timeframe else None
+    with lake.engine.catalog.database.write() as connection:
+        connection.execute(
+            schema.datasets.insert().values(**parts, timeframe=timeframe, keying="natural", updated_at=0)
+        )
+
+
 class LakeMachine(RuleBasedStateMachine):
     """Everything but the append rule, which names the kind of batch."""
 
@@ -62,6 +73,7 @@ class LakeMachine(RuleBasedStateMachine):
         self.root = Path(tempfile.mkdtemp(prefix="lake"))
         self.time = NOW
         self.lake = self.opened()
+        make_known(self.lake, self.dataset)
         self.model = self.new_model(lambda: self.time)
         self.saved = []
         self.decided = False  # how rows are told apart: the first rows say it
@@ -144,7 +156,7 @@ class LakeMachine(RuleBasedStateMachine):
         self.kept_from = max(self.kept_from, max(version for when, version in self.commits if when <= began))
         if done.segments:
             self.gone_below = 2  # what was replaced was added in version 1 or later
-        self.shows(self.lake.at(self.kept_from), self.kept_from)
+        self.shows(self.kept_from, self.kept_from)
 
     def remember(self):
         """Every commit so far shows what the model holds now, or what it held when it was newest."""
@@ -200,17 +212,17 @@ class LakeMachine(RuleBasedStateMachine):
 
     def look_back(self, data):
         version = data.draw(st.sampled_from(sorted(self.versions)), label="version")
-        self.shows(self.lake.at(version), version)
+        self.shows(version, version)
 
     def look_back_in_time(self, data):
         when, _ = data.draw(st.sampled_from(self.commits), label="commit")
         version = max(version for then, version in self.commits if then <= when)
         if when:
-            self.shows(self.lake.at(when), version)
+            self.shows(when, version)
 
-    def shows(self, past, version):
+    def shows(self, moment, version):
         """A version is shown exactly; once it may have been vacuumed it may be refused, never shown otherwise."""
-        rows, refusal = self.asked_for(past)
+        rows, refusal = self.asked_for(moment)
         if refusal:
             assert version < self.kept_from
             assert f"version {version} was vacuumed" in refusal
@@ -218,9 +230,9 @@ class LakeMachine(RuleBasedStateMachine):
             assert version >= self.gone_below
             assert exact(rows) == exact(frame_of(self.versions[version], self.dataset))
 
-    def asked_for(self, past):
+    def asked_for(self, moment):
         try:
-            return past.load(self.dataset), ""
+            return self.lake.at(moment).load(self.dataset), ""
         except CatalogError as error:
             return None, str(error)
 

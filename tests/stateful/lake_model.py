@@ -140,6 +140,8 @@ class Bars(Model):
             wrong.add("high_below_open_or_close")
         if any(_less(end, low) for end in ends):
             wrong.add("low_above_open_or_close")
+        if _less(low, 0):
+            wrong.add("negative_price")
         if _less(row["volume"], 0) or _less(row["quote_volume"], 0):
             wrong.add("negative_volume")
         if row["ts"] is not None and row["ts"] % MINUTE:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Row, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, func, select
 
 from ticklake.catalog import schema
+from ticklake.catalog.coveragelog import refuse_forgotten
 from ticklake.catalog.database import Database
+from ticklake.catalog.names import name_at
 from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.joining import Joins
@@ -32,18 +34,19 @@ _REMARKABLE = frozenset({Joins.FIRST, Joins.JUMPS, Joins.EARLIER})
 
 
 class Batches:
-    """The batches of all datasets, in the order in which they were committed."""
+    """The batches of all datasets, in the order in which they were committed; up to *version*, if one is given."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, version: int | None = None) -> None:
         self._database = database
+        self._version = version
 
     def of(self, dataset: Dataset) -> pl.DataFrame:
         """Return a row for each batch of *dataset*, or for several that vacuum added up."""
         table = schema.batches
         columns = [intact(table.c.commit_id), *(table.c[name] for name in list(_TOLD)[1:])]
-        query = select(*columns).join(schema.datasets).where(schema.datasets.c.name == str(dataset))
+        query = select(*columns).join(schema.datasets).order_by(table.c.commit_id)
         with self._database.read() as connection:
-            rows = [tuple(row) for row in connection.execute(query.order_by(table.c.commit_id))]
+            rows = [tuple(row) for row in connection.execute(query.where(self._is_of(connection, dataset)))]
         frame = pl.DataFrame(rows, schema=_TOLD, orient="row")
         return frame.with_columns(pl.col("start", "end", "before_ts").cast(TIME))
 
@@ -53,8 +56,17 @@ class Batches:
         meets = and_(table.c.start < span.end, table.c.end >= span.start)
         query = select(func.coalesce(func.sum(intact(table.c.duplicate).element), 0)).join(schema.datasets)
         with self._database.read() as connection:
-            found = connection.execute(query.where(schema.datasets.c.name == str(dataset), meets)).scalar_one()
+            found = connection.execute(query.where(self._is_of(connection, dataset), meets)).scalar_one()
         return int(found)
+
+    def _is_of(self, connection: Connection, dataset: Dataset) -> ColumnElement[bool]:
+        """Return what is true of the batches that *dataset* had in the version that is asked for."""
+        mine = schema.datasets.c.name == name_at(connection, dataset, self._version)
+        if self._version is None:
+            return mine
+        # Vacuum adds up batches: of a version from before it, too much would be told.
+        refuse_forgotten(connection, self._version)
+        return and_(mine, schema.batches.c.commit_id <= self._version)
 
     def fold(self, version: int) -> int:
         """Add up the batches up to *version* that went on where the one before ended; return how many rows that saved."""

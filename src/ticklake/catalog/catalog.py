@@ -12,8 +12,10 @@ from sqlalchemy import Connection, and_, bindparam, func, null, or_, select
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.committing import apply_changes
+from ticklake.catalog.coveragelog import coverage_at, trim_coverage_log
 from ticklake.catalog.database import Database
 from ticklake.catalog.fencing import check_fence
+from ticklake.catalog.names import IS_HERE, name_at
 from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
 from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Coverage, Covered, Found
@@ -23,7 +25,7 @@ from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.errors import CatalogDamaged, CatalogError, CatalogOutdated
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "refuse_vacuumed"]
 
 _SEGMENT_NAMES = [
     "seq",
@@ -70,12 +72,21 @@ _SNAPSHOTS = {
     for past in (False, True)
     for data in (False, True)
 }
-_NEWEST = (
-    select(intact(schema.segments.c.min_ts), schema.segments.c.rows)
-    .select_from(schema.datasets.join(schema.segments, _LIVE))
+_NEWEST = {
+    past: select(intact(schema.segments.c.min_ts), schema.segments.c.rows)
+    .select_from(schema.datasets.join(schema.segments, _AT if past else _LIVE))
     .where(schema.datasets.c.name == bindparam("name"))
     .order_by(schema.segments.c.max_ts.desc())
     .limit(bindparam("limit"))
+    for past in (False, True)
+}
+
+
+_NUMBER = select(schema.datasets.c.id).where(schema.datasets.c.name == bindparam("name"))
+_COVERAGE = (
+    rows_of(schema.coverage)
+    .where(schema.coverage.c.dataset_id == bindparam("dataset"))
+    .order_by(schema.coverage.c.start)
 )
 
 
@@ -84,6 +95,9 @@ class Catalog:
 
     Every change is one transaction and has a number: the lake's version. Reads see one version.
     """
+
+    pinned: int | None = None
+    """The version that reads see; the newest for ``None``."""
 
     def __init__(self, database: Database, now: Callable[[], int], witness: Witness | None = None) -> None:
         self.database = database
@@ -149,7 +163,8 @@ class Catalog:
 
     def identity(self) -> str:
         """Return the lake's identity; a backup keeps it."""
-        return _meta(self.database, "lake") or ""
+        with self.database.read() as connection:
+            return _meta(connection, "lake") or ""
 
     def version(self) -> int:
         """Return the newest version; 0 for an empty lake."""
@@ -158,7 +173,14 @@ class Catalog:
 
     def oldest_version(self) -> int:
         """Return the oldest version that vacuum has left readable."""
-        return _oldest(self.database)
+        with self.database.read() as connection:
+            return _oldest(connection)
+
+    def committed_at(self, version: int) -> int | None:
+        """Return when a version was committed, if there is such a version."""
+        query = select(schema.commits.c.created_at).where(schema.commits.c.id == version)
+        with self.database.read() as connection:
+            return connection.execute(query).scalar()
 
     def version_at(self, ts: int) -> int:
         """Return the version that was newest at *ts*."""
@@ -170,9 +192,16 @@ class Catalog:
         """Return the dataset's row, or ``None`` if the lake has never heard of it."""
         return self.heads([dataset])[1].get(dataset)
 
+    def has(self, dataset: Dataset) -> bool:
+        """Whether there is such a dataset, in the newest version or in the one that reads see."""
+        with self.database.read() as connection:
+            names = {str(dataset), name_at(connection, dataset, self.pinned)}
+            found = select(schema.datasets.c.id).where(schema.datasets.c.name.in_(names))
+            return connection.execute(found).first() is not None
+
     def datasets(self) -> list[DatasetRow]:
         """Return every dataset, sorted by name."""
-        query = select(schema.datasets.c.name, *_HEAD).order_by(schema.datasets.c.name)
+        query = select(schema.datasets.c.name, *_HEAD).where(IS_HERE).order_by(schema.datasets.c.name)
         with self.database.read() as connection:
             rows = connection.execute(query).all()
         return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
@@ -180,7 +209,7 @@ class Catalog:
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
         """Return the datasets of the same exchange, kind and timeframe, this one included, sorted by name."""
         columns, frame = schema.datasets.c, dataset.timeframe
-        same = [columns.exchange == dataset.exchange, columns.kind == dataset.kind]
+        same = [IS_HERE, columns.exchange == dataset.exchange, columns.kind == dataset.kind]
         same.append(columns.timeframe.is_(None) if frame is None else columns.timeframe == str(frame))
         query = select(columns.name, *_HEAD).where(*same).order_by(columns.name)
         with self.database.read() as connection:
@@ -192,7 +221,7 @@ class Catalog:
         columns = schema.datasets.c
         query = select(intact(columns.name), columns.rows, columns.bytes, columns.min_ts, columns.max_ts)
         with self.database.read() as connection:
-            return [tuple(row) for row in connection.execute(query.order_by(columns.name))]
+            return [tuple(row) for row in connection.execute(query.where(IS_HERE).order_by(columns.name))]
 
     def heads(self, datasets: Sequence[Dataset]) -> tuple[int, dict[Dataset, DatasetRow]]:
         """Return the newest version and, as of it, the rows of those datasets that the lake knows."""
@@ -224,12 +253,13 @@ class Catalog:
         CatalogError
             If *version* was vacuumed.
         """
-        if version is not None and version < (oldest := _oldest(self.database)):
-            raise CatalogError(f"version {version} was vacuumed: the oldest that can be read is {oldest}")
-        values = {"name": str(dataset), "start": span.start, "end": span.end, "version": version}
-        if version is None:
-            del values["version"]
+        values: dict[str, Any] = {"start": span.start, "end": span.end}
+        if version is not None:
+            values["version"] = version
         with self.database.read() as connection:
+            # In the same transaction: a vacuum in between would make the answer short.
+            refuse_vacuumed(connection, version)
+            values["name"] = name_at(connection, dataset, version)
             rows = connection.execute(_SNAPSHOTS[version is not None, data], values).all()
             if not rows:
                 return _version(connection), None, []
@@ -251,11 +281,15 @@ class Catalog:
                 "found; restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
             )
 
-    def newest(self, dataset: Dataset, span: Span, limit: int) -> list[tuple[int, int]]:
-        """Return first time and rows of the *limit* live segments inside *span* that end last, the last one first."""
-        values = {"name": str(dataset), "start": span.start, "end": span.end, "limit": limit}
+    def newest(self, dataset: Dataset, span: Span, limit: int, *, version: int | None = None) -> list[tuple[int, int]]:
+        """Return first time and rows of the *limit* segments inside *span* that end last, the last one first."""
+        values: dict[str, Any] = {"start": span.start, "end": span.end, "limit": limit}
+        if version is not None:
+            values["version"] = version
         with self.database.read() as connection:
-            return [(row.min_ts, row.rows) for row in connection.execute(_NEWEST, values)]
+            refuse_vacuumed(connection, version)
+            values["name"] = name_at(connection, dataset, version)
+            return [(row.min_ts, row.rows) for row in connection.execute(_NEWEST[version is not None], values)]
 
     def retired(self, dataset: Dataset | None = None) -> list[tuple[int, Segment]]:
         """Return the segments that are no longer live, each with the version that removed it."""
@@ -284,6 +318,11 @@ class Catalog:
         values = {"name": str(dataset), "start": span.start, "end": span.end}
         with self.database.read() as connection:
             return [Segment(*row) for row in connection.execute(query, values)]
+
+    def forget_history(self, version: int) -> None:
+        """Drop what is only needed to tell the coverage of versions older than *version*."""
+        with self.database.write() as connection:
+            trim_coverage_log(connection, version)
 
     def known_paths(self) -> set[str]:
         """Return the path of every segment that the catalog names, live or retired."""
@@ -325,8 +364,8 @@ class Catalog:
         delete = schema.segments.delete().where(
             schema.segments.c.id == bindparam("segment"), schema.segments.c.removed_in.is_not(None)
         )
-        oldest = max(_oldest(self.database), *(removed_in for removed_in, _ in gone))
         with self.database.write() as connection:
+            oldest = max(_oldest(connection), *(removed_in for removed_in, _ in gone))
             connection.execute(delete, [{"segment": segment.id} for _, segment in gone])
             connection.execute(schema.meta.delete().where(schema.meta.c.key == _OLDEST))
             connection.execute(schema.meta.insert().values(key=_OLDEST, value=str(oldest)))
@@ -342,17 +381,24 @@ class Catalog:
         with self.database.read() as connection:
             return [*pages_damaged(connection), *(f"{row} is not what was written" for row in damaged_rows(connection))]
 
-    def coverage(self, dataset: Dataset) -> Coverage:
-        """Return what of *dataset* was looked at."""
-        query = (
-            rows_of(schema.coverage)
-            .join(schema.datasets)
-            .where(schema.datasets.c.name == str(dataset))
-            .order_by(schema.coverage.c.start)
-        )
+    def coverage(self, dataset: Dataset, *, version: int | None = None) -> Coverage:
+        """Return what of *dataset* was looked at, in the newest version or an older one.
+
+        Raises
+        ------
+        CatalogError
+            If *version* was vacuumed, or its coverage is no longer known.
+        """
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return Coverage(tuple(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows))
+            refuse_vacuumed(connection, version)
+            number = connection.execute(_NUMBER, {"name": name_at(connection, dataset, version)}).scalar()
+            if number is None:
+                return Coverage()
+            rows = connection.execute(_COVERAGE, {"dataset": number}).all()
+            newest = Coverage(tuple(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows))
+            if version is None:
+                return newest
+            return coverage_at(connection, number, version, newest, is_newest=version >= _version(connection))
 
     def provenance_id(self, origin: Provenance) -> int:
         """Return the number of *origin*, given on first use."""
@@ -393,41 +439,61 @@ class Catalog:
             with self.database.write() as connection:
                 connection.execute(schema.provenance.insert(), fresh)
 
-    def quarantined(self, dataset: Dataset, span: Span = ALL_TIME) -> list[dict[str, Any]]:
+    def quarantined(
+        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None
+    ) -> list[dict[str, Any]]:
         """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``; without a time included."""
         columns = schema.quarantine.c
         inside = or_(columns.ts.is_(None), and_(columns.ts >= span.start, columns.ts < span.end))
-        return self._history(schema.quarantine, dataset, inside, ("ts", "reason", "row", "created_at"))
+        return self._history(schema.quarantine, dataset, inside, ("ts", "reason", "row", "created_at"), version)
 
-    def revisions(self, dataset: Dataset, span: Span = ALL_TIME) -> list[dict[str, Any]]:
+    def revisions(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[dict[str, Any]]:
         """Return changed rows with ``ts``, ``before``, ``after`` (JSON), ``commit_id``, ``created_at``."""
         columns = schema.revisions.c
         inside = and_(columns.ts >= span.start, columns.ts < span.end)
-        return self._history(schema.revisions, dataset, inside, ("ts", "before", "after", "commit_id", "created_at"))
+        names = ("ts", "before", "after", "commit_id", "created_at")
+        return self._history(schema.revisions, dataset, inside, names, version)
 
-    def _history(self, table: Any, dataset: Dataset, where: Any, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    def _history(
+        self, table: Any, dataset: Dataset, where: Any, names: tuple[str, ...], version: int | None
+    ) -> list[dict[str, Any]]:
         query = (
             select(intact(table.c[names[0]]), *(table.c[name] for name in names[1:]))
             .join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
-            .where(schema.datasets.c.name == str(dataset), where)
+            .where(where)
             .order_by(table.c.id)
         )
+        if version is not None:
+            query = query.where(table.c.commit_id <= version)
         with self.database.read() as connection:
-            return [dict(row._mapping) for row in connection.execute(query)]
+            refuse_vacuumed(connection, version)
+            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, version))
+            return [dict(row._mapping) for row in connection.execute(mine)]
 
 
 def _heads_of(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     return (_ONE_HEAD, {"name": names[0]}) if len(names) == 1 else (_HEADS, {"names": names})
 
 
-def _oldest(database: Database) -> int:
+def refuse_vacuumed(connection: Connection, version: int | None) -> None:
+    """Refuse a version that can no longer be read.
+
+    Raises
+    ------
+    CatalogError
+        If *version* was vacuumed.
+    """
+    if version is not None and version < (oldest := _oldest(connection)):
+        raise CatalogError(f"version {version} was vacuumed: the oldest that can be read is {oldest}")
+
+
+def _oldest(connection: Connection) -> int:
     """Return the oldest version that vacuum has left readable."""
-    return int(_meta(database, _OLDEST) or 0)
+    return int(_meta(connection, _OLDEST) or 0)
 
 
-def _meta(database: Database, key: str) -> str | None:
-    with database.read() as connection:
-        return connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
+def _meta(connection: Connection, key: str) -> str | None:
+    return connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
 
 
 def _version(connection: Connection) -> int:

@@ -39,7 +39,7 @@ class Change:
     ``read_version`` and ``read_span`` say what the change was computed from: if another segment came into
     that span since, the commit is refused with :class:`~ticklake.errors.Conflict`. ``new_rows`` is by how
     many rows the dataset grows (or shrinks). ``forget`` are spans whose coverage is dropped. ``arrival`` is the batch that
-    an append brought.
+    an append brought. With ``drop`` the dataset itself leaves, once everything else is done.
     """
 
     dataset: Dataset
@@ -55,11 +55,13 @@ class Change:
     read_version: int | None = None
     read_span: Span | None = None
     arrival: Arrival | None = None
+    drop: bool = False
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.add or self.remove or self.coverage or self.forget or self.quarantine or self.revisions)
+        parts = (self.add, self.remove, self.coverage, self.forget, self.quarantine, self.revisions)
+        return not self.drop and not any(parts)
 
 
 @dataclass(frozen=True, slots=True)

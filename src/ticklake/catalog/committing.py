@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change
+from ticklake.catalog.coveragelog import log_coverage
+from ticklake.catalog.names import drop_name
 from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.joining import Arrival, joins
@@ -58,7 +60,7 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
         _refuse_stale(connection, row, change)
         _remove(connection, row.id, change, version)
         if change.coverage or change.forget:
-            _cover(connection, row.id, change)
+            _cover(connection, row.id, change, version)
     pairs = list(zip(rows, changes, strict=True))
     _insert(connection, schema.segments.insert(), (_segment(row.id, s, version) for row, c in pairs for s in c.add))
     stamp = {"commit_id": version, "created_at": now}
@@ -70,6 +72,9 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
     _insert(connection, schema.batches.insert(), joined)
     moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove or c.new_rows)
     _insert(connection, _SUMMARISE, moved)
+    for row, change in pairs:
+        if change.drop:
+            drop_name(connection, row.id, row.name, version)
 
 
 def _datasets(connection: Connection, changes: Sequence[Change], now: int) -> dict[str, Row[Any]]:
@@ -151,7 +156,7 @@ def _segment(dataset_id: int, segment: Segment, version: int) -> dict[str, Any]:
     return {"dataset_id": dataset_id, "added_in": version, **{name: getattr(segment, name) for name in _SEGMENT}}
 
 
-def _cover(connection: Connection, dataset_id: int, change: Change) -> None:
+def _cover(connection: Connection, dataset_id: int, change: Change, version: int) -> None:
     table = schema.coverage
     touched = [*(piece.span for piece in change.coverage), *change.forget]
     reach = Span(min(span.start for span in touched), max(span.end for span in touched))
@@ -165,6 +170,7 @@ def _cover(connection: Connection, dataset_id: int, change: Change) -> None:
         new = new.add(piece)
     if new == old:
         return
+    log_coverage(connection, dataset_id, version, reach, old.pieces)
     connection.execute(table.delete().where(near))
     _insert(connection, table.insert(), (_coverage(dataset_id, piece) for piece in new.pieces))
 

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Row, Select, Table, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.names import name_at
 from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.quality import DayQuality, Holes
@@ -37,10 +38,14 @@ class StoredDay:
 
 
 class QualityDays:
-    """The figures of days. They are derived: dropping them loses nothing."""
+    """The figures of days. They are derived: dropping them loses nothing.
 
-    def __init__(self, database: Database) -> None:
+    With a *version*, rows that were refused later are not counted.
+    """
+
+    def __init__(self, database: Database, version: int | None = None) -> None:
         self._database = database
+        self._version = version
 
     def stored(self, dataset: Dataset, span: Span) -> dict[int, StoredDay]:
         """Return the days that begin inside *span*, by their begin."""
@@ -94,29 +99,38 @@ class QualityDays:
         """Return how many rows of each day that meets *span* were refused, by reason."""
         columns = schema.quarantine.c
         day = columns.ts - (columns.ts % DAY + DAY) % DAY
-        query = _of(select(day, columns.reason, func.count(intact(columns.id).element)), schema.quarantine, dataset)
-        query = query.where(columns.ts >= span.start, columns.ts < span.end)
-        query = query.group_by(day, columns.reason)
+        query = _joined(select(day, columns.reason, func.count(intact(columns.id).element)), schema.quarantine)
+        query = query.where(columns.ts >= span.start, columns.ts < span.end).group_by(day, columns.reason)
         found: dict[int, dict[str, int]] = {}
         with self._database.read() as connection:
-            for begin, reason, count in connection.execute(query):
+            for begin, reason, count in connection.execute(query.where(self._is_of(connection, dataset))):
                 found.setdefault(int(begin), {})[reason] = count
         return found
 
     def quarantined_elsewhere(self, dataset: Dataset, span: Span) -> dict[str, int]:
         """Return how many rows without a time, or with one outside *span*, were refused, by reason."""
         columns = schema.quarantine.c
-        query = _of(select(columns.reason, func.count(intact(columns.id).element)), schema.quarantine, dataset)
+        query = _joined(select(columns.reason, func.count(intact(columns.id).element)), schema.quarantine).group_by(
+            columns.reason
+        )
         outside = or_(columns.ts.is_(None), columns.ts < span.start, columns.ts >= span.end)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(outside).group_by(columns.reason)).all()
+            rows = connection.execute(query.where(outside, self._is_of(connection, dataset))).all()
         return {row[0]: row[1] for row in rows}
+
+    def _is_of(self, connection: Connection, dataset: Dataset) -> ColumnElement[bool]:
+        """Return what is true of the rows that *dataset* had refused in the version that is asked for."""
+        mine = schema.datasets.c.name == name_at(connection, dataset, self._version)
+        return mine if self._version is None else and_(mine, schema.quarantine.c.commit_id <= self._version)
 
 
 def _of(query: Select[Any], table: Table, dataset: Dataset) -> Select[Any]:
     """Narrow a query on *table* to one dataset."""
-    joined = query.select_from(table).join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
-    return joined.where(schema.datasets.c.name == str(dataset))
+    return _joined(query, table).where(schema.datasets.c.name == str(dataset))
+
+
+def _joined(query: Select[Any], table: Table) -> Select[Any]:
+    return query.select_from(table).join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
 
 
 def _number(dataset: Dataset) -> Select[Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +16,7 @@ from ticklake.core.kinds import PROVENANCE, TIME, Column, Kind
 from ticklake.core.time import FIRST_PLAUSIBLE, parse_time
 from ticklake.errors import InvalidData, InvalidTime
 
-__all__ = ["Records", "canonical", "canonical_all", "is_ordered", "number_prints", "present", "sort", "ties"]
+__all__ = ["Records", "canonical", "canonical_all", "is_ordered", "likely", "number_prints", "present", "sort", "ties"]
 
 Records = Any
 """A Polars, pandas or Arrow frame, or a sequence of records (dataclasses or mappings)."""
@@ -39,7 +41,8 @@ def canonical(data: Records, kind: Kind, provenance: int = 0) -> pl.DataFrame:
     unknown = next((name for name in given if name not in kind.stored_schema), None)
     if unknown is not None:
         raise InvalidData(
-            f"{kind.name} has no column {unknown!r}: its columns are {', '.join(kind.names)}; rename or drop the others"
+            f"{kind.name} has no column {unknown!r}{likely(unknown, kind.names)}: its columns are {', '.join(kind.names)}; "
+            "rename or drop the others"
         )
     missing = next((name for name in kind.required if name not in given), None)
     if missing is not None:
@@ -156,8 +159,11 @@ def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
     dtype = kind.stored_schema.get(name)
     if dtype == TIME:
         return pl.Series(name, [None if value is None else _instant(name, value) for value in values], dtype=pl.Int64)
+    values = [_plain(value) for value in values]
+    if dtype not in (None, pl.Boolean) and any(isinstance(value, bool) for value in values):
+        raise InvalidData(f"{name} of a record is a boolean: {kind.name} needs {dtype}, and true is no number")
     if dtype == pl.Float64:
-        values = [float(value) if isinstance(value, int) else value for value in values]
+        values = [float(value) if isinstance(value, int | Decimal) else value for value in values]
     elif dtype == pl.String:
         values = [str(value) if isinstance(value, int) else value for value in values]
     elif dtype == pl.Int64:
@@ -166,6 +172,11 @@ def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
         return pl.Series(name, values, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise InvalidData(f"{name} of a record does not fit {kind.name}: {_first_line(error)}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar of NumPy as what Python has for it."""
+    return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
 
 
 def _instant(name: str, value: Any) -> int:
@@ -196,6 +207,8 @@ def _column(series: pl.Series, dtype: Any) -> pl.Series:
     name = series.name
     if dtype == TIME:
         return _time(series)
+    if series.dtype == pl.Boolean and dtype not in (pl.Boolean, pl.Null):
+        raise InvalidData(f"column {name!r} holds booleans, not {dtype}: true is no number")
     if dtype == pl.String and series.dtype.is_float():
         raise InvalidData(
             f"column {name!r} holds floats: write whole numbers as text or integers, or an id is not itself"
@@ -249,6 +262,12 @@ def _from_integers(series: pl.Series) -> pl.Series:
             f"column {series.name!r} looks like {unit}: integer times are nanoseconds; multiply by {factor:,}"
         )
     return integers
+
+
+def likely(name: object, known: Sequence[str]) -> str:
+    """Say which of the *known* names was likely meant, if one was."""
+    close = get_close_matches(str(name).lower(), known, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,12 @@ __all__ = ["Checked", "check", "check_all"]
 _POSITIVE = {"splits": "ratio", "dividends": "amount"}
 _NOTHING = {"quotes": "no_price"}
 """What a row lacks that has none of the columns of which it must have one."""
+_NOT_NEGATIVE = {
+    "quotes": ("bid_price", "bid_amount", "ask_price", "ask_amount"),
+    "funding": ("mark_price",),
+    "open_interest": ("open_interest", "open_interest_value"),
+}
+"""A price below zero is refused, whatever trades: it is a mistake far more often than a spread or oil in April 2020."""
 _SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
 
 
@@ -124,6 +130,8 @@ def _comparisons(dataset: Dataset, columns: Mapping[str, Any], ns: Any) -> Itera
             yield "off_grid", _off_grid(dataset.timeframe, dataset.anchor, columns["ts"], ns)
     if dataset.kind in _SIDES:
         yield from _order_rules(dataset.kind, columns)
+    for name in _NOT_NEGATIVE.get(dataset.kind, ()):
+        yield f"negative_{name}", columns[name] < 0
     if dataset.kind in _POSITIVE:
         name = _POSITIVE[dataset.kind]
         yield f"{name}_not_positive", columns[name] <= 0
@@ -134,6 +142,7 @@ def _bar_rules(columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "high_below_low", high < low
     yield "high_below_open_or_close", (high < columns["open"]) | (high < columns["close"])
     yield "low_above_open_or_close", (low > columns["open"]) | (low > columns["close"])
+    yield "negative_price", low < 0
     yield "negative_volume", (columns["volume"] < 0) | (columns["quote_volume"] < 0)
 
 

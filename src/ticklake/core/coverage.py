@@ -52,8 +52,8 @@ class Coverage:
     Examples
     --------
     >>> coverage = Coverage().add(Covered(Span(0, 10)))
-    >>> list(coverage.missing(Span(0, 15)))
-    [Span(start=10, end=15)]
+    >>> [tuple(span) for span in coverage.missing(Span(0, 15))]
+    [(10, 15)]
     """
 
     pieces: tuple[Covered, ...] = field(default=())

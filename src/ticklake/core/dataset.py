@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from ticklake.core.symbol import Symbol, check_exchange
+from ticklake.core.symbol import Symbol, exchange_id
 from ticklake.core.time import DAY
 from ticklake.core.timeframe import THURSDAY, Timeframe
 from ticklake.errors import InvalidName, UnknownTimeframe
@@ -54,7 +54,14 @@ class Dataset:
     timeframe: Timeframe | None = None
 
     def __post_init__(self) -> None:
-        check_exchange(self.exchange)
+        # Texts are taken for the values they stand for: equal datasets are equal however they were made.
+        if isinstance(self.symbol, str):
+            object.__setattr__(self, "symbol", Symbol(self.symbol))
+        if isinstance(self.timeframe, str):
+            object.__setattr__(self, "timeframe", Timeframe.parse(self.timeframe))
+        if not isinstance(self.symbol, Symbol) or not isinstance(self.timeframe, Timeframe | None):
+            raise InvalidName(f"a dataset has a symbol and a timeframe, not {self.symbol!r} and {self.timeframe!r}")
+        object.__setattr__(self, "exchange", exchange_id(self.exchange))
         if self.kind not in BAR_KINDS:
             _ = self.spec
         if self.kind in USUAL_FRAMES:
@@ -96,6 +103,9 @@ class Dataset:
 
     def __str__(self) -> str:
         return self._text
+
+    def __repr__(self) -> str:
+        return f"Dataset({self._text!r})"
 
     @cached_property
     def _text(self) -> str:

@@ -11,7 +11,7 @@ from ticklake.core.kinds import KINDS, kind_of
 from ticklake.core.mapping import Mapping
 from ticklake.errors import InvalidData
 
-__all__ = ["guess", "kind_by_columns", "looks_like_header"]
+__all__ = ["column_called", "guess", "kind_by_columns", "looks_like_header"]
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "ts": (
@@ -68,6 +68,12 @@ _BY_KIND: tuple[tuple[str, frozenset[str]], ...] = (
     ("open_interest", frozenset({"ts", "open_interest"})),
 )
 _WORDS = re.compile(r"[^a-z0-9]+")
+
+
+def column_called(name: str) -> str | None:
+    """Return which of our columns files call so, like ``close`` for ``Close`` or ``ts`` for ``Date``."""
+    words = _WORDS.sub(" ", name.lower()).strip()
+    return next((column for column, names in _NAMES.items() if words in names), None)
 
 
 def guess(raw: pl.DataFrame, *, named: bool, kind: str | None = None) -> tuple[str, Mapping]:

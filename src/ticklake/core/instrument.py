@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ticklake.errors import BadResponse
+from ticklake.errors import BadResponse, UnknownSymbol
 
-__all__ = ["Instrument", "Rename", "Sighting", "compared"]
+__all__ = ["Instrument", "Rename", "Sighting", "compared", "unified"]
 
 _FEW = 10
 _TERMS = ("native_id", "market_type", "active", "base", "quote", "settle", "contract_size", "tick_size", "lot_size")
@@ -113,3 +113,22 @@ def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int)
         elif not held.native_id or held.details != one.details or (one.listed_at and not held.listed_at):
             described.append(replace(one, valid_from=held.valid_from, listed_at=one.listed_at or held.listed_at))
     return Sighting(len(seen), tuple(new), tuple(changed), tuple(gone), tuple(described))
+
+
+def unified(name: str, listed: Iterable[Instrument]) -> str:
+    """Return the unified symbol that *name* means: itself, or the one market whose native id it is, in any case.
+
+    Raises
+    ------
+    UnknownSymbol
+        If several markets have that native id, like spot and a perpetual.
+    """
+    known = list(listed)
+    if any(instrument.symbol == name for instrument in known):
+        return name
+    meant = sorted({one.symbol for one in known if one.native_id and one.native_id.lower() == name.lower()})
+    if len(meant) > 1:
+        raise UnknownSymbol(
+            f"{name} is the id of {len(meant)} markets of {known[0].exchange}: say {' or '.join(meant)}"
+        )
+    return meant[0] if meant else name

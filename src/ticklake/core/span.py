@@ -43,6 +43,10 @@ class Span:
         """Its length in nanoseconds."""
         return self.end - self.start
 
+    def __iter__(self) -> Iterator[int]:
+        """Yield start and end, so that ``start, end = span``."""
+        return iter((self.start, self.end))
+
     def __contains__(self, ts: int) -> bool:
         return self.start <= ts < self.end
 
@@ -62,6 +66,9 @@ class Span:
     def widen(self, before: int, after: int) -> Span:
         """Return the span with its bounds moved outwards, kept inside all time."""
         return Span(max(self.start - before, ALL_TIME.start), min(self.end + after, ALL_TIME.end))
+
+    def __repr__(self) -> str:
+        return f"Span({str(self)[1:-1]})"
 
     def __str__(self) -> str:
         start = "-" if self.start == ALL_TIME.start else format_time(self.start)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ticklake.errors import InvalidName
 
-__all__ = ["Symbol", "check_exchange"]
+__all__ = ["Symbol", "check_exchange", "exchange_id"]
 
 _LONGEST = 200
 _EXCHANGE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -29,6 +29,17 @@ def check_exchange(name: str) -> str:
     if not isinstance(name, str) or not _EXCHANGE.fullmatch(name):
         raise InvalidName(f"{name!r} is not an exchange id: use CCXT's, in lower case, like 'binance'")
     return name
+
+
+def exchange_id(name: str) -> str:
+    """Return the exchange id that *name* means, in any case: ``BINANCE`` is ``binance``.
+
+    Raises
+    ------
+    InvalidName
+        If it can be none.
+    """
+    return check_exchange(name.lower() if isinstance(name, str) and name.isascii() else name)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["MONDAY", "THURSDAY", "Timeframe"]
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_LARGER = {"s": (60, "m"), "m": (60, "h"), "h": (24, "d")}
 _TEXT = re.compile(r"([1-9]\d{0,3})([smhdwM])")
 
 _LAST = 2**63 - 1
@@ -36,6 +37,9 @@ class Timeframe:
     Bars of up to a day open at multiples of their length since the epoch. Weeks, and bars of several days,
     count from *anchor*: Monday and the epoch unless the exchange says otherwise. Months open on their first day.
 
+    One length has one spelling, the shortest one that CCXT uses: ``60m`` is ``1h`` and ``24h`` is ``1d``. Days never become weeks,
+    nor months years: they count from elsewhere.
+
     Raises
     ------
     UnknownTimeframe
@@ -48,6 +52,10 @@ class Timeframe:
     def __post_init__(self) -> None:
         if not _TEXT.fullmatch(str(self)):
             raise UnknownTimeframe(f"{str(self)!r} is not a timeframe: write it like 1m, 5m, 1h, 1d, 1w or 1M")
+        while self.unit in _LARGER and self.count % _LARGER[self.unit][0] == 0:
+            times, unit = _LARGER[self.unit]
+            object.__setattr__(self, "count", self.count // times)
+            object.__setattr__(self, "unit", unit)
 
     @classmethod
     def parse(cls, text: str | Timeframe) -> Timeframe:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -55,7 +56,8 @@ class Incoming:
 class Receipt:
     """What became of the rows of an append: ``received`` is the sum of the other four.
 
-    ``changed`` rows replaced others (see the revision log); ``version`` is the commit's number.
+    ``changed`` rows replaced others (see the revision log); ``version`` is the commit's number; ``reasons`` says why rows
+    were quarantined, and how many for each reason.
     """
 
     received: int = 0
@@ -64,6 +66,7 @@ class Receipt:
     duplicate: int = 0
     quarantined: int = 0
     version: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def __add__(self, other: Receipt) -> Receipt:
         return Receipt(
@@ -73,6 +76,7 @@ class Receipt:
             self.duplicate + other.duplicate,
             self.quarantined + other.quarantined,
             max(self.version, other.version),
+            dict(Counter(self.reasons) + Counter(other.reasons)),
         )
 
 
@@ -181,7 +185,9 @@ def _change(
         read_span=reach,
         arrival=arrival_of(batch, kind, incoming.frame.height, diff.new, diff.changed, duplicate),
     )
-    return change, Receipt(incoming.frame.height, diff.new, diff.changed, duplicate, checked.bad.height)
+    return change, Receipt(
+        incoming.frame.height, diff.new, diff.changed, duplicate, checked.bad.height, reasons=_counted(checked.bad)
+    )
 
 
 def _may_meet(head: DatasetRow, reach: Span) -> bool:
@@ -216,6 +222,10 @@ def _reach(batch: pl.DataFrame, keying: Keying) -> Span | None:
     ts = batch["ts"].cast(pl.Int64)
     window = ID_WINDOW if keying == "id" else 0
     return Span(ts[0], ts[-1] + 1).widen(window, window)
+
+
+def _counted(bad: pl.DataFrame) -> dict[str, int]:
+    return dict(bad["reason"].value_counts(sort=True).iter_rows()) if bad.height else {}
 
 
 def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:

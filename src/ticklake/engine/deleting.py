@@ -12,14 +12,14 @@ from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span, subtract
+from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
 from ticklake.engine.reading import count_rows, read_chunks
 from ticklake.engine.writing import write_file, write_segments
 from ticklake.errors import StorageError
 
-__all__ = ["Deleted", "delete", "would_delete"]
+__all__ = ["Deleted", "delete", "drop", "would_delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,14 @@ def delete(
     Older versions still hold them until vacuum.
     """
     return retried(lambda: _attempt(store, dataset, span, tuple(coverage), operation))
+
+
+def drop(store: Store, dataset: Dataset) -> Deleted:
+    """Remove a dataset: its rows, its coverage and its name.
+
+    Older versions still hold it until vacuum.
+    """
+    return retried(lambda: _drop(store, dataset))
 
 
 def would_delete(store: Store, dataset: Dataset, span: Span) -> Deleted:
@@ -74,6 +82,25 @@ def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered
     )
     store.commit(operation, change)
     return _deleted(gone, _size(segments) - _size(kept), segments, span)
+
+
+def _drop(store: Store, dataset: Dataset) -> Deleted:
+    version, row, segments = store.catalog.snapshot(dataset)
+    if row is None:
+        return Deleted()
+    gone = _count(store, dataset, row.keying, segments, ALL_TIME)
+    change = Change(
+        dataset,
+        row.keying,
+        remove=tuple(segments),
+        forget=(ALL_TIME,),
+        new_rows=-gone,
+        read_version=version,
+        read_span=ALL_TIME,
+        drop=True,
+    )
+    store.commit("drop", change)
+    return _deleted(gone, _size(segments), segments, ALL_TIME)
 
 
 def _deleted(rows: int, freed: int, segments: Sequence[Segment], span: Span) -> Deleted:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +22,17 @@ from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
+from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.adjusting import load_adjusted
 from ticklake.engine.appending import Incoming, Receipt, append
 from ticklake.engine.place import Store
+from ticklake.engine.reading import count_rows
 from ticklake.engine.scanning import chunks, load, scan
-from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum
-from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, InvalidData, TicklakeError
+from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum, would_vacuum
+from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
@@ -86,6 +89,20 @@ class Engine:
         self._check_space = check_space
         self._reserve = reserve
         self._store = Store(catalog, objects, now, tool)
+
+    def at(self, version: int, moment: int) -> Engine:
+        """Return the same rows as of *version*, for reading only; *moment* is the time that takes the place of now.
+
+        Raises
+        ------
+        CatalogError
+            If *version* was vacuumed.
+        """
+        from ticklake.catalog.pinned import PinnedCatalog
+
+        catalog = PinnedCatalog(self.catalog, version)
+        catalog.refuse_vacuumed()
+        return Engine(catalog, self.objects, lambda: moment, self._store.tool, self.sessions)
 
     def append(
         self,
@@ -167,7 +184,7 @@ class Engine:
         dataset: Dataset,
         span: Span = ALL_TIME,
         *,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         last: int | None = None,
         version: int | None = None,
         provenance: bool = False,
@@ -179,14 +196,13 @@ class Engine:
         InvalidData
             If a column is not one of the kind's.
         """
-        known = [*dataset.spec.names, PROVENANCE]
-        unknown = next((name for name in columns or () if name not in known), None)
-        if unknown is not None:
-            raise InvalidData(f"{dataset.kind} has no column {unknown!r}: its columns are {', '.join(known[:-1])}")
-        options = {"columns": columns, "version": version, "provenance": provenance}
+        names = parse_columns(dataset.spec, columns)
+        if names is not None and provenance and PROVENANCE not in names:
+            names.append(PROVENANCE)
+        options: dict[str, Any] = {"columns": names, "version": version, "provenance": provenance}
         if last is None:
-            return load(self._store, dataset, span, **options)  # type: ignore[arg-type]
-        return self._tail(dataset, span, last, **options)
+            return load(self._store, dataset, span, **options)
+        return self._tail(dataset, span, parse_count("last", last), **options)
 
     def load_adjusted(self, dataset: Dataset, span: Span, how: Adjust, *, version: int | None = None) -> pl.DataFrame:
         """Return bars without the jumps of splits (and dividends, for ``all``)."""
@@ -207,7 +223,14 @@ class Engine:
 
     def inventory(self) -> list[DatasetRow]:
         """Return every dataset with its summary."""
-        return self.catalog.datasets()
+        rows = self.catalog.datasets()
+        return rows if self.catalog.pinned is None else [self._counted(row) for row in rows]
+
+    def _counted(self, row: DatasetRow) -> DatasetRow:
+        """Return a dataset's row with its rows counted: of an older version the catalog has no sums."""
+        _, _, segments = self.catalog.snapshot(row.dataset)
+        counted = count_rows(self._store, segments, row.dataset.spec, row.keying)
+        return replace(row, rows=counted)
 
     def missing_intervals(self, dataset: Dataset, want: Span) -> list[Span]:
         """Return the spans without rows that should have them.
@@ -241,11 +264,24 @@ class Engine:
         origins = self.catalog.provenances()
         return [origins[number] for number in rows[PROVENANCE].unique().sort().to_list()]
 
-    def delete(self, dataset: Dataset, span: Span) -> int:
-        """Remove the rows inside *span*; return how many went."""
-        from ticklake.engine.deleting import delete
+    def delete(self, dataset: Dataset, span: Span, *, dry_run: bool = False) -> int:
+        """Remove the rows inside *span*; return how many went, or would go with *dry_run*."""
+        from ticklake.engine.deleting import delete, would_delete
 
-        return delete(self._store, dataset, span).rows
+        done = would_delete(self._store, dataset, span) if dry_run else delete(self._store, dataset, span)
+        return done.rows
+
+    def drop(self, dataset: Dataset, *, dry_run: bool = False) -> int:
+        """Remove a dataset from the newest version on; return how many rows went, or would go with *dry_run*."""
+        from ticklake.engine.deleting import drop, would_delete
+
+        return (would_delete(self._store, dataset, ALL_TIME) if dry_run else drop(self._store, dataset)).rows
+
+    def rename(self, old: Dataset, new: Dataset) -> int:
+        """Move everything of a dataset to another name in one commit; return how many rows moved."""
+        from ticklake.engine.renaming import rename
+
+        return rename(self._store, old, new)
 
     def cleanup(
         self, keep: Iterable[tuple[Dataset, int]], *, history: bool = False, dry_run: bool = False
@@ -303,8 +339,10 @@ class Engine:
             if not damage:
                 raise
 
-    def vacuum(self, keep: int = KEEP) -> Vacuumed:
-        """Remove versions older than *keep* nanoseconds, and garbage."""
+    def vacuum(self, keep: int = KEEP, *, dry_run: bool = False) -> Vacuumed:
+        """Remove versions older than *keep* nanoseconds, and garbage; or only say what would go."""
+        if dry_run:
+            return would_vacuum(self._store, keep)
         for attempt in count(1):
             try:
                 done = vacuum(self._store, keep)
@@ -366,16 +404,15 @@ class Engine:
 
     def _tail(self, dataset: Dataset, span: Span, last: int, **options: Any) -> pl.DataFrame:
         """Read back from the end, only as far as it takes."""
-        if options.get("version") is None:
-            for reach in _REACHES:
-                ends = self.catalog.newest(dataset, span, reach)
-                start = _start_of(ends, last)
-                if start is not None and start > span.start:
-                    rows = load(self._store, dataset, Span(start, span.end), **options)
-                    if rows.height >= last:
-                        return rows.tail(last)
-                if len(ends) < reach:
-                    break
+        for reach in _REACHES:
+            ends = self.catalog.newest(dataset, span, reach, version=options.get("version"))
+            start = _start_of(ends, last)
+            if start is not None and start > span.start:
+                rows = load(self._store, dataset, Span(start, span.end), **options)
+                if rows.height >= last:
+                    return rows.tail(last)
+            if len(ends) < reach:
+                break
         return load(self._store, dataset, span, **options).tail(last)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from ticklake.catalog.batches import Batches
 from ticklake.core.kinds import KINDS
+from ticklake.core.segment import Segment
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.place import RETIRED, Store, retired_path
 from ticklake.storage.objects import StoredObject
 
-__all__ = ["Vacuumed", "is_garbage", "unnamed", "vacuum"]
+__all__ = ["Vacuumed", "is_garbage", "unnamed", "vacuum", "would_vacuum"]
 
 KEEP = 7 * DAY
 """For how long replaced segments stay readable, unless told otherwise."""
@@ -45,18 +46,36 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     store.catalog.check_current()
     store.settle()
     horizon = store.catalog.version_at(store.now() - keep)
-    old = sorted((item for item in store.catalog.retired() if item[0] <= horizon), key=lambda item: item[0])
+    old = _outdated(store, horizon)
     for start in range(0, len(old), _AT_ONCE):
         part = old[start : start + _AT_ONCE]
         store.catalog.forget(part)
         paths = [segment.path for _, segment in part if segment.path]
         _remove(store, [key for path in paths for key in (retired_path(path), path)])
+    store.catalog.forget_history(horizon)
     Batches(store.catalog.database).fold(horizon)
-    newest = store.catalog.newest_commit_at()
-    garbage = {item.key: item.size for item in unnamed(store) if is_garbage(item.modified, store.now(), newest, grace)}
+    garbage = _garbage(store, grace)
     removed = _remove(store, garbage)
     freed = sum(segment.size for _, segment in old) + sum(garbage[key] for key in removed)
     return Vacuumed(len(old), len(removed), freed)
+
+
+def would_vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
+    """Return what :func:`vacuum` would remove."""
+    old = _outdated(store, store.catalog.version_at(store.now() - keep))
+    garbage = _garbage(store, grace)
+    return Vacuumed(len(old), len(garbage), sum(segment.size for _, segment in old) + sum(garbage.values()))
+
+
+def _outdated(store: Store, horizon: int) -> list[tuple[int, Segment]]:
+    """Return the segments that were replaced up to a version, oldest first."""
+    return sorted((item for item in store.catalog.retired() if item[0] <= horizon), key=lambda item: item[0])
+
+
+def _garbage(store: Store, grace: int) -> dict[str, int]:
+    """Return the files that no commit names and that are old enough to go, with their sizes."""
+    newest = store.catalog.newest_commit_at()
+    return {item.key: item.size for item in unnamed(store) if is_garbage(item.modified, store.now(), newest, grace)}
 
 
 def is_garbage(modified: int, now: int, newest_commit: int, grace: int = GRACE) -> bool:

@@ -18,6 +18,7 @@ from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, Dataset
 from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.instrument import Instrument, Sighting
 from ticklake.core.span import Span
+from ticklake.core.symbol import exchange_id
 from ticklake.engine.engine import Engine
 from ticklake.engine.repairing import Mended
 from ticklake.errors import InvalidName
@@ -47,6 +48,9 @@ class Selection:
     kind: str | None = None
     all_quote: str | None = None
     archives: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exchange", exchange_id(self.exchange))
 
     async def datasets(self, source: Source) -> list[Dataset]:
         """Return the datasets; patterns are expanded over what the exchange lists."""

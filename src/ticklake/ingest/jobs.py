@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ticklake.catalog.jobs import JobQueue
 from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.jobs import Job, NewJob, RetryPolicy
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput, InvalidName
@@ -125,9 +126,15 @@ class Jobs:
         """Return a worker of this process; *told* is called with every job when it begins and when it has ended."""
         return self._worker(told)
 
-    def cleanup_completed(self, max_age: int = 30 * DAY) -> int:
-        """Forget jobs that ended more than *max_age* nanoseconds ago, and return how many. Their runs stay."""
-        return self.queue.cleanup_completed(max_age)
+    def cleanup_completed(self, max_age: DurationLike = 30 * DAY) -> int:
+        """Forget jobs that ended longer ago than *max_age* (``"30d"``, a timedelta), and return how many. Their runs stay.
+
+        Raises
+        ------
+        BadInput
+            If *max_age* is a small integer, which has no unit.
+        """
+        return self.queue.cleanup_completed(parse_duration(max_age))
 
 
 def _dataset(asked: dict[str, Any]) -> str | None:

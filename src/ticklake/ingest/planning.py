@@ -12,7 +12,7 @@ from ticklake.catalog.instruments import Instruments
 from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch, with_archives
-from ticklake.core.instrument import Instrument
+from ticklake.core.instrument import Instrument, unified
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
@@ -124,18 +124,22 @@ def _final_part(dataset: Dataset, start: int, end: int | None, final: int) -> Sp
 async def select_symbols(source: Source, patterns: Sequence[str], quote: str | None = None) -> list[str]:
     """Expand ``BTC/*`` and the like over what the exchange lists; *quote* keeps active spot markets in it.
 
+    The exchange's own ids (``BTCUSDT``) become unified symbols.
+
     Raises
     ------
     UnknownSymbol
         If a pattern matches nothing.
     """
-    if quote is None and not any(_is_pattern(text) for text in patterns):
+    if quote is None and not any(_is_pattern(text) or "/" not in text for text in patterns):
         return list(dict.fromkeys(patterns))
     listed = [instrument for instrument in await source.instruments() if instrument.active]
     chosen: list[str] = []
     for pattern in patterns:
         found = (
-            [i.symbol for i in listed if fnmatch.fnmatchcase(i.symbol, pattern)] if _is_pattern(pattern) else [pattern]
+            [i.symbol for i in listed if fnmatch.fnmatchcase(i.symbol, pattern)]
+            if _is_pattern(pattern)
+            else [unified(pattern, listed)]
         )
         if not found:
             raise UnknownSymbol(f"{source.exchange} lists nothing like {pattern!r}: 'ticklake symbols' shows all")

@@ -91,8 +91,8 @@ class Assessor:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._days = QualityDays(engine.catalog.database)
-        self._batches = Batches(engine.catalog.database)
+        self._days = QualityDays(engine.catalog.database, engine.catalog.pinned)
+        self._batches = Batches(engine.catalog.database, engine.catalog.pinned)
 
     def assess(self, dataset: Dataset, want: Span | None, known: Span | None) -> Quality:
         """Return the quality of *dataset* inside *want*; *known* is all that the lake holds or has looked at."""
@@ -112,7 +112,8 @@ class Assessor:
     def _up_to_date(self, asked: _Asked) -> list[DayQuality]:
         """Return the figures of every day, measured only where that is needed."""
         days = asked.days()
-        held = self._unchanged(asked, days)
+        is_newest = self._engine.catalog.pinned is None
+        held = self._unchanged(asked, days) if is_newest else {}
         fresh = {
             figures.day: figures
             for window in _windows(asked.dataset, [day for day in days if day.begin not in held])
@@ -120,12 +121,19 @@ class Assessor:
         }
         if asked.dataset.timeframe is None and (fresh or asked.dataset.kind == "funding"):
             held, fresh = self._with_gaps_of_all(asked, held, fresh)
+        if is_newest:
+            self._keep(asked, days, held, fresh)
+        return [held[day.begin].figures if day.begin in held else fresh[day.begin] for day in days]
+
+    def _keep(
+        self, asked: _Asked, days: Sequence[_Day], held: Mapping[int, StoredDay], fresh: Mapping[int, DayQuality]
+    ) -> None:
+        """Store what was measured, where the lake can be written; only figures of the newest version are kept."""
         with suppress(ReadOnlyLake):
             whole = [day for day in days if day.begin in fresh and asked.is_whole(day)]
             self._days.store(asked.dataset, [StoredDay(fresh[d.begin], asked.version, d.basis) for d in whole])
             old = [begin for begin, day in held.items() if day.version < asked.changed_in]
             self._days.confirm(asked.dataset, old, asked.version)
-        return [held[day.begin].figures if day.begin in held else fresh[day.begin] for day in days]
 
     def _with_gaps_of_all(
         self, asked: _Asked, held: dict[int, StoredDay], fresh: dict[int, DayQuality]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.instrument import unified
 from ticklake.core.span import Span
+from ticklake.core.symbol import Symbol
 from ticklake.core.time import TimeLike
 from ticklake.engine.engine import Engine
+from ticklake.errors import UnknownDataset
 
 if TYPE_CHECKING:
     from ticklake.ingest.alerts import Alerts
@@ -17,13 +22,61 @@ if TYPE_CHECKING:
     from ticklake.ingest.jobs import Jobs
     from ticklake.ingest.schedules import Schedules
 
-__all__ = ["Base", "DatasetLike"]
+__all__ = ["Base", "DatasetLike", "View"]
 
 DatasetLike = str | Dataset
 
 
-class Base:
-    """The engine, the collector and the version that the verbs work on."""
+class View:
+    """The engine that reading verbs ask: that of the newest version, or one pinned to an older version."""
+
+    engine: Engine
+    root: Path | None
+
+    def _known(self, dataset: DatasetLike) -> Dataset:
+        """Read the name of a dataset that the lake has; its symbol may be the exchange's own id of one market.
+
+        Raises
+        ------
+        UnknownDataset
+            If it has none of this name.
+        UnknownSymbol
+            If several markets of the exchange have that id.
+        """
+        parsed = Dataset.parse(dataset)
+        if self.engine.catalog.has(parsed):
+            return parsed
+        named = self._by_native_id(parsed)
+        if named != parsed and self.engine.catalog.has(named):
+            return named
+        raise UnknownDataset(f"the lake has no {parsed}: {self._hint(parsed)}")
+
+    def _by_native_id(self, dataset: Dataset) -> Dataset:
+        """Return the dataset that is meant if the symbol is a native id in the list of markets that the lake has."""
+        from ticklake.catalog.instruments import Instruments
+
+        listed = Instruments(self.engine.catalog.database, self.engine.now).history(dataset.exchange)
+        return replace(dataset, symbol=Symbol(unified(str(dataset.symbol), listed)))
+
+    def _hint(self, dataset: Dataset) -> str:
+        names = {str(other): other for other in (row.dataset for row in self.engine.catalog.datasets())}
+        alike = [name for name, other in names.items() if other.symbol == dataset.symbol]
+        close = [*get_close_matches(str(dataset), alike, 3, 0), *get_close_matches(str(dataset), list(names), 3, 0.7)]
+        if close:
+            return f"did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?"
+        return "'ticklake list' shows what it holds" if names else "it holds nothing yet"
+
+    def _want(self, dataset: Dataset, start: TimeLike | None, end: TimeLike | None) -> Span | None:
+        if start is not None and end is not None:
+            return Span.parse(start, end)
+        known = self.engine.known(dataset)
+        if known is None:
+            return None
+        return Span.parse(known.start if start is None else start, known.end if end is None else end)
+
+
+class Base(View):
+    """The engine and the collector that the verbs of a lake work on."""
 
     def __init__(
         self,
@@ -31,7 +84,6 @@ class Base:
         collector: Collector,
         root: Path | None,
         catalog_file: str,
-        version: int | None = None,
         *,
         keep: Mapping[str, int] | None = None,
         desks: Callable[[Any], tuple[Jobs, Schedules]],
@@ -44,13 +96,4 @@ class Base:
         self._catalog_file = catalog_file
         self._make_desks = desks
         self._make_alerts = make_alerts
-        self._version = version
         self._keep = keep or {}
-
-    def _want(self, dataset: Dataset, start: TimeLike | None, end: TimeLike | None) -> Span | None:
-        if start is not None and end is not None:
-            return Span.parse(start, end)
-        known = self.engine.known(dataset)
-        if known is None:
-            return None
-        return Span.parse(known.start if start is None else start, known.end if end is None else end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import groupby
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ticklake.core.accepting import accept
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
+from ticklake.core.symbol import exchange_id
 from ticklake.core.time import SECOND, TimeLike
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, TicklakeWarning
 from ticklake.lake.base import Base, DatasetLike
 
 if TYPE_CHECKING:
@@ -164,19 +167,23 @@ class Collecting(Base):
         return self._collector.plan(selection, _asked(start, end, retry=retry))
 
     def save(self, dataset: DatasetLike, records_or_frame: Records, provenance: Provenance | str = "user") -> Receipt:
-        """Add rows of your own: a Polars, pandas or Arrow frame, or a list of records.
+        """Add rows of your own: a Polars, pandas or Arrow frame, a list of records, a mapping of columns, or ccxt's rows.
+
+        Headings may be those that files have (``Open``, ``Close``, ``timestamp``), a pandas frame may have its times as index,
+        and sides may be ``BUY`` and ``SELL``. Rows that cannot be true are refused: they go to :meth:`quarantine`, with a
+        :class:`~ticklake.errors.TicklakeWarning` that says why.
 
         Returns
         -------
         Receipt
-            How many rows were received, new, changed, duplicate, quarantined; the version.
+            How many rows were received, new, changed, duplicate, quarantined (and the ``reasons``); the version.
 
         Raises
         ------
         InvalidData
             If columns or types do not fit the kind, or times are naive. Nothing is stored then.
         """
-        return self.save_all([(dataset, records_or_frame)], provenance)[0]
+        return self._saved([(dataset, records_or_frame)], provenance)[0]
 
     def save_all(
         self, items: Iterable[tuple[DatasetLike, Records]], provenance: Provenance | str = "user"
@@ -186,8 +193,20 @@ class Collecting(Base):
         All of them are durable when this returns; if it raises, none was stored. A dataset that is named twice
         gets its second batch in a second commit.
         """
+        return self._saved(items, provenance)
+
+    def _saved(self, items: Iterable[tuple[DatasetLike, Records]], provenance: Provenance | str) -> list[Receipt]:
         origin = Provenance(provenance) if isinstance(provenance, str) else provenance
-        return self.engine.append_all([(Dataset.parse(dataset), rows) for dataset, rows in items], origin)
+        named = [(Dataset.parse(dataset), rows) for dataset, rows in items]
+        listed = [(dataset, accept(rows, dataset.spec)) for dataset, rows in named]
+        receipts = self.engine.append_all(listed, origin)
+        for (dataset, _), receipt in zip(listed, receipts, strict=True):
+            if receipt.quarantined:
+                reasons = ", ".join(f"{count:,} {reason}" for reason, count in receipt.reasons.items())
+                told = f"{dataset}: {receipt.quarantined:,} of {receipt.received:,} rows were refused ({reasons})"
+                # The frame after this one is save or save_all; the one after that is the caller.
+                warnings.warn(f"{told}: lake.quarantine('{dataset}') has them", TicklakeWarning, stacklevel=3)
+        return receipts
 
     def import_files(
         self,
@@ -237,17 +256,17 @@ class Collecting(Base):
             If a file does not say of which dataset its rows are and *dataset* does not either. Nothing is saved then.
         """
         from ticklake.core.mapping import Mapping
-        from ticklake.core.symbol import Symbol, check_exchange
+        from ticklake.core.symbol import Symbol
         from ticklake.ingest.importing import Importer
         from ticklake.sources.files.naming import Markets
         from ticklake.sources.files.reading import Asked as AskedFiles
 
         named = None if dataset is None else Dataset.parse(dataset)
-        if named and exchange not in ("", named.exchange):
+        if named and exchange.lower() not in ("", named.exchange):
             raise BadInput(f"{named} is not of {exchange!r}: say one of dataset (--dataset) and exchange (--exchange)")
         if named and symbol not in ("", str(named.symbol)):
             raise BadInput(f"{named} is not of {symbol!r}: say one of dataset (--dataset) and symbol (--symbol)")
-        where = check_exchange(exchange) if exchange else ""
+        where = exchange_id(exchange) if exchange else ""
         markets = Markets(where, str(Symbol(symbol)) if symbol else "", cache(self._market_list))
         asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), markets)
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -261,7 +280,10 @@ class Collecting(Base):
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
         names = ("symbol", "native_id", "market_type", "active")
-        rows = [tuple(getattr(instrument, name) for name in names) for instrument in self._collector.listed(exchange)]
+        rows = [
+            tuple(getattr(instrument, name) for name in names)
+            for instrument in self._collector.listed(exchange_id(exchange))
+        ]
         return pl.DataFrame(rows, schema=list(names), orient="row")
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from copy import copy
 from types import TracebackType
 
 from ticklake.core.time import TimeLike, parse_time
+from ticklake.errors import BadInput
 from ticklake.lake.collecting import Collecting
 from ticklake.lake.keeping import Keeping
 from ticklake.lake.knowing import Knowing
 from ticklake.lake.markets import Markets
-from ticklake.lake.moving import Moving
-from ticklake.lake.proving import Proving
+from ticklake.lake.moving import Exporting, Moving
+from ticklake.lake.proving import Comparing, Proving
 from ticklake.lake.reading import Reading
+from ticklake.lake.snapshot import Snapshot
 from ticklake.lake.working import Working
 
 __all__ = ["Lake"]
 
 
-class Lake(Collecting, Moving, Reading, Knowing, Markets, Proving, Keeping, Working):
+_FIRST_TIME = 10**12
+"""Smaller integers are versions."""
+
+
+class Lake(Collecting, Moving, Exporting, Reading, Knowing, Markets, Proving, Comparing, Keeping, Working):
     """A complete, correct, deduplicated copy of market data.
 
     Made by :func:`ticklake.open`; use it as a context manager or call :meth:`close`. Frames that come out are
@@ -29,6 +34,9 @@ class Lake(Collecting, Moving, Reading, Knowing, Markets, Proving, Keeping, Work
     runs
         What was executed and how it went: ``runs.list(state="failed")``, ``runs.get(id)``, ``runs.tail(id)``.
     """
+
+    def __repr__(self) -> str:
+        return f"Lake({str(self.root or 'in memory')!r})"
 
     def __enter__(self) -> Lake:
         return self
@@ -45,11 +53,26 @@ class Lake(Collecting, Moving, Reading, Knowing, Markets, Proving, Keeping, Work
             self.alerts.close()
         self.engine.catalog.database.close()
 
-    def at(self, moment: int | TimeLike) -> Lake:
-        """Return the lake as it was: at a version (a small integer) or at a time. For reading only."""
-        version = moment if isinstance(moment, int) and moment < 10**12 else None
-        if version is None:
-            version = self.engine.catalog.version_at(parse_time(moment))
-        past = copy(self)
-        past._version = version
-        return past
+    def at(self, moment: TimeLike) -> Snapshot:
+        """Return the lake as it was, for reading only.
+
+        Parameters
+        ----------
+        moment
+            A version (an integer up to the newest one), or a time: then it is the version that was newest at that time.
+
+        Raises
+        ------
+        BadInput
+            If the lake has no such version yet.
+        CatalogError
+            If the version was vacuumed.
+        """
+        catalog, newest = self.engine.catalog, self.engine.catalog.version()
+        if isinstance(moment, int) and not isinstance(moment, bool) and moment < _FIRST_TIME:
+            if not 0 <= moment <= newest:
+                raise BadInput(f"the lake has no version {moment}: versions go from 0 to {newest}")
+            then = self.engine.now() if moment == newest else catalog.committed_at(moment)
+            return Snapshot(self.engine, self.root, moment, then or 0)
+        time = parse_time(moment)
+        return Snapshot(self.engine, self.root, catalog.version_at(time), min(time, self.engine.now()))

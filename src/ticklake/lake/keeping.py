@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.span import Span
-from ticklake.core.symbol import check_exchange
+from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike
 from ticklake.engine.vacuuming import KEEP
 from ticklake.lake.base import Base, DatasetLike
@@ -28,9 +29,60 @@ __all__ = ["Keeping"]
 class Keeping(Base):
     """The verbs that keep."""
 
-    def delete(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> int:
-        """Remove the rows in ``[start, end)`` and forget that it was covered; return how many went."""
-        return self.engine.delete(Dataset.parse(dataset), Span.parse(start, end))
+    def delete(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> int:
+        """Remove the rows in ``[start, end)`` and forget that it was covered; return how many went.
+
+        The dataset itself stays known; :meth:`drop` removes it. Older versions hold the rows until :meth:`vacuum`.
+
+        Parameters
+        ----------
+        dry_run
+            Only count the rows that would go.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has no such dataset.
+        """
+        return self.engine.delete(self._known(dataset), Span.parse(start, end), dry_run=dry_run)
+
+    def drop(self, dataset: DatasetLike, *, dry_run: bool = False) -> int:
+        """Remove a dataset with its rows, coverage and refused rows; return how many rows went.
+
+        Older versions (:meth:`at`) hold it until :meth:`vacuum`.
+
+        Parameters
+        ----------
+        dry_run
+            Only count the rows that would go.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has no such dataset.
+        """
+        return self.engine.drop(self._known(dataset), dry_run=dry_run)
+
+    def rename(self, old: DatasetLike, new: DatasetLike) -> int:
+        """Move a dataset to another name, with its rows, coverage, refused rows and revisions; return how many rows moved.
+
+        It is one commit: a reader sees the old name or the new one. Older versions show the old name.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has no dataset *old*.
+        BadInput
+            If it already has *new*, or if the two hold different things: another kind, or bars of another length.
+        """
+        return self.engine.rename(self._known(old), Dataset.parse(new))
 
     def compact(self, dataset: DatasetLike | None = None) -> list[Compaction]:
         """Make few large files of many small segments.
@@ -40,11 +92,11 @@ class Keeping(Base):
         CorruptSegment
             If segments are damaged: they are named and left alone, all others are compacted; see :meth:`repair`.
         """
-        return self.engine.compact(None if dataset is None else [Dataset.parse(dataset)])
+        return self.engine.compact(None if dataset is None else [self._known(dataset)])
 
     def verify(self, dataset: DatasetLike | None = None, *, deep: bool = False) -> list[Problem]:
         """Return everything that is not as it should be; empty is good."""
-        return list(self.engine.verify(None if dataset is None else [Dataset.parse(dataset)], deep=deep))
+        return list(self.engine.verify(None if dataset is None else [self._known(dataset)], deep=deep))
 
     def repair(
         self,
@@ -91,9 +143,9 @@ class Keeping(Base):
         if what is None:
             return None
         if isinstance(what, str) and ":" not in what:
-            check_exchange(what)
-            return [row.dataset for row in self.engine.catalog.datasets() if row.dataset.exchange == what]
-        return [Dataset.parse(what)]
+            name = exchange_id(what)
+            return [row.dataset for row in self.engine.catalog.datasets() if row.dataset.exchange == name]
+        return [self._known(what)]
 
     def cleanup(
         self,
@@ -133,10 +185,11 @@ class Keeping(Base):
         from ticklake.engine.retaining import Cleanup
 
         keep = days_by_kind(self._keep, days_to_keep, kinds)
+        exchange = None if exchange is None else exchange_id(exchange)
         known = (
             [row.dataset for row in self.engine.inventory()]
             if datasets is None
-            else [Dataset.parse(one) for one in datasets]
+            else [self._known(one) for one in datasets]
         )
         chosen = [one for one in known if one.kind in keep and exchange in {None, one.exchange}]
         rules = [(one, keep[one.kind]) for one in chosen]
@@ -145,9 +198,22 @@ class Keeping(Base):
         lines = self.runs.trim_logs(oldest, dry_run=dry_run) if history else 0
         return Cleanup(cleaned, lines, dry_run)
 
-    def vacuum(self, keep: int = KEEP) -> Vacuumed:
-        """Remove versions older than *keep* nanoseconds (7 days), and garbage."""
-        return self.engine.vacuum(keep)
+    def vacuum(self, keep: DurationLike = KEEP, *, dry_run: bool = False) -> Vacuumed:
+        """Remove versions older than *keep*, and garbage.
+
+        Parameters
+        ----------
+        keep
+            A length of time: ``"7d"`` (the default), ``"24h"``, a timedelta, or 0 to keep the newest version only.
+        dry_run
+            Only say what would go.
+
+        Raises
+        ------
+        BadInput
+            If *keep* is a small integer, which has no unit.
+        """
+        return self.engine.vacuum(parse_duration(keep), dry_run=dry_run)
 
     def backup(self, folder: str | Path) -> Backup:
         """Copy the lake to a folder that is itself a lake; running it again copies what is new."""

@@ -11,7 +11,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import TimeLike, parse_time
-from ticklake.lake.base import Base, DatasetLike
+from ticklake.lake.base import DatasetLike, View
 
 if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Knowing"]
 
 
-class Knowing(Base):
+class Knowing(View):
     """The verbs that tell what the lake knows."""
 
     def datasets(self, search: str = "") -> list[Dataset]:
@@ -30,7 +30,8 @@ class Knowing(Base):
 
     def inventory(self, search: str = "") -> pl.DataFrame:
         """Return a row a dataset: ``dataset``, ``rows``, ``bytes``, ``first``, ``last`` (times of rows)."""
-        rows = [row for row in self.engine.catalog.inventory() if search in row[0]]
+        known = [row for row in self.engine.inventory() if search in str(row.dataset)]
+        rows = [(str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts) for row in known]
         schema = {
             "dataset": pl.String,
             "rows": pl.Int64,
@@ -43,13 +44,13 @@ class Knowing(Base):
 
     def last_timestamp(self, dataset: DatasetLike) -> int | None:
         """Return the time of the newest row in nanoseconds, or ``None``."""
-        return self.engine.last_timestamp(Dataset.parse(dataset))
+        return self.engine.last_timestamp(self._known(dataset))
 
     def missing_intervals(
         self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None
     ) -> list[Span]:
         """Return the spans without rows that should have them; by default inside what the lake holds."""
-        parsed = Dataset.parse(dataset)
+        parsed = self._known(dataset)
         want = self._want(parsed, start, end)
         return self.engine.missing_intervals(parsed, want) if want else []
 
@@ -81,22 +82,27 @@ class Knowing(Base):
         """Return the same holes as :meth:`gaps`, with ``notes`` on what is none, like ids that begin anew."""
         from ticklake.engine.knowing import GapReport
 
-        parsed = Dataset.parse(dataset)
+        parsed = self._known(dataset)
         want = self._want(parsed, start, end)
         return self.engine.gap_report(parsed, want, quick=quick) if want else GapReport()
 
     def coverage(self, dataset: DatasetLike) -> Coverage:
         """Return which spans were looked at, and what was found."""
-        return self.engine.catalog.coverage(Dataset.parse(dataset))
+        return self.engine.catalog.coverage(self._known(dataset))
 
     def provenance(self, dataset: DatasetLike, at: TimeLike) -> list[Provenance]:
         """Return where the rows at exactly that time came from."""
-        return self.engine.provenance(Dataset.parse(dataset), parse_time(at))
+        return self.engine.provenance(self._known(dataset), parse_time(at))
 
-    def quarantine(self, dataset: DatasetLike) -> list[dict[str, Any]]:
-        """Return the refused rows with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``."""
-        return self.engine.catalog.quarantined(Dataset.parse(dataset))
+    def quarantine(self, dataset: DatasetLike | None = None) -> list[dict[str, Any]]:
+        """Return the refused rows of a dataset with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``.
+
+        Without a dataset those of all, each with its ``dataset``, too.
+        """
+        if dataset is not None:
+            return self.engine.catalog.quarantined(self._known(dataset))
+        return [{"dataset": str(one), **row} for one in self.datasets() for row in self.engine.catalog.quarantined(one)]
 
     def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
         """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
-        return self.engine.catalog.revisions(Dataset.parse(dataset))
+        return self.engine.catalog.revisions(self._known(dataset))

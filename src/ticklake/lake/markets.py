@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ticklake.core.kinds import TIME
+from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.lake.base import Base
 
@@ -58,6 +59,7 @@ class Markets(Base):
             ``delisted_at`` (when it was last listed, if it is gone), ``valid_from`` and ``valid_to`` of the
             description, ``renamed_from``, ``renamed_to``.
         """
+        exchange = exchange_id(exchange)
         known = self._collector.instruments.history(exchange, None if at is None else parse_time(at))
         links = self._collector.instruments.links(exchange)
         rows = [_row(one, links) for one in known]
@@ -72,15 +74,14 @@ class Markets(Base):
         Sighting
             What is ``new``, ``changed`` and ``gone`` since the last look; ``listed`` is how many there are.
         """
-        return self._collector.look(exchange)
+        return self._collector.look(exchange_id(exchange))
 
     def rename_instrument(self, exchange: str, old: str, new: str, at: TimeLike) -> Rename:
         """Remember that since *at* a symbol goes on under another name. It is a link: the data of the two stay apart."""
         from ticklake.core.instrument import Rename
-        from ticklake.core.symbol import Symbol, check_exchange
+        from ticklake.core.symbol import Symbol
 
-        check_exchange(exchange)
-        rename = Rename(exchange, str(Symbol(old)), str(Symbol(new)), parse_time(at))
+        rename = Rename(exchange_id(exchange), str(Symbol(old)), str(Symbol(new)), parse_time(at))
         self._collector.instruments.link(rename)
         return rename
 

@@ -10,12 +10,12 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.core.time import TimeLike
 from ticklake.errors import BadInput
-from ticklake.lake.base import Base, DatasetLike
+from ticklake.lake.base import Base, DatasetLike, View
 
 if TYPE_CHECKING:
     from ticklake.interchange.reports import Report, Watch
 
-__all__ = ["Moving"]
+__all__ = ["Exporting", "Moving"]
 
 
 class Moving(Base):
@@ -64,6 +64,10 @@ class Moving(Base):
         work = Import(self.engine, self.runs, known, root, symbols or {}, watch)
         return work.plan() if dry_run else work.run()
 
+
+class Exporting(View):
+    """The verb that writes rows for other programs, outside the lake."""
+
     def export(
         self,
         path: str | Path,
@@ -106,7 +110,7 @@ class Moving(Base):
         from ticklake.interchange.layouts import layout_of
 
         root = check_place(Path(path).expanduser(), self.root)
-        version = self.engine.catalog.version() if self._version is None else self._version
+        version = self.engine.catalog.version()
         work = Export(self.engine, layout_of(layout), root, Span.parse(start, end), version, overwrite, watch)
         return work.run(self._chosen(datasets))
 

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from ticklake.core.dataset import Dataset
 from ticklake.core.time import TimeLike
-from ticklake.lake.base import Base, DatasetLike
+from ticklake.lake.base import Base, DatasetLike, View
 
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.quality import Quality
 
-__all__ = ["Proving"]
+__all__ = ["Comparing", "Proving"]
 
 
-class Proving(Base):
-    """The verbs that prove."""
+class Proving(View):
+    """The verbs that prove, from what the lake holds."""
 
     def quality(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> Quality:
         """Return how complete and how sound a dataset is; by default all that the lake holds or has looked at.
@@ -33,7 +32,7 @@ class Proving(Base):
         """
         from ticklake.ingest.quality import Assessor
 
-        parsed = Dataset.parse(dataset)
+        parsed = self._known(dataset)
         known = self._want(parsed, None, None)
         return Assessor(self.engine).assess(parsed, self._want(parsed, start, end), known)
 
@@ -62,7 +61,12 @@ class Proving(Base):
         """
         from ticklake.catalog.batches import Batches
 
-        return Batches(self.engine.catalog.database).of(Dataset.parse(dataset))
+        catalog = self.engine.catalog
+        return Batches(catalog.database, catalog.pinned).of(self._known(dataset))
+
+
+class Comparing(Base):
+    """The verb that holds rows against another witness, which may be the exchange."""
 
     def cross_check(
         self,
@@ -97,7 +101,7 @@ class Proving(Base):
         """
         from ticklake.ingest.crosschecking import complete_spans, rebuilt
 
-        parsed = Dataset.parse(dataset)
+        parsed = self._known(dataset)
         want = self._want(parsed, start, end)
         if want is None:
             return []

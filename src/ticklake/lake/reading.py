@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.kinds import kind_of
+from ticklake.core.selection import parse_columns, parse_count
+from ticklake.core.span import Span
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.core.timeframe import Timeframe
-from ticklake.lake.base import Base, DatasetLike
+from ticklake.lake.base import DatasetLike, View
 
 if TYPE_CHECKING:
     from ticklake.core.adjust import Adjust
+    from ticklake.core.book import Book
 
-__all__ = ["Reading"]
+__all__ = ["Columns", "Reading"]
+
+Columns = str | Sequence[str]
 
 
-class Reading(Base):
-    """The verbs that read; frames are Polars frames sorted by ``ts``."""
+class Reading(View):
+    """The verbs that read; frames are Polars frames sorted by ``ts``.
+
+    All of them take *columns* (one name, or several; all by default) and *last* (only so many of the newest rows). A dataset
+    that the lake does not have is an error; a frame is empty only where a dataset has no rows.
+    """
 
     def load(
         self,
@@ -28,22 +37,23 @@ class Reading(Base):
         start: TimeLike | None = None,
         end: TimeLike | None = None,
         *,
-        columns: Sequence[str] | None = None,
+        columns: Columns | None = None,
         last: int | None = None,
         provenance: bool = False,
     ) -> pl.DataFrame:
         """Return the rows of a dataset in ``[start, end)``; the newest *last* ones if given.
 
-        An unknown dataset is an empty frame. With *provenance*, a column says where each row came from.
+        With *provenance*, a column says where each row came from.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has no such dataset.
+        InvalidData
+            If a column is not one of the kind's, or none is named.
         """
-        return self.engine.load(
-            Dataset.parse(dataset),
-            Span.parse(start, end),
-            columns=columns,
-            last=last,
-            version=self._version,
-            provenance=provenance,
-        )
+        known, span = self._known(dataset), Span.parse(start, end)
+        return self.engine.load(known, span, columns=columns, last=last, provenance=provenance)
 
     def scan(
         self,
@@ -51,21 +61,29 @@ class Reading(Base):
         start: TimeLike | None = None,
         end: TimeLike | None = None,
         *,
+        columns: Columns | None = None,
+        last: int | None = None,
         provenance: bool = False,
     ) -> pl.LazyFrame:
         """Return the same rows as a lazy frame, pinned to the version of now."""
-        span = Span.parse(start, end)
-        return self.engine.scan(Dataset.parse(dataset), span, version=self._version, provenance=provenance)
+        known, span = self._known(dataset), Span.parse(start, end)
+        names = parse_columns(known.spec, columns)
+        rows = self.engine.scan(known, span, provenance=provenance)
+        if last is not None:
+            rows = rows.tail(parse_count("last", last))
+        return rows if names is None else rows.select(names)
 
     def ohlcv(
         self,
         exchange: str,
         symbol: str,
-        timeframe: str,
+        timeframe: str | Timeframe,
         start: TimeLike | None = None,
         end: TimeLike | None = None,
         *,
         adjust: Adjust | None = None,
+        columns: Columns | None = None,
+        last: int | None = None,
     ) -> pl.DataFrame:
         """Return bars: ``ts`` (open time), open, high, low, close, volume, quote_volume, trades.
 
@@ -81,20 +99,35 @@ class Reading(Base):
         """
         dataset = Dataset.of(exchange, symbol, "ohlcv", timeframe)
         if adjust is None:
-            return self.load(dataset, start, end)
-        return self.engine.load_adjusted(dataset, Span.parse(start, end), adjust, version=self._version)
+            return self.load(dataset, start, end, columns=columns, last=last)
+        rows = self.engine.load_adjusted(self._known(dataset), Span.parse(start, end), adjust)
+        return _narrowed(rows, "ohlcv", columns, last)
 
     def trades(
-        self, exchange: str, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None
+        self,
+        exchange: str,
+        symbol: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
     ) -> pl.DataFrame:
         """Return trades: ``ts``, received_at, id, price, amount, side (the taker's)."""
-        return self.load(Dataset.of(exchange, symbol, "trades"), start, end)
+        return self.load(Dataset.of(exchange, symbol, "trades"), start, end, columns=columns, last=last)
 
     def funding(
-        self, exchange: str, symbol: str, start: TimeLike | None = None, end: TimeLike | None = None
+        self,
+        exchange: str,
+        symbol: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
     ) -> pl.DataFrame:
         """Return settled funding rates: ``ts``, rate, predicted_rate, next_ts, mark_price, interval."""
-        return self.load(Dataset.of(exchange, symbol, "funding"), start, end)
+        return self.load(Dataset.of(exchange, symbol, "funding"), start, end, columns=columns, last=last)
 
     def resample(
         self,
@@ -102,6 +135,9 @@ class Reading(Base):
         timeframe: str | Timeframe,
         start: TimeLike | None = None,
         end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
     ) -> pl.DataFrame:
         """Return bars made from trades or from shorter bars: columns of kind ``ohlcv``, none where there were no rows.
 
@@ -110,28 +146,44 @@ class Reading(Base):
 
         Raises
         ------
+        UnknownDataset
+            If the lake has no such dataset.
         Unsupported
             If the dataset holds neither trades nor bars of which *timeframe* is a whole multiple.
         """
-        span, frame = Span.parse(start, end), Timeframe.parse(timeframe)
-        return self.engine.resample(Dataset.parse(dataset), frame, span, version=self._version)
+        known, frame = self._known(dataset), Timeframe.parse(timeframe)
+        return _narrowed(self.engine.resample(known, frame, Span.parse(start, end)), "ohlcv", columns, last)
 
-    def book(self, exchange: str, symbol: str, at: TimeLike | None = None, depth: int | None = None) -> pl.DataFrame:
-        """Return the newest snapshot of the order book at or before *at* (now): best prices first.
+    def book(
+        self,
+        exchange: str,
+        symbol: str,
+        at: TimeLike | None = None,
+        depth: int | None = None,
+        *,
+        columns: Columns | None = None,
+    ) -> Book:
+        """Return the newest snapshot of the order book at or before *at* (now): bids, then asks, best prices first.
 
-        Columns are those of kind ``book``; *depth* keeps that many levels a side. Empty if there is none.
+        Parameters
+        ----------
+        depth
+            Keep that many levels a side.
+
+        Returns
+        -------
+        Book
+            A frame with the columns of kind ``book``. Where there is no snapshot it is empty, and its ``reason`` says why.
         """
-        dataset = Dataset.of(exchange, symbol, "book")
-        until = ALL_TIME.end if at is None else parse_time(at) + 1
-        snapshots = self.scan(dataset, None, _moment(until)).filter("is_snapshot")
-        newest = snapshots.select(pl.struct("ts", "seq").last()).collect().to_series()
-        if not newest.len() or newest[0]["ts"] is None:
-            return dataset.spec.empty().select(dataset.spec.names)
-        rows = snapshots.filter(ts=newest[0]["ts"], seq=newest[0]["seq"]).collect()
-        bids = rows.filter(side="bid").sort("price", descending=True)
-        asks = rows.filter(side="ask").sort("price")
-        return pl.concat([side if depth is None else side.head(depth) for side in (bids, asks)])
+        from ticklake.engine.books import book_at
+
+        dataset = self._known(Dataset.of(exchange, symbol, "book"))
+        names = parse_columns(dataset.spec, columns)
+        levels = None if depth is None else parse_count("depth", depth, 1)
+        return book_at(self.engine, dataset, None if at is None else parse_time(at), levels, names)
 
 
-def _moment(ns: int) -> int | None:
-    return None if ns == ALL_TIME.end else ns
+def _narrowed(rows: pl.DataFrame, kind: str, columns: Columns | None, last: int | None) -> pl.DataFrame:
+    names = parse_columns(kind_of(kind), columns)
+    newest = rows if last is None else rows.tail(parse_count("last", last))
+    return newest if names is None else newest.select(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -134,7 +135,7 @@ def cleanup_jobs(
 ) -> None:
     """Forget jobs that ended; their runs stay."""
     with o.opened(lake) as held:
-        gone = held.jobs.cleanup_completed(int(days * 86_400 * 10**9))
+        gone = held.jobs.cleanup_completed(timedelta(days=min(days, o.LONGEST_DAYS)))
     return print_json({"forgotten": gone}) if as_json else say(f"{gone:,} jobs were forgotten; their runs stay")
 
 

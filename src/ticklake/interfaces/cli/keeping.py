@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,7 +160,7 @@ def _repaired_line(one: Repaired) -> str:
 def vacuum(keep_days: KeepDays = 7, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Remove old versions and garbage for good."""
     with o.opened(lake) as held:
-        done = held.vacuum(int(keep_days * 86_400 * 10**9))
+        done = held.vacuum(timedelta(days=min(keep_days, o.LONGEST_DAYS)))
     if as_json:
         return print_json(asdict(done))
     return say(f"removed {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake
 
 __all__ = [
+    "LONGEST_DAYS",
     "AllQuote",
     "AsJson",
     "DatasetText",
@@ -30,6 +31,9 @@ __all__ = [
     "opened",
     "opened_for",
 ]
+
+LONGEST_DAYS = 36_500
+"""More days than that are as good as for ever."""
 
 LakePath = Annotated[
     str | None,

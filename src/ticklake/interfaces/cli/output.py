@@ -10,21 +10,26 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = ["big", "errors", "print_json", "print_table", "say"]
+__all__ = ["big", "console", "errors", "print_json", "print_table", "say"]
 
 
 _WIDE = 100_000
 _MANY = 1000
 
 
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console that prints texts as they are: to rich, the kind in ``x:book:BTC/USDT`` is the name of an emoji."""
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
 def say(text: str = "") -> None:
     """Print a line for a person."""
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    console().print(text, soft_wrap=True)
 
 
 def errors() -> Console:
     """Return the console that progress and errors go to."""
-    return Console(stderr=True, highlight=False)
+    return console(stderr=True)
 
 
 def print_json(value: Any) -> None:
@@ -44,7 +49,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: 
         table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in listed:
         table.add_row(*row)
-    return Console(highlight=False, markup=False, width=_WIDE).print(table, crop=False)
+    return console(width=_WIDE).print(table, crop=False)
 
 
 def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.engine.knowing import GapReport
     from ticklake.errors import BadInput
-    from ticklake.lake import Lake
+    from ticklake.lake import Lake, Snapshot
 
 __all__ = ["chosen", "gaps", "known", "list_datasets", "read"]
 
@@ -79,7 +79,7 @@ def read(
     dataset = _dataset(exchange, symbol, timeframe, kind)
     with o.opened(lake) as held:
         _known(held, dataset)
-        seen = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
+        seen: Lake | Snapshot = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
         names = [name.strip() for name in columns.split(",")] if columns else None
         if adjust is None:
             rows = seen.load(dataset, start, end, columns=names, last=last)
@@ -160,7 +160,7 @@ def known(held: Lake, text: str | None) -> Dataset | None:
     return None if text is None else _known(held, Dataset.parse(text))
 
 
-def _adjusted(seen: Lake, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
+def _adjusted(seen: Lake | Snapshot, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
     from ticklake.errors import BadInput
 
     if dataset.kind != "ohlcv":

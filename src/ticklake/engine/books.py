@@ -1,0 +1,47 @@
+"""Books: the snapshot of an order book at an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from ticklake.core.book import Book
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.time import format_time
+from ticklake.engine.engine import Engine
+
+__all__ = ["book_at"]
+
+
+def book_at(engine: Engine, dataset: Dataset, at: int | None, depth: int | None, columns: Sequence[str] | None) -> Book:
+    """Return the newest snapshot at or before *at*, or an empty book that says why there is none."""
+    names = list(columns) if columns is not None else dataset.spec.names
+    until = Span(ALL_TIME.start, ALL_TIME.end if at is None else min(at + 1, ALL_TIME.end))
+    rows = engine.scan(dataset, until)
+    snapshots = rows.filter("is_snapshot")
+    newest = snapshots.select("ts", "seq").tail(1).collect()
+    if not newest.height:
+        return _empty(dataset, names, _why(dataset, rows, at))
+    # Read again at that instant alone: a snapshot is one moment with one number.
+    last = newest.with_columns(pl.col("ts").to_physical()).row(0, named=True)
+    moment = engine.scan(dataset, Span(last["ts"], last["ts"] + 1)).filter("is_snapshot", seq=last["seq"]).collect()
+    bids = moment.filter(side="bid").sort("price", descending=True)
+    asks = moment.filter(side="ask").sort("price")
+    sides = [side if depth is None else side.head(depth) for side in (bids, asks)]
+    return Book(pl.concat(sides).select(names))
+
+
+def _why(dataset: Dataset, rows: pl.LazyFrame, at: int | None) -> str:
+    until = "" if at is None else f" at or before {format_time(at)}"
+    changes = int(rows.select(pl.len()).collect().item())
+    if changes:
+        return f"{dataset} has {changes:,} changes{until}, and no snapshot that they change"
+    return f"{dataset} has no rows{until}"
+
+
+def _empty(dataset: Dataset, names: Sequence[str], reason: str) -> Book:
+    book = Book(dataset.spec.empty().select(names))
+    book.reason = reason
+    return book

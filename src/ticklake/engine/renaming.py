@@ -1,0 +1,87 @@
+"""Renaming: everything of a dataset moves to another name, in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ticklake.catalog.changes import Change, Quarantined, Revision
+from ticklake.core.compactplan import periods
+from ticklake.core.dataset import Dataset
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Segment
+from ticklake.core.span import ALL_TIME
+from ticklake.engine.appending import retried
+from ticklake.engine.place import Store
+from ticklake.engine.reading import count_rows, read_chunks
+from ticklake.engine.writing import write_file
+from ticklake.errors import BadInput
+
+__all__ = ["rename"]
+
+
+def rename(store: Store, old: Dataset, new: Dataset) -> int:
+    """Write the rows of *old* under the name *new*, and drop *old* with the same commit; return how many rows moved.
+
+    Files say of which dataset they are, in their folder and in themselves: that is why they are written anew.
+
+    Raises
+    ------
+    BadInput
+        If *new* is there, or cannot hold what *old* does.
+    """
+    _refuse_other_rows(old, new)
+    return retried(lambda: _attempt(store, old, new))
+
+
+def _refuse_other_rows(old: Dataset, new: Dataset) -> None:
+    if old == new:
+        raise BadInput(f"{old} has that name: say another one")
+    if old.kind != new.kind:
+        raise BadInput(f"{old} holds {old.kind}, it cannot become {new}: a dataset keeps its kind")
+    if old.timeframe != new.timeframe or old.anchor != new.anchor:
+        raise BadInput(f"{old} cannot become {new}: its bars stay as long as they are; 'resample' makes others")
+
+
+def _attempt(store: Store, old: Dataset, new: Dataset) -> int:
+    if store.catalog.dataset(new) is not None:
+        raise BadInput(f"the lake has {new}: drop it first, or save the rows of {old} to it")
+    version, row, segments = store.catalog.snapshot(old)
+    if row is None:
+        return 0
+    count = count_rows(store, segments, old.spec, row.keying)
+    written: list[Segment] = []
+    with store.swept_if_it_fails(written):
+        for period in periods(segments):
+            chunks = read_chunks(store, segments, old.spec, row.keying, period.span)
+            segment = write_file(store, new, chunks, row.seq, row.keying, period.label)
+            written += [segment] if segment else []
+    leaving = Change(
+        old,
+        row.keying,
+        remove=tuple(segments),
+        forget=(ALL_TIME,),
+        new_rows=-count,
+        read_version=version,
+        read_span=ALL_TIME,
+        drop=True,
+    )
+    arriving = _arriving(store, old, new, row.keying, row.id_space, written, count)
+    store.commit("rename", leaving, arriving)
+    return count
+
+
+def _arriving(
+    store: Store, old: Dataset, new: Dataset, keying: Keying, id_space: str, written: Sequence[Segment], count: int
+) -> Change:
+    refused = store.catalog.quarantined(old)
+    changed = store.catalog.revisions(old)
+    return Change(
+        new,
+        keying,
+        id_space,
+        add=tuple(written),
+        coverage=store.catalog.coverage(old).pieces,
+        quarantine=tuple(Quarantined(row["ts"], row["reason"], row["row"]) for row in refused),
+        revisions=tuple(Revision(row["ts"], row["before"], row["after"]) for row in changed),
+        new_rows=count,
+    )

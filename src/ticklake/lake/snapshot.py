@@ -1,0 +1,34 @@
+"""Snapshot: the lake as of one version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ticklake.core.time import format_time
+from ticklake.engine.engine import Engine
+from ticklake.lake.knowing import Knowing
+from ticklake.lake.moving import Exporting
+from ticklake.lake.proving import Proving
+from ticklake.lake.reading import Reading
+
+__all__ = ["Snapshot"]
+
+
+class Snapshot(Reading, Knowing, Proving, Exporting):
+    """The lake as of one version: every answer is of that version, and no verb changes the lake.
+
+    Made by :meth:`Lake.at`. A dataset that came later is known and has no rows.
+
+    Attributes
+    ----------
+    version
+        The version that every answer is of.
+    """
+
+    def __init__(self, engine: Engine, root: Path | None, version: int, moment: int) -> None:
+        self.engine = engine.at(version, moment)
+        self.root = root
+        self.version = version
+
+    def __repr__(self) -> str:
+        return f"Snapshot(version {self.version}, {format_time(self.engine.now())})"
