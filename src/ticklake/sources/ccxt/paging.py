@@ -53,17 +53,18 @@ async def walked(
     traded
         Brings the first day inside a span that has trades by daily bars.
     """
-    steps, held, requests = walk.steps(), list[pl.DataFrame](), 0
+    steps, held, requests, left = walk.steps(), list[pl.DataFrame](), 0, walk.want
     step = next(steps, None)
     while step is not None:
         reply: list[int] | int | None = None
         if isinstance(step, evidence.Settled):
             page, held = _settled(step, held, requests)
-            requests = 0
+            requests, settled_until = 0, step.pieces[-1].span.end
+            left = Span(settled_until, max(walk.want.end, settled_until + 1))
             yield page
         elif isinstance(step, evidence.AskRows):
             rows, requests = await ask(step.span), requests + 1
-            held.append(inside(rows, walk.want))
+            held.append(inside(rows, left))
             reply = _times(rows)
         elif isinstance(step, evidence.AskTraded):
             reply = None if traded is None else await traded(step.span)
