@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
@@ -51,7 +52,12 @@ def backfill(
 
 def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     """Bring a dataset, or all, up to now."""
-    return _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
+    outcome = _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
+    left_alone = len(lake.datasets()) - len(lake.collected())
+    if dataset is not None or not left_alone:
+        return outcome
+    note = f"{left_alone:,} datasets that no source collected were left alone"
+    return replace(outcome, text=f"{outcome.text}; {note}")
 
 
 def stream(lake: Lake, work: Work, dataset: str, *, every: str = "5s") -> Outcome:
@@ -169,12 +175,15 @@ def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:
 
 
 def _together(runs: Sequence[Run], nothing: str) -> Outcome:
-    """Say how several runs ended as one."""
+    """Say how several runs ended as one: it failed only if all of them did."""
     outcomes = [Outcome.of(run) for run in runs]
-    for state in (JobState.FAILED, JobState.CANCELLED, JobState.INCOMPLETE):
-        if any(outcome.state is state for outcome in outcomes):
-            break
-    else:
-        state = JobState.SUCCEEDED
+    states = {outcome.state for outcome in outcomes}
+    state = JobState.SUCCEEDED
+    if states == {JobState.FAILED}:
+        state = JobState.FAILED
+    elif JobState.CANCELLED in states:
+        state = JobState.CANCELLED
+    elif states & {JobState.FAILED, JobState.INCOMPLETE}:
+        state = JobState.INCOMPLETE
     text = "; ".join(f"{run.subject}: {run.outcome}" for run in runs)
     return Outcome(state, text or nothing, any(outcome.retriable for outcome in outcomes))

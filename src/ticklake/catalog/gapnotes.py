@@ -28,6 +28,11 @@ class GapNotes:
         with self._database.read() as connection:
             return _wanted(connection, dataset)
 
+    def collected(self) -> frozenset[str]:
+        """Return the names of the datasets that a source was ever asked for; others were only imported or saved."""
+        with self._database.read() as connection:
+            return frozenset(connection.execute(select(schema.wanted.c.dataset)).scalars())
+
     def want(self, dataset: Dataset, span: Span) -> None:
         """Remember that *span* was asked for."""
         table, known = schema.wanted, self.wanted(dataset)

@@ -26,6 +26,8 @@ LEASE = 60 * SECOND
 """A running run of another process that gave no sign of life for this long was killed."""
 LOG_TAIL = 200
 """How many log lines of a run are kept."""
+KEEP_UP = frozenset({"backfill", "stream"})
+"""Operations that bring datasets up to now, if they are asked for no end. :meth:`Lake.update` records backfills."""
 _JOB: ContextVar[int | None] = ContextVar("job", default=None)
 
 
@@ -67,6 +69,11 @@ class Run:
     def is_active(self) -> bool:
         """Whether it is still going on."""
         return self.state is RunState.RUNNING
+
+    @property
+    def kept_up(self) -> tuple[str, ...]:
+        """The datasets that were asked for up to now: without new rows they are stale, others are history."""
+        return _kept_up(self.operation, self.parameters)
 
     def __getitem__(self, name: str) -> Any:
         """Return a count by name, 0 if it was never counted."""
@@ -242,6 +249,16 @@ class Runs:
             rows = connection.execute(query).all()
         return [run for run in map(self._settled, map(_run, rows)) if run.is_active]
 
+    def kept_up(self) -> frozenset[str]:
+        """Return the datasets that any run was asked to bring up to now, however long ago."""
+        columns = schema.runs.c
+        # One schedule asks for the same again and again: there are few different parameters among many runs.
+        query = select(columns.operation, columns.parameters).distinct()
+        query = query.where(columns.operation.in_(KEEP_UP), columns.parameters.contains('"datasets"'))
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return frozenset(name for row in rows for name in _kept_up(row.operation, json.loads(row.parameters)))
+
     def tail(self, run_id: int) -> Sequence[LogLine]:
         """Return the kept lines of a run's log, oldest first."""
         query = rows_of(schema.run_log).where(schema.run_log.c.run_id == run_id).order_by(schema.run_log.c.id)
@@ -271,6 +288,12 @@ _ENDING = (
     .values(finished_at=bindparam("now"), heartbeat_at=bindparam("now"))
 )
 _CLOSING = {True: _ENDING.values(done=1.0), False: _ENDING}
+
+
+def _kept_up(operation: str, parameters: dict[str, Any]) -> tuple[str, ...]:
+    if operation not in KEEP_UP or parameters.get("end") is not None:
+        return ()
+    return tuple(parameters.get("datasets", ()))
 
 
 def _run(row: Row[Any]) -> Run:
