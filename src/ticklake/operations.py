@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
+from ticklake.core.retention import midnight
+from ticklake.core.time import format_time, parse_time
 from ticklake.errors import CorruptSegment
 from ticklake.ingest.operations import Operation, Outcome, Work
 
@@ -32,8 +34,12 @@ def backfill(
     retry: bool = False,
     depth: int | None = None,
     archives: bool = True,
+    last_days: int | None = None,
 ) -> Outcome:
-    """Bring history into the lake."""
+    """Bring history into the lake; with *last_days*, nothing that cleanup would remove again after so many days."""
+    if last_days is not None:
+        oldest = midnight(lake.engine.now(), last_days)
+        start = format_time(max(oldest, parse_time(start)) if start is not None else oldest)
     run = lake.backfill(
         exchange,
         symbols,
