@@ -42,8 +42,8 @@ def record_failure(
     progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
     for name in progress.names or [subject]:
         progress.failed(name, error)
-    run = runs.start(operation, subject, _parameters(datasets, asked))
-    runs.log(run.id, "error", str(error))
+    run = runs.create(operation, subject, _parameters(datasets, asked))
+    runs.append_log(run.id, str(error), "error")
     return runs.finish(run.id, RunState.FAILED, progress.to_dict(), str(error))
 
 
@@ -95,7 +95,7 @@ class Backfill:
         progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
         self.watch(progress)
         subject = self._subject(datasets)
-        run = await asyncio.to_thread(self.runs.start, operation, subject, _parameters(datasets, asked))
+        run = await asyncio.to_thread(self.runs.create, operation, subject, _parameters(datasets, asked))
         try:
             for remark in remarks:
                 await self._log(run.id, "info", remark)
@@ -276,11 +276,11 @@ class Backfill:
         progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
         for note in page.notes:
             await self._log(run_id, "warning", f"{dataset}: {note}")
-        await asyncio.to_thread(self.runs.update, run_id, progress.done, progress.to_dict())
+        await asyncio.to_thread(self.runs.update_progress, run_id, progress.done, progress.to_dict())
         self.watch(progress)
 
     async def _log(self, run_id: int, level: str, message: str) -> None:
-        await asyncio.to_thread(self.runs.log, run_id, level, message)
+        await asyncio.to_thread(self.runs.append_log, run_id, message, level)
 
     def _judge(self, plans: Sequence[FetchPlan], progress: Progress) -> tuple[RunState, str]:
         """Say how it ended, from what the lake now knows to be missing."""

@@ -100,7 +100,7 @@ class Worker:
             operation = self.operations[job.operation]
             with self._shift(job) as shift, self.runs.of_job(job.id), self.queue.fenced(job):
                 if not operation.records_runs:
-                    run = self.runs.start(job.operation, job.subject, job.parameters)
+                    run = self.runs.create(job.operation, job.subject, job.parameters)
                 outcome = operation.function(self.lake, shift, **job.parameters)
             return self._ended(job, run, outcome)
         except LeaseLost as error:
@@ -128,7 +128,7 @@ class Worker:
         if self._newest_run(job) > newest:
             return None
         with self.runs.of_job(job.id):
-            return self.runs.start(job.operation, job.subject, job.parameters)
+            return self.runs.create(job.operation, job.subject, job.parameters)
 
     @contextmanager
     def _shift(self, job: Job) -> Iterator[_Shift]:
