@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
+from ticklake.core.retention import midnight
+from ticklake.core.time import format_time, parse_time
 from ticklake.errors import CorruptSegment
 from ticklake.ingest.operations import Operation, Outcome, Work
 
@@ -31,8 +34,12 @@ def backfill(
     retry: bool = False,
     depth: int | None = None,
     archives: bool = True,
+    last_days: int | None = None,
 ) -> Outcome:
-    """Bring history into the lake."""
+    """Bring history into the lake; with *last_days*, nothing that cleanup would remove again after so many days."""
+    if last_days is not None:
+        oldest = midnight(lake.engine.now(), last_days)
+        start = format_time(max(oldest, parse_time(start)) if start is not None else oldest)
     run = lake.backfill(
         exchange,
         symbols,
@@ -51,7 +58,12 @@ def backfill(
 
 def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     """Bring a dataset, or all, up to now."""
-    return _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
+    outcome = _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
+    left_alone = len(lake.datasets()) - len(lake.collected())
+    if dataset is not None or not left_alone:
+        return outcome
+    note = f"{left_alone:,} datasets that no source collected were left alone"
+    return replace(outcome, text=f"{outcome.text}; {note}")
 
 
 def stream(lake: Lake, work: Work, dataset: str, *, every: str = "5s") -> Outcome:
@@ -169,12 +181,15 @@ def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:
 
 
 def _together(runs: Sequence[Run], nothing: str) -> Outcome:
-    """Say how several runs ended as one."""
+    """Say how several runs ended as one: it failed only if all of them did."""
     outcomes = [Outcome.of(run) for run in runs]
-    for state in (JobState.FAILED, JobState.CANCELLED, JobState.INCOMPLETE):
-        if any(outcome.state is state for outcome in outcomes):
-            break
-    else:
-        state = JobState.SUCCEEDED
+    states = {outcome.state for outcome in outcomes}
+    state = JobState.SUCCEEDED
+    if states == {JobState.FAILED}:
+        state = JobState.FAILED
+    elif JobState.CANCELLED in states:
+        state = JobState.CANCELLED
+    elif states & {JobState.FAILED, JobState.INCOMPLETE}:
+        state = JobState.INCOMPLETE
     text = "; ".join(f"{run.subject}: {run.outcome}" for run in runs)
     return Outcome(state, text or nothing, any(outcome.retriable for outcome in outcomes))

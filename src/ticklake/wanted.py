@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import kind_of
+from ticklake.core.retention import midnight
 from ticklake.core.schedules import parse_every
 from ticklake.core.symbol import check_exchange
 from ticklake.core.time import DAY, format_time, parse_time
@@ -119,13 +120,29 @@ class Planned:
     def parameters(self) -> dict[str, Any]:
         """What a backfill of it takes."""
         wanted = self.wanted
-        return {
+        parameters = {
             "exchange": wanted.exchange,
             "symbols": wanted.symbols,
             "timeframe": self.timeframe,
             "kind": self.kind,
             "start": wanted.since,
         }
+        return parameters if self.days is None or self.kind == "book" else {**parameters, "last_days": self.days}
+
+    def begins(self, now: int) -> int | None:
+        """Return from when on rows are brought in at *now*: those that would be removed again are not; ``None``: all."""
+        since = None if self.wanted.since is None else parse_time(self.wanted.since)
+        return since if self.days is None else max(since or 0, midnight(now, self.days))
+
+    def warning(self, now: int) -> str:
+        """Say that ``since`` asks for rows that ``keep`` would remove, if it does."""
+        since, begins = self.wanted.since, self.begins(now)
+        if since is None or begins is None or parse_time(since) >= begins:
+            return ""
+        return (
+            f"{self.name}: since {since} is older than keep = {self.wanted.keep!r} allows: rows from before "
+            f"{format_time(begins)} would be removed again and are not brought in"
+        )
 
     @property
     def datasets(self) -> list[Dataset]:

@@ -13,7 +13,7 @@ import pytest
 import ticklake
 from ticklake.catalog import runs as catalog_runs
 from ticklake.catalog.database import Database
-from ticklake.catalog.runs import LEASE, LOG_TAIL, Runs, RunState
+from ticklake.catalog.runs import LEASE, LOG_LINE, LOG_TAIL, Runs, RunState
 from ticklake.errors import BadInput
 
 SOURCES = Path(ticklake.__file__).parents[1]
@@ -29,7 +29,7 @@ def ids(found):
 
 
 def test_a_started_run_is_running_and_remembers_what_was_asked(runs, clock):
-    run = runs.start("backfill", "x:trades:BTC/USDT", {"start": 1, "path": Path("a")})
+    run = runs.create("backfill", "x:trades:BTC/USDT", {"start": 1, "path": Path("a")})
     assert (run.operation, run.subject, run.state) == ("backfill", "x:trades:BTC/USDT", RunState.RUNNING)
     assert (run.started_at, run.finished_at, run.done) == (clock.now, None, 0.0)
     assert run.parameters == {"start": 1, "path": "a"}
@@ -38,9 +38,9 @@ def test_a_started_run_is_running_and_remembers_what_was_asked(runs, clock):
 
 
 def test_progress_is_seen_by_others_and_is_a_sign_of_life(runs, clock):
-    run = runs.start("backfill", "a", {})
+    run = runs.create("backfill", "a", {})
     clock.now += 5
-    runs.update(run.id, 0.25, {"new": 7})
+    runs.update_progress(run.id, 0.25, {"new": 7})
     seen = runs.get(run.id)
     assert (seen.done, seen["new"], seen["never_counted"]) == (0.25, 7, 0)
     assert seen.heartbeat_at == run.started_at + 5
@@ -49,7 +49,7 @@ def test_progress_is_seen_by_others_and_is_a_sign_of_life(runs, clock):
 
 @pytest.mark.parametrize("state", [state for state in RunState if state is not RunState.RUNNING])
 def test_a_finished_run_says_how_it_ended(runs, clock, state):
-    run = runs.start("backfill", "a", {})
+    run = runs.create("backfill", "a", {})
     clock.now += 9
     ended = runs.finish(run.id, state, {"new": 3}, "because")
     assert (ended.state, ended.finished_at, ended.outcome, ended["new"]) == (state, clock.now, "because", 3)
@@ -58,21 +58,21 @@ def test_a_finished_run_says_how_it_ended(runs, clock, state):
 
 
 def test_only_success_is_done_to_the_full(runs):
-    first, second = (runs.start("backfill", "a", {}) for _ in range(2))
-    runs.update(first.id, 0.5, {})
+    first, second = (runs.create("backfill", "a", {}) for _ in range(2))
+    runs.update_progress(first.id, 0.5, {})
     assert runs.finish(first.id, RunState.FAILED, {}, "").done == 0.5
     assert runs.finish(second.id, RunState.SUCCEEDED, {}, "").done == 1.0
 
 
 def test_runs_are_listed_newest_first_up_to_a_limit(runs):
-    started = [runs.start("backfill", "a", {}).id for _ in range(4)]
+    started = [runs.create("backfill", "a", {}).id for _ in range(4)]
     assert ids(runs.list()) == started[::-1]
     assert ids(runs.list(limit=2)) == started[:1:-1]
     assert ids(runs.list(limit=0)) == []
 
 
 def test_runs_are_listed_by_state(runs):
-    first, second, third = (runs.start("backfill", "a", {}).id for _ in range(3))
+    first, second, third = (runs.create("backfill", "a", {}).id for _ in range(3))
     runs.finish(first, RunState.FAILED, {}, "")
     runs.finish(third, RunState.FAILED, {}, "")
     assert ids(runs.list(state="failed")) == [third, first]
@@ -81,8 +81,8 @@ def test_runs_are_listed_by_state(runs):
 
 
 def test_runs_are_listed_by_any_part_of_their_subject(runs):
-    first = runs.start("backfill", "x:trades:BTC/USDT", {}).id
-    runs.start("backfill", "x:trades:ETH/USDT", {})
+    first = runs.create("backfill", "x:trades:BTC/USDT", {}).id
+    runs.create("backfill", "x:trades:ETH/USDT", {})
     assert ids(runs.list(subject="BTC")) == [first]
     assert ids(runs.list(subject="%")) == []
 
@@ -98,11 +98,11 @@ def test_an_unknown_run_is_refused(runs):
 
 
 def test_the_log_keeps_its_order_and_only_its_tail(runs, clock):
-    run, other = runs.start("backfill", "a", {}), runs.start("backfill", "b", {})
-    runs.log(other.id, "info", "other")
+    run, other = runs.create("backfill", "a", {}), runs.create("backfill", "b", {})
+    runs.append_log(other.id, "other", "info")
     for number in range(LOG_TAIL + 15):
         clock.now += 1
-        runs.log(run.id, "warning", f"line {number}")
+        runs.append_log(run.id, f"line {number}", "warning")
     lines = runs.tail(run.id)
     assert [line.message for line in lines] == [f"line {number}" for number in range(15, LOG_TAIL + 15)]
     assert (lines[-1].at, lines[-1].level) == (clock.now, "warning")
@@ -110,7 +110,7 @@ def test_the_log_keeps_its_order_and_only_its_tail(runs, clock):
 
 
 def test_a_run_of_this_process_is_alive_however_long_it_is_silent(runs, clock):
-    run = runs.start("backfill", "a", {})
+    run = runs.create("backfill", "a", {})
     clock.now += 10**15
     assert runs.get(run.id).is_active
 
@@ -122,8 +122,8 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.runs import Runs
 
 runs = Runs(Database.in_file(Path(sys.argv[1])), time.time_ns)
-run = runs.start("backfill", "x:trades:BTC/USDT", {})
-runs.update(run.id, 0.5, {"new": 3})
+run = runs.create("backfill", "x:trades:BTC/USDT", {})
+runs.update_progress(run.id, 0.5, {"new": 3})
 print(run.id, flush=True)
 time.sleep(60)
 """
@@ -159,7 +159,7 @@ def test_a_run_whose_process_was_killed_is_reported_as_killed(tmp_path, elsewher
 def test_a_run_that_ends_while_it_is_looked_at_keeps_its_own_ending(runs, monkeypatch):
     """The row was read as running; then the process finished it and exited."""
     monkeypatch.setattr(catalog_runs, "this_process", lambda: f"{platform.node()}/{os.getppid()}/other")
-    run = runs.start("backfill", "a", {})
+    run = runs.create("backfill", "a", {})
 
     def gone(_process):
         monkeypatch.undo()
@@ -187,7 +187,7 @@ def test_a_silent_run_is_killed_by_its_lease_or_at_once_where_its_process_is_kno
 ):
     """In a container every process has the number 1: the number alone says nothing."""
     monkeypatch.setattr(catalog_runs, "this_process", lambda: process)
-    run = runs.start("backfill", "a", {})
+    run = runs.create("backfill", "a", {})
     assert (ids(runs.active()) == []) is killed
     runs.close()
     clock.now += LEASE
@@ -196,7 +196,7 @@ def test_a_silent_run_is_killed_by_its_lease_or_at_once_where_its_process_is_kno
 
 def test_a_run_gives_signs_of_life_while_it_says_nothing(database, clock):
     runs = Runs(database, clock, beat_every=0.01)
-    run = runs.start("backfill", "a", {})
+    run = runs.create("backfill", "a", {})
     clock.now += LEASE
     until = time.monotonic() + 20
     while runs.get(run.id).heartbeat_at != clock.now and time.monotonic() < until:
@@ -206,12 +206,59 @@ def test_a_run_gives_signs_of_life_while_it_says_nothing(database, clock):
 
 
 def test_runs_are_listed_by_dataset_alone_or_among_others_and_by_job(runs):
-    alone = runs.start("backfill", "x:trades:ÄÖ/USDT", {}).id
-    among = runs.start(
+    alone = runs.create("backfill", "x:trades:ÄÖ/USDT", {}).id
+    among = runs.create(
         "backfill", "x:trades:BTC/USDT and 1 more", {"datasets": ["x:trades:BTC/USDT", "x:trades:ÄÖ/USDT"]}
     )
     with runs.of_job(7):
-        other = runs.start("backfill", "x:trades:ÄÖ/USDT:USDT", {"datasets": ["x:trades:ÄÖ/USDT:USDT"]})
+        other = runs.create("backfill", "x:trades:ÄÖ/USDT:USDT", {"datasets": ["x:trades:ÄÖ/USDT:USDT"]})
     assert ids(runs.list(dataset="x:trades:ÄÖ/USDT")) == [among.id, alone]
     assert ids(runs.list(job=7)) == [other.id]
     assert (other.job_id, among.job_id) == (7, None)
+
+
+class TestOfUsersOwn:
+    def test_a_run_needs_no_more_than_a_word(self, runs):
+        run = runs.create("signals")
+        runs.append_log(run.id, "begun")
+        runs.update_progress(run.id, 0.5, {"rows": 7})
+        runs.update_progress(run.id, 0.75)
+        seen = runs.get(run.id)
+        assert (seen.done, seen["rows"], [line.message for line in runs.tail(run.id)]) == (0.75, 7, ["begun"])
+        ended = runs.finish(run.id)
+        assert (ended.state, ended["rows"], ended.done) == (RunState.SUCCEEDED, 7, 1.0)
+
+    def test_states_are_words_and_a_run_ends_once(self, runs):
+        run = runs.create("signals")
+        assert runs.finish(run.id, "failed", outcome="no power").state is RunState.FAILED
+        again = runs.finish(run.id, "succeeded")
+        assert (again.state, again.outcome) == (RunState.FAILED, "no power")
+
+    @pytest.mark.parametrize("state", ["running", "done", ""])
+    def test_no_run_ends_as_what_is_no_end(self, runs, state):
+        run = runs.create("signals")
+        with pytest.raises(BadInput, match="use one of succeeded, incomplete"):
+            runs.finish(run.id, state)
+        assert runs.get(run.id).is_active
+
+    @pytest.mark.parametrize("done", [50, -0.5, float("nan")])
+    def test_progress_is_a_share(self, runs, done):
+        run = runs.create("signals")
+        with pytest.raises(BadInput, match="goes from 0 to 1"):
+            runs.update_progress(run.id, done)
+
+    def test_a_run_that_is_not_there_is_named(self, runs):
+        for verb in (
+            lambda: runs.append_log(7, "x"),
+            lambda: runs.update_progress(7, 0.5),
+            lambda: runs.finish(7),
+            lambda: runs.finish(7, "failed", {}, ""),
+        ):
+            with pytest.raises(BadInput, match="there is no run 7"):
+                verb()
+
+    def test_lines_of_a_log_are_bounded(self, runs):
+        run = runs.create("signals")
+        runs.append_log(run.id, "x" * (LOG_LINE + 5))
+        (line,) = runs.tail(run.id)
+        assert line.message == "x" * LOG_LINE + "... (5 more characters)"

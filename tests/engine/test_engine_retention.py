@@ -121,8 +121,8 @@ def test_history_goes_only_where_it_is_asked_for_and_old(any_lake, today):
     bad = bars(10, 11).with_columns(high=pl.lit(0.0))
     young = bars(4 * DAY_MINUTES, 4 * DAY_MINUTES + 1).with_columns(high=pl.lit(0.0))
     any_lake.save(BARS, pl.concat([bad, young]))
-    run = any_lake.runs.start("backfill", "x", {})
-    any_lake.runs.log(run.id, "info", "long ago")
+    run = any_lake.runs.create("backfill", "x", {})
+    any_lake.runs.append_log(run.id, "long ago", "info")
     today(5)
     any_lake.cleanup(2)
     assert (len(any_lake.quarantine(BARS)), len(any_lake.revisions(BARS))) == (2, 1)
@@ -134,10 +134,10 @@ def test_history_goes_only_where_it_is_asked_for_and_old(any_lake, today):
 
 
 def test_old_lines_of_run_logs_go_and_the_runs_stay(any_lake, clock):
-    run = any_lake.runs.start("backfill", "x", {})
-    any_lake.runs.log(run.id, "info", "long ago")
+    run = any_lake.runs.create("backfill", "x", {})
+    any_lake.runs.append_log(run.id, "long ago", "info")
     clock.ahead += 3 * DAY
-    any_lake.runs.log(run.id, "info", "now")
+    any_lake.runs.append_log(run.id, "now", "info")
     assert any_lake.cleanup(2, history=True, dry_run=True).log_lines == 1
     assert any_lake.cleanup(2, history=True).log_lines == 1
     assert [line.message for line in any_lake.runs.tail(run.id)] == ["now"]

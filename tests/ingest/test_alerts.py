@@ -101,7 +101,7 @@ def test_a_failed_run_is_told_when_it_ends_and_its_recovery_too(opened, webhook,
 
 def test_an_exception_that_ends_a_run_is_told(opened, webhook, tmp_path):
     with opened() as lake:
-        run = lake.runs.start("backfill", BARS, {"datasets": [BARS]})
+        run = lake.runs.create("backfill", BARS, {"datasets": [BARS]})
         lake.runs.finish(run.id, RunState.FAILED, {}, "the lake cannot be written")
     assert "the lake cannot be written" in texts(webhook)[0]
 

@@ -9,7 +9,7 @@ import ticklake
 from ticklake.app import open_lake
 from ticklake.config import load_wanted
 from ticklake.core.time import parse_time
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, Conflict
 from ticklake.interfaces.cli.main import app
 
 from ..conftest import settings_for
@@ -154,6 +154,51 @@ class TestApplying:
         assert [part.days for part in write(text + 'keep = "2w"').parts()] == [14, 14]
 
 
+class TestWhatWasShown:
+    def test_is_what_is_done_and_nothing_else(self, lake, write):
+        shown = lake.apply(write(FILE), dry_run=True)
+        with pytest.raises(Conflict, match="no longer what was shown"):
+            lake.apply(write(FILE.replace("15m", "1m")), shown=shown)
+        assert (lake.schedules.list(), lake.jobs.list()) == ([], [])
+        lake.schedules.add("binance ohlcv 1h", "update", every="1d", managed=True)
+        with pytest.raises(Conflict):
+            lake.apply(write(FILE), shown=shown)
+        assert [one.operation for one in lake.schedules.list()] == ["update"]
+        lake.schedules.remove("binance ohlcv 1h")
+        assert lake.apply(write(FILE), shown=shown) == shown
+
+    def test_stays_the_same_while_a_job_brings_rows_in(self, lake, write):
+        shown = lake.apply(write(FILE), dry_run=True)
+        lake.backfill("binance", "BTC/USDT", "1h", start="2024-01-04")
+        assert lake.apply(write(FILE), dry_run=True) != shown
+        lake.apply(write(FILE), shown=shown)
+        assert len(lake.schedules.list()) == 3
+
+
+class TestKeep:
+    TEXT = FILE.replace("365d", "2d").replace("2024-01-02", "2024-01-01")
+
+    def test_a_since_that_is_older_is_warned_of(self, lake, write):
+        changes = lake.apply(write(self.TEXT), dry_run=True)
+        assert [bool(change.warning) for change in changes] == [True, False, False, False]
+        assert "since 2024-01-01T00:00:00Z is older than keep = '2d' allows" in changes[0].warning
+        assert "before 2024-01-03T00:00:00Z" in changes[0].warning
+        assert [change.warning for change in lake.apply(write(FILE), dry_run=True)] == [""] * 4
+
+    def test_rows_that_would_be_removed_again_are_not_brought_in(self, lake, write):
+        wanted = write(self.TEXT)
+        lake.apply(wanted)
+        lake.jobs.worker().run(once=True)
+        assert lake.inventory()["first"].dt.date().cast(str).to_list() == ["2024-01-03", "2024-01-03"]
+        assert lake.cleanup(2, dry_run=True).rows == 0
+        assert lake.apply(wanted) == []
+
+    def test_nor_are_they_from_the_listing(self, lake, write):
+        lake.apply(write(self.TEXT.replace("since = 2024-01-01", "")))
+        lake.jobs.worker().run(once=True)
+        assert lake.inventory()["first"].dt.date().cast(str).to_list() == ["2024-01-03", "2024-01-03"]
+
+
 COLLECT = '[[collect]]\nexchange = "binance"\nsymbols = ["BTC/USDT"]\n'
 
 
@@ -233,6 +278,26 @@ class TestShell:
         assert "nothing to do" in shell("apply").stdout
         assert json.loads(shell("schedule", "list", "--json").stdout)[0]["when"] == "every 15m"
         assert "binance ohlcv" in shell("schedule", "list").stdout
+
+    def test_a_file_that_changed_while_it_asked_is_shown_and_asked_again(self, shell, tmp_path, monkeypatch):
+        asked = []
+
+        def ask(**_):
+            asked.append(True)
+            (tmp_path / "collect.toml").write_text(FILE.replace("15m", "1m"))
+
+        monkeypatch.setattr("ticklake.interfaces.cli.applying._ask", ask)
+        done = shell("apply")
+        assert (done.exit_code, len(asked)) == (0, 2), done.output
+        assert "no longer what was shown" in done.stderr
+        assert "backfill every 1m" in done.stdout
+        assert json.loads(shell("schedule", "list", "--json").stdout)[0]["when"] == "every 1m"
+
+    def test_a_since_older_than_keep_is_warned_of(self, shell, tmp_path):
+        (tmp_path / "collect.toml").write_text(FILE)
+        shown = shell("apply", "--dry-run", "--json")
+        assert "warning: binance ohlcv 1h: since" in shown.stderr
+        assert "is older than keep" in json.loads(shown.stdout)["changes"][0]["warning"]
 
     def test_a_file_that_is_not_there_is_named(self, shell):
         refused = shell("apply", "no.toml")

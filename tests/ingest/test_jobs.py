@@ -563,3 +563,10 @@ def test_hundreds_of_backfills_end_though_workers_are_killed_again_and_again(tmp
             for name in straight.datasets():
                 assert lake.load(name).equals(straight.load(name))
                 assert lake.revisions(name) == []
+
+
+def test_a_job_says_its_status_and_progress(lake):
+    job = lake.jobs.create("compact")
+    assert (job.status, job.progress) == ("queued", 0.0)
+    ended = lake.jobs.start(job.id)
+    assert (type(ended.status), ended.status, ended.progress) == (str, "succeeded", 1.0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
-from ticklake.catalog.rowchecks import rows_of
+from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap
 from ticklake.core.span import Span
@@ -27,6 +27,11 @@ class GapNotes:
         """Return what was asked for so far, from the earliest start to the latest end."""
         with self._database.read() as connection:
             return _wanted(connection, dataset)
+
+    def collected(self) -> frozenset[str]:
+        """Return the names of the datasets that a source was ever asked for; others were only imported or saved."""
+        with self._database.read() as connection:
+            return frozenset(connection.execute(select(intact(schema.wanted.c.dataset))).scalars())
 
     def want(self, dataset: Dataset, span: Span) -> None:
         """Remember that *span* was asked for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,10 @@ LEASE = 60 * SECOND
 """A running run of another process that gave no sign of life for this long was killed."""
 LOG_TAIL = 200
 """How many log lines of a run are kept."""
+LOG_LINE = 10_000
+"""How many characters of a log line are kept."""
+KEEP_UP = frozenset({"backfill", "stream"})
+"""Operations that bring datasets up to now, if they are asked for no end. :meth:`Lake.update` records backfills."""
 _JOB: ContextVar[int | None] = ContextVar("job", default=None)
 
 
@@ -67,6 +71,11 @@ class Run:
     def is_active(self) -> bool:
         """Whether it is still going on."""
         return self.state is RunState.RUNNING
+
+    @property
+    def kept_up(self) -> tuple[str, ...]:
+        """The datasets that were asked for up to now: without new rows they are stale, others are history."""
+        return _kept_up(self.operation, self.parameters)
 
     def __getitem__(self, name: str) -> Any:
         """Return a count by name, 0 if it was never counted."""
@@ -113,9 +122,19 @@ class Runs:
         finally:
             _JOB.reset(token)
 
-    def start(self, operation: str, subject: str, parameters: dict[str, Any]) -> Run:
-        """Record that an operation began."""
-        now, kept = self._now(), json.dumps(parameters, default=str)
+    def create(self, operation: str, subject: str = "", parameters: Mapping[str, Any] | None = None) -> Run:
+        """Record that an operation began; who creates a run must :meth:`finish` it.
+
+        Parameters
+        ----------
+        operation
+            What is done, like ``backfill``; any word of your own.
+        subject
+            What it is done to; people read it.
+        parameters
+            What was asked; what is no JSON is kept as text.
+        """
+        now, kept = self._now(), json.dumps(dict(parameters or {}), default=str)
         row: dict[str, Any] = {
             "operation": operation,
             "subject": subject,
@@ -131,27 +150,73 @@ class Runs:
         self._heart.begin(number)
         return Run(id=number, state=RunState.RUNNING, parameters=json.loads(kept), **row)
 
-    def update(self, run_id: int, done: float, progress: dict[str, Any]) -> None:
-        """Record progress; also the sign of life."""
-        values = {"done": done, "progress": json.dumps(progress), "heartbeat_at": self._now()}
-        with self._database.write(durable=False) as connection:
-            connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**values))
+    def update_progress(self, run_id: int, done: float, progress: Mapping[str, Any] | None = None) -> None:
+        """Record how far a run is; also the sign of life.
 
-    def log(self, run_id: int, level: str, message: str) -> None:
-        """Append a line to the run's log, of which the last ones are kept."""
-        table = schema.run_log
+        Parameters
+        ----------
+        done
+            The share that is done, 0 to 1.
+        progress
+            Counts, like ``{"new": 3}``; those recorded before stay if it is left out.
+
+        Raises
+        ------
+        BadInput
+            If there is no such run, or *done* is no share.
+        """
+        values: dict[str, Any] = {"done": _share(done), "heartbeat_at": self._now()}
+        if progress is not None:
+            values["progress"] = json.dumps(dict(progress), default=str)
         with self._database.write(durable=False) as connection:
-            connection.execute(
-                table.insert().values(run_id=run_id, created_at=self._now(), level=level, message=message)
-            )
+            result = connection.execute(schema.runs.update().where(schema.runs.c.id == run_id).values(**values))
+        if not result.rowcount:
+            raise _no_run(run_id)
+
+    def append_log(self, run_id: int, message: str, level: str = "info") -> None:
+        """Append a line to the run's log. The last 200 lines are kept, and 10,000 characters of each.
+
+        Raises
+        ------
+        BadInput
+            If there is no such run.
+        """
+        table, text = schema.run_log, _bounded(message)
+        with self._database.write(durable=False) as connection:
+            if connection.execute(select(schema.runs.c.id).where(schema.runs.c.id == run_id)).first() is None:
+                raise _no_run(run_id)
+            connection.execute(table.insert().values(run_id=run_id, created_at=self._now(), level=level, message=text))
             ids = select(table.c.id).where(table.c.run_id == run_id).order_by(table.c.id.desc())
             oldest = connection.execute(ids.offset(LOG_TAIL).limit(1)).scalar()
             if oldest is not None:
                 connection.execute(table.delete().where(table.c.run_id == run_id, table.c.id <= oldest))
 
-    def finish(self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str) -> Run:
-        """Record how it ended, unless it has ended already, and return it."""
-        statement, values = self.closing(run_id, state, progress, outcome)
+    def finish(
+        self,
+        run_id: int,
+        state: RunState | str = RunState.SUCCEEDED,
+        progress: Mapping[str, Any] | None = None,
+        outcome: str = "",
+    ) -> Run:
+        """Record how a run ended, unless it has ended already, and return it.
+
+        Parameters
+        ----------
+        state
+            ``succeeded``, ``incomplete``, ``failed`` or ``cancelled``.
+        progress
+            The final counts; those recorded before stay if it is left out.
+        outcome
+            How it went, in words.
+
+        Raises
+        ------
+        BadInput
+            If there is no such run, or a run cannot end like that.
+        """
+        if progress is None:
+            progress = self.get(run_id).progress
+        statement, values = self.closing(run_id, _end_state(state), progress, outcome)
         with self._database.write() as connection:
             connection.execute(statement, values)
         run = self.get(run_id)
@@ -159,13 +224,13 @@ class Runs:
         return run
 
     def closing(
-        self, run_id: int, state: RunState, progress: dict[str, Any], outcome: str
+        self, run_id: int, state: RunState, progress: Mapping[str, Any], outcome: str
     ) -> tuple[Executable, dict[str, Any]]:
         """Return the statement with which it ends, for a transaction in which something else ends, too."""
         self._heart.end(run_id)
         values = {
             "new_state": state.value,
-            "new_progress": json.dumps(progress),
+            "new_progress": json.dumps(dict(progress), default=str),
             "new_outcome": outcome,
             "now": self._now(),
             "run": run_id,
@@ -192,7 +257,7 @@ class Runs:
         with self._database.read() as connection:
             row = connection.execute(rows_of(schema.runs).where(schema.runs.c.id == run_id)).first()
         if row is None:
-            raise BadInput(f"there is no run {run_id}: 'ticklake runs' lists them")
+            raise _no_run(run_id)
         return self._settled(_run(row))
 
     def list(
@@ -242,6 +307,16 @@ class Runs:
             rows = connection.execute(query).all()
         return [run for run in map(self._settled, map(_run, rows)) if run.is_active]
 
+    def kept_up(self) -> frozenset[str]:
+        """Return the datasets that any run was asked to bring up to now, however long ago."""
+        columns = schema.runs.c
+        # One schedule asks for the same again and again: there are few different parameters among many runs.
+        query = select(columns.operation, columns.parameters).distinct()
+        query = query.where(columns.operation.in_(KEEP_UP), columns.parameters.contains('"datasets"'))
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return frozenset(name for row in rows for name in _kept_up(row.operation, json.loads(row.parameters)))
+
     def tail(self, run_id: int) -> Sequence[LogLine]:
         """Return the kept lines of a run's log, oldest first."""
         query = rows_of(schema.run_log).where(schema.run_log.c.run_id == run_id).order_by(schema.run_log.c.id)
@@ -271,6 +346,35 @@ _ENDING = (
     .values(finished_at=bindparam("now"), heartbeat_at=bindparam("now"))
 )
 _CLOSING = {True: _ENDING.values(done=1.0), False: _ENDING}
+
+
+def _no_run(run_id: int) -> BadInput:
+    return BadInput(f"there is no run {run_id}: 'ticklake runs' lists them")
+
+
+def _bounded(message: str) -> str:
+    hidden = len(message) - LOG_LINE
+    return message if hidden <= 0 else f"{message[:LOG_LINE]}... ({hidden:,} more characters)"
+
+
+def _share(done: float) -> float:
+    # Shares that are sums of shares may be a rounding error larger than 1.
+    if not -1e-9 <= done <= 1 + 1e-9:
+        raise BadInput(f"done={done!r} is no share: it goes from 0 to 1")
+    return min(max(float(done), 0.0), 1.0)
+
+
+def _end_state(state: RunState | str) -> RunState:
+    ends = [one for one in RunState if one is not RunState.RUNNING]
+    if state not in ends:
+        raise BadInput(f"a run cannot end as {str(state)!r}: use one of {', '.join(ends)}")
+    return RunState(state)
+
+
+def _kept_up(operation: str, parameters: dict[str, Any]) -> tuple[str, ...]:
+    if operation not in KEEP_UP or parameters.get("end") is not None:
+        return ()
+    return tuple(parameters.get("datasets", ()))
 
 
 def _run(row: Row[Any]) -> Run:

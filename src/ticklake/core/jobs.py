@@ -84,6 +84,16 @@ class Job:
         """Whether something is still to come."""
         return self.state in ACTIVE
 
+    @property
+    def status(self) -> str:
+        """How it stands, in a word: the value of ``state``."""
+        return self.state.value
+
+    @property
+    def progress(self) -> float:
+        """The share that is done, 0 to 1."""
+        return self.done
+
     def seconds_left(self, now: int) -> float | None:
         """Estimate the seconds until it is done from how long its share so far took; ``None`` while nobody knows."""
         if self.state is not JobState.RUNNING or self.started_at is None or not 0 < self.done <= 1:

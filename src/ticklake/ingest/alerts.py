@@ -109,7 +109,7 @@ class Alerts:
             self._tell(self._troubles.look(now, run), now)
         except Exception as error:
             with suppress(TicklakeError):
-                self._runs.log(run.id, "warning", f"no alert: {_text(error)}")
+                self._runs.append_log(run.id, f"no alert: {_text(error)}", "warning")
 
     def _tell(self, look: Look, now: int) -> Sequence[Message]:
         choose = partial(_decide, look, self._troubles.policy.cooldown, now)

@@ -10,7 +10,7 @@ from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.jobs import NewJob
 from ticklake.core.schedules import Schedule
-from ticklake.core.time import format_time, parse_time
+from ticklake.core.time import format_time
 from ticklake.errors import BadInput
 from ticklake.ingest.jobs import Jobs
 from ticklake.ingest.schedules import Schedules
@@ -37,6 +37,13 @@ class Change:
     retention: int | None = None
     schedule: dict[str, Any] | None = None
     job: NewJob | None = None
+    warning: str = ""
+
+    @property
+    def effect(self) -> tuple[Any, ...]:
+        """What applying it does: two changes with the same effect are the same, however far a running job has come."""
+        detail = "" if self.action == "begin" else self.detail
+        return self.action, self.name, detail, self.schedule, self.job
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class _Asked:
     parameters: dict[str, Any]
     rhythm: dict[str, Any]
     days: int | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Applying:
     jobs: Jobs
     schedules: Schedules
     coverage: Callable[[Dataset], Coverage]
+    now: int
 
     def plan(self, wanted: Wanted) -> list[Change]:
         """Return what has to change; nothing if all is as wanted.
@@ -86,7 +95,9 @@ class Applying:
     def _asked(self, wanted: Wanted) -> Sequence[_Asked]:
         asked: list[_Asked] = []
         for part in wanted.parts():
-            asked.append(_Asked(part.name, "backfill", part.parameters, part.wanted.rhythm(COLLECT_EVERY)))
+            warning = part.warning(self.now)
+            rhythm = part.wanted.rhythm(COLLECT_EVERY)
+            asked.append(_Asked(part.name, "backfill", part.parameters, rhythm, warning=warning))
             if part.days is not None:
                 parameters = {"days_to_keep": part.days, "datasets": part.names}
                 asked.append(_Asked(part.keep_name, "cleanup", parameters, {"every": KEEP_EVERY}, part.days))
@@ -104,11 +115,14 @@ class Applying:
         if there is not None:
             detail = f"{detail} (was {there.operation} {there.rhythm}{_words(there.parameters)})"
         given = {"operation": asked.operation, **asked.rhythm, **asked.parameters}
-        return Change("add" if there is None else "change", asked.name, detail, retention=asked.days, schedule=given)
+        action = "add" if there is None else "change"
+        return Change(action, asked.name, detail, retention=asked.days, schedule=given, warning=asked.warning)
 
     def _begin(self, part: Planned, is_new: bool) -> Change | None:
         """Return the job that brings in what is missing at the beginning; none if it waits or runs already."""
-        stands = {str(dataset): self._stands(dataset, part.wanted.since) for dataset in part.datasets}
+        since = part.begins(self.now)
+        wanted = None if part.wanted.since is None else since
+        stands = {str(dataset): self._stands(dataset, wanted) for dataset in part.datasets}
         only_patterns = len(part.wanted.symbols) > len(part.datasets)
         if part.kind in SNAPSHOTS or not (
             any(text != "as wanted" for text in stands.values()) or (only_patterns and is_new)
@@ -118,15 +132,14 @@ class Applying:
         if self.jobs.is_active(job):
             return None
         count = f"{sum(text != 'as wanted' for text in stands.values()):,} datasets"
-        detail = f"{job.subject} from {part.wanted.since or 'the listing'}"
+        detail = f"{job.subject} from {'the listing' if since is None else format_time(since)}"
         return Change("begin", part.name, f"{detail}: {count if stands else 'all that match'}", stands, job=job)
 
-    def _stands(self, dataset: Dataset, since: str | None) -> str:
+    def _stands(self, dataset: Dataset, wanted: int | None) -> str:
         pieces = self.coverage(dataset).pieces
         if not pieces:
             return "begins"
         first = pieces[0].span.start
-        wanted = None if since is None else parse_time(since)
         if wanted is not None and dataset.timeframe is not None:
             wanted = dataset.timeframe.ceil(wanted, dataset.anchor)
         if wanted is not None and first > wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.instruments import Instruments
@@ -15,14 +16,14 @@ from ticklake.core.gaps import Gap, missing_words
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.errors import Banned, Cancelled, SourceError, TicklakeError, UnknownSymbol
+from ticklake.errors import BadInput, Banned, Cancelled, SourceError, TicklakeError, UnknownSymbol
 from ticklake.ingest.doubting import doubt_silence
-from ticklake.ingest.listing import gone_words
+from ticklake.ingest.listing import gone_words, look_daily, recall
 from ticklake.ingest.planning import Asked, plan_dataset
 from ticklake.ingest.progress import Progress, Watch
 from ticklake.sources.base import Page, Source
 
-__all__ = ["Backfill"]
+__all__ = ["Backfill", "record_failure"]
 
 PATIENCE = 3
 """After this many windows in a row that failed for good, a dataset is given up."""
@@ -32,6 +33,18 @@ ROUNDS = 2
 """Windows that failed are asked once more at the end."""
 BANNED = ""
 """Under this name a failure is everybody's."""
+
+
+def record_failure(
+    runs: Runs, operation: str, subject: str, datasets: Sequence[Dataset], asked: Asked, error: TicklakeError
+) -> Run:
+    """Record that datasets were asked for and nothing could be begun, as a run that failed; alerts hear of it."""
+    progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
+    for name in progress.names or [subject]:
+        progress.failed(name, error)
+    run = runs.create(operation, subject, _parameters(datasets, asked))
+    runs.append_log(run.id, str(error), "error")
+    return runs.finish(run.id, RunState.FAILED, progress.to_dict(), str(error))
 
 
 @dataclass
@@ -49,7 +62,7 @@ class Backfill:
     watch: Watch = lambda _progress: None
     at_once: int = 4
     gap_notes: GapNotes | None = None
-    remarks: Sequence[str] = ()
+    subject: str = ""
 
     async def plan(self, datasets: Sequence[Dataset], asked: Asked) -> list[FetchPlan]:
         """Return what a run would fetch, without fetching it."""
@@ -67,17 +80,24 @@ class Backfill:
         Raises
         ------
         TicklakeError
-            If nothing could be done at all: bad input, or the lake cannot be written.
+            If nothing could be done at all: bad input, the exchange cannot be reached, or the lake cannot be written.
         """
-        now = await self.source.now()
-        for dataset in datasets:
-            await self.source.capability(dataset, now)
+        operation = "repair" if asked.again else "backfill" if every is None else "stream"
+        try:
+            remarks = await self._prepare(datasets, asked)
+        except SourceError as error:
+            failed = await asyncio.to_thread(
+                record_failure, self.runs, operation, self._subject(datasets), datasets, asked, error
+            )
+            if asked.known and every is None:
+                return failed
+            raise
         progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
         self.watch(progress)
-        operation = "repair" if asked.again else "backfill" if every is None else "stream"
-        run = await asyncio.to_thread(self._start, operation, datasets, asked)
+        subject = self._subject(datasets)
+        run = await asyncio.to_thread(self.runs.create, operation, subject, _parameters(datasets, asked))
         try:
-            for remark in self.remarks:
+            for remark in remarks:
                 await self._log(run.id, "info", remark)
             if every is None:
                 plans = await self._fetch_all(run.id, datasets, asked, progress)
@@ -96,13 +116,18 @@ class Backfill:
     async def _plan(self, dataset: Dataset, asked: Asked) -> FetchPlan:
         return await plan_dataset(self.source, self.engine, self.instruments, dataset, asked)
 
-    def _start(self, operation: str, datasets: Sequence[Dataset], asked: Asked) -> Run:
-        names = [str(dataset) for dataset in datasets]
-        times = {
-            name: None if ts is None else format_time(ts) for name, ts in (("start", asked.start), ("end", asked.end))
-        }
-        subject = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-        return self.runs.start(operation, subject, {"datasets": names, **times})
+    async def _prepare(self, datasets: Sequence[Dataset], asked: Asked) -> list[str]:
+        """Look at what the exchange lists, refuse what it does not serve, and return what there is to say."""
+        remarks = await look_daily(self.source, self.instruments)
+        await recall(self.source, self.instruments, datasets)
+        now = await self.source.now()
+        if not asked.known:
+            for dataset in datasets:
+                await self.source.capability(dataset, now)
+        return remarks
+
+    def _subject(self, datasets: Sequence[Dataset]) -> str:
+        return str(datasets[0]) if len(datasets) == 1 else self.subject or datasets[0].exchange
 
     def _fail(self, run_id: int, progress: Progress, error: BaseException) -> None:
         """Record the failure if the lake still takes it; the error itself goes on to the caller."""
@@ -161,7 +186,7 @@ class Backfill:
                 plans.append(await self._plan(dataset, asked))
                 progress.skipped.pop(name, None)
                 progress.again.discard(name)
-                await self._fetch_round(run_id, plans[-1], progress)
+                await self._fetch_round(run_id, plans[-1], progress, note_wanted=not asked.again)
                 await self._doubt(run_id, plans[-1])
                 if name not in progress.skipped:
                     break
@@ -171,17 +196,25 @@ class Backfill:
             progress.failures[BANNED] = str(error)
             await self._log(run_id, "error", str(error))
         except UnknownSymbol as error:
-            progress.failures[name] = await asyncio.to_thread(self._gone, dataset, error)
+            progress.failures[name] = await asyncio.to_thread(self._gone, dataset, asked, error)
             await self._log(run_id, "error", progress.failures[name])
         except SourceError as error:
             progress.failed(name, error)
             await self._log(run_id, "error", f"{name}: {error}")
+        except BadInput as error:
+            if not asked.known:
+                raise
+            # What was served once and is no longer must not keep the others from being brought up to now.
+            progress.failed(name, error)
+            await self._log(run_id, "error", f"{name}: {error}")
         return plans[:1]
 
-    def _gone(self, dataset: Dataset, error: UnknownSymbol) -> str:
+    def _gone(self, dataset: Dataset, asked: Asked, error: UnknownSymbol) -> str:
         """Say since when a symbol is gone, or let the exchange's refusal stand if it never was there."""
         known = self.instruments.get(dataset.exchange, str(dataset.symbol))
         if known is None or known.delisted_at is None:
+            if asked.known:
+                return str(error)
             raise error
         return gone_words(known, self.instruments)
 
@@ -190,9 +223,9 @@ class Backfill:
         if why is not None:
             await self._log(run_id, "warning", f"{plan.dataset}: {why}")
 
-    async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress) -> None:
-        """Fetch the plan's spans."""
-        if self.gap_notes is not None and plan.want is not None:
+    async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress, *, note_wanted: bool) -> None:
+        """Fetch the plan's spans; a repair makes no dataset one that is collected."""
+        if note_wanted and self.gap_notes is not None and plan.want is not None:
             await asyncio.to_thread(self.gap_notes.want, plan.dataset, plan.want)
         await self._cover_known(plan)
         progress.planned[str(plan.dataset)] = sum(span.length for span in plan.spans)
@@ -243,11 +276,11 @@ class Backfill:
         progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
         for note in page.notes:
             await self._log(run_id, "warning", f"{dataset}: {note}")
-        await asyncio.to_thread(self.runs.update, run_id, progress.done, progress.to_dict())
+        await asyncio.to_thread(self.runs.update_progress, run_id, progress.done, progress.to_dict())
         self.watch(progress)
 
     async def _log(self, run_id: int, level: str, message: str) -> None:
-        await asyncio.to_thread(self.runs.log, run_id, level, message)
+        await asyncio.to_thread(self.runs.append_log, run_id, message, level)
 
     def _judge(self, plans: Sequence[FetchPlan], progress: Progress) -> tuple[RunState, str]:
         """Say how it ended, from what the lake now knows to be missing."""
@@ -264,3 +297,8 @@ class Backfill:
             return (RunState.FAILED if everything else RunState.INCOMPLETE), outcome
         is_incomplete = any(gap.reason.is_missing for gap in gaps)
         return (RunState.INCOMPLETE if is_incomplete else RunState.SUCCEEDED), outcome
+
+
+def _parameters(datasets: Sequence[Dataset], asked: Asked) -> dict[str, Any]:
+    start, end = (None if ts is None else format_time(ts) for ts in (asked.start, asked.end))
+    return {"datasets": [str(dataset) for dataset in datasets], "start": start, "end": end}

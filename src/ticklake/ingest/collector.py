@@ -21,11 +21,11 @@ from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.engine.engine import Engine
 from ticklake.engine.repairing import Mended
-from ticklake.errors import InvalidName
-from ticklake.ingest.backfill import Backfill
+from ticklake.errors import BadInput, BrokenPlugin, InvalidName, MissingExtra, SourceError
+from ticklake.ingest.backfill import Backfill, record_failure
 from ticklake.ingest.crosschecking import against_source
-from ticklake.ingest.listing import look, look_daily, recall
-from ticklake.ingest.planning import Asked, select_symbols
+from ticklake.ingest.listing import look, recall
+from ticklake.ingest.planning import Asked, select_symbols, selection_words
 from ticklake.ingest.progress import Watch
 from ticklake.ingest.repairing import Repaired, Repairs
 from ticklake.ingest.snapshot import take_snapshots
@@ -51,6 +51,11 @@ class Selection:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "exchange", exchange_id(self.exchange))
+
+    @property
+    def subject(self) -> str:
+        """What is meant, in words."""
+        return selection_words(self.exchange, self.symbols, self.timeframe, self.kind, self.all_quote)
 
     async def datasets(self, source: Source) -> list[Dataset]:
         """Return the datasets; patterns are expanded over what the exchange lists."""
@@ -82,26 +87,42 @@ class Collector:
         """Fetch what is missing, or the book of now, and return the finished run."""
 
         async def go(source: Source) -> Run:
-            datasets = await selection.datasets(source)
+            try:
+                datasets = await selection.datasets(source)
+            except SourceError as error:
+                await asyncio.to_thread(record_failure, self.runs, "backfill", selection.subject, (), asked, error)
+                raise
             if datasets[0].kind in SNAPSHOTS:
                 return await take_snapshots(source, self.engine, self.runs, datasets, depth)
-            return await self._fetch(source, datasets, asked, watch)
+            return await self._backfill(source, watch, selection.subject).run(datasets, asked)
 
         return self._with_source(selection.exchange, go, archives=selection.archives)
 
     def update(self, exchange: str, datasets: Sequence[Dataset], watch: Watch) -> Run:
-        """Bring datasets of one exchange up to now, each from where its history in the lake begins."""
+        """Bring datasets of one exchange up to now, each from where its history in the lake begins.
+
+        An exchange that cannot be asked is a run that failed: the others are to be asked all the same.
+        """
+        asked = Asked(known=True)
 
         async def go(source: Source) -> Run:
-            return await self._fetch(source, datasets, Asked(known=True), watch)
+            return await self._backfill(source, watch).run(datasets, asked)
 
-        return self._with_source(exchange, go)
+        try:
+            return self._with_source(exchange, go)
+        except (BadInput, BrokenPlugin, MissingExtra) as error:
+            subject = str(datasets[0]) if len(datasets) == 1 else exchange
+            return record_failure(self.runs, "backfill", subject, datasets, asked, error)
+
+    def collected(self) -> frozenset[str]:
+        """Return the names of the datasets that a source was ever asked for; others were only imported or saved."""
+        return self.gap_notes.collected()
 
     def follow(self, exchange: str, datasets: Sequence[Dataset], every: float, watch: Watch) -> Run:
         """Keep datasets of one exchange up to now until it is cancelled, asking every so many seconds."""
 
         async def go(source: Source) -> Run:
-            return await self._fetch(source, datasets, Asked(known=True), watch, every)
+            return await self._backfill(source, watch).run(datasets, Asked(known=True), every)
 
         return self._with_source(exchange, go)
 
@@ -110,7 +131,9 @@ class Collector:
 
         def ask(dataset: Dataset, spans: tuple[Span, ...]) -> Run:
             asked = Asked(retry=True, again=spans)
-            return self._with_source(dataset.exchange, lambda source: self._fetch(source, [dataset], asked, watch))
+            return self._with_source(
+                dataset.exchange, lambda source: self._backfill(source, watch).run([dataset], asked)
+            )
 
         return list(Repairs(self.engine, self.gap_notes, ask).repair(mended, retry=retry))
 
@@ -140,17 +163,10 @@ class Collector:
         """Take what an exchange lists now."""
         return self._with_source(exchange, lambda source: look(source, self.instruments))
 
-    async def _fetch(
-        self, source: Source, datasets: Sequence[Dataset], asked: Asked, watch: Watch, every: float | None = None
-    ) -> Run:
-        remarks = await look_daily(source, self.instruments)
-        await recall(source, self.instruments, datasets)
-        return await self._backfill(source, watch, remarks).run(datasets, asked, every)
-
-    def _backfill(self, source: Source, watch: Watch = lambda _progress: None, remarks: Sequence[str] = ()) -> Backfill:
+    def _backfill(self, source: Source, watch: Watch = lambda _progress: None, subject: str = "") -> Backfill:
         at_once = self.at_once(source.exchange)
         return Backfill(
-            source, self.engine, self.runs, self.instruments, watch, at_once, self.gap_notes, remarks=remarks
+            source, self.engine, self.runs, self.instruments, watch, at_once, self.gap_notes, subject=subject
         )
 
     def _with_source(

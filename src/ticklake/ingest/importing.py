@@ -95,7 +95,7 @@ class Importer:
     def _recorded(
         self, planned: Sequence[FilePlan | Imported], progress: Progress, paths: Sequence[Path]
     ) -> list[Imported]:
-        run = self.runs.start("import", str(paths[0]), {"paths": [str(path) for path in paths]})
+        run = self.runs.create("import", str(paths[0]), {"paths": [str(path) for path in paths]})
         try:
             done = list(self._all(planned, progress, run))
         except KeyboardInterrupt:
@@ -157,7 +157,7 @@ class Importer:
                 yield one
             progress.finished[str(at)] = 1
             if run is not None:
-                self.runs.update(run.id, progress.done, progress.to_dict())
+                self.runs.update_progress(run.id, progress.done, progress.to_dict())
             self.watch(progress)
 
     def _read(self, progress: Progress, rows: int) -> None:
@@ -167,7 +167,7 @@ class Importer:
     def _log(self, run: Run, one: Imported) -> None:
         if one.problems:
             level = "warning" if one.refused else "info"
-            self.runs.log(run.id, level, f"{one.path}: {'; '.join(one.problems)}")
+            self.runs.append_log(run.id, f"{one.path}: {'; '.join(one.problems)}", level)
 
     def _file(self, plan: FilePlan, progress: Progress) -> list[Imported]:
         tally = Tally()

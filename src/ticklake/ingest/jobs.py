@@ -12,6 +12,7 @@ from ticklake.core.jobs import Job, NewJob, RetryPolicy
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput, InvalidName
 from ticklake.ingest.operations import Operations
+from ticklake.ingest.planning import selection_words
 
 if TYPE_CHECKING:
     from ticklake.ingest.worker import Worker
@@ -155,8 +156,5 @@ def _subject(asked: dict[str, Any]) -> str:
     """Say what is worked on, where it is not one dataset."""
     if "exchange" not in asked:
         return " ".join(asked.get("datasets", [])) or "all datasets"
-    words = [asked["exchange"], asked.get("kind"), asked.get("timeframe"), *asked.get("symbols", [])[:3]]
-    more = len(asked.get("symbols", [])) - 3
-    words += [f"and {more} more"] if more > 0 else []
-    words += [f"*/{asked['all_quote']}"] if asked.get("all_quote") else []
-    return " ".join(word for word in words if word)
+    kind, timeframe, quote = (asked.get(name) for name in ("kind", "timeframe", "all_quote"))
+    return selection_words(asked["exchange"], asked.get("symbols", []), timeframe, kind, quote)

@@ -19,9 +19,11 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidTime, UnknownSymbol
 from ticklake.sources.base import Capability, Source
 
-__all__ = ["Asked", "plan_dataset", "select_symbols"]
+__all__ = ["Asked", "plan_dataset", "select_symbols", "selection_words"]
 
 NOT_FINAL = "nothing of it is final yet"
+_NAMED = 3
+"""So many symbols are named where many are meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,17 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
         if not chosen:
             raise UnknownSymbol(f"{source.exchange} lists no spot market in {quote!r}")
     return list(dict.fromkeys(chosen))
+
+
+def selection_words(
+    exchange: str, symbols: str | Sequence[str], timeframe: str | None, kind: str | None, quote: str | None
+) -> str:
+    """Say in words which datasets a backfill is about. Its job and its runs say the same: alerts hold them together."""
+    named = [symbols] if isinstance(symbols, str) else list(symbols)
+    words = [exchange, kind, timeframe, *named[:_NAMED]]
+    words += [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
+    words += [f"*/{quote}"] if quote else []
+    return " ".join(word for word in words if word)
 
 
 def _known_from(coverage: Coverage) -> int | None:

@@ -22,7 +22,7 @@ async def take_snapshots(
 ) -> Run:
     """Record what is now of each dataset as one snapshot, and return the finished run."""
     names = [str(dataset) for dataset in datasets]
-    run = await asyncio.to_thread(runs.start, "snapshot", names[0], {"datasets": names, "depth": depth})
+    run = await asyncio.to_thread(runs.create, "snapshot", names[0], {"datasets": names, "depth": depth})
     progress = Progress(len(names), names=names)
     for dataset in datasets:
         try:
@@ -37,7 +37,7 @@ async def take_snapshots(
         receipt = await asyncio.to_thread(engine.append, dataset, page.frame, origin)
         progress.page(dataset, [Span(0, 1)], receipt, page.requests)
         for note in page.notes:
-            await asyncio.to_thread(runs.log, run.id, "info", note)
+            await asyncio.to_thread(runs.append_log, run.id, note)
     state = RunState.FAILED if progress.failures else RunState.SUCCEEDED
     outcome = (
         "; ".join(progress.failures.values())

@@ -46,7 +46,8 @@ class Troubles:
     def look(self, now: int, run: Run | None = None) -> Look:
         """Return what is wrong at *now*, as far as the rules that are on ask; only with what a *run* did, if given."""
         runs = self.runs.list(limit=LOOKED_AT) if run is None else [run]
-        current = self._wanted_now(runs)
+        kept_up = self.runs.kept_up() if run is None else run.kept_up
+        current = [one for one in map(Dataset.parse, sorted(kept_up)) if self.policy.covers(one)]
         looks: dict[AlertRule, Callable[[], Iterable[Trouble]]] = {
             AlertRule.RUN_FAILED: lambda: self._failed(runs),
             AlertRule.STALE: lambda: self._stale(current, now),
@@ -65,16 +66,6 @@ class Troubles:
             return rule == AlertRule.DISK or subject in names or (held is not None and self._is_left(subject, held))
 
         return Look(tuple(found), lambda key: key[0] in self.policy.on and concerns(key))
-
-    def _wanted_now(self, runs: Sequence[Run]) -> list[Dataset]:
-        """Return the datasets that somebody asked for up to now: without new rows they are stale, others are history."""
-        names = {
-            name
-            for run in runs
-            if run.operation in {"backfill", "update"} and run.parameters.get("end") is None
-            for name in run.parameters.get("datasets", ())
-        }
-        return [one for one in map(Dataset.parse, sorted(names)) if self.policy.covers(one)]
 
     def _is_left(self, subject: str, held: Collection[str]) -> bool:
         """Whether nobody minds a dataset any more; one whose runs are only too long ago to be looked at is not well."""

@@ -95,11 +95,12 @@ class Worker:
     def _do(self, job: Job) -> Job:
         """Do a claimed job inside one run, and tell the queue how it ended."""
         run: Run | None = None
+        newest = self._newest_run(job)
         try:
             operation = self.operations[job.operation]
             with self._shift(job) as shift, self.runs.of_job(job.id), self.queue.fenced(job):
                 if not operation.records_runs:
-                    run = self.runs.start(job.operation, job.subject, job.parameters)
+                    run = self.runs.create(job.operation, job.subject, job.parameters)
                 outcome = operation.function(self.lake, shift, **job.parameters)
             return self._ended(job, run, outcome)
         except LeaseLost as error:
@@ -110,12 +111,24 @@ class Worker:
             return self._given_back(job, run, str(error), HELD_WAIT)
         except TicklakeError as error:
             waits = getattr(error, "retry_after", None) or 0.0
+            run = run or self._record_try(job, newest)
             return self._ended(job, run, Outcome(JobState.FAILED, str(error), error.retriable), waits)
         except Exception as error:
+            run = run or self._record_try(job, newest)
             return self._ended(job, run, Outcome(JobState.FAILED, f"{type(error).__name__}: {error}"))
         except BaseException:
             self._given_back(job, run, "its worker was interrupted")
             raise
+
+    def _newest_run(self, job: Job) -> int:
+        return max((run.id for run in self.runs.list(job=job.id, limit=1)), default=0)
+
+    def _record_try(self, job: Job, newest: int) -> Run | None:
+        """Record the run of a try that failed before its operation recorded one: alerts look at runs."""
+        if self._newest_run(job) > newest:
+            return None
+        with self.runs.of_job(job.id):
+            return self.runs.create(job.operation, job.subject, job.parameters)
 
     @contextmanager
     def _shift(self, job: Job) -> Iterator[_Shift]:

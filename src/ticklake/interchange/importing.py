@@ -46,7 +46,7 @@ class Import:
     def run(self) -> Report:
         """Bring the rows in, record that as a run, and return what became of each file."""
         paths = sorted(parquet_files(self.root), key=self._has_all_ids)
-        run = self.runs.start("import", str(self.root), {"layout": self.layout.name, "files": len(paths)})
+        run = self.runs.create("import", str(self.root), {"layout": self.layout.name, "files": len(paths)})
         progress = Progress(len(paths))
         try:
             report = self._report(self._all(paths, progress, run))
@@ -78,11 +78,11 @@ class Import:
         for path in paths:
             done.append(self._file(path, progress))
             progress.finished += 1
-            self.runs.update(run.id, progress.done, dict(progress.counts))
+            self.runs.update_progress(run.id, progress.done, dict(progress.counts))
             self.watch(progress)
         for file in self._compared(done):
             if file.note:
-                self.runs.log(run.id, "warning", f"{file.path}: {file.note}")
+                self.runs.append_log(run.id, f"{file.path}: {file.note}", "warning")
             yield file
 
     def _compared(self, files: Sequence[FileReport]) -> Sequence[FileReport]:

@@ -97,17 +97,26 @@ class Collecting(Base):
     def update(self, dataset: DatasetLike | None = None, *, watch: Watch = lambda _progress: None) -> list[Run]:
         """Bring a dataset, or all that sources serve, up to now, each from where its history in the lake begins.
 
-        Books and datasets that were only imported or saved, which nobody was asked for, are left alone.
+        Books, and datasets that were only imported or saved, are left alone: see :meth:`collected`.
 
         Returns
         -------
         list of Run
-            One an exchange.
+            One an exchange; ``failed`` if it could not be asked, which keeps no other exchange from being asked.
+
+        Raises
+        ------
+        BadInput
+            If *dataset* was never collected.
         """
-        known = _names(self.engine.catalog)
-        asked = self._begun(known) if dataset is None else self._begun_at_all([dataset])
-        by_exchange = groupby(sorted(asked, key=lambda one: one.exchange), key=lambda one: one.exchange)
+        asked = self.collected() if dataset is None else self._collected_only([dataset])
+        by_exchange = groupby(sorted(asked, key=_exchange_of), key=_exchange_of)
         return [self._collector.update(exchange, list(some), watch) for exchange, some in by_exchange]
+
+    def collected(self) -> list[Dataset]:
+        """Return the datasets that sources were asked for and can bring up to now; books are snapshots and cannot be."""
+        asked = self._collector.collected()
+        return [one for one in map(Dataset.parse, _names(self.engine.catalog)) if str(one) in asked]
 
     def follow(
         self,
@@ -129,23 +138,25 @@ class Collecting(Base):
         """
         from ticklake.core.schedules import parse_every
 
-        asked = self._begun_at_all([datasets] if isinstance(datasets, str | Dataset) else datasets)
+        asked = self._collected_only([datasets] if isinstance(datasets, str | Dataset) else datasets)
         exchanges = sorted({one.exchange for one in asked})
         if len(exchanges) != 1:
             raise BadInput(f"one stream is of one exchange: these are of {', '.join(exchanges) or 'none'}")
         return self._collector.follow(exchanges[0], asked, parse_every(every) / SECOND, watch)
 
-    def _begun(self, datasets: Iterable[DatasetLike]) -> list[Dataset]:
-        """Return those of which a source was asked, snapshots left out."""
+    def _collected_only(self, datasets: Sequence[DatasetLike]) -> list[Dataset]:
         known = [Dataset.parse(one) for one in datasets]
-        return [one for one in known if one.kind not in SNAPSHOTS and self.engine.catalog.coverage(one).pieces]
-
-    def _begun_at_all(self, datasets: Sequence[DatasetLike]) -> list[Dataset]:
-        begun = self._begun(datasets)
-        left = [one for one in map(Dataset.parse, datasets) if one not in begun]
+        collected = self._collector.collected()
+        left = [one for one in known if str(one) not in collected]
+        if left and left[0].kind in SNAPSHOTS:
+            raise BadInput(
+                f"{left[0]} holds snapshots of now and cannot be brought up to now: 'ticklake ingest' takes one"
+            )
         if left:
-            raise BadInput(f"{left[0]} was never asked for, so nobody knows since when: 'ticklake ingest' begins it")
-        return begun
+            raise BadInput(
+                f"{left[0]} was never asked for, so nobody knows since when it is wanted: 'ticklake ingest' begins it"
+            )
+        return known
 
     def plan(
         self,
@@ -285,6 +296,10 @@ class Collecting(Base):
             for instrument in self._collector.listed(exchange_id(exchange))
         ]
         return pl.DataFrame(rows, schema=list(names), orient="row")
+
+
+def _exchange_of(dataset: Dataset) -> str:
+    return dataset.exchange
 
 
 def _names(catalog: Catalog) -> list[str]:

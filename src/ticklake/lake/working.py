@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ticklake.errors import Conflict
 from ticklake.lake.base import Base
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Working(Base):
         """
         return self._desks[1]
 
-    def apply(self, wanted: Wanted, *, dry_run: bool = False) -> list[Change]:
+    def apply(self, wanted: Wanted, *, dry_run: bool = False, shown: Sequence[Change] | None = None) -> list[Change]:
         """Make the lake collect what is wanted, and return what had to change; nothing the second time.
 
         Schedules that an earlier file wanted and this one does not are removed. What the lake holds stays.
@@ -47,16 +49,22 @@ class Working(Base):
             What ``ticklake.config.load_wanted("collect.toml")`` returns.
         dry_run
             Only say what would change.
+        shown
+            What somebody was shown and agreed to: nothing else is done.
 
         Raises
         ------
         BadInput
             If something of it cannot be meant; nothing is changed then.
+        Conflict
+            If what had to change is no longer what was *shown*; nothing is changed then.
         """
         from ticklake.ingest.applying import Applying
 
-        applying = Applying(self.jobs, self.schedules, self.engine.catalog.coverage)
+        applying = Applying(self.jobs, self.schedules, self.engine.catalog.coverage, self.engine.now())
         changes = applying.plan(wanted)
+        if shown is not None and [change.effect for change in changes] != [change.effect for change in shown]:
+            raise Conflict("what has to change is no longer what was shown: look at it again")
         if not dry_run:
             applying.apply(changes)
         return changes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import print_json, print_table, say
+from ticklake.interfaces.cli.output import errors, print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,18 +34,24 @@ def apply(
 ) -> None:
     """Make the lake collect what a file declares: shows what would change, and asks.
 
+    What was shown is what is done: if the file or the lake has changed meanwhile, it shows that and asks again.
     Running it again changes nothing. What the lake holds is never deleted by it.
     """
     from ticklake.config import load_wanted
+    from ticklake.errors import Conflict
 
-    wanted = load_wanted(file)
     with o.opened_for(lake, dry_run=dry_run) as held:
-        changes = held.apply(wanted, dry_run=True)
-        if not as_json:
-            _show(changes)
-        if changes and not dry_run:
-            _ask(yes=yes)
-            held.apply(wanted)
+        while True:
+            changes = held.apply(load_wanted(file), dry_run=True)
+            _show(changes, as_json=as_json)
+            if not changes or dry_run:
+                break
+            _ask(yes=yes, as_json=as_json)
+            try:
+                held.apply(load_wanted(file), shown=changes)
+                break
+            except Conflict as error:
+                errors().print(f"note: {error}", markup=False, soft_wrap=True)
     if as_json:
         print_json({"applied": not dry_run, "changes": [_fields(change) for change in changes]})
     elif changes:
@@ -54,7 +60,12 @@ def apply(
         )
 
 
-def _show(changes: Sequence[Change]) -> None:
+def _show(changes: Sequence[Change], *, as_json: bool) -> None:
+    for change in changes:
+        if change.warning:
+            errors().print(f"warning: {change.warning}", markup=False, soft_wrap=True)
+    if as_json:
+        return None
     if not changes:
         return say("nothing to do: the lake is as wanted")
     print_table(["", "schedule", "what"], [(change.action, change.name, change.detail) for change in changes])
@@ -62,12 +73,12 @@ def _show(changes: Sequence[Change]) -> None:
     return print_table(["dataset", "stands"], stands) if stands else None
 
 
-def _ask(*, yes: bool) -> None:
+def _ask(*, yes: bool, as_json: bool) -> None:
     from ticklake.errors import BadInput
 
     if yes:
         return
-    if not sys.stdin.isatty():
+    if as_json or not sys.stdin.isatty():
         raise BadInput("nobody can be asked here: say --yes to make these changes, or --dry-run to see them only")
     typer.confirm("make these changes?", abort=True)
 
@@ -77,6 +88,7 @@ def _fields(change: Change) -> dict[str, Any]:
         "action": change.action,
         "name": change.name,
         "detail": change.detail,
+        "warning": change.warning,
         "datasets": change.datasets,
         "keep_days": change.retention,
     }

@@ -58,7 +58,7 @@ def list_jobs(
         counts = held.jobs.counts()
     if as_json:
         return print_json([job_fields(job) for job in found])
-    columns = ["id", "state", "operation", "subject", "tries", "done", "left", "outcome"]
+    columns = ["id", "status", "operation", "subject", "tries", "progress", "left", "outcome"]
     print_table(columns, [_row(job) for job in found], numbers=("id",))
     return say(", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "no jobs")
 
@@ -159,14 +159,16 @@ def job_fields(job: Job) -> dict[str, Any]:
     left = job.seconds_left(time.time_ns())
     return {
         "id": job.id,
-        "state": str(job.state),
+        "status": job.status,
+        "state": job.status,
         "operation": job.operation,
         "subject": job.subject,
         "parameters": job.parameters,
         "priority": job.priority,
         "attempts": job.attempts,
         "max_attempts": job.max_attempts,
-        "done": round(job.done, 4),
+        "progress": round(job.progress, 4),
+        "done": round(job.progress, 4),
         "seconds_left": None if left is None else round(left, 1),
         "created": o.moment(job.created_at),
         "due": o.moment(job.due_at),
