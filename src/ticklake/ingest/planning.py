@@ -131,7 +131,7 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
     Raises
     ------
     UnknownSymbol
-        If a pattern matches nothing.
+        If a pattern matches nothing, or an exchange's own name of a market may be several.
     """
     if quote is None and not any(_is_pattern(text) or "/" not in text for text in patterns):
         return list(dict.fromkeys(patterns))
