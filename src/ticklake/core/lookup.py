@@ -9,7 +9,12 @@ from fnmatch import fnmatchcase
 from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
 
-__all__ = ["likely", "meant_datasets", "meant_symbols"]
+__all__ = ["is_plain", "likely", "meant_datasets", "meant_symbols"]
+
+
+def is_plain(symbol: str) -> bool:
+    """Whether a text is written as unified symbols mostly are; others are looked up before they are believed."""
+    return "/" in symbol and symbol == symbol.upper()
 
 
 def meant_symbols(text: str, listed: Mapping[str, str]) -> list[str]:
