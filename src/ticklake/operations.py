@@ -57,7 +57,7 @@ def backfill(
 
 
 def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
-    """Bring a dataset, or all, up to now."""
+    """Bring a dataset, or all that were collected, up to now."""
     outcome = _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
     left_alone = len(lake.datasets()) - len(lake.collected())
     if dataset is not None or not left_alone:

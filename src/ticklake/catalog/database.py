@@ -58,6 +58,13 @@ class Database:
             self.close()
             raise
 
+    def sizes(self) -> tuple[int, int]:
+        """Return the bytes of the SQLite file and of its write-ahead log; 0 for a catalog in memory."""
+        if self._file is None:
+            return 0, 0
+        log = self._file.with_name(f"{self._file.name}-wal")
+        return tuple(path.stat().st_size if path.exists() else 0 for path in (self._file, log))  # type: ignore[return-value]
+
     @classmethod
     def in_file(cls, path: Path) -> Database:
         """Open the SQLite catalog at *path*, made on first use; from a place that cannot be written, for reading only."""

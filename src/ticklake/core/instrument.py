@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ticklake.core.lookup import meant_symbols
 from ticklake.errors import BadResponse, UnknownSymbol
 
 __all__ = ["Instrument", "Rename", "Sighting", "compared", "unified"]
@@ -116,7 +117,7 @@ def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int)
 
 
 def unified(name: str, listed: Iterable[Instrument]) -> str:
-    """Return the unified symbol that *name* means: itself, or the one market whose native id it is, in any case.
+    """Return the unified symbol that *name* means: itself, or the one market that is called so in any case.
 
     Raises
     ------
@@ -124,9 +125,7 @@ def unified(name: str, listed: Iterable[Instrument]) -> str:
         If several markets have that native id, like spot and a perpetual.
     """
     known = list(listed)
-    if any(instrument.symbol == name for instrument in known):
-        return name
-    meant = sorted({one.symbol for one in known if one.native_id and one.native_id.lower() == name.lower()})
+    meant = sorted(meant_symbols(name, {instrument.symbol: instrument.native_id for instrument in known}))
     if len(meant) > 1:
         raise UnknownSymbol(
             f"{name} is the id of {len(meant)} markets of {known[0].exchange}: say {' or '.join(meant)}"

@@ -13,6 +13,7 @@ from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch, with_archives
 from ticklake.core.instrument import Instrument, unified
+from ticklake.core.lookup import is_plain
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
@@ -131,9 +132,9 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
     Raises
     ------
     UnknownSymbol
-        If a pattern matches nothing.
+        If a pattern matches nothing, or an exchange's own name of a market may be several.
     """
-    if quote is None and not any(_is_pattern(text) or "/" not in text for text in patterns):
+    if quote is None and not any(_is_pattern(text) or not is_plain(text) for text in patterns):
         return list(dict.fromkeys(patterns))
     listed = [instrument for instrument in await source.instruments() if instrument.active]
     chosen: list[str] = []

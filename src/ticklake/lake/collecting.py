@@ -94,8 +94,13 @@ class Collecting(Base):
         selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
         return self._collector.backfill(selection, _asked(start, end, retry=retry), depth, watch)
 
-    def update(self, dataset: DatasetLike | None = None, *, watch: Watch = lambda _progress: None) -> list[Run]:
-        """Bring a dataset, or all that sources serve, up to now, each from where its history in the lake begins.
+    def update(
+        self,
+        dataset: DatasetLike | Sequence[DatasetLike] | None = None,
+        *,
+        watch: Watch = lambda _progress: None,
+    ) -> list[Run]:
+        """Bring datasets, or all that were collected, up to now, each from where its history in the lake begins.
 
         Books, and datasets that were only imported or saved, are left alone: see :meth:`collected`.
 
@@ -107,9 +112,9 @@ class Collecting(Base):
         Raises
         ------
         BadInput
-            If *dataset* was never collected.
+            If one that is named was never collected.
         """
-        asked = self.collected() if dataset is None else self._collected_only([dataset])
+        asked = self.collected() if dataset is None else self._collected_only(_listed(dataset))
         by_exchange = groupby(sorted(asked, key=_exchange_of), key=_exchange_of)
         return [self._collector.update(exchange, list(some), watch) for exchange, some in by_exchange]
 
@@ -138,7 +143,7 @@ class Collecting(Base):
         """
         from ticklake.core.schedules import parse_every
 
-        asked = self._collected_only([datasets] if isinstance(datasets, str | Dataset) else datasets)
+        asked = self._collected_only(_listed(datasets))
         exchanges = sorted({one.exchange for one in asked})
         if len(exchanges) != 1:
             raise BadInput(f"one stream is of one exchange: these are of {', '.join(exchanges) or 'none'}")
@@ -296,6 +301,10 @@ class Collecting(Base):
             for instrument in self._collector.listed(exchange_id(exchange))
         ]
         return pl.DataFrame(rows, schema=list(names), orient="row")
+
+
+def _listed(datasets: DatasetLike | Sequence[DatasetLike]) -> Sequence[DatasetLike]:
+    return [datasets] if isinstance(datasets, str | Dataset) else datasets
 
 
 def _exchange_of(dataset: Dataset) -> str:

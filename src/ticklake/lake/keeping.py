@@ -15,6 +15,7 @@ from ticklake.engine.vacuuming import KEEP
 from ticklake.lake.base import Base, DatasetLike
 
 if TYPE_CHECKING:
+    from ticklake.core.statistics import LakeStats
     from ticklake.engine.backing_up import Backup
     from ticklake.engine.compacting import Compaction
     from ticklake.engine.retaining import Cleanup
@@ -83,6 +84,21 @@ class Keeping(Base):
             If it already has *new*, or if the two hold different things: another kind, or bars of another length.
         """
         return self.engine.rename(self._known(old), Dataset.parse(new))
+
+    def stats(self) -> LakeStats:
+        """Return how much the lake holds and what that takes: in Parquet files, in the catalog, retired.
+
+        It asks the catalog alone, so it is fast however many files there are.
+
+        Returns
+        -------
+        LakeStats
+            ``datasets``, ``rows``, ``files``, ``bytes``, ``raw_bytes``, ``compression``, ``catalog_bytes``, ``wal_bytes``,
+            ``total(name)``, and ``groups``, the same by exchange and kind.
+        """
+        from ticklake.catalog.statistics import lake_stats
+
+        return lake_stats(self.engine.catalog.database)
 
     def compact(self, dataset: DatasetLike | None = None) -> list[Compaction]:
         """Make few large files of many small segments.

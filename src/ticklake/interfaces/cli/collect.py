@@ -1,4 +1,4 @@
-"""Commands that bring data in: exchanges, symbols, ingest."""
+"""Commands that bring data in: exchanges, symbols, ingest, update."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import Datasets, chosen, complete_names, to_collect
 from ticklake.interfaces.cli.output import big, errors, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
     from ticklake.core.fetchplan import FetchPlan
     from ticklake.core.span import Span
 
-__all__ = ["exchanges", "ingest", "symbols"]
+__all__ = ["exchanges", "ingest", "symbols", "update"]
 
+_NAMED = 3
 EXIT_CODES = {"succeeded": 0, "incomplete": 3}
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")]
+Collected = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="EXCHANGE SYMBOL... | DATASET...",
+        help="Like binance BTC/USDT 'ETH/*', with -t for bars or -k; or names like binance:ohlcv:1h:BTC/USDT.",
+        autocompletion=complete_names,
+        show_default=False,
+    ),
+]
 SymbolOption = Annotated[
     list[str] | None, typer.Option("--symbols", metavar="PATTERN", help="More symbols or patterns.")
 ]
@@ -60,16 +71,16 @@ def symbols(
     from ticklake.config import load_settings
 
     with memory_lake(load_settings(exchange_url=exchange_url)) as lake:
-        listed = lake.symbols(exchange)
-    rows = [row for row in listed.iter_rows(named=True) if search in row["symbol"]]
+        listed = lake.symbols(exchange.lower())
+    wanted = search.casefold()
+    rows = [row for row in listed.iter_rows(named=True) if wanted in f"{row['symbol']} {row['native_id']}".casefold()]
     if as_json:
         return print_json(rows)
     return print_table(list(listed.columns), [tuple(row.values()) for row in rows])
 
 
 def ingest(
-    exchange: o.ExchangeName,
-    symbols: o.SymbolTexts = None,
+    what: Collected,
     more: SymbolOption = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
@@ -88,8 +99,9 @@ def ingest(
 
     Interrupt it at any moment; the same command goes on where it stopped. Exit code 3: done, but gaps remain.
     """
+    exchange, symbols, timeframe, kind = to_collect(what, timeframe, kind)
     asked: dict[str, Any] = {
-        "symbols": [*(symbols or ()), *(more or ())],
+        "symbols": [*symbols, *(more or ())],
         "timeframe": timeframe,
         "kind": kind,
         "start": start,
@@ -107,10 +119,52 @@ def ingest(
     raise typer.Exit(EXIT_CODES.get(run.state, 1))
 
 
+def update(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    lake: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Bring what was collected before up to now.
+
+    Books, and what was only imported or saved, are left alone. An exchange that cannot be reached keeps no other from being
+    asked. Exit code 3: gaps remain, or some failed; 1: all failed.
+    """
+    with o.opened(lake, exchange_url=exchange_url) as held, watching("update", quiet=as_json) as watch:
+        named = chosen(held, what, timeframe, kind)
+        collected = set(held.collected())
+        wanted = [one for one in named if one in collected]
+        runs = held.update(wanted or named if what else wanted, watch=watch)
+    left = [str(one) for one in named if one not in collected]
+    _show_updates(runs, left, as_json=as_json)
+    states = {run.state for run in runs}
+    raise typer.Exit(0 if states <= {"succeeded"} else 1 if states == {"failed"} else 3)
+
+
+def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:
+    if as_json:
+        told = [{"id": run.id, "state": run.state, "subject": run.subject, "outcome": run.outcome} for run in runs]
+        return print_json({"runs": told, "left_alone": left})
+    for run in runs:
+        say(f"run {run.id} {run.state}: {run.subject}: {run.outcome}")
+    if left:
+        more = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
+        errors().print(
+            f"note: left alone, for no source collected them: {', '.join(left[:_NAMED])}{more}", soft_wrap=True
+        )
+    failed = [run for run in runs if run.state == "failed"]
+    if failed:
+        say(f"{len(failed):,} of {len(runs):,} failed: {', '.join(run.subject for run in failed)}")
+    return None if runs else say("there was nothing to bring up to now: 'ticklake ingest' begins a dataset")
+
+
 def _show_run(run: Run, *, as_json: bool) -> None:
     if as_json:
         counted = {"id": run.id, "state": run.state, "subject": run.subject, "outcome": run.outcome}
         return print_json({**counted, **run.progress})
+    say(run.subject)
     say(f"run {run.id} {run.state}: {run.outcome}")
     if run.state != "succeeded":
         say(f"'ticklake gaps' lists what is missing and why, 'ticklake runs {run.id}' what happened")

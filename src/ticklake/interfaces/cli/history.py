@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import Datasets, all_of
 from ticklake.interfaces.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -40,10 +41,15 @@ app = typer.Typer(cls=_Runs, help="What was executed and how it went: list, show
 
 @app.command("list")
 def list_runs(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
     state: Annotated[
         str | None, typer.Option("--state", help="running, succeeded, incomplete, failed, cancelled, killed.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Only runs that worked on this dataset.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Only runs that worked on this dataset, known or not.")
+    ] = None,
     job: Annotated[int | None, typer.Option("--job", help="Only the tries of this job.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")] = 20,
     lake: o.LakePath = None,
@@ -51,7 +57,10 @@ def list_runs(
 ) -> None:
     """Show what was executed and how it went."""
     with o.opened(lake) as held:
-        found = held.runs.list(state=state, dataset=dataset, job=job, limit=limit)
+        datasets = all_of(held, what, timeframe, kind)
+        named: list[str | None] = [dataset] if datasets is None else [str(one) for one in datasets]
+        found = [run for name in named for run in held.runs.list(state=state, dataset=name, job=job, limit=limit)]
+        found = sorted({run.id: run for run in found}.values(), key=lambda run: -run.id)[:limit]
     if as_json:
         return print_json([_fields(run) for run in found])
     rows = [(run.id, run.state, run.operation, run.subject, o.moment(run.started_at), run.outcome) for run in found]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import as_dataset, complete_names, to_collect
 from ticklake.interfaces.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = ["EXIT_CODES", "app", "job_fields", "parameters_of"]
 
 app = typer.Typer(no_args_is_help=True, help="What is to be done: list, show, create, start, cancel, cleanup.")
 
+_OF_A_DATASET = frozenset({"update", "stream", "repair", "compact", "quality"})
 EXIT_CODES = {"succeeded": 0, "queued": 0, "running": 0, "incomplete": 3, "cancelled": 130}
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
 OperationName = Annotated[
@@ -30,7 +32,11 @@ OperationName = Annotated[
 ]
 What = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[WHAT]...", help="EXCHANGE SYMBOL... for a backfill, else a dataset. [default: all]"),
+    typer.Argument(
+        metavar="[WHAT]...",
+        help="EXCHANGE SYMBOL with -t or -k, or a dataset's name; several symbols for a backfill. [default: all]",
+        autocompletion=complete_names,
+    ),
 ]
 Priority = Annotated[int, typer.Option("--priority", help="Those with a higher one come first.")]
 Attempts = Annotated[int | None, typer.Option("--attempts", min=1, help="Tries while trying again can help.")]
@@ -129,13 +135,17 @@ def cancel_jobs(
 
 @app.command("cleanup")
 def cleanup_jobs(
-    days: Annotated[float, typer.Option("--days", min=0, help="Forget jobs that ended longer ago than this.")] = 30,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="LENGTH", help="Forget jobs that ended longer ago: 30d, 24h, 0.")
+    ] = "30d",
+    days: Annotated[float | None, typer.Option("--days", min=0, hidden=True)] = None,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Forget jobs that ended; their runs stay."""
     with o.opened(lake) as held:
-        gone = held.jobs.cleanup_completed(timedelta(days=min(days, o.LONGEST_DAYS)))
+        length: str | timedelta = older_than if days is None else timedelta(days=min(days, o.LONGEST_DAYS))
+        gone = held.jobs.cleanup_completed(length)
     return print_json({"forgotten": gone}) if as_json else say(f"{gone:,} jobs were forgotten; their runs stay")
 
 
@@ -150,7 +160,11 @@ def parameters_of(
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
         named[name.replace("-", "_")] = _value(value)
     if operation == "backfill" and what:
-        return [what[0], what[1:]], named
+        exchange, symbols, frame, kind = to_collect(what, named.pop("timeframe", None), named.pop("kind", None))
+        parts = {"timeframe": frame, "kind": kind}
+        return [exchange, symbols], {**named, **{name: value for name, value in parts.items() if value is not None}}
+    if operation in _OF_A_DATASET and len(what) == 2:
+        return [str(as_dataset(what, named.pop("timeframe", None), named.pop("kind", None)))], named
     return list(what), named
 
 

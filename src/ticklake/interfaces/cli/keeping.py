@@ -1,4 +1,4 @@
-"""Commands that keep a lake well: init, verify, compact, vacuum, cleanup, rebuild, backup, config."""
+"""Commands that keep a lake well: init, stats, verify, compact, vacuum, cleanup, rebuild, backup, config."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ import typer
 
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import big, print_json, print_table, say
+from ticklake.interfaces.cli.datasets import Datasets, all_of, chosen
+from ticklake.interfaces.cli.output import big, count_of, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
-from ticklake.interfaces.cli.reading import chosen, known
 
 if TYPE_CHECKING:
+    from ticklake.core.statistics import GroupStats
     from ticklake.engine.rebuilding import Rebuilt
     from ticklake.engine.retaining import Cleaned
     from ticklake.ingest.repairing import Repaired
 
-__all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair", "vacuum", "verify"]
+__all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair", "stats", "vacuum", "verify"]
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the copy goes; it becomes a lake itself.")]
 Deep = Annotated[bool, typer.Option("--deep", help="Decode every value again.")]
 Force = Annotated[bool, typer.Option("--force", help="Rebuild a catalog that is sound, too.")]
-KeepDays = Annotated[float, typer.Option("--keep-days", min=0, help="Keep older versions for this many days.")]
+Keep = Annotated[str, typer.Option("--keep", metavar="LENGTH", help="Keep older versions for so long: 7d, 24h, 0.")]
+KeepDays = Annotated[float | None, typer.Option("--keep-days", min=0, hidden=True)]
 
 
 def init(
@@ -41,25 +43,87 @@ def init(
 
 
 def verify(
-    dataset: o.DatasetText = None, deep: Deep = False, lake: o.LakePath = None, as_json: o.AsJson = False
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    deep: Deep = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
 ) -> None:
     """Check that every segment is there and is what was written. Exit code 1: something is damaged."""
     with o.opened(lake) as held:
-        problems = held.verify(known(held, dataset), deep=deep)
-        count = len(held.datasets())
+        datasets = all_of(held, what, timeframe, kind)
+        problems = list(held.engine.verify(datasets, deep=deep))
+        count = len(held.datasets() if datasets is None else datasets)
     if as_json:
         print_json([asdict(problem) for problem in problems])
     elif problems:
         print_table(["dataset", "segment", "problem"], [(p.dataset, p.segment, p.problem) for p in problems])
     else:
-        say(f"all is as it was written ({count:,} datasets)" if dataset is None else f"{dataset} is as it was written")
+        named = f"{datasets[0]} is" if datasets is not None and count == 1 else "all is"
+        say(f"{named} as it was written ({count:,} datasets)")
     raise typer.Exit(1 if problems else 0)
 
 
-def compact(dataset: o.DatasetText = None, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Say how much the lake holds and what that takes, by exchange and kind."""
+    with o.opened(lake) as held:
+        found = held.stats()
+    if as_json:
+        totals = {name: found.total(name) for name in _TOTALS}
+        sizes = {"catalog_bytes": found.catalog_bytes, "wal_bytes": found.wal_bytes, "compression": found.compression}
+        return print_json({**totals, **sizes, "groups": [_group_fields(group) for group in found.groups]})
+    columns = ["exchange", "kind", "datasets", "rows", "files", "in files", "inline", "raw", "retired", "first", "last"]
+    rows = [
+        (
+            *(group.exchange, group.kind, f"{group.datasets:,}", f"{group.rows:,}", f"{group.files:,}"),
+            *(big(group.file_bytes), big(group.inline_bytes), big(group.raw_bytes), big(group.retired_bytes)),
+            *(o.moment(group.first), o.moment(group.last)),
+        )
+        for group in found.groups
+    ]
+    if rows:
+        print_table(columns, rows, numbers=columns[2:9])
+    times = f", {found.compression:.1f} times smaller than raw" if found.compression else ""
+    say(f"{found.datasets:,} datasets, {found.rows:,} rows in {found.files:,} files: {big(found.bytes)}{times}")
+    inline = f"{found.total('inline_rows'):,} rows inline"
+    say(f"catalog {big(found.catalog_bytes)} ({inline}), its log {big(found.wal_bytes)}")
+    retired = found.total("retired_bytes")
+    return say(f"retired {big(retired)}: 'ticklake vacuum' frees what is older than it keeps") if retired else None
+
+
+_TOTALS = (
+    *(
+        "datasets",
+        "rows",
+        "files",
+        "bytes",
+        "raw_bytes",
+        "file_bytes",
+        "inline_segments",
+        "inline_rows",
+        "inline_bytes",
+    ),
+    *("retired_segments", "retired_bytes"),
+)
+
+
+def _group_fields(group: GroupStats) -> dict[str, Any]:
+    times = {"first": o.moment(group.first), "last": o.moment(group.last)}
+    named = {"exchange": group.exchange, "kind": group.kind}
+    return {**named, **{name: getattr(group, name) for name in _TOTALS}, **times}
+
+
+def compact(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
     """Make few large files of many small segments."""
     with o.opened(lake) as held:
-        done = held.compact(known(held, dataset))
+        done = held.engine.compact(all_of(held, what, timeframe, kind))
     if as_json:
         return print_json([asdict(one) for one in done])
     columns = ["dataset", "rows", "segments", "bytes"]
@@ -76,9 +140,9 @@ def compact(dataset: o.DatasetText = None, lake: o.LakePath = None, as_json: o.A
 
 
 def repair(
-    what: Annotated[
-        str | None, typer.Argument(metavar="[DATASET|EXCHANGE]", help="What to repair. [default: all]")
-    ] = None,
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
     backup: Annotated[
         Path | None, typer.Option("--backup", metavar="FOLDER", help="Take damaged segments from this backup.")
     ] = None,
@@ -94,8 +158,9 @@ def repair(
     from ticklake.core.coverage import Found
 
     with o.opened(lake, exchange_url=exchange_url) as held, watching("repair", quiet=as_json) as watch:
-        _ = chosen(held, what, None, None, None) if what and ":" not in what else known(held, what)
-        done = held.repair(what, backup=backup, fetch=fetch, retry=retry, watch=watch)
+        named = all_of(held, what, timeframe, kind)
+        how: dict[str, Any] = {"backup": backup, "fetch": fetch, "retry": retry, "watch": watch}
+        done = [one for dataset in ([None] if named is None else named) for one in held.repair(dataset, **how)]
         lost = any(held.coverage(one.mended.dataset).spans(Found.LOST) for one in done)
     if as_json:
         print_json([_repaired_row(one) for one in done])
@@ -152,27 +217,36 @@ def _repaired_line(one: Repaired) -> str:
     told += [f"{row['salvaged']:,} rows of them saved"] if row["replaced"] else []
     told += [f"lost {', '.join(row['lost'])}"] if row["lost"] else []
     told += [f"asked: {row['outcome']}"] if row["outcome"] else []
-    told += [f"{row['closed']:,} gaps closed"] if row["closed"] else []
+    told += [f"{count_of(row['closed'], 'gap')} closed"] if row["closed"] else []
     told += [f"{len(one.left):,} stay"] if one.left else []
     return f"{row['dataset']}: {'; '.join(told)}"
 
 
-def vacuum(keep_days: KeepDays = 7, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def vacuum(
+    keep: Keep = "7d",
+    keep_days: KeepDays = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
     """Remove old versions and garbage for good."""
+    length: str | timedelta = keep if keep_days is None else timedelta(days=min(keep_days, o.LONGEST_DAYS))
     with o.opened(lake) as held:
-        done = held.vacuum(timedelta(days=min(keep_days, o.LONGEST_DAYS)))
+        done = held.vacuum(length, dry_run=dry_run)
     if as_json:
-        return print_json(asdict(done))
-    return say(f"removed {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}")
+        return print_json({**asdict(done), "dry_run": dry_run})
+    verb = "would remove" if dry_run else "removed"
+    return say(f"{verb} {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}")
 
 
 def cleanup(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
     days: Annotated[
         int | None, typer.Option("--days", min=1, help="Keep this many days. [default: the setting keep, by kind]")
     ] = None,
     kind: Annotated[list[str] | None, typer.Option("--kind", "-k", help="Only this kind; may be repeated.")] = None,
     exchange: Annotated[str | None, typer.Option("--exchange", metavar="NAME", help="Only this exchange.")] = None,
-    dataset: o.DatasetText = None,
     history: Annotated[
         bool, typer.Option("--history", help="Also refused rows, revisions and lines of run logs of that time.")
     ] = False,
@@ -182,12 +256,13 @@ def cleanup(
 ) -> None:
     """Remove rows older than they are kept; they are not fetched again. Files wait for vacuum."""
     with o.opened(lake) as held:
-        _ = known(held, dataset), chosen(held, exchange, None, None, None)
+        _ = chosen(held, [exchange] if exchange else [], None, None)
+        named = all_of(held, what, timeframe, None)
         done = held.cleanup(
             days,
             kinds=kind or None,
             exchange=exchange,
-            datasets=[dataset] if dataset else None,
+            datasets=named,
             history=history,
             dry_run=dry_run,
         )

@@ -14,6 +14,7 @@ from ticklake.interfaces.cli import (
     alerting,
     applying,
     collect,
+    editing,
     history,
     importing,
     jobs,
@@ -31,6 +32,8 @@ from ticklake.interfaces.cli.output import errors, say
 __all__ = ["app", "main"]
 
 INTERRUPTED = 130
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""Of click, or of the copy of it in typer, which does not offer it by name."""
 
 
 class _Group(TyperGroup):
@@ -43,6 +46,10 @@ class _Group(TyperGroup):
         except TicklakeError as error:
             errors().print(f"error: {error}", markup=False, soft_wrap=True)
             raise typer.Exit(error.exit_code) from error
+        except UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise
+            raise typer.Exit(_say_usage(error)) from error
         except KeyboardInterrupt:
             errors().print("interrupted; what was committed is kept, the same command goes on from there")
             raise typer.Exit(INTERRUPTED) from None
@@ -57,6 +64,15 @@ class _Group(TyperGroup):
             what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
             errors().print(f"error: {what}: check the disk's space and limits", markup=False, soft_wrap=True)
             raise typer.Exit(1) from error
+
+
+def _say_usage(error: Any) -> int:
+    """Say in one line what is wrong with the words of a command, and where its help is."""
+    text = " ".join(error.format_message().split())
+    path = error.ctx.command_path if error.ctx else "ticklake"
+    stop = "" if text.endswith("?") else ":"
+    errors().print(f"error: {text.rstrip('.')}{stop} '{path} --help' says how it is used", soft_wrap=True)
+    return int(error.exit_code)
 
 
 app = typer.Typer(
@@ -98,10 +114,19 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("symbols", collect.symbols),
         ("instruments", markets.instruments),
         ("ingest", collect.ingest),
+        ("update", collect.update),
         ("import", importing.import_files),
     ),
     "With other lakes": (("import-lake", moving.import_lake), ("export", moving.export), ("migrate", moving.migrate)),
-    "Answer": (("list", reading.list_datasets), ("read", reading.read), ("gaps", reading.gaps)),
+    "Answer": (
+        ("list", reading.list_datasets),
+        ("read", reading.read),
+        ("resample", reading.resample),
+        ("book", reading.book),
+        ("gaps", reading.gaps),
+        ("quarantine", reading.quarantine),
+        ("stats", keeping.stats),
+    ),
     "Prove": (("quality", proving.quality), ("cross-check", proving.cross_check), ("continuity", proving.continuity)),
     "Keep": (
         ("compact", keeping.compact),
@@ -111,6 +136,9 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("cleanup", keeping.cleanup),
         ("vacuum", keeping.vacuum),
         ("rebuild", keeping.rebuild),
+        ("delete", editing.delete),
+        ("drop", editing.drop),
+        ("rename", editing.rename),
     ),
     "Work": (("worker", working.worker), ("daemon", working.daemon), ("apply", applying.apply)),
 }

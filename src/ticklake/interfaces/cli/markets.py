@@ -33,6 +33,7 @@ def instruments(
     as_json: o.AsJson = False,
 ) -> None:
     """List what an exchange lists and listed, as far as the lake has seen it: terms, and since and until when."""
+    exchange = exchange.lower()
     with o.opened(lake, create=refresh, exchange_url=exchange_url) as held:
         if refresh:
             seen = held.refresh_instruments(exchange)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import Datasets, all_of
 from ticklake.interfaces.cli.output import print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
@@ -54,6 +55,9 @@ def import_lake(
 def export(
     path: Theirs,
     layout: Wanted,
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
     dataset: Chosen = None,
     start: o.Start = None,
     end: o.End = None,
@@ -63,8 +67,9 @@ def export(
 ) -> None:
     """Write rows as files that another program reads. Exit code 3: not all of them have a place there."""
     with o.opened(lake) as held, watching(path.name, quiet=as_json) as watch:
+        named = [*(all_of(held, what, timeframe, kind) or ()), *(dataset or ())]
         report = held.export(
-            path, layout=layout, datasets=dataset, start=start, end=end, overwrite=overwrite, watch=watch
+            path, layout=layout, datasets=named or None, start=start, end=end, overwrite=overwrite, watch=watch
         )
     _show(report, as_json=as_json)
 

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = ["big", "console", "errors", "print_json", "print_table", "say"]
+__all__ = ["big", "console", "count_of", "errors", "print_json", "print_table", "say"]
 
 
 _WIDE = 100_000
@@ -30,6 +30,15 @@ def say(text: str = "") -> None:
 def errors() -> Console:
     """Return the console that progress and errors go to."""
     return console(stderr=True)
+
+
+def count_of(number: int, thing: str) -> str:
+    """Write how many there are of a thing.
+
+    >>> count_of(1, "hole"), count_of(1200, "row")
+    ('1 hole', '1,200 rows')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def print_json(value: Any) -> None:

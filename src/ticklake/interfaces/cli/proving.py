@@ -11,8 +11,8 @@ import typer
 
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import Datasets, chosen
 from ticklake.interfaces.cli.output import errors, print_json, print_table, say
-from ticklake.interfaces.cli.reading import chosen
 
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
@@ -50,8 +50,7 @@ _SHOWN = (
 
 
 def quality(
-    exchange: o.SomeExchange = None,
-    symbol: o.SomeSymbol = None,
+    what: Datasets = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     start: o.Start = None,
@@ -63,7 +62,7 @@ def quality(
 ) -> None:
     """Measure how complete and sound datasets are, worst first. Exit code 3: something is missing."""
     with o.opened(lake) as held:
-        found = [held.quality(one, start, end) for one in chosen(held, exchange, symbol, timeframe, kind)]
+        found = [held.quality(one, start, end) for one in chosen(held, what, timeframe, kind)]
         found.sort(key=lambda one: (one.score is not None, one.score or 0.0, str(one.dataset)))
         if html is not None:
             _write_page(held, found, html)
@@ -80,8 +79,7 @@ def quality(
 
 
 def cross_check(
-    exchange: Annotated[str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all bars]")] = None,
-    symbol: o.SomeSymbol = None,
+    what: Datasets = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     start: o.Start = None,
@@ -97,7 +95,7 @@ def cross_check(
     with o.opened(lake, exchange_url=exchange_url) as held:
         checks = [
             check
-            for dataset in chosen(held, exchange, symbol, timeframe, kind)
+            for dataset in chosen(held, what, timeframe, kind)
             for check in held.cross_check(dataset, start, end, source=source, tolerance=tolerance)
         ]
     if as_json:
@@ -113,8 +111,7 @@ def cross_check(
 
 
 def continuity(
-    exchange: o.SomeExchange = None,
-    symbol: o.SomeSymbol = None,
+    what: Datasets = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     jumps: Annotated[bool, typer.Option("--jumps", help="Only batches before which something is missing.")] = False,
@@ -123,7 +120,7 @@ def continuity(
 ) -> None:
     """Show how each batch that was committed joined the rows before it."""
     with o.opened(lake) as held:
-        datasets = chosen(held, exchange, symbol, timeframe, kind)
+        datasets = chosen(held, what, timeframe, kind)
         rows = [(str(one), *row) for one in datasets for row in _batches(held, one, jumps=jumps)]
     columns = ["dataset", *_BATCH]
     if as_json:

@@ -1,24 +1,26 @@
-"""Commands that answer: list, read, gaps."""
+"""Commands that answer: list, read, resample, book, gaps, quarantine."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import big, errors, print_json, print_table, say
+from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chosen, only
+from ticklake.interfaces.cli.output import big, count_of, errors, print_json, print_table, say
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ticklake.core.dataset import Dataset
     from ticklake.engine.knowing import GapReport
-    from ticklake.errors import BadInput
     from ticklake.lake import Lake, Snapshot
 
-__all__ = ["chosen", "gaps", "known", "list_datasets", "read"]
+__all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]
 
 Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
 Format = Annotated[
@@ -41,13 +43,28 @@ Adjusted = Annotated[
 Quick = Annotated[
     bool, typer.Option("--quick", help="Look at coverage and calendar only, not at ids and other symbols.")
 ]
+EachHole = Annotated[bool, typer.Option("--all", help="A line for each hole.")]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
 
-def list_datasets(search: Search = "", lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def list_datasets(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    search: Search = "",
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
     """List what the lake holds."""
     with o.opened(lake) as held:
-        rows = [row for row in held.engine.catalog.inventory() if search in row[0]]
+        named = all_of(held, what, timeframe, kind)
+        names = None if named is None else set(map(str, named))
+        wanted = search.casefold()
+        rows = [
+            row
+            for row in held.engine.catalog.inventory()
+            if wanted in row[0].casefold() and (names is None or row[0] in names)
+        ]
     table = [(name, count, size, o.moment(first), o.moment(last)) for name, count, size, first, last in rows]
     columns = ["dataset", "rows", "bytes", "first", "last"]
     if as_json:
@@ -57,8 +74,7 @@ def list_datasets(search: Search = "", lake: o.LakePath = None, as_json: o.AsJso
 
 
 def read(
-    exchange: o.ExchangeName,
-    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Like BTC/USDT.")],
+    what: OneDataset,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     start: o.Start = None,
@@ -76,9 +92,8 @@ def read(
     """Read rows, as a table or in a format that other programs read."""
     from ticklake.interfaces.cli.formats import write_rows
 
-    dataset = _dataset(exchange, symbol, timeframe, kind)
     with o.opened(lake) as held:
-        _known(held, dataset)
+        dataset = only(held, what, timeframe, kind)
         seen: Lake | Snapshot = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
         names = [name.strip() for name in columns.split(",")] if columns else None
         if adjust is None:
@@ -90,26 +105,34 @@ def read(
 
 
 def gaps(
-    exchange: o.SomeExchange = None,
-    symbol: o.SomeSymbol = None,
+    what: Datasets = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     start: o.Start = None,
     end: o.End = None,
     quick: Quick = False,
+    every: EachHole = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """List every hole with its reason, of one dataset, an exchange or all. Exit code 3: there are some."""
+    """Say what is missing and why, a line for each dataset and reason. Exit code 3: something is.
+
+    JSON has each hole.
+    """
     with o.opened(lake) as held:
-        datasets = chosen(held, exchange, symbol, timeframe, kind)
+        datasets = chosen(held, what, timeframe, kind)
         found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
     rows = [row for dataset, report in found for row in _gap_rows(dataset, report)]
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
-    elif rows:
+    elif every and rows:
         print_table(columns, rows, numbers=("missing",))
+    elif rows:
+        print_table(
+            ["dataset", "reason", "holes", "missing", "from", "to"], _summary(rows), numbers=("holes", "missing")
+        )
+        say(f"{count_of(len(rows), 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
     else:
         say("nothing is missing")
     for note in (note for _, report in found for note in report.notes):
@@ -117,47 +140,111 @@ def gaps(
     raise typer.Exit(3 if rows else 0)
 
 
+def _summary(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, ...]]:
+    """Return a line for each dataset and reason, with how many records the holes lack as far as that is known."""
+    lines: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for row in rows:
+        lines.setdefault((row[0], row[4]), []).append(row)
+    return [
+        (
+            dataset,
+            reason,
+            f"{len(holes):,}",
+            _total(holes),
+            min(hole[1] for hole in holes),
+            max(hole[2] for hole in holes),
+        )
+        for (dataset, reason), holes in sorted(lines.items())
+    ]
+
+
+def _total(holes: Sequence[tuple[Any, ...]]) -> str:
+    known = [hole[3] for hole in holes if hole[3] is not None]
+    if not known:
+        return "?"
+    return f"{sum(known):,}" if len(known) == len(holes) else f"{sum(known):,}+"
+
+
+def resample(
+    what: OneDataset,
+    to: Annotated[
+        str, typer.Option("--to", metavar="TIMEFRAME", help="Length of the bars that are made: 5m, 1h, 1d, ...")
+    ],
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 20,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Make bars of trades or of shorter bars, and print them; nothing is stored."""
+    from ticklake.interfaces.cli.formats import write_rows
+
+    with o.opened(lake) as held:
+        rows = held.resample(only(held, what, timeframe, kind), to, start, end)
+    write_rows(rows, "json" if as_json else form, output, limit)
+
+
+def book(
+    what: OneDataset,
+    at: Annotated[
+        str | None, typer.Option("--at", help="The newest one at or before this time. [default: now]")
+    ] = None,
+    depth: o.Depth = None,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 40,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show an order book: bids, then asks, best prices first."""
+    from ticklake.interfaces.cli.formats import write_rows
+
+    with o.opened(lake) as held:
+        dataset = only(held, what, None, "book")
+        rows = held.book(dataset.exchange, str(dataset.symbol), at, depth)
+    if rows.reason:
+        errors().print(f"note: {rows.reason}", soft_wrap=True)
+    write_rows(rows, "json" if as_json else form, output, limit)
+
+
+def quarantine(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    every: Annotated[bool, typer.Option("--all", help="A line for each row.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say which rows were refused and why, a line for each dataset and reason. JSON has each row."""
+    with o.opened(lake) as held:
+        refused = [
+            {"dataset": str(dataset), **row}
+            for dataset in chosen(held, what, timeframe, kind)
+            for row in held.quarantine(dataset)
+        ]
+    rows = [{**row, "ts": o.moment(row["ts"]), "created_at": o.moment(row["created_at"])} for row in refused]
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        return say("no row was refused")
+    if every:
+        columns = ["dataset", "ts", "reason", "row", "created_at"]
+        return print_table(columns, [[row[name] for name in columns] for row in rows])
+    counts = Counter((row["dataset"], row["reason"]) for row in rows)
+    lines = [(dataset, reason, f"{count:,}") for (dataset, reason), count in sorted(counts.items())]
+    print_table(["dataset", "reason", "rows"], lines, numbers=("rows",))
+    return say(f"{count_of(len(rows), 'row')} refused: --all shows each")
+
+
 def _gap_rows(dataset: Dataset, report: GapReport) -> list[tuple[Any, ...]]:
     return [
         (str(dataset), o.moment(gap.span.start), o.moment(gap.span.end), gap.missing, str(gap.reason), gap.detail)
         for gap in report.gaps
     ]
-
-
-def chosen(
-    held: Lake, exchange: str | None, symbol: str | None, timeframe: str | None, kind: str | None
-) -> list[Dataset]:
-    """Return the datasets that the options name; those left out name all."""
-    if exchange and symbol and (timeframe or kind):
-        return [_known(held, _dataset(exchange, symbol, timeframe, kind))]
-    from ticklake.core.timeframe import Timeframe
-
-    bars = Timeframe.parse(timeframe) if timeframe else None
-    found = [
-        dataset
-        for dataset in held.datasets()
-        if exchange in (None, dataset.exchange)
-        and symbol in (None, str(dataset.symbol))
-        and kind in (None, dataset.kind)
-        and bars in (None, dataset.timeframe)
-    ]
-    said = [word for word in (exchange, symbol, timeframe, kind) if word]
-    if said and not found:
-        raise _unknown(" ".join(said), "'ticklake list' shows what it holds")
-    return found
-
-
-def known(held: Lake, text: str | None) -> Dataset | None:
-    """Return the dataset that a text names, if it names any.
-
-    Raises
-    ------
-    BadInput
-        If the lake has never heard of it.
-    """
-    from ticklake.core.dataset import Dataset
-
-    return None if text is None else _known(held, Dataset.parse(text))
 
 
 def _adjusted(seen: Lake | Snapshot, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
@@ -176,23 +263,3 @@ def _some(dataset: Dataset, names: list[str] | None) -> list[str]:
     if unknown is not None:
         raise InvalidData(f"{dataset.kind} has no column {unknown!r}: its columns are {', '.join(known)}")
     return names or known
-
-
-def _dataset(exchange: str, symbol: str, timeframe: str | None, kind: str | None) -> Dataset:
-    from ticklake.core.dataset import Dataset
-
-    return Dataset.of(exchange, symbol, kind or ("ohlcv" if timeframe else "trades"), timeframe)
-
-
-def _known(held: Lake, dataset: Dataset) -> Dataset:
-    """Refuse a dataset the lake has never heard of, and name those it might have meant."""
-    if held.engine.catalog.dataset(dataset) is None:
-        near = [str(other) for other in held.datasets() if other.symbol == dataset.symbol][:3]
-        raise _unknown(str(dataset), f"it has {', '.join(near)}" if near else "'ticklake list' shows what it holds")
-    return dataset
-
-
-def _unknown(what: str, hint: str) -> BadInput:
-    from ticklake.errors import BadInput
-
-    return BadInput(f"the lake has no {what}: {hint}")

@@ -1,0 +1,78 @@
+"""Statistics from the catalog alone: two statements, however many datasets there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
+
+from ticklake.catalog import schema
+from ticklake.catalog.database import Database
+from ticklake.catalog.names import IS_HERE
+from ticklake.core.statistics import GroupStats, LakeStats
+
+__all__ = ["lake_stats"]
+
+_D, _S = schema.datasets.c, schema.segments.c
+_LIVE = _S.removed_in.is_(None)
+_FILE, _INLINE = and_(_LIVE, _S.path.is_not(None)), and_(_LIVE, _S.path.is_(None))
+
+
+def lake_stats(database: Database) -> LakeStats:
+    """Count what the lake holds by exchange and kind."""
+    with database.read() as connection:
+        held = {(row.exchange, row.kind): row._mapping for row in connection.execute(_held())}
+        stored = {(row.exchange, row.kind): row._mapping for row in connection.execute(_stored())}
+    groups = [_group(key, held.get(key, {}), stored.get(key, {})) for key in sorted({*held, *stored})]
+    catalog_bytes, wal_bytes = database.sizes()
+    return LakeStats(tuple(groups), catalog_bytes, wal_bytes)
+
+
+def _held() -> Select[Any]:
+    return (
+        select(
+            _D.exchange,
+            _D.kind,
+            func.count().label("datasets"),
+            func.sum(_D.rows).label("rows"),
+            func.min(_D.min_ts).label("first"),
+            func.max(_D.max_ts).label("last"),
+        )
+        .where(IS_HERE)
+        .group_by(_D.exchange, _D.kind)
+    )
+
+
+def _stored() -> Select[Any]:
+    return (
+        select(
+            _D.exchange,
+            _D.kind,
+            _sum(_FILE, 1).label("files"),
+            _sum(_FILE, _S.size).label("file_bytes"),
+            _sum(_INLINE, 1).label("inline_segments"),
+            _sum(_INLINE, _S.rows).label("inline_rows"),
+            _sum(_INLINE, _S.size).label("inline_bytes"),
+            _sum(_S.removed_in.is_not(None), 1).label("retired_segments"),
+            _sum(_S.removed_in.is_not(None), _S.size).label("retired_bytes"),
+        )
+        .select_from(schema.segments.join(schema.datasets))
+        .group_by(_D.exchange, _D.kind)
+    )
+
+
+def _sum(where: ColumnElement[bool], value: Any) -> Any:
+    return func.coalesce(func.sum(case((where, value), else_=0)), 0)
+
+
+def _group(key: tuple[str, str], held: Any, stored: Any) -> GroupStats:
+    counts = {name: int(held.get(name) or 0) for name in ("datasets", "rows")}
+    counts |= {name: int(stored.get(name) or 0) for name in _STORED}
+    exchange, kind = key
+    return GroupStats(exchange=exchange, kind=kind, **counts, first=held.get("first"), last=held.get("last"))
+
+
+_STORED = (
+    *("files", "file_bytes", "inline_segments", "inline_rows", "inline_bytes"),
+    *("retired_segments", "retired_bytes"),
+)

@@ -1,0 +1,106 @@
+"""Statistics of a lake: how much it holds, and what that takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import polars as pl
+
+from ticklake.core.kinds import kind_of
+
+__all__ = ["GroupStats", "LakeStats", "raw_width"]
+
+_WIDTHS = {"String": 16, "Enum": 4, "Int32": 4, "Boolean": 1, "Int8": 1}
+"""Bytes of a value in memory; all others take 8."""
+
+
+@lru_cache(maxsize=64)
+def raw_width(kind: str) -> int:
+    """Return how many bytes a row of a kind takes uncompressed: 8 a number or time, 16 a text, 4 a word of a list."""
+    schema = pl.Schema(kind_of(kind).schema)
+    return sum(_WIDTHS.get(str(dtype.base_type()), 8) for dtype in schema.values())
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStats:
+    """What the lake holds of one kind of one exchange.
+
+    ``rows`` are those that are read. ``files`` and ``file_bytes`` are Parquet files, ``inline_*`` the small segments that wait
+    in the catalog, ``retired_*`` what was replaced or removed and waits for vacuum. Times are nanoseconds.
+    """
+
+    exchange: str
+    kind: str
+    datasets: int
+    rows: int
+    files: int
+    file_bytes: int
+    inline_segments: int
+    inline_rows: int
+    inline_bytes: int
+    retired_segments: int
+    retired_bytes: int
+    first: int | None
+    last: int | None
+
+    @property
+    def raw_bytes(self) -> int:
+        """What the rows take uncompressed."""
+        return self.rows * raw_width(self.kind)
+
+    @property
+    def bytes(self) -> int:
+        """What the rows take, in files and inline."""
+        return self.file_bytes + self.inline_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LakeStats:
+    """What a lake holds, in all and by exchange and kind.
+
+    ``catalog_bytes`` is the SQLite file with the inline rows in it, ``wal_bytes`` its write-ahead log; both are 0 for a lake in
+    memory.
+    """
+
+    groups: tuple[GroupStats, ...]
+    catalog_bytes: int
+    wal_bytes: int
+
+    def total(self, name: str) -> int:
+        """Return the sum of a figure over all groups, like ``rows``."""
+        return sum(getattr(group, name) for group in self.groups)
+
+    @property
+    def datasets(self) -> int:
+        """How many datasets there are."""
+        return self.total("datasets")
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return self.total("rows")
+
+    @property
+    def files(self) -> int:
+        """How many Parquet files hold them."""
+        return self.total("files")
+
+    @property
+    def bytes(self) -> int:
+        """What the rows take, in files and inline."""
+        return self.total("bytes")
+
+    @property
+    def raw_bytes(self) -> int:
+        """What the rows take uncompressed."""
+        return self.total("raw_bytes")
+
+    @property
+    def compression(self) -> float | None:
+        """How many times smaller the rows are than uncompressed; ``None`` if there are none."""
+        return self.raw_bytes / self.bytes if self.bytes else None
+
+    def __repr__(self) -> str:
+        times = "" if self.compression is None else f", {self.compression:.1f} times smaller than raw"
+        return f"LakeStats({self.datasets:,} datasets, {self.rows:,} rows, {self.files:,} files, {self.bytes:,} bytes{times})"

@@ -1,0 +1,135 @@
+"""Commands that take data away or give it another name: delete, drop, rename. They ask first."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import OneDataset, as_dataset, complete_names, named_some, only
+from ticklake.interfaces.cli.output import count_of, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["delete", "drop", "rename"]
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+UNDO = "older versions hold them until vacuum: 'ticklake read ... --at TIME'"
+
+
+def delete(
+    what: OneDataset,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Remove the rows of a dataset in [START, END) and forget that they were looked at, so that they can be fetched again."""
+    from ticklake.errors import BadInput
+
+    with o.opened(lake) as held:
+        dataset = only(held, what, timeframe, kind, default=False)
+        if start is None and end is None:
+            raise BadInput(f"from when to when? Say --start or --end; 'ticklake drop {dataset}' removes all of it")
+        rows = held.delete(dataset, start, end, dry_run=True)
+        if not dry_run:
+            span = f"from {start or 'the beginning'} to {end or 'the end'}"
+            _ask(f"remove {count_of(rows, 'row')} of {dataset} {span}?", yes=yes, as_json=as_json)
+            rows = held.delete(dataset, start, end)
+    if as_json:
+        return print_json({"dataset": str(dataset), "rows": rows, "dry_run": dry_run})
+    if dry_run:
+        return say(f"would remove {count_of(rows, 'row')} of {dataset}")
+    return say(f"removed {count_of(rows, 'row')} of {dataset}; {UNDO}")
+
+
+def drop(
+    what: OneDataset,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Remove datasets with all that is known of them; several only where their names, their exchange or a pattern is given."""
+    with o.opened(lake) as held:
+        datasets = [only(held, what, timeframe, kind, default=False)] if len(what) == 2 else []
+        datasets = datasets or named_some(held, what, timeframe, kind)
+        rows = {dataset: held.drop(dataset, dry_run=True) for dataset in datasets}
+        if not as_json:
+            _tell(
+                [
+                    f"{'would remove' if dry_run else 'remove'} {dataset}: {count:,} rows"
+                    for dataset, count in rows.items()
+                ]
+            )
+        if not dry_run:
+            _ask(
+                f"remove {count_of(len(rows), 'dataset')} with {count_of(sum(rows.values()), 'row')}?",
+                yes=yes,
+                as_json=as_json,
+            )
+            rows = {dataset: held.drop(dataset) for dataset in datasets}
+    if as_json:
+        dropped = [{"dataset": str(dataset), "rows": count} for dataset, count in rows.items()]
+        return print_json({"datasets": dropped, "dry_run": dry_run})
+    return None if dry_run else say(f"dropped {count_of(len(rows), 'dataset')}; {UNDO}")
+
+
+def rename(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OLD NEW",
+            help="Two names, like binance:trades:A/USDT binance:trades:B/USDT; or EXCHANGE SYMBOL NEW with -t or -k.",
+            autocompletion=complete_names,
+        ),
+    ],
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would move.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Move a dataset to another name, with all that is known of it."""
+    from ticklake.errors import BadInput
+
+    if len(what) not in {2, 3}:
+        raise BadInput(
+            "a rename has an old and a new name: ticklake rename OLD NEW, or EXCHANGE SYMBOL NEW with -t or -k"
+        )
+    with o.opened(lake) as held:
+        old = only(held, what[:-1], timeframe, kind, default=False)
+        new = as_dataset([what[-1]], None, None)
+        if dry_run and new in held.datasets():
+            raise BadInput(f"the lake already has {new}")
+        rows = held.drop(old, dry_run=True) if dry_run else held.rename(old, new)
+    if as_json:
+        return print_json({"old": str(old), "new": str(new), "rows": rows, "dry_run": dry_run})
+    return say(f"{old} {'would be' if dry_run else 'is now'} {new}: {rows:,} rows")
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines:
+        say(line)
+
+
+def _ask(question: str, *, yes: bool, as_json: bool) -> None:
+    from ticklake.errors import BadInput
+
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise BadInput(
+            f"{question} Nobody can be asked here: say --yes to do it, or --dry-run to see only what would go"
+        )
+    typer.confirm(question, abort=True)
