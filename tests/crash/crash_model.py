@@ -14,6 +14,7 @@ from ticklake.app import open_lake, rebuild_lake
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
+from ticklake.core.span import Span
 from ticklake.lake import Lake
 from ticklake.storage.segments import INLINE_ROWS
 
@@ -115,6 +116,11 @@ def perform(lake, operation):
     return _DO[verb](lake, *rest)
 
 
+def loaded(lake, dataset):
+    """Return the rows of a dataset, none if the lake has never heard of it."""
+    return lake.engine.load(Dataset.parse(dataset))
+
+
 def _save(lake, dataset, *what):
     return lake.save(dataset, rows(dataset, *what)).new
 
@@ -124,7 +130,8 @@ def _save_all(lake, saves):
 
 
 def _delete(lake, dataset, first, last):
-    lake.delete(dataset, *(_utc(moment(dataset, number)) for number in (first, last)))
+    span = Span.parse(*(_utc(moment(dataset, number)) for number in (first, last)))
+    lake.engine.delete(Dataset.parse(dataset), span)  # the lake itself refuses a dataset that it has never heard of
 
 
 def _utc(ns):

@@ -11,9 +11,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from crash_model import State, open_, perform
+from crash_model import State, loaded, open_, perform
 
 import ticklake
+from ticklake.core.dataset import Dataset
 
 HERE = Path(__file__).parent
 OPENING_SECONDS = 3.0
@@ -152,13 +153,13 @@ def differs(lake, state, *, lazily=False):
     counted = dict(lake.inventory().select("dataset", "rows").rows())
     logged = changes(lake.root)
     for dataset in sorted({*state.frames, *counted}):
-        want, have = state.rows_of(dataset), lake.load(dataset)
+        want, have = state.rows_of(dataset), loaded(lake, dataset)
         if not have.equals(want):
             lost, extra = (
                 a.join(b, on=a.columns, how="anti", nulls_equal=True) for a, b in ((want, have), (have, want))
             )
             return f"{dataset} holds {have.height} rows, not {want.height}: {lost.height} lost, {extra.height} unknown"
-        if lazily and not lake.scan(dataset).collect().equals(want):
+        if lazily and not lake.engine.scan(Dataset.parse(dataset)).collect().equals(want):
             return f"{dataset}: scan and load differ"
         if counted.get(dataset, 0) != want.height:
             return f"{dataset} is said to have {counted[dataset]} rows and has {want.height}"

@@ -14,7 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pandas  # noqa: F401  (pyarrow would import it in every child)
-from crash_model import BARS, FILE, OTHER_BARS, PRINTS, TRADES, open_, rows
+from crash_model import BARS, FILE, OTHER_BARS, PRINTS, TRADES, loaded, open_, rows
+
+from ticklake.core.dataset import Dataset
 
 DATASETS = (BARS, OTHER_BARS, TRADES, PRINTS)
 WRITERS, READERS = 8, 4
@@ -39,7 +41,7 @@ def write(root, number, seconds, _stop):
             told["received"] += receipt.received - batch.height
             if receipt.changed or receipt.quarantined:
                 told["bad"].append(f"{dataset} {first}..{last}: {receipt}")
-            if chance.random() < 0.2 and batch.join(lake.load(dataset), on="ts", how="anti").height:
+            if chance.random() < 0.2 and batch.join(loaded(lake, dataset), on="ts", how="anti").height:
                 told["bad"].append(f"{dataset} {first}..{last} was acknowledged and cannot be seen")
     return told
 
@@ -51,7 +53,7 @@ def read(root, number, _seconds, stop):
         while not stop.exists():
             dataset = DATASETS[(told["reads"] + number) % len(DATASETS)]
             lazily = told["reads"] // len(DATASETS) % 2
-            now = lake.scan(dataset).collect() if lazily else lake.load(dataset)
+            now = lake.engine.scan(Dataset.parse(dataset)).collect() if lazily else loaded(lake, dataset)
             told["bad"] += [
                 f"{'scan' if lazily else 'load'} of {dataset}: {what}" for what in wrong(dataset, seen[dataset], now)
             ]

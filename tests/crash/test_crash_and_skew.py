@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from crash_model import BARS, FILE, PRINTS, TRADES, State, open_, rebuild_lake
+from crash_model import BARS, FILE, PRINTS, TRADES, State, loaded, open_, rebuild_lake
 from harness import Round, differs
 from test_kills_at_every_step import FULL, few
 from test_kills_at_random_times import PLAN, STEPS, operation, seeds
 
 from ticklake.app import CATALOG_FILE
+from ticklake.core.dataset import Dataset
 from ticklake.errors import BadInput
 
 pytestmark = pytest.mark.slow
@@ -45,7 +46,7 @@ def kill_rebuilds(workshop, accident, choose):
     told = workshop.zygote.run(whole, [], **job)
     assert told.error is None, told.error
     with open_(whole) as lake:
-        expected = {dataset: lake.load(dataset) for dataset in (BARS, TRADES, PRINTS)}
+        expected = {dataset: loaded(lake, dataset) for dataset in (BARS, TRADES, PRINTS)}
         assert accident != "sound" or differs(lake, before) is None
     wrong = {}
     for step in choose(told.steps):
@@ -53,7 +54,7 @@ def kill_rebuilds(workshop, accident, choose):
         assert workshop.zygote.run(root, [], die_at=step, **job).died == step
         rebuild_again(root)
         with open_(root) as lake:
-            found = {dataset: lake.load(dataset) for dataset in expected}
+            found = {dataset: loaded(lake, dataset) for dataset in expected}
             if not all(found[dataset].equals(expected[dataset]) for dataset in expected) or lake.verify(deep=True):
                 wrong[step] = {dataset: frame.height for dataset, frame in found.items()}
         if left_by_rebuilds(root):
@@ -79,7 +80,7 @@ def kill_backups(workshop, choose):
     with open_(template) as lake:
         lake.backup(f"{template}-copy")
         for dataset in (TRADES, PRINTS):
-            lake.compact(dataset)
+            lake.engine.compact([Dataset.parse(dataset)])
     more = ["save", BARS, FILE, 2 * FILE, 0.0]
     second = first.after(more)
     plan = [more, ["backup"]]
@@ -130,13 +131,13 @@ def kill_migrations(workshop, name, choose):
     told = workshop.zygote.run(whole, [["open"]])
     assert told.error is None, told.error
     with open_(whole) as lake:
-        expected = {str(dataset): lake.load(dataset) for dataset in lake.datasets()}
+        expected = {str(dataset): loaded(lake, dataset) for dataset in lake.datasets()}
     wrong = {}
     for step in choose(told.steps):
         root = workshop.copy(template)
         assert workshop.zygote.run(root, [["open"]], die_at=step).died == step
         with open_(root) as lake:
-            found = {str(dataset): lake.load(dataset) for dataset in lake.datasets()}
+            found = {str(dataset): loaded(lake, dataset) for dataset in lake.datasets()}
             if found.keys() != expected.keys() or not all(found[one].equals(expected[one]) for one in expected):
                 wrong[step] = found
         workshop.drop(root)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from crash_model import open_, rows
+from crash_model import loaded, open_, rows
 from harness import environment, files, live
 from many_worker import DATASETS, READERS, WRITERS
 
@@ -54,12 +54,12 @@ def check(folder, seconds):
     assert sum(one["new"] for one in told["write"]) == sum(frame.height for frame in expected.values())
     with open_(folder / "lake") as lake:
         for dataset, frame in expected.items():
-            assert lake.load(dataset).equals(frame), dataset
+            assert loaded(lake, dataset).equals(frame), dataset
             assert lake.revisions(dataset) == []
         assert lake.verify(deep=True) == []
         lake.compact()
         lake.vacuum(keep=0)
-        assert {dataset: lake.load(dataset).height for dataset in DATASETS} == {
+        assert {dataset: loaded(lake, dataset).height for dataset in DATASETS} == {
             dataset: frame.height for dataset, frame in expected.items()
         }
     assert files(folder / "lake") == live(folder / "lake")

@@ -126,7 +126,7 @@ def test_a_bit_flipped_in_the_log_of_a_killed_process_takes_nothing_back_unsaid(
     chance = random.Random(seed)
     flip(log, chance.randrange(log.stat().st_size), chance.randrange(8))
     with lake_in(root) as lake:
-        rows = lake.load(BARS).height
+        rows = lake.engine.load(BARS).height
         said = lake.verify() != []
     assert said or rows == 80 + MANY
 
