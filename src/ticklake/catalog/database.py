@@ -275,7 +275,7 @@ def _on_begin(connection: Connection) -> None:
 
 
 def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
-    text = str(error.orig)
+    text = str(error.orig).partition("\n")[0]  # of a damaged schema SQLite quotes whole statements
     lowered = text.lower()
     if "locked" in lowered or "busy" in lowered:
         holder = write_lock_holder(Path(where)) or "another process"
