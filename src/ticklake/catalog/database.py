@@ -125,7 +125,9 @@ class Database:
         with suppress(DBAPIError), self._turn, self._engine.connect() as connection:
             found: Any = connection.connection.driver_connection
             with suppress(sqlite3.Error):
+                found.execute("PRAGMA busy_timeout=1000")  # a reader may take as long as it likes
                 found.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            found.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
     def close(self) -> None:
         """Close every connection."""
