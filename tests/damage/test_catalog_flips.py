@@ -152,3 +152,13 @@ def test_a_damaged_row_that_is_written_again_does_not_become_sound(root):
         lake.runs.update(1, 0.5, {"new": 1})
         with refused("runs", kind=CatalogDamaged):
             lake.runs.get(1)
+
+
+def test_a_damaged_statement_of_the_schema_is_told_in_one_line(root):
+    fill(root)
+    path = root / CATALOG_FILE
+    flip(path, path.read_bytes().index(b" TABLE revisions"), 6)
+    with refused(CATALOG_FILE, kind=CatalogDamaged):
+        answers(root)
+    with refused(CATALOG_FILE, kind=CatalogDamaged):
+        problems(root)

@@ -131,6 +131,39 @@ def test_a_bit_flipped_in_the_log_of_a_killed_process_takes_nothing_back_unsaid(
     assert said or rows == 80 + MANY
 
 
+def test_a_log_that_is_damaged_at_its_start_is_no_new_lake(root, caplog):
+    with pytest.raises(AssertionError):
+        child(_KILLED, root)
+    flip(root / f"{CATALOG_FILE}-wal", 3_000)
+    before = tree(root)
+    with lake_in(root) as lake:
+        assert any("another lake" in problem.problem for problem in lake.verify())
+        for verb in (lambda: lake.save(BARS, bars(0, 10)), lambda: lake.vacuum(0)):
+            with refused("another lake", "version 9", kind=CatalogOutdated):
+                verb()
+    assert CURE.search(caplog.records[0].message)
+    assert tree(root) == before
+    rebuild_lake(root)
+    with lake_in(root) as lake:
+        assert (lake.load(BARS).height, lake.verify()) == (MANY, [])
+        lake.save(BARS, bars(0, 10))
+
+
+def test_a_commit_of_another_process_while_it_is_looked_for_lost_ones_is_no_alarm(root):
+    with lake_in(root) as lake, lake_in(root) as other:
+        lake.save(BARS, bars(0, 50))
+        catalog = lake.engine.catalog
+        version = catalog.version
+
+        def version_before_a_commit():
+            found = version()
+            other.save(BARS, bars(found * 50, found * 50 + 50))
+            return found
+
+        catalog.version = version_before_a_commit
+        catalog.check_current()
+
+
 def test_a_process_that_writes_late_does_not_hide_a_newer_version(tmp_path):
     witness = Witness(tmp_path / "w")
     for version in (1, 3, 2, 11, 4, 3):

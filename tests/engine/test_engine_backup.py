@@ -12,7 +12,7 @@ from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaken, at, bars, 
 
 import ticklake
 from ticklake.app import CATALOG_FILE
-from ticklake.errors import StorageError, TicklakeError
+from ticklake.errors import BadInput, StorageError, TicklakeError
 
 SOURCES = Path(ticklake.__file__).parents[1]
 
@@ -205,3 +205,46 @@ def test_everything_is_on_the_disk_before_the_catalog_of_a_backup_takes_its_plac
     folders = {str(parent) for parent in copied.parents if parent.is_relative_to(tmp_path)}
     assert folders <= set(synced[:place])
     assert str(tmp_path / "copy") in synced[place:]
+
+
+def test_a_backup_over_a_copy_that_was_used_as_a_lake_is_the_backup_without_an_alarm(lake, tmp_path, caplog):
+    lake.save(BARS, bars(0, 100))
+    lake.backup(tmp_path / "copy")
+    with lake_in(tmp_path / "copy") as copy:
+        for number in range(10):
+            copy.save(BARS, bars(200 + number, 201 + number))
+    lake.save(BARS, bars(100, 150))
+    lake.backup(tmp_path / "copy")
+    with lake_in(tmp_path / "copy") as copy:
+        assert copy.load(BARS).equals(full(bars(0, 150)))
+        assert copy.verify(deep=True) == []
+        assert copy.save(BARS, bars(150, 160)).new == 10
+    assert caplog.records == []
+
+
+def test_a_backup_over_a_copy_that_is_open_does_not_mix_with_its_log(lake, tmp_path):
+    lake.save(BARS, bars(0, 100))
+    lake.backup(tmp_path / "copy")
+    with lake_in(tmp_path / "copy") as used:
+        for number in range(30):
+            used.save(TRADES, trades(number * 50, number * 50 + 50))
+        lake.save(BARS, bars(100, 150))
+        lake.backup(tmp_path / "copy")
+        with lake_in(tmp_path / "copy") as copy:
+            assert copy.verify(deep=True) == []
+            assert copy.load(BARS).equals(full(bars(0, 150)))
+
+
+def test_a_backup_over_a_copy_that_another_process_reads_a_log_of_is_refused(lake, tmp_path):
+    lake.save(BARS, bars(0, 100))
+    lake.backup(tmp_path / "copy")
+    with lake_in(tmp_path / "copy") as used:
+        with used.engine.catalog.database.read() as connection:
+            connection.exec_driver_sql("select count(*) from commits").fetchone()
+            used.save(TRADES, trades(0, 50))
+            with pytest.raises(BadInput, match="another process"):
+                lake.backup(tmp_path / "copy")
+        assert used.load(TRADES).height == 50
+    lake.backup(tmp_path / "copy")
+    with lake_in(tmp_path / "copy") as copy:
+        assert (copy.load(TRADES).height, copy.verify(deep=True)) == (0, [])

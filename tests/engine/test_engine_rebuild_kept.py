@@ -323,3 +323,22 @@ def test_what_writers_in_other_processes_were_told_is_done_is_there_after_rebuil
                 json.dumps(lines[-3:]),
             )
         assert [one for one in lake.verify(deep=True) if one.dataset] == []
+
+
+@pytest.mark.parametrize("verb", [lambda lake: lake.save(BARS, bars(0, MANY)), lambda lake: lake.compact(BARS)])
+def test_a_commit_whose_file_a_rebuild_took_in_before_is_computed_anew(root, verb):
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(MANY, MANY + 50))
+        lake.save(BARS, bars(MANY + 50, MANY + 90))
+        commit, rebuilt = lake.engine.catalog.commit, []
+
+        def commit_late(operation, changes):
+            if not rebuilt:
+                rebuilt.append(rebuild_lake(root, force=True))
+            return commit(operation, changes)
+
+        lake.engine.catalog.commit = commit_late
+        verb(lake)
+        assert lake.load(BARS).tail(90).equals(full(bars(MANY, MANY + 90)))
+        assert lake.verify(deep=True) == []
+    assert rebuilt[0].files

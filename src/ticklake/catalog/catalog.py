@@ -126,7 +126,7 @@ class Catalog:
             self.check_files(changes)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
-            self._refuse_outdated(version - 1, lake)
+            self._refuse_outdated(version - 1, self._acknowledged(lake))
             apply_changes(connection, changes, version, now)
         if self._witness is not None:
             self._witness.acknowledge(lake, version)
@@ -139,21 +139,27 @@ class Catalog:
         ------
         CatalogOutdated
         """
-        self._refuse_outdated(self.version(), self._identity())
+        acknowledged = self._acknowledged(self._identity())  # before the version: others commit in between
+        self._refuse_outdated(self.version(), acknowledged)
 
-    def _refuse_outdated(self, version: int, lake: str) -> None:
-        acknowledged = 0 if self._witness is None else self._witness.newest(lake)
-        if self._witness is None or acknowledged <= version:
+    def _acknowledged(self, lake: str) -> int:
+        return 0 if self._witness is None else self._witness.newest(lake)
+
+    def _refuse_outdated(self, version: int, acknowledged: int) -> None:
+        if self._witness is None:
             return
-        lost = (
-            f"version {acknowledged} is"
-            if acknowledged == version + 1
-            else f"versions {version + 1} to {acknowledged} are"
-        )
-        raise CatalogOutdated(
-            f"{self.database.where} is at version {version} and {lost} missing: an older one was put back, or its log is "
-            "damaged; put back the newest, or run 'ticklake rebuild' to take in what is in files; if the older one is meant, "
-            f"delete {self._witness.path}"
+        if not acknowledged and (others := self._witness.newest_of_another(self._identity())):
+            raise self._outdated(f"holds another lake than that whose version {others} was the newest here")
+        if acknowledged > version:
+            first = version + 1
+            lost = f"version {first} is" if acknowledged == first else f"versions {first} to {acknowledged} are"
+            raise self._outdated(f"is at version {version} and {lost} missing")
+
+    def _outdated(self, what: str) -> CatalogOutdated:
+        path = "" if self._witness is None else self._witness.path
+        return CatalogOutdated(
+            f"{self.database.where} {what}: another one was put in its place, or its log is damaged; put back the newest, or "
+            f"run 'ticklake rebuild' to take in what is in files; if the one that is there is meant, delete {path}"
         )
 
     def _identity(self) -> str:

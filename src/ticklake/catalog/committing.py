@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or_, select
+from sqlalchemy.exc import IntegrityError
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change
@@ -62,7 +63,10 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
         if change.coverage or change.forget:
             _cover(connection, row.id, change, version)
     pairs = list(zip(rows, changes, strict=True))
-    _insert(connection, schema.segments.insert(), (_segment(row.id, s, version) for row, c in pairs for s in c.add))
+    try:
+        _insert(connection, schema.segments.insert(), (_segment(row.id, s, version) for row, c in pairs for s in c.add))
+    except IntegrityError as error:
+        raise Conflict("a rebuild took in what is to be committed before its commit") from error
     stamp = {"commit_id": version, "created_at": now}
     refused = ({"dataset_id": row.id, **stamp, **asdict(bad)} for row, c in pairs for bad in c.quarantine)
     _insert_new(connection, schema.quarantine, refused)

@@ -132,7 +132,9 @@ class Database:
         with suppress(DBAPIError), self._turn, self._engine.connect() as connection:
             found: Any = connection.connection.driver_connection
             with suppress(sqlite3.Error):
+                found.execute("PRAGMA busy_timeout=1000")  # a reader may take as long as it likes
                 found.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            found.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
     def close(self) -> None:
         """Close every connection."""
@@ -282,7 +284,7 @@ def _on_begin(connection: Connection) -> None:
 
 
 def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
-    text = str(error.orig)
+    text = str(error.orig).partition("\n")[0]  # of a damaged schema SQLite quotes whole statements
     lowered = text.lower()
     if "locked" in lowered or "busy" in lowered:
         holder = write_lock_holder(Path(where)) or "another process"

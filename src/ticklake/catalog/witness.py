@@ -38,12 +38,23 @@ class Witness:
 
     def newest(self, lake: str) -> int:
         """Return the newest version of *lake* that was acknowledged; 0 if nobody knows."""
+        return max((version for name, version in self._slots() if name == _name(lake)), default=0)
+
+    def newest_of_another(self, lake: str) -> int:
+        """Return the newest version that was acknowledged here if none of *lake* was; 0 if there is none.
+
+        A log that is damaged at its start leaves an empty catalog, which becomes a new lake.
+        """
+        slots = self._slots()
+        return 0 if any(name == _name(lake) for name, _ in slots) else max((version for _, version in slots), default=0)
+
+    def _slots(self) -> list[tuple[bytes, int]]:
         try:
             data = self._read()
         except OSError:
-            return 0
-        slots = (_unpacked(data[start : start + _SIZE], lake) for start in range(0, _SIZE * _SLOTS, _SIZE))
-        return max(slots, default=0)
+            return []
+        slots = (_unpacked(data[start : start + _SIZE]) for start in range(0, _SIZE * _SLOTS, _SIZE))
+        return [slot for slot in slots if slot is not None]
 
     def _read(self) -> bytes:
         if self._descriptor is None:
@@ -57,7 +68,8 @@ class Witness:
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
                 finalize(self, os.close, self._descriptor)
             place = version % _SLOTS * _SIZE
-            if _unpacked(os.pread(self._descriptor, _SIZE, place), lake) < version:
+            found = _unpacked(os.pread(self._descriptor, _SIZE, place))
+            if found is None or found[0] != _name(lake) or found[1] < version:
                 os.pwrite(self._descriptor, _packed(lake, version), place)
 
     def forget(self) -> None:
@@ -66,15 +78,19 @@ class Witness:
             os.truncate(self.path, 0)
 
 
+def _name(lake: str) -> bytes:
+    return lake.encode()[:32]
+
+
 def _packed(lake: str, version: int) -> bytes:
-    body = _SLOT.pack(_MAGIC, lake.encode()[:32], version)
+    body = _SLOT.pack(_MAGIC, _name(lake), version)
     return (body + zlib.crc32(body).to_bytes(4, "little")).ljust(_SIZE, b"\0")
 
 
-def _unpacked(slot: bytes, lake: str) -> int:
-    """Return the version in a slot; 0 if it is empty, damaged, or another lake's."""
+def _unpacked(slot: bytes) -> tuple[bytes, int] | None:
+    """Return the name of the lake and the version in a slot, if it is neither empty nor damaged."""
     body, check = slot[: _SLOT.size], slot[_SLOT.size : _SLOT.size + 4]
     if len(check) < 4 or int.from_bytes(check, "little") != zlib.crc32(body):
-        return 0
+        return None
     magic, name, version = _SLOT.unpack(body)
-    return int(version) if (magic, name.rstrip(b"\0")) == (_MAGIC, lake.encode()[:32]) else 0
+    return (name.rstrip(b"\0"), int(version)) if magic == _MAGIC else None

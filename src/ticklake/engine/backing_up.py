@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
+from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
@@ -40,7 +41,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     Raises
     ------
     BadInput
-        If the folder holds something else, or another lake.
+        If the folder holds something else, or another lake, or if another process writes to the copy.
     CatalogOutdated
         If commits are missing here that an older backup may still have.
     CorruptSegment
@@ -66,10 +67,22 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
             raise corrupt(segment.name, "its bytes changed")
         _write(data, target)
         copied, size = copied + 1, size + segment.size
-    fresh.replace(folder / catalog_name)
-    sync_folder(folder)
+    _replace_catalog(fresh, folder / catalog_name)
     _remove_others(LocalStore(folder), {segment.path for segment in segments})
     return Backup(str(folder), copied, kept, size)
+
+
+def _replace_catalog(fresh: Path, path: Path) -> None:
+    """Put the copied catalog in its place, with nothing beside it of a copy that somebody worked on.
+
+    A log of the old one would be read into the new one, and what was acknowledged in it is none of the new one's versions.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise BadInput(f"{path} is written to by another process: end it, or name another folder")
+    Witness(path.with_name(WITNESS_FILE)).forget()
+    fresh.replace(path)
+    sync_folder(path.parent)
 
 
 def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
@@ -82,6 +95,7 @@ def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
     with _catalog(folder / catalog_name, store) as there:
         if there.identity() != store.catalog.identity() or there.database.is_same(store.catalog.database):
             raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
+        there.database.shorten_log()
 
 
 @contextmanager
