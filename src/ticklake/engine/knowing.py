@@ -12,10 +12,11 @@ import polars as pl
 from ticklake.core.continuity import Jump, Numbering, has_numbers, spared
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, GapReason, bar_holes, during_outages, gaps_of, with_jumps
+from ticklake.core.events import missed_events
+from ticklake.core.gaps import Gap, GapReason, bar_holes, during_outages, gaps_of, with_events, with_jumps
 from ticklake.core.outage import Quiet
 from ticklake.core.sessions import Sessions
-from ticklake.core.span import Span, subtract
+from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.appending import retried
 from ticklake.engine.place import Store
@@ -64,8 +65,7 @@ def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *
     if dataset.timeframe is not None:
         return GapReport(tuple(_bars_in_outages(dataset, want, gaps, peers)))
     if dataset.kind == "funding":
-        events = _times(store, dataset, want).to_list()
-        return GapReport(tuple(sorted([*gaps, *peers.missed_events(events, invalid)], key=lambda gap: gap.span)))
+        return GapReport(tuple(_by_schedule(store, dataset, want, gaps, invalid, peers)))
     if dataset.kind in _NUMBERED:
         return _by_numbers(store, dataset, want, gaps, coverage, shut, [row["row"] for row in refused], peers)
     return GapReport(tuple(gaps))
@@ -83,6 +83,18 @@ def _bars_in_outages(dataset: Dataset, want: Span, gaps: Sequence[Gap], peers: P
 
 def _untold(gap: Gap, why: str) -> Gap:
     return replace(gap, detail=why) if gap.reason is GapReason.NO_TRADES else gap
+
+
+def _by_schedule(
+    store: Store, dataset: Dataset, want: Span, gaps: Sequence[Gap], invalid: Sequence[int], peers: Peers
+) -> list[Gap]:
+    """Count the events that are missing in *gaps*, and add those that are missing where all was looked at.
+
+    All events are read, whatever is wanted: those beside it say what the interval is.
+    """
+    events = _times(store, dataset, ALL_TIME).to_list()
+    missed = [left for one in missed_events(events, want) for left in one.without(invalid)]
+    return sorted([*with_events(gaps, missed), *peers.missed_events(missed)], key=lambda gap: gap.span)
 
 
 def _by_numbers(

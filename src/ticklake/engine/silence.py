@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from ticklake.catalog.changes import DatasetRow
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.events import JITTER, Missed, missed_events
+from ticklake.core.events import JITTER, Missed, missed_events, missed_within
 from ticklake.core.gaps import Gap, GapReason, silence_reason
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.outage import (
@@ -95,21 +95,20 @@ class Peers:
             if one.seen and self._is_proven(one.span):
                 yield Gap(one.span, None, silence_reason(one.span), self._told(one.seen))
 
-    def missed_events(self, times: Sequence[int], refused: Iterable[int]) -> Iterator[Gap]:
-        """Yield the events that are missing though they were asked for: lost, or lacking everywhere."""
-        invalid = list(refused)
-        missed = [one for one in missed_events(times) if covers(self._data, one.span)]
-        missed = [one for one in missed if not any(ts in _due(one) for ts in invalid)]
-        if not missed:
+    def missed_events(self, missed: Sequence[Missed]) -> Iterator[Gap]:
+        """Yield those of the *missed* events that were asked for: lost, or lacking everywhere."""
+        asked = [(part, span) for span in self._data for part in missed_within(missed, span)]
+        if not asked:
             return
-        near = Span(missed[0].span.start, missed[-1].span.end).widen(48 * HOUR, 48 * HOUR)
+        near = Span(asked[0][0].span.start, asked[-1][0].span.end).widen(48 * HOUR, 48 * HOUR)
         others = [self._times(other.dataset, [near]) for other in self._others]
-        for one in missed:
+        for one, span in asked:
             seen = _lacking(one, others)
             every = f"one was due every {one.interval / HOUR:g} h"
-            word = GapReason.OUTAGE if seen and one.span.length <= LONGEST else GapReason.LOST
+            hole = Span(max(one.span.start, span.start), one.span.end)
+            word = GapReason.OUTAGE if seen and hole.length <= LONGEST else GapReason.LOST
             seen = seen if word is GapReason.OUTAGE else 0
-            yield Gap(one.span, one.count, word, f"{every}; {self._told(seen)}" if seen else every)
+            yield Gap(hole, one.count, word, f"{every}; {self._told(seen)}" if seen else every)
 
     def _is_proven(self, silence: Span) -> bool:
         """Whether the symbols that were silent are enough to say that the exchange was."""
