@@ -19,6 +19,7 @@ from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.appending import retried
+from ticklake.engine.peer_reads import PeerReads
 from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
 from ticklake.engine.scanning import load
@@ -47,10 +48,12 @@ def missing_intervals(store: Store, sessions: Sessions, dataset: Dataset, want: 
     return bar_holes(dataset, want, _times(store, dataset, want), coverage, shut)
 
 
-def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *, quick: bool = False) -> GapReport:
+def gap_report(
+    store: Store, sessions: Sessions, dataset: Dataset, want: Span, reads: PeerReads | None = None
+) -> GapReport:
     """Return every hole inside *want* with its reason.
 
-    Coverage, calendar and quarantine tell most; that is what *quick* looks at. Else numbers, schedules and the silence
+    Coverage, calendar and quarantine tell most; without *reads* that is all that is looked at. Else numbers, schedules and the silence
     of other symbols are looked at, too: one pass over the times and ids of trades (about half a second for ten
     million), and for bars, where some are absent, the times of a few other symbols around them.
     """
@@ -59,9 +62,9 @@ def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *
     times = _times(store, dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
     invalid = _still_refused(store, dataset, refused)
     gaps = gaps_of(dataset, want, coverage, times, invalid, shut)
-    if quick:
+    if reads is None:
         return GapReport(tuple(gaps))
-    peers = Peers(store, dataset, coverage)
+    peers = Peers(store, dataset, coverage, reads)
     if dataset.timeframe is not None:
         return GapReport(tuple(_bars_in_outages(dataset, want, gaps, peers)))
     if dataset.kind == "funding":
