@@ -83,7 +83,7 @@ class Walked:
 
 def walk(world: World, want: Span, grid: Grid, page: int, **known: object) -> Walked:
     """Let a walk ask a world, and keep what it settles."""
-    machine = CoverageWalk(want, grid, page, world.now, sends_end=True, **known)  # type: ignore[arg-type]
+    machine = CoverageWalk(want, grid, page, world.now, **{"sends_end": True, **known})  # type: ignore[arg-type]
     rows: set[int] = set()
     coverage, steps, start = Coverage(), machine.steps(), world.calls
     last_end = want.start

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ticklake.core.events import missed_events
 from ticklake.core.span import Span
-from ticklake.core.time import HOUR, MS, parse_time
+from ticklake.core.time import HOUR, MS, SECOND, parse_time
 
 T = parse_time("2024-01-01")
 
@@ -58,3 +58,33 @@ def test_an_event_too_many_misses_nothing():
 def test_spans_stand_in_order_and_apart():
     missed = list(missed_events(at(0, 8, 24, 48, 56, 64)))
     assert [one.span for one in missed] == [Span(*at(16, 24)), Span(*at(32, 48))]
+
+
+class TestEdges:
+    @given(
+        st.sampled_from([1, 4, 8]),
+        st.integers(0, 40),
+        st.integers(0, 40),
+        st.sampled_from([0, 3 * MS, 900 * MS, -4 * MS]),
+    )
+    def test_what_was_due_before_the_first_event_and_after_the_last_is_missing(self, step, first, last, late):
+        whole = [T + place * step * HOUR for place in range(first + 5 + last)]
+        kept = [ts + late for ts in whole[first : first + 5]]
+        want = Span(T, T + len(whole) * step * HOUR)
+        missed = list(missed_events(kept, want))
+        assert sum(one.count for one in missed) == first + last
+        assert all(one.span.start in whole for one in missed)
+
+    def test_each_event_belongs_to_one_of_adjoining_spans(self):
+        (missed,) = missed_events([*at(0, 8), *at(48, 56, 64)])
+        cut = T + 16 * HOUR + 5 * SECOND
+        parts = [missed.within(Span(T, cut)), missed.within(Span(cut, T + 30 * HOUR)), missed.within(Span(*at(30, 50)))]
+        assert [part and part.count for part in parts] == [None, 2, 2]
+
+    def test_an_event_that_is_explained_leaves_the_others(self):
+        (missed,) = missed_events([*at(0, 8), *at(48, 56, 64)])
+        left = [*missed.without([T + 24 * HOUR + 3 * MS, T + 33 * HOUR])]
+        assert [((one.span.start - T) // HOUR, one.count) for one in left] == [(16, 1), (32, 2)]
+
+    def test_one_event_has_no_interval(self):
+        assert list(missed_events(at(8), Span(*at(0, 48)))) == []

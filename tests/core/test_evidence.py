@@ -7,9 +7,10 @@ import random
 import pytest
 
 from tests.core.history_worlds import World, false_claims, random_series, walk
-from ticklake.core.evidence import BarGrid
+from ticklake.core.coverage import Found
+from ticklake.core.evidence import BarGrid, EventGrid
 from ticklake.core.span import Span
-from ticklake.core.time import MINUTE, parse_time
+from ticklake.core.time import HOUR, MINUTE, parse_time
 from ticklake.core.timeframe import Timeframe
 
 T0 = parse_time("2024-03-01")
@@ -66,3 +67,26 @@ def test_no_row_that_is_missing_lies_in_a_span_that_is_called_looked_at(block):
         assert walked.calls <= 12 * len(world.truth) // min(world.limit, world.old_limit or 10**9) + 3000, (
             f"seed {seed}"
         )
+
+
+@pytest.mark.parametrize("heeds", ["both", "start"])
+class TestBeforeTheFirstEvent:
+    """A schedule would say that rates are missing before the first one that there ever was."""
+
+    def look(self, heeds, first, start):
+        truth = [T0 + place * 8 * HOUR for place in range(100)]
+        kept = [ts for ts in truth if ts < start or ts >= first]
+        want = Span(start, truth[-1] + 1)
+        world, terms = World(kept, truth[-1] + HOUR, heeds=heeds), {"keeps_all": True, "sends_end": heeds == "both"}
+        return walk(world, want, EventGrid(HOUR), 98, **terms).coverage
+
+    def test_a_source_that_keeps_all_has_none_older_and_none_is_missing(self, heeds):
+        first = T0 + 400 * HOUR
+        unlisted = self.look(heeds, first, T0).spans(Found.UNLISTED)
+        assert unlisted == [Span(T0, first)]
+
+    def test_a_hole_after_an_older_event_is_looked_at(self, heeds):
+        start = T0 + 200 * HOUR
+        coverage = self.look(heeds, T0 + 400 * HOUR, start)
+        assert coverage.spans(Found.UNLISTED) == []
+        assert start in coverage.spans(Found.DATA)[0]

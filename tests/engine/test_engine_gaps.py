@@ -114,10 +114,16 @@ class TestBooks:
 
 
 class TestFunding:
-    def keep(self, lake, hours, symbol="BTC"):
+    def keep(self, lake, hours, symbol="BTC", looked=None, found=Found.DATA):
         dataset = Dataset.parse(f"binance:funding:{symbol}/USDT:USDT")
         ts = pl.Series([at(0) + hour * HOUR for hour in hours], dtype=pl.Int64).cast(TIME)
-        keep(lake, dataset, pl.DataFrame({"ts": ts, "rate": [0.0001] * len(hours)}), 0, 10 * DAY)
+        keep(
+            lake,
+            dataset,
+            pl.DataFrame({"ts": ts, "rate": [0.0001] * len(hours)}),
+            *(looked or (0, hours[-1] * 60 + 1)),
+            found=found,
+        )
 
     def test_an_event_that_should_have_come_is_lost(self, any_lake):
         self.keep(any_lake, [0, 8, 16, 32, 40, 44, 48, 52])
@@ -137,6 +143,41 @@ class TestFunding:
         self.keep(any_lake, [0, 4, 8, 16, 20, 24])
         self.keep(any_lake, [0, 8, 16, 24], "ETH")
         assert told(any_lake, FUNDING) == [(span(12 * 60, 16 * 60), 1, "lost")]
+
+    def test_what_was_due_before_the_first_event_and_after_the_last_is_lost(self, any_lake):
+        self.keep(any_lake, [24, 32, 40], looked=(0, 3 * DAY))
+        assert told(any_lake, FUNDING) == [(span(0, DAY), 3, "lost"), (span(2 * DAY, 3 * DAY), 3, "lost")]
+        assert told(any_lake, FUNDING, at(8 * 60), at(20 * 60)) == [(span(8 * 60, 20 * 60), 2, "lost")]
+
+    @pytest.mark.parametrize("found", [Found.UNAVAILABLE, Found.LOST, None])
+    def test_the_schedule_counts_what_is_missing_where_nothing_was_had(self, any_lake, found):
+        """The newest 92 days are served: which rates of the year are missing can be counted."""
+        self.keep(any_lake, [], looked=(0, 273 * DAY), found=found or Found.DATA) if found else None
+        self.keep(any_lake, range(273 * 24, 365 * 24, 8), looked=(273 * DAY, 365 * DAY))
+        word = "not_fetched" if found is None else found.value
+        assert told(any_lake, FUNDING, at(0), at(365 * DAY)) == [(span(0, 273 * DAY), 819, word)]
+
+    def test_nothing_is_missing_before_the_listing(self, any_lake):
+        self.keep(any_lake, [], looked=(0, 2 * DAY), found=Found.UNLISTED)
+        self.keep(any_lake, [56, 64, 72], looked=(2 * DAY, 3 * DAY + 1))
+        assert told(any_lake, FUNDING) == [(span(2 * DAY, 56 * 60), 1, "lost")]
+
+    def test_an_overdue_event_that_was_not_waited_for_counts_once(self, any_lake):
+        self.keep(any_lake, [0, 8, 16], looked=(0, DAY))
+        any_lake.engine.append(FUNDING, FUNDING.spec.empty(), USER, [Covered(Span(at(DAY), at(DAY) + 5 * SECOND))])
+        assert told(any_lake, FUNDING, at(0), at(DAY + 60)) == [
+            (Span(at(DAY) + 5 * SECOND, at(DAY + 60)), 1, "not_fetched")
+        ]
+
+    def test_a_refused_event_is_invalid_and_the_others_are_lost(self, any_lake):
+        self.keep(any_lake, [24, 32, 40], looked=(0, 2 * DAY))
+        bad = pl.DataFrame({"ts": pl.Series([at(8 * 60)]).cast(TIME), "rate": [float("nan")]})
+        any_lake.engine.append(FUNDING, bad, USER)
+        assert told(any_lake, FUNDING) == [
+            (span(0, 8 * 60), 1, "lost"),
+            (Span(at(8 * 60), at(8 * 60) + 1), None, "invalid"),
+            (span(16 * 60, DAY), 1, "lost"),
+        ]
 
 
 class TestOutages:

@@ -1,4 +1,4 @@
-"""Events that come at intervals which change, and those that are missing in between.
+"""Events that come at intervals which change, and those that are missing between, before and after them.
 
 Funding is settled every 8, 4 or 1 hours; the interval of a market changes, and times jitter by milliseconds. So the
 interval is not assumed: it is what the neighbours keep.
@@ -6,15 +6,16 @@ interval is not assumed: it is what the neighbours keep.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise, takewhile
 from statistics import median_low
 
 from ticklake.core.span import Span
 from ticklake.core.time import MINUTE, SECOND
 
-__all__ = ["Missed", "missed_events"]
+__all__ = ["JITTER", "Missed", "missed_events", "missed_within"]
 
 NEIGHBOURS = 3
 """How many intervals on each side say how long one is: their median."""
@@ -24,9 +25,13 @@ JITTER = 5 * SECOND
 """Events come this much late or early."""
 
 
+LATE = 2 * JITTER
+"""So long after it was due, an event is missing: the instant decides which stretch of coverage answers for it."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Missed:
-    """Events that should have come: from the first of them up to the next that came, and how many at least.
+    """Events that should have come: from when the first of them was due up to the next that came, and how many at least.
 
     ``interval`` is the time between two, in nanoseconds.
     """
@@ -35,24 +40,92 @@ class Missed:
     count: int
     interval: int
 
+    def within(self, span: Span) -> Missed | None:
+        """Return those of the events that *span* answers for, if any: each event belongs to one of adjoining spans."""
+        part = self._part(self._place(span.start), self._place(span.end))
+        return part and replace(part, span=Span(part.span.start, min(part.span.end, span.end)))
 
-def missed_events(times: Sequence[int]) -> Iterator[Missed]:
-    """Yield what is missing between sorted event *times*.
+    def without(self, times: Iterable[int]) -> Iterator[Missed]:
+        """Yield what is left without the events that were due at one of *times*."""
+        near = ((ts, round((ts - self.span.start) / self.interval)) for ts in times)
+        explained = {place for ts, place in near if abs(ts - self.span.start - place * self.interval) <= JITTER}
+        bounds = [-1, *sorted(place for place in explained if 0 <= place < self.count), self.count]
+        for before, after in pairwise(bounds):
+            part = self._part(before + 1, after)
+            if part is not None:
+                yield part
 
-    Where the interval changes just there, the longer one counts: no more is claimed than must be missing.
+    def _place(self, ts: int) -> int:
+        """Return how many of the events were missing before *ts*."""
+        return min(max(-((self.span.start + LATE - ts) // self.interval), 0), self.count)
+
+    def _part(self, first: int, last: int) -> Missed | None:
+        if first >= last:
+            return None
+        start, end = (self.span.start + place * self.interval for place in (first, last))
+        return Missed(Span(start, self.span.end if last == self.count else end), last - first, self.interval)
+
+
+def missed_events(times: Sequence[int], want: Span | None = None) -> Iterator[Missed]:
+    """Yield what is missing between sorted event *times*, in order; with *want* inside it, also before and after them.
+
+    Where the interval changes just there, the longer one counts: no more is claimed than must be missing. Before the
+    first event and after the last one the interval is that of the events beside it; two of them are needed.
 
     Examples
     --------
     >>> from ticklake.core.time import HOUR
     >>> [missed.count for missed in missed_events([0, 8 * HOUR, 24 * HOUR, 32 * HOUR, 36 * HOUR, 40 * HOUR])]
     [1]
+    >>> [missed.count for missed in missed_events([16 * HOUR, 24 * HOUR], Span(0, 48 * HOUR))]
+    [2, 2]
     """
+    found = [_before(times, want), *_between(times), _after(times, want)]
+    parts = (missed if missed is None or want is None else missed.within(want) for missed in found)
+    yield from (part for part in parts if part is not None)
+
+
+def missed_within(missed: Sequence[Missed], span: Span) -> Iterator[Missed]:
+    """Yield those of sorted, disjoint *missed* events that *span* answers for, in order."""
+    first = bisect_right(missed, span.start, key=lambda one: one.span.end)
+    near = takewhile(lambda one: one.span.start < span.end, islice(missed, first, None))
+    parts = (one.within(span) for one in near)
+    yield from (part for part in parts if part is not None)
+
+
+def _between(times: Sequence[int]) -> Iterator[Missed]:
     steps = [later - earlier for earlier, later in pairwise(times)]
     for place, step in enumerate(steps):
         sides = (steps[max(place - NEIGHBOURS, 0) : place], steps[place + 1 : place + 1 + NEIGHBOURS])
-        interval = max((median_low(side) for side in sides if side), default=step)
-        interval = max(round(interval / MINUTE) * MINUTE, MINUTE)
+        interval = _whole(max((median_low(side) for side in sides if side), default=step))
         count = -(-(step - 2 * JITTER) // interval) - 1
         if count > 0 and step + 2 * JITTER >= TOO_LONG * interval:
-            first = round(times[place] / MINUTE) * MINUTE + interval
-            yield Missed(Span(first, times[place + 1]), count, interval)
+            yield Missed(Span(_nominal(times[place]) + interval, times[place + 1]), count, interval)
+
+
+def _before(times: Sequence[int], want: Span | None) -> Missed | None:
+    """Return the events that were due inside *want* before the first that came."""
+    if want is None or len(times) < 2 or times[0] <= want.start:
+        return None
+    interval = _whole(median_low([later - earlier for earlier, later in pairwise(times[: NEIGHBOURS + 1])]))
+    count = (_nominal(times[0]) - want.start) // interval
+    return Missed(Span(_nominal(times[0]) - count * interval, times[0]), count, interval) if count > 0 else None
+
+
+def _after(times: Sequence[int], want: Span | None) -> Missed | None:
+    """Return the events that were due inside *want* after the last that came."""
+    if want is None or len(times) < 2 or times[-1] >= want.end:
+        return None
+    interval = _whole(median_low([later - earlier for earlier, later in pairwise(times[-NEIGHBOURS - 1 :])]))
+    first = _nominal(times[-1]) + interval
+    count = -((first - want.end) // interval)
+    return Missed(Span(first, want.end), count, interval) if count > 0 else None
+
+
+def _nominal(ts: int) -> int:
+    """Return when an event was due that came at *ts*."""
+    return round(ts / MINUTE) * MINUTE
+
+
+def _whole(interval: int) -> int:
+    return max(_nominal(interval), MINUTE)

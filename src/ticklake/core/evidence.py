@@ -53,6 +53,7 @@ LATE_EVENT = 5 * SECOND
 REWALKS = 2
 """How often a walk is taken up again because rows turned up in its silent end."""
 OTHER_TIMES = "the source answers with other times than it was asked for"
+BEFORE_FIRST = "the source keeps all events, and has none that is older"
 NOTHING = "the source serves nothing of it"
 
 
@@ -173,6 +174,7 @@ class CoverageWalk:
     _capacity: int = 0
     _interval: int | None = None
     _doubted: bool = False
+    _looked_back: bool = False
 
     def steps(self) -> Generator[Step, Any, None]:
         """Yield questions, take their answers, and yield what is settled, oldest first."""
@@ -181,10 +183,24 @@ class CoverageWalk:
         for rewalks_left in reversed(range(1 + REWALKS)):
             while (gap := self._gap()) is not None:
                 yield from self._close(gap)
+                yield from self._before_first()
                 yield from self._emit(self._passed())
             if (yield from self._finish(last=not rewalks_left)):
                 break
         yield from self._emit(self.want.end)
+
+    def _before_first(self) -> Generator[Step, Any, None]:
+        """Say once that no event was due before the first of all, if the source keeps all: silence is not a hole there."""
+        if self._looked_back or not (self._edges and self.keeps_all and self.grid.scheduled):
+            return
+        self._looked_back, start = True, self.want.start
+        if self.hint is None and self._row_before(start + 1) is None:
+            yield from self._ask(Span(self.grid.step(start, 1 - self.page), self.grid.step(start, 1)))
+        if self.hint is None and self._edges[0] > start:
+            silent = Span(start, min(self._edges[0], self.want.end))
+            for span in self._within(silent):
+                self._gone = self._gone.add(Covered(span, Found.UNLISTED, BEFORE_FIRST))
+            self._forget(silent)
 
     # What is known so far
 

@@ -14,6 +14,7 @@ import polars as pl
 from ticklake.core.continuity import Jump
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.events import Missed, missed_within
 from ticklake.core.outage import LONGEST
 from ticklake.core.span import Span, normalise, subtract
 
@@ -25,6 +26,7 @@ __all__ = [
     "gaps_of",
     "missing_words",
     "silence_reason",
+    "with_events",
     "with_jumps",
 ]
 
@@ -174,6 +176,12 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
             last = len(told)
             told.append(Gap(jump.span, jump.count, GapReason.LOST, f"{what} {jump.first} to {jump.last} are missing"))
     return sorted(told, key=_start)
+
+
+def with_events(gaps: Sequence[Gap], missed: Sequence[Missed]) -> list[Gap]:
+    """Count in sorted *gaps* the events that the schedule says are missing there; where none is, nobody can count."""
+    counts = (sum(part.count for part in missed_within(missed, gap.span)) for gap in gaps)
+    return [replace(gap, missing=count or gap.missing) for gap, count in zip(gaps, counts, strict=True)]
 
 
 def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tuple[Span, str]]) -> list[Gap]:

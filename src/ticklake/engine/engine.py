@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ticklake.engine.backing_up import Backup
     from ticklake.engine.compacting import Compaction
     from ticklake.engine.knowing import GapReport
+    from ticklake.engine.peer_reads import PeerReads
     from ticklake.engine.repairing import Mended
     from ticklake.engine.retaining import Cleaned
     from ticklake.engine.verifying import Problem
@@ -89,6 +90,7 @@ class Engine:
         self._check_space = check_space
         self._reserve = reserve
         self._store = Store(catalog, objects, now, tool)
+        self._reads: PeerReads | None = None
 
     def at(self, version: int, moment: int) -> Engine:
         """Return the same rows as of *version*, for reading only; *moment* is the time that takes the place of now.
@@ -256,7 +258,16 @@ class Engine:
         """Return every hole inside *want* with its reason; unless *quick*, from numbers and other symbols, too."""
         from ticklake.engine.knowing import gap_report
 
-        return gap_report(self._store, self.sessions, dataset, want, quick=quick)
+        return gap_report(self._store, self.sessions, dataset, want, None if quick else self._peer_reads())
+
+    def _peer_reads(self) -> PeerReads:
+        """Return what was read of other symbols in this version, so that many reports read it once."""
+        from ticklake.engine.peer_reads import PeerReads
+
+        reads, version = self._reads, self.catalog.version()
+        if reads is None or reads.version != version:
+            self._reads = reads = PeerReads(self._store, version)
+        return reads
 
     def provenance(self, dataset: Dataset, at: int) -> list[Provenance]:
         """Return where the rows at exactly *at* came from; empty if there is none."""

@@ -12,12 +12,14 @@ import polars as pl
 from ticklake.core.continuity import Jump, Numbering, has_numbers, spared
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, GapReason, bar_holes, during_outages, gaps_of, with_jumps
+from ticklake.core.events import missed_events
+from ticklake.core.gaps import Gap, GapReason, bar_holes, during_outages, gaps_of, with_events, with_jumps
 from ticklake.core.outage import Quiet
 from ticklake.core.sessions import Sessions
-from ticklake.core.span import Span, subtract
+from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.appending import retried
+from ticklake.engine.peer_reads import PeerReads
 from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
 from ticklake.engine.scanning import load
@@ -46,10 +48,12 @@ def missing_intervals(store: Store, sessions: Sessions, dataset: Dataset, want: 
     return bar_holes(dataset, want, _times(store, dataset, want), coverage, shut)
 
 
-def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *, quick: bool = False) -> GapReport:
+def gap_report(
+    store: Store, sessions: Sessions, dataset: Dataset, want: Span, reads: PeerReads | None = None
+) -> GapReport:
     """Return every hole inside *want* with its reason.
 
-    Coverage, calendar and quarantine tell most; that is what *quick* looks at. Else numbers, schedules and the silence
+    Coverage, calendar and quarantine tell most; without *reads* that is all that is looked at. Else numbers, schedules and the silence
     of other symbols are looked at, too: one pass over the times and ids of trades (about half a second for ten
     million), and for bars, where some are absent, the times of a few other symbols around them.
     """
@@ -58,14 +62,13 @@ def gap_report(store: Store, sessions: Sessions, dataset: Dataset, want: Span, *
     times = _times(store, dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
     invalid = _still_refused(store, dataset, refused)
     gaps = gaps_of(dataset, want, coverage, times, invalid, shut)
-    if quick:
+    if reads is None:
         return GapReport(tuple(gaps))
-    peers = Peers(store, dataset, coverage)
+    peers = Peers(store, dataset, coverage, reads)
     if dataset.timeframe is not None:
         return GapReport(tuple(_bars_in_outages(dataset, want, gaps, peers)))
     if dataset.kind == "funding":
-        events = _times(store, dataset, want).to_list()
-        return GapReport(tuple(sorted([*gaps, *peers.missed_events(events, invalid)], key=lambda gap: gap.span)))
+        return GapReport(tuple(_by_schedule(store, dataset, want, gaps, invalid, peers)))
     if dataset.kind in _NUMBERED:
         return _by_numbers(store, dataset, want, gaps, coverage, shut, [row["row"] for row in refused], peers)
     return GapReport(tuple(gaps))
@@ -83,6 +86,18 @@ def _bars_in_outages(dataset: Dataset, want: Span, gaps: Sequence[Gap], peers: P
 
 def _untold(gap: Gap, why: str) -> Gap:
     return replace(gap, detail=why) if gap.reason is GapReason.NO_TRADES else gap
+
+
+def _by_schedule(
+    store: Store, dataset: Dataset, want: Span, gaps: Sequence[Gap], invalid: Sequence[int], peers: Peers
+) -> list[Gap]:
+    """Count the events that are missing in *gaps*, and add those that are missing where all was looked at.
+
+    All events are read, whatever is wanted: those beside it say what the interval is.
+    """
+    events = _times(store, dataset, ALL_TIME).to_list()
+    missed = [left for one in missed_events(events, want) for left in one.without(invalid)]
+    return sorted([*with_events(gaps, missed), *peers.missed_events(missed)], key=lambda gap: gap.span)
 
 
 def _by_numbers(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice, takewhile
 
 import polars as pl
 
 from ticklake.catalog.changes import DatasetRow
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.events import JITTER, Missed, missed_events
+from ticklake.core.events import JITTER, Missed, missed_within
 from ticklake.core.gaps import Gap, GapReason, silence_reason
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.outage import (
@@ -30,14 +32,13 @@ from ticklake.core.outage import (
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR
 from ticklake.engine.appending import retried
+from ticklake.engine.peer_reads import PeerReads
 from ticklake.engine.place import Store
 from ticklake.engine.reading import read_chunks
 from ticklake.engine.scanning import load
 
 __all__ = ["Peers"]
 
-_APART = 16
-"""Up to so many stretches are read one by one, more of them at once with what lies between."""
 _AROUND, _FEWEST_BARS = 20, 2000
 """What is usual is seen in so many lengths of a silence on either side of it, or in so many bars."""
 _MOST_WITNESSES = 32
@@ -46,8 +47,9 @@ _MOST_WITNESSES = 32
 class Peers:
     """The datasets of the same exchange, kind and timeframe, for other symbols; those with most rows first."""
 
-    def __init__(self, store: Store, dataset: Dataset, coverage: Coverage) -> None:
+    def __init__(self, store: Store, dataset: Dataset, coverage: Coverage, reads: PeerReads) -> None:
         self._store = store
+        self._reads = reads
         self._dataset = dataset
         self._data = coverage.spans(Found.DATA)
 
@@ -70,7 +72,7 @@ class Peers:
         for other in self._others:
             if not bars.opens.len():
                 return
-            present = self._times(other.dataset, _stretches(bars.opens, frame.length))
+            present = self._reads.bars(other.dataset, _stretches(bars.opens, frame.length), frame.length)
             bars.ask(present, self._looked_at(other), self._share(other))
         for span, seen in bars.outages(frame.length):
             if self._is_proven(span):
@@ -95,21 +97,19 @@ class Peers:
             if one.seen and self._is_proven(one.span):
                 yield Gap(one.span, None, silence_reason(one.span), self._told(one.seen))
 
-    def missed_events(self, times: Sequence[int], refused: Iterable[int]) -> Iterator[Gap]:
-        """Yield the events that are missing though they were asked for: lost, or lacking everywhere."""
-        invalid = list(refused)
-        missed = [one for one in missed_events(times) if covers(self._data, one.span)]
-        missed = [one for one in missed if not any(ts in _due(one) for ts in invalid)]
-        if not missed:
+    def missed_events(self, missed: Sequence[Missed]) -> Iterator[Gap]:
+        """Yield those of the *missed* events that were asked for: lost, or lacking everywhere."""
+        asked = [(part, span) for span in self._data for part in missed_within(missed, span)]
+        if not asked:
             return
-        near = Span(missed[0].span.start, missed[-1].span.end).widen(48 * HOUR, 48 * HOUR)
-        others = [self._times(other.dataset, [near]) for other in self._others]
-        for one in missed:
+        others = [self._reads.events(other.dataset) for other in self._others]
+        for one, span in asked:
             seen = _lacking(one, others)
             every = f"one was due every {one.interval / HOUR:g} h"
-            word = GapReason.OUTAGE if seen and one.span.length <= LONGEST else GapReason.LOST
+            hole = Span(max(one.span.start, span.start), one.span.end)
+            word = GapReason.OUTAGE if seen and hole.length <= LONGEST else GapReason.LOST
             seen = seen if word is GapReason.OUTAGE else 0
-            yield Gap(one.span, one.count, word, f"{every}; {self._told(seen)}" if seen else every)
+            yield Gap(hole, one.count, word, f"{every}; {self._told(seen)}" if seen else every)
 
     def _is_proven(self, silence: Span) -> bool:
         """Whether the symbols that were silent are enough to say that the exchange was."""
@@ -129,6 +129,9 @@ class Peers:
 
     def _witness(self, row: DatasetRow, silence: Span) -> Witness | None:
         """Return how a symbol is around a silence; ``None`` if its rows come from files, which may lack any part."""
+        return self._reads.once(("witness", row.dataset, silence), lambda: self._read_witness(row, silence))
+
+    def _read_witness(self, row: DatasetRow, silence: Span) -> Witness | None:
         frame = row.dataset.timeframe
         bar = frame.length if frame else 0
         reach = max(_AROUND * silence.length, _FEWEST_BARS * bar)
@@ -146,13 +149,12 @@ class Peers:
 
     @cached_property
     def _others(self) -> list[DatasetRow]:
-        alike = self._store.catalog.alike(self._dataset)
-        rows = [row for row in alike if row.rows and row.dataset.symbol != self._dataset.symbol]
-        return sorted(rows, key=lambda row: -row.rows)
+        alike = self._reads.alike(self._dataset)
+        return [row for row in alike if row.dataset.symbol != self._dataset.symbol]
 
     @cached_property
     def _row(self) -> DatasetRow | None:
-        return self._store.catalog.dataset(self._dataset)
+        return next((row for row in self._reads.alike(self._dataset) if row.dataset == self._dataset), None)
 
     def _told(self, seen: int) -> str:
         return f"{seen + 1} symbols of {self._dataset.exchange} were looked at, and all were silent"
@@ -165,14 +167,8 @@ class Peers:
 
     def _looked_at(self, row: DatasetRow) -> list[Span]:
         """Return where a dataset was looked at while it traded."""
-        held, data = _held(row), self._store.catalog.coverage(row.dataset).spans(Found.DATA)
-        return [part for span in data if (part := span.intersect(held))]
-
-    def _times(self, dataset: Dataset, spans: Sequence[Span]) -> pl.Series:
-        if len(spans) > _APART:
-            spans = [Span(spans[0].start, spans[-1].end)]
-        parts = [load(self._store, dataset, span, columns=["ts"])["ts"].to_physical() for span in spans]
-        return pl.concat(parts)
+        held = _held(row)
+        return [part for span in self._reads.looked_at(row.dataset) if (part := span.intersect(held))]
 
     def _quiet(self, dataset: Dataset, span: Span, shortest: int) -> list[Span]:
         def attempt() -> list[Span]:
@@ -209,9 +205,16 @@ def _due(missed: Missed) -> Span:
     return Span(missed.span.start - JITTER, last + JITTER + 1)
 
 
-def _lacking(missed: Missed, others: Sequence[pl.Series]) -> int:
+def _lacking(missed: Missed, others: Sequence[tuple[pl.Series, Sequence[Missed]]]) -> int:
     """Return how many others lack events at that time, too; none if any has one."""
     due = _due(missed)
-    if any(inside(times, [due]).any() for times in others):
+    if any(times.search_sorted(due.start) < times.search_sorted(due.end) for times, _ in others):
         return 0
-    return sum(any(_due(one).overlaps(due) for one in missed_events(times.to_list())) for times in others)
+    return sum(_lacks(theirs, due) for _, theirs in others)
+
+
+def _lacks(theirs: Sequence[Missed], due: Span) -> bool:
+    """Whether events are missing of sorted *theirs* that were due at that time."""
+    near = bisect_right(theirs, due.start, key=lambda one: one.span.end + JITTER)
+    met = takewhile(lambda one: one.span.start - JITTER < due.end, islice(theirs, near, None))
+    return any(_due(one).overlaps(due) for one in met)
