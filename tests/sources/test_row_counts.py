@@ -59,10 +59,10 @@ def test_funding_rates_without_a_symbol_are_those_of_the_asked_market():
     perpetual = market("BTC/USD:USD", "btcusd-perp", "swap")
     source = scripted("bitstamp", bitstamp_funding(rates), [perpetual], NOW)
 
-    pages = pages_of(source, "bitstamp:funding:BTC/USD:USD", Span(START, NOW))
+    pages = pages_of(source, "bitstamp:funding:BTC/USD:USD", Span(START + HOUR, NOW))
 
     assert times_of(pages) == rates
-    assert normalise(data_spans(pages)) == [Span(START, NOW)]
+    assert normalise(data_spans(pages)) == [Span(START + HOUR, NOW)]
 
 
 def woo_funding(rates: dict[int, str]) -> Any:

@@ -21,7 +21,6 @@ from bisect import bisect_left, insort
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median_low
 from typing import Any, Protocol
 
 from ticklake.core.coverage import Coverage, Covered, Found
@@ -49,7 +48,9 @@ FAR = 10
 NEWEST_PAGES = (1, 10, 100)
 """How many pages before now are looked at for any row at all, where nothing is known of a source yet."""
 LATE_EVENT = 5 * SECOND
-"""Scheduled events come up to this much late."""
+"""Scheduled events come up to this much after their minute."""
+NEAR = 4
+"""The interval at an edge of a block is told by so many rows of it, as it changes, and doubles where a row is missing."""
 REWALKS = 2
 """How often a walk is taken up again because rows turned up in its silent end."""
 OTHER_TIMES = "the source answers with other times than it was asked for"
@@ -172,7 +173,7 @@ class CoverageWalk:
     _edges: list[int] = field(default_factory=list)
     _starts: set[int] = field(default_factory=set)
     _capacity: int = 0
-    _interval: int | None = None
+    _intervals: dict[int, int] = field(default_factory=dict)
     _doubted: bool = False
     _looked_back: bool = False
 
@@ -250,8 +251,7 @@ class CoverageWalk:
         self._starts.add(first)
         self._capacity = max(self._capacity, len(times))
         if self.grid.scheduled and len(times) > 1:
-            interval = median_low([later - earlier for earlier, later in pairwise(times)])
-            self._interval = max(round(interval / MINUTE) * MINUTE, MINUTE)
+            self._intervals |= {first: _shortest_interval(times[:NEAR]), last: _shortest_interval(times[-NEAR:])}
 
     def _window(self, gap: Span) -> Span:
         """Return the window to ask for a gap: from the row before it, if that is near, to a row after it."""
@@ -295,7 +295,7 @@ class CoverageWalk:
     def _none_due(self, gap: Span) -> bool:
         """Whether the schedule says that nothing comes in a gap."""
         row = self._row_before(gap.start)
-        return row is not None and self._interval is not None and gap.end <= row + self._interval
+        return row is not None and gap.end <= row // MINUTE * MINUTE + self._intervals.get(row, 0)
 
     def _narrow(self, start: int, end: int) -> Span:
         return Span(self.grid.step(start, -1), self.grid.step(end, 1))
@@ -346,7 +346,7 @@ class CoverageWalk:
             first = self._row_after(gap.start)
         if first is None:
             self._give_up(gap, NOTHING)
-        elif self.grid.scheduled and self._interval is not None and first - gap.start <= self._interval + LATE_EVENT:
+        elif first - gap.start < self._intervals.get(first, 0) - LATE_EVENT:
             self._prove(Span(gap.start, min(first, gap.end)))
         else:
             kept = f", as it keeps the newest {self.keeps_rows} rows" if self.keeps_rows else ""
@@ -439,11 +439,11 @@ class CoverageWalk:
         return tail.end if trades[0] < tail.start else tail.start
 
     def _due(self, tail: Span) -> int:
-        """Return when the schedule lets the next row come after the newest one that is known."""
+        """Return the first instant at which the schedule lets a row come after the newest one that is known."""
         newest = self._edges[-1] if self._edges else self.hint
         if newest is None:
             return tail.start
-        return max(newest + (self._interval or self.grid.step(0, 1)) + LATE_EVENT, tail.start)
+        return max(newest // MINUTE * MINUTE + self._intervals.get(newest, self.grid.step(0, 1)), tail.start)
 
     def _emit(self, until: int) -> Generator[Step, Any, None]:
         """Tell what is known up to *until*, and forget it."""
@@ -457,3 +457,9 @@ class CoverageWalk:
             yield Settled(known.pieces)
         self._cursor = until
         self._proven = [span for span in self._proven if span.end > until]
+
+
+def _shortest_interval(times: Sequence[int]) -> int:
+    """Return the shortest time between neighbours in whole minutes, as events come a little early or late."""
+    shortest = min(later - earlier for earlier, later in pairwise(times))
+    return max(round(shortest / MINUTE), 1) * MINUTE
