@@ -7,12 +7,15 @@ ends of a window it heeds, on which side it cuts, and on how late its feed is. T
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.evidence import AskRows, AskTraded, AskTrades, CoverageWalk, Grid, Settled
 from ticklake.core.span import Span
+from ticklake.core.time import HOUR, MS, SECOND
 
 Window = Literal["both", "start", "end", "none"]
 
@@ -25,6 +28,8 @@ class World:
     ``exclusive_start`` and ``inclusive_end`` how; ``newest_first`` whether a cut page keeps the newest rows; ``limit`` how
     many rows a page holds, ``old_limit`` of those older than ``old_after``; ``late`` by how much the feed lags;
     ``tick`` how far the clock moves at each call; ``lies`` how often a question is answered with nothing at first.
+    ``longest`` is how long a window may be before it is cut without a word, at the side that ``newest_first`` tells;
+    ``shown_at`` when single rows appear that are later than the others; ``fails`` the share of the calls that fail.
     """
 
     truth: list[int]
@@ -42,20 +47,27 @@ class World:
     tick: int = 0
     lies: int = 0
     trades: bool = True
+    longest: int | None = None
+    shown_at: dict[int, int] = field(default_factory=dict)
+    fails: float = 0.0
+    dice: random.Random = field(default_factory=random.Random)
     calls: int = 0
     lied: dict[Span, int] = field(default_factory=dict)
 
     def kept(self) -> list[int]:
         """Return what the exchange serves at this moment."""
-        rows = [ts for ts in self.truth if ts <= self.now - self.late]
-        if self.keeps_for is not None:
-            rows = [ts for ts in rows if ts >= self.now - self.keeps_for]
+        oldest = 0 if self.keeps_for is None else bisect_left(self.truth, self.now - self.keeps_for)
+        rows = self.truth[oldest : bisect_right(self.truth, self.now - self.late)]
+        rows = [ts for ts in rows if self.shown_at.get(ts, ts) <= self.now] if self.shown_at else rows
         return rows if self.keeps_rows is None else rows[-self.keeps_rows :]
 
     def rows(self, span: Span) -> list[int]:
         """Answer one question."""
         self.calls += 1
         self.now += self.tick
+        if self.dice.random() < self.fails:
+            raise ConnectionError
+        span = self._shortened(span)
         told = self.lied.get(span, 0)
         self.lied[span] = told + 1
         if told < self.lies:
@@ -68,8 +80,17 @@ class World:
         limit = self.limit
         if self.old_limit is not None and span.start < self.now - self.old_after:
             limit = self.old_limit
-        newest = self.newest_first or self.heeds in ("end", "none")
-        return found[-limit:] if newest else found[:limit]
+        return found[-limit:] if self._cuts_old_rows() else found[:limit]
+
+    def _cuts_old_rows(self) -> bool:
+        return self.newest_first or self.heeds in ("end", "none")
+
+    def _shortened(self, span: Span) -> Span:
+        if self.longest is None or span.length <= self.longest:
+            return span
+        if self._cuts_old_rows():
+            return Span(span.end - self.longest, span.end)
+        return Span(span.start, span.start + self.longest)
 
 
 @dataclass
@@ -81,12 +102,11 @@ class Walked:
     calls: int
 
 
-def walk(world: World, want: Span, grid: Grid, page: int, **known: object) -> Walked:
-    """Let a walk ask a world, and keep what it settles."""
+def settle(world: World, want: Span, grid: Grid, page: int, **known: object) -> Iterator[tuple[Settled, set[int]]]:
+    """Let a walk ask a world; yield what is settled, each with all the rows of the wanted span that came until then."""
     machine = CoverageWalk(want, grid, page, world.now, **{"sends_end": True, **known})  # type: ignore[arg-type]
     rows: set[int] = set()
-    coverage, steps, start = Coverage(), machine.steps(), world.calls
-    last_end = want.start
+    steps = machine.steps()
     step = next(steps, None)
     while step is not None:
         reply: list[int] | int | None = None
@@ -95,19 +115,54 @@ def walk(world: World, want: Span, grid: Grid, page: int, **known: object) -> Wa
             rows |= {ts for ts in reply if ts in want}
         elif isinstance(step, AskTrades):
             world.calls += 1
-            reply = [ts for ts in world.truth if ts <= world.now][-500:] if world.trades else None
+            reply = world.truth[: bisect_right(world.truth, world.now)][-500:] if world.trades else None
         elif isinstance(step, AskTraded):
             reply = None
         elif isinstance(step, Settled):
-            for piece in step.pieces:
-                assert piece.span.start >= last_end, "what is settled comes in order, each instant once"
-                last_end = piece.span.end
-                coverage = coverage.add(piece)
+            yield step, rows
         try:
             step = steps.send(reply)
         except StopIteration:
             step = None
+
+
+def walk(world: World, want: Span, grid: Grid, page: int, **known: object) -> Walked:
+    """Let a walk ask a world, and keep what it settles."""
+    rows: set[int] = set()
+    coverage, start, last_end = Coverage(), world.calls, want.start
+    for step, came in settle(world, want, grid, page, **known):
+        rows = came
+        for piece in step.pieces:
+            assert piece.span.start >= last_end, "what is settled comes in order, each instant once"
+            last_end = piece.span.end
+            coverage = coverage.add(piece)
     return Walked(coverage, rows, world.calls - start)
+
+
+def fill(world: World, want: Span, grid: Grid, page: int, lake: Walked, again: int = 0) -> None:
+    """Fill a lake as a backfill does: only what is missing and *again* so much before it, going on after failures.
+
+    Rows are kept with the coverage that is settled with them, as they are committed page by page.
+    """
+    missing = list(lake.coverage.missing(want))
+    if again and missing and lake.coverage.pieces:
+        data = [span for span in lake.coverage.spans(Found.DATA) if span.end == missing[-1].start]
+        missing[-1] = Span(
+            max([missing[-1].start - again, *(s.start for s in data)]) if data else missing[-1].start, missing[-1].end
+        )
+    for span in missing:
+        cursor, failures = span.start, 0
+        while cursor < span.end and failures < 20:
+            hint = max((ts for ts in lake.rows if ts < cursor), default=None)
+            try:
+                for step, came in settle(world, Span(cursor, span.end), grid, page, hint=hint):
+                    for piece in step.pieces:
+                        lake.coverage, cursor = lake.coverage.add(piece), piece.span.end
+                    lake.rows |= {ts for ts in came if ts < cursor}
+                break
+            except ConnectionError:
+                failures += 1
+    lake.calls = world.calls
 
 
 def false_claims(world: World, walked: Walked, want: Span) -> list[int]:
@@ -124,4 +179,17 @@ def random_series(rng: random.Random, first: int, step: int, count: int) -> list
     return [first + place * step for place in range(count) if place not in silent and rng.random() < share]
 
 
-__all__ = ["Covered", "Walked", "World", "false_claims", "random_series", "walk"]
+def random_events(rng: random.Random, first: int, hours: int) -> list[int]:
+    """Return times of funding: every 8, 4, 2 or 1 hours, a little late, with changes of the interval and with halts."""
+    times: list[int] = []
+    hour, every, late = 0, rng.choice([8, 4, 1]), rng.choice([0, 0, 20 * MS, 3 * SECOND])
+    while hour < hours:
+        times.append(first + hour * HOUR + rng.randrange(late + 1))
+        if rng.random() < 0.03:
+            every = rng.choice([8, 4, 2, 1])
+        halted = rng.choice([2, 10, 40]) if rng.random() < 0.005 else 1
+        hour = (hour + every * halted) // every * every
+    return times
+
+
+__all__ = ["Covered", "Walked", "World", "false_claims", "fill", "random_events", "random_series", "walk"]

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from tests.core.history_worlds import World, false_claims, random_series, walk
-from ticklake.core.coverage import Found
+from tests.core.history_worlds import Walked, World, false_claims, fill, random_events, random_series, walk
+from ticklake.core.coverage import Coverage, Found
 from ticklake.core.evidence import BarGrid, EventGrid
 from ticklake.core.span import Span
-from ticklake.core.time import HOUR, MINUTE, parse_time
+from ticklake.core.time import HOUR, MINUTE, SECOND, parse_time
 from ticklake.core.timeframe import Timeframe
 
 T0 = parse_time("2024-03-01")
@@ -40,6 +40,7 @@ def random_world(seed: int, step: int = MINUTE) -> tuple[World, int]:
         lies=rng.choice([0, 0, 1, 2]),
         trades=rng.random() < 0.7,
     )
+    world.longest, world.dice = rng.choice([None, None, 120 * step, 500 * step]), random.Random(seed)
     return world, rng.choice([cap, cap, 100, 10, 300])
 
 
@@ -90,3 +91,41 @@ class TestBeforeTheFirstEvent:
         coverage = self.look(heeds, T0 + 400 * HOUR, start)
         assert coverage.spans(Found.UNLISTED) == []
         assert start in coverage.spans(Found.DATA)[0]
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_a_lake_that_is_updated_after_downtimes_and_failures_claims_no_row_that_it_lacks(block):
+    """The oracle of coverage over three runs on one lake, though calls fail and single rows come later than others."""
+    for seed in range(block * 15, block * 15 + 15):
+        world, page = random_world(seed)
+        rng = random.Random(seed + 10**7)
+        newest, world.now, world.fails = world.now, T0 + 150 * MINUTE, rng.choice([0.0, 0.0, 0.05])
+        if rng.random() < 0.4:
+            world.shown_at = {ts: ts + rng.randrange(1, 10) * MINUTE for ts in world.truth if rng.random() < 0.02}
+        lake, start = Walked(Coverage(), set(), 0), T0 + rng.randrange(-200, 100) * MINUTE
+        for _ in range(3):
+            want = Span(start, (world.now - 15 * SECOND) // MINUTE * MINUTE)
+            served = set(world.kept())
+            fill(world, want, MINUTES, page, lake, again=15 * MINUTE)
+            # A row that was late, and no longer served when its time was asked for again, is nobody's to know.
+            late = world.shown_at.keys() - (served & set(world.kept()))
+            false = [ts for ts in false_claims(world, lake, want) if ts not in late]
+            assert false == [], f"seed {seed}: {world.heeds}"
+            world.now = min(world.now + rng.choice([MINUTE, 20 * MINUTE, 400 * MINUTE, 1500 * MINUTE]), newest)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_a_funding_rate_that_is_due_late_or_no_longer_served_is_not_called_looked_at(block):
+    """Intervals change, events come late and halt, histories are short: over three runs on one lake."""
+    for seed in range(block * 30, block * 30 + 30):
+        world, page = random_world(seed, HOUR)
+        rng = random.Random(seed + 10**8)
+        world.truth, world.now = random_events(rng, T0, 3000), T0 + rng.randrange(300, 2000) * HOUR
+        world.late, world.tick = rng.choice([0, 0, 30 * SECOND, 20 * MINUTE]), rng.choice([0, SECOND])
+        world.fails = rng.choice([0.0, 0.0, 0.05])
+        lake, start = Walked(Coverage(), set(), 0), T0 + rng.randrange(-200, 250) * HOUR + rng.choice([0, 0, SECOND])
+        for _ in range(3):
+            want = Span(start, world.now - 15 * SECOND)
+            fill(world, want, EventGrid(HOUR), page, lake)
+            assert false_claims(world, lake, want) == [], f"seed {seed}: {world.heeds}"
+            world.now += rng.choice([20 * MINUTE, 9 * HOUR, 400 * HOUR]) + rng.randrange(SECOND * 100)

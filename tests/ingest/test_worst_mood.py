@@ -12,7 +12,7 @@ import pytest
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
-from ticklake.core.time import HOUR, MINUTE, SECOND, parse_time
+from ticklake.core.time import HOUR, MINUTE, parse_time
 from ticklake.sources.simulated.faults import Faults
 
 START, END, NOW = "2024-01-01", "2024-01-06", "2024-01-06T01:00"
@@ -91,7 +91,7 @@ def expected_funding(exchange, text):
 def overdue(exchange, text):
     """The recording of one market ends early: its next rates are due and do not come, so nobody may say that there are none."""
     *_, before, last = times(exchange, text)["ts"].to_physical().to_list()
-    due = last + round((last - before) / HOUR) * HOUR + 5 * SECOND
+    due = last // MINUTE * MINUTE + round((last - before) / HOUR) * HOUR
     return [(Span(due, parse_time(END)), "not_fetched")] if due < parse_time(END) else []
 
 

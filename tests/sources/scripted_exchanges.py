@@ -37,7 +37,12 @@ def scripted(exchange: str, answer: Answer, markets: list[dict[str, Any]], now: 
     """Return a source whose exchange answers by *answer*, at the time *now* in nanoseconds."""
     retry = Retry(attempts=2, first_wait=0.001, longest_wait=0.002)
     source = CcxtSource(exchange, ExchangeOptions(rate_limit_ms=0.001, retry=retry), clock=lambda: now)
-    client = source._door.client
+    script_client(source._door.client, answer, markets, lambda: now)
+    return source
+
+
+def script_client(client: Any, answer: Answer, markets: list[dict[str, Any]], now: Callable[[], int]) -> None:
+    """Replace the transport of a client of ccxt by *answer*, and its clock by *now* in nanoseconds."""
 
     async def fetch(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
@@ -48,12 +53,11 @@ def scripted(exchange: str, answer: Answer, markets: list[dict[str, Any]], now: 
         return parsed
 
     async def fetch_time(_params: Any = None) -> int:
-        return now // MS
+        return now() // MS
 
     client.fetch, client.fetch_time = fetch, fetch_time
-    client.milliseconds, client.seconds = lambda: now // MS, lambda: now // MS // 1000
+    client.milliseconds, client.seconds = lambda: now() // MS, lambda: now() // MS // 1000
     client.set_markets({each["symbol"]: client.safe_market_structure(each) for each in markets})
-    return source
 
 
 def run(source: CcxtSource, use: Callable[[CcxtSource], Awaitable[Any]]) -> Any:

@@ -51,6 +51,8 @@ LATE_EVENT = 5 * SECOND
 """Scheduled events come up to this much after their minute."""
 NEAR = 4
 """The interval at an edge of a block is told by so many rows of it, as it changes, and doubles where a row is missing."""
+HONOURED = 100
+"""Windows of so many rows are taken as asked; a longer one may be cut short, by ccxt too, however few rows it holds."""
 REWALKS = 2
 """How often a walk is taken up again because rows turned up in its silent end."""
 OTHER_TIMES = "the source answers with other times than it was asked for"
@@ -154,7 +156,7 @@ class CoverageWalk:
     keeps_rows
         How many of the newest rows the source is known to keep: if it has fewer, these are all there ever were.
     hint
-        A row from before *want* that the source served once, to look for evidence there first.
+        A row that the source served once, not after *want*, to look for evidence there first.
     sends_end
         Whether the source is told the end of a window: if not, rows after it are no sign that windows are ignored.
     """
@@ -173,6 +175,7 @@ class CoverageWalk:
     _edges: list[int] = field(default_factory=list)
     _starts: set[int] = field(default_factory=set)
     _capacity: int = 0
+    _widest: int = 0
     _intervals: dict[int, int] = field(default_factory=dict)
     _doubted: bool = False
     _looked_back: bool = False
@@ -250,15 +253,23 @@ class CoverageWalk:
             insort(self._edges, edge)
         self._starts.add(first)
         self._capacity = max(self._capacity, len(times))
+        self._widest = max(self._widest, last - first)
         if self.grid.scheduled and len(times) > 1:
             self._intervals |= {first: _shortest_interval(times[:NEAR]), last: _shortest_interval(times[-NEAR:])}
 
-    def _window(self, gap: Span) -> Span:
+    def _window(self, gap: Span, rows: int) -> Span:
         """Return the window to ask for a gap: from the row before it, if that is near, to a row after it."""
         start, row = self.grid.step(gap.start, -1), self._row_before(gap.start)
-        if row is not None and self.grid.step(row, self.page // 2) >= gap.start:
+        if row is not None and self.grid.step(row, rows // 2) >= gap.start:
             start = min(row, gap.start - 1)
-        return Span(start, min(self.grid.step(start, self.page), self.grid.step(gap.end, 1)))
+        return Span(start, min(self.grid.step(start, rows), self.grid.step(gap.end, 1)))
+
+    def _honoured(self, start: int) -> int:
+        """Return how many rows long a window at *start* may be so that its silence counts, as one answer was so long."""
+        if self.keeps_all:
+            return self.page
+        shown = self._widest // (self.grid.step(start, 1) - self.grid.step(start, 0))
+        return min(self.page, max(shown, HONOURED))
 
     def _around(self, row: int) -> Span:
         """Return a narrow window around a row: bounds may be exclusive, and a longer one could be cut."""
@@ -268,10 +279,16 @@ class CoverageWalk:
 
     def _close(self, gap: Span) -> Generator[Step, Any, None]:
         """Settle at least the beginning of a gap."""
-        capacity, window = self._capacity, self._window(gap)
+        capacity, window = self._capacity, self._window(gap, self.page)
         times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
         if self._knows(gap.start):
             return
+        shorter = self._window(gap, self._honoured(gap.start))
+        if shorter.end < window.end:
+            capacity, window = self._capacity, shorter
+            times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
+            if self._knows(gap.start):
+                return
         if not times or times[-1] < gap.start:
             quiet = Span(gap.start, min(window.end, gap.end))
             if self._contradicts(gap, window):
@@ -319,11 +336,14 @@ class CoverageWalk:
     def _serves(self, ts: int, times: Times) -> Generator[Step, Any, bool]:
         """Find out whether the source serves a row at or before *ts* now.
 
-        A row that came earlier in this walk is asked for again: horizons move forward with time.
+        A row that came earlier is asked for again: horizons move forward with time. A source that is known to keep everything
+        is not believed either where it leaves out a row that it served once.
         """
-        if self.keeps_all or (times and times[0] <= ts):
+        if times and times[0] <= ts:
             return True
         known = self._row_before(ts + 1)
+        if self.keeps_all and known is None and (self.hint is None or self._knows(self.hint)):
+            return True
         for row in (known, self.hint):
             if row is not None and row <= ts:
                 found = yield from self._ask(self._around(row))
@@ -361,11 +381,11 @@ class CoverageWalk:
             if first is None and start < self.now:
                 yield from self._ask(Span(start, self.grid.step(self.now, 1)))
                 first = self._row_after(gap.start)
-        low, high = window.end, gap.end if first is None else min(first, gap.end)
+        low, high, page = window.end, gap.end if first is None else min(first, gap.end), self._honoured(gap.start)
         while first is not None and self.grid.step(low, 1) < high:
-            is_last = high <= self.grid.step(low, self.page)
+            is_last = high <= self.grid.step(low, page)
             middle = low if is_last else self.grid.step((low + high) // 2, 0)
-            probe = Span(middle, self.grid.step(middle, self.page))
+            probe = Span(middle, self.grid.step(middle, page))
             yield from self._ask(probe)
             found = self._row_after(gap.start)
             if found is None or found >= high:

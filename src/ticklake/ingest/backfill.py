@@ -257,9 +257,9 @@ class Backfill:
                 cursor += plan.page_span
 
     def _hint(self, dataset: Dataset, span: Span) -> None:
-        """Tell the source of the newest row before the span, as far as that is the newest of all."""
+        """Tell the source of the newest row of all, if that does not lie after the span: its head is asked for again."""
         row = self.engine.catalog.dataset(dataset)
-        if row is not None and row.rows and row.max_ts is not None and row.max_ts < span.start:
+        if row is not None and row.rows and row.max_ts is not None and row.max_ts < span.end:
             self.source.hint(dataset, row.max_ts)
 
     async def _cover_known(self, plan: FetchPlan) -> None:

@@ -16,6 +16,7 @@ from ticklake.core.coverage import Covered, Found
 from ticklake.core.evidence import ASKS, CoverageWalk
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, format_time
+from ticklake.errors import AccessDenied, Banned, SourceError
 from ticklake.sources.base import Page
 
 __all__ = [
@@ -63,9 +64,9 @@ async def walked(
             left = Span(settled_until, max(walk.want.end, settled_until + 1))
             yield page
         elif isinstance(step, evidence.AskRows):
-            rows, requests = await ask(step.span), requests + 1
-            held.append(inside(rows, left))
-            reply = _times(rows)
+            answer, requests = await _answer(ask, step.span, walk.want), requests + 1
+            reply = [] if answer is None else _times(answer)
+            held += [] if answer is None else [inside(answer, left)]
         elif isinstance(step, evidence.AskTraded):
             reply = None if traded is None else await traded(step.span)
         elif newest is not None:
@@ -74,6 +75,19 @@ async def walked(
         step = _send(steps, reply)
     if requests:
         yield Page(_joined(held), (), requests)
+
+
+async def _answer(ask: AskSpan, span: Span, want: Span) -> pl.DataFrame | None:
+    """Ask for rows; ``None`` if the source refuses a time before the wanted span, as it serves nothing that old then."""
+    try:
+        return await ask(span)
+    except (AccessDenied, Banned):
+        raise
+    except SourceError as error:
+        is_probe = want.start - span.start >= span.end - want.start
+        if error.retriable or not is_probe:
+            raise
+        return None
 
 
 def _send(steps: Generator[evidence.Step, Any, None], reply: list[int] | int | None) -> evidence.Step | None:

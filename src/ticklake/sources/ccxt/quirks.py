@@ -177,6 +177,8 @@ _QUIRKS: dict[str, Quirks] = {
     "kucoinfutures": _KUCOIN,
     "gate": _GATE,
     "gateeu": _GATE,
+    # ccxt cuts windows of its spot bars to 500, whatever limit it announces.
+    "mexc": Quirks(page_bars=500, until=True),
     "htx": Quirks(open_interest_frames=("1h", "4h", "12h", "1d"), page_open_interest=200),
     "extended": Quirks(open_interest_frames=("1h", "1d"), page_open_interest=100),
     "coinbase": Quirks(
