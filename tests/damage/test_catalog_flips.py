@@ -37,8 +37,8 @@ def fill(root):
             looked = Covered(Span(at(500 + number * 10), at(505 + number * 10)), Found.LOST, f"reason {number}")
             lake.engine.append(BARS, BARS.spec.empty(), origin, [looked])
         for number in range(5):
-            run = lake.runs.start("backfill", str(BARS), {"number": number})
-            lake.runs.log(run.id, "info", f"line {number}")
+            run = lake.runs.create("backfill", str(BARS), {"number": number})
+            lake.runs.append_log(run.id, f"line {number}")
             lake.runs.finish(run.id, RunState.SUCCEEDED, {"new": number}, f"{number} new")
         markets = Instruments(database, lambda: 5)
         markets.snapshot("x", [Instrument("x", f"{base}/USDT", tick_size=0.5) for base in ("BTC", "ETH")], 3)
@@ -149,7 +149,7 @@ def test_a_damaged_row_that_is_written_again_does_not_become_sound(root):
     with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
         connection.execute("update runs set subject = 'another' where id = 1")
     with lake_in(root) as lake:
-        lake.runs.update(1, 0.5, {"new": 1})
+        lake.runs.update_progress(1, 0.5, {"new": 1})
         with refused("runs", kind=CatalogDamaged):
             lake.runs.get(1)
 

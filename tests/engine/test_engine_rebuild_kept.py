@@ -52,8 +52,8 @@ def furnished(root):
         lake.save(BARS, bars(10, 20, bump=1.0))
         lake.save(BARS, bars(30, 31).with_columns(high=-5.0))
         lake.save(TRADES, trades(0, 100))
-        run = lake.runs.start("backfill", "a run", {"some": 1})
-        lake.runs.log(run.id, "info", "a line")
+        run = lake.runs.create("backfill", "a run", {"some": 1})
+        lake.runs.append_log(run.id, "a line")
         lake.runs.finish(run.id, RunState.SUCCEEDED, {}, "done")
         lake.jobs.create("compact")
         lake.schedules.add("nightly", "compact", every="1d")
@@ -342,3 +342,17 @@ def test_a_commit_whose_file_a_rebuild_took_in_before_is_computed_anew(root, ver
         assert lake.load(BARS).tail(90).equals(full(bars(MANY, MANY + 90)))
         assert lake.verify(deep=True) == []
     assert rebuilt[0].files
+
+
+def test_origins_on_a_damaged_page_come_from_files_and_are_never_those_of_other_rows(root):
+    first, second, new = (Provenance(name, "call", "t 1") for name in ("first", "second", "new"))
+    with lake_in(root) as lake:
+        lake.engine.append(BARS, bars(0, 50), first)
+        lake.engine.append(TRADES, trades(0, MANY), first)
+        lake.engine.append(BARS, bars(50, 60), second)
+    overwrite(root / CATALOG_FILE, pages_of(root / CATALOG_FILE, "provenance"))
+    assert any("provenance" in lost for lost in rebuild_lake(root).lost)
+    with lake_in(root) as lake:
+        lake.engine.append(BARS, bars(60, 70), new)
+        origins = [lake.provenance(BARS, at(minute)) for minute in (3, 53, 63)]
+    assert [origin.source for (origin,) in origins] == ["first", "unknown", "new"]

@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from engine_lakes import BARS, MANY, MINUTE, Clock, at, bars, full, lake_in, tree
@@ -236,3 +236,24 @@ def test_vacuum_deletes_files_only_while_it_holds_the_write_lock(lake, root, mon
 def test_the_age_of_garbage_is_judged_by_the_clock_and_by_the_catalog(modified, newest, garbage):
     now = 10**18
     assert is_garbage(int(now + modified * HOUR), now, int(now + newest * HOUR)) is garbage
+
+
+@pytest.mark.parametrize("act", [lambda lake: lake.compact(), lambda lake: lake.save(BARS, bars(20, MANY, bump=1.0))])
+def test_a_file_that_is_removed_as_soon_as_it_is_written_is_written_again(lake, root, monkeypatch, act):
+    lake.save(BARS, bars(0, MANY))
+    lake.save(BARS, bars(MANY, MANY + 10))
+    live, create, removed = set(tree(root)), lake.engine.objects.create, []
+
+    @contextmanager
+    def create_and_lose(key):
+        with create(key) as sink:
+            yield sink
+        if not removed:
+            removed.append(key)
+            (root / key).unlink()
+
+    monkeypatch.setattr(lake.engine.objects, "create", create_and_lose)
+    act(lake)
+    assert set(removed) - live == set(removed)
+    assert lake.load(BARS).height == MANY + 10
+    assert lake.verify(deep=True) == []

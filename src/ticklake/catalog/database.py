@@ -21,7 +21,7 @@ from ticklake.catalog.holders import write_lock_holder
 from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
 
-__all__ = ["Database"]
+__all__ = ["BUSY_SECONDS", "Database", "busy"]
 
 _FULL, _NORMAL = "FULL", "NORMAL"
 _DAMAGE = ("malformed", "not a database", "could not decode", "user-defined function")
@@ -283,12 +283,17 @@ def _on_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if level else "BEGIN")
 
 
+def busy(where: str) -> CatalogBusy:
+    """Return the error that says who held the catalog for too long."""
+    holder = write_lock_holder(Path(where)) or "another process"
+    return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
+
+
 def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
     text = str(error.orig).partition("\n")[0]  # of a damaged schema SQLite quotes whole statements
     lowered = text.lower()
     if "locked" in lowered or "busy" in lowered:
-        holder = write_lock_holder(Path(where)) or "another process"
-        return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
+        return busy(where)
     if "readonly" in lowered or "unable to open" in lowered:
         return ReadOnlyLake(f"{where} cannot be written ({text}): check the folder's permissions")
     if "full" in lowered:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from ticklake.catalog.database import BUSY_SECONDS, Database
-from ticklake.errors import CatalogBusy, CatalogError, DiskFull, ReadOnlyLake
+from ticklake.catalog.database import BUSY_SECONDS, Database, busy
+from ticklake.errors import CatalogError, DiskFull, ReadOnlyLake
 
 __all__ = ["can_be_locked", "copy_aside", "put_in_place", "replace_content", "set_aside"]
 
@@ -65,7 +65,7 @@ def replace_content(path: Path, fresh: Database, fill: Callable[[sqlite3.Connect
                 fill(old)
             is_filled = True
         elif status != sqlite3.SQLITE_OK and time.monotonic() > deadline:
-            raise CatalogBusy(f"{path} was held by another process for {BUSY_SECONDS} s: try again")
+            raise busy(str(path))
 
     with fresh.driver_connection() as source, closing(sqlite3.connect(path, isolation_level=None)) as target:
         try:

@@ -118,6 +118,7 @@ def _prove(store: Store, kind: Kind, segment: Segment, wanted: _Count) -> None:
         for frame in read_chunks(store, [segment], kind, "natural", segment.span):
             found.add(frame)
     except StorageError as error:
+        store.check_there(segment)
         raise StorageError(f"{segment.name} cannot be read back, nothing was replaced: {error}") from error
     if found != wanted:
         raise StorageError(f"{segment.name} does not read back as it was written: nothing was replaced")

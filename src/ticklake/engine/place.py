@@ -128,10 +128,18 @@ class Store:
         return version
 
     def _refuse_vanished(self, changes: Sequence[Change]) -> None:
-        """Refuse to commit files that are gone: a vacuum whose clock runs ahead takes new ones for garbage."""
         for segment in (segment for change in changes for segment in change.add):
-            if segment.path is not None and not self.objects.exists(segment.path):
-                raise Conflict(f"{segment.path} was removed before its commit: write it again")
+            self.check_there(segment)
+
+    def check_there(self, segment: Segment) -> None:
+        """Refuse to go on with a new file that is gone: a vacuum whose clock runs ahead takes it for garbage.
+
+        Raises
+        ------
+        Conflict
+        """
+        if segment.path is not None and not self.objects.exists(segment.path):
+            raise Conflict(f"{segment.path} was removed before its commit: write it again")
 
     def sweep(self, segments: Sequence[Segment]) -> None:
         """Delete the files of segments that were not committed.

@@ -12,8 +12,9 @@ from ticklake.catalog.restoring import correct_segments, mark_changed, restore_s
 from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import KINDS
+from ticklake.core.kinds import KINDS, PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
+from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.engine.place import Store, retired_path
@@ -114,6 +115,8 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree) -> Filled:
     tables = _carried_over(old, store)
     held = {table.name: table.is_whole for table in tables}
     tree.look()
+    if not held.get("provenance", False):
+        _restore_origins(store, tree)
     before = {row.dataset: row for row in store.catalog.datasets()}
     bad = _check_files(store, tree)
     added = _take_in(store, tree, before)
@@ -142,6 +145,22 @@ def _carried_over(old: sqlite3.Connection | None, store: Store) -> list[TableRea
         return []
     with store.catalog.database.write() as connection:
         return copy_readable(old, connection)
+
+
+def _restore_origins(store: Store, tree: Tree) -> None:
+    """Say where rows come from whose origins are lost: files know, inline rows get one that says so.
+
+    Their numbers must not be given to new origins: these rows would be theirs.
+    """
+    for footer, _ in tree.found.values():
+        store.catalog.restore_provenance(footer.provenance)
+    numbers: set[int] = set()
+    for row in store.catalog.datasets():
+        for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
+            if segment.path is None and _can_be_decoded(segment, row.dataset):
+                numbers |= set(decode_inline(segment, row.dataset.spec)[PROVENANCE].unique())
+    lost = {number: Provenance("unknown", note=f"lost with a damaged catalog [{number}]") for number in numbers}
+    store.catalog.restore_provenance(lost)
 
 
 def _losses(tables: Sequence[TableRead]) -> list[str]:

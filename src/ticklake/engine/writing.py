@@ -87,6 +87,7 @@ def write_file(
     with store.objects.create(path) as sink:
         segment = encode(sink, chain([first], left), footer, path, seen)
     with store.swept_if_it_fails([segment]):
+        store.check_there(segment)
         wrong = check_written(store.objects.source(path), segment)
         if wrong:
             raise WriteFailed(f"{dataset}: {path} {wrong}; {_UNDONE}")
