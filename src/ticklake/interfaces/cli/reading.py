@@ -100,7 +100,7 @@ def gaps(
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """List every hole with its reason, of one dataset, an exchange or all. Exit code 3: there are some."""
+    """List every hole with its reason, of one dataset, an exchange or all. Exit code 3: something is missing."""
     with o.opened(lake) as held:
         datasets = chosen(held, exchange, symbol, timeframe, kind)
         found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
@@ -114,7 +114,8 @@ def gaps(
         say("nothing is missing")
     for note in (note for _, report in found for note in report.notes):
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    raise typer.Exit(3 if rows else 0)
+    is_missing = any(gap.reason.is_missing for _, report in found for gap in report.gaps)
+    raise typer.Exit(3 if is_missing else 0)
 
 
 def _gap_rows(dataset: Dataset, report: GapReport) -> list[tuple[Any, ...]]:
