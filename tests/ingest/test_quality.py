@@ -1,5 +1,6 @@
 """Quality of what a lake holds: measured when asked for, kept until something changes."""
 
+import re
 import time
 
 import polars as pl
@@ -7,14 +8,18 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from ticklake.catalog.runs import RunState
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.quality import Holes
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, parse_time
 from ticklake.errors import BadInput
+from ticklake.ingest.backfill import Backfill
+from ticklake.ingest.progress import Progress
 from ticklake.ingest.quality import Assessor
 
 T = parse_time("2024-01-01")
@@ -313,18 +318,28 @@ def test_what_is_lost_over_many_days_is_missing_for_quality_as_for_gaps(lake, ki
     assert not lake.quality(dataset).is_complete
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def outcome_of(lake, dataset, want):
+    """How a run over a span would end, and how many rows its words call missing."""
+    backfill = Backfill(None, lake.engine, None, None)
+    state, words = backfill._judge([FetchPlan(dataset, want)], Progress(1))
+    told = re.search(r"missing: ([^()]*)", words)
+    counts = re.findall(r"([\d,]+) (?!spans? )[a-z_]+", told[1]) if told else []
+    return state, sum(int(count.replace(",", "")) for count in counts)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["funding", "trades", "open_interest", "ohlcv", "quotes"]),
     st.lists(st.tuples(st.integers(0, 70), st.integers(1, 40), st.sampled_from(Found), st.booleans()), max_size=5),
     st.lists(st.tuples(st.integers(0, 100), st.integers(0, 45)), max_size=3),
     st.booleans(),
+    st.sampled_from([1, 4, 8]),
 )
-def test_quality_and_gaps_count_the_same_rows_as_missing(lake_at, kind, looks, holes, early):
+def test_runs_and_quality_and_gaps_count_the_same_rows_as_missing(lake_at, kind, looks, holes, early, step):
     lake = lake_at()
     symbol = "BTC/USDT:USDT" if kind in {"funding", "open_interest"} else "BTC/USDT"
     dataset = Dataset.of("binance", symbol, kind, "1h" if kind == "ohlcv" else None)
-    hours = [n for n in range(0, 110 * 24, 8) if not any(a <= n // 24 < a + length for a, length in holes)]
+    hours = [n for n in range(0, 110 * 24, step) if not any(a <= n // 24 < a + length for a, length in holes)]
     for first, length, found, with_rows in looks:
         inside = [n for n in hours if with_rows and first <= n // 24 < first + length]
         rows = dataset.spec.empty()
@@ -337,5 +352,8 @@ def test_quality_and_gaps_count_the_same_rows_as_missing(lake_at, kind, looks, h
         if early:
             lake.quality(dataset)
     assume(looks)
-    assert lake.quality(dataset).missing_records == missing_of(lake, dataset)
-    assert lake.quality(dataset).is_complete == (not any(gap.reason.is_missing for gap in lake.gaps(dataset)))
+    quality = lake.quality(dataset)
+    is_missing = any(gap.reason.is_missing for gap in lake.gaps(dataset))
+    state, missing = outcome_of(lake, dataset, quality.span)
+    assert quality.missing_records == missing_of(lake, dataset) == missing
+    assert quality.is_complete == (not is_missing) == (state is RunState.SUCCEEDED)
