@@ -175,3 +175,35 @@ def test_data_of_your_own_is_nobodys_to_fetch(exchange, lake):
     lake.save(BARS, truth(exchange, BARS).head(5))
     assert lake.repair() == []
     assert exchange.requests == []
+
+
+class TestProvenSeams:
+    """Pieces of trades that were kept one after the other, and end and begin at a row."""
+
+    def keep(self, exchange, lake, gone=0):
+        rows = truth(exchange, TRADES)
+        half = rows.height // 2
+        for part in (rows.head(half), rows.slice(half + gone)):
+            ts = part["ts"].to_physical()
+            looked = [Covered(Span(int(ts[0]), int(ts[-1]) + 1))]
+            lake.engine.append(Dataset.parse(TRADES), part, Provenance("user"), looked)
+        assert words(lake, TRADES) == {"not_fetched"}
+
+    def test_repair_asks_nobody_for_what_contiguous_ids_prove(self, exchange, lake):
+        self.keep(exchange, lake)
+        since = len(exchange.requests)
+        assert lake.repair(TRADES) == []
+        assert words(lake, TRADES) == set()
+        assert len(exchange.requests) == since
+
+    def test_a_run_over_other_time_mends_them_too(self, exchange, lake):
+        self.keep(exchange, lake)
+        lake.backfill("binance", "BTC/USDT", start="2024-01-03", end="2024-01-03T00:10")
+        assert words(lake, TRADES) <= {"not_fetched"}
+        assert lake.gaps(TRADES, "2024-01-02T06:00", "2024-01-02T18:00") == []
+
+    def test_where_a_trade_is_missing_repair_asks(self, exchange, lake):
+        self.keep(exchange, lake, gone=1)
+        (done,) = lake.repair(TRADES)
+        assert [gap.reason for gap in done.closed] == ["not_fetched"]
+        assert lake.load(TRADES)["ts"].equals(truth(exchange, TRADES)["ts"])

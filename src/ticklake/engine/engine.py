@@ -244,11 +244,18 @@ class Engine:
 
         return missing_intervals(self._store, self.sessions, dataset, want)
 
-    def proven_seams(self, dataset: Dataset) -> list[Span]:
-        """Return the stretches that were never looked at, but that the numbers of the rows beside them prove to be empty."""
+    def cover_seams(self, dataset: Dataset, most: int = 10_000) -> None:
+        """Cover the stretches that were never looked at, where the numbers of the rows on both sides follow each other.
+
+        They become coverage, so that gaps, quality and plans know of them alike, and nobody fetches them again. The *most*
+        newest such stretches are looked at.
+        """
         from ticklake.engine.seams import proven_seams
 
-        return proven_seams(self._store, dataset)
+        seams = proven_seams(self._store, dataset, most)
+        if seams:
+            origin = Provenance("file", note="numbers that follow each other")
+            self.append(dataset, dataset.spec.empty(), origin, [Covered(seam) for seam in seams])
 
     def gaps(self, dataset: Dataset, want: Span) -> list[Gap]:
         """Return every hole inside *want* with its reason, as far as coverage, calendar and quarantine tell."""

@@ -12,13 +12,11 @@ from ticklake.engine.scanning import load
 
 __all__ = ["proven_seams"]
 
-_MOST = 10_000
-"""So many seams are looked at; each takes two short reads."""
 
-
-def proven_seams(store: Store, dataset: Dataset) -> list[Span]:
+def proven_seams(store: Store, dataset: Dataset, most: int) -> list[Span]:
     """Return the stretches that were never looked at, but lie between two rows with numbers that follow each other.
 
+    Of all that were never looked at, the *most* newest are; each takes two short reads.
     Files that were brought in one after the other end at a last row and begin at a first one. Whole numbers of trades
     prove the stretch between, on any exchange; those of books only where they are known to follow each other.
     """
@@ -28,7 +26,7 @@ def proven_seams(store: Store, dataset: Dataset) -> list[Span]:
     if dataset.kind == "book" and not has_numbers(dataset, row.id_space):
         return []
     missing = list(store.catalog.coverage(dataset).missing(Span(row.min_ts, row.max_ts + 1)))
-    return [seam for seam in missing[:_MOST] if _is_proven(store, dataset, seam)]
+    return [seam for seam in missing[-most:] if _is_proven(store, dataset, seam)]
 
 
 def _is_proven(store: Store, dataset: Dataset, seam: Span) -> bool:

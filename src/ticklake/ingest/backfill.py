@@ -31,6 +31,8 @@ GLANCE = 1.0
 """Between two rounds of a stream, it is looked so often whether it shall stop, in seconds."""
 ROUNDS = 2
 """Windows that failed are asked once more at the end."""
+SEAMS = 100
+"""After each run the newest seams are looked at; what they prove is known from then on."""
 BANNED = ""
 """Under this name a failure is everybody's."""
 
@@ -287,6 +289,7 @@ class Backfill:
         gaps: list[Gap] = []
         for plan in plans:
             if plan.want is not None:
+                self.engine.cover_seams(plan.dataset, SEAMS)
                 gaps += self.engine.gap_report(plan.dataset, plan.want).gaps
         counts = progress.counts
         told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"

@@ -105,24 +105,13 @@ class Importer:
         except TicklakeError as error:
             self.runs.finish(run.id, RunState.FAILED, progress.to_dict(), str(error))
             raise
-        self._cover_seams(done)
+        for name in sorted({one.dataset for one in done if one.dataset and not one.refused}):
+            self.engine.cover_seams(Dataset.parse(name))
         refused = sum(one.refused for one in done)
         state = RunState.SUCCEEDED if not refused else RunState.INCOMPLETE if refused < len(done) else RunState.FAILED
         new = sum(one.new for one in done)
         self.runs.finish(run.id, state, progress.to_dict(), f"{new:,} new rows; {refused} of {len(done)} files refused")
         return done
-
-    def _cover_seams(self, done: Iterable[Imported]) -> None:
-        """Cover what lies between files, where the numbers of the rows on both sides follow each other.
-
-        It becomes coverage, so that gaps, quality and plans know of it alike, and nobody fetches it again.
-        """
-        for name in sorted({one.dataset for one in done if one.dataset and not one.refused}):
-            dataset = Dataset.parse(name)
-            seams = self.engine.proven_seams(dataset)
-            if seams:
-                origin = Provenance("file", note="numbers that follow each other")
-                self.engine.append(dataset, dataset.spec.empty(), origin, [Covered(seam) for seam in seams])
 
     def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | Imported]:
         for path in _files(paths, self.own):

@@ -69,7 +69,9 @@ class Repairs:
                 yield repaired
 
     def _repair(self, mended: Mended, *, retry: bool) -> Repaired:
-        dataset, before = mended.dataset, self._gaps(mended.dataset)
+        dataset = mended.dataset
+        self.engine.cover_seams(dataset)
+        before = self._gaps(dataset)
         in_vain = self.notes.in_vain(dataset)
         plan = plan_repair(dataset, before, in_vain, fresh=mended.lost, retry=retry)
         if not plan.ask:
