@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ticklake.core import coverage as coverage_module
 from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found, shown_spans
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE
@@ -164,3 +165,28 @@ class TestWhatAFileShows:
 
     def test_what_is_rare_by_nature_is_shown(self):
         assert self.shown(range(0, 300 * DAY, 5 * DAY), 0, Span(0, 300 * DAY)) == [Span(0, 300 * DAY)]
+
+
+@given(st.lists(looks, max_size=60))
+def test_many_looks_at_once_are_the_same_looks_one_after_the_other(history):
+    coverage = Coverage()
+    for look in history:
+        coverage = coverage.add(look)
+    assert Coverage.of(history) == coverage
+
+
+def test_many_pieces_are_put_together_in_few_steps(monkeypatch):
+    """One by one it was quadratic: 4,000 pieces made 16 million."""
+    joined = 0
+    original = coverage_module._join
+
+    def counted(pieces):
+        nonlocal joined
+        listed = list(pieces)
+        joined += len(listed)
+        return original(listed)
+
+    monkeypatch.setattr(coverage_module, "_join", counted)
+    pieces = [Covered(Span(3 * n, 3 * n + 2), Found.LOST if n % 3 else Found.DATA) for n in range(4000)]
+    assert len(Coverage.of(pieces).pieces) == 4000
+    assert joined < 4000 * 20

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from ticklake.core.span import Span, normalise, subtract
@@ -32,6 +34,8 @@ class Found(StrEnum):
     EXPIRED = "expired"
 
 
+_FEW = 8
+"""So many pieces are added one by one."""
 COMPLETE = (Found.UNLISTED, Found.EXPIRED)
 """Where nothing is missing although there are no rows."""
 
@@ -60,11 +64,19 @@ class Coverage:
 
     @classmethod
     def of(cls, pieces: Iterable[Covered]) -> Coverage:
-        """Build from pieces in the order they were looked at."""
-        coverage = cls()
-        for piece in pieces:
-            coverage = coverage.add(piece)
-        return coverage
+        """Build from pieces in the order they were looked at.
+
+        Adding one takes time in proportion to all, so many are added as halves: what a later half knows comes over what
+        an earlier one does by the same rule as one look over another.
+        """
+        listed = list(pieces)
+        if len(listed) <= _FEW:
+            coverage = cls()
+            for piece in listed:
+                coverage = coverage.add(piece)
+            return coverage
+        middle = len(listed) // 2
+        return cls.of(listed[:middle])._after(cls.of(listed[middle:]))
 
     def add(self, new: Covered) -> Coverage:
         """Return the coverage after one more look.
@@ -78,6 +90,14 @@ class Coverage:
         kept = [piece for piece in self.pieces if piece.found is Found.DATA]
         others = [piece for piece in self._outside(new.span) if piece.found is not Found.DATA]
         return Coverage(_join([*kept, *others, *fresh]))
+
+    def _after(self, later: Coverage) -> Coverage:
+        """Return the coverage after all looks of *later*."""
+        looked, data = later.spans(), later.spans(Found.DATA)
+        known = self.spans(Found.DATA)
+        kept = (_rests(piece, data if piece.found is Found.DATA else looked) for piece in self.pieces)
+        fresh = (_rests(piece, () if piece.found is Found.DATA else known) for piece in later.pieces)
+        return Coverage(_join(chain(*kept, *fresh)))
 
     def spans(self, *found: Found) -> list[Span]:
         """Return the spans with one of these findings (all of them by default), normalised."""
@@ -133,6 +153,13 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
     return list(
         subtract(Span(start, end), [Span(low + max(bar, 1), high) for low, high in zip(far, near, strict=True)])
     )
+
+
+def _rests(piece: Covered, known: Sequence[Span]) -> Iterator[Covered]:
+    """Yield the parts of a piece outside *known*, which is sorted and disjoint."""
+    near = bisect_right(known, piece.span.start, key=lambda span: span.end)
+    for rest in subtract(piece.span, islice(known, near, None)):
+        yield Covered(rest, piece.found, piece.reason)
 
 
 def _join(pieces: Iterable[Covered]) -> tuple[Covered, ...]:
