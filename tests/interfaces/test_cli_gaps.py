@@ -47,6 +47,18 @@ def test_trades_that_are_lost_by_their_ids_are_listed(shell):  # noqa: F811
     assert shell("gaps", "--quick").exit_code == 0
 
 
+def test_quiet_minutes_are_listed_and_nothing_is_missing(shell):  # noqa: F811
+    minutes = [n for n in range(30) if n % 7]
+    ts = pl.Series([T + n * 60 * SECOND for n in minutes], dtype=pl.Int64).cast(TIME)
+    frame = pl.DataFrame({"ts": ts, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0})
+    with open_lake("data") as lake:
+        looked = [Covered(Span(T, T + 30 * 60 * SECOND))]
+        lake.engine.append(Dataset.parse("binance:ohlcv:1m:BTC/USDT"), frame, Provenance("user"), looked)
+    result = shell("gaps", "--json")
+    assert {row["reason"] for row in json.loads(result.stdout)} == {"no_trades"}
+    assert result.exit_code == 0
+
+
 def test_ids_that_begin_anew_are_a_note_and_no_gap(shell):  # noqa: F811
     keep([501, 502, 1, 2, 3])
     result = shell("gaps", "binance")

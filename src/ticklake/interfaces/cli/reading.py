@@ -137,7 +137,8 @@ def gaps(
         say("nothing is missing")
     for note in (note for _, report in found for note in report.notes):
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    raise typer.Exit(3 if rows else 0)
+    is_missing = any(gap.reason.is_missing for _, report in found for gap in report.gaps)
+    raise typer.Exit(3 if is_missing else 0)
 
 
 def _summary(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, ...]]:
