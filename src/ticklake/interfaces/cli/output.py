@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = ["big", "console", "count_of", "errors", "print_json", "print_table", "say"]
+__all__ = ["big", "console", "count_of", "errors", "print_json", "print_json_rows", "print_table", "say"]
 
 
 _WIDE = 100_000
@@ -44,6 +44,16 @@ def count_of(number: int, thing: str) -> str:
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
     typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, default=str, ensure_ascii=False))
+
+
+def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows as a JSON array of objects, one a line, without holding their text."""
+    before = "["
+    for row in rows:
+        text = json.dumps(dict(zip(columns, row, strict=True)), default=str, ensure_ascii=False)
+        typer.echo(f"{before}{text}", nl=False)
+        before = ",\n"
+    typer.echo("[]" if before == "[" else "]")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:

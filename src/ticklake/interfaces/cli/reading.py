@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chosen, only
-from ticklake.interfaces.cli.output import big, count_of, errors, print_json, print_table, say
+from ticklake.interfaces.cli.output import big, count_of, errors, print_json, print_json_rows, print_table, say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,10 +122,11 @@ def gaps(
     with o.opened(lake) as held:
         datasets = chosen(held, what, timeframe, kind)
         found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
-    rows = [row for dataset, report in found for row in _gap_rows(dataset, report)]
+    written = (row for dataset, report in found for row in _gap_rows(dataset, report))
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
+    rows = [] if as_json else list(written)
     if as_json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        print_json_rows(columns, written)
     elif every and rows:
         print_table(columns, rows, numbers=("missing",))
     elif rows:
@@ -241,11 +242,10 @@ def quarantine(
     return say(f"{count_of(len(rows), 'row')} refused: --all shows each")
 
 
-def _gap_rows(dataset: Dataset, report: GapReport) -> list[tuple[Any, ...]]:
-    return [
-        (str(dataset), o.moment(gap.span.start), o.moment(gap.span.end), gap.missing, str(gap.reason), gap.detail)
-        for gap in report.gaps
-    ]
+def _gap_rows(dataset: Dataset, report: GapReport) -> Iterator[tuple[Any, ...]]:
+    for gap in report.gaps:
+        start, end = o.moment(gap.span.start), o.moment(gap.span.end)
+        yield str(dataset), start, end, gap.missing, str(gap.reason), gap.detail
 
 
 def _adjusted(seen: Lake | Snapshot, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
