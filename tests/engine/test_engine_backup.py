@@ -247,4 +247,4 @@ def test_a_backup_over_a_copy_that_another_process_reads_a_log_of_is_refused(lak
         assert used.load(TRADES).height == 50
     lake.backup(tmp_path / "copy")
     with lake_in(tmp_path / "copy") as copy:
-        assert (copy.load(TRADES).height, copy.verify(deep=True)) == (0, [])
+        assert (str(TRADES) in map(str, copy.datasets()), copy.verify(deep=True)) == (False, [])
