@@ -130,3 +130,13 @@ class TestUpdate:
         refused = held("update", ETH)
         assert (refused.exit_code, "ticklake ingest" in refused.stderr) == (2, True)
         assert "nothing to bring up to now" in held("update").stdout
+
+
+def test_provenance_is_told_of_datasets_and_of_files(held):  # noqa: F811
+    held("compact", BTC)
+    (origin,) = json.loads(held("provenance", BTC, "--json").stdout)
+    assert (origin["dataset"], origin["source"]) == (BTC, "user")
+    (file,) = json.loads(held("provenance", "binance", "BTC/USDT", "-t", "1h", "--files", "--json").stdout)
+    assert (file["rows"], file["first"]) == (1, "2024-01-02T00:00:00Z")
+    assert file["file"].endswith(".parquet")
+    assert "user" in held("provenance").stdout

@@ -84,7 +84,7 @@ def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     ]
     if rows:
         print_table(columns, rows, numbers=columns[2:9])
-    times = f", {found.compression:.1f} times smaller than raw" if found.compression else ""
+    times = f", {found.compression:.1f} times smaller than raw" if (found.compression or 0) >= 1 else ""
     say(f"{found.datasets:,} datasets, {found.rows:,} rows in {found.files:,} files: {big(found.bytes)}{times}")
     inline = f"{found.total('inline_rows'):,} rows inline"
     say(f"catalog {big(found.catalog_bytes)} ({inline}), its log {big(found.wal_bytes)}")
