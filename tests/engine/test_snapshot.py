@@ -14,7 +14,7 @@ DAY = 24 * 60 * MINUTE
 OTHER = Dataset.parse("x:ohlcv:1m:ETH/USDT")
 READING = {
     "load", "scan", "ohlcv", "trades", "funding", "resample", "book", "datasets", "inventory", "last_timestamp",
-    "missing_intervals", "gaps", "gap_report", "coverage", "provenance", "quarantine", "revisions", "quality",
+    "missing_intervals", "gaps", "gap_report", "coverage", "provenance", "provenance_by_file", "quarantine", "revisions", "quality",
     "quality_trend", "continuity", "export",
 }  # fmt: skip
 """What can be asked of any version."""
@@ -33,6 +33,7 @@ ANSWERS = {
     "gap_report": lambda view: view.gap_report(TRADES),
     "coverage": lambda view: view.coverage(BARS),
     "provenance": lambda view: view.provenance(BARS, at(3)),
+    "provenance_by_file": lambda view: view.provenance_by_file(BARS),
     "quarantine": lambda view: view.quarantine(BARS),
     "revisions": lambda view: view.revisions(BARS),
     "quality": lambda view: _but_age(view.quality(BARS)),

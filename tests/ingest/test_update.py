@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from ticklake.app import open_lake
 from ticklake.config import ExchangeSettings
 from ticklake.core.time import HOUR
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, Unsupported
+from ticklake.ingest.planning import select_symbols
 
 from ..conftest import settings_for
 
@@ -122,3 +125,18 @@ def _span(start, end):
     from ticklake.core.span import Span
 
     return Span.parse(start, end)
+
+
+class _WithoutList:
+    """A source that lists nothing."""
+
+    exchange = "theirs"
+
+    async def instruments(self):
+        raise Unsupported("theirs does not list what it trades: name symbols, like A/B")
+
+
+def test_a_source_that_lists_nothing_takes_names_as_they_are_and_no_patterns():
+    assert asyncio.run(select_symbols(_WithoutList(), ["brk-b", "wstETH/USD"])) == ["brk-b", "wstETH/USD"]
+    with pytest.raises(Unsupported):
+        asyncio.run(select_symbols(_WithoutList(), ["A/*"]))

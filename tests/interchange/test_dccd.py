@@ -137,3 +137,19 @@ def test_ids_stay_in_their_space(lake_at, tmp_path, space):
     for path in root.rglob("*.parquet"):
         pl.read_parquet(path).write_parquet(path)
     assert other.import_lake(root).is_complete
+
+
+def test_what_dccd_noted_of_the_source_is_kept(lake_at, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / "theirs" / "binance" / "trades" / "BTC-USDT"
+    folder.mkdir(parents=True)
+    rows = {"TS": [1_704_153_600_000_000_000], "price": [1.0], "amount": [1.0], "side": ["buy"], "tid": ["7"]}
+    noted = {b"dccd.provenance": b'{"source": "binance:rest", "derived_from": null}'}
+    pq.write_table(pa.table(rows).replace_schema_metadata(noted), folder / "2024-01-02.parquet")
+    pq.write_table(pa.table({**rows, "TS": [1_704_240_000_000_000_000]}), folder / "2024-01-03.parquet")
+    lake = lake_at()
+    lake.import_lake(tmp_path / "theirs", "dccd")
+    told = [(one.source, one.tool, one.note) for one in lake.provenance("binance:trades:BTC/USDT")]
+    assert told == [("dccd", "dccd", "source binance:rest"), ("dccd", "dccd", "")]

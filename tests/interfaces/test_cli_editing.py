@@ -95,7 +95,7 @@ def test_stats_count_what_there_is_by_exchange_and_kind(held):  # noqa: F811
         ("ohlcv", 2, 2),
         ("trades", 1, 1),
     ]
-    assert "3 datasets, 3 rows in 1 files" in held("stats").stdout
+    assert "3 datasets, 3 rows in 1 file" in held("stats").stdout
 
 
 def test_books_and_resampled_bars_are_printed_like_rows(held):  # noqa: F811
@@ -130,3 +130,35 @@ class TestUpdate:
         refused = held("update", ETH)
         assert (refused.exit_code, "ticklake ingest" in refused.stderr) == (2, True)
         assert "nothing to bring up to now" in held("update").stdout
+
+
+def test_provenance_is_told_of_datasets_and_of_files(held):  # noqa: F811
+    held("compact", BTC)
+    (origin,) = json.loads(held("provenance", BTC, "--json").stdout)
+    assert (origin["dataset"], origin["source"]) == (BTC, "user")
+    (file,) = json.loads(held("provenance", "binance", "BTC/USDT", "-t", "1h", "--files", "--json").stdout)
+    assert (file["rows"], file["first"]) == (1, "2024-01-02T00:00:00Z")
+    assert file["file"].endswith(".parquet")
+    assert "user" in held("provenance").stdout
+
+
+def test_of_many_files_those_that_need_a_look_are_listed(shell, tmp_path):  # noqa: F811
+    head = "ts,open,high,low,close,volume\n"
+    for day in range(1, 26):
+        (tmp_path / f"f{day:02}.csv").write_text(f"{head}2024-01-{day:02}T00:00:00Z,1,2,0.5,1.5,10\n")
+    (tmp_path / "wrong.csv").write_text(f"{head}yesterday,1,2,0.5,1.5,10\n")
+    paths = [str(path) for path in sorted(tmp_path.glob("*.csv"))]
+    words = ("import", *paths, "--dataset", "x:ohlcv:1d:BTC/USD", "--dry-run")
+    told = shell(*words).stdout
+    assert "wrong.csv" in told
+    assert "f01.csv" not in told
+    assert "25 files without a note: --all lists each" in told
+    assert "f01.csv" in shell(*words, "--all").stdout
+    with open_lake("data") as lake:
+        bar = {"open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 1.0}
+        days = [
+            {"ts": f"2024-01-{day:02}T00:00:00Z", "price": 1.0, "amount": 1.0, "id": str(day)} for day in range(1, 26)
+        ]
+        lake.save_all([(BTC, [{"ts": "2024-01-02T00:00:00Z", **bar}]), (TRADES, days)])
+    written = shell("export", "out", "--layout", "dccd").stdout
+    assert "26 files, layout dccd: 26 rows" in written

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, null, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, null, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -15,7 +15,7 @@ from ticklake.catalog.committing import apply_changes
 from ticklake.catalog.coveragelog import coverage_at, trim_coverage_log
 from ticklake.catalog.database import Database
 from ticklake.catalog.fencing import check_fence
-from ticklake.catalog.names import IS_HERE, name_at
+from ticklake.catalog.names import IS_HERE, name_at, plain_name
 from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
 from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Coverage, Covered, Found
@@ -296,6 +296,21 @@ class Catalog:
             refuse_vacuumed(connection, version)
             values["name"] = name_at(connection, dataset, version)
             return [(row.min_ts, row.rows) for row in connection.execute(_NEWEST[version is not None], values)]
+
+    def count_files(self) -> dict[str, int]:
+        """Return how many live files each dataset has; those that have none are left out."""
+        version, columns = self.pinned, schema.segments.c
+        live: ColumnElement[bool] = columns.removed_in.is_(None)
+        if version is not None:
+            live = and_(columns.added_in <= version, or_(live, columns.removed_in > version))
+        query = (
+            select(schema.datasets.c.name, func.count())
+            .select_from(schema.segments.join(schema.datasets))
+            .where(live, columns.path.is_not(None))
+            .group_by(schema.datasets.c.name)
+        )
+        with self.database.read() as connection:
+            return {plain_name(name): count for name, count in connection.execute(query)}
 
     def retired(self, dataset: Dataset | None = None) -> list[tuple[int, Segment]]:
         """Return the segments that are no longer live, each with the version that removed it."""

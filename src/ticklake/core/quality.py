@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -178,6 +178,12 @@ class Quality(Figures):
     freshness: int | None = None
     bars_behind: int | None = None
     offered_again: int = 0
+    find_gaps: Callable[[], Sequence[Gap]] = field(default=tuple, repr=False, compare=False)
+
+    @property
+    def gap_list(self) -> tuple[Gap, ...]:
+        """Every hole inside the span, as ``lake.gaps`` tells it; looked for when it is asked for, while the lake is open."""
+        return tuple(self.find_gaps())
 
 
 def days_of(span: Span) -> Iterable[Span]:

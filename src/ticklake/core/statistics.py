@@ -102,5 +102,5 @@ class LakeStats:
         return self.raw_bytes / self.bytes if self.bytes else None
 
     def __repr__(self) -> str:
-        times = "" if self.compression is None else f", {self.compression:.1f} times smaller than raw"
-        return f"LakeStats({self.datasets:,} datasets, {self.rows:,} rows, {self.files:,} files, {self.bytes:,} bytes{times})"
+        counts = {name: getattr(self, name) for name in ("datasets", "rows", "files", "bytes")}
+        return f"LakeStats({', '.join(f'{name}={count:,}' for name, count in counts.items())})"

@@ -276,9 +276,15 @@ class Engine:
             self._reads = reads = PeerReads(self._store, version)
         return reads
 
-    def provenance(self, dataset: Dataset, at: int) -> list[Provenance]:
-        """Return where the rows at exactly *at* came from; empty if there is none."""
-        rows = self.load(dataset, Span(at, at + 1), columns=[PROVENANCE])
+    def origins_by_file(self, dataset: Dataset) -> pl.DataFrame:
+        """Return where the rows of each file came from."""
+        from ticklake.engine.origins import origins_by_file
+
+        return origins_by_file(self._store, dataset)
+
+    def provenance(self, dataset: Dataset, span: Span) -> list[Provenance]:
+        """Return where the rows inside *span* came from; empty if there are none."""
+        rows = self.scan(dataset, span, provenance=True).select(PROVENANCE).unique().collect(engine="streaming")
         origins = self.catalog.provenances()
         return [origins[number] for number in rows[PROVENANCE].unique().sort().to_list()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from ticklake.ingest.worker import Worker
 
 __all__ = ["Jobs"]
+
+_MOST_HOURS = 24 * 36_500
 
 
 class Jobs:
@@ -127,15 +130,30 @@ class Jobs:
         """Return a worker of this process; *told* is called with every job when it begins and when it has ended."""
         return self._worker(told)
 
-    def cleanup_completed(self, max_age: DurationLike = 30 * DAY) -> int:
-        """Forget jobs that ended longer ago than *max_age* (``"30d"``, a timedelta), and return how many. Their runs stay.
+    def cleanup_completed(self, max_age: DurationLike = 30 * DAY, *, max_age_hours: float | None = None) -> int:
+        """Forget jobs that ended longer ago than *max_age*, and return how many. Their runs stay.
+
+        Parameters
+        ----------
+        max_age
+            A length of time: ``"30d"`` (the default), ``"24h"``, a timedelta, or 0 for all that have ended.
+        max_age_hours
+            The same as a number of hours, instead.
 
         Raises
         ------
         BadInput
-            If *max_age* is a small integer, which has no unit.
+            If *max_age* is a small integer, which has no unit, or *max_age_hours* is no length.
         """
+        if max_age_hours is not None:
+            max_age = _hours(max_age_hours)
         return self.queue.cleanup_completed(parse_duration(max_age))
+
+
+def _hours(count: float) -> dt.timedelta:
+    if not 0 <= count < _MOST_HOURS:
+        raise BadInput(f"max_age_hours={count!r} is no length of time: pass a number of hours from 0 on")
+    return dt.timedelta(hours=count)
 
 
 def _dataset(asked: dict[str, Any]) -> str | None:

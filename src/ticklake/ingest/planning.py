@@ -17,7 +17,7 @@ from ticklake.core.lookup import is_plain
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.errors import BadInput, InvalidTime, UnknownSymbol
+from ticklake.errors import BadInput, InvalidTime, UnknownSymbol, Unsupported
 from ticklake.sources.base import Capability, Source
 
 __all__ = ["Asked", "plan_dataset", "select_symbols", "selection_words"]
@@ -136,7 +136,13 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
     """
     if quote is None and not any(_is_pattern(text) or not is_plain(text) for text in patterns):
         return list(dict.fromkeys(patterns))
-    listed = [instrument for instrument in await source.instruments() if instrument.active]
+    try:
+        listed = [instrument for instrument in await source.instruments() if instrument.active]
+    except Unsupported:
+        # A source that lists nothing, like that of equities, takes names as they are.
+        if quote is not None or any(map(_is_pattern, patterns)):
+            raise
+        return list(dict.fromkeys(patterns))
     chosen: list[str] = []
     for pattern in patterns:
         found = (

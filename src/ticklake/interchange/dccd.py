@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import polars as pl
@@ -138,6 +139,18 @@ class Dccd(Layout):
     def footer(self, dataset: Dataset) -> dict[bytes, bytes]:
         """Return dccd's word of where rows come from."""
         return {b"dccd.provenance": json.dumps({"source": f"ticklake:{dataset}", "derived_from": None}).encode()}
+
+    def collected_by(self, footer: Mapping[bytes, bytes]) -> tuple[str, str]:
+        """Return dccd, and the source that it names, with what the rows were derived from."""
+        try:
+            told = json.loads(footer[b"dccd.provenance"])
+            parts = [
+                f"source {told['source']}",
+                *([f"derived from {told['derived_from']}"] if told["derived_from"] else []),
+            ]
+        except (KeyError, TypeError, ValueError):
+            return "dccd", ""
+        return "dccd", ", ".join(parts)
 
     def losses(self, dataset: Dataset) -> str:
         """Say what has no column in dccd."""

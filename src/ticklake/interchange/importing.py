@@ -18,7 +18,7 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Cancelled, StorageError, TicklakeError
 from ticklake.interchange.layout import Layout, Names
 from ticklake.interchange.layouts import parquet_files
-from ticklake.interchange.parquet import count_rows, digest_of, has_nulls, read_chunks, read_note
+from ticklake.interchange.parquet import count_rows, digest_of, footer_of, has_nulls, read_chunks, read_note
 from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch
 
 __all__ = ["Import"]
@@ -112,7 +112,8 @@ class Import:
         """Append the rows of a file and yield, for each commit, what became of them and what was left out."""
         file = self.root / path
         space = (read_note(file) or {}).get("id_space", self.layout.id_space(dataset))
-        origin = Provenance(self.layout.name, str(path.parent), id_space=space)
+        tool, note = self.layout.collected_by(footer_of(file))
+        origin = Provenance(self.layout.name, str(path.parent), tool, space, note=note)
         if count_rows(file) > CHUNK_ROWS:
             self._read_to_the_end(file, dataset, progress)
         for rows in self._rows(file, dataset):

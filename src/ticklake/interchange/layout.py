@@ -85,6 +85,10 @@ class Layout(ABC):
         """Return what the other program looks for in the footer of a file."""
         return {}
 
+    def collected_by(self, footer: Mapping[bytes, bytes]) -> tuple[str, str]:  # noqa: ARG002
+        """Return which program wrote a file, and what its footer says of where the rows came from; empty if nothing."""
+        return "", ""
+
     def losses(self, dataset: Dataset) -> str:  # noqa: ARG002
         """Say what of a dataset's rows has no column in the layout; empty if nothing."""
         return ""

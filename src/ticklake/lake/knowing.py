@@ -9,11 +9,12 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
-from ticklake.core.span import Span
+from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.lake.base import DatasetLike, View
 
 if TYPE_CHECKING:
+    from ticklake.catalog.changes import DatasetRow
     from ticklake.core.coverage import Coverage
     from ticklake.core.gaps import Gap
     from ticklake.engine.knowing import GapReport
@@ -29,15 +30,19 @@ class Knowing(View):
         return [Dataset.parse(name) for name, *_ in self.engine.catalog.inventory() if search in name]
 
     def inventory(self, search: str = "") -> pl.DataFrame:
-        """Return a row a dataset: ``dataset``, ``rows``, ``bytes``, ``first``, ``last`` (times of rows)."""
+        """Return a row a dataset.
+
+        Columns: ``dataset`` (its name), ``rows``, ``bytes``, ``first``, ``last`` (times of rows), ``exchange``, ``symbol``,
+        ``kind``, ``timeframe`` (null where there is none), ``files`` (none for what is small and waits in the catalog).
+        """
         known = [row for row in self.engine.inventory() if search in str(row.dataset)]
-        rows = [(str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts) for row in known]
+        files = self.engine.catalog.count_files()
+        rows = [(*_sums(row), *_parts(row.dataset), files.get(str(row.dataset), 0)) for row in known]
         schema = {
-            "dataset": pl.String,
-            "rows": pl.Int64,
-            "bytes": pl.Int64,
-            "first": pl.Int64,
-            "last": pl.Int64,
+            "dataset": pl.String(),
+            **dict.fromkeys(("rows", "bytes", "first", "last"), pl.Int64()),
+            **dict.fromkeys(("exchange", "symbol", "kind", "timeframe"), pl.String()),
+            "files": pl.Int64(),
         }
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         return frame.with_columns(pl.col("first", "last").cast(TIME))
@@ -90,9 +95,18 @@ class Knowing(View):
         """Return which spans were looked at, and what was found."""
         return self.engine.catalog.coverage(self._known(dataset))
 
-    def provenance(self, dataset: DatasetLike, at: TimeLike) -> list[Provenance]:
-        """Return where the rows at exactly that time came from."""
-        return self.engine.provenance(self._known(dataset), parse_time(at))
+    def provenance(self, dataset: DatasetLike, at: TimeLike | None = None) -> list[Provenance]:
+        """Return where the rows of a dataset came from, or those at exactly one time."""
+        span = ALL_TIME if at is None else Span(parse_time(at), parse_time(at) + 1)
+        return self.engine.provenance(self._known(dataset), span)
+
+    def provenance_by_file(self, dataset: DatasetLike) -> pl.DataFrame:
+        """Return a row for each file and origin of its rows, in order of time.
+
+        Columns: ``file`` (below the lake's folder; null for rows that wait in the catalog), ``rows`` (stored ones: those that
+        a newer file replaced included), ``first``, ``last``, ``source``, ``endpoint``, ``tool``, ``id_space``, ``clock``, ``note``.
+        """
+        return self.engine.origins_by_file(self._known(dataset))
 
     def quarantine(self, dataset: DatasetLike | None = None) -> list[dict[str, Any]]:
         """Return the refused rows of a dataset with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``.
@@ -106,3 +120,12 @@ class Knowing(View):
     def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
         """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
         return self.engine.catalog.revisions(self._known(dataset))
+
+
+def _parts(dataset: Dataset) -> tuple[str, str, str, str | None]:
+    frame = None if dataset.timeframe is None else str(dataset.timeframe)
+    return dataset.exchange, str(dataset.symbol), dataset.kind, frame
+
+
+def _sums(row: DatasetRow) -> tuple[str, int, int, int | None, int | None]:
+    return str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts

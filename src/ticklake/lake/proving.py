@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -34,7 +35,11 @@ class Proving(View):
 
         parsed = self._known(dataset)
         known = self._want(parsed, None, None)
-        return Assessor(self.engine).assess(parsed, self._want(parsed, start, end), known)
+        want = self._want(parsed, start, end)
+        found = Assessor(self.engine).assess(parsed, want, known)
+        if want is None:
+            return found
+        return replace(found, find_gaps=lambda: self.engine.gap_report(parsed, want).gaps)
 
     def quality_trend(
         self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import print_json, say
+from ticklake.interfaces.cli.output import count_of, print_json, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def import_files(
     price_scale: Scale = 1,
     skip: Skip = 0,
     dry_run: DryRun = False,
+    every: o.EachFile = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -99,7 +100,7 @@ def import_files(
     if as_json:
         print_json([one.to_dict() for one in done])
     else:
-        _show(done, dry_run=dry_run)
+        _show(done, dry_run=dry_run, every=every)
     refused = sum(one.refused for one in done)
     raise typer.Exit(0 if not refused else 1 if refused == len(done) else 3)
 
@@ -119,12 +120,15 @@ def _pairs(texts: Any, option: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _show(done: list[Imported], *, dry_run: bool) -> None:
+def _show(done: list[Imported], *, dry_run: bool, every: bool) -> None:
     counted: set[str] = set()
-    for one in done:
+    listed = done if every or len(done) <= o.FEW else [one for one in done if _needs_a_look(one)]
+    for one in listed:
         channels = [] if one.path in counted else _channel_lines(one)
         counted.add(one.path)
         say("\n".join([one.path, *(f"  {line}" for line in (*_lines(one, dry_run=dry_run), *channels))]))
+    if len(listed) < len(done):
+        say(f"{count_of(len(done) - len(listed), 'file')} without a note: --all lists each")
     refused = sum(one.refused for one in done)
     rows = sum(one.rows for one in done if not one.refused)
     new = "nothing was saved" if dry_run else f"{sum(one.new for one in done):,} of {rows:,} rows are new"
@@ -133,6 +137,10 @@ def _show(done: list[Imported], *, dry_run: bool) -> None:
         if dry_run
         else f"{len(done) - refused} of {len(done)} files are in: {new}"
     )
+
+
+def _needs_a_look(one: Imported) -> bool:
+    return bool(one.refused or one.problems or one.quarantined or _channel_lines(one))
 
 
 def _channel_lines(one: Imported) -> list[str]:

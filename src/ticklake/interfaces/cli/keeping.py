@@ -84,9 +84,10 @@ def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     ]
     if rows:
         print_table(columns, rows, numbers=columns[2:9])
-    times = f", {found.compression:.1f} times smaller than raw" if found.compression else ""
-    say(f"{found.datasets:,} datasets, {found.rows:,} rows in {found.files:,} files: {big(found.bytes)}{times}")
-    inline = f"{found.total('inline_rows'):,} rows inline"
+    times = f", {found.compression:.1f} times smaller than raw" if (found.compression or 0) >= 1 else ""
+    counted = f"{count_of(found.datasets, 'dataset')}, {count_of(found.rows, 'row')} in {count_of(found.files, 'file')}"
+    say(f"{counted}: {big(found.bytes)}{times}")
+    inline = f"{count_of(found.total('inline_rows'), 'row')} inline"
     say(f"catalog {big(found.catalog_bytes)} ({inline}), its log {big(found.wal_bytes)}")
     retired = found.total("retired_bytes")
     return say(f"retired {big(retired)}: 'ticklake vacuum' frees what is older than it keeps") if retired else None

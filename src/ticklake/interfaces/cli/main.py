@@ -127,7 +127,12 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("quarantine", reading.quarantine),
         ("stats", keeping.stats),
     ),
-    "Prove": (("quality", proving.quality), ("cross-check", proving.cross_check), ("continuity", proving.continuity)),
+    "Prove": (
+        ("quality", proving.quality),
+        ("cross-check", proving.cross_check),
+        ("continuity", proving.continuity),
+        ("provenance", proving.provenance),
+    ),
     "Keep": (
         ("compact", keeping.compact),
         ("verify", keeping.verify),

@@ -11,7 +11,7 @@ import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, all_of
-from ticklake.interfaces.cli.output import print_json, print_table, say
+from ticklake.interfaces.cli.output import count_of, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ def import_lake(
     layout: Guessed = None,
     symbol: Told = None,
     dry_run: DryRun = False,
+    every: o.EachFile = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Bring in what another program's lake holds; that lake is only read. Exit code 3: not all of it went in."""
     with o.opened_for(lake, dry_run=dry_run) as held, watching(path.name, quiet=as_json) as watch:
         report = held.import_lake(path, layout, symbols=dict(_told(symbol or [])), dry_run=dry_run, watch=watch)
-    _show(report, as_json=as_json)
+    _show(report, every=every, as_json=as_json)
 
 
 def export(
@@ -62,6 +63,7 @@ def export(
     start: o.Start = None,
     end: o.End = None,
     overwrite: Overwrite = False,
+    every: o.EachFile = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -71,7 +73,7 @@ def export(
         report = held.export(
             path, layout=layout, datasets=named or None, start=start, end=end, overwrite=overwrite, watch=watch
         )
-    _show(report, as_json=as_json)
+    _show(report, every=every, as_json=as_json)
 
 
 def migrate(
@@ -111,7 +113,7 @@ def _became(file: MigratedFile) -> str:
     return "migrated" if file.migrated else "to migrate" if file.needed else "as it should be"
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: Report, *, every: bool, as_json: bool) -> None:
     counts = report.counts
     if as_json:
         files = [asdict(file) for file in report.files]
@@ -121,7 +123,11 @@ def _show(report: Report, *, as_json: bool) -> None:
         rows = [
             (f.path, f.state, f.dataset, f"{f.rows:,}", f"{f.new:,}", f"{f.changed:,}", f"{f.quarantined:,}", f.note)
             for f in report.files
+            if every or len(report.files) <= o.FEW or f.note or f.quarantined
         ]
-        print_table(columns, rows, numbers=("rows", "new", "changed", "refused"))
-        say(f"{len(report.files):,} files, layout {report.layout}: {counts['rows']:,} rows")
+        if rows:
+            print_table(columns, rows, numbers=("rows", "new", "changed", "refused"))
+        if len(rows) < len(report.files):
+            say(f"{count_of(len(report.files) - len(rows), 'file')} without a note: --all lists each")
+        say(f"{count_of(len(report.files), 'file')}, layout {report.layout}: {count_of(counts['rows'], 'row')}")
     raise typer.Exit(0 if report.is_complete else INCOMPLETE)

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake
 
 __all__ = [
+    "FEW",
     "LONGEST_DAYS",
     "AllQuote",
     "AsJson",
     "DatasetText",
     "Depth",
+    "EachFile",
     "End",
     "ExchangeName",
     "ExchangeUrl",
@@ -35,11 +37,17 @@ __all__ = [
 LONGEST_DAYS = 36_500
 """More days than that are as good as for ever."""
 
+FEW = 20
+"""So many files are listed one by one; of more only those that need a look are, unless all are asked for."""
+
 LakePath = Annotated[
     str | None,
     typer.Option(
         "--lake", metavar="PATH", help="The lake's folder. [default: $TICKLAKE_LAKE, ticklake.toml or ./data]"
     ),
+]
+EachFile = Annotated[
+    bool, typer.Option("--all", help="List each file, however many. [default: of many those with a note]")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ExchangeName = Annotated[str, typer.Argument(metavar="EXCHANGE", help="CCXT's id of the exchange, like binance.")]

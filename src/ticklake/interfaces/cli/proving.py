@@ -1,4 +1,4 @@
-"""Commands that prove: quality, cross-check, continuity."""
+"""Commands that prove: quality, cross-check, continuity, provenance."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ticklake.core.quality import DayQuality, Figures, Quality
     from ticklake.lake import Lake
 
-__all__ = ["continuity", "cross_check", "quality"]
+__all__ = ["continuity", "cross_check", "provenance", "quality"]
 
 Html = Annotated[
     Path | None,
@@ -126,6 +126,37 @@ def continuity(
     if as_json:
         return print_json([dict(zip(columns, row, strict=True)) for row in rows])
     return print_table(columns, rows, numbers=("version", "missing", "batches", "new", "changed", "duplicate"))
+
+
+def provenance(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    at: Annotated[str | None, typer.Option("--at", help="Only of the rows at exactly this time.")] = None,
+    files: Annotated[bool, typer.Option("--files", help="A line for each file and origin of its rows.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say where rows came from: which source, call or file, and tool."""
+    with o.opened(lake) as held:
+        datasets = chosen(held, what, timeframe, kind)
+        rows = [row for one in datasets for row in (_files_of(held, one) if files else _origins_of(held, one, at))]
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        return say("there are no rows")
+    return print_table(list(rows[0]), [list(row.values()) for row in rows], numbers=("rows",))
+
+
+def _origins_of(held: Lake, dataset: Dataset, at: str | None) -> list[dict[str, Any]]:
+    return [{"dataset": str(dataset), **origin.to_dict()} for origin in held.provenance(dataset, at)]
+
+
+def _files_of(held: Lake, dataset: Dataset) -> list[dict[str, Any]]:
+    frame = held.provenance_by_file(dataset)
+    times = {name: frame[name].to_physical() for name in ("first", "last")}
+    rows = frame.with_columns(**times).to_dicts()
+    return [{"dataset": str(dataset), **row, **{name: o.moment(row[name]) for name in times}} for row in rows]
 
 
 def _batches(held: Lake, dataset: Dataset, *, jumps: bool) -> list[tuple[Any, ...]]:
