@@ -19,7 +19,7 @@ from ticklake.engine.reading import count_rows, read_chunks
 from ticklake.engine.writing import write_file, write_segments
 from ticklake.errors import StorageError
 
-__all__ = ["Deleted", "delete", "drop", "would_delete"]
+__all__ = ["Deleted", "delete", "drop", "leaving", "would_delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +84,26 @@ def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered
     return _deleted(gone, _size(segments) - _size(kept), segments, span)
 
 
+def leaving(dataset: Dataset, keying: Keying, segments: Sequence[Segment], rows: int, version: int) -> Change:
+    """Return the change by which a dataset leaves the lake with all of its *rows*, as they were read in *version*."""
+    return Change(
+        dataset,
+        keying,
+        remove=tuple(segments),
+        forget=(ALL_TIME,),
+        new_rows=-rows,
+        read_version=version,
+        read_span=ALL_TIME,
+        drop=True,
+    )
+
+
 def _drop(store: Store, dataset: Dataset) -> Deleted:
     version, row, segments = store.catalog.snapshot(dataset)
     if row is None:
         return Deleted()
     gone = _count(store, dataset, row.keying, segments, ALL_TIME)
-    change = Change(
-        dataset,
-        row.keying,
-        remove=tuple(segments),
-        forget=(ALL_TIME,),
-        new_rows=-gone,
-        read_version=version,
-        read_span=ALL_TIME,
-        drop=True,
-    )
-    store.commit("drop", change)
+    store.commit("drop", leaving(dataset, row.keying, segments, gone, version))
     return _deleted(gone, _size(segments), segments, ALL_TIME)
 
 

@@ -9,8 +9,8 @@ from ticklake.core.compactplan import periods
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
-from ticklake.core.span import ALL_TIME
 from ticklake.engine.appending import retried
+from ticklake.engine.deleting import leaving
 from ticklake.engine.place import Store
 from ticklake.engine.reading import count_rows, read_chunks
 from ticklake.engine.writing import write_file
@@ -55,18 +55,8 @@ def _attempt(store: Store, old: Dataset, new: Dataset) -> int:
             chunks = read_chunks(store, segments, old.spec, row.keying, period.span)
             segment = write_file(store, new, chunks, row.seq, row.keying, period.label)
             written += [segment] if segment else []
-    leaving = Change(
-        old,
-        row.keying,
-        remove=tuple(segments),
-        forget=(ALL_TIME,),
-        new_rows=-count,
-        read_version=version,
-        read_span=ALL_TIME,
-        drop=True,
-    )
     arriving = _arriving(store, old, new, row.keying, row.id_space, written, count)
-    store.commit("rename", leaving, arriving)
+    store.commit("rename", leaving(old, row.keying, segments, count, version), arriving)
     return count
 
 
