@@ -6,17 +6,27 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
 from ticklake.core.kinds import PROVENANCE, TIME, Column, Kind
+from ticklake.core.lookup import likely
 from ticklake.core.time import FIRST_PLAUSIBLE, parse_time
 from ticklake.errors import InvalidData, InvalidTime
 
-__all__ = ["Records", "canonical", "canonical_all", "is_ordered", "likely", "number_prints", "present", "sort", "ties"]
+__all__ = [
+    "Records",
+    "canonical",
+    "canonical_all",
+    "did_you_mean",
+    "is_ordered",
+    "number_prints",
+    "present",
+    "sort",
+    "ties",
+]
 
 Records = Any
 """A Polars, pandas or Arrow frame, or a sequence of records (dataclasses or mappings)."""
@@ -41,7 +51,7 @@ def canonical(data: Records, kind: Kind, provenance: int = 0) -> pl.DataFrame:
     unknown = next((name for name in given if name not in kind.stored_schema), None)
     if unknown is not None:
         raise InvalidData(
-            f"{kind.name} has no column {unknown!r}{likely(unknown, kind.names)}: its columns are {', '.join(kind.names)}; "
+            f"{kind.name} has no column {unknown!r}{did_you_mean(unknown, kind.names)}: its columns are {', '.join(kind.names)}; "
             "rename or drop the others"
         )
     missing = next((name for name in kind.required if name not in given), None)
@@ -264,9 +274,9 @@ def _from_integers(series: pl.Series) -> pl.Series:
     return integers
 
 
-def likely(name: object, known: Sequence[str]) -> str:
-    """Say which of the *known* names was likely meant, if one was."""
-    close = get_close_matches(str(name).lower(), known, 1)
+def did_you_mean(name: object, known: Sequence[str]) -> str:
+    """Ask whether the likeliest of the *known* names was meant, if one is likely."""
+    close = likely(str(name), known, 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

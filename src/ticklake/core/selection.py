@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ticklake.core.batch import likely
+from ticklake.core.batch import did_you_mean
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.errors import BadInput, InvalidData
 
@@ -29,7 +29,7 @@ def parse_columns(kind: Kind, columns: str | Sequence[str] | None) -> list[str] 
     unknown = next((name for name in names if name not in (*kind.names, PROVENANCE)), None)
     if unknown is not None:
         raise InvalidData(
-            f"{kind.name} has no column {unknown!r}{likely(unknown, kind.names)}: its columns are {_list(kind)}"
+            f"{kind.name} has no column {unknown!r}{did_you_mean(unknown, kind.names)}: its columns are {_list(kind)}"
         )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
