@@ -1,8 +1,8 @@
-"""Lengths of time and weekdays of cron, as people write them."""
+"""Lengths of time, as people write them."""
 
 import pytest
 
-from ticklake.core.schedules import Rhythm, format_every, parse_every, weekdays
+from ticklake.core.schedules import Rhythm, format_every, parse_every
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.errors import BadInput
 
@@ -19,30 +19,6 @@ def test_lengths_are_read_and_written(text, length):
 def test_what_is_no_length_is_refused(text):
     with pytest.raises(BadInput, match="write it like"):
         parse_every(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("*", "*"),
-        ("0", "sun"),
-        ("7", "sun"),
-        ("1-5", "mon,tue,wed,thu,fri"),
-        ("5-7", "sun,fri,sat"),
-        ("MON-wed,sat", "mon,tue,wed,sat"),
-        ("1-5/2", "mon,wed,fri"),
-        ("*/3", "sun,wed,sat"),
-    ],
-)
-def test_weekdays_in_numbers_begin_with_sunday(text, names):
-    """APScheduler 3 counts from Monday: '1-5' would be Tuesday to Saturday."""
-    assert weekdays(text) == names
-
-
-@pytest.mark.parametrize("text", ["8", "fri-mon", "5-1", "1/0", "funday", "1-", "", ","])
-def test_what_is_no_weekday_is_refused(text):
-    with pytest.raises(BadInput, match="write"):
-        weekdays(text)
 
 
 def test_a_rhythm_says_when():

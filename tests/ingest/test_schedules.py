@@ -58,9 +58,9 @@ class TestRhythm:
     def test_leap_day(self):
         assert strikes(Rhythm("0 0 29 2 *"), "2024-03-01", 1) == ["2028-02-29T00:00"]
 
-    def test_a_wall_clock_that_is_put_forward_strikes_when_it_has_been(self):
+    def test_a_time_that_a_clock_put_forward_skips_strikes_at_once_after_it(self):
         berlin = Rhythm("30 2 * * *", zone="Europe/Berlin")
-        assert strikes(berlin, "2024-03-30T12:00", 2) == ["2024-03-31T01:30", "2024-04-01T00:30"]
+        assert strikes(berlin, "2024-03-30T12:00", 2) == ["2024-03-31T01:00", "2024-04-01T00:30"]
 
     def test_a_wall_clock_that_is_put_back_strikes_once(self):
         berlin = Rhythm("30 2 * * *", zone="Europe/Berlin")
@@ -69,6 +69,24 @@ class TestRhythm:
     def test_every_hour_strikes_every_hour_when_the_clock_is_put_back(self):
         berlin = Rhythm("30 * * * *", zone="Europe/Berlin")
         assert strikes(berlin, "2024-10-26T23:50") == ["2024-10-27T00:30", "2024-10-27T01:30", "2024-10-27T02:30"]
+
+    def test_between_the_two_hours_of_one_wall_time_the_next_one_is_tomorrow(self):
+        berlin = Rhythm("30 2 * * *", zone="Europe/Berlin")
+        assert strikes(berlin, "2024-10-27T01:15", 1) == ["2024-10-28T01:30"]
+
+    @pytest.mark.parametrize(
+        ("weekday", "days"),
+        [
+            ("0", ["2024-01-07", "2024-01-14"]),
+            ("7", ["2024-01-07", "2024-01-14"]),
+            ("5-7", ["2024-01-05", "2024-01-06", "2024-01-07", "2024-01-12"]),
+            ("MON-wed,sat", ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-06"]),
+            ("1-5/2", ["2024-01-01", "2024-01-03", "2024-01-05", "2024-01-08"]),
+        ],
+    )
+    def test_weekdays_in_numbers_begin_with_sunday(self, weekday, days):
+        found = strikes(Rhythm(f"0 0 * * {weekday}"), "2023-12-31T12:00", len(days))
+        assert found == [f"{day}T00:00" for day in days]
 
     def test_intervals_are_counted_from_1970(self):
         assert strikes(Rhythm(every=15 * MINUTE), "2024-01-01T08:01", 2) == ["2024-01-01T08:15", "2024-01-01T08:30"]
@@ -83,8 +101,12 @@ class TestRhythm:
         ("cron", "zone", "words"),
         [
             ("* * * *", "UTC", "minute hour day month weekday"),
-            ("61 * * * *", "UTC", "61"),
-            ("0 0 * * 8", "UTC", "no weekday"),
+            ("61 * * * *", "UTC", "'61 .*Bad minute"),
+            ("0 0 * * 8", "UTC", "Bad day-of-week"),
+            ("0 0 * * fri-mon", "UTC", "Bad day-of-week"),
+            ("0 0 * * 1/0", "UTC", "Bad day-of-week"),
+            ("0 0 * * 1-", "UTC", "Bad day-of-week"),
+            ("0 0 0 * * *", "UTC", "minute hour day month weekday"),
             ("0 0 * * *", "Mars/Olympus", "not a time zone"),
             ("0 0 * * *", "../etc", "not a time zone"),
             ("0 0 * * *", "Europe", "not a time zone"),
@@ -237,7 +259,7 @@ class TestScheduling:
         [
             ({}, "needs one of cron"),
             ({"cron": "5 * * * *", "every": "1h"}, "needs one of cron"),
-            ({"cron": "0 0 30 2 *"}, "never comes"),
+            ({"cron": "0 0 30 2 *"}, "Bad day-of-month"),
             ({"every": "soon"}, "not a length of time"),
             ({"every": "99999999999w"}, "too long: say at most 36500d"),
         ],

@@ -1,4 +1,4 @@
-"""Schedules as values: what makes jobs again and again, and the words in which times of cron are written."""
+"""Schedules as values: what makes jobs again and again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.errors import BadInput
 
-__all__ = ["Rhythm", "Schedule", "format_every", "parse_every", "weekdays"]
+__all__ = ["Rhythm", "Schedule", "format_every", "parse_every"]
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _LONGEST = 36_500 * DAY
 _EVERY = re.compile(r"(\d+)\s*([smhdw])")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_PART = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<step>\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,45 +69,3 @@ def format_every(ns: int) -> str:
     """
     unit = next(unit for unit in reversed(_UNITS) if ns % _UNITS[unit] == 0)
     return f"{ns // _UNITS[unit]}{unit}"
-
-
-def weekdays(text: str) -> str:
-    """Write the weekday field of cron with names: in numbers, 0 and 7 are Sunday, as crontab(5) says.
-
-    >>> weekdays("1-5"), weekdays("0,6"), weekdays("*/2")
-    ('mon,tue,wed,thu,fri', 'sun,sat', 'sun,tue,thu,sat')
-
-    Raises
-    ------
-    BadInput
-        If it is none.
-    """
-    if text in {"*", "?"}:
-        return "*"
-    chosen: set[int] = set()
-    for part in text.lower().split(","):
-        match = _PART.fullmatch(part)
-        if match is None:
-            raise BadInput(f"{text!r} is no weekday of cron: write it like 1-5, 0,6 or mon-fri")
-        chosen |= set(_weekdays_of(match))
-    return ",".join(_DAYS[day] for day in sorted(chosen))
-
-
-def _weekdays_of(match: re.Match[str]) -> list[int]:
-    step = int(match["step"] or 1)
-    if match["first"] == "*":
-        return list(range(0, 7, max(step, 1)))
-    first = _weekday(match["first"])
-    last = _weekday(match["last"]) if match["last"] else 6 if match["step"] else first
-    last = 7 if last == 0 and match["last"] and first else last
-    if first > last or step == 0:
-        raise BadInput(f"{match[0]!r} is no range of weekdays: write it like 1-5 or mon-fri")
-    return [day % 7 for day in range(first, last + 1, step)]
-
-
-def _weekday(text: str) -> int:
-    if text in _DAYS:
-        return _DAYS.index(text)
-    if text.isdecimal() and int(text) <= 7:
-        return int(text) if int(text) < 7 else 0
-    raise BadInput(f"{text!r} is no weekday: write 0 (Sunday) to 7 (Sunday), or mon, tue, ...")

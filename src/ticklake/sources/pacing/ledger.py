@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyrate_limiter import GCRA, Rate
-
 __all__ = ["Ledger", "Pause", "Verdict"]
 
 BUSY_SECONDS = 5.0
@@ -17,8 +15,8 @@ FORGOTTEN = 7 * 86_400 * 1_000
 """Milliseconds after which an exchange that nobody called is forgotten."""
 AHEAD = 60_000
 """No turn is taken further ahead than this many milliseconds: what lies beyond, a clock that was set back wrote."""
-_UNITS = 1_000_000
-"""A second has so many units: a turn takes as many as it lasts microseconds."""
+_MICROSECONDS = 1_000
+"""In a millisecond: turns are counted in microseconds, so that short ones are not rounded away."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS turns (
     key TEXT PRIMARY KEY, tat INTEGER NOT NULL DEFAULT 0, paused_at INTEGER NOT NULL DEFAULT 0,
@@ -73,12 +71,13 @@ class Ledger:
             tat, pause = _row(connection, key)
             if left := pause.left(now):
                 return Verdict(left, pause)
-            weight = max(round(length * 1_000), 1)
-            state = (tat if tat < (now + AHEAD) * 1_000 else 0,)
-            (taken,), decision = GCRA().step([Rate(_UNITS, 1_000, burst=weight)], state, now, weight)
-            if not decision.allowed:
-                return Verdict(max(int(decision.retry_after_ms or 0), 1))
-            _write(connection, key, int(taken), pause, now)
+            # Virtual scheduling (GCRA, ITU-T I.371) without a burst: the next turn begins when the last one is over.
+            free_at, asked_at = tat, now * _MICROSECONDS
+            if free_at >= asked_at + AHEAD * _MICROSECONDS:
+                free_at = 0
+            if free_at > asked_at:
+                return Verdict(-(-(free_at - asked_at) // _MICROSECONDS))
+            _write(connection, key, asked_at + max(round(length * _MICROSECONDS), 1), pause, now)
         return Verdict()
 
     def pause(self, key: str, length: int, now: int, *, is_ban: bool = False) -> Pause:
