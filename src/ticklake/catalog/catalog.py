@@ -15,6 +15,7 @@ from ticklake.catalog.committing import apply_changes
 from ticklake.catalog.coveragelog import coverage_at, trim_coverage_log
 from ticklake.catalog.database import Database
 from ticklake.catalog.fencing import check_fence
+from ticklake.catalog.listeners import CommitListeners
 from ticklake.catalog.names import IS_HERE, name_at, plain_name
 from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
 from ticklake.catalog.witness import Witness
@@ -105,6 +106,8 @@ class Catalog:
         self._lake: str | None = None
         self._now = now
         self._provenance: dict[Provenance, int] = {}
+        self.listeners = CommitListeners()
+        """Who in this process is told of its commits."""
         self.check_files: Callable[[Sequence[Change]], None] = lambda _changes: None
         """Called by each commit while it holds the write lock; raises if a file that it is to name is gone."""
 
@@ -130,6 +133,7 @@ class Catalog:
             apply_changes(connection, changes, version, now)
         if self._witness is not None:
             self._witness.acknowledge(lake, version)
+        self.listeners.tell(version)
         return version
 
     def check_current(self) -> None:
