@@ -20,8 +20,8 @@ test: $(VENV)/test $(VENV)-peers/ready ## Run every test
 soak: $(VENV)/test ## Kill writers, rebuilds, backups and migrations by the thousand, with wrong clocks too, flip bits, and let histories and processes run for hours
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
 
-lint: $(VENV)/lint ## Check style, types and the direction of imports
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
+lint: $(VENV)/lint ## Check style, types, the direction of imports, and that the code gets no denser
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python tools/style_report.py --check
 
 format: $(VENV)/lint ## Format the code
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
