@@ -37,6 +37,19 @@ def test_what_was_put_comes_back(store, data):
     assert content(store, "a/b.bin") == data
 
 
+@given(data=st.binary(max_size=200), start=st.integers(0, 250), length=st.integers(0, 250))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_range_is_that_part_of_the_bytes(store, data, start, length):
+    store.delete("a/b.bin")
+    store.put("a/b.bin", data)
+    assert store.get_range("a/b.bin", start, length) == data[start : start + length]
+
+
+def test_a_range_of_a_missing_object_is_a_missing_segment(store):
+    with pytest.raises(MissingSegment, match="a/none"):
+        store.get_range("a/none", 0, 1)
+
+
 def test_an_empty_store_lists_nothing(store):
     assert keys(store) == []
     assert keys(store, "ohlcv") == []

@@ -66,6 +66,16 @@ class ObjectStore(ABC):
         """Return the bytes under *key*, or raise :class:`MissingSegment`."""
 
     @abstractmethod
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return *length* bytes from offset *start* on, fewer at the end of the object.
+
+        Raises
+        ------
+        MissingSegment
+            If there is no such object.
+        """
+
+    @abstractmethod
     def source(self, key: str) -> Path | bytes:
         """Return what a Parquet reader can open, or raise :class:`MissingSegment`."""
 
@@ -107,6 +117,10 @@ class MemoryStore(ObjectStore):
             return self._objects[_checked(key)][0]
         except KeyError:
             raise MissingSegment(f"{key} is not there") from None
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return a part of the bytes under *key*."""
+        return self.get(key)[start : start + length]
 
     def source(self, key: str) -> Path | bytes:
         """Return the bytes under *key*."""
@@ -159,6 +173,13 @@ class LocalStore(ObjectStore):
         path = self._path(key)
         with _translated(path):
             return path.read_bytes()
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """Return a part of the file's bytes."""
+        path = self._path(key)
+        with _translated(path), path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
 
     def source(self, key: str) -> Path | bytes:
         """Return the file's path."""
