@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Quote,
         Trade,
     )
+    from ticklake.core.requests import BackfillRequest
     from ticklake.core.schedules import Schedule
     from ticklake.core.span import Span
     from ticklake.core.symbol import Symbol
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake, Snapshot
 
 _PUBLIC = {
+    "BackfillRequest": "core.requests",
     "Book": "core.book",
     "BookLevel": "core.records",
     "BookSnapshot": "core.records",
@@ -75,6 +77,7 @@ _PUBLIC = {
 _RENAMED = {"open": "open_lake"}
 
 __all__ = [
+    "BackfillRequest",
     "Book",
     "BookLevel",
     "BookSnapshot",

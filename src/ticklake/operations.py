@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
-from ticklake.core.retention import midnight
-from ticklake.core.time import format_time, parse_time
+from ticklake.core.requests import BackfillRequest
 from ticklake.errors import CorruptSegment
 from ticklake.ingest.operations import Operation, Outcome, Work
 
@@ -37,10 +36,7 @@ def backfill(
     last_days: int | None = None,
 ) -> Outcome:
     """Bring history into the lake; with *last_days*, nothing that cleanup would remove again after so many days."""
-    if last_days is not None:
-        oldest = midnight(lake.engine.now(), last_days)
-        start = format_time(max(oldest, parse_time(start)) if start is not None else oldest)
-    run = lake.backfill(
+    request = BackfillRequest.of(
         exchange,
         symbols,
         timeframe,
@@ -51,9 +47,9 @@ def backfill(
         retry=retry,
         depth=depth,
         archives=archives,
-        watch=work.watch,
+        last_days=last_days,
     )
-    return Outcome.of(run)
+    return Outcome.of(lake.backfill(request, watch=work.watch))
 
 
 def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import kind_of
-from ticklake.core.retention import midnight
+from ticklake.core.requests import BackfillRequest, usual_kind
 from ticklake.core.schedules import parse_every
 from ticklake.core.symbol import check_exchange
 from ticklake.core.time import DAY, format_time, parse_time
@@ -84,7 +84,7 @@ class Collect(Timed):
 
     @model_validator(mode="after")
     def _fits(self) -> Collect:
-        kind = self.kind or ("ohlcv" if self.timeframes else "trades")
+        kind = self.kind or usual_kind(self.timeframes)
         bars = kind in BAR_KINDS
         kind_of(kind)
         if bars != bool(self.timeframes) and kind not in USUAL_FRAMES:
@@ -97,7 +97,7 @@ class Collect(Timed):
 
     def parts(self) -> Iterator[Planned]:
         """Yield one part for each timeframe, each with a name of its own."""
-        kind = self.kind or ("ohlcv" if self.timeframes else "trades")
+        kind = self.kind or usual_kind(self.timeframes)
         chosen: list[str | None] = [*self.timeframes] or [None]
         for timeframe in chosen:
             words = [self.name] if self.name else [self.exchange, kind]
@@ -117,22 +117,17 @@ class Planned:
         self.timeframe = timeframe
 
     @property
-    def parameters(self) -> dict[str, Any]:
-        """What a backfill of it takes."""
+    def request(self) -> BackfillRequest:
+        """What a backfill of it asks for."""
         wanted = self.wanted
-        parameters = {
-            "exchange": wanted.exchange,
-            "symbols": wanted.symbols,
-            "timeframe": self.timeframe,
-            "kind": self.kind,
-            "start": wanted.since,
-        }
-        return parameters if self.days is None or self.kind == "book" else {**parameters, "last_days": self.days}
+        days = None if self.kind == "book" else self.days
+        return BackfillRequest.of(
+            wanted.exchange, wanted.symbols, self.timeframe, kind=self.kind, start=wanted.since, last_days=days
+        )
 
     def begins(self, now: int) -> int | None:
         """Return from when on rows are brought in at *now*: those that would be removed again are not; ``None``: all."""
-        since = None if self.wanted.since is None else parse_time(self.wanted.since)
-        return since if self.days is None else max(since or 0, midnight(now, self.days))
+        return self.request.start_at(now)
 
     def warning(self, now: int) -> str:
         """Say that ``since`` asks for rows that ``keep`` would remove, if it does."""

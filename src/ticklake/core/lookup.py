@@ -9,7 +9,12 @@ from fnmatch import fnmatchcase
 from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
 
-__all__ = ["is_plain", "likely", "meant_datasets", "meant_symbols"]
+__all__ = ["is_pattern", "is_plain", "likely", "meant_datasets", "meant_symbols"]
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text may match several names: it has ``*``, ``?`` or ``[``."""
+    return any(mark in text for mark in "*?[")
 
 
 def is_plain(symbol: str) -> bool:
@@ -56,7 +61,7 @@ def meant_datasets(
     ]
     if symbol is None:
         return found
-    if any(mark in symbol for mark in "*?["):
+    if is_pattern(symbol):
         return [one for one in found if fnmatchcase(str(one.symbol), symbol)]
     listed = {str(one.symbol): (natives or {}).get(str(one.symbol)) or _joined(one.symbol) for one in found}
     meant = set(meant_symbols(symbol, listed))

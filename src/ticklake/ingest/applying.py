@@ -97,7 +97,7 @@ class Applying:
         for part in wanted.parts():
             warning = part.warning(self.now)
             rhythm = part.wanted.rhythm(COLLECT_EVERY)
-            asked.append(_Asked(part.name, "backfill", part.parameters, rhythm, warning=warning))
+            asked.append(_Asked(part.name, "backfill", part.request.to_json(), rhythm, warning=warning))
             if part.days is not None:
                 parameters = {"days_to_keep": part.days, "datasets": part.names}
                 asked.append(_Asked(part.keep_name, "cleanup", parameters, {"every": KEEP_EVERY}, part.days))
@@ -128,7 +128,7 @@ class Applying:
             any(text != "as wanted" for text in stands.values()) or (only_patterns and is_new)
         ):
             return None
-        job = self.jobs.new("backfill", priority=part.wanted.priority, **part.parameters)
+        job = self.jobs.new("backfill", part.request, priority=part.wanted.priority)
         if self.jobs.is_active(job):
             return None
         count = f"{sum(text != 'as wanted' for text in stands.values()):,} datasets"

@@ -14,59 +14,28 @@ from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Run, Runs
 from ticklake.core.crosscheck import CrossCheck
-from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, Dataset
+from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.fetchplan import FetchPlan
 from ticklake.core.instrument import Instrument, Sighting
+from ticklake.core.requests import BackfillRequest
 from ticklake.core.span import Span
-from ticklake.core.symbol import exchange_id
 from ticklake.engine.engine import Engine
 from ticklake.engine.repairing import Mended
 from ticklake.errors import BadInput, BrokenPlugin, InvalidName, MissingExtra, SourceError
 from ticklake.ingest.backfill import Backfill, record_failure
 from ticklake.ingest.crosschecking import against_source
 from ticklake.ingest.listing import look, recall
-from ticklake.ingest.planning import Asked, select_symbols, selection_words
+from ticklake.ingest.planning import Asked, select_symbols
 from ticklake.ingest.progress import Watch
 from ticklake.ingest.repairing import Repaired, Repairs
 from ticklake.ingest.snapshot import take_snapshots
 from ticklake.sources.base import Source
 
-__all__ = ["Collector", "Selection"]
+__all__ = ["Collector"]
 
 T = TypeVar("T")
 _PAUSE = 0.2
 """Seconds: Polars' handler of signals restarts waiting, so that one without an end is not interrupted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which datasets are meant: names or patterns of symbols, what of them, and whether dump sites are asked."""
-
-    exchange: str
-    symbols: str | Sequence[str] = ()
-    timeframe: str | None = None
-    kind: str | None = None
-    all_quote: str | None = None
-    archives: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "exchange", exchange_id(self.exchange))
-
-    @property
-    def subject(self) -> str:
-        """What is meant, in words."""
-        return selection_words(self.exchange, self.symbols, self.timeframe, self.kind, self.all_quote)
-
-    async def datasets(self, source: Source) -> list[Dataset]:
-        """Return the datasets; patterns are expanded over what the exchange lists."""
-        patterns = [self.symbols] if isinstance(self.symbols, str) else list(self.symbols)
-        if not patterns and self.all_quote is None:
-            raise InvalidName("no symbol was given: name one, like BTC/USDT, or a pattern, like 'BTC/*'")
-        kind = self.kind or ("ohlcv" if self.timeframe else "trades")
-        if kind in BAR_KINDS and self.timeframe is None:
-            raise InvalidName(f"{kind} needs a timeframe, like 1h")
-        chosen = await select_symbols(source, patterns, self.all_quote)
-        return [Dataset.of(source.exchange, symbol, kind, self.timeframe) for symbol in chosen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +52,21 @@ class Collector:
     at_once: Callable[[str], int]
     gap_notes: GapNotes
 
-    def backfill(self, selection: Selection, asked: Asked, depth: int | None, watch: Watch) -> Run:
+    def backfill(self, request: BackfillRequest, watch: Watch) -> Run:
         """Fetch what is missing, or the book of now, and return the finished run."""
+        asked = self._asked(request)
 
         async def go(source: Source) -> Run:
             try:
-                datasets = await selection.datasets(source)
+                datasets = await requested_datasets(source, request)
             except SourceError as error:
-                await asyncio.to_thread(record_failure, self.runs, "backfill", selection.subject, (), asked, error)
+                await asyncio.to_thread(record_failure, self.runs, "backfill", request.subject, (), asked, error)
                 raise
             if datasets[0].kind in SNAPSHOTS:
-                return await take_snapshots(source, self.engine, self.runs, datasets, depth)
-            return await self._backfill(source, watch, selection.subject).run(datasets, asked)
+                return await take_snapshots(source, self.engine, self.runs, datasets, request.depth)
+            return await self._backfill(source, watch, request.subject).run(datasets, asked)
 
-        return self._with_source(selection.exchange, go, archives=selection.archives)
+        return self._with_source(request.exchange, go, archives=request.archives)
 
     def update(self, exchange: str, datasets: Sequence[Dataset], watch: Watch) -> Run:
         """Bring datasets of one exchange up to now, each from where its history in the lake begins.
@@ -137,15 +107,16 @@ class Collector:
 
         return list(Repairs(self.engine, self.gap_notes, ask).repair(mended, retry=retry))
 
-    def plan(self, selection: Selection, asked: Asked) -> list[FetchPlan]:
+    def plan(self, request: BackfillRequest) -> list[FetchPlan]:
         """Return what would be fetched."""
+        asked = self._asked(request)
 
         async def go(source: Source) -> list[FetchPlan]:
-            datasets = await selection.datasets(source)
+            datasets = await requested_datasets(source, request)
             await recall(source, self.instruments, datasets)
             return await self._backfill(source).plan(datasets, asked)
 
-        return self._with_source(selection.exchange, go, archives=selection.archives)
+        return self._with_source(request.exchange, go, archives=request.archives)
 
     def cross_check(self, dataset: Dataset, spans: Sequence[Span], tolerance: float) -> CrossCheck:
         """Ask the exchange's calls again for rows that the lake holds, store nothing, and compare."""
@@ -162,6 +133,9 @@ class Collector:
     def look(self, exchange: str) -> Sighting:
         """Take what an exchange lists now."""
         return self._with_source(exchange, lambda source: look(source, self.instruments))
+
+    def _asked(self, request: BackfillRequest) -> Asked:
+        return Asked(request.start_at(self.engine.now()), request.end, request.retry)
 
     def _backfill(self, source: Source, watch: Watch = lambda _progress: None, subject: str = "") -> Backfill:
         at_once = self.at_once(source.exchange)
@@ -180,6 +154,21 @@ class Collector:
                 await source.close()
 
         return _run(scoped())
+
+
+async def requested_datasets(source: Source, request: BackfillRequest) -> list[Dataset]:
+    """Return the datasets that a request means; patterns are expanded over what the exchange lists.
+
+    Raises
+    ------
+    InvalidName
+        If no symbol is named, or bars have no timeframe.
+    """
+    if not request.symbols and request.all_quote is None:
+        raise InvalidName("no symbol was given: name one, like BTC/USDT, or a pattern, like 'BTC/*'")
+    request.check_timeframe()
+    symbols = await select_symbols(source, request.symbols, request.all_quote)
+    return [request.dataset_of(symbol) for symbol in symbols]
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

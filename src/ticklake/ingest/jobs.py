@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ticklake.catalog.jobs import JobQueue
-from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.jobs import Job, NewJob, RetryPolicy
+from ticklake.core.requests import BackfillRequest
 from ticklake.core.time import DAY
-from ticklake.errors import BadInput, InvalidName
+from ticklake.errors import BadInput
 from ticklake.ingest.operations import Operations
-from ticklake.ingest.planning import selection_words
 
 if TYPE_CHECKING:
     from ticklake.ingest.worker import Worker
@@ -78,10 +77,9 @@ class Jobs:
         self, operation: str, *what: Any, priority: int = 0, max_attempts: int | None = None, **parameters: Any
     ) -> NewJob:
         """Return the job that :meth:`create` would put into the queue."""
-        asked = self.operations[operation].parameters(*what, **parameters)
-        dataset = _dataset(asked)
-        subject = dataset or _subject(asked)
-        return NewJob(operation, subject, dataset, asked, priority, max_attempts or self._retry.attempts)
+        kept = self.operations[operation].parameters(*what, **parameters)
+        dataset, subject = _about(operation, kept)
+        return NewJob(operation, subject, dataset, kept, priority, max_attempts or self._retry.attempts)
 
     def is_active(self, job: NewJob) -> bool:
         """Whether an identical job waits or runs."""
@@ -156,23 +154,13 @@ def _hours(count: float) -> dt.timedelta:
     return dt.timedelta(hours=count)
 
 
-def _dataset(asked: dict[str, Any]) -> str | None:
-    """Return the one dataset that parameters name, if it is one."""
-    if "dataset" in asked:
-        return str(asked["dataset"])
-    symbols = asked.get("symbols", [])
-    if len(symbols) != 1 or asked.get("all_quote") or any(mark in symbols[0] for mark in "*?["):
-        return None
-    timeframe = asked.get("timeframe")
-    kind = asked.get("kind") or ("ohlcv" if timeframe else "trades")
-    if kind in BAR_KINDS and timeframe is None:
-        raise InvalidName(f"{kind} needs a timeframe, like 1h")
-    return str(Dataset.of(asked["exchange"], symbols[0], kind, timeframe))
-
-
-def _subject(asked: dict[str, Any]) -> str:
-    """Say what is worked on, where it is not one dataset."""
-    if "exchange" not in asked:
-        return " ".join(asked.get("datasets", [])) or "all datasets"
-    kind, timeframe, quote = (asked.get(name) for name in ("kind", "timeframe", "all_quote"))
-    return selection_words(asked["exchange"], asked.get("symbols", []), timeframe, kind, quote)
+def _about(operation: str, parameters: dict[str, Any]) -> tuple[str | None, str]:
+    """Return the one dataset that a job is about, if it is one, and what it is about in words."""
+    if "dataset" in parameters:
+        dataset = str(parameters["dataset"])
+        return dataset, dataset
+    if operation != "backfill":
+        return None, " ".join(parameters.get("datasets", [])) or "all datasets"
+    request = BackfillRequest.from_json(parameters)
+    named = request.dataset
+    return (None, request.subject) if named is None else (str(named), str(named))

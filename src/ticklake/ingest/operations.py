@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ticklake.catalog.runs import Run
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
+from ticklake.core.requests import BackfillRequest
 from ticklake.core.time import format_time, parse_time
 from ticklake.errors import BadInput, BrokenPlugin
 from ticklake.ingest.progress import Watch
@@ -77,6 +78,9 @@ class Operation:
             If it is not what the operation takes.
         """
         signature = self._signature
+        if positional and isinstance(positional[0], BackfillRequest):
+            named = {**positional[0].to_json(), **named}
+            positional = positional[1:]
         try:
             bound = signature.bind(*positional, **named)
         except TypeError as error:

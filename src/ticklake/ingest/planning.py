@@ -13,18 +13,16 @@ from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetchplan import FetchPlan, horizon, plan_fetch, with_archives
 from ticklake.core.instrument import Instrument, unified
-from ticklake.core.lookup import is_plain
+from ticklake.core.lookup import is_pattern, is_plain
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidTime, UnknownSymbol, Unsupported
 from ticklake.sources.base import Capability, Source
 
-__all__ = ["Asked", "plan_dataset", "select_symbols", "selection_words"]
+__all__ = ["Asked", "plan_dataset", "select_symbols"]
 
 NOT_FINAL = "nothing of it is final yet"
-_NAMED = 3
-"""So many symbols are named where many are meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +132,20 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
     UnknownSymbol
         If a pattern matches nothing, or an exchange's own name of a market may be several.
     """
-    if quote is None and not any(_is_pattern(text) or not is_plain(text) for text in patterns):
+    if quote is None and not any(is_pattern(text) or not is_plain(text) for text in patterns):
         return list(dict.fromkeys(patterns))
     try:
         listed = [instrument for instrument in await source.instruments() if instrument.active]
     except Unsupported:
         # A source that lists nothing, like that of equities, takes names as they are.
-        if quote is not None or any(map(_is_pattern, patterns)):
+        if quote is not None or any(map(is_pattern, patterns)):
             raise
         return list(dict.fromkeys(patterns))
     chosen: list[str] = []
     for pattern in patterns:
         found = (
             [i.symbol for i in listed if fnmatch.fnmatchcase(i.symbol, pattern)]
-            if _is_pattern(pattern)
+            if is_pattern(pattern)
             else [unified(pattern, listed)]
         )
         if not found:
@@ -160,24 +158,9 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
     return list(dict.fromkeys(chosen))
 
 
-def selection_words(
-    exchange: str, symbols: str | Sequence[str], timeframe: str | None, kind: str | None, quote: str | None
-) -> str:
-    """Say in words which datasets a backfill is about. Its job and its runs say the same: alerts hold them together."""
-    named = [symbols] if isinstance(symbols, str) else list(symbols)
-    words = [exchange, kind, timeframe, *named[:_NAMED]]
-    words += [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
-    words += [f"*/{quote}"] if quote else []
-    return " ".join(word for word in words if word)
-
-
 def _known_from(coverage: Coverage) -> int | None:
     """Return since when the lake has looked at a dataset."""
     return coverage.pieces[0].span.start if coverage.pieces else None
-
-
-def _is_pattern(text: str) -> bool:
-    return any(character in text for character in "*?[")
 
 
 async def _listed_at(

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ticklake.core.accepting import accept
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.provenance import Provenance
-from ticklake.core.span import Span
+from ticklake.core.requests import BackfillRequest
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import SECOND, TimeLike
 from ticklake.errors import BadInput, TicklakeWarning
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ticklake.core.natives import MarketList
     from ticklake.engine.appending import Receipt
     from ticklake.ingest.importing import Imported
-    from ticklake.ingest.planning import Asked
     from ticklake.ingest.progress import Watch
 
 __all__ = ["Collecting"]
@@ -40,7 +39,7 @@ class Collecting(Base):
 
     def backfill(
         self,
-        exchange: str,
+        exchange: str | BackfillRequest,
         symbols: str | Sequence[str] = (),
         timeframe: str | None = None,
         *,
@@ -58,7 +57,7 @@ class Collecting(Base):
         Parameters
         ----------
         exchange
-            CCXT's id, like ``binance``.
+            CCXT's id, like ``binance``; or all of it as a :class:`~ticklake.BackfillRequest`.
         symbols
             One or several of CCXT's unified symbols; ``BTC/*`` matches all that the exchange lists.
         timeframe
@@ -89,10 +88,19 @@ class Collecting(Base):
         ------
         UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported, InvalidTime
         """
-        from ticklake.ingest.collector import Selection
-
-        selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
-        return self._collector.backfill(selection, _asked(start, end, retry=retry), depth, watch)
+        request = _requested(
+            exchange,
+            symbols,
+            timeframe,
+            kind=kind,
+            start=start,
+            end=end,
+            all_quote=all_quote,
+            retry=retry,
+            depth=depth,
+            archives=archives,
+        )
+        return self._collector.backfill(request, watch)
 
     def update(
         self,
@@ -165,7 +173,7 @@ class Collecting(Base):
 
     def plan(
         self,
-        exchange: str,
+        exchange: str | BackfillRequest,
         symbols: str | Sequence[str] = (),
         timeframe: str | None = None,
         *,
@@ -177,10 +185,18 @@ class Collecting(Base):
         archives: bool = True,
     ) -> list[FetchPlan]:
         """Return what :meth:`backfill` would fetch: spans, files, pages, seconds and bytes (estimates)."""
-        from ticklake.ingest.collector import Selection
-
-        selection = Selection(exchange, symbols, timeframe, kind, all_quote, archives)
-        return self._collector.plan(selection, _asked(start, end, retry=retry))
+        request = _requested(
+            exchange,
+            symbols,
+            timeframe,
+            kind=kind,
+            start=start,
+            end=end,
+            all_quote=all_quote,
+            retry=retry,
+            archives=archives,
+        )
+        return self._collector.plan(request)
 
     def save(self, dataset: DatasetLike, records_or_frame: Records, provenance: Provenance | str = "user") -> Receipt:
         """Add rows of your own: a Polars, pandas or Arrow frame, a list of records, a mapping of columns, or ccxt's rows.
@@ -315,8 +331,6 @@ def _names(catalog: Catalog) -> list[str]:
     return [name for name, *_ in catalog.inventory()]
 
 
-def _asked(start: TimeLike | None, end: TimeLike | None, *, retry: bool) -> Asked:
-    from ticklake.ingest.planning import Asked
-
-    span = Span.parse(start, end)
-    return Asked(None if start is None else span.start, None if end is None else span.end, retry)
+def _requested(exchange: str | BackfillRequest, *words: Any, **options: Any) -> BackfillRequest:
+    """Return the request that was passed whole, or the one that is written in its parts."""
+    return exchange if isinstance(exchange, BackfillRequest) else BackfillRequest.of(exchange, *words, **options)

@@ -126,11 +126,12 @@ def only(
     ------
     UnknownDataset, BadInput
     """
+    from ticklake.core.requests import usual_kind
     from ticklake.errors import BadInput
 
     found = named_some(held, what, timeframe, kind)
     if len(found) > 1 and default and len({one.symbol for one in found}) == 1:
-        usual = "ohlcv" if timeframe else "trades"
+        usual = usual_kind(timeframe)
         found = [one for one in found if one.kind == usual] or found
     if len(found) > 1:
         raise BadInput(f"{' '.join(what or ())} may be {_few(list(map(str, found)))}: say which")
@@ -146,13 +147,14 @@ def as_dataset(words: Sequence[str], timeframe: str | None, kind: str | None) ->
         If it cannot be one.
     """
     from ticklake.core.dataset import Dataset
+    from ticklake.core.requests import usual_kind
     from ticklake.errors import InvalidName
 
     if len(words) == 1:
         return Dataset.parse(words[0])
     if len(words) != 2:
         raise InvalidName(f"{' '.join(words)!r} is no dataset: write EXCHANGE SYMBOL, or a name like {_EXAMPLE}")
-    return Dataset.of(words[0].lower(), words[1], kind or ("ohlcv" if timeframe else "trades"), timeframe)
+    return Dataset.of(words[0].lower(), words[1], kind or usual_kind(timeframe), timeframe)
 
 
 def to_collect(

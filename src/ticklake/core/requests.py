@@ -1,0 +1,165 @@
+"""Requests: what is asked of a lake, as values that Python, the shell, jobs, schedules and the manifest share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.lookup import is_pattern
+from ticklake.core.retention import midnight
+from ticklake.core.span import Span
+from ticklake.core.symbol import exchange_id
+from ticklake.core.time import TimeLike, format_time
+from ticklake.errors import InvalidName
+
+__all__ = ["BackfillRequest", "usual_kind"]
+
+_NAMED = 3
+"""So many symbols are named where many are meant."""
+
+
+def usual_kind(timeframe: object) -> str:
+    """Return the kind that is meant if none is named: bars if there is a *timeframe*, else trades."""
+    return "ohlcv" if timeframe else "trades"
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRequest:
+    """What a backfill is to bring in. Build it with :meth:`of`, which takes what users write.
+
+    Parameters
+    ----------
+    exchange
+        CCXT's id.
+    symbols
+        CCXT's unified symbols, an exchange's own names, or patterns like ``BTC/*``.
+    timeframe
+        Of bars, like ``1h``.
+    kind
+        One of the kinds; if ``None``, bars where a timeframe is given, else trades.
+    start, end
+        Nanoseconds UTC, half-open; ``None`` is the listing, and now.
+    all_quote
+        Also every active spot market priced in this currency.
+    retry
+        Also ask again for what was ``unavailable`` or ``lost``.
+    depth
+        Levels of a book on each side.
+    archives
+        Whether public dump sites are asked first.
+    last_days
+        Bring in nothing from before the last so many days: retention would remove it again.
+    """
+
+    exchange: str
+    symbols: tuple[str, ...] = ()
+    timeframe: str | None = None
+    kind: str | None = None
+    start: int | None = None
+    end: int | None = None
+    all_quote: str | None = None
+    retry: bool = False
+    depth: int | None = None
+    archives: bool = True
+    last_days: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        exchange: str,
+        symbols: str | Sequence[str] = (),
+        timeframe: str | None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        **options: Any,
+    ) -> BackfillRequest:
+        """Return the request that is written so.
+
+        Raises
+        ------
+        InvalidName, InvalidTime
+            If the exchange cannot be one, or the times are none or in the wrong order.
+        """
+        named = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+        span = Span.parse(start, end)
+        first = None if start is None else span.start
+        last = None if end is None else span.end
+        return cls(exchange_id(exchange), named, timeframe, start=first, end=last, **options)
+
+    @property
+    def kind_meant(self) -> str:
+        """The kind that is named or, if none is, usual."""
+        return self.kind or usual_kind(self.timeframe)
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The one dataset that is named; ``None`` if there may be several.
+
+        Raises
+        ------
+        InvalidName
+            If the kind needs a timeframe and has none.
+        """
+        if len(self.symbols) != 1 or self.all_quote or is_pattern(self.symbols[0]):
+            return None
+        return self.dataset_of(self.symbols[0])
+
+    def dataset_of(self, symbol: str) -> Dataset:
+        """Return the dataset of one symbol.
+
+        Raises
+        ------
+        InvalidName
+            If the kind needs a timeframe and has none.
+        """
+        self.check_timeframe()
+        return Dataset.of(self.exchange, symbol, self.kind_meant, self.timeframe)
+
+    def check_timeframe(self) -> None:
+        """Refuse bars without a timeframe.
+
+        Raises
+        ------
+        InvalidName
+        """
+        if self.kind_meant in BAR_KINDS and self.timeframe is None:
+            raise InvalidName(f"{self.kind_meant} needs a timeframe, like 1h")
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in words. A job and its runs say the same: alerts hold them together."""
+        words = [self.exchange, self.kind, self.timeframe, *self.symbols[:_NAMED]]
+        if len(self.symbols) > _NAMED:
+            words.append(f"and {len(self.symbols) - _NAMED} more")
+        if self.all_quote:
+            words.append(f"*/{self.all_quote}")
+        return " ".join(word for word in words if word)
+
+    def start_at(self, now: int) -> int | None:
+        """Return from when on rows are brought in at *now*, in nanoseconds; ``None`` is the listing."""
+        if self.last_days is None:
+            return self.start
+        return max(midnight(now, self.last_days), self.start or 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is kept in jobs, schedules and the manifest: what is as it would be anyhow is left out."""
+        plain: dict[str, Any] = {"exchange": self.exchange, "symbols": list(self.symbols)}
+        for name in ("timeframe", "kind", "all_quote", "depth", "last_days"):
+            plain[name] = getattr(self, name)
+        for name in ("start", "end"):
+            moment = getattr(self, name)
+            plain[name] = None if moment is None else format_time(moment)
+        kept = {name: value for name, value in plain.items() if value not in (None, [])}
+        if self.retry:
+            kept["retry"] = True
+        if not self.archives:
+            kept["archives"] = False
+        return kept
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> BackfillRequest:
+        """Read what :meth:`to_json` wrote."""
+        return cls.of(**kept)
