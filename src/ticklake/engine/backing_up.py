@@ -93,7 +93,7 @@ def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
             raise BadInput(f"{folder} is not empty and holds no lake: name an empty folder")
         return
     with _catalog(folder / catalog_name, store) as there:
-        if there.identity() != store.catalog.identity() or there.database.is_same(store.catalog.database):
+        if there.database.lake() != store.catalog.database.lake() or there.database.is_same(store.catalog.database):
             raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
         there.database.shorten_log()
 
@@ -111,7 +111,7 @@ def opened_copy(store: Store, folder: Path, catalog_name: str) -> Iterator[Copy]
     if not path.is_file():
         raise BadInput(f"{folder} holds no backup: 'ticklake backup' makes one")
     with _catalog(path, store) as there:
-        if there.identity() != store.catalog.identity():
+        if there.database.lake() != store.catalog.database.lake():
             raise BadInput(f"{folder} is a backup of another lake: name one of this")
         yield Copy(there, LocalStore(folder))
 

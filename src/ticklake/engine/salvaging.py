@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ticklake.catalog.changes import Change, DatasetRow
-from ticklake.catalog.restoring import correct_segments, mark_changed, restore_summary
+from ticklake.catalog.restoring import correct_segments, go_on_after, mark_changed, restore_summary
 from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
@@ -106,13 +106,15 @@ class Filled:
     lost: tuple[str, ...]
 
 
-def fill(old: sqlite3.Connection | None, store: Store, tree: Tree) -> Filled:
+def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged: int = 0) -> Filled:
     """Fill the empty catalog of *store*; return what it holds then.
 
     What the old catalog says of a file is believed before the file's own footer: which files are live, what was
-    covered, what expired. Files that it does not name are taken in: it may have lost the commits that do.
+    covered, what expired. Files that it does not name are taken in: it may have lost the commits that do. Its versions
+    come after the one that was *acknowledged* last: nobody meets two of one number.
     """
     tables = _carried_over(old, store)
+    go_on_after(store.catalog.database, acknowledged)
     held = {table.name: table.is_whole for table in tables}
     tree.look()
     if not held.get("provenance", False):
