@@ -2,13 +2,18 @@
 
 import random
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from damage_lakes import BARS, CURE, at, bars, child, flip, lake_in, refused
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.catalog.witness import Witness
-from ticklake.errors import CatalogOutdated
+from ticklake.core.coverage import Covered, Found
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
+from ticklake.errors import CatalogError, CatalogOutdated
 
 _KILLED = """
 import os, signal, sys
@@ -120,3 +125,21 @@ def test_what_waits_for_no_disk_counts_until_the_machine_starts_anew(tmp_path, m
     assert witness.newest_change("lake") == 6
     monkeypatch.setattr("ticklake.catalog.witness._boot", lambda: "another")
     assert witness.newest_change("lake") == 5
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["coverage set reason = '?' where reason = 'reason 0'", "meta set value = '?' where key like 'coverage/%'"],
+)
+def test_the_past_is_not_told_from_coverage_that_was_saved_in_part(root, damage):
+    with lake_in(root) as lake:
+        for number in range(3):
+            looked = Covered(Span(at(number * 10), at(number * 10 + 5)), Found.LOST, f"reason {number}")
+            lake.engine.append(BARS, bars(number, number + 1), Provenance("user"), [looked])
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+        connection.execute(f"update {damage}")
+    rebuild_lake(root)
+    with lake_in(root) as lake:
+        with pytest.raises(CatalogError, match="lost with a damaged catalog"):
+            lake.at(2).coverage(BARS)
+        assert lake.verify() == []

@@ -78,8 +78,8 @@ def refuse_forgotten(connection: Connection, version: int) -> None:
     since = _since(connection)
     if since is not None and version < since:
         raise CatalogError(
-            f"what was covered in version {version} is no longer known: it was vacuumed, and history is kept from "
-            f"version {since} on"
+            f"what was covered in version {version} is no longer known: it was vacuumed or lost with a damaged "
+            f"catalog, and history is kept from version {since} on"
         )
 
 

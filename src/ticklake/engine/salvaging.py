@@ -123,6 +123,9 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged:
     bad = _check_files(store, tree)
     added = _take_in(store, tree, before)
     version = store.catalog.commit("rebuild", added)
+    if tables and not (held["coverage"] and held["meta"]):
+        # Taken back from coverage that is not whole, or by a log that is not, the past would be told wrongly.
+        store.catalog.forget_history(version)
     is_certain = held.get("segments", False) and held.get("datasets", False)
     for row in store.catalog.datasets():
         if not is_certain or any(change.dataset == row.dataset for change in added):
