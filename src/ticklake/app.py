@@ -124,7 +124,11 @@ def rebuild_lake(root: Path, clock: Clock = time.time_ns, *, force: bool = False
 
     found = rebuild(root, CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
     # What was lost is told, and what was not is in the new catalog: its versions are the truth from here on.
-    Witness(root / WITNESS_FILE).forget()
+    witness = Witness(root / WITNESS_FILE)
+    witness.forget()
+    database = Database.in_file(root / CATALOG_FILE)
+    Catalog(database, clock, witness).acknowledge()
+    database.close()
     return found
 
 
@@ -331,7 +335,7 @@ def _respell(database: Database) -> None:
     """Give datasets of older lakes the one name that their timeframe has now."""
     from ticklake.catalog.names import respell_timeframes
 
-    with suppress(ReadOnlyLake):
+    with suppress(ReadOnlyLake, CatalogOutdated):
         for found in respell_timeframes(database):
             if found.is_apart:
                 message = (

@@ -4,7 +4,7 @@ import pytest
 
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.retention import days_by_kind, expired, kept_from
+from ticklake.core.retention import days_by_kind, expired, kept_from, last_uncut
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, format_time, parse_time
 from ticklake.errors import BadInput
@@ -86,3 +86,18 @@ class TestDaysByKind:
 
 def test_a_day_is_a_day():
     assert kept_from(TRADES, 1, 5 * DAY) == kept_from(TRADES, 1, 5 * DAY + 23 * HOUR) == 4 * DAY
+
+
+@pytest.mark.parametrize(
+    ("segments", "end"),
+    [
+        ([], 80),
+        ([(0, 50), (50, 80)], 80),
+        ([(0, 50), (50, 100)], 50),
+        ([(0, 30), (30, 60), (50, 100)], 30),
+        ([(0, 100)], 0),
+        ([(80, 100), (0, 80)], 80),
+    ],
+)
+def test_what_leaves_without_a_cut_ends_before_every_segment_that_would_be_cut(segments, end):
+    assert last_uncut([Span(*segment) for segment in segments], 80) == end

@@ -8,13 +8,17 @@ import polars as pl
 import pytest
 from damage_lakes import BARS, ETH, FOREIGN, at, bars, flip, lake_in, refused
 
-from ticklake.app import CATALOG_FILE
+from ticklake.app import CATALOG_FILE, rebuild_lake
+from ticklake.catalog.alerts import AlertRecords
 from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.instruments import Instruments
+from ticklake.catalog.jobs import JobQueue
 from ticklake.catalog.rowchecks import TABLES
 from ticklake.catalog.runs import RunState
+from ticklake.core.alerting import Alert, AlertRule
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.instrument import Instrument, Rename
+from ticklake.core.jobs import NewJob
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.errors import CatalogDamaged, TicklakeError
@@ -46,6 +50,11 @@ def fill(root):
         notes = GapNotes(database, lambda: 5)
         notes.want(BARS, Span(at(0), at(400)))
         lake.quality(BARS)
+        queue = JobQueue(database, lake.engine.now, 60 * 10**9)
+        queue.add([NewJob("compact", str(name), str(name), {"number": 1}) for name in (BARS, ETH)])
+        assert queue.claim("me") is not None
+        lake.schedules.add("nightly", "compact", every="1d")
+        AlertRecords(database).restore([Alert(AlertRule.GAPS, str(BARS), "text", 1, None, is_told=False)])
     empty_log(root)
 
 
@@ -70,6 +79,8 @@ def answers(root):
             told += [lake.coverage(dataset), lake.gaps(dataset), lake.quarantine(dataset), lake.revisions(dataset)]
             told += [lake.continuity(dataset).rows(), lake.last_timestamp(dataset), lake.missing_intervals(dataset)]
         told.append(lake.at(2).load(BARS).rows())
+        told += [lake.at(3).coverage(BARS), lake.engine.catalog.oldest_version(), lake.runs.kept_up()]
+        told += [lake.jobs.list(), lake.schedules.list(), AlertRecords(markets.database).all()]
         return repr(told)
 
 
@@ -122,6 +133,10 @@ def test_answers_stay_true_or_it_is_said(root, count):
         "batches": "duplicate = duplicate + 1",
         "instruments": "tick_size = 0.25",
         "renames": '"at" = "at" + 1',
+        "jobs": "priority = priority + 1",
+        "schedules": "every = every * 2",
+        "alerts": "text = text || '!'",
+        "meta": "value = '1' where key = 'coverage_since'",
     }.items(),
 )
 def test_a_row_that_is_not_what_was_written_is_no_answer(root, table, change):
@@ -139,9 +154,42 @@ def test_a_row_that_is_not_what_was_written_is_no_answer(root, table, change):
 def test_verify_reads_every_checked_row(root, table):
     fill(root)
     with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
-        changed = connection.execute(f"update {table} set row_check = row_check + 1").rowcount
+        but = "where key not in ('schema', 'lake')" if table == "meta" else ""  # without these nothing is opened
+        changed = connection.execute(f"update {table} set row_check = row_check + 1 {but}").rowcount
     assert changed or table == "unclosable"
     assert len([problem for problem in problems(root) if table in problem.problem]) == changed
+
+
+@pytest.mark.parametrize("key", ["schema", "lake"])
+def test_a_lake_without_a_sound_name_or_schema_is_not_opened(root, key):
+    fill(root)
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+        connection.execute("update meta set value = '1' where key = ?", [key])
+    with refused(CATALOG_FILE if key == "lake" else "schema version is '1'", kind=CatalogDamaged):
+        lake_in(root)
+    rebuild_lake(root)
+    assert problems(root) == []
+
+
+@pytest.mark.parametrize("change", ["operation = 'compact'", "parameters = replace(parameters, 'x:', 'y:')"])
+def test_what_is_kept_up_is_not_told_from_a_damaged_run(root, change):
+    with lake_in(root) as lake:
+        lake.runs.finish(lake.runs.create("backfill", str(BARS), {"datasets": [str(BARS)]}).id)
+        assert lake.runs.kept_up() == {str(BARS)}
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+        connection.execute(f"update runs set {change}")
+    with lake_in(root) as lake, refused("runs", kind=CatalogDamaged):
+        lake.runs.kept_up()
+
+
+def test_a_damaged_job_is_not_begun(root):
+    with lake_in(root) as lake:
+        queue = JobQueue(lake.engine.catalog.database, lake.engine.now, 60 * 10**9)
+        queue.add([NewJob("compact", "all", None, {"number": 1})])
+        with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+            connection.execute("update jobs set parameters = replace(parameters, '1', '2')")
+        with refused("jobs", kind=CatalogDamaged):
+            queue.claim("me")
 
 
 def test_a_damaged_row_that_is_written_again_does_not_become_sound(root):

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from damage_lakes import BARS, CURE, FOREIGN, MANY, Clock, bars, child, full, lake_in, mounted, refused, tree
+from damage_lakes import BARS, CURE, ETH, FOREIGN, MANY, Clock, at, bars, child, full, lake_in, mounted, refused, tree
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
+from ticklake.engine import deleting
 from ticklake.errors import DiskFull, TicklakeError
 from ticklake.storage.space import RESERVE
 
@@ -261,3 +262,26 @@ def test_files_that_may_not_grow_are_one_line_in_the_shell(filled, verb, size, t
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     with lake_in(filled) as lake:
         assert lake.verify(deep=True) == []
+
+
+def test_what_is_too_old_as_a_whole_leaves_although_there_is_no_space_to_cut(root, monkeypatch):
+    clock = Clock()
+    with lake_in(root, clock) as lake:
+        for first in (0, MANY, 2 * MANY):
+            lake.save(BARS, bars(first, first + MANY))
+        lake.save(ETH, bars(0, MANY))
+        clock.ahead = at(2 * MANY + 1440 * 11) - clock()
+
+        def no_space(*_values, **_named):
+            raise DiskFull("no space for a file: free some")
+
+        with monkeypatch.context() as full:
+            full.setattr(deleting, "write_file", no_space)
+            with refused("no space", "vacuum --keep 0", kind=DiskFull):
+                lake.cleanup(10)
+        assert (lake.load(BARS).height, lake.load(ETH).height) == (MANY, 0)
+        lake.vacuum(0)
+        assert len(tree(root)) == 1
+        lake.cleanup(10)
+        assert 0 < lake.load(BARS).height < MANY
+        assert lake.verify() == []

@@ -12,7 +12,8 @@ from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaken, at, bars, 
 
 import ticklake
 from ticklake.app import CATALOG_FILE
-from ticklake.errors import BadInput, StorageError, TicklakeError
+from ticklake.engine import backing_up
+from ticklake.errors import BadInput, MissingSegment, StorageError, TicklakeError
 
 SOURCES = Path(ticklake.__file__).parents[1]
 
@@ -248,3 +249,34 @@ def test_a_backup_over_a_copy_that_another_process_reads_a_log_of_is_refused(lak
     lake.backup(tmp_path / "copy")
     with lake_in(tmp_path / "copy") as copy:
         assert (str(TRADES) in map(str, copy.datasets()), copy.verify(deep=True)) == (False, [])
+
+
+def test_a_backup_beside_a_vacuum_that_keeps_nothing_is_whole(lake, root, tmp_path, monkeypatch):
+    for number in range(3):
+        lake.save(BARS, bars(number * MANY, number * MANY + MANY))
+    lake.save(BARS, bars(3 * MANY, 3 * MANY + 5))
+    copy_file, happened = backing_up.digest, []
+
+    def compacted_and_vacuumed_meanwhile(data):
+        if not happened:
+            happened.append(1)
+            with lake_in(root) as other:
+                other.save(BARS, bars(0, 3 * MANY, bump=1.0))
+                other.compact()
+                other.vacuum(0)
+        return copy_file(data)
+
+    monkeypatch.setattr(backing_up, "digest", compacted_and_vacuumed_meanwhile)
+    lake.backup(tmp_path / "copy")
+    assert happened
+    with lake_in(tmp_path / "copy") as copy:
+        assert copy.load(BARS).equals(lake.load(BARS))
+        assert copy.verify(deep=True) == []
+
+
+def test_a_backup_of_a_lake_that_lacks_a_file_says_which(lake, root, tmp_path):
+    lake.save(BARS, bars(0, MANY))
+    (name,) = tree(root)
+    (root / name).unlink()
+    with pytest.raises(MissingSegment, match="parquet"):
+        lake.backup(tmp_path / "copy")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.alerting import Alert, AlertRule, Decision, Key
 
 __all__ = ["AlertRecords"]
@@ -22,7 +23,7 @@ class AlertRecords:
 
     def all(self) -> list[Alert]:
         """Return everything that is remembered, by rule and subject."""
-        query = select(schema.alerts).order_by(schema.alerts.c.rule, schema.alerts.c.subject)
+        query = rows_of(schema.alerts).order_by(schema.alerts.c.rule, schema.alerts.c.subject)
         with self._database.read() as connection:
             return [_alert(row) for row in connection.execute(query)]
 
@@ -37,7 +38,7 @@ class AlertRecords:
             What was decided, and what was remembered before.
         """
         with self._database.write() as connection:
-            all_known = (_alert(row) for row in connection.execute(select(schema.alerts)))
+            all_known = (_alert(row) for row in connection.execute(rows_of(schema.alerts)))
             known = {alert.key: alert for alert in all_known if concerns(alert.key)}
             decision = decide(known)
             gone = known.keys() - {alert.key for alert in decision.alerts}

@@ -18,13 +18,13 @@ from ticklake.catalog.fencing import check_fence
 from ticklake.catalog.listeners import CommitListeners
 from ticklake.catalog.names import IS_HERE, name_at, plain_name
 from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
-from ticklake.catalog.witness import Witness
+from ticklake.catalog.witness import Witness, outdated
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.errors import CatalogDamaged, CatalogError, CatalogOutdated
+from ticklake.errors import CatalogDamaged, CatalogError
 
 __all__ = ["Catalog", "refuse_vacuumed"]
 
@@ -103,7 +103,8 @@ class Catalog:
     def __init__(self, database: Database, now: Callable[[], int], witness: Witness | None = None) -> None:
         self.database = database
         self._witness = witness
-        self._lake: str | None = None
+        if witness is not None:
+            database.keep_witness(witness)
         self._now = now
         self._provenance: dict[Provenance, int] = {}
         self.listeners = CommitListeners()
@@ -123,18 +124,25 @@ class Catalog:
         LeaseLost
             If this is part of a job that another worker took over; nothing is done then.
         """
-        now, lake = self._now(), self._identity()
+        now, lake = self._now(), self.database.lake()
         with self.database.write() as connection:
             check_fence(self.database, connection)
             self.check_files(changes)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
-            self._refuse_outdated(version - 1, self._acknowledged(lake))
+            self._refuse_outdated(lake, version - 1)
             apply_changes(connection, changes, version, now)
         if self._witness is not None:
             self._witness.acknowledge(lake, version)
         self.listeners.tell(version)
         return version
+
+    def acknowledge(self) -> None:
+        """Tell the witness that everything in the catalog is durable."""
+        if self._witness is not None:
+            lake = self.database.lake()
+            self._witness.acknowledge(lake, self.version())
+            self._witness.acknowledge_change(lake, self.database.change_number(), durable=True)
 
     def check_current(self) -> None:
         """Refuse to go on if commits that were acknowledged are missing.
@@ -143,38 +151,21 @@ class Catalog:
         ------
         CatalogOutdated
         """
-        acknowledged = self._acknowledged(self._identity())  # before the version: others commit in between
-        self._refuse_outdated(self.version(), acknowledged)
-
-    def _acknowledged(self, lake: str) -> int:
-        return 0 if self._witness is None else self._witness.newest(lake)
-
-    def _refuse_outdated(self, version: int, acknowledged: int) -> None:
         if self._witness is None:
             return
-        if not acknowledged and (others := self._witness.newest_of_another(self._identity())):
-            raise self._outdated(f"holds another lake than that whose version {others} was the newest here")
-        if acknowledged > version:
-            first = version + 1
-            lost = f"version {first} is" if acknowledged == first else f"versions {first} to {acknowledged} are"
-            raise self._outdated(f"is at version {version} and {lost} missing")
+        acknowledged = self._witness.acknowledged(self.database.lake())
+        what = acknowledged.missing_in(self.version(), self.database.change_number())
+        if what is not None:
+            raise outdated(self.database.where, what, self._witness)
 
-    def _outdated(self, what: str) -> CatalogOutdated:
-        path = "" if self._witness is None else self._witness.path
-        return CatalogOutdated(
-            f"{self.database.where} {what}: another one was put in its place, or its log is damaged; put back the newest, or "
-            f"run 'ticklake rebuild' to take in what is in files; if the one that is there is meant, delete {path}"
-        )
-
-    def _identity(self) -> str:
-        if self._lake is None:
-            self._lake = self.identity()
-        return self._lake
-
-    def identity(self) -> str:
-        """Return the lake's identity; a backup keeps it."""
-        with self.database.read() as connection:
-            return _meta(connection, "lake") or ""
+    def _refuse_outdated(self, lake: str, version: int) -> None:
+        """Refuse to commit the version after *version*; a witness of an older Ticklake knows of versions only."""
+        if self._witness is None or 0 < self._witness.newest(lake) <= version:
+            return
+        change = self.database.change_number()
+        what = self._witness.acknowledged(lake).missing_in(version, change)
+        if what is not None:
+            raise outdated(self.database.where, what, self._witness)
 
     def version(self) -> int:
         """Return the newest version; 0 for an empty lake."""
@@ -518,7 +509,7 @@ def _oldest(connection: Connection) -> int:
 
 
 def _meta(connection: Connection, key: str) -> str | None:
-    return connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
+    return connection.execute(select(intact(schema.meta.c.value)).where(schema.meta.c.key == key)).scalar()
 
 
 def _version(connection: Connection) -> int:

@@ -9,6 +9,7 @@ from sqlalchemy import and_, bindparam, delete, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ticklake.catalog import schema
+from ticklake.catalog.rowchecks import intact
 from ticklake.core.jobs import Job, JobState
 from ticklake.errors import LeaseLost
 
@@ -75,7 +76,9 @@ def mine(*names: str) -> Any:
     return update(_JOBS).where(*ours).values({name: bindparam(f"new_{name}") for name in names}).returning(_JOBS)
 
 
-MINE = select(_JOBS.c.id).where(_JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), IS_RUNNING)
+MINE = select(intact(_JOBS.c.id)).where(
+    _JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), IS_RUNNING
+)
 """Whether a job is still ours."""
 _HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
 PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))

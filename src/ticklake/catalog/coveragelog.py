@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from ticklake.catalog import schema
+from ticklake.catalog.rowchecks import intact
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.span import Span
 from ticklake.errors import CatalogDamaged, CatalogError
@@ -52,7 +53,7 @@ def coverage_at(
         raise CatalogError(
             f"what was covered in version {version} is not known: an older ticklake wrote it and kept none"
         )
-    later = select(_META.c.value).where(
+    later = select(intact(_META.c.value)).where(
         _META.c.key > _key(dataset_id, version), _META.c.key <= f"{_PREFIX}{dataset_id}/{'9' * _DIGITS}"
     )
     coverage = newest
@@ -77,8 +78,8 @@ def refuse_forgotten(connection: Connection, version: int) -> None:
     since = _since(connection)
     if since is not None and version < since:
         raise CatalogError(
-            f"what was covered in version {version} is no longer known: it was vacuumed, and history is kept from "
-            f"version {since} on"
+            f"what was covered in version {version} is no longer known: it was vacuumed or lost with a damaged "
+            f"catalog, and history is kept from version {since} on"
         )
 
 
@@ -116,7 +117,7 @@ def _has_coverage(connection: Connection) -> bool:
 
 
 def _since(connection: Connection) -> int | None:
-    value = connection.execute(select(_META.c.value).where(_META.c.key == _SINCE)).scalar()
+    value = connection.execute(select(intact(_META.c.value)).where(_META.c.key == _SINCE)).scalar()
     return None if value is None else int(value)
 
 

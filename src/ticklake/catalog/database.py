@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from ticklake.catalog import rowchecks
+from ticklake.catalog import rowchecks, schema
+from ticklake.catalog.fileheader import change_number, count_change, is_newer, name_copy, refuse_foreign_log
 from ticklake.catalog.holders import write_lock_holder
 from ticklake.catalog.migrations import NEWEST, current_version, migrate
+from ticklake.catalog.witness import Witness, outdated
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
 
 __all__ = ["BUSY_SECONDS", "Database", "busy"]
@@ -48,9 +50,12 @@ class Database:
         self.url = make_url(url)
         self.where = self.url.database or "the catalog in memory"
         self._engine = _engine(self.url)
+        self._is_sqlite = self.url.get_backend_name() == "sqlite"
         in_memory = isinstance(self._engine.pool, StaticPool)
         self._file = _file_of(self.url)
         self._identity: tuple[int, int] | None = None
+        self._lake: str | None = None
+        self._witness: Witness | None = None
         self._turn: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
         try:
             self._open_patiently()
@@ -68,6 +73,7 @@ class Database:
     @classmethod
     def in_file(cls, path: Path) -> Database:
         """Open the SQLite catalog at *path*, made on first use; from a place that cannot be written, for reading only."""
+        refuse_foreign_log(path)
         try:
             return cls(URL.create("sqlite", database=str(path)))
         except ReadOnlyLake:
@@ -85,6 +91,37 @@ class Database:
         mine, theirs = self.url.database, other.url.database
         return bool(mine and theirs and Path(mine).resolve() == Path(theirs).resolve())
 
+    def keep_witness(self, witness: Witness) -> None:
+        """From now on tell *witness* of every change, and refuse to change anything while some that it knows are missing."""
+        self._witness = witness
+
+    def lake(self) -> str:
+        """Return the lake's identity; a backup keeps it."""
+        if self._lake is None:
+            query = select(rowchecks.intact(schema.meta.c.value)).where(schema.meta.c.key == "lake")
+            with self.read() as connection:
+                self._lake = connection.execute(query).scalar() or ""
+        return self._lake
+
+    def change_number(self) -> int:
+        """Return the number of the newest change; 0 where changes have none."""
+        if not self._is_sqlite:
+            return 0
+        with self.read() as connection:
+            driver: Any = connection.connection.driver_connection
+            return change_number(driver)
+
+    def _refuse_outdated(self, connection: Connection, change: int, lake: str) -> None:
+        """Refuse to change anything in a transaction that does not see everything that was acknowledged."""
+        witness = self._witness
+        known = None if witness is None else witness.newest_change(lake)
+        if witness is None or known is None or not is_newer(known, change):
+            return
+        version = connection.execute(select(func.max(schema.commits.c.id))).scalar() or 0
+        what = witness.acknowledged(lake).missing_in(version, change)
+        if what is not None:
+            raise outdated(self.where, what, witness)
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that sees one state of the catalog."""
@@ -101,11 +138,23 @@ class Database:
         rows without keeping their *checks*.
         """
         self._check_place()
+        lake = self.lake() if self._witness is not None else ""
         with self._turn, self._translated(), self._engine.connect() as connection:
             level = _FULL if durable else _NORMAL
             writer = connection.execution_options(ticklake_write=level, ticklake_checks=checks)
             with writer.begin():
+                if not self._is_sqlite:
+                    yield writer
+                    return
+                driver: Any = writer.connection.driver_connection
+                number, rows = change_number(driver), driver.total_changes
+                self._refuse_outdated(writer, number, lake)
                 yield writer
+                is_changed = driver.total_changes != rows
+                if is_changed:
+                    number = count_change(driver)
+            if is_changed and self._witness is not None:
+                self._witness.acknowledge_change(lake, number, durable=durable)
         self._check_place()
 
     def backup(self, path: Path) -> None:
@@ -113,8 +162,9 @@ class Database:
         with self._translated(), self._engine.connect() as connection:
             source: Any = connection.connection.driver_connection
             try:
-                with closing(sqlite3.connect(path)) as target:
+                with closing(sqlite3.connect(path, isolation_level=None)) as target:
                     source.backup(target)
+                    name_copy(target)
             except sqlite3.Error as error:
                 if "full" in str(error) or "disk I/O" in str(error):
                     raise DiskFull(f"no space for {path} ({error}): free some; the lake itself is as it was") from error
@@ -157,6 +207,9 @@ class Database:
         if version != NEWEST:
             with self.write(checks=False) as connection:
                 migrate(connection, self.where)
+                if self._is_sqlite:
+                    driver: Any = connection.connection.driver_connection
+                    name_copy(driver, anew=False)
 
     def _check_place(self) -> None:
         """Refuse to go on with a file that is no longer where it was: what it takes would be gone with it."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from ticklake.catalog import claiming, schema
 from ticklake.catalog.database import Database
 from ticklake.catalog.fencing import fenced
+from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
 from ticklake.errors import BadInput, LeaseHeld
 
@@ -87,7 +88,7 @@ class JobQueue:
             If there is none with this number.
         """
         with self._database.read() as connection:
-            row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).first()
+            row = connection.execute(rows_of(_JOBS).where(_JOBS.c.id == job_id)).first()
         if row is None:
             raise BadInput(
                 f"there is no job {job_id}: 'ticklake jobs list' shows them; those that ended are cleaned up"
@@ -100,7 +101,7 @@ class JobQueue:
         """Return jobs, newest first; *state* may also be ``active``, *search* is any part of the subject."""
         if state is not None and state not in {*JobState, "active"}:
             raise BadInput(f"{state!r} is not a job state: use one of {', '.join(JobState)}, or active")
-        query = select(_JOBS).order_by(_JOBS.c.id.desc()).limit(limit)
+        query = rows_of(_JOBS).order_by(_JOBS.c.id.desc()).limit(limit)
         if state is not None:
             query = query.where(_JOBS.c.state.in_(_ACTIVE if state == "active" else [state]))
         if operation is not None:
@@ -134,7 +135,7 @@ class JobQueue:
             row = connection.execute(statement, values).first()
             if row is None:
                 return None
-            job = _job(row)
+            job = _job(connection.execute(rows_of(_JOBS).where(_JOBS.c.id == row.id)).one())  # it is compared now
             if job.dataset is not None:
                 self._hold(connection, job, [job.dataset], now)
         return job
@@ -264,7 +265,7 @@ def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str,
     found: dict[str, Job] = {}
     for start in range(0, len(fingerprints), _AT_ONCE):
         some = _JOBS.c.fingerprint.in_(fingerprints[start : start + _AT_ONCE]) & _JOBS.c.state.in_(_ACTIVE)
-        for row in connection.execute(select(_JOBS).where(some)):
+        for row in connection.execute(rows_of(_JOBS).where(some)):
             found[row.fingerprint] = _job(row)
     return found
 
@@ -285,7 +286,7 @@ def _values(job: NewJob, now: int) -> dict[str, Any]:
 
 
 def _job(row: Row[Any]) -> Job:
-    values = {name: value for name, value in row._mapping.items() if name != "fingerprint"}
+    values = {name: value for name, value in row._mapping.items() if name not in {"fingerprint", "row_check"}}
     values["state"] = JobState(values["state"])
     values["parameters"] = json.loads(values["parameters"])
     values["cancelling"] = bool(values["cancelling"])

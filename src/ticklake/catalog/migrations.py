@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, inspect
 
 from ticklake.catalog import schema
+from ticklake.catalog.rowchecks import row_check
 from ticklake.errors import CatalogDamaged, CatalogTooNew
 
 __all__ = ["MIGRATIONS", "NEWEST", "current_version", "migrate"]
@@ -152,6 +153,26 @@ _CHECKED = {
 """Of each table, the columns that the checksum of schema 7 is of, in their order."""
 
 
+def _row_checks_of_work(connection: Connection) -> None:
+    """Schema 8: checksums also of what is known of the lake itself, of jobs, schedules and alerts."""
+    _execute(connection, [f"ALTER TABLE {table} ADD COLUMN row_check BIGINT" for table in _ALSO_CHECKED])
+    if connection.dialect.name != "postgresql":
+        for table, columns in _ALSO_CHECKED.items():
+            connection.exec_driver_sql(f"UPDATE {table} SET row_check = ticklake_check({columns})")  # noqa: S608
+
+
+_ALSO_CHECKED = {
+    "meta": "key, value",
+    "jobs": "id, operation, subject, dataset, parameters, fingerprint, priority, state, attempts, max_attempts, created_at, "
+    "due_at, started_at, finished_at, expires_at, owner, fence, done, cancelling, outcome",
+    "leases": "name, job_id, fence, expires_at",
+    "schedules": "name, operation, parameters, priority, cron, every, zone, paused, managed, created_at, next_at, last_at, "
+    "last_job, missed",
+    "alerts": "rule, subject, text, since, told_at, is_told",
+}
+"""Of each table that schema 8 checks, too, the columns of the checksum, in their order."""
+
+
 def _execute(connection: Connection, statements: Iterable[str]) -> None:
     """Execute literal statements, in which words stand for what is spelled otherwise in each dialect."""
     words = _WORDS["postgresql" if connection.dialect.name == "postgresql" else "sqlite"]
@@ -182,6 +203,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _instruments_and_gap_notes,
     _alerts,
     _row_checks,
+    _row_checks_of_work,
 )
 """Step *i* brings schema *i + 1* to schema *i + 2*.
 
@@ -196,10 +218,14 @@ def current_version(connection: Connection) -> int:
     """Return the schema version of the catalog behind *connection*; 0 if it is empty."""
     if not inspect(connection).has_table("meta"):
         return 0
-    value = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar()
-    if value is not None and not value.isdecimal():
+    row = connection.exec_driver_sql("SELECT * FROM meta WHERE key = 'schema'").mappings().first()
+    if row is None:
+        return 0
+    value, check = row["value"], row.get("row_check")  # before schema 8 there is no checksum
+    is_known = value.isdecimal() and int(value) <= NEWEST  # what a newer one writes there is not for us to judge
+    if not value.isdecimal() or (is_known and check not in {None, row_check("schema", value)}):
         raise CatalogDamaged(f"the catalog's schema version is {value!r}: restore a backup or run 'ticklake rebuild'")
-    return int(value) if value is not None else 0
+    return int(value)
 
 
 def migrate(connection: Connection, where: str) -> None:
@@ -220,8 +246,14 @@ def migrate(connection: Connection, where: str) -> None:
         return
     if version == 0:
         schema.metadata.create_all(connection)
-        connection.execute(schema.meta.insert().values(key="lake", value=uuid.uuid4().hex))
+        _note(connection, "lake", uuid.uuid4().hex)
     for step in MIGRATIONS[version - 1 :] if version else ():
         step(connection)
     connection.execute(schema.meta.delete().where(schema.meta.c.key == "schema"))
-    connection.execute(schema.meta.insert().values(key="schema", value=str(NEWEST)))
+    _note(connection, "schema", str(NEWEST))
+
+
+def _note(connection: Connection, key: str, value: str) -> None:
+    """Write a row of ``meta`` with its checksum: while a catalog is made or migrated, no trigger does."""
+    check = None if connection.dialect.name == "postgresql" else row_check(key, value)
+    connection.execute(schema.meta.insert().values(key=key, value=value, row_check=check))

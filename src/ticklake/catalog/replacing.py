@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from ticklake.catalog.database import BUSY_SECONDS, Database, busy
+from ticklake.catalog.fileheader import continue_header
 from ticklake.errors import CatalogError, DiskFull, ReadOnlyLake
 
 __all__ = ["can_be_locked", "copy_aside", "put_in_place", "replace_content", "set_aside"]
@@ -63,6 +64,7 @@ def replace_content(path: Path, fresh: Database, fill: Callable[[sqlite3.Connect
         if status == sqlite3.SQLITE_OK and not is_filled:
             with closing(sqlite3.connect(path, isolation_level=None)) as old:
                 fill(old)
+                continue_header(old, source)
             is_filled = True
         elif status != sqlite3.SQLITE_OK and time.monotonic() > deadline:
             raise busy(str(path))

@@ -12,7 +12,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 
-__all__ = ["correct_segments", "mark_changed", "restore_summary"]
+__all__ = ["correct_segments", "go_on_after", "mark_changed", "restore_summary"]
 
 _FACTS = ("seq", "rows", "min_ts", "max_ts", "size", "digest", "period", "packed", "observed_at")
 
@@ -24,6 +24,16 @@ def correct_segments(database: Database, segments: Sequence[Segment]) -> None:
         for segment in segments:
             facts = {name: getattr(segment, name) for name in _FACTS}
             connection.execute(table.update().where(table.c.id == segment.id).values(facts))
+
+
+def go_on_after(database: Database, version: int) -> None:
+    """Let the next commit of a new catalog have a higher number than *version*, which was acknowledged in the old one."""
+    with database.write() as connection:
+        row = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'commits'").first()
+        if row is not None and row.seq >= version:
+            return
+        connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = 'commits'")
+        connection.exec_driver_sql("INSERT INTO sqlite_sequence (name, seq) VALUES ('commits', ?)", (version,))
 
 
 def mark_changed(database: Database, version: int) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, Update, delete, insert, select, update
+from sqlalchemy import Row, Update, delete, insert, update
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
+from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.jobs import Job, NewJob
 from ticklake.core.schedules import Rhythm, Schedule
 from ticklake.errors import BadInput
@@ -33,7 +34,7 @@ class ScheduleTable:
         """Write a schedule, in place of one with its name, of which when it fired last is kept."""
         kept = replace(schedule, created_at=self._now())
         with self._database.write() as connection:
-            old = connection.execute(select(_TABLE).where(_TABLE.c.name == schedule.name)).first()
+            old = connection.execute(rows_of(_TABLE).where(_TABLE.c.name == schedule.name)).first()
             if old is not None:
                 history = {name: getattr(old, name) for name in ("created_at", "last_at", "last_job", "missed")}
                 kept = replace(kept, **history)
@@ -50,7 +51,7 @@ class ScheduleTable:
             If there is none of that name.
         """
         with self._database.read() as connection:
-            row = connection.execute(select(_TABLE).where(_TABLE.c.name == name)).first()
+            row = connection.execute(rows_of(_TABLE).where(_TABLE.c.name == name)).first()
         if row is None:
             raise BadInput(f"there is no schedule {name!r}: 'ticklake schedule list' shows them")
         return _schedule(row)
@@ -58,11 +59,11 @@ class ScheduleTable:
     def list(self) -> Sequence[Schedule]:
         """Return all schedules, sorted by name."""
         with self._database.read() as connection:
-            return [_schedule(row) for row in connection.execute(select(_TABLE).order_by(_TABLE.c.name))]
+            return [_schedule(row) for row in connection.execute(rows_of(_TABLE).order_by(_TABLE.c.name))]
 
     def due(self) -> Sequence[Schedule]:
         """Return those whose time has come, the one that waits longest first."""
-        query = select(_TABLE).where(_TABLE.c.next_at <= self._now()).order_by(_TABLE.c.next_at)
+        query = rows_of(_TABLE).where(_TABLE.c.next_at <= self._now()).order_by(_TABLE.c.next_at)
         with self._database.read() as connection:
             return [_schedule(row) for row in connection.execute(query)]
 

@@ -53,7 +53,13 @@ def _row_check() -> Column[int]:
     return Column("row_check", BigInteger)
 
 
-meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", String, nullable=False),
+    _row_check(),
+)
 
 datasets = Table(
     "datasets",
@@ -330,6 +336,7 @@ jobs = Table(
     Column("done", Float, nullable=False, default=0.0),
     Column("cancelling", Boolean, nullable=False, default=False),
     Column("outcome", Text, nullable=False, default=""),
+    _row_check(),
     sqlite_autoincrement=True,
 )
 _ACTIVE, _QUEUED, _RUNNING = (
@@ -346,6 +353,7 @@ leases = Table(
     Column("job_id", BigInteger, nullable=False, index=True),
     Column("fence", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    _row_check(),
 )
 
 schedules = Table(
@@ -365,6 +373,7 @@ schedules = Table(
     Column("last_at", BigInteger),
     Column("last_job", BigInteger),
     Column("missed", BigInteger, nullable=False, default=0),
+    _row_check(),
 )
 
 alerts = Table(
@@ -376,4 +385,5 @@ alerts = Table(
     Column("since", BigInteger),
     Column("told_at", BigInteger),
     Column("is_told", Boolean, nullable=False),
+    _row_check(),
 )

@@ -3,8 +3,12 @@
 SQLite's log ends at the first page whose checksum differs: a flipped bit there takes back every later commit without a
 word, and a catalog that was put back from yesterday is as sound as any. The witness tells both.
 
+Rows that are no part of a version (runs, instruments, quality, notes of gaps) are changes of the catalog, too, and those have
+numbers of their own; see :mod:`ticklake.catalog.fileheader`.
+
 It is written after each commit, before the commit is acknowledged, and not fsynced: it may be older than the catalog after a
-loss of power, but never newer, unless commits were lost.
+loss of power, but never newer, unless commits were lost. Changes that wait for no disk may be lost then: what it says of
+them counts until the machine starts anew.
 """
 
 from __future__ import annotations
@@ -13,17 +17,49 @@ import os
 import struct
 import zlib
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
 from pathlib import Path
 from weakref import finalize
 
-__all__ = ["WITNESS_FILE", "Witness"]
+from ticklake.catalog.fileheader import distance, is_newer
+from ticklake.errors import CatalogOutdated
+
+__all__ = ["WITNESS_FILE", "Witness", "outdated"]
 
 WITNESS_FILE = "catalog.db-witness"
 _SLOT = struct.Struct("<8s32sQ")
 _SIZE = 64
 _SLOTS = 8
 """Versions take turns: a process that writes late does not put an old version in the place of the newest."""
+_VERSIONS, _CHANGES, _CHANGES_OF_BOOT = (number * _SIZE * _SLOTS for number in range(3))
+"""Where the slots of each kind begin."""
 _MAGIC = b"tlwitns1"
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What was acknowledged last: a version, that of another lake if none of this was, and the number of a change."""
+
+    version: int
+    version_of_another: int
+    change: int | None
+
+    def missing_in(self, version: int, change: int) -> str | None:
+        """Say what is missing in a catalog that is at a *version*, and at the *change* with that number; ``None`` if nothing."""
+        if self.version_of_another:
+            return f"holds another lake than that whose version {self.version_of_another} was the newest here"
+        if self.version > version:
+            first = version + 1
+            lost = f"version {first} is" if self.version == first else f"versions {first} to {self.version} are"
+            return f"is at version {version} and {lost} missing"
+        if self.change is None or not is_newer(self.change, change):
+            return None
+        count = distance(self.change, change)
+        lost = "one later change is" if count == 1 else f"{count:,} later changes are"
+        return f"is at version {version} and {lost} missing (of runs, quality, instruments, jobs or notes)"
 
 
 class Witness:
@@ -38,44 +74,91 @@ class Witness:
 
     def newest(self, lake: str) -> int:
         """Return the newest version of *lake* that was acknowledged; 0 if nobody knows."""
-        return max((version for name, version in self._slots() if name == _name(lake)), default=0)
+        return max((version for name, version in self._slots(_VERSIONS) if name == _name(lake)), default=0)
+
+    def newest_of_any(self) -> int:
+        """Return the newest version that was acknowledged here, of whichever lake; 0 if nobody knows."""
+        return max((version for _, version in self._slots(_VERSIONS)), default=0)
 
     def newest_of_another(self, lake: str) -> int:
         """Return the newest version that was acknowledged here if none of *lake* was; 0 if there is none.
 
         A log that is damaged at its start leaves an empty catalog, which becomes a new lake.
         """
-        slots = self._slots()
-        return 0 if any(name == _name(lake) for name, _ in slots) else max((version for _, version in slots), default=0)
+        is_known = any(name == _name(lake) for name, _ in self._slots(_VERSIONS))
+        return 0 if is_known else self.newest_of_any()
 
-    def _slots(self) -> list[tuple[bytes, int]]:
+    def newest_change(self, lake: str) -> int | None:
+        """Return the number of the newest change of *lake* that was acknowledged, if anybody knows."""
+        newest: int | None = None
+        for start, owner in ((_CHANGES, lake), (_CHANGES_OF_BOOT, _until_next_boot(lake))):
+            for name, number in self._slots(start) if owner else ():
+                if name == _name(owner) and (newest is None or is_newer(number, newest)):
+                    newest = number
+        return newest
+
+    def acknowledged(self, lake: str) -> Acknowledged:
+        """Return what was acknowledged last; ask before the catalog is read: others write to both in between."""
+        return Acknowledged(self.newest(lake), self.newest_of_another(lake), self.newest_change(lake))
+
+    def _slots(self, start: int) -> list[tuple[bytes, int]]:
         try:
-            data = self._read()
+            data = self._read(start)
         except OSError:
             return []
-        slots = (_unpacked(data[start : start + _SIZE]) for start in range(0, _SIZE * _SLOTS, _SIZE))
+        slots = (_unpacked(data[place : place + _SIZE]) for place in range(0, _SIZE * _SLOTS, _SIZE))
         return [slot for slot in slots if slot is not None]
 
-    def _read(self) -> bytes:
+    def _read(self, start: int) -> bytes:
         if self._descriptor is None:
-            return self.path.read_bytes()
-        return os.pread(self._descriptor, _SIZE * _SLOTS, 0)
+            return self.path.read_bytes()[start : start + _SIZE * _SLOTS]
+        return os.pread(self._descriptor, _SIZE * _SLOTS, start)
 
     def acknowledge(self, lake: str, version: int) -> None:
         """Note that a version is durable. A place that cannot be written is no reason to fail: it is durable all the same."""
+        self._write(_VERSIONS, lake, version)
+
+    def acknowledge_change(self, lake: str, number: int, *, durable: bool) -> None:
+        """Note that a change was made; one that is not *durable* need not outlive a loss of power."""
+        start, owner = (_CHANGES, lake) if durable else (_CHANGES_OF_BOOT, _until_next_boot(lake))
+        if owner:
+            self._write(start, owner, number)
+
+    def _write(self, start: int, owner: str, number: int) -> None:
         with suppress(OSError):
             if self._descriptor is None:
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
                 finalize(self, os.close, self._descriptor)
-            place = version % _SLOTS * _SIZE
+            place = start + number % _SLOTS * _SIZE
             found = _unpacked(os.pread(self._descriptor, _SIZE, place))
-            if found is None or found[0] != _name(lake) or found[1] < version:
-                os.pwrite(self._descriptor, _packed(lake, version), place)
+            if found is None or found[0] != _name(owner) or is_newer(number, found[1]):
+                os.pwrite(self._descriptor, _packed(owner, number), place)
 
     def forget(self) -> None:
         """Forget every version, in place: other processes have the file open."""
         with suppress(FileNotFoundError):
             os.truncate(self.path, 0)
+
+
+def outdated(where: str, what: str, witness: Witness) -> CatalogOutdated:
+    """Return the error that says *what* is missing in the catalog."""
+    return CatalogOutdated(
+        f"{where} {what}: another one was put in its place, or its log is damaged; put back the newest, or "
+        f"run 'ticklake rebuild' to take in what is in files; if the one that is there is meant, delete {witness.path}"
+    )
+
+
+@cache
+def _boot() -> str:
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _until_next_boot(lake: str) -> str:
+    """Return a name for *lake* that it has until the machine starts anew; none where that cannot be told."""
+    return blake2b(f"{lake}/{_boot()}".encode(), digest_size=16).hexdigest() if _boot() else ""
 
 
 def _name(lake: str) -> bytes:

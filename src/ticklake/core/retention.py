@@ -11,7 +11,7 @@ from ticklake.core.span import Span, subtract
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput
 
-__all__ = ["days_by_kind", "expired", "kept_from", "midnight"]
+__all__ = ["days_by_kind", "expired", "kept_from", "last_uncut", "midnight"]
 
 
 def days_by_kind(
@@ -46,6 +46,14 @@ def kept_from(dataset: Dataset, days: int, now: int) -> int:
     """Return the time of the oldest row that stays: a midnight UTC, or the open time of the bar that holds it."""
     start = midnight(now, days)
     return dataset.timeframe.floor(start, dataset.anchor) if dataset.timeframe else start
+
+
+def last_uncut(segments: Iterable[Span], before: int) -> int:
+    """Return the latest time up to *before* that lies inside none of *segments*: what is older leaves without a cut."""
+    for segment in sorted(segments, key=lambda span: span.end, reverse=True):
+        if segment.start < before < segment.end:
+            before = segment.start
+    return before
 
 
 def expired(coverage: Coverage, first: int | None, before: int, reason: str) -> tuple[Span | None, tuple[Covered, ...]]:

@@ -14,12 +14,16 @@ from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
 from ticklake.engine.place import Store
 from ticklake.engine.repairing import Copy
-from ticklake.errors import BadInput, StorageError
+from ticklake.errors import BadInput, MissingSegment, StorageError
 from ticklake.storage.files import file_digest
 from ticklake.storage.objects import LocalStore, make_folder, replace_file, sync_folder
 from ticklake.storage.segments import corrupt, digest
 
 __all__ = ["Backup", "backup", "opened_copy"]
+
+
+_ATTEMPTS = 8
+"""How often a backup begins anew because files were removed meanwhile; what it has copied by then it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +58,40 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
         make_folder(folder)
     except OSError as error:
         raise _failed(folder, error) from error
-    store.catalog.database.backup(fresh)
-    copied = kept = size = 0
-    segments = _files(fresh, store)
-    for segment in segments:
-        target = folder / (segment.path or "")
-        if target.exists() and file_digest(target) == segment.digest:
-            kept += 1
-            continue
-        data = store.data(segment)
-        if digest(data) != segment.digest:
-            raise corrupt(segment.name, "its bytes changed")
-        _write(data, target)
-        copied, size = copied + 1, size + segment.size
+    copied: dict[str, int] = {}
+    for attempt in range(1, _ATTEMPTS + 1):
+        store.catalog.database.backup(fresh)
+        segments = _files(fresh, store)
+        try:
+            for segment in segments:
+                _copy(store, segment, folder, copied)
+            break
+        except MissingSegment:
+            # A vacuum that keeps no old versions may remove a file as soon as it is replaced: what is there now is copied.
+            if attempt == _ATTEMPTS or _is_live(store, segment):
+                raise
     _replace_catalog(fresh, folder / catalog_name)
     _remove_others(LocalStore(folder), {segment.path for segment in segments})
-    return Backup(str(folder), copied, kept, size)
+    sizes = [copied[segment.name] for segment in segments if segment.name in copied]
+    return Backup(str(folder), len(sizes), len(segments) - len(sizes), sum(sizes))
+
+
+def _copy(store: Store, segment: Segment, folder: Path, copied: dict[str, int]) -> None:
+    """Copy a file, unless it is there already, and note its size in *copied*."""
+    target = folder / (segment.path or "")
+    if segment.name in copied or (target.exists() and file_digest(target) == segment.digest):
+        return
+    data = store.data(segment)
+    if digest(data) != segment.digest:
+        raise corrupt(segment.name, "its bytes changed")
+    _write(data, target)
+    copied[segment.name] = segment.size
+
+
+def _is_live(store: Store, segment: Segment) -> bool:
+    """Whether the lake still needs a segment: then its file is missing, and nobody replaced it."""
+    live = (store.catalog.snapshot(row.dataset, data=False)[2] for row in store.catalog.datasets())
+    return any(segment.id == other.id for segments in live for other in segments)
 
 
 def _replace_catalog(fresh: Path, path: Path) -> None:
@@ -93,7 +115,7 @@ def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
             raise BadInput(f"{folder} is not empty and holds no lake: name an empty folder")
         return
     with _catalog(folder / catalog_name, store) as there:
-        if there.identity() != store.catalog.identity() or there.database.is_same(store.catalog.database):
+        if there.database.lake() != store.catalog.database.lake() or there.database.is_same(store.catalog.database):
             raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
         there.database.shorten_log()
 
@@ -111,7 +133,7 @@ def opened_copy(store: Store, folder: Path, catalog_name: str) -> Iterator[Copy]
     if not path.is_file():
         raise BadInput(f"{folder} holds no backup: 'ticklake backup' makes one")
     with _catalog(path, store) as there:
-        if there.identity() != store.catalog.identity():
+        if there.database.lake() != store.catalog.database.lake():
             raise BadInput(f"{folder} is a backup of another lake: name one of this")
         yield Copy(there, LocalStore(folder))
 

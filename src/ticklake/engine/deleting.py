@@ -131,6 +131,8 @@ def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Se
 
 def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span: Span) -> list[Segment]:
     """Write what a segment holds outside *span*, as one segment in its own place in the order of contents."""
+    if segment.lies_in(span):
+        return []
     kept = (
         frame
         for outside in subtract(segment.span, [span])

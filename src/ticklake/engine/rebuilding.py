@@ -14,6 +14,7 @@ from pathlib import Path
 from ticklake.catalog import replacing
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
+from ticklake.catalog.fileheader import refuse_foreign_log
 from ticklake.catalog.processes import is_gone, this_process
 from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.catalog.witness import WITNESS_FILE, Witness
@@ -57,6 +58,15 @@ class _Lake:
     now: Callable[[], int]
     tool: str
 
+    def witness(self) -> Witness:
+        """Return what says which version was acknowledged last."""
+        return Witness(self.path.with_name(WITNESS_FILE))
+
+    def fill(self, old: sqlite3.Connection | None, database: Database, tree: Tree) -> Filled:
+        """Fill the new catalog behind *database* from the *old* one and the files."""
+        store = Store(Catalog(database, self.now), self.objects, self.now, self.tool)
+        return fill(old, store, tree, self.witness().newest_of_any())
+
 
 def rebuild(
     root: Path, catalog_name: str, now: Callable[[], int], tool: str, reserve: Reserve, *, force: bool = False
@@ -74,11 +84,14 @@ def rebuild(
         If the catalog is sound, unless *force* is true or a rebuild was interrupted before.
     CatalogTooNew
         If a newer Ticklake wrote the catalog.
+    CatalogDamaged
+        If the log of another catalog lies beside it.
     """
     if root.is_dir() and is_full(root):
         reserve.give()
     lake = _Lake(root / catalog_name, LocalStore(root), now, tool)
     _refuse_nothing(lake)
+    refuse_foreign_log(lake.path)
     leftovers = interrupted_rebuilds(lake.path)
     if not force and not leftovers:
         _refuse_sound(lake)
@@ -121,8 +134,7 @@ def _refuse_sound(lake: _Lake) -> None:
         return
     try:
         with _opened(lake.path) as database:
-            witness = Witness(lake.path.with_name(WITNESS_FILE))
-            wrong = _why(Store(Catalog(database, lake.now, witness), lake.objects, lake.now, lake.tool))
+            wrong = _why(Store(Catalog(database, lake.now, lake.witness()), lake.objects, lake.now, lake.tool))
     except CatalogDamaged:
         return
     if wrong is None:
@@ -174,7 +186,7 @@ def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) ->
         def fill_locked(old: sqlite3.Connection) -> None:
             refuse_newer(old, lake.path)
             is_kept = fresh is not None and replacing.copy_aside(old, kept)  # without space, the new one comes first
-            filled = fill(old, Store(Catalog(database, lake.now), lake.objects, lake.now, lake.tool), tree)
+            filled = lake.fill(old, database, tree)
             done.append((filled, kept.name if is_kept else None))
 
         replacing.replace_content(lake.path, database, fill_locked)
@@ -185,7 +197,7 @@ def _replace_file(lake: _Lake, tree: Tree, fresh: Path, kept: Path, *, in_memory
     """Put a new file in place of one that SQLite takes for no database: whoever has it open is refused from then on."""
     with _removed_afterwards(fresh):
         with _new_catalog(None if in_memory else fresh, keep=True) as database:
-            filled = fill(None, Store(Catalog(database, lake.now), lake.objects, lake.now, lake.tool), tree)
+            filled = lake.fill(None, database, tree)
             if in_memory:
                 database.backup(fresh)
         # It is closed: no log of its own stays behind under the name it had.

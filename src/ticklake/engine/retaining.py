@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ticklake.catalog.trimming import History, history_before, trim_history
+from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
-from ticklake.core.retention import expired, kept_from
+from ticklake.core.retention import expired, kept_from, last_uncut
+from ticklake.core.span import Span
 from ticklake.engine.deleting import Deleted, delete, would_delete
 from ticklake.engine.place import Store
-from ticklake.errors import CorruptSegment, MissingSegment
+from ticklake.errors import CorruptSegment, DiskFull, MissingSegment
 
 __all__ = ["Cleaned", "Cleanup", "cleanup"]
 
@@ -59,18 +61,49 @@ def cleanup(
     ------
     CorruptSegment
         At the end, if segments that had to be cut are damaged: they are named, everything else was cleaned.
+    DiskFull
+        At the end, if there is no space to write what stays of a segment that has to be cut; what is older left whole.
     """
     bad: list[str] = []
+    full: DiskFull | None = None
     for dataset, days in keep:
         try:
             done = _clean(store, dataset, days, history=history, dry_run=dry_run)
         except (CorruptSegment, MissingSegment) as error:
             bad.append(str(error))
             continue
+        except DiskFull as error:
+            full = error
+            done = _clean_uncut(store, dataset, days)
         if done is not None:
             yield done
+    if full is not None:
+        raise DiskFull(
+            f"{full}; files that are too old as a whole have left: 'ticklake vacuum --keep 0' frees their space, "
+            "then clean up again"
+        ) from full
     if bad:
         raise CorruptSegment("; ".join(bad))
+
+
+def _clean_uncut(store: Store, dataset: Dataset, days: int) -> Cleaned | None:
+    """Remove the segments that are too old as a whole, which takes no space; ``None`` if there are none."""
+    row, coverage = store.catalog.dataset(dataset), store.catalog.coverage(dataset)
+    before = kept_from(dataset, days, store.now())
+    known, words = expired(coverage, row.min_ts if row else None, before, _reason(days))
+    if known is None:
+        return None
+    segments = store.catalog.snapshot(dataset, known, data=False)[2]
+    end = last_uncut((segment.span for segment in segments), known.end)
+    if end <= known.start:
+        return None
+    uncut = Span(known.start, end)
+    deleted = delete(store, dataset, uncut, Coverage(words).within(uncut).pieces, "cleanup")
+    return Cleaned(dataset, end, deleted, History()) if deleted.rows else None
+
+
+def _reason(days: int) -> str:
+    return f"removed on purpose: {days} days are kept"
 
 
 def _clean(store: Store, dataset: Dataset, days: int, *, history: bool, dry_run: bool) -> Cleaned | None:
@@ -78,7 +111,7 @@ def _clean(store: Store, dataset: Dataset, days: int, *, history: bool, dry_run:
     row, coverage = store.catalog.dataset(dataset), store.catalog.coverage(dataset)
     first = row.min_ts if row else None
     before = kept_from(dataset, days, store.now())
-    known, words = expired(coverage, first, before, f"removed on purpose: {days} days are kept")
+    known, words = expired(coverage, first, before, _reason(days))
     if known is None:
         return None
     deleted = Deleted()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ticklake.catalog.changes import Change, DatasetRow
-from ticklake.catalog.restoring import correct_segments, mark_changed, restore_summary
+from ticklake.catalog.restoring import correct_segments, go_on_after, mark_changed, restore_summary
 from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
@@ -106,13 +106,15 @@ class Filled:
     lost: tuple[str, ...]
 
 
-def fill(old: sqlite3.Connection | None, store: Store, tree: Tree) -> Filled:
+def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged: int = 0) -> Filled:
     """Fill the empty catalog of *store*; return what it holds then.
 
     What the old catalog says of a file is believed before the file's own footer: which files are live, what was
-    covered, what expired. Files that it does not name are taken in: it may have lost the commits that do.
+    covered, what expired. Files that it does not name are taken in: it may have lost the commits that do. Its versions
+    come after the one that was *acknowledged* last: nobody meets two of one number.
     """
     tables = _carried_over(old, store)
+    go_on_after(store.catalog.database, acknowledged)
     held = {table.name: table.is_whole for table in tables}
     tree.look()
     if not held.get("provenance", False):
@@ -121,6 +123,9 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree) -> Filled:
     bad = _check_files(store, tree)
     added = _take_in(store, tree, before)
     version = store.catalog.commit("rebuild", added)
+    if tables and not (held["coverage"] and held["meta"]):
+        # Taken back from coverage that is not whole, or by a log that is not, the past would be told wrongly.
+        store.catalog.forget_history(version)
     is_certain = held.get("segments", False) and held.get("datasets", False)
     for row in store.catalog.datasets():
         if not is_certain or any(change.dataset == row.dataset for change in added):

@@ -19,7 +19,7 @@ from ticklake.core.quality import DayQuality, Holes, Quality, days_of, holes_by_
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.engine import Engine
-from ticklake.errors import ReadOnlyLake
+from ticklake.errors import CatalogOutdated, ReadOnlyLake
 
 __all__ = ["Assessor"]
 
@@ -129,7 +129,7 @@ class Assessor:
         self, asked: _Asked, days: Sequence[_Day], held: Mapping[int, StoredDay], fresh: Mapping[int, DayQuality]
     ) -> None:
         """Store what was measured, where the lake can be written; only figures of the newest version are kept."""
-        with suppress(ReadOnlyLake):
+        with suppress(ReadOnlyLake, CatalogOutdated):
             whole = [day for day in days if day.begin in fresh and asked.is_whole(day)]
             self._days.store(asked.dataset, [StoredDay(fresh[d.begin], asked.version, d.basis) for d in whole])
             old = [begin for begin, day in held.items() if day.version < asked.changed_in]
