@@ -84,6 +84,17 @@ def binance(here: Exchange, path: str, query: dict[str, str]) -> Any:
     return [[ts, "1", "2", "0.5", "1.5", "3", ts + 59_999, "4.5", 7, "1", "1", "0"] for ts in found]
 
 
+def short_binance(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Keeps two days in every timeframe, though it is known to keep everything; its ids do not begin anew."""
+    if "klines" not in path.lower():
+        _refused(path)
+    step = {"1m": MINUTE, "1d": DAY}.get(query["interval"], 7 * DAY) // MS
+    monday = 4 * DAY // MS
+    opens = sorted({(ts - monday) // step * step + monday for ts in here.kept(days=2)})
+    found = between(opens, "startTime", "endTime", query)[:1000]
+    return [[ts, "1", "2", "0.5", "1.5", "3", ts + 59_999, "4.5", 7, "1", "1", "0"] for ts in found]
+
+
 def okx(here: Exchange, path: str, query: dict[str, str]) -> Any:
     """Serves the funding rates of three months."""
     if "funding" not in path:
@@ -168,6 +179,7 @@ def check_answers(lake: Any, dataset: str, truth: set[int], run: Any) -> set[int
         ("mexc", mexc, "BTC/USDT", "BTCUSDT", True),
         ("gate", gate, "BTC/USDT", "BTC_USDT", False),
         ("binance", binance, "BTC/USDT", "BTCUSDT", False),
+        ("binance", short_binance, "BTC/USDT", "BTCUSDT", False),
     ],
 )
 def test_bars_of_a_first_run_and_after_a_downtime(lake_on, exchange, answer, symbol, native, whole):

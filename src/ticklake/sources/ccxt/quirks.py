@@ -13,7 +13,7 @@ from ticklake.core.time import DAY, HOUR, SECOND, decimal_to_ns
 from ticklake.sources.ccxt.exacttime import exact_time
 from ticklake.sources.ccxt.tradecalls import BY_SINCE, TradeCalls
 
-__all__ = ["Quirks", "quirks_of"]
+__all__ = ["Quirks", "known_exchanges", "quirks_of"]
 
 
 def _kraken_time(trade: dict[str, Any]) -> int:
@@ -58,8 +58,8 @@ class Quirks:
     open_interest_days
         Open interest is served for this many days only.
     keeps
-        The kinds whose history is kept whole since the listing, so that silence before the first row is true. Of others a
-        silence is only believed where an older row is served.
+        The kinds whose history is kept whole since the listing. Then a row of another market shows, too, how far back it is
+        served; of other kinds a silence is only believed where an older row of the market itself is.
     open_interest_frames, page_open_interest
         The timeframes it is served in beside the usual one; none are known where there are none. How many of its rows
         fit one call.
@@ -193,10 +193,14 @@ _QUIRKS: dict[str, Quirks] = {
     "bitfinex": Quirks(
         page_bars=10_000, until=True, trades="time", page_trades=10_000, trade_window=30 * DAY, keeps=_BARS_AND_TRADES
     ),
-    "bitmex": Quirks(page_bars=1000, trades="time", page_trades=1000, trade_window=DAY, keeps=_EVERYTHING),
 }
 
 _UNKNOWN = Quirks()
+
+
+def known_exchanges() -> list[str]:
+    """Return the exchanges of which something is written down."""
+    return sorted(_QUIRKS)
 
 
 def quirks_of(exchange: str) -> Quirks:
