@@ -30,6 +30,7 @@ __all__ = [
     "cursor_pages",
     "inside",
     "instant_page",
+    "numbered_pages",
     "newest_page",
     "served_before",
     "walked",
@@ -185,6 +186,36 @@ async def cursor_pages(
         else:
             yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
             cursor = last
+
+
+def numbered_pages(fetch: AskFrom) -> AskSpan:
+    """Return what answers windows from pages that have numbers, of which the first holds the newest rows.
+
+    Rows that are new push older ones to later pages, so that pages may overlap and leave nothing out between them. An answer
+    is all rows from the start of the window to the newest: one unbroken block. Older pages are asked for once.
+    """
+    known: list[pl.DataFrame] = []
+    asked = ended = 0
+
+    async def ask(span: Span) -> pl.DataFrame:
+        nonlocal asked, ended
+        newest = await fetch(1)
+        if not known or not known[-1].height or not newest.height or _times(newest)[0] > _times(known[-1])[-1]:
+            # Nothing was known before, or more came since than a page holds.
+            known[:], asked, ended = [newest], 1, 0
+        else:
+            known.append(newest)
+        rows = _joined(known)
+        while rows.height and _times(rows)[0] > span.start and ended < ASKS:
+            older = await fetch(asked + 1)
+            if older.height and _times(older)[0] < _times(rows)[0]:
+                asked, ended, rows = asked + 1, 0, _joined([older, rows])
+            else:
+                ended += 1
+        known[:] = [rows]
+        return rows
+
+    return ask
 
 
 async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:

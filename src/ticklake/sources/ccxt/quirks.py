@@ -55,6 +55,8 @@ class Quirks:
     funding, funding_end
         How they are paged: from a cursor on, where the oldest come first, or by windows that fit even hourly
         rates, whose end goes by this parameter.
+    funding_page
+        The parameter that takes the number of a page, where they are paged by numbers, the newest first, and take no times.
     open_interest_days
         Open interest is served for this many days only.
     keeps
@@ -83,6 +85,7 @@ class Quirks:
     page_events: int = 100
     funding: Literal["cursor", "window"] = "window"
     funding_end: str = "until"
+    funding_page: str | None = None
     open_interest_days: int | None = None
     keeps: frozenset[str] = frozenset()
     open_interest_frames: tuple[str, ...] = ()
@@ -169,7 +172,9 @@ _QUIRKS: dict[str, Quirks] = {
     "bybit": _BYBIT,
     "bybiteu": _BYBIT,
     "bybitid": _BYBIT,
-    "bitget": Quirks(page_bars=200, until=True, trades="window", page_trades=1000, trade_days=90),
+    "bitget": Quirks(
+        funding_page="pageNo", page_bars=200, until=True, trades="window", page_trades=1000, trade_days=90
+    ),
     "deribit": Quirks(
         trades="window", page_trades=1000, trade_calls=TradeCalls(params=(("sorting", "asc"),), longest=30 * DAY)
     ),
@@ -178,7 +183,7 @@ _QUIRKS: dict[str, Quirks] = {
     "gate": _GATE,
     "gateeu": _GATE,
     # ccxt cuts windows of its spot bars to 500, whatever limit it announces.
-    "mexc": Quirks(page_bars=500, until=True),
+    "mexc": Quirks(page_bars=500, until=True, funding_page="page_num"),
     "htx": Quirks(open_interest_frames=("1h", "4h", "12h", "1d"), page_open_interest=200),
     "extended": Quirks(open_interest_frames=("1h", "1d"), page_open_interest=100),
     "coinbase": Quirks(

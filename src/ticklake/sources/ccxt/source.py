@@ -416,6 +416,15 @@ class CcxtSource(Source):
     def _funding_of(self, dataset: Dataset) -> paging.AskSpan:
         quirks, symbol = self._quirks, str(dataset.symbol)
 
+        async def numbered(page: int) -> pl.DataFrame:
+            # With a start, ccxt would cut the older rows of a page.
+            params = {str(quirks.funding_page): page}
+            rows = await self._door.call("fetch_funding_rate_history", symbol, None, quirks.page_events, params)
+            return self._answered("funding", rows).frame
+
+        if quirks.funding_page is not None:
+            return paging.numbered_pages(numbered)
+
         async def ask(part: Span) -> pl.DataFrame:
             end = {} if quirks.funding == "cursor" else {quirks.funding_end: part.end // MS}
             start, limit = -(-part.start // MS), quirks.page_events
