@@ -140,7 +140,13 @@ async def _asked(walk: _Walk, window: Span, empty: pl.DataFrame) -> _Part:
 
 
 def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(others, on=["ts", "id"], how="anti", nulls_equal=True)
+    """Return the rows that the others lack. Trades without ids may be alike: each is matched with one of the others."""
+    key = rows.columns
+    ordinal = pl.int_range(pl.len()).over(key).alias("ordinal")
+    lacking = rows.with_columns(ordinal).join(
+        others.with_columns(ordinal), on=[*key, "ordinal"], how="anti", nulls_equal=True, maintain_order="left"
+    )
+    return lacking.drop("ordinal")
 
 
 async def _answer(walk: _Walk, window: Span, exactly: bool, known: pl.DataFrame) -> tuple[Answer, int]:
