@@ -102,13 +102,14 @@ class CcxtSource(Source):
         days from the first week on, and the first trade of all on the first day, or another market from before.
         """
         if "ohlcv" in self._quirks.keeps:
-            _, first = await self._first_bars(dataset)
-            if first is not None:
-                trade = await self._first_trade(dataset)
-                if trade is not None and first <= trade < first + DAY:
-                    return Timeframe(1, "m").floor(trade)
-                if await self._serves_older(dataset, first):
-                    return first
+            trade = await self._first_trade(dataset)
+            has_others = bool(other_markets(await self._load_markets(), str(dataset.symbol)))
+            # Where nothing could prove a first day, it is not looked for.
+            _, first = await self._first_bars(dataset) if trade is not None or has_others else (None, None)
+            if first is not None and trade is not None and first <= trade < first + DAY:
+                return Timeframe(1, "m").floor(trade)
+            if first is not None and await self._serves_older(dataset, first):
+                return first
         created = mapping.created((await self._load_markets()).get(str(dataset.symbol)) or {})
         if created is None or "1d" not in (self._door.client.timeframes or {}):
             return created
