@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ticklake.core.coverage import Coverage, Covered, Found
-from ticklake.core.evidence import AskRows, AskTraded, AskTrades, CoverageWalk, Grid, Settled
+from ticklake.core.evidence import AskOther, AskRows, AskTraded, AskTrades, CoverageWalk, Grid, Settled
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MS, SECOND
+from ticklake.errors import SourceError
 
 Window = Literal["both", "start", "end", "none"]
 
@@ -30,6 +31,8 @@ class World:
     ``tick`` how far the clock moves at each call; ``lies`` how often a question is answered with nothing at first.
     ``longest`` is how long a window may be before it is cut without a word, at the side that ``newest_first`` tells;
     ``shown_at`` when single rows appear that are later than the others; ``fails`` the share of the calls that fail.
+    ``other`` is the series of another market, of which the same is kept; ``refuses`` whether a window that begins before
+    the oldest row that is kept is answered with an error; ``down`` the times in which every call is answered with nothing.
     """
 
     truth: list[int]
@@ -50,29 +53,37 @@ class World:
     longest: int | None = None
     shown_at: dict[int, int] = field(default_factory=dict)
     fails: float = 0.0
+    other: list[int] | None = None
+    refuses: bool = False
+    down: tuple[Span, ...] = ()
     dice: random.Random = field(default_factory=random.Random)
     calls: int = 0
     lied: dict[Span, int] = field(default_factory=dict)
 
-    def kept(self) -> list[int]:
+    def kept(self, series: list[int] | None = None) -> list[int]:
         """Return what the exchange serves at this moment."""
-        oldest = 0 if self.keeps_for is None else bisect_left(self.truth, self.now - self.keeps_for)
-        rows = self.truth[oldest : bisect_right(self.truth, self.now - self.late)]
+        truth = self.truth if series is None else series
+        oldest = 0 if self.keeps_for is None else bisect_left(truth, self.now - self.keeps_for)
+        rows = truth[oldest : bisect_right(truth, self.now - self.late)]
         rows = [ts for ts in rows if self.shown_at.get(ts, ts) <= self.now] if self.shown_at else rows
         return rows if self.keeps_rows is None else rows[-self.keeps_rows :]
 
-    def rows(self, span: Span) -> list[int]:
+    def rows(self, span: Span, series: list[int] | None = None) -> list[int]:
         """Answer one question."""
         self.calls += 1
         self.now += self.tick
         if self.dice.random() < self.fails:
             raise ConnectionError
+        if any(self.now in outage for outage in self.down):
+            return []
+        if self.refuses and (kept := self.kept()) and span.start < kept[0]:
+            raise SourceError("too long ago")
         span = self._shortened(span)
         told = self.lied.get(span, 0)
         self.lied[span] = told + 1
         if told < self.lies:
             return []
-        found = self.kept()
+        found = self.kept(series)
         if self.heeds in ("both", "start"):
             found = [ts for ts in found if (ts > span.start if self.exclusive_start else ts >= span.start)]
         if self.heeds in ("both", "end"):
@@ -109,10 +120,16 @@ def settle(world: World, want: Span, grid: Grid, page: int, **known: object) -> 
     steps = machine.steps()
     step = next(steps, None)
     while step is not None:
-        reply: list[int] | int | None = None
+        reply: list[int] | int | SourceError | None = None
         if isinstance(step, AskRows):
-            reply = world.rows(step.span)
-            rows |= {ts for ts in reply if ts in want}
+            try:
+                reply = world.rows(step.span)
+                rows |= {ts for ts in reply if ts in want}
+            except SourceError as error:
+                reply = error
+        elif isinstance(step, AskOther):
+            reply = [] if world.other is None or world.refuses else world.rows(step.span, world.other)
+            reply = [ts for ts in reply if ts in step.span]
         elif isinstance(step, AskTrades):
             world.calls += 1
             reply = world.truth[: bisect_right(world.truth, world.now)][-500:] if world.trades else None

@@ -70,6 +70,66 @@ def test_no_row_that_is_missing_lies_in_a_span_that_is_called_looked_at(block):
         )
 
 
+@pytest.mark.parametrize("block", range(10))
+def test_an_exchange_that_is_said_to_keep_everything_is_not_believed_where_it_does_not(block):
+    """Exchanges change without a word: they may be short in every timeframe, on a first run, for an hour or for years."""
+    for seed in range(block * 50, block * 50 + 50):
+        world, page = random_world(seed)
+        rng = random.Random(seed + 10**9)
+        world.other = rng.choice([None, world.truth, list(range(T0 - 500 * MINUTE, world.now, MINUTE))])
+        end = (world.now - 15 * SECOND) // MINUTE * MINUTE
+        start = min(T0 + rng.randrange(-200, 1000) * MINUTE, end - MINUTE)
+        want = Span(start, min(end, start + rng.randrange(1, 2000) * MINUTE))
+
+        walked = walk(world, want, MINUTES, min(page, world.limit, world.old_limit or page), keeps_all=True)
+
+        assert false_claims(world, walked, want) == [], f"seed {seed}: {world.heeds}"
+
+
+class TestKeepsAll:
+    """What an exchange is known to keep whole is believed as far as another market shows it."""
+
+    def quiet_start(self, other):
+        """Ask for 50 minutes before the first row of an exchange that keeps everything."""
+        truth = [T0 + place * MINUTE for place in range(300)]
+        world = World(truth, truth[-1] + MINUTE, other=other)
+        return walk(world, Span(T0 - 50 * MINUTE, truth[-1]), MINUTES, 100, keeps_all=True).coverage
+
+    def test_silence_before_the_first_row_is_true_where_another_market_has_rows(self):
+        dense = [T0 + place * MINUTE for place in range(-1000, 300)]
+        assert self.quiet_start(dense).spans(Found.UNAVAILABLE) == []
+
+    @pytest.mark.parametrize("other", [None, [T0 + place * MINUTE for place in range(300)]])
+    def test_it_is_unavailable_where_no_market_has_an_older_row(self, other):
+        assert self.quiet_start(other).spans(Found.UNAVAILABLE) == [Span(T0 - 50 * MINUTE, T0)]
+
+    def test_a_thin_market_is_no_witness_for_a_busy_one(self):
+        """The newest so many rows of a thin market reach further back."""
+        thin = [T0 + place * MINUTE for place in range(-1000, 300, 40)]
+        assert self.quiet_start(thin).spans(Found.UNAVAILABLE) == [Span(T0 - 50 * MINUTE, T0)]
+
+
+@pytest.mark.parametrize("keeps_all", [False, True])
+@pytest.mark.parametrize("block", range(6))
+def test_a_refusal_proves_no_silence(block, keeps_all):
+    """Some exchanges answer with an error beyond their history: what is served is fetched, the rest is unavailable."""
+    for seed in range(block * 50, block * 50 + 50):
+        world, page = random_world(seed)
+        rng = random.Random(seed + 10**10)
+        world.refuses, world.lies, world.tick = True, 0, 0
+        world.heeds, world.longest = "both", None
+        end = (world.now - 15 * SECOND) // MINUTE * MINUTE
+        want = Span(T0 + rng.randrange(-200, 250) * MINUTE, end)
+
+        walked = walk(world, want, MINUTES, min(page, world.limit, world.old_limit or page), keeps_all=keeps_all)
+
+        assert false_claims(world, walked, want) == [], f"seed {seed}: {world.heeds}"
+        # A window begins a bar early, as its bound may be exclusive, so that the oldest bars can be refused.
+        served = {ts for ts in world.kept()[2:] if ts in want and ts < end - 60 * MINUTE}
+        is_dense = len(world.truth) * MINUTE * 2 > want.length
+        assert served <= walked.rows or not is_dense, f"seed {seed}"
+
+
 @pytest.mark.parametrize("heeds", ["both", "start"])
 class TestBeforeTheFirstEvent:
     """A schedule would say that rates are missing before the first one that there ever was."""
@@ -78,7 +138,9 @@ class TestBeforeTheFirstEvent:
         truth = [T0 + place * 8 * HOUR for place in range(100)]
         kept = [ts for ts in truth if ts < start or ts >= first]
         want = Span(start, truth[-1] + 1)
-        world, terms = World(kept, truth[-1] + HOUR, heeds=heeds), {"keeps_all": True, "sends_end": heeds == "both"}
+        older = [T0 + place * 8 * HOUR for place in range(-100, 100)]
+        world = World(kept, truth[-1] + HOUR, heeds=heeds, other=older)
+        terms = {"keeps_all": True, "sends_end": heeds == "both"}
         return walk(world, want, EventGrid(HOUR), 98, **terms).coverage
 
     def test_a_source_that_keeps_all_has_none_older_and_none_is_missing(self, heeds):

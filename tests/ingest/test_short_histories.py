@@ -84,6 +84,17 @@ def binance(here: Exchange, path: str, query: dict[str, str]) -> Any:
     return [[ts, "1", "2", "0.5", "1.5", "3", ts + 59_999, "4.5", 7, "1", "1", "0"] for ts in found]
 
 
+def short_binance(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Keeps two days in every timeframe, though it is known to keep everything; its ids do not begin anew."""
+    if "klines" not in path.lower():
+        _refused(path)
+    step = {"1m": MINUTE, "1d": DAY}.get(query["interval"], 7 * DAY) // MS
+    monday = 4 * DAY // MS
+    opens = sorted({(ts - monday) // step * step + monday for ts in here.kept(days=2)})
+    found = between(opens, "startTime", "endTime", query)[:1000]
+    return [[ts, "1", "2", "0.5", "1.5", "3", ts + 59_999, "4.5", 7, "1", "1", "0"] for ts in found]
+
+
 def okx(here: Exchange, path: str, query: dict[str, str]) -> Any:
     """Serves the funding rates of three months."""
     if "funding" not in path:
@@ -101,6 +112,28 @@ def bitget(here: Exchange, path: str, query: dict[str, str]) -> Any:
     rate = {"symbol": query["symbol"], "fundingRate": "0.0001"}
     found = [{**rate, "fundingTime": str(ts)} for ts in here.kept(100)[::-1]]
     return {"code": "00000", "msg": "success", "requestTime": 1, "data": found}
+
+
+def numbered_bitget(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Serves all funding rates by the number of a page, at most 60 on each, and takes no times for them."""
+    if "fund-rate" not in path:
+        return {"code": "00000", "msg": "success", "requestTime": 1, "data": []}
+    newest, size = here.kept()[::-1], min(int(query.get("pageSize", 20)), 60)
+    first = (int(query.get("pageNo", 1)) - 1) * size
+    rate = {"symbol": query["symbol"], "fundingRate": "0.0001"}
+    data = [{**rate, "fundingTime": str(ts)} for ts in newest[first : first + size]]
+    return {"code": "00000", "msg": "success", "requestTime": 1, "data": data}
+
+
+def numbered_mexc(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Serves all funding rates by the number of a page."""
+    if "funding_rate/history" not in path:
+        _refused(path)
+    newest, size = here.kept()[::-1], min(int(query.get("page_size", 20)), 100)
+    first = (int(query.get("page_num", 1)) - 1) * size
+    rate = {"symbol": query["symbol"], "fundingRate": 0.0001}
+    data = [{**rate, "settleTime": ts} for ts in newest[first : first + size]]
+    return {"success": True, "code": 0, "data": {"resultList": data}}
 
 
 def _refused(what: str) -> Any:
@@ -168,6 +201,7 @@ def check_answers(lake: Any, dataset: str, truth: set[int], run: Any) -> set[int
         ("mexc", mexc, "BTC/USDT", "BTCUSDT", True),
         ("gate", gate, "BTC/USDT", "BTC_USDT", False),
         ("binance", binance, "BTC/USDT", "BTCUSDT", False),
+        ("binance", short_binance, "BTC/USDT", "BTCUSDT", False),
     ],
 )
 def test_bars_of_a_first_run_and_after_a_downtime(lake_on, exchange, answer, symbol, native, whole):
@@ -205,4 +239,22 @@ def test_funding_of_a_year_where_less_is_served(lake_on, exchange, answer, serve
     truth = {ts for ts in here.times if start <= ts < NOW - 15 * SECOND}
     assert len(check_answers(lake, dataset, truth, run)) >= served
     assert here.calls < 100
+    lake.close()
+
+
+@pytest.mark.parametrize(
+    ("exchange", "answer", "native"),
+    [("bitget", numbered_bitget, "BTCUSDT"), ("mexc", numbered_mexc, "BTC_USDT")],
+)
+def test_funding_by_the_number_of_a_page_is_fetched_to_its_beginning(lake_on, exchange, answer, native):
+    """The newest page is not all there is: older rates are on pages of higher numbers."""
+    here = Exchange(rates(400), answer, NOW)
+    lake = lake_on(here, [market("BTC/USDT:USDT", native, "swap")])
+    start, dataset = NOW // DAY * DAY - 365 * DAY, f"{exchange}:funding:BTC/USDT:USDT"
+
+    run = lake.backfill(exchange, "BTC/USDT:USDT", kind="funding", start=iso(start), archives=False)
+
+    truth = {ts for ts in here.times if start <= ts < NOW - 15 * SECOND}
+    assert check_answers(lake, dataset, truth, run) == truth
+    assert here.calls < 60
     lake.close()

@@ -171,13 +171,13 @@ def _pages(exchange: SimulatedExchange):
     return [
         request
         for request in exchange.requests
-        if request.path.endswith("klines") and request.query.get("interval") != "1d"
+        if request.path.endswith("klines") and request.query.get("interval") not in {"1d", "1w"}
     ]
 
 
 def _pages_before(exchange: SimulatedExchange, count: int) -> int:
     seen = exchange.requests[:count]
-    return len([r for r in seen if r.path.endswith("klines") and r.query.get("interval") != "1d"])
+    return len([r for r in seen if r.path.endswith("klines") and r.query.get("interval") not in {"1d", "1w"}])
 
 
 def _times(dataset: Dataset, rows: pl.DataFrame) -> tuple[int, int]:

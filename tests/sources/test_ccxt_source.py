@@ -311,11 +311,19 @@ def listed_at(text: str):
     return use
 
 
-def daily_market(first: str, last: str) -> Market:
-    rows = pl.select(ts=pl.int_range(parse_time(first), parse_time(last) + DAY, DAY, dtype=pl.Int64).cast(TIME))
+def days(first: int, last: str) -> pl.DataFrame:
+    rows = pl.select(ts=pl.int_range(first, parse_time(last) + DAY, DAY, dtype=pl.Int64).cast(TIME))
+    return rows.with_columns(open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0)
+
+
+def daily_market(first: str, last: str, older: str | None = "ETH/USDT") -> Market:
+    """Return a market with days of one symbol, and of an *older* one that shows how far back the exchange serves."""
     market = Market()
-    bars = rows.with_columns(open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0)
+    bars = days(parse_time(first), last)
     market.add(Dataset.parse("binance:ohlcv:1d:NEW/USDT"), lambda: bars)
+    if older is not None:
+        earlier = days(parse_time(first) - 60 * DAY, last)
+        market.add(Dataset.parse(f"binance:ohlcv:1d:{older}"), lambda: earlier)
     return market
 
 
@@ -331,7 +339,7 @@ class TestListing:
     """Field note: probe by one coarse candle, then bisect."""
 
     @pytest.mark.parametrize(
-        "first", ["2024-01-04", "2023-12-31", "2017-08-17", "2014-06-27", "2011-10-01", "2009-01-03"]
+        "first", ["2024-01-04", "2023-12-31", "2017-08-17", "2014-06-27", "2011-10-01", "2009-04-03"]
     )
     def test_the_first_day_is_found(self, first, serve, visit):
         server = serve(daily_market(first, "2024-01-05"), NOW)
@@ -339,11 +347,28 @@ class TestListing:
         assert visit(server, "binance", listed_at("binance:ohlcv:1m:NEW/USDT")) == parse_time(first)
         assert len([request for request in server.requests if request.path.endswith("klines")]) <= 12
 
-    @pytest.mark.parametrize(
-        "text", ["binance:ohlcv:1m:BTC/USDT", "binance:trades:BTC/USDT", "binance:funding:BTC/USDT:USDT"]
-    )
-    def test_it_holds_for_every_kind(self, text, server, visit):
-        assert visit(server, "binance", listed_at(text)) == parse_time("2024-01-01")
+    @pytest.mark.parametrize("text", ["binance:ohlcv:1m:NEW/USDT", "binance:trades:NEW/USDT"])
+    def test_it_holds_for_every_kind(self, text, serve, visit):
+        server = serve(daily_market("2023-12-20", "2024-01-05"), NOW)
+
+        assert visit(server, "binance", listed_at(text)) == parse_time("2023-12-20")
+
+    def test_a_first_day_is_no_listing_where_no_market_is_served_from_before(self, serve, visit):
+        """Field note: the oldest row served is not the listing. A short history looks like a new market."""
+        server = serve(daily_market("2023-12-20", "2024-01-05", older=None), NOW)
+
+        assert visit(server, "binance", listed_at("binance:ohlcv:1m:NEW/USDT")) is None
+
+    def test_a_first_day_with_the_first_trade_of_all_is_a_listing(self, server, visit):
+        assert visit(server, "binance", listed_at("binance:ohlcv:1m:BTC/USDT")) == parse_time("2024-01-01")
+
+    def test_a_first_week_without_days_is_no_listing(self, serve, visit):
+        """Weeks may be served from further back than days."""
+        market = daily_market("2023-12-20", "2024-01-05")
+        weeks = days(parse_time("2023-06-05"), "2024-01-01").filter(pl.col("ts").dt.weekday() == 1)
+        market.add(Dataset.parse("binance:ohlcv:1w:NEW/USDT"), lambda: weeks)
+
+        assert visit(serve(market, NOW), "binance", listed_at("binance:ohlcv:1m:NEW/USDT")) is None
 
     def test_a_market_without_a_single_bar_has_no_first_day(self, serve, visit):
         market = Market()
@@ -363,7 +388,7 @@ class TestListing:
     def test_a_market_that_was_away_for_years_begins_with_its_first_day(self, serve, visit):
         """Field note: relisting. A later first day would mark real history as unlisted, so that nothing is missing."""
         market = daily_market("2013-02-01", "2013-11-30")
-        ((dataset, (load,)),) = daily_market("2023-03-01", "2024-01-05").series.items()
+        ((dataset, (load,)),) = daily_market("2023-03-01", "2024-01-05", older=None).series.items()
         market.add(dataset, load)
 
         assert visit(serve(market, NOW), "binance", listed_at("binance:ohlcv:1d:NEW/USDT")) == parse_time("2013-02-01")
@@ -452,7 +477,9 @@ class TestTheRest:
 
     def test_two_sources_on_one_exchange_do_not_share_what_they_learned(self, serve, market, visit):
         first = visit(serve(market, NOW), "binance", CcxtSource.instruments)
-        second = visit(serve(daily_market("2024-01-01", "2024-01-05"), NOW), "binance", CcxtSource.instruments)
+        second = visit(
+            serve(daily_market("2024-01-01", "2024-01-05", older=None), NOW), "binance", CcxtSource.instruments
+        )
 
         assert len(first) == 4
         assert [one.symbol for one in second] == ["NEW/USDT"]

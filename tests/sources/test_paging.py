@@ -20,6 +20,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import HOUR, MINUTE, MS, parse_time
 from ticklake.core.timeframe import Timeframe
+from ticklake.errors import AccessDenied, Banned, SourceError, SourceUnavailable
 from ticklake.sources.base import Page
 from ticklake.sources.ccxt import idpaging, paging
 
@@ -109,7 +110,13 @@ def bar_pages(ask, dataset: Dataset, span: Span, page: int, **known) -> AsyncIte
     assert dataset.timeframe is not None
     known = {"keeps_all": True, "now": span.end + dataset.timeframe.length, **known}
     grid = BarGrid(dataset.timeframe, dataset.anchor)
-    return paging.walked(CoverageWalk(span, grid, page, **known), ask, known_trades(span))
+    return paging.walked(CoverageWalk(span, grid, page, **known), ask, known_trades(span), other=every_minute)
+
+
+async def every_minute(span: Span) -> pl.DataFrame:
+    """Return the rows of another market, which is never silent."""
+    first = span.start // MINUTE * MINUTE
+    return frame([(ts, 0) for ts in range(first, min(span.end, first + 1000 * MINUTE), MINUTE)])
 
 
 def known_trades(span: Span):
@@ -122,12 +129,12 @@ def known_trades(span: Span):
 
 
 def cursor_pages(ask, span: Span, limit: int, unit: int) -> AsyncIterator[Page]:
-    return paging.cursor_pages(ask, span, limit, unit, keeps_all=True)
+    return paging.cursor_pages(ask, span, limit, unit, other=every_minute)
 
 
 def event_pages(ask, span: Span, window: int) -> AsyncIterator[Page]:
     walk_over = CoverageWalk(span, BarGrid(Timeframe(1, "m")), window // MINUTE, span.end, keeps_all=True)
-    return paging.walked(walk_over, ask, known_trades(span))
+    return paging.walked(walk_over, ask, known_trades(span), other=every_minute)
 
 
 def walk(pages: AsyncIterator[Page]) -> list[Page]:
@@ -399,7 +406,9 @@ class TestIds:
     @settings(max_examples=60, deadline=None)
     def test_every_trade_of_any_burst_is_kept(self, times, limit, cut, bad):
         """Field note: same-millisecond trades at a page edge are lost by time cursors; ids cannot lose them."""
-        rows = trades_at(*times, first_id=bad.draw(st.sampled_from([0, 1, 7, 5_000_000_000])))
+        first_id = bad.draw(st.sampled_from([0, 1, 7, 5_000_000_000]))
+        older = [-1000] if first_id > 1 else []
+        rows = trades_at(*older, *times, first_id=first_id)
         span = ms(cut[0], cut[0] + cut[1])
         exchange = Scripted(
             rows,
@@ -446,6 +455,16 @@ class TestIds:
             rows,
             ms(20, 250),
         )
+
+    def test_what_lies_before_the_first_id_that_is_served_is_unavailable(self):
+        """Ids count from the beginning of the market: a first one of 300 says that 300 trades are no longer served."""
+        whole = trades_at(*range(600))
+        exchange = Scripted(whole[300:], limit=100)
+
+        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(100, 600), HOUR, 100))
+
+        assert_honest(pages, whole)
+        assert normalise(spans_of(pages, Found.UNAVAILABLE)) == [ms(100, 300)]
 
     def test_quiet_time_is_covered_with_the_trade_after_it(self):
         """Before that, nobody knows whether ids are missing in it."""
@@ -675,6 +694,53 @@ class TestHorizonOfCursors:
         (page,) = walk(paging.newest_page(lambda: Scripted([]).since(0), ms(0, 100)))
 
         assert spans_of([page], Found.UNAVAILABLE) == [ms(0, 100)]
+
+
+class TestRefusals:
+    """Some exchanges answer with an error beyond their history. That is no silence."""
+
+    @staticmethod
+    def bars(error, *, served_from: int, keeps_all: bool):
+        exchange = Scripted(bars_at(*range(served_from, 500)), limit=100)
+
+        async def ask(span: Span) -> pl.DataFrame:
+            if span.start < T0 + served_from * MINUTE:
+                raise error
+            return await exchange.span(span)
+
+        span = minutes(0, 500)
+        walk_over = CoverageWalk(span, BarGrid(Timeframe(1, "m")), 100, span.end, keeps_all=keeps_all)
+        return walk(paging.walked(walk_over, ask, known_trades(span)))
+
+    @pytest.mark.parametrize("keeps_all", [False, True])
+    def test_what_is_refused_is_unavailable_and_the_rest_is_fetched(self, keeps_all):
+        pages = self.bars(SourceError("too long ago"), served_from=200, keeps_all=keeps_all)
+
+        gone = [piece for page in pages for piece in page.covered if piece.found is Found.UNAVAILABLE]
+        assert normalise(piece.span for piece in gone) == [minutes(0, 200)]
+        assert "too long ago" in gone[0].reason
+        assert len(rows_of(pages, minutes(0, 500))) == 300
+
+    def test_an_error_for_everything_is_an_error(self):
+        with pytest.raises(SourceError, match="no such market"):
+            self.bars(SourceError("no such market"), served_from=600, keeps_all=True)
+
+    @pytest.mark.parametrize("error", [AccessDenied("key"), Banned("until"), SourceUnavailable("503")])
+    def test_what_is_no_refusal_is_passed_on(self, error):
+        with pytest.raises(type(error)):
+            self.bars(error, served_from=200, keeps_all=False)
+
+    def test_a_refused_look_back_shows_nothing(self):
+        rows = trades_at(*range(500, 600))
+        exchange = Scripted(rows, limit=30)
+
+        async def since(cursor: int) -> pl.DataFrame:
+            if cursor < T0 - MINUTE:
+                raise SourceError("too long ago")
+            return await exchange.since(cursor)
+
+        pages = walk(paging.cursor_pages(since, ms(0, 600), 30, MS))
+        assert spans_of(pages, Found.UNAVAILABLE) == [ms(0, 500)]
 
 
 class TestNewestOnly:

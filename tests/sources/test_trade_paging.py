@@ -209,3 +209,26 @@ def test_an_exchange_that_answers_with_the_newest_trades_only_has_nothing_older(
 
     assert_no_false_data(pages, [ts for ts, _ in trades])
     assert {piece.found for page in pages for piece in page.covered} >= {Found.UNAVAILABLE, Found.DATA}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_trades_without_ids_at_the_edge_of_a_page_are_all_kept(seed):
+    """Ids may be missing. Then an instant that a page cut is told by nothing but the number of its trades."""
+    rng = random.Random(seed)
+    instants = sorted(rng.randrange(NOW - DAY, NOW - MINUTE) // MS * MS for _ in range(150))
+    trades = [(ts, number) for number, ts in enumerate(ts for ts in instants for _ in range(rng.choice([1, 2, 3])))]
+
+    def answer(_path: str, query: dict[str, str]) -> Any:
+        first, last = int(query["start_timestamp"]), int(query["end_timestamp"])
+        found = [one for one in trades if first <= one[0] // MS <= last][:25]
+        data = [{"timestamp": ts // MS, "price": 1.5 + n, "amount": 2.0, "direction": "buy", "instrument_name": "BTC-USDT"}
+                for ts, n in found]  # fmt: skip
+        return {"jsonrpc": "2.0", "result": {"trades": data, "has_more": False}}
+
+    span = Span(NOW - DAY, NOW - 15 * SECOND)
+    pages = pages_of(scripted("deribit", answer, [SPOT], NOW), "deribit:trades:BTC/USDT", span)
+
+    spans = data_spans(pages)
+    have = [price for page in pages for price in page.frame["price"]]
+    assert [n for ts, n in trades if 1.5 + n not in have and any(ts in part for part in spans)] == []
+    assert len(have) == len(set(have))

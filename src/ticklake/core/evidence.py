@@ -8,7 +8,8 @@ cost real data when it was taken for granted:
 2. *A page may be cut*, by a limit that nobody told. So nothing is concluded from where a window ends: the next question
    begins at the last row that came, or asks for the narrow hole between two blocks.
 3. *The horizon*: silence is true only if the same kind of call still serves a row from before it. Otherwise the source may
-   simply keep no more. It is ``unavailable`` then. The oldest row served is a horizon, not a listing.
+   simply keep no more. It is ``unavailable`` then. The oldest row served is a horizon, not a listing. A source that is
+   known to keep everything may show it by a row of another market; its name alone proves nothing. A refusal is no silence.
 4. *The reach*: silence at the end is true only if the feed has passed it: a later row, or trades that are older.
 
 The walk is free of I/O: :meth:`CoverageWalk.steps` yields questions and takes answers, so that one rule serves bars,
@@ -18,7 +19,7 @@ funding and open interest, and is tested against a model of badly behaved exchan
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
@@ -27,10 +28,12 @@ from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.core.time import DAY, MINUTE, MS, SECOND, format_time
 from ticklake.core.timeframe import Timeframe
+from ticklake.errors import SourceError
 
 __all__ = [
     "ASKS",
     "NOTHING",
+    "AskOther",
     "AskRows",
     "AskTraded",
     "AskTrades",
@@ -39,12 +42,13 @@ __all__ = [
     "EventGrid",
     "Grid",
     "Settled",
+    "serves",
 ]
 
 ASKS = 3
 """How many empty answers it takes to believe that an answer is empty."""
-FAR = 10
-"""How many pages before a silence a row is looked for once more that shows that the source serves that time."""
+LOOK_BACK = (1, 10, 100)
+"""So many windows before a silence a row is looked for that shows that the source serves that time."""
 NEWEST_PAGES = (1, 10, 100)
 """How many pages before now are looked at for any row at all, where nothing is known of a source yet."""
 LATE_EVENT = 5 * SECOND
@@ -109,7 +113,20 @@ class EventGrid:
 
 @dataclass(frozen=True, slots=True)
 class AskRows:
-    """Ask the source for the rows of a window; the answer is their times, sorted and without repetition."""
+    """Ask the source for the rows of a window; the answer is their times, sorted and without repetition.
+
+    If the source refuses such a window, the answer is its error.
+    """
+
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class AskOther:
+    """Ask for the rows of another market in a window, by the same kind of call; the answer is their times.
+
+    There are none if there is no other market, or none that answers.
+    """
 
     span: Span
 
@@ -133,8 +150,41 @@ class Settled:
     pieces: tuple[Covered, ...]
 
 
-Step = AskRows | AskTrades | AskTraded | Settled
+Step = AskOther | AskRows | AskTrades | AskTraded | Settled
 Times = list[int]
+
+
+def serves(
+    ts: int, back: Callable[[int], int], *, others: bool = False, enough: int = 1, keeps_rows: int | None = None
+) -> Generator[AskRows | AskOther, Any, bool]:
+    """Find out whether a source serves a row at or before *ts*: only then is a silence from *ts* on true.
+
+    Every page loop follows this rule. A refusal shows nothing.
+
+    Parameters
+    ----------
+    back
+        Returns the time so many windows before *ts*; the last window ends with *ts*.
+    others
+        Whether a row of another market counts, as the source is known to keep everything.
+    enough
+        So many rows of another market count. A source that keeps the newest rows reaches further back in a thin market.
+    keeps_rows
+        How many of the newest rows the source is known to keep: if it has fewer, these are all there ever were.
+    """
+    if others:
+        rows = yield AskOther(Span(back(1), back(0)))
+        if len(rows) >= max(enough, 1) and rows[0] <= ts:
+            return True
+    for windows in LOOK_BACK:
+        rows = yield AskRows(Span(back(windows), back(windows - 1)))
+        if isinstance(rows, SourceError):
+            return False
+        if rows and (rows[0] <= ts or (keeps_rows is not None and len(rows) < keeps_rows)):
+            return True
+        if rows:
+            break
+    return False
 
 
 @dataclass(slots=True)
@@ -152,7 +202,7 @@ class CoverageWalk:
     now
         The source's time.
     keeps_all
-        Whether the source is known to keep everything, so that silence before its first row is true.
+        Whether the source is known to keep everything. Then a row of another market shows, too, that it serves a time.
     keeps_rows
         How many of the newest rows the source is known to keep: if it has fewer, these are all there ever were.
     hint
@@ -177,6 +227,8 @@ class CoverageWalk:
     _capacity: int = 0
     _widest: int = 0
     _intervals: dict[int, int] = field(default_factory=dict)
+    _refusal: SourceError | None = None
+    _refusals: int = 0
     _doubted: bool = False
     _looked_back: bool = False
 
@@ -198,9 +250,10 @@ class CoverageWalk:
         if self._looked_back or not (self._edges and self.keeps_all and self.grid.scheduled):
             return
         self._looked_back, start = True, self.want.start
+        self._refusal = None
         if self.hint is None and self._row_before(start + 1) is None:
             yield from self._ask(Span(self.grid.step(start, 1 - self.page), self.grid.step(start, 1)))
-        if self.hint is None and self._edges[0] > start:
+        if self.hint is None and self._refusal is None and self._edges[0] > start:
             silent = Span(start, min(self._edges[0], self.want.end))
             for span in self._within(silent):
                 self._gone = self._gone.add(Covered(span, Found.UNLISTED, BEFORE_FIRST))
@@ -235,10 +288,18 @@ class CoverageWalk:
     # Questions
 
     def _ask(self, span: Span, since: int | None = None) -> Generator[Step, Any, Times]:
-        """Ask for a window, again if nothing comes (from *since* on); take the blocks that come as proven."""
+        """Ask for a window, again if nothing comes (from *since* on); take the blocks that come as proven.
+
+        Nothing comes of a window that is refused, and the refusal is remembered: it is no silence.
+        """
         times: Times = []
+        self._refusal = None
         for _ in range(ASKS):
-            times = yield AskRows(span)
+            answer = yield AskRows(span)
+            if isinstance(answer, SourceError):
+                self._refusal = answer
+                return []
+            times = answer
             if times:
                 self._take(times)
             if times and (since is None or times[-1] >= since):
@@ -281,6 +342,8 @@ class CoverageWalk:
         """Settle at least the beginning of a gap."""
         capacity, window = self._capacity, self._window(gap, self.page)
         times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
+        if self._refusal is not None:
+            yield from self._refused(gap, self._refusal)
         if self._knows(gap.start):
             return
         shorter = self._window(gap, self._honoured(gap.start))
@@ -303,6 +366,38 @@ class CoverageWalk:
                     return
                 times = narrow or times
         yield from self._judge(gap, quiet, window, times)
+
+    def _refused(self, gap: Span, refusal: SourceError) -> Generator[Step, Any, None]:
+        """Say that a refused time is unavailable, up to the first one that the source takes.
+
+        Raises
+        ------
+        SourceError
+            The refusal, if the source serves an older row or nothing at all: then its reason is not the age.
+        """
+        if self._row_before(gap.start + 1) is not None:
+            raise refusal
+        if not self._refusals:
+            taken = yield from self._first_taken(gap)
+        else:
+            # The horizon moves on while it is asked for.
+            taken = min(self.grid.step(gap.start, self.page << self._refusals), gap.end)
+        self._refusals += 1
+        if taken >= gap.end and not self._edges:
+            newest = yield from self._ask(Span(self.grid.step(self.now, 1 - self.page), self.grid.step(self.now, 1)))
+            if not newest:
+                raise refusal
+        for span in subtract(Span(gap.start, taken), self._proven):
+            self._give_up(span, f"the source refuses to serve it: {refusal}")
+
+    def _first_taken(self, gap: Span) -> Generator[Step, Any, int]:
+        """Find by bisection from where on windows are not refused."""
+        low, high = gap.start, gap.end
+        while low < high:
+            middle = max(self.grid.step((low + high) // 2, 0), low)
+            yield from self._ask(Span(self.grid.step(middle, -1), self.grid.step(middle, self.page)))
+            low, high = (low, middle) if self._refusal is None else (self.grid.step(middle, 1), high)
+        return high
 
     def _may_be_cut(self, gap: Span, window: Span, full: bool) -> bool:
         """Whether rows at the start of a window may have been left out: the page is full, or lacks the row before the gap."""
@@ -342,8 +437,6 @@ class CoverageWalk:
         if times and times[0] <= ts:
             return True
         known = self._row_before(ts + 1)
-        if self.keeps_all and known is None and (self.hint is None or self._knows(self.hint)):
-            return True
         for row in (known, self.hint):
             if row is not None and row <= ts:
                 found = yield from self._ask(self._around(row))
@@ -351,12 +444,30 @@ class CoverageWalk:
                     return True
         if known is not None:
             return False
-        near = yield from self._ask(Span(self.grid.step(ts, 1 - self.page), self.grid.step(ts, 1)))
-        if near:
-            return near[0] <= ts or (self.keeps_rows is not None and len(near) < self.keeps_rows)
-        start = self.grid.step(ts, -FAR * self.page)
-        far = yield from self._ask(Span(start, self.grid.step(start, self.page)))
-        return bool(far) and far[0] <= ts
+        may_show = self.keeps_all and (self.hint is None or self._knows(self.hint))
+        enough = 1 if self.grid.scheduled else min(self._capacity or self.page, self.page // 2)
+        rule = serves(
+            ts,
+            lambda windows: self.grid.step(ts, 1 - windows * self.page),
+            others=may_show,
+            enough=enough,
+            keeps_rows=self.keeps_rows,
+        )
+        return (yield from self._follow(rule))
+
+    def _follow(self, rule: Generator[AskRows | AskOther, Any, bool]) -> Generator[Step, Any, bool]:
+        """Ask what a rule wants to know, and return what it finds."""
+        reply: Any = None
+        while True:
+            try:
+                question = rule.send(reply)
+            except StopIteration as found:
+                return bool(found.value)
+            if isinstance(question, AskRows):
+                times = yield from self._ask(question.span)
+                reply = self._refusal or times
+            else:
+                reply = yield question
 
     def _beyond_horizon(self, gap: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
         """Say that a silence is unavailable, up to the oldest row that is served."""

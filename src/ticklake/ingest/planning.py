@@ -54,7 +54,9 @@ async def plan_dataset(
         return await _plan_again(source, capability, dataset, asked.again, now)
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
     known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
-    listed_at = await _listed_at(source, instruments, dataset, known)
+    listed_at = known.listed_at if known is not None else None
+    if listed_at is None and _needs_listing(asked, coverage):
+        listed_at = await _listed_at(source, instruments, dataset)
     if listed_at is not None and dataset.timeframe is not None:
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
     start = asked.start if asked.start is not None else _known_from(coverage) if asked.known else None
@@ -163,12 +165,14 @@ def _known_from(coverage: Coverage) -> int | None:
     return coverage.pieces[0].span.start if coverage.pieces else None
 
 
-async def _listed_at(
-    source: Source, instruments: Instruments, dataset: Dataset, known: Instrument | None
-) -> int | None:
+def _needs_listing(asked: Asked, coverage: Coverage) -> bool:
+    """Whether time is asked for that lies before all that the lake has looked at."""
+    known_from = _known_from(coverage)
+    return known_from is None or (asked.start is None and not asked.known) or (asked.start or known_from) < known_from
+
+
+async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset) -> int | None:
     """Return when the market was listed, asking the exchange once and remembering."""
-    if known is not None and known.listed_at is not None:
-        return known.listed_at
     found = await source.listed_at(dataset)
     if found is not None:
         await asyncio.to_thread(instruments.remember_listing, dataset.exchange, str(dataset.symbol), found)

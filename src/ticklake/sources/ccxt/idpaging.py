@@ -10,11 +10,16 @@ import polars as pl
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, subtract
-from ticklake.core.time import MS
+from ticklake.core.time import MS, format_time
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.paging import ASKS, AskFrom, AskNewest, AskSpan, believed, inside, instant_page
+from ticklake.sources.ccxt.paging import ASKS, FIRST_IDS, AskFrom, AskNewest, AskSpan, believed, inside, instant_page
 
-__all__ = ["id_pages"]
+__all__ = ["id_pages", "is_first"]
+
+
+def is_first(rows: pl.DataFrame) -> bool:
+    """Whether the first of some trades, which are sorted, has the first number of all, so that there was none before it."""
+    return rows.height > 0 and rows["id"][0] in FIRST_IDS
 
 
 async def id_pages(
@@ -35,10 +40,11 @@ async def id_pages(
         requests, cursor = requests + asked, part.end
         if not rows.height:
             continue
-        next_id, stepped = await _first_id(by_id, rows, quiet + 1 if begun else quiet, limit)
+        next_id, follows, stepped = await _first_id(by_id, rows, quiet + 1 if begun else quiet, limit)
         requests, before = requests + stepped, quiet
         if next_id is not None:
-            async for page in _pages_from(by_id, newest, next_id, Span(quiet, span.end)):
+            async for found in _pages_from(by_id, newest, next_id, Span(quiet, span.end)):
+                page = found if follows or quiet != before else _without_older(found)
                 yield replace(page, frame=inside(page.frame, span), requests=page.requests + requests)
                 quiet, requests = max([quiet, *(piece.span.end for piece in page.covered)]), 0
         if quiet != before:
@@ -50,6 +56,21 @@ async def id_pages(
             quiet, requests, begun = max([quiet, *(piece.span.end for piece in page.covered)]), 0, True
     if quiet < span.end:
         yield await _quiet_end(newest, Span(quiet, span.end), requests)
+
+
+def _without_older(page: Page) -> Page:
+    """Return a page that begins with the first trade that is served, where that is not the first of all."""
+    if not page.frame.height or is_first(page.frame):
+        return page
+    first = int(page.frame["ts"].to_physical().min())  # type: ignore[arg-type]
+    reason = f"nothing before {format_time(first)} is served, where trade {page.frame['id'][0]} is"
+    covered: list[Covered] = []
+    for piece in page.covered:
+        if piece.span.start < first:
+            covered.append(Covered(Span(piece.span.start, min(piece.span.end, first)), Found.UNAVAILABLE, reason))
+        if piece.span.end > first:
+            covered.append(replace(piece, span=Span(max(piece.span.start, first), piece.span.end)))
+    return replace(page, covered=tuple(covered))
 
 
 async def _quiet_end(newest: AskNewest, rest: Span, requests: int) -> Page:
@@ -113,10 +134,10 @@ async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
     raise AssertionError("unreachable")
 
 
-async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int) -> tuple[int | None, int]:
+async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int) -> tuple[int | None, bool, int]:
     """Step back until the trade before the first *found* is older than *start*: calls by time may begin late.
 
-    Returns no id if calls by id do not find that trade.
+    Returns no id if calls by id do not find that trade; whether it follows one that is older; and how many calls that took.
     """
     known, when = _ids(found)[0], int(found["ts"].to_physical()[0])
     requests, first, step, at = 0, known, 1, known
@@ -125,13 +146,13 @@ async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int)
         rows, asked = await _page_by_id(by_id, at)
         requests += asked
         if at == known - 1 and _leads_elsewhere(rows, known, when):
-            return None, requests
+            return None, False, requests
         older = rows.filter(rows["ts"].to_physical() < start)
         if older.height:
-            return _ids(older)[-1] + 1, requests
+            return _ids(older)[-1] + 1, True, requests
         first = min([first, *_ids(rows.filter(rows["ts"].to_physical() <= when))[:1]])
         step = step * 2 if not rows.height or _ids(rows)[0] > at else limit
-    return first, requests
+    return first, False, requests
 
 
 def _leads_elsewhere(rows: pl.DataFrame, known: int, when: int) -> bool:

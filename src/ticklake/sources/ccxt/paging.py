@@ -15,12 +15,13 @@ from ticklake.core import evidence
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.evidence import ASKS, CoverageWalk
 from ticklake.core.span import Span
-from ticklake.core.time import DAY, HOUR, format_time
+from ticklake.core.time import HOUR, format_time
 from ticklake.errors import AccessDenied, Banned, SourceError
 from ticklake.sources.base import Page
 
 __all__ = [
     "ASKS",
+    "FIRST_IDS",
     "AskFrom",
     "AskNewest",
     "AskSpan",
@@ -29,26 +30,38 @@ __all__ = [
     "cursor_pages",
     "inside",
     "instant_page",
+    "numbered_pages",
     "newest_page",
+    "served_before",
     "walked",
 ]
 
-LOOK_BACK = (HOUR, DAY, 30 * DAY)
-"""How long before a silence an older row is looked for."""
+FIRST_IDS = frozenset({"0", "1"})
+"""Numbers of the first trade that there ever was."""
+BACK = 8 * HOUR
+"""Before a silence an older row is looked for in windows of this length."""
 
 AskSpan = Callable[[Span], Awaitable[pl.DataFrame]]
 AskFrom = Callable[[int], Awaitable[pl.DataFrame]]
 AskNewest = Callable[[], Awaitable[pl.DataFrame]]
 AskTraded = Callable[[Span], Awaitable[int | None]]
+Reply = list[int] | int | SourceError | None
+"""What a walk may get to know."""
 
 
 async def walked(
-    walk: CoverageWalk, ask: AskSpan, newest: AskNewest | None = None, traded: AskTraded | None = None
+    walk: CoverageWalk,
+    ask: AskSpan,
+    newest: AskNewest | None = None,
+    traded: AskTraded | None = None,
+    other: AskSpan | None = None,
 ) -> AsyncIterator[Page]:
     """Ask what a walk wants to know, and yield a page for every part of it that is settled.
 
     Parameters
     ----------
+    other
+        Brings the rows of another market.
     newest
         Brings the newest trades of the market: they tell a quiet market from a late feed.
     traded
@@ -57,16 +70,20 @@ async def walked(
     steps, held, requests, left = walk.steps(), list[pl.DataFrame](), 0, walk.want
     step = next(steps, None)
     while step is not None:
-        reply: list[int] | int | None = None
+        reply: Reply = None
         if isinstance(step, evidence.Settled):
             page, held = _settled(step, held, requests)
             requests, settled_until = 0, step.pieces[-1].span.end
             left = Span(settled_until, max(walk.want.end, settled_until + 1))
             yield page
         elif isinstance(step, evidence.AskRows):
-            answer, requests = await _answer(ask, step.span, walk.want), requests + 1
-            reply = [] if answer is None else _times(answer)
-            held += [] if answer is None else [inside(answer, left)]
+            answer, requests = await _answer(ask, step.span), requests + 1
+            if isinstance(answer, SourceError):
+                reply = answer
+            else:
+                reply, held = _times(answer), [*held, inside(answer, left)]
+        elif isinstance(step, evidence.AskOther):
+            reply = [] if other is None else _times(inside(await other(step.span), step.span))
         elif isinstance(step, evidence.AskTraded):
             reply = None if traded is None else await traded(step.span)
         elif newest is not None:
@@ -77,20 +94,36 @@ async def walked(
         yield Page(_joined(held), (), requests)
 
 
-async def _answer(ask: AskSpan, span: Span, want: Span) -> pl.DataFrame | None:
-    """Ask for rows; ``None`` if the source refuses a time before the wanted span, as it serves nothing that old then."""
+async def _answer(ask: AskSpan, span: Span) -> pl.DataFrame | SourceError:
+    """Ask for rows; return the error if the source refuses such a window, as some do beyond their history."""
     try:
         return await ask(span)
     except (AccessDenied, Banned):
         raise
     except SourceError as error:
-        is_probe = want.start - span.start >= span.end - want.start
-        if error.retriable or not is_probe:
+        if error.retriable:
             raise
-        return None
+        return error
 
 
-def _send(steps: Generator[evidence.Step, Any, None], reply: list[int] | int | None) -> evidence.Step | None:
+async def served_before(ask: AskSpan, ts: int, back: int, other: AskSpan | None = None) -> tuple[bool, int]:
+    """Find out whether a row at or before *ts* is served, of another market if *other* brings any; count the calls.
+
+    It is looked for in windows of the length *back*.
+    """
+    rule, requests = evidence.serves(ts, lambda windows: ts + 1 - windows * back, others=other is not None), 0
+    reply: Reply = None
+    while True:
+        try:
+            question = rule.send(reply)
+        except StopIteration as found:
+            return bool(found.value), requests
+        call = other if isinstance(question, evidence.AskOther) else ask
+        answer, requests = await _answer(call or ask, question.span), requests + 1
+        reply = answer if isinstance(answer, SourceError) else _times(answer)
+
+
+def _send(steps: Generator[evidence.Step, Any, None], reply: Reply) -> evidence.Step | None:
     try:
         return steps.send(reply)
     except StopIteration:
@@ -115,20 +148,25 @@ def _joined(held: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 async def cursor_pages(
-    ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0, *, keeps_all: bool = False
+    ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0, *, other: AskSpan | None = None
 ) -> AsyncIterator[Page]:
     """Page through rows by time: the last instant of each page is asked again, as it may be cut.
 
     *unit* is the precision of the exchange's cursor in nanoseconds. An instant with more rows than a page is
-    recorded as ``lost``. Silence before the first row is ``unavailable``, unless the source serves an older row or is
-    known to keep everything (*keeps_all*).
+    recorded as ``lost``. Silence before the first row is ``unavailable``, unless the source serves an older row: of *other*
+    markets, too, if it is known to keep everything.
     """
     cursor = span.start
     while cursor < span.end:
         rows, full, requests = await _believed_from(ask, cursor, overlap or unit, limit)
         times = rows["ts"].to_physical()
         first = int(times[0]) if rows.height else span.end
-        if first > cursor and not keeps_all and not await _serves_before(ask, cursor):
+        # Where a source keeps everything, the trade that has the first number is the first of all.
+        is_served = first <= cursor or (other is not None and rows.height > 0 and rows["id"][0] in FIRST_IDS)
+        if not is_served:
+            is_served, asked = await served_before(lambda window: ask(window.start), cursor, BACK, other)
+            requests += asked
+        if not is_served:
             reason = f"the source serves nothing older than {format_time(first)}" if rows.height else evidence.NOTHING
             gone = Span(cursor, min(first, span.end))
             yield Page(rows.clear(), (Covered(gone, Found.UNAVAILABLE, reason),), requests)
@@ -150,13 +188,34 @@ async def cursor_pages(
             cursor = last
 
 
-async def _serves_before(ask: AskFrom, cursor: int) -> bool:
-    """Find out whether a call that pages by time serves a row at or before *cursor*."""
-    for back in LOOK_BACK:
-        rows = await ask(cursor - back)
-        if rows.height and int(rows["ts"].to_physical().min()) <= cursor:  # type: ignore[arg-type]
-            return True
-    return False
+def numbered_pages(fetch: AskFrom) -> AskSpan:
+    """Return what answers windows from pages that have numbers, of which the first holds the newest rows.
+
+    Rows that are new push older ones to later pages, so that pages may overlap and leave nothing out between them. An answer
+    is all rows from the start of the window to the newest: one unbroken block. Older pages are asked for once.
+    """
+    known: list[pl.DataFrame] = []
+    asked = ended = 0
+
+    async def ask(span: Span) -> pl.DataFrame:
+        nonlocal asked, ended
+        newest = await fetch(1)
+        if not known or not known[-1].height or not newest.height or _times(newest)[0] > _times(known[-1])[-1]:
+            # Nothing was known before, or more came since than a page holds.
+            known[:], asked, ended = [newest], 1, 0
+        else:
+            known.append(newest)
+        rows = _joined(known)
+        while rows.height and _times(rows)[0] > span.start and ended < ASKS:
+            older = await fetch(asked + 1)
+            if older.height and _times(older)[0] < _times(rows)[0]:
+                asked, ended, rows = asked + 1, 0, _joined([older, rows])
+            else:
+                ended += 1
+        known[:] = [rows]
+        return rows
+
+    return ask
 
 
 async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:

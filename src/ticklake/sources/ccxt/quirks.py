@@ -13,7 +13,7 @@ from ticklake.core.time import DAY, HOUR, SECOND, decimal_to_ns
 from ticklake.sources.ccxt.exacttime import exact_time
 from ticklake.sources.ccxt.tradecalls import BY_SINCE, TradeCalls
 
-__all__ = ["Quirks", "quirks_of"]
+__all__ = ["Quirks", "known_exchanges", "quirks_of"]
 
 
 def _kraken_time(trade: dict[str, Any]) -> int:
@@ -55,11 +55,13 @@ class Quirks:
     funding, funding_end
         How they are paged: from a cursor on, where the oldest come first, or by windows that fit even hourly
         rates, whose end goes by this parameter.
+    funding_page
+        The parameter that takes the number of a page, where they are paged by numbers, the newest first, and take no times.
     open_interest_days
         Open interest is served for this many days only.
     keeps
-        The kinds whose history is kept whole since the listing, so that silence before the first row is true. Of others a
-        silence is only believed where an older row is served.
+        The kinds whose history is kept whole since the listing. Then a row of another market shows, too, how far back it is
+        served; of other kinds a silence is only believed where an older row of the market itself is.
     open_interest_frames, page_open_interest
         The timeframes it is served in beside the usual one; none are known where there are none. How many of its rows
         fit one call.
@@ -83,6 +85,7 @@ class Quirks:
     page_events: int = 100
     funding: Literal["cursor", "window"] = "window"
     funding_end: str = "until"
+    funding_page: str | None = None
     open_interest_days: int | None = None
     keeps: frozenset[str] = frozenset()
     open_interest_frames: tuple[str, ...] = ()
@@ -169,7 +172,9 @@ _QUIRKS: dict[str, Quirks] = {
     "bybit": _BYBIT,
     "bybiteu": _BYBIT,
     "bybitid": _BYBIT,
-    "bitget": Quirks(page_bars=200, until=True, trades="window", page_trades=1000, trade_days=90),
+    "bitget": Quirks(
+        funding_page="pageNo", page_bars=200, until=True, trades="window", page_trades=1000, trade_days=90
+    ),
     "deribit": Quirks(
         trades="window", page_trades=1000, trade_calls=TradeCalls(params=(("sorting", "asc"),), longest=30 * DAY)
     ),
@@ -178,7 +183,7 @@ _QUIRKS: dict[str, Quirks] = {
     "gate": _GATE,
     "gateeu": _GATE,
     # ccxt cuts windows of its spot bars to 500, whatever limit it announces.
-    "mexc": Quirks(page_bars=500, until=True),
+    "mexc": Quirks(page_bars=500, until=True, funding_page="page_num"),
     "htx": Quirks(open_interest_frames=("1h", "4h", "12h", "1d"), page_open_interest=200),
     "extended": Quirks(open_interest_frames=("1h", "1d"), page_open_interest=100),
     "coinbase": Quirks(
@@ -193,10 +198,14 @@ _QUIRKS: dict[str, Quirks] = {
     "bitfinex": Quirks(
         page_bars=10_000, until=True, trades="time", page_trades=10_000, trade_window=30 * DAY, keeps=_BARS_AND_TRADES
     ),
-    "bitmex": Quirks(page_bars=1000, trades="time", page_trades=1000, trade_window=DAY, keeps=_EVERYTHING),
 }
 
 _UNKNOWN = Quirks()
+
+
+def known_exchanges() -> list[str]:
+    """Return the exchanges of which something is written down."""
+    return sorted(_QUIRKS)
 
 
 def quirks_of(exchange: str) -> Quirks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -14,17 +14,20 @@ import polars as pl
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.evidence import BarGrid, CoverageWalk, EventGrid
 from ticklake.core.instrument import Instrument
+from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
+from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import BadResponse, Banned, SourceError, Unsupported
+from ticklake.errors import AccessDenied, BadResponse, Banned, SourceError, Unsupported
 from ticklake.sources.base import Capability, Page, Source
 from ticklake.sources.ccxt import idpaging, limits, mapping, paging, tradepaging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
 from ticklake.sources.ccxt.counting import Answer, count_rows, counted_page, last_answer, later_answers
 from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
 from ticklake.sources.ccxt.exacttime import BEFORE_ALL, to_ns
+from ticklake.sources.ccxt.othermarkets import other_markets
 from ticklake.sources.ccxt.quirks import quirks_of
 
 __all__ = ["CcxtSource"]
@@ -32,6 +35,8 @@ __all__ = ["CcxtSource"]
 OPEN_INTEREST = Timeframe(5, "m")
 _ANSWERS: ContextVar[list[Answer] | None] = ContextVar("_ANSWERS", default=None)
 """What the calls brought since the last page of this task."""
+_LISTING = 30 * DAY
+"""A first row is a listing if another market is served from so long before it on."""
 _TRADED = frozenset({"trades", "ohlcv"})
 
 
@@ -91,9 +96,20 @@ class CcxtSource(Source):
         return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, served_from, note)
 
     async def listed_at(self, dataset: Dataset) -> int | None:
-        """Return the first day that has a bar, where the exchange keeps them all; else the date that it tells, if true."""
+        """Return the first day that has a bar, where the exchange shows that it keeps all; else the date that it tells.
+
+        Exchanges change without a word, so that one which is known to keep everything is not believed, either. It has to serve
+        days from the first week on, and the first trade of all on the first day, or another market from before.
+        """
         if "ohlcv" in self._quirks.keeps:
-            return await self.first_served(dataset)
+            trade = await self._first_trade(dataset)
+            has_others = bool(other_markets(await self._load_markets(), str(dataset.symbol)))
+            # Where nothing could prove a first day, it is not looked for.
+            _, first = await self._first_bars(dataset) if trade is not None or has_others else (None, None)
+            if first is not None and trade is not None and first <= trade < first + DAY:
+                return Timeframe(1, "m").floor(trade)
+            if first is not None and await self._serves_older(dataset, first):
+                return first
         created = mapping.created((await self._load_markets()).get(str(dataset.symbol)) or {})
         if created is None or "1d" not in (self._door.client.timeframes or {}):
             return created
@@ -104,18 +120,65 @@ class CcxtSource(Source):
         return created if earlier is None else None
 
     async def first_served(self, dataset: Dataset) -> int | None:
+        """Find the first day that has a bar, or the first week if there is none in it."""
+        week, day = await self._first_bars(dataset)
+        return week if day is None else day
+
+    async def _first_bars(self, dataset: Dataset) -> tuple[int | None, int | None]:
         """Find the first week that has a bar, then the first day in it: a market may be silent for years later on."""
         if self._quirks.recent_bars or "1d" not in (self._door.client.timeframes or {}):
-            return None
+            return None, None
         daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
         coarse = Timeframe(1, "w") if "1w" in self._door.client.timeframes else Timeframe(1, "d")
         bars = Dataset(self.exchange, "ohlcv", dataset.symbol, coarse)
         for window in await self._windows(bars, coarse):
             week = await self._first_in(bars, window)
             if week is not None:
-                first = await self._first_in(daily, Span(week, coarse.next(week, bars.anchor)))
-                return week if first is None else first
-        return None
+                return week, await self._first_in(daily, Span(week, coarse.next(week, bars.anchor)))
+        return None, None
+
+    async def _first_trade(self, dataset: Dataset) -> int | None:
+        """Return the time of the first trade that there ever was, where trades are numbered from the beginning."""
+        if self._quirks.trades != "id":
+            return None
+        ask = self._trade_call(replace(dataset, kind="trades", timeframe=None))
+        try:
+            rows = await _by_id(lambda since, params: _frame_of(ask(since, params)), 0)
+        except SourceError as error:
+            if error.retriable or isinstance(error, AccessDenied | Banned):
+                raise
+            return None
+        return int(rows["ts"].to_physical()[0]) if idpaging.is_first(rows) else None
+
+    async def _serves_older(self, dataset: Dataset, first: int) -> bool:
+        """Whether days of another market are served from long before *first*."""
+        daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
+        end = first - _LISTING
+        window = Span(end - self._page_bars(daily) * DAY, end)
+        rows = await self._other_markets(daily, self._bars_of)(window)
+        return paging.inside(rows, window).height > 0
+
+    def _other_markets(self, dataset: Dataset, ask_of: Callable[[Dataset], paging.AskSpan]) -> paging.AskSpan:
+        """Return what brings the rows of another market, of the first one that has any."""
+
+        async def ask(span: Span) -> pl.DataFrame:
+            # What is dropped of another market is no loss of this one.
+            counted = _ANSWERS.set(None)
+            try:
+                for symbol in other_markets(await self._load_markets(), str(dataset.symbol)):
+                    try:
+                        rows, _ = await paging.believed(ask_of(replace(dataset, symbol=Symbol(symbol))), span)
+                    except SourceError as error:
+                        if error.retriable or isinstance(error, AccessDenied | Banned):
+                            raise
+                        continue
+                    if paging.inside(rows, span).height:
+                        return rows
+            finally:
+                _ANSWERS.reset(counted)
+            return pl.DataFrame(schema={"ts": TIME})
+
+        return ask
 
     async def recall(self, instrument: Instrument) -> None:
         """Put a market that is no longer listed back among ccxt's, under its native id."""
@@ -150,7 +213,7 @@ class CcxtSource(Source):
 
     async def _pages(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         if dataset.kind == "trades":
-            pages = self._trades(str(dataset.symbol), span)
+            pages = self._trades(dataset, span)
         elif dataset.kind in BAR_KINDS:
             pages = self._bars(dataset, span)
         elif dataset.kind == "funding":
@@ -179,7 +242,8 @@ class CcxtSource(Source):
                 hint=hint,
                 sends_end=quirks.until,
             )
-            return paging.walked(walk, ask, newest, lambda silence: self.first_traded(dataset, silence))
+            others = self._other_markets(dataset, self._bars_of)
+            return paging.walked(walk, ask, newest, lambda silence: self.first_traded(dataset, silence), others)
 
         oldest = limits.served_since(quirks, dataset, now) if quirks.served_bars else None
         reason = f"only the newest {quirks.served_bars or 0:,} bars are served"
@@ -278,14 +342,31 @@ class CcxtSource(Source):
 
         return ask
 
-    def _trades(self, symbol: str, span: Span) -> AsyncIterator[Page]:
-        quirks, limit = self._quirks, self._quirks.page_trades
+    def _trade_call(self, dataset: Dataset) -> Callable[[int | None, dict[str, Any]], Awaitable[Answer]]:
+        """Return what asks for trades; those that come twice in one answer are taken once, if all have ids."""
 
         async def ask(since: int | None, params: dict[str, Any]) -> Answer:
-            answer = self._answered("trades", await self._door.call("fetch_trades", symbol, since, limit, params))
+            limit = self._quirks.page_trades
+            rows = await self._door.call("fetch_trades", str(dataset.symbol), since, limit, params)
+            answer = self._answered("trades", rows)
             if not _all_ids(answer.frame):
                 return answer
             return replace(answer, frame=answer.frame.unique(["ts", "id"], keep="first", maintain_order=True))
+
+        return ask
+
+    def _trades_after(self, dataset: Dataset) -> paging.AskFrom:
+        """Return what asks for the trades from a time on."""
+        ask, name = self._trade_call(dataset), self._quirks.since_param
+
+        async def after(cursor: int) -> pl.DataFrame:
+            answer = await (ask(None, {name: str(cursor - 1)}) if name else ask(cursor // MS, {}))
+            return answer.frame
+
+        return after
+
+    def _trades(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        quirks, limit, ask = self._quirks, self._quirks.page_trades, self._trade_call(dataset)
 
         async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
             return (await ask(since, params)).frame
@@ -303,13 +384,10 @@ class CcxtSource(Source):
                 limit,
             )
         if quirks.trades == "time":
-            name = quirks.since_param
-
-            async def after(cursor: int) -> pl.DataFrame:
-                return await (fetch(None, {name: str(cursor - 1)}) if name else fetch(cursor // MS, {}))
-
-            unit, overlap = (1, 1000) if name else (MS, MS)
-            return paging.cursor_pages(after, span, limit, unit, overlap, keeps_all="trades" in quirks.keeps)
+            unit, overlap = (1, 1000) if quirks.since_param else (MS, MS)
+            return paging.cursor_pages(
+                self._trades_after(dataset), span, limit, unit, overlap, other=self._other_trades(dataset)
+            )
         if quirks.trades == "window":
             return self._served_trades(
                 lambda part: tradepaging.trade_pages(
@@ -319,6 +397,15 @@ class CcxtSource(Source):
             )
         return paging.newest_page(lambda: fetch(None, {}), span)
 
+    def _other_trades(self, dataset: Dataset) -> paging.AskSpan | None:
+        """Return what brings trades of another market, where the exchange is known to keep them all."""
+
+        def ask_of(other: Dataset) -> paging.AskSpan:
+            after = self._trades_after(other)
+            return lambda span: after(span.start)
+
+        return self._other_markets(dataset, ask_of) if "trades" in self._quirks.keeps else None
+
     async def _served_trades(self, pages: Callable[[Span], AsyncIterator[Page]], span: Span) -> AsyncIterator[Page]:
         """Yield trades where calls for older ones are refused."""
         days = self._quirks.trade_days
@@ -327,25 +414,39 @@ class CcxtSource(Source):
         async for page in limits.since_served(pages, span, oldest, reason, mapping.trades([], self._quirks)):
             yield page
 
-    async def _funding(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        quirks, limit, symbol = self._quirks, self._quirks.page_events, str(dataset.symbol)
-        cursor = quirks.funding == "cursor"
+    def _funding_of(self, dataset: Dataset) -> paging.AskSpan:
+        quirks, symbol = self._quirks, str(dataset.symbol)
 
-        async def fetch(part: Span) -> pl.DataFrame:
-            end = {} if cursor else {quirks.funding_end: part.end // MS}
-            rows = await self._door.call("fetch_funding_rate_history", symbol, -(-part.start // MS), limit, end)
+        async def numbered(page: int) -> pl.DataFrame:
+            # With a start, ccxt would cut the older rows of a page.
+            params = {str(quirks.funding_page): page}
+            rows = await self._door.call("fetch_funding_rate_history", symbol, None, quirks.page_events, params)
             return self._answered("funding", rows).frame
 
+        if quirks.funding_page is not None:
+            return paging.numbered_pages(numbered)
+
+        async def ask(part: Span) -> pl.DataFrame:
+            end = {} if quirks.funding == "cursor" else {quirks.funding_end: part.end // MS}
+            start, limit = -(-part.start // MS), quirks.page_events
+            rows = await self._door.call("fetch_funding_rate_history", symbol, start, limit, end)
+            return self._answered("funding", rows).frame
+
+        return ask
+
+    async def _funding(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        quirks = self._quirks
         walk = CoverageWalk(
             span,
             EventGrid(HOUR),
-            limit - 2,
+            quirks.page_events - 2,
             await self.now(),
             keeps_all="funding" in quirks.keeps,
             hint=self._hints.get(dataset),
-            sends_end=not cursor,
+            sends_end=quirks.funding != "cursor",
         )
-        return paging.walked(walk, fetch)
+        others = self._other_markets(dataset, self._funding_of)
+        return paging.walked(walk, self._funding_of(dataset), other=others)
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         oldest, frame = self._oldest(dataset, await self.now()), dataset.timeframe or OPEN_INTEREST
@@ -381,6 +482,10 @@ class CcxtSource(Source):
         found, _ = await paging.believed(self._bars_of(daily), window)
         rows = paging.inside(found, window)
         return int(rows["ts"].to_physical().min()) if rows.height else None  # type: ignore[arg-type]
+
+
+async def _frame_of(answer: Awaitable[Answer]) -> pl.DataFrame:
+    return (await answer).frame
 
 
 async def _by_id(fetch: Callable[..., Any], first: int) -> pl.DataFrame:

@@ -16,10 +16,9 @@ import polars as pl
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.core.time import HOUR, format_time
-from ticklake.errors import AccessDenied, Banned, SourceError
 from ticklake.sources.base import Page
 from ticklake.sources.ccxt.counting import Answer
-from ticklake.sources.ccxt.paging import ASKS, AskNewest, inside, newest_page
+from ticklake.sources.ccxt.paging import ASKS, AskNewest, inside, newest_page, served_before
 from ticklake.sources.ccxt.tradecalls import TradeCalls
 
 __all__ = ["AskTrades", "trade_pages"]
@@ -27,8 +26,6 @@ __all__ = ["AskTrades", "trade_pages"]
 AskTrades = Callable[[Span, bool], Awaitable[Answer]]
 """Asks for the trades of a window, exactly or from a little before on; an answer may hold more."""
 FIRST_WINDOW = HOUR
-PROBES = (1, 8, 64)
-"""So many windows before the start are looked at, one after the other, for an older trade."""
 BUSY = 8
 """A window that takes more calls than this is followed by a shorter one, as it is kept in memory."""
 ROUND = 50
@@ -143,7 +140,13 @@ async def _asked(walk: _Walk, window: Span, empty: pl.DataFrame) -> _Part:
 
 
 def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
-    return rows.join(others, on=["ts", "id"], how="anti", nulls_equal=True)
+    """Return the rows that the others lack. Trades without ids may be alike: each is matched with one of the others."""
+    key = rows.columns
+    ordinal = pl.int_range(pl.len()).over(key).alias("ordinal")
+    lacking = rows.with_columns(ordinal).join(
+        others.with_columns(ordinal), on=[*key, "ordinal"], how="anti", nulls_equal=True, maintain_order="left"
+    )
+    return lacking.drop("ordinal")
 
 
 async def _answer(walk: _Walk, window: Span, exactly: bool, known: pl.DataFrame) -> tuple[Answer, int]:
@@ -160,18 +163,12 @@ async def _look_before(walk: _Walk, start: int) -> int:
     if walk.looked_before:
         return 0
     walk.looked_before = True
-    for number, windows in enumerate(PROBES, 1):
-        end = start - (windows - 1) * walk.calls.longest
-        try:
-            rows = (await walk.ask(Span(end - walk.calls.longest, end), False)).frame
-        except SourceError as error:
-            if error.retriable or isinstance(error, AccessDenied | Banned):
-                raise
-            return number  # times that long ago are refused, so nothing of them is served
-        if rows.filter(rows["ts"].to_physical() < start).height:
-            walk.served_before = True
-            return number
-    return len(PROBES)
+
+    async def ask(window: Span) -> pl.DataFrame:
+        return (await walk.ask(window, False)).frame
+
+    walk.served_before, requests = await served_before(ask, start - 1, walk.calls.longest)
+    return requests
 
 
 def _keeps_to(calls: TradeCalls, window: Span, rows: pl.DataFrame) -> bool:
