@@ -72,16 +72,19 @@ class Keeping(Base):
         return self.engine.drop(self._known(dataset), dry_run=dry_run)
 
     def rename(self, old: DatasetLike, new: DatasetLike) -> int:
-        """Move a dataset to another name, with its rows, coverage, refused rows and revisions; return how many rows moved.
+        """Move a dataset to another name, with all that is known of it; return how many rows moved.
 
-        It is one commit: a reader sees the old name or the new one. Older versions show the old name.
+        Its rows, coverage, continuity, refused rows, revisions, what was asked for and what was asked in vain move, and
+        schedules that name it. It is one commit: a reader sees the old name or the new one. Older versions and runs that
+        were recorded show the old name.
 
         Raises
         ------
         UnknownDataset
             If the lake has no dataset *old*.
         BadInput
-            If it already has *new*, or if the two hold different things: another kind, or bars of another length.
+            If it already has *new*, or if the two hold different things: another kind, or bars of another length. If a
+            job that waits or runs names *old*, or a schedule does that cannot follow.
         """
         return self.engine.rename(self._known(old), Dataset.parse(new))
 
