@@ -130,7 +130,7 @@ class Keeping(Base):
 
         Damaged segments are taken from a *backup*, or replaced by what can still be read. Then sources are asked for
         what is missing of datasets that were asked for before: what was never fetched, what is lost, and once more for
-        what was invalid. Running it again changes nothing.
+        what was invalid. No source is asked for what was only imported or saved. Running it again changes nothing.
 
         Parameters
         ----------
