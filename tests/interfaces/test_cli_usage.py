@@ -22,3 +22,20 @@ def test_an_option_that_is_not_there_is_one_line_with_a_hint(words, shell):  # n
     assert (done.exit_code, done.stdout) == (2, "")
     assert line.startswith("error: ")
     assert line.endswith("--help' says how it is used")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["read", ""],
+        ["drop", "", "--yes"],
+        ["gaps", "binance", ""],
+        ["jobs", "show", str(10**30)],
+        ["import", ""],
+    ],
+)
+def test_a_word_that_is_empty_or_too_large_is_one_line(words, shell):  # noqa: F811
+    shell("init")
+    done = shell(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1

@@ -12,7 +12,8 @@ from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike
 from ticklake.engine.vacuuming import KEEP
-from ticklake.lake.base import Base, DatasetLike
+from ticklake.errors import BadInput
+from ticklake.lake.base import Base, DatasetLike, as_list, as_path
 
 if TYPE_CHECKING:
     from ticklake.core.statistics import LakeStats
@@ -151,7 +152,7 @@ class Keeping(Base):
         from ticklake.ingest.repairing import Repaired
 
         some = self._meant(what)
-        mended = self.engine.mend(some, None if backup is None else Path(backup), self._catalog_file)
+        mended = self.engine.mend(some, None if backup is None else as_path("backup", backup), self._catalog_file)
         if not fetch:
             return [Repaired(one) for one in mended]
         by_dataset = {one.dataset: one for one in mended}
@@ -208,7 +209,7 @@ class Keeping(Base):
         known = (
             [row.dataset for row in self.engine.inventory()]
             if datasets is None
-            else [self._known(one) for one in datasets]
+            else [self._known(one) for one in as_list("datasets", datasets)]
         )
         chosen = [one for one in known if one.kind in keep and exchange in {None, one.exchange}]
         rules = [(one, keep[one.kind]) for one in chosen]
@@ -236,4 +237,7 @@ class Keeping(Base):
 
     def backup(self, folder: str | Path) -> Backup:
         """Copy the lake to a folder that is itself a lake; running it again copies what is new."""
-        return self.engine.backup(Path(folder), self._catalog_file)
+        target = as_path("folder", folder)
+        if self.root is not None and self.root.resolve() in target.resolve().parents:
+            raise BadInput(f"{folder} lies inside the lake: choose a folder of its own")
+        return self.engine.backup(target, self._catalog_file)

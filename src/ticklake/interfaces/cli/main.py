@@ -70,6 +70,9 @@ def _one_line() -> Iterator[None]:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+    except OverflowError as error:
+        errors().print(f"error: a number is larger than 64 bits hold ({error}): say a smaller one", soft_wrap=True)
+        raise typer.Exit(2) from None
     except MemoryError:
         words = "error: there is not enough memory: what was committed is kept; ask for less at once"
         errors().print(words, soft_wrap=True)

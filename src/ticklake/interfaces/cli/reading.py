@@ -103,7 +103,7 @@ def read(
     with o.opened(lake) as held:
         dataset = only(held, what, timeframe, kind)
         seen: Lake | Snapshot = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
-        names = [name.strip() for name in columns.split(",")] if columns else None
+        names = [name.strip() for name in columns.split(",")] if columns is not None else None
         if adjust is None:
             rows = seen.load(dataset, start, end, columns=names, last=last)
         else:
