@@ -24,6 +24,7 @@ from ticklake.errors import (
     TicklakeWarning,
 )
 from ticklake.lake import Lake
+from ticklake.lake.base import as_path
 from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
 from ticklake.storage.space import Reserve, Space, is_full
@@ -78,7 +79,7 @@ def open_lake(
     ReadOnlyLake, CatalogTooNew, CatalogDamaged
     """
     settings = settings or _settings()
-    root = Path(path if path is not None else settings.lake).expanduser()
+    root = as_path("path", settings.lake if path is None else path)
     reserve = Reserve(root / RESERVE_FILE)
     is_new = _has_no_catalog(root)
     if is_new:

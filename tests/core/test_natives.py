@@ -162,3 +162,41 @@ def test_the_true_pair_is_among_the_readings_unless_another_is_likelier(base, ex
     assert found
     assert true in found or len(base) < 3 or all(symbol.partition("/")[0] in KNOWN_ASSETS for symbol in others)
     assert true in found or base not in KNOWN_ASSETS
+
+
+@pytest.mark.parametrize(
+    ("native", "exchange", "symbol"),
+    [
+        ("CGLD-USD", "coinbase", "CELO/USD"),
+        ("YOYOBTC", "binance", "YOYOW/BTC"),
+        ("tAMPUSD", "bitfinex", "AMPL/USD"),
+        ("BTC_STR", "poloniex", "XLM/BTC"),
+        ("REPV2USD", "kraken", "REP/USD"),
+        ("STEPN_USDT", "mexc", "GMT/USDT"),
+    ],
+)
+def test_assets_have_the_names_that_ccxt_gives_them(native, exchange, symbol):
+    """They were taken as the exchange writes them: rows of the same market lay in two datasets."""
+    assert unified(native, exchange=exchange) == symbol
+
+
+@pytest.mark.parametrize(
+    ("native", "exchange"),
+    [("fUSD", "bitfinex"), ("BIT-29MAR24-CDE", "coinbase"), ("BTC-DVOL", "deribit")],
+)
+def test_what_is_no_market_of_two_currencies_has_no_symbol(native, exchange):
+    """They were split at any mark: F/USD, BIT/29MAR24:CDE."""
+    assert unified(native, exchange=exchange) is None
+
+
+@pytest.mark.parametrize(
+    ("native", "exchange", "right"),
+    [
+        ("ETHUSDT_210924", "binancecoinm", "binanceusdm"),
+        ("BTCUSD_211231", "binanceusdm", "binancecoinm"),
+        ("BTCUSD_PERP", "binanceusdm", "binancecoinm"),
+    ],
+)
+def test_a_contract_of_another_part_of_binance_is_refused(native, exchange, right):
+    with pytest.raises(InvalidName, match=f"which {exchange} does not trade: say --exchange {right}"):
+        unified(native, exchange=exchange)

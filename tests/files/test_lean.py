@@ -48,6 +48,9 @@ def zipped(root: Path, path: str, members: dict[str, str]) -> Path:
         ("crypto/bitfinex/minute/ethusd/20140508_trade.zip", "20140508_ethusd_minute_trade.csv", TRADE_BAR, "lean-bars", "bitfinex:ohlcv:1m:ETH/USD", "2014-05-08T01:00:00Z"),
         ("cryptofuture/binance/minute/btcusdt/20240508_trade.zip", "20240508_btcusdt_minute_trade_perp.csv", TRADE_BAR, "lean-bars", "binance:ohlcv:1m:BTC/USDT:USDT", "2024-05-08T01:00:00Z"),
         ("future/cme/minute/es/20131007_trade.zip", "20131007_es_minute_trade_201312_20131220.csv", TRADE_BAR, "lean-future-bars", "cme:ohlcv:1m:ES/USD:USD-131220", "2013-10-07T01:00:00Z"),
+        ("future/cme/daily/es_trade.zip", "es_trade_201312_20131220.csv", "20131007 00:00,1,2,0.5,1.5,10\n", "lean-future-long-bars", "cme:ohlcv:1d:ES/USD:USD-131220", "2013-10-07T00:00:00Z"),
+        ("future/cme/hour/es_trade.zip", "es_trade_201312_20131220.csv", "20131007 01:00,1,2,0.5,1.5,10\n", "lean-future-long-bars", "cme:ohlcv:1h:ES/USD:USD-131220", "2013-10-07T01:00:00Z"),
+        ("future/comex/daily/gc_openinterest.zip", "gc_openinterest_201312_20131227.csv", "20131007 00:00,5\n", "lean-future-long-open-interest", "comex:open_interest:GC/USD:USD-131227", "2013-10-07T00:00:00Z"),
         ("future/comex/minute/gc/20131007_openinterest.zip", "20131007_gc_minute_openinterest_201312_20131227.csv", f"{HOUR},5\n", "lean-future-open-interest", "comex:open_interest:GC/USD:USD-131227", "2013-10-07T01:00:00Z"),
     ],
 )  # fmt: skip

@@ -39,6 +39,11 @@ def words(lake, text):
     return {str(gap.reason) for gap in lake.gaps(text)}
 
 
+def collected(lake, text, span):
+    """Let a dataset count as asked for."""
+    lake._collector.gap_notes.want(Dataset.parse(text), span)
+
+
 def test_a_whole_lake_is_left_alone_and_nobody_is_asked(exchange, lake):
     lake.backfill("binance", "BTC/USDT", "1m", **DAY)
     since = len(exchange.requests)
@@ -98,6 +103,7 @@ def test_ids_that_jump_inside_what_counts_as_whole_are_asked_for(exchange, lake)
     span = Span(parse_time("2024-01-02"), parse_time("2024-01-03"))
     lake.engine.append(Dataset.parse(TRADES), holed, Provenance("ccxt", id_space="agg"), [Covered(span)])
     assert [(gap.reason, gap.missing) for gap in lake.gaps(TRADES)] == [("lost", 41)]
+    collected(lake, TRADES, span)
     (done,) = lake.repair(TRADES)
     assert [gap.missing for gap in done.closed] == [41]
     assert lake.load(TRADES)["id"].equals(whole["id"])
@@ -177,6 +183,23 @@ def test_data_of_your_own_is_nobodys_to_fetch(exchange, lake):
     assert exchange.requests == []
 
 
+@pytest.mark.parametrize("what", [None, BARS])
+@pytest.mark.parametrize("retry", [False, True])
+def test_no_source_is_asked_for_what_was_only_imported(exchange, lake, what, retry):
+    """Files cover a hole and nobody said that the exchange's rows belong there: a repair mixed them in."""
+    rows = truth(exchange, BARS)
+    ts = rows["ts"].to_physical()
+    pieces = [Covered(Span(int(ts[0]), int(ts[9]))), Covered(Span(int(ts[20]), int(ts[29])))]
+    lake.engine.append(Dataset.parse(BARS), rows.head(9), Provenance("binance vision"), pieces)
+    (done,) = lake.repair(what, retry=retry)
+    assert exchange.requests == []
+    assert done.run is None
+    assert {left.why.partition(":")[0] for left in done.left} == {
+        "it was only imported or saved, so no source is asked"
+    }
+    assert lake.load(BARS).height == 9
+
+
 class TestProvenSeams:
     """Pieces of trades that were kept one after the other, and end and begin at a row."""
 
@@ -204,6 +227,8 @@ class TestProvenSeams:
 
     def test_where_a_trade_is_missing_repair_asks(self, exchange, lake):
         self.keep(exchange, lake, gone=1)
+        ts = truth(exchange, TRADES)["ts"].to_physical()
+        collected(lake, TRADES, Span(int(ts[0]), int(ts[-1]) + 1))
         (done,) = lake.repair(TRADES)
         assert [gap.reason for gap in done.closed] == ["not_fetched"]
         assert lake.load(TRADES)["ts"].equals(truth(exchange, TRADES)["ts"])

@@ -39,7 +39,8 @@ class Change:
     ``read_version`` and ``read_span`` say what the change was computed from: if another segment came into
     that span since, the commit is refused with :class:`~ticklake.errors.Conflict`. ``new_rows`` is by how
     many rows the dataset grows (or shrinks). ``forget`` are spans whose coverage is dropped. ``arrival`` is the batch that
-    an append brought. With ``drop`` the dataset itself leaves, once everything else is done.
+    an append brought. With ``drop`` the dataset itself leaves, once everything else is done; ``successor`` is the dataset
+    of the same commit that gets all that is known of it first.
     """
 
     dataset: Dataset
@@ -56,6 +57,7 @@ class Change:
     read_span: Span | None = None
     arrival: Arrival | None = None
     drop: bool = False
+    successor: Dataset | None = None
 
     @property
     def is_empty(self) -> bool:

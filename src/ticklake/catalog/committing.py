@@ -15,6 +15,7 @@ from ticklake.catalog import schema
 from ticklake.catalog.changes import Change
 from ticklake.catalog.coveragelog import log_coverage
 from ticklake.catalog.names import drop_name
+from ticklake.catalog.renaming import carry_over
 from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.joining import Arrival, joins
@@ -77,6 +78,8 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
     moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove or c.new_rows)
     _insert(connection, _SUMMARISE, moved)
     for row, change in pairs:
+        if change.successor is not None:
+            carry_over(connection, row, known[str(change.successor)], version)
         if change.drop:
             drop_name(connection, row.id, row.name, version)
 

@@ -27,6 +27,7 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.fencing import fenced
 from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
+from ticklake.core.selection import parse_count
 from ticklake.errors import BadInput, LeaseHeld
 
 __all__ = ["JobQueue", "Statement"]
@@ -87,8 +88,9 @@ class JobQueue:
         BadInput
             If there is none with this number.
         """
+        number = parse_count("job_id", job_id, of="a job")
         with self._database.read() as connection:
-            row = connection.execute(rows_of(_JOBS).where(_JOBS.c.id == job_id)).first()
+            row = connection.execute(rows_of(_JOBS).where(_JOBS.c.id == number)).first()
         if row is None:
             raise BadInput(
                 f"there is no job {job_id}: 'ticklake jobs list' shows them; those that ended are cleaned up"
@@ -99,6 +101,7 @@ class JobQueue:
         self, *, state: str | None = None, operation: str | None = None, search: str = "", limit: int = 50
     ) -> list[Job]:
         """Return jobs, newest first; *state* may also be ``active``, *search* is any part of the subject."""
+        limit = parse_count("limit", limit, of="jobs")
         if state is not None and state not in {*JobState, "active"}:
             raise BadInput(f"{state!r} is not a job state: use one of {', '.join(JobState)}, or active")
         query = rows_of(_JOBS).order_by(_JOBS.c.id.desc()).limit(limit)
@@ -196,6 +199,7 @@ class JobQueue:
 
     def cancel(self, job_id: int) -> Job:
         """Cancel a job: one that waits is cancelled at once, a running one when its worker notices."""
+        parse_count("job_id", job_id, of="a job")
         waiting = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _QUEUED)
         running = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _RUNNING)
         ending = {"state": JobState.CANCELLED.value, "outcome": "cancelled before it began", "finished_at": self._now()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, exists, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.catalog import Catalog, refuse_vacuumed
@@ -22,8 +22,8 @@ from ticklake.errors import ReadOnlyLake
 __all__ = ["PinnedCatalog"]
 
 _SEGMENTS = schema.segments.c
-_FACTS = (schema.segments.c.added_in, schema.quarantine.c.commit_id, schema.batches.c.commit_id)
-"""What says that a dataset was there: its segments, its refused rows, its batches."""
+_FACTS = (schema.segments.c.added_in, schema.quarantine.c.commit_id)
+"""What says that a dataset was there: its segments and its refused rows."""
 
 
 _NEVER = 2**63
@@ -159,6 +159,10 @@ class PinnedCatalog(Catalog):
     def _seen(self, connection: Connection) -> set[int]:
         """Return the numbers of the datasets of which something had been committed."""
         queries = [select(fact.table.c.dataset_id).where(fact <= self.pinned).distinct() for fact in _FACTS]
+        # Batches say so only where no segment is left that could: a renamed dataset has those of its earlier name.
+        batches = schema.batches.c
+        has_segments = exists().where(_SEGMENTS.dataset_id == batches.dataset_id)
+        queries.append(select(batches.dataset_id).where(batches.commit_id <= self.pinned, ~has_segments).distinct())
         return {number for query in queries for number in connection.execute(query).scalars()}
 
 

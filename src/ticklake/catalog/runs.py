@@ -17,6 +17,7 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.processes import is_gone, is_ours, this_process
 from ticklake.catalog.rowchecks import intact, rows_of
+from ticklake.core.selection import parse_count
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError
 
@@ -134,6 +135,10 @@ class Runs:
         parameters
             What was asked; what is no JSON is kept as text.
         """
+        if not isinstance(operation, str) or not operation.strip():
+            raise BadInput(f"operation={operation!r} is no word: say what is done, like 'backfill'")
+        if parameters is not None and not isinstance(parameters, Mapping):
+            raise BadInput(f"parameters={parameters!r} is no mapping: pass names and values, like {{'start': '2024'}}")
         now, kept = self._now(), json.dumps(dict(parameters or {}), default=str)
         row: dict[str, Any] = {
             "operation": operation,
@@ -254,8 +259,9 @@ class Runs:
         BadInput
             If there is none with this number.
         """
+        number = parse_count("run_id", run_id, of="a run")
         with self._database.read() as connection:
-            row = connection.execute(rows_of(schema.runs).where(schema.runs.c.id == run_id)).first()
+            row = connection.execute(rows_of(schema.runs).where(schema.runs.c.id == number)).first()
         if row is None:
             raise _no_run(run_id)
         return self._settled(_run(row))
@@ -280,6 +286,7 @@ class Runs:
         job
             The job whose tries they were.
         """
+        limit = parse_count("limit", limit, of="runs")
         if state is not None and state not in set(RunState):
             raise BadInput(f"{state!r} is not a run state: use one of {', '.join(RunState)}")
         self.active()

@@ -1,19 +1,31 @@
 """Facts about how exchanges name markets: what their names are split by where no market list is at hand.
 
-Sources
--------
-Quote currencies: collected by hand from what the exchanges' public market lists (``exchangeInfo``, ``AssetPairs``, ``products``,
-``symbols``) name and named until the middle of 2025; not a dated copy, and not complete. Asset codes: Kraken's ``Assets`` call and
-Bitfinex' ``conf/pub:map:currency:sym``; all but five that Kraken delisted (``XDAO``, ``XICN``, ``XNMC``, ``XXVN``, ``ZKRW``) were compared with
-CCXT's ``commonCurrencies``. Contracts: the API documentation of each exchange. A quote that is missing here costs nothing but
+Sources, and of when
+--------------------
+``QUOTES``, ``KNOWN_ASSETS``: collected by hand from what the exchanges' public market lists (``exchangeInfo``, ``AssetPairs``, ``products``,
+``symbols``) named until 2025-06; not a copy of one day, and not complete. A quote that is missing here costs nothing but
 certainty: names that no quote of the exchange fits are split by all of them.
+``CODES``: Kraken's ``Assets`` call and Bitfinex' ``conf/pub:map:currency:sym`` until 2025-06, and ``commonCurrencies`` of CCXT 4.5.90, which wins:
+the symbols of a lake are CCXT's. Five that Kraken delisted (``XDAO``, ``XICN``, ``XNMC``, ``XXVN``, ``ZKRW``) are not in CCXT.
+``KNOWN_IDS``, ``HOME_MARKET``, ``ONLY_MARKET``, ``INVERSE_USD``, ``LINEAR_USD``: the API documentation of each exchange and CCXT's classes, 2025-06.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["ALL_QUOTES", "CODES", "HOME_MARKET", "INVERSE_USD", "KNOWN_ASSETS", "KNOWN_IDS", "LINEAR_USD", "QUOTES"]
+__all__ = [
+    "ALL_QUOTES",
+    "CODES",
+    "HOME_MARKET",
+    "INVERSE_USD",
+    "KNOWN_ASSETS",
+    "KNOWN_IDS",
+    "LINEAR_USD",
+    "ONLY_MARKET",
+    "PART_OF_BINANCE",
+    "QUOTES",
+]
 
 Market = Literal["spot", "linear", "inverse"]
 
@@ -134,6 +146,49 @@ CODES: dict[str, dict[str, str]] = {
 }
 """What exchanges call assets, where everybody else calls them otherwise; those of ``""`` hold everywhere."""
 
+_RENAMED = {
+    "binance": "YOYO=YOYOW",
+    "binancecoinm": "YOYO=YOYOW",
+    "binanceus": "YOYO=YOYOW",
+    "binanceusdm": "YOYO=YOYOW",
+    "bitfinex": (
+        "AMP=AMPL BCHABC=XEC BCHN=BCH DOG=MDOGE EDO=PNT HTX=HT IDX=ID IQX=IQ LUNA=LUNC LUNA2=LUNA "
+        "PAS=PASS TERRAUST=USTC XCH=XCHF YGG=YEED YYW=YOYOW ZBT=ZB"
+    ),
+    "bitget": "APX=AstroPepeX DEGEN=DegenReborn EVA=Evadore OMNI=omni TONCOIN=TON",
+    "bitstamp": "UST=USTC",
+    "coinbase": "CGLD=CELO",
+    "gate": (
+        "88MPH=MPH ASS=ASSF AXIS=AXISDEFI BIFI=BITCOINFILE BOX=DEFIBOX BYN=BEYONDFI EGG=GOOSEFINANCE "
+        "GTC=GAMECOM HIT=HITCHAIN MM=MILLION MPH=MORPHER ORT=XREATORS POINT=GATEPOINT RAI=RAIREFLEXINDEX "
+        "SBTC=SUPERBITCOIN TNC=TRINITYNETWORKCREDIT TRAC=TRACO VAI=VAIOT"
+    ),
+    "hitbtc": (
+        "AUTO=Cube BDP=BidiPass BIT=BitRewards CPT=Cryptaur GET=Themis HSR=HC LNC=LinkerCoin PLA=PlayChip "
+        "PNT=Penta STEPN=GMT STX=STOX TV=Tokenville XMT=MTL XPNT=PNT"
+    ),
+    "htx": (
+        "BIFI=BITCOINFILE GET=THEMIS GTC=GAMECOM HIT=HITCHAIN NGL=GFNGL PNT=PENTA SBTC=SUPERBITCOIN SOUL=SOULSAVER"
+    ),
+    "kraken": "FEE=KFEE LUNA=LUNC LUNA2=LUNA REP=REPV1 REPV2=REP UST=USTC",
+    "kucoin": "ALT=APTOSLAUNCHTOKEN BIFI=BIFIF KALT=ALT VAI=VAIOT WAX=WAXP",
+    "kucoinfutures": "ALT=APTOSLAUNCHTOKEN BIFI=BIFIF KALT=ALT VAI=VAIOT WAX=WAXP",
+    "mexc": (
+        "BEYONDPROTOCOL=BEYOND BIFI=BIFIF BYN=BEYONDFI COFI=COFIX DFI=DFISTARTER DFT=DFUTURE "
+        "EGC=EGORASCREDIT FLUX=FLUX1 FLUX1=FLUX FREE=FREEROSSDAO GAS=GASDAO GASNEO=GAS GMT=GMTTOKEN "
+        "HERO=STEPHERO MIMO=MIMOSA PROS=PROSFINANCE SIN=SINCITYTOKEN SOUL=SOULSWAP STEPN=GMT"
+    ),
+    "okx": "AE=AET",
+    "poloniex": (
+        "AIR=AirCoin APH=AphroditeCoin BCC=BTCtalkcoin BDG=Badgercoin BTM=Bitmark CON=Coino ETHTRON=ETH "
+        "GOLD=GoldEagles GPUC=GPU HOT=Hotcoin KEY=KEYCoin PLX=ParallaxCoin REPV2=REP SOC=SOCC STR=XLM "
+        "TRADE=Unitrade TRXETH=TRX USDTBSC=USDT USDTETH=USDT USDTTRON=USDT UST=USTC"
+    ),
+}
+"""Further assets that CCXT calls otherwise than the exchange: ``commonCurrencies`` of CCXT 4.5.90, without those with spaces."""
+for _exchange, _codes in _RENAMED.items():
+    CODES[_exchange] = {**CODES.get(_exchange, {}), **dict(code.split("=") for code in _codes.split())}
+
 KNOWN_IDS: dict[str, dict[str, str]] = {
     "kraken": {"USDTZUSD": "USDT/USD"},
     "bitmex": {"XBTEUR": "BTC/EUR:BTC", "ETHUSD_ETH": "ETH/USD:ETH"},
@@ -148,6 +203,11 @@ HOME_MARKET: dict[str, Market] = {
     "krakenfutures": "linear",
 }
 """Exchange ids of CCXT that are one part of an exchange."""
+
+ONLY_MARKET: dict[str, Market] = {"binanceusdm": "linear", "binancecoinm": "inverse", "binanceus": "spot"}
+"""Those that trade nothing else."""
+
+PART_OF_BINANCE: dict[Market, str] = {"spot": "binance", "linear": "binanceusdm", "inverse": "binancecoinm"}
 
 INVERSE_USD = frozenset(
     {"binance", "binancecoinm", "bitget", "bitmex", "bybit", "deribit", "htx", "kucoinfutures", "okx", "phemex"}
@@ -172,4 +232,4 @@ _ASSETS = (
     "ZIL ZK ZRO ZRX "
 )
 KNOWN_ASSETS = frozenset(_ASSETS.split())
-"""Assets that are widely traded: a reading of a name that has one is more likely than one that has not."""
+"""Assets that are widely traded, by their unified names: a reading of a name that has one is more likely than one that has not."""

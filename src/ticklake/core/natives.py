@@ -21,6 +21,8 @@ from ticklake.core.native_tables import (
     KNOWN_ASSETS,
     KNOWN_IDS,
     LINEAR_USD,
+    ONLY_MARKET,
+    PART_OF_BINANCE,
     QUOTES,
     Market,
 )
@@ -32,6 +34,9 @@ _DOLLARS = "USD"
 _QUOTE_FIRST = frozenset({"bittrex", "poloniex", "upbit"})
 """Exchanges that wrote, or write, ``BTC-ETH`` for ETH priced in BTC: the higher ranking quote currency is the quote."""
 _OPTION = re.compile(r"[A-Z0-9_]+(?:-[A-Z]+)?-(?:\d{6,8}|\d{1,2}[A-Z]{3}\d\d)-[\dD.]+-[CP](?:-[A-Z]+)?", re.IGNORECASE)
+_DAY = re.compile(r"\d{1,2}[A-Za-z]{3}\d\d")
+_FUNDING = re.compile(r"f[A-Z0-9]{3,}")
+"""What Bitfinex calls a currency that is lent."""
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _MONTH_CODES = dict(zip("FGHJKMNQUVXZ", range(1, 13), strict=True))
 _FRIDAY = 4
@@ -86,6 +91,7 @@ def unified(
         If the name has several readings, or is an option's.
     """
     found = readings(native, market, exchange, listed)
+    _refuse_another_part(native, found, exchange)
     if said in found or (market is None and _pair_of(said) in {_pair_of(symbol) for symbol in found}):
         return said
     if len(found) > 1:
@@ -96,6 +102,17 @@ def unified(
     if not found and _OPTION.fullmatch(native):
         raise InvalidName(f"{native!r} is an option, whose symbol is not told from names: name the dataset (--dataset)")
     return found[0] if found else None
+
+
+def _refuse_another_part(native: str, found: Iterable[str], exchange: str) -> None:
+    """Refuse a contract of another part of the exchange: ``ETHUSDT_210924`` is none of Binance's contracts on coins."""
+    only = ONLY_MARKET.get(exchange)
+    others = [symbol for symbol in found if only not in (None, _market_of(symbol))]
+    if others:
+        raise InvalidName(
+            f"{native!r} is {others[0]}, which {exchange} does not trade: say --exchange "
+            f"{PART_OF_BINANCE[_market_of(others[0])]}"
+        )
 
 
 def readings(
@@ -109,13 +126,22 @@ def readings(
     known = KNOWN_IDS.get(exchange, {}).get(text)
     if known is not None:
         return (known,)
-    if _OPTION.fullmatch(text):
+    if _OPTION.fullmatch(text) or _names_no_market(native, exchange):
         return ()
     for read in (_contract, _legacy, _parted):
         read_so = read(native, market, exchange)
         if read_so:
             return read_so
     return _split(text, market or HOME_MARKET.get(exchange), exchange, listed)
+
+
+def _names_no_market(native: str, exchange: str) -> bool:
+    """Whether a name is of something else: a day or an index in the place of a currency, a currency that is lent."""
+    parts = re.split(r"[-_/:]", native)
+    is_dated = len(parts) > 2 and any(_DAY.fullmatch(part) for part in parts[1:-1])
+    is_index = exchange == "deribit" and len(parts) == 2 and parts[1].upper() == "DVOL"
+    is_funding = exchange == "bitfinex" and _FUNDING.fullmatch(native) is not None
+    return is_dated or is_index or is_funding
 
 
 def contract_market(native: str, exchange: str) -> Market | None:

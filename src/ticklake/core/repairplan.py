@@ -13,6 +13,7 @@ from ticklake.core.time import MS
 __all__ = ["Left", "RepairPlan", "plan_repair"]
 
 _AGAIN = "--retry asks once more"
+_NOT_COLLECTED = "it was only imported or saved, so no source is asked: import what is missing, or 'ticklake ingest' it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def plan_repair(
     *,
     fresh: Iterable[Span] = (),
     retry: bool = False,
+    is_collected: bool = True,
 ) -> RepairPlan:
     """Decide which gaps are asked for again.
 
@@ -54,12 +56,16 @@ def plan_repair(
         Spans whose rows were just lost to damage: asked for whatever was known of them.
     retry
         Also ask for what is ``unavailable``, and for what was asked in vain.
+    is_collected
+        Whether a source was ever asked for the dataset. What was only imported or saved is left alone: nobody said that
+        the rows of a source belong with it.
     """
-    ask, left = [_wide(dataset, span) for span in fresh], list[Left]()
+    ask = [_wide(dataset, span) for span in fresh] if is_collected else []
+    left: list[Left] = []
     for gap in gaps:
         if not gap.reason.is_missing:
             continue
-        why = _why_not(dataset, gap, in_vain, retry=retry)
+        why = _why_not(dataset, gap, in_vain, retry=retry) if is_collected else _NOT_COLLECTED
         if why:
             left.append(Left(gap, why))
         else:

@@ -9,6 +9,7 @@ from typing import Any
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.lookup import is_pattern
 from ticklake.core.retention import midnight
+from ticklake.core.selection import parse_count, parse_names
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, format_time
@@ -80,10 +81,12 @@ class BackfillRequest:
 
         Raises
         ------
-        InvalidName, InvalidTime
-            If the exchange cannot be one, or the times are none or in the wrong order.
+        InvalidName, InvalidTime, BadInput
+            If the exchange cannot be one, the times are none or in the wrong order, or another value is none.
         """
-        named = (symbols,) if isinstance(symbols, str) else tuple(symbols)
+        named = tuple(parse_names("symbols", symbols))
+        if options.get("depth") is not None:
+            options["depth"] = parse_count("depth", options["depth"], 1, of="levels")
         span = Span.parse(start, end)
         first = None if start is None else span.start
         last = None if end is None else span.end

@@ -28,6 +28,8 @@ def days_by_kind(
     unknown = next((kind for kind in (*wanted, *keep) if kind not in KINDS), None)
     if unknown is not None:
         raise BadInput(f"{unknown!r} is not a kind: use one of {', '.join(KINDS)}")
+    if days is not None and (isinstance(days, bool) or not isinstance(days, int)):
+        raise BadInput(f"{days!r} is not a number of days: say a whole number of at least 1")
     said = keep if days is None else dict.fromkeys(wanted, days)
     chosen = {kind: said[kind] for kind in wanted if kind in said}
     if not chosen:

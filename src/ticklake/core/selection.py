@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ticklake.core.batch import did_you_mean
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.errors import BadInput, InvalidData
 
-__all__ = ["parse_columns", "parse_count"]
+__all__ = ["parse_columns", "parse_count", "parse_names"]
+
+_MOST = 2**63 - 1
 
 
 def parse_columns(kind: Kind, columns: str | Sequence[str] | None) -> list[str] | None:
@@ -23,7 +25,7 @@ def parse_columns(kind: Kind, columns: str | Sequence[str] | None) -> list[str] 
     """
     if columns is None:
         return None
-    names = [columns] if isinstance(columns, str) else list(columns)
+    names = parse_names("columns", columns)
     if not names:
         raise InvalidData(f"columns={columns!r} names no column: leave it out for all, or name some of {_list(kind)}")
     unknown = next((name for name in names if name not in (*kind.names, PROVENANCE)), None)
@@ -37,20 +39,36 @@ def parse_columns(kind: Kind, columns: str | Sequence[str] | None) -> list[str] 
     return names
 
 
-def parse_count(name: str, value: Any, least: int = 0) -> int:
-    """Read a whole number that the caller passed as *name*.
+def parse_names(name: str, value: Any) -> list[str]:
+    """Read texts that the caller passed as *name*: one, or several.
 
     Raises
     ------
     BadInput
-        If it is not a whole number of at least *least*.
+        If it is neither a text nor a list of texts.
+    """
+    if isinstance(value, str):
+        return [value]
+    names = list(value) if isinstance(value, Iterable) else None
+    if names is None or not all(isinstance(one, str) for one in names):
+        raise BadInput(f"{name}={value!r} is no list of texts: pass one text, or a list of them")
+    return names
+
+
+def parse_count(name: str, value: Any, least: int = 0, of: str = "rows") -> int:
+    """Read a whole number that the caller passed as *name*; *of* is what it counts.
+
+    Raises
+    ------
+    BadInput
+        If it is not a whole number of at least *least*, or more than 64 bits hold.
     """
     try:
         count = operator.index(value)
     except TypeError:
         count = least - 1
-    if isinstance(value, bool) or count < least:
-        raise BadInput(f"{name}={value!r} is not a number of rows: pass a whole number of at least {least}")
+    if isinstance(value, bool) or not least <= count <= _MOST:
+        raise BadInput(f"{name}={value!r} is not a number of {of}: pass a whole number from {least} to {_MOST}")
     return count
 
 

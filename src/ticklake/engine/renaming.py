@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ticklake.catalog.changes import Change, Quarantined, Revision
-from ticklake.core.compactplan import periods
+from ticklake.catalog.changes import Change
+from ticklake.core.compactplan import Rewrite, periods
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
@@ -51,27 +52,27 @@ def _attempt(store: Store, old: Dataset, new: Dataset) -> int:
     count = count_rows(store, segments, old.spec, row.keying)
     written: list[Segment] = []
     with store.swept_if_it_fails(written):
-        for period in periods(segments):
+        rewrite = Rewrite(tuple(segments), tuple(periods(segments)))
+        for period in rewrite.periods:
             chunks = read_chunks(store, segments, old.spec, row.keying, period.span)
-            segment = write_file(store, new, chunks, row.seq, row.keying, period.label)
+            # A page that was asked for before these rows and comes in after the rename must not replace them.
+            observed_at = rewrite.observed_at
+            segment = write_file(store, new, chunks, row.seq, row.keying, period.label, observed_at=observed_at)
             written += [segment] if segment else []
     arriving = _arriving(store, old, new, row.keying, row.id_space, written, count)
-    store.commit("rename", leaving(old, row.keying, segments, count, version), arriving)
+    departing = replace(leaving(old, row.keying, segments, count, version), successor=new)
+    store.commit("rename", departing, arriving)
     return count
 
 
 def _arriving(
     store: Store, old: Dataset, new: Dataset, keying: Keying, id_space: str, written: Sequence[Segment], count: int
 ) -> Change:
-    refused = store.catalog.quarantined(old)
-    changed = store.catalog.revisions(old)
     return Change(
         new,
         keying,
         id_space,
         add=tuple(written),
         coverage=store.catalog.coverage(old).pieces,
-        quarantine=tuple(Quarantined(row["ts"], row["reason"], row["row"]) for row in refused),
-        revisions=tuple(Revision(row["ts"], row["before"], row["after"]) for row in changed),
         new_rows=count,
     )

@@ -10,6 +10,7 @@ from ticklake.catalog.jobs import JobQueue
 from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.jobs import Job, NewJob, RetryPolicy
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.selection import parse_count
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput
 from ticklake.ingest.operations import Operations
@@ -77,9 +78,13 @@ class Jobs:
         self, operation: str, *what: Any, priority: int = 0, max_attempts: int | None = None, **parameters: Any
     ) -> NewJob:
         """Return the job that :meth:`create` would put into the queue."""
+        parse_count("priority", priority, least=-(2**31), of="a priority")
+        attempts = (
+            self._retry.attempts if max_attempts is None else parse_count("max_attempts", max_attempts, 1, "tries")
+        )
         kept = self.operations[operation].parameters(*what, **parameters)
         dataset, subject = _about(operation, kept)
-        return NewJob(operation, subject, dataset, kept, priority, max_attempts or self._retry.attempts)
+        return NewJob(operation, subject, dataset, kept, priority, attempts)
 
     def is_active(self, job: NewJob) -> bool:
         """Whether an identical job waits or runs."""
@@ -116,6 +121,7 @@ class Jobs:
         BadInput
             If it does not wait, or another job works on its dataset.
         """
+        self.get(job_id)
         job = self.worker().run_one(job_id)
         if job is None:
             found = self.get(job_id)
@@ -149,7 +155,7 @@ class Jobs:
 
 
 def _hours(count: float) -> dt.timedelta:
-    if not 0 <= count < _MOST_HOURS:
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count < _MOST_HOURS:
         raise BadInput(f"max_age_hours={count!r} is no length of time: pass a number of hours from 0 on")
     return dt.timedelta(hours=count)
 

@@ -14,6 +14,7 @@ from ticklake.catalog.runs import Run
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.selection import parse_names
 from ticklake.core.time import format_time, parse_time
 from ticklake.errors import BadInput, BrokenPlugin
 from ticklake.ingest.progress import Watch
@@ -147,5 +148,5 @@ def _plain(name: str, value: Any) -> Any:
     if name == "dataset" and value is not None:
         return str(Dataset.parse(value))
     if name == "symbols":
-        return [value] if isinstance(value, str) else list(value)
+        return parse_names("symbols", value)
     return value

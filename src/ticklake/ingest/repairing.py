@@ -73,7 +73,8 @@ class Repairs:
         self.engine.cover_seams(dataset)
         before = self._gaps(dataset)
         in_vain = self.notes.in_vain(dataset)
-        plan = plan_repair(dataset, before, in_vain, fresh=mended.lost, retry=retry)
+        is_collected = self.notes.wanted(dataset) is not None
+        plan = plan_repair(dataset, before, in_vain, fresh=mended.lost, retry=retry, is_collected=is_collected)
         if not plan.ask:
             return Repaired(mended, left=plan.left)
         answer = self._asked(plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +14,7 @@ from ticklake.core.span import Span
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import TimeLike
 from ticklake.engine.engine import Engine
-from ticklake.errors import UnknownDataset
+from ticklake.errors import BadInput, UnknownDataset
 
 if TYPE_CHECKING:
     from ticklake.ingest.alerts import Alerts
@@ -22,9 +22,37 @@ if TYPE_CHECKING:
     from ticklake.ingest.jobs import Jobs
     from ticklake.ingest.schedules import Schedules
 
-__all__ = ["Base", "DatasetLike", "View"]
+__all__ = ["Base", "DatasetLike", "View", "as_list", "as_path"]
 
 DatasetLike = str | Dataset
+
+
+def as_list(name: str, value: Any) -> list[Any]:
+    """Read a list that the caller passed as *name*; one text is a list of one.
+
+    Raises
+    ------
+    BadInput
+        If it is no list.
+    """
+    if isinstance(value, str | Dataset | Path):
+        return [value]
+    if not isinstance(value, Iterable):
+        raise BadInput(f"{name}={value!r} is no list: pass one, or several in a list")
+    return list(value)
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Read a path that the caller passed as *name*.
+
+    Raises
+    ------
+    BadInput
+        If it is neither a text nor a path, or empty: that would be the folder of the process.
+    """
+    if not isinstance(value, str | Path) or value == "":
+        raise BadInput(f"{name}={value!r} is no path: pass a text or a pathlib.Path that names a file or folder")
+    return Path(value).expanduser()
 
 
 class View:

@@ -18,7 +18,7 @@ from ticklake.core.requests import BackfillRequest
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import SECOND, TimeLike
 from ticklake.errors import BadInput, TicklakeWarning
-from ticklake.lake.base import Base, DatasetLike
+from ticklake.lake.base import Base, DatasetLike, as_list, as_path
 
 if TYPE_CHECKING:
     from ticklake.catalog.catalog import Catalog
@@ -229,7 +229,13 @@ class Collecting(Base):
 
     def _saved(self, items: Iterable[tuple[DatasetLike, Records]], provenance: Provenance | str) -> list[Receipt]:
         origin = Provenance(provenance) if isinstance(provenance, str) else provenance
-        named = [(Dataset.parse(dataset), rows) for dataset, rows in items]
+        if not isinstance(origin, Provenance):
+            raise BadInput(f"provenance={provenance!r} is none: pass a text, like 'user', or a Provenance")
+        pairs = as_list("items", items)
+        odd = next((pair for pair in pairs if not isinstance(pair, tuple | list) or len(pair) != 2), None)
+        if odd is not None:
+            raise BadInput(f"{odd!r} is no pair: pass pairs of a dataset and its rows, like [(name, rows), ...]")
+        named = [(Dataset.parse(dataset), rows) for dataset, rows in pairs]
         listed = [(dataset, accept(rows, dataset.spec)) for dataset, rows in named]
         receipts = self.engine.append_all(listed, origin)
         for (dataset, _), receipt in zip(listed, receipts, strict=True):
@@ -301,8 +307,8 @@ class Collecting(Base):
         where = exchange_id(exchange) if exchange else ""
         markets = Markets(where, str(Symbol(symbol)) if symbol else "", cache(self._market_list))
         asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), markets)
-        listed = [paths] if isinstance(paths, str | Path) else list(paths)
-        return Importer(self.engine, self.runs, asked, dry_run, watch, self.root).run([Path(path) for path in listed])
+        files = [as_path("paths", path) for path in as_list("paths", paths)]
+        return Importer(self.engine, self.runs, asked, dry_run, watch, self.root).run(files)
 
     def _market_list(self, exchange: str) -> MarketList:
         from ticklake.core.natives import MarketList
@@ -320,7 +326,7 @@ class Collecting(Base):
 
 
 def _listed(datasets: DatasetLike | Sequence[DatasetLike]) -> Sequence[DatasetLike]:
-    return [datasets] if isinstance(datasets, str | Dataset) else datasets
+    return as_list("dataset", datasets)
 
 
 def _exchange_of(dataset: Dataset) -> str:

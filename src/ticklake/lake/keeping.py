@@ -12,7 +12,8 @@ from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike
 from ticklake.engine.vacuuming import KEEP
-from ticklake.lake.base import Base, DatasetLike
+from ticklake.errors import BadInput
+from ticklake.lake.base import Base, DatasetLike, as_list, as_path
 
 if TYPE_CHECKING:
     from ticklake.core.statistics import LakeStats
@@ -72,16 +73,19 @@ class Keeping(Base):
         return self.engine.drop(self._known(dataset), dry_run=dry_run)
 
     def rename(self, old: DatasetLike, new: DatasetLike) -> int:
-        """Move a dataset to another name, with its rows, coverage, refused rows and revisions; return how many rows moved.
+        """Move a dataset to another name, with all that is known of it; return how many rows moved.
 
-        It is one commit: a reader sees the old name or the new one. Older versions show the old name.
+        Its rows, coverage, continuity, refused rows, revisions, what was asked for and what was asked in vain move, and
+        schedules that name it. It is one commit: a reader sees the old name or the new one. Older versions and runs that
+        were recorded show the old name.
 
         Raises
         ------
         UnknownDataset
             If the lake has no dataset *old*.
         BadInput
-            If it already has *new*, or if the two hold different things: another kind, or bars of another length.
+            If it already has *new*, or if the two hold different things: another kind, or bars of another length. If a
+            job that waits or runs names *old*, or a schedule does that cannot follow.
         """
         return self.engine.rename(self._known(old), Dataset.parse(new))
 
@@ -127,7 +131,7 @@ class Keeping(Base):
 
         Damaged segments are taken from a *backup*, or replaced by what can still be read. Then sources are asked for
         what is missing of datasets that were asked for before: what was never fetched, what is lost, and once more for
-        what was invalid. Running it again changes nothing.
+        what was invalid. No source is asked for what was only imported or saved. Running it again changes nothing.
 
         Parameters
         ----------
@@ -148,7 +152,7 @@ class Keeping(Base):
         from ticklake.ingest.repairing import Repaired
 
         some = self._meant(what)
-        mended = self.engine.mend(some, None if backup is None else Path(backup), self._catalog_file)
+        mended = self.engine.mend(some, None if backup is None else as_path("backup", backup), self._catalog_file)
         if not fetch:
             return [Repaired(one) for one in mended]
         by_dataset = {one.dataset: one for one in mended}
@@ -205,7 +209,7 @@ class Keeping(Base):
         known = (
             [row.dataset for row in self.engine.inventory()]
             if datasets is None
-            else [self._known(one) for one in datasets]
+            else [self._known(one) for one in as_list("datasets", datasets)]
         )
         chosen = [one for one in known if one.kind in keep and exchange in {None, one.exchange}]
         rules = [(one, keep[one.kind]) for one in chosen]
@@ -233,4 +237,7 @@ class Keeping(Base):
 
     def backup(self, folder: str | Path) -> Backup:
         """Copy the lake to a folder that is itself a lake; running it again copies what is new."""
-        return self.engine.backup(Path(folder), self._catalog_file)
+        target = as_path("folder", folder)
+        if self.root is not None and self.root.resolve() in target.resolve().parents:
+            raise BadInput(f"{folder} lies inside the lake: choose a folder of its own")
+        return self.engine.backup(target, self._catalog_file)

@@ -10,7 +10,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.core.time import TimeLike
 from ticklake.errors import BadInput
-from ticklake.lake.base import Base, DatasetLike, View
+from ticklake.lake.base import Base, DatasetLike, View, as_list, as_path
 
 if TYPE_CHECKING:
     from ticklake.interchange.reports import Report, Watch
@@ -59,7 +59,7 @@ class Moving(Base):
         from ticklake.interchange.importing import Import
         from ticklake.interchange.layouts import guess_layout, layout_of
 
-        root = Path(path).expanduser()
+        root = as_path("path", path)
         known = guess_layout(root) if layout is None else layout_of(layout)
         work = Import(self.engine, self.runs, known, root, symbols or {}, watch)
         return work.plan() if dry_run else work.run()
@@ -109,7 +109,7 @@ class Exporting(View):
         from ticklake.interchange.exporting import Export, check_place
         from ticklake.interchange.layouts import layout_of
 
-        root = check_place(Path(path).expanduser(), self.root)
+        root = check_place(as_path("path", path), self.root)
         version = self.engine.catalog.version()
         work = Export(self.engine, layout_of(layout), root, Span.parse(start, end), version, overwrite, watch)
         return work.run(self._chosen(datasets))
@@ -118,7 +118,7 @@ class Exporting(View):
         """Return the datasets that names or patterns mean, each once."""
         known = {name: Dataset.parse(name) for name, *_ in self.engine.catalog.inventory()}
         chosen: dict[str, Dataset] = known if names is None else {}
-        for name in map(str, names or ()):
+        for name in map(str, as_list("datasets", names or ())):
             found = {text: known[text] for text in known if known[text].matches(name)}
             if not found:
                 raise BadInput(f"the lake has no {name}: 'ticklake list' shows what it holds")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from ticklake.core.time import TimeLike
+from ticklake.errors import BadInput
 from ticklake.lake.base import Base, DatasetLike, View
 
 if TYPE_CHECKING:
@@ -107,6 +109,9 @@ class Comparing(Base):
         from ticklake.ingest.crosschecking import complete_spans, rebuilt
 
         parsed = self._known(dataset)
+        is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+        if not is_number or not 0 <= tolerance < math.inf:
+            raise BadInput(f"tolerance={tolerance!r} is no share: pass a number from 0 on, like 1e-6")
         want = self._want(parsed, start, end)
         if want is None:
             return []

@@ -84,14 +84,16 @@ def chosen(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
     UnknownDataset
         If the lake has nothing like it: the likely ones are named.
     BadInput
-        If a symbol may be one of several.
+        If a word is empty, or a symbol may be one of several.
     """
+    from ticklake.errors import BadInput
+
     words = list(what or [])
+    if not all(word.strip() for word in words):
+        raise BadInput(f"'' names no dataset: write a name like {_EXAMPLE}, or EXCHANGE SYMBOL")
     if any(map(is_name, words)) or (len(words) == 1 and _MARKS & set(words[0])):
         named = [one for word in words for one in _named(held, word)]
         return _filtered(list(dict.fromkeys(named)), words, timeframe, kind)
-    from ticklake.errors import BadInput
-
     if len(words) > 2:
         raise BadInput(f"{' '.join(words)!r} names no one dataset: write EXCHANGE SYMBOL, or names like {_EXAMPLE}")
     exchange, symbol = [*words, None, None][:2]

@@ -12,10 +12,11 @@ import typer
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, all_of, chosen
-from ticklake.interfaces.cli.output import big, count_of, print_json, print_table, say
+from ticklake.interfaces.cli.output import big, count_of, print_json, print_table, say, total_of
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
+    from ticklake.core.repairplan import Left
     from ticklake.core.statistics import GroupStats
     from ticklake.engine.rebuilding import Rebuilt
     from ticklake.engine.retaining import Cleaned
@@ -151,11 +152,15 @@ def repair(
     retry: Annotated[
         bool, typer.Option("--retry", help="Also ask for what is unavailable, or was asked for in vain.")
     ] = False,
+    every: o.EachHole = False,
     lake: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Replace what is damaged, and close the gaps that can be closed. Exit code 3: some stay; it says why."""
+    """Replace what is damaged, and close the gaps that can be closed. Exit code 3: some stay; it says why.
+
+    No exchange is asked for what was only imported or saved.
+    """
     from ticklake.core.coverage import Found
 
     with o.opened(lake, exchange_url=exchange_url) as held, watching("repair", quiet=as_json) as watch:
@@ -166,18 +171,46 @@ def repair(
     if as_json:
         print_json([_repaired_row(one) for one in done])
     else:
-        _show_repaired(done)
+        _show_repaired(done, every=every)
     raise typer.Exit(3 if lost or any(one.left for one in done) else 0)
 
 
-def _show_repaired(done: list[Repaired]) -> None:
-    for one in done:
-        say(_repaired_line(one))
-    rows = [[str(one.mended.dataset), *left.values()] for one in done for left in _left_rows(one)]
-    if rows:
-        print_table(["dataset", "start", "end", "missing", "reason", "why it stays"], rows, numbers=("missing",))
+def _show_repaired(done: list[Repaired], *, every: bool) -> None:
     if not done:
-        say("nothing is damaged, and no gap can be closed")
+        return say("nothing is damaged, and no gap can be closed")
+    changed = done if every or len(done) <= o.FEW else [one for one in done if _did_something(one)]
+    for one in changed:
+        say(_repaired_line(one))
+    holes = [(str(one.mended.dataset), left) for one in done for left in one.left]
+    if not holes:
+        return None
+    if every:
+        rows = [[str(one.mended.dataset), *left.values()] for one in done for left in _left_rows(one)]
+        return print_table(["dataset", "start", "end", "missing", "reason", "why it stays"], rows, numbers=("missing",))
+    columns = ["dataset", "reason", "holes", "missing", "from", "to", "why they stay"]
+    print_table(columns, _left_summary(holes), numbers=("holes", "missing"))
+    return say(
+        f"{count_of(len(holes), 'hole')} in {count_of(len({name for name, _ in holes}), 'dataset')} stay: --all lists each"
+    )
+
+
+def _did_something(one: Repaired) -> bool:
+    return bool(one.mended.restored or one.mended.replaced or one.mended.lost or one.run or one.closed)
+
+
+def _left_summary(holes: list[tuple[str, Left]]) -> list[tuple[str, ...]]:
+    """Return a line for each dataset and reason, with why the first of its holes stays and how many have another one."""
+    lines: dict[tuple[str, str], list[Left]] = {}
+    for name, left in holes:
+        lines.setdefault((name, str(left.gap.reason)), []).append(left)
+    rows: list[tuple[str, ...]] = []
+    for (name, reason), group in sorted(lines.items()):
+        others = len({left.why for left in group}) - 1
+        why = f"{group[0].why} (and {count_of(others, 'other reason')})" if others else group[0].why
+        start, end = min(left.gap.span.start for left in group), max(left.gap.span.end for left in group)
+        missing = total_of([left.gap.missing for left in group])
+        rows.append((name, reason, f"{len(group):,}", missing, format_time(start), format_time(end), why))
+    return rows
 
 
 def _repaired_row(one: Repaired) -> dict[str, Any]:

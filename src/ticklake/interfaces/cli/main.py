@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -39,31 +41,46 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 class _Group(TyperGroup):
     """Turns errors into one line and an exit code."""
 
+    def make_context(self, *words: Any, **extra: Any) -> Any:
+        """Read the options that stand before the command."""
+        with _one_line():
+            return super().make_context(*words, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except TicklakeError as error:
-            errors().print(f"error: {error}", markup=False, soft_wrap=True)
-            raise typer.Exit(error.exit_code) from error
-        except UsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":
-                raise
-            raise typer.Exit(_say_usage(error)) from error
-        except KeyboardInterrupt:
-            errors().print("interrupted; what was committed is kept, the same command goes on from there")
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except MemoryError:
-            words = "error: there is not enough memory: what was committed is kept; ask for less at once"
-            errors().print(words, soft_wrap=True)
-            raise typer.Exit(1) from None
-        except OSError as error:
-            what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
-            errors().print(f"error: {what}: check the disk's space and limits", markup=False, soft_wrap=True)
-            raise typer.Exit(1) from error
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Say an error that ends the block in one line, and leave with its exit code."""
+    try:
+        yield
+    except TicklakeError as error:
+        errors().print(f"error: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(error.exit_code) from error
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        raise typer.Exit(_say_usage(error)) from error
+    except KeyboardInterrupt:
+        errors().print("interrupted; what was committed is kept, the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except OverflowError as error:
+        errors().print(f"error: a number is larger than 64 bits hold ({error}): say a smaller one", soft_wrap=True)
+        raise typer.Exit(2) from None
+    except MemoryError:
+        words = "error: there is not enough memory: what was committed is kept; ask for less at once"
+        errors().print(words, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+        errors().print(f"error: {what}: check the disk's space and limits", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
 
 
 def _say_usage(error: Any) -> int:

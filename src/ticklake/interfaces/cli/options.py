@@ -17,6 +17,7 @@ __all__ = [
     "DatasetText",
     "Depth",
     "EachFile",
+    "EachHole",
     "End",
     "ExchangeName",
     "ExchangeUrl",
@@ -38,7 +39,7 @@ LONGEST_DAYS = 36_500
 """More days than that are as good as for ever."""
 
 FEW = 20
-"""So many files are listed one by one; of more only those that need a look are, unless all are asked for."""
+"""So many files, datasets or batches are listed one by one; of more only those that need a look are, unless all are asked for."""
 
 LakePath = Annotated[
     str | None,
@@ -48,6 +49,9 @@ LakePath = Annotated[
 ]
 EachFile = Annotated[
     bool, typer.Option("--all", help="List each file, however many. [default: of many those with a note]")
+]
+EachHole = Annotated[
+    bool, typer.Option("--all", help="A line for each hole. [default: one for each dataset and reason]")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ExchangeName = Annotated[str, typer.Argument(metavar="EXCHANGE", help="CCXT's id of the exchange, like binance.")]

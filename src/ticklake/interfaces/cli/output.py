@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-__all__ = ["big", "console", "count_of", "errors", "print_json", "print_json_rows", "print_table", "say"]
+__all__ = ["big", "console", "count_of", "errors", "print_json", "print_json_rows", "print_table", "say", "total_of"]
 
 
 _WIDE = 100_000
@@ -32,13 +32,25 @@ def errors() -> Console:
     return console(stderr=True)
 
 
-def count_of(number: int, thing: str) -> str:
+def count_of(number: int, thing: str, things: str = "") -> str:
     """Write how many there are of a thing.
 
-    >>> count_of(1, "hole"), count_of(1200, "row")
-    ('1 hole', '1,200 rows')
+    >>> count_of(1, "hole"), count_of(1200, "row"), count_of(2, "batch", "batches")
+    ('1 hole', '1,200 rows', '2 batches')
     """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def total_of(counts: Sequence[int | None]) -> str:
+    """Add up counts of which some may not be known.
+
+    >>> total_of([1200, 3]), total_of([2, None]), total_of([None])
+    ('1,203', '2+', '?')
+    """
+    known = [count for count in counts if count is not None]
+    if not known:
+        return "?"
+    return f"{sum(known):,}{'' if len(known) == len(counts) else '+'}"
 
 
 def print_json(value: Any) -> None:

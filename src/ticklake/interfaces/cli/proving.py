@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ import typer
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, chosen
-from ticklake.interfaces.cli.output import errors, print_json, print_table, say
+from ticklake.interfaces.cli.output import count_of, errors, print_json, print_table, say, total_of
 
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
@@ -39,10 +39,13 @@ _COUNTS = (
     *("expected_records", "present_records", "missing_records", "data_gaps", "duplicates", "outliers"),
     *("stale_prices", "zero_volumes", "crossed_books"),
 )
+_FULL = 100
+"""The score of a dataset without a fault."""
 _BATCH = (
     *("version", "start", "end", "joins", "missing", "before_ts", "before_id", "first_id", "last_id"),
     *("batches", "received", "new", "changed", "duplicate"),
 )
+_SUMS = ("new", "changed", "duplicate")
 _SHOWN = (
     *("dataset", "score", "complete", "missing", "gaps", "refused", "outliers", "stale", "zero volume", "crossed"),
     "last row ended",
@@ -57,10 +60,16 @@ def quality(
     end: o.End = None,
     daily: Daily = False,
     html: Html = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List each dataset, however many. [default: of many those with a fault]")
+    ] = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Measure how complete and sound datasets are, worst first. Exit code 3: something is missing."""
+    """Measure how complete and sound datasets are, worst first. Exit code 3: something is missing.
+
+    Of many datasets the worst are listed, and the others counted.
+    """
     with o.opened(lake) as held:
         found = [held.quality(one, start, end) for one in chosen(held, what, timeframe, kind)]
         found.sort(key=lambda one: (one.score is not None, one.score or 0.0, str(one.dataset)))
@@ -72,10 +81,22 @@ def quality(
         rows = [(str(one.dataset), format_time(day.day)[:10], *_cells(day)) for one in found for day in one.days]
         print_table([_SHOWN[0], "day", *_SHOWN[1:-1]], rows, numbers=_SHOWN[1:-1])
     elif found:
-        print_table(_SHOWN, [(str(one.dataset), *_cells(one), _age(one)) for one in found], numbers=_SHOWN[1:-1])
+        _show_quality(found, every=every)
     else:
         say("the lake holds no such dataset")
     raise typer.Exit(0 if all(one.is_complete for one in found) else 3)
+
+
+def _show_quality(found: Sequence[Quality], *, every: bool) -> None:
+    """Print a line for each dataset, of many only for the worst; they come sorted."""
+    faulty = [one for one in found if not one.is_complete or (one.score or 0.0) < _FULL]
+    listed = found if every or len(found) <= o.FEW else faulty[: o.FEW]
+    if listed:
+        print_table(_SHOWN, [(str(one.dataset), *_cells(one), _age(one)) for one in listed], numbers=_SHOWN[1:-1])
+    if len(listed) < len(found):
+        incomplete = sum(not one.is_complete for one in found)
+        counted = f"{count_of(len(found), 'dataset')}: {incomplete:,} miss something, {len(faulty):,} are below {_FULL}"
+        say(f"{counted}; {len(found) - len(listed):,} not shown: --all lists each")
 
 
 def cross_check(
@@ -115,17 +136,50 @@ def continuity(
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     jumps: Annotated[bool, typer.Option("--jumps", help="Only batches before which something is missing.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="List each batch, however many. [default: of many a line for each dataset]")
+    ] = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Show how each batch that was committed joined the rows before it."""
+    """Show how each batch that was committed joined the rows before it; of many, a line for each dataset."""
     with o.opened(lake) as held:
         datasets = chosen(held, what, timeframe, kind)
         rows = [(str(one), *row) for one in datasets for row in _batches(held, one, jumps=jumps)]
     columns = ["dataset", *_BATCH]
     if as_json:
         return print_json([dict(zip(columns, row, strict=True)) for row in rows])
-    return print_table(columns, rows, numbers=("version", "missing", "batches", "new", "changed", "duplicate"))
+    if not rows:
+        return say("no batch follows a hole" if jumps else "no batch is on record")
+    if every or len(rows) <= o.FEW:
+        return print_table(columns, rows, numbers=("version", "missing", "batches", *_SUMS))
+    lines = _by_dataset(dict(zip(columns, row, strict=True)) for row in rows)
+    print_table(
+        list(lines[0]), [list(line.values()) for line in lines], numbers=("batches", "jumps", "missing", *_SUMS)
+    )
+    return say(f"{count_of(len(rows), 'batch', 'batches')}: --all lists each, --jumps those that follow a hole")
+
+
+def _by_dataset(batches: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """Sum up the batches of each dataset."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for batch in batches:
+        groups.setdefault(batch["dataset"], []).append(batch)
+    lines: list[dict[str, str]] = []
+    for name, group in groups.items():
+        jumping = [batch for batch in group if batch["joins"] == "jumps"]
+        lines.append(
+            {
+                "dataset": name,
+                "batches": f"{sum(batch['batches'] for batch in group):,}",
+                "jumps": f"{len(jumping):,}",
+                "missing": total_of([batch["missing"] for batch in jumping]) if jumping else "0",
+                "from": min(batch["start"] for batch in group),
+                "to": max(batch["end"] for batch in group),
+                **{column: f"{sum(batch[column] for batch in group):,}" for column in _SUMS},
+            }
+        )
+    return lines
 
 
 def provenance(

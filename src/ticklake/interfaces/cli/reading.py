@@ -11,7 +11,16 @@ import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chosen, only
-from ticklake.interfaces.cli.output import big, count_of, errors, print_json, print_json_rows, print_table, say
+from ticklake.interfaces.cli.output import (
+    big,
+    count_of,
+    errors,
+    print_json,
+    print_json_rows,
+    print_table,
+    say,
+    total_of,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +52,6 @@ Adjusted = Annotated[
 Quick = Annotated[
     bool, typer.Option("--quick", help="Look at coverage and calendar only, not at ids and other symbols.")
 ]
-EachHole = Annotated[bool, typer.Option("--all", help="A line for each hole.")]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
 
@@ -95,7 +103,7 @@ def read(
     with o.opened(lake) as held:
         dataset = only(held, what, timeframe, kind)
         seen: Lake | Snapshot = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
-        names = [name.strip() for name in columns.split(",")] if columns else None
+        names = [name.strip() for name in columns.split(",")] if columns is not None else None
         if adjust is None:
             rows = seen.load(dataset, start, end, columns=names, last=last)
         else:
@@ -111,7 +119,7 @@ def gaps(
     start: o.Start = None,
     end: o.End = None,
     quick: Quick = False,
-    every: EachHole = False,
+    every: o.EachHole = False,
     lake: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -152,19 +160,12 @@ def _summary(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, ...]]:
             dataset,
             reason,
             f"{len(holes):,}",
-            _total(holes),
+            total_of([hole[3] for hole in holes]),
             min(hole[1] for hole in holes),
             max(hole[2] for hole in holes),
         )
         for (dataset, reason), holes in sorted(lines.items())
     ]
-
-
-def _total(holes: Sequence[tuple[Any, ...]]) -> str:
-    known = [hole[3] for hole in holes if hole[3] is not None]
-    if not known:
-        return "?"
-    return f"{sum(known):,}" if len(known) == len(holes) else f"{sum(known):,}+"
 
 
 def resample(

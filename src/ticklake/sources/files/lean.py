@@ -72,6 +72,34 @@ def _futures() -> tuple[Preset, ...]:
     )  # fmt: skip
 
 
+def _long_futures() -> tuple[Preset, ...]:
+    """Return the presets of hourly and daily futures, as LEAN's ``LeanData.GenerateZipEntryName`` names them: all years in a file."""
+    folders = r"future/(?P<exchange>[a-z]+)/(?P<resolution>hour|daily)/\w+\.zip/(?P<root>[a-z0-9]+)"
+    quotes = Mapping(same_names("ts", *_QUOTE), zone="UTC", header=False)
+    interest = Mapping(same_names("ts", "open_interest"), zone="UTC", header=False)
+    bars = Mapping(same_names(*_BARS), zone="UTC", header=False)
+    return (
+        Preset("lean-future-long-bars", "ohlcv", bars, folders + _of_expiry("_trade"), names=_BARS, bare=True),
+        Preset(
+            "lean-future-long-quote-bars",
+            "quotes",
+            quotes,
+            folders + _of_expiry("_quote"),
+            names=_QUOTE_BARS,
+            bare=True,
+            at_close=True,
+        ),
+        Preset(
+            "lean-future-long-open-interest",
+            "open_interest",
+            interest,
+            folders + _of_expiry("_openinterest"),
+            names=("ts", "open_interest"),
+            bare=True,
+        ),
+    )
+
+
 def _equities() -> tuple[Preset, ...]:
     bars, quotes = _mapping(*_BARS[1:], scale=_SCALE), _mapping(*_QUOTE, scale=_SCALE)
     ticks = _mapping("price", "amount", scale=_SCALE)
@@ -100,6 +128,7 @@ LEAN: tuple[Preset, ...] = (
         feeds=_FEEDS,
     ),
     *_futures(),
+    *_long_futures(),
     *_equities(),
     Preset(
         "lean-long-bars",

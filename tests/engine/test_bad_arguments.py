@@ -1,0 +1,87 @@
+"""A value that cannot be meant is refused in one clear line that names it, and nothing is changed."""
+
+import pytest
+from engine_lakes import BARS, USER, bars, lake_in
+
+from ticklake.app import open_lake
+from ticklake.errors import BadInput
+
+HUGE, NAN = 10**30, float("nan")
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory):
+    """One lake for all of these: they must change nothing."""
+    with lake_in(tmp_path_factory.mktemp("bad") / "lake") as lake:
+        lake.engine.append(BARS, bars(0, 5), USER)
+        lake.jobs.create("compact")
+        yield lake
+
+
+@pytest.mark.parametrize(
+    ("verb", "value"),
+    [
+        ("load", {"dataset": BARS, "last": HUGE}),
+        ("load", {"dataset": BARS, "columns": 5}),
+        ("load", {"dataset": BARS, "columns": [None]}),
+        ("cleanup", {"days_to_keep": True}),
+        ("cleanup", {"days_to_keep": 1.5}),
+        ("cleanup", {"days_to_keep": NAN}),
+        ("cleanup", {"days_to_keep": "x"}),
+        ("cleanup", {"days_to_keep": 5, "datasets": 5}),
+        ("save_all", {"items": None}),
+        ("save_all", {"items": [(BARS,)]}),
+        ("save", {"dataset": BARS, "records_or_frame": bars(5, 6), "provenance": 5}),
+        ("cross_check", {"dataset": BARS, "tolerance": NAN}),
+        ("cross_check", {"dataset": BARS, "tolerance": True}),
+        ("cross_check", {"dataset": BARS, "tolerance": "x"}),
+        ("backfill", {"exchange": "binance", "symbols": None}),
+        ("backfill", {"exchange": "binance", "symbols": [5]}),
+        ("backfill", {"exchange": "binance", "symbols": "BTC/USDT", "kind": "book", "depth": "x"}),
+        ("update", {"dataset": 5}),
+        ("backup", {"folder": None}),
+        ("backup", {"folder": ""}),
+        ("repair", {"backup": 5}),
+        ("import_files", {"paths": None}),
+        ("import_files", {"paths": ""}),
+        ("import_files", {"paths": [5]}),
+        ("import_lake", {"path": 5}),
+        ("export", {"path": 5, "layout": "hive"}),
+        ("jobs.get", {"job_id": HUGE}),
+        ("jobs.get", {"job_id": True}),
+        ("jobs.cancel", {"job_id": HUGE}),
+        ("jobs.start", {"job_id": None}),
+        ("jobs.list", {"limit": -1}),
+        ("jobs.list", {"limit": "x"}),
+        ("jobs.create", {"operation": "compact", "priority": "x"}),
+        ("jobs.create", {"operation": "compact", "max_attempts": -1}),
+        ("jobs.create", {"operation": "backfill", "exchange": "binance", "symbols": 5}),
+        ("jobs.cleanup_completed", {"max_age_hours": "x"}),
+        ("jobs.cleanup_completed", {"max_age_hours": True}),
+        ("runs.get", {"run_id": HUGE}),
+        ("runs.list", {"limit": True}),
+        ("runs.create", {"operation": ""}),
+        ("runs.create", {"operation": "x", "parameters": 5}),
+    ],
+)
+def test_it_is_refused_in_one_line_and_nothing_is_changed(held, verb, value):
+    part, _, name = verb.rpartition(".")
+    version = held.engine.catalog.version()
+    with pytest.raises(BadInput) as caught:
+        getattr(getattr(held, part) if part else held, name)(**value)
+    assert "\n" not in str(caught.value)
+    assert held.engine.catalog.version() == version
+    assert held.load(BARS).height == 5
+    assert [job.status for job in held.jobs.list()] == ["queued"]
+
+
+def test_a_backup_does_not_go_into_the_lake(held):
+    with pytest.raises(BadInput, match="lies inside the lake"):
+        held.backup(held.root / "copies" / "today")
+    assert not (held.root / "copies").exists()
+
+
+@pytest.mark.parametrize("path", [5, True, ["a"], ""])
+def test_a_lake_is_opened_by_a_path(path):
+    with pytest.raises(BadInput, match="is no path"):
+        open_lake(path)
