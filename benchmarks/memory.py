@@ -87,7 +87,7 @@ def _here(stage: str, folder: Path, rows: int) -> Peak:
         start = time.perf_counter()
         reason = STAGES[stage](lake, rows) or ""
         seconds = time.perf_counter() - start
-    return Peak(stage, seconds, _max_rss(), _high_water(), base, reason)
+    return Peak(stage, seconds, _max_rss(), high_water(), base, reason)
 
 
 def _ingest(lake: ticklake.Lake, rows: int) -> None:
@@ -132,7 +132,7 @@ def _max_rss() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _high_water() -> int:
+def high_water() -> int:
     """Return VmHWM, where the system tells it."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -27,7 +27,8 @@ def series(times):
 
 
 def gaps(want, *pieces, present=(), invalid=(), dataset=HOURLY):
-    return gaps_of(dataset, want, Coverage.of(pieces), series(T + hour * HOUR for hour in present), invalid)
+    times = series(T + hour * HOUR for hour in present)
+    return gaps_of(dataset, want, Coverage.of(pieces), [times], [pl.Series(invalid, dtype=pl.Int64)])
 
 
 looks = st.builds(
@@ -65,7 +66,7 @@ def test_every_bar_that_is_not_there_has_its_word(pieces, present, refused, minu
 def test_holes_are_the_bars_that_are_absent_since_the_listing_and_were_not_removed(pieces, present):
     coverage = Coverage.of(pieces)
     complete = {ts for span in coverage.spans(*COMPLETE) for ts in range(span.start, span.end, HOUR)}
-    holes = bar_holes(HOURLY, hours(0, MANY), series(T + hour * HOUR for hour in present), coverage)
+    holes = bar_holes(HOURLY, hours(0, MANY), [series(T + hour * HOUR for hour in present)], coverage)
     told = [ts for hole in holes for ts in range(hole.start, hole.end, HOUR)]
     assert told == [ts for hour in range(MANY) if hour not in present and (ts := T + hour * HOUR) not in complete]
 
@@ -125,7 +126,7 @@ def test_missing_bars_are_counted_by_the_calendar(dataset, start, end, missing):
 def test_weeks_are_missed_on_the_exchanges_own_grid():
     dataset = Dataset.parse("kraken:ohlcv:1w:BTC/USD")
     weeks = [parse_time(day) for day in ("2024-01-04", "2024-01-18")]
-    result = gaps_of(dataset, Span.parse("2024-01-04", "2024-01-25"), Coverage(), series(weeks), ())
+    result = gaps_of(dataset, Span.parse("2024-01-04", "2024-01-25"), Coverage(), [series(weeks)], ())
     assert [gap.span for gap in result] == [Span.parse("2024-01-11", "2024-01-18")]
 
 
@@ -143,7 +144,7 @@ def test_quiet_stretches_of_other_kinds_are_no_gaps():
 
 
 def test_other_kinds_have_no_bar_holes():
-    assert bar_holes(TRADES, hours(0, 5), series([]), Coverage()) == []
+    assert bar_holes(TRADES, hours(0, 5), [series([])], Coverage()) == []
 
 
 def test_a_bar_that_ends_after_the_asked_span_is_not_missed():
@@ -160,8 +161,7 @@ def test_a_bar_that_opens_before_the_asked_span_is_not_counted():
 def test_a_refused_trade_is_a_hole_of_its_instant():
     trades = Dataset.parse("binance:trades:BTC/USDT")
     coverage = Coverage().add(Covered(Span(T, T + HOUR)))
-    none = pl.Series("ts", [], dtype=pl.Int64)
-    found = gaps_of(trades, Span(T, T + HOUR), coverage, none, [T + 5, T + 5, T + 2 * HOUR])
+    found = gaps_of(trades, Span(T, T + HOUR), coverage, (), [pl.Series([T + 5, T + 5, T + 2 * HOUR])])
     assert [(gap.span, gap.reason) for gap in found] == [(Span(T + 5, T + 6), "invalid")]
 
 

@@ -71,13 +71,13 @@ FRIDAY_TO_MONDAY = span("2024-01-05T20:00", "2024-01-08T01:00")
 
 
 def test_bars_wholly_inside_a_closed_stretch_are_not_expected():
-    holes = bar_holes(HOURLY, FRIDAY_TO_MONDAY, NOTHING, Coverage(), forex_closed(FRIDAY_TO_MONDAY))
+    holes = bar_holes(HOURLY, FRIDAY_TO_MONDAY, [NOTHING], Coverage(), forex_closed(FRIDAY_TO_MONDAY))
     assert holes == [span("2024-01-05T20:00", "2024-01-05T22:00"), span("2024-01-07T22:00", "2024-01-08T01:00")]
 
 
 def test_a_bar_that_is_partly_open_is_expected_whole():
     closed = [Span(FRIDAY_TO_MONDAY.start + HOUR // 2, FRIDAY_TO_MONDAY.end)]
-    assert bar_holes(HOURLY, FRIDAY_TO_MONDAY, NOTHING, Coverage(), closed) == [
+    assert bar_holes(HOURLY, FRIDAY_TO_MONDAY, [NOTHING], Coverage(), closed) == [
         span("2024-01-05T20:00", "2024-01-05T21:00")
     ]
 
@@ -85,14 +85,14 @@ def test_a_bar_that_is_partly_open_is_expected_whole():
 def test_months_are_measured_by_the_calendar():
     monthly = Dataset.parse("nyse:ohlcv:1M:A/USD")
     closed = [span("2024-02-01", "2024-03-01")]
-    holes = bar_holes(monthly, span("2024-01-01", "2024-04-01"), NOTHING, Coverage(), closed)
+    holes = bar_holes(monthly, span("2024-01-01", "2024-04-01"), [NOTHING], Coverage(), closed)
     assert holes == [span("2024-01-01", "2024-02-01"), span("2024-03-01", "2024-04-01")]
 
 
 def test_ticks_never_asked_are_not_fetched_except_while_closed():
     ticks = Dataset.parse("dukascopy:quotes:EUR/USD")
     coverage = Coverage.of([Covered(span("2024-01-05T20:00", "2024-01-05T22:00"))])
-    told = gaps_of(ticks, FRIDAY_TO_MONDAY, coverage, NOTHING, [], forex_closed(FRIDAY_TO_MONDAY))
+    told = gaps_of(ticks, FRIDAY_TO_MONDAY, coverage, [], [], forex_closed(FRIDAY_TO_MONDAY))
     assert [(gap.span, gap.reason) for gap in told] == [
         (span("2024-01-07T22:00", "2024-01-08T01:00"), GapReason.NOT_FETCHED)
     ]

@@ -157,3 +157,19 @@ def test_every_missing_bar_has_exactly_one_reason(any_lake):
     told = [minute for gap in gaps for minute in range(*minutes_of_span(gap.span))]
     assert told == absent
     assert sum(gap.missing for gap in gaps) == len(absent)
+
+
+def test_gaps_of_bars_hold_neither_all_times_nor_the_text_of_refused_rows(lake, monkeypatch):
+    """Both grow with the dataset; what is kept of them depends on the holes."""
+    lake.save(BARS, bars(0, 3))
+    looked(lake, 3, 10)
+    lake.engine.append(BARS, bars(5, 6).with_columns(high=pl.lit(0.5)), USER)
+    expected = [((3, 5), 2, "no_trades"), ((5, 6), 1, "invalid"), ((6, 10), 4, "no_trades")]
+
+    def everything(*_parts, **_names):
+        pytest.fail("all rows were asked for at once")
+
+    monkeypatch.setattr("ticklake.engine.knowing.load", everything)
+    monkeypatch.setattr("ticklake.catalog.catalog.Catalog.quarantined", everything)
+    assert words(lake.gaps(BARS)) == expected
+    assert [minutes_of_span(one) for one in lake.missing_intervals(BARS)] == [(3, 10)]

@@ -2,13 +2,16 @@
 
 from collections import Counter
 
+import polars as pl
 import pytest
 from engine_lakes import USER, bars, span
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
-from ticklake.engine import peer_reads, scanning
+from ticklake.core.outage import SilentBars
+from ticklake.core.span import Span
+from ticklake.engine import peer_reads
 
 MANY = 12
 
@@ -64,10 +67,33 @@ def test_little_is_kept_and_nothing_is_answered_differently(lake, exchange, monk
     assert sum(weight for _, weight in lake.engine._reads._kept.values()) <= 900
 
 
-def test_bars_of_many_blocks_are_those_of_the_spans(lake, exchange, monkeypatch):
-    monkeypatch.setattr(peer_reads, "_BLOCK", 7)
-    reads = peer_reads.PeerReads(lake.engine._store, lake.engine.catalog.version())
-    spans = [span(3, 20), span(20, 29), span(390, 420)]
-    whole = scanning.load(lake.engine._store, exchange[0], span(0, 800), columns=["ts"])["ts"].to_physical()
-    expected = [ts for ts in whole if any(ts in one for one in spans)]
-    assert reads.bars(exchange[0], spans, 60 * 10**9).to_list() == expected
+def test_outages_do_not_depend_on_where_blocks_end(lake, exchange, monkeypatch):
+    before = [lake.gaps(dataset) for dataset in exchange]
+    lake.engine._reads = None
+    monkeypatch.setattr("ticklake.engine.silence._BLOCK", 7)
+    assert [lake.gaps(dataset) for dataset in exchange] == before
+
+
+def test_symbols_are_held_against_all_others_at_once(lake, exchange, monkeypatch):
+    """Each against each takes hours where an exchange has a thousand symbols."""
+    asked = Counter()
+    original = SilentBars.ask
+
+    def counted(self, *args):
+        asked["ask"] += 1
+        return original(self, *args)
+
+    monkeypatch.setattr(SilentBars, "ask", counted)
+    assert all(lake.gaps(dataset)[0].reason == "outage" for dataset in exchange)
+    assert asked["ask"] == MANY
+
+
+def test_weeks_have_blocks_that_reach_beyond_all_time(lake):
+    for number in range(3):
+        weeks = Dataset.parse(f"x:ohlcv:1w:S{number}/USDT")
+        opens = weeks.timeframe.opens(Span.parse("2023-01-02", "2024-01-01"))
+        rows = bars(0, opens.len()).with_columns(ts=opens.cast(pl.Datetime("ns", "UTC")))
+        lake.engine.append(
+            weeks, rows.filter(pl.int_range(pl.len()) != 20), USER, [Covered(Span.parse("2023-01-02", "2024-01-01"))]
+        )
+    assert [gap.missing for gap in lake.gaps(weeks)] == [1]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, null, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, null, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -48,6 +48,7 @@ _AT_ONCE = 500
 """How many names go into one statement."""
 _HEAD_NAMES = ["keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in"]
 _HEAD = (intact(schema.datasets.c.id), *(schema.datasets.c[name] for name in _HEAD_NAMES))
+_REFUSED_AT_ONCE = 1 << 17
 _REMOVED_AT_ONCE = 100
 """How many files are deleted while writers wait."""
 _VERSION = select(func.coalesce(func.max(schema.commits.c.id), 0))
@@ -459,9 +460,23 @@ class Catalog:
         self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None
     ) -> list[dict[str, Any]]:
         """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``; without a time included."""
-        columns = schema.quarantine.c
-        inside = or_(columns.ts.is_(None), and_(columns.ts >= span.start, columns.ts < span.end))
-        return self._history(schema.quarantine, dataset, inside, ("ts", "reason", "row", "created_at"), version)
+        return self._history(
+            schema.quarantine, dataset, _refused_in(span), ("ts", "reason", "row", "created_at"), version
+        )
+
+    def refused(
+        self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield the named columns, ``ts`` first, of the rows that :meth:`quarantined` returns, many at a time, in any order.
+
+        Millions of rows may be refused: sorting them, or a mapping for each, takes gigabytes. They are of one transaction,
+        so nothing else is to be asked of the catalog meanwhile.
+        """
+        query = _history_of(schema.quarantine, _refused_in(span), names, version)
+        with self.database.read() as connection:
+            refuse_vacuumed(connection, version)
+            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, version))
+            yield from connection.execution_options(yield_per=_REFUSED_AT_ONCE).execute(mine).partitions()
 
     def revisions(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[dict[str, Any]]:
         """Return changed rows with ``ts``, ``before``, ``after`` (JSON), ``commit_id``, ``created_at``."""
@@ -473,18 +488,26 @@ class Catalog:
     def _history(
         self, table: Any, dataset: Dataset, where: Any, names: tuple[str, ...], version: int | None
     ) -> list[dict[str, Any]]:
-        query = (
-            select(intact(table.c[names[0]]), *(table.c[name] for name in names[1:]))
-            .join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
-            .where(where)
-            .order_by(table.c.id)
-        )
-        if version is not None:
-            query = query.where(table.c.commit_id <= version)
+        query = _history_of(table, where, names, version).order_by(table.c.id)
         with self.database.read() as connection:
             refuse_vacuumed(connection, version)
             mine = query.where(schema.datasets.c.name == name_at(connection, dataset, version))
             return [dict(row._mapping) for row in connection.execute(mine)]
+
+
+def _refused_in(span: Span) -> ColumnElement[bool]:
+    columns = schema.quarantine.c
+    return or_(columns.ts.is_(None), and_(columns.ts >= span.start, columns.ts < span.end))
+
+
+def _history_of(table: Any, where: Any, names: Sequence[str], version: int | None) -> Select[Any]:
+    """Select columns of rows that were refused or changed, up to *version*, whichever their dataset."""
+    query = (
+        select(intact(table.c[names[0]]), *(table.c[name] for name in names[1:]))
+        .join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
+        .where(where)
+    )
+    return query if version is None else query.where(table.c.commit_id <= version)
 
 
 def _heads_of(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -97,6 +97,12 @@ class PinnedCatalog(Catalog):
     ) -> list[dict[str, Any]]:
         """Return the rows that had been refused."""
         return super().quarantined(dataset, span, version=self._or_pinned(version))
+
+    def refused(
+        self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None
+    ) -> Iterator[Sequence[Sequence[Any]]]:
+        """Yield columns of the rows that had been refused, many at a time."""
+        return super().refused(dataset, span, names, version=self._or_pinned(version))
 
     def revisions(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[dict[str, Any]]:
         """Return the rows that had been changed."""

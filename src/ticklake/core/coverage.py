@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING
 
 from ticklake.core.span import Span, normalise, subtract
@@ -108,11 +108,14 @@ class Coverage:
 
         With *retry*, parts that were ``unavailable`` or ``lost`` count as missing too.
         """
-        return subtract(want, self.spans(Found.DATA, *COMPLETE) if retry else self.spans())
+        near = self.within(want)
+        return subtract(want, near.spans(Found.DATA, *COMPLETE) if retry else near.spans())
 
     def within(self, span: Span) -> Coverage:
         """Return what falls inside *span*."""
-        clipped = ((piece.span.intersect(span), piece) for piece in self.pieces)
+        first = bisect_right(self.pieces, span.start, key=lambda piece: piece.span.end)
+        near = takewhile(lambda piece: piece.span.start < span.end, islice(self.pieces, first, None))
+        clipped = ((piece.span.intersect(span), piece) for piece in near)
         return Coverage(tuple(Covered(cut, piece.found, piece.reason) for cut, piece in clipped if cut))
 
     def without(self, span: Span) -> Coverage:

@@ -15,8 +15,9 @@ from ticklake.core.continuity import Jump
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import Missed, missed_within
-from ticklake.core.outage import LONGEST
-from ticklake.core.span import Span, normalise, subtract
+from ticklake.core.outage import LONGEST, inside
+from ticklake.core.span import Span, normalise, outside, subtract
+from ticklake.core.timeframe import Timeframe
 
 __all__ = [
     "Gap",
@@ -70,7 +71,7 @@ class Gap:
         return self.missing
 
 
-_SHUT = {"ts": pl.Int64, "until": pl.Int64}
+_FEW_TIMES = 1 << 18
 _WORDS = {Found.UNAVAILABLE: GapReason.UNAVAILABLE, Found.LOST: GapReason.LOST}
 
 
@@ -78,36 +79,32 @@ def gaps_of(
     dataset: Dataset,
     want: Span,
     coverage: Coverage,
-    present: pl.Series,
-    invalid: Iterable[int],
+    present: Iterable[pl.Series],
+    invalid: Iterable[pl.Series],
     closed: Sequence[Span] = (),
 ) -> list[Gap]:
     """Return every hole of *dataset* inside *want*, in order.
 
+    Both kinds of times come in pieces, each of which is forgotten before the next: memory depends on the holes alone.
+
     Parameters
     ----------
     present
-        The ``ts`` of the rows inside *want*, as sorted ``Int64``; only looked at for bars.
+        The ``ts`` of the rows inside *want*, as sorted ``Int64``, piece after piece; only looked at for bars.
     invalid
-        The times of quarantined rows: holes of an instant each where there are no bars.
+        The times of quarantined rows, in any order: holes of an instant each where there are no bars.
     closed
         When the market is closed, sorted and disjoint: nothing is missing then.
     """
     if dataset.timeframe is None:
-        refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in set(invalid) if ts in want)
-        holes = subtract(want, closed)
+        refused = _distinct(times.filter(inside(times, [want])) for times in invalid)
+        refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in refused)
+        open_spans = subtract(want, closed)
         return sorted(
-            [*(gap for hole in holes for gap in _by_coverage(dataset, hole, coverage)), *refusals], key=_start
+            [*(gap for span in open_spans for gap in _by_coverage(dataset, span, coverage)), *refusals], key=_start
         )
-    refused = {dataset.timeframe.floor(ts, dataset.anchor) for ts in invalid}
-    data, marks = coverage.spans(Found.DATA), sorted(refused)
-    told: list[Gap] = []
-    for hole in bar_holes(dataset, want, present, coverage, closed):
-        if _is_quiet(hole, data, marks):
-            told.append(_gap(dataset, hole, GapReason.NO_TRADES))
-        else:
-            told += _explain(dataset, hole, coverage, refused)
-    return sorted(told, key=_start)
+    holes = bar_holes(dataset, want, present, coverage, closed)
+    return list(_bar_gaps(dataset, holes, coverage, _refused_bars(dataset, holes, invalid)))
 
 
 def missing_words(gaps: Iterable[Gap]) -> str:
@@ -137,23 +134,24 @@ def missing_words(gaps: Iterable[Gap]) -> str:
 
 
 def bar_holes(
-    dataset: Dataset, want: Span, present: pl.Series, coverage: Coverage, closed: Sequence[Span] = ()
+    dataset: Dataset, want: Span, present: Iterable[pl.Series], coverage: Coverage, closed: Sequence[Span] = ()
 ) -> list[Span]:
     """Return the spans of consecutive bars that are not in *present*, of those that lie in *want* wholly.
 
     Bars from before the listing are not expected, nor those that were removed for their age, nor those that lie
     wholly in one *closed* stretch.
     """
-    frame = dataset.timeframe
-    last = frame.floor(want.end, dataset.anchor) if frame else want.start
-    if frame is None or last <= want.start:
+    frame, anchor = dataset.timeframe, dataset.anchor
+    if frame is None:
         return []
-    want = Span(want.start, last)
-    absent = frame.opens(want, dataset.anchor).to_frame().join(present.alias("ts").to_frame(), on="ts", how="anti")
-    opens = _while_open(dataset, absent["ts"], closed).to_list()
-    holes = normalise(Span(ts, frame.next(ts, dataset.anchor)) for ts in opens)
-    complete = coverage.spans(*COMPLETE)
-    return [rest for hole in holes for rest in subtract(hole, complete)]
+    start, end = frame.ceil(want.start, anchor), frame.floor(want.end, anchor)
+    if end <= start:
+        return []
+    bars = Span(start, end)
+    absent = _absent_months(frame, bars, present) if frame.is_month else _absent_bars(frame, anchor, bars, present)
+    shut = [(frame.ceil(span.start, anchor), frame.floor(span.end, anchor)) for span in closed]
+    absent = outside(absent, [Span(first, last) for first, last in shut if first < last])
+    return list(outside(absent, coverage.spans(*COMPLETE)))
 
 
 def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, what: str) -> list[Gap]:
@@ -212,18 +210,61 @@ def _start(gap: Gap) -> Span:
     return gap.span
 
 
-def _while_open(dataset: Dataset, opens: pl.Series, closed: Sequence[Span]) -> pl.Series:
-    """Return those of the sorted open times whose bar is not wholly inside a closed stretch."""
-    frame = dataset.timeframe
-    if frame is None or not closed:
-        return opens
-    shut = pl.DataFrame({"ts": [s.start for s in closed], "until": [s.end for s in closed]}, schema=_SHUT)
-    bars = opens.to_frame().join_asof(shut, on="ts", strategy="backward", check_sortedness=False)
+def _absent_bars(frame: Timeframe, anchor: int | None, bars: Span, present: Iterable[pl.Series]) -> Iterator[Span]:
+    """Yield the stretches of *bars* between those whose open times come by, in order; rows off the grid are no bars."""
+    length, offset, due = frame.length, frame.offset(anchor), bars.start
+    for times in present:
+        opens = times.filter(inside(times, [bars]) & ((times - offset) % length == 0))
+        if not opens.len():
+            continue
+        expected = pl.concat([pl.Series([due], dtype=pl.Int64), opens[:-1].rename("") + length])
+        late = opens > expected
+        yield from map(Span, expected.filter(late).to_list(), opens.filter(late).to_list())
+        due = int(opens[-1]) + length
+    if due < bars.end:
+        yield Span(due, bars.end)
+
+
+def _absent_months(frame: Timeframe, bars: Span, present: Iterable[pl.Series]) -> Iterator[Span]:
+    opens = frame.opens(bars)
+    for times in present:
+        opens = opens.filter(~opens.is_in(times.implode()))
+    yield from normalise(Span(ts, frame.next(ts)) for ts in opens.to_list())
+
+
+def _distinct(pieces: Iterable[pl.Series]) -> list[int]:
+    """Return the times of all pieces once each, sorted."""
+    held, fresh, count = pl.Series([], dtype=pl.Int64), list[pl.Series](), 0
+    for times in pieces:
+        fresh.append(times.rename("").unique())
+        count += fresh[-1].len()
+        if count > max(held.len(), _FEW_TIMES):
+            held, fresh, count = pl.concat([held, *fresh]).unique(), [], 0
+    return pl.concat([held, *fresh]).unique().sort().to_list()
+
+
+def _refused_bars(dataset: Dataset, holes: Sequence[Span], invalid: Iterable[pl.Series]) -> list[int]:
+    """Return the open times of the bars in *holes* of which rows were refused, sorted; elsewhere one came in all the same."""
+    frame, anchor = dataset.timeframe, dataset.anchor
+    if frame is None or not holes:
+        return []
     if frame.is_month:
-        ends = pl.Series([frame.next(ts, dataset.anchor) for ts in opens], dtype=pl.Int64)
+        opens = ((frame.floor(ts, anchor) for ts in times.to_list()) for times in invalid)
+        refused = (pl.Series(list(months), dtype=pl.Int64) for months in opens)
     else:
-        ends = opens + frame.length
-    return opens.filter((ends > bars["until"]).fill_null(True))
+        length, offset = frame.length, frame.offset(anchor)
+        refused = ((times - offset) // length * length + offset for times in invalid)
+    return _distinct(times.filter(inside(times, holes)) for times in refused)
+
+
+def _bar_gaps(dataset: Dataset, holes: Iterable[Span], coverage: Coverage, refused: Sequence[int]) -> Iterator[Gap]:
+    """Give the *holes* in the bars their words, in order."""
+    data = coverage.spans(Found.DATA)
+    for hole in holes:
+        if _is_quiet(hole, data, refused):
+            yield _gap(dataset, hole, GapReason.NO_TRADES)
+        else:
+            yield from sorted(_explain(dataset, hole, coverage, refused), key=_start)
 
 
 def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage) -> Iterator[Gap]:
@@ -234,7 +275,7 @@ def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage) -> Iterator[G
             yield Gap(piece.span, _bars(dataset, piece.span), _WORDS[piece.found], piece.reason)
 
 
-def _explain(dataset: Dataset, hole: Span, coverage: Coverage, refused: set[int]) -> Iterator[Gap]:
+def _explain(dataset: Dataset, hole: Span, coverage: Coverage, refused: Sequence[int]) -> Iterator[Gap]:
     """Give each part of a hole in the bars its word."""
     yield from _by_coverage(dataset, hole, coverage)
     for piece in coverage.within(hole).pieces:
@@ -250,12 +291,12 @@ def _is_quiet(hole: Span, data: Sequence[Span], refused: Sequence[int]) -> bool:
     return bisect_left(refused, hole.start) == bisect_left(refused, hole.end)
 
 
-def _quiet(dataset: Dataset, span: Span, refused: set[int]) -> Iterator[Gap]:
+def _quiet(dataset: Dataset, span: Span, refused: Sequence[int]) -> Iterator[Gap]:
     frame = dataset.timeframe
     if frame is None:
         return
-    inside = sorted(ts for ts in refused if ts in span)
-    bad = normalise(Span(ts, min(frame.next(ts, dataset.anchor), span.end)) for ts in inside)
+    opens = refused[bisect_left(refused, span.start) : bisect_left(refused, span.end)]
+    bad = normalise(Span(ts, min(frame.next(ts, dataset.anchor), span.end)) for ts in opens)
     cursor = span.start
     for piece in bad:
         if piece.start > cursor:

@@ -116,9 +116,30 @@ class SilentBars:
         self._bars = opens.alias("ts").to_frame().with_columns(odds=odds, seen=pl.lit(0))
         self._budget = math.log(CHANCE) - math.log(max(expected, 1))
 
+    @classmethod
+    def among(
+        cls, common: pl.DataFrame, opens: pl.Series, looked_at: Sequence[Span], share: float, expected: int
+    ) -> SilentBars:
+        """Return the absent bars *opens* of a symbol that is among those of which all lack the *common* bars.
+
+        What the symbol itself adds to *common*, where it was *looked_at*, is taken off again: it is no witness of its own.
+        """
+        own = cls(opens, share, expected)
+        bars = common.filter(pl.col("ts").is_in(opens.implode()))
+        weight, heard = math.log(max(share, _LEAST)), inside(bars["ts"], looked_at)
+        own._bars = bars.with_columns(
+            odds=pl.col("odds") + pl.when(heard).then(0.0).otherwise(weight), seen=pl.col("seen") - heard.cast(pl.Int32)
+        )
+        return own
+
+    @property
+    def bars(self) -> pl.DataFrame:
+        """The bars that nobody had so far (``ts``), how many were looked at there (``seen``), and the ``odds`` of it."""
+        return self._bars
+
     @property
     def opens(self) -> pl.Series:
-        """The bars that nobody had so far."""
+        """The open times of the bars that nobody had so far."""
         return self._bars["ts"]
 
     def ask(self, present: pl.Series, looked_at: Sequence[Span], share: float) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ticklake.core.time import TimeLike, format_time, parse_time
 from ticklake.errors import InvalidTime
 
-__all__ = ["ALL_TIME", "Span", "common", "normalise", "subtract"]
+__all__ = ["ALL_TIME", "Span", "common", "normalise", "outside", "subtract"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,8 +93,13 @@ def normalise(spans: Iterable[Span]) -> list[Span]:
 
 
 def subtract(span: Span, covered: Iterable[Span]) -> Iterator[Span]:
-    """Yield the parts of *span* outside *covered* (sorted and disjoint), in order."""
+    """Yield the parts of *span* outside *covered* (sorted and disjoint), in order.
+
+    A sequence is searched, so that many spans can be held against many; of an iterator all that comes before is passed.
+    """
     cursor = span.start
+    if isinstance(covered, Sequence):
+        covered = islice(covered, bisect_right(covered, span.start, key=_end), None)
     for piece in covered:
         if piece.end <= cursor:
             continue
@@ -103,6 +110,15 @@ def subtract(span: Span, covered: Iterable[Span]) -> Iterator[Span]:
         cursor = piece.end
     if cursor < span.end:
         yield Span(cursor, span.end)
+
+
+def outside(spans: Iterable[Span], covered: Sequence[Span]) -> Iterator[Span]:
+    """Yield the parts of all *spans* outside *covered* (sorted and disjoint)."""
+    if not covered:
+        yield from spans
+        return
+    for span in spans:
+        yield from subtract(span, covered)
 
 
 def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
@@ -117,3 +133,7 @@ def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
         else:
             second += 1
     return shared
+
+
+def _end(span: Span) -> int:
+    return span.end

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import polars as pl
 
@@ -14,9 +13,9 @@ from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import missed_events
 from ticklake.core.gaps import Gap, GapReason, bar_holes, during_outages, gaps_of, with_events, with_jumps
-from ticklake.core.outage import Quiet
+from ticklake.core.outage import Quiet, covers
 from ticklake.core.sessions import Sessions
-from ticklake.core.span import ALL_TIME, Span, subtract
+from ticklake.core.span import ALL_TIME, Span, common, normalise, subtract
 from ticklake.core.time import format_time
 from ticklake.engine.appending import retried
 from ticklake.engine.peer_reads import PeerReads
@@ -45,7 +44,7 @@ def missing_intervals(store: Store, sessions: Sessions, dataset: Dataset, want: 
     coverage, shut = store.catalog.coverage(dataset), closed(sessions, dataset, want)
     if dataset.timeframe is None:
         return [part for hole in subtract(want, shut) for part in coverage.missing(hole)]
-    return bar_holes(dataset, want, _times(store, dataset, want), coverage, shut)
+    return retried(lambda: bar_holes(dataset, want, _times_by_piece(store, dataset, want), coverage, shut))
 
 
 def gap_report(
@@ -58,20 +57,27 @@ def gap_report(
     million), and for bars, where some are absent, the times of a few other symbols around them.
     """
     coverage, shut = store.catalog.coverage(dataset), closed(sessions, dataset, want)
-    refused = store.catalog.quarantined(dataset, want)
-    times = _times(store, dataset, want) if dataset.timeframe else pl.Series("ts", [], dtype=pl.Int64)
-    invalid = _still_refused(store, dataset, refused)
-    gaps = gaps_of(dataset, want, coverage, times, invalid, shut)
+    invalid = pl.Series("ts", [], dtype=pl.Int64)
+    if dataset.timeframe is not None:
+        gaps = retried(lambda: _gaps_in_bars(store, dataset, want, coverage, shut))
+    else:
+        invalid = _still_refused(store, dataset, want)
+        gaps = gaps_of(dataset, want, coverage, (), [invalid], shut)
     if reads is None:
         return GapReport(tuple(gaps))
     peers = Peers(store, dataset, coverage, reads)
     if dataset.timeframe is not None:
         return GapReport(tuple(_bars_in_outages(dataset, want, gaps, peers)))
     if dataset.kind == "funding":
-        return GapReport(tuple(_by_schedule(store, dataset, want, gaps, invalid, peers)))
+        return GapReport(tuple(_by_schedule(store, dataset, want, gaps, invalid.to_list(), peers)))
     if dataset.kind in _NUMBERED:
-        return _by_numbers(store, dataset, want, gaps, coverage, shut, [row["row"] for row in refused], peers)
+        return _by_numbers(store, dataset, want, gaps, coverage, shut, peers)
     return GapReport(tuple(gaps))
+
+
+def _gaps_in_bars(store: Store, dataset: Dataset, want: Span, coverage: Coverage, shut: Sequence[Span]) -> list[Gap]:
+    present = _times_by_piece(store, dataset, want)
+    return gaps_of(dataset, want, coverage, present, _refused_times(store, dataset, want), shut)
 
 
 def _bars_in_outages(dataset: Dataset, want: Span, gaps: Sequence[Gap], peers: Peers) -> list[Gap]:
@@ -107,7 +113,6 @@ def _by_numbers(
     gaps: list[Gap],
     coverage: Coverage,
     closed: Sequence[Span],
-    refused: Iterable[str],
     peers: Peers,
 ) -> GapReport:
     """Add what one pass over numbers and times tells: rows that are missing, and silence that all keep."""
@@ -118,7 +123,9 @@ def _by_numbers(
     if numbering is None and quiet is None:
         return GapReport(tuple(gaps))
     numbering, quiet = retried(lambda: _passed(store, dataset, want, numbering is not None, quiet))
-    jumps = [] if numbering is None else list(spared(numbering.jumps, _numbers(refused, column)))
+    jumps: list[Jump] = []
+    if numbering is not None and numbering.jumps:
+        jumps = list(spared(numbering.jumps, _refused_numbers(store, dataset, want, column, numbering.jumps)))
     told = with_jumps(gaps, jumps, coverage, what)
     if quiet is not None:
         data = coverage.spans(Found.DATA)
@@ -134,8 +141,7 @@ def _passed(
     numbering, silence = Numbering() if numbered else None, quiet and Quiet(quiet.span, quiet.shortest)
     column, _ = _NUMBERED[dataset.kind]
     names = ["ts", *([column] if numbered else []), *(["is_snapshot"] if dataset.kind == "book" else [])]
-    _, row, segments = store.catalog.snapshot(dataset, want)
-    for frame in read_chunks(store, segments, dataset.spec, row.keying if row else "natural", want, names):
+    for frame in _pieces(store, dataset, want, names):
         times = frame["ts"].to_physical()
         if numbering is not None:
             ids = frame[column]
@@ -152,9 +158,10 @@ def _open_silence(
     quiet: Iterable[Span], data: Sequence[Span], closed: Sequence[Span], jumps: Sequence[Jump]
 ) -> list[Span]:
     """Return the quiet stretches that were looked at, while the market was open, and where no trade is missing."""
-    seen = (part for span in quiet for piece in data if (part := span.intersect(piece)))
-    awake = (part for span in seen for part in subtract(span, closed))
-    return [span for span in awake if not any(jump.span.overlaps(span) for jump in jumps)]
+    seen = common(list(quiet), data)
+    awake = [part for span in seen for part in subtract(span, closed)]
+    jumped = normalise(jump.span for jump in jumps)
+    return [span for span in awake if list(subtract(span, jumped)) == [span]]
 
 
 def _notes(dataset: Dataset, what: str, numbering: Numbering | None) -> Iterator[str]:
@@ -166,23 +173,56 @@ def _notes(dataset: Dataset, what: str, numbering: Numbering | None) -> Iterator
         yield f"{dataset}: {what} begin anew at {format_time(anew.at)}: after {anew.before} comes {anew.after}; no gap"
 
 
-def _still_refused(store: Store, dataset: Dataset, refused: Iterable[dict[str, Any]]) -> list[int]:
-    """Return the times of refused rows but those that came well, too; bars tell that by themselves."""
-    timed = [(row["ts"], row["row"]) for row in refused if row["ts"] is not None]
-    if dataset.timeframe is not None or not timed:
-        return [ts for ts, _ in timed]
-    key, times = list(dataset.spec.key), sorted({ts for ts, _ in timed})
-    spans = [Span(ts, ts + 1) for ts in times] if len(times) <= _FEW else [Span(times[0], times[-1] + 1)]
-    rows = pl.concat([load(store, dataset, span, columns=key) for span in spans])
-    rows = rows.with_columns(pl.col("ts").to_physical()).filter(pl.col("ts").is_in(times))
-    good = {tuple(map(str, row)) for row in rows.iter_rows()}
-    return [ts for ts, text in timed if tuple(str(json.loads(text).get(name)) for name in key) not in good]
+def _refused_times(store: Store, dataset: Dataset, want: Span) -> Iterator[pl.Series]:
+    """Yield the times of refused rows, many at a time; those without one are left out."""
+    for rows in store.catalog.refused(dataset, want, ["ts"]):
+        yield pl.Series("ts", [row[0] for row in rows], dtype=pl.Int64).drop_nulls()
 
 
-def _numbers(refused: Iterable[str], column: str) -> set[int]:
-    """Return the numbers of refused rows: they are no riddle, their gap says ``invalid``."""
-    texts = (str(json.loads(row).get(column)) for row in refused)
-    return {int(text) for text in texts if text.isdecimal()}
+def _still_refused(store: Store, dataset: Dataset, want: Span) -> pl.Series:
+    """Return the times of refused rows but those that came well, too, once each and sorted; bars tell that by themselves."""
+    times = pl.concat([pl.Series("ts", [], dtype=pl.Int64), *_refused_times(store, dataset, want)]).unique().sort()
+    if not times.len():
+        return times
+    good = retried(lambda: _keys_at(store, dataset, times))
+    if not good:
+        return times
+    names, came_at = list(dataset.spec.key), {key[0] for key in good}
+    still, known = set[int](), set(times.to_list())
+    for rows in store.catalog.refused(dataset, want, ["ts", "row"]):
+        for ts, text in rows:
+            if ts is not None and (str(ts) not in came_at or _key_of(text, names) not in good):
+                still.add(ts)
+    return pl.Series("ts", sorted(still & known), dtype=pl.Int64)
+
+
+def _keys_at(store: Store, dataset: Dataset, times: pl.Series) -> set[tuple[str, ...]]:
+    """Return the keys of the rows at *times*, sorted, as text; the time comes first."""
+    key = list(dataset.spec.key)
+    spans = [Span(ts, ts + 1) for ts in times] if times.len() <= _FEW else [Span(int(times[0]), int(times[-1]) + 1)]
+    found = set[tuple[str, ...]]()
+    for span in spans:
+        for frame in _pieces(store, dataset, span, key):
+            rows = frame.with_columns(pl.col("ts").to_physical()).filter(pl.col("ts").is_in(times.implode()))
+            found |= {tuple(map(str, row)) for row in rows.iter_rows()}
+    return found
+
+
+def _key_of(row: str, names: Sequence[str]) -> tuple[str, ...]:
+    values = json.loads(row)
+    return tuple(str(values.get(name)) for name in names)
+
+
+def _refused_numbers(store: Store, dataset: Dataset, want: Span, column: str, jumps: Sequence[Jump]) -> set[int]:
+    """Return the numbers of refused rows inside *jumps*: they are no riddle, their gap says ``invalid``."""
+    missing = normalise(Span(jump.first, jump.last + 1) for jump in jumps)
+    found = set[int]()
+    for rows in store.catalog.refused(dataset, want, ["ts", "row"]):
+        texts = (str(json.loads(text).get(column)) for _, text in rows)
+        found |= {
+            number for text in texts if text.isdecimal() and covers(missing, Span(number := int(text), number + 1))
+        }
+    return found
 
 
 def closed(sessions: Sessions, dataset: Dataset, span: Span) -> list[Span]:
@@ -192,3 +232,13 @@ def closed(sessions: Sessions, dataset: Dataset, span: Span) -> list[Span]:
 
 def _times(store: Store, dataset: Dataset, span: Span) -> pl.Series:
     return load(store, dataset, span, columns=["ts"])["ts"].to_physical()
+
+
+def _times_by_piece(store: Store, dataset: Dataset, span: Span) -> Iterator[pl.Series]:
+    """Yield the times of the rows inside *span*, in order: much memory is needed for none."""
+    return (frame["ts"].to_physical() for frame in _pieces(store, dataset, span, ["ts"]))
+
+
+def _pieces(store: Store, dataset: Dataset, span: Span, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    _, row, segments = store.catalog.snapshot(dataset, span)
+    return read_chunks(store, segments, dataset.spec, row.keying if row else "natural", span, columns)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from typing import Any, TypeVar, cast
 
 import polars as pl
@@ -14,8 +13,7 @@ from ticklake.catalog.changes import DatasetRow
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import Missed, missed_events
-from ticklake.core.outage import inside
-from ticklake.core.span import ALL_TIME, Span, normalise
+from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.place import Store
 from ticklake.engine.scanning import load
 
@@ -23,8 +21,6 @@ __all__ = ["PeerReads"]
 
 T = TypeVar("T")
 
-_BLOCK = 1 << 14
-"""So many bars are read at a time: about what is decoded for one of them anyway."""
 _MOST = 4_000_000
 """About so many times and spans are kept: 32 MB of times."""
 
@@ -56,22 +52,18 @@ class PeerReads:
         """Return where a dataset was looked at, sorted and disjoint."""
         return self.once(("coverage", dataset), lambda: self._store.catalog.coverage(dataset).spans(Found.DATA), len)
 
-    def bars(self, dataset: Dataset, spans: Sequence[Span], length: int) -> pl.Series:
-        """Return the open times of a dataset's bars, each *length* long, inside sorted, disjoint *spans*."""
-        size = _BLOCK * length
-        blocks = {number for span in spans for number in range(span.start // size, (span.end - 1) // size + 1)}
-        parts = [self._times(dataset, Span(number * size, number * size + size)) for number in sorted(blocks)]
-        times = pl.concat(parts) if parts else pl.Series("ts", [], dtype=pl.Int64)
-        return times.filter(inside(times, normalise(spans)))
+    def times(self, dataset: Dataset, span: Span) -> pl.Series:
+        """Return the times of a dataset's rows inside *span*; they are not kept."""
+        return load(self._store, dataset, span, columns=["ts"])["ts"].to_physical()
 
     def events(self, dataset: Dataset) -> tuple[pl.Series, Sequence[Missed]]:
         """Return the times of all events of a dataset, and those that are missing between them."""
 
         def read() -> tuple[pl.Series, Sequence[Missed]]:
-            times = self._times(dataset, ALL_TIME)
+            times = self.times(dataset, ALL_TIME)
             return times, list(missed_events(times.to_list()))
 
-        return self.once(("events", dataset), read, lambda found: len(found[1]))
+        return self.once(("events", dataset), read, lambda found: found[0].len() + len(found[1]))
 
     def once(self, key: Hashable, read: Callable[[], T], weigh: Callable[[T], int] = lambda _: 1) -> T:
         """Return what was read under *key*; it is read if it was not, or is forgotten."""
@@ -91,9 +83,3 @@ class PeerReads:
             while self._weight > _MOST and len(self._kept) > 1:
                 _, (_, freed) = self._kept.popitem(last=False)
                 self._weight -= freed
-
-    def _times(self, dataset: Dataset, span: Span) -> pl.Series:
-        return self.once(("times", dataset, span), partial(self._read_times, dataset, span), len)
-
-    def _read_times(self, dataset: Dataset, span: Span) -> pl.Series:
-        return load(self._store, dataset, span, columns=["ts"])["ts"].to_physical()

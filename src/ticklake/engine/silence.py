@@ -29,8 +29,9 @@ from ticklake.core.outage import (
     usual_pause,
     witnessed,
 )
-from ticklake.core.span import Span
+from ticklake.core.span import ALL_TIME, Span, common, normalise
 from ticklake.core.time import HOUR
+from ticklake.core.timeframe import Timeframe
 from ticklake.engine.appending import retried
 from ticklake.engine.peer_reads import PeerReads
 from ticklake.engine.place import Store
@@ -42,6 +43,9 @@ __all__ = ["Peers"]
 _AROUND, _FEWEST_BARS = 20, 2000
 """What is usual is seen in so many lengths of a silence on either side of it, or in so many bars."""
 _MOST_WITNESSES = 32
+_BLOCK = 1 << 14
+"""So many bars are looked at together: about what is decoded for one of them anyway."""
+_NO_BARS = pl.DataFrame(schema={"ts": pl.Int64, "odds": pl.Float64, "seen": pl.Int32})
 
 
 class Peers:
@@ -65,18 +69,36 @@ class Peers:
         frame = self._dataset.timeframe
         if frame is None or frame.is_month:
             return
-        opens = frame.opens(Span(silent[0].start, silent[-1].end), self._dataset.anchor)
-        opens = opens.filter(inside(opens, silent))
-        own = self._row
-        bars = SilentBars(opens, self._share(own) if own else 1.0, frame.count_in(want, self._dataset.anchor))
-        for other in self._others:
-            if not bars.opens.len():
-                return
-            present = self._reads.bars(other.dataset, _stretches(bars.opens, frame.length), frame.length)
-            bars.ask(present, self._looked_at(other), self._share(other))
+        own, size = self._row, _BLOCK * frame.length
+        shared = (
+            self._lacked_by_all(frame, Span(number * size, number * size + size)) for number in _blocks(silent, size)
+        )
+        lacked = pl.concat([_NO_BARS, *shared])
+        opens = lacked["ts"].filter(inside(lacked["ts"], normalise(silent)))
+        looked_at = self._looked_at(own) if own else []
+        share = self._share(own) if own else 1.0
+        bars = SilentBars.among(lacked, opens, looked_at, share, frame.count_in(want, self._dataset.anchor))
         for span, seen in bars.outages(frame.length):
             if self._is_proven(span):
                 yield span, self._told(seen)
+
+    def _lacked_by_all(self, frame: Timeframe, block: Span) -> pl.DataFrame:
+        """Return the bars of a block that no symbol has, this one included: it is the same for all of them."""
+
+        def read() -> pl.DataFrame:
+            span = block.intersect(ALL_TIME)
+            if span is None:
+                return _NO_BARS
+            bars = SilentBars(frame.opens(span, self._dataset.anchor), 1.0, 1)
+            for row in self._reads.alike(self._dataset):
+                if not bars.opens.len():
+                    break
+                present = self._reads.times(row.dataset, span)
+                bars.ask(present, self._looked_at(row), self._share(row))
+            return bars.bars.cast(_NO_BARS.schema)
+
+        group = (self._dataset.exchange, self._dataset.kind, str(frame))
+        return self._reads.once(("lacked", *group, block), read, lambda bars: 3 * bars.height)
 
     def shortest(self, want: Span) -> int:
         """Return how long trades must be silent for it to be no chance."""
@@ -167,8 +189,11 @@ class Peers:
 
     def _looked_at(self, row: DatasetRow) -> list[Span]:
         """Return where a dataset was looked at while it traded."""
-        held = _held(row)
-        return [part for span in self._reads.looked_at(row.dataset) if (part := span.intersect(held))]
+
+        def read() -> list[Span]:
+            return common(list(self._reads.looked_at(row.dataset)), [_held(row)])
+
+        return self._reads.once(("traded", row.dataset), read, len)
 
     def _quiet(self, dataset: Dataset, span: Span, shortest: int) -> list[Span]:
         def attempt() -> list[Span]:
@@ -190,13 +215,9 @@ def _rate(row: DatasetRow) -> float:
     return row.rows / _held(row).length if row.rows > 1 else 0.0
 
 
-def _stretches(opens: pl.Series, length: int) -> list[Span]:
-    """Return the spans of consecutive bars."""
-    runs = (opens.diff().fill_null(0) > length).cum_sum()
-    found = (
-        opens.to_frame().group_by(runs.alias("run"), maintain_order=True).agg(first=pl.first("ts"), last=pl.last("ts"))
-    )
-    return [Span(first, last + length) for first, last in found.select("first", "last").iter_rows()]
+def _blocks(spans: Sequence[Span], size: int) -> list[int]:
+    """Return the numbers of the blocks, each *size* long, that *spans* meet."""
+    return sorted({number for span in spans for number in range(span.start // size, (span.end - 1) // size + 1)})
 
 
 def _due(missed: Missed) -> Span:
