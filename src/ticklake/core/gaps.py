@@ -24,7 +24,10 @@ __all__ = [
     "bar_holes",
     "during_outages",
     "gaps_of",
+    "gaps_within",
+    "missing_in",
     "missing_words",
+    "never_fetched",
     "silence_reason",
     "with_events",
     "with_jumps",
@@ -81,6 +84,8 @@ def gaps_of(
     present: pl.Series,
     invalid: Iterable[int],
     closed: Sequence[Span] = (),
+    *,
+    only_snapshots: bool = False,
 ) -> list[Gap]:
     """Return every hole of *dataset* inside *want*, in order.
 
@@ -92,12 +97,22 @@ def gaps_of(
         The times of quarantined rows: holes of an instant each where there are no bars.
     closed
         When the market is closed, sorted and disjoint: nothing is missing then.
+    only_snapshots
+        Whether the rows tell of an instant each, and nobody asked for what lies between them.
     """
     if dataset.timeframe is None:
         refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in set(invalid) if ts in want)
         holes = subtract(want, closed)
         return sorted(
-            [*(gap for hole in holes for gap in _by_coverage(dataset, hole, coverage)), *refusals], key=_start
+            [
+                *(
+                    gap
+                    for hole in holes
+                    for gap in _by_coverage(dataset, hole, coverage, only_snapshots=only_snapshots)
+                ),
+                *refusals,
+            ],
+            key=_start,
         )
     refused = {dataset.timeframe.floor(ts, dataset.anchor) for ts in invalid}
     data, marks = coverage.spans(Found.DATA), sorted(refused)
@@ -108,6 +123,23 @@ def gaps_of(
         else:
             told += _explain(dataset, hole, coverage, refused)
     return sorted(told, key=_start)
+
+
+def never_fetched(want: Span, coverage: Coverage, *, only_snapshots: bool = False) -> Iterator[Span]:
+    """Yield the parts of *want* that nobody looked at.
+
+    A snapshot tells of its instant alone: beside what was looked at, nothing is expected of *only_snapshots*.
+    """
+    expected: Span | None = want
+    if only_snapshots:
+        expected = want.intersect(coverage.reach) if coverage.reach else None
+    if expected is not None:
+        yield from coverage.missing(expected)
+
+
+def missing_in(gaps: Iterable[Gap]) -> list[Gap]:
+    """Return the gaps in which rows are missing: a dataset is complete if there are none."""
+    return [gap for gap in gaps if gap.reason.is_missing]
 
 
 def missing_words(gaps: Iterable[Gap]) -> str:
@@ -178,6 +210,21 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
     return sorted(told, key=_start)
 
 
+def gaps_within(gaps: Iterable[Gap], want: Span) -> list[Gap]:
+    """Return the parts of gaps that lie in *want*.
+
+    Where in a gap its rows are missing nobody knows, so they are counted where it begins, as quality counts them.
+    """
+    clipped = ((gap, gap.span.intersect(want)) for gap in gaps)
+    return [
+        gap
+        if part == gap.span
+        else replace(gap, span=part, missing=gap.missing if part.start == gap.span.start else None)
+        for gap, part in clipped
+        if part
+    ]
+
+
 def with_events(gaps: Sequence[Gap], missed: Sequence[Missed]) -> list[Gap]:
     """Count in sorted *gaps* the events that the schedule says are missing there; where none is, nobody can count."""
     counts = (sum(part.count for part in missed_within(missed, gap.span)) for gap in gaps)
@@ -226,8 +273,8 @@ def _while_open(dataset: Dataset, opens: pl.Series, closed: Sequence[Span]) -> p
     return opens.filter((ends > bars["until"]).fill_null(True))
 
 
-def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage) -> Iterator[Gap]:
-    for span in coverage.missing(want):
+def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage, *, only_snapshots: bool = False) -> Iterator[Gap]:
+    for span in never_fetched(want, coverage, only_snapshots=only_snapshots):
         yield Gap(span, _bars(dataset, span), GapReason.NOT_FETCHED)
     for piece in coverage.within(want).pieces:
         if piece.found in _WORDS:
