@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -201,6 +202,7 @@ def simulated_exchange(
     return exchange
 
 
+@cache  # it looks through all installed packages, a millisecond of every opening
 def tool() -> str:
     """Return our name and version."""
     from importlib.metadata import PackageNotFoundError, version

@@ -80,7 +80,8 @@ def respell_timeframes(database: Database) -> list[Respelled]:
 
 def _oddly_spelled(connection: Connection) -> Iterator[tuple[int, str]]:
     table = schema.datasets.c
-    used = connection.execute(select(table.timeframe).where(table.timeframe.is_not(None)).distinct()).scalars()
+    # As text: each opening has an engine of its own, which would compile the statement anew.
+    used = connection.exec_driver_sql("SELECT DISTINCT timeframe FROM datasets WHERE timeframe IS NOT NULL").scalars()
     odd = [text for text in used if text is not None and str(Timeframe.parse(text)) != text]
     if odd:
         rows = connection.execute(select(table.id, table.name).where(table.timeframe.in_(odd), IS_HERE))
