@@ -172,8 +172,11 @@ def _known_from(coverage: Coverage) -> int | None:
 
 def _needs_listing(asked: Asked, coverage: Coverage) -> bool:
     """Whether time is asked for that lies before all that the lake has looked at."""
-    known_from = _known_from(coverage)
-    return known_from is None or (asked.start is None and not asked.known) or (asked.start or known_from) < known_from
+    looked_at = coverage.looked_at
+    if not looked_at or (asked.start is None and not asked.known):
+        return True
+    first = looked_at[0].span.start
+    return asked.start is not None and asked.start < first
 
 
 async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset) -> int | None:
