@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticklake.core import coverage as coverage_module
-from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found, shown_spans
+from ticklake.core.coverage import COMPLETE, LOOKED_AT, Coverage, Covered, Found, shown_spans
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE
 
@@ -20,13 +20,19 @@ EVERYTHING = Span(-5, LIMIT + 20)
 
 
 def naive(history):
-    """What is known of each instant: the latest look, but data is never unlearned."""
+    """What is known of each instant: the latest look, but data is never unlearned, and asking hides nothing."""
     known = {}
     for look in history:
         for ts in range(look.span.start, look.span.end):
-            if look.found is Found.DATA or known.get(ts, (None,))[0] is not Found.DATA:
+            if look.found is Found.NOT_FETCHED:
+                known.setdefault(ts, (look.found, look.reason))
+            elif look.found is Found.DATA or known.get(ts, (None,))[0] is not Found.DATA:
                 known[ts] = (look.found, look.reason)
     return known
+
+
+def looked_at(history):
+    return {ts for ts, (found, _) in naive(history).items() if found is not Found.NOT_FETCHED}
 
 
 def instants(pieces):
@@ -59,7 +65,7 @@ def test_looking_twice_is_looking_once(history, look):
 
 @given(histories, spans)
 def test_missing_is_what_was_never_looked_at_in_order(history, want):
-    known = naive(history)
+    known = looked_at(history)
     missing = list(Coverage.of(history).missing(want))
     assert ticks(missing) == [ts for ts in range(want.start, want.end) if ts not in known]
     assert all(left.end < right.start for left, right in itertools.pairwise(missing))
@@ -90,10 +96,17 @@ def test_within_keeps_what_is_inside_and_without_keeps_the_rest(history, span):
 @given(histories, st.sets(found, max_size=4))
 def test_spans_are_those_with_one_of_the_findings(history, wanted):
     known = naive(history)
-    expected = sorted(ts for ts, (f, _) in known.items() if not wanted or f in wanted)
+    expected = sorted(ts for ts, (f, _) in known.items() if f in (wanted or LOOKED_AT))
     parts = Coverage.of(history).spans(*wanted)
     assert ticks(parts) == expected
     assert all(left.end < right.start for left, right in itertools.pairwise(parts))
+
+
+@given(histories)
+def test_the_reach_is_from_the_first_to_the_last_instant_that_anything_is_known_of(history):
+    known, coverage = naive(history), Coverage.of(history)
+    assert coverage.reach == (Span(min(known), max(known) + 1) if known else None)
+    assert set(instants(coverage.looked_at)) == looked_at(history)
 
 
 @given(histories, looks)

@@ -38,7 +38,11 @@ looks = st.builds(
     st.sampled_from(list(Found)),
 )
 hour_sets = st.sets(st.integers(0, MANY - 1))
-WORDS = {Found.UNAVAILABLE: GapReason.UNAVAILABLE, Found.LOST: GapReason.LOST}
+WORDS = {
+    Found.NOT_FETCHED: GapReason.NOT_FETCHED,
+    Found.UNAVAILABLE: GapReason.UNAVAILABLE,
+    Found.LOST: GapReason.LOST,
+}
 
 
 @given(st.lists(looks, max_size=6), hour_sets, hour_sets, st.integers(0, 59))
@@ -51,7 +55,7 @@ def test_every_bar_that_is_not_there_has_its_word(pieces, present, refused, minu
         if hour in present or found.get(ts) in COMPLETE:
             continue
         quiet = GapReason.INVALID if hour in refused else GapReason.NO_TRADES
-        expected[ts] = GapReason.NOT_FETCHED if ts not in found else WORDS.get(found[ts], quiet)
+        expected[ts] = WORDS.get(found.get(ts, Found.NOT_FETCHED), quiet)
 
     result = gaps(want, *pieces, present=present, invalid=[T + hour * HOUR + minute * MINUTE for hour in refused])
 

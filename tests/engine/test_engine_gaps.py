@@ -51,6 +51,27 @@ class TestIds:
             Gap(Span(second(99), second(120)), 20, "lost", "trade ids 100 to 119 are missing")
         ]
 
+    def test_a_jump_over_the_bounds_of_a_part_is_told_of_it_as_of_the_whole(self, any_lake):
+        keep(any_lake, TRADES, trades([*range(1, 100), *range(120, 200)]), origin=AGG)
+        first, second_part, inside = (
+            (at(0), second(110)),
+            (second(110), second(300)),
+            (second(105), second(115)),
+        )
+        assert told(any_lake, TRADES, *first) == [(Span(second(99), second(110)), 20, "lost")]
+        assert told(any_lake, TRADES, *second_part) == [(Span(second(110), second(120)), None, "lost")]
+        assert told(any_lake, TRADES, *inside) == [(Span(*inside), None, "lost")]
+        for bounds in (first, second_part, inside):
+            quality = any_lake.quality(TRADES, *bounds)
+            assert not quality.is_complete
+            assert quality.missing_records == sum(gap.missing or 0 for gap in any_lake.gaps(TRADES, *bounds))
+
+    def test_numbers_that_were_refused_beside_a_part_are_no_riddle_inside_it(self, any_lake):
+        rows = trades(range(1, 200))
+        refused = pl.col("id").cast(pl.Int64).is_between(90, 109)
+        keep(any_lake, TRADES, rows.with_columns(price=pl.when(refused).then(-1.0).otherwise(1.0)), origin=AGG)
+        assert told(any_lake, TRADES, second(110), second(150)) == []
+
     def test_quick_looks_at_coverage_only(self, any_lake):
         keep(any_lake, TRADES, trades([1, 2, 5]), origin=AGG)
         assert any_lake.gaps(TRADES, quick=True) == []
@@ -111,6 +132,40 @@ class TestBooks:
         book = Dataset.parse("binance:book:BTC/USDT")
         keep(any_lake, book, self.updates((10, True), (14, False), (90, False)))
         assert any_lake.gaps(book) == []
+
+
+class TestSnapshots:
+    """Snapshots tell of an instant each: nobody asked for what lies between them."""
+
+    @staticmethod
+    def snapshot(number):
+        rows = {
+            "ts": [second(number)],
+            "side": ["bid"],
+            "price": [1.0],
+            "amount": [1.0],
+            "is_snapshot": [True],
+            "seq": [number],
+        }
+        return pl.DataFrame(rows).with_columns(pl.col("ts").cast(TIME))
+
+    @pytest.mark.parametrize("numbers", [[5], [5, 50]])
+    def test_nothing_is_missing_at_them_between_them_or_around_them(self, any_lake, numbers):
+        book = Dataset.parse("binance:book:BTC/USDT")
+        for number in numbers:
+            any_lake.engine.append(book, self.snapshot(number), USER)
+        for bounds in ((), (second(0), second(100))):
+            assert any_lake.gaps(book, *bounds) == []
+            assert any_lake.missing_intervals(book, *bounds) == []
+            assert any_lake.quality(book, *bounds).is_complete
+
+    def test_holes_between_recordings_are_still_told(self, any_lake):
+        book = Dataset.parse("binance:book:BTC/USDT")
+        for first in (0, 40):
+            covered = Covered(Span(second(first), second(first + 20)))
+            any_lake.engine.append(book, self.snapshot(first), USER, [covered])
+        any_lake.engine.append(book, self.snapshot(200), USER)
+        assert told(any_lake, book) == [(Span(second(20), second(40)), None, "not_fetched")]
 
 
 class TestFunding:

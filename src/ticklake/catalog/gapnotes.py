@@ -40,7 +40,7 @@ class GapNotes:
             return
         with self._database.write() as connection:
             before = _wanted(connection, dataset)
-            wide = Span(min(span.start, before.start), max(span.end, before.end)) if before else span
+            wide = span.hull(before) if before else span
             connection.execute(table.delete().where(table.c.dataset == str(dataset)))
             connection.execute(table.insert().values(dataset=str(dataset), start=wide.start, end=wide.end))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap
+from ticklake.core.gaps import Gap, missing_in
 from ticklake.core.time import format_time
 
 __all__ = [
@@ -184,7 +184,7 @@ def stale_trouble(dataset: Dataset, newest: int) -> Trouble:
 
 def gap_trouble(dataset: Dataset, gaps: Sequence[Gap]) -> Trouble | None:
     """Say what is missing; ``None`` if nothing is."""
-    bad = [gap for gap in gaps if gap.reason.is_missing]
+    bad = missing_in(gaps)
     if not bad:
         return None
     first = min(bad)

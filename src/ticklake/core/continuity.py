@@ -20,7 +20,7 @@ from ticklake.core.time import MINUTE
 if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
 
-__all__ = ["NUMBERS", "Jump", "Numbering", "Restart", "follows", "has_numbers", "spared"]
+__all__ = ["LATE", "NUMBERS", "Jump", "Numbering", "Restart", "follows", "has_numbers", "spared"]
 
 NUMBERS = {"trades": "id", "book": "seq"}
 """The column that numbers the rows of a kind."""

@@ -1,4 +1,4 @@
-"""Coverage: which spans were really looked at, and what was found out there."""
+"""Coverage: which spans were asked for and really looked at, and what was found out there."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from ticklake.core.time import DAY
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["COMPLETE", "Coverage", "Covered", "Found", "shown_spans"]
+__all__ = ["COMPLETE", "LOOKED_AT", "Coverage", "Covered", "Found", "shown_spans"]
 
 
 class Found(StrEnum):
-    """What looking at a span brought.
+    """What looking at a span brought, or that nobody has looked yet.
 
     ``data``: whatever rows the lake holds there are all there are. ``unavailable``: the source no longer
     serves it. ``lost``: it was served, but not whole (one instant with more rows than a page).
     ``unlisted``: the market did not exist yet, or no longer, so nothing can be missing. ``expired``: its rows were removed on
-    purpose because of their age, so nothing is missing and nothing is asked for again.
+    purpose because of their age, so nothing is missing and nothing is asked for again. ``not_fetched``: it was asked for, and
+    no source has answered yet, or its rows were deleted since; it never hides what looking brought.
     """
 
     DATA = "data"
@@ -32,17 +33,20 @@ class Found(StrEnum):
     LOST = "lost"
     UNLISTED = "unlisted"
     EXPIRED = "expired"
+    NOT_FETCHED = "not_fetched"
 
 
 _FEW = 8
 """So many pieces are added one by one."""
 COMPLETE = (Found.UNLISTED, Found.EXPIRED)
 """Where nothing is missing although there are no rows."""
+LOOKED_AT = tuple(found for found in Found if found is not Found.NOT_FETCHED)
+"""What only looking can bring."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Covered:
-    """One looked-at span, what was found there, and why if it was not the data."""
+    """One span that was looked at or asked for, what was found there, and why if it was not the data."""
 
     span: Span
     found: Found = Found.DATA
@@ -51,7 +55,7 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """All the looked-at spans of one dataset: sorted and disjoint; the latest look wins.
+    """All the spans of one dataset that were looked at or asked for: sorted and disjoint; the latest look wins.
 
     Examples
     --------
@@ -81,10 +85,14 @@ class Coverage:
     def add(self, new: Covered) -> Coverage:
         """Return the coverage after one more look.
 
-        What is known to be there is never unlearned: ``unavailable`` does not replace ``data``.
+        What is known to be there is never unlearned: ``unavailable`` does not replace ``data``, and ``not_fetched`` replaces
+        nothing.
         """
         if new.found is Found.DATA:
             return Coverage(_join([*self._outside(new.span), new]))
+        if new.found is Found.NOT_FETCHED:
+            everything = normalise(piece.span for piece in self.pieces)
+            return Coverage(_join([*self.pieces, *_rests(new, everything)]))
         known = normalise(piece.span for piece in self.pieces if piece.found is Found.DATA)
         fresh = [Covered(span, new.found, new.reason) for span in subtract(new.span, known)]
         kept = [piece for piece in self.pieces if piece.found is Found.DATA]
@@ -94,14 +102,26 @@ class Coverage:
     def _after(self, later: Coverage) -> Coverage:
         """Return the coverage after all looks of *later*."""
         looked, data = later.spans(), later.spans(Found.DATA)
-        known = self.spans(Found.DATA)
+        known, everything = self.spans(Found.DATA), self.spans(*Found)
+        hidden: dict[Found, Sequence[Span]] = {Found.DATA: (), Found.NOT_FETCHED: everything}
         kept = (_rests(piece, data if piece.found is Found.DATA else looked) for piece in self.pieces)
-        fresh = (_rests(piece, () if piece.found is Found.DATA else known) for piece in later.pieces)
+        fresh = (_rests(piece, hidden.get(piece.found, known)) for piece in later.pieces)
         return Coverage(_join(chain(*kept, *fresh)))
 
+    @property
+    def looked_at(self) -> tuple[Covered, ...]:
+        """The pieces that were looked at."""
+        return tuple(piece for piece in self.pieces if piece.found in LOOKED_AT)
+
+    @property
+    def reach(self) -> Span | None:
+        """From the first to the last instant that was looked at or asked for; ``None`` if there is none."""
+        return Span(self.pieces[0].span.start, self.pieces[-1].span.end) if self.pieces else None
+
     def spans(self, *found: Found) -> list[Span]:
-        """Return the spans with one of these findings (all of them by default), normalised."""
-        return normalise(piece.span for piece in self.pieces if not found or piece.found in found)
+        """Return the spans with one of these findings (all that were looked at by default), normalised."""
+        which = found or LOOKED_AT
+        return normalise(piece.span for piece in self.pieces if piece.found in which)
 
     def missing(self, want: Span, *, retry: bool = False) -> Iterator[Span]:
         """Yield the parts of *want* that were never looked at, in order.

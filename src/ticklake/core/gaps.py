@@ -25,7 +25,10 @@ __all__ = [
     "bar_holes",
     "during_outages",
     "gaps_of",
+    "gaps_within",
+    "missing_in",
     "missing_words",
+    "never_fetched",
     "silence_reason",
     "with_events",
     "with_jumps",
@@ -82,6 +85,8 @@ def gaps_of(
     present: Iterable[pl.Series],
     invalid: Iterable[pl.Series],
     closed: Sequence[Span] = (),
+    *,
+    only_snapshots: bool = False,
 ) -> list[Gap]:
     """Return every hole of *dataset* inside *want*, in order.
 
@@ -95,16 +100,43 @@ def gaps_of(
         The times of quarantined rows, in any order: holes of an instant each where there are no bars.
     closed
         When the market is closed, sorted and disjoint: nothing is missing then.
+    only_snapshots
+        Whether the rows tell of an instant each, and nobody asked for what lies between them.
     """
     if dataset.timeframe is None:
         refused = _distinct(times.filter(inside(times, [want])) for times in invalid)
         refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in refused)
         open_spans = subtract(want, closed)
         return sorted(
-            [*(gap for span in open_spans for gap in _by_coverage(dataset, span, coverage)), *refusals], key=_start
+            [
+                *(
+                    gap
+                    for span in open_spans
+                    for gap in _by_coverage(dataset, span, coverage, only_snapshots=only_snapshots)
+                ),
+                *refusals,
+            ],
+            key=_start,
         )
     holes = bar_holes(dataset, want, present, coverage, closed)
     return list(_bar_gaps(dataset, holes, coverage, _refused_bars(dataset, holes, invalid)))
+
+
+def never_fetched(want: Span, coverage: Coverage, *, only_snapshots: bool = False) -> Iterator[Span]:
+    """Yield the parts of *want* that nobody looked at.
+
+    A snapshot tells of its instant alone: beside what was looked at, nothing is expected of *only_snapshots*.
+    """
+    expected: Span | None = want
+    if only_snapshots:
+        expected = want.intersect(coverage.reach) if coverage.reach else None
+    if expected is not None:
+        yield from coverage.missing(expected)
+
+
+def missing_in(gaps: Iterable[Gap]) -> list[Gap]:
+    """Return the gaps in which rows are missing: a dataset is complete if there are none."""
+    return [gap for gap in gaps if gap.reason.is_missing]
 
 
 def missing_words(gaps: Iterable[Gap]) -> str:
@@ -174,6 +206,21 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
             last = len(told)
             told.append(Gap(jump.span, jump.count, GapReason.LOST, f"{what} {jump.first} to {jump.last} are missing"))
     return sorted(told, key=_start)
+
+
+def gaps_within(gaps: Iterable[Gap], want: Span) -> list[Gap]:
+    """Return the parts of gaps that lie in *want*.
+
+    Where in a gap its rows are missing nobody knows, so they are counted where it begins, as quality counts them.
+    """
+    clipped = ((gap, gap.span.intersect(want)) for gap in gaps)
+    return [
+        gap
+        if part == gap.span
+        else replace(gap, span=part, missing=gap.missing if part.start == gap.span.start else None)
+        for gap, part in clipped
+        if part
+    ]
 
 
 def with_events(gaps: Sequence[Gap], missed: Sequence[Missed]) -> list[Gap]:
@@ -267,8 +314,8 @@ def _bar_gaps(dataset: Dataset, holes: Iterable[Span], coverage: Coverage, refus
             yield from sorted(_explain(dataset, hole, coverage, refused), key=_start)
 
 
-def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage) -> Iterator[Gap]:
-    for span in coverage.missing(want):
+def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage, *, only_snapshots: bool = False) -> Iterator[Gap]:
+    for span in never_fetched(want, coverage, only_snapshots=only_snapshots):
         yield Gap(span, _bars(dataset, span), GapReason.NOT_FETCHED)
     for piece in coverage.within(want).pieces:
         if piece.found in _WORDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -29,6 +30,8 @@ __all__ = [
 PENALTIES = {"quarantined": 1.0, "outliers": 10.0, "stale": 0.25, "crossed": 1.0}
 """What a share of the rows costs: one outlier in a thousand rows costs one point of a hundred."""
 
+_FULL, _BELOW_FULL = 100.0, 99.99
+_ALL_BUT_NOTHING = math.nextafter(1, 0)
 _COUNTED = (
     *("present_records", "duplicates", "outliers", "stale_prices", "zero_volumes", "crossed_books"),
     "judged_books",
@@ -109,7 +112,15 @@ class Figures:
 
     @property
     def completeness_ratio(self) -> float | None:
-        """Which share is there: of the expected bars, or else of the time; ``None`` if nobody can know."""
+        """Which share is there: of the expected bars, or else of the time; ``None`` if nobody can know.
+
+        It is 1 only where nothing is missing, however little that may be.
+        """
+        share = self._share_there
+        return share if share is None or self.is_complete else min(share, _ALL_BUT_NOTHING)
+
+    @property
+    def _share_there(self) -> float | None:
         if self.on_grid:
             return self.present_records / self.expected_records if self.expected_records else None
         return 1 - self.missing.time / self.open_time if self.open_time else None
@@ -138,9 +149,9 @@ class Figures:
 
     @property
     def score(self) -> float | None:
-        """``100 x completeness_ratio x soundness``; ``None`` where completeness cannot be known."""
+        """``100 x completeness_ratio x soundness``, 100 only if both are 1; ``None`` where completeness cannot be known."""
         ratio = self.completeness_ratio
-        return None if ratio is None else round(100 * ratio * self.soundness, 2)
+        return None if ratio is None else _rounded(100 * ratio * self.soundness)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +249,10 @@ def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
     if part == gap.span and gap.missing is not None:
         return gap.missing
     return dataset.timeframe.count_in(part, dataset.anchor)
+
+
+def _rounded(score: float) -> float:
+    return min(round(score, 2), _BELOW_FULL) if score < _FULL else _FULL
 
 
 def _summed(mappings: Iterable[Mapping[str, _V]], zero: _V) -> dict[str, _V]:

@@ -65,6 +65,10 @@ class Span:
         start, end = max(self.start, other.start), min(self.end, other.end)
         return Span(start, end) if start < end else None
 
+    def hull(self, other: Span) -> Span:
+        """Return the span from the earlier start to the later end."""
+        return Span(min(self.start, other.start), max(self.end, other.end))
+
     def widen(self, before: int, after: int) -> Span:
         """Return the span with its bounds moved outwards, kept inside all time."""
         return Span(max(self.start - before, ALL_TIME.start), min(self.end + after, ALL_TIME.end))

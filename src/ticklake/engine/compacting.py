@@ -88,7 +88,7 @@ def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, c
         for period, segments in rewrite.by_period():
             count = _Count()
             chunks = read_chunks(store, segments, kind, keying, period.span)
-            known = coverage.within(period.span).pieces
+            known = coverage.within(period.span).looked_at
             segment = write_file(
                 store, dataset, chunks, rewrite.seq, keying, period.label, known, count.add, rewrite.observed_at
             )

@@ -19,7 +19,10 @@ from ticklake.engine.reading import count_rows, read_chunks
 from ticklake.engine.writing import write_file, write_segments
 from ticklake.errors import StorageError
 
-__all__ = ["Deleted", "delete", "drop", "leaving", "would_delete"]
+__all__ = ["DELETED", "Deleted", "delete", "drop", "leaving", "would_delete"]
+
+DELETED = "deleted"
+"""Why what was there once is not fetched: an update does not go back for it."""
 
 
 @dataclass(frozen=True, slots=True)

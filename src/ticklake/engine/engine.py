@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ticklake.catalog.catalog import Catalog
-from ticklake.catalog.changes import DatasetRow
+from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.core.adjust import Adjust
 from ticklake.core.batch import Records, canonical, canonical_all
-from ticklake.core.coverage import Covered
+from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
@@ -288,12 +288,18 @@ class Engine:
         origins = self.catalog.provenances()
         return [origins[number] for number in rows[PROVENANCE].unique().sort().to_list()]
 
-    def delete(self, dataset: Dataset, span: Span, *, dry_run: bool = False) -> int:
-        """Remove the rows inside *span*; return how many went, or would go with *dry_run*."""
-        from ticklake.engine.deleting import delete, would_delete
+    def delete(self, dataset: Dataset, span: Span, *, wanted: bool = False, dry_run: bool = False) -> int:
+        """Remove the rows inside *span*; return how many went, or would go with *dry_run*.
 
-        done = would_delete(self._store, dataset, span) if dry_run else delete(self._store, dataset, span)
-        return done.rows
+        If the dataset is *wanted*, what was known of the span is ``not_fetched`` from then on.
+        """
+        from ticklake.engine.deleting import DELETED, delete, would_delete
+
+        if dry_run:
+            return would_delete(self._store, dataset, span).rows
+        known = self.known(dataset) if wanted else None
+        part = known.intersect(span) if known else None
+        return delete(self._store, dataset, span, [Covered(part, Found.NOT_FETCHED, DELETED)] if part else ()).rows
 
     def drop(self, dataset: Dataset, *, dry_run: bool = False) -> int:
         """Remove a dataset from the newest version on; return how many rows went, or would go with *dry_run*."""
@@ -395,13 +401,34 @@ class Engine:
         return backup(self._store, folder, catalog_name)
 
     def known(self, dataset: Dataset) -> Span | None:
-        """Return the span of all that the lake holds of *dataset* or has looked at, if that is anything."""
-        row = self.catalog.dataset(dataset)
-        spans = self.catalog.coverage(dataset).spans()
-        if row is not None and row.min_ts is not None and row.max_ts is not None:
-            frame = dataset.timeframe
-            spans.append(Span(row.min_ts, frame.next(row.max_ts, dataset.anchor) if frame else row.max_ts + 1))
-        return Span(min(span.start for span in spans), max(span.end for span in spans)) if spans else None
+        """Return the span of all that the lake holds of *dataset*, has looked at or was asked for, if that is anything.
+
+        Gaps, quality, repairs and alerts are about this span unless told otherwise.
+        """
+        row, reach = self.catalog.dataset(dataset), self.catalog.coverage(dataset).reach
+        if row is None or row.min_ts is None or row.max_ts is None:
+            return reach
+        frame = dataset.timeframe
+        held = Span(row.min_ts, frame.next(row.max_ts, dataset.anchor) if frame else row.max_ts + 1)
+        return held if reach is None else held.hull(reach)
+
+    def want(self, dataset: Dataset, span: Span, final: int | None = None) -> None:
+        """Note that *span* is asked for: until somebody looks, its rows are ``not_fetched``.
+
+        It is a commit, so that gaps, quality and snapshots tell it alike whatever becomes of the one who asks.
+
+        Parameters
+        ----------
+        final
+            Until when rows can be final, if the source tells its time. What was asked for beyond, by a clock that is ahead
+            of the source's, is asked for no more.
+        """
+        coverage = self.catalog.coverage(dataset)
+        piece = Covered(span, Found.NOT_FETCHED)
+        early = [] if final is None else [one for one in coverage.spans(Found.NOT_FETCHED) if one.end > final]
+        forget = tuple(Span(max(one.start, final or one.start), one.end) for one in early)
+        if forget or coverage.add(piece) != coverage:
+            self._store.commit("ask", Change(dataset, coverage=(piece,), forget=forget))
 
     def closed(self, dataset: Dataset, span: Span) -> list[Span]:
         """Return when the market of *dataset* is closed inside *span*, and nothing can be missing."""

@@ -8,11 +8,21 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from ticklake.core.continuity import Jump, Numbering, has_numbers, spared
+from ticklake.core.continuity import LATE, Jump, Numbering, has_numbers, spared
 from ticklake.core.coverage import Coverage, Found
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.events import missed_events
-from ticklake.core.gaps import Gap, GapReason, bar_holes, during_outages, gaps_of, with_events, with_jumps
+from ticklake.core.gaps import (
+    Gap,
+    GapReason,
+    bar_holes,
+    during_outages,
+    gaps_of,
+    gaps_within,
+    never_fetched,
+    with_events,
+    with_jumps,
+)
 from ticklake.core.outage import Quiet, covers
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, common, normalise, subtract
@@ -43,7 +53,8 @@ def missing_intervals(store: Store, sessions: Sessions, dataset: Dataset, want: 
     """Return the bars of the calendar that are absent; for other kinds, what was never covered."""
     coverage, shut = store.catalog.coverage(dataset), closed(sessions, dataset, want)
     if dataset.timeframe is None:
-        return [part for hole in subtract(want, shut) for part in coverage.missing(hole)]
+        only = _has_only_snapshots(store, dataset)
+        return [part for hole in subtract(want, shut) for part in never_fetched(hole, coverage, only_snapshots=only)]
     return retried(lambda: bar_holes(dataset, want, _times_by_piece(store, dataset, want), coverage, shut))
 
 
@@ -62,7 +73,8 @@ def gap_report(
         gaps = retried(lambda: _gaps_in_bars(store, dataset, want, coverage, shut))
     else:
         invalid = _still_refused(store, dataset, want)
-        gaps = gaps_of(dataset, want, coverage, (), [invalid], shut)
+        only = _has_only_snapshots(store, dataset)
+        gaps = gaps_of(dataset, want, coverage, (), [invalid], shut, only_snapshots=only)
     if reads is None:
         return GapReport(tuple(gaps))
     peers = Peers(store, dataset, coverage, reads)
@@ -122,36 +134,46 @@ def _by_numbers(
     quiet = Quiet(want, peers.shortest(want)) if dataset.kind == "trades" and not peers.alone else None
     if numbering is None and quiet is None:
         return GapReport(tuple(gaps))
-    numbering, quiet = retried(lambda: _passed(store, dataset, want, numbering is not None, quiet))
-    jumps: list[Jump] = []
-    if numbering is not None and numbering.jumps:
-        jumps = list(spared(numbering.jumps, _refused_numbers(store, dataset, want, column, numbering.jumps)))
-    told = with_jumps(gaps, jumps, coverage, what)
+    around = _with_neighbours(store, dataset, want) if numbering is not None else want
+    numbering, quiet = retried(lambda: _passed(store, dataset, around, numbering is not None, quiet))
+    jumps = [] if numbering is None else [jump for jump in numbering.jumps if jump.span.overlaps(want)]
+    if jumps:
+        jumps = list(spared(jumps, _refused_numbers(store, dataset, around, column, jumps)))
+    told = gaps_within(with_jumps(gaps, jumps, coverage, what), want)
     if quiet is not None:
         data = coverage.spans(Found.DATA)
         silent = _open_silence(quiet.finish(), data, closed, jumps)
         told = sorted([*told, *peers.silent_trades(silent, quiet.shortest)], key=lambda gap: gap.span)
-    return GapReport(tuple(told), tuple(_notes(dataset, what, numbering)))
+    return GapReport(tuple(told), tuple(_notes(dataset, want, what, numbering)))
 
 
 def _passed(
-    store: Store, dataset: Dataset, want: Span, numbered: bool, quiet: Quiet | None
+    store: Store, dataset: Dataset, around: Span, numbered: bool, quiet: Quiet | None
 ) -> tuple[Numbering | None, Quiet | None]:
     """Read times and numbers once, in order."""
     numbering, silence = Numbering() if numbered else None, quiet and Quiet(quiet.span, quiet.shortest)
     column, _ = _NUMBERED[dataset.kind]
     names = ["ts", *([column] if numbered else []), *(["is_snapshot"] if dataset.kind == "book" else [])]
-    for frame in _pieces(store, dataset, want, names):
+    for frame in _pieces(store, dataset, around, names):
         times = frame["ts"].to_physical()
         if numbering is not None:
             ids = frame[column]
             number = ids.str.to_integer(strict=False, dtype=pl.Int64) if ids.dtype == pl.String else ids
             numbering.feed(times, number, frame["is_snapshot"] if dataset.kind == "book" else None)
         if silence is not None:
-            silence.feed(times)
+            start, end = silence.span
+            silence.feed(times.filter((times >= start) & (times < end)))
     if numbering is not None:
         numbering.finish()
     return numbering, silence
+
+
+def _with_neighbours(store: Store, dataset: Dataset, want: Span) -> Span:
+    """Return *want* with at least one row before and after it, where there is one, and what comes a little out of turn."""
+    _, _, segments = store.catalog.snapshot(dataset, data=False)
+    before = max((segment.min_ts for segment in segments if segment.min_ts < want.start), default=want.start)
+    after = min((segment.max_ts for segment in segments if segment.max_ts >= want.end), default=want.end - 1)
+    return Span(before, after + 1).widen(LATE, LATE)
 
 
 def _open_silence(
@@ -164,12 +186,12 @@ def _open_silence(
     return [span for span in awake if list(subtract(span, jumped)) == [span]]
 
 
-def _notes(dataset: Dataset, what: str, numbering: Numbering | None) -> Iterator[str]:
+def _notes(dataset: Dataset, want: Span, what: str, numbering: Numbering | None) -> Iterator[str]:
     if numbering is None:
         return
     if numbering.is_scattered:
         yield f"{dataset}: {what} have too many holes to be numbered without any: what is missing cannot be told from them"
-    for anew in numbering.restarts:
+    for anew in (restart for restart in numbering.restarts if restart.at in want):
         yield f"{dataset}: {what} begin anew at {format_time(anew.at)}: after {anew.before} comes {anew.after}; no gap"
 
 
@@ -223,6 +245,19 @@ def _refused_numbers(store: Store, dataset: Dataset, want: Span, column: str, ju
             number for text in texts if text.isdecimal() and covers(missing, Span(number := int(text), number + 1))
         }
     return found
+
+
+def _has_only_snapshots(store: Store, dataset: Dataset) -> bool:
+    """Whether no row of a dataset follows from the one before: between updates of a book rows are expected."""
+    if dataset.kind not in SNAPSHOTS:
+        return False
+    if "is_snapshot" not in dataset.spec.names:
+        return True
+
+    def attempt() -> bool:
+        return all(rows["is_snapshot"].all() for rows in _pieces(store, dataset, ALL_TIME, ["ts", "is_snapshot"]))
+
+    return retried(attempt)
 
 
 def closed(sessions: Sessions, dataset: Dataset, span: Span) -> list[Span]:

@@ -136,10 +136,10 @@ class Applying:
         return Change("begin", part.name, f"{detail}: {count if stands else 'all that match'}", stands, job=job)
 
     def _stands(self, dataset: Dataset, wanted: int | None) -> str:
-        pieces = self.coverage(dataset).pieces
-        if not pieces:
+        spans = self.coverage(dataset).spans()
+        if not spans:
             return "begins"
-        first = pieces[0].span.start
+        first = spans[0].start
         if wanted is not None and dataset.timeframe is not None:
             wanted = dataset.timeframe.ceil(wanted, dataset.anchor)
         if wanted is not None and first > wanted:

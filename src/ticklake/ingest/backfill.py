@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Run, Runs, RunState
 from ticklake.core.dataset import Dataset
-from ticklake.core.fetchplan import FetchPlan
-from ticklake.core.gaps import Gap, missing_words
+from ticklake.core.fetchplan import FetchPlan, horizon
+from ticklake.core.gaps import Gap, missing_in, missing_words
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
@@ -33,6 +33,8 @@ ROUNDS = 2
 """Windows that failed are asked once more at the end."""
 SEAMS = 100
 """After each run the newest seams are looked at; what they prove is known from then on."""
+UNKNOWN = "since when rows were asked for is not known, nor what is missing"
+"""What is said where planning failed before it was found out when a history begins."""
 BANNED = ""
 """Under this name a failure is everybody's."""
 
@@ -65,6 +67,8 @@ class Backfill:
     at_once: int = 4
     gap_notes: GapNotes | None = None
     subject: str = ""
+    plans: dict[Dataset, FetchPlan] = field(default_factory=dict)
+    """The newest plan of each dataset; where planning failed, it says what was asked for and nothing else."""
 
     async def plan(self, datasets: Sequence[Dataset], asked: Asked) -> list[FetchPlan]:
         """Return what a run would fetch, without fetching it."""
@@ -88,6 +92,7 @@ class Backfill:
         try:
             remarks = await self._prepare(datasets, asked)
         except SourceError as error:
+            await self._want_unplanned(datasets, asked, self.engine.now())
             failed = await asyncio.to_thread(
                 record_failure, self.runs, operation, self._subject(datasets), datasets, asked, error
             )
@@ -95,17 +100,17 @@ class Backfill:
                 return failed
             raise
         progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
-        self.watch(progress)
         subject = self._subject(datasets)
         run = await asyncio.to_thread(self.runs.create, operation, subject, _parameters(datasets, asked))
         try:
+            self.watch(progress)
             for remark in remarks:
                 await self._log(run.id, "info", remark)
             if every is None:
-                plans = await self._fetch_all(run.id, datasets, asked, progress)
+                await self._fetch_all(run.id, datasets, asked, progress)
             else:
-                plans = await self._follow(run.id, datasets, asked, progress, every)
-            state, outcome = await asyncio.to_thread(self._judge, plans, progress)
+                await self._follow(run.id, datasets, asked, progress, every)
+            state, outcome = await asyncio.to_thread(self._judge, list(self.plans.values()), progress)
         except (asyncio.CancelledError, Cancelled):
             outcome = "interrupted; run the same command again to go on where it stopped"
             self.runs.finish(run.id, RunState.CANCELLED, progress.to_dict(), outcome)
@@ -126,7 +131,24 @@ class Backfill:
         if not asked.known:
             for dataset in datasets:
                 await self.source.capability(dataset, now)
+            await self._want_unplanned(datasets, asked, now)
         return remarks
+
+    async def _want_unplanned(self, datasets: Sequence[Dataset], asked: Asked, now: int) -> None:
+        """Note what is asked for as far as that is known without a plan: a source may fail while it is planned."""
+        for dataset in () if asked.again else datasets:
+            coverage = await asyncio.to_thread(self.engine.catalog.coverage, dataset)
+            start = asked.begins(coverage)
+            span = None if start is None else asked.final_part(dataset, start, now)
+            if span is not None:
+                self.plans[dataset] = FetchPlan(dataset, span)
+                await self._want(dataset, span)
+
+    async def _want(self, dataset: Dataset, span: Span, final: int | None = None) -> None:
+        """Note that a span of a dataset is asked for, before anything can go wrong."""
+        await asyncio.to_thread(self.engine.want, dataset, span, final)
+        if self.gap_notes is not None:
+            await asyncio.to_thread(self.gap_notes.want, dataset, span)
 
     def _subject(self, datasets: Sequence[Dataset]) -> str:
         return str(datasets[0]) if len(datasets) == 1 else self.subject or datasets[0].exchange
@@ -138,16 +160,13 @@ class Backfill:
         except TicklakeError:
             return
 
-    async def _fetch_all(
-        self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress
-    ) -> list[FetchPlan]:
-        """Fetch the datasets, some at a time, and return what was planned for each."""
+    async def _fetch_all(self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress) -> None:
+        """Fetch the datasets, some at a time."""
         turns = asyncio.Semaphore(self.at_once)
-        plans: list[FetchPlan] = []
 
         async def one(dataset: Dataset) -> None:
             async with turns:
-                plans.extend(await self._fetch_dataset(run_id, dataset, asked, progress))
+                await self._fetch_dataset(run_id, dataset, asked, progress)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -155,18 +174,17 @@ class Backfill:
                     group.create_task(one(dataset))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        return plans
 
     async def _follow(
         self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress, every: float
-    ) -> list[FetchPlan]:
-        """Ask for what is new again and again; return what the last round planned, once it is given up."""
+    ) -> None:
+        """Ask for what is new again and again, until it is given up."""
         failed = 0
         while True:
-            plans = await self._fetch_all(run_id, datasets, asked, progress)
+            await self._fetch_all(run_id, datasets, asked, progress)
             failed = failed + 1 if progress.failures else 0
             if failed == PATIENCE or BANNED in progress.failures:
-                return plans
+                return
             await self._rest(every, progress)
             progress.failures.clear()
 
@@ -177,19 +195,18 @@ class Backfill:
             await asyncio.sleep(min(seconds, GLANCE))
             seconds -= GLANCE
 
-    async def _fetch_dataset(self, run_id: int, dataset: Dataset, asked: Asked, progress: Progress) -> list[FetchPlan]:
+    async def _fetch_dataset(self, run_id: int, dataset: Dataset, asked: Asked, progress: Progress) -> None:
         """Plan and fetch one dataset; windows that failed are planned and asked once more."""
-        plans: list[FetchPlan] = []
         name = str(dataset)
         try:
             for _ in range(ROUNDS):
                 if BANNED in progress.failures:
                     break
-                plans.append(await self._plan(dataset, asked))
+                plan = await self._planned_and_wanted(dataset, asked)
                 progress.skipped.pop(name, None)
                 progress.again.discard(name)
-                await self._fetch_round(run_id, plans[-1], progress, note_wanted=not asked.again)
-                await self._doubt(run_id, plans[-1])
+                await self._fetch_round(run_id, plan, progress)
+                await self._doubt(run_id, plan)
                 if name not in progress.skipped:
                     break
             if name in progress.skipped and name not in progress.reached:
@@ -209,7 +226,19 @@ class Backfill:
             # What was served once and is no longer must not keep the others from being brought up to now.
             progress.failed(name, error)
             await self._log(run_id, "error", f"{name}: {error}")
-        return plans[:1]
+
+    async def _planned_and_wanted(self, dataset: Dataset, asked: Asked) -> FetchPlan:
+        """Plan a dataset and note what is asked for; a repair makes no dataset one that is collected."""
+        try:
+            plan = await self._plan(dataset, asked)
+        except SourceError:
+            if dataset not in self.plans:
+                await self._want_unplanned([dataset], asked, self.engine.now())
+            raise
+        self.plans[dataset] = plan
+        if plan.want is not None and not asked.again:
+            await self._want(dataset, plan.want, horizon(dataset, plan.now))
+        return plan
 
     def _gone(self, dataset: Dataset, asked: Asked, error: UnknownSymbol) -> str:
         """Say since when a symbol is gone, or let the exchange's refusal stand if it never was there."""
@@ -225,10 +254,8 @@ class Backfill:
         if why is not None:
             await self._log(run_id, "warning", f"{plan.dataset}: {why}")
 
-    async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress, *, note_wanted: bool) -> None:
-        """Fetch the plan's spans; a repair makes no dataset one that is collected."""
-        if note_wanted and self.gap_notes is not None and plan.want is not None:
-            await asyncio.to_thread(self.gap_notes.want, plan.dataset, plan.want)
+    async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress) -> None:
+        """Fetch the plan's spans."""
         await self._cover_known(plan)
         progress.planned[str(plan.dataset)] = sum(span.length for span in plan.spans)
         for span in plan.spans:
@@ -293,13 +320,13 @@ class Backfill:
                 gaps += self.engine.gap_report(plan.dataset, plan.want).gaps
         counts = progress.counts
         told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
-        outcome = f"{told}; {missing_words(gaps)}"
+        is_known = len(plans) == progress.datasets or missing_in(gaps)
+        outcome = f"{told}; {missing_words(gaps) if is_known else UNKNOWN}"
         if progress.failures or progress.skipped:
             outcome = f"{'; '.join([*progress.failures.values(), *progress.skipped.values()])}; {outcome}"
             everything = BANNED in progress.failures or len(progress.failures) == progress.datasets
             return (RunState.FAILED if everything else RunState.INCOMPLETE), outcome
-        is_incomplete = any(gap.reason.is_missing for gap in gaps)
-        return (RunState.INCOMPLETE if is_incomplete else RunState.SUCCEEDED), outcome
+        return (RunState.INCOMPLETE if missing_in(gaps) else RunState.SUCCEEDED), outcome
 
 
 def _parameters(datasets: Sequence[Dataset], asked: Asked) -> dict[str, Any]:

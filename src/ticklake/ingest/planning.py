@@ -16,6 +16,7 @@ from ticklake.core.instrument import Instrument, unified
 from ticklake.core.lookup import is_pattern, is_plain
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import format_time
+from ticklake.engine.deleting import DELETED
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidTime, UnknownSymbol, Unsupported
 from ticklake.sources.base import Capability, Source
@@ -39,6 +40,18 @@ class Asked:
     known: bool = False
     again: tuple[Span, ...] = ()
 
+    def begins(self, coverage: Coverage) -> int | None:
+        """Return from when on a dataset is asked for, as far as that is known without asking a source."""
+        return self.start if self.start is not None else _known_from(coverage) if self.known else None
+
+    def final_part(self, dataset: Dataset, start: int, now: int) -> Span | None:
+        """Return what is asked for from *start* on, in whole bars, as far as it is final at *now*."""
+        final, frame = horizon(dataset, now), dataset.timeframe
+        stop = final if self.end is None else min(self.end, final)
+        if frame is not None:
+            start, stop = frame.ceil(start, dataset.anchor), min(frame.ceil(stop, dataset.anchor), final)
+        return Span(start, stop) if start < stop else None
+
 
 async def plan_dataset(
     source: Source, engine: Engine, instruments: Instruments, dataset: Dataset, asked: Asked
@@ -59,12 +72,12 @@ async def plan_dataset(
         listed_at = await _listed_at(source, instruments, dataset)
     if listed_at is not None and dataset.timeframe is not None:
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
-    start = asked.start if asked.start is not None else _known_from(coverage) if asked.known else None
+    start = asked.begins(coverage)
     start = start if start is not None else listed_at or capability.served_from
     start = start if start is not None else await source.first_served(dataset)
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")
-    want = _final_part(dataset, start, asked.end, horizon(dataset, now))
+    want = asked.final_part(dataset, start, now)
     if want is None:
         return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
     gone_at, retry = _gone_at(dataset, known), asked.retry
@@ -116,14 +129,6 @@ async def _planned(
     return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
 
 
-def _final_part(dataset: Dataset, start: int, end: int | None, final: int) -> Span | None:
-    """Return what was asked for, in whole bars, as far as it is final."""
-    stop, frame = final if end is None else min(end, final), dataset.timeframe
-    if frame is not None:
-        start, stop = frame.ceil(start, dataset.anchor), min(frame.ceil(stop, dataset.anchor), final)
-    return Span(start, stop) if start < stop else None
-
-
 async def select_symbols(source: Source, patterns: Sequence[str], quote: str | None = None) -> list[str]:
     """Expand ``BTC/*`` and the like over what the exchange lists; *quote* keeps active spot markets in it.
 
@@ -161,8 +166,8 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
 
 
 def _known_from(coverage: Coverage) -> int | None:
-    """Return since when the lake has looked at a dataset."""
-    return coverage.pieces[0].span.start if coverage.pieces else None
+    """Return since when a dataset was looked at or asked for; what was deleted before stays deleted."""
+    return next((piece.span.start for piece in coverage.pieces if piece.reason != DELETED), None)
 
 
 def _needs_listing(asked: Asked, coverage: Coverage) -> bool:

@@ -23,7 +23,7 @@ from ticklake.errors import CatalogOutdated, ReadOnlyLake
 
 __all__ = ["Assessor"]
 
-FORMULA = 2
+FORMULA = 3
 """Raised when a measure changes, so that what was stored before is measured anew."""
 BARS_AT_ONCE = 1 << 20
 """About so many bars are measured at a time."""
@@ -70,11 +70,11 @@ class _Asked:
     @property
     def everything(self) -> Span:
         """The span of all that is known or wanted."""
-        return Span(min(self.want.start, self.known.start), max(self.want.end, self.known.end))
+        return self.want.hull(self.known)
 
     @property
     def says_when(self) -> bool:
-        """Whether a calendar or somebody's coverage says in which time rows are expected."""
+        """Whether a calendar or coverage defines when rows are expected."""
         return bool(self.coverage.pieces) or self.dataset.timeframe is not None
 
     def is_whole(self, day: _Day) -> bool:

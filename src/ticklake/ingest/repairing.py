@@ -10,7 +10,7 @@ from itertools import islice, takewhile
 from ticklake.catalog.gapnotes import GapNotes
 from ticklake.catalog.runs import Run, RunState
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.gaps import Gap, GapReason, missing_in
 from ticklake.core.repairplan import Left, RepairPlan, plan_repair
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
@@ -98,17 +98,14 @@ class Repairs:
         settled = plan_repair(dataset, after, self.notes.in_vain(dataset))
         told = {left.gap: left.why for left in settled.left}
         why = answer.note or "it was asked for and did not come: run it again"
-        return tuple(Left(gap, told.get(gap, why)) for gap in after if gap.reason.is_missing)
+        return tuple(Left(gap, told.get(gap, why)) for gap in missing_in(after))
 
     def _gaps(self, dataset: Dataset) -> tuple[Gap, ...]:
-        """Return the gaps inside what was ever asked for or looked at."""
-        spans = self.engine.catalog.coverage(dataset).spans()
-        wanted = self.notes.wanted(dataset)
-        known = [*spans, *([wanted] if wanted else [])]
-        if not known:
+        """Return the gaps that ``lake.gaps`` tells; of a dataset without coverage none, as nobody asked a source for it."""
+        if not self.engine.catalog.coverage(dataset).pieces:
             return ()
-        want = Span(min(span.start for span in known), max(span.end for span in known))
-        return self.engine.gap_report(dataset, want).gaps
+        known = self.engine.known(dataset)
+        return self.engine.gap_report(dataset, known).gaps if known else ()
 
 
 def _is_open(gap: Gap, after: Sequence[Gap]) -> bool:

@@ -41,6 +41,7 @@ class Keeping(Base):
     ) -> int:
         """Remove the rows in ``[start, end)`` and forget that it was covered; return how many went.
 
+        What a source was asked for is ``not_fetched`` from then on: :meth:`repair` brings it back, :meth:`update` does not.
         The dataset itself stays known; :meth:`drop` removes it. Older versions hold the rows until :meth:`vacuum`.
 
         Parameters
@@ -53,7 +54,9 @@ class Keeping(Base):
         UnknownDataset
             If the lake has no such dataset.
         """
-        return self.engine.delete(self._known(dataset), Span.parse(start, end), dry_run=dry_run)
+        parsed = self._known(dataset)
+        wanted = str(parsed) in self._collector.collected()
+        return self.engine.delete(parsed, Span.parse(start, end), wanted=wanted, dry_run=dry_run)
 
     def drop(self, dataset: DatasetLike, *, dry_run: bool = False) -> int:
         """Remove a dataset with its rows, coverage and refused rows; return how many rows went.

@@ -127,6 +127,8 @@ def gaps(
 
     JSON has each hole.
     """
+    from ticklake.core.gaps import missing_in
+
     with o.opened(lake) as held:
         datasets = chosen(held, what, timeframe, kind)
         found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
@@ -146,8 +148,7 @@ def gaps(
         say("nothing is missing")
     for note in (note for _, report in found for note in report.notes):
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
-    is_missing = any(gap.reason.is_missing for _, report in found for gap in report.gaps)
-    raise typer.Exit(3 if is_missing else 0)
+    raise typer.Exit(3 if any(missing_in(report.gaps) for _, report in found) else 0)
 
 
 def _summary(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, ...]]:
