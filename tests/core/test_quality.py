@@ -36,6 +36,11 @@ class TestCompleteness:
         assert figures.expected_records is None
         assert figures.completeness_ratio == 0.75
 
+    def test_it_is_whole_only_where_nothing_is_missing(self):
+        years = Figures(open_time=10 * 365 * DAY, present_records=5, gaps={"lost": Holes(1, 1, 1)})
+        assert years.completeness_ratio < 1
+        assert bars(90, not_fetched=0).completeness_ratio < 1
+
     def test_it_is_unknown_where_nobody_said_what_was_looked_at(self):
         assert Figures(present_records=5).completeness_ratio is None
         assert Figures(present_records=5).score is None
@@ -45,6 +50,17 @@ class TestCompleteness:
 class TestScore:
     def test_all_there_and_sound_is_a_hundred(self):
         assert bars(1000).score == 100.0
+
+    @pytest.mark.parametrize(
+        "figures",
+        [
+            bars(10_000_000, lost=1),
+            Figures(open_time=10 * 365 * DAY, present_records=5, gaps={"lost": Holes(1, 1, 1)}),
+            Figures(on_grid=True, present_records=10_000_000, outliers=1),
+        ],
+    )
+    def test_it_is_a_hundred_only_where_nothing_is_missing_or_wrong(self, figures):
+        assert figures.score == 99.99
 
     def test_it_is_completeness_times_soundness(self):
         figures = Figures(on_grid=True, present_records=500, gaps={"lost": Holes(1, 500)}, outliers=5, stale_prices=100)

@@ -202,7 +202,7 @@ def test_a_bad_answer_is_asked_again(feed, lake, bad):
 def test_a_refusal_fails_the_run_and_covers_nothing(feed, lake):
     feed.answers[path_of(Symbol("EUR/USD"), parse_time("2024-01-03"))] = [(403, b"")]
     assert fetch(lake, "2024-01-03", "2024-01-03T01:00").state == "failed"
-    assert lake.datasets() == []
+    assert lake.coverage(lake.datasets()[0]).spans() == []
 
 
 def test_only_quotes_are_served(lake):

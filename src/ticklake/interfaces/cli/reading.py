@@ -145,7 +145,7 @@ def gaps(
         )
         say(f"{count_of(len(rows), 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
     else:
-        say("nothing is missing")
+        say("nothing is missing" if found else "the lake holds no such dataset")
     for note in (note for _, report in found for note in report.notes):
         errors().print(f"note: {note}", markup=False, soft_wrap=True)
     raise typer.Exit(3 if any(missing_in(report.gaps) for _, report in found) else 0)
