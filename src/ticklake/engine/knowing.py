@@ -136,10 +136,9 @@ def _by_numbers(
         return GapReport(tuple(gaps))
     around = _with_neighbours(store, dataset, want) if numbering is not None else want
     numbering, quiet = retried(lambda: _passed(store, dataset, around, numbering is not None, quiet))
-    jumps: list[Jump] = []
-    if numbering is not None and numbering.jumps:
-        known_refusals = _refused_numbers(store, dataset, around, column, numbering.jumps)
-        jumps = [jump for jump in spared(numbering.jumps, known_refusals) if jump.span.overlaps(want)]
+    jumps = [] if numbering is None else [jump for jump in numbering.jumps if jump.span.overlaps(want)]
+    if jumps:
+        jumps = list(spared(jumps, _refused_numbers(store, dataset, around, column, jumps)))
     told = gaps_within(with_jumps(gaps, jumps, coverage, what), want)
     if quiet is not None:
         data = coverage.spans(Found.DATA)
@@ -256,10 +255,7 @@ def _has_only_snapshots(store: Store, dataset: Dataset) -> bool:
         return True
 
     def attempt() -> bool:
-        _, row, segments = store.catalog.snapshot(dataset)
-        keying = row.keying if row else "natural"
-        chunks = read_chunks(store, segments, dataset.spec, keying, ALL_TIME, ["ts", "is_snapshot"])
-        return all(chunk["is_snapshot"].all() for chunk in chunks)
+        return all(rows["is_snapshot"].all() for rows in _pieces(store, dataset, ALL_TIME, ["ts", "is_snapshot"]))
 
     return retried(attempt)
 
