@@ -12,11 +12,11 @@ from ticklake.app import open_lake
 from ticklake.config import Settings
 from ticklake.core.time import parse_time
 from ticklake.lake import Lake
-from ticklake.sources.simulated.clock import SimulatedClock
-from ticklake.sources.simulated.generated import generated_market
-from ticklake.sources.simulated.market import Market
-from ticklake.sources.simulated.recorded import recorded_market
-from ticklake.sources.simulated.server import SimulatedExchange
+from ticklake.testing.exchange.clock import SimulatedClock
+from ticklake.testing.exchange.generated import generated_market
+from ticklake.testing.exchange.market import Market
+from ticklake.testing.exchange.recorded import recorded_market
+from ticklake.testing.exchange.server import SimulatedExchange
 
 RECORDED = Path(os.environ.get("TICKLAKE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -13,8 +13,8 @@ import pytest
 import ticklake
 from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, Settings
 from ticklake.core.kinds import KINDS
-from ticklake.sources.simulated.faults import Faults
-from ticklake.sources.simulated.generated import generated_market
+from ticklake.testing.exchange.faults import Faults
+from ticklake.testing.exchange.generated import generated_market
 
 from .conftest import settings_for
 
@@ -64,7 +64,7 @@ def test_every_setting_stands_in_the_reference():
 
 
 def test_every_key_of_the_wanted_state_stands_in_its_how_to():
-    from ticklake.wanted import Again, Collect, Wanted
+    from ticklake.jobs.manifest import Again, Collect, Wanted
 
     how_to = text("docs/how-to/apply.md")
     names = [name for model in (Wanted, Collect, Again) for name in model.model_fields]
@@ -102,7 +102,7 @@ def test_every_fault_stands_in_the_how_to():
 
 
 def test_every_preset_of_files_stands_in_the_how_to():
-    from ticklake.sources.files.presets import GENERIC, PRESETS, SHAPED
+    from ticklake.files.presets import GENERIC, PRESETS, SHAPED
 
     how_to = text("docs/how-to/import-files.md")
     assert [preset.name for preset in (*PRESETS, *SHAPED, GENERIC) if f"`{preset.name}`" not in how_to] == []

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.core.gaps import Gap, GapReason
     from ticklake.core.jobs import Job, JobState
-    from ticklake.core.mapping import Mapping
     from ticklake.core.provenance import Provenance
     from ticklake.core.quality import DayQuality, Quality
     from ticklake.core.records import (
@@ -31,12 +30,13 @@ if TYPE_CHECKING:
         Trade,
     )
     from ticklake.core.requests import BackfillRequest
+    from ticklake.core.results import Receipt
     from ticklake.core.schedules import Schedule
     from ticklake.core.span import Span
     from ticklake.core.symbol import Symbol
     from ticklake.core.timeframe import Timeframe
-    from ticklake.engine.appending import Receipt
     from ticklake.errors import TicklakeError
+    from ticklake.files.mapping import Mapping
     from ticklake.lake import Lake, Snapshot
 
 _PUBLIC = {
@@ -56,13 +56,13 @@ _PUBLIC = {
     "Job": "core.jobs",
     "JobState": "core.jobs",
     "Lake": "lake",
-    "Mapping": "core.mapping",
+    "Mapping": "files.mapping",
     "OHLCVBar": "core.records",
     "OpenInterest": "core.records",
     "Provenance": "core.provenance",
     "Quality": "core.quality",
     "Quote": "core.records",
-    "Receipt": "engine.appending",
+    "Receipt": "core.results",
     "Run": "catalog.runs",
     "RunState": "catalog.runs",
     "Schedule": "core.schedules",

@@ -31,15 +31,15 @@ from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
 from ticklake.storage.space import Reserve, Space, is_full
 
 if TYPE_CHECKING:
+    from ticklake.alerts.service import Alerts
     from ticklake.catalog.runs import Runs
     from ticklake.config import Settings
-    from ticklake.engine.rebuilding import Rebuilt
-    from ticklake.ingest.alerts import Alerts
-    from ticklake.ingest.jobs import Jobs
-    from ticklake.ingest.schedules import Schedules
+    from ticklake.engine.rebuild import Rebuilt
+    from ticklake.jobs.queue import Jobs
+    from ticklake.jobs.schedules import Schedules
     from ticklake.sources.base import Source
     from ticklake.sources.pacing.pace import Pace
-    from ticklake.sources.simulated.server import SimulatedExchange
+    from ticklake.testing.exchange.server import SimulatedExchange
 
 __all__ = [
     "CATALOG_FILE",
@@ -122,7 +122,7 @@ def rebuild_lake(root: Path, clock: Clock = time.time_ns, *, force: bool = False
     BadInput
         If the catalog is sound, unless *force* is true.
     """
-    from ticklake.engine.rebuilding import rebuild
+    from ticklake.engine.rebuild import rebuild
 
     found = rebuild(root, CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
     # What was lost is told, and what was not is in the new catalog: its versions are the truth from here on.
@@ -189,11 +189,11 @@ def simulated_exchange(
     *faults* are texts like ``error_every=5``, or ``all``; *moods* like ``outage=START/END``.
     """
     from ticklake.core.time import MINUTE, parse_time
-    from ticklake.sources.simulated.clock import SimulatedClock
-    from ticklake.sources.simulated.faults import Faults
-    from ticklake.sources.simulated.generated import generated_market
-    from ticklake.sources.simulated.recorded import recorded_market
-    from ticklake.sources.simulated.server import SimulatedExchange
+    from ticklake.testing.exchange.clock import SimulatedClock
+    from ticklake.testing.exchange.faults import Faults
+    from ticklake.testing.exchange.generated import generated_market
+    from ticklake.testing.exchange.recorded import recorded_market
+    from ticklake.testing.exchange.server import SimulatedExchange
 
     market = recorded_market(data) if data is not None else generated_market()
     start = market.end() + 2 * MINUTE if now is None else parse_time(now)
@@ -220,10 +220,10 @@ def _settings() -> Settings:
 
 
 def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path | None) -> Source:
-    from ticklake.sources.archive.downloads import Downloads
-    from ticklake.sources.archive.http import Patience, Site
-    from ticklake.sources.archive.layouts import site_of
-    from ticklake.sources.archive.source import ArchiveSource
+    from ticklake.sources.archives.downloads import Downloads
+    from ticklake.sources.archives.http import Patience, Site
+    from ticklake.sources.archives.layouts import site_of
+    from ticklake.sources.archives.source import ArchiveSource
     from ticklake.sources.combined import CombinedSource
 
     own, known = settings.exchange(calls.exchange), site_of(calls.exchange)
@@ -271,7 +271,7 @@ def _refuse_orphans(root: Path) -> None:
 def _refuse_others(root: Path) -> None:
     """Refuse to make a lake among files that are not a lake's."""
     from ticklake.core.kinds import KINDS
-    from ticklake.engine.place import RETIRED
+    from ticklake.engine.store import RETIRED
 
     ours = {*KINDS, RETIRED, WITNESS_FILE, *_HARMLESS}
     try:
@@ -291,10 +291,10 @@ def _make(root: Path) -> None:
 
 
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
-    from ticklake.catalog.gapnotes import GapNotes
+    from ticklake.catalog.gap_notes import GapNotes
     from ticklake.catalog.instruments import Instruments
     from ticklake.catalog.runs import Runs
-    from ticklake.ingest.collector import Collector
+    from ticklake.collect.collector import Collector
 
     catalog = Catalog(database, clock, None if root is None else Witness(root / WITNESS_FILE))
     _tell_if_outdated(catalog)
@@ -336,7 +336,7 @@ def _tell_if_outdated(catalog: Catalog) -> None:
 
 def _respell(database: Database) -> None:
     """Give datasets of older lakes the one name that their timeframe has now."""
-    from ticklake.catalog.names import respell_timeframes
+    from ticklake.catalog.dataset_names import respell_timeframes
 
     with suppress(ReadOnlyLake, CatalogOutdated):
         for found in respell_timeframes(database):
@@ -348,12 +348,12 @@ def _respell(database: Database) -> None:
 
 
 def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, settings: Settings) -> Alerts:
+    from ticklake.alerts.conditions import Troubles
+    from ticklake.alerts.notify import Notifier
+    from ticklake.alerts.service import Alerts
     from ticklake.catalog.alerts import AlertRecords
-    from ticklake.core.alerting import AlertRule, Policy
+    from ticklake.core.alerts import AlertRule, Policy
     from ticklake.core.timeframe import Timeframe
-    from ticklake.ingest.alerts import Alerts
-    from ticklake.ingest.notifier import Notifier
-    from ticklake.ingest.troubles import Troubles
 
     own, place = settings.alerts, "memory" if root is None else str(root.resolve())
     policy = Policy(
@@ -381,10 +381,10 @@ def _desks(lake: Lake, database: Database, settings: Settings, clock: Clock) -> 
     from ticklake.catalog.jobs import JobQueue
     from ticklake.catalog.schedules import ScheduleTable
     from ticklake.core.jobs import RetryPolicy
-    from ticklake.ingest.jobs import Jobs
-    from ticklake.ingest.operations import Operations
-    from ticklake.ingest.schedules import Schedules
-    from ticklake.ingest.worker import Worker
+    from ticklake.jobs.operations import Operations
+    from ticklake.jobs.queue import Jobs
+    from ticklake.jobs.schedules import Schedules
+    from ticklake.jobs.worker import Worker
     from ticklake.operations import BUILT_IN
 
     own = settings.jobs

@@ -32,7 +32,7 @@ from pydantic_settings import (
 from ticklake.errors import BadInput
 
 if TYPE_CHECKING:
-    from ticklake.wanted import Wanted
+    from ticklake.jobs.manifest import Wanted
 
 __all__ = [
     "CONFIG_FILE",
@@ -214,7 +214,7 @@ def load_wanted(path: str | Path = WANTED_FILE) -> Wanted:
     BadInput
         If it cannot be read or holds something that cannot be meant: key and value are named.
     """
-    from ticklake.wanted import Wanted
+    from ticklake.jobs.manifest import Wanted
 
     where = Path(path).resolve()
     try:

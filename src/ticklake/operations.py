@@ -10,7 +10,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
 from ticklake.core.requests import BackfillRequest
 from ticklake.errors import CorruptSegment
-from ticklake.ingest.operations import Operation, Outcome, Work
+from ticklake.jobs.operations import Operation, Outcome, Work
 
 if TYPE_CHECKING:
     from ticklake.catalog.runs import Run
@@ -147,7 +147,7 @@ def cleanup(
 
 def alerts(lake: Lake, work: Work) -> Outcome:
     """Look for what is wrong with the lake, and tell."""
-    from ticklake.ingest.alerts import check_alerts
+    from ticklake.alerts.service import check_alerts
 
     work.check()
     told = check_alerts(lake)

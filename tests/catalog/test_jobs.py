@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ticklake.catalog import claiming
+from ticklake.catalog import claims
 from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
 from ticklake.core.jobs import JobState, NewJob
@@ -271,7 +271,7 @@ def test_the_next_job_comes_from_an_index_with_ten_thousand_in_the_queue(tmp_pat
     queue.add([new(number, f"x:trades:{number}/USDT") for number in range(10_000)])
     assert queue.claim("me") is not None
     with database.read() as connection:
-        claim = claiming.claim("sqlite", False).compile(dialect=sqlite.dialect(paramstyle="named"))
+        claim = claims.claim("sqlite", False).compile(dialect=sqlite.dialect(paramstyle="named"))
         plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {claim}"), claim.params).all())
     assert "USING INDEX jobs_next" in plan
     assert "TEMP B-TREE" not in plan
@@ -279,7 +279,7 @@ def test_the_next_job_comes_from_an_index_with_ten_thousand_in_the_queue(tmp_pat
 
 
 def test_the_claim_is_one_statement_that_skips_what_others_have_locked_on_postgresql():
-    sql = str(claiming.claim("postgresql", False).compile(dialect=postgresql.dialect()))
+    sql = str(claims.claim("postgresql", False).compile(dialect=postgresql.dialect()))
     assert sql.startswith("UPDATE jobs SET")
     assert "FOR UPDATE SKIP LOCKED" in sql
     assert "RETURNING" in sql

@@ -13,7 +13,7 @@ import pytest
 
 import ticklake
 from ticklake.catalog import database as catalog_database
-from ticklake.catalog import replacing
+from ticklake.catalog import replace
 from ticklake.catalog.database import Database
 from ticklake.errors import CatalogBusy
 
@@ -57,14 +57,14 @@ def test_others_are_told_who_holds_the_write_lock_after_a_bounded_time(tmp_path,
 
 
 def test_a_rebuild_that_waits_for_a_stopped_process_says_who_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(replacing, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(replace, "BUSY_SECONDS", 0.2)
     Database.in_file(tmp_path / "c.db").close()
     fresh = Database.in_memory()
     with (
         stopped_holder(tmp_path / "c.db") as process,
         pytest.raises(CatalogBusy, match=f"process {process.pid}, which is stopped"),
     ):
-        replacing.replace_content(tmp_path / "c.db", fresh, lambda _old: pytest.fail("two hold the write lock"))
+        replace.replace_content(tmp_path / "c.db", fresh, lambda _old: pytest.fail("two hold the write lock"))
     fresh.close()
 
 

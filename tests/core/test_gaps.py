@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.continuity import Jump, spared
 from ticklake.core.coverage import COMPLETE, Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap, GapReason, bar_holes, gaps_of, missing_words, with_jumps
+from ticklake.core.sequence import Jump, spared
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MINUTE, parse_time
 

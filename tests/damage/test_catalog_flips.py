@@ -10,12 +10,12 @@ from damage_lakes import BARS, ETH, FOREIGN, at, bars, flip, lake_in, refused
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.catalog.alerts import AlertRecords
-from ticklake.catalog.gapnotes import GapNotes
+from ticklake.catalog.checksums import TABLES
+from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.jobs import JobQueue
-from ticklake.catalog.rowchecks import TABLES
 from ticklake.catalog.runs import RunState
-from ticklake.core.alerting import Alert, AlertRule
+from ticklake.core.alerts import Alert, AlertRule
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.instrument import Instrument, Rename
 from ticklake.core.jobs import NewJob

@@ -18,7 +18,7 @@ from ticklake.errors import CatalogError, CatalogOutdated
 _KILLED = """
 import os, signal, sys
 from damage_lakes import BARS, at, lake_in
-from ticklake.catalog.gapnotes import GapNotes
+from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.core.instrument import Instrument
 from ticklake.core.span import Span

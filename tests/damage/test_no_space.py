@@ -10,7 +10,7 @@ import pytest
 from damage_lakes import BARS, CURE, ETH, FOREIGN, MANY, Clock, at, bars, child, full, lake_in, mounted, refused, tree
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
-from ticklake.engine import deleting
+from ticklake.engine import delete
 from ticklake.errors import DiskFull, TicklakeError
 from ticklake.storage.space import RESERVE
 
@@ -276,7 +276,7 @@ def test_what_is_too_old_as_a_whole_leaves_although_there_is_no_space_to_cut(roo
             raise DiskFull("no space for a file: free some")
 
         with monkeypatch.context() as full:
-            full.setattr(deleting, "write_file", no_space)
+            full.setattr(delete, "write_file", no_space)
             with refused("no space", "vacuum --keep 0", kind=DiskFull):
                 lake.cleanup(10)
         assert (lake.load(BARS).height, lake.load(ETH).height) == (MANY, 0)

@@ -15,7 +15,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
-from ticklake.engine.place import retired_path
+from ticklake.engine.store import retired_path
 from ticklake.storage.objects import LocalStore
 
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")

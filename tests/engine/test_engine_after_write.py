@@ -5,7 +5,7 @@ import pytest
 from engine_lakes import BARS, MANY, TRADES, USER, at, bars, span, trades, tree
 
 from ticklake.core.provenance import Provenance
-from ticklake.engine import appending, writing
+from ticklake.engine import append, segment_writer
 from ticklake.errors import StorageError, WriteFailed
 from ticklake.storage import encoding
 from ticklake.storage.objects import LocalStore
@@ -31,12 +31,12 @@ class TestWhatIsRefused:
     )
     def test_rows_out_of_order_or_twice(self, lake, root, monkeypatch, rows, spoil, told):
         lake.save(BARS, bars(0, 10))
-        version, real = lake.engine.catalog.version(), appending.write_segments
+        version, real = lake.engine.catalog.version(), append.write_segments
 
         def spoiled(store, dataset, frame, *others):
             return real(store, dataset, spoil(frame), *others)
 
-        monkeypatch.setattr(appending, "write_segments", spoiled)
+        monkeypatch.setattr(append, "write_segments", spoiled)
         with pytest.raises(WriteFailed, match=f"{BARS}.*{told}"):
             lake.save(BARS, bars(20, 20 + rows))
         assert lake.engine.catalog.version() == version
@@ -44,8 +44,8 @@ class TestWhatIsRefused:
         assert tree(root) == []
 
     def test_rows_that_got_lost_on_the_way_into_files(self, lake, root, monkeypatch):
-        real = writing._by_period
-        monkeypatch.setattr(writing, "_by_period", lambda frame: list(real(frame))[:-1])
+        real = segment_writer._by_period
+        monkeypatch.setattr(segment_writer, "_by_period", lambda frame: list(real(frame))[:-1])
         with pytest.raises(WriteFailed, match="rows were written, not"):
             lake.save(BARS, bars(0, 500 * 1440, step=7))
         assert tree(root) == []

@@ -12,7 +12,7 @@ from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaken, at, bars, 
 
 import ticklake
 from ticklake.app import CATALOG_FILE
-from ticklake.engine import backing_up
+from ticklake.engine import backup
 from ticklake.errors import BadInput, MissingSegment, StorageError, TicklakeError
 
 SOURCES = Path(ticklake.__file__).parents[1]
@@ -255,7 +255,7 @@ def test_a_backup_beside_a_vacuum_that_keeps_nothing_is_whole(lake, root, tmp_pa
     for number in range(3):
         lake.save(BARS, bars(number * MANY, number * MANY + MANY))
     lake.save(BARS, bars(3 * MANY, 3 * MANY + 5))
-    copy_file, happened = backing_up.digest, []
+    copy_file, happened = backup.digest, []
 
     def compacted_and_vacuumed_meanwhile(data):
         if not happened:
@@ -266,7 +266,7 @@ def test_a_backup_beside_a_vacuum_that_keeps_nothing_is_whole(lake, root, tmp_pa
                 other.vacuum(0)
         return copy_file(data)
 
-    monkeypatch.setattr(backing_up, "digest", compacted_and_vacuumed_meanwhile)
+    monkeypatch.setattr(backup, "digest", compacted_and_vacuumed_meanwhile)
     lake.backup(tmp_path / "copy")
     assert happened
     with lake_in(tmp_path / "copy") as copy:

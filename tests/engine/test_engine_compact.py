@@ -31,8 +31,8 @@ from ticklake.config import Settings
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
-from ticklake.engine.compacting import compact
-from ticklake.engine.place import Store
+from ticklake.engine.compact import compact
+from ticklake.engine.store import Store
 from ticklake.errors import CorruptSegment, StorageError, TicklakeError
 from ticklake.storage.objects import LocalStore
 

@@ -6,7 +6,7 @@ from engine_lakes import BARS, bars, full
 
 from ticklake.app import memory_lake
 from ticklake.config import Settings
-from ticklake.core import readplan
+from ticklake.core import read_plan
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def test_each_of_many_small_segments_is_copied_a_few_times(chunks_copied):
 
 def test_segments_that_all_meet_are_not_swept_to_the_end(monkeypatch):
     """They are merged as one after a few slices, so that more slices are work for nothing."""
-    made, slice_of = [], readplan._slice
-    monkeypatch.setattr(readplan, "_slice", lambda *words: made.append(words) or slice_of(*words))
+    made, slice_of = [], read_plan._slice
+    monkeypatch.setattr(read_plan, "_slice", lambda *words: made.append(words) or slice_of(*words))
     with memory_lake(Settings()) as lake:
         for number in range(100):
             lake.save(BARS, bars(0, 100 - number // 2, bump=number))
         made.clear()
         lake.compact()
-    assert len(made) <= 5 * readplan.MOST_SLICES
+    assert len(made) <= 5 * read_plan.MOST_SLICES

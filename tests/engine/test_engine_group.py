@@ -5,7 +5,7 @@ import pytest
 from engine_lakes import BARS, MANY, TRADES, at, bars, full, trades
 from polars.testing import assert_frame_equal
 
-from ticklake.core import readplan
+from ticklake.core import read_plan
 from ticklake.core.dataset import Dataset
 from ticklake.core.resample import bars_from_bars, bars_from_trades
 from ticklake.core.timeframe import Timeframe
@@ -55,7 +55,7 @@ def assert_same(made, wanted):
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(readplan.cut, "__defaults__", (1_000,))
+    monkeypatch.setattr(read_plan.cut, "__defaults__", (1_000,))
 
 
 def test_trades_become_bars_whatever_the_chunks(lake, small_chunks):
@@ -102,4 +102,4 @@ def test_nothing_makes_no_bars(any_lake):
 )
 def test_what_cannot_become_bars_is_refused(any_lake, dataset, timeframe):
     with pytest.raises(Unsupported, match="cannot become"):
-        any_lake.engine.resample(Dataset.parse(dataset), Timeframe.parse(timeframe))
+        any_lake.resample(dataset, timeframe)

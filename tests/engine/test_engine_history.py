@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from ticklake.app import memory_lake
 from ticklake.config import Settings
 from ticklake.core.coverage import Coverage, Covered
-from ticklake.engine.compacting import compact
-from ticklake.engine.place import Store
+from ticklake.engine.compact import compact
+from ticklake.engine.store import Store
 
 MINUTES = st.integers(0, 400)
 LENGTHS = st.integers(1, 60)

@@ -169,7 +169,7 @@ def test_gaps_of_bars_hold_neither_all_times_nor_the_text_of_refused_rows(lake, 
     def everything(*_parts, **_names):
         pytest.fail("all rows were asked for at once")
 
-    monkeypatch.setattr("ticklake.engine.knowing.load", everything)
+    monkeypatch.setattr("ticklake.audit.gaps.load", everything)
     monkeypatch.setattr("ticklake.catalog.catalog.Catalog.quarantined", everything)
     assert words(lake.gaps(BARS)) == expected
     assert [minutes_of_span(one) for one in lake.missing_intervals(BARS)] == [(3, 10)]

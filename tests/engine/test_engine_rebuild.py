@@ -139,7 +139,7 @@ from contextlib import contextmanager
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from engine_lakes import BARS, engine_in
-from ticklake.engine.compacting import compact
+from ticklake.engine.compact import compact
 from ticklake.storage.objects import LocalStore
 
 class Dying(LocalStore):

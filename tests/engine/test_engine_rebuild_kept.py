@@ -16,6 +16,7 @@ from engine_lakes import BARS, MANY, TRADES, at, bars, full, lake_in, span, trad
 
 import ticklake
 from ticklake.app import CATALOG_FILE, rebuild_lake
+from ticklake.audit.gaps import missing_intervals
 from ticklake.catalog import schema
 from ticklake.catalog.runs import RunState
 from ticklake.core.coverage import Covered, Found
@@ -193,7 +194,7 @@ def test_inline_rows_around_a_damaged_page_are_kept_and_the_rest_is_not_called_c
         rows = lake.load(BARS)
         assert 2_000 < rows.height < 4_000
         assert lake.datasets()[0] == BARS
-        missing = lake.engine.missing_intervals(BARS, span(0, 4_000))
+        missing = missing_intervals(lake.engine, BARS, span(0, 4_000))
         assert sum(part.length for part in missing) == (4_000 - rows.height) * 60 * 10**9
         looked_at = sum(part.length for part in lake.coverage(BARS).spans())
         assert looked_at == rows.height * 60 * 10**9

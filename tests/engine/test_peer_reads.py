@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 from engine_lakes import USER, bars, span
 
+from ticklake.audit import peers
 from ticklake.catalog.catalog import Catalog
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.outage import SilentBars
 from ticklake.core.span import Span
-from ticklake.engine import peer_reads
 
 MANY = 12
 
@@ -41,7 +41,7 @@ def calls(monkeypatch):
 
     counted(Catalog, "alike")
     counted(Catalog, "coverage")
-    counted(peer_reads, "load")
+    counted(peers, "load")
     return counts
 
 
@@ -62,7 +62,7 @@ def test_what_was_read_is_read_anew_after_a_commit(lake, exchange):
 def test_little_is_kept_and_nothing_is_answered_differently(lake, exchange, monkeypatch):
     before = [lake.gaps(dataset) for dataset in exchange]
     lake.engine._reads = None
-    monkeypatch.setattr(peer_reads, "_MOST", 900)
+    monkeypatch.setattr(peers, "_MOST", 900)
     assert [lake.gaps(dataset) for dataset in exchange] == before
     assert sum(weight for _, weight in lake.engine._reads._kept.values()) <= 900
 
@@ -70,7 +70,7 @@ def test_little_is_kept_and_nothing_is_answered_differently(lake, exchange, monk
 def test_outages_do_not_depend_on_where_blocks_end(lake, exchange, monkeypatch):
     before = [lake.gaps(dataset) for dataset in exchange]
     lake.engine._reads = None
-    monkeypatch.setattr("ticklake.engine.silence._BLOCK", 7)
+    monkeypatch.setattr("ticklake.audit.outages._BLOCK", 7)
     assert [lake.gaps(dataset) for dataset in exchange] == before
 
 

@@ -11,8 +11,8 @@ import pytest
 from ticklake.app import memory_lake
 from ticklake.core.time import parse_time
 from ticklake.errors import BadInput
+from ticklake.files.binance_markets import market_of_message
 from ticklake.lake import Lake
-from ticklake.sources.files.binance_markets import market_of_message
 
 AT = 1_704_153_600_000
 SPOT = [

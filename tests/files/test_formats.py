@@ -19,9 +19,8 @@ import zstandard
 from ticklake import Mapping
 from ticklake.app import memory_lake
 from ticklake.core.time import MINUTE, parse_time
-from ticklake.ingest import examining
+from ticklake.files import decompress, inspect, readers
 from ticklake.lake import Lake
-from ticklake.sources.files import reading, unpacking
 
 DATASET = "nyse:trades:AIR/EUR"
 START = parse_time("2024-01-02")
@@ -110,8 +109,8 @@ def test_packings_are_taken_off(packing, name, lake, tmp_path):
 @pytest.mark.parametrize("name", ["csv", "ndjson"])
 def test_chunks_make_no_difference(name, lake, tmp_path, monkeypatch):
     """Big files are read in pieces of whole lines."""
-    monkeypatch.setattr(reading, "CHUNK", 1_000)
-    monkeypatch.setattr(reading.parts_of, "__defaults__", (1_000,))
+    monkeypatch.setattr(readers, "CHUNK", 1_000)
+    monkeypatch.setattr(readers.parts_of, "__defaults__", (1_000,))
     path = tmp_path / "data"
     path.write_bytes(FORMATS[name])
     assert_same(lake, path)
@@ -166,7 +165,7 @@ def test_what_is_no_table_is_refused_with_the_reason(content, reason, lake, tmp_
 
 
 def test_nothing_is_unpacked_past_a_bound(lake, tmp_path, monkeypatch):
-    monkeypatch.setattr(unpacking, "MOST_BYTES", 1_000)
+    monkeypatch.setattr(decompress, "MOST_BYTES", 1_000)
     path = tmp_path / "bomb.gz"
     path.write_bytes(gzip.compress(b"0" * 100_000))
     (done,) = lake.import_files(path, DATASET)
@@ -179,8 +178,8 @@ class TestManyRows:
 
     @pytest.fixture(autouse=True)
     def _little_memory(self, monkeypatch):
-        monkeypatch.setattr(examining, "HELD", 100)
-        monkeypatch.setattr(reading.parts_of, "__defaults__", (2_000,))
+        monkeypatch.setattr(inspect, "HELD", 100)
+        monkeypatch.setattr(readers.parts_of, "__defaults__", (2_000,))
 
     def prints(self, tmp_path: Path) -> Path:
         """Ten identical prints an instant, without ids."""

@@ -18,9 +18,9 @@ from ticklake.app import memory_lake
 from ticklake.core.instrument import Instrument
 from ticklake.core.time import parse_time
 from ticklake.errors import BadInput
-from ticklake.ingest.importing import Imported
+from ticklake.files.importer import Imported
 from ticklake.lake import Lake
-from ticklake.sources.archive.layouts import LAYOUTS
+from ticklake.sources.archives.layouts import LAYOUTS
 
 KLINE = "1704153600000,100,103,99,102,5,1704157199999,510,7,2,204,0\n"
 KLINE_NAMES = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
@@ -107,7 +107,7 @@ def test_a_checksum_that_lies_beside_a_file_is_compared(lake, tmp_path):
 
 
 def test_every_layout_of_binance_has_a_preset():
-    from ticklake.sources.files.presets import PRESETS
+    from ticklake.files.presets import PRESETS
 
     kinds = {(preset.kind, preset.market) for preset in PRESETS if preset.exchange == "binance"}
     assert kinds >= {(row.kind, row.market) for row in LAYOUTS if row.exchange == "binance"}

@@ -11,9 +11,9 @@ import pytest
 from ticklake.app import memory_lake
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import parse_time
+from ticklake.files.decompress import Entry
+from ticklake.files.readers import Asked, parts_of, plan_file
 from ticklake.lake import Lake
-from ticklake.sources.files.reading import Asked, parts_of, plan_file
-from ticklake.sources.files.unpacking import Entry
 
 QUOTES = "kraken:quotes:BTC/USD"
 

@@ -9,7 +9,7 @@ import pytest
 
 from ticklake.app import open_lake, rebuild_lake
 from ticklake.config import Settings
-from ticklake.core.readplan import CHUNK_ROWS
+from ticklake.core.read_plan import CHUNK_ROWS
 
 from .build_golden import BARS, bars, told
 

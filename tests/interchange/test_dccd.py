@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from ticklake.core.provenance import Provenance
 from ticklake.interchange.dccd import SCHEMAS
-from ticklake.sources.simulated.recorded import FILES
+from ticklake.testing.exchange.recorded import FILES
 
 from .foreign_rows import bars, book, funding, trades
 

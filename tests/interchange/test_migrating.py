@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from ticklake.errors import BadInput, InvalidData
 from ticklake.interchange.dccd import SCHEMAS
-from ticklake.interchange.migrating import migrate_dccd, needs_migration
+from ticklake.interchange.migrate import migrate_dccd, needs_migration
 from ticklake.interfaces.cli.main import app
 
 from .foreign_rows import bars, trades
@@ -156,7 +156,7 @@ def test_a_tree_of_version_2_comes_in_like_the_migrated_one(tree, lake_at):
 
 KILLED = """
 import os, signal, sys
-from ticklake.interchange.migrating import migrate_dccd
+from ticklake.interchange.migrate import migrate_dccd
 from ticklake.storage import objects
 
 def die(*_):

@@ -21,7 +21,7 @@ from ticklake.errors import BadInput, InvalidName, Unsupported
 from ticklake.interchange.hive import Hive
 from ticklake.interchange.layouts import LAYOUTS
 from ticklake.interfaces.cli.main import app
-from ticklake.sources.simulated.recorded import FILES
+from ticklake.testing.exchange.recorded import FILES
 
 from .foreign_rows import DAY, HOUR, START, bars, book, trades
 
@@ -252,7 +252,7 @@ def test_a_file_with_damage_further_on_is_not_taken_by_half(lake_at, tmp_path, m
     damaged = len(data) // 2
     data[damaged : damaged + 2000] = b"\xff" * 2000
     path.write_bytes(data)
-    for place in ("ticklake.interchange.parquet.read_chunks.__defaults__", "ticklake.interchange.importing.CHUNK_ROWS"):
+    for place in ("ticklake.interchange.parquet.read_chunks.__defaults__", "ticklake.interchange.importer.CHUNK_ROWS"):
         monkeypatch.setattr(place, (200,) if "defaults" in place else 200)
     other = lake_at(name="other")
     report = other.import_lake(root)

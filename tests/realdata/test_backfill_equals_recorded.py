@@ -15,8 +15,8 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.lake import Lake
-from ticklake.sources.simulated.recorded import FILES
-from ticklake.sources.simulated.server import SimulatedExchange
+from ticklake.testing.exchange.recorded import FILES
+from ticklake.testing.exchange.server import SimulatedExchange
 
 BINANCE_BARS = [(name, text, read) for name, text, read in FILES if text.startswith("binance") and ":ohlcv:" in text]
 NOW = "2025-08-01"

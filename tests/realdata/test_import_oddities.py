@@ -15,7 +15,7 @@ from ticklake import Mapping
 from ticklake.app import memory_lake
 from ticklake.core.time import HOUR, MS, parse_time
 from ticklake.errors import BadInput
-from ticklake.ingest.importing import Imported
+from ticklake.files.importer import Imported
 from ticklake.lake import Lake
 
 

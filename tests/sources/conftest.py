@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ticklake.sources.ccxt.door import ExchangeOptions, Retry
+from ticklake.sources.ccxt.client import ExchangeOptions, Retry
 from ticklake.sources.ccxt.source import CcxtSource
-from ticklake.sources.simulated.server import SimulatedExchange
+from ticklake.testing.exchange.server import SimulatedExchange
 
 QUICK = Retry(attempts=4, first_wait=0.01, longest_wait=0.05)
 OUR_CLOCK = 1_700_000_000_000_000_000

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ticklake.errors import TicklakeError
-from ticklake.sources.ccxt.door import Door, ExchangeOptions, Retry
+from ticklake.sources.ccxt.client import Door, ExchangeOptions, Retry
 from ticklake.sources.pacing.pace import Pace
 
 

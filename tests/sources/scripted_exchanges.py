@@ -13,7 +13,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.core.time import MS
 from ticklake.sources.base import Page, Retry
-from ticklake.sources.ccxt.door import ExchangeOptions
+from ticklake.sources.ccxt.client import ExchangeOptions
 from ticklake.sources.ccxt.source import CcxtSource
 
 Answer = Callable[[str, dict[str, str]], Any]

@@ -9,15 +9,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ticklake.core.archiveplan import ArchiveFile, Period
+from ticklake.core.archive_plan import ArchiveFile, Period
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.kinds import KINDS
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, MINUTE, parse_time
 from ticklake.errors import InvalidData, InvalidName
-from ticklake.sources.archive.layouts import LAYOUTS, Layout, layout_of, url_of
-from ticklake.sources.archive.reading import read_rows
+from ticklake.sources.archives.layouts import LAYOUTS, Layout, layout_of, url_of
+from ticklake.sources.archives.members import read_rows
 
 JANUARY = parse_time("2024-01-01")
 DAILY = ArchiveFile(Span(JANUARY, JANUARY + DAY), Period.DAY, "2024-01-01")

@@ -8,21 +8,21 @@ from functools import partial
 import polars as pl
 import pytest
 
-from ticklake.core.archiveplan import Period, Piece, plan_archives
+from ticklake.core.archive_plan import Period, Piece, plan_archives
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.merge import key_of_batch
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import parse_time
-from ticklake.sources.archive.downloads import Downloads
-from ticklake.sources.archive.http import Patience, Site
-from ticklake.sources.archive.layouts import LAYOUTS, Layout
-from ticklake.sources.archive.source import ArchiveSource
-from ticklake.sources.simulated.clock import SimulatedClock
-from ticklake.sources.simulated.faults import Faults
-from ticklake.sources.simulated.generated import generated_market
-from ticklake.sources.simulated.market import Market
-from ticklake.sources.simulated.server import SimulatedExchange
+from ticklake.sources.archives.downloads import Downloads
+from ticklake.sources.archives.http import Patience, Site
+from ticklake.sources.archives.layouts import LAYOUTS, Layout
+from ticklake.sources.archives.source import ArchiveSource
+from ticklake.testing.exchange.clock import SimulatedClock
+from ticklake.testing.exchange.faults import Faults
+from ticklake.testing.exchange.generated import generated_market
+from ticklake.testing.exchange.market import Market
+from ticklake.testing.exchange.server import SimulatedExchange
 
 FROM, UNTIL, NOW = "2024-12-31", "2025-01-03", "2025-02-02"
 MARKETS = {"spot": "BTC/USDT", "linear": "BTC/USDT:USDT", "inverse": "BTC/USD:BTC"}

@@ -3,7 +3,7 @@
 import ccxt
 import pytest
 
-from ticklake.core.native_tables import CODES
+from ticklake.core.native_id_tables import CODES
 
 
 @pytest.mark.parametrize("exchange", sorted(set(CODES) - {""}))

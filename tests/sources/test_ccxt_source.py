@@ -13,10 +13,10 @@ from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, parse_time
 from ticklake.errors import Banned, SourceError, UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported
 from ticklake.sources.base import Page
 from ticklake.sources.ccxt.source import CcxtSource
-from ticklake.sources.simulated.faults import Failure, Faults
-from ticklake.sources.simulated.generated import generated_market
-from ticklake.sources.simulated.market import Market
-from ticklake.sources.simulated.server import SimulatedExchange
+from ticklake.testing.exchange.faults import Failure, Faults
+from ticklake.testing.exchange.generated import generated_market
+from ticklake.testing.exchange.market import Market
+from ticklake.testing.exchange.server import SimulatedExchange
 
 NOW = "2024-01-05T12:00:30Z"
 

@@ -14,7 +14,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.door import ExchangeOptions, Retry
+from ticklake.sources.ccxt.client import ExchangeOptions, Retry
 from ticklake.sources.ccxt.source import CcxtSource
 
 START = parse_time("2024-01-01")

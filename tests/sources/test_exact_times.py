@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ticklake.core.time import MS
-from ticklake.sources.ccxt.exacttime import event_time, exact_time
+from ticklake.sources.ccxt.exact_time import event_time, exact_time
 
 MILLISECOND = 1_700_000_000_123
 EXACT = 1_700_000_000_123_456_000

@@ -22,7 +22,7 @@ from ticklake.core.time import HOUR, MINUTE, MS, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import AccessDenied, Banned, SourceError, SourceUnavailable
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt import idpaging, paging
+from ticklake.sources.ccxt import id_paging, paging
 
 T0 = parse_time("2024-01-01")
 MINUTES = Dataset.of("binance", "BTC/USDT", "ohlcv", "1m")
@@ -420,7 +420,7 @@ class TestIds:
         )
         window = bad.draw(st.sampled_from([MS, 5 * MS, HOUR]))
 
-        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, window, limit))
+        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, window, limit))
 
         assert_exact(pages, rows, span)
 
@@ -432,7 +432,7 @@ class TestIds:
         span = ms(300, 2900)
 
         assert_exact(
-            walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span
+            walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span
         )
 
     def test_a_burst_of_one_millisecond_longer_than_three_pages_is_whole(self):
@@ -441,7 +441,7 @@ class TestIds:
         exchange = Scripted(rows, limit=1000)
 
         assert_exact(
-            walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)),
+            walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)),
             rows,
             ms(0, 30),
         )
@@ -451,7 +451,7 @@ class TestIds:
         exchange = Scripted(rows, limit=70)
 
         assert_exact(
-            walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)),
+            walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)),
             rows,
             ms(20, 250),
         )
@@ -461,7 +461,7 @@ class TestIds:
         whole = trades_at(*range(600))
         exchange = Scripted(whole[300:], limit=100)
 
-        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(100, 600), HOUR, 100))
+        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(100, 600), HOUR, 100))
 
         assert_honest(pages, whole)
         assert normalise(spans_of(pages, Found.UNAVAILABLE)) == [ms(100, 300)]
@@ -471,21 +471,21 @@ class TestIds:
         rows = trades_at(*range(500, 510))
         exchange = Scripted(rows, limit=100)
 
-        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 600), 100 * MS, 100))
+        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 600), 100 * MS, 100))
 
         assert_exact(pages, rows, ms(0, 600))
         assert pages[0].frame.height > 0
 
     def test_ids_that_are_missing_over_several_silent_windows_are_one_hole_from_trade_to_trade(self):
         rows = [row for row in trades_at(*range(0, 1000, 10)) if not 41 <= row[1] <= 90]
-        pages = walk(idpaging.id_pages(*_asks(rows, 1000), ms(0, 1000), 30 * MS, 1000))
+        pages = walk(id_paging.id_pages(*_asks(rows, 1000), ms(0, 1000), 30 * MS, 1000))
 
         assert normalise(spans_of(pages, Found.LOST)) == [ms(390, 900)]
 
     def test_missing_ids_are_a_lost_span_between_their_neighbours(self):
         """Field note: ids jump although we covered the span: lost."""
         rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
-        pages = walk(idpaging.id_pages(*_asks(rows, 1000), ms(0, 100), HOUR, 1000))
+        pages = walk(id_paging.id_pages(*_asks(rows, 1000), ms(0, 100), HOUR, 1000))
 
         assert spans_of(pages, Found.LOST) == [ms(39, 60)]
         assert rows_of(pages, ms(0, 100)) == rows
@@ -495,7 +495,7 @@ class TestIds:
     def test_missing_ids_at_a_page_seam_are_a_lost_span_between_their_neighbours(self):
         """The row before the jump came with the page before."""
         rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
-        pages = walk(idpaging.id_pages(*_asks(rows, 40), ms(0, 100), HOUR, 40))
+        pages = walk(id_paging.id_pages(*_asks(rows, 40), ms(0, 100), HOUR, 40))
 
         assert spans_of(pages, Found.LOST) == [ms(39, 60)]
         assert_tiled(pages, ms(0, 100))
@@ -507,7 +507,7 @@ class TestIds:
         whole = trades_at(*[number // per_ms for number in range(60)])
         rows = [row for row in whole if row[1] not in gone]
         span = ms(0, 60)
-        pages = walk(idpaging.id_pages(*_asks(rows, limit), span, HOUR, limit))
+        pages = walk(id_paging.id_pages(*_asks(rows, limit), span, HOUR, limit))
 
         assert rows_of(pages, span) == rows
         data = spans_of(pages, Found.DATA)
@@ -521,14 +521,14 @@ class TestIds:
     def test_a_jump_after_the_asked_span_is_not_this_spans_business(self):
         """The last page reaches beyond the span; to mark what lies there would hide it from the next run."""
         rows = [row for row in trades_at(*range(100)) if not 61 <= row[1] <= 70]
-        pages = walk(idpaging.id_pages(*_asks(rows, 1000), ms(0, 50), HOUR, 1000))
+        pages = walk(id_paging.id_pages(*_asks(rows, 1000), ms(0, 50), HOUR, 1000))
 
         assert_tiled(pages, ms(0, 50))
 
     def test_a_jump_before_the_asked_span_is_not_this_spans_business(self):
         rows = [row for row in trades_at(*range(100)) if not 11 <= row[1] <= 20]
         exchange = Scripted(rows, limit=30, late=60)
-        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 90), HOUR, 30))
+        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 90), HOUR, 30))
 
         assert_tiled(pages, ms(30, 90))
         assert rows_of(pages, ms(30, 90)) == truth_in(rows, ms(30, 90))
@@ -538,7 +538,7 @@ class TestIds:
         rows = [*trades_at(*range(50)), *trades_at(*range(50, 100), first_id=500)]
         exchange = Scripted(rows, limit=100, late=25)
 
-        pages = walk(idpaging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 100), HOUR, 100))
+        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 100), HOUR, 100))
 
         assert_honest(pages, rows)
 
@@ -555,7 +555,7 @@ class TestIds:
             return frame([row for row in era if row[1] >= first][:limit])
 
         for span in (ms(0, 500), ms(50, 210), ms(150, 500)):
-            pages = walk(idpaging.id_pages(exchange.by_time, by_id, exchange.latest, span, 30 * MS, limit))
+            pages = walk(id_paging.id_pages(exchange.by_time, by_id, exchange.latest, span, 30 * MS, limit))
             assert_exact(pages, [*old, *new], span)
 
     def test_an_exchange_that_ignores_the_id_does_not_make_it_loop(self):
@@ -565,7 +565,7 @@ class TestIds:
         async def deaf(_first: int) -> pl.DataFrame:
             return await exchange.by_id(40)
 
-        pages = walk(idpaging.id_pages(exchange.by_time, deaf, exchange.latest, ms(0, 100), HOUR, 1000))
+        pages = walk(id_paging.id_pages(exchange.by_time, deaf, exchange.latest, ms(0, 100), HOUR, 1000))
 
         assert normalise(spans_of(pages)) == [ms(0, 100)]
 

@@ -23,7 +23,7 @@ from ticklake.core.kinds import TIME
 from ticklake.errors import CatalogError
 
 _INFINITE = (float("inf"), float("-inf"))
-_LIMITS = ("ticklake.engine.appending", "ticklake.storage.segments", "ticklake.engine.writing")
+_LIMITS = ("ticklake.engine.append", "ticklake.storage.segments", "ticklake.engine.segment_writer")
 
 
 def limit_inline_rows(patch, rows):

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Row
 
 from ticklake.catalog import schema
+from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
-from ticklake.catalog.rowchecks import rows_of
-from ticklake.core.alerting import Alert, AlertRule, Decision, Key
+from ticklake.core.alerts import Alert, AlertRule, Decision, Key
 
 __all__ = ["AlertRecords"]
 

@@ -11,13 +11,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
-from ticklake.catalog.committing import apply_changes
-from ticklake.catalog.coveragelog import coverage_at, trim_coverage_log
+from ticklake.catalog.checksums import damaged_rows, intact, pages_damaged, rows_of
+from ticklake.catalog.commits import apply_changes
+from ticklake.catalog.coverage_log import coverage_at, trim_coverage_log
 from ticklake.catalog.database import Database
-from ticklake.catalog.fencing import check_fence
+from ticklake.catalog.dataset_names import IS_HERE, name_at, plain_name
+from ticklake.catalog.fences import check_fence
 from ticklake.catalog.listeners import CommitListeners
-from ticklake.catalog.names import IS_HERE, name_at, plain_name
-from ticklake.catalog.rowchecks import damaged_rows, intact, pages_damaged, rows_of
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset

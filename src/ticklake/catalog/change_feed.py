@@ -14,9 +14,9 @@ from sqlalchemy import Connection, null, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.catalog import refuse_vacuumed
+from ticklake.catalog.checksums import intact
 from ticklake.catalog.database import Database
-from ticklake.catalog.names import plain_name
-from ticklake.catalog.rowchecks import intact
+from ticklake.catalog.dataset_names import plain_name
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, normalise

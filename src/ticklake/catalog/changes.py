@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ticklake.core.append_log import Arrival
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
-from ticklake.core.joining import Arrival
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span

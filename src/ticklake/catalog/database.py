@@ -16,9 +16,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from ticklake.catalog import rowchecks, schema
-from ticklake.catalog.fileheader import change_number, count_change, is_newer, name_copy, refuse_foreign_log
-from ticklake.catalog.holders import write_lock_holder
+from ticklake.catalog import checksums, schema
+from ticklake.catalog.file_header import change_number, count_change, is_newer, name_copy, refuse_foreign_log
+from ticklake.catalog.lock_holders import write_lock_holder
 from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
@@ -98,7 +98,7 @@ class Database:
     def lake(self) -> str:
         """Return the lake's identity; a backup keeps it."""
         if self._lake is None:
-            query = select(rowchecks.intact(schema.meta.c.value)).where(schema.meta.c.key == "lake")
+            query = select(checksums.intact(schema.meta.c.value)).where(schema.meta.c.key == "lake")
             with self.read() as connection:
                 self._lake = connection.execute(query).scalar() or ""
         return self._lake
@@ -233,7 +233,7 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            row = rowchecks.damage_found()
+            row = checksums.damage_found()
             if row is not None:
                 raise CatalogDamaged(f"{self.where}: {row} is not what was written; {_CURE}") from error
             raise _catalog_error(error, self.where) from error
@@ -315,11 +315,11 @@ def _engine(url: URL) -> Engine:
 
 
 def _on_connect_for_reading(connection: Any, _record: Any) -> None:
-    rowchecks.register(connection)
+    checksums.register(connection)
 
 
 def _on_connect(connection: Any, _record: Any) -> None:
-    rowchecks.register(connection)
+    checksums.register(connection)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -328,7 +328,7 @@ def _on_begin(connection: Connection) -> None:
     options = connection.get_execution_options()
     level = options.get("ticklake_write")
     if options.get("ticklake_checks") and not connection.info.get("checks"):
-        rowchecks.install(connection.connection.driver_connection)  # type: ignore[arg-type]
+        checksums.install(connection.connection.driver_connection)  # type: ignore[arg-type]
         connection.info["checks"] = True
     if level is not None and connection.info.get("synchronous", _FULL) != level:
         connection.exec_driver_sql(f"PRAGMA synchronous={level}")

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, tuple_
 
 from ticklake.catalog import schema
+from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
-from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.instrument import Instrument, Rename, Sighting, compared
 
 __all__ = ["Instruments"]

@@ -22,10 +22,10 @@ from sqlalchemy import (
     update,
 )
 
-from ticklake.catalog import claiming, schema
+from ticklake.catalog import claims, schema
+from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
-from ticklake.catalog.fencing import fenced
-from ticklake.catalog.rowchecks import rows_of
+from ticklake.catalog.fences import fenced
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
 from ticklake.core.selection import parse_count
 from ticklake.errors import BadInput, LeaseHeld
@@ -67,7 +67,7 @@ class JobQueue:
         now = self._now()
         for start in range(0, len(jobs), _AT_ONCE):
             rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
-            connection.execute(claiming.INSERTS[connection.dialect.name](_JOBS).on_conflict_do_nothing(), rows)
+            connection.execute(claims.INSERTS[connection.dialect.name](_JOBS).on_conflict_do_nothing(), rows)
         found = _identical(connection, [job.fingerprint for job in jobs])
         return [found[job.fingerprint] for job in jobs]
 
@@ -123,7 +123,7 @@ class JobQueue:
     def next_due(self) -> int | None:
         """Return when the next queued job may begin; ``None`` if none is queued."""
         with self._database.read() as connection:
-            return connection.execute(select(func.min(_JOBS.c.due_at)).where(claiming.IS_QUEUED)).scalar()
+            return connection.execute(select(func.min(_JOBS.c.due_at)).where(claims.IS_QUEUED)).scalar()
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
         """Take the first job that waits for nothing, or the one with that number; ``None`` if there is none.
@@ -133,7 +133,7 @@ class JobQueue:
         now = self._now()
         with self._database.write(durable=False) as connection:
             _recover(connection, now)
-            statement = claiming.claim(connection.dialect.name, job_id is not None)
+            statement = claims.claim(connection.dialect.name, job_id is not None)
             values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
             row = connection.execute(statement, values).first()
             if row is None:
@@ -155,8 +155,8 @@ class JobQueue:
         now = self._now()
         with self._database.write(durable=False) as connection:
             _recover(connection, now)
-            if connection.execute(claiming.MINE, claiming.named(job, {})).first() is None:
-                raise claiming.lease_lost(job)
+            if connection.execute(claims.MINE, claims.named(job, {})).first() is None:
+                raise claims.lease_lost(job)
             self._hold(connection, job, names, now)
 
     def beat(self, job: Job, done: float | None = None) -> bool:
@@ -169,10 +169,10 @@ class JobQueue:
         expires = self._now() + self.lease
         values = {"expires_at": expires} if done is None else {"expires_at": expires, "done": done}
         with self._database.write(durable=False) as connection:
-            row = connection.execute(claiming.mine(*values), claiming.named(job, values)).first()
+            row = connection.execute(claims.mine(*values), claims.named(job, values)).first()
             if row is None:
-                raise claiming.lease_lost(job)
-            connection.execute(claiming.PROLONG, claiming.named(job, {"expires_at": expires}))
+                raise claims.lease_lost(job)
+            connection.execute(claims.PROLONG, claims.named(job, {"expires_at": expires}))
         return bool(row.cancelling)
 
     def finish(self, job: Job, state: JobState, outcome: str, closing: Statement | None = None) -> Job:
@@ -225,7 +225,7 @@ class JobQueue:
 
     def _hold(self, connection: Connection, job: Job, names: Sequence[str], now: int) -> None:
         values = {"job_id": job.id, "fence": job.fence, "expires_at": now + self.lease}
-        statement = claiming.take(connection.dialect.name)
+        statement = claims.take(connection.dialect.name)
         for name in names:
             if not connection.execute(statement, {"name": name, "now": now, **values}).first():
                 raise LeaseHeld(f"another job works on {name}: job {job.id} waits until it has ended")
@@ -233,17 +233,17 @@ class JobQueue:
     def _leave(self, job: Job, values: dict[str, Any], closing: Statement | None) -> Job:
         values = {"expires_at": None, **values}
         with self._database.write(durable=False) as connection:
-            row = connection.execute(claiming.mine(*values), claiming.named(job, values)).first()
+            row = connection.execute(claims.mine(*values), claims.named(job, values)).first()
             if row is None:
-                raise claiming.lease_lost(job)
-            connection.execute(claiming.RELEASE, claiming.named(job, {}))
+                raise claims.lease_lost(job)
+            connection.execute(claims.RELEASE, claims.named(job, {}))
             if closing is not None:
                 connection.execute(*closing)
         return _job(row)
 
 
 def _is_silent(now: int) -> ColumnElement[bool]:
-    return and_(claiming.IS_RUNNING, _JOBS.c.expires_at <= now)
+    return and_(claims.IS_RUNNING, _JOBS.c.expires_at <= now)
 
 
 def _recover(connection: Connection, now: int) -> list[Job]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from sqlalchemy import Connection, inspect
 
 from ticklake.catalog import schema
-from ticklake.catalog.rowchecks import row_check
+from ticklake.catalog.checksums import row_check
 from ticklake.errors import CatalogDamaged, CatalogTooNew
 
 __all__ = ["MIGRATIONS", "NEWEST", "current_version", "migrate"]

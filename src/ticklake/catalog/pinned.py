@@ -11,8 +11,8 @@ from sqlalchemy import Connection, exists, func, or_, select
 from ticklake.catalog import schema
 from ticklake.catalog.catalog import Catalog, refuse_vacuumed
 from ticklake.catalog.changes import DatasetRow
-from ticklake.catalog.names import dropped_in, plain_name
-from ticklake.catalog.rowchecks import rows_of
+from ticklake.catalog.checksums import rows_of
+from ticklake.catalog.dataset_names import dropped_in, plain_name
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment

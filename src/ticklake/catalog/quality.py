@@ -11,9 +11,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, or_, select
 
 from ticklake.catalog import schema
+from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
-from ticklake.catalog.names import name_at
-from ticklake.catalog.rowchecks import intact, rows_of
+from ticklake.catalog.dataset_names import name_at
 from ticklake.core.dataset import Dataset
 from ticklake.core.quality import DayQuality, Holes
 from ticklake.core.span import Span

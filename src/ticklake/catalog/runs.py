@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Executable, Row, bindparam, func, or_, select, update
 
 from ticklake.catalog import schema
+from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.processes import is_gone, is_ours, this_process
-from ticklake.catalog.rowchecks import intact, rows_of
 from ticklake.core.selection import parse_count
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Boolean, Connection, Float, Integer, LargeBinary, Table, select
 
 from ticklake.catalog import schema
+from ticklake.catalog.checksums import checked_columns, row_check
 from ticklake.catalog.migrations import NEWEST
-from ticklake.catalog.rowchecks import checked_columns, row_check
 from ticklake.core.dataset import Dataset
 from ticklake.errors import CatalogTooNew, TicklakeError
 

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import Row, Update, delete, insert, update
 
 from ticklake.catalog import schema
+from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
-from ticklake.catalog.rowchecks import rows_of
 from ticklake.core.jobs import Job, NewJob
 from ticklake.core.schedules import Rhythm, Schedule
 from ticklake.errors import BadInput

@@ -49,7 +49,7 @@ _ID = BigInteger().with_variant(Integer, "sqlite")
 
 
 def _row_check() -> Column[int]:
-    """Return the column with the checksum of a row; see :mod:`ticklake.catalog.rowchecks`."""
+    """Return the column with the checksum of a row; see :mod:`ticklake.catalog.checksums`."""
     return Column("row_check", BigInteger)
 
 

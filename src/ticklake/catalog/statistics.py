@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
-from ticklake.catalog.names import IS_HERE
+from ticklake.catalog.dataset_names import IS_HERE
 from ticklake.core.statistics import GroupStats, LakeStats
 
 __all__ = ["lake_stats"]

@@ -4,7 +4,7 @@ SQLite's log ends at the first page whose checksum differs: a flipped bit there 
 word, and a catalog that was put back from yesterday is as sound as any. The witness tells both.
 
 Rows that are no part of a version (runs, instruments, quality, notes of gaps) are changes of the catalog, too, and those have
-numbers of their own; see :mod:`ticklake.catalog.fileheader`.
+numbers of their own; see :mod:`ticklake.catalog.file_header`.
 
 It is written after each commit, before the commit is acknowledged, and not fsynced: it may be older than the catalog after a
 loss of power, but never newer, unless commits were lost. Changes that wait for no disk may be lost then: what it says of
@@ -23,7 +23,7 @@ from hashlib import blake2b
 from pathlib import Path
 from weakref import finalize
 
-from ticklake.catalog.fileheader import distance, is_newer
+from ticklake.catalog.file_header import distance, is_newer
 from ticklake.errors import CatalogOutdated
 
 __all__ = ["WITNESS_FILE", "Witness", "outdated"]

@@ -11,11 +11,11 @@ from itertools import islice
 
 import polars as pl
 
-from ticklake.core.continuity import Jump
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import Missed, missed_within
 from ticklake.core.outage import LONGEST, inside
+from ticklake.core.sequence import Jump
 from ticklake.core.span import Span, normalise, outside, subtract
 from ticklake.core.timeframe import Timeframe
 

@@ -73,7 +73,7 @@ class Figures:
         Identical prints: rows beyond the first with one ``ts``, price, amount and side. They can be real, so they
         cost nothing. Rows with the same key are never stored twice.
     outliers, stale_prices, zero_volumes, crossed_books
-        See :mod:`ticklake.core.measures`; 0 where the kind has none.
+        See :mod:`ticklake.core.row_checks`; 0 where the kind has none.
     judged_books
         Snapshots of a book, or quotes, with both sides known: those that can be crossed.
     """

@@ -10,44 +10,40 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import polars as pl
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, DatasetRow
-from ticklake.core.adjust import Adjust
 from ticklake.core.batch import Records, canonical, canonical_all
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
+from ticklake.core.results import Receipt
 from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, normalise
-from ticklake.core.timeframe import Timeframe
-from ticklake.engine.adjusting import load_adjusted
-from ticklake.engine.appending import Incoming, Receipt, append
-from ticklake.engine.place import Store
-from ticklake.engine.reading import count_rows
-from ticklake.engine.scanning import chunks, load, scan
-from ticklake.engine.vacuuming import KEEP, Vacuumed, vacuum, would_vacuum
+from ticklake.engine.append import Incoming, append
+from ticklake.engine.read import count_rows
+from ticklake.engine.scan import chunks, load, scan
+from ticklake.engine.store import Store
+from ticklake.engine.vacuum import KEEP, Vacuumed, vacuum, would_vacuum
 from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
 if TYPE_CHECKING:
-    from ticklake.core.gaps import Gap
-    from ticklake.engine.backing_up import Backup
-    from ticklake.engine.compacting import Compaction
-    from ticklake.engine.knowing import GapReport
-    from ticklake.engine.peer_reads import PeerReads
-    from ticklake.engine.repairing import Mended
-    from ticklake.engine.retaining import Cleaned
-    from ticklake.engine.verifying import Problem
+    from ticklake.engine.backup import Backup
+    from ticklake.engine.compact import Compaction
+    from ticklake.engine.retention import Cleaned
+    from ticklake.engine.salvage import Mended
+    from ticklake.engine.verify import Problem
 
 __all__ = ["Engine"]
 
+T = TypeVar("T")
 _ATTEMPTS_ON_FULL_DISK = 8
 """How often what frees space goes on from where the disk was full: each time it has freed some."""
 _REACHES = (8, 128, 2048)
@@ -89,8 +85,8 @@ class Engine:
         self.now = now
         self._check_space = check_space
         self._reserve = reserve
-        self._store = Store(catalog, objects, now, tool)
-        self._reads: PeerReads | None = None
+        self.store = Store(catalog, objects, now, tool)
+        self._derived: dict[str, tuple[int, Any]] = {}
 
     def at(self, version: int, moment: int) -> Engine:
         """Return the same rows as of *version*, for reading only; *moment* is the time that takes the place of now.
@@ -104,7 +100,16 @@ class Engine:
 
         catalog = PinnedCatalog(self.catalog, version)
         catalog.refuse_vacuumed()
-        return Engine(catalog, self.objects, lambda: moment, self._store.tool, self.sessions)
+        return Engine(catalog, self.objects, lambda: moment, self.store.tool, self.sessions)
+
+    def cached(self, name: str, make: Callable[[int], T]) -> T:
+        """Return what *make* derives from the newest version, made once for each version; only the last one is kept."""
+        version = self.catalog.version()
+        held = self._derived.get(name)
+        if held is None or held[0] != version:
+            held = (version, make(version))
+            self._derived[name] = held
+        return cast("T", held[1])
 
     def append(
         self,
@@ -143,7 +148,7 @@ class Engine:
             Incoming(dataset, frame, provenance, tuple(coverage), observed_at)
             for (dataset, _), frame in zip(listed, frames, strict=True)
         ]
-        return append(self._store, batches, self._store.now() if now is None else now)
+        return append(self.store, batches, self.store.now() if now is None else now)
 
     def append_each(
         self, items: Iterable[tuple[Dataset, Records, Provenance, Sequence[Covered]]], now: int | None = None
@@ -156,13 +161,13 @@ class Engine:
             )
             for dataset, data, origin, coverage in items
         ]
-        return append(self._store, batches, self._store.now() if now is None else now)
+        return append(self.store, batches, self.store.now() if now is None else now)
 
     def scan(
         self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, provenance: bool = False
     ) -> pl.LazyFrame:
         """Return a lazy frame pinned to one version."""
-        return scan(self._store, dataset, span, version=version, provenance=provenance)
+        return scan(self.store, dataset, span, version=version, provenance=provenance)
 
     def chunks(
         self,
@@ -173,7 +178,7 @@ class Engine:
         version: int | None = None,
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows of one version in order, in frames of whole instants that together need little memory."""
-        return chunks(self._store, dataset, span, columns=columns, version=version)
+        return chunks(self.store, dataset, span, columns=columns, version=version)
 
     def stretches(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[Span]:
         """Return the spans inside *span* that segments reach over: outside of them there are no rows."""
@@ -203,20 +208,8 @@ class Engine:
             names.append(PROVENANCE)
         options: dict[str, Any] = {"columns": names, "version": version, "provenance": provenance}
         if last is None:
-            return load(self._store, dataset, span, **options)
+            return load(self.store, dataset, span, **options)
         return self._tail(dataset, span, parse_count("last", last), **options)
-
-    def load_adjusted(self, dataset: Dataset, span: Span, how: Adjust, *, version: int | None = None) -> pl.DataFrame:
-        """Return bars without the jumps of splits (and dividends, for ``all``)."""
-        return load_adjusted(self._store, dataset, span, how, self.sessions.zone(dataset.exchange), version=version)
-
-    def resample(
-        self, dataset: Dataset, timeframe: Timeframe, span: Span = ALL_TIME, *, version: int | None = None
-    ) -> pl.DataFrame:
-        """Return the bars that the rows inside *span* make."""
-        from ticklake.engine.resampling import resample
-
-        return resample(self._store, dataset, span, timeframe, version)
 
     def last_timestamp(self, dataset: Dataset) -> int | None:
         """Return the ``ts`` of the newest row in nanoseconds, or ``None``."""
@@ -231,56 +224,14 @@ class Engine:
     def _counted(self, row: DatasetRow) -> DatasetRow:
         """Return a dataset's row with its rows counted: of an older version the catalog has no sums."""
         _, _, segments = self.catalog.snapshot(row.dataset)
-        counted = count_rows(self._store, segments, row.dataset.spec, row.keying)
+        counted = count_rows(self.store, segments, row.dataset.spec, row.keying)
         return replace(row, rows=counted)
-
-    def missing_intervals(self, dataset: Dataset, want: Span) -> list[Span]:
-        """Return the spans without rows that should have them.
-
-        For bars: the bars of the calendar that are absent. For other kinds: what was never covered. Time in which
-        the market is closed is left out.
-        """
-        from ticklake.engine.knowing import missing_intervals
-
-        return missing_intervals(self._store, self.sessions, dataset, want)
-
-    def cover_seams(self, dataset: Dataset, most: int = 10_000) -> None:
-        """Cover the stretches that were never looked at, where the numbers of the rows on both sides follow each other.
-
-        They become coverage, so that gaps, quality and plans know of them alike, and nobody fetches them again. The *most*
-        newest such stretches are looked at.
-        """
-        from ticklake.engine.seams import proven_seams
-
-        seams = proven_seams(self._store, dataset, most)
-        if seams:
-            origin = Provenance("file", note="numbers that follow each other")
-            self.append(dataset, dataset.spec.empty(), origin, [Covered(seam) for seam in seams])
-
-    def gaps(self, dataset: Dataset, want: Span) -> list[Gap]:
-        """Return every hole inside *want* with its reason, as far as coverage, calendar and quarantine tell."""
-        return list(self.gap_report(dataset, want, quick=True).gaps)
-
-    def gap_report(self, dataset: Dataset, want: Span, *, quick: bool = False) -> GapReport:
-        """Return every hole inside *want* with its reason; unless *quick*, from numbers and other symbols, too."""
-        from ticklake.engine.knowing import gap_report
-
-        return gap_report(self._store, self.sessions, dataset, want, None if quick else self._peer_reads())
-
-    def _peer_reads(self) -> PeerReads:
-        """Return what was read of other symbols in this version, so that many reports read it once."""
-        from ticklake.engine.peer_reads import PeerReads
-
-        reads, version = self._reads, self.catalog.version()
-        if reads is None or reads.version != version:
-            self._reads = reads = PeerReads(self._store, version)
-        return reads
 
     def origins_by_file(self, dataset: Dataset) -> pl.DataFrame:
         """Return where the rows of each file came from."""
-        from ticklake.engine.origins import origins_by_file
+        from ticklake.engine.lineage import origins_by_file
 
-        return origins_by_file(self._store, dataset)
+        return origins_by_file(self.store, dataset)
 
     def provenance(self, dataset: Dataset, span: Span) -> list[Provenance]:
         """Return where the rows inside *span* came from; empty if there are none."""
@@ -293,36 +244,36 @@ class Engine:
 
         If the dataset is *wanted*, what was known of the span is ``not_fetched`` from then on.
         """
-        from ticklake.engine.deleting import DELETED, delete, would_delete
+        from ticklake.engine.delete import DELETED, delete, would_delete
 
         if dry_run:
-            return would_delete(self._store, dataset, span).rows
+            return would_delete(self.store, dataset, span).rows
         known = self.known(dataset) if wanted else None
         part = known.intersect(span) if known else None
-        return delete(self._store, dataset, span, [Covered(part, Found.NOT_FETCHED, DELETED)] if part else ()).rows
+        return delete(self.store, dataset, span, [Covered(part, Found.NOT_FETCHED, DELETED)] if part else ()).rows
 
     def drop(self, dataset: Dataset, *, dry_run: bool = False) -> int:
         """Remove a dataset from the newest version on; return how many rows went, or would go with *dry_run*."""
-        from ticklake.engine.deleting import drop, would_delete
+        from ticklake.engine.delete import drop, would_delete
 
-        return (would_delete(self._store, dataset, ALL_TIME) if dry_run else drop(self._store, dataset)).rows
+        return (would_delete(self.store, dataset, ALL_TIME) if dry_run else drop(self.store, dataset)).rows
 
     def rename(self, old: Dataset, new: Dataset) -> int:
         """Move everything of a dataset to another name in one commit; return how many rows moved."""
-        from ticklake.engine.renaming import rename
+        from ticklake.engine.rename import rename
 
-        return rename(self._store, old, new)
+        return rename(self.store, old, new)
 
     def cleanup(
         self, keep: Iterable[tuple[Dataset, int]], *, history: bool = False, dry_run: bool = False
     ) -> Iterator[Cleaned]:
-        """Remove what is older than the days each dataset is kept for; see :func:`~ticklake.engine.retaining.cleanup`."""
-        from ticklake.engine.retaining import cleanup
+        """Remove what is older than the days each dataset is kept for; see :func:`~ticklake.engine.retention.cleanup`."""
+        from ticklake.engine.retention import cleanup
 
         rules = list(keep)
         for attempt in count(1):
             try:
-                yield from cleanup(self._store, rules, history=history, dry_run=dry_run)
+                yield from cleanup(self.store, rules, history=history, dry_run=dry_run)
                 break
             except TicklakeError as error:
                 if not self._makes_space(error, attempt):
@@ -337,13 +288,13 @@ class Engine:
         CorruptSegment
             If segments are damaged; they are named, and everything else is compacted.
         """
-        from ticklake.engine.compacting import compact
+        from ticklake.engine.compact import compact
 
         done: list[Compaction] = []
         bad: list[str] = []
         for dataset in self._some(datasets):
             try:
-                done.append(compact(self._store, dataset))
+                done.append(compact(self.store, dataset))
             except CorruptSegment as error:
                 bad.append(str(error))
         if bad:
@@ -352,19 +303,19 @@ class Engine:
 
     def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
         """Yield everything that is not as it should be."""
-        from ticklake.engine.verifying import CATALOG, strays, verify, verify_catalog
+        from ticklake.engine.verify import CATALOG, strays, verify, verify_catalog
 
         if datasets is not None:
             for dataset in datasets:
-                yield from verify(self._store, dataset, deep=deep)
+                yield from verify(self.store, dataset, deep=deep)
             return
-        damage = list(verify_catalog(self._store))
+        damage = list(verify_catalog(self.store))
         yield from damage
         try:
             for dataset in self._some(None):
-                problems = verify(self._store, dataset, deep=deep)
+                problems = verify(self.store, dataset, deep=deep)
                 yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
-            yield from strays(self._store)
+            yield from strays(self.store)
         except CatalogDamaged:
             if not damage:
                 raise
@@ -372,10 +323,10 @@ class Engine:
     def vacuum(self, keep: int = KEEP, *, dry_run: bool = False) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds, and garbage; or only say what would go."""
         if dry_run:
-            return would_vacuum(self._store, keep)
+            return would_vacuum(self.store, keep)
         for attempt in count(1):
             try:
-                done = vacuum(self._store, keep)
+                done = vacuum(self.store, keep)
                 break
             except TicklakeError as error:
                 if not self._makes_space(error, attempt):
@@ -387,18 +338,18 @@ class Engine:
         self, datasets: Iterable[Dataset] | None = None, backup: Path | None = None, name: str = ""
     ) -> list[Mended]:
         """Replace damaged segments, from the *backup* whose catalog has this *name* or by what can be read of them."""
-        from ticklake.engine.backing_up import opened_copy
-        from ticklake.engine.repairing import mend
+        from ticklake.engine.backup import opened_copy
+        from ticklake.engine.salvage import mend
 
-        with nullcontext() if backup is None else opened_copy(self._store, backup, name) as copy:
-            mended = [mend(self._store, dataset, copy) for dataset in self._some(datasets)]
+        with nullcontext() if backup is None else opened_copy(self.store, backup, name) as copy:
+            mended = [mend(self.store, dataset, copy) for dataset in self._some(datasets)]
         return [one for one in mended if one.restored or one.replaced]
 
     def backup(self, folder: Path, catalog_name: str) -> Backup:
         """Copy the lake as it is now to *folder*, itself a lake; files that are there already are kept."""
-        from ticklake.engine.backing_up import backup
+        from ticklake.engine.backup import backup
 
-        return backup(self._store, folder, catalog_name)
+        return backup(self.store, folder, catalog_name)
 
     def known(self, dataset: Dataset) -> Span | None:
         """Return the span of all that the lake holds of *dataset*, has looked at or was asked for, if that is anything.
@@ -428,13 +379,7 @@ class Engine:
         early = [] if final is None else [one for one in coverage.spans(Found.NOT_FETCHED) if one.end > final]
         forget = tuple(Span(max(one.start, final or one.start), one.end) for one in early)
         if forget or coverage.add(piece) != coverage:
-            self._store.commit("ask", Change(dataset, coverage=(piece,), forget=forget))
-
-    def closed(self, dataset: Dataset, span: Span) -> list[Span]:
-        """Return when the market of *dataset* is closed inside *span*, and nothing can be missing."""
-        from ticklake.engine.knowing import closed
-
-        return closed(self.sessions, dataset, span)
+            self.store.commit("ask", Change(dataset, coverage=(piece,), forget=forget))
 
     def _makes_space(self, error: TicklakeError, attempt: int) -> bool:
         """Give up the reserve and cut the log if the disk is full; return whether trying again can help."""
@@ -459,12 +404,12 @@ class Engine:
             ends = self.catalog.newest(dataset, span, reach, version=options.get("version"))
             start = _start_of(ends, last)
             if start is not None and start > span.start:
-                rows = load(self._store, dataset, Span(start, span.end), **options)
+                rows = load(self.store, dataset, Span(start, span.end), **options)
                 if rows.height >= last:
                     return rows.tail(last)
             if len(ends) < reach:
                 break
-        return load(self._store, dataset, span, **options).tail(last)
+        return load(self.store, dataset, span, **options).tail(last)
 
 
 def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:

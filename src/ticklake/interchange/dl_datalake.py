@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import polars as pl
 
-from ticklake.core.compactplan import Grain
+from ticklake.core.compaction_plan import Grain
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.symbol import Symbol

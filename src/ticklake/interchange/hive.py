@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from ticklake.core.compactplan import Grain
+from ticklake.core.compaction_plan import Grain
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.symbol import Symbol

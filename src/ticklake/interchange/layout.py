@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ticklake.core.compactplan import Grain
+from ticklake.core.compaction_plan import Grain
 from ticklake.core.dataset import Dataset
 
 if TYPE_CHECKING:

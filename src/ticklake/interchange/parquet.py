@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticklake.catalog.processes import is_gone, this_process
-from ticklake.core.readplan import CHUNK_ROWS
+from ticklake.core.read_plan import CHUNK_ROWS
 from ticklake.errors import InvalidData
 from ticklake.storage.objects import LocalStore, Sink
 

@@ -17,10 +17,10 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, UnknownDataset
 
 if TYPE_CHECKING:
-    from ticklake.ingest.alerts import Alerts
-    from ticklake.ingest.collector import Collector
-    from ticklake.ingest.jobs import Jobs
-    from ticklake.ingest.schedules import Schedules
+    from ticklake.alerts.service import Alerts
+    from ticklake.collect.collector import Collector
+    from ticklake.jobs.queue import Jobs
+    from ticklake.jobs.schedules import Schedules
 
 __all__ = ["Base", "DatasetLike", "View", "as_list", "as_path"]
 

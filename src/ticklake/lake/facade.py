@@ -6,15 +6,15 @@ from types import TracebackType
 
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.errors import BadInput
-from ticklake.lake.collecting import Collecting
-from ticklake.lake.keeping import Keeping
-from ticklake.lake.knowing import Knowing
-from ticklake.lake.markets import Markets
-from ticklake.lake.moving import Exporting, Moving
-from ticklake.lake.proving import Comparing, Proving
-from ticklake.lake.reading import Reading
+from ticklake.lake.audit import Knowing
+from ticklake.lake.collect import Collecting
+from ticklake.lake.instruments import Markets
+from ticklake.lake.interchange import Exporting, Moving
+from ticklake.lake.jobs import Working
+from ticklake.lake.maintenance import Keeping
+from ticklake.lake.quality import Comparing, Proving
+from ticklake.lake.read import Reading
 from ticklake.lake.snapshot import Snapshot
-from ticklake.lake.working import Working
 
 __all__ = ["Lake"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.lake.knowing import Knowing
-from ticklake.lake.moving import Exporting
-from ticklake.lake.proving import Proving
-from ticklake.lake.reading import Reading
+from ticklake.lake.audit import Knowing
+from ticklake.lake.interchange import Exporting
+from ticklake.lake.quality import Proving
+from ticklake.lake.read import Reading
 
 __all__ = ["Snapshot"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ticklake.core.archiveplan import (
+from ticklake.core.archive_plan import (
     MISSES,
     ArchiveFile,
     ArchiveTerms,
@@ -28,8 +28,8 @@ from ticklake.core.seam import overlap, seam_differences
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.core.time import DAY, HOUR, MINUTE
 from ticklake.errors import AccessDenied, Banned, InvalidData, SourceError, Unsupported
-from ticklake.sources.archive.http import NotThere
-from ticklake.sources.archive.source import ArchiveSource, Shelf
+from ticklake.sources.archives.http import NotThere
+from ticklake.sources.archives.source import ArchiveSource, Shelf
 from ticklake.sources.base import Archives, Capability, Page, Source
 
 __all__ = ["CombinedSource"]

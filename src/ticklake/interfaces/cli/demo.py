@@ -18,7 +18,7 @@ from ticklake.interfaces.cli.formats import write_rows
 from ticklake.interfaces.cli.output import print_table, say
 from ticklake.interfaces.cli.progress import watching
 from ticklake.lake import Lake
-from ticklake.sources.simulated.market import Market
+from ticklake.testing.exchange.market import Market
 
 __all__ = ["run_demo"]
 

@@ -14,7 +14,7 @@ class CcxtFactory(SourceFactory):
 
     def exchanges(self) -> Collection[str]:
         """Return ccxt's ids."""
-        from ticklake.sources.ccxt.door import exchange_ids
+        from ticklake.sources.ccxt.client import exchange_ids
 
         return exchange_ids()
 
@@ -32,7 +32,7 @@ class CcxtFactory(SourceFactory):
 
     def make(self, exchange: str, options: SourceOptions) -> Source:
         """Return the source of an exchange."""
-        from ticklake.sources.ccxt.door import ExchangeOptions
+        from ticklake.sources.ccxt.client import ExchangeOptions
         from ticklake.sources.ccxt.source import CcxtSource
 
         secrets = dict(options.secrets)

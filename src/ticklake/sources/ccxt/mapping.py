@@ -13,9 +13,9 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadResponse, InvalidTime, UnknownTimeframe
-from ticklake.sources.ccxt.counting import REFUSED, Dropped
-from ticklake.sources.ccxt.exacttime import LAST, event_time, to_ns
+from ticklake.sources.ccxt.exact_time import LAST, event_time, to_ns
 from ticklake.sources.ccxt.quirks import Quirks
+from ticklake.sources.ccxt.row_counts import REFUSED, Dropped
 
 __all__ = [
     "bars",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ticklake.core.time import DAY, HOUR, SECOND, decimal_to_ns
-from ticklake.sources.ccxt.exacttime import exact_time
-from ticklake.sources.ccxt.tradecalls import BY_SINCE, TradeCalls
+from ticklake.sources.ccxt.exact_time import exact_time
+from ticklake.sources.ccxt.trade_calls import BY_SINCE, TradeCalls
 
 __all__ = ["Quirks", "known_exchanges", "quirks_of"]
 

@@ -22,13 +22,13 @@ from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import AccessDenied, BadResponse, Banned, SourceError, Unsupported
 from ticklake.sources.base import Capability, Page, Source
-from ticklake.sources.ccxt import idpaging, limits, mapping, paging, tradepaging
+from ticklake.sources.ccxt import id_paging, limits, mapping, paging, trade_paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
-from ticklake.sources.ccxt.counting import Answer, count_rows, counted_page, last_answer, later_answers
-from ticklake.sources.ccxt.door import RETRIES, Door, ExchangeOptions
-from ticklake.sources.ccxt.exacttime import BEFORE_ALL, to_ns
-from ticklake.sources.ccxt.othermarkets import other_markets
+from ticklake.sources.ccxt.client import RETRIES, Door, ExchangeOptions
+from ticklake.sources.ccxt.exact_time import BEFORE_ALL, to_ns
+from ticklake.sources.ccxt.other_markets import other_markets
 from ticklake.sources.ccxt.quirks import quirks_of
+from ticklake.sources.ccxt.row_counts import Answer, count_rows, counted_page, last_answer, later_answers
 
 __all__ = ["CcxtSource"]
 
@@ -148,7 +148,7 @@ class CcxtSource(Source):
             if error.retriable or isinstance(error, AccessDenied | Banned):
                 raise
             return None
-        return int(rows["ts"].to_physical()[0]) if idpaging.is_first(rows) else None
+        return int(rows["ts"].to_physical()[0]) if id_paging.is_first(rows) else None
 
     async def _serves_older(self, dataset: Dataset, first: int) -> bool:
         """Whether days of another market are served from long before *first*."""
@@ -375,7 +375,7 @@ class CcxtSource(Source):
             return await ask(*quirks.trade_calls.bounds(window, exactly=exactly))
 
         if quirks.trades == "id":
-            return idpaging.id_pages(
+            return id_paging.id_pages(
                 lambda part: fetch(part.start // MS, {"until": part.end // MS - 1}),
                 lambda first: _by_id(fetch, first),
                 lambda: fetch(None, {}),
@@ -390,7 +390,7 @@ class CcxtSource(Source):
             )
         if quirks.trades == "window":
             return self._served_trades(
-                lambda part: tradepaging.trade_pages(
+                lambda part: trade_paging.trade_pages(
                     ask_window, lambda: fetch(None, {}), quirks.trade_calls, part, limit, mapping.trades([], quirks)
                 ),
                 span,

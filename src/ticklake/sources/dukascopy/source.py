@@ -9,7 +9,7 @@ import polars as pl
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.fetchplan import FINAL_AFTER
+from ticklake.core.fetch_plan import FINAL_AFTER
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
 from ticklake.core.sessions import forex_closed
@@ -18,7 +18,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, parse_time
 from ticklake.errors import Unsupported
 from ticklake.sources.base import Capability, Page, Source, SourceOptions
-from ticklake.sources.dukascopy.door import Door
+from ticklake.sources.dukascopy.client import Door
 from ticklake.sources.dukascopy.files import PAIRS, decode, path_of, points_of
 
 __all__ = ["DukascopySource"]

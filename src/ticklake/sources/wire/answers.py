@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ticklake.core.natives import Market
+from ticklake.core.native_ids import Market
 from ticklake.sources.wire.answer_bars import BARS
 from ticklake.sources.wire.answer_books import BOOKS
 from ticklake.sources.wire.answer_trades import FUNDING, TRADES

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ticklake.core.natives import Market
+from ticklake.core.native_ids import Market
 from ticklake.core.time import MS, US, decimal_to_ns
 from ticklake.sources.wire.rows import Row
 

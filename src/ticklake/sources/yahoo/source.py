@@ -23,7 +23,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, SECOND
 from ticklake.errors import UnknownSymbol, UnknownTimeframe, Unsupported
 from ticklake.sources.base import Capability, Page, Source
-from ticklake.sources.yahoo.door import About, Answer, Door
+from ticklake.sources.yahoo.client import About, Answer, Door
 from ticklake.sources.yahoo.venues import LISTINGS, money, ticker_of
 
 __all__ = ["YahooSource"]

@@ -1,0 +1,138 @@
+"""Cross-checks: bars against what they can be rebuilt from, and stored rows against the exchange's answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+
+import polars as pl
+
+from ticklake.audit.gaps import gap_report
+from ticklake.core.batch import canonical, number_prints, sort
+from ticklake.core.coverage import Found
+from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, told, whole_bars
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import GapReason
+from ticklake.core.span import Span, common, normalise, subtract
+from ticklake.core.timeframe import Timeframe
+from ticklake.engine.engine import Engine
+from ticklake.query.resample import can_become, resample
+from ticklake.sources.base import Page, Source
+
+__all__ = ["against_source", "complete_spans", "rebuilt", "witnesses"]
+
+BARS_AT_ONCE = 1 << 18
+"""About so many bars are compared at a time."""
+
+
+def witnesses(engine: Engine, dataset: Dataset) -> list[Dataset]:
+    """Return the datasets of the lake that bars of *dataset* can be rebuilt from: trades first, then shorter bars."""
+    frame = dataset.timeframe
+    if frame is None:
+        return []
+    fit = [
+        row.dataset
+        for row in engine.inventory()
+        if (row.dataset.exchange, row.dataset.symbol) == (dataset.exchange, dataset.symbol)
+        and (row.dataset.kind == dataset.kind or (row.dataset.kind, dataset.kind) == ("trades", "ohlcv"))
+        and row.dataset != dataset
+        and can_become(row.dataset, frame)
+        and (row.dataset.timeframe is None or row.dataset.timeframe.length < frame.length)
+    ]
+    return sorted(fit, key=lambda one: one.timeframe.length if one.timeframe else 0)
+
+
+def rebuilt(engine: Engine, dataset: Dataset, want: Span, tolerance: float) -> Iterator[CrossCheck]:
+    """Yield the comparison of the stored bars of *dataset* with those that each witness makes.
+
+    Only bars are compared that lie wholly where both sides have everything.
+    """
+    theirs = complete_spans(engine, dataset, want)
+    for witness in witnesses(engine, dataset):
+        shared = common(theirs, complete_spans(engine, witness, want))
+        yield _rebuilt_from(engine, dataset, witness, shared, tolerance)
+
+
+def complete_spans(engine: Engine, dataset: Dataset, want: Span) -> list[Span]:
+    """Return the parts of *want* of which the lake has all rows there are.
+
+    Trades that were brought in without word of what they cover are taken for whole between the first and the last.
+    """
+    known = engine.known(dataset)
+    span = known.intersect(want) if known else None
+    if span is None:
+        return []
+    taken = {reason for reason in GapReason if not reason.is_missing}
+    if dataset.timeframe is None and not engine.catalog.coverage(dataset).pieces:
+        taken.add(GapReason.NOT_FETCHED)
+    holes = (gap.span for gap in gap_report(engine, dataset, span).gaps if gap.reason not in taken)
+    return list(subtract(span, normalise(holes)))
+
+
+def _rebuilt_from(
+    engine: Engine, dataset: Dataset, witness: Dataset, spans: Sequence[Span], tolerance: float
+) -> CrossCheck:
+    frame = dataset.timeframe
+    if frame is None:
+        raise AssertionError("only bars can be rebuilt")
+    without = ["trades"] if _counts_otherwise(engine, witness) else []
+    compared, found = 0, [pl.DataFrame(schema=DIFFERENCES)]
+    for window, parts in _windows(whole_bars(spans, frame, dataset.anchor), frame, dataset.anchor):
+        ours = rows_in(resample(engine.store, witness, window, frame), parts)
+        theirs = rows_in(engine.load(dataset, window), parts)
+        count, apart = compare(
+            told(ours, theirs), told(theirs, ours), dataset.spec, tolerance=tolerance, without=without
+        )
+        compared += count
+        found.append(apart)
+    return CrossCheck(dataset, str(witness), compared, pl.concat(found))
+
+
+def _counts_otherwise(engine: Engine, witness: Dataset) -> bool:
+    """Whether rows are aggregated trades: the exchange's bars count single ones."""
+    row = engine.catalog.dataset(witness)
+    return row is not None and row.id_space == "agg"
+
+
+def _windows(spans: Sequence[Span], frame: Timeframe, anchor: int | None) -> Iterator[tuple[Span, list[Span]]]:
+    """Yield windows of a bounded number of bars, each with the parts of *spans* in it."""
+    left = list(reversed(spans))
+    while left:
+        end = frame.advance(left[-1].start, BARS_AT_ONCE, anchor)
+        window, parts = Span(left[-1].start, end), list[Span]()
+        while left and left[-1].start < end:
+            span = left.pop()
+            parts.append(Span(span.start, min(span.end, end)))
+            if span.end > end:
+                left.append(Span(end, span.end))
+        yield Span(window.start, parts[-1].end), parts
+
+
+async def against_source(
+    engine: Engine, source: Source, dataset: Dataset, spans: Iterable[Span], tolerance: float
+) -> CrossCheck:
+    """Compare stored rows with what *source* says of them now; nothing is stored."""
+    compared, found = 0, [pl.DataFrame(schema=DIFFERENCES)]
+    for span in spans:
+        async for page in source.history(dataset, span):
+            count, apart = await asyncio.to_thread(_against_page, engine, dataset, span, page, tolerance)
+            compared += count
+            found.append(apart)
+    origin = source.provenance(dataset)
+    return CrossCheck(dataset, f"{origin.source} {origin.endpoint}".strip(), compared, pl.concat(found))
+
+
+def _against_page(
+    engine: Engine, dataset: Dataset, span: Span, page: Page, tolerance: float
+) -> tuple[int, pl.DataFrame]:
+    """Compare where the page is the truth: its rows, or that there are none."""
+    data = normalise(piece.span for piece in page.covered if piece.found is Found.DATA)
+    parts = common(data, [span])
+    row, kind = engine.catalog.dataset(dataset), dataset.spec
+    keying = row.keying if row else "natural"
+    theirs = rows_in(sort(canonical(page.frame, kind), kind), parts)
+    stored = pl.concat([kind.empty().select(kind.names), *(engine.load(dataset, part) for part in parts)])
+    ours = canonical(stored, kind)
+    if keying == "print":
+        ours, theirs = number_prints(ours), number_prints(theirs)
+    return compare(ours, theirs, kind, keying, tolerance=tolerance)

@@ -1,0 +1,135 @@
+"""Repairing gaps: ask once more for what can be had, remember what cannot, and say why."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
+
+from ticklake.audit.gaps import gap_report
+from ticklake.audit.sequence import cover_seams
+from ticklake.catalog.gap_notes import GapNotes
+from ticklake.catalog.runs import Run, RunState
+from ticklake.core.dataset import Dataset
+from ticklake.core.gaps import Gap, GapReason, missing_in
+from ticklake.core.repair_plan import Left, RepairPlan, plan_repair
+from ticklake.core.span import Span
+from ticklake.engine.engine import Engine
+from ticklake.engine.salvage import Mended
+from ticklake.errors import BadInput, SourceError
+
+__all__ = ["Repaired", "Repairs"]
+
+Ask = Callable[[Dataset, tuple[Span, ...]], Run]
+"""Asks the source of a dataset for spans, and returns the finished run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did to one dataset.
+
+    ``mended`` is what became of damaged segments (see :class:`~ticklake.engine.salvage.Mended`), ``run`` the run that
+    asked for what was missing; where it could not be asked, ``note`` says why. ``closed`` are the gaps that are gone,
+    ``left`` those that stay, each with the reason.
+    """
+
+    mended: Mended
+    run: Run | None = None
+    note: str = ""
+    closed: tuple[Gap, ...] = ()
+    left: tuple[Left, ...] = ()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do and nothing stays open."""
+        return not (self.mended.restored or self.mended.replaced or self.run or self.note or self.left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of asking: the run, or why there is none or it failed; ``final`` if asking again cannot help."""
+
+    run: Run | None = None
+    note: str = ""
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    """Closes the gaps of datasets that were asked for before; what was found unclosable is asked for once."""
+
+    engine: Engine
+    notes: GapNotes
+    ask: Ask
+
+    def repair(self, mended: Iterable[Mended], *, retry: bool = False) -> Iterator[Repaired]:
+        """Close what can be closed of each dataset, given what was mended of it."""
+        for one in mended:
+            repaired = self._repair(one, retry=retry)
+            if not repaired.is_idle:
+                yield repaired
+
+    def _repair(self, mended: Mended, *, retry: bool) -> Repaired:
+        dataset = mended.dataset
+        cover_seams(self.engine, dataset)
+        before = self._gaps(dataset)
+        in_vain = self.notes.in_vain(dataset)
+        is_collected = self.notes.wanted(dataset) is not None
+        plan = plan_repair(dataset, before, in_vain, fresh=mended.lost, retry=retry, is_collected=is_collected)
+        if not plan.ask:
+            return Repaired(mended, left=plan.left)
+        answer = self._asked(plan)
+        after = self._gaps(dataset)
+        self.notes.note(dataset, _in_vain(plan, after, in_vain, answer))
+        closed = tuple(gap for gap in before if plan.asks_for(gap) and not _is_open(gap, after))
+        return Repaired(mended, answer.run, answer.note, closed, self._left(dataset, after, answer))
+
+    def _asked(self, plan: RepairPlan) -> _Answer:
+        try:
+            run = self.ask(plan.dataset, plan.ask)
+        except BadInput as error:
+            return _Answer(None, str(error), final=True)
+        except SourceError as error:
+            return _Answer(None, str(error))
+        failed = run.state is RunState.FAILED
+        return _Answer(run, run.outcome if failed else "", final=not (failed and run["retriable"]))
+
+    def _left(self, dataset: Dataset, after: Sequence[Gap], answer: _Answer) -> tuple[Left, ...]:
+        """Say why each gap that is still open stays so."""
+        settled = plan_repair(dataset, after, self.notes.in_vain(dataset))
+        told = {left.gap: left.why for left in settled.left}
+        why = answer.note or "it was asked for and did not come: run it again"
+        return tuple(Left(gap, told.get(gap, why)) for gap in missing_in(after))
+
+    def _gaps(self, dataset: Dataset) -> tuple[Gap, ...]:
+        """Return the gaps that ``lake.gaps`` tells; of a dataset without coverage none, as nobody asked a source for it."""
+        if not self.engine.catalog.coverage(dataset).pieces:
+            return ()
+        known = self.engine.known(dataset)
+        return gap_report(self.engine, dataset, known).gaps if known else ()
+
+
+def _is_open(gap: Gap, after: Sequence[Gap]) -> bool:
+    """Whether a part of a gap is still there for the same reason; *after* is sorted."""
+    near = bisect_right(after, gap.span.start, key=lambda one: one.span.end)
+    met = takewhile(lambda one: one.span.start < gap.span.end, islice(after, near, None))
+    return any(one.reason is gap.reason for one in met)
+
+
+def _in_vain(
+    plan: RepairPlan, after: Sequence[Gap], before: Mapping[tuple[Span, str], str], answer: _Answer
+) -> Iterator[Gap]:
+    """Yield the gaps that were asked for in vain, now or before, with what was said of them.
+
+    What was never fetched counts only if the source cannot serve it at all.
+    """
+    refused = answer.final and bool(answer.note)
+    for gap in after:
+        known = before.get((gap.span, str(gap.reason)))
+        if known is not None:
+            yield replace(gap, detail=known)
+        elif not gap.reason.is_missing or not (answer.final and plan.asks_for(gap)):
+            continue
+        elif refused or gap.reason is not GapReason.NOT_FETCHED:
+            yield replace(gap, detail=answer.note or gap.detail)

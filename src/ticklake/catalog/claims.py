@@ -1,0 +1,98 @@
+"""The statements with which the queue of jobs claims, and by which a claim is held: one of each, for every dialect."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from sqlalchemy import and_, bindparam, delete, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ticklake.catalog import schema
+from ticklake.catalog.checksums import intact
+from ticklake.core.jobs import Job, JobState
+from ticklake.errors import LeaseLost
+
+__all__ = [
+    "INSERTS",
+    "IS_QUEUED",
+    "IS_RUNNING",
+    "MINE",
+    "PROLONG",
+    "RELEASE",
+    "claim",
+    "lease_lost",
+    "mine",
+    "named",
+    "take",
+]
+
+_JOBS, _LEASES = schema.jobs, schema.leases
+INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+IS_QUEUED, IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
+"""Written out: SQLite takes a partial index only where the words of its condition stand in the statement."""
+
+
+@cache
+def claim(dialect: str, one: bool) -> Any:
+    """Return the one statement that takes a job: two workers never get the same."""
+    held = select(_LEASES.c.name).where(_LEASES.c.name == _JOBS.c.dataset, _LEASES.c.expires_at > bindparam("now"))
+    ready = select(_JOBS.c.id).where(IS_QUEUED, ~held.exists())
+    ready = ready.where(_JOBS.c.id == bindparam("number") if one else _JOBS.c.due_at <= bindparam("now"))
+    first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
+    if dialect == "postgresql":
+        first = first.with_for_update(skip_locked=True)
+    return (
+        update(_JOBS)
+        .where(_JOBS.c.id == first.scalar_subquery(), IS_QUEUED)
+        .values(
+            state=JobState.RUNNING.value,
+            owner=bindparam("who"),
+            fence=_JOBS.c.fence + 1,
+            attempts=_JOBS.c.attempts + 1,
+            started_at=bindparam("now"),
+            expires_at=bindparam("expires"),
+            done=0.0,
+            outcome="",
+        )
+        .returning(_JOBS)
+    )
+
+
+@cache
+def take(dialect: str) -> Any:
+    """Return the statement that takes a lease which is free, or ours, or over."""
+    ours = or_(_LEASES.c.expires_at <= bindparam("now"), _LEASES.c.job_id == bindparam("job_id"))
+    words = INSERTS[dialect](_LEASES)
+    words = words.values({name: bindparam(name) for name in ("name", "job_id", "fence", "expires_at")})
+    new = {name: words.excluded[name] for name in ("job_id", "fence", "expires_at")}
+    return words.on_conflict_do_update(index_elements=["name"], set_=new, where=ours).returning(_LEASES.c.name)
+
+
+@cache
+def mine(*names: str) -> Any:
+    """Return the statement that sets columns of a job which is still ours; see :func:`named`."""
+    ours = (_JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), IS_RUNNING)
+    return update(_JOBS).where(*ours).values({name: bindparam(f"new_{name}") for name in names}).returning(_JOBS)
+
+
+MINE = select(intact(_JOBS.c.id)).where(
+    _JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), IS_RUNNING
+)
+"""Whether a job is still ours."""
+_HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
+PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
+RELEASE = delete(_LEASES).where(_HELD)
+
+
+def lease_lost(job: Job) -> LeaseLost:
+    """Say that a job is no longer ours."""
+    return LeaseLost(
+        f"job {job.id} was taken over by another worker: this one was silent for too long, or it was ended; "
+        "nothing was written"
+    )
+
+
+def named(job: Job, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of :func:`mine`, :data:`MINE`, :data:`PROLONG` and :data:`RELEASE` for a job."""
+    return {"own_id": job.id, "own_fence": job.fence, **{f"new_{name}": value for name, value in values.items()}}

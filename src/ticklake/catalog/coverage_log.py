@@ -1,0 +1,129 @@
+"""The log of coverage: what each commit replaced, so that the coverage of an older version can be told.
+
+The table of coverage holds the newest state alone. Each commit that changes it writes down the pieces that were there before;
+the coverage of a version is the newest one with all later commits taken back, newest first.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from ticklake.catalog import schema
+from ticklake.catalog.checksums import intact
+from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.span import Span
+from ticklake.errors import CatalogDamaged, CatalogError
+
+__all__ = ["coverage_at", "log_coverage", "refuse_forgotten", "trim_coverage_log"]
+
+_META = schema.meta
+_SINCE = "coverage_since"
+"""From which version on the log, and the list of batches, are complete."""
+_PREFIX = "coverage/"
+_DIGITS = 20
+
+
+def log_coverage(connection: Connection, dataset_id: int, version: int, reach: Span, before: Sequence[Covered]) -> None:
+    """Note what commit *version* replaces: the pieces that touch *reach*."""
+    if _since(connection) is None:
+        # A catalog of an older Ticklake has coverage without a log: its past ends here.
+        _put(connection, _SINCE, str(version - 1 if _has_coverage(connection) else 0))
+    pieces = [(piece.span.start, piece.span.end, piece.found.value, piece.reason) for piece in before]
+    text = json.dumps({"reach": [reach.start, reach.end], "pieces": pieces}, separators=(",", ":"))
+    _put(connection, _key(dataset_id, version), f"{_check(text)} {text}")
+
+
+def coverage_at(
+    connection: Connection, dataset_id: int, version: int, newest: Coverage, *, is_newest: bool
+) -> Coverage:
+    """Return the coverage of a dataset as of *version*, given the *newest* one.
+
+    Raises
+    ------
+    CatalogError
+        If the log does not reach back so far.
+    """
+    refuse_forgotten(connection, version)
+    if _since(connection) is None and newest.pieces and not is_newest:
+        raise CatalogError(
+            f"what was covered in version {version} is not known: an older ticklake wrote it and kept none"
+        )
+    later = select(intact(_META.c.value)).where(
+        _META.c.key > _key(dataset_id, version), _META.c.key <= f"{_PREFIX}{dataset_id}/{'9' * _DIGITS}"
+    )
+    coverage = newest
+    for value in connection.execute(later.order_by(_META.c.key.desc())).scalars():
+        check, _, text = value.partition(" ")
+        if check != _check(text):
+            raise CatalogDamaged(
+                f"the log of coverage is damaged: restore a backup, or ask for a newer version than {version}"
+            )
+        coverage = _taken_back(coverage, json.loads(text))
+    return coverage
+
+
+def refuse_forgotten(connection: Connection, version: int) -> None:
+    """Refuse a version whose history vacuum has forgotten, though its rows may still be there.
+
+    Raises
+    ------
+    CatalogError
+        If *version* is such a one.
+    """
+    since = _since(connection)
+    if since is not None and version < since:
+        raise CatalogError(
+            f"what was covered in version {version} is no longer known: it was vacuumed or lost with a damaged "
+            f"catalog, and history is kept from version {since} on"
+        )
+
+
+def trim_coverage_log(connection: Connection, version: int) -> None:
+    """Forget the coverage of versions older than *version*."""
+    since = _since(connection)
+    if version <= (since or 0):
+        return
+    if since is None and _has_coverage(connection):
+        version = int(connection.execute(select(func.max(schema.commits.c.id))).scalar_one())
+    number = func.substr(_META.c.key, func.length(_META.c.key) - _DIGITS + 1, _DIGITS)
+    old = _META.c.key.like(f"{_PREFIX}%") & (number <= f"{version:0{_DIGITS}d}")
+    connection.execute(_META.delete().where(old))
+    connection.execute(_META.delete().where(_META.c.key == _SINCE))
+    _put(connection, _SINCE, str(version))
+
+
+def _check(text: str) -> str:
+    """Return the checksum of an entry: SQLite would not notice a flipped bit in it."""
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _taken_back(coverage: Coverage, entry: dict[str, Any]) -> Coverage:
+    reach = Span(*entry["reach"])
+    elsewhere = [piece for piece in coverage.pieces if not piece.span.touches(reach)]
+    return Coverage(tuple(sorted([*elsewhere, *_pieces(entry["pieces"])])))
+
+
+def _pieces(rows: Iterable[Sequence[Any]]) -> list[Covered]:
+    return [Covered(Span(start, end), Found(found), reason) for start, end, found, reason in rows]
+
+
+def _has_coverage(connection: Connection) -> bool:
+    return connection.execute(select(schema.coverage.c.start).limit(1)).first() is not None
+
+
+def _since(connection: Connection) -> int | None:
+    value = connection.execute(select(intact(_META.c.value)).where(_META.c.key == _SINCE)).scalar()
+    return None if value is None else int(value)
+
+
+def _put(connection: Connection, key: str, value: str) -> None:
+    connection.execute(_META.insert().values(key=key, value=value))
+
+
+def _key(dataset_id: int, version: int) -> str:
+    return f"{_PREFIX}{dataset_id}/{version:0{_DIGITS}d}"

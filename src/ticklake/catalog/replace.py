@@ -1,0 +1,130 @@
+"""Replacing what a catalog holds, in one step that other processes see whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from ticklake.catalog.database import BUSY_SECONDS, Database, busy
+from ticklake.catalog.file_header import continue_header
+from ticklake.errors import CatalogError, DiskFull, ReadOnlyLake
+
+__all__ = ["can_be_locked", "copy_aside", "put_in_place", "replace_content", "set_aside"]
+
+_PAUSE = 0.02
+"""Seconds between two attempts to get the write lock."""
+
+
+def can_be_locked(path: Path) -> bool:
+    """Whether SQLite still takes the file for a database, so that writers can be kept out of it.
+
+    Raises
+    ------
+    ReadOnlyLake, DiskFull, CatalogError
+        If it cannot be written now, which says nothing about what it holds.
+    """
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    try:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if "readonly" in str(error) or "unable to open" in str(error):
+            raise ReadOnlyLake(f"{path} cannot be written ({error}): check the folder's permissions") from error
+        if "locked" not in str(error):
+            raise _translated(error, path) from error
+    except sqlite3.DatabaseError:
+        return False
+    return True
+
+
+def replace_content(path: Path, fresh: Database, fill: Callable[[sqlite3.Connection], None]) -> None:
+    """Replace what the catalog at *path* holds by what *fill* writes into *fresh*, in one transaction of SQLite.
+
+    *fill* is called with a connection that reads the old content once the write lock is held: nobody commits from
+    then until the new content is there. Connections that others have open see it with their next transaction. Killed
+    at any moment, the file holds the old content or the new one, whole.
+
+    Raises
+    ------
+    CatalogBusy, DiskFull, CatalogError
+        Nothing is changed then.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    is_filled = False
+
+    def step(status: int, _left: int, _total: int) -> None:
+        """Called after each page. The first one took the lock; SQLite starts over with what was filled in since."""
+        nonlocal is_filled
+        if status == sqlite3.SQLITE_OK and not is_filled:
+            with closing(sqlite3.connect(path, isolation_level=None)) as old:
+                fill(old)
+                continue_header(old, source)
+            is_filled = True
+        elif status != sqlite3.SQLITE_OK and time.monotonic() > deadline:
+            raise busy(str(path))
+
+    with fresh.driver_connection() as source, closing(sqlite3.connect(path, isolation_level=None)) as target:
+        try:
+            source.backup(target, pages=1, progress=step, sleep=_PAUSE)
+        except sqlite3.Error as error:
+            raise _translated(error, path) from error
+
+
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Give a finished catalog its name, durably; the old file and its log must be out of the way."""
+    _sync(fresh)
+    fresh.replace(path)
+    _sync(path.parent)
+
+
+def set_aside(path: Path, kept: Path) -> bool:
+    """Keep what is no database any more under another name, and take its log away: a new file must not meet an old log.
+
+    Return whether there was anything. The file itself keeps its name, too, until the new one takes it.
+    """
+    found = False
+    for suffix in ("-wal", "-shm"):
+        old = path.with_name(f"{path.name}{suffix}")
+        if old.exists():
+            found = True
+            old.rename(kept.with_name(f"{kept.name}{suffix}"))
+    if path.exists():
+        found = True
+        with suppress(FileExistsError):
+            os.link(path, kept)
+    _sync(path.parent)
+    return found
+
+
+def copy_aside(old: sqlite3.Connection, kept: Path) -> bool:
+    """Copy a catalog as it is, page by page, damaged ones too; return false if there was no space for it."""
+    try:
+        with closing(sqlite3.connect(kept)) as copy:
+            old.backup(copy)
+    except sqlite3.Error:
+        for suffix in ("", "-journal"):
+            with suppress(FileNotFoundError):
+                kept.with_name(f"{kept.name}{suffix}").unlink()
+        return False
+    _sync(kept.parent)
+    return True
+
+
+def _translated(error: sqlite3.Error, path: Path) -> CatalogError | DiskFull:
+    if "full" in str(error) or "disk I/O" in str(error):
+        return DiskFull(f"no space for {path} ({error}): free some, nothing was changed")
+    return CatalogError(f"{path} could not be replaced ({error}): check the disk, nothing was changed")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""How data comes in from sources: plans, backfills, instruments, progress."""

@@ -1,0 +1,46 @@
+"""Snapshots: the order books or the predicted funding rates of now, into the lake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.core.dataset import Dataset
+from ticklake.core.progress import Progress
+from ticklake.core.span import Span
+from ticklake.engine.engine import Engine
+from ticklake.errors import SourceError
+from ticklake.sources.base import Source
+
+__all__ = ["take_snapshots"]
+
+
+async def take_snapshots(
+    source: Source, engine: Engine, runs: Runs, datasets: Sequence[Dataset], depth: int | None
+) -> Run:
+    """Record what is now of each dataset as one snapshot, and return the finished run."""
+    names = [str(dataset) for dataset in datasets]
+    run = await asyncio.to_thread(runs.create, "snapshot", names[0], {"datasets": names, "depth": depth})
+    progress = Progress(len(names), names=names)
+    for dataset in datasets:
+        try:
+            if dataset.kind == "book":
+                page = await source.book(dataset, depth)
+            else:
+                page = await source.predicted_funding(dataset)
+        except SourceError as error:
+            progress.failed(str(dataset), error)
+            continue
+        origin = replace(source.provenance(dataset), clock=page.clock)
+        receipt = await asyncio.to_thread(engine.append, dataset, page.frame, origin)
+        progress.page(dataset, [Span(0, 1)], receipt, page.requests)
+        for note in page.notes:
+            await asyncio.to_thread(runs.append_log, run.id, note)
+    state = RunState.FAILED if progress.failures else RunState.SUCCEEDED
+    outcome = (
+        "; ".join(progress.failures.values())
+        or f"{progress.counts['new']:,} {'levels' if datasets[0].kind == 'book' else 'rates'}"
+    )
+    return await asyncio.to_thread(runs.finish, run.id, state, progress.to_dict(), outcome)

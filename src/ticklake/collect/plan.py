@@ -1,0 +1,194 @@
+"""Planning a backfill: which datasets, and what of each is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ticklake.catalog.instruments import Instruments
+from ticklake.core.coverage import Coverage, Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.fetch_plan import FetchPlan, horizon, plan_fetch, with_archives
+from ticklake.core.instrument import Instrument, unified
+from ticklake.core.lookup import is_pattern, is_plain
+from ticklake.core.span import Span, subtract
+from ticklake.core.time import format_time
+from ticklake.engine.delete import DELETED
+from ticklake.engine.engine import Engine
+from ticklake.errors import BadInput, InvalidTime, UnknownSymbol, Unsupported
+from ticklake.sources.base import Capability, Source
+
+__all__ = ["Asked", "plan_dataset", "select_symbols"]
+
+NOT_FINAL = "nothing of it is final yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a backfill was asked for: from *start* (the listing, if ``None``) to *end* (now, if ``None``).
+
+    With *known*, a dataset without a start begins where the lake's own history of it begins. If spans are given as
+    *again*, exactly those are asked for, whatever is known of them.
+    """
+
+    start: int | None = None
+    end: int | None = None
+    retry: bool = False
+    known: bool = False
+    again: tuple[Span, ...] = ()
+
+    def begins(self, coverage: Coverage) -> int | None:
+        """Return from when on a dataset is asked for, as far as that is known without asking a source."""
+        return self.start if self.start is not None else _known_from(coverage) if self.known else None
+
+    def final_part(self, dataset: Dataset, start: int, now: int) -> Span | None:
+        """Return what is asked for from *start* on, in whole bars, as far as it is final at *now*."""
+        final, frame = horizon(dataset, now), dataset.timeframe
+        stop = final if self.end is None else min(self.end, final)
+        if frame is not None:
+            start, stop = frame.ceil(start, dataset.anchor), min(frame.ceil(stop, dataset.anchor), final)
+        return Span(start, stop) if start < stop else None
+
+
+async def plan_dataset(
+    source: Source, engine: Engine, instruments: Instruments, dataset: Dataset, asked: Asked
+) -> FetchPlan:
+    """Plan one dataset from its coverage; refuses what the source cannot serve."""
+    now = await source.now()
+    capability = await source.capability(dataset, now)
+    if asked.start is not None and asked.start > now:
+        raise InvalidTime(
+            f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
+        )
+    if asked.again:
+        return await _plan_again(source, capability, dataset, asked.again, now)
+    coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
+    known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
+    listed_at = known.listed_at if known is not None else None
+    if listed_at is None and _needs_listing(asked, coverage):
+        listed_at = await _listed_at(source, instruments, dataset)
+    if listed_at is not None and dataset.timeframe is not None:
+        listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
+    start = asked.begins(coverage)
+    start = start if start is not None else listed_at or capability.served_from
+    start = start if start is not None else await source.first_served(dataset)
+    if start is None:
+        raise BadInput(f"when {dataset} begins cannot be found out: say --start")
+    want = asked.final_part(dataset, start, now)
+    if want is None:
+        return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
+    gone_at, retry = _gone_at(dataset, known), asked.retry
+    return await _planned(
+        source, capability, dataset, want, coverage, now, listed_at=listed_at, delisted_at=gone_at, retry=retry
+    )
+
+
+async def _plan_again(
+    source: Source, capability: Capability, dataset: Dataset, again: Sequence[Span], now: int
+) -> FetchPlan:
+    """Plan exactly the spans that are asked for, as far as they are final."""
+    final = horizon(dataset, now)
+    spans = [Span(span.start, min(span.end, final)) for span in again if span.start < final]
+    if not spans:
+        return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
+    want = Span(spans[0].start, spans[-1].end)
+    rest = Coverage.of(Covered(span) for span in subtract(want, spans))
+    return await _planned(source, capability, dataset, want, rest, now, recheck=False)
+
+
+async def _planned(
+    source: Source,
+    capability: Capability,
+    dataset: Dataset,
+    want: Span,
+    coverage: Coverage,
+    now: int,
+    *,
+    recheck: bool = True,
+    listed_at: int | None = None,
+    **terms: Any,
+) -> FetchPlan:
+    plan = plan_fetch(
+        dataset,
+        want,
+        coverage,
+        listed_at=listed_at,
+        served_from=capability.served_from,
+        page_rows=capability.page_rows,
+        page_span=capability.page_span,
+        seconds_per_page=capability.seconds_per_page,
+        at_head=recheck and want.end == horizon(dataset, now),
+        now=now,
+        note=capability.note,
+        **terms,
+    )
+    found = await source.archives(dataset, plan.spans, now)
+    return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
+
+
+async def select_symbols(source: Source, patterns: Sequence[str], quote: str | None = None) -> list[str]:
+    """Expand ``BTC/*`` and the like over what the exchange lists; *quote* keeps active spot markets in it.
+
+    The exchange's own ids (``BTCUSDT``) become unified symbols.
+
+    Raises
+    ------
+    UnknownSymbol
+        If a pattern matches nothing, or an exchange's own name of a market may be several.
+    """
+    if quote is None and not any(is_pattern(text) or not is_plain(text) for text in patterns):
+        return list(dict.fromkeys(patterns))
+    try:
+        listed = [instrument for instrument in await source.instruments() if instrument.active]
+    except Unsupported:
+        # A source that lists nothing, like that of equities, takes names as they are.
+        if quote is not None or any(map(is_pattern, patterns)):
+            raise
+        return list(dict.fromkeys(patterns))
+    chosen: list[str] = []
+    for pattern in patterns:
+        found = (
+            [i.symbol for i in listed if fnmatch.fnmatchcase(i.symbol, pattern)]
+            if is_pattern(pattern)
+            else [unified(pattern, listed)]
+        )
+        if not found:
+            raise UnknownSymbol(f"{source.exchange} lists nothing like {pattern!r}: 'ticklake symbols' shows all")
+        chosen += found
+    if quote is not None:
+        chosen += [i.symbol for i in listed if i.details.get("quote") == quote and i.market_type == "spot"]
+        if not chosen:
+            raise UnknownSymbol(f"{source.exchange} lists no spot market in {quote!r}")
+    return list(dict.fromkeys(chosen))
+
+
+def _known_from(coverage: Coverage) -> int | None:
+    """Return since when a dataset was looked at or asked for; what was deleted before stays deleted."""
+    return next((piece.span.start for piece in coverage.pieces if piece.reason != DELETED), None)
+
+
+def _needs_listing(asked: Asked, coverage: Coverage) -> bool:
+    """Whether time is asked for that lies before all that the lake has looked at."""
+    looked_at = coverage.looked_at
+    if not looked_at or (asked.start is None and not asked.known):
+        return True
+    first = looked_at[0].span.start
+    return asked.start is not None and asked.start < first
+
+
+async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset) -> int | None:
+    """Return when the market was listed, asking the exchange once and remembering."""
+    found = await source.listed_at(dataset)
+    if found is not None:
+        await asyncio.to_thread(instruments.remember_listing, dataset.exchange, str(dataset.symbol), found)
+    return found
+
+
+def _gone_at(dataset: Dataset, known: Instrument | None) -> int | None:
+    """Return from when on nothing can be there, because the market was noticed to be gone."""
+    if known is None or known.delisted_at is None or known.valid_to is None:
+        return None
+    return dataset.timeframe.ceil(known.valid_to, dataset.anchor) if dataset.timeframe else known.valid_to

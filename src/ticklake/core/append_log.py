@@ -1,0 +1,98 @@
+"""Joining: how a batch of rows continues the rows that were there before it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import Kind
+from ticklake.core.sequence import has_numbers
+from ticklake.core.span import Span
+
+__all__ = ["Arrival", "Joins", "arrival_of", "joins"]
+
+
+class Joins(StrEnum):
+    """How a batch joins the rows before it.
+
+    ``first``: there were none. ``touches``: it goes on without a hole, by the calendar of bars or by trade ids.
+    ``jumps``: something is missing in between. ``follows``: it is later, and nothing tells whether something is missing.
+    ``overlaps``: some of its times were reached before. ``earlier``: it lies wholly before the first row.
+    """
+
+    FIRST = "first"
+    TOUCHES = "touches"
+    JUMPS = "jumps"
+    FOLLOWS = "follows"
+    OVERLAPS = "overlaps"
+    EARLIER = "earlier"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A batch as it came: times of its first and last row (inclusive), their ids where it has some, and its rows.
+
+    ``received`` is the sum of ``new``, ``changed``, ``duplicate`` and of those that were refused.
+    """
+
+    start: int
+    end: int
+    first_id: str | None
+    last_id: str | None
+    received: int
+    new: int
+    changed: int
+    duplicate: int
+
+
+def arrival_of(
+    batch: pl.DataFrame, kind: Kind, received: int, new: int, changed: int, duplicate: int
+) -> Arrival | None:
+    """Describe a sorted batch; ``None`` if it has no rows."""
+    if not batch.height:
+        return None
+    ts, first, last = batch["ts"].cast(pl.Int64), None, None
+    column = next((name for name in ("id", "seq") if name in kind.schema), None)
+    if column is not None:
+        first, last = batch[column][0], batch[column][-1]
+    names = (None if first is None else str(first), None if last is None else str(last))
+    return Arrival(ts[0], ts[-1], *names, received, new, changed, duplicate)
+
+
+def joins(
+    dataset: Dataset, id_space: str, known: tuple[int, int] | None, last_id: str | None, batch: Arrival
+) -> tuple[Joins, int | None]:
+    """Return how *batch* joins, and how many records are missing in between, where that can be counted.
+
+    Parameters
+    ----------
+    known
+        Times of the first and the last row that were there before.
+    last_id
+        The id of the last one.
+    """
+    if known is None:
+        return Joins.FIRST, None
+    first, last = known
+    if batch.start <= last:
+        return (Joins.EARLIER if batch.end < first else Joins.OVERLAPS), None
+    missing = _between(dataset, id_space, last, last_id, batch)
+    if missing is None:
+        return Joins.FOLLOWS, None
+    return (Joins.JUMPS, missing) if missing else (Joins.TOUCHES, 0)
+
+
+def _between(dataset: Dataset, id_space: str, last: int, last_id: str | None, batch: Arrival) -> int | None:
+    """Count what lies between the last row and the batch: bars by the calendar, trades by ids without holes."""
+    frame = dataset.timeframe
+    if frame is not None:
+        due = frame.next(last, dataset.anchor)
+        return frame.count_in(Span(due, batch.start), dataset.anchor) if due < batch.start else 0
+    numbers = (last_id, batch.first_id)
+    if dataset.kind != "trades" or not has_numbers(dataset, id_space) or not all(n and n.isdecimal() for n in numbers):
+        return None
+    step = int(batch.first_id or 0) - int(last_id or 0)
+    return step - 1 if step > 0 else None

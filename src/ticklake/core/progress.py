@@ -1,0 +1,69 @@
+"""What a backfill tells those who watch it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.results import Receipt
+from ticklake.core.span import Span
+from ticklake.errors import TicklakeError
+
+__all__ = ["Progress", "Watch"]
+
+
+@dataclass
+class Progress:
+    """How far a backfill is: counts so far, and the share that is done.
+
+    ``names`` are the datasets, ``again`` those of them whose trouble may pass: trying again later can help.
+    ``failures`` says why datasets were given up, ``skipped`` why windows of a dataset were passed over.
+    ``planned`` and ``finished`` are nanoseconds of each dataset; ``reached`` is how far in time each is.
+    """
+
+    datasets: int = 1
+    planned: dict[str, int] = field(default_factory=dict)
+    finished: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    reached: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    names: Sequence[str] = ()
+
+    @property
+    def done(self) -> float:
+        """The share of the asked time that is done, 0 to 1."""
+        shares = (min(self.finished[name] / total, 1.0) if total else 1.0 for name, total in self.planned.items())
+        return sum(shares) / max(self.datasets, 1)
+
+    def failed(self, name: str, error: TicklakeError) -> None:
+        """Note why a dataset was given up."""
+        self.failures[name] = str(error)
+        if error.retriable:
+            self.again.add(name)
+
+    def page(self, dataset: Dataset, spans: list[Span], receipt: Receipt, requests: int) -> None:
+        """Count one committed page."""
+        for name in ("received", "new", "changed", "duplicate", "quarantined"):
+            self.counts[name] += getattr(receipt, name)
+        self.counts["pages"] += 1
+        self.counts["requests"] += requests
+        self.finished[str(dataset)] += sum(span.length for span in spans)
+        if spans:
+            self.reached[str(dataset)] = max(span.end for span in spans)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the counts and failures as a plain mapping."""
+        told = {"failures": dict(self.failures), "skipped": dict(self.skipped), "retriable": bool(self.again)}
+        return {**self.counts, **told}
+
+
+Watch = Callable[[Progress], None]
+"""Called before the first page and after every committed one; must return at once.
+
+What it raises ends the work: :class:`~ticklake.errors.Cancelled` in good order, with all that was committed.
+"""

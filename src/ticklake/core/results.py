@@ -1,0 +1,37 @@
+"""Results: what work on a lake brought, as values that Python, the shell and HTTP share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of the rows of an append: ``received`` is the sum of the other four.
+
+    ``changed`` rows replaced others (see the revision log); ``version`` is the commit's number; ``reasons`` says why rows
+    were quarantined, and how many for each reason.
+    """
+
+    received: int = 0
+    new: int = 0
+    changed: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    version: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def __add__(self, other: Receipt) -> Receipt:
+        return Receipt(
+            self.received + other.received,
+            self.new + other.new,
+            self.changed + other.changed,
+            self.duplicate + other.duplicate,
+            self.quarantined + other.quarantined,
+            max(self.version, other.version),
+            dict(Counter(self.reasons) + Counter(other.reasons)),
+        )

@@ -1,0 +1,242 @@
+"""Appending: from batches to one durable commit."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import polars as pl
+
+from ticklake.catalog.changes import Change, DatasetRow, Quarantined, Revision
+from ticklake.core.append_log import arrival_of
+from ticklake.core.batch import number_prints, present, sort
+from ticklake.core.checks import Checked, check_all
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import Kind
+from ticklake.core.merge import ID_WINDOW, Keying, difference, key_of_batch
+from ticklake.core.provenance import Provenance
+from ticklake.core.results import Receipt
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span, subtract
+from ticklake.engine.observation import observed_after, split_late
+from ticklake.engine.read import collect, read_rows
+from ticklake.engine.segment_writer import write_segments
+from ticklake.engine.store import Store
+from ticklake.errors import Conflict, CorruptSegment, MissingSegment
+
+__all__ = ["Incoming", "append", "retried"]
+
+ATTEMPTS = 50
+"""How often a change is computed anew because somebody else committed first."""
+VANISHED_ATTEMPTS = 5
+"""How often it is computed anew because a file was moved; after that the file is missing."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Canonical rows on their way into a dataset, where they come from, and what they cover.
+
+    ``observed_at`` is when a source was asked for them, by the lake's clock; ``None`` for rows that are the newest.
+    """
+
+    dataset: Dataset
+    frame: pl.DataFrame
+    origin: Provenance
+    coverage: tuple[Covered, ...] = ()
+    observed_at: int | None = None
+
+
+def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]:
+    """Add rows to datasets: check, dedupe against what is there, write, commit once for all of them.
+
+    When this returns, the rows are durable. Appending the same rows twice changes nothing. Batches of one
+    dataset go in one after the other, each in a commit of its own.
+    """
+    receipts = [Receipt()] * len(batches)
+    for places in _rounds(batches):
+        group = [batches[place] for place in places]
+        for place, receipt in zip(places, retried(partial(_attempt, store, group, now)), strict=True):
+            receipts[place] = receipt
+    return receipts
+
+
+def retried(attempt: Callable[[], T]) -> T:
+    """Call *attempt* anew while somebody else commits first, or moves away the files it reads."""
+    conflicts = vanished = 0
+    while True:
+        try:
+            return attempt()
+        except Conflict:
+            conflicts += 1
+            if conflicts == ATTEMPTS:
+                raise
+        except MissingSegment:
+            vanished += 1
+            if vanished == VANISHED_ATTEMPTS:
+                raise
+        time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
+
+
+def _rounds(batches: Sequence[Incoming]) -> list[list[int]]:
+    """Return the places of batches in groups that have no dataset twice."""
+    rounds: list[list[int]] = []
+    seen: dict[Dataset, int] = {}
+    for place, batch in enumerate(batches):
+        turn = seen[batch.dataset] = seen.get(batch.dataset, -1) + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(place)
+    return rounds
+
+
+def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]:
+    version, heads = store.catalog.heads([batch.dataset for batch in group])
+    keyings = [_keying(heads.get(batch.dataset), batch) for batch in group]
+    pairs = zip(group, keyings, strict=True)
+    checked = check_all([(batch.frame, batch.dataset, keying == "id") for batch, keying in pairs], now)
+    changes: list[Change] = []
+    receipts: list[Receipt] = []
+    try:
+        for batch, keying, rows in zip(group, keyings, checked, strict=True):
+            change, receipt = _change(store, batch, keying, rows, heads.get(batch.dataset), version)
+            changes.append(change)
+            receipts.append(receipt)
+    except BaseException:
+        store.sweep([segment for change in changes for segment in change.add])
+        raise
+    if any(not change.is_empty for change in changes):
+        version = store.commit("append", *(change for change in changes if not change.is_empty))
+    return [replace(receipt, version=version) for receipt in receipts]
+
+
+def _keying(head: DatasetRow | None, batch: Incoming) -> Keying:
+    return head.keying if head and head.seq else key_of_batch(batch.frame, batch.dataset.spec)
+
+
+def _change(
+    store: Store, incoming: Incoming, keying: Keying, checked: Checked, head: DatasetRow | None, version: int
+) -> tuple[Change, Receipt]:
+    """Compute what a batch changes, given the dataset's *head* as of *version*."""
+    dataset, kind = incoming.dataset, incoming.dataset.spec
+    batch = sort(checked.good, kind)
+    if keying == "print":
+        batch = number_prints(batch)
+    reach = _reach(batch, keying)
+    existing, newer = kind.empty(), kind.empty()
+    now = store.now()
+    if head is not None and reach is not None and _may_meet(head, reach):
+        version, head, segments = store.catalog.snapshot(dataset, reach)
+        existing = _existing(store, segments, kind, keying, reach)
+        if incoming.observed_at is not None:
+            newer = observed_after(store, dataset, segments, keying, reach, incoming.observed_at, now)
+    late, batch = split_late(batch, newer, kind, keying)
+    diff = difference(batch, existing, kind, keying)
+    observed_at = now if incoming.observed_at is None else min(incoming.observed_at, now)
+    seq = (head.seq if head else 0) + 1
+    segments = write_segments(store, dataset, diff.add, seq, keying, observed_at)
+    duplicate = diff.duplicate + late.height
+    change = Change(
+        dataset,
+        keying=keying,
+        id_space=incoming.origin.id_space,
+        add=tuple(segments),
+        coverage=incoming.coverage if not newer.height else _uncovered(store, incoming),
+        quarantine=tuple(_quarantined(checked.bad, kind)),
+        revisions=(
+            *_revisions(diff.before, diff.after, kind),
+            *_late_revisions(store, dataset, late, existing, keying),
+        ),
+        new_rows=diff.new,
+        read_version=version,
+        read_span=reach,
+        arrival=arrival_of(batch, kind, incoming.frame.height, diff.new, diff.changed, duplicate),
+    )
+    return change, Receipt(
+        incoming.frame.height, diff.new, diff.changed, duplicate, checked.bad.height, reasons=_counted(checked.bad)
+    )
+
+
+def _may_meet(head: DatasetRow, reach: Span) -> bool:
+    """Whether a dataset may have rows inside *reach*."""
+    return (
+        head.max_ts is not None and head.min_ts is not None and head.max_ts >= reach.start and head.min_ts < reach.end
+    )
+
+
+def _existing(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, reach: Span) -> pl.DataFrame:
+    """Return the rows inside *reach*; what is damaged does not stand in the way of what is new."""
+    try:
+        return read_rows(store, segments, kind, keying, reach)
+    except (CorruptSegment, MissingSegment):
+        readable = [segment for segment in segments if _can_be_read(store, segment, kind, reach)]
+        if len(readable) == len(segments):
+            raise
+        return _existing(store, readable, kind, keying, reach)
+
+
+def _can_be_read(store: Store, segment: Segment, kind: Kind, reach: Span) -> bool:
+    try:
+        collect(store, store.scan(segment, kind, reach), [segment])
+    except (CorruptSegment, MissingSegment):
+        return False
+    return True
+
+
+def _reach(batch: pl.DataFrame, keying: Keying) -> Span | None:
+    if not batch.height:
+        return None
+    ts = batch["ts"].cast(pl.Int64)
+    window = ID_WINDOW if keying == "id" else 0
+    return Span(ts[0], ts[-1] + 1).widen(window, window)
+
+
+def _counted(bad: pl.DataFrame) -> dict[str, int]:
+    return dict(bad["reason"].value_counts(sort=True).iter_rows()) if bad.height else {}
+
+
+def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
+    if not bad.height:
+        return []
+    times = bad["ts"].to_physical().to_list()
+    texts = _json_rows(present(bad, kind))
+    return [Quarantined(*row) for row in zip(times, bad["reason"].to_list(), texts, strict=True)]
+
+
+def _revisions(before: pl.DataFrame, after: pl.DataFrame, kind: Kind) -> list[Revision]:
+    if not after.height:
+        return []
+    times = after["ts"].to_physical().to_list()
+    texts = _json_rows(present(pl.concat([before, after]), kind))
+    return [Revision(*row) for row in zip(times, texts[: len(times)], texts[len(times) :], strict=True)]
+
+
+def _late_revisions(
+    store: Store, dataset: Dataset, late: pl.DataFrame, existing: pl.DataFrame, keying: Keying
+) -> list[Revision]:
+    """Return what the log says of late rows, once for each: a later observation replaced them before they came."""
+    if not late.height:
+        return []
+    outdated = difference(late, existing, dataset.spec, keying)
+    ts = late["ts"].cast(pl.Int64)
+    logged = store.catalog.revisions(dataset, Span(ts[0], ts[-1] + 1))
+    known = {(row["ts"], row["before"], row["after"]) for row in logged}
+    revisions = _revisions(outdated.after, outdated.before, dataset.spec)
+    return [one for one in revisions if (one.ts, one.before, one.after) not in known]
+
+
+def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
+    """Return what a late batch says of spans that nobody looked at since."""
+    known = store.catalog.coverage(incoming.dataset).spans()
+    pieces = ((piece, span) for piece in incoming.coverage for span in subtract(piece.span, known))
+    return tuple(replace(piece, span=span) for piece, span in pieces)
+
+
+def _json_rows(frame: pl.DataFrame) -> list[str]:
+    physical = frame.with_columns(pl.selectors.temporal().to_physical())
+    return physical.write_ndjson().removesuffix("\n").split("\n")

@@ -1,0 +1,173 @@
+"""Backing up: a copy of the lake that is itself a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticklake.catalog.catalog import Catalog
+from ticklake.catalog.database import Database
+from ticklake.catalog.witness import WITNESS_FILE, Witness
+from ticklake.core.kinds import KINDS
+from ticklake.core.segment import Segment
+from ticklake.engine.salvage import Copy
+from ticklake.engine.store import Store
+from ticklake.errors import BadInput, MissingSegment, StorageError
+from ticklake.storage.files import file_digest
+from ticklake.storage.objects import LocalStore, make_folder, replace_file, sync_folder
+from ticklake.storage.segments import corrupt, digest
+
+__all__ = ["Backup", "backup", "opened_copy"]
+
+
+_ATTEMPTS = 8
+"""How often a backup begins anew because files were removed meanwhile; what it has copied by then it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """What a backup did: files copied, files that were there already, and bytes copied."""
+
+    folder: str
+    copied: int
+    kept: int
+    bytes: int
+
+
+def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
+    """Copy the lake as it is at one instant to *folder*, whatever writers do meanwhile.
+
+    Every file is durable before the catalog that names it takes its place, last of all: a backup that was cut short, by a
+    loss of power too, still is the one before it. Files of an older backup that are no longer part of the lake are removed.
+
+    Raises
+    ------
+    BadInput
+        If the folder holds something else, or another lake, or if another process writes to the copy.
+    CatalogOutdated
+        If commits are missing here that an older backup may still have.
+    CorruptSegment
+        If a file is damaged: a backup holds only what is whole, so the one before it stays.
+    """
+    store.catalog.check_current()
+    fresh = folder / f"{catalog_name}.new"
+    _check_target(store, folder, catalog_name)
+    try:
+        make_folder(folder)
+    except OSError as error:
+        raise _failed(folder, error) from error
+    copied: dict[str, int] = {}
+    for attempt in range(1, _ATTEMPTS + 1):
+        store.catalog.database.backup(fresh)
+        segments = _files(fresh, store)
+        try:
+            for segment in segments:
+                _copy(store, segment, folder, copied)
+            break
+        except MissingSegment:
+            # A vacuum that keeps no old versions may remove a file as soon as it is replaced: what is there now is copied.
+            if attempt == _ATTEMPTS or _is_live(store, segment):
+                raise
+    _replace_catalog(fresh, folder / catalog_name)
+    _remove_others(LocalStore(folder), {segment.path for segment in segments})
+    sizes = [copied[segment.name] for segment in segments if segment.name in copied]
+    return Backup(str(folder), len(sizes), len(segments) - len(sizes), sum(sizes))
+
+
+def _copy(store: Store, segment: Segment, folder: Path, copied: dict[str, int]) -> None:
+    """Copy a file, unless it is there already, and note its size in *copied*."""
+    target = folder / (segment.path or "")
+    if segment.name in copied or (target.exists() and file_digest(target) == segment.digest):
+        return
+    data = store.data(segment)
+    if digest(data) != segment.digest:
+        raise corrupt(segment.name, "its bytes changed")
+    _write(data, target)
+    copied[segment.name] = segment.size
+
+
+def _is_live(store: Store, segment: Segment) -> bool:
+    """Whether the lake still needs a segment: then its file is missing, and nobody replaced it."""
+    live = (store.catalog.snapshot(row.dataset, data=False)[2] for row in store.catalog.datasets())
+    return any(segment.id == other.id for segments in live for other in segments)
+
+
+def _replace_catalog(fresh: Path, path: Path) -> None:
+    """Put the copied catalog in its place, with nothing beside it of a copy that somebody worked on.
+
+    A log of the old one would be read into the new one, and what was acknowledged in it is none of the new one's versions.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise BadInput(f"{path} is written to by another process: end it, or name another folder")
+    Witness(path.with_name(WITNESS_FILE)).forget()
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
+    """Refuse a folder in which a copy would mix with something else."""
+    if not (folder / catalog_name).is_file():
+        begun = (folder / f"{catalog_name}.new").is_file()
+        if folder.is_dir() and any(folder.iterdir()) and not begun:
+            raise BadInput(f"{folder} is not empty and holds no lake: name an empty folder")
+        return
+    with _catalog(folder / catalog_name, store) as there:
+        if there.database.lake() != store.catalog.database.lake() or there.database.is_same(store.catalog.database):
+            raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
+        there.database.shorten_log()
+
+
+@contextmanager
+def opened_copy(store: Store, folder: Path, catalog_name: str) -> Iterator[Copy]:
+    """Open a backup of the lake to take segments from it.
+
+    Raises
+    ------
+    BadInput
+        If the folder holds no backup of this lake.
+    """
+    path = folder / catalog_name
+    if not path.is_file():
+        raise BadInput(f"{folder} holds no backup: 'ticklake backup' makes one")
+    with _catalog(path, store) as there:
+        if there.database.lake() != store.catalog.database.lake():
+            raise BadInput(f"{folder} is a backup of another lake: name one of this")
+        yield Copy(there, LocalStore(folder))
+
+
+@contextmanager
+def _catalog(path: Path, store: Store) -> Iterator[Catalog]:
+    database = Database.in_file(path)
+    try:
+        yield Catalog(database, store.now)
+    finally:
+        database.close()
+
+
+def _files(path: Path, store: Store) -> list[Segment]:
+    """Return the live file segments that the catalog at *path* names, and make it forget the others."""
+    with _catalog(path, store) as copy:
+        copy.forget(copy.retired())
+        found = [copy.snapshot(row.dataset, data=False)[2] for row in copy.datasets()]
+    return [segment for segments in found for segment in segments if segment.path is not None]
+
+
+def _remove_others(objects: LocalStore, named: set[str | None]) -> None:
+    for kind in KINDS:
+        for item in list(objects.list(kind)):
+            if item.key not in named:
+                objects.delete(item.key)
+
+
+def _write(data: bytes, target: Path) -> None:
+    try:
+        replace_file(target, data)
+    except OSError as error:
+        raise _failed(target, error) from error
+
+
+def _failed(target: Path, error: OSError) -> StorageError:
+    return StorageError(f"{target} could not be written: {error.strerror or error}")

@@ -1,0 +1,124 @@
+"""Compaction: many small segments become few large ones, proven equal before the swap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from ticklake.catalog.changes import Change
+from ticklake.core.compaction_plan import TARGET_ROWS, Rewrite, plan_compaction
+from ticklake.core.coverage import Coverage
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import Kind
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Segment
+from ticklake.engine.append import retried
+from ticklake.engine.read import read_chunks
+from ticklake.engine.segment_writer import write_file
+from ticklake.engine.store import Store
+from ticklake.errors import CorruptSegment, MissingSegment, StorageError
+
+__all__ = ["Compaction", "compact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What a compaction did to one dataset."""
+
+    dataset: str
+    segments_before: int
+    segments_after: int
+    rows: int
+    bytes_before: int
+    bytes_after: int
+
+
+def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> Compaction:
+    """Rewrite a dataset's small segments as one file a period. Harmless to repeat and to kill.
+
+    Raises
+    ------
+    CorruptSegment
+        If a segment is damaged; its period is left as it is, all others are compacted.
+    """
+    store.settle(dataset)
+    _, _, before = store.catalog.snapshot(dataset, data=False)
+    retried(lambda: _round(store, dataset, target_rows))
+    _, row, after = store.catalog.snapshot(dataset, data=False)
+    return Compaction(
+        str(dataset),
+        len(before),
+        len(after),
+        row.rows if row else 0,
+        sum(segment.size for segment in before),
+        sum(segment.size for segment in after),
+    )
+
+
+def _round(store: Store, dataset: Dataset, target_rows: int) -> None:
+    _, row, segments = store.catalog.snapshot(dataset)
+    if row is None:
+        return
+    coverage = store.catalog.coverage(dataset)
+    bad: list[str] = []
+    for rewrite in plan_compaction(segments, target_rows):
+        try:
+            _rewrite(store, dataset, row.keying, rewrite, coverage)
+        except CorruptSegment as error:
+            bad.append(str(error))
+        except MissingSegment as error:
+            if not _is_live(store, dataset, rewrite):
+                raise
+            bad.append(str(error))
+    if bad:
+        raise CorruptSegment("; ".join(bad))
+
+
+def _is_live(store: Store, dataset: Dataset, rewrite: Rewrite) -> bool:
+    """Whether the catalog still names every segment of a rewrite."""
+    live = {segment.id for segment in store.catalog.snapshot(dataset, data=False)[2]}
+    return all(segment.id in live for segment in rewrite.segments)
+
+
+def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, coverage: Coverage) -> None:
+    kind = dataset.spec
+    written: list[Segment] = []
+    with store.swept_if_it_fails(written):
+        for period, segments in rewrite.by_period():
+            count = _Count()
+            chunks = read_chunks(store, segments, kind, keying, period.span)
+            known = coverage.within(period.span).looked_at
+            segment = write_file(
+                store, dataset, chunks, rewrite.seq, keying, period.label, known, count.add, rewrite.observed_at
+            )
+            if segment is not None:
+                written.append(segment)
+                _prove(store, kind, segment, count)
+    store.commit("compact", Change(dataset, keying, add=tuple(written), remove=rewrite.segments))
+
+
+@dataclass
+class _Count:
+    """How many rows there are, and a sum over them that does not depend on their order."""
+
+    rows: int = 0
+    total: int = 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Count the rows of *frame* too."""
+        self.rows += frame.height
+        self.total = (self.total + int(frame.hash_rows().sum())) % 2**64
+
+
+def _prove(store: Store, kind: Kind, segment: Segment, wanted: _Count) -> None:
+    """Read the file back and compare it with what was to be written."""
+    found = _Count()
+    try:
+        for frame in read_chunks(store, [segment], kind, "natural", segment.span):
+            found.add(frame)
+    except StorageError as error:
+        store.check_there(segment)
+        raise StorageError(f"{segment.name} cannot be read back, nothing was replaced: {error}") from error
+    if found != wanted:
+        raise StorageError(f"{segment.name} does not read back as it was written: nothing was replaced")

@@ -1,0 +1,148 @@
+"""Deleting a span of a dataset: the only way rows leave a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from ticklake.catalog.changes import Change
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Segment
+from ticklake.core.span import ALL_TIME, Span, subtract
+from ticklake.engine.append import retried
+from ticklake.engine.read import count_rows, read_chunks
+from ticklake.engine.segment_writer import write_file, write_segments
+from ticklake.engine.store import Store
+from ticklake.errors import StorageError
+
+__all__ = ["DELETED", "Deleted", "delete", "drop", "leaving", "would_delete"]
+
+DELETED = "deleted"
+"""Why what was there once is not fetched: an update does not go back for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What a deletion took: rows, the bytes of their segments, segments removed whole, and segments cut in two."""
+
+    rows: int = 0
+    bytes: int = 0
+    whole: int = 0
+    cut: int = 0
+
+
+def delete(
+    store: Store, dataset: Dataset, span: Span, coverage: Sequence[Covered] = (), operation: str = "delete"
+) -> Deleted:
+    """Remove the rows inside *span* and forget that it was covered, or say instead what *coverage* says.
+
+    Older versions still hold them until vacuum.
+    """
+    return retried(lambda: _attempt(store, dataset, span, tuple(coverage), operation))
+
+
+def drop(store: Store, dataset: Dataset) -> Deleted:
+    """Remove a dataset: its rows, its coverage and its name.
+
+    Older versions still hold it until vacuum.
+    """
+    return retried(lambda: _drop(store, dataset))
+
+
+def would_delete(store: Store, dataset: Dataset, span: Span) -> Deleted:
+    """Return what :func:`delete` would take; the bytes of segments that it would cut are estimated by time."""
+    _, row, segments = store.catalog.snapshot(dataset, span)
+    if row is None:
+        return Deleted()
+    gone = _count(store, dataset, row.keying, segments, span)
+    freed = sum(segment.size * (_inside(segment, span) / segment.span.length) for segment in segments)
+    return _deleted(gone, int(freed), segments, span)
+
+
+def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered, ...], operation: str) -> Deleted:
+    version, row, segments = store.catalog.snapshot(dataset, span)
+    if row is None:
+        return Deleted()
+    gone = _count(store, dataset, row.keying, segments, span)
+    kept: list[Segment] = []
+    with store.swept_if_it_fails(kept):
+        for segment in segments:
+            kept += _rest(store, dataset, row.keying, segment, span)
+    change = Change(
+        dataset,
+        row.keying,
+        add=tuple(kept),
+        remove=tuple(segments),
+        forget=(span,),
+        coverage=coverage,
+        new_rows=-gone,
+        read_version=version,
+        read_span=span,
+    )
+    store.commit(operation, change)
+    return _deleted(gone, _size(segments) - _size(kept), segments, span)
+
+
+def leaving(dataset: Dataset, keying: Keying, segments: Sequence[Segment], rows: int, version: int) -> Change:
+    """Return the change by which a dataset leaves the lake with all of its *rows*, as they were read in *version*."""
+    return Change(
+        dataset,
+        keying,
+        remove=tuple(segments),
+        forget=(ALL_TIME,),
+        new_rows=-rows,
+        read_version=version,
+        read_span=ALL_TIME,
+        drop=True,
+    )
+
+
+def _drop(store: Store, dataset: Dataset) -> Deleted:
+    version, row, segments = store.catalog.snapshot(dataset)
+    if row is None:
+        return Deleted()
+    gone = _count(store, dataset, row.keying, segments, ALL_TIME)
+    store.commit("drop", leaving(dataset, row.keying, segments, gone, version))
+    return _deleted(gone, _size(segments), segments, ALL_TIME)
+
+
+def _deleted(rows: int, freed: int, segments: Sequence[Segment], span: Span) -> Deleted:
+    whole = sum(segment.lies_in(span) for segment in segments)
+    return Deleted(rows, freed, whole, len(segments) - whole)
+
+
+def _size(segments: Sequence[Segment]) -> int:
+    return sum(segment.size for segment in segments)
+
+
+def _inside(segment: Segment, span: Span) -> int:
+    part = segment.span.intersect(span)
+    return part.length if part else 0
+
+
+def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment], span: Span) -> int:
+    """Count the rows that go; those of a segment that cannot be read any more by what the catalog says of it."""
+    try:
+        return count_rows(store, segments, dataset.spec, keying, span)
+    except StorageError:
+        return sum(segment.rows for segment in segments if segment.lies_in(span))
+
+
+def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span: Span) -> list[Segment]:
+    """Write what a segment holds outside *span*, as one segment in its own place in the order of contents."""
+    if segment.lies_in(span):
+        return []
+    kept = (
+        frame
+        for outside in subtract(segment.span, [span])
+        for frame in read_chunks(store, [segment], dataset.spec, keying, outside)
+    )
+    if segment.path is None:
+        rows = pl.concat([dataset.spec.empty(), *kept])
+        return write_segments(store, dataset, rows, segment.seq, keying, segment.observed_at)
+    written = write_file(store, dataset, kept, segment.seq, keying, segment.period, observed_at=segment.observed_at)
+    return [written] if written else []

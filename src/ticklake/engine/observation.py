@@ -1,0 +1,57 @@
+"""Which rows were observed after others, whatever the order of their commits.
+
+A page that was asked for early and is committed late (its process was stopped, or slow) must not replace what was
+observed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import Kind
+from ticklake.core.merge import Keying, is_in, key_of
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span
+from ticklake.engine.read import read_rows
+from ticklake.engine.store import Store
+from ticklake.errors import CorruptSegment, MissingSegment
+
+__all__ = ["observed_after", "split_late"]
+
+
+def observed_after(
+    store: Store, dataset: Dataset, live: Sequence[Segment], keying: Keying, reach: Span, observed_at: int, now: int
+) -> pl.DataFrame:
+    """Return the rows inside *reach* that were observed after *observed_at*.
+
+    A rewritten segment (compacted, cut) holds rows of several observations; the segments that it was made of tell
+    them apart until vacuum forgets them. Observations that lie after *now* are those of a clock that was
+    ahead: they are passed over, or nothing could correct them until then.
+    """
+    kind = dataset.spec
+    if not any(_is_between(segment, observed_at, now) for segment in live):
+        return kind.empty()
+    newer = store.catalog.observed_after(dataset, reach, observed_at, now)
+    try:
+        return read_rows(store, newer, kind, keying, reach)
+    except (CorruptSegment, MissingSegment):
+        rewritten = [segment for segment in live if _is_between(segment, observed_at, now)]
+        return read_rows(store, rewritten, kind, keying, reach)
+
+
+def split_late(
+    batch: pl.DataFrame, newer: pl.DataFrame, kind: Kind, keying: Keying
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split a batch into the rows of which *newer* holds a later observation, and all others."""
+    if not newer.height:
+        return batch.clear(), batch
+    key = ["id"] if keying == "id" else list(key_of(kind, keying))
+    late = is_in(batch, newer.select(key))
+    return batch.filter(late), batch.filter(~late)
+
+
+def _is_between(segment: Segment, observed_at: int, now: int) -> bool:
+    return segment.observed_at is not None and observed_at < segment.observed_at <= now

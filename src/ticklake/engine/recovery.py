@@ -1,0 +1,287 @@
+"""What a rebuilt catalog is filled with: the readable rows of the old one, and the files that they do not name."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ticklake.catalog.changes import Change, DatasetRow
+from ticklake.catalog.restore import correct_segments, go_on_after, mark_changed, restore_summary
+from ticklake.catalog.salvage import TableRead, copy_readable
+from ticklake.core.coverage import Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS, PROVENANCE
+from ticklake.core.merge import Keying, key_of_batch
+from ticklake.core.provenance import Provenance
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span, normalise, subtract
+from ticklake.engine.read import count_rows, read_chunks
+from ticklake.engine.store import Store, retired_path
+from ticklake.engine.verify import FRESH
+from ticklake.errors import StorageError, TicklakeError
+from ticklake.storage.encoding import read_footer
+from ticklake.storage.files import file_digest, read_blocks
+from ticklake.storage.objects import ObjectStore, StoredObject
+from ticklake.storage.segments import Footer, corrupt, decode_inline
+
+__all__ = ["Filled", "Tree", "fill"]
+
+
+class Tree:
+    """The files of a lake as their own footers describe them. A file is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.found: dict[str, tuple[Footer, Segment]] = {}
+        self.unreadable: dict[str, StoredObject] = {}
+
+    def look(self) -> None:
+        """Read the files that have come since the last look, and forget those that have gone."""
+        there: set[str] = set()
+        for kind in KINDS:
+            for item in self._store.objects.list(kind):
+                there.add(item.key)
+                if item.key not in self.found and self.unreadable.get(item.key) != item:
+                    self._read(item)
+        self.found = {key: found for key, found in self.found.items() if key in there}
+        self.unreadable = {key: item for key, item in self.unreadable.items() if key in there}
+
+    def _read(self, item: StoredObject) -> None:
+        self.unreadable.pop(item.key, None)
+        try:
+            footer, segment = _described(self._store.objects, item)
+        except StorageError:
+            self.unreadable[item.key] = item
+            return
+        if _is_whole(self._store, footer, segment):
+            self.found[item.key] = footer, segment
+        else:
+            self.unreadable[item.key] = item
+
+
+def _described(objects: ObjectStore, item: StoredObject) -> tuple[Footer, Segment]:
+    source = objects.source(item.key)
+    footer = read_footer(source, item.key)
+    if item.key != f"{footer.dataset.path}/{footer.period}-{footer.id}.parquet":
+        raise corrupt(item.key, "its footer belongs to another place")
+    segment = Segment(
+        id=footer.id,
+        seq=footer.seq,
+        rows=footer.rows,
+        min_ts=footer.min_ts,
+        max_ts=footer.max_ts,
+        size=item.size,
+        digest=file_digest(source),
+        path=item.key,
+        period=footer.period,
+        packed=read_blocks(source, footer),
+        observed_at=footer.observed_at,
+    )
+    return footer, segment
+
+
+def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:
+    """Whether the rows of a file are what its footer says."""
+    try:
+        chunks = read_chunks(store, [segment], footer.dataset.spec, footer.keying, segment.span)
+        return sum(frame.height for frame in chunks) == footer.rows
+    except TicklakeError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What the new catalog holds: datasets with rows, their files, inline segments and rows.
+
+    ``unreadable`` are damaged or missing segments, ``lost`` says of which tables not every row could be carried over.
+    """
+
+    datasets: int
+    files: int
+    inline: int
+    rows: int
+    unreadable: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged: int = 0) -> Filled:
+    """Fill the empty catalog of *store*; return what it holds then.
+
+    What the old catalog says of a file is believed before the file's own footer: which files are live, what was
+    covered, what expired. Files that it does not name are taken in: it may have lost the commits that do. Its versions
+    come after the one that was *acknowledged* last: nobody meets two of one number.
+    """
+    tables = _carried_over(old, store)
+    go_on_after(store.catalog.database, acknowledged)
+    held = {table.name: table.is_whole for table in tables}
+    tree.look()
+    if not held.get("provenance", False):
+        _restore_origins(store, tree)
+    before = {row.dataset: row for row in store.catalog.datasets()}
+    bad = _check_files(store, tree)
+    added = _take_in(store, tree, before)
+    version = store.catalog.commit("rebuild", added)
+    if tables and not (held["coverage"] and held["meta"]):
+        # Taken back from coverage that is not whole, or by a log that is not, the past would be told wrongly.
+        store.catalog.forget_history(version)
+    is_certain = held.get("segments", False) and held.get("datasets", False)
+    for row in store.catalog.datasets():
+        if not is_certain or any(change.dataset == row.dataset for change in added):
+            _settle(store, row, before.get(row.dataset), version)
+    mark_changed(store.catalog.database, version)
+    strange = _strange(store, tree, passing_young=held.get("segments", False))
+    return Filled(**_figures(store), unreadable=tuple(sorted(bad + strange)), lost=tuple(_losses(tables)))
+
+
+def _strange(store: Store, tree: Tree, *, passing_young: bool) -> list[str]:
+    """Return the files that cannot be read and that the catalog does not name.
+
+    Where it is whole, young ones are passed over: a writer is at work on them.
+    """
+    named, recent = store.catalog.known_paths(), store.now() - FRESH
+    unnamed = [item for key, item in tree.unreadable.items() if key not in named]
+    return [item.key for item in unnamed if not passing_young or item.modified < recent]
+
+
+def _carried_over(old: sqlite3.Connection | None, store: Store) -> list[TableRead]:
+    if old is None:
+        return []
+    with store.catalog.database.write() as connection:
+        return copy_readable(old, connection)
+
+
+def _restore_origins(store: Store, tree: Tree) -> None:
+    """Say where rows come from whose origins are lost: files know, inline rows get one that says so.
+
+    Their numbers must not be given to new origins: these rows would be theirs.
+    """
+    for footer, _ in tree.found.values():
+        store.catalog.restore_provenance(footer.provenance)
+    numbers: set[int] = set()
+    for row in store.catalog.datasets():
+        for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
+            if segment.path is None and _can_be_decoded(segment, row.dataset):
+                numbers |= set(decode_inline(segment, row.dataset.spec)[PROVENANCE].unique())
+    lost = {number: Provenance("unknown", note=f"lost with a damaged catalog [{number}]") for number in numbers}
+    store.catalog.restore_provenance(lost)
+
+
+def _losses(tables: Sequence[TableRead]) -> list[str]:
+    return [
+        f"{table.name}: not all of it could be read, {table.rows:,} rows were carried over"
+        for table in tables
+        if not table.is_whole
+    ]
+
+
+def _check_files(store: Store, tree: Tree) -> list[str]:
+    """Correct what the catalog says of whole files by their footers; return the names of segments that are damaged.
+
+    They stay in the catalog: reading names them, and ``repair`` takes out of them what it can.
+    """
+    bad: list[str] = []
+    right: list[Segment] = []
+    for row in store.catalog.datasets():
+        for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
+            if segment.path is None:
+                bad += [] if _can_be_decoded(segment, row.dataset) else [segment.name]
+            elif segment.path not in tree.found:
+                bad += [] if store.objects.exists(retired_path(segment.path)) else [segment.path]
+            elif tree.found[segment.path][1].digest != segment.digest:
+                bad.append(segment.path)
+            elif tree.found[segment.path][1] != segment:
+                right.append(tree.found[segment.path][1])
+    correct_segments(store.catalog.database, right)
+    return bad
+
+
+def _can_be_decoded(segment: Segment, dataset: Dataset) -> bool:
+    try:
+        decode_inline(segment, dataset.spec)
+    except StorageError:
+        return False
+    return True
+
+
+def _take_in(store: Store, tree: Tree, known: dict[Dataset, DatasetRow]) -> list[Change]:
+    """Return the changes that add the files which the old catalog does not name."""
+    named = store.catalog.known_paths()
+    pieces: dict[Dataset, list[tuple[Footer, Segment]]] = defaultdict(list)
+    for path, (footer, segment) in tree.found.items():
+        if path not in named:
+            pieces[footer.dataset].append((footer, segment))
+    return [_addition(store, dataset, found, known.get(dataset)) for dataset, found in pieces.items()]
+
+
+def _addition(store: Store, dataset: Dataset, pieces: list[tuple[Footer, Segment]], row: DatasetRow | None) -> Change:
+    pieces.sort(key=lambda piece: piece[0].seq)
+    for footer, _ in pieces:
+        store.catalog.restore_provenance(footer.provenance)
+    spaces = (origin.id_space for footer, _ in pieces for origin in footer.provenance.values() if origin.id_space)
+    covered = store.catalog.coverage(dataset).spans()
+    return Change(
+        dataset,
+        keying=row.keying if row and row.keying else pieces[-1][0].keying,
+        id_space=row.id_space if row and row.id_space else next(spaces, ""),
+        add=tuple(segment for _, segment in pieces),
+        coverage=tuple(
+            replace(piece, span=span)
+            for footer, _ in pieces
+            for piece in footer.coverage
+            for span in subtract(piece.span, covered)
+        ),
+    )
+
+
+def _settle(store: Store, row: DatasetRow, before: DatasetRow | None, version: int) -> None:
+    """Count anew what a dataset holds, and forget coverage whose rows are lost with damaged pages of the old catalog."""
+    _, _, segments = store.catalog.snapshot(row.dataset, is_summarised=False)
+    keying = row.keying or _keying(segments, row.dataset)
+    rows = _count(store, row.dataset, keying, segments)
+    restore_summary(store.catalog.database, row.dataset, keying, rows, version)
+    if before is not None and (rows < before.rows or not before.updated_at):
+        _forget_unproven(store, row.dataset, segments)
+
+
+def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment]) -> int:
+    try:
+        return count_rows(store, segments, dataset.spec, keying)
+    except StorageError:
+        return sum(segment.rows for segment in segments)
+
+
+def _keying(segments: Sequence[Segment], dataset: Dataset) -> Keying:
+    """Tell from the rows how they are told apart, where the dataset's own row is lost."""
+    for segment in segments:
+        if segment.path is None:
+            try:
+                return key_of_batch(decode_inline(segment, dataset.spec), dataset.spec)
+            except StorageError:
+                continue
+    return key_of_batch(dataset.spec.empty(), dataset.spec)
+
+
+def _forget_unproven(store: Store, dataset: Dataset, segments: Sequence[Segment]) -> None:
+    """Keep of what counts as looked at only what rows are left of, so that the rest is fetched again."""
+    frame = dataset.timeframe
+    ends = [(s.min_ts, frame.next(s.max_ts, dataset.anchor) if frame else s.max_ts + 1) for s in segments]
+    held = normalise(Span(start, end) for start, end in ends)
+    looked_at = store.catalog.coverage(dataset).spans(Found.DATA)
+    unproven = tuple(rest for span in looked_at for rest in subtract(span, held))
+    if unproven:
+        store.catalog.commit("rebuild", [Change(dataset, forget=unproven)])
+
+
+def _figures(store: Store) -> dict[str, int]:
+    rows = store.catalog.datasets()
+    live = [
+        segment for row in rows for segment in store.catalog.snapshot(row.dataset, data=False, is_summarised=False)[2]
+    ]
+    return {
+        "datasets": sum(1 for row in rows if row.rows),
+        "files": sum(segment.path is not None for segment in live),
+        "inline": sum(segment.path is None for segment in live),
+        "rows": sum(row.rows for row in rows),
+    }

@@ -1,0 +1,123 @@
+"""Retention: rows that are older than they are kept leave, and the lake remembers that it was on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ticklake.catalog.trim import History, history_before, trim_history
+from ticklake.core.coverage import Coverage
+from ticklake.core.dataset import Dataset
+from ticklake.core.retention import expired, kept_from, last_uncut
+from ticklake.core.span import Span
+from ticklake.engine.delete import Deleted, delete, would_delete
+from ticklake.engine.store import Store
+from ticklake.errors import CorruptSegment, DiskFull, MissingSegment
+
+__all__ = ["Cleaned", "Cleanup", "cleanup"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What a cleanup took from one dataset: what is older than ``before`` (nanoseconds UTC).
+
+    ``history`` are refused and changed rows of that time, if they were to go too.
+    """
+
+    dataset: Dataset
+    before: int
+    deleted: Deleted
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """What a cleanup took, dataset by dataset, and how many lines of the logs of runs.
+
+    ``bytes`` are those of segments that are no longer live: older versions hold them until vacuum removes them.
+    """
+
+    datasets: tuple[Cleaned, ...] = ()
+    log_lines: int = 0
+    dry_run: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many rows went."""
+        return sum(one.deleted.rows for one in self.datasets)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of segments went; in a dry run, an estimate where a segment would be cut."""
+        return sum(one.deleted.bytes for one in self.datasets)
+
+
+def cleanup(
+    store: Store, keep: Iterable[tuple[Dataset, int]], *, history: bool = False, dry_run: bool = False
+) -> Iterator[Cleaned]:
+    """Remove what is older than the days that each dataset is kept for; one commit a dataset, in the given order.
+
+    Raises
+    ------
+    CorruptSegment
+        At the end, if segments that had to be cut are damaged: they are named, everything else was cleaned.
+    DiskFull
+        At the end, if there is no space to write what stays of a segment that has to be cut; what is older left whole.
+    """
+    bad: list[str] = []
+    full: DiskFull | None = None
+    for dataset, days in keep:
+        try:
+            done = _clean(store, dataset, days, history=history, dry_run=dry_run)
+        except (CorruptSegment, MissingSegment) as error:
+            bad.append(str(error))
+            continue
+        except DiskFull as error:
+            full = error
+            done = _clean_uncut(store, dataset, days)
+        if done is not None:
+            yield done
+    if full is not None:
+        raise DiskFull(
+            f"{full}; files that are too old as a whole have left: 'ticklake vacuum --keep 0' frees their space, "
+            "then clean up again"
+        ) from full
+    if bad:
+        raise CorruptSegment("; ".join(bad))
+
+
+def _clean_uncut(store: Store, dataset: Dataset, days: int) -> Cleaned | None:
+    """Remove the segments that are too old as a whole, which takes no space; ``None`` if there are none."""
+    row, coverage = store.catalog.dataset(dataset), store.catalog.coverage(dataset)
+    before = kept_from(dataset, days, store.now())
+    known, words = expired(coverage, row.min_ts if row else None, before, _reason(days))
+    if known is None:
+        return None
+    segments = store.catalog.snapshot(dataset, known, data=False)[2]
+    end = last_uncut((segment.span for segment in segments), known.end)
+    if end <= known.start:
+        return None
+    uncut = Span(known.start, end)
+    deleted = delete(store, dataset, uncut, Coverage(words).within(uncut).pieces, "cleanup")
+    return Cleaned(dataset, end, deleted, History()) if deleted.rows else None
+
+
+def _reason(days: int) -> str:
+    return f"removed on purpose: {days} days are kept"
+
+
+def _clean(store: Store, dataset: Dataset, days: int, *, history: bool, dry_run: bool) -> Cleaned | None:
+    """Clean one dataset; ``None`` if there was nothing to do."""
+    row, coverage = store.catalog.dataset(dataset), store.catalog.coverage(dataset)
+    first = row.min_ts if row else None
+    before = kept_from(dataset, days, store.now())
+    known, words = expired(coverage, first, before, _reason(days))
+    if known is None:
+        return None
+    deleted = Deleted()
+    is_done = coverage.within(known).pieces == words and (first is None or first >= before)
+    if not is_done:
+        deleted = would_delete(store, dataset, known) if dry_run else delete(store, dataset, known, words, "cleanup")
+    trim = history_before if dry_run else trim_history
+    trimmed = trim(store.catalog.database, dataset, before) if history else History()
+    return None if is_done and not trimmed.rows else Cleaned(dataset, before, deleted, trimmed)

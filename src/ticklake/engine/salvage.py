@@ -1,0 +1,169 @@
+"""Repairing: damaged segments leave, and what of them can be saved stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import polars as pl
+
+from ticklake.catalog.catalog import Catalog
+from ticklake.catalog.changes import Change
+from ticklake.core.coverage import Covered, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.merge import Keying
+from ticklake.core.segment import Block, Segment, span_of
+from ticklake.core.span import Span, normalise
+from ticklake.engine.append import retried
+from ticklake.engine.read import count_rows
+from ticklake.engine.segment_writer import write_file
+from ticklake.engine.store import Store, retired_path
+from ticklake.engine.verify import problems_of
+from ticklake.errors import StorageError
+from ticklake.storage.files import check_blocks, scan_file
+from ticklake.storage.objects import ObjectStore
+from ticklake.storage.segments import digest
+
+__all__ = ["Copy", "Mended", "mend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An older copy of the lake, from which segments can be taken."""
+
+    catalog: Catalog
+    objects: ObjectStore
+
+    def data(self, dataset: Dataset, segment: Segment) -> bytes | None:
+        """Return the bytes of the very same segment, if the copy has them whole."""
+        for data in self._candidates(dataset, segment):
+            if digest(data) == segment.digest:
+                return data
+        return None
+
+    def _candidates(self, dataset: Dataset, segment: Segment) -> Iterator[bytes]:
+        if segment.path is None:
+            held = self.catalog.snapshot(dataset, segment.span)[2]
+            yield from (one.data for one in held if one.id == segment.id and one.data)
+            return
+        for path in (segment.path, retired_path(segment.path)):
+            with suppress(StorageError):
+                yield self.objects.get(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What became of the damaged segments of a dataset.
+
+    ``restored`` were taken from a backup; of ``replaced`` ones, ``salvaged`` rows could still be read. ``lost`` are
+    the spans whose rows are gone: their coverage says so, and a backfill with ``retry`` asks for them again.
+    """
+
+    dataset: Dataset
+    restored: int = 0
+    replaced: int = 0
+    salvaged: int = 0
+    lost: tuple[Span, ...] = ()
+
+
+def mend(store: Store, dataset: Dataset, copy: Copy | None = None) -> Mended:
+    """Take damaged segments from *copy* where it has them, and replace the others by what can be read of them."""
+    _, row, segments = store.catalog.snapshot(dataset)
+    keying = row.keying if row else "natural"
+    broken = [segment for segment in segments if problems_of(store, dataset, segment, keying)]
+    left = [segment for segment in broken if copy is None or not _restore(store, copy, dataset, segment)]
+    restored = len(broken) - len(left)
+    if restored and not left:
+        retried(lambda: _recount(store, dataset))
+    if not left:
+        return Mended(dataset, restored)
+    salvaged, lost = retried(lambda: _replace(store, dataset, keying, {segment.id for segment in left}))
+    return Mended(dataset, restored, len(left), salvaged, tuple(lost))
+
+
+def _restore(store: Store, copy: Copy, dataset: Dataset, segment: Segment) -> bool:
+    data = copy.data(dataset, segment)
+    if data is None:
+        return False
+    if segment.path is None:
+        store.catalog.restore_data(segment.id, data)
+    else:
+        store.objects.delete(segment.path)
+        store.objects.put(segment.path, data)
+    return True
+
+
+def _recount(store: Store, dataset: Dataset) -> None:
+    """Count anew what a dataset holds: what was appended around the damage was counted as new."""
+    version, row, segments = store.catalog.snapshot(dataset)
+    if row is not None:
+        grown = count_rows(store, segments, dataset.spec, row.keying) - row.rows
+        change = Change(dataset, row.keying, new_rows=grown, read_version=version, read_span=span_of(segments))
+        if grown:
+            store.commit("repair", change)
+
+
+def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -> tuple[int, list[Span]]:
+    """Commit the salvaged rows in place of the broken segments; return their number and the spans that are lost."""
+    version, row, segments = store.catalog.snapshot(dataset)
+    gone = [segment for segment in segments if segment.id in broken]
+    if row is None or not gone:
+        return 0, []
+    lost: list[Span] = []
+    saved: list[Segment] = []
+    with store.swept_if_it_fails(saved):
+        for segment in gone:
+            frames, holes = _salvage(store, dataset, segment)
+            lost += holes
+            period = segment.period or "salvaged"
+            written = write_file(store, dataset, frames, segment.seq, keying, period, observed_at=segment.observed_at)
+            saved += [written] if written else []
+        lost = normalise(lost)
+        alive = [segment for segment in segments if segment.id not in broken] + saved
+        words = f"{', '.join(segment.name for segment in gone)} was damaged"
+        change = Change(
+            dataset,
+            keying,
+            add=tuple(saved),
+            remove=tuple(gone),
+            forget=tuple(lost),
+            coverage=tuple(Covered(span, Found.LOST, words) for span in lost),
+            new_rows=count_rows(store, alive, dataset.spec, keying) - row.rows,
+            read_version=version,
+            read_span=span_of(segments),
+        )
+    store.commit("repair", change)
+    return sum(segment.rows for segment in saved), lost
+
+
+def _salvage(store: Store, dataset: Dataset, segment: Segment) -> tuple[list[pl.DataFrame], list[Span]]:
+    """Return what can still be read of a segment, and the spans of the rest."""
+    frames: list[pl.DataFrame] = []
+    lost: list[Span] = []
+    offset = 0
+    for block in segment.blocks[:-1] or (_whole(segment),):
+        frame = _read_block(store, dataset, segment, block, offset) if segment.blocks else None
+        offset += block.rows
+        if frame is not None:
+            frames.append(frame)
+        else:
+            lost.append(Span(block.min_ts, _after(dataset, block.max_ts)))
+    return frames, lost
+
+
+def _read_block(store: Store, dataset: Dataset, segment: Segment, block: Block, offset: int) -> pl.DataFrame | None:
+    try:
+        source = store.source(segment)
+        check_blocks(source, segment, [segment.blocks[-1], block])
+        return scan_file(source, dataset.spec).slice(offset, block.rows).collect()
+    except (StorageError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+        return None
+
+
+def _whole(segment: Segment) -> Block:
+    return Block(0, segment.size, 0, segment.rows, segment.min_ts, segment.max_ts)
+
+
+def _after(dataset: Dataset, ts: int) -> int:
+    return dataset.timeframe.next(ts, dataset.anchor) if dataset.timeframe else ts + 1

@@ -1,0 +1,143 @@
+"""Verifying: every segment is there and is what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS
+from ticklake.core.merge import Keying, key_of
+from ticklake.core.segment import Segment
+from ticklake.core.time import SECOND
+from ticklake.engine.append import retried
+from ticklake.engine.read import read_chunks
+from ticklake.engine.store import Store
+from ticklake.engine.vacuum import unnamed
+from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, MissingSegment, StorageError
+from ticklake.storage.files import file_digest
+from ticklake.storage.segments import decode_inline
+
+__all__ = ["CATALOG", "Problem", "problems_of", "strays", "verify", "verify_catalog"]
+
+
+CATALOG = "the catalog"
+"""What stands in the place of a segment where the catalog itself is damaged."""
+FRESH = 60 * SECOND
+"""A file that nobody names is told once it is this old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be: in which dataset and segment, and what."""
+
+    dataset: str
+    segment: str
+    problem: str
+
+
+def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Problem]:
+    """Check that each live segment exists, has its digest, count and range, is sorted, and has unique keys.
+
+    With *deep*, every value is decoded again, and rows of files are compared with their footer.
+    """
+    try:
+        _, row, segments = store.catalog.snapshot(dataset)
+        store.catalog.coverage(dataset)
+    except CatalogDamaged as error:
+        yield Problem(str(dataset), CATALOG, str(error))
+        return
+    for segment in segments:
+        try:
+            problems = problems_of(store, dataset, segment, row.keying if row else "natural", deep=deep)
+        except StorageError as error:
+            problems = [str(error)]
+        yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
+
+
+def verify_catalog(store: Store) -> Iterator[Problem]:
+    """Check the catalog itself: its pages, and the checksums of its rows."""
+    try:
+        for problem in store.catalog.problems():
+            yield Problem("", CATALOG, f"{problem}: restore a backup, or run 'ticklake rebuild'")
+        store.catalog.check_current()
+    except (CatalogDamaged, CatalogOutdated) as error:
+        yield Problem("", CATALOG, str(error))
+
+
+def strays(store: Store) -> Iterator[Problem]:
+    """Yield the files in the tree that no commit names: leftovers of a kill, or of a catalog that lost its newest part.
+
+    Files that were written just now are passed over: they may be about to be committed.
+    """
+    for item in unnamed(store, KINDS):
+        if item.modified < store.now() - FRESH:
+            yield Problem("", item.key, "no commit names it: vacuum removes it, rebuild takes it in")
+
+
+def problems_of(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool = False) -> list[str]:
+    """Return what is wrong with the bytes of one segment.
+
+    Raises
+    ------
+    StorageError
+        If they cannot be looked at now, which says nothing about them.
+    """
+    try:
+        return retried(lambda: list(_problems(store, dataset, segment, keying, deep=deep)))
+    except (CorruptSegment, MissingSegment, pl.exceptions.PolarsError) as error:
+        return [f"cannot be read: {str(error).partition(chr(10))[0]}"]
+
+
+def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool) -> Iterator[str]:
+    if segment.path is None:
+        yield from _content(dataset, segment, [decode_inline(segment, dataset.spec)], keying, deep=deep)
+        return
+    from ticklake.storage.encoding import read_footer
+
+    source = store.source(segment)
+    if _digest(source, segment) != segment.digest:
+        yield "its bytes are not those that were written"
+        return
+    footer = read_footer(source, segment.name)
+    if (footer.dataset, footer.id, footer.seq) != (dataset, segment.id, segment.seq):
+        yield "its footer belongs to another segment"
+    yield from _content(dataset, segment, _frames(store, dataset, segment, keying), keying, deep=deep)
+
+
+def _digest(source: Path | bytes, segment: Segment) -> str:
+    try:
+        return file_digest(source)
+    except FileNotFoundError as error:
+        raise MissingSegment(f"{segment.name} is not there") from error
+    except OSError as error:
+        raise StorageError(f"{segment.name} cannot be read ({error.strerror}): check the file's permissions") from error
+
+
+def _frames(store: Store, dataset: Dataset, segment: Segment, keying: Keying) -> Iterator[pl.DataFrame]:
+    return read_chunks(store, [segment], dataset.spec, keying, segment.span)
+
+
+def _content(
+    dataset: Dataset, segment: Segment, frames: Iterable[pl.DataFrame], keying: Keying, *, deep: bool
+) -> Iterator[str]:
+    kind, key = dataset.spec, key_of(dataset.spec, keying)
+    rows, last = 0, segment.min_ts
+    bounds: list[int] = []
+    for frame in frames:
+        ts = frame["ts"].to_physical()
+        rows, bounds = rows + frame.height, [*bounds[:1], int(ts[0]), int(ts[-1])]
+        if not ts.is_sorted() or ts[0] < last:
+            yield "its rows are not sorted by ts"
+        if frame.select(pl.struct(key).is_duplicated().any()).item():
+            yield "two of its rows have the same key"
+        if deep:
+            yield from (f"column {name} has nulls" for name in kind.required if frame[name].null_count())
+        last = int(ts[-1])
+    if rows != segment.rows:
+        yield f"has {rows} rows, not {segment.rows}"
+    elif (bounds[0], bounds[-1]) != (segment.min_ts, segment.max_ts):
+        yield "its time range is not the recorded one"

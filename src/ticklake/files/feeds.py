@@ -1,0 +1,102 @@
+"""Presets of vendors whose rows name exchange and symbol themselves: Tardis and cryptofeed.
+
+Sources
+-------
+tardis
+    https://docs.tardis.dev/downloadable-csv-files: microseconds, ``exchange`` and ``symbol`` in every row. Books have no numbers of
+    updates: the time at which a message was received, which all its rows share, takes their place. Its ``bybit`` is the derivatives
+    part of Bybit.
+cryptofeed
+    https://github.com/bmoscon/cryptofeed (Parquet of cryptostore and of the backends): decimal seconds, ``BTC-USDT``, ``BTC-USDT-PERP``;
+    the exchange is ``feed``, in later versions ``exchange``. Books have a row a level, with ``delta``.
+"""
+
+from __future__ import annotations
+
+from ticklake.files.mapping import Mapping
+from ticklake.files.preset import Preset, same_names
+
+__all__ = ["FEEDS", "TICKER"]
+
+_PRINT = ("id", "side", "price", "amount")
+_QUOTE = ("bid_price", "bid_amount", "ask_price", "ask_amount")
+_BARS = ("open", "high", "low", "close", "volume")
+_TIME_NUMBERS = "time"
+"""The space of the numbers of books that are times: they do not follow each other."""
+
+_TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp")
+_TARDIS_TIMES = {"ts": "timestamp", "received_at": "local_timestamp", "symbol": "symbol", "exchange": "exchange"}
+_SORTS = r"trades|quotes|book_ticker|incremental_book_L2|book_snapshot_\d+"
+_TARDIS_NAME = rf"(?:(?P<exchange>[a-z0-9-]+)_(?:{_SORTS})_\d{{4}}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+))?[^/]*"
+_LIQUIDATIONS = (
+    r"(?:(?P<exchange>[a-z0-9-]+)_liquidations_\d{4}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+)|"
+    r"liquidations/\d{4}/\d\d/\d\d/[^/]+)"
+)
+_DERIVATIVES = ("bybit", "phemex")
+_BEST = ("asks[0].price", "asks[0].amount", "bids[0].price", "bids[0].amount")
+
+
+def _tardis(name: str, kind: str, columns: dict[str, str], header: tuple[str, ...], **others: object) -> Preset:
+    constants = {"is_snapshot": "true"} if others.get("wide") else {}
+    mapping = Mapping({**_TARDIS_TIMES, **columns}, unit="us", constants=constants)
+    space = _TIME_NUMBERS if kind == "book" else ""
+    pattern = str(others.get("pattern", _TARDIS_NAME))
+    return Preset(
+        f"tardis-{name}",
+        kind,
+        mapping,
+        pattern,
+        header=(*_TARDIS, *header),
+        wide=bool(others.get("wide")),
+        id_space=space,
+        derivatives=_DERIVATIVES,
+    )
+
+
+def _cryptofeed(owner: str) -> tuple[Preset, ...]:
+    """Return the presets of files that call the exchange *owner*."""
+    known = (owner, "symbol", "timestamp", "receipt_timestamp")
+    times = {"ts": "timestamp", "received_at": "receipt_timestamp", "symbol": "symbol", "exchange": owner}
+
+    def made(name: str, kind: str, columns: dict[str, str], header: tuple[str, ...], **others: str) -> Preset:
+        mapping = Mapping({**times, **columns}, unit="s")
+        return Preset(f"cryptofeed-{name}", kind, mapping, header=(*known, *header), **others)  # type: ignore[arg-type]
+
+    funding = same_names("rate", "predicted_rate", "mark_price", next_ts="next_funding_time")
+    book = same_names("side", "price", amount="size", seq_time="receipt_timestamp", is_delta="delta")
+    bars = same_names(*_BARS, "trades", ts="start", timeframe="interval", received_at="")
+    return (
+        made("candles", "ohlcv", bars, ("start", "stop", "interval", *_BARS), only="closed", left_out="candles that were not closed"),
+        made("book", "book", book, ("delta", "side", "price", "size"), id_space=_TIME_NUMBERS),
+        made("trades", "trades", same_names(*_PRINT), ("side", "amount", "price")),
+        made("ticker", "quotes", {"bid_price": "bid", "ask_price": "ask"}, ("bid", "ask")),
+        made("funding", "funding", funding, ("rate", "next_funding_time")),
+        made("open-interest", "open_interest", same_names("open_interest"), ("open_interest",)),
+    )  # fmt: skip
+
+
+_LEVELS = same_names("side", "price", "amount", seq_time="local_timestamp")
+FEEDS: tuple[Preset, ...] = (
+    _tardis("liquidations", "liquidations", same_names(*_PRINT), _PRINT, pattern=_LIQUIDATIONS),
+    _tardis("trades", "trades", same_names(*_PRINT), _PRINT),
+    _tardis("quotes", "quotes", same_names(*_QUOTE), _QUOTE),
+    _tardis(
+        "incremental-book",
+        "book",
+        {**_LEVELS, "is_snapshot": "is_snapshot"},
+        ("is_snapshot", "side", "price", "amount"),
+    ),
+    _tardis("book-snapshot", "book", _LEVELS, _BEST, wide=True),
+    *_cryptofeed("feed"),
+    *_cryptofeed("exchange"),
+)
+"""Tables of Tardis and cryptofeed."""
+
+TICKER = Preset(
+    "tardis-derivative-ticker",
+    "",
+    shape="derivative-ticker",
+    begins=rb"exchange,symbol,timestamp,local_timestamp,funding_timestamp,",
+    left_out="last_price and index_price, and mark_price where the funding rate did not change",
+)
+"""Tardis' tickers of contracts: rows of two kinds, so no table of one."""

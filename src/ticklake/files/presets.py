@@ -1,0 +1,192 @@
+"""The table of presets: one row for each sort of file of which it is known who writes it. One row a fact.
+
+Sources
+-------
+cryptodatadownload
+    https://www.cryptodatadownload.com: a line with the site's address, newest first, UTC; ``Volume BTC`` and ``Volume USD``.
+dukascopy
+    https://www.dukascopy.com/swiss/english/marketwatch/historical: ``Gmt time`` written day first; and the feed's .bi5.
+freqtrade
+    https://www.freqtrade.io/en/stable/data-download: ``BTC_USDT-1h.feather``, futures below ``futures/``.
+metatrader
+    Exports of the terminal (Symbols, Bars): tab separated ``<DATE> <TIME> <OPEN> ...``; the broker's time, so ``zone`` must
+    be said.
+nautilus
+    https://nautilustrader.io/docs/latest/concepts/data (Parquet catalog): fixed-point numbers, bars named by their end.
+crypto-chassis, ccxt, bitfinex, coinbase, bitmex
+    The fields of the exchanges' own answers, or of ccxt's, as people save them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ticklake.errors import InvalidName
+from ticklake.files.dumps import DUMPS, TIMEFRAME
+from ticklake.files.feeds import FEEDS, TICKER
+from ticklake.files.lean import LEAN
+from ticklake.files.mapping import Mapping
+from ticklake.files.preset import GENERIC, Preset, same_names
+
+__all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of", "shaped_as"]
+
+_BARS = ("open", "high", "low", "close", "volume")
+_CDD = r"(?:(?P<exchange>[A-Za-z]+)_(?P<symbol>[A-Z0-9]+)_(?P<timeframe>1h|1d|1m|minute|d))?[^/]*"
+_CDD_BARS = {name: name for name in _BARS[:4]}
+_FT = r"(?:data/(?P<exchange>[a-z0-9]+)/(?:futures/)?)?(?P<symbol>[A-Z0-9]+_[A-Z0-9]+(?:_[A-Z0-9]+)?)-"
+_FT_BARS = Mapping(same_names(*_BARS, ts="date"))
+_FT_NAMES = ("date", *_BARS)
+_FT_TRADES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
+_NAUTILUS = r"(?P<symbol>[A-Z0-9_-]+?)\.(?P<exchange>[A-Z_]+)"
+_NAUTILUS_TIMES = {"ts": "ts_event", "received_at": "ts_init"}
+_MS = "ms"
+
+PRESETS: tuple[Preset, ...] = (
+    *DUMPS,
+    *FEEDS,
+    *LEAN,
+    Preset(
+        "cryptodatadownload-unix",
+        "ohlcv",
+        Mapping({**_CDD_BARS, "ts": "unix", "symbol": "symbol", "volume": "7", "quote_volume": "8"}),
+        _CDD,
+        header=("unix", "date", "symbol", *_BARS[:4]),
+    ),
+    Preset(
+        "cryptodatadownload",
+        "ohlcv",
+        Mapping({**_CDD_BARS, "ts": "0", "symbol": "1", "volume": "6", "quote_volume": "7"}, zone="UTC"),
+        _CDD,
+        header=("date", "symbol", *_BARS[:4]),
+    ),
+    Preset(
+        "dukascopy-bars",
+        "ohlcv",
+        Mapping({"ts": "0", **{name: name.title() for name in _BARS}}, zone="UTC"),
+        header=("Gmt time", *(name.title() for name in _BARS)),
+        exchange="dukascopy",
+    ),
+    Preset("freqtrade", "ohlcv", _FT_BARS, rf"{_FT}{TIMEFRAME}(?:-futures)?", names=_FT_NAMES),
+    Preset("freqtrade-mark", "mark_ohlcv", _FT_BARS, rf"{_FT}{TIMEFRAME}-mark", names=_FT_NAMES),
+    Preset("freqtrade-index", "index_ohlcv", _FT_BARS, rf"{_FT}{TIMEFRAME}-index", names=_FT_NAMES),
+    Preset(
+        "freqtrade-funding",
+        "funding",
+        Mapping({"ts": "date", "rate": "open"}),
+        rf"{_FT}\d+[hm]-funding_rate",
+        names=_FT_NAMES,
+    ),
+    Preset(
+        "freqtrade-trades",
+        "trades",
+        Mapping(same_names("id", "side", "price", "amount", ts="timestamp")),
+        rf"{_FT}trades",
+        names=_FT_TRADES,
+    ),
+    Preset(
+        "metatrader",
+        "ohlcv",
+        Mapping({"ts": "<DATE>+<TIME>", **{name: f"<{name.upper()}>" for name in _BARS[:4]}, "volume": "<TICKVOL>"}),
+        header=("<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"),
+    ),
+    Preset(
+        "nautilus-bars",
+        "ohlcv",
+        Mapping(same_names(*_BARS, ts="ts_event"), unit="ns"),
+        rf"data/bars?/{_NAUTILUS}-(?P<step>\d+)-(?P<unit>[A-Z]+)-[A-Z]+-[A-Z]+/[^/]+",
+        header=(*_BARS, "ts_event", "ts_init"),
+        at_open=True,
+    ),
+    Preset(
+        "nautilus-trades",
+        "trades",
+        Mapping(
+            {**_NAUTILUS_TIMES, "id": "trade_id", "price": "price", "amount": "size", "side": "aggressor_side"},
+            unit="ns",
+            sides={"1": "buy", "2": "sell", "0": "unknown", "no_aggressor": "unknown"},
+        ),
+        rf"data/trade_ticks?/{_NAUTILUS}/[^/]+",
+        header=("price", "size", "aggressor_side", "trade_id", "ts_event", "ts_init"),
+    ),
+    Preset(
+        "nautilus-quotes",
+        "quotes",
+        Mapping(
+            {**_NAUTILUS_TIMES, **same_names("bid_price", "ask_price", bid_amount="bid_size", ask_amount="ask_size")},
+            unit="ns",
+        ),
+        rf"data/quote_ticks?/{_NAUTILUS}/[^/]+",
+        header=("bid_price", "ask_price", "bid_size", "ask_size", "ts_event", "ts_init"),
+    ),
+    Preset(
+        "bitmex-funding",
+        "funding",
+        Mapping({"ts": "timestamp", "rate": "fundingRate", "interval_since": "fundingInterval", "symbol": "symbol"}),
+        header=("timestamp", "symbol", "fundingInterval", "fundingRate"),
+        exchange="bitmex",
+        market="inverse",
+    ),
+    Preset(
+        "binance-aggtrade-events",
+        "trades",
+        Mapping({"ts": "T", "id": "a", "price": "p", "amount": "q", "buyer_maker": "m", "symbol": "s"}, unit=_MS),
+        header=("e", "E", "s", "a", "p", "q", "T", "m"),
+        exchange="binance",
+        id_space="agg",
+    ),
+)
+
+
+SHAPED: tuple[Preset, ...] = (
+    TICKER,
+    Preset(
+        "binance-aggtrade-events", "", shape="messages", begins=rb'\[?\{"e": ?"(?:aggTrade|trade)"', exchange="binance"
+    ),
+    Preset("binance-depth-events", "", shape="messages", begins=rb'\[?\{"e": ?"depthUpdate"', exchange="binance"),
+    Preset("binance-depth-snapshot", "", shape="messages", begins=rb'\{"lastUpdateId"', exchange="binance"),
+    Preset("bybit-orderbook", "", shape="messages", begins=rb'\{"topic": ?"orderbook\.', exchange="bybit"),
+    Preset("coinbase-book", "", shape="messages", begins=rb'\{"product":"[^"]+","level":', exchange="coinbase"),
+    Preset("bitfinex-events", "", shape="messages", begins=rb'\[\{"event": ?"info"', exchange="bitfinex"),
+    Preset("stamped-messages", "", shape="stamped", begins=rb"\d{19} [\[{]"),
+    Preset("cryptofeed-recording", "", shape="recording", begins=rb'\{"t":"header"'),
+    Preset("cryptofeed-old-recording", "", shape="old-recording", begins=rb"\S+ (?:->|<->|<-) \d{10}\.\d+"),
+    Preset("recorded-answers", "", shape="answers", begins=rb'\{"(?:method|start|cassette|fixture|uri|path)": ?"'),
+    Preset("octobot", "", shape="candles-db", begins=rb"SQLite format 3\x00"),
+    Preset("gdax-export", "", shape="gdax-export", begins=rb"_id,asks,bids,changes,"),
+    Preset(
+        "dukascopy-ticks",
+        "quotes",
+        pattern=r"(?P<symbol>[A-Z]{6})/\d{4}/\d\d/\d\d/\d\dh_ticks",
+        shape="bi5",
+        begins=rb"\x5d\x00\x00",
+        exchange="dukascopy",
+    ),
+    Preset("bitstamp-log", "", shape="bitstamp-log", begins=rb"\d{13} (?:order_\w+|trade) \{"),
+)
+"""Files that are no tables, told by how they begin."""
+
+
+def shaped_as(head: bytes) -> Preset | None:
+    """Return the preset of a file that is no table, from its first bytes."""
+    return next((preset for preset in SHAPED if re.match(preset.begins, head)), None)
+
+
+def preset_named(name: str, label: str) -> Preset:
+    """Return the preset of a name; where several rows of the table have it, the one that fits the path.
+
+    Raises
+    ------
+    InvalidName
+        If there is none.
+    """
+    found = [preset for preset in (*PRESETS, *SHAPED, GENERIC) if preset.name == name]
+    if not found:
+        known = ", ".join(dict.fromkeys(preset.name for preset in (*PRESETS, *SHAPED, GENERIC)))
+        raise InvalidName(f"there is no preset {name!r}: use one of {known}")
+    return next((preset for preset in found if preset.finds(label)), found[0])
+
+
+def preset_of(label: str, columns: Sequence[str], *, named: bool) -> Preset:
+    """Return the first preset that fits a file, or the generic one, which guesses."""
+    return next((preset for preset in PRESETS if preset.fits(label, columns, named=named)), GENERIC)

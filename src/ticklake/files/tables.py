@@ -1,0 +1,274 @@
+"""Tables: frames of raw columns from each format, chunk by chunk where the format allows it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ticklake.errors import InvalidData
+from ticklake.files.decompress import Entry, Unpacked, spooled
+from ticklake.files.formats import Format, delimiter_of
+from ticklake.files.infer import looks_like_header
+from ticklake.sources.compressed import whole_lines
+
+__all__ = ["CHUNK", "Layout", "frames_of", "layout_of", "one_row_a_level", "read_json", "sample_of"]
+
+CHUNK = 32 * 2**20
+"""So many bytes of text become one frame: memory does not grow with the file."""
+_BATCH = 500_000
+_SAMPLE = 2**18
+"""So many bytes of text are looked at to tell what stands in them."""
+MOST_JSON = 4 * 2**30
+"""A JSON value is read as a whole, so it may not be larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the text of a table is laid out.
+
+    ``names`` are the columns', or none if they have none; ``named`` says whether they are the file's own; ``skip``
+    lines come before the rows.
+    """
+
+    names: tuple[str, ...] = ()
+    named: bool = True
+    delimiter: str = ","
+    skip: int = 0
+
+
+def layout_of(head: bytes, *, header: bool | None = None, names: Sequence[str] = (), skip: int | None = None) -> Layout:
+    """Tell the layout of a table of text from its beginning.
+
+    Parameters
+    ----------
+    header
+        Whether there is a line of names; by its look if ``None``.
+    names
+        What the columns are called if the file does not say.
+    skip
+        Lines before the header or the first row; those that are shorter than the rest, by default.
+    """
+    delimiter = delimiter_of(head)
+    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    rows = list(csv.reader(io.StringIO(text.rpartition("\n")[0] or text), delimiter=delimiter))[:50]
+    before = _junk(rows) if skip is None else skip
+    if before >= len(rows):
+        raise InvalidData(f"the file ends after the {before} lines that are to be skipped")
+    first = [cell.strip() for cell in rows[before]]
+    named = looks_like_header(first) if header is None else header
+    if named:
+        return Layout(_unique(first), True, delimiter, before + 1)
+    given = tuple(names[: len(first)])
+    return Layout((*given, *(str(at) for at in range(len(given), len(first)))), bool(given), delimiter, before)
+
+
+def frames_of(
+    stream: Unpacked, form: Format, entry: Entry, layout: Layout | None, chunk: int = CHUNK
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file as raw frames: text columns for CSV, typed ones for the other formats.
+
+    Raises
+    ------
+    InvalidData
+        If it is not what it looked like, or is cut short.
+    """
+    try:
+        if form is Format.CSV and layout is not None:
+            yield from _csv(stream, layout, chunk)
+        elif form is Format.NDJSON:
+            yield from (
+                _table([json.loads(line) for line in lines.splitlines() if line.strip()])
+                for lines in whole_lines(stream, chunk)
+            )
+        elif form is Format.JSON:
+            yield _table(read_json(stream))
+        elif form in {Format.PARQUET, Format.FEATHER}:
+            with spooled(stream, entry) as path:
+                yield from _columnar(path, form)
+        else:
+            raise InvalidData(f"a file of {form} is not a table: no preset fits it")
+    except (pl.exceptions.PolarsError, ValueError) as error:
+        if isinstance(error, InvalidData):
+            raise
+        raise InvalidData(f"it is not {form}: {str(error).partition(chr(10))[0][:200]}") from error
+
+
+def sample_of(stream: Unpacked, form: Format, entry: Entry, layout: Layout | None) -> pl.DataFrame | None:
+    """Return some rows from the beginning of a file; ``None`` if it has none.
+
+    Raises
+    ------
+    InvalidData
+        As :func:`frames_of` does.
+    """
+    if form is Format.JSON:
+        begun = _closed(stream.head())
+        if begun is not None and _rows_in(begun):
+            return _table(begun)
+    return next(frames_of(stream, form, entry, layout, _SAMPLE), None)
+
+
+def one_row_a_level(raw: pl.DataFrame) -> pl.DataFrame:
+    """Return books that are a row each as a row for each price level, with ``side``, ``price`` and ``amount``.
+
+    Levels are the columns ``bids[0].price``, ``bids[0].amount``, ``asks[0].price``, ...; those without a price are left out.
+    """
+    others = [name for name in raw.columns if not name.startswith(("asks[", "bids["))]
+    numbered = raw.with_row_index("row of the file")
+    levels = [
+        numbered.select(
+            "row of the file",
+            *others,
+            pl.lit(side).alias("side"),
+            pl.col(f"{side}s[{at}].price").alias("price"),
+            pl.col(f"{side}s[{at}].amount").alias("amount"),
+        )
+        for side in ("bid", "ask")
+        for at in range(raw.width)
+        if f"{side}s[{at}].price" in raw.columns
+    ]
+    known = pl.col("price").is_not_null() & (pl.col("price").cast(pl.String) != "")
+    return pl.concat(levels).filter(known).sort("row of the file", maintain_order=True).drop("row of the file")
+
+
+def read_json(stream: Unpacked) -> Any:
+    """Return the JSON value of a whole file; several values, one a line, as a list.
+
+    Raises
+    ------
+    InvalidData
+        If it is cut short, or larger than this machine should hold.
+    """
+    text = stream.read(MOST_JSON)
+    if len(text) == MOST_JSON:
+        raise InvalidData(f"a JSON value of more than {MOST_JSON:,} bytes is not read: write one row a line (NDJSON)")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if "Extra data" in str(error):
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        raise InvalidData(f"it is no whole JSON: {error}") from error
+
+
+def _closed(head: bytes) -> Any:
+    """Read the beginning of a long JSON value as if it ended after the last whole row; ``None`` if that does not work."""
+    for row_end, closings in ((b"}", (b"]", b"]}", b"]]}", b"]}}")), (b"]", (b"]", b"]}", b"]}}"))):
+        at = head.rfind(row_end + b",")
+        for closing in closings if at > 0 else ():
+            try:
+                return json.loads(head[: at + 1] + closing)
+            except ValueError:
+                continue
+    return None
+
+
+def _junk(rows: Sequence[Sequence[str]]) -> int:
+    """Count the lines of words on top that have fewer cells than the table below."""
+    width = max((len(row) for row in rows), default=0)
+    return next((at for at, row in enumerate(rows) if len(row) == width or not looks_like_header(row)), 0)
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    taken: dict[str, int] = {}
+    for name in names:
+        taken[name] = taken.get(name, 0) + 1
+    if all(count == 1 for count in taken.values()):
+        return tuple(names)
+    raise InvalidData(f"its header names a column twice: {', '.join(names)[:200]}")
+
+
+def _csv(stream: Unpacked, layout: Layout, chunk: int) -> Iterator[pl.DataFrame]:
+    skip = layout.skip
+    for text in whole_lines(stream, chunk):
+        lines = text
+        while skip and lines:
+            lines, skip = lines.partition(b"\n")[2], skip - 1
+        if not lines.strip():
+            continue
+        if not lines.endswith(b"\n"):
+            _refuse_cut(lines, layout)
+        yield _cells(lines, layout)
+
+
+def _cells(lines: bytes, layout: Layout) -> pl.DataFrame:
+    cells = pl.read_csv(
+        lines, has_header=False, infer_schema=False, separator=layout.delimiter, truncate_ragged_lines=False
+    )
+    if cells.width > len(layout.names):
+        raise InvalidData(f"a line has {cells.width} cells, the ones before {len(layout.names)}")
+    short = cells.width < len(layout.names)
+    if short:
+        raise InvalidData(
+            f"its lines have {cells.width} cells, not the {len(layout.names)} of the first: {layout.names}"
+        )
+    return cells.rename(dict(zip(cells.columns, layout.names, strict=True)))
+
+
+def _refuse_cut(lines: bytes, layout: Layout) -> None:
+    """A file that ends inside a line was not written to its end."""
+    last = lines.rpartition(b"\n")[2].decode("utf-8", "replace")
+    width = len(next(csv.reader([last], delimiter=layout.delimiter)))
+    if width < len(layout.names):
+        raise InvalidData(f"it is cut short: its last line has {width} of {len(layout.names)} cells")
+
+
+def _columnar(path: Path, form: Format) -> Iterator[pl.DataFrame]:
+    import pyarrow as pa
+
+    try:
+        for batch in _batches(path, form):
+            frame = pl.from_arrow(batch)
+            if isinstance(frame, pl.DataFrame):
+                yield frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidData(f"it is damaged or cut short: {str(error).partition(chr(10))[0][:200]}") from error
+
+
+def _batches(path: Path, form: Format) -> Iterator[Any]:
+    import pyarrow.ipc
+    import pyarrow.parquet
+
+    if form is Format.PARQUET:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=_BATCH)
+        return
+    with pyarrow.ipc.open_file(path) as file:
+        for number in range(file.num_record_batches):
+            yield file.get_batch(number)
+
+
+def _table(value: Any) -> pl.DataFrame:
+    """Return the rows that a JSON value holds: the first list of rows in it, or columns of equal length."""
+    rows = _rows_in(value)
+    if rows is None:
+        raise InvalidData("its JSON holds no list of rows")
+    if isinstance(rows, Mapping):
+        return pl.DataFrame(dict(rows), strict=False)
+    if any(type(row) is not type(rows[0]) or (isinstance(row, list) and len(row) != len(rows[0])) for row in rows):
+        raise InvalidData("its rows are not all alike: some are cut short, or of another form than the first")
+    if rows and isinstance(rows[0], Mapping):
+        return pl.DataFrame(rows, infer_schema_length=None, strict=False)
+    width = max((len(row) for row in rows), default=0)
+    columns = [pl.Series(str(at), [row[at] for row in rows], strict=False) for at in range(width)]
+    return pl.DataFrame(columns)
+
+
+def _rows_in(value: Any) -> Any:
+    if isinstance(value, list):
+        return value if not value or isinstance(value[0], list | dict) else None
+    if not isinstance(value, dict):
+        return None
+    lists = {name: inner for name, inner in value.items() if isinstance(inner, list)}
+    for inner in lists.values():
+        if inner and isinstance(inner[0], list | dict):
+            return inner
+    if len(lists) > 2 and len({len(inner) for inner in lists.values()}) == 1:
+        return lists
+    return next((found for inner in value.values() if (found := _rows_in(inner)) is not None), None)

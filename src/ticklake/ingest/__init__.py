@@ -1,1 +1,0 @@
-"""How data comes in: plans, backfills, and what is recorded about them."""

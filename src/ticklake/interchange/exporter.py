@@ -1,0 +1,134 @@
+"""Export: the rows of our lake as files of another, of one version, merged and without repeats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ticklake.core.compaction_plan import period_of
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.engine.engine import Engine
+from ticklake.errors import BadInput, Unsupported
+from ticklake.interchange.layout import Layout
+from ticklake.interchange.parquet import NOTE, read_note, replace_file
+from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch, Written
+from ticklake.storage.objects import LocalStore
+
+__all__ = ["Export", "check_place"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One export of the rows inside *span* to files below *root*.
+
+    A file is replaced only by a whole one, and only if an export wrote it; with *overwrite*, whoever did. It never
+    loses time that it held before: its span is that of all exports to it.
+    """
+
+    engine: Engine
+    layout: Layout
+    root: Path
+    span: Span
+    version: int
+    overwrite: bool = False
+    watch: Watch = lambda _progress: None
+
+    def run(self, datasets: Sequence[Dataset]) -> Report:
+        """Write the files and return what became of each."""
+        progress = Progress(len(datasets))
+        files = [file for dataset in datasets for file in self._dataset(dataset, progress)]
+        return Report(self.layout.name, str(self.root), tuple(files))
+
+    def _dataset(self, dataset: Dataset, progress: Progress) -> Iterator[FileReport]:
+        try:
+            for path, span in self._periods(dataset):
+                file = self._file(dataset, path, span, progress)
+                if file.rows or file.state is FileState.REFUSED:
+                    yield file
+        except Unsupported as error:
+            yield FileReport("", FileState.REFUSED, str(dataset), note=str(error))
+        progress.finished += 1
+        self.watch(progress)
+
+    def _periods(self, dataset: Dataset) -> Iterator[tuple[str, Span]]:
+        """Yield path and span of every file that may have rows."""
+        self.layout.place(dataset, "")
+        grain, cursor = self.layout.grain(dataset), ALL_TIME.start
+        for held in self.engine.stretches(dataset, self.span, version=self.version):
+            cursor = max(cursor, held.start)
+            while cursor < held.end:
+                period = period_of(cursor, grain)
+                yield self.layout.place(dataset, period.label), period.span
+                cursor = period.span.end
+
+    def _file(self, dataset: Dataset, path: str, whole: Span, progress: Progress) -> FileReport:
+        target = self.root / path
+        old = read_note(target) if target.exists() else {}
+        if why := self._forbidden(path, dataset, old):
+            return FileReport(path, FileState.REFUSED, str(dataset), note=why)
+        span = _widened(self.span.intersect(whole) or whole, old or {}, whole)
+        frames = _Frames(self, dataset, span, progress)
+        row = self.engine.catalog.dataset(dataset)
+        note = {"dataset": str(dataset), "start": span.start, "end": span.end, "id_space": row.id_space if row else ""}
+        footer = {**self.layout.footer(dataset), NOTE: json.dumps(note).encode()}
+        rows, changed = replace_file(LocalStore(self.root), path, frames, footer)
+        if rows:
+            self.layout.register(self.root, Written(path, dataset, frames.first, frames.last))
+        state = FileState.WRITTEN if changed else FileState.UNCHANGED
+        return FileReport(path, state, str(dataset), rows, note=self.layout.losses(dataset))
+
+    def _forbidden(self, path: str, dataset: Dataset, old: dict[str, Any] | None) -> str:
+        """Say why an existing file may not be replaced: by its note it is not ours, or is that of another dataset."""
+        if old is None:
+            return "" if self.overwrite else f"{path} exists and no export wrote it: remove it, or overwrite it"
+        other = old.get("dataset", str(dataset))
+        apart = f"{path} is the file of {other}: the folder does not tell capitals apart"
+        return "" if other == str(dataset) else apart
+
+
+@dataclass
+class _Frames:
+    """The rows of one file, chunk by chunk, in the other lake's columns; remembers the times that went by."""
+
+    export: Export
+    dataset: Dataset
+    span: Span
+    progress: Progress
+    first: int = 0
+    last: int = 0
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        layout = self.export.layout
+        for rows in self.export.engine.chunks(self.dataset, self.span, version=self.export.version):
+            ts = rows["ts"].cast(pl.Int64)
+            self.first, self.last = self.first or ts[0], ts[-1]
+            yield layout.to_theirs(self.dataset, rows)
+            self.progress.counts["received"] += rows.height
+            self.progress.reached[str(self.dataset)] = self.last
+            self.export.watch(self.progress)
+
+
+def _widened(span: Span, old: dict[str, Any], whole: Span) -> Span:
+    """Return the span of a file that held rows of another span before."""
+    if "start" not in old:
+        return span
+    start, end = min(span.start, int(old["start"])), max(span.end, int(old["end"]))
+    return Span(start, end).intersect(whole) or span
+
+
+def check_place(root: Path, lake_root: Path | None) -> Path:
+    """Return *root* if an export may write there: not into our own lake.
+
+    Raises
+    ------
+    BadInput
+    """
+    if lake_root is not None and root.resolve().is_relative_to(lake_root.resolve()):
+        raise BadInput(f"{root} lies inside the lake: choose a folder of its own")
+    return root

@@ -1,0 +1,94 @@
+"""The command that makes a lake be as a file wants it: apply."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import errors, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ticklake.jobs.apply import Change
+
+__all__ = ["apply"]
+
+File = Annotated[
+    Path, typer.Argument(metavar="[FILE]", help="TOML that says what is wanted: see docs/how-to/apply.md.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def apply(
+    file: File = Path("collect.toml"),
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Make the lake collect what a file declares: shows what would change, and asks.
+
+    What was shown is what is done: if the file or the lake has changed meanwhile, it shows that and asks again.
+    Running it again changes nothing. What the lake holds is never deleted by it.
+    """
+    from ticklake.config import load_wanted
+    from ticklake.errors import Conflict
+
+    with o.opened_for(lake, dry_run=dry_run) as held:
+        while True:
+            changes = held.apply(load_wanted(file), dry_run=True)
+            _show(changes, as_json=as_json)
+            if not changes or dry_run:
+                break
+            _ask(yes=yes, as_json=as_json)
+            try:
+                held.apply(load_wanted(file), shown=changes)
+                break
+            except Conflict as error:
+                errors().print(f"note: {error}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json({"applied": not dry_run, "changes": [_fields(change) for change in changes]})
+    elif changes:
+        say(
+            "nothing was changed" if dry_run else "done: 'ticklake daemon' does the work, 'ticklake jobs list' shows it"
+        )
+
+
+def _show(changes: Sequence[Change], *, as_json: bool) -> None:
+    for change in changes:
+        if change.warning:
+            errors().print(f"warning: {change.warning}", markup=False, soft_wrap=True)
+    if as_json:
+        return None
+    if not changes:
+        return say("nothing to do: the lake is as wanted")
+    print_table(["", "schedule", "what"], [(change.action, change.name, change.detail) for change in changes])
+    stands = [(name, text) for change in changes for name, text in change.datasets.items()]
+    return print_table(["dataset", "stands"], stands) if stands else None
+
+
+def _ask(*, yes: bool, as_json: bool) -> None:
+    from ticklake.errors import BadInput
+
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        raise BadInput("nobody can be asked here: say --yes to make these changes, or --dry-run to see them only")
+    typer.confirm("make these changes?", abort=True)
+
+
+def _fields(change: Change) -> dict[str, Any]:
+    return {
+        "action": change.action,
+        "name": change.name,
+        "detail": change.detail,
+        "warning": change.warning,
+        "datasets": change.datasets,
+        "keep_days": change.retention,
+    }

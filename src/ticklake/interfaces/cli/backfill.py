@@ -1,0 +1,206 @@
+"""Commands that bring data in: exchanges, symbols, ingest, update."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import Datasets, chosen, complete_names, to_collect
+from ticklake.interfaces.cli.output import big, errors, print_json, print_table, say
+from ticklake.interfaces.cli.progress import watching
+
+if TYPE_CHECKING:
+    from ticklake.catalog.runs import Run
+    from ticklake.core.fetch_plan import FetchPlan
+    from ticklake.core.span import Span
+
+__all__ = ["exchanges", "ingest", "symbols", "update"]
+
+_NAMED = 3
+EXIT_CODES = {"succeeded": 0, "incomplete": 3}
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")]
+Collected = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="EXCHANGE SYMBOL... | DATASET...",
+        help="Like binance BTC/USDT 'ETH/*', with -t for bars or -k; or names like binance:ohlcv:1h:BTC/USDT.",
+        autocompletion=complete_names,
+        show_default=False,
+    ),
+]
+SymbolOption = Annotated[
+    list[str] | None, typer.Option("--symbols", metavar="PATTERN", help="More symbols or patterns.")
+]
+
+
+def exchanges(
+    search: Annotated[str, typer.Argument(help="Only exchanges whose id contains this.")] = "",
+    as_json: o.AsJson = False,
+) -> None:
+    """List the exchanges that can be asked, what each serves, and what stands in the way of it: a key, a short history."""
+    from ticklake.app import list_exchanges
+
+    found, broken = list_exchanges(search)
+    for problem in broken:
+        errors().print(f"warning: {problem}", markup=False, soft_wrap=True)
+    if as_json:
+        return print_json(found)
+    rows = [(name, " ".join(kinds), _restrictions(kinds)) for name, kinds in found.items()]
+    return print_table(["exchange", "serves", "but"], rows)
+
+
+def _restrictions(kinds: dict[str, str]) -> str:
+    """Say what stands in the way, once for all kinds that share it."""
+    shared: dict[str, list[str]] = {}
+    for kind, text in kinds.items():
+        if text:
+            shared.setdefault(text, []).append(kind)
+    return "; ".join(f"{' '.join(names)}: {text}" for text, names in shared.items())
+
+
+def symbols(
+    exchange: o.ExchangeName,
+    search: Annotated[str, typer.Option("--search", help="Only symbols that contain this.")] = "",
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """List what an exchange trades."""
+    from ticklake.app import memory_lake
+    from ticklake.config import load_settings
+
+    with memory_lake(load_settings(exchange_url=exchange_url)) as lake:
+        listed = lake.symbols(exchange.lower())
+    wanted = search.casefold()
+    rows = [row for row in listed.iter_rows(named=True) if wanted in f"{row['symbol']} {row['native_id']}".casefold()]
+    if as_json:
+        return print_json(rows)
+    return print_table(list(listed.columns), [tuple(row.values()) for row in rows])
+
+
+def ingest(
+    what: Collected,
+    more: SymbolOption = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    all_quote: o.AllQuote = None,
+    dry_run: DryRun = False,
+    retry: o.Retry = False,
+    no_archives: o.NoArchives = False,
+    depth: o.Depth = None,
+    lake: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Bring history into the lake: what is missing of it, nothing twice.
+
+    Interrupt it at any moment; the same command goes on where it stopped. Exit code 3: done, but gaps remain.
+    """
+    exchange, symbols, timeframe, kind = to_collect(what, timeframe, kind)
+    asked: dict[str, Any] = {
+        "symbols": [*symbols, *(more or ())],
+        "timeframe": timeframe,
+        "kind": kind,
+        "start": start,
+        "end": end,
+        "all_quote": all_quote,
+        "retry": retry,
+        "archives": not no_archives,
+    }
+    with o.opened(lake, create=not dry_run, exchange_url=exchange_url) as held:
+        if dry_run:
+            return _show_plans(held.plan(exchange, **asked), as_json=as_json)
+        with watching(exchange, quiet=as_json) as watch:
+            run = held.backfill(exchange, **asked, depth=depth, watch=watch)
+    _show_run(run, as_json=as_json)
+    raise typer.Exit(EXIT_CODES.get(run.state, 1))
+
+
+def update(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    lake: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Bring what was collected before up to now.
+
+    Books, and what was only imported or saved, are left alone. An exchange that cannot be reached keeps no other from being
+    asked. Exit code 3: gaps remain, or some failed; 1: all failed.
+    """
+    with o.opened(lake, exchange_url=exchange_url) as held, watching("update", quiet=as_json) as watch:
+        named = chosen(held, what, timeframe, kind)
+        collected = set(held.collected())
+        wanted = [one for one in named if one in collected]
+        runs = held.update(wanted or named if what else wanted, watch=watch)
+    left = [str(one) for one in named if one not in collected]
+    _show_updates(runs, left, as_json=as_json)
+    states = {run.state for run in runs}
+    raise typer.Exit(0 if states <= {"succeeded"} else 1 if states == {"failed"} else 3)
+
+
+def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:
+    if as_json:
+        told = [{"id": run.id, "state": run.state, "subject": run.subject, "outcome": run.outcome} for run in runs]
+        return print_json({"runs": told, "left_alone": left})
+    for run in runs:
+        say(f"run {run.id} {run.state}: {run.subject}: {run.outcome}")
+    if left:
+        more = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
+        errors().print(
+            f"note: left alone, for no source collected them: {', '.join(left[:_NAMED])}{more}", soft_wrap=True
+        )
+    failed = [run for run in runs if run.state == "failed"]
+    if failed:
+        say(f"{len(failed):,} of {len(runs):,} failed: {', '.join(run.subject for run in failed)}")
+    return None if runs else say("there was nothing to bring up to now: 'ticklake ingest' begins a dataset")
+
+
+def _show_run(run: Run, *, as_json: bool) -> None:
+    if as_json:
+        counted = {"id": run.id, "state": run.state, "subject": run.subject, "outcome": run.outcome}
+        return print_json({**counted, **run.progress})
+    say(run.subject)
+    say(f"run {run.id} {run.state}: {run.outcome}")
+    if run.state != "succeeded":
+        say(f"'ticklake gaps' lists what is missing and why, 'ticklake runs {run.id}' what happened")
+    return None
+
+
+def _show_plans(plans: list[FetchPlan], *, as_json: bool) -> None:
+    rows = [_plan_row(plan) for plan in plans]
+    if as_json:
+        return print_json(rows)
+    for row in rows:
+        spans = [f"  fetch {span}" for span in row["fetch"]]
+        spans += [f"  archive {address}" for address in row["archives"]]
+        gone = [f"  unavailable {row['unavailable']}: {row['note']}"] if row["unavailable"] else []
+        files = f"{len(row['archives']):,} archive files and " if row["archives"] else ""
+        head = f"{row['dataset']}: {files}{row['pages']:,} pages, about {row['seconds']:.0f} s and {big(row['bytes'])}"
+        say("\n".join([head, *spans, *gone]))
+    pages, seconds = sum(row["pages"] for row in rows), sum(row["seconds"] for row in rows)
+    say(f"in all {pages:,} pages, about {seconds:.0f} s; nothing was fetched")
+    return None
+
+
+def _plan_row(plan: FetchPlan) -> dict[str, Any]:
+    return {
+        "dataset": str(plan.dataset),
+        "fetch": [_bounds(span) for span in plan.spans],
+        "unavailable": _bounds(plan.unavailable) if plan.unavailable else None,
+        "archives": list(plan.archives),
+        "pages": plan.pages,
+        "seconds": plan.seconds,
+        "bytes": plan.bytes,
+        "note": plan.note,
+    }
+
+
+def _bounds(span: Span) -> str:
+    from ticklake.core.time import format_time
+
+    return f"{format_time(span.start)} .. {format_time(span.end)}"

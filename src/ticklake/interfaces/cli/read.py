@@ -1,0 +1,268 @@
+"""Commands that answer: list, read, resample, book, gaps, quarantine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chosen, only
+from ticklake.interfaces.cli.output import (
+    big,
+    count_of,
+    errors,
+    print_json,
+    print_json_rows,
+    print_table,
+    say,
+    total_of,
+)
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ticklake.audit.gaps import GapReport
+    from ticklake.core.dataset import Dataset
+    from ticklake.lake import Lake, Snapshot
+
+__all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]
+
+Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="table, csv, json, ndjson, parquet or arrow. [default: by file name; table on a terminal, else csv]",
+    ),
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of the terminal.")]
+Limit = Annotated[
+    int, typer.Option("--limit", min=0, help="Most rows of a table; 0 shows all. Other formats hold all.")
+]
+Last = Annotated[int | None, typer.Option("--last", min=1, help="Only this many of the newest rows.")]
+Columns = Annotated[str | None, typer.Option("--columns", help="Only these, separated by commas.")]
+Adjusted = Annotated[
+    str | None, typer.Option("--adjust", help="splits or all: bars without the jumps of splits (and dividends).")
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="Look at coverage and calendar only, not at ids and other symbols.")
+]
+Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
+
+
+def list_datasets(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    search: Search = "",
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """List what the lake holds."""
+    with o.opened(lake) as held:
+        named = all_of(held, what, timeframe, kind)
+        names = None if named is None else set(map(str, named))
+        wanted = search.casefold()
+        rows = [
+            row
+            for row in held.engine.catalog.inventory()
+            if wanted in row[0].casefold() and (names is None or row[0] in names)
+        ]
+    table = [(name, count, size, o.moment(first), o.moment(last)) for name, count, size, first, last in rows]
+    columns = ["dataset", "rows", "bytes", "first", "last"]
+    if as_json:
+        return print_json([dict(zip(columns, row, strict=True)) for row in table])
+    shown = [(name, f"{count:,}", big(size), first, last) for name, count, size, first, last in table]
+    return print_table(columns, shown, numbers=("rows", "bytes"))
+
+
+def read(
+    what: OneDataset,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    last: Last = None,
+    columns: Columns = None,
+    adjust: Adjusted = None,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 20,
+    at: Version = None,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Read rows, as a table or in a format that other programs read."""
+    from ticklake.interfaces.cli.formats import write_rows
+
+    with o.opened(lake) as held:
+        dataset = only(held, what, timeframe, kind)
+        seen: Lake | Snapshot = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
+        names = [name.strip() for name in columns.split(",")] if columns is not None else None
+        if adjust is None:
+            rows = seen.load(dataset, start, end, columns=names, last=last)
+        else:
+            rows = _adjusted(seen, dataset, start, end, adjust)
+            rows = rows.select(_some(dataset, names)) if last is None else rows.select(_some(dataset, names)).tail(last)
+    write_rows(rows, "json" if as_json else form, output, limit)
+
+
+def gaps(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    quick: Quick = False,
+    every: o.EachHole = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say what is missing and why, a line for each dataset and reason. Exit code 3: something is missing.
+
+    JSON has each hole.
+    """
+    from ticklake.core.gaps import missing_in
+
+    with o.opened(lake) as held:
+        datasets = chosen(held, what, timeframe, kind)
+        found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
+    written = (row for dataset, report in found for row in _gap_rows(dataset, report))
+    columns = ["dataset", "start", "end", "missing", "reason", "detail"]
+    rows = [] if as_json else list(written)
+    if as_json:
+        print_json_rows(columns, written)
+    elif every and rows:
+        print_table(columns, rows, numbers=("missing",))
+    elif rows:
+        print_table(
+            ["dataset", "reason", "holes", "missing", "from", "to"], _summary(rows), numbers=("holes", "missing")
+        )
+        say(f"{count_of(len(rows), 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
+    else:
+        say("nothing is missing" if found else "the lake holds no such dataset")
+    for note in (note for _, report in found for note in report.notes):
+        errors().print(f"note: {note}", markup=False, soft_wrap=True)
+    raise typer.Exit(3 if any(missing_in(report.gaps) for _, report in found) else 0)
+
+
+def _summary(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, ...]]:
+    """Return a line for each dataset and reason, with how many records the holes lack as far as that is known."""
+    lines: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for row in rows:
+        lines.setdefault((row[0], row[4]), []).append(row)
+    return [
+        (
+            dataset,
+            reason,
+            f"{len(holes):,}",
+            total_of([hole[3] for hole in holes]),
+            min(hole[1] for hole in holes),
+            max(hole[2] for hole in holes),
+        )
+        for (dataset, reason), holes in sorted(lines.items())
+    ]
+
+
+def resample(
+    what: OneDataset,
+    to: Annotated[
+        str, typer.Option("--to", metavar="TIMEFRAME", help="Length of the bars that are made: 5m, 1h, 1d, ...")
+    ],
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    start: o.Start = None,
+    end: o.End = None,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 20,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Make bars of trades or of shorter bars, and print them; nothing is stored."""
+    from ticklake.interfaces.cli.formats import write_rows
+
+    with o.opened(lake) as held:
+        rows = held.resample(only(held, what, timeframe, kind), to, start, end)
+    write_rows(rows, "json" if as_json else form, output, limit)
+
+
+def book(
+    what: OneDataset,
+    at: Annotated[
+        str | None, typer.Option("--at", help="The newest one at or before this time. [default: now]")
+    ] = None,
+    depth: o.Depth = None,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 40,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show an order book: bids, then asks, best prices first."""
+    from ticklake.interfaces.cli.formats import write_rows
+
+    with o.opened(lake) as held:
+        dataset = only(held, what, None, "book")
+        rows = held.book(dataset.exchange, str(dataset.symbol), at, depth)
+    if rows.reason:
+        errors().print(f"note: {rows.reason}", soft_wrap=True)
+    write_rows(rows, "json" if as_json else form, output, limit)
+
+
+def quarantine(
+    what: Datasets = None,
+    timeframe: o.TimeframeText = None,
+    kind: o.KindName = None,
+    every: Annotated[bool, typer.Option("--all", help="A line for each row.")] = False,
+    lake: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say which rows were refused and why, a line for each dataset and reason. JSON has each row."""
+    with o.opened(lake) as held:
+        refused = [
+            {"dataset": str(dataset), **row}
+            for dataset in chosen(held, what, timeframe, kind)
+            for row in held.quarantine(dataset)
+        ]
+    rows = [{**row, "ts": o.moment(row["ts"]), "created_at": o.moment(row["created_at"])} for row in refused]
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        return say("no row was refused")
+    if every:
+        columns = ["dataset", "ts", "reason", "row", "created_at"]
+        return print_table(columns, [[row[name] for name in columns] for row in rows])
+    counts = Counter((row["dataset"], row["reason"]) for row in rows)
+    lines = [(dataset, reason, f"{count:,}") for (dataset, reason), count in sorted(counts.items())]
+    print_table(["dataset", "reason", "rows"], lines, numbers=("rows",))
+    return say(f"{count_of(len(rows), 'row')} refused: --all shows each")
+
+
+def _gap_rows(dataset: Dataset, report: GapReport) -> Iterator[tuple[Any, ...]]:
+    for gap in report.gaps:
+        start, end = o.moment(gap.span.start), o.moment(gap.span.end)
+        yield str(dataset), start, end, gap.missing, str(gap.reason), gap.detail
+
+
+def _adjusted(seen: Lake | Snapshot, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
+    from ticklake.errors import BadInput
+
+    if dataset.kind != "ohlcv":
+        raise BadInput(f"--adjust is for bars: say --timeframe; {dataset.kind} have no adjusted view")
+    return seen.ohlcv(dataset.exchange, str(dataset.symbol), str(dataset.timeframe), start, end, adjust=adjust)
+
+
+def _some(dataset: Dataset, names: list[str] | None) -> list[str]:
+    from ticklake.errors import InvalidData
+
+    known = dataset.spec.names
+    unknown = next((name for name in names or () if name not in known), None)
+    if unknown is not None:
+        raise InvalidData(f"{dataset.kind} has no column {unknown!r}: its columns are {', '.join(known)}")
+    return names or known

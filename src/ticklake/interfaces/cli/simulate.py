@@ -1,0 +1,86 @@
+"""Commands around the simulated exchange: simulate and demo."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticklake.interfaces.cli.output import say
+
+if TYPE_CHECKING:
+    from ticklake.testing.exchange.server import SimulatedExchange
+
+__all__ = ["demo", "simulate"]
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of recorded data to replay. [default: a generated market]")
+]
+Now = Annotated[
+    str | None, typer.Option("--now", help="The exchange's time at the start. [default: the end of its data]")
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Listen here on loopback; 0 picks a free port.")]
+Speed = Annotated[
+    float, typer.Option("--speed", min=0, help="How fast its clock runs: 0 stands still, 1 is real time.")
+]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault", metavar="NAME=VALUE", help="Switch on a fault, like rate_limit_every=7; 'all' for every one."
+    ),
+]
+MoodOption = Annotated[
+    list[str] | None,
+    typer.Option("--mood", metavar="NAME=...", help="Be in a mood, like outage=2024-01-03T10:00/2024-01-03T12:00."),
+]
+
+
+def simulate(
+    data: Data = None,
+    now: Now = None,
+    port: Port = 8471,
+    speed: Speed = 0.0,
+    fault: FaultOption = None,
+    mood: MoodOption = None,
+) -> None:
+    """Run an exchange on this machine that speaks Binance's and Kraken's REST protocols.
+
+    Unmodified ccxt works against it; --exchange-url makes ticklake use it.
+    """
+    import asyncio
+
+    from ticklake.app import simulated_exchange
+
+    exchange = simulated_exchange(data, now=now, speed=speed, port=port, faults=fault or (), moods=mood or ())
+    asyncio.run(_serve(exchange))
+
+
+def demo(
+    data: Data = None,
+    lake: Annotated[Path, typer.Option("--lake", help="The folder for the demo's lake; made anew.")] = Path(
+        "demo-lake"
+    ),
+) -> None:
+    """Show the whole way: exchange, ccxt, lake, answers. Needs no network."""
+    from ticklake.interfaces.cli.demo import run_demo
+
+    run_demo(data, lake)
+
+
+async def _serve(exchange: SimulatedExchange) -> None:
+    import asyncio
+
+    from ticklake.core.time import format_time
+
+    await exchange.start()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    say(f"listening on {exchange.url}, where it is {format_time(exchange.clock.now())}; Ctrl-C stops it")
+    for name in exchange.market.exchanges():
+        say(f"  {name}: {', '.join(str(symbol) for symbol in exchange.market.symbols(name))}")
+    say(f"use it:  export TICKLAKE_EXCHANGE_URL={exchange.url}")
+    await stop.wait()
+    await exchange.stop()

@@ -1,0 +1,205 @@
+"""The wanted state of a lake, as a file declares it: what is collected, since when, how often, and how long it is kept.
+
+``config.py`` reads the file; ``jobs/apply.py`` makes it so.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, USUAL_FRAMES, Dataset
+from ticklake.core.kinds import kind_of
+from ticklake.core.requests import BackfillRequest, usual_kind
+from ticklake.core.schedules import parse_every
+from ticklake.core.symbol import check_exchange
+from ticklake.core.time import DAY, format_time, parse_time
+from ticklake.core.timeframe import Timeframe
+
+__all__ = ["Collect", "Every", "Planned", "Wanted"]
+
+
+def _time(value: Any) -> Any:
+    return format_time(parse_time(value)) if isinstance(value, str | dt.date) else value
+
+
+def _length(text: str) -> str:
+    parse_every(text)
+    return text
+
+
+def _days(text: str) -> str:
+    if parse_every(text) % DAY:
+        raise ValueError(f"{text!r} is not whole days: write it like 365d")
+    return text
+
+
+def _some(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Since = Annotated[str, BeforeValidator(_time)]
+Every = Annotated[str, AfterValidator(_length)]
+Keep = Annotated[str, AfterValidator(_length), AfterValidator(_days)]
+Texts = Annotated[list[Text], BeforeValidator(_some), Field(min_length=1)]
+
+
+class Timed(BaseModel):
+    """Something that is done again and again: by ``every`` or by ``cron`` in a ``zone``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, description="What its schedule is called.")
+    every: Every | None = Field(None, description="How often: 90s, 15m, 1h, 1d, 2w.")
+    cron: str | None = Field(None, description="Or when: minute hour day month weekday.")
+    zone: str = Field("UTC", description="Where the clock of cron hangs.")
+    priority: int = Field(0, description="Of its jobs: those with a higher one come first.")
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Timed:
+        if self.every is not None and self.cron is not None:
+            raise ValueError("every and cron are both given: say one")
+        return self
+
+    def rhythm(self, every: str) -> dict[str, Any]:
+        """Return when, as a schedule takes it; *every* if nothing is said."""
+        given = self.every if self.every is not None or self.cron is not None else every
+        return {"every": given, "cron": self.cron, "zone": self.zone, "priority": self.priority}
+
+
+class Collect(Timed):
+    """What is collected: symbols of an exchange, of one kind, in some timeframes."""
+
+    exchange: Annotated[Text, AfterValidator(check_exchange)] = Field(description="CCXT's id, like binance.")
+    symbols: Texts = Field(description="CCXT's unified symbols, or patterns like 'BTC/*'.")
+    kind: str | None = Field(None, description="ohlcv (with timeframes), trades (without), funding, book, ...")
+    timeframes: Annotated[list[str], BeforeValidator(_some)] = Field(default_factory=list, description="1m, 1h, ...")
+    since: Since | None = Field(None, description="From when on; the listing by default.")
+    keep: Keep | None = Field(None, description="How long rows are kept, in whole days like 365d; for ever by default.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Collect:
+        kind = self.kind or usual_kind(self.timeframes)
+        bars = kind in BAR_KINDS
+        kind_of(kind)
+        if bars != bool(self.timeframes) and kind not in USUAL_FRAMES:
+            raise ValueError(f"{kind} needs timeframes, like ['1h']" if bars else f"{kind} has no timeframes")
+        for timeframe in self.timeframes:
+            Timeframe.parse(timeframe)
+        if kind in SNAPSHOTS and self.since is not None:
+            raise ValueError(f"{kind} is a snapshot of now: leave since out")
+        return self
+
+    def parts(self) -> Iterator[Planned]:
+        """Yield one part for each timeframe, each with a name of its own."""
+        kind = self.kind or usual_kind(self.timeframes)
+        chosen: list[str | None] = [*self.timeframes] or [None]
+        for timeframe in chosen:
+            words = [self.name] if self.name else [self.exchange, kind]
+            name = " ".join(
+                [*words, *([timeframe] if timeframe and (len(self.timeframes) > 1 or not self.name) else [])]
+            )
+            yield Planned(self, name, kind, timeframe)
+
+
+class Planned:
+    """One schedule's worth of a :class:`Collect`."""
+
+    def __init__(self, wanted: Collect, name: str, kind: str, timeframe: str | None) -> None:
+        self.wanted = wanted
+        self.name = name
+        self.kind = kind
+        self.timeframe = timeframe
+
+    @property
+    def request(self) -> BackfillRequest:
+        """What a backfill of it asks for."""
+        wanted = self.wanted
+        days = None if self.kind == "book" else self.days
+        return BackfillRequest.of(
+            wanted.exchange, wanted.symbols, self.timeframe, kind=self.kind, start=wanted.since, last_days=days
+        )
+
+    def begins(self, now: int) -> int | None:
+        """Return from when on rows are brought in at *now*: those that would be removed again are not; ``None``: all."""
+        return self.request.start_at(now)
+
+    def warning(self, now: int) -> str:
+        """Say that ``since`` asks for rows that ``keep`` would remove, if it does."""
+        since, begins = self.wanted.since, self.begins(now)
+        if since is None or begins is None or parse_time(since) >= begins:
+            return ""
+        return (
+            f"{self.name}: since {since} is older than keep = {self.wanted.keep!r} allows: rows from before "
+            f"{format_time(begins)} would be removed again and are not brought in"
+        )
+
+    @property
+    def datasets(self) -> list[Dataset]:
+        """The datasets that are named, without what patterns may match."""
+        plain = [symbol for symbol in self.wanted.symbols if not any(mark in symbol for mark in "*?[")]
+        return [Dataset.of(self.wanted.exchange, symbol, self.kind, self.timeframe) for symbol in plain]
+
+    @property
+    def names(self) -> list[str]:
+        """Names and patterns of its datasets."""
+        middle = f"{self.kind}:{self.timeframe}" if self.timeframe else self.kind
+        return [f"{self.wanted.exchange}:{middle}:{symbol}" for symbol in self.wanted.symbols]
+
+    @property
+    def keep_name(self) -> str:
+        """What the schedule is called that removes its old rows."""
+        return f"{self.name} keep"
+
+    @property
+    def schedules(self) -> list[str]:
+        """The names of all schedules that it makes."""
+        return [self.name] if self.days is None else [self.name, self.keep_name]
+
+    @property
+    def days(self) -> int | None:
+        """For how many days its rows are kept."""
+        return None if self.wanted.keep is None else parse_every(self.wanted.keep) // DAY
+
+
+class Again(Timed):
+    """Any other operation that is done again and again."""
+
+    name: Text = Field(description="What the schedule is called.")
+    operation: Text = Field(description="What jobs can do: compact, repair, update, quality, ...")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="What it takes.")
+
+    @model_validator(mode="after")
+    def _some_rhythm(self) -> Again:
+        if self.every is None and self.cron is None:
+            raise ValueError("needs one of every ('1d') and cron ('30 3 * * *')")
+        return self
+
+
+class Wanted(BaseModel):
+    """Everything that a file declares."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    collect: list[Collect] = Field(default_factory=list, description="What is collected.")
+    schedule: list[Again] = Field(default_factory=list, description="What else is done again and again.")
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Wanted:
+        names = Counter(
+            [name for part in self.parts() for name in part.schedules] + [one.name for one in self.schedule]
+        )
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice is not None:
+            raise ValueError(f"two schedules would be called {twice!r}: give one of them another name")
+        return self
+
+    def parts(self) -> Iterator[Planned]:
+        """Yield what is collected, a schedule's worth at a time."""
+        for one in self.collect:
+            yield from one.parts()

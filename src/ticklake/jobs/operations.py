@@ -1,0 +1,152 @@
+"""Operations: what a job can do, by name. A package adds one under the entry point group ``ticklake.operations``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from ticklake.catalog.runs import Run
+from ticklake.core.dataset import Dataset
+from ticklake.core.jobs import JobState
+from ticklake.core.progress import Watch
+from ticklake.core.requests import BackfillRequest
+from ticklake.core.selection import parse_names
+from ticklake.core.time import format_time, parse_time
+from ticklake.errors import BadInput, BrokenPlugin
+
+__all__ = ["GROUP", "Operation", "Operations", "Outcome", "Work"]
+
+GROUP = "ticklake.operations"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a try ended: ``succeeded``, ``incomplete`` or ``failed``, in words, and whether another try may help."""
+
+    state: JobState
+    text: str
+    retriable: bool = False
+
+    @classmethod
+    def of(cls, run: Run) -> Outcome:
+        """Return how a run ended."""
+        return cls(JobState(run.state), run.outcome, bool(run["retriable"]))
+
+
+class Work(Protocol):
+    """What an operation is given by who runs it."""
+
+    @property
+    def watch(self) -> Watch:
+        """To be called after every committed page; raises :class:`~ticklake.errors.Cancelled` to stop the work."""
+
+    def check(self, done: float | None = None) -> None:
+        """Tell the share that is done; to be called between pieces of work. Raises ``Cancelled`` like ``watch``."""
+
+    def hold(self, datasets: Sequence[str]) -> None:
+        """Let nobody else work on these datasets until the job ends; raises ``LeaseHeld`` if somebody does."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that jobs do.
+
+    Parameters
+    ----------
+    function
+        ``function(lake, work, **parameters) -> Outcome``. Its own parameters are those of the job: what is called
+        ``start``, ``end``, ``dataset`` or ``symbols`` is read like everywhere, all must fit into JSON. It must be such that
+        doing it twice does no harm: a worker may die between its last effect and the word that it is done.
+    records_runs
+        Whether it records runs itself; else the worker records one for each try.
+    """
+
+    name: str
+    function: Callable[..., Outcome]
+    records_runs: bool = False
+
+    def parameters(self, *positional: Any, **named: Any) -> dict[str, Any]:
+        """Return what was asked as the parameters of a job, without those that are as they would be anyhow.
+
+        Raises
+        ------
+        BadInput
+            If it is not what the operation takes.
+        """
+        signature = self._signature
+        if positional and isinstance(positional[0], BackfillRequest):
+            named = {**positional[0].to_json(), **named}
+            positional = positional[1:]
+        try:
+            bound = signature.bind(*positional, **named)
+        except TypeError as error:
+            takes = ", ".join(signature.parameters) or "nothing"
+            raise BadInput(f"{self.name}: {error}; it takes {takes}") from error
+        plain = {name: _plain(name, value) for name, value in bound.arguments.items()}
+        defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+        kept = {name: value for name, value in plain.items() if value != defaults[name] and value not in ([], None)}
+        try:
+            json.dumps(kept)
+        except TypeError as error:
+            raise BadInput(f"{self.name}: a parameter cannot be kept: {error}") from error
+        return kept
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        _lake, _work, *own = inspect.signature(self.function).parameters.values()
+        return inspect.Signature(own)
+
+
+@dataclass
+class Operations:
+    """The operations there are: Ticklake's own, and those of other packages."""
+
+    built_in: Mapping[str, Operation]
+    _found: dict[str, Operation] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all."""
+        return sorted({*self.built_in, *(point.name for point in entry_points(group=GROUP))})
+
+    def __getitem__(self, name: str) -> Operation:
+        """Return the operation of that name.
+
+        Raises
+        ------
+        BadInput
+            If there is none.
+        BrokenPlugin
+            If it cannot be loaded.
+        """
+        if name not in self._found:
+            self._found[name] = self.built_in[name] if name in self.built_in else self._load(name)
+        return self._found[name]
+
+    def _load(self, name: str) -> Operation:
+        point = next(iter(entry_points(group=GROUP, name=name)), None)
+        if point is None:
+            raise BadInput(f"there is no operation {name!r} for jobs: there are {', '.join(self.names)}")
+        try:
+            found = point.load()
+        except Exception as error:
+            raise BrokenPlugin(f"the operation {name} ({point.value}) cannot be loaded: {error}") from error
+        if not isinstance(found, Operation):
+            raise BrokenPlugin(f"the operation {name} ({point.value}) is no ticklake.jobs.operations.Operation")
+        return found
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a parameter as it is kept; one that cannot be meant is refused here and not when the job runs."""
+    if name in {"start", "end"} and value is not None:
+        return format_time(parse_time(value))
+    if name == "dataset" and value is not None:
+        return str(Dataset.parse(value))
+    if name == "symbols":
+        return parse_names("symbols", value)
+    return value

@@ -1,0 +1,148 @@
+"""Schedules as a user sees them, and the scheduler that makes jobs of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ticklake.catalog.schedules import ScheduleTable
+from ticklake.core.jobs import Job
+from ticklake.core.schedules import Rhythm, Schedule, parse_every
+from ticklake.errors import BadInput, TicklakeError
+from ticklake.jobs.cron import next_time, times_between
+from ticklake.jobs.queue import Jobs
+
+__all__ = ["Scheduler", "Schedules"]
+
+
+class Schedules:
+    """Schedules of a lake: ``ticklake daemon`` makes a job of each whenever its time has come."""
+
+    def __init__(self, table: ScheduleTable, jobs: Jobs, now: Callable[[], int]) -> None:
+        self.table = table
+        self._jobs = jobs
+        self._now = now
+
+    def add(
+        self,
+        name: str,
+        operation: str,
+        *what: Any,
+        cron: str | None = None,
+        every: str | None = None,
+        zone: str = "UTC",
+        priority: int = 0,
+        managed: bool = False,
+        **parameters: Any,
+    ) -> Schedule:
+        """Add a schedule, or change the one of that name.
+
+        Parameters
+        ----------
+        operation, what, parameters
+            As in :meth:`Jobs.create`.
+        cron
+            Minute, hour, day, month, weekday, as crontab(5) says: ``"5 * * * *"``. Weekdays in numbers begin with 0 for
+            Sunday; where both day and weekday are given, either will do.
+        every
+            A length of time, like ``"15m"``, counted from 1970 in UTC: ``"1h"`` is at every full hour.
+        zone
+            Where the wall clock of *cron* hangs, like ``"Europe/Berlin"``.
+
+        Raises
+        ------
+        BadInput
+            If not exactly one of *cron* and *every* is given, or anything cannot be meant.
+        """
+        rhythm: dict[str, Any] = {"cron": cron, "every": every, "zone": zone, "priority": priority}
+        return self.table.put(self.make(name, operation, *what, **rhythm, managed=managed, **parameters))
+
+    def make(
+        self,
+        name: str,
+        operation: str,
+        *what: Any,
+        cron: str | None = None,
+        every: str | None = None,
+        zone: str = "UTC",
+        priority: int = 0,
+        managed: bool = False,
+        **parameters: Any,
+    ) -> Schedule:
+        """Return the schedule that :meth:`add` would add."""
+        if (cron is None) == (every is None):
+            raise BadInput(f"schedule {name!r} needs one of cron ('5 * * * *') and every ('15m')")
+        if not name.strip():
+            raise BadInput("a schedule needs a name")
+        rhythm = Rhythm(cron, None if every is None else parse_every(every), zone)
+        job = self._jobs.new(operation, *what, **parameters)
+        next_at = next_time(rhythm, self._now())
+        if next_at is None:
+            raise BadInput(f"schedule {name!r}: {rhythm} never comes")
+        return Schedule(name, operation, rhythm, job.parameters, priority, managed=managed, next_at=next_at)
+
+    def list(self) -> Sequence[Schedule]:
+        """Return all schedules, sorted by name."""
+        return self.table.list()
+
+    def get(self, name: str) -> Schedule:
+        """Return one schedule."""
+        return self.table.get(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a schedule; jobs that it made stay."""
+        self.table.remove(name)
+
+    def pause(self, name: str) -> Schedule:
+        """Make no more jobs of it until :meth:`resume`."""
+        return self.table.put(replace(self.get(name), paused=True, next_at=None))
+
+    def resume(self, name: str) -> Schedule:
+        """Make jobs of it again, from its next time on: what came while it was paused is not made up for."""
+        found = self.get(name)
+        return self.table.put(replace(found, paused=False, next_at=next_time(found.rhythm, self._now())))
+
+    def scheduler(self, told: Callable[[str], None] = lambda _text: None) -> Scheduler:
+        """Return what makes the jobs; *told* is called with what it could not do."""
+        return Scheduler(self.table, self._jobs, self._now, told)
+
+
+@dataclass
+class Scheduler:
+    """Makes jobs of schedules whose time has come: one of all times that were missed in a row."""
+
+    table: ScheduleTable
+    jobs: Jobs
+    now: Callable[[], int]
+    told: Callable[[str], None] = lambda _text: None
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, idle: float) -> None:
+        """Look every *idle* seconds, until told to stop: whatever goes wrong is told and stands in the way of no later look."""
+        while not self.stopping.wait(idle):
+            try:
+                self.tick()
+            except Exception as error:
+                self.told(_text(error))
+
+    def tick(self) -> list[Job]:
+        """Make the jobs that are due now, and return them; one that was made and has not ended is not made again."""
+        made = [self._fire(schedule) for schedule in self.table.due()]
+        return [job for job in made if job is not None]
+
+    def _fire(self, schedule: Schedule) -> Job | None:
+        now = self.now()
+        try:
+            job = self.jobs.new(schedule.operation, priority=schedule.priority, **schedule.parameters)
+        except Exception as error:
+            self.told(f"schedule {schedule.name!r} makes no job: {_text(error)}")
+            self.table.skip(schedule, next_time(schedule.rhythm, now))
+            return None
+        missed = times_between(schedule.rhythm, schedule.next_at or now, now) - 1
+        return self.table.fire(schedule, job, next_time(schedule.rhythm, now), missed)
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, TicklakeError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,229 @@
+"""The worker: takes jobs from the queue, one at a time, and does them until told to stop."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ticklake.catalog.heartbeat import Heartbeat
+from ticklake.catalog.jobs import JobQueue, Statement
+from ticklake.catalog.processes import this_process
+from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.core.jobs import Job, JobState, RetryPolicy
+from ticklake.core.progress import Progress
+from ticklake.core.time import SECOND
+from ticklake.errors import Cancelled, CatalogBusy, LeaseHeld, LeaseLost, TicklakeError
+from ticklake.jobs.operations import Operations, Outcome
+
+__all__ = ["Worker"]
+
+TELL_EVERY = 1.0
+"""Seconds between two looks at the queue while a job runs: whether it is cancelled, and how far it is."""
+HELD_WAIT = 15 * SECOND
+"""How long a job waits before it is tried again if another one works on one of its datasets."""
+
+
+@dataclass
+class Worker:
+    """Does jobs of a lake.
+
+    Parameters
+    ----------
+    lake
+        What operations work on.
+    idle
+        Seconds between two looks at an empty queue.
+    told
+        Called with every job when it begins and when it has ended.
+    """
+
+    lake: Any
+    queue: JobQueue
+    runs: Runs
+    operations: Operations
+    retry: RetryPolicy
+    idle: float = 1.0
+    told: Callable[[Job], None] = lambda _job: None
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._shifts: dict[int, _Shift] = {}
+        self._heart = Heartbeat(self._beat, self.queue.lease / 4 / SECOND)
+
+    def stop(self) -> None:
+        """Finish the current page, give the job back, and take no more."""
+        self.stopping.set()
+
+    def run(self, *, once: bool = False) -> int:
+        """Do jobs until told to stop, with *once* until none is due, and return how many were taken."""
+        self.runs.active()
+        count, looked = 0, -self.idle
+        while not self.stopping.is_set():
+            try:
+                if time.monotonic() - looked >= self.idle:
+                    self.queue.recover()
+                    looked = time.monotonic()
+                taken = self.run_one()
+            except CatalogBusy:
+                taken = None
+            if taken is not None:
+                count += 1
+            elif once:
+                break
+            else:
+                self.stopping.wait(self.idle)
+        return count
+
+    def run_one(self, job_id: int | None = None) -> Job | None:
+        """Take one job and do it; return it as it ended, or ``None`` if none could be taken."""
+        try:
+            job = self.queue.claim(this_process(), job_id)
+        except LeaseHeld:
+            return None
+        if job is None:
+            return None
+        self.told(job)
+        ended = self._do(job)
+        self.told(ended)
+        return ended
+
+    def _do(self, job: Job) -> Job:
+        """Do a claimed job inside one run, and tell the queue how it ended."""
+        run: Run | None = None
+        newest = self._newest_run(job)
+        try:
+            operation = self.operations[job.operation]
+            with self._shift(job) as shift, self.runs.of_job(job.id), self.queue.fenced(job):
+                if not operation.records_runs:
+                    run = self.runs.create(job.operation, job.subject, job.parameters)
+                outcome = operation.function(self.lake, shift, **job.parameters)
+            return self._ended(job, run, outcome)
+        except LeaseLost as error:
+            return self._lost(job, run, error)
+        except Cancelled as error:
+            return self._stopped(job, run, str(error))
+        except LeaseHeld as error:
+            return self._given_back(job, run, str(error), HELD_WAIT)
+        except TicklakeError as error:
+            waits = getattr(error, "retry_after", None) or 0.0
+            run = run or self._record_try(job, newest)
+            return self._ended(job, run, Outcome(JobState.FAILED, str(error), error.retriable), waits)
+        except Exception as error:
+            run = run or self._record_try(job, newest)
+            return self._ended(job, run, Outcome(JobState.FAILED, f"{type(error).__name__}: {error}"))
+        except BaseException:
+            self._given_back(job, run, "its worker was interrupted")
+            raise
+
+    def _newest_run(self, job: Job) -> int:
+        return max((run.id for run in self.runs.list(job=job.id, limit=1)), default=0)
+
+    def _record_try(self, job: Job, newest: int) -> Run | None:
+        """Record the run of a try that failed before its operation recorded one: alerts look at runs."""
+        if self._newest_run(job) > newest:
+            return None
+        with self.runs.of_job(job.id):
+            return self.runs.create(job.operation, job.subject, job.parameters)
+
+    @contextmanager
+    def _shift(self, job: Job) -> Iterator[_Shift]:
+        """Keep the lease of *job* alive while the block runs."""
+        shift = self._shifts[job.id] = _Shift(self.queue, job, self.stopping)
+        self._heart.begin(job.id)
+        try:
+            yield shift
+        finally:
+            self._heart.end(job.id)
+            del self._shifts[job.id]
+
+    def _beat(self, numbers: Collection[int]) -> None:
+        for number in numbers:
+            if (shift := self._shifts.get(number)) is not None:
+                shift.beat()
+
+    def _ended(self, job: Job, run: Run | None, outcome: Outcome, at_least: float = 0.0) -> Job:
+        """End the job and its run together: a worker that is killed has ended both or neither."""
+        if not outcome.retriable or job.attempts >= job.max_attempts:
+            return self._finished(job, run, outcome.state, outcome.text)
+        wait = self.retry.wait(job.attempts, random.random(), at_least)  # noqa: S311
+        closing = self._closing(run, RunState(outcome.state), outcome.text)
+        return self._leave(job, run, lambda: self.queue.retry(job, outcome.text, wait, closing))
+
+    def _stopped(self, job: Job, run: Run | None, outcome: str) -> Job:
+        if not self.queue.get(job.id).cancelling:
+            return self._given_back(job, run, outcome)
+        return self._finished(job, run, JobState.CANCELLED, outcome)
+
+    def _finished(self, job: Job, run: Run | None, state: JobState, outcome: str) -> Job:
+        closing = self._closing(run, RunState(state), outcome)
+        return self._leave(job, run, lambda: self.queue.finish(job, state, outcome, closing))
+
+    def _given_back(self, job: Job, run: Run | None, outcome: str, wait: int = 0) -> Job:
+        closing = self._closing(run, RunState.CANCELLED, outcome)
+        return self._leave(job, run, lambda: self.queue.give_back(job, outcome, wait, closing))
+
+    def _leave(self, job: Job, run: Run | None, end: Callable[[], Job]) -> Job:
+        """Tell the queue how a try ended, and then who waits for ends of runs; one that was taken over ends nothing."""
+        try:
+            ended = end()
+        except LeaseLost as error:
+            return self._lost(job, run, error)
+        if run is not None:
+            self.runs.ended(self.runs.get(run.id))
+        return ended
+
+    def _lost(self, job: Job, run: Run | None, error: LeaseLost) -> Job:
+        if run is not None:
+            self.runs.finish(run.id, RunState.FAILED, {}, str(error))
+        return self.queue.get(job.id)
+
+    def _closing(self, run: Run | None, state: RunState, outcome: str) -> Statement | None:
+        return None if run is None else self.runs.closing(run.id, state, {}, outcome)
+
+
+class _Shift:
+    """One try of a job: tells the work when to stop."""
+
+    def __init__(self, queue: JobQueue, job: Job, stopping: threading.Event) -> None:
+        self._queue = queue
+        self._job = job
+        self._stopping = stopping
+        self._lost = self._cancelled = False
+        self._held = {job.dataset} if job.dataset else set[str]()
+        self._told = time.monotonic()
+
+    def watch(self, progress: Progress) -> None:
+        """Hold the datasets of a backfill, pass on how far it is, and stop it if it shall."""
+        more = set(progress.names) - self._held
+        if more:
+            self.hold(sorted(more))
+        self.check(progress.done)
+
+    def hold(self, datasets: Sequence[str]) -> None:
+        """Let nobody else work on these."""
+        self._queue.hold(self._job, datasets)
+        self._held |= set(datasets)
+
+    def check(self, done: float | None = None) -> None:
+        """Stop the work if it shall."""
+        if time.monotonic() - self._told >= TELL_EVERY:
+            self._told = time.monotonic()
+            self.beat(done)
+        if self._lost:
+            raise LeaseLost(f"job {self._job.id} was taken over by another worker")
+        if self._cancelled:
+            raise Cancelled(f"job {self._job.id} was cancelled; what it committed is kept")
+        if self._stopping.is_set():
+            raise Cancelled("its worker was told to stop; it goes on from there")
+
+    def beat(self, done: float | None = None) -> None:
+        """Give a sign of life, and remember what is heard."""
+        try:
+            self._cancelled |= self._queue.beat(self._job, done)
+        except LeaseLost:
+            self._lost = True

@@ -1,0 +1,1 @@
+"""Answers made of what is stored: adjusted bars, resampled bars, order books."""

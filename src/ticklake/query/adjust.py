@@ -1,0 +1,74 @@
+"""Adjusting at read: bars without the jumps that splits and dividends make."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from ticklake.core.adjust import ADJUSTMENTS, Adjust, adjusted, dividend_multipliers, session_dates, split_divisors
+from ticklake.core.dataset import Dataset
+from ticklake.core.sessions import keeps_days
+from ticklake.core.span import Span
+from ticklake.core.time import DAY
+from ticklake.core.timeframe import Timeframe
+from ticklake.engine.scan import load
+from ticklake.engine.store import Store
+from ticklake.errors import BadInput
+
+__all__ = ["load_adjusted"]
+
+_EARLIER = 31 * DAY
+"""Closes are looked for so far before the first bar: the one before its date is among them."""
+
+
+def load_adjusted(
+    store: Store, dataset: Dataset, span: Span, how: Adjust, zone: str, *, version: int | None = None
+) -> pl.DataFrame:
+    """Return the bars inside *span* as they look after the newest split (and dividend) that the lake holds.
+
+    Parameters
+    ----------
+    how
+        ``splits``, or ``all`` for dividends too.
+    zone
+        The time zone whose dates the sessions have.
+
+    Raises
+    ------
+    BadInput
+        If the bars' splits or dividends were never asked for, or a close that is needed is missing.
+    """
+    if how not in ADJUSTMENTS or not dataset.spec.bars:
+        raise BadInput(f"adjust={how!r} of {dataset.kind}: only bars can be adjusted, by splits or all")
+    bars = load(store, dataset, span, version=version)
+    if not bars.height:
+        return bars
+    dates = session_dates(bars["ts"], "UTC" if keeps_days(dataset) else zone)
+    around = Span(int(dates[0]), int(dates[-1]) + DAY)
+    divisors = split_divisors(dates, _events(store, dataset, "splits", around, version))
+    if how == "splits":
+        return adjusted(bars, divisors)
+    dividends = _events(store, dataset, "dividends", around, version)
+    closes = _closes(store, dataset, around.start, version)
+    return adjusted(bars, divisors, dividend_multipliers(dates, dividends, closes))
+
+
+def _events(store: Store, dataset: Dataset, kind: str, around: Span, version: int | None) -> pl.DataFrame:
+    """Return the events after *around* began; refuses if nobody ever asked for those inside it."""
+    events = Dataset(dataset.exchange, kind, dataset.symbol)
+    coverage = store.catalog.coverage(events)
+    known = store.catalog.dataset(events) is not None
+    unasked = next(coverage.missing(around), None) if coverage.pieces else None if known else around
+    if unasked is not None:
+        raise BadInput(
+            f"the {kind} of {dataset.symbol} on {dataset.exchange} are not known for {unasked}: "
+            f"ticklake ingest {dataset.exchange} {dataset.symbol} --kind {kind}"
+        )
+    return load(store, events, Span(around.start, Span.parse(None, None).end), version=version)
+
+
+def _closes(store: Store, dataset: Dataset, start: int, version: int | None) -> pl.DataFrame:
+    """Return the raw closes of the daily bars, from some days before *start* on."""
+    daily = Dataset(dataset.exchange, dataset.kind, dataset.symbol, Timeframe(1, "d"))
+    return load(
+        store, daily, Span(start - _EARLIER, Span.parse(None, None).end), columns=["ts", "close"], version=version
+    )

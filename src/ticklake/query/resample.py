@@ -1,0 +1,81 @@
+"""Resampling: bars from trades or shorter bars, streamed, so that any number of rows fits in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS
+from ticklake.core.resample import bars_from_bars, bars_from_trades
+from ticklake.core.span import Span
+from ticklake.core.time import DAY
+from ticklake.core.timeframe import Timeframe
+from ticklake.engine.read import read_chunks
+from ticklake.engine.store import Store
+from ticklake.errors import Unsupported
+
+__all__ = ["can_become", "resample"]
+
+_NEEDED = {"trades": ["ts", "price", "amount"]}
+
+
+def resample(
+    store: Store, dataset: Dataset, span: Span, timeframe: Timeframe, version: int | None = None
+) -> pl.DataFrame:
+    """Return the bars of the rows inside *span*; stretches without rows have no bar.
+
+    Raises
+    ------
+    Unsupported
+        If the rows are neither trades nor bars that *timeframe* is a multiple of.
+    """
+    _refuse_unfit(dataset, timeframe)
+    bars = list(_bars(_rows(store, dataset, span, version), dataset, timeframe))
+    return pl.concat([pl.DataFrame(schema=KINDS["ohlcv"].schema), *bars])
+
+
+def can_become(dataset: Dataset, timeframe: Timeframe) -> bool:
+    """Whether the rows of *dataset* make bars of *timeframe*: trades do, and bars of which it is a multiple."""
+    own = dataset.timeframe
+    if own is None or own.is_month:
+        return dataset.kind == "trades"
+    if timeframe.is_month:
+        return DAY % own.length == 0
+    # Bars of three days that count from Thursday do not make weeks that count from Monday.
+    shift = timeframe.offset(dataset.anchor_of(timeframe)) - own.offset(dataset.anchor)
+    return timeframe.length % own.length == 0 and shift % own.length == 0
+
+
+def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
+    if can_become(dataset, timeframe):
+        return
+    if dataset.timeframe is None:
+        raise Unsupported(f"{dataset} cannot become bars: name a dataset of trades or of bars")
+    own = dataset.timeframe
+    raise Unsupported(f"{own} bars cannot become {timeframe} bars: name a timeframe made of whole {own} bars")
+
+
+def _rows(store: Store, dataset: Dataset, span: Span, version: int | None) -> Iterator[pl.DataFrame]:
+    _, row, segments = store.catalog.snapshot(dataset, span, version=version)
+    columns = _NEEDED.get(dataset.kind, list(KINDS["ohlcv"].schema))
+    return read_chunks(store, segments, dataset.spec, row.keying if row else "natural", span, columns)
+
+
+def _bars(chunks: Iterator[pl.DataFrame], dataset: Dataset, timeframe: Timeframe) -> Iterator[pl.DataFrame]:
+    """Yield whole bars chunk by chunk; the last bar of a chunk waits for what follows."""
+    make = bars_from_trades if dataset.kind == "trades" else bars_from_bars
+    anchor = dataset.anchor_of(timeframe)
+    held: pl.DataFrame | None = None
+    for chunk in chunks:
+        bars = make(chunk.lazy(), timeframe, anchor).collect()
+        if held is not None and held["ts"][0] == bars["ts"][0]:
+            joined = bars_from_bars(pl.concat([held, bars.head(1)]).lazy(), timeframe, anchor).collect()
+            bars = pl.concat([joined, bars.slice(1)])
+        elif held is not None:
+            yield held
+        yield bars.head(bars.height - 1)
+        held = bars.tail(1)
+    if held is not None:
+        yield held

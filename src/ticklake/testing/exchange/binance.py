@@ -1,0 +1,276 @@
+"""Binance's REST protocol (spot and USD-M futures) over a simulated market: pure, no sockets.
+
+Paths and fields follow Binance's public API documentation for Spot and for USD-M Futures market data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polars as pl
+
+from ticklake.core.symbol import Symbol
+from ticklake.core.time import HOUR, MS
+from ticklake.core.timeframe import Timeframe
+from ticklake.errors import UnknownTimeframe
+from ticklake.testing.exchange.faults import Faults
+from ticklake.testing.exchange.market import Market
+from ticklake.testing.exchange.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
+
+__all__ = ["BinanceProtocol"]
+
+Query = Mapping[str, str]
+Route = Callable[[str, Query, int, Faults], Any]
+_PERPETUAL_END = 4_133_404_800_000
+
+
+class BinanceProtocol:
+    """Answers Binance's market-data requests for one of its sites (``binance``, ``binanceus``, ...)."""
+
+    def __init__(self, market: Market, exchange: str) -> None:
+        self._market = market
+        self._exchange = exchange
+        self._ids = {_native(symbol): symbol for symbol in market.symbols(exchange) if symbol.market_type == "spot"}
+        self._perpetuals = {
+            _native(symbol): symbol for symbol in market.symbols(exchange) if symbol.market_type == "swap"
+        }
+        self._routes: dict[str, Route] = {
+            "time": self._time,
+            "exchangeInfo": self._exchange_info,
+            "klines": lambda *call: self._klines("ohlcv", *call),
+            "markPriceKlines": lambda *call: self._klines("mark_ohlcv", *call),
+            "indexPriceKlines": lambda *call: self._klines("index_ohlcv", *call),
+            "aggTrades": self._agg_trades,
+            "depth": self._depth,
+            "fundingRate": self._funding,
+            "premiumIndex": self._premium_index,
+            "openInterestHist": self._open_interest,
+        }
+
+    def answer(self, path: str, query: Query, now: int, faults: Faults) -> Reply:
+        """Answer ``GET /{path}``; *now* is the exchange's time."""
+        family, _, name = path.rpartition("/")
+        route = self._routes.get(name)
+        if route is None or family.split("/")[0] not in {"api", "fapi", "dapi", "futures"}:
+            return Reply({"code": -1, "msg": f"unknown path {path}"}, 404)
+        try:
+            return Reply(route(family.split("/")[0], query, now, faults), rows=name not in {"time", "exchangeInfo"})
+        except Refusal as refusal:
+            return Reply({"code": refusal.code, "msg": refusal.message}, 400)
+
+    @staticmethod
+    def error_body() -> object:
+        """Return an error as Binance writes it."""
+        return {"code": -1001, "msg": "Internal error; unable to process your request. Please try again."}
+
+    @staticmethod
+    def emptied(_body: Any) -> Any:
+        """Return the answer without its rows."""
+        return []
+
+    @staticmethod
+    def rows_of(body: Any) -> list[Any] | None:
+        """Return the list of rows inside an answer, to be shuffled."""
+        return body if isinstance(body, list) else None
+
+    def _time(self, _family: str, _query: Query, now: int, _faults: Faults) -> Any:
+        return {"serverTime": now // MS}
+
+    def _exchange_info(self, family: str, _query: Query, now: int, _faults: Faults) -> Any:
+        listed = self._market.listed(self._exchange, now)
+        if family == "dapi":
+            symbols = []
+        elif family == "fapi":
+            symbols = [_perpetual_info(name, symbol) for name, symbol in self._perpetuals.items() if symbol in listed]
+        else:
+            symbols = [_spot_info(name, symbol) for name, symbol in self._ids.items() if symbol in listed]
+        return {"timezone": "UTC", "serverTime": now // MS, "rateLimits": [], "symbols": symbols}
+
+    def _symbol(self, family: str, query: Query, now: int) -> Symbol:
+        name = query.get("symbol") or query.get("pair") or ""
+        known = self._ids if family == "api" else self._perpetuals
+        if name not in known or not self._market.knows(known[name], now):
+            raise Refusal(-1121, "Invalid symbol.")
+        return known[name]
+
+    def _klines(self, kind: str, family: str, query: Query, now: int, faults: Faults) -> Any:
+        symbol = self._symbol(family, query, now)
+        try:
+            timeframe = Timeframe.parse(query.get("interval", ""))
+        except UnknownTimeframe:
+            raise Refusal(-1120, "Invalid interval.") from None
+        rows = self._market.served(self._exchange, symbol, kind, timeframe, now=now)
+        served = window(rows, _start(query), _end(query), now, _limit(query, 500, 1500 if family == "fapi" else 1000))
+        return [_kline(row, timeframe) for row in forming_and_late(served, timeframe, now, faults).iter_rows()]
+
+    def _agg_trades(self, family: str, query: Query, now: int, faults: Faults) -> Any:
+        rows = bursting(
+            self._market.served(self._exchange, self._symbol(family, query, now), "trades", now=now), faults
+        )
+        limit = _limit(query, 500, 1000)
+        if "fromId" in query:
+            if "startTime" in query or "endTime" in query:
+                raise Refusal(-1128, "Combination of optional parameters invalid.")
+            past = _since_restart(window(rows, 0, None, now, rows.height))
+            served = past.filter(pl.col("id").cast(pl.Int64) >= integer(query, "fromId", 0)).head(limit)
+        else:
+            start, end = _start(query), _end(query)
+            if start is not None and end is not None and end - MS - start > HOUR:
+                raise Refusal(-1127, "More than 1 hours between startTime and endTime.")
+            served = window(rows, start, end, now, limit)
+        return [_agg_trade(row) for row in served.iter_rows(named=True)]
+
+    def _depth(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
+        rows = self._market.rows(self._exchange, self._symbol(family, query, now), "ohlcv", Timeframe(1, "m"))
+        past = rows.filter(pl.col("ts").to_physical() <= now).tail(1)
+        if not past.height:
+            raise Refusal(-1003, "No book yet.")
+        middle, depth = past["close"].item(), _limit(query, 100, 5000)
+        levels = [
+            (round(0.01 * (level + 1), 2), round(0.1 + (level * 7 % 13) / 10, 5)) for level in range(min(depth, 500))
+        ]
+        book = {
+            "lastUpdateId": now // MS,
+            "bids": [[number(round(middle - step, 2)), number(amount)] for step, amount in levels],
+            "asks": [[number(round(middle + step, 2)), number(amount)] for step, amount in levels],
+        }
+        return book | ({"E": now // MS, "T": now // MS} if family == "fapi" else {})
+
+    def _funding(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
+        symbol = self._symbol(family, query, now)
+        rows = self._market.rows(self._exchange, symbol, "funding")
+        served = window(rows, _start(query), _end(query), now, _limit(query, 100, 1000))
+        return [
+            {
+                "symbol": _native(symbol),
+                "fundingTime": row["ts"] // MS,
+                "fundingRate": number(row["rate"]),
+                "markPrice": "" if row["mark_price"] is None else number(row["mark_price"]),
+            }
+            for row in served.iter_rows(named=True)
+        ]
+
+    def _premium_index(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
+        """Answer with the coming funding rate, as if it were known, or the last one there is."""
+        symbol = self._symbol(family, query, now)
+        rows = self._market.rows(self._exchange, symbol, "funding")
+        rows = rows.with_columns(pl.col("ts").to_physical())
+        coming = rows.filter(pl.col("ts") > now)
+        row = coming.row(0, named=True) if coming.height else rows.row(-1, named=True)
+        price = number(row["mark_price"] or 0.0)
+        told = {
+            "symbol": _native(symbol),
+            "markPrice": price,
+            "indexPrice": price,
+            "lastFundingRate": number(row["rate"]),
+            "nextFundingTime": row["ts"] // MS,
+            "time": now // MS,
+        }
+        return [told] if family == "dapi" else told
+
+    def _open_interest(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
+        symbol = self._symbol(family, query, now)
+        start = _start(query)
+        if start is not None and start < now - 30 * 24 * HOUR:
+            raise Refusal(-1130, "parameter 'startTime' is invalid.")
+        rows = self._market.rows(self._exchange, symbol, "open_interest")
+        step = Timeframe.parse(query.get("period", "5m")).length
+        grid = rows.filter(pl.col("ts").to_physical() % step == 0)
+        served = window(grid, start, _end(query), now, _limit(query, 30, 500))
+        return [
+            {
+                "symbol": _native(symbol),
+                "sumOpenInterest": number(row["open_interest"]),
+                "sumOpenInterestValue": number(row["open_interest_value"]),
+                "timestamp": row["ts"] // MS,
+            }
+            for row in served.iter_rows(named=True)
+        ]
+
+
+def _native(symbol: Symbol) -> str:
+    return f"{symbol.base}{symbol.quote}"
+
+
+def _since_restart(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return the trades since their ids last began anew: a call by id finds those."""
+    restarts = (trades["id"].cast(pl.Int64).diff() < 0).arg_true()
+    return trades.slice(restarts[-1]) if restarts.len() else trades
+
+
+def _start(query: Query) -> int | None:
+    return integer(query, "startTime", 0) * MS if "startTime" in query else None
+
+
+def _end(query: Query) -> int | None:
+    return (integer(query, "endTime", 0) + 1) * MS if "endTime" in query else None
+
+
+def _limit(query: Query, default: int, most: int) -> int:
+    return min(integer(query, "limit", default), most)
+
+
+def _kline(row: tuple[Any, ...], timeframe: Timeframe) -> list[Any]:
+    ts, open_, high, low, close, volume, quote_volume, trades = row
+    prices = [number(value) for value in (open_, high, low, close)]
+    close_time = timeframe.next(ts) // MS - 1
+    known = [number(volume or 0.0), close_time, "" if quote_volume is None else number(quote_volume), trades]
+    return [ts // MS, *prices, *known, "0", "0", "0"]
+
+
+def _agg_trade(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "a": int(row["id"]),
+        "p": number(row["price"]),
+        "q": number(row["amount"]),
+        "f": int(row["id"]),
+        "l": int(row["id"]),
+        "T": row["ts"] // MS,
+        "m": row["side"] == "sell",
+        "M": True,
+    }
+
+
+def _filters() -> list[dict[str, str]]:
+    return [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": "0.00000001",
+            "maxPrice": "1000000",
+            "tickSize": "0.00000001",
+        },
+        {"filterType": "LOT_SIZE", "minQty": "0.00000001", "maxQty": "9000000", "stepSize": "0.00000001"},
+    ]
+
+
+def _spot_info(name: str, symbol: Symbol) -> dict[str, Any]:
+    return {
+        "symbol": name,
+        "status": "TRADING",
+        "baseAsset": symbol.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": symbol.quote,
+        "quotePrecision": 8,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": _filters(),
+        "permissions": ["SPOT"],
+    }
+
+
+def _perpetual_info(name: str, symbol: Symbol) -> dict[str, Any]:
+    return {
+        "symbol": name,
+        "pair": name,
+        "contractType": "PERPETUAL",
+        "deliveryDate": _PERPETUAL_END,
+        "onboardDate": 0,
+        "status": "TRADING",
+        "baseAsset": symbol.base,
+        "quoteAsset": symbol.quote,
+        "marginAsset": symbol.settle,
+        "pricePrecision": 8,
+        "quantityPrecision": 8,
+        "filters": _filters(),
+    }

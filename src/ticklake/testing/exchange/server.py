@@ -1,0 +1,297 @@
+"""The simulated exchange itself: the protocols behind one HTTP server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import takewhile
+from typing import Any
+
+from aiohttp import web
+
+from ticklake.core.time import SECOND, format_time, parse_time
+from ticklake.errors import BadInput, TicklakeError
+from ticklake.testing.exchange.archive import SimulatedArchive
+from ticklake.testing.exchange.binance import BinanceProtocol
+from ticklake.testing.exchange.clock import SimulatedClock
+from ticklake.testing.exchange.faults import Failure, Faults
+from ticklake.testing.exchange.kraken import KrakenProtocol
+from ticklake.testing.exchange.market import Market
+from ticklake.testing.exchange.scenarios import MoodyMarket, parse_moods
+
+__all__ = ["Download", "Request", "SimulatedExchange"]
+
+LOOPBACK = "127.0.0.1"
+Protocol = BinanceProtocol | KrakenProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was answered: which exchange, path and query, which fault hit it, if any, and when it came.
+
+    ``at`` is the real time in seconds since 1970, whatever the simulated clock says.
+    """
+
+    exchange: str
+    path: str
+    query: dict[str, str]
+    fault: str = ""
+    at: float = 0.0
+
+
+@dataclass
+class Download:
+    """A file of the archive that was asked for: from which byte on, how it was answered, and how many were sent."""
+
+    path: str
+    start: int
+    status: int
+    sent: int = 0
+
+
+@dataclass
+class SimulatedExchange:
+    """Serves a market under ``/{exchange}/{path}``; listens on loopback only.
+
+    ``POST /_sim/clock`` (``{"now": "2024-01-02"}`` or ``{"advance": seconds}``) moves the clock, ``POST /_sim/faults``
+    sets fault switches, ``POST /_sim/moods`` (``{"moods": ["outage=..."]}``) moods, ``GET /_sim/requests`` returns what was asked, ``GET /_sim`` describes the market.
+
+    Dump sites are served under ``/archive/{exchange}/``; ``archived`` makes it hold another market than the
+    calls serve, and ``downloads`` is what was asked of it.
+    """
+
+    market: Market
+    clock: SimulatedClock
+    faults: Faults = field(default_factory=Faults)
+    requests: list[Request] = field(default_factory=list)
+    port: int = 0
+    archived: Market | None = None
+    downloads: list[Download] = field(default_factory=list)
+    _runner: web.AppRunner | None = None
+
+    def __post_init__(self) -> None:
+        self._plain = self.market
+        self._pages = 0
+        self._wire()
+
+    def be(self, *moods: str) -> None:
+        """Be in these moods from now on, and in no others; :data:`~ticklake.testing.exchange.scenarios.MOODS` has the forms.
+
+        :attr:`market` is then what really happens in them.
+        """
+        self.market = MoodyMarket(self._plain, parse_moods(moods)) if moods else self._plain
+        self._wire()
+
+    def _wire(self) -> None:
+        self._protocols: dict[str, Protocol] = {
+            exchange: KrakenProtocol(self.market) if exchange == "kraken" else BinanceProtocol(self.market, exchange)
+            for exchange in self.market.exchanges()
+        }
+        self._archives = {
+            name: SimulatedArchive(self.archived or self.market, name)
+            for name, protocol in self._protocols.items()
+            if isinstance(protocol, BinanceProtocol)
+        }
+
+    @property
+    def url(self) -> str:
+        """Where it listens; add ``/{exchange}`` for the root of one exchange."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def start(self) -> None:
+        """Start listening; port 0 picks a free one.
+
+        Raises
+        ------
+        BadInput
+            If the port is taken.
+        """
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/_sim", self._describe),
+                web.post("/_sim/clock", self._set_clock),
+                web.post("/_sim/faults", self._set_faults),
+                web.post("/_sim/moods", self._set_moods),
+                web.get("/_sim/requests", self._list_requests),
+                web.get("/archive/{exchange}/{path:.*}", self._serve_file),
+                web.get("/{exchange}/{path:.*}", self._serve),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, LOOPBACK, self.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise BadInput(f"port {self.port} is taken: choose another with --port") from error
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @contextmanager
+    def running(self) -> Iterator[SimulatedExchange]:
+        """Run it in a thread of its own while the block lasts."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="simulated-exchange", daemon=True)
+        thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+            yield self
+        finally:
+            asyncio.run_coroutine_threadsafe(self.stop(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        exchange, path = request.match_info["exchange"], request.match_info["path"]
+        protocol = self._protocols.get(exchange)
+        if protocol is None:
+            return web.json_response({"error": f"{exchange} is not simulated"}, status=404)
+        query, at = dict(request.query), time.time()
+        reply = protocol.answer(path, query, self.clock.now(), self.faults)
+        failure = self._crowded(exchange, at) or (self._failure() if reply.rows else None)
+        self.requests.append(Request(exchange, path, query, failure.name if failure else "", at))
+        if failure is None:
+            body = self._disordered(protocol, reply.body) if reply.rows else reply.body
+            return web.json_response(body, status=reply.status)
+        return await self._fail(failure, protocol, reply.body)
+
+    async def _serve_file(self, request: web.Request) -> web.StreamResponse:
+        path, archive = request.match_info["path"], self._archives.get(request.match_info["exchange"])
+        data = None
+        if archive is not None:
+            data = await asyncio.to_thread(archive.answer, path, self.clock.now(), self.faults)
+        if data is None:
+            self.downloads.append(Download(path, 0, 404))
+            return web.Response(status=404, text="NoSuchKey")
+        return await self._send(request, path, data)
+
+    async def _send(self, request: web.Request, path: str, data: bytes) -> web.StreamResponse:
+        """Send a file, or the part of it that was asked for, at the pace and with the faults that are on."""
+        etag, start = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"', 0
+        same = request.headers.get("If-Range", etag) == etag
+        if same and request.http_range.start is not None and not self.faults.archive_no_range:
+            start = request.http_range.start
+        if start >= len(data) > 0:
+            self.downloads.append(Download(path, start, 416))
+            return web.Response(status=416)
+        download = Download(path, start, 206 if start else 200)
+        self.downloads.append(download)
+        response = web.StreamResponse(status=download.status, headers={"ETag": etag, "Accept-Ranges": "bytes"})
+        response.content_length = len(data) - start
+        if start:
+            response.headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        await response.prepare(request)
+        every = self.faults.archive_truncate_every
+        cut = every and len(self.downloads) % every == 0
+        stop = start + (len(data) - start) // 2 if cut else len(data)
+        await self._trickle(response, download, data[start:stop])
+        if cut and request.transport is not None:
+            request.transport.close()
+        return response
+
+    async def _trickle(self, response: web.StreamResponse, download: Download, data: bytes) -> None:
+        block = max(int(self.faults.archive_rate / 20), 1) if self.faults.archive_rate else 256 * 1024
+        for at in range(0, len(data), block):
+            await response.write(data[at : at + block])
+            download.sent += len(data[at : at + block])
+            if self.faults.archive_rate:
+                await asyncio.sleep(0.05)
+
+    def _crowded(self, exchange: str, at: float) -> Failure | None:
+        """Refuse what goes beyond the calls that are allowed in a second."""
+        limit = self.faults.calls_per_second
+        lately = takewhile(lambda one: one.at > at - 1, reversed(self.requests)) if limit else ()
+        return Failure("rate_limit") if limit and sum(one.exchange == exchange for one in lately) >= limit else None
+
+    def _failure(self) -> Failure | None:
+        self._pages += 1
+        return Failure.of(self.faults, self._pages)
+
+    async def _fail(self, failure: Failure, protocol: Protocol, body: Any) -> web.Response:
+        match failure.name:
+            case "rate_limit":
+                return web.Response(status=429, text="{}", headers={"Retry-After": str(self.faults.retry_after)})
+            case "ban":
+                return web.Response(status=418, text="{}", headers={"Retry-After": "60"})
+            case "error":
+                return web.Response(status=503, text="Service Unavailable")
+            case "truncate":
+                text = json.dumps(body)
+                return web.Response(text=text[: max(len(text) * 2 // 3, 1)], content_type="application/json")
+            case "error_body":
+                return web.json_response(protocol.error_body())
+            case "empty":
+                return web.json_response(protocol.emptied(body))
+            case _:
+                await asyncio.sleep(self.faults.timeout_seconds)
+                return web.json_response(body)
+
+    def _disordered(self, protocol: Protocol, body: Any) -> Any:
+        rows = protocol.rows_of(body)
+        if rows:
+            if self.faults.duplicate_rows:
+                rows.extend(rows[:3])
+            if self.faults.shuffle_rows:
+                rows[:] = [*rows[1::2], *rows[::2]]
+        return body
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        now = self.clock.now()
+        listing = {name: [str(symbol) for symbol in self.market.listed(name, now)] for name in self._protocols}
+        moods = [str(mood) for mood in self.market.moods] if isinstance(self.market, MoodyMarket) else []
+        said = {"now": format_time(now), "exchanges": listing, "faults": asdict(self.faults), "moods": moods}
+        return web.json_response(said)
+
+    async def _set_clock(self, request: web.Request) -> web.Response:
+        def change(values: dict[str, Any]) -> object:
+            now = parse_time(values["now"]) if "now" in values else self.clock.now()
+            advance = values.get("advance", 0)
+            if not isinstance(advance, int | float) or isinstance(advance, bool):
+                raise BadInput(f"advance {advance!r} is no number of seconds")
+            self.clock.set(now + int(advance * SECOND))
+            return {"now": format_time(self.clock.now())}
+
+        return await _controlled(request, change)
+
+    async def _set_faults(self, request: web.Request) -> web.Response:
+        def change(values: dict[str, Any]) -> object:
+            self.faults = self.faults.changed(values)
+            return asdict(self.faults)
+
+        return await _controlled(request, change)
+
+    async def _set_moods(self, request: web.Request) -> web.Response:
+        def change(values: dict[str, Any]) -> object:
+            texts = values.get("moods")
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise BadInput("moods are a list of texts, like outage=2024-01-03T10:00/2024-01-03T12:00")
+            self.be(*texts)
+            return {"moods": texts}
+
+        return await _controlled(request, change)
+
+    async def _list_requests(self, _request: web.Request) -> web.Response:
+        return web.json_response([asdict(request) for request in self.requests])
+
+
+async def _controlled(request: web.Request, change: Callable[[dict[str, Any]], object]) -> web.Response:
+    """Apply a JSON object that steers the exchange, or say what is wrong with it."""
+    try:
+        values = await request.json()
+        if not isinstance(values, dict):
+            raise BadInput(f"{values!r} is no JSON object")
+        return web.json_response(change(values))
+    except (TicklakeError, json.JSONDecodeError) as error:
+        return web.json_response({"error": str(error)}, status=400)
