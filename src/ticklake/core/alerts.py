@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -68,7 +67,7 @@ class Policy:
 
     def covers(self, dataset: Dataset) -> bool:
         """Whether a dataset is one that should be looked after."""
-        return any(fnmatch.fnmatchcase(str(dataset), pattern) for pattern in self.datasets)
+        return any(dataset.matches(pattern) for pattern in self.datasets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from ticklake.core.span import Span
 from ticklake.core.time import DAY
 
 __all__ = [
+    "format_score",
+    "format_share",
     "PENALTIES",
     "DayQuality",
     "Figures",
@@ -249,6 +251,20 @@ def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
     if part == gap.span and gap.missing is not None:
         return gap.missing
     return dataset.timeframe.count_in(part, dataset.anchor)
+
+
+def format_score(score: float | None) -> str:
+    """Write a score so that only a full one is 100; ``?`` if there is none."""
+    if score is None:
+        return "?"
+    return f"{math.floor(10 * score) / 10:.1f}"
+
+
+def format_share(ratio: float | None) -> str:
+    """Write a share, 0 to 1, so that only what is whole is 100 %; ``?`` if there is none."""
+    if ratio is None:
+        return "?"
+    return "100 %" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
 
 
 def _rounded(score: float) -> float:

@@ -9,8 +9,8 @@ from typing import IO, Any
 
 import polars as pl
 
-from ticklake.errors import BadInput, StorageError
-from ticklake.interfaces.cli.output import print_table, say
+from ticklake.errors import BadInput
+from ticklake.interfaces.cli.output import new_file, print_table, say
 
 __all__ = ["FORMATS", "write_rows"]
 
@@ -50,14 +50,8 @@ def _guess(output: Path | None) -> str:
 
 
 def _to_file(rows: pl.DataFrame, form: str, output: Path) -> None:
-    part = output.with_name(f"{output.name}.part")
-    try:
-        with part.open("wb") as sink:
-            _write(rows, form, sink)
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StorageError(f"{output} could not be written: {error.strerror or error}") from error
+    with new_file(output) as sink:
+        _write(rows, form, sink)
     say(f"{rows.height:,} rows written to {output}")
 
 

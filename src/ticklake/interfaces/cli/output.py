@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import typer
 from rich.console import Console
 
-__all__ = ["big", "console", "count_of", "errors", "print_json", "print_json_rows", "print_table", "say", "total_of"]
+__all__ = [
+    "big",
+    "console",
+    "count_of",
+    "errors",
+    "new_file",
+    "print_json",
+    "print_json_rows",
+    "print_table",
+    "say",
+    "total_of",
+]
 
 
 _WIDE = 100_000
@@ -112,3 +125,27 @@ def big(number: float) -> str:
             return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} TiB"
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name, in place of an older one, once the block ends well.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be written; what was there stays.
+    """
+    from ticklake.errors import StorageError
+
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as sink:
+            yield sink
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StorageError(f"{path} could not be written: {error.strerror or error}") from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

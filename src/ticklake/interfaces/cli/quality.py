@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -253,33 +252,21 @@ def _differences(check: CrossCheck) -> list[dict[str, Any]]:
 
 def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:
     from ticklake.app import tool
-    from ticklake.errors import StorageError
+    from ticklake.interfaces.cli.output import new_file
     from ticklake.interfaces.report.quality import quality_page
 
     where = held.root.resolve().name if held.root else "the lake"
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(quality_page(found, where, held.engine.now(), tool()), encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path} could not be written: {error.strerror or error}") from error
+    with new_file(path) as sink:
+        sink.write(quality_page(found, where, held.engine.now(), tool()).encode())
     errors().print(f"{path} written", markup=False, soft_wrap=True)
 
 
 def _cells(one: Figures) -> tuple[str, ...]:
+    from ticklake.core.quality import format_score, format_share
+
     counts = (one.missing_records, one.data_gaps, sum(one.quarantined.values()), one.outliers, one.stale_prices)
     told = (*counts, one.zero_volumes, one.crossed_books)
-    return (_score(one.score), _share(one.completeness_ratio), *(f"{count:,}" for count in told))
-
-
-def _score(score: float | None) -> str:
-    """Write a score so that only a full one is 100."""
-    return "?" if score is None else f"{math.floor(10 * score) / 10:.1f}"
-
-
-def _share(ratio: float | None) -> str:
-    """Write a share so that only what is whole is 100 %."""
-    return "?" if ratio is None else "100 %" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
+    return (format_score(one.score), format_share(one.completeness_ratio), *(f"{count:,}" for count in told))
 
 
 def _age(one: Quality) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
-from ticklake.core.quality import Holes, Quality, total
+from ticklake.core.quality import Holes, Quality, format_score, format_share, total
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, format_time
 from ticklake.interfaces.report.strips import Strip, strip_of
 
@@ -84,8 +83,8 @@ def quality_page(found: Sequence[Quality], lake: str, now: int, tool: str) -> st
     )
     environment.filters |= {
         "number": _number,
-        "share": _share,
-        "points": _points,
+        "share": format_share,
+        "points": format_score,
         "lasting": _lasting,
         "moment": format_time,
     }
@@ -119,14 +118,6 @@ def _refusals(found: Sequence[Quality]) -> Iterable[_Refusal]:
 
 def _number(number: int | None) -> str:
     return "?" if number is None else f"{number:,}"
-
-
-def _points(score: float | None) -> str:
-    return "?" if score is None else f"{math.floor(10 * score) / 10:.1f}"
-
-
-def _share(ratio: float | None) -> str:
-    return "?" if ratio is None else "100 %" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
 
 
 def _lasting(ns: int | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from ticklake.core.quality import DayQuality, total
+from ticklake.core.quality import DayQuality, format_share, total
 from ticklake.core.time import DAY, format_time
 
 __all__ = ["CELLS", "Cell", "Strip", "shade", "strip_of"]
@@ -60,7 +60,7 @@ def _look(days: Sequence[DayQuality]) -> tuple[str, str]:
     ratio, rows = sums.completeness_ratio, sums.present_records
     if ratio is None:
         return shade(ratio, rows=rows), "nobody said what was looked at" if rows else "nothing is expected"
-    word = "complete" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
+    word = "complete" if ratio == 1 else format_share(ratio)
     return shade(ratio, rows=rows), word
 
 
