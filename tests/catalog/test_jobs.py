@@ -5,7 +5,7 @@ import time
 
 import pytest
 from sqlalchemy import inspect, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from ticklake.catalog import claims
 from ticklake.catalog.database import Database
@@ -271,18 +271,11 @@ def test_the_next_job_comes_from_an_index_with_ten_thousand_in_the_queue(tmp_pat
     queue.add([new(number, f"x:trades:{number}/USDT") for number in range(10_000)])
     assert queue.claim("me") is not None
     with database.read() as connection:
-        claim = claims.claim("sqlite", False).compile(dialect=sqlite.dialect(paramstyle="named"))
+        claim = claims.claim(False).compile(dialect=sqlite.dialect(paramstyle="named"))
         plan = str(connection.execute(text(f"EXPLAIN QUERY PLAN {claim}"), claim.params).all())
     assert "USING INDEX jobs_next" in plan
     assert "TEMP B-TREE" not in plan
     database.close()
-
-
-def test_the_claim_is_one_statement_that_skips_what_others_have_locked_on_postgresql():
-    sql = str(claims.claim("postgresql", False).compile(dialect=postgresql.dialect()))
-    assert sql.startswith("UPDATE jobs SET")
-    assert "FOR UPDATE SKIP LOCKED" in sql
-    assert "RETURNING" in sql
 
 
 def test_a_catalog_that_was_brought_forward_has_what_a_new_one_has(tmp_path):

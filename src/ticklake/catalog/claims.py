@@ -1,4 +1,4 @@
-"""The statements with which the queue of jobs claims, and by which a claim is held: one of each, for every dialect."""
+"""The statements with which the queue of jobs claims, and by which a claim is held."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, or_, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
@@ -14,7 +14,6 @@ from ticklake.core.jobs import Job, JobState
 from ticklake.errors import LeaseLost
 
 __all__ = [
-    "INSERTS",
     "IS_QUEUED",
     "IS_RUNNING",
     "MINE",
@@ -28,20 +27,17 @@ __all__ = [
 ]
 
 _JOBS, _LEASES = schema.jobs, schema.leases
-INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 IS_QUEUED, IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
 """Written out: SQLite takes a partial index only where the words of its condition stand in the statement."""
 
 
 @cache
-def claim(dialect: str, one: bool) -> Any:
+def claim(one: bool) -> Any:
     """Return the one statement that takes a job: two workers never get the same."""
     held = select(_LEASES.c.name).where(_LEASES.c.name == _JOBS.c.dataset, _LEASES.c.expires_at > bindparam("now"))
     ready = select(_JOBS.c.id).where(IS_QUEUED, ~held.exists())
     ready = ready.where(_JOBS.c.id == bindparam("number") if one else _JOBS.c.due_at <= bindparam("now"))
     first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
-    if dialect == "postgresql":
-        first = first.with_for_update(skip_locked=True)
     return (
         update(_JOBS)
         .where(_JOBS.c.id == first.scalar_subquery(), IS_QUEUED)
@@ -60,10 +56,10 @@ def claim(dialect: str, one: bool) -> Any:
 
 
 @cache
-def take(dialect: str) -> Any:
+def take() -> Any:
     """Return the statement that takes a lease which is free, or ours, or over."""
     ours = or_(_LEASES.c.expires_at <= bindparam("now"), _LEASES.c.job_id == bindparam("job_id"))
-    words = INSERTS[dialect](_LEASES)
+    words = insert(_LEASES)
     words = words.values({name: bindparam(name) for name in ("name", "job_id", "fence", "expires_at")})
     new = {name: words.excluded[name] for name in ("job_id", "fence", "expires_at")}
     return words.on_conflict_do_update(index_elements=["name"], set_=new, where=ours).returning(_LEASES.c.name)

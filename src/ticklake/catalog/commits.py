@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or_, select
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
 
 from ticklake.catalog import schema
@@ -27,7 +27,7 @@ __all__ = ["apply_changes"]
 
 _AT_ONCE = 500
 """How many names or ids go into one statement."""
-_ANY = rows_of(schema.datasets).with_for_update(of=schema.datasets)
+_ANY = rows_of(schema.datasets)
 _DATASETS = _ANY.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
 _DATASET = _ANY.where(schema.datasets.c.name == bindparam("name"))
 """One alone is most common, and a list of names is compiled anew each time."""
@@ -262,5 +262,4 @@ def _insert_new(connection: Connection, table: Table, rows: Iterable[dict[str, A
     """Insert *rows* but those that are there already."""
     values = list(rows)
     if values:
-        dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), values)
+        connection.execute(insert(table).on_conflict_do_nothing(), values)

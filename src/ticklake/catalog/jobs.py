@@ -21,6 +21,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import claims, schema
 from ticklake.catalog.checksums import rows_of
@@ -67,7 +68,7 @@ class JobQueue:
         now = self._now()
         for start in range(0, len(jobs), _AT_ONCE):
             rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
-            connection.execute(claims.INSERTS[connection.dialect.name](_JOBS).on_conflict_do_nothing(), rows)
+            connection.execute(insert(_JOBS).on_conflict_do_nothing(), rows)
         found = _identical(connection, [job.fingerprint for job in jobs])
         return [found[job.fingerprint] for job in jobs]
 
@@ -133,7 +134,7 @@ class JobQueue:
         now = self._now()
         with self._database.write(durable=False) as connection:
             _recover(connection, now)
-            statement = claims.claim(connection.dialect.name, job_id is not None)
+            statement = claims.claim(job_id is not None)
             values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
             row = connection.execute(statement, values).first()
             if row is None:
@@ -225,7 +226,7 @@ class JobQueue:
 
     def _hold(self, connection: Connection, job: Job, names: Sequence[str], now: int) -> None:
         values = {"job_id": job.id, "fence": job.fence, "expires_at": now + self.lease}
-        statement = claims.take(connection.dialect.name)
+        statement = claims.take()
         for name in names:
             if not connection.execute(statement, {"name": name, "now": now, **values}).first():
                 raise LeaseHeld(f"another job works on {name}: job {job.id} waits until it has ended")

@@ -16,8 +16,7 @@ __all__ = ["MIGRATIONS", "NEWEST", "current_version", "migrate"]
 
 def _checksums_of_blocks(connection: Connection) -> None:
     """Schema 2: checksums of the blocks of files, and in which version a dataset changed last."""
-    empty = "BYTEA NOT NULL DEFAULT ''" if connection.dialect.name == "postgresql" else "BLOB NOT NULL DEFAULT x''"
-    connection.exec_driver_sql(f"ALTER TABLE segments ADD COLUMN packed {empty}")
+    connection.exec_driver_sql("ALTER TABLE segments ADD COLUMN packed BLOB NOT NULL DEFAULT x''")
     connection.exec_driver_sql("ALTER TABLE datasets ADD COLUMN changed_in BIGINT NOT NULL DEFAULT 0")
 
 
@@ -27,17 +26,17 @@ def _quality_and_continuity(connection: Connection) -> None:
 
 
 _QUALITY_AND_CONTINUITY = (
-    "CREATE TABLE quality_days (dataset_id {reference} NOT NULL, day BIGINT NOT NULL, version BIGINT NOT NULL, "
-    "basis VARCHAR NOT NULL, score {float}, completeness_ratio {float}, on_grid BOOLEAN NOT NULL, open_time BIGINT, "
+    "CREATE TABLE quality_days (dataset_id INTEGER NOT NULL, day BIGINT NOT NULL, version BIGINT NOT NULL, "
+    "basis VARCHAR NOT NULL, score FLOAT, completeness_ratio FLOAT, on_grid BOOLEAN NOT NULL, open_time BIGINT, "
     "present_records BIGINT NOT NULL, missing_records BIGINT NOT NULL, duplicates BIGINT NOT NULL, "
     "outliers BIGINT NOT NULL, stale_prices BIGINT NOT NULL, zero_volumes BIGINT NOT NULL, "
     "crossed_books BIGINT NOT NULL, judged_books BIGINT NOT NULL, gaps TEXT NOT NULL, quarantined TEXT NOT NULL, "
-    "PRIMARY KEY (dataset_id, day), FOREIGN KEY(dataset_id) REFERENCES datasets (id)){clustered}",
-    "CREATE TABLE batches (dataset_id {reference} NOT NULL, commit_id {reference} NOT NULL, batches BIGINT NOT NULL, "
+    "PRIMARY KEY (dataset_id, day), FOREIGN KEY(dataset_id) REFERENCES datasets (id)) WITHOUT ROWID",
+    "CREATE TABLE batches (dataset_id INTEGER NOT NULL, commit_id INTEGER NOT NULL, batches BIGINT NOT NULL, "
     "received BIGINT NOT NULL, new BIGINT NOT NULL, changed BIGINT NOT NULL, duplicate BIGINT NOT NULL, "
     'start BIGINT NOT NULL, "end" BIGINT NOT NULL, first_id VARCHAR, last_id VARCHAR, before_ts BIGINT, '
     "before_id VARCHAR, joins VARCHAR NOT NULL, missing BIGINT, PRIMARY KEY (dataset_id, commit_id), "
-    "FOREIGN KEY(dataset_id) REFERENCES datasets (id)){clustered}",
+    "FOREIGN KEY(dataset_id) REFERENCES datasets (id)) WITHOUT ROWID",
     "ALTER TABLE datasets ADD COLUMN last_id VARCHAR",
 )
 
@@ -51,7 +50,7 @@ _JOBS = (
     "ALTER TABLE runs ADD COLUMN job_id BIGINT",
     "CREATE INDEX runs_state ON runs (state)",
     "CREATE INDEX runs_job ON runs (job_id)",
-    "CREATE TABLE jobs (id {number}, operation VARCHAR NOT NULL, subject VARCHAR NOT NULL, dataset VARCHAR, "
+    "CREATE TABLE jobs (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, operation VARCHAR NOT NULL, subject VARCHAR NOT NULL, dataset VARCHAR, "
     "parameters TEXT NOT NULL, fingerprint VARCHAR NOT NULL, priority INTEGER NOT NULL, state VARCHAR NOT NULL, "
     "attempts INTEGER NOT NULL, max_attempts INTEGER NOT NULL, created_at BIGINT NOT NULL, due_at BIGINT NOT NULL, "
     "started_at BIGINT, finished_at BIGINT, expires_at BIGINT, owner VARCHAR NOT NULL, fence BIGINT NOT NULL, "
@@ -76,18 +75,18 @@ def _instruments_and_gap_notes(connection: Connection) -> None:
 
 _INSTRUMENTS_AND_GAP_NOTES = (
     "CREATE TABLE instrument_checks (exchange VARCHAR NOT NULL, checked_at BIGINT NOT NULL, listed BIGINT NOT NULL, "
-    "PRIMARY KEY (exchange)){clustered}",
+    "PRIMARY KEY (exchange)) WITHOUT ROWID",
     "CREATE TABLE renames (exchange VARCHAR NOT NULL, old VARCHAR NOT NULL, new VARCHAR NOT NULL, at BIGINT NOT NULL, "
-    "noted_at BIGINT NOT NULL, PRIMARY KEY (exchange, old, new)){clustered}",
+    "noted_at BIGINT NOT NULL, PRIMARY KEY (exchange, old, new)) WITHOUT ROWID",
     'CREATE TABLE wanted (dataset VARCHAR NOT NULL, start BIGINT NOT NULL, "end" BIGINT NOT NULL, '
-    "PRIMARY KEY (dataset)){clustered}",
+    "PRIMARY KEY (dataset)) WITHOUT ROWID",
     'CREATE TABLE unclosable (dataset VARCHAR NOT NULL, start BIGINT NOT NULL, "end" BIGINT NOT NULL, '
     "reason VARCHAR NOT NULL, detail TEXT NOT NULL, asked_at BIGINT NOT NULL, "
-    'PRIMARY KEY (dataset, start, "end", reason)){clustered}',
+    'PRIMARY KEY (dataset, start, "end", reason)) WITHOUT ROWID',
     "ALTER TABLE instruments ADD COLUMN delisted_at BIGINT",
-    "ALTER TABLE instruments ADD COLUMN contract_size {float}",
-    "ALTER TABLE instruments ADD COLUMN tick_size {float}",
-    "ALTER TABLE instruments ADD COLUMN lot_size {float}",
+    "ALTER TABLE instruments ADD COLUMN contract_size FLOAT",
+    "ALTER TABLE instruments ADD COLUMN tick_size FLOAT",
+    "ALTER TABLE instruments ADD COLUMN lot_size FLOAT",
 )
 
 
@@ -104,10 +103,6 @@ def _row_checks(connection: Connection) -> None:
 
     The columns of ``segments`` come before its data, so that no reader has to pass over that.
     """
-    if connection.dialect.name == "postgresql":
-        _execute(connection, ("ALTER TABLE segments ADD COLUMN observed_at BIGINT",))
-        _execute(connection, [f"ALTER TABLE {table} ADD COLUMN row_check BIGINT" for table in _CHECKED])
-        return
     _execute(connection, _SEGMENTS_WITH_CHECKS)
     for table, columns in _CHECKED.items():
         if table != "segments":
@@ -156,9 +151,8 @@ _CHECKED = {
 def _row_checks_of_work(connection: Connection) -> None:
     """Schema 8: checksums also of what is known of the lake itself, of jobs, schedules and alerts."""
     _execute(connection, [f"ALTER TABLE {table} ADD COLUMN row_check BIGINT" for table in _ALSO_CHECKED])
-    if connection.dialect.name != "postgresql":
-        for table, columns in _ALSO_CHECKED.items():
-            connection.exec_driver_sql(f"UPDATE {table} SET row_check = ticklake_check({columns})")  # noqa: S608
+    for table, columns in _ALSO_CHECKED.items():
+        connection.exec_driver_sql(f"UPDATE {table} SET row_check = ticklake_check({columns})")  # noqa: S608
 
 
 _ALSO_CHECKED = {
@@ -174,26 +168,9 @@ _ALSO_CHECKED = {
 
 
 def _execute(connection: Connection, statements: Iterable[str]) -> None:
-    """Execute literal statements, in which words stand for what is spelled otherwise in each dialect."""
-    words = _WORDS["postgresql" if connection.dialect.name == "postgresql" else "sqlite"]
+    """Execute literal statements: what ``schema.py`` says later on must not change a step of the past."""
     for statement in statements:
-        connection.exec_driver_sql(statement.format(**words))
-
-
-_WORDS = {
-    "sqlite": {
-        "number": "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
-        "reference": "INTEGER",
-        "float": "FLOAT",
-        "clustered": " WITHOUT ROWID",
-    },
-    "postgresql": {
-        "number": "BIGSERIAL PRIMARY KEY",
-        "reference": "BIGINT",
-        "float": "DOUBLE PRECISION",
-        "clustered": "",
-    },
-}
+        connection.exec_driver_sql(statement)
 
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
@@ -255,5 +232,4 @@ def migrate(connection: Connection, where: str) -> None:
 
 def _note(connection: Connection, key: str, value: str) -> None:
     """Write a row of ``meta`` with its checksum: while a catalog is made or migrated, no trigger does."""
-    check = None if connection.dialect.name == "postgresql" else row_check(key, value)
-    connection.execute(schema.meta.insert().values(key=key, value=value, row_check=check))
+    connection.execute(schema.meta.insert().values(key=key, value=value, row_check=row_check(key, value)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, or_, select
+from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
@@ -61,9 +61,9 @@ class QualityDays:
             rows = [_row(number, day) for day in days]
             if number is None or not rows:
                 return
-            insert = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(schema.quality_days)
-            others = {name: insert.excluded[name] for name in rows[0] if name not in {"dataset_id", "day"}}
-            connection.execute(insert.on_conflict_do_update(index_elements=["dataset_id", "day"], set_=others), rows)
+            new = insert(schema.quality_days)
+            others = {name: new.excluded[name] for name in rows[0] if name not in {"dataset_id", "day"}}
+            connection.execute(new.on_conflict_do_update(index_elements=["dataset_id", "day"], set_=others), rows)
 
     def confirm(self, dataset: Dataset, days: Iterable[int], version: int) -> None:
         """Note that nothing had changed on *days* up to *version*."""

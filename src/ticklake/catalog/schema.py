@@ -342,9 +342,9 @@ jobs = Table(
 _ACTIVE, _QUEUED, _RUNNING = (
     text(f"state {words}") for words in ("IN ('queued', 'running')", "= 'queued'", "= 'running'")
 )
-Index("jobs_active", jobs.c.fingerprint, unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE)
-Index("jobs_next", jobs.c.priority.desc(), jobs.c.id, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
-Index("jobs_running", jobs.c.expires_at, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+Index("jobs_active", jobs.c.fingerprint, unique=True, sqlite_where=_ACTIVE)
+Index("jobs_next", jobs.c.priority.desc(), jobs.c.id, sqlite_where=_QUEUED)
+Index("jobs_running", jobs.c.expires_at, sqlite_where=_RUNNING)
 
 leases = Table(
     "leases",
