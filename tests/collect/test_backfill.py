@@ -372,7 +372,7 @@ class TestManySymbols:
 
             return (
                 Reply({}, 451)
-                if query.get("symbol") == "ETHUSDT" and "limit" in query and query["interval"] == "1m"
+                if query.get("symbol") == "ETHUSDT" and query.get("interval") == "1m" and "limit" in query
                 else answer(path, query, now, faults)
             )
 

@@ -43,8 +43,11 @@ async def id_pages(
         next_id, follows, stepped = await _first_id(by_id, rows, quiet + 1 if begun else quiet, limit)
         requests, before = requests + stepped, quiet
         if next_id is not None:
+            is_oldest = not follows
             async for found in _pages_from(by_id, newest, next_id, Span(quiet, span.end)):
-                page = found if follows or quiet != before else _without_older(found)
+                page = _without_older(found) if is_oldest else found
+                # An instant may take several pages, of which the first ones cover nothing.
+                is_oldest = is_oldest and not found.frame.height
                 yield replace(page, frame=inside(page.frame, span), requests=page.requests + requests)
                 quiet, requests = max([quiet, *(piece.span.end for piece in page.covered)]), 0
         if quiet != before:
