@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
@@ -318,7 +318,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         root,
         CATALOG_FILE,
         keep=settings.keep,
-        desks=lambda lake: _desks(lake, database, settings, clock),
+        make_work=lambda: _work(lake, database, settings, clock),
         make_alerts=lambda: _alerts(engine, collector.runs, root, database, settings),
     )
     if settings.alerts.urls:
@@ -377,11 +377,11 @@ def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable
     return LocalStore(root), Space(root, settings.min_free).check
 
 
-def _desks(lake: Lake, database: Database, settings: Settings, clock: Clock) -> tuple[Jobs, Schedules]:
+def _work(lake: Lake, database: Database, settings: Settings, clock: Clock) -> tuple[Jobs, Schedules]:
     from ticklake.catalog.jobs import JobQueue
     from ticklake.catalog.schedules import ScheduleTable
     from ticklake.core.jobs import RetryPolicy
-    from ticklake.jobs.operations import Operations
+    from ticklake.jobs.operations import Operation, Operations, Outcome, Work
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.jobs.worker import Worker
@@ -391,7 +391,11 @@ def _desks(lake: Lake, database: Database, settings: Settings, clock: Clock) -> 
     queue = JobQueue(database, clock, int(own.lease * SECOND))
     operations = Operations(BUILT_IN)
     retry = RetryPolicy(own.attempts, own.first_wait, own.longest_wait)
+
+    def execute(operation: Operation, work: Work, parameters: Mapping[str, Any]) -> Outcome:
+        return operation.function(lake, work, **parameters)
+
     jobs = Jobs(
-        queue, operations, retry, lambda told: Worker(lake, queue, lake.runs, operations, retry, own.idle, told)
+        queue, operations, retry, lambda told: Worker(execute, queue, lake.runs, operations, retry, own.idle, told)
     )
     return jobs, Schedules(ScheduleTable(database, queue, clock), jobs, clock)

@@ -62,9 +62,9 @@ def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     return replace(outcome, text=f"{outcome.text}; {note}")
 
 
-def stream(lake: Lake, work: Work, dataset: str, *, every: str = "5s") -> Outcome:
+def poll(lake: Lake, work: Work, dataset: str, *, every: str = "5s") -> Outcome:
     """Keep a dataset up to now until the job is cancelled."""
-    return Outcome.of(lake.follow(dataset, every=every, watch=work.watch))
+    return Outcome.of(lake.poll(dataset, every=every, watch=work.watch))
 
 
 def repair(lake: Lake, work: Work, dataset: str | None = None, *, fetch: bool = True) -> Outcome:
@@ -157,7 +157,7 @@ def alerts(lake: Lake, work: Work) -> Outcome:
 BUILT_IN = {
     "backfill": Operation("backfill", backfill, records_runs=True),
     "update": Operation("update", update, records_runs=True),
-    "stream": Operation("stream", stream, records_runs=True),
+    "poll": Operation("poll", poll, records_runs=True),
     "repair": Operation("repair", repair),
     "compact": Operation("compact", compact),
     "quality": Operation("quality", quality),

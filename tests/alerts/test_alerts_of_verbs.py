@@ -57,7 +57,7 @@ def test_a_dataset_that_a_stream_kept_up_is_stale_when_it_ends(followed):
     assert wrong(followed, NOW + 10 * DAY) == set()
     stop.calls = 0
     with pytest.raises(Cancelled):
-        followed.follow(BARS, every="1s", watch=stop)
+        followed.poll(BARS, every="1s", watch=stop)
     assert ("stale", BARS) in wrong(followed, NOW + 10 * DAY)
 
 

@@ -92,7 +92,7 @@ def test_what_was_only_imported_or_saved_is_left_alone(begun, opened, imported):
         job = lake.jobs.start(lake.jobs.create("update").id)
         assert [bars(lake, ETH), bars(lake, "binance:ohlcv:1h:SOL/USDT")] == before
         assert job.outcome.endswith("2 datasets that no source collected were left alone")
-        with pytest.raises(BadInput, match="ticklake ingest"):
+        with pytest.raises(BadInput, match="ticklake backfill"):
             lake.update(ETH)
 
 

@@ -128,7 +128,7 @@ class TestUpdate:
 
     def test_what_no_source_collected_is_refused_if_it_is_named(self, held):  # noqa: F811
         refused = held("update", ETH)
-        assert (refused.exit_code, "ticklake ingest" in refused.stderr) == (2, True)
+        assert (refused.exit_code, "ticklake backfill" in refused.stderr) == (2, True)
         assert "nothing to bring up to now" in held("update").stdout
 
 

@@ -140,7 +140,7 @@ def test_dividends_are_taken_out_by_the_close_before(lake):
 
 def test_bars_whose_splits_were_never_asked_for_are_not_adjusted_wrongly(lake):
     bring(lake)
-    with pytest.raises(BadInput, match="ticklake ingest nasdaq AAPL/USD --kind splits"):
+    with pytest.raises(BadInput, match="ticklake backfill nasdaq AAPL/USD --kind splits"):
         lake.ohlcv("nasdaq", "AAPL/USD", "1d", adjust="splits")
     bring(lake, "splits", start="2024-03-01")
     with pytest.raises(BadInput, match="not known for"):

@@ -29,7 +29,7 @@ LOG_TAIL = 200
 """How many log lines of a run are kept."""
 LOG_LINE = 10_000
 """How many characters of a log line are kept."""
-KEEP_UP = frozenset({"backfill", "stream"})
+KEEP_UP = frozenset({"backfill", "poll"})
 """Operations that bring datasets up to now, if they are asked for no end. :meth:`Lake.update` records backfills."""
 _JOB: ContextVar[int | None] = ContextVar("job", default=None)
 

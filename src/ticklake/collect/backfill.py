@@ -90,7 +90,7 @@ class Backfill:
         TicklakeError
             If nothing could be done at all: bad input, the exchange cannot be reached, or the lake cannot be written.
         """
-        operation = "repair" if asked.again else "backfill" if every is None else "stream"
+        operation = "repair" if asked.again else "backfill" if every is None else "poll"
         try:
             remarks = await self._prepare(datasets, asked)
         except SourceError as error:

@@ -88,7 +88,7 @@ class Collector:
         """Return the names of the datasets that a source was ever asked for; others were only imported or saved."""
         return self.gap_notes.collected()
 
-    def follow(self, exchange: str, datasets: Sequence[Dataset], every: float, watch: Watch) -> Run:
+    def poll(self, exchange: str, datasets: Sequence[Dataset], every: float, watch: Watch) -> Run:
         """Keep datasets of one exchange up to now until it is cancelled, asking every so many seconds."""
 
         async def go(source: Source) -> Run:

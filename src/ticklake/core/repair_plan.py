@@ -13,7 +13,9 @@ from ticklake.core.time import MS
 __all__ = ["Left", "RepairPlan", "plan_repair"]
 
 _AGAIN = "--retry asks once more"
-_NOT_COLLECTED = "it was only imported or saved, so no source is asked: import what is missing, or 'ticklake ingest' it"
+_NOT_COLLECTED = (
+    "it was only imported or saved, so no source is asked: import what is missing, or 'ticklake backfill' it"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +18,13 @@ from ticklake.core.jobs import Job, JobState, RetryPolicy
 from ticklake.core.progress import Progress
 from ticklake.core.time import SECOND
 from ticklake.errors import Cancelled, CatalogBusy, LeaseHeld, LeaseLost, TicklakeError
-from ticklake.jobs.operations import Operations, Outcome
+from ticklake.jobs.operations import Operation, Operations, Outcome, Work
 
 __all__ = ["Worker"]
 
 TELL_EVERY = 1.0
 """Seconds between two looks at the queue while a job runs: whether it is cancelled, and how far it is."""
+Execute = Callable[[Operation, Work, Mapping[str, Any]], Outcome]
 HELD_WAIT = 15 * SECOND
 """How long a job waits before it is tried again if another one works on one of its datasets."""
 
@@ -34,15 +35,15 @@ class Worker:
 
     Parameters
     ----------
-    lake
-        What operations work on.
+    execute
+        Does what an operation says with the parameters of a job.
     idle
         Seconds between two looks at an empty queue.
     told
         Called with every job when it begins and when it has ended.
     """
 
-    lake: Any
+    execute: Execute
     queue: JobQueue
     runs: Runs
     operations: Operations
@@ -101,7 +102,7 @@ class Worker:
             with self._shift(job) as shift, self.runs.of_job(job.id), self.queue.fenced(job):
                 if not operation.records_runs:
                     run = self.runs.create(job.operation, job.subject, job.parameters)
-                outcome = operation.function(self.lake, shift, **job.parameters)
+                outcome = self.execute(operation, shift, job.parameters)
             return self._ended(job, run, outcome)
         except LeaseLost as error:
             return self._lost(job, run, error)

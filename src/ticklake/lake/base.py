@@ -114,7 +114,7 @@ class Base(View):
         catalog_file: str,
         *,
         keep: Mapping[str, int] | None = None,
-        desks: Callable[[Any], tuple[Jobs, Schedules]],
+        make_work: Callable[[], tuple[Jobs, Schedules]],
         make_alerts: Callable[[], Alerts],
     ) -> None:
         self.engine = engine
@@ -122,6 +122,6 @@ class Base(View):
         self.root = root
         self._collector = collector
         self._catalog_file = catalog_file
-        self._make_desks = desks
+        self._make_work = make_work
         self._make_alerts = make_alerts
         self._keep = keep or {}

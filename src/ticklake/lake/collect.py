@@ -131,7 +131,7 @@ class Collecting(Base):
         asked = self._collector.collected()
         return [one for one in map(Dataset.parse, _names(self.engine.catalog)) if str(one) in asked]
 
-    def follow(
+    def poll(
         self,
         datasets: DatasetLike | Sequence[DatasetLike],
         *,
@@ -147,7 +147,7 @@ class Collecting(Base):
         Raises
         ------
         BadInput
-            If one was never asked for ('ticklake ingest' begins it), or they are of several exchanges.
+            If one was never asked for ('ticklake backfill' begins it), or they are of several exchanges.
         """
         from ticklake.core.schedules import parse_every
 
@@ -155,7 +155,7 @@ class Collecting(Base):
         exchanges = sorted({one.exchange for one in asked})
         if len(exchanges) != 1:
             raise BadInput(f"one stream is of one exchange: these are of {', '.join(exchanges) or 'none'}")
-        return self._collector.follow(exchanges[0], asked, parse_every(every) / SECOND, watch)
+        return self._collector.poll(exchanges[0], asked, parse_every(every) / SECOND, watch)
 
     def _collected_only(self, datasets: Sequence[DatasetLike]) -> list[Dataset]:
         known = [Dataset.parse(one) for one in datasets]
@@ -163,11 +163,11 @@ class Collecting(Base):
         left = [one for one in known if str(one) not in collected]
         if left and left[0].kind in SNAPSHOTS:
             raise BadInput(
-                f"{left[0]} holds snapshots of now and cannot be brought up to now: 'ticklake ingest' takes one"
+                f"{left[0]} holds snapshots of now and cannot be brought up to now: 'ticklake backfill' takes one"
             )
         if left:
             raise BadInput(
-                f"{left[0]} was never asked for, so nobody knows since when it is wanted: 'ticklake ingest' begins it"
+                f"{left[0]} was never asked for, so nobody knows since when it is wanted: 'ticklake backfill' begins it"
             )
         return known
 

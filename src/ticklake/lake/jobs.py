@@ -28,7 +28,7 @@ class Working(Base):
 
         ``ticklake worker`` does it, or ``jobs.start(id)`` in this process.
         """
-        return self._desks[0]
+        return self._work[0]
 
     @property
     def schedules(self) -> Schedules:
@@ -36,7 +36,7 @@ class Working(Base):
 
         ``ticklake daemon`` makes a job of each whenever its time has come, and does it.
         """
-        return self._desks[1]
+        return self._work[1]
 
     def apply(self, wanted: Wanted, *, dry_run: bool = False, shown: Sequence[Change] | None = None) -> list[Change]:
         """Make the lake collect what is wanted, and return what had to change; nothing the second time.
@@ -70,8 +70,8 @@ class Working(Base):
         return changes
 
     @cached_property
-    def _desks(self) -> tuple[Jobs, Schedules]:
-        return self._make_desks(self)
+    def _work(self) -> tuple[Jobs, Schedules]:
+        return self._make_work()
 
     @cached_property
     def alerts(self) -> Alerts:

@@ -61,7 +61,7 @@ def _events(store: Store, dataset: Dataset, kind: str, around: Span, version: in
     if unasked is not None:
         raise BadInput(
             f"the {kind} of {dataset.symbol} on {dataset.exchange} are not known for {unasked}: "
-            f"ticklake ingest {dataset.exchange} {dataset.symbol} --kind {kind}"
+            f"ticklake backfill {dataset.exchange} {dataset.symbol} --kind {kind}"
         )
     return load(store, events, Span(around.start, Span.parse(None, None).end), version=version)
 

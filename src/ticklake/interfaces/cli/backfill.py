@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.span import Span
 
-__all__ = ["exchanges", "ingest", "symbols", "update"]
+__all__ = ["backfill", "exchanges", "symbols", "update"]
 
 _NAMED = 3
 EXIT_CODES = {"succeeded": 0, "incomplete": 3}
@@ -79,7 +79,7 @@ def symbols(
     return print_table(list(listed.columns), [tuple(row.values()) for row in rows])
 
 
-def ingest(
+def backfill(
     what: Collected,
     more: SymbolOption = None,
     timeframe: o.TimeframeText = None,
@@ -157,7 +157,7 @@ def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:
     failed = [run for run in runs if run.state == "failed"]
     if failed:
         say(f"{len(failed):,} of {len(runs):,} failed: {', '.join(run.subject for run in failed)}")
-    return None if runs else say("there was nothing to bring up to now: 'ticklake ingest' begins a dataset")
+    return None if runs else say("there was nothing to bring up to now: 'ticklake backfill' begins a dataset")
 
 
 def _show_run(run: Run, *, as_json: bool) -> None:

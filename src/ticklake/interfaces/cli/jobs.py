@@ -20,7 +20,7 @@ __all__ = ["EXIT_CODES", "app", "job_fields", "parameters_of"]
 
 app = typer.Typer(no_args_is_help=True, help="What is to be done: list, show, create, start, cancel, cleanup.")
 
-_OF_A_DATASET = frozenset({"update", "stream", "repair", "compact", "quality"})
+_OF_A_DATASET = frozenset({"update", "poll", "repair", "compact", "quality"})
 EXIT_CODES = {"succeeded": 0, "queued": 0, "running": 0, "incomplete": 3, "cancelled": 130}
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
 OperationName = Annotated[

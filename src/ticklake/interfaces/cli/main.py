@@ -130,7 +130,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("exchanges", backfill.exchanges),
         ("symbols", backfill.symbols),
         ("instruments", instruments.instruments),
-        ("ingest", backfill.ingest),
+        ("backfill", backfill.backfill),
         ("update", backfill.update),
         ("import", import_files.import_files),
     ),
@@ -171,6 +171,8 @@ _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands:
         app.command(_name, rich_help_panel=_panel)(_command)
+# The name that this command had first; people and scripts know it.
+app.command("ingest", hidden=True)(backfill.backfill)
 for _panel, _groups in _GROUPS.items():
     for _name, _group in _groups:
         app.add_typer(_group, name=_name, rich_help_panel=_panel)

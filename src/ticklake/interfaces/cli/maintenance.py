@@ -40,7 +40,7 @@ def init(
     if as_json:
         return print_json({"lake": root, "version": version})
     say(f"the lake is in {root}")
-    return say("next: ticklake ingest binance BTC/USDT --timeframe 1h --start 2024-01-01")
+    return say("next: ticklake backfill binance BTC/USDT --timeframe 1h --start 2024-01-01")
 
 
 def verify(

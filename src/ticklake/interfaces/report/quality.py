@@ -16,7 +16,7 @@ from ticklake.interfaces.report.strips import Strip, strip_of
 __all__ = ["quality_page"]
 
 WORDS = {
-    GapReason.NOT_FETCHED: "never asked, or asking failed: ticklake ingest brings it",
+    GapReason.NOT_FETCHED: "never asked, or asking failed: ticklake backfill brings it",
     GapReason.UNAVAILABLE: "the exchange no longer serves it: import it from elsewhere",
     GapReason.LOST: "served, but not whole: ask again with --retry, or take another source",
     GapReason.INVALID: "rows came and could not be true: they are in quarantine",

@@ -38,7 +38,7 @@ def begun(market, serve, lake_at):
 def test_what_is_new_arrives_until_the_job_is_cancelled(text, begun, market):
     lake, exchange = begun
     before = lake.load(text).height
-    job = lake.jobs.create("stream", text, every="1s")
+    job = lake.jobs.create("poll", text, every="1s")
     worker = threading.Thread(target=lake.jobs.start, args=[job.id])
     worker.start()
     for minutes in (7, 3):
@@ -51,7 +51,7 @@ def test_what_is_new_arrives_until_the_job_is_cancelled(text, begun, market):
     worker.join(30)
     assert lake.jobs.get(job.id).state == "cancelled"
     (run,) = lake.runs.list(job=job.id)
-    assert (run.operation, run.state) == ("stream", "cancelled")
+    assert (run.operation, run.state) == ("poll", "cancelled")
     rows = lake.load(text)
     last = lake.last_timestamp(text)
     want = truth(market, text, BEGIN, last + 1)
@@ -73,7 +73,7 @@ def test_it_outlives_an_exchange_that_is_away_for_a_while(begun):
     exchange.faults = Faults(error_every=1)
     exchange.clock.advance(5 * MINUTE)
     with pytest.raises(Cancelled):
-        lake.follow(TRADES, every="1s", watch=watch)
+        lake.poll(TRADES, every="1s", watch=watch)
     assert failed
     assert lake.last_timestamp(TRADES) > parse_time(NOW)
     assert lake.gaps(TRADES, BEGIN, NOW) == []
@@ -83,7 +83,7 @@ def test_it_is_given_up_after_three_rounds_that_failed(begun):
     lake, exchange = begun
     exchange.faults = Faults(error_every=1)
     exchange.clock.advance(5 * MINUTE)
-    run = lake.follow(TRADES, every="1s")
+    run = lake.poll(TRADES, every="1s")
     assert run.state == "failed"
     assert "503 Service Unavailable" in run.outcome
 
@@ -98,11 +98,11 @@ def test_it_is_given_up_after_three_rounds_that_failed(begun):
 def test_what_was_never_begun_is_refused(datasets, words, begun):
     lake, _ = begun
     with pytest.raises(BadInput, match=words):
-        lake.follow(datasets)
+        lake.poll(datasets)
 
 
 def test_a_stream_is_of_one_exchange(begun):
     lake, _ = begun
     lake.backfill("kraken", "BTC/USD", kind="trades", start="2024-01-02T00:50")
     with pytest.raises(BadInput, match="binance, kraken"):
-        lake.follow([TRADES, "kraken:trades:BTC/USD"])
+        lake.poll([TRADES, "kraken:trades:BTC/USD"])
