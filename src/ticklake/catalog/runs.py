@@ -17,6 +17,7 @@ from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.processes import is_gone, is_ours, this_process
+from ticklake.core.display import Displayed, moment
 from ticklake.core.selection import parse_count
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError
@@ -29,7 +30,7 @@ LOG_TAIL = 200
 """How many log lines of a run are kept."""
 LOG_LINE = 10_000
 """How many characters of a log line are kept."""
-KEEP_UP = frozenset({"backfill", "poll"})
+KEEP_UP = frozenset({"backfill", "poll", "stream"})
 """Operations that bring datasets up to now, if they are asked for no end. :meth:`Lake.update` records backfills."""
 _JOB: ContextVar[int | None] = ContextVar("job", default=None)
 
@@ -45,8 +46,8 @@ class RunState(StrEnum):
     KILLED = "killed"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+@dataclass(frozen=True, slots=True, repr=False)
+class Run(Displayed):
     """One execution.
 
     ``progress`` holds the counts (``received``, ``new``, ``changed``, ``duplicate``, ``quarantined``,
@@ -67,6 +68,18 @@ class Run:
     job_id: int | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "id": str(self.id),
+            "operation": self.operation,
+            "subject": self.subject,
+            "state": self.state.value,
+            "started": moment(self.started_at),
+            "finished": moment(self.finished_at),
+            "done": f"{self.done:.0%}" if self.is_active else None,
+            "outcome": self.outcome,
+        }
 
     @property
     def is_active(self) -> bool:

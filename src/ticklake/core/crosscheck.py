@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.display import Displayed
 from ticklake.core.kinds import TIME, Kind
 from ticklake.core.merge import Keying, key_of
 from ticklake.core.outage import inside
@@ -32,8 +33,8 @@ _SUMS = frozenset({"volume", "quote_volume"})
 _SIDES = {"buy": 1, "bid": 1, "sell": -1, "ask": -1}
 
 
-@dataclass(frozen=True)
-class CrossCheck:
+@dataclass(frozen=True, repr=False)
+class CrossCheck(Displayed):
     """One comparison.
 
     Attributes
@@ -54,6 +55,14 @@ class CrossCheck:
     against: str
     compared: int
     differences: pl.DataFrame
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "dataset": str(self.dataset),
+            "against": self.against,
+            "compared": f"{self.compared:,}",
+            "differences": f"{self.differences.height:,}",
+        }
 
     @property
     def agrees(self) -> bool:

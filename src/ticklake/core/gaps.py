@@ -8,15 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
+from typing import Any
 
 import polars as pl
 
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.display import Displayed
 from ticklake.core.events import Missed, missed_within
 from ticklake.core.outage import LONGEST, inside
 from ticklake.core.sequence import Jump
 from ticklake.core.span import Span, normalise, outside, subtract
+from ticklake.core.time import format_time
 from ticklake.core.timeframe import Timeframe
 
 __all__ = [
@@ -54,8 +57,8 @@ class GapReason(StrEnum):
         return self not in (GapReason.NO_TRADES, GapReason.OUTAGE)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Gap:
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Gap(Displayed):
     """A hole: its span, how many rows are missing in it (``None`` where nobody can count them), and why.
 
     Bars are counted by the calendar, trades and book updates by their numbers, funding by its schedule.
@@ -65,6 +68,15 @@ class Gap:
     missing: int | None
     reason: GapReason
     detail: str = ""
+
+    def _summary(self) -> dict[str, Any]:
+        start, end = map(format_time, self.span)
+        return {
+            "span": f"{start} .. {end}",
+            "missing": "?" if self.missing is None else f"{self.missing:,}",
+            "reason": self.reason.value,
+            "detail": self.detail,
+        }
 
     @property
     def known_missing(self) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ticklake.core.display import Displayed, moment
 from ticklake.core.time import SECOND
 
 __all__ = ["ACTIVE", "ENDED", "Job", "JobState", "NewJob", "RetryPolicy", "fingerprint"]
@@ -50,8 +51,8 @@ class NewJob:
         return fingerprint(self.operation, self.subject, self.parameters)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+@dataclass(frozen=True, slots=True, repr=False)
+class Job(Displayed):
     """One job as the catalog knows it.
 
     Times are nanoseconds: it waits until ``due_at``; the lease of who runs it ends at ``expires_at``. ``attempts``
@@ -78,6 +79,18 @@ class Job:
     done: float = 0.0
     cancelling: bool = False
     outcome: str = ""
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "id": str(self.id),
+            "operation": self.operation,
+            "subject": self.subject,
+            "state": self.state.value,
+            "done": f"{self.done:.0%}" if self.is_active else None,
+            "tries": f"{self.attempts} of {self.max_attempts}",
+            "due": moment(self.due_at) if self.state is JobState.QUEUED else None,
+            "outcome": self.outcome,
+        }
 
     @property
     def is_active(self) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.display import Displayed, moment
 from ticklake.core.gaps import Gap, GapReason
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span
-from ticklake.core.time import DAY
+from ticklake.core.time import DAY, format_time
 
 __all__ = [
     "format_score",
@@ -163,8 +164,8 @@ class DayQuality(Figures):
     day: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quality(Figures):
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Quality(Displayed, Figures):
     """The figures of a dataset inside a span, and of each of its days.
 
     Attributes
@@ -192,6 +193,20 @@ class Quality(Figures):
     bars_behind: int | None = None
     offered_again: int = 0
     find_gaps: Callable[[], Sequence[Gap]] = field(default=tuple, repr=False, compare=False)
+
+    def _summary(self) -> dict[str, Any]:
+        start, end = (None, None) if self.span is None else map(format_time, self.span)
+        return {
+            "dataset": str(self.dataset),
+            "span": None if start is None else f"{start} .. {end}",
+            "score": format_score(self.score),
+            "complete": format_share(self.completeness_ratio),
+            "present": self.present_records,
+            "missing": self.missing_records or None,
+            "quarantined": sum(self.quarantined.values()) or None,
+            "days": len(self.days),
+            "last": moment(self.last),
+        }
 
     @property
     def gap_list(self) -> tuple[Gap, ...]:

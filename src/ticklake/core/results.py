@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from ticklake.core.display import Displayed
 
 __all__ = ["Receipt"]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+@dataclass(frozen=True, slots=True, repr=False)
+class Receipt(Displayed):
     """What became of the rows of an append: ``received`` is the sum of the other four.
 
     ``changed`` rows replaced others (see the revision log); ``version`` is the commit's number; ``reasons`` says why rows
@@ -24,6 +27,12 @@ class Receipt:
     quarantined: int = 0
     version: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+    def _summary(self) -> dict[str, Any]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.items())
+        names = ("received", "new", "changed", "duplicate", "quarantined")
+        counts = {name: getattr(self, name) or None for name in names}
+        return {**counts, "reasons": reasons, "version": str(self.version)}
 
     def __add__(self, other: Receipt) -> Receipt:
         return Receipt(

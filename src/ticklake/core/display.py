@@ -1,0 +1,49 @@
+"""How results look at a prompt and in a notebook: a short line, and a small table."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from ticklake.core.time import format_time
+
+__all__ = ["Displayed", "moment"]
+
+
+def moment(ns: int | None) -> str | None:
+    """Write a time for people; ``None`` stays."""
+    return None if ns is None else format_time(ns)
+
+
+class Displayed:
+    """Gives a result a short ``repr`` and, in notebooks, a table: both are made of :meth:`_summary`.
+
+    What is ``None``, empty or false is left out.
+    """
+
+    __slots__ = ()
+
+    def _summary(self) -> dict[str, Any]:
+        """Return what is worth a look, by name, in order."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={_text(value)}" for name, value in self._shown())
+        return f"{type(self).__name__}({told})"
+
+    def _repr_html_(self) -> str:
+        cells = (f"<tr><th>{escape(name)}</th><td>{escape(_text(value))}</td></tr>" for name, value in self._shown())
+        return f"<table><caption>{escape(type(self).__name__)}</caption>{''.join(cells)}</table>"
+
+    def _shown(self) -> list[tuple[str, Any]]:
+        return [(name, value) for name, value in self._summary().items() if value not in (None, "", False, (), {})]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
