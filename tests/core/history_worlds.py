@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ticklake.core.coverage import Coverage, Covered, Found
-from ticklake.core.evidence import AskOther, AskRows, AskTraded, AskTrades, CoverageWalk, Grid, Settled
+from ticklake.core.evidence import CoverageWalk
+from ticklake.core.questions import AskOther, AskRows, AskTraded, AskTrades, Grid, Settled
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MS, SECOND
 from ticklake.errors import SourceError

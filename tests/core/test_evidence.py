@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.history_worlds import Walked, World, false_claims, fill, random_events, random_series, walk
 from ticklake.core.coverage import Coverage, Found
-from ticklake.core.evidence import BarGrid, EventGrid
+from ticklake.core.questions import BarGrid, EventGrid
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MINUTE, SECOND, parse_time
 from ticklake.core.timeframe import Timeframe

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.evidence import BarGrid, CoverageWalk
+from ticklake.core.evidence import CoverageWalk
 from ticklake.core.kinds import TIME
+from ticklake.core.questions import BarGrid
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import HOUR, MINUTE, MS, parse_time
 from ticklake.core.timeframe import Timeframe

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from ticklake.core import evidence
+from ticklake.core import evidence, questions
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.evidence import ASKS, CoverageWalk
 from ticklake.core.span import Span
@@ -71,20 +71,20 @@ async def walked(
     step = next(steps, None)
     while step is not None:
         reply: Reply = None
-        if isinstance(step, evidence.Settled):
+        if isinstance(step, questions.Settled):
             page, held = _settled(step, held, requests)
             requests, settled_until = 0, step.pieces[-1].span.end
             left = Span(settled_until, max(walk.want.end, settled_until + 1))
             yield page
-        elif isinstance(step, evidence.AskRows):
+        elif isinstance(step, questions.AskRows):
             answer, requests = await _answer(ask, step.span), requests + 1
             if isinstance(answer, SourceError):
                 reply = answer
             else:
                 reply, held = _times(answer), [*held, inside(answer, left)]
-        elif isinstance(step, evidence.AskOther):
+        elif isinstance(step, questions.AskOther):
             reply = [] if other is None else _times(inside(await other(step.span), step.span))
-        elif isinstance(step, evidence.AskTraded):
+        elif isinstance(step, questions.AskTraded):
             reply = None if traded is None else await traded(step.span)
         elif newest is not None:
             rows, requests = await newest(), requests + 1
@@ -118,12 +118,12 @@ async def served_before(ask: AskSpan, ts: int, back: int, other: AskSpan | None 
             question = rule.send(reply)
         except StopIteration as found:
             return bool(found.value), requests
-        call = other if isinstance(question, evidence.AskOther) else ask
+        call = other if isinstance(question, questions.AskOther) else ask
         answer, requests = await _answer(call or ask, question.span), requests + 1
         reply = answer if isinstance(answer, SourceError) else _times(answer)
 
 
-def _send(steps: Generator[evidence.Step, Any, None], reply: Reply) -> evidence.Step | None:
+def _send(steps: Generator[questions.Step, Any, None], reply: Reply) -> questions.Step | None:
     try:
         return steps.send(reply)
     except StopIteration:
@@ -134,7 +134,7 @@ def _times(rows: pl.DataFrame) -> list[int]:
     return rows["ts"].to_physical().unique().sort().to_list()
 
 
-def _settled(step: evidence.Settled, held: list[pl.DataFrame], requests: int) -> tuple[Page, list[pl.DataFrame]]:
+def _settled(step: questions.Settled, held: list[pl.DataFrame], requests: int) -> tuple[Page, list[pl.DataFrame]]:
     """Return the page of what is settled, and the rows that come after it."""
     end = step.pieces[-1].span.end
     rows = _joined(held)

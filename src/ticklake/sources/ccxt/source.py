@@ -12,10 +12,11 @@ import ccxt
 import polars as pl
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
-from ticklake.core.evidence import BarGrid, CoverageWalk, EventGrid
+from ticklake.core.evidence import CoverageWalk
 from ticklake.core.instrument import Instrument
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
+from ticklake.core.questions import BarGrid, EventGrid
 from ticklake.core.span import Span
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, MINUTE, MS
