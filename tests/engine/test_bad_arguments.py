@@ -4,7 +4,7 @@ import pytest
 from engine_lakes import BARS, USER, bars, lake_in
 
 from ticklake.app import open_lake
-from ticklake.errors import BadInput
+from ticklake.errors import BadInput, TicklakeError
 
 HUGE, NAN = 10**30, float("nan")
 
@@ -35,6 +35,15 @@ def held(tmp_path_factory):
         ("cross_check", {"dataset": BARS, "tolerance": NAN}),
         ("cross_check", {"dataset": BARS, "tolerance": True}),
         ("cross_check", {"dataset": BARS, "tolerance": "x"}),
+        ("datasets", {"search": 5}),
+        ("inventory", {"search": 5}),
+        ("apply", {"wanted": 5}),
+        ("import_files", {"paths": "x.csv", "mapping": 5}),
+        ("schedules.add", {"name": 5, "operation": "compact", "every": "1h"}),
+        ("schedules.add", {"name": "a", "operation": "compact", "every": 5}),
+        ("schedules.add", {"name": "a", "operation": "compact", "cron": 5}),
+        ("schedules.add", {"name": "a", "operation": "compact", "every": "1h", "zone": "X/Y"}),
+        ("runs.tail", {"run_id": 99}),
         ("backfill", {"exchange": "binance", "symbols": None}),
         ("backfill", {"exchange": "binance", "symbols": [5]}),
         ("backfill", {"exchange": "binance", "symbols": "BTC/USDT", "kind": "book", "depth": "x"}),
@@ -85,3 +94,9 @@ def test_a_backup_does_not_go_into_the_lake(held):
 def test_a_lake_is_opened_by_a_path(path):
     with pytest.raises(BadInput, match="is no path"):
         open_lake(path)
+
+
+@pytest.mark.parametrize("wrong", [{"timeframe": "1x"}, {"kind": "candles", "timeframe": "1h"}])
+def test_a_job_of_what_cannot_be_is_refused_when_it_is_created(held, wrong):
+    with pytest.raises(TicklakeError, match=r"1x|candles"):
+        held.jobs.create("backfill", "binance", ["BTC/*"], **wrong)

@@ -293,7 +293,7 @@ def test_a_compaction_whose_old_files_cannot_be_moved_is_done_all_the_same(engin
     engine.append(BARS, bars(MANY, MANY + 5), USER)
     assert [done.segments_after for done in engine_in(root).compact()] == [1]
     engine.append(BARS, bars(MANY + 5, MANY + 10), USER)
-    compact(engine._store, BARS)
+    compact(engine.store, BARS)
     assert engine.load(BARS).equals(full(bars(0, MANY + 10)))
     assert len([name for name in tree(root) if name.startswith("ohlcv")]) == 2
     engine_in(root).compact()

@@ -8,8 +8,10 @@ from polars.testing import assert_frame_equal
 from ticklake.core import read_plan
 from ticklake.core.dataset import Dataset
 from ticklake.core.resample import bars_from_bars, bars_from_trades
+from ticklake.core.span import ALL_TIME
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidData, Unsupported
+from ticklake.query.resample import resample
 
 SETS = [Dataset.parse(f"x:ohlcv:1m:C{number}/USDT") for number in range(5)]
 
@@ -102,4 +104,4 @@ def test_nothing_makes_no_bars(any_lake):
 )
 def test_what_cannot_become_bars_is_refused(any_lake, dataset, timeframe):
     with pytest.raises(Unsupported, match="cannot become"):
-        any_lake.resample(dataset, timeframe)
+        resample(any_lake.engine.store, Dataset.parse(dataset), ALL_TIME, Timeframe.parse(timeframe))

@@ -338,7 +338,14 @@ class Runs:
         return frozenset(name for row in rows for name in _kept_up(row.operation, json.loads(row.parameters)))
 
     def tail(self, run_id: int) -> Sequence[LogLine]:
-        """Return the kept lines of a run's log, oldest first."""
+        """Return the kept lines of a run's log, oldest first.
+
+        Raises
+        ------
+        BadInput
+            If there is no such run.
+        """
+        self.get(run_id)
         query = rows_of(schema.run_log).where(schema.run_log.c.run_id == run_id).order_by(schema.run_log.c.id)
         with self._database.read() as connection:
             return [LogLine(row.created_at, row.level, row.message) for row in connection.execute(query)]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.kinds import kind_of
 from ticklake.core.lookup import is_pattern
 from ticklake.core.retention import midnight
 from ticklake.core.selection import parse_count, parse_names
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, format_time
+from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidName
 
 __all__ = ["BackfillRequest", "usual_kind"]
@@ -81,7 +83,7 @@ class BackfillRequest:
 
         Raises
         ------
-        InvalidName, InvalidTime, BadInput
+        InvalidName, InvalidTime, UnknownTimeframe, BadInput
             If the exchange cannot be one, the times are none or in the wrong order, or another value is none.
         """
         named = tuple(parse_names("symbols", symbols))
@@ -90,7 +92,10 @@ class BackfillRequest:
         span = Span.parse(start, end)
         first = None if start is None else span.start
         last = None if end is None else span.end
-        return cls(exchange_id(exchange), named, timeframe, start=first, end=last, **options)
+        frame = None if timeframe is None else str(Timeframe.parse(timeframe))
+        if options.get("kind") is not None:
+            kind_of(options["kind"])
+        return cls(exchange_id(exchange), named, frame, start=first, end=last, **options)
 
     @property
     def kind_meant(self) -> str:

@@ -10,7 +10,7 @@ from ticklake.core.batch import did_you_mean
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.errors import BadInput, InvalidData
 
-__all__ = ["parse_columns", "parse_count", "parse_names"]
+__all__ = ["parse_columns", "parse_count", "parse_names", "parse_text"]
 
 _MOST = 2**63 - 1
 
@@ -53,6 +53,19 @@ def parse_names(name: str, value: Any) -> list[str]:
     if names is None or not all(isinstance(one, str) for one in names):
         raise BadInput(f"{name}={value!r} is no list of texts: pass one text, or a list of them")
     return names
+
+
+def parse_text(name: str, value: Any) -> str:
+    """Read a text that the caller passed as *name*.
+
+    Raises
+    ------
+    BadInput
+        If it is none.
+    """
+    if not isinstance(value, str):
+        raise BadInput(f"{name}={value!r} is no text: pass a text")
+    return value
 
 
 def parse_count(name: str, value: Any, least: int = 0, of: str = "rows") -> int:

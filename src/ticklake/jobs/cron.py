@@ -46,11 +46,12 @@ def times_between(rhythm: Rhythm, first: int, last: int) -> int:
 
 def _times(rhythm: Rhythm, after: int) -> Iterator[int]:
     """Yield the times later than *after* at which it fires, in order."""
+    zone = _zone(rhythm.zone)
     if rhythm.every is not None:
         yield (after // rhythm.every + 1) * rhythm.every
         return
     moment = _EPOCH + dt.timedelta(seconds=after // SECOND)
-    for fires_at in _cron(rhythm, moment.astimezone(_zone(rhythm.zone))):
+    for fires_at in _cron(rhythm, moment.astimezone(zone)):
         time = (fires_at - _EPOCH) // dt.timedelta(seconds=1) * SECOND
         # An hour that comes twice: cronsim compares wall times, so its first answers can lie before *after*.
         if time > after:

@@ -10,6 +10,7 @@ from typing import Any
 from ticklake.catalog.schedules import ScheduleTable
 from ticklake.core.jobs import Job
 from ticklake.core.schedules import Rhythm, Schedule, parse_every
+from ticklake.core.selection import parse_text
 from ticklake.errors import BadInput, TicklakeError
 from ticklake.jobs.cron import next_time, times_between
 from ticklake.jobs.queue import Jobs
@@ -74,9 +75,10 @@ class Schedules:
         """Return the schedule that :meth:`add` would add."""
         if (cron is None) == (every is None):
             raise BadInput(f"schedule {name!r} needs one of cron ('5 * * * *') and every ('15m')")
-        if not name.strip():
+        if not parse_text("name", name).strip():
             raise BadInput("a schedule needs a name")
-        rhythm = Rhythm(cron, None if every is None else parse_every(every), zone)
+        length = None if every is None else parse_every(parse_text("every", every))
+        rhythm = Rhythm(None if cron is None else parse_text("cron", cron), length, parse_text("zone", zone))
         job = self._jobs.new(operation, *what, **parameters)
         next_at = next_time(rhythm, self._now())
         if next_at is None:

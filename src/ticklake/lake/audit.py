@@ -9,6 +9,7 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
+from ticklake.core.selection import parse_text
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.lake.base import DatasetLike, View
@@ -27,7 +28,8 @@ class Knowing(View):
 
     def datasets(self, search: str = "") -> list[Dataset]:
         """Return the datasets whose name contains *search*."""
-        return [Dataset.parse(name) for name, *_ in self.engine.catalog.inventory() if search in name]
+        part = parse_text("search", search)
+        return [Dataset.parse(name) for name, *_ in self.engine.catalog.inventory() if part in name]
 
     def inventory(self, search: str = "") -> pl.DataFrame:
         """Return a row a dataset.
@@ -35,7 +37,8 @@ class Knowing(View):
         Columns: ``dataset`` (its name), ``rows``, ``bytes``, ``first``, ``last`` (times of rows), ``exchange``, ``symbol``,
         ``kind``, ``timeframe`` (null where there is none), ``files`` (none for what is small and waits in the catalog).
         """
-        known = [row for row in self.engine.inventory() if search in str(row.dataset)]
+        part = parse_text("search", search)
+        known = [row for row in self.engine.inventory() if part in str(row.dataset)]
         files = self.engine.catalog.count_files()
         rows = [(*_sums(row), *_parts(row.dataset), files.get(str(row.dataset), 0)) for row in known]
         schema = {

@@ -306,6 +306,8 @@ class Collecting(Base):
             raise BadInput(f"{named} is not of {symbol!r}: say one of dataset (--dataset) and symbol (--symbol)")
         where = exchange_id(exchange) if exchange else ""
         markets = Markets(where, str(Symbol(symbol)) if symbol else "", cache(self._market_list))
+        if mapping is not None and not isinstance(mapping, Mapping):
+            raise BadInput(f"mapping={mapping!r} is no mapping: pass a ticklake.Mapping")
         asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), markets)
         files = [as_path("paths", path) for path in as_list("paths", paths)]
         return Importer(self.engine, self.runs, asked, dry_run, watch, self.root).run(files)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ticklake.errors import Conflict
+from ticklake.errors import BadInput, Conflict
 from ticklake.lake.base import Base
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ class Working(Base):
             If what had to change is no longer what was *shown*; nothing is changed then.
         """
         from ticklake.jobs.apply import Applying
+        from ticklake.jobs.manifest import Wanted
 
+        if not isinstance(wanted, Wanted):
+            raise BadInput(f"wanted={wanted!r} is no manifest: pass what ticklake.config.load_wanted(path) returns")
         applying = Applying(self.jobs, self.schedules, self.engine.catalog.coverage, self.engine.now())
         changes = applying.plan(wanted)
         if shown is not None and [change.effect for change in changes] != [change.effect for change in shown]:
