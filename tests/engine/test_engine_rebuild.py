@@ -152,7 +152,7 @@ class Dying(LocalStore):
         if self.written == 2:
             os._exit(9)
 
-compact(engine_in(Path(sys.argv[1]), Dying)._store, BARS, 5_000)
+compact(engine_in(Path(sys.argv[1]), Dying).store, BARS, 5_000)
 """
 
 
