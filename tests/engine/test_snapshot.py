@@ -112,7 +112,7 @@ def test_each_verb_of_the_lake_is_one_of_the_snapshot_or_needs_the_present():
     assert public - {"engine", "root"} == READING
     verbs = {name for name, _ in inspect.getmembers(Lake, callable) if not name.startswith("_")}
     changing = {
-        "alerts", "apply", "backfill", "backup", "cleanup", "close", "compact", "delete", "drop", "follow", "import_files",
+        "alerts", "apply", "backfill", "backup", "cleanup", "close", "compact", "delete", "drop", "poll", "import_files",
         "import_lake", "refresh_instruments", "rename", "rename_instrument", "repair", "save", "save_all", "update", "vacuum",
     }  # fmt: skip
     assert changing - {"alerts"} <= verbs
