@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ticklake
+from ticklake import errors
 from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, Settings
 from ticklake.core.kinds import KINDS
 from ticklake.testing.exchange.faults import Faults
@@ -88,6 +89,13 @@ def test_every_operation_of_jobs_stands_in_its_how_to():
 
     how_to = text("docs/how-to/jobs.md")
     assert [name for name in BUILT_IN if f"`{name}`" not in how_to] == []
+
+
+def test_every_error_stands_in_the_reference_with_its_exit_code_and_whether_it_is_retriable():
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (yes|no) \|", text("docs/reference/errors.md"), flags=re.MULTILINE)
+    classes = [getattr(errors, name) for name in errors.__all__ if name != "TicklakeWarning"]
+    true = [(kind.__name__, str(kind.exit_code), "yes" if kind.retriable else "no") for kind in classes]
+    assert sorted(rows) == sorted(true)
 
 
 def test_every_kind_and_column_stands_in_the_reference():
