@@ -98,6 +98,16 @@ def test_every_error_stands_in_the_reference_with_its_exit_code_and_whether_it_i
     assert sorted(rows) == sorted(true)
 
 
+def test_the_words_of_coverage_gaps_and_architecture_stand_in_the_glossary():
+    glossary = text("docs/explanation/glossary.md")
+    words = re.search(r"^## Words\n(.*?)^## ", text("ARCHITECTURE.md"), flags=re.DOTALL | re.MULTILINE)
+    assert words is not None
+    named = [word for word in re.findall(r"^\| (\w+) \|", words[1], flags=re.MULTILINE) if word != "word"]
+    named += [f"`{word}`" for word in {*ticklake.Found, *ticklake.GapReason}]
+    assert len(named) >= 20
+    assert [word for word in named if not re.search(rf"^\| {word}[, |]", glossary, flags=re.MULTILINE)] == []
+
+
 def test_every_kind_and_column_stands_in_the_reference():
     reference = text("docs/reference/kinds.md")
     assert [kind for kind in KINDS if f"`{kind}`" not in reference] == []
