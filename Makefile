@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 JOBS ?= 2
 BENCH = $(VENV)-bench/bin/python -m benchmarks
 
-.PHONY: demo test soak lint format lowest bench bench-quick clean help
+.PHONY: demo test soak lint format docs lowest bench bench-quick clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ lint: $(VENV)/lint ## Check style, types, the direction of imports, and that the
 format: $(VENV)/lint ## Format the code
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
+docs: $(VENV)/docs ## Build the documentation site into site/; every broken link fails
+	$(BIN)/mkdocs build --strict
+
 lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) tools/lowest.py > .lowest.txt
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
@@ -38,7 +41,7 @@ bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
 	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake site
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e . && touch $@
@@ -48,6 +51,9 @@ $(VENV)/test: pyproject.toml
 
 $(VENV)/lint: $(VENV)/test
 	$(BIN)/pip install -q -e '.[test,lint]' && touch $@
+
+$(VENV)/docs: $(VENV)/demo
+	$(BIN)/pip install -q -e '.[docs]' && touch $@
 
 $(VENV)-bench/ready: pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench && $(VENV)-bench/bin/pip install -q -r benchmarks/requirements.txt -e . && touch $@

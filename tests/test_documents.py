@@ -133,6 +133,12 @@ def test_every_table_of_the_catalog_stands_in_its_format():
     assert [name for name in schema.metadata.tables if f"`{name}`" not in document] == []
 
 
+def test_every_page_is_in_the_navigation_of_the_site_once():
+    navigation = re.findall(r"^ +- .*: ([\w/-]+\.md)$", text("mkdocs.yml"), flags=re.MULTILINE)
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")]
+    assert sorted(navigation) == sorted(pages)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path):
     links = re.findall(r"\]\(([^)#\s]+)", path.read_text())
