@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 JOBS ?= 2
 BENCH = $(VENV)-bench/bin/python -m benchmarks
 
-.PHONY: demo test soak lint format docs lowest bench bench-quick clean help
+.PHONY: demo test coverage soak lint format docs lowest bench bench-quick clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 
 test: $(VENV)/test $(VENV)-peers/ready ## Run every test
 	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+coverage: $(VENV)/coverage $(VENV)-peers/ready ## Run the tests, or TESTS, and show in htmlcov/ which lines they reach
+	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
 
 soak: $(VENV)/test ## Kill writers, rebuilds, backups and migrations by the thousand, with wrong clocks too, flip bits, and let histories and processes run for hours
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
@@ -41,13 +44,16 @@ bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
 	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake site
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake site htmlcov .coverage*
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e . && touch $@
 
 $(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e '.[test]' && touch $@ $(VENV)/demo
+
+$(VENV)/coverage: $(VENV)/test
+	$(BIN)/pip install -q -e '.[test,coverage]' && touch $@
 
 $(VENV)/lint: $(VENV)/test
 	$(BIN)/pip install -q -e '.[test,lint]' && touch $@
