@@ -6,7 +6,7 @@ DATA ?= ../shared/data
 JOBS ?= 2
 BENCH = $(VENV)-bench/bin/python -m benchmarks
 
-.PHONY: demo test soak lint format lowest bench bench-quick clean help
+.PHONY: demo test coverage soak lint format docs lowest bench bench-quick clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 test: $(VENV)/test $(VENV)-peers/ready ## Run every test
 	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+coverage: $(VENV)/coverage $(VENV)-peers/ready ## Run the tests, or TESTS, and show in htmlcov/ which lines they reach
+	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
+
 soak: $(VENV)/test ## Kill writers, rebuilds, backups and migrations by the thousand, with wrong clocks too, flip bits, and let histories and processes run for hours
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
 
@@ -25,6 +28,9 @@ lint: $(VENV)/lint ## Check style, types, the direction of imports, and that the
 
 format: $(VENV)/lint ## Format the code
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: $(VENV)/docs ## Build the documentation site into site/; every broken link fails
+	$(BIN)/mkdocs build --strict
 
 lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) tools/lowest.py > .lowest.txt
@@ -38,7 +44,7 @@ bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
 	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
 
 clean: ## Remove what make made
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake site htmlcov .coverage*
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e . && touch $@
@@ -46,8 +52,14 @@ $(VENV)/demo: pyproject.toml
 $(VENV)/test: pyproject.toml
 	$(PYTHON) -m venv $(VENV) && $(BIN)/pip install -q -e '.[test]' && touch $@ $(VENV)/demo
 
+$(VENV)/coverage: $(VENV)/test
+	$(BIN)/pip install -q -e '.[test,coverage]' && touch $@
+
 $(VENV)/lint: $(VENV)/test
 	$(BIN)/pip install -q -e '.[test,lint]' && touch $@
+
+$(VENV)/docs: $(VENV)/demo
+	$(BIN)/pip install -q -e '.[docs]' && touch $@
 
 $(VENV)-bench/ready: pyproject.toml benchmarks/requirements.txt
 	$(PYTHON) -m venv $(VENV)-bench && $(VENV)-bench/bin/pip install -q -r benchmarks/requirements.txt -e . && touch $@

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ticklake
+from ticklake import errors
 from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, Settings
 from ticklake.core.kinds import KINDS
 from ticklake.testing.exchange.faults import Faults
@@ -90,6 +91,23 @@ def test_every_operation_of_jobs_stands_in_its_how_to():
     assert [name for name in BUILT_IN if f"`{name}`" not in how_to] == []
 
 
+def test_every_error_stands_in_the_reference_with_its_exit_code_and_whether_it_is_retriable():
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (yes|no) \|", text("docs/reference/errors.md"), flags=re.MULTILINE)
+    classes = [getattr(errors, name) for name in errors.__all__ if name != "TicklakeWarning"]
+    true = [(kind.__name__, str(kind.exit_code), "yes" if kind.retriable else "no") for kind in classes]
+    assert sorted(rows) == sorted(true)
+
+
+def test_the_words_of_coverage_gaps_and_architecture_stand_in_the_glossary():
+    glossary = text("docs/explanation/glossary.md")
+    words = re.search(r"^## Words\n(.*?)^## ", text("ARCHITECTURE.md"), flags=re.DOTALL | re.MULTILINE)
+    assert words is not None
+    named = [word for word in re.findall(r"^\| (\w+) \|", words[1], flags=re.MULTILINE) if word != "word"]
+    named += [f"`{word}`" for word in {*ticklake.Found, *ticklake.GapReason}]
+    assert len(named) >= 20
+    assert [word for word in named if not re.search(rf"^\| {word}[, |]", glossary, flags=re.MULTILINE)] == []
+
+
 def test_every_kind_and_column_stands_in_the_reference():
     reference = text("docs/reference/kinds.md")
     assert [kind for kind in KINDS if f"`{kind}`" not in reference] == []
@@ -113,6 +131,12 @@ def test_every_table_of_the_catalog_stands_in_its_format():
 
     document = text("docs/format/catalog.md")
     assert [name for name in schema.metadata.tables if f"`{name}`" not in document] == []
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once():
+    navigation = re.findall(r"^ +- .*: ([\w/-]+\.md)$", text("mkdocs.yml"), flags=re.MULTILINE)
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")]
+    assert sorted(navigation) == sorted(pages)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
