@@ -90,7 +90,7 @@ class Backfill:
         TicklakeError
             If nothing could be done at all: bad input, the exchange cannot be reached, or the lake cannot be written.
         """
-        operation = "repair" if asked.again else "backfill" if every is None else "poll"
+        operation = _operation(asked, every)
         try:
             remarks = await self._prepare(datasets, asked)
         except SourceError as error:
@@ -329,6 +329,13 @@ class Backfill:
             everything = BANNED in progress.failures or len(progress.failures) == progress.datasets
             return (RunState.FAILED if everything else RunState.INCOMPLETE), outcome
         return (RunState.INCOMPLETE if missing_in(gaps) else RunState.SUCCEEDED), outcome
+
+
+def _operation(asked: Asked, every: float | None) -> str:
+    """Return what a run is called, by what it was asked for."""
+    if asked.again:
+        return "repair"
+    return "backfill" if every is None else "poll"
 
 
 def _parameters(datasets: Sequence[Dataset], asked: Asked) -> dict[str, Any]:

@@ -151,8 +151,10 @@ def _files(path: Path, store: Store) -> list[Segment]:
     """Return the live file segments that the catalog at *path* names, and make it forget the others."""
     with _catalog(path, store) as copy:
         copy.forget(copy.retired())
-        found = [copy.snapshot(row.dataset, data=False)[2] for row in copy.datasets()]
-    return [segment for segments in found for segment in segments if segment.path is not None]
+        live: list[Segment] = []
+        for row in copy.datasets():
+            live += copy.snapshot(row.dataset, data=False)[2]
+    return [segment for segment in live if segment.path is not None]
 
 
 def _remove_others(objects: LocalStore, named: set[str | None]) -> None:

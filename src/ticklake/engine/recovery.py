@@ -219,7 +219,8 @@ def _addition(store: Store, dataset: Dataset, pieces: list[tuple[Footer, Segment
     pieces.sort(key=lambda piece: piece[0].seq)
     for footer, _ in pieces:
         store.catalog.restore_provenance(footer.provenance)
-    spaces = (origin.id_space for footer, _ in pieces for origin in footer.provenance.values() if origin.id_space)
+    origins = [origin for footer, _ in pieces for origin in footer.provenance.values()]
+    spaces = (origin.id_space for origin in origins if origin.id_space)
     covered = store.catalog.coverage(dataset).spans()
     return Change(
         dataset,
