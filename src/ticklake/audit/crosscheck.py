@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 from ticklake.audit.gaps import gap_report
+from ticklake.catalog.changes import keying_of
 from ticklake.core.batch import canonical, number_prints, sort
 from ticklake.core.coverage import Found
 from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, told, whole_bars
@@ -129,7 +130,7 @@ def _against_page(
     data = normalise(piece.span for piece in page.covered if piece.found is Found.DATA)
     parts = common(data, [span])
     row, kind = engine.catalog.dataset(dataset), dataset.spec
-    keying = row.keying if row else "natural"
+    keying = keying_of(row)
     theirs = rows_in(sort(canonical(page.frame, kind), kind), parts)
     stored = pl.concat([kind.empty().select(kind.names), *(engine.load(dataset, part) for part in parts)])
     ours = canonical(stored, kind)

@@ -10,6 +10,7 @@ import polars as pl
 
 from ticklake.audit.outages import Peers
 from ticklake.audit.peers import PeerReads
+from ticklake.catalog.changes import keying_of
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.events import missed_events
@@ -282,4 +283,4 @@ def _times_by_piece(store: Store, dataset: Dataset, span: Span) -> Iterator[pl.S
 
 def _pieces(store: Store, dataset: Dataset, span: Span, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     _, row, segments = store.catalog.snapshot(dataset, span)
-    return read_chunks(store, segments, dataset.spec, row.keying if row else "natural", span, columns)
+    return read_chunks(store, segments, dataset.spec, keying_of(row), span, columns)

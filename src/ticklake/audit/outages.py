@@ -10,7 +10,7 @@ from itertools import islice, takewhile
 import polars as pl
 
 from ticklake.audit.peers import PeerReads
-from ticklake.catalog.changes import DatasetRow
+from ticklake.catalog.changes import DatasetRow, keying_of
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import JITTER, Missed, missed_within
@@ -199,8 +199,7 @@ class Peers:
         def attempt() -> list[Span]:
             quiet = Quiet(span, shortest)
             _, row, segments = self._store.catalog.snapshot(dataset, span)
-            keying = row.keying if row else "natural"
-            for frame in read_chunks(self._store, segments, dataset.spec, keying, span, ["ts"]):
+            for frame in read_chunks(self._store, segments, dataset.spec, keying_of(row), span, ["ts"]):
                 quiet.feed(frame["ts"].to_physical())
             return quiet.finish()
 
