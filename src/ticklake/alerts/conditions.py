@@ -55,7 +55,8 @@ class Troubles:
             AlertRule.GAPS: lambda: self._gaps(current, now),
             AlertRule.DISK: self._disk,
         }
-        found = (trouble for rule, look in looks.items() if rule in self.policy.on for trouble in look())
+        chosen = [look for rule, look in looks.items() if rule in self.policy.on]
+        found = (trouble for look in chosen for trouble in look())
         names, subjects = {str(one) for one in current}, {run_subject(one) for one in runs if one.state in _OVER}
 
         held = None if run else {name for name, *_ in self.engine.catalog.inventory()}

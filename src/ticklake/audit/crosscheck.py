@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 from ticklake.audit.gaps import gap_report
+from ticklake.catalog.changes import keying_of
 from ticklake.core.batch import canonical, number_prints, sort
 from ticklake.core.coverage import Found
 from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, told, whole_bars
@@ -30,16 +31,21 @@ def witnesses(engine: Engine, dataset: Dataset) -> list[Dataset]:
     frame = dataset.timeframe
     if frame is None:
         return []
-    fit = [
-        row.dataset
-        for row in engine.inventory()
-        if (row.dataset.exchange, row.dataset.symbol) == (dataset.exchange, dataset.symbol)
-        and (row.dataset.kind == dataset.kind or (row.dataset.kind, dataset.kind) == ("trades", "ohlcv"))
-        and row.dataset != dataset
-        and can_become(row.dataset, frame)
-        and (row.dataset.timeframe is None or row.dataset.timeframe.length < frame.length)
-    ]
-    return sorted(fit, key=lambda one: one.timeframe.length if one.timeframe else 0)
+    fit = [row.dataset for row in engine.inventory() if _is_witness(row.dataset, dataset, frame)]
+    return sorted(fit, key=_bar_length)
+
+
+def _is_witness(other: Dataset, dataset: Dataset, frame: Timeframe) -> bool:
+    """Whether the bars of *dataset*, each as long as *frame*, can be rebuilt from another dataset."""
+    if other == dataset or (other.exchange, other.symbol) != (dataset.exchange, dataset.symbol):
+        return False
+    if other.kind != dataset.kind and (other.kind, dataset.kind) != ("trades", "ohlcv"):
+        return False
+    return can_become(other, frame) and _bar_length(other) < frame.length
+
+
+def _bar_length(dataset: Dataset) -> int:
+    return 0 if dataset.timeframe is None else dataset.timeframe.length
 
 
 def rebuilt(engine: Engine, dataset: Dataset, want: Span, tolerance: float) -> Iterator[CrossCheck]:
@@ -54,12 +60,12 @@ def rebuilt(engine: Engine, dataset: Dataset, want: Span, tolerance: float) -> I
 
 
 def complete_spans(engine: Engine, dataset: Dataset, want: Span) -> list[Span]:
-    """Return the parts of *want* of which the lake has all rows there are.
+    """Return the parts of *want* in which the lake has every row that exists.
 
-    Trades that were brought in without word of what they cover are taken for whole between the first and the last.
+    Trades without any coverage are taken to be complete between the first and the last.
     """
     known = engine.known(dataset)
-    span = known.intersect(want) if known else None
+    span = None if known is None else known.intersect(want)
     if span is None:
         return []
     taken = {reason for reason in GapReason if not reason.is_missing}
@@ -75,7 +81,10 @@ def _rebuilt_from(
     frame = dataset.timeframe
     if frame is None:
         raise AssertionError("only bars can be rebuilt")
-    without = ["trades"] if _counts_otherwise(engine, witness) else []
+    without: list[str] = []
+    if _is_aggregated(engine, witness):
+        # Aggregated trades are fewer than those that the exchange counts in its bars.
+        without.append("trades")
     compared, found = 0, [pl.DataFrame(schema=DIFFERENCES)]
     for window, parts in _windows(whole_bars(spans, frame, dataset.anchor), frame, dataset.anchor):
         ours = rows_in(resample(engine.store, witness, window, frame), parts)
@@ -88,8 +97,8 @@ def _rebuilt_from(
     return CrossCheck(dataset, str(witness), compared, pl.concat(found))
 
 
-def _counts_otherwise(engine: Engine, witness: Dataset) -> bool:
-    """Whether rows are aggregated trades: the exchange's bars count single ones."""
+def _is_aggregated(engine: Engine, witness: Dataset) -> bool:
+    """Whether rows are aggregated trades."""
     row = engine.catalog.dataset(witness)
     return row is not None and row.id_space == "agg"
 
@@ -129,7 +138,7 @@ def _against_page(
     data = normalise(piece.span for piece in page.covered if piece.found is Found.DATA)
     parts = common(data, [span])
     row, kind = engine.catalog.dataset(dataset), dataset.spec
-    keying = row.keying if row else "natural"
+    keying = keying_of(row)
     theirs = rows_in(sort(canonical(page.frame, kind), kind), parts)
     stored = pl.concat([kind.empty().select(kind.names), *(engine.load(dataset, part) for part in parts)])
     ours = canonical(stored, kind)

@@ -10,6 +10,8 @@ import polars as pl
 
 from ticklake.audit.outages import Peers
 from ticklake.audit.peers import PeerReads
+from ticklake.audit.sequence import whole_numbers
+from ticklake.catalog.changes import keying_of
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.events import missed_events
@@ -99,17 +101,19 @@ def _gaps_in_bars(store: Store, dataset: Dataset, want: Span, coverage: Coverage
 
 
 def _bars_in_outages(dataset: Dataset, want: Span, gaps: Sequence[Gap], peers: Peers) -> list[Gap]:
-    """Tell outages from silence, where other symbols were looked at, or say that it cannot be told."""
+    """Tell outages from silence where other symbols were looked at, or say why that is impossible."""
     silent = [gap.span for gap in gaps if gap.reason is GapReason.NO_TRADES]
     if not silent:
         return list(gaps)
     if peers.alone:
-        return [_untold(gap, peers.alone) for gap in gaps]
+        return [_with_detail(gap, peers.alone) for gap in gaps]
     return during_outages(dataset, gaps, peers.silent_bars(silent, want))
 
 
-def _untold(gap: Gap, why: str) -> Gap:
-    return replace(gap, detail=why) if gap.reason is GapReason.NO_TRADES else gap
+def _with_detail(gap: Gap, why: str) -> Gap:
+    if gap.reason is not GapReason.NO_TRADES:
+        return gap
+    return replace(gap, detail=why)
 
 
 def _by_schedule(
@@ -120,7 +124,7 @@ def _by_schedule(
     All events are read, whatever is wanted: those beside it say what the interval is.
     """
     events = _times(store, dataset, ALL_TIME).to_list()
-    missed = [left for one in missed_events(events, want) for left in one.without(invalid)]
+    missed = [left for stretch in missed_events(events, want) for left in stretch.without(invalid)]
     return sorted([*with_events(gaps, missed), *peers.missed_events(missed)], key=lambda gap: gap.span)
 
 
@@ -133,45 +137,52 @@ def _by_numbers(
     closed: Sequence[Span],
     peers: Peers,
 ) -> GapReport:
-    """Add what one pass over numbers and times tells: rows that are missing, and silence that all keep."""
+    """Add what one pass over numbers and times finds: missing rows, and silence of all symbols."""
     column, what = _NUMBERED[dataset.kind]
     row = store.catalog.dataset(dataset)
-    numbering = Numbering() if row and has_numbers(dataset, row.id_space) else None
-    quiet = Quiet(want, peers.shortest(want)) if dataset.kind == "trades" and not peers.alone else None
-    if numbering is None and quiet is None:
+    is_numbered = row is not None and has_numbers(dataset, row.id_space)
+    shortest = None
+    if dataset.kind == "trades" and not peers.alone:
+        shortest = peers.shortest(want)
+    if not is_numbered and shortest is None:
         return GapReport(tuple(gaps))
-    around = _with_neighbours(store, dataset, want) if numbering is not None else want
-    numbering, quiet = retried(lambda: _passed(store, dataset, around, numbering is not None, quiet))
-    jumps = [] if numbering is None else [jump for jump in numbering.jumps if jump.span.overlaps(want)]
+    around = _with_neighbours(store, dataset, want) if is_numbered else want
+    numbering, quiet = retried(lambda: _passed(store, dataset, around, want, is_numbered, shortest))
+    jumps: list[Jump] = []
+    if numbering is not None:
+        jumps = [jump for jump in numbering.jumps if jump.span.overlaps(want)]
     if jumps:
         jumps = list(spared(jumps, _refused_numbers(store, dataset, around, column, jumps)))
-    told = gaps_within(with_jumps(gaps, jumps, coverage, what), want)
+    found = gaps_within(with_jumps(gaps, jumps, coverage, what), want)
     if quiet is not None:
-        data = coverage.spans(Found.DATA)
-        silent = _open_silence(quiet.finish(), data, closed, jumps)
-        told = sorted([*told, *peers.silent_trades(silent, quiet.shortest)], key=lambda gap: gap.span)
-    return GapReport(tuple(told), tuple(_notes(dataset, want, what, numbering)))
+        silent = _open_silence(quiet.finish(), coverage.spans(Found.DATA), closed, jumps)
+        found = sorted([*found, *peers.silent_trades(silent, quiet.shortest)], key=lambda gap: gap.span)
+    return GapReport(tuple(found), tuple(_notes(dataset, want, what, numbering)))
 
 
 def _passed(
-    store: Store, dataset: Dataset, around: Span, numbered: bool, quiet: Quiet | None
+    store: Store, dataset: Dataset, around: Span, want: Span, is_numbered: bool, shortest: int | None
 ) -> tuple[Numbering | None, Quiet | None]:
-    """Read times and numbers once, in order."""
-    numbering, silence = Numbering() if numbered else None, quiet and Quiet(quiet.span, quiet.shortest)
+    """Read times and numbers once, in order; silence of at least *shortest* is looked for inside *want*."""
+    # Both begin empty here: when a file went away meanwhile, the whole pass is repeated.
+    numbering = Numbering() if is_numbered else None
+    quiet = None if shortest is None else Quiet(want, shortest)
     column, _ = _NUMBERED[dataset.kind]
-    names = ["ts", *([column] if numbered else []), *(["is_snapshot"] if dataset.kind == "book" else [])]
+    is_book = dataset.kind == "book"
+    names = ["ts"]
+    if is_numbered:
+        names.append(column)
+    if is_book:
+        names.append("is_snapshot")
     for frame in _pieces(store, dataset, around, names):
         times = frame["ts"].to_physical()
         if numbering is not None:
-            ids = frame[column]
-            number = ids.str.to_integer(strict=False, dtype=pl.Int64) if ids.dtype == pl.String else ids
-            numbering.feed(times, number, frame["is_snapshot"] if dataset.kind == "book" else None)
-        if silence is not None:
-            start, end = silence.span
-            silence.feed(times.filter((times >= start) & (times < end)))
+            numbering.feed(times, whole_numbers(frame[column]), frame["is_snapshot"] if is_book else None)
+        if quiet is not None:
+            quiet.feed(times.filter((times >= want.start) & (times < want.end)))
     if numbering is not None:
         numbering.finish()
-    return numbering, silence
+    return numbering, quiet
 
 
 def _with_neighbours(store: Store, dataset: Dataset, want: Span) -> Span:
@@ -208,18 +219,22 @@ def _refused_times(store: Store, dataset: Dataset, want: Span) -> Iterator[pl.Se
 
 
 def _still_refused(store: Store, dataset: Dataset, want: Span) -> pl.Series:
-    """Return the times of refused rows but those that came well, too, once each and sorted; bars tell that by themselves."""
+    """Return the times of refused rows that did not come a second time as good rows, once each and sorted.
+
+    Of bars this need not be asked: where a good one came, there is no hole.
+    """
     times = pl.concat([pl.Series("ts", [], dtype=pl.Int64), *_refused_times(store, dataset, want)]).unique().sort()
     if not times.len():
         return times
     good = retried(lambda: _keys_at(store, dataset, times))
     if not good:
         return times
-    names, came_at = list(dataset.spec.key), {key[0] for key in good}
+    names = list(dataset.spec.key)
+    good_times = {key[0] for key in good}
     still, known = set[int](), set(times.to_list())
     for rows in store.catalog.refused(dataset, want, ["ts", "row"]):
         for ts, text in rows:
-            if ts is not None and (str(ts) not in came_at or _key_of(text, names) not in good):
+            if ts is not None and (str(ts) not in good_times or _key_of(text, names) not in good):
                 still.add(ts)
     return pl.Series("ts", sorted(still & known), dtype=pl.Int64)
 
@@ -227,7 +242,9 @@ def _still_refused(store: Store, dataset: Dataset, want: Span) -> pl.Series:
 def _keys_at(store: Store, dataset: Dataset, times: pl.Series) -> set[tuple[str, ...]]:
     """Return the keys of the rows at *times*, sorted, as text; the time comes first."""
     key = list(dataset.spec.key)
-    spans = [Span(ts, ts + 1) for ts in times] if times.len() <= _FEW else [Span(int(times[0]), int(times[-1]) + 1)]
+    spans = [Span(int(times[0]), int(times[-1]) + 1)]
+    if times.len() <= _FEW:
+        spans = [Span(ts, ts + 1) for ts in times]
     found = set[tuple[str, ...]]()
     for span in spans:
         for frame in _pieces(store, dataset, span, key):
@@ -246,10 +263,9 @@ def _refused_numbers(store: Store, dataset: Dataset, want: Span, column: str, ju
     missing = normalise(Span(jump.first, jump.last + 1) for jump in jumps)
     found = set[int]()
     for rows in store.catalog.refused(dataset, want, ["ts", "row"]):
-        texts = (str(json.loads(text).get(column)) for _, text in rows)
-        found |= {
-            number for text in texts if text.isdecimal() and covers(missing, Span(number := int(text), number + 1))
-        }
+        ids = (str(json.loads(text).get(column)) for _, text in rows)
+        numbers = (int(text) for text in ids if text.isdecimal())
+        found |= {number for number in numbers if covers(missing, Span(number, number + 1))}
     return found
 
 
@@ -268,7 +284,9 @@ def _has_only_snapshots(store: Store, dataset: Dataset) -> bool:
 
 def closed_spans(engine: Engine, dataset: Dataset, span: Span) -> list[Span]:
     """Return when the market of *dataset* is closed inside *span*, and nothing can be missing."""
-    return engine.sessions.closed(dataset, span) if dataset.spec.in_sessions else []
+    if not dataset.spec.in_sessions:
+        return []
+    return engine.sessions.closed(dataset, span)
 
 
 def _times(store: Store, dataset: Dataset, span: Span) -> pl.Series:
@@ -282,4 +300,4 @@ def _times_by_piece(store: Store, dataset: Dataset, span: Span) -> Iterator[pl.S
 
 def _pieces(store: Store, dataset: Dataset, span: Span, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     _, row, segments = store.catalog.snapshot(dataset, span)
-    return read_chunks(store, segments, dataset.spec, row.keying if row else "natural", span, columns)
+    return read_chunks(store, segments, dataset.spec, keying_of(row), span, columns)

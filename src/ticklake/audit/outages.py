@@ -10,7 +10,7 @@ from itertools import islice, takewhile
 import polars as pl
 
 from ticklake.audit.peers import PeerReads
-from ticklake.catalog.changes import DatasetRow
+from ticklake.catalog.changes import DatasetRow, keying_of
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import JITTER, Missed, missed_within
@@ -59,7 +59,7 @@ class Peers:
 
     @cached_property
     def alone(self) -> str:
-        """Why nothing can be told; empty if there are others."""
+        """Why outages cannot be inferred; empty if there are other symbols."""
         if self._others:
             return ""
         return f"no other symbol of {self._dataset.exchange} is held: whether it was an outage cannot be told"
@@ -69,18 +69,18 @@ class Peers:
         frame = self._dataset.timeframe
         if frame is None or frame.is_month:
             return
-        own, size = self._row, _BLOCK * frame.length
-        shared = (
-            self._lacked_by_all(frame, Span(number * size, number * size + size)) for number in _blocks(silent, size)
-        )
-        lacked = pl.concat([_NO_BARS, *shared])
+        size = _BLOCK * frame.length
+        blocks = [Span(number * size, number * size + size) for number in _blocks(silent, size)]
+        lacked = pl.concat([_NO_BARS, *(self._lacked_by_all(frame, block) for block in blocks)])
         opens = lacked["ts"].filter(inside(lacked["ts"], normalise(silent)))
-        looked_at = self._looked_at(own) if own else []
-        share = self._share(own) if own else 1.0
+        looked_at: list[Span] = []
+        share = 1.0
+        if self._row is not None:
+            looked_at, share = self._looked_at(self._row), self._share(self._row)
         bars = SilentBars.among(lacked, opens, looked_at, share, frame.count_in(want, self._dataset.anchor))
         for span, seen in bars.outages(frame.length):
             if self._is_proven(span):
-                yield span, self._told(seen)
+                yield span, self._words(seen)
 
     def _lacked_by_all(self, frame: Timeframe, block: Span) -> pl.DataFrame:
         """Return the bars of a block that no symbol has, this one included: it is the same for all of them."""
@@ -102,51 +102,57 @@ class Peers:
 
     def shortest(self, want: Span) -> int:
         """Return how long trades must be silent for it to be no chance."""
-        rows = [*self._others, *([self._row] if self._row else [])]
-        return shortest_silence(sum(_rate(row) for row in rows), want.length)
+        rate = sum(_rate(row) for row in self._others)
+        if self._row is not None:
+            rate += _rate(self._row)
+        return shortest_silence(rate, want.length)
 
     def silent_trades(self, silent: Sequence[Span], shortest: int) -> Iterator[Gap]:
         """Yield the stretches of *silent* where nobody trades."""
         found = [Silence(span) for span in silent if span.length >= shortest]
         for other in self._others:
             looked_at = self._looked_at(other)
-            found = [
-                left
-                for one in found
-                for left in witnessed(one, self._quiet(other.dataset, one.span, shortest), looked_at, shortest)
-            ]
-        for one in found:
-            if one.seen and self._is_proven(one.span):
-                yield Gap(one.span, None, silence_reason(one.span), self._told(one.seen))
+            shared: list[Silence] = []
+            for silence in found:
+                quiet = self._quiet(other.dataset, silence.span, shortest)
+                shared += witnessed(silence, quiet, looked_at, shortest)
+            found = shared
+        for silence in found:
+            if silence.seen and self._is_proven(silence.span):
+                yield Gap(silence.span, None, silence_reason(silence.span), self._words(silence.seen))
 
     def missed_events(self, missed: Sequence[Missed]) -> Iterator[Gap]:
         """Yield those of the *missed* events that were asked for: lost, or lacking everywhere."""
-        asked = [(part, span) for span in self._data for part in missed_within(missed, span)]
-        if not asked:
+        covered = [(part, span) for span in self._data for part in missed_within(missed, span)]
+        if not covered:
             return
         others = [self._reads.events(other.dataset) for other in self._others]
-        for one, span in asked:
-            seen = _lacking(one, others)
-            every = f"one was due every {one.interval / HOUR:g} h"
-            hole = Span(max(one.span.start, span.start), one.span.end)
-            word = GapReason.OUTAGE if seen and hole.length <= LONGEST else GapReason.LOST
-            seen = seen if word is GapReason.OUTAGE else 0
-            yield Gap(hole, one.count, word, f"{every}; {self._told(seen)}" if seen else every)
+        for part, span in covered:
+            seen = _lacking(part, others)
+            every = f"one was due every {part.interval / HOUR:g} h"
+            hole = Span(max(part.span.start, span.start), part.span.end)
+            if seen and hole.length <= LONGEST:
+                yield Gap(hole, part.count, GapReason.OUTAGE, f"{every}; {self._words(seen)}")
+            else:
+                yield Gap(hole, part.count, GapReason.LOST, every)
 
     def _is_proven(self, silence: Span) -> bool:
         """Whether the symbols that were silent are enough to say that the exchange was."""
         own, frame = self._row, self._dataset.timeframe
         if frame and (1 + len(self._others)) * (silence.length // frame.length) < FEWEST_ROWS:
             return False
-        first = self._witness(own, silence) if own else None
+        first = None if own is None else self._witness(own, silence)
         if first is None:
             return False
         witnesses = [first]
         for other in self._others[:_MOST_WITNESSES]:
             if are_enough(witnesses, silence.length):
                 break
-            if covers(self._looked_at(other), silence) and (one := self._witness(other, silence)) is not None:
-                witnesses.append(one)
+            if not covers(self._looked_at(other), silence):
+                continue
+            witness = self._witness(other, silence)
+            if witness is not None:
+                witnesses.append(witness)
         return are_enough(witnesses, silence.length)
 
     def _witness(self, row: DatasetRow, silence: Span) -> Witness | None:
@@ -155,9 +161,10 @@ class Peers:
 
     def _read_witness(self, row: DatasetRow, silence: Span) -> Witness | None:
         frame = row.dataset.timeframe
-        bar = frame.length if frame else 0
-        reach = max(_AROUND * silence.length, _FEWEST_BARS * bar)
-        reach = reach if bar else min(reach, 6 * HOUR)
+        if frame is None:
+            bar, reach = 0, min(_AROUND * silence.length, 6 * HOUR)
+        else:
+            bar, reach = frame.length, max(_AROUND * silence.length, _FEWEST_BARS * frame.length)
         around = silence.widen(reach, reach)
         rows = load(self._store, row.dataset, around, columns=["ts", PROVENANCE])
         times, origins = rows["ts"].to_physical(), self._store.catalog.provenances()
@@ -178,20 +185,22 @@ class Peers:
     def _row(self) -> DatasetRow | None:
         return next((row for row in self._reads.alike(self._dataset) if row.dataset == self._dataset), None)
 
-    def _told(self, seen: int) -> str:
+    def _words(self, seen: int) -> str:
         return f"{seen + 1} symbols of {self._dataset.exchange} were looked at, and all were silent"
 
     def _share(self, row: DatasetRow) -> float:
         """Return which share of its bars a dataset lacks between its first and its last."""
         frame = self._dataset.timeframe
-        expected = frame.count_in(_held(row), self._dataset.anchor) if frame else 0
-        return max(1 - row.rows / expected, 0.0) if expected else 1.0
+        expected = 0 if frame is None else frame.count_in(_stored(row), self._dataset.anchor)
+        if not expected:
+            return 1.0
+        return max(1 - row.rows / expected, 0.0)
 
     def _looked_at(self, row: DatasetRow) -> list[Span]:
         """Return where a dataset was looked at while it traded."""
 
         def read() -> list[Span]:
-            return common(list(self._reads.looked_at(row.dataset)), [_held(row)])
+            return common(list(self._reads.looked_at(row.dataset)), [_stored(row)])
 
         return self._reads.once(("traded", row.dataset), read, len)
 
@@ -199,20 +208,22 @@ class Peers:
         def attempt() -> list[Span]:
             quiet = Quiet(span, shortest)
             _, row, segments = self._store.catalog.snapshot(dataset, span)
-            keying = row.keying if row else "natural"
-            for frame in read_chunks(self._store, segments, dataset.spec, keying, span, ["ts"]):
+            for frame in read_chunks(self._store, segments, dataset.spec, keying_of(row), span, ["ts"]):
                 quiet.feed(frame["ts"].to_physical())
             return quiet.finish()
 
         return retried(attempt)
 
 
-def _held(row: DatasetRow) -> Span:
+def _stored(row: DatasetRow) -> Span:
+    """Return the span from the first to the last row of a dataset."""
     return Span(row.min_ts or 0, (row.max_ts or 0) + 1)
 
 
 def _rate(row: DatasetRow) -> float:
-    return row.rows / _held(row).length if row.rows > 1 else 0.0
+    if row.rows < 2:
+        return 0.0
+    return row.rows / _stored(row).length
 
 
 def _blocks(spans: Sequence[Span], size: int) -> list[int]:
@@ -236,6 +247,6 @@ def _lacking(missed: Missed, others: Sequence[tuple[pl.Series, Sequence[Missed]]
 
 def _lacks(theirs: Sequence[Missed], due: Span) -> bool:
     """Whether events are missing of sorted *theirs* that were due at that time."""
-    near = bisect_right(theirs, due.start, key=lambda one: one.span.end + JITTER)
-    met = takewhile(lambda one: one.span.start - JITTER < due.end, islice(theirs, near, None))
-    return any(_due(one).overlaps(due) for one in met)
+    near = bisect_right(theirs, due.start, key=lambda missed: missed.span.end + JITTER)
+    met = takewhile(lambda missed: missed.span.start - JITTER < due.end, islice(theirs, near, None))
+    return any(_due(missed).overlaps(due) for missed in met)

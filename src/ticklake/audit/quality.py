@@ -45,7 +45,7 @@ class _Day:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Scope:
     """A dataset, which part of it is wanted, all that is known of it, and the state that was looked at."""
 
     dataset: Dataset
@@ -64,7 +64,9 @@ class _Asked:
                 facts.setdefault(part.start // DAY, []).append((part, str(piece.found), piece.reason))
         for span in self.closed:
             inside = span.intersect(self.want)
-            for part in days_of(inside) if inside else ():
+            if inside is None:
+                continue
+            for part in days_of(inside):
                 facts.setdefault(part.start // DAY, []).append((part,))
         return [_Day(part, _digest(part, self.says_when, facts.get(part.start // DAY))) for part in days_of(self.want)]
 
@@ -102,95 +104,97 @@ class Assessor:
         if want is None or known is None or head is None:
             return Quality(dataset=dataset, on_grid=dataset.timeframe is not None)
         coverage, closed = self._engine.catalog.coverage(dataset), closed_spans(self._engine, dataset, want)
-        asked = _Asked(dataset, want, known, coverage, closed, version, head.changed_in)
-        days = self._up_to_date(asked)
+        scope = _Scope(dataset, want, known, coverage, closed, version, head.changed_in)
+        days = self._up_to_date(scope)
         sums = dict(vars(total(days)))
         if want == known:
             sums["quarantined"] = _added(sums["quarantined"], self._days.quarantined_elsewhere(dataset, known))
         sums["offered_again"] = self._batches.offered_again(dataset, want)
         return Quality(dataset=dataset, span=want, days=tuple(days), **sums, **self._freshness(dataset, head.max_ts))
 
-    def _up_to_date(self, asked: _Asked) -> list[DayQuality]:
+    def _up_to_date(self, scope: _Scope) -> list[DayQuality]:
         """Return the figures of every day, measured only where that is needed."""
-        days = asked.days()
+        days = scope.days()
         is_newest = self._engine.catalog.pinned is None
-        held = self._unchanged(asked, days) if is_newest else {}
-        fresh = {
-            figures.day: figures
-            for window in _windows(asked.dataset, [day for day in days if day.begin not in held])
-            for figures in self._measured(asked, window)
-        }
-        if asked.dataset.timeframe is None and (fresh or asked.dataset.kind == "funding"):
-            held, fresh = self._with_gaps_of_all(asked, held, fresh)
+        stored = self._unchanged(scope, days) if is_newest else {}
+        fresh: dict[int, DayQuality] = {}
+        for window in _windows(scope.dataset, [day for day in days if day.begin not in stored]):
+            fresh |= {figures.day: figures for figures in self._measured(scope, window)}
+        if scope.dataset.timeframe is None and (fresh or scope.dataset.kind == "funding"):
+            stored, fresh = self._with_gaps_of_all(scope, stored, fresh)
         if is_newest:
-            self._keep(asked, days, held, fresh)
-        return [held[day.begin].figures if day.begin in held else fresh[day.begin] for day in days]
+            self._keep(scope, days, stored, fresh)
+        return [stored[day.begin].figures if day.begin in stored else fresh[day.begin] for day in days]
 
     def _keep(
-        self, asked: _Asked, days: Sequence[_Day], held: Mapping[int, StoredDay], fresh: Mapping[int, DayQuality]
+        self, scope: _Scope, days: Sequence[_Day], stored: Mapping[int, StoredDay], fresh: Mapping[int, DayQuality]
     ) -> None:
         """Store what was measured, where the lake can be written; only figures of the newest version are kept."""
         with suppress(ReadOnlyLake, CatalogOutdated):
-            whole = [day for day in days if day.begin in fresh and asked.is_whole(day)]
-            self._days.store(asked.dataset, [StoredDay(fresh[d.begin], asked.version, d.basis) for d in whole])
-            old = [begin for begin, day in held.items() if day.version < asked.changed_in]
-            self._days.confirm(asked.dataset, old, asked.version)
+            whole = [day for day in days if day.begin in fresh and scope.is_whole(day)]
+            self._days.store(scope.dataset, [StoredDay(fresh[d.begin], scope.version, d.basis) for d in whole])
+            old = [begin for begin, day in stored.items() if day.version < scope.changed_in]
+            self._days.confirm(scope.dataset, old, scope.version)
 
     def _with_gaps_of_all(
-        self, asked: _Asked, held: dict[int, StoredDay], fresh: dict[int, DayQuality]
+        self, scope: _Scope, stored: dict[int, StoredDay], fresh: dict[int, DayQuality]
     ) -> tuple[dict[int, StoredDay], dict[int, DayQuality]]:
         """Give every day its holes as :func:`~ticklake.audit.gaps.gap_report` tells them of the whole dataset.
 
         Numbers jump, and events are due, between rows that may be any number of days apart, so no day can be judged by
         what is near it; and other symbols, whose changes are not looked at here, say whether funding was lost.
         """
-        gaps = gap_report(self._engine, asked.dataset, asked.everything).gaps
-        holes = holes_by_day(asked.dataset, gaps, asked.want)
-        changed = {day: one.figures for day, one in held.items() if one.figures.gaps != holes.get(day, {})}
-        kept = {day: one for day, one in held.items() if day not in changed}
+        gaps = gap_report(self._engine, scope.dataset, scope.everything).gaps
+        holes = holes_by_day(scope.dataset, gaps, scope.want)
+        outdated = {day for day, kept in stored.items() if kept.figures.gaps != holes.get(day, {})}
+        changed = {day: stored[day].figures for day in outdated}
+        kept = {day: value for day, value in stored.items() if day not in outdated}
         judged = {day: replace(figures, gaps=holes.get(day, {})) for day, figures in (fresh | changed).items()}
         return kept, judged
 
-    def _unchanged(self, asked: _Asked, days: Sequence[_Day]) -> dict[int, StoredDay]:
+    def _unchanged(self, scope: _Scope, days: Sequence[_Day]) -> dict[int, StoredDay]:
         """Return the days that are stored as they would be measured now."""
-        stored = self._days.stored(asked.dataset, Span(days[0].begin, asked.want.end))
+        stored = self._days.stored(scope.dataset, Span(days[0].begin, scope.want.end))
         if not stored:
             return {}
-        moved = self._moved(asked, min(day.version for day in stored.values()))
+        moved = self._moved(scope, min(day.version for day in stored.values()))
         oldest = self._engine.catalog.oldest_version()
-        held: dict[int, StoredDay] = {}
+        unchanged: dict[int, StoredDay] = {}
         for day in days:
             kept = stored.get(day.begin)
-            if kept is None or kept.basis != day.basis or not asked.is_whole(day):
+            if kept is None or kept.basis != day.basis or not scope.is_whole(day):
                 continue
-            vacuumed = kept.version < oldest and kept.version < asked.changed_in
+            # What changed between two vacuumed versions cannot be told any more: such a day is measured again.
+            vacuumed = kept.version < oldest and kept.version < scope.changed_in
             if not vacuumed and moved.get(day.begin, 0) <= kept.version:
-                held[day.begin] = kept
-        return held
+                unchanged[day.begin] = kept
+        return unchanged
 
-    def _moved(self, asked: _Asked, since: int) -> dict[int, int]:
+    def _moved(self, scope: _Scope, since: int) -> dict[int, int]:
         """Return in which version each day last changed after *since*; rows near a day's bounds are judged with it."""
-        want, moved = _judged_with(asked.dataset, asked.want), dict[int, int]()
-        for span, version in self._days.changes(asked.dataset, want, since):
-            near = _judged_with(asked.dataset, span).intersect(want)
-            for part in days_of(near) if near else ():
+        want, moved = _judged_with(scope.dataset, scope.want), dict[int, int]()
+        for span, version in self._days.changes(scope.dataset, want, since):
+            near = _judged_with(scope.dataset, span).intersect(want)
+            if near is None:
+                continue
+            for part in days_of(near):
                 begin = part.start // DAY * DAY
                 moved[begin] = max(moved.get(begin, 0), version)
         return moved
 
-    def _measured(self, asked: _Asked, days: Sequence[_Day]) -> Iterator[DayQuality]:
+    def _measured(self, scope: _Scope, days: Sequence[_Day]) -> Iterator[DayQuality]:
         """Measure days that follow one another."""
-        dataset, span = asked.dataset, Span(days[0].span.start, days[-1].span.end)
+        dataset, span = scope.dataset, Span(days[0].span.start, days[-1].span.end)
         holes: dict[int, dict[str, Holes]] = {}
         if dataset.timeframe is not None:
-            holes = holes_by_day(dataset, gap_report(self._engine, dataset, _for_gaps(asked, span)).gaps, span)
+            holes = holes_by_day(dataset, gap_report(self._engine, dataset, _for_gaps(scope, span)).gaps, span)
         refused = self._days.quarantined(dataset, span)
         counts = {row["day"]: row for row in self._counted(dataset, span).to_dicts()}
         for day in days:
-            shut = sum(cut.length for span in asked.closed if (cut := span.intersect(day.span)))
+            shut = sum(part.length for span in scope.closed if (part := span.intersect(day.span)))
             yield DayQuality(
                 on_grid=dataset.timeframe is not None,
-                open_time=day.span.length - shut if asked.says_when else None,
+                open_time=day.span.length - shut if scope.says_when else None,
                 gaps=holes.get(day.begin, {}),
                 quarantined=refused.get(day.begin, {}),
                 **counts.get(day.begin, {"day": day.begin}),
@@ -201,9 +205,8 @@ class Assessor:
         if dataset.timeframe is not None:
             rows = self._engine.load(dataset, _judged_with(dataset, span), columns=columns)
             return measure(rows, dataset.spec, span)
-        parts = [
-            measure(part, dataset.spec, span) for part in _hours(self._engine.chunks(dataset, span, columns=columns))
-        ]
+        frames = _hours(self._engine.chunks(dataset, span, columns=columns))
+        parts = [measure(frame, dataset.spec, span) for frame in frames]
         if not parts:
             return measure(dataset.spec.empty().select(columns), dataset.spec, span)
         return pl.concat(parts).group_by("day", maintain_order=True).sum()
@@ -216,9 +219,11 @@ class Assessor:
         if frame is None:
             return {"last": last, "freshness": now - last}
         ended, latest = frame.next(last, dataset.anchor), frame.floor(now, dataset.anchor)
-        since = Span(ended, latest) if latest > ended else None
-        parts = subtract(since, closed_spans(self._engine, dataset, since)) if since else ()
-        behind = sum(frame.count_in(part, dataset.anchor) for part in parts)
+        behind = 0
+        if latest > ended:
+            since = Span(ended, latest)
+            trading = subtract(since, closed_spans(self._engine, dataset, since))
+            behind = sum(frame.count_in(part, dataset.anchor) for part in trading)
         return {"last": last, "freshness": now - ended, "bars_behind": behind}
 
 
@@ -233,7 +238,9 @@ def _added(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]
 def _windows(dataset: Dataset, days: Sequence[_Day]) -> Iterator[Sequence[_Day]]:
     """Yield days that follow one another, as many as are measured at a time."""
     frame = dataset.timeframe
-    most = max(BARS_AT_ONCE * frame.length // DAY, 1) if frame else DAYS_AT_ONCE
+    most = DAYS_AT_ONCE
+    if frame is not None:
+        most = max(BARS_AT_ONCE * frame.length // DAY, 1)
     window: list[_Day] = []
     for day in days:
         if window and (len(window) == most or window[-1].span.end != day.span.start):
@@ -252,24 +259,24 @@ def _judged_with(dataset: Dataset, span: Span) -> Span:
     return Span(frame.advance(span.start, -REACH, anchor), frame.advance(span.end - 1, REACH + 1, anchor))
 
 
-def _for_gaps(asked: _Asked, span: Span) -> Span:
+def _for_gaps(scope: _Scope, span: Span) -> Span:
     """Return *span* with what is around it, so that a hole over its bounds is seen as one, with its size.
 
     A bar that lasts longer than a day belongs to the day on which it opens.
     """
-    around = _judged_with(asked.dataset, span)
-    return around.intersect(asked.everything) or span
+    around = _judged_with(scope.dataset, span)
+    return around.intersect(scope.everything) or span
 
 
 def _hours(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Cut sorted frames anew, between hours."""
-    held: pl.DataFrame | None = None
+    """Cut sorted frames anew, between hours: an hour is judged as a whole."""
+    rest: pl.DataFrame | None = None
     for frame in frames:
-        rows = frame if held is None else pl.concat([held, frame])
+        rows = frame if rest is None else pl.concat([rest, frame])
         ts = rows["ts"].to_physical()
         cut = ts.search_sorted(int(ts[-1]) // HOUR * HOUR)
-        held = rows.slice(cut)
+        rest = rows.slice(cut)
         if cut:
             yield rows.head(cut)
-    if held is not None and held.height:
-        yield held
+    if rest is not None and rest.height:
+        yield rest

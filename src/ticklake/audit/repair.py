@@ -65,8 +65,8 @@ class Repairs:
 
     def repair(self, mended: Iterable[Mended], *, retry: bool = False) -> Iterator[Repaired]:
         """Close what can be closed of each dataset, given what was mended of it."""
-        for one in mended:
-            repaired = self._repair(one, retry=retry)
+        for result in mended:
+            repaired = self._repair(result, retry=retry)
             if not repaired.is_idle:
                 yield repaired
 
@@ -92,29 +92,32 @@ class Repairs:
             return _Answer(None, str(error), final=True)
         except SourceError as error:
             return _Answer(None, str(error))
-        failed = run.state is RunState.FAILED
-        return _Answer(run, run.outcome if failed else "", final=not (failed and run["retriable"]))
+        if run.state is not RunState.FAILED:
+            return _Answer(run, final=True)
+        return _Answer(run, run.outcome, final=not run["retriable"])
 
     def _left(self, dataset: Dataset, after: Sequence[Gap], answer: _Answer) -> tuple[Left, ...]:
         """Say why each gap that is still open stays so."""
         settled = plan_repair(dataset, after, self.notes.in_vain(dataset))
-        told = {left.gap: left.why for left in settled.left}
-        why = answer.note or "it was asked for and did not come: run it again"
-        return tuple(Left(gap, told.get(gap, why)) for gap in missing_in(after))
+        reasons = {left.gap: left.why for left in settled.left}
+        otherwise = answer.note or "it was asked for and did not come: run it again"
+        return tuple(Left(gap, reasons.get(gap, otherwise)) for gap in missing_in(after))
 
     def _gaps(self, dataset: Dataset) -> tuple[Gap, ...]:
-        """Return the gaps that ``lake.gaps`` tells; of a dataset without coverage none, as nobody asked a source for it."""
+        """Return the gaps that ``lake.gaps`` reports; none of a dataset without coverage: no source was asked for it."""
         if not self.engine.catalog.coverage(dataset).pieces:
             return ()
         known = self.engine.known(dataset)
-        return gap_report(self.engine, dataset, known).gaps if known else ()
+        if known is None:
+            return ()
+        return gap_report(self.engine, dataset, known).gaps
 
 
 def _is_open(gap: Gap, after: Sequence[Gap]) -> bool:
     """Whether a part of a gap is still there for the same reason; *after* is sorted."""
-    near = bisect_right(after, gap.span.start, key=lambda one: one.span.end)
-    met = takewhile(lambda one: one.span.start < gap.span.end, islice(after, near, None))
-    return any(one.reason is gap.reason for one in met)
+    near = bisect_right(after, gap.span.start, key=lambda other: other.span.end)
+    met = takewhile(lambda other: other.span.start < gap.span.end, islice(after, near, None))
+    return any(other.reason is gap.reason for other in met)
 
 
 def _in_vain(

@@ -13,7 +13,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.scan import load
 from ticklake.engine.store import Store
 
-__all__ = ["cover_seams"]
+__all__ = ["cover_seams", "whole_numbers"]
 
 
 def cover_seams(engine: Engine, dataset: Dataset, most: int = 10_000) -> None:
@@ -53,9 +53,18 @@ def _is_proven(store: Store, dataset: Dataset, seam: Span) -> bool:
     return not load(store, dataset, seam, columns=["ts"]).height
 
 
+def whole_numbers(values: pl.Series) -> pl.Series:
+    """Return ids as integers, null where one is no whole number: trade ids are stored as text, as exchanges give them."""
+    if values.dtype != pl.String:
+        return values
+    return values.str.to_integer(strict=False, dtype=pl.Int64)
+
+
 def _numbers(store: Store, dataset: Dataset, instant: Span) -> pl.Series | None:
     """Return the numbers of the rows at an instant; ``None`` without rows, or where one has no whole number."""
     column = NUMBERS[dataset.kind]
     values = load(store, dataset, instant, columns=["ts", column])[column]
-    numbers = values.str.to_integer(strict=False, dtype=pl.Int64) if values.dtype == pl.String else values
-    return None if not numbers.len() or numbers.null_count() else numbers
+    numbers = whole_numbers(values)
+    if not numbers.len() or numbers.null_count():
+        return None
+    return numbers

@@ -75,12 +75,12 @@ class Batches:
         heads, gone = list[dict[str, Any]](), list[dict[str, Any]]()
         with self._database.write() as connection:
             for row in connection.execute(query):
-                head = heads[-1] if heads and heads[-1]["_dataset"] == row.dataset_id else None
-                if head is None or row.joins in _REMARKABLE:
+                is_first = not heads or heads[-1]["_dataset"] != row.dataset_id
+                if is_first or row.joins in _REMARKABLE:
                     heads.append(_head(row))
                     continue
                 gone.append({"_dataset": row.dataset_id, "_commit": row.commit_id})
-                _add(head, row)
+                _add(heads[-1], row)
             if gone:
                 mine = and_(table.c.dataset_id == bindparam("_dataset"), table.c.commit_id == bindparam("_commit"))
                 values: dict[str, Any] = {name: bindparam(f"_{name}") for name in (*_COUNTS, "start", "end", "last_id")}

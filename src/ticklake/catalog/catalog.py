@@ -211,8 +211,8 @@ class Catalog:
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
         """Return the datasets of the same exchange, kind and timeframe, this one included, sorted by name."""
         columns, frame = schema.datasets.c, dataset.timeframe
-        same = [IS_HERE, columns.exchange == dataset.exchange, columns.kind == dataset.kind]
-        same.append(columns.timeframe.is_(None) if frame is None else columns.timeframe == str(frame))
+        has_timeframe = columns.timeframe.is_(None) if frame is None else columns.timeframe == str(frame)
+        same = [IS_HERE, columns.exchange == dataset.exchange, columns.kind == dataset.kind, has_timeframe]
         query = select(columns.name, *_HEAD).where(*same).order_by(columns.name)
         with self.database.read() as connection:
             rows = connection.execute(query).all()
@@ -233,8 +233,9 @@ class Catalog:
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
                 rows = connection.execute(*_heads_of(names[start : start + _AT_ONCE])).all()
-                found |= {named[row[1]]: _dataset_row(named[row[1]], row[2:]) for row in rows}
-            return (rows[0][0] if names and rows else _version(connection)), found
+                found |= {named[name]: _dataset_row(named[name], values) for _, name, *values in rows}
+            version = rows[0][0] if names and rows else _version(connection)
+        return version, found
 
     def snapshot(
         self,
@@ -436,9 +437,8 @@ class Catalog:
         """Return every origin by its number."""
         with self.database.read() as connection:
             rows = connection.execute(rows_of(schema.provenance)).all()
-        return {
-            row.id: Provenance(**{name: value for name, value in row._mapping.items() if name != "id"}) for row in rows
-        }
+        values = [dict(row._mapping) for row in rows]
+        return {origin.pop("id"): Provenance(**origin) for origin in values}
 
     def restore_provenance(self, origins: Mapping[int, Provenance]) -> None:
         """Write origins under the numbers that rows in files have for them; used when the catalog is rebuilt.
@@ -450,8 +450,8 @@ class Catalog:
         fresh: list[dict[str, Any]] = []
         for number, origin in origins.items():
             if number not in known:
-                unique = replace(origin, note=f"{origin.note} [{number}]".strip()) if origin in taken else origin
-                fresh.append({"id": number, **unique.to_dict()})
+                note = f"{origin.note} [{number}]".strip() if origin in taken else origin.note
+                fresh.append({"id": number, **replace(origin, note=note).to_dict()})
         if fresh:
             with self.database.write() as connection:
                 connection.execute(schema.provenance.insert(), fresh)
@@ -511,7 +511,9 @@ def _history_of(table: Any, where: Any, names: Sequence[str], version: int | Non
 
 
 def _heads_of(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    return (_ONE_HEAD, {"name": names[0]}) if len(names) == 1 else (_HEADS, {"names": names})
+    if len(names) == 1:
+        return _ONE_HEAD, {"name": names[0]}
+    return _HEADS, {"names": names}
 
 
 def refuse_vacuumed(connection: Connection, version: int | None) -> None:

@@ -11,7 +11,7 @@ from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 
-__all__ = ["Change", "DatasetRow", "Quarantined", "Revision"]
+__all__ = ["Change", "DatasetRow", "Quarantined", "Revision", "keying_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +84,8 @@ class DatasetRow:
     max_ts: int | None
     updated_at: int = 0
     changed_in: int = 0
+
+
+def keying_of(row: DatasetRow | None) -> Keying:
+    """Return how the rows of a dataset are told apart; by their natural key if the lake does not have it."""
+    return "natural" if row is None else row.keying

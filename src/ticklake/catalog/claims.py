@@ -32,11 +32,14 @@ IS_QUEUED, IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'runni
 
 
 @cache
-def claim(one: bool) -> Any:
-    """Return the one statement that takes a job: two workers never get the same."""
-    held = select(_LEASES.c.name).where(_LEASES.c.name == _JOBS.c.dataset, _LEASES.c.expires_at > bindparam("now"))
-    ready = select(_JOBS.c.id).where(IS_QUEUED, ~held.exists())
-    ready = ready.where(_JOBS.c.id == bindparam("number") if one else _JOBS.c.due_at <= bindparam("now"))
+def claim(by_number: bool) -> Any:
+    """Return the statement that takes the first job that is due, or one *by number*.
+
+    It chooses and takes in one statement, so two workers never get the same job.
+    """
+    lease = select(_LEASES.c.name).where(_LEASES.c.name == _JOBS.c.dataset, _LEASES.c.expires_at > bindparam("now"))
+    is_meant = _JOBS.c.id == bindparam("number") if by_number else _JOBS.c.due_at <= bindparam("now")
+    ready = select(_JOBS.c.id).where(IS_QUEUED, ~lease.exists(), is_meant)
     first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
     return (
         update(_JOBS)

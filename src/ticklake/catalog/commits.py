@@ -122,8 +122,8 @@ def _settle_names(connection: Connection, row: Row[Any], change: Change) -> None
     """Let the first rows decide how rows are told apart and numbered; later on it is fixed."""
     table = schema.datasets
     if change.add and row.keying != change.keying:
-        held = select(exists().where(schema.segments.c.dataset_id == row.id))
-        if connection.execute(held).scalar():
+        has_segments = select(exists().where(schema.segments.c.dataset_id == row.id))
+        if connection.execute(has_segments).scalar():
             raise Conflict(f"{change.dataset} is keyed by {row.keying}")
         connection.execute(table.update().where(table.c.id == row.id).values(keying=change.keying))
     if change.id_space and row.id_space and change.id_space != row.id_space:

@@ -32,7 +32,8 @@ def log_coverage(connection: Connection, dataset_id: int, version: int, reach: S
     """Note what commit *version* replaces: the pieces that touch *reach*."""
     if _since(connection) is None:
         # A catalog of an older Ticklake has coverage without a log: its past ends here.
-        _put(connection, _SINCE, str(version - 1 if _has_coverage(connection) else 0))
+        since = version - 1 if _has_coverage(connection) else 0
+        _put(connection, _SINCE, str(since))
     pieces = [(piece.span.start, piece.span.end, piece.found.value, piece.reason) for piece in before]
     text = json.dumps({"reach": [reach.start, reach.end], "pieces": pieces}, separators=(",", ":"))
     _put(connection, _key(dataset_id, version), f"{_check(text)} {text}")

@@ -114,8 +114,10 @@ class Database:
     def _refuse_outdated(self, connection: Connection, change: int, lake: str) -> None:
         """Refuse to change anything in a transaction that does not see everything that was acknowledged."""
         witness = self._witness
-        known = None if witness is None else witness.newest_change(lake)
-        if witness is None or known is None or not is_newer(known, change):
+        if witness is None:
+            return
+        known = witness.newest_change(lake)
+        if known is None or not is_newer(known, change):
             return
         version = connection.execute(select(func.max(schema.commits.c.id))).scalar() or 0
         what = witness.acknowledged(lake).missing_in(version, change)
@@ -270,7 +272,10 @@ class _ReadOnly(Database):
             self._engine = _engine(self.url)
 
     def _address(self) -> URL:
-        query = {"mode": "ro", "uri": "true"} if self._is_in_use() else {"mode": "ro", "immutable": "1", "uri": "true"}
+        query = {"mode": "ro", "uri": "true"}
+        if not self._is_in_use():
+            # Without the files of its log SQLite would have to create them, which takes permission to write.
+            query["immutable"] = "1"
         return URL.create("sqlite", database=f"file:{quote(str(self._path))}", query=query)
 
     def _is_in_use(self) -> bool:
@@ -309,7 +314,8 @@ def _engine(url: URL) -> Engine:
         poolclass=StaticPool if in_memory else QueuePool,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
-    event.listen(engine, "connect", _on_connect if "uri" not in url.query else _on_connect_for_reading)
+    is_for_reading = "uri" in url.query
+    event.listen(engine, "connect", _on_connect_for_reading if is_for_reading else _on_connect)
     event.listen(engine, "begin", _on_begin)
     return engine
 

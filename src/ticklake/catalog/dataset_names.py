@@ -97,6 +97,7 @@ def _respell(connection: Connection, number: int, name: str) -> Respelled:
         dataset = Dataset(dataset.exchange, dataset.kind, symbol, dataset.timeframe)
     values = {"name": str(dataset), "symbol": str(dataset.symbol), "timeframe": str(dataset.timeframe)}
     connection.execute(update(table).where(table.c.id == number).values(values))
-    for notes in () if is_apart else (schema.wanted, schema.unclosable):
-        connection.execute(update(notes).where(notes.c.dataset == name).values(dataset=str(dataset)))
+    if not is_apart:
+        for notes in (schema.wanted, schema.unclosable):
+            connection.execute(update(notes).where(notes.c.dataset == name).values(dataset=str(dataset)))
     return Respelled(name, dataset, is_apart)

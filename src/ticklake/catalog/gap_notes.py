@@ -53,13 +53,13 @@ class GapNotes:
 
     def note(self, dataset: Dataset, gaps: Iterable[Gap]) -> None:
         """Remember these gaps as asked for again in vain, and no others."""
-        told = {(gap.span, str(gap.reason)): gap.detail for gap in gaps}
-        if told == self.in_vain(dataset):
+        details = {(gap.span, str(gap.reason)): gap.detail for gap in gaps}
+        if details == self.in_vain(dataset):
             return
         table, stamp = schema.unclosable, {"dataset": str(dataset), "asked_at": self._now()}
         values = [
             {**stamp, "start": span.start, "end": span.end, "reason": word, "detail": detail}
-            for (span, word), detail in told.items()
+            for (span, word), detail in details.items()
         ]
         with self._database.write() as connection:
             connection.execute(table.delete().where(table.c.dataset == str(dataset)))
@@ -70,4 +70,6 @@ class GapNotes:
 def _wanted(connection: Connection, dataset: Dataset) -> Span | None:
     table = schema.wanted
     row = connection.execute(rows_of(table).where(table.c.dataset == str(dataset))).first()
-    return Span(row.start, row.end) if row else None
+    if row is None:
+        return None
+    return Span(row.start, row.end)

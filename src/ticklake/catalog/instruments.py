@@ -34,7 +34,9 @@ class Instruments:
         query = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.symbol == symbol)
         with self._database.read() as connection:
             row = connection.execute(query.order_by(_TABLE.c.valid_from.desc())).first()
-        return None if row is None else _instrument(row)
+        if row is None:
+            return None
+        return _instrument(row)
 
     def history(self, exchange: str, at: int | None = None) -> list[Instrument]:
         """Return the newest description of every symbol, or the one that held *at* a time, sorted by symbol.
@@ -66,6 +68,7 @@ class Instruments:
             known = [_instrument(row) for row in connection.execute(still)]
             seen = compared(known, listed, at)
             _end(connection, seen.changed, at, None)
+            # When it went is not known: the last look is the last time at which it was certainly listed.
             _end(connection, seen.gone, at, at if last is None else last)
             _describe(connection, seen.described)
             _insert(connection, seen.new)
@@ -80,11 +83,11 @@ class Instruments:
     def remember_listing(self, exchange: str, symbol: str, listed_at: int) -> None:
         """Remember when a symbol's history begins."""
         known = self.get(exchange, symbol)
-        held = known or Instrument(exchange, symbol, valid_from=self._now())
+        instrument = known or Instrument(exchange, symbol, valid_from=self._now())
+        mine = and_(_TABLE.c.symbol == symbol, _TABLE.c.valid_from == instrument.valid_from)
         with self._database.write() as connection:
             if known is None:
-                _insert(connection, [held])
-            mine = and_(_TABLE.c.symbol == symbol, _TABLE.c.valid_from == held.valid_from)
+                _insert(connection, [instrument])
             values = {"listed_at": listed_at}
             connection.execute(_TABLE.update().where(_TABLE.c.exchange == exchange, mine).values(values))
 
@@ -125,51 +128,46 @@ def _holding(exchange: str, at: int) -> Any:
     return and_(begun, or_(_TABLE.c.valid_to.is_(None), _TABLE.c.valid_to > at))
 
 
-def _values(one: Instrument) -> dict[str, Any]:
-    details = json.dumps({**one.details, "active": one.active}, default=str)
-    named = {name: getattr(one, name) for name in _COLUMNS}
-    return {"exchange": one.exchange, "symbol": one.symbol, **named, "details": details}
+def _values(instrument: Instrument) -> dict[str, Any]:
+    details = json.dumps({**instrument.details, "active": instrument.active}, default=str)
+    named = {name: getattr(instrument, name) for name in _COLUMNS}
+    return {"exchange": instrument.exchange, "symbol": instrument.symbol, **named, "details": details}
 
 
 def _insert(connection: Connection, new: Iterable[Instrument]) -> None:
     """Add descriptions; one from the very same instant is replaced."""
-    rows = [_values(one) for one in new]
-    if rows:
-        same = [{"of": row["exchange"], "name": row["symbol"], "since": row["valid_from"]} for row in rows]
-        connection.execute(_TABLE.delete().where(_one()), same)
-        connection.execute(_TABLE.insert(), rows)
+    instruments = list(new)
+    if instruments:
+        connection.execute(_TABLE.delete().where(_is_named()), [_key(instrument) for instrument in instruments])
+        connection.execute(_TABLE.insert(), [_values(instrument) for instrument in instruments])
 
 
 def _end(connection: Connection, ended: Iterable[Instrument], at: int, delisted_at: int | None) -> None:
     """Let descriptions hold until *at*."""
-    rows = [
-        {"of": one.exchange, "name": one.symbol, "since": one.valid_from, "until": max(at, one.valid_from + 1)}
-        for one in ended
-    ]
+    rows = [{**_key(instrument), "until": max(at, instrument.valid_from + 1)} for instrument in ended]
     if rows:
         connection.execute(
-            _TABLE.update().where(_one()).values(valid_to=bindparam("until"), delisted_at=delisted_at), rows
+            _TABLE.update().where(_is_named()).values(valid_to=bindparam("until"), delisted_at=delisted_at), rows
         )
 
 
 def _describe(connection: Connection, described: Iterable[Instrument]) -> None:
-    rows = [
-        {
-            "of": one.exchange,
-            "name": one.symbol,
-            "since": one.valid_from,
-            **{f"new_{k}": v for k, v in _values(one).items()},
-        }
-        for one in described
-    ]
+    rows: list[dict[str, Any]] = []
+    for instrument in described:
+        values = _values(instrument)
+        rows.append({**_key(instrument), **{f"new_{name}": value for name, value in values.items()}})
     if rows:
-        names = [name for name in _COLUMNS if name != "valid_from"]
-        connection.execute(
-            _TABLE.update().where(_one()).values({name: bindparam(f"new_{name}") for name in [*names, "details"]}), rows
-        )
+        names = [*(name for name in _COLUMNS if name != "valid_from"), "details"]
+        changes: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+        connection.execute(_TABLE.update().where(_is_named()).values(changes), rows)
 
 
-def _one() -> Any:
+def _key(instrument: Instrument) -> dict[str, Any]:
+    """Return the parameters of :func:`_is_named` for one description."""
+    return {"of": instrument.exchange, "name": instrument.symbol, "since": instrument.valid_from}
+
+
+def _is_named() -> Any:
     named = and_(_TABLE.c.exchange == bindparam("of"), _TABLE.c.symbol == bindparam("name"))
     return and_(named, _TABLE.c.valid_from == bindparam("since"))
 

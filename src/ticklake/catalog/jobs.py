@@ -106,8 +106,10 @@ class JobQueue:
         if state is not None and state not in {*JobState, "active"}:
             raise BadInput(f"{state!r} is not a job state: use one of {', '.join(JobState)}, or active")
         query = rows_of(_JOBS).order_by(_JOBS.c.id.desc()).limit(limit)
-        if state is not None:
-            query = query.where(_JOBS.c.state.in_(_ACTIVE if state == "active" else [state]))
+        if state == "active":
+            query = query.where(_JOBS.c.state.in_(_ACTIVE))
+        elif state is not None:
+            query = query.where(_JOBS.c.state == state)
         if operation is not None:
             query = query.where(_JOBS.c.operation == operation)
         if search:
@@ -168,7 +170,9 @@ class JobQueue:
         LeaseLost
         """
         expires = self._now() + self.lease
-        values = {"expires_at": expires} if done is None else {"expires_at": expires, "done": done}
+        values: dict[str, Any] = {"expires_at": expires}
+        if done is not None:
+            values["done"] = done
         with self._database.write(durable=False) as connection:
             row = connection.execute(claims.mine(*values), claims.named(job, values)).first()
             if row is None:
@@ -258,9 +262,8 @@ def _recover(connection: Connection, now: int) -> list[Job]:
         "finished_at": case((or_(_JOBS.c.cancelling, used_up), now)),
         "outcome": literal("its worker ") + _JOBS.c.owner + literal(" died"),
     }
-    jobs = [
-        _job(row) for row in connection.execute(update(_JOBS).where(_is_silent(now)).values(**values).returning(_JOBS))
-    ]
+    recovered = connection.execute(update(_JOBS).where(_is_silent(now)).values(**values).returning(_JOBS))
+    jobs = [_job(row) for row in recovered]
     if jobs:
         connection.execute(delete(_LEASES).where(_LEASES.c.job_id.in_([job.id for job in jobs])))
     return jobs
@@ -269,8 +272,9 @@ def _recover(connection: Connection, now: int) -> list[Job]:
 def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Job]:
     found: dict[str, Job] = {}
     for start in range(0, len(fingerprints), _AT_ONCE):
-        some = _JOBS.c.fingerprint.in_(fingerprints[start : start + _AT_ONCE]) & _JOBS.c.state.in_(_ACTIVE)
-        for row in connection.execute(rows_of(_JOBS).where(some)):
+        part = fingerprints[start : start + _AT_ONCE]
+        is_identical = _JOBS.c.fingerprint.in_(part) & _JOBS.c.state.in_(_ACTIVE)
+        for row in connection.execute(rows_of(_JOBS).where(is_identical)):
             found[row.fingerprint] = _job(row)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -142,7 +143,9 @@ class PinnedCatalog(Catalog):
     def _named_then(self, name: str) -> Dataset | None:
         """Return the dataset that a row of this name was; none if it had been dropped."""
         dropped = dropped_in(name)
-        return None if dropped is not None and dropped <= self.version() else Dataset.parse(plain_name(name))
+        if dropped is not None and dropped <= self.version():
+            return None
+        return Dataset.parse(plain_name(name))
 
     def _or_pinned(self, version: int | None) -> int:
         return self.version() if version is None else version
@@ -169,24 +172,30 @@ class PinnedCatalog(Catalog):
         batches = schema.batches.c
         has_segments = exists().where(_SEGMENTS.dataset_id == batches.dataset_id)
         queries.append(select(batches.dataset_id).where(batches.commit_id <= self.pinned, ~has_segments).distinct())
-        return {number for query in queries for number in connection.execute(query).scalars()}
+        seen = set[int]()
+        for query in queries:
+            seen.update(connection.execute(query).scalars())
+        return seen
 
 
 def _row(row: Any, dataset: Dataset, sums: dict[int, Any]) -> DatasetRow:
-    held = sums.get(row.id)
-    return DatasetRow(
+    empty = DatasetRow(
         id=row.id,
         dataset=dataset,
         keying=row.keying,
         id_space=row.id_space,
         seq=row.seq,
-        rows=held.rows if held else 0,
-        bytes=held.bytes if held else 0,
-        min_ts=held.min_ts if held else None,
-        max_ts=held.max_ts if held else None,
+        rows=0,
+        bytes=0,
+        min_ts=None,
+        max_ts=None,
         updated_at=row.updated_at,
         changed_in=row.changed_in,
     )
+    stored = sums.get(row.id)
+    if stored is None:
+        return empty
+    return replace(empty, rows=stored.rows, bytes=stored.bytes, min_ts=stored.min_ts, max_ts=stored.max_ts)
 
 
 def _refused(what: str) -> ReadOnlyLake:

@@ -121,7 +121,9 @@ class QualityDays:
     def _is_of(self, connection: Connection, dataset: Dataset) -> ColumnElement[bool]:
         """Return what is true of the rows that *dataset* had refused in the version that is asked for."""
         mine = schema.datasets.c.name == name_at(connection, dataset, self._version)
-        return mine if self._version is None else and_(mine, schema.quarantine.c.commit_id <= self._version)
+        if self._version is None:
+            return mine
+        return and_(mine, schema.quarantine.c.commit_id <= self._version)
 
 
 def _of(query: Select[Any], table: Table, dataset: Dataset) -> Select[Any]:

@@ -49,9 +49,9 @@ def _copy(connection: Connection, table: Table, old_id: int, new_id: int, versio
     if table is not schema.batches:
         given["commit_id"] = version
     columns = [column for column in table.c if column.name not in {"id", "row_check", *given}]
-    held = select(*map(literal, given.values()), *columns).where(table.c.dataset_id == old_id)
+    rows = select(*map(literal, given.values()), *columns).where(table.c.dataset_id == old_id)
     names = [*given, *(column.name for column in columns)]
-    connection.execute(insert(table).from_select(names, held, include_defaults=False))
+    connection.execute(insert(table).from_select(names, rows, include_defaults=False))
 
 
 def _refuse_active_jobs(connection: Connection, old: Dataset) -> None:

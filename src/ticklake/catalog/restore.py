@@ -44,13 +44,13 @@ def mark_changed(database: Database, version: int) -> None:
 
 def restore_summary(database: Database, dataset: Dataset, keying: Keying, rows: int, version: int) -> None:
     """Summarise a dataset anew from its live segments, which together hold so many *rows*."""
-    table, held = schema.datasets, schema.segments
-    mine = held.c.dataset_id == select(table.c.id).where(table.c.name == str(dataset)).scalar_subquery()
-    live = and_(mine, held.c.removed_in.is_(None))
-    first = select(func.min(held.c.min_ts)).where(live).scalar_subquery()
-    last = select(func.max(held.c.max_ts)).where(live).scalar_subquery()
-    size = select(func.coalesce(func.sum(held.c.size), 0)).where(live).scalar_subquery()
-    newest = select(func.coalesce(func.max(held.c.seq), 0)).where(mine).scalar_subquery()
+    table, segments = schema.datasets, schema.segments
+    mine = segments.c.dataset_id == select(table.c.id).where(table.c.name == str(dataset)).scalar_subquery()
+    live = and_(mine, segments.c.removed_in.is_(None))
+    first = select(func.min(segments.c.min_ts)).where(live).scalar_subquery()
+    last = select(func.max(segments.c.max_ts)).where(live).scalar_subquery()
+    size = select(func.coalesce(func.sum(segments.c.size), 0)).where(live).scalar_subquery()
+    newest = select(func.coalesce(func.max(segments.c.seq), 0)).where(mine).scalar_subquery()
     values = {
         "keying": keying,
         "rows": rows,

@@ -381,7 +381,9 @@ def _no_run(run_id: int) -> BadInput:
 
 def _bounded(message: str) -> str:
     hidden = len(message) - LOG_LINE
-    return message if hidden <= 0 else f"{message[:LOG_LINE]}... ({hidden:,} more characters)"
+    if hidden <= 0:
+        return message
+    return f"{message[:LOG_LINE]}... ({hidden:,} more characters)"
 
 
 def _share(done: float) -> float:
@@ -392,7 +394,7 @@ def _share(done: float) -> float:
 
 
 def _end_state(state: RunState | str) -> RunState:
-    ends = [one for one in RunState if one is not RunState.RUNNING]
+    ends = [end for end in RunState if end is not RunState.RUNNING]
     if state not in ends:
         raise BadInput(f"a run cannot end as {str(state)!r}: use one of {', '.join(ends)}")
     return RunState(state)

@@ -49,7 +49,9 @@ def damage_of(path: Path) -> str | None:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-            return None if found == "ok" else str(found).replace("\n", " ")
+            if found == "ok":
+                return None
+            return str(found).replace("\n", " ")
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             return None
@@ -144,12 +146,18 @@ class _Possible:
         self._types = [(_type_of(column.type), bool(column.nullable)) for column in columns]
         self._check = names.index(_CHECK) if _CHECK in names else None
         """Where the checksum stands; an older schema has none."""
-        self._checked = [] if self._check is None else [names.index(column.name) for column in checked_columns(table)]
+        self._checked: list[int] = []
+        if self._check is not None:
+            self._checked = [names.index(column.name) for column in checked_columns(table)]
 
     def __call__(self, row: Row) -> bool:
-        pairs = zip(row, self._types, strict=True)
-        fits = all(may_be_null if value is None else isinstance(value, kind) for value, (kind, may_be_null) in pairs)
-        return fits and (self._check is None or row[self._check] == row_check(*(row[at] for at in self._checked)))
+        for value, (kind, may_be_null) in zip(row, self._types, strict=True):
+            fits = may_be_null if value is None else isinstance(value, kind)
+            if not fits:
+                return False
+        if self._check is None:
+            return True
+        return bool(row[self._check] == row_check(*(row[place] for place in self._checked)))
 
 
 def _type_of(kind: Any) -> type | tuple[type, ...]:
@@ -211,14 +219,20 @@ class _Reader:
     def _where(self, prefix: int | None, last: Key, sign: str, stop: Key | None) -> tuple[str, list[Any]]:
         key = f"({', '.join(self._key)})"
         marks = f"({', '.join('?' * len(self._key))})"
-        parts, values = [], []
+        parts: list[str] = []
+        values: list[Any] = []
         if prefix is not None:
-            parts, values = [f"{self._key[0]} = ?"], [prefix]
+            parts.append(f"{self._key[0]} = ?")
+            values.append(prefix)
         if last:
-            parts, values = [*parts, f"{key} {sign} {marks}"], [*values, *last]
+            parts.append(f"{key} {sign} {marks}")
+            values += last
         if stop:
-            parts, values = [*parts, f"{key} > {marks}"], [*values, *stop]
-        return (f"WHERE {' AND '.join(parts)}" if parts else ""), values
+            parts.append(f"{key} > {marks}")
+            values += stop
+        if not parts:
+            return "", values
+        return f"WHERE {' AND '.join(parts)}", values
 
     def _between(self, low: int, high: int) -> Iterator[Row]:
         """Yield the rows numbered between two others; halves that cannot be read are halved again."""
@@ -246,13 +260,14 @@ class _Reader:
             indexes = [row[1] for row in self._connection.execute(f'PRAGMA index_list("{self._table}")')]
             queries += [f'SELECT max(rowid) FROM "{self._table}" INDEXED BY "{name}"' for name in indexes]  # noqa: S608
         highest = max(_numbers_of((self._connection, query) for query in queries), default=0)
-        return highest - first + 1 if highest > first else _BEYOND
+        if highest <= first:
+            return _BEYOND
+        return highest - first + 1
 
     def _of_each_dataset(self, low: Any, high: Any) -> Iterator[Row]:
         """Yield what can be read of each dataset that lies between the two ends, from its own both ends."""
-        first, last = (low[0] if low else None), (high[0] if high else None)
         for number in _numbers(self._connection):
-            if (first is not None and number < first) or (last is not None and number > last):
+            if (low and number < low[0]) or (high and number > high[0]):
                 continue
             end: Any = yield from self._walk(number, None)
             if end is not True:

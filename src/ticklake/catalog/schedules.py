@@ -79,8 +79,8 @@ class ScheduleTable:
             if not connection.execute(_go_on(schedule, next_at)).rowcount:
                 return None
             (made,) = self._queue.add_within(connection, [job])
-            told = {"last_at": self._now(), "last_job": made.id, "missed": _TABLE.c.missed + missed}
-            connection.execute(update(_TABLE).where(_TABLE.c.name == schedule.name).values(**told))
+            values = {"last_at": self._now(), "last_job": made.id, "missed": _TABLE.c.missed + missed}
+            connection.execute(update(_TABLE).where(_TABLE.c.name == schedule.name).values(**values))
         return made
 
     def skip(self, schedule: Schedule, next_at: int | None) -> None:

@@ -21,14 +21,15 @@ _FILE, _INLINE = and_(_LIVE, _S.path.is_not(None)), and_(_LIVE, _S.path.is_(None
 def lake_stats(database: Database) -> LakeStats:
     """Count what the lake holds by exchange and kind."""
     with database.read() as connection:
-        held = {(row.exchange, row.kind): row._mapping for row in connection.execute(_held())}
+        rows = {(row.exchange, row.kind): row._mapping for row in connection.execute(_rows())}
         stored = {(row.exchange, row.kind): row._mapping for row in connection.execute(_stored())}
-    groups = [_group(key, held.get(key, {}), stored.get(key, {})) for key in sorted({*held, *stored})]
+    groups = [_group(key, rows.get(key, {}), stored.get(key, {})) for key in sorted({*rows, *stored})]
     catalog_bytes, wal_bytes = database.sizes()
     return LakeStats(tuple(groups), catalog_bytes, wal_bytes)
 
 
-def _held() -> Select[Any]:
+def _rows() -> Select[Any]:
+    """Count datasets and their rows, and find the first and the last row."""
     return (
         select(
             _D.exchange,
@@ -44,6 +45,7 @@ def _held() -> Select[Any]:
 
 
 def _stored() -> Select[Any]:
+    """Count segments and bytes: in files, inline, and of older versions."""
     return (
         select(
             _D.exchange,
@@ -65,11 +67,11 @@ def _sum(where: ColumnElement[bool], value: Any) -> Any:
     return func.coalesce(func.sum(case((where, value), else_=0)), 0)
 
 
-def _group(key: tuple[str, str], held: Any, stored: Any) -> GroupStats:
-    counts = {name: int(held.get(name) or 0) for name in ("datasets", "rows")}
+def _group(key: tuple[str, str], rows: Any, stored: Any) -> GroupStats:
+    counts = {name: int(rows.get(name) or 0) for name in ("datasets", "rows")}
     counts |= {name: int(stored.get(name) or 0) for name in _STORED}
     exchange, kind = key
-    return GroupStats(exchange=exchange, kind=kind, **counts, first=held.get("first"), last=held.get("last"))
+    return GroupStats(exchange=exchange, kind=kind, **counts, first=rows.get("first"), last=rows.get("last"))
 
 
 _STORED = (

@@ -86,13 +86,17 @@ class Witness:
         A log that is damaged at its start leaves an empty catalog, which becomes a new lake.
         """
         is_known = any(name == _name(lake) for name, _ in self._slots(_VERSIONS))
-        return 0 if is_known else self.newest_of_any()
+        if is_known:
+            return 0
+        return self.newest_of_any()
 
     def newest_change(self, lake: str) -> int | None:
         """Return the number of the newest change of *lake* that was acknowledged, if anybody knows."""
         newest: int | None = None
         for start, owner in ((_CHANGES, lake), (_CHANGES_OF_BOOT, _until_next_boot(lake))):
-            for name, number in self._slots(start) if owner else ():
+            if not owner:
+                continue
+            for name, number in self._slots(start):
                 if name == _name(owner) and (newest is None or is_newer(number, newest)):
                     newest = number
         return newest
@@ -158,7 +162,9 @@ def _boot() -> str:
 
 def _until_next_boot(lake: str) -> str:
     """Return a name for *lake* that it has until the machine starts anew; none where that cannot be told."""
-    return blake2b(f"{lake}/{_boot()}".encode(), digest_size=16).hexdigest() if _boot() else ""
+    if not _boot():
+        return ""
+    return blake2b(f"{lake}/{_boot()}".encode(), digest_size=16).hexdigest()
 
 
 def _name(lake: str) -> bytes:
@@ -176,4 +182,6 @@ def _unpacked(slot: bytes) -> tuple[bytes, int] | None:
     if len(check) < 4 or int.from_bytes(check, "little") != zlib.crc32(body):
         return None
     magic, name, version = _SLOT.unpack(body)
-    return (name.rstrip(b"\0"), int(version)) if magic == _MAGIC else None
+    if magic != _MAGIC:
+        return None
+    return name.rstrip(b"\0"), int(version)

@@ -90,7 +90,7 @@ class Backfill:
         TicklakeError
             If nothing could be done at all: bad input, the exchange cannot be reached, or the lake cannot be written.
         """
-        operation = "repair" if asked.again else "backfill" if every is None else "poll"
+        operation = _operation(asked, every)
         try:
             remarks = await self._prepare(datasets, asked)
         except SourceError as error:
@@ -138,10 +138,14 @@ class Backfill:
 
     async def _want_unplanned(self, datasets: Sequence[Dataset], asked: Asked, now: int) -> None:
         """Note what is asked for as far as that is known without a plan: a source may fail while it is planned."""
-        for dataset in () if asked.again else datasets:
+        if asked.again:
+            return
+        for dataset in datasets:
             coverage = await asyncio.to_thread(self.engine.catalog.coverage, dataset)
             start = asked.begins(coverage)
-            span = None if start is None else asked.final_part(dataset, start, now)
+            if start is None:
+                continue
+            span = asked.final_part(dataset, start, now)
             if span is not None:
                 self.plans[dataset] = FetchPlan(dataset, span)
                 await self._want(dataset, span)
@@ -153,7 +157,9 @@ class Backfill:
             await asyncio.to_thread(self.gap_notes.want, dataset, span)
 
     def _subject(self, datasets: Sequence[Dataset]) -> str:
-        return str(datasets[0]) if len(datasets) == 1 else self.subject or datasets[0].exchange
+        if len(datasets) == 1:
+            return str(datasets[0])
+        return self.subject or datasets[0].exchange
 
     def _fail(self, run_id: int, progress: Progress, error: BaseException) -> None:
         """Record the failure if the lake still takes it; the error itself goes on to the caller."""
@@ -166,15 +172,16 @@ class Backfill:
         """Fetch the datasets, some at a time."""
         turns = asyncio.Semaphore(self.at_once)
 
-        async def one(dataset: Dataset) -> None:
+        async def fetch(dataset: Dataset) -> None:
             async with turns:
                 await self._fetch_dataset(run_id, dataset, asked, progress)
 
         try:
             async with asyncio.TaskGroup() as group:
                 for dataset in datasets:
-                    group.create_task(one(dataset))
+                    group.create_task(fetch(dataset))
         except BaseExceptionGroup as errors:
+            # Callers know the errors of one dataset: the group is of no use to them, its first error is.
             raise errors.exceptions[0] from None
 
     async def _follow(
@@ -184,7 +191,10 @@ class Backfill:
         failed = 0
         while True:
             await self._fetch_all(run_id, datasets, asked, progress)
-            failed = failed + 1 if progress.failures else 0
+            if progress.failures:
+                failed += 1
+            else:
+                failed = 0
             if failed == PATIENCE or BANNED in progress.failures:
                 return
             await self._rest(every, progress)
@@ -269,6 +279,7 @@ class Backfill:
         await asyncio.to_thread(self._hint, plan.dataset, span)
         while cursor < span.end and BANNED not in progress.failures:
             try:
+                # Taken before the question: a page that is committed late must not replace what was observed meanwhile.
                 asked_at = self.engine.now()
                 async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
                     cursor = max([cursor, *(piece.span.end for piece in page.covered)])
@@ -321,16 +332,37 @@ class Backfill:
                 cover_seams(self.engine, plan.dataset, SEAMS)
                 gaps += gap_report(self.engine, plan.dataset, plan.want).gaps
         counts = progress.counts
-        told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
         is_known = len(plans) == progress.datasets or missing_in(gaps)
-        outcome = f"{told}; {missing_words(gaps) if is_known else UNKNOWN}"
+        missing = missing_words(gaps) if is_known else UNKNOWN
+        outcome = (
+            f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there; {missing}"
+        )
         if progress.failures or progress.skipped:
-            outcome = f"{'; '.join([*progress.failures.values(), *progress.skipped.values()])}; {outcome}"
-            everything = BANNED in progress.failures or len(progress.failures) == progress.datasets
-            return (RunState.FAILED if everything else RunState.INCOMPLETE), outcome
+            problems = "; ".join([*progress.failures.values(), *progress.skipped.values()])
+            return _state_after_failures(progress), f"{problems}; {outcome}"
         return (RunState.INCOMPLETE if missing_in(gaps) else RunState.SUCCEEDED), outcome
 
 
+def _state_after_failures(progress: Progress) -> RunState:
+    if BANNED in progress.failures or len(progress.failures) == progress.datasets:
+        return RunState.FAILED
+    return RunState.INCOMPLETE
+
+
+def _operation(asked: Asked, every: float | None) -> str:
+    """Return what a run is called, by what it was asked for."""
+    if asked.again:
+        return "repair"
+    return "backfill" if every is None else "poll"
+
+
 def _parameters(datasets: Sequence[Dataset], asked: Asked) -> dict[str, Any]:
-    start, end = (None if ts is None else format_time(ts) for ts in (asked.start, asked.end))
-    return {"datasets": [str(dataset) for dataset in datasets], "start": start, "end": end}
+    return {
+        "datasets": [str(dataset) for dataset in datasets],
+        "start": _time_text(asked.start),
+        "end": _time_text(asked.end),
+    }
+
+
+def _time_text(ts: int | None) -> str | None:
+    return None if ts is None else format_time(ts)

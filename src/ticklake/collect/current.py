@@ -38,9 +38,9 @@ async def take_snapshots(
         progress.page(dataset, [Span(0, 1)], receipt, page.requests)
         for note in page.notes:
             await asyncio.to_thread(runs.append_log, run.id, note)
-    state = RunState.FAILED if progress.failures else RunState.SUCCEEDED
-    outcome = (
-        "; ".join(progress.failures.values())
-        or f"{progress.counts['new']:,} {'levels' if datasets[0].kind == 'book' else 'rates'}"
-    )
+    if progress.failures:
+        state, outcome = RunState.FAILED, "; ".join(progress.failures.values())
+    else:
+        unit = "levels" if datasets[0].kind == "book" else "rates"
+        state, outcome = RunState.SUCCEEDED, f"{progress.counts['new']:,} {unit}"
     return await asyncio.to_thread(runs.finish, run.id, state, progress.to_dict(), outcome)

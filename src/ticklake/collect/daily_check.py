@@ -21,8 +21,10 @@ async def doubt_silence(source: Source, engine: Engine, plan: FetchPlan) -> str 
     day and more that was just fetched is doubted; it costs one question.
     """
     silence = await asyncio.to_thread(_silence, engine, plan)
-    day = None if silence is None else await source.first_traded(plan.dataset, silence)
-    if silence is None or day is None:
+    if silence is None:
+        return None
+    day = await source.first_traded(plan.dataset, silence)
+    if day is None:
         return None
     reason = f"{source.exchange} traded on {format_time(day)[:10]} and serves nothing before {format_time(silence.end)}"
     await asyncio.to_thread(_take_back, engine, source, plan, silence, reason)
@@ -33,12 +35,15 @@ def _silence(engine: Engine, plan: FetchPlan) -> Span | None:
     if plan.want is None:
         return None
     row = engine.catalog.dataset(plan.dataset)
-    first = row.min_ts if row is not None and row.rows else None
-    end = plan.want.end if first is None else min(first, plan.want.end)
+    end = plan.want.end
+    if row is not None and row.rows and row.min_ts is not None:
+        end = min(row.min_ts, end)
     if end - plan.want.start < DAY:
         return None
     silence = Span(plan.want.start, end)
-    return silence if any(span.overlaps(silence) for span in plan.spans) else None
+    if not any(span.overlaps(silence) for span in plan.spans):
+        return None
+    return silence
 
 
 def _take_back(engine: Engine, source: Source, plan: FetchPlan, silence: Span, reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from ticklake.catalog.instruments import Instruments
 from ticklake.core.dataset import Dataset
@@ -32,7 +32,10 @@ async def look_daily(source: Source, instruments: Instruments) -> list[str]:
         seen = await look(source, instruments)
     except Unsupported:
         return []
-    return [] if last is None else list(_said(source.exchange, seen))
+    if last is None:
+        # Everything is new at the first look, which is nothing to report.
+        return []
+    return list(_remarks(source.exchange, seen))
 
 
 async def recall(source: Source, instruments: Instruments, datasets: Iterable[Dataset]) -> None:
@@ -54,11 +57,17 @@ def gone_words(known: Instrument, instruments: Instruments) -> str:
     )
 
 
-def _said(exchange: str, seen: Sighting) -> Iterator[str]:
-    changed = {one.symbol for one in seen.changed}
-    new = [one.symbol for one in seen.new if one.symbol not in changed]
-    told = (("lists", new), ("lists no longer", [one.symbol for one in seen.gone]), ("has other terms for", [*changed]))
-    for words, symbols in told:
+def _remarks(exchange: str, seen: Sighting) -> Iterator[str]:
+    changed = {instrument.symbol for instrument in seen.changed}
+    new = {instrument.symbol for instrument in seen.new}
+    gone = {instrument.symbol for instrument in seen.gone}
+    for verb, symbols in (("lists", new - changed), ("lists no longer", gone), ("has other terms for", changed)):
         if symbols:
-            more = f" and {len(symbols) - _NAMED} more" if len(symbols) > _NAMED else ""
-            yield f"{exchange} {words} {', '.join(sorted(symbols)[:_NAMED])}{more}"
+            yield f"{exchange} {verb} {_first_few(symbols)}"
+
+
+def _first_few(symbols: Collection[str]) -> str:
+    text = ", ".join(sorted(symbols)[:_NAMED])
+    if len(symbols) > _NAMED:
+        text += f" and {len(symbols) - _NAMED} more"
+    return text

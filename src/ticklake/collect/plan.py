@@ -42,15 +42,21 @@ class Asked:
 
     def begins(self, coverage: Coverage) -> int | None:
         """Return from when on a dataset is asked for, as far as that is known without asking a source."""
-        return self.start if self.start is not None else _known_from(coverage) if self.known else None
+        if self.start is not None:
+            return self.start
+        return _known_from(coverage) if self.known else None
 
     def final_part(self, dataset: Dataset, start: int, now: int) -> Span | None:
         """Return what is asked for from *start* on, in whole bars, as far as it is final at *now*."""
         final, frame = horizon(dataset, now), dataset.timeframe
-        stop = final if self.end is None else min(self.end, final)
+        stop = final
+        if self.end is not None:
+            stop = min(self.end, final)
         if frame is not None:
             start, stop = frame.ceil(start, dataset.anchor), min(frame.ceil(stop, dataset.anchor), final)
-        return Span(start, stop) if start < stop else None
+        if start >= stop:
+            return None
+        return Span(start, stop)
 
 
 async def plan_dataset(
@@ -67,14 +73,16 @@ async def plan_dataset(
         return await _plan_again(source, capability, dataset, asked.again, now)
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
     known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
-    listed_at = known.listed_at if known is not None else None
+    listed_at = None if known is None else known.listed_at
     if listed_at is None and _needs_listing(asked, coverage):
         listed_at = await _listed_at(source, instruments, dataset)
     if listed_at is not None and dataset.timeframe is not None:
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
     start = asked.begins(coverage)
-    start = start if start is not None else listed_at or capability.served_from
-    start = start if start is not None else await source.first_served(dataset)
+    if start is None:
+        start = listed_at or capability.served_from
+    if start is None:
+        start = await source.first_served(dataset)
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")
     want = asked.final_part(dataset, start, now)
@@ -150,28 +158,28 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
         return list(dict.fromkeys(patterns))
     chosen: list[str] = []
     for pattern in patterns:
-        found = (
-            [i.symbol for i in listed if fnmatch.fnmatchcase(i.symbol, pattern)]
-            if is_pattern(pattern)
-            else [unified(pattern, listed)]
-        )
-        if not found:
+        if not is_pattern(pattern):
+            chosen.append(unified(pattern, listed))
+            continue
+        matches = [market.symbol for market in listed if fnmatch.fnmatchcase(market.symbol, pattern)]
+        if not matches:
             raise UnknownSymbol(f"{source.exchange} lists nothing like {pattern!r}: 'ticklake symbols' shows all")
-        chosen += found
+        chosen += matches
     if quote is not None:
-        chosen += [i.symbol for i in listed if i.details.get("quote") == quote and i.market_type == "spot"]
+        spot = [market for market in listed if market.market_type == "spot"]
+        chosen += [market.symbol for market in spot if market.details.get("quote") == quote]
         if not chosen:
             raise UnknownSymbol(f"{source.exchange} lists no spot market in {quote!r}")
     return list(dict.fromkeys(chosen))
 
 
 def _known_from(coverage: Coverage) -> int | None:
-    """Return since when a dataset was looked at or asked for; what was deleted before stays deleted."""
+    """Return since when a dataset was fetched or asked for; an update does not fetch again what was deleted."""
     return next((piece.span.start for piece in coverage.pieces if piece.reason != DELETED), None)
 
 
 def _needs_listing(asked: Asked, coverage: Coverage) -> bool:
-    """Whether time is asked for that lies before all that the lake has looked at."""
+    """Whether the request reaches back before everything that was looked at."""
     looked_at = coverage.looked_at
     if not looked_at or (asked.start is None and not asked.known):
         return True
@@ -188,7 +196,9 @@ async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset)
 
 
 def _gone_at(dataset: Dataset, known: Instrument | None) -> int | None:
-    """Return from when on nothing can be there, because the market was noticed to be gone."""
+    """Return from when on there can be no rows, because the exchange no longer lists the market."""
     if known is None or known.delisted_at is None or known.valid_to is None:
         return None
-    return dataset.timeframe.ceil(known.valid_to, dataset.anchor) if dataset.timeframe else known.valid_to
+    if dataset.timeframe is None:
+        return known.valid_to
+    return dataset.timeframe.ceil(known.valid_to, dataset.anchor)

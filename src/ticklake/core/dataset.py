@@ -125,6 +125,12 @@ class Dataset:
         timeframe = f"/timeframe={self.timeframe}" if self.timeframe else ""
         return f"{self.kind}/exchange={self.exchange}/symbol={self.symbol.escaped}{timeframe}"
 
+    def row_end(self, ts: int) -> int:
+        """Return when a row that begins at *ts* ends: with its bar, or a nanosecond later."""
+        if self.timeframe is None:
+            return ts + 1
+        return self.timeframe.next(ts, self.anchor)
+
     @property
     def anchor(self) -> int | None:
         """From where its exchange counts weeks and bars of several days; ``None`` for the usual."""

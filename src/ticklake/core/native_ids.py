@@ -331,12 +331,20 @@ def _pairs(
         if base in {text.upper(), ""} or not base.isalnum():
             continue
         pair = (_plain(base, exchange), _plain(quote, exchange))
-        weight = _KNOWN if pair[0] in KNOWN_ASSETS else _UNLIKELY if len(base) < 3 else 0
-        weight += _PRICES_IN if quote in ours else 0
-        weight += _LISTED if "/".join(pair) in listed.pairs else 0
+        weight = _weight_of_base(pair[0], base)
+        if quote in ours:
+            weight += _PRICES_IN
+        if "/".join(pair) in listed.pairs:
+            weight += _LISTED
         found[pair] = max(weight, found.get(pair, weight))
     most = max(found.values(), default=0)
     return tuple(pair for pair, weight in found.items() if weight == most)
+
+
+def _weight_of_base(asset: str, text: str) -> int:
+    if asset in KNOWN_ASSETS:
+        return _KNOWN
+    return _UNLIKELY if len(text) < 3 else 0
 
 
 def _quotes_of(market: Market | None, exchange: str) -> tuple[str, ...]:

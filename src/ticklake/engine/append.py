@@ -32,7 +32,7 @@ from ticklake.errors import Conflict, CorruptSegment, MissingSegment
 __all__ = ["Incoming", "append", "retried"]
 
 ATTEMPTS = 50
-"""How often a change is computed anew because somebody else committed first."""
+"""How often a change is computed anew because another writer committed first."""
 VANISHED_ATTEMPTS = 5
 """How often it is computed anew because a file was moved; after that the file is missing."""
 T = TypeVar("T")
@@ -67,7 +67,7 @@ def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]
 
 
 def retried(attempt: Callable[[], T]) -> T:
-    """Call *attempt* anew while somebody else commits first, or moves away the files it reads."""
+    """Call *attempt* again while another writer commits first, or moves away the files that it reads."""
     conflicts = vanished = 0
     while True:
         try:
@@ -80,6 +80,7 @@ def retried(attempt: Callable[[], T]) -> T:
             vanished += 1
             if vanished == VANISHED_ATTEMPTS:
                 raise
+        # A random wait, longer each time: writers that collided once would collide again in step.
         time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
 
 
@@ -98,8 +99,9 @@ def _rounds(batches: Sequence[Incoming]) -> list[list[int]]:
 def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]:
     version, heads = store.catalog.heads([batch.dataset for batch in group])
     keyings = [_keying(heads.get(batch.dataset), batch) for batch in group]
-    pairs = zip(group, keyings, strict=True)
-    checked = check_all([(batch.frame, batch.dataset, keying == "id") for batch, keying in pairs], now)
+    checked = check_all(
+        [(batch.frame, batch.dataset, keying == "id") for batch, keying in zip(group, keyings, strict=True)], now
+    )
     changes: list[Change] = []
     receipts: list[Receipt] = []
     try:
@@ -108,15 +110,19 @@ def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]
             changes.append(change)
             receipts.append(receipt)
     except BaseException:
+        # An interrupt, too, must not leave files behind that no commit will ever name.
         store.sweep([segment for change in changes for segment in change.add])
         raise
-    if any(not change.is_empty for change in changes):
-        version = store.commit("append", *(change for change in changes if not change.is_empty))
+    effective = [change for change in changes if not change.is_empty]
+    if effective:
+        version = store.commit("append", *effective)
     return [replace(receipt, version=version) for receipt in receipts]
 
 
 def _keying(head: DatasetRow | None, batch: Incoming) -> Keying:
-    return head.keying if head and head.seq else key_of_batch(batch.frame, batch.dataset.spec)
+    if head is not None and head.seq:
+        return head.keying
+    return key_of_batch(batch.frame, batch.dataset.spec)
 
 
 def _change(
@@ -137,21 +143,19 @@ def _change(
             newer = observed_after(store, dataset, segments, keying, reach, incoming.observed_at, now)
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
-    observed_at = now if incoming.observed_at is None else min(incoming.observed_at, now)
-    seq = (head.seq if head else 0) + 1
-    segments = write_segments(store, dataset, diff.add, seq, keying, observed_at)
+    seq = head.seq + 1 if head else 1
+    segments = write_segments(store, dataset, diff.add, seq, keying, _observation_time(incoming, now))
     duplicate = diff.duplicate + late.height
+    revisions = _revisions(diff.before, diff.after, kind)
+    revisions += _late_revisions(store, dataset, late, existing, keying)
     change = Change(
         dataset,
         keying=keying,
         id_space=incoming.origin.id_space,
         add=tuple(segments),
-        coverage=incoming.coverage if not newer.height else _uncovered(store, incoming),
+        coverage=_uncovered(store, incoming) if newer.height else incoming.coverage,
         quarantine=tuple(_quarantined(checked.bad, kind)),
-        revisions=(
-            *_revisions(diff.before, diff.after, kind),
-            *_late_revisions(store, dataset, late, existing, keying),
-        ),
+        revisions=tuple(revisions),
         new_rows=diff.new,
         read_version=version,
         read_span=reach,
@@ -162,15 +166,22 @@ def _change(
     )
 
 
+def _observation_time(incoming: Incoming, now: int) -> int:
+    """Return when the rows were observed; never later than *now*, or nothing could replace them until then."""
+    if incoming.observed_at is None:
+        return now
+    return min(incoming.observed_at, now)
+
+
 def _may_meet(head: DatasetRow, reach: Span) -> bool:
     """Whether a dataset may have rows inside *reach*."""
-    return (
-        head.max_ts is not None and head.min_ts is not None and head.max_ts >= reach.start and head.min_ts < reach.end
-    )
+    if head.min_ts is None or head.max_ts is None:
+        return False
+    return head.max_ts >= reach.start and head.min_ts < reach.end
 
 
 def _existing(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, reach: Span) -> pl.DataFrame:
-    """Return the rows inside *reach*; what is damaged does not stand in the way of what is new."""
+    """Return the rows inside *reach*, without those of damaged segments: new rows can be added all the same."""
     try:
         return read_rows(store, segments, kind, keying, reach)
     except (CorruptSegment, MissingSegment):
@@ -192,12 +203,17 @@ def _reach(batch: pl.DataFrame, keying: Keying) -> Span | None:
     if not batch.height:
         return None
     ts = batch["ts"].cast(pl.Int64)
-    window = ID_WINDOW if keying == "id" else 0
-    return Span(ts[0], ts[-1] + 1).widen(window, window)
+    reach = Span(ts[0], ts[-1] + 1)
+    if keying != "id":
+        return reach
+    # A trade keeps its id, but its time may come back with another precision.
+    return reach.widen(ID_WINDOW, ID_WINDOW)
 
 
 def _counted(bad: pl.DataFrame) -> dict[str, int]:
-    return dict(bad["reason"].value_counts(sort=True).iter_rows()) if bad.height else {}
+    if not bad.height:
+        return {}
+    return dict(bad["reason"].value_counts(sort=True).iter_rows())
 
 
 def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
@@ -219,7 +235,10 @@ def _revisions(before: pl.DataFrame, after: pl.DataFrame, kind: Kind) -> list[Re
 def _late_revisions(
     store: Store, dataset: Dataset, late: pl.DataFrame, existing: pl.DataFrame, keying: Keying
 ) -> list[Revision]:
-    """Return what the log says of late rows, once for each: a later observation replaced them before they came."""
+    """Return a revision for each late row that the log does not have yet.
+
+    A later observation replaced the row before it arrived, so the late row is the value *before*.
+    """
     if not late.height:
         return []
     outdated = difference(late, existing, dataset.spec, keying)
@@ -227,14 +246,16 @@ def _late_revisions(
     logged = store.catalog.revisions(dataset, Span(ts[0], ts[-1] + 1))
     known = {(row["ts"], row["before"], row["after"]) for row in logged}
     revisions = _revisions(outdated.after, outdated.before, dataset.spec)
-    return [one for one in revisions if (one.ts, one.before, one.after) not in known]
+    return [revision for revision in revisions if (revision.ts, revision.before, revision.after) not in known]
 
 
 def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
-    """Return what a late batch says of spans that nobody looked at since."""
+    """Return the coverage of a late batch, without the spans that were looked at since."""
     known = store.catalog.coverage(incoming.dataset).spans()
-    pieces = ((piece, span) for piece in incoming.coverage for span in subtract(piece.span, known))
-    return tuple(replace(piece, span=span) for piece, span in pieces)
+    uncovered: list[Covered] = []
+    for piece in incoming.coverage:
+        uncovered += [replace(piece, span=span) for span in subtract(piece.span, known)]
+    return tuple(uncovered)
 
 
 def _json_rows(frame: pl.DataFrame) -> list[str]:

@@ -89,9 +89,12 @@ def _copy(store: Store, segment: Segment, folder: Path, copied: dict[str, int]) 
 
 
 def _is_live(store: Store, segment: Segment) -> bool:
-    """Whether the lake still needs a segment: then its file is missing, and nobody replaced it."""
-    live = (store.catalog.snapshot(row.dataset, data=False)[2] for row in store.catalog.datasets())
-    return any(segment.id == other.id for segments in live for other in segments)
+    """Whether the lake still needs a segment: then its file is missing, and no other file replaced it."""
+    for row in store.catalog.datasets():
+        _, _, live = store.catalog.snapshot(row.dataset, data=False)
+        if any(segment.id == other.id for other in live):
+            return True
+    return False
 
 
 def _replace_catalog(fresh: Path, path: Path) -> None:
@@ -114,10 +117,11 @@ def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
         if folder.is_dir() and any(folder.iterdir()) and not begun:
             raise BadInput(f"{folder} is not empty and holds no lake: name an empty folder")
         return
-    with _catalog(folder / catalog_name, store) as there:
-        if there.database.lake() != store.catalog.database.lake() or there.database.is_same(store.catalog.database):
+    source = store.catalog.database
+    with _catalog(folder / catalog_name, store) as copy:
+        if copy.database.lake() != source.lake() or copy.database.is_same(source):
             raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
-        there.database.shorten_log()
+        copy.database.shorten_log()
 
 
 @contextmanager
@@ -132,10 +136,10 @@ def opened_copy(store: Store, folder: Path, catalog_name: str) -> Iterator[Copy]
     path = folder / catalog_name
     if not path.is_file():
         raise BadInput(f"{folder} holds no backup: 'ticklake backup' makes one")
-    with _catalog(path, store) as there:
-        if there.database.lake() != store.catalog.database.lake():
+    with _catalog(path, store) as catalog:
+        if catalog.database.lake() != store.catalog.database.lake():
             raise BadInput(f"{folder} is a backup of another lake: name one of this")
-        yield Copy(there, LocalStore(folder))
+        yield Copy(catalog, LocalStore(folder))
 
 
 @contextmanager
@@ -151,8 +155,10 @@ def _files(path: Path, store: Store) -> list[Segment]:
     """Return the live file segments that the catalog at *path* names, and make it forget the others."""
     with _catalog(path, store) as copy:
         copy.forget(copy.retired())
-        found = [copy.snapshot(row.dataset, data=False)[2] for row in copy.datasets()]
-    return [segment for segments in found for segment in segments if segment.path is not None]
+        live: list[Segment] = []
+        for row in copy.datasets():
+            live += copy.snapshot(row.dataset, data=False)[2]
+    return [segment for segment in live if segment.path is not None]
 
 
 def _remove_others(objects: LocalStore, named: set[str | None]) -> None:

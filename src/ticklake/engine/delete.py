@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import polars as pl
 
@@ -22,7 +23,7 @@ from ticklake.errors import StorageError
 __all__ = ["DELETED", "Deleted", "delete", "drop", "leaving", "would_delete"]
 
 DELETED = "deleted"
-"""Why what was there once is not fetched: an update does not go back for it."""
+"""The reason in the coverage of rows that were deleted: an update does not fetch them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,11 @@ def _size(segments: Sequence[Segment]) -> int:
 
 
 def _inside(segment: Segment, span: Span) -> int:
+    """Return for how long a segment reaches into *span*."""
     part = segment.span.intersect(span)
-    return part.length if part else 0
+    if part is None:
+        return 0
+    return part.length
 
 
 def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment], span: Span) -> int:
@@ -136,13 +140,12 @@ def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span
     """Write what a segment holds outside *span*, as one segment in its own place in the order of contents."""
     if segment.lies_in(span):
         return []
-    kept = (
-        frame
-        for outside in subtract(segment.span, [span])
-        for frame in read_chunks(store, [segment], dataset.spec, keying, outside)
-    )
+    outside = subtract(segment.span, [span])
+    kept = chain.from_iterable(read_chunks(store, [segment], dataset.spec, keying, part) for part in outside)
     if segment.path is None:
         rows = pl.concat([dataset.spec.empty(), *kept])
         return write_segments(store, dataset, rows, segment.seq, keying, segment.observed_at)
     written = write_file(store, dataset, kept, segment.seq, keying, segment.period, observed_at=segment.observed_at)
-    return [written] if written else []
+    if written is None:
+        return []
+    return [written]

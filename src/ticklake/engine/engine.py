@@ -105,11 +105,11 @@ class Engine:
     def cached(self, name: str, make: Callable[[int], T]) -> T:
         """Return what *make* derives from the newest version, made once for each version; only the last one is kept."""
         version = self.catalog.version()
-        held = self._derived.get(name)
-        if held is None or held[0] != version:
-            held = (version, make(version))
-            self._derived[name] = held
-        return cast("T", held[1])
+        cached = self._derived.get(name)
+        if cached is None or cached[0] != version:
+            cached = (version, make(version))
+            self._derived[name] = cached
+        return cast("T", cached[1])
 
     def append(
         self,
@@ -144,24 +144,28 @@ class Engine:
         self._check_space()
         listed, origin = list(items), self.catalog.provenance_id(provenance)
         frames = canonical_all([(data, dataset.spec) for dataset, data in listed], origin)
+        datasets = [dataset for dataset, _ in listed]
         batches = [
             Incoming(dataset, frame, provenance, tuple(coverage), observed_at)
-            for (dataset, _), frame in zip(listed, frames, strict=True)
+            for dataset, frame in zip(datasets, frames, strict=True)
         ]
-        return append(self.store, batches, self.store.now() if now is None else now)
+        return self._append(batches, now)
 
     def append_each(
         self, items: Iterable[tuple[Dataset, Records, Provenance, Sequence[Covered]]], now: int | None = None
     ) -> list[Receipt]:
         """Add rows to many datasets in one commit like :meth:`append_all`, each with its own provenance and coverage."""
         self._check_space()
-        batches = [
-            Incoming(
-                dataset, canonical(data, dataset.spec, self.catalog.provenance_id(origin)), origin, tuple(coverage)
-            )
-            for dataset, data, origin, coverage in items
-        ]
-        return append(self.store, batches, self.store.now() if now is None else now)
+        batches: list[Incoming] = []
+        for dataset, data, origin, coverage in items:
+            frame = canonical(data, dataset.spec, self.catalog.provenance_id(origin))
+            batches.append(Incoming(dataset, frame, origin, tuple(coverage)))
+        return self._append(batches, now)
+
+    def _append(self, batches: Sequence[Incoming], now: int | None) -> list[Receipt]:
+        if now is None:
+            now = self.store.now()
+        return append(self.store, batches, now)
 
     def scan(
         self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, provenance: bool = False
@@ -219,7 +223,9 @@ class Engine:
     def inventory(self) -> list[DatasetRow]:
         """Return every dataset with its summary."""
         rows = self.catalog.datasets()
-        return rows if self.catalog.pinned is None else [self._counted(row) for row in rows]
+        if self.catalog.pinned is None:
+            return rows
+        return [self._counted(row) for row in rows]
 
     def _counted(self, row: DatasetRow) -> DatasetRow:
         """Return a dataset's row with its rows counted: of an older version the catalog has no sums."""
@@ -248,15 +254,19 @@ class Engine:
 
         if dry_run:
             return would_delete(self.store, dataset, span).rows
+        coverage: list[Covered] = []
         known = self.known(dataset) if wanted else None
-        part = known.intersect(span) if known else None
-        return delete(self.store, dataset, span, [Covered(part, Found.NOT_FETCHED, DELETED)] if part else ()).rows
+        if known is not None and (part := known.intersect(span)) is not None:
+            coverage.append(Covered(part, Found.NOT_FETCHED, DELETED))
+        return delete(self.store, dataset, span, coverage).rows
 
     def drop(self, dataset: Dataset, *, dry_run: bool = False) -> int:
         """Remove a dataset from the newest version on; return how many rows went, or would go with *dry_run*."""
         from ticklake.engine.delete import drop, would_delete
 
-        return (would_delete(self.store, dataset, ALL_TIME) if dry_run else drop(self.store, dataset)).rows
+        if dry_run:
+            return would_delete(self.store, dataset, ALL_TIME).rows
+        return drop(self.store, dataset).rows
 
     def rename(self, old: Dataset, new: Dataset) -> int:
         """Move everything of a dataset to another name in one commit; return how many rows moved."""
@@ -292,7 +302,7 @@ class Engine:
 
         done: list[Compaction] = []
         bad: list[str] = []
-        for dataset in self._some(datasets):
+        for dataset in self._chosen(datasets):
             try:
                 done.append(compact(self.store, dataset))
             except CorruptSegment as error:
@@ -312,7 +322,7 @@ class Engine:
         damage = list(verify_catalog(self.store))
         yield from damage
         try:
-            for dataset in self._some(None):
+            for dataset in self._chosen(None):
                 problems = verify(self.store, dataset, deep=deep)
                 yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
             yield from strays(self.store)
@@ -342,8 +352,8 @@ class Engine:
         from ticklake.engine.salvage import mend
 
         with nullcontext() if backup is None else opened_copy(self.store, backup, name) as copy:
-            mended = [mend(self.store, dataset, copy) for dataset in self._some(datasets)]
-        return [one for one in mended if one.restored or one.replaced]
+            mended = [mend(self.store, dataset, copy) for dataset in self._chosen(datasets)]
+        return [result for result in mended if result.restored or result.replaced]
 
     def backup(self, folder: Path, catalog_name: str) -> Backup:
         """Copy the lake as it is now to *folder*, itself a lake; files that are there already are kept."""
@@ -359,14 +369,13 @@ class Engine:
         row, reach = self.catalog.dataset(dataset), self.catalog.coverage(dataset).reach
         if row is None or row.min_ts is None or row.max_ts is None:
             return reach
-        frame = dataset.timeframe
-        held = Span(row.min_ts, frame.next(row.max_ts, dataset.anchor) if frame else row.max_ts + 1)
-        return held if reach is None else held.hull(reach)
+        stored = Span(row.min_ts, dataset.row_end(row.max_ts))
+        return stored if reach is None else stored.hull(reach)
 
     def want(self, dataset: Dataset, span: Span, final: int | None = None) -> None:
-        """Note that *span* is asked for: until somebody looks, its rows are ``not_fetched``.
+        """Note that *span* is asked for: its rows are ``not_fetched`` until a source was asked.
 
-        It is a commit, so that gaps, quality and snapshots tell it alike whatever becomes of the one who asks.
+        It is a commit, so that gaps, quality and snapshots agree on it, even if the process that asks is killed.
 
         Parameters
         ----------
@@ -376,8 +385,10 @@ class Engine:
         """
         coverage = self.catalog.coverage(dataset)
         piece = Covered(span, Found.NOT_FETCHED)
-        early = [] if final is None else [one for one in coverage.spans(Found.NOT_FETCHED) if one.end > final]
-        forget = tuple(Span(max(one.start, final or one.start), one.end) for one in early)
+        forget: tuple[Span, ...] = ()
+        if final is not None:
+            pending = coverage.spans(Found.NOT_FETCHED)
+            forget = tuple(Span(max(part.start, final), part.end) for part in pending if part.end > final)
         if forget or coverage.add(piece) != coverage:
             self.store.commit("ask", Change(dataset, coverage=(piece,), forget=forget))
 
@@ -395,8 +406,11 @@ class Engine:
         if self._reserve is not None:
             self._reserve.fill()
 
-    def _some(self, datasets: Iterable[Dataset] | None) -> list[Dataset]:
-        return [row.dataset for row in self.catalog.datasets()] if datasets is None else list(datasets)
+    def _chosen(self, datasets: Iterable[Dataset] | None) -> list[Dataset]:
+        """Return *datasets*, or all of the lake for ``None``."""
+        if datasets is not None:
+            return list(datasets)
+        return [row.dataset for row in self.catalog.datasets()]
 
     def _tail(self, dataset: Dataset, span: Span, last: int, **options: Any) -> pl.DataFrame:
         """Read back from the end, only as far as it takes."""
@@ -413,10 +427,10 @@ class Engine:
 
 
 def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:
-    """Return from where on the segments that end last hold *last* rows, if all of them hold as many."""
-    held = 0
-    for start, rows in ends:
-        held += rows
-        if held >= last:
-            return min(low for low, _ in ends[: ends.index((start, rows)) + 1])
+    """Return the start of the newest segments that together hold *last* rows; ``None`` if all hold fewer."""
+    total = 0
+    for place, (_, rows) in enumerate(ends):
+        total += rows
+        if total >= last:
+            return min(start for start, _ in ends[: place + 1])
     return None

@@ -48,7 +48,8 @@ def read_rows(
             parts += [read_slice(store, piece, kind, keying, names) for piece in pieces]
     if not parts:
         return kind.empty()[names]
-    return collect(store, parts[0] if len(parts) == 1 else pl.concat(parts), segments)
+    frame = parts[0] if len(parts) == 1 else pl.concat(parts)
+    return collect(store, frame, segments)
 
 
 def read_chunks(
@@ -103,9 +104,13 @@ def read_slice(
 ) -> pl.LazyFrame:
     """Return the rows of one slice, merged by key where several segments meet; all stored *columns* by default."""
     if len(piece.segments) == 1:
-        return store.scan(piece.segments[0], kind, None if piece.is_whole else piece.span, columns)
+        # Without a span Polars need not compare the times of a segment that lies inside it as a whole.
+        span = None if piece.is_whole else piece.span
+        return store.scan(piece.segments[0], kind, span, columns)
     merged = collapse([store.scan(segment, kind, piece.span) for segment in piece.segments], kind, keying)
-    return merged if columns is None else merged.select(columns)
+    if columns is None:
+        return merged
+    return merged.select(columns)
 
 
 def count_rows(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, span: Span | None = None) -> int:
@@ -117,8 +122,9 @@ def count_rows(store: Store, segments: Sequence[Segment], kind: Kind, keying: Ke
         if piece.is_whole:
             total += piece.segments[0].rows
         else:
-            lazy = (read_slice(store, part, kind, keying).select(pl.len()) for part in cut(piece))
-            total += sum(int(collect(store, counted, piece.segments).item()) for counted in lazy)
+            for part in cut(piece):
+                counted = read_slice(store, part, kind, keying).select(pl.len())
+                total += int(collect(store, counted, piece.segments).item())
     return total
 
 
@@ -145,7 +151,7 @@ def _is_inline(piece: Slice) -> bool:
 
 
 def _blame(store: Store, segments: Sequence[Segment], error: BaseException) -> TicklakeError:
-    """Find which segment cannot be read."""
+    """Find which segment cannot be read: Polars' errors do not name the file."""
     files = [segment for segment in segments if segment.path is not None]
     for segment in files:
         try:

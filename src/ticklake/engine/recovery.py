@@ -6,11 +6,12 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.restore import correct_segments, go_on_after, mark_changed, restore_summary
 from ticklake.catalog.salvage import TableRead, copy_readable
-from ticklake.core.coverage import Found
+from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
@@ -115,23 +116,23 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged:
     """
     tables = _carried_over(old, store)
     go_on_after(store.catalog.database, acknowledged)
-    held = {table.name: table.is_whole for table in tables}
+    is_whole = {table.name: table.is_whole for table in tables}
     tree.look()
-    if not held.get("provenance", False):
+    if not is_whole.get("provenance", False):
         _restore_origins(store, tree)
     before = {row.dataset: row for row in store.catalog.datasets()}
     bad = _check_files(store, tree)
     added = _take_in(store, tree, before)
     version = store.catalog.commit("rebuild", added)
-    if tables and not (held["coverage"] and held["meta"]):
+    if tables and not (is_whole["coverage"] and is_whole["meta"]):
         # Taken back from coverage that is not whole, or by a log that is not, the past would be told wrongly.
         store.catalog.forget_history(version)
-    is_certain = held.get("segments", False) and held.get("datasets", False)
+    is_certain = is_whole.get("segments", False) and is_whole.get("datasets", False)
     for row in store.catalog.datasets():
         if not is_certain or any(change.dataset == row.dataset for change in added):
             _settle(store, row, before.get(row.dataset), version)
     mark_changed(store.catalog.database, version)
-    strange = _strange(store, tree, passing_young=held.get("segments", False))
+    strange = _strange(store, tree, passing_young=is_whole.get("segments", False))
     return Filled(**_figures(store), unreadable=tuple(sorted(bad + strange)), lost=tuple(_losses(tables)))
 
 
@@ -185,16 +186,20 @@ def _check_files(store: Store, tree: Tree) -> list[str]:
     right: list[Segment] = []
     for row in store.catalog.datasets():
         for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
-            if segment.path is None:
-                bad += [] if _can_be_decoded(segment, row.dataset) else [segment.name]
-            elif segment.path not in tree.found:
-                bad += [] if store.objects.exists(retired_path(segment.path)) else [segment.path]
-            elif tree.found[segment.path][1].digest != segment.digest:
-                bad.append(segment.path)
-            elif tree.found[segment.path][1] != segment:
+            if _is_damaged(store, tree, segment, row.dataset):
+                bad.append(segment.name if segment.path is None else segment.path)
+            elif segment.path in tree.found and tree.found[segment.path][1] != segment:
                 right.append(tree.found[segment.path][1])
     correct_segments(store.catalog.database, right)
     return bad
+
+
+def _is_damaged(store: Store, tree: Tree, segment: Segment, dataset: Dataset) -> bool:
+    if segment.path is None:
+        return not _can_be_decoded(segment, dataset)
+    if segment.path in tree.found:
+        return tree.found[segment.path][1].digest != segment.digest
+    return not store.objects.exists(retired_path(segment.path))
 
 
 def _can_be_decoded(segment: Segment, dataset: Dataset) -> bool:
@@ -219,20 +224,27 @@ def _addition(store: Store, dataset: Dataset, pieces: list[tuple[Footer, Segment
     pieces.sort(key=lambda piece: piece[0].seq)
     for footer, _ in pieces:
         store.catalog.restore_provenance(footer.provenance)
-    spaces = (origin.id_space for footer, _ in pieces for origin in footer.provenance.values() if origin.id_space)
-    covered = store.catalog.coverage(dataset).spans()
+    origins = [origin for footer, _ in pieces for origin in footer.provenance.values()]
+    spaces = (origin.id_space for origin in origins if origin.id_space)
+    # The dataset's own row may be lost: then the newest file says how rows are told apart.
+    keying = row.keying if row and row.keying else pieces[-1][0].keying
+    id_space = row.id_space if row and row.id_space else next(spaces, "")
     return Change(
         dataset,
-        keying=row.keying if row and row.keying else pieces[-1][0].keying,
-        id_space=row.id_space if row and row.id_space else next(spaces, ""),
+        keying=keying,
+        id_space=id_space,
         add=tuple(segment for _, segment in pieces),
-        coverage=tuple(
-            replace(piece, span=span)
-            for footer, _ in pieces
-            for piece in footer.coverage
-            for span in subtract(piece.span, covered)
-        ),
+        coverage=_unknown_coverage(store, dataset, [footer for footer, _ in pieces]),
     )
+
+
+def _unknown_coverage(store: Store, dataset: Dataset, footers: Sequence[Footer]) -> tuple[Covered, ...]:
+    """Return what footers say of spans of which the catalog knows nothing."""
+    known = store.catalog.coverage(dataset).spans()
+    unknown: list[Covered] = []
+    for piece in chain.from_iterable(footer.coverage for footer in footers):
+        unknown += [replace(piece, span=span) for span in subtract(piece.span, known)]
+    return tuple(unknown)
 
 
 def _settle(store: Store, row: DatasetRow, before: DatasetRow | None, version: int) -> None:
@@ -265,20 +277,18 @@ def _keying(segments: Sequence[Segment], dataset: Dataset) -> Keying:
 
 def _forget_unproven(store: Store, dataset: Dataset, segments: Sequence[Segment]) -> None:
     """Keep of what counts as looked at only what rows are left of, so that the rest is fetched again."""
-    frame = dataset.timeframe
-    ends = [(s.min_ts, frame.next(s.max_ts, dataset.anchor) if frame else s.max_ts + 1) for s in segments]
-    held = normalise(Span(start, end) for start, end in ends)
+    stored = normalise(Span(segment.min_ts, dataset.row_end(segment.max_ts)) for segment in segments)
     looked_at = store.catalog.coverage(dataset).spans(Found.DATA)
-    unproven = tuple(rest for span in looked_at for rest in subtract(span, held))
+    unproven = tuple(rest for span in looked_at for rest in subtract(span, stored))
     if unproven:
         store.catalog.commit("rebuild", [Change(dataset, forget=unproven)])
 
 
 def _figures(store: Store) -> dict[str, int]:
     rows = store.catalog.datasets()
-    live = [
-        segment for row in rows for segment in store.catalog.snapshot(row.dataset, data=False, is_summarised=False)[2]
-    ]
+    live: list[Segment] = []
+    for row in rows:
+        live += store.catalog.snapshot(row.dataset, data=False, is_summarised=False)[2]
     return {
         "datasets": sum(1 for row in rows if row.rows),
         "files": sum(segment.path is not None for segment in live),

@@ -58,7 +58,8 @@ def _attempt(store: Store, old: Dataset, new: Dataset) -> int:
             # A page that was asked for before these rows and comes in after the rename must not replace them.
             observed_at = rewrite.observed_at
             segment = write_file(store, new, chunks, row.seq, row.keying, period.label, observed_at=observed_at)
-            written += [segment] if segment else []
+            if segment is not None:
+                written.append(segment)
     arriving = _arriving(store, old, new, row.keying, row.id_space, written, count)
     departing = replace(leaving(old, row.keying, segments, count, version), successor=new)
     store.commit("rename", departing, arriving)

@@ -44,12 +44,12 @@ class Cleanup:
     @property
     def rows(self) -> int:
         """How many rows went."""
-        return sum(one.deleted.rows for one in self.datasets)
+        return sum(cleaned.deleted.rows for cleaned in self.datasets)
 
     @property
     def bytes(self) -> int:
         """How many bytes of segments went; in a dry run, an estimate where a segment would be cut."""
-        return sum(one.deleted.bytes for one in self.datasets)
+        return sum(cleaned.deleted.bytes for cleaned in self.datasets)
 
 
 def cleanup(
@@ -99,7 +99,9 @@ def _clean_uncut(store: Store, dataset: Dataset, days: int) -> Cleaned | None:
         return None
     uncut = Span(known.start, end)
     deleted = delete(store, dataset, uncut, Coverage(words).within(uncut).pieces, "cleanup")
-    return Cleaned(dataset, end, deleted, History()) if deleted.rows else None
+    if not deleted.rows:
+        return None
+    return Cleaned(dataset, end, deleted, History())
 
 
 def _reason(days: int) -> str:
@@ -114,10 +116,17 @@ def _clean(store: Store, dataset: Dataset, days: int, *, history: bool, dry_run:
     known, words = expired(coverage, first, before, _reason(days))
     if known is None:
         return None
-    deleted = Deleted()
     is_done = coverage.within(known).pieces == words and (first is None or first >= before)
-    if not is_done:
-        deleted = would_delete(store, dataset, known) if dry_run else delete(store, dataset, known, words, "cleanup")
-    trim = history_before if dry_run else trim_history
-    trimmed = trim(store.catalog.database, dataset, before) if history else History()
-    return None if is_done and not trimmed.rows else Cleaned(dataset, before, deleted, trimmed)
+    if is_done:
+        deleted = Deleted()
+    elif dry_run:
+        deleted = would_delete(store, dataset, known)
+    else:
+        deleted = delete(store, dataset, known, words, "cleanup")
+    trimmed = History()
+    if history:
+        trim = history_before if dry_run else trim_history
+        trimmed = trim(store.catalog.database, dataset, before)
+    if is_done and not trimmed.rows:
+        return None
+    return Cleaned(dataset, before, deleted, trimmed)

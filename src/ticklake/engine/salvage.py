@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ticklake.catalog.catalog import Catalog
-from ticklake.catalog.changes import Change
+from ticklake.catalog.changes import Change, keying_of
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
@@ -44,8 +44,8 @@ class Copy:
 
     def _candidates(self, dataset: Dataset, segment: Segment) -> Iterator[bytes]:
         if segment.path is None:
-            held = self.catalog.snapshot(dataset, segment.span)[2]
-            yield from (one.data for one in held if one.id == segment.id and one.data)
+            _, _, copies = self.catalog.snapshot(dataset, segment.span)
+            yield from (copy.data for copy in copies if copy.id == segment.id and copy.data)
             return
         for path in (segment.path, retired_path(segment.path)):
             with suppress(StorageError):
@@ -70,7 +70,7 @@ class Mended:
 def mend(store: Store, dataset: Dataset, copy: Copy | None = None) -> Mended:
     """Take damaged segments from *copy* where it has them, and replace the others by what can be read of them."""
     _, row, segments = store.catalog.snapshot(dataset)
-    keying = row.keying if row else "natural"
+    keying = keying_of(row)
     broken = [segment for segment in segments if problems_of(store, dataset, segment, keying)]
     left = [segment for segment in broken if copy is None or not _restore(store, copy, dataset, segment)]
     restored = len(broken) - len(left)
@@ -118,7 +118,8 @@ def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -
             lost += holes
             period = segment.period or "salvaged"
             written = write_file(store, dataset, frames, segment.seq, keying, period, observed_at=segment.observed_at)
-            saved += [written] if written else []
+            if written is not None:
+                saved.append(written)
         lost = normalise(lost)
         alive = [segment for segment in segments if segment.id not in broken] + saved
         words = f"{', '.join(segment.name for segment in gone)} was damaged"
@@ -142,13 +143,16 @@ def _salvage(store: Store, dataset: Dataset, segment: Segment) -> tuple[list[pl.
     frames: list[pl.DataFrame] = []
     lost: list[Span] = []
     offset = 0
-    for block in segment.blocks[:-1] or (_whole(segment),):
-        frame = _read_block(store, dataset, segment, block, offset) if segment.blocks else None
+    if len(segment.blocks) < 2:
+        return [], [Span(segment.min_ts, dataset.row_end(segment.max_ts))]
+    # The last block is the footer: it holds no rows.
+    for block in segment.blocks[:-1]:
+        frame = _read_block(store, dataset, segment, block, offset)
         offset += block.rows
         if frame is not None:
             frames.append(frame)
         else:
-            lost.append(Span(block.min_ts, _after(dataset, block.max_ts)))
+            lost.append(Span(block.min_ts, dataset.row_end(block.max_ts)))
     return frames, lost
 
 
@@ -159,11 +163,3 @@ def _read_block(store: Store, dataset: Dataset, segment: Segment, block: Block, 
         return scan_file(source, dataset.spec).slice(offset, block.rows).collect()
     except (StorageError, pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None
-
-
-def _whole(segment: Segment) -> Block:
-    return Block(0, segment.size, 0, segment.rows, segment.min_ts, segment.max_ts)
-
-
-def _after(dataset: Dataset, ts: int) -> int:
-    return dataset.timeframe.next(ts, dataset.anchor) if dataset.timeframe else ts + 1

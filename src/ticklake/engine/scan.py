@@ -8,6 +8,7 @@ from functools import partial
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from ticklake.catalog.changes import keying_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.merge import Keying
@@ -30,8 +31,10 @@ def scan(
     """
     _, row, segments = store.catalog.snapshot(dataset, span, version=version)
     kind = dataset.spec
-    schema = {**kind.schema, PROVENANCE: pl.Int32()} if provenance else kind.schema
-    keying = row.keying if row else "natural"
+    schema = dict(kind.schema)
+    if provenance:
+        schema[PROVENANCE] = pl.Int32()
+    keying = keying_of(row)
 
     def source(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch: int | None
@@ -46,7 +49,7 @@ def chunks(
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows inside *span* of one version in order, as frames that never cut an instant nor need much memory."""
     _, row, segments = store.catalog.snapshot(dataset, span, version=version)
-    keying = row.keying if row else "natural"
+    keying = keying_of(row)
     names = dataset.spec.names if columns is None else list(columns)
     frames = _frames(store, dataset, keying, segments, span, names, None, None)
     yield from (frame for frame in frames if frame.height)
@@ -63,11 +66,13 @@ def load(
 ) -> pl.DataFrame:
     """Return the rows inside *span*, sorted, as a frame."""
     kind = dataset.spec
-    names = list(columns) if columns is not None else [*kind.names, *([PROVENANCE] if provenance else [])]
+    names = list(kind.names if columns is None else columns)
+    if columns is None and provenance:
+        names.append(PROVENANCE)
 
     def attempt() -> pl.DataFrame:
         _, row, segments = store.catalog.snapshot(dataset, span, version=version)
-        return read_rows(store, segments, kind, row.keying if row else "natural", span, names)
+        return read_rows(store, segments, kind, keying_of(row), span, names)
 
     return retried(attempt)
 
@@ -92,7 +97,9 @@ def _frames(
             yield frame
             continue
         left -= frame.height
-        yield (frame if predicate is None else frame.filter(predicate)).select(columns)
+        if predicate is not None:
+            frame = frame.filter(predicate)
+        yield frame.select(columns)
         if left == 0:
             return
 
@@ -109,5 +116,6 @@ def _slice(
     lazy = read_slice(store, piece, kind, keying)
     if left is not None:
         return collect(store, lazy.head(left), piece.segments)
-    lazy = lazy if predicate is None else lazy.filter(predicate)
+    if predicate is not None:
+        lazy = lazy.filter(predicate)
     return collect(store, lazy.select(columns), piece.segments)

@@ -43,7 +43,8 @@ def write_segments(
     with store.swept_if_it_fails(written):
         for label, part in _by_period(frame):
             segment = write_file(store, dataset, [part], seq, keying, label, observed_at=observed_at)
-            written += [segment] if segment else []
+            if segment is not None:
+                written.append(segment)
         count = sum(segment.rows for segment in written)
         if count != frame.height:
             raise WriteFailed(f"{dataset}: {count:,} rows were written, not {frame.height:,}; {_UNDONE}")

@@ -90,10 +90,13 @@ class Store:
         """
         if segment.path is None:
             rows = self.rows(segment, kind, span)
-            return (rows if columns is None else rows[list(columns)]).lazy()
+            if columns is not None:
+                rows = rows[list(columns)]
+            return rows.lazy()
         source = self.source(segment)
         if segment.packed:
-            check_blocks(source, segment, [b for b in segment.blocks if span is None or b.meets(span)])
+            needed = [block for block in segment.blocks if span is None or block.meets(span)]
+            check_blocks(source, segment, needed)
         return scan_file(source, kind, span, segment.blocks, columns)
 
     def rows(self, segment: Segment, kind: Kind, span: Span | None) -> pl.DataFrame:

@@ -51,7 +51,8 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
         part = old[start : start + _AT_ONCE]
         store.catalog.forget(part)
         paths = [segment.path for _, segment in part if segment.path]
-        _remove(store, [key for path in paths for key in (retired_path(path), path)])
+        # A file that could not be moved when it was replaced is still in the tree.
+        _remove(store, [*map(retired_path, paths), *paths])
     store.catalog.forget_history(horizon)
     Batches(store.catalog.database).fold(horizon)
     garbage = _garbage(store, grace)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from ticklake.catalog.changes import keying_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.merge import Keying, key_of
@@ -52,7 +53,7 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
         return
     for segment in segments:
         try:
-            problems = problems_of(store, dataset, segment, row.keying if row else "natural", deep=deep)
+            problems = problems_of(store, dataset, segment, keying_of(row), deep=deep)
         except StorageError as error:
             problems = [str(error)]
         yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
@@ -129,7 +130,8 @@ def _content(
     bounds: list[int] = []
     for frame in frames:
         ts = frame["ts"].to_physical()
-        rows, bounds = rows + frame.height, [*bounds[:1], int(ts[0]), int(ts[-1])]
+        rows += frame.height
+        bounds = [*bounds[:1], int(ts[0]), int(ts[-1])]
         if not ts.is_sorted() or ts[0] < last:
             yield "its rows are not sorted by ts"
         if frame.select(pl.struct(key).is_duplicated().any()).item():

@@ -216,17 +216,18 @@ def _span(match: re.Match[str]) -> Span | None:
     return Span(start, last + DAY if day else Timeframe(1, "M").next(last))
 
 
+def _timeframe_of_minutes(minutes: int) -> str:
+    if minutes % 1440 == 0:
+        return f"{minutes // 1440}d"
+    if minutes % 60 == 0:
+        return f"{minutes // 60}h"
+    return f"{minutes}m"
+
+
 def _timeframe(parts: dict[str, str]) -> str:
     if parts.get("step"):
         return f"{parts['step']}{_UNITS.get(parts['unit'], '?')}"
     if parts.get("minutes"):
-        minutes = int(parts["minutes"])
-        return (
-            f"{minutes // 1440}d"
-            if minutes % 1440 == 0
-            else f"{minutes // 60}h"
-            if minutes % 60 == 0
-            else f"{minutes}m"
-        )
+        return _timeframe_of_minutes(int(parts["minutes"]))
     text = parts.get("timeframe") or parts.get("resolution", "")
     return f"{text[:-2]}M" if text.endswith("mo") else _LENGTHS.get(text, text)

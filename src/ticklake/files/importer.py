@@ -109,7 +109,7 @@ class Importer:
         for name in sorted({one.dataset for one in done if one.dataset and not one.refused}):
             cover_seams(self.engine, Dataset.parse(name))
         refused = sum(one.refused for one in done)
-        state = RunState.SUCCEEDED if not refused else RunState.INCOMPLETE if refused < len(done) else RunState.FAILED
+        state = _state(refused, len(done))
         new = sum(one.new for one in done)
         self.runs.finish(run.id, state, progress.to_dict(), f"{new:,} new rows; {refused} of {len(done)} files refused")
         return done
@@ -244,6 +244,12 @@ def _origin(plan: FilePlan, one: Found) -> Provenance:
 def _described(plan: FilePlan) -> Imported:
     form = ".".join([str(plan.form), *reversed(plan.layers)])
     return Imported(str(plan.entry), form, plan.preset.name, plan.mapping.to_dict())
+
+
+def _state(refused: int, files: int) -> RunState:
+    if not refused:
+        return RunState.SUCCEEDED
+    return RunState.INCOMPLETE if refused < files else RunState.FAILED
 
 
 def _files(paths: Iterable[Path], own: Path | None) -> Iterator[Path]:

@@ -151,8 +151,7 @@ class Found:
         if self.first is None or self.last is None:
             return ()
         frame = self.dataset.timeframe
-        until = frame.next(self.last, self.dataset.anchor) if frame else self.last + 1
-        span = Span(self.first, until)
+        span = Span(self.first, self.dataset.row_end(self.last))
         if not (named and named.end <= now and named.start <= span.start and span.end <= named.end):
             named = span
         times = pl.concat([part["ts"].cast(pl.Int64) for part in self.frames or []] or [pl.Series([], dtype=pl.Int64)])

@@ -122,17 +122,17 @@ def one_row_a_level(raw: pl.DataFrame) -> pl.DataFrame:
     """
     others = [name for name in raw.columns if not name.startswith(("asks[", "bids["))]
     numbered = raw.with_row_index("row of the file")
+    places = [(side, f"{side}s[{depth}]") for side in ("bid", "ask") for depth in range(raw.width)]
     levels = [
         numbered.select(
             "row of the file",
             *others,
             pl.lit(side).alias("side"),
-            pl.col(f"{side}s[{at}].price").alias("price"),
-            pl.col(f"{side}s[{at}].amount").alias("amount"),
+            pl.col(f"{level}.price").alias("price"),
+            pl.col(f"{level}.amount").alias("amount"),
         )
-        for side in ("bid", "ask")
-        for at in range(raw.width)
-        if f"{side}s[{at}].price" in raw.columns
+        for side, level in places
+        if f"{level}.price" in raw.columns
     ]
     known = pl.col("price").is_not_null() & (pl.col("price").cast(pl.String) != "")
     return pl.concat(levels).filter(known).sort("row of the file", maintain_order=True).drop("row of the file")

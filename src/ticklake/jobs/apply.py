@@ -1,8 +1,8 @@
-"""Making a lake be as a file wants it: what has to change, told first, then done."""
+"""Making a lake match a file: what has to change is planned and shown first, then done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ __all__ = ["Applying", "Change"]
 
 COLLECT_EVERY, KEEP_EVERY = "1h", "1d"
 """How often is collected, and how often old rows are removed, where the file does not say."""
+AS_WANTED = "as wanted"
+"""The state of a dataset whose history goes back far enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _WantedSchedule:
     """A schedule as the file wants it."""
 
     name: str
@@ -75,13 +77,13 @@ class Applying:
         BadInput
             If an operation is unknown, or does not take its parameters; or a name is that of a schedule made by hand.
         """
-        asked = list(self._asked(wanted))
-        there = {one.name: one for one in self.schedules.list()}
-        changes = [change for one in asked if (change := self._schedule(one, there.get(one.name))) is not None]
-        gone = [one for one in there.values() if one.managed and one.name not in {wish.name for wish in asked}]
-        changes += [Change("remove", one.name, f"{one.operation} {one.rhythm}") for one in gone]
-        named = {change.name for change in changes}
-        return changes + [one for part in wanted.parts() if (one := self._begin(part, part.name in named)) is not None]
+        declared = self._declared(wanted)
+        existing = {schedule.name: schedule for schedule in self.schedules.list()}
+        changes = [self._schedule(wish, existing.get(wish.name)) for wish in declared]
+        changes += _removals(existing.values(), {wish.name for wish in declared})
+        changed = {change.name for change in changes if change is not None}
+        changes += [self._begin(part, part.name in changed) for part in wanted.parts()]
+        return [change for change in changes if change is not None]
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Make the changes: schedules first, then all jobs in one transaction."""
@@ -92,50 +94,56 @@ class Applying:
                 self.schedules.add(change.name, **change.schedule, managed=True)
         self.jobs.create_all(change.job for change in changes if change.job is not None)
 
-    def _asked(self, wanted: Wanted) -> Sequence[_Asked]:
-        asked: list[_Asked] = []
+    def _declared(self, wanted: Wanted) -> Sequence[_WantedSchedule]:
+        """Return the schedules that the file asks for."""
+        declared: list[_WantedSchedule] = []
         for part in wanted.parts():
             warning = part.warning(self.now)
             rhythm = part.wanted.rhythm(COLLECT_EVERY)
-            asked.append(_Asked(part.name, "backfill", part.request.to_json(), rhythm, warning=warning))
+            declared.append(_WantedSchedule(part.name, "backfill", part.request.to_json(), rhythm, warning=warning))
             if part.days is not None:
                 parameters = {"days_to_keep": part.days, "datasets": part.names}
-                asked.append(_Asked(part.keep_name, "cleanup", parameters, {"every": KEEP_EVERY}, part.days))
-        asked += [_Asked(one.name, one.operation, one.parameters, one.rhythm("")) for one in wanted.schedule]
-        return asked
+                declared.append(
+                    _WantedSchedule(part.keep_name, "cleanup", parameters, {"every": KEEP_EVERY}, part.days)
+                )
+        declared += [
+            _WantedSchedule(again.name, again.operation, again.parameters, again.rhythm(""))
+            for again in wanted.schedule
+        ]
+        return declared
 
-    def _schedule(self, asked: _Asked, there: Schedule | None) -> Change | None:
-        """Return how a schedule has to change, compared with the one of its name that is there."""
-        wish = self.schedules.make(asked.name, asked.operation, **asked.rhythm, managed=True, **asked.parameters)
-        if there is not None and not there.managed:
-            raise BadInput(f"a schedule {there.name!r} was made by hand: remove it, or give the file's another name")
-        if there is not None and _same(wish, there):
+    def _schedule(self, wish: _WantedSchedule, existing: Schedule | None) -> Change | None:
+        """Return how a schedule has to change, compared with the existing one of its name."""
+        schedule = self.schedules.make(wish.name, wish.operation, **wish.rhythm, managed=True, **wish.parameters)
+        if existing is not None and not existing.managed:
+            raise BadInput(f"a schedule {existing.name!r} was made by hand: remove it, or give the file's another name")
+        if existing is not None and _same(schedule, existing):
             return None
-        detail = f"{wish.operation} {wish.rhythm}{_words(wish.parameters)}"
-        if there is not None:
-            detail = f"{detail} (was {there.operation} {there.rhythm}{_words(there.parameters)})"
-        given = {"operation": asked.operation, **asked.rhythm, **asked.parameters}
-        action = "add" if there is None else "change"
-        return Change(action, asked.name, detail, retention=asked.days, schedule=given, warning=asked.warning)
+        action, detail = "add", f"{schedule.operation} {schedule.rhythm}{_words(schedule.parameters)}"
+        if existing is not None:
+            action = "change"
+            detail += f" (was {existing.operation} {existing.rhythm}{_words(existing.parameters)})"
+        arguments = {"operation": wish.operation, **wish.rhythm, **wish.parameters}
+        return Change(action, wish.name, detail, retention=wish.days, schedule=arguments, warning=wish.warning)
 
     def _begin(self, part: Planned, is_new: bool) -> Change | None:
         """Return the job that brings in what is missing at the beginning; none if it waits or runs already."""
         since = part.begins(self.now)
         wanted = None if part.wanted.since is None else since
-        stands = {str(dataset): self._stands(dataset, wanted) for dataset in part.datasets}
-        only_patterns = len(part.wanted.symbols) > len(part.datasets)
-        if part.kind in SNAPSHOTS or not (
-            any(text != "as wanted" for text in stands.values()) or (only_patterns and is_new)
-        ):
+        states = {str(dataset): self._state(dataset, wanted) for dataset in part.datasets}
+        incomplete = sum(state != AS_WANTED for state in states.values())
+        has_patterns = len(part.wanted.symbols) > len(part.datasets)
+        if part.kind in SNAPSHOTS or not (incomplete or (has_patterns and is_new)):
             return None
         job = self.jobs.new("backfill", part.request, priority=part.wanted.priority)
         if self.jobs.is_active(job):
             return None
-        count = f"{sum(text != 'as wanted' for text in stands.values()):,} datasets"
-        detail = f"{job.subject} from {'the listing' if since is None else format_time(since)}"
-        return Change("begin", part.name, f"{detail}: {count if stands else 'all that match'}", stands, job=job)
+        start = "the listing" if since is None else format_time(since)
+        count = f"{incomplete:,} datasets" if states else "all that match"
+        return Change("begin", part.name, f"{job.subject} from {start}: {count}", states, job=job)
 
-    def _stands(self, dataset: Dataset, wanted: int | None) -> str:
+    def _state(self, dataset: Dataset, wanted: int | None) -> str:
+        """Say how far the history of a dataset is from what is wanted."""
         spans = self.coverage(dataset).spans()
         if not spans:
             return "begins"
@@ -144,16 +152,23 @@ class Applying:
             wanted = dataset.timeframe.ceil(wanted, dataset.anchor)
         if wanted is not None and first > wanted:
             return f"goes back from {format_time(first)} to {format_time(wanted)}"
-        return "as wanted"
+        return AS_WANTED
 
 
-def _same(wish: Schedule, there: Schedule) -> bool:
+def _removals(existing: Iterable[Schedule], declared: Collection[str]) -> list[Change | None]:
+    """Return the changes that remove schedules which an earlier file made and this one does not declare."""
+    gone = [schedule for schedule in existing if schedule.managed and schedule.name not in declared]
+    return [Change("remove", schedule.name, f"{schedule.operation} {schedule.rhythm}") for schedule in gone]
+
+
+def _same(schedule: Schedule, existing: Schedule) -> bool:
     names = ("operation", "rhythm", "parameters", "priority")
-    return all(getattr(wish, name) == getattr(there, name) for name in names)
+    return all(getattr(schedule, name) == getattr(existing, name) for name in names)
 
 
 def _words(parameters: dict[str, Any]) -> str:
-    told = {
-        name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in parameters.items()
-    }
-    return "".join(f" {name}={value}" for name, value in told.items())
+    words = ""
+    for name, value in parameters.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
+        words += f" {name}={text}"
+    return words

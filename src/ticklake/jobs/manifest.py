@@ -38,7 +38,7 @@ def _days(text: str) -> str:
     return text
 
 
-def _some(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
@@ -46,7 +46,7 @@ Text = Annotated[str, Field(min_length=1)]
 Since = Annotated[str, BeforeValidator(_time)]
 Every = Annotated[str, AfterValidator(_length)]
 Keep = Annotated[str, AfterValidator(_length), AfterValidator(_days)]
-Texts = Annotated[list[Text], BeforeValidator(_some), Field(min_length=1)]
+Texts = Annotated[list[Text], BeforeValidator(_listed), Field(min_length=1)]
 
 
 class Timed(BaseModel):
@@ -68,8 +68,13 @@ class Timed(BaseModel):
 
     def rhythm(self, every: str) -> dict[str, Any]:
         """Return when, as a schedule takes it; *every* if nothing is said."""
-        given = self.every if self.every is not None or self.cron is not None else every
-        return {"every": given, "cron": self.cron, "zone": self.zone, "priority": self.priority}
+        is_given = self.every is not None or self.cron is not None
+        return {
+            "every": self.every if is_given else every,
+            "cron": self.cron,
+            "zone": self.zone,
+            "priority": self.priority,
+        }
 
 
 class Collect(Timed):
@@ -78,7 +83,7 @@ class Collect(Timed):
     exchange: Annotated[Text, AfterValidator(check_exchange)] = Field(description="CCXT's id, like binance.")
     symbols: Texts = Field(description="CCXT's unified symbols, or patterns like 'BTC/*'.")
     kind: str | None = Field(None, description="ohlcv (with timeframes), trades (without), funding, book, ...")
-    timeframes: Annotated[list[str], BeforeValidator(_some)] = Field(default_factory=list, description="1m, 1h, ...")
+    timeframes: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list, description="1m, 1h, ...")
     since: Since | None = Field(None, description="From when on; the listing by default.")
     keep: Keep | None = Field(None, description="How long rows are kept, in whole days like 365d; for ever by default.")
 
@@ -87,8 +92,11 @@ class Collect(Timed):
         kind = self.kind or usual_kind(self.timeframes)
         bars = kind in BAR_KINDS
         kind_of(kind)
-        if bars != bool(self.timeframes) and kind not in USUAL_FRAMES:
-            raise ValueError(f"{kind} needs timeframes, like ['1h']" if bars else f"{kind} has no timeframes")
+        if kind not in USUAL_FRAMES:
+            if bars and not self.timeframes:
+                raise ValueError(f"{kind} needs timeframes, like ['1h']")
+            if self.timeframes and not bars:
+                raise ValueError(f"{kind} has no timeframes")
         for timeframe in self.timeframes:
             Timeframe.parse(timeframe)
         if kind in SNAPSHOTS and self.since is not None:
@@ -100,11 +108,14 @@ class Collect(Timed):
         kind = self.kind or usual_kind(self.timeframes)
         chosen: list[str | None] = [*self.timeframes] or [None]
         for timeframe in chosen:
-            words = [self.name] if self.name else [self.exchange, kind]
-            name = " ".join(
-                [*words, *([timeframe] if timeframe and (len(self.timeframes) > 1 or not self.name) else [])]
-            )
-            yield Planned(self, name, kind, timeframe)
+            yield Planned(self, self._name_of(kind, timeframe), kind, timeframe)
+
+    def _name_of(self, kind: str, timeframe: str | None) -> str:
+        """Return the name of one part: the given one is enough where there is only one part."""
+        name = self.name or f"{self.exchange} {kind}"
+        if timeframe and (len(self.timeframes) > 1 or not self.name):
+            name += f" {timeframe}"
+        return name
 
 
 class Planned:
@@ -120,6 +131,7 @@ class Planned:
     def request(self) -> BackfillRequest:
         """What a backfill of it asks for."""
         wanted = self.wanted
+        # An order book is a snapshot of now: it has no past that could be asked for.
         days = None if self.kind == "book" else self.days
         return BackfillRequest.of(
             wanted.exchange, wanted.symbols, self.timeframe, kind=self.kind, start=wanted.since, last_days=days
@@ -159,12 +171,16 @@ class Planned:
     @property
     def schedules(self) -> list[str]:
         """The names of all schedules that it makes."""
-        return [self.name] if self.days is None else [self.name, self.keep_name]
+        if self.days is None:
+            return [self.name]
+        return [self.name, self.keep_name]
 
     @property
     def days(self) -> int | None:
         """For how many days its rows are kept."""
-        return None if self.wanted.keep is None else parse_every(self.wanted.keep) // DAY
+        if self.wanted.keep is None:
+            return None
+        return parse_every(self.wanted.keep) // DAY
 
 
 class Again(Timed):
@@ -191,9 +207,10 @@ class Wanted(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Wanted:
-        names = Counter(
-            [name for part in self.parts() for name in part.schedules] + [one.name for one in self.schedule]
-        )
+        names = Counter[str]()
+        for part in self.parts():
+            names.update(part.schedules)
+        names.update(again.name for again in self.schedule)
         twice = next((name for name, count in names.items() if count > 1), None)
         if twice is not None:
             raise ValueError(f"two schedules would be called {twice!r}: give one of them another name")
@@ -201,5 +218,5 @@ class Wanted(BaseModel):
 
     def parts(self) -> Iterator[Planned]:
         """Yield what is collected, a schedule's worth at a time."""
-        for one in self.collect:
-            yield from one.parts()
+        for collect in self.collect:
+            yield from collect.parts()

@@ -125,7 +125,7 @@ class Operations:
             If it cannot be loaded.
         """
         if name not in self._found:
-            self._found[name] = self.built_in[name] if name in self.built_in else self._load(name)
+            self._found[name] = self.built_in.get(name) or self._load(name)
         return self._found[name]
 
     def _load(self, name: str) -> Operation:

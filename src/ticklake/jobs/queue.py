@@ -66,9 +66,8 @@ class Jobs:
         BadInput
             If there is no such operation, or it does not take that.
         """
-        return self.queue.add([self.new(operation, *what, priority=priority, max_attempts=max_attempts, **parameters)])[
-            0
-        ]
+        job = self.new(operation, *what, priority=priority, max_attempts=max_attempts, **parameters)
+        return self.queue.add([job])[0]
 
     def create_all(self, jobs: Iterable[NewJob]) -> list[Job]:
         """Put many jobs, made with :meth:`new`, into the queue in one transaction."""
@@ -79,9 +78,9 @@ class Jobs:
     ) -> NewJob:
         """Return the job that :meth:`create` would put into the queue."""
         parse_count("priority", priority, least=-(2**31), of="a priority")
-        attempts = (
-            self._retry.attempts if max_attempts is None else parse_count("max_attempts", max_attempts, 1, "tries")
-        )
+        attempts = self._retry.attempts
+        if max_attempts is not None:
+            attempts = parse_count("max_attempts", max_attempts, 1, "tries")
         kept = self.operations[operation].parameters(*what, **parameters)
         dataset, subject = _about(operation, kept)
         return NewJob(operation, subject, dataset, kept, priority, attempts)
@@ -168,5 +167,6 @@ def _about(operation: str, parameters: dict[str, Any]) -> tuple[str | None, str]
     if operation != "backfill":
         return None, " ".join(parameters.get("datasets", [])) or "all datasets"
     request = BackfillRequest.from_json(parameters)
-    named = request.dataset
-    return (None, request.subject) if named is None else (str(named), str(named))
+    if request.dataset is None:
+        return None, request.subject
+    return str(request.dataset), str(request.dataset)

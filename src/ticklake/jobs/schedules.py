@@ -147,4 +147,6 @@ class Scheduler:
 
 
 def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, TicklakeError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, TicklakeError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

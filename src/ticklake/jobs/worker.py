@@ -71,6 +71,7 @@ class Worker:
                     looked = time.monotonic()
                 taken = self.run_one()
             except CatalogBusy:
+                # Another process writes for long: that is no reason to end, the next look may find it free.
                 taken = None
             if taken is not None:
                 count += 1
@@ -118,6 +119,7 @@ class Worker:
             run = run or self._record_try(job, newest)
             return self._ended(job, run, Outcome(JobState.FAILED, f"{type(error).__name__}: {error}"))
         except BaseException:
+            # Ctrl-C, or the end of the process: without this the job would wait until its lease is over.
             self._given_back(job, run, "its worker was interrupted")
             raise
 
@@ -184,7 +186,9 @@ class Worker:
         return self.queue.get(job.id)
 
     def _closing(self, run: Run | None, state: RunState, outcome: str) -> Statement | None:
-        return None if run is None else self.runs.closing(run.id, state, {}, outcome)
+        if run is None:
+            return None
+        return self.runs.closing(run.id, state, {}, outcome)
 
 
 class _Shift:
@@ -195,12 +199,14 @@ class _Shift:
         self._job = job
         self._stopping = stopping
         self._lost = self._cancelled = False
-        self._held = {job.dataset} if job.dataset else set[str]()
-        self._told = time.monotonic()
+        self._held_datasets = set[str]()
+        if job.dataset:
+            self._held_datasets.add(job.dataset)
+        self._last_beat = time.monotonic()
 
     def watch(self, progress: Progress) -> None:
         """Hold the datasets of a backfill, pass on how far it is, and stop it if it shall."""
-        more = set(progress.names) - self._held
+        more = set(progress.names) - self._held_datasets
         if more:
             self.hold(sorted(more))
         self.check(progress.done)
@@ -208,12 +214,12 @@ class _Shift:
     def hold(self, datasets: Sequence[str]) -> None:
         """Let nobody else work on these."""
         self._queue.hold(self._job, datasets)
-        self._held |= set(datasets)
+        self._held_datasets |= set(datasets)
 
     def check(self, done: float | None = None) -> None:
         """Stop the work if it shall."""
-        if time.monotonic() - self._told >= TELL_EVERY:
-            self._told = time.monotonic()
+        if time.monotonic() - self._last_beat >= TELL_EVERY:
+            self._last_beat = time.monotonic()
             self.beat(done)
         if self._lost:
             raise LeaseLost(f"job {self._job.id} was taken over by another worker")

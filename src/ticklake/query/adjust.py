@@ -55,15 +55,22 @@ def load_adjusted(
 def _events(store: Store, dataset: Dataset, kind: str, around: Span, version: int | None) -> pl.DataFrame:
     """Return the events after *around* began; refuses if nobody ever asked for those inside it."""
     events = Dataset(dataset.exchange, kind, dataset.symbol)
-    coverage = store.catalog.coverage(events)
-    known = store.catalog.dataset(events) is not None
-    unasked = next(coverage.missing(around), None) if coverage.pieces else None if known else around
+    unasked = _unasked(store, events, around)
     if unasked is not None:
         raise BadInput(
             f"the {kind} of {dataset.symbol} on {dataset.exchange} are not known for {unasked}: "
             f"ticklake backfill {dataset.exchange} {dataset.symbol} --kind {kind}"
         )
     return load(store, events, Span(around.start, Span.parse(None, None).end), version=version)
+
+
+def _unasked(store: Store, events: Dataset, around: Span) -> Span | None:
+    """Return the first part of *around* that nobody asked for; none if events are stored without word of what they cover."""
+    coverage = store.catalog.coverage(events)
+    if coverage.pieces:
+        return next(coverage.missing(around), None)
+    is_known = store.catalog.dataset(events) is not None
+    return None if is_known else around
 
 
 def _closes(store: Store, dataset: Dataset, start: int, version: int | None) -> pl.DataFrame:

@@ -280,15 +280,18 @@ def _joined(tail: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _widened(dataset: Dataset, part: Span, lap: Span | None, following: ArchiveFile | None) -> Span:
     """Return *part* with the overlap before it, and a little of the file that follows."""
-    after = 0
-    if following is not None:
-        after = 3 * dataset.timeframe.length if dataset.timeframe else MINUTE if dataset.kind == "trades" else 0
-    return Span(lap.start if lap else part.start, part.end + after)
+    start = lap.start if lap else part.start
+    if following is None:
+        return Span(start, part.end)
+    if dataset.timeframe:
+        return Span(start, part.end + 3 * dataset.timeframe.length)
+    return Span(start, part.end + (MINUTE if dataset.kind == "trades" else 0))
 
 
 def _compared(walk: _Walk, pages: Sequence[Page], lap: Span) -> Iterator[str]:
     """Compare the archive's last rows with what calls say of them, where calls have the data at all."""
-    found = normalise(piece.span for page in pages for piece in page.covered if piece.found is Found.DATA)
+    pieces = [piece for page in pages for piece in page.covered]
+    found = normalise(piece.span for piece in pieces if piece.found is Found.DATA)
     if walk.tail is None or list(subtract(lap, found)):
         return
     asked = pl.concat([page.frame for page in pages], how="diagonal")

@@ -140,7 +140,8 @@ def update(
     left = [str(one) for one in named if one not in collected]
     _show_updates(runs, left, as_json=as_json)
     states = {run.state for run in runs}
-    raise typer.Exit(0 if states <= {"succeeded"} else 1 if states == {"failed"} else 3)
+    if not states <= {"succeeded"}:
+        raise typer.Exit(1 if states == {"failed"} else 3)
 
 
 def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:

@@ -102,7 +102,8 @@ def import_files(
     else:
         _show(done, dry_run=dry_run, every=every)
     refused = sum(one.refused for one in done)
-    raise typer.Exit(0 if not refused else 1 if refused == len(done) else 3)
+    if refused:
+        raise typer.Exit(1 if refused == len(done) else 3)
 
 
 def _import(paths: list[Path], asked: dict[str, Any], lake: str | None, *, quiet: bool) -> list[Imported]:

@@ -110,7 +110,9 @@ def _told(pairs: list[str]) -> Iterator[tuple[str, str]]:
 def _became(file: MigratedFile) -> str:
     if file.error:
         return "left"
-    return "migrated" if file.migrated else "to migrate" if file.needed else "as it should be"
+    if file.migrated:
+        return "migrated"
+    return "to migrate" if file.needed else "as it should be"
 
 
 def _show(report: Report, *, every: bool, as_json: bool) -> None:

@@ -41,10 +41,15 @@ def worker(
     SIGTERM or Ctrl-C lets it finish its page and give its job back; any worker goes on from there.
     """
     if processes > 1:
-        options = [*(["--once"] if once else []), *(["--lake", lake] if lake else [])]
-        options += ["--exchange-url", exchange_url] if exchange_url else []
-        options += ["--json"] if as_json else []
-        command = [sys.executable, "-m", "ticklake", "worker", *options]
+        command = [sys.executable, "-m", "ticklake", "worker"]
+        if once:
+            command.append("--once")
+        if lake:
+            command += ["--lake", lake]
+        if exchange_url:
+            command += ["--exchange-url", exchange_url]
+        if as_json:
+            command.append("--json")
         raise typer.Exit(_supervise(command, processes, once=once, as_json=as_json))
     ended: Counter[str] = Counter()
     with o.opened(lake, create=True, exchange_url=exchange_url) as held:
@@ -53,7 +58,10 @@ def worker(
         count = one.run(once=once)
     if as_json:
         print_json({"taken": count, **ended})
-    raise typer.Exit(1 if once and ended["failed"] else 3 if once and ended["incomplete"] else 0)
+    if once and ended["failed"]:
+        raise typer.Exit(1)
+    if once and ended["incomplete"]:
+        raise typer.Exit(3)
 
 
 def daemon(lake: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False) -> None:

@@ -37,7 +37,11 @@ class _Row:
     @property
     def grade(self) -> str:
         score = self.quality.score
-        return "unknown" if score is None else "good" if score >= 99 else "fair" if score >= 90 else "bad"
+        if score is None:
+            return "unknown"
+        if score >= 99:
+            return "good"
+        return "fair" if score >= 90 else "bad"
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,9 @@ def _start(bars: _Bars, text: Any, timeframe: str) -> int:
 
 
 def _value(bar: Any, place: int | str | None) -> Any:
-    return None if place is None else bar[place] if isinstance(place, int) else bar.get(place)
+    if place is None:
+        return None
+    return bar[place] if isinstance(place, int) else bar.get(place)
 
 
 def _is_over(bars: _Bars, answer: Answer, bar: Sequence[Any], start: int, newest: int, timeframe: str) -> bool:

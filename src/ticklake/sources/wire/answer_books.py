@@ -108,13 +108,20 @@ def _problem(book: _Book, answer: Answer) -> str:
 def _read(book: _Book, answer: Answer) -> Iterator[Row]:
     sides = _sides(book, answer.body)
     assert sides is not None  # noqa: S101 - bodies that do not fit are not read
-    told = at(answer.body, *book.ts) if book.ts else None
-    ts = answer.heard if told is None else decimal_to_ns(told, book.unit) if book.unit else parse_time(told)
+    ts = _time(book, answer)
     number = at(answer.body, *book.seq) if book.seq else None
     seq, space = (ts, "time") if number is None else (int(number), "")
     named = answer.query.get(book.native) or (at(answer.body, *book.named_by) if book.named_by else "") or ""
     plain = {side: [_level(level, book.level) for level in listed] for side, listed in sides.items()}
     yield from levels(named, ts, answer.heard, seq, plain, whole=True, space=space)
+
+
+def _time(book: _Book, answer: Answer) -> int | None:
+    """Return the time of the book by the answer's body, or when the answer was received if the body has none."""
+    written = at(answer.body, *book.ts) if book.ts else None
+    if written is None:
+        return answer.heard
+    return decimal_to_ns(written, book.unit) if book.unit else parse_time(written)
 
 
 def _level(level: Any, places: tuple[int | str, ...]) -> list[Any]:

@@ -89,10 +89,17 @@ def _read(trades: _Trades, answer: Answer) -> Iterator[Row]:
 
 def _ident(trades: _Trades, one: Any) -> tuple[str | None, str]:
     for number, place in enumerate(trades.ids):
-        found = one.get(place) if isinstance(one, dict) else one[int(place)] if int(place) < len(one) else None
+        found = _value(one, place)
         if found is not None:
             return str(found), trades.spaces[number]
     return None, trades.spaces[0]
+
+
+def _value(trade: Any, place: int | str) -> Any:
+    """Return what stands at *place* of a trade, which is an object or a list; ``None`` if it has no such place."""
+    if isinstance(trade, dict):
+        return trade.get(place)
+    return trade[int(place)] if int(place) < len(trade) else None
 
 
 def _side(trades: _Trades, one: Any) -> str | None:

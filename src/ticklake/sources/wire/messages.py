@@ -15,6 +15,8 @@ from ticklake.sources.wire.rows import Row, levels, ms, trade
 
 __all__ = ["Row", "read_message", "rows_of_message"]
 
+_Sort = tuple[Callable[[Any], bool], Callable[[Any, int | None], Iterator[Row]]]
+"""Whether a message is of a sort, and what reads it then."""
 _TURNED = {"BUY": "sell", "SELL": "buy", "buy": "sell", "sell": "buy"}
 
 
@@ -34,9 +36,16 @@ def rows_of_message(message: Any, heard: int | None) -> Iterator[Row]:
 def read_message(message: Any, heard: int | None) -> list[Row] | None:
     """Return the rows in one message, or ``None`` if it is of a sort that no row of the table reads."""
     inner = message.get("data") if isinstance(message, dict) and "stream" in message else message
-    sorts = _LISTS if isinstance(inner, list) else _SORTS if isinstance(inner, dict) else ()
-    read = next((read for fits, read in sorts if fits(inner)), None)
-    return None if read is None else list(read(inner, heard))
+    for fits, read in _sorts_of(inner):
+        if fits(inner):
+            return list(read(inner, heard))
+    return None
+
+
+def _sorts_of(message: Any) -> Sequence[_Sort]:
+    if isinstance(message, list):
+        return _LISTS
+    return _SORTS if isinstance(message, dict) else ()
 
 
 def _taker(buyer_was_maker: bool) -> str:
@@ -194,12 +203,12 @@ def _htx(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
         yield trade(native, ms(one["ts"]), heard, one["price"], one["amount"], one["direction"], one["tradeId"])
 
 
-_LISTS: tuple[tuple[Callable[[Any], bool], Callable[[Any, int | None], Iterator[Row]]], ...] = (
+_LISTS: tuple[_Sort, ...] = (
     (lambda m: len(m) == 4 and m[2] == "trade", _kraken),
     (lambda m: len(m) == 4 and m[2] == "ticker" and "b" in m[1], _kraken_ticker),
 )
 """The same for messages that are lists."""
-_SORTS: tuple[tuple[Callable[[Any], bool], Callable[[Any, int | None], Iterator[Row]]], ...] = (
+_SORTS: tuple[_Sort, ...] = (
     (lambda m: m.get("e") in {"aggTrade", "trade"}, _binance_trade),
     (lambda m: m.get("e") == "depthUpdate", _binance_depth),
     (lambda m: m.get("e") == "kline", _binance_kline),

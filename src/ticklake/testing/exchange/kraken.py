@@ -77,7 +77,8 @@ class KrakenProtocol:
         return {"unixtime": now // SECOND, "rfc1123": format_time(now)}
 
     def _assets(self, _query: Query, _now: int, _faults: Faults) -> Any:
-        names = {part for symbol in self._pairs.values() for part in (symbol.base, symbol.quote) if part}
+        assets = {asset for symbol in self._pairs.values() for asset in (symbol.base, symbol.quote)}
+        names = {asset for asset in assets if asset}
         return {
             _asset(name): {
                 "aclass": "currency",
