@@ -39,13 +39,13 @@ from ticklake.engine.store import Store
 __all__ = ["GapReport", "closed_spans", "gap_report", "missing_intervals"]
 
 _FEW = 16
-"""So many instants are looked up one by one, more of them at once with what lies between."""
+"""So many instants are read one by one; if there are more, everything between them is read."""
 _NUMBERED = {"trades": ("id", "trade ids"), "book": ("seq", "updates")}
 
 
 @dataclass(frozen=True, slots=True)
 class GapReport:
-    """Every hole of one dataset, and what there is to say that is no hole: where its numbers begin anew."""
+    """Every hole of one dataset, and notes on what is none: where its numbers begin anew."""
 
     gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Silence: what the other symbols of an exchange say of a stretch where one has no rows."""
+"""Outages: whether a stretch where one symbol has no rows was silent for the others of its exchange, too."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _AROUND, _FEWEST_BARS = 20, 2000
 """What is usual is seen in so many lengths of a silence on either side of it, or in so many bars."""
 _MOST_WITNESSES = 32
 _BLOCK = 1 << 14
-"""So many bars are looked at together: about what is decoded for one of them anyway."""
+"""So many bars are read together: about as many are decoded for one of them anyway."""
 _NO_BARS = pl.DataFrame(schema={"ts": pl.Int64, "odds": pl.Float64, "seen": pl.Int32})
 
 
@@ -122,7 +122,7 @@ class Peers:
                 yield Gap(silence.span, None, silence_reason(silence.span), self._words(silence.seen))
 
     def missed_events(self, missed: Sequence[Missed]) -> Iterator[Gap]:
-        """Yield those of the *missed* events that were asked for: lost, or lacking everywhere."""
+        """Yield a gap for the *missed* events inside coverage: an outage if all symbols lack them, else lost."""
         covered = [(part, span) for span in self._data for part in missed_within(missed, span)]
         if not covered:
             return

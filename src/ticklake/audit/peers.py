@@ -1,4 +1,4 @@
-"""What the other symbols of an exchange hold, read once for all datasets of which the gaps are asked."""
+"""What the other symbols of an exchange hold, read once for the gap reports of all datasets."""
 
 from __future__ import annotations
 

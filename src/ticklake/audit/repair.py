@@ -57,7 +57,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """Closes the gaps of datasets that were asked for before; what was found unclosable is asked for once."""
+    """Closes gaps by asking the sources again; a gap that could not be closed is not asked for a second time."""
 
     engine: Engine
     notes: GapNotes
@@ -123,7 +123,7 @@ def _is_open(gap: Gap, after: Sequence[Gap]) -> bool:
 def _in_vain(
     plan: RepairPlan, after: Sequence[Gap], before: Mapping[tuple[Span, str], str], answer: _Answer
 ) -> Iterator[Gap]:
-    """Yield the gaps that were asked for in vain, now or before, with what was said of them.
+    """Yield the gaps that were asked for in vain, now or before, each with the reason.
 
     What was never fetched counts only if the source cannot serve it at all.
     """

@@ -127,12 +127,14 @@ class Catalog:
         """
         now, lake = self._now(), self.database.lake()
         with self.database.write() as connection:
+            # Inside the transaction: until it holds the write lock, another worker may take over the job.
             check_fence(self.database, connection)
             self.check_files(changes)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
             self._refuse_outdated(lake, version - 1)
             apply_changes(connection, changes, version, now)
+        # After the transaction: a witness that is newer than the catalog means that commits were lost.
         if self._witness is not None:
             self._witness.acknowledge(lake, version)
         self.listeners.tell(version)

@@ -157,6 +157,7 @@ class Database:
                     number = count_change(driver)
             if is_changed and self._witness is not None:
                 self._witness.acknowledge_change(lake, number, durable=durable)
+        # Once more: a file that was deleted or replaced during the transaction took the rows with it.
         self._check_place()
 
     def backup(self, path: Path) -> None:

@@ -30,15 +30,15 @@ __all__ = ["Backfill", "record_failure"]
 PATIENCE = 3
 """After this many windows in a row that failed for good, a dataset is given up."""
 GLANCE = 1.0
-"""Between two rounds of a stream, it is looked so often whether it shall stop, in seconds."""
+"""Seconds between two checks, while polling waits, whether it shall stop."""
 ROUNDS = 2
 """Windows that failed are asked once more at the end."""
 SEAMS = 100
 """After each run the newest seams are looked at; what they prove is known from then on."""
 UNKNOWN = "since when rows were asked for is not known, nor what is missing"
-"""What is said where planning failed before it was found out when a history begins."""
+"""The outcome where planning failed before the start of a history was known."""
 BANNED = ""
-"""Under this name a failure is everybody's."""
+"""The name of a failure that concerns all datasets: the exchange has banned this address."""
 
 
 def record_failure(
@@ -325,10 +325,11 @@ class Backfill:
         await asyncio.to_thread(self.runs.append_log, run_id, message, level)
 
     def _judge(self, plans: Sequence[FetchPlan], progress: Progress) -> tuple[RunState, str]:
-        """Say how it ended, from what the lake now knows to be missing."""
+        """Return the state and the outcome of the run, by what the lake now knows to be missing."""
         gaps: list[Gap] = []
         for plan in plans:
             if plan.want is not None:
+                # Before the report: what consecutive numbers prove complete is no gap.
                 cover_seams(self.engine, plan.dataset, SEAMS)
                 gaps += gap_report(self.engine, plan.dataset, plan.want).gaps
         counts = progress.counts

@@ -20,7 +20,7 @@ __all__ = ["take_snapshots"]
 async def take_snapshots(
     source: Source, engine: Engine, runs: Runs, datasets: Sequence[Dataset], depth: int | None
 ) -> Run:
-    """Record what is now of each dataset as one snapshot, and return the finished run."""
+    """Store the current state of each dataset as one snapshot, and return the finished run."""
     names = [str(dataset) for dataset in datasets]
     run = await asyncio.to_thread(runs.create, "snapshot", names[0], {"datasets": names, "depth": depth})
     progress = Progress(len(names), names=names)

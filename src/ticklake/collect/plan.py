@@ -41,7 +41,7 @@ class Asked:
     again: tuple[Span, ...] = ()
 
     def begins(self, coverage: Coverage) -> int | None:
-        """Return from when on a dataset is asked for, as far as that is known without asking a source."""
+        """Return the start of the request for a dataset, if it is known without asking a source."""
         if self.start is not None:
             return self.start
         return _known_from(coverage) if self.known else None

@@ -42,6 +42,7 @@ def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> C
     CorruptSegment
         If a segment is damaged; its period is left as it is, all others are compacted.
     """
+    # What an earlier compaction could not move after its commit leaves the tree first.
     store.settle(dataset)
     _, _, before = store.catalog.snapshot(dataset, data=False)
     retried(lambda: _round(store, dataset, target_rows))

@@ -45,7 +45,7 @@ __all__ = ["Engine"]
 
 T = TypeVar("T")
 _ATTEMPTS_ON_FULL_DISK = 8
-"""How often what frees space goes on from where the disk was full: each time it has freed some."""
+"""How often an operation that frees space is repeated on a full disk: each attempt has freed some."""
 _REACHES = (8, 128, 2048)
 """How many segments are looked at, in turn, to find the newest rows."""
 

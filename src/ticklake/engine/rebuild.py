@@ -154,6 +154,7 @@ def _why(store: Store) -> str | None:
     strays = {item.key for item in unnamed(store, KINDS)}
     deadline = time.monotonic() + _PATIENCE
     while strays and time.monotonic() < deadline:
+        # A writer at work has not committed its newest file yet: only what stays unnamed speaks for a rebuild.
         time.sleep(_PATIENCE / 10)
         strays &= {item.key for item in unnamed(store, KINDS)}
     if strays:

@@ -154,7 +154,7 @@ def _carried_over(old: sqlite3.Connection | None, store: Store) -> list[TableRea
 
 
 def _restore_origins(store: Store, tree: Tree) -> None:
-    """Say where rows come from whose origins are lost: files know, inline rows get one that says so.
+    """Restore the origins of rows that the catalog lost: those of files from their footers, inline rows get one that says so.
 
     Their numbers must not be given to new origins: these rows would be theirs.
     """
@@ -265,7 +265,7 @@ def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Se
 
 
 def _keying(segments: Sequence[Segment], dataset: Dataset) -> Keying:
-    """Tell from the rows how they are told apart, where the dataset's own row is lost."""
+    """Find the keying from the rows themselves, where the dataset's own row is lost."""
     for segment in segments:
         if segment.path is None:
             try:

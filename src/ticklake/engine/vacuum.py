@@ -15,7 +15,7 @@ from ticklake.storage.objects import StoredObject
 __all__ = ["Vacuumed", "is_garbage", "unnamed", "vacuum", "would_vacuum"]
 
 KEEP = 7 * DAY
-"""For how long replaced segments stay readable, unless told otherwise."""
+"""How long replaced segments stay readable by default."""
 GRACE = HOUR
 """A file that the catalog does not name may be about to be committed: younger ones are left alone."""
 _AT_ONCE = 200

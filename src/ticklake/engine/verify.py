@@ -28,7 +28,7 @@ __all__ = ["CATALOG", "Problem", "problems_of", "strays", "verify", "verify_cata
 CATALOG = "the catalog"
 """What stands in the place of a segment where the catalog itself is damaged."""
 FRESH = 60 * SECOND
-"""A file that nobody names is told once it is this old."""
+"""A file that no commit names is reported once it is this old: a younger one may be about to be committed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,7 @@ class Applying:
         states = {str(dataset): self._state(dataset, wanted) for dataset in part.datasets}
         incomplete = sum(state != AS_WANTED for state in states.values())
         has_patterns = len(part.wanted.symbols) > len(part.datasets)
+        # Snapshots have no past to begin with; what patterns match is known only to the exchange.
         if part.kind in SNAPSHOTS or not (incomplete or (has_patterns and is_new)):
             return None
         job = self.jobs.new("backfill", part.request, priority=part.wanted.priority)

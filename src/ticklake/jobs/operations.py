@@ -71,7 +71,7 @@ class Operation:
     records_runs: bool = False
 
     def parameters(self, *positional: Any, **named: Any) -> dict[str, Any]:
-        """Return what was asked as the parameters of a job, without those that are as they would be anyhow.
+        """Return the arguments as the parameters of a job, without those that equal the defaults.
 
         Raises
         ------
@@ -142,7 +142,7 @@ class Operations:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a parameter as it is kept; one that cannot be meant is refused here and not when the job runs."""
+    """Return a parameter as it is stored; an invalid one is refused here, and not when the job runs."""
     if name in {"start", "end"} and value is not None:
         return format_time(parse_time(value))
     if name == "dataset" and value is not None:

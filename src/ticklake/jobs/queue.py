@@ -160,7 +160,7 @@ def _hours(count: float) -> dt.timedelta:
 
 
 def _about(operation: str, parameters: dict[str, Any]) -> tuple[str | None, str]:
-    """Return the one dataset that a job is about, if it is one, and what it is about in words."""
+    """Return the dataset that a job works on, if it is only one, and its subject in words."""
     if "dataset" in parameters:
         dataset = str(parameters["dataset"])
         return dataset, dataset

@@ -122,7 +122,7 @@ class Scheduler:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, idle: float) -> None:
-        """Look every *idle* seconds, until told to stop: whatever goes wrong is told and stands in the way of no later look."""
+        """Look every *idle* seconds until stopped; an error is reported and does not prevent the next look."""
         while not self.stopping.wait(idle):
             try:
                 self.tick()
@@ -140,6 +140,7 @@ class Scheduler:
             job = self.jobs.new(schedule.operation, priority=schedule.priority, **schedule.parameters)
         except Exception as error:
             self.told(f"schedule {schedule.name!r} makes no job: {_text(error)}")
+            # Without its next time it would be due, and fail, at every look from now on.
             self.table.skip(schedule, next_time(schedule.rhythm, now))
             return None
         missed = times_between(schedule.rhythm, schedule.next_at or now, now) - 1

@@ -171,7 +171,7 @@ class Worker:
         return self._leave(job, run, lambda: self.queue.give_back(job, outcome, wait, closing))
 
     def _leave(self, job: Job, run: Run | None, end: Callable[[], Job]) -> Job:
-        """Tell the queue how a try ended, and then who waits for ends of runs; one that was taken over ends nothing."""
+        """Record how a try ended, then notify those who wait for runs to end; a job that was taken over is left alone."""
         try:
             ended = end()
         except LeaseLost as error:
