@@ -124,7 +124,8 @@ class Assessor:
             stored, fresh = self._with_gaps_of_all(scope, stored, fresh)
         if is_newest:
             self._keep(scope, days, stored, fresh)
-        return [stored[day.begin].figures if day.begin in stored else fresh[day.begin] for day in days]
+        figures = fresh | {begin: day.figures for begin, day in stored.items()}
+        return [figures[day.begin] for day in days]
 
     def _keep(
         self, scope: _Scope, days: Sequence[_Day], stored: Mapping[int, StoredDay], fresh: Mapping[int, DayQuality]
@@ -191,7 +192,8 @@ class Assessor:
         refused = self._days.quarantined(dataset, span)
         counts = {row["day"]: row for row in self._counted(dataset, span).to_dicts()}
         for day in days:
-            shut = sum(part.length for span in scope.closed if (part := span.intersect(day.span)))
+            parts = (span.intersect(day.span) for span in scope.closed)
+            shut = sum(part.length for part in parts if part is not None)
             yield DayQuality(
                 on_grid=dataset.timeframe is not None,
                 open_time=day.span.length - shut if scope.says_when else None,

@@ -64,15 +64,12 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
         if change.coverage or change.forget:
             _cover(connection, row.id, change, version)
     pairs = list(zip(rows, changes, strict=True))
+    added = [_segment(row.id, segment, version) for row, change in pairs for segment in change.add]
     try:
-        _insert(connection, schema.segments.insert(), (_segment(row.id, s, version) for row, c in pairs for s in c.add))
+        _insert(connection, schema.segments.insert(), added)
     except IntegrityError as error:
         raise Conflict("a rebuild took in what is to be committed before its commit") from error
-    stamp = {"commit_id": version, "created_at": now}
-    refused = ({"dataset_id": row.id, **stamp, **asdict(bad)} for row, c in pairs for bad in c.quarantine)
-    _insert_new(connection, schema.quarantine, refused)
-    revised = ({"dataset_id": row.id, **stamp, **asdict(new)} for row, c in pairs for new in c.revisions)
-    _insert(connection, schema.revisions.insert(), revised)
+    _insert_history(connection, pairs, version, now)
     joined = (_batch(row, c, c.arrival, version) for row, c in pairs if c.add and c.arrival)
     _insert(connection, schema.batches.insert(), joined)
     moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove or c.new_rows)
@@ -256,6 +253,18 @@ def _insert(connection: Connection, statement: Any, rows: Iterable[dict[str, Any
     values = list(rows)
     if values:
         connection.execute(statement, values)
+
+
+def _insert_history(connection: Connection, pairs: Sequence[tuple[Row[Any], Change]], version: int, now: int) -> None:
+    """Insert the refused rows and the revisions of a commit."""
+    refused: list[dict[str, Any]] = []
+    revised: list[dict[str, Any]] = []
+    for row, change in pairs:
+        stamp = {"dataset_id": row.id, "commit_id": version, "created_at": now}
+        refused += [{**stamp, **asdict(bad)} for bad in change.quarantine]
+        revised += [{**stamp, **asdict(revision)} for revision in change.revisions]
+    _insert_new(connection, schema.quarantine, refused)
+    _insert(connection, schema.revisions.insert(), revised)
 
 
 def _insert_new(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:

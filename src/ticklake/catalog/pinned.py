@@ -136,9 +136,16 @@ class PinnedCatalog(Catalog):
             rows: Sequence[Any] = connection.execute(rows_of(schema.datasets)).all()
         # The row that holds a name's rows of then comes last: the first one that was dropped since, if one was.
         rows = sorted(rows, key=lambda row: (plain_name(row.name), -(dropped_in(row.name) or _NEVER)))
-        then = {str(dataset): (dataset, row) for row in rows if (dataset := self._named_then(row.name))}
-        there = [pair for pair in then.values() if pair[1].id in seen or self.coverage(pair[0]).pieces]
-        return [_row(row, dataset, sums) for dataset, row in there]
+        by_name: dict[str, tuple[Dataset, Any]] = {}
+        for row in rows:
+            dataset = self._named_then(row.name)
+            if dataset is not None:
+                by_name[str(dataset)] = dataset, row
+        return [
+            _row(row, dataset, sums)
+            for dataset, row in by_name.values()
+            if row.id in seen or self.coverage(dataset).pieces
+        ]
 
     def _named_then(self, name: str) -> Dataset | None:
         """Return the dataset that a row of this name was; none if it had been dropped."""

@@ -335,7 +335,10 @@ class Runs:
         query = select(intact(columns.operation), columns.parameters).distinct()
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return frozenset(name for row in rows for name in _kept_up(row.operation, json.loads(row.parameters)))
+        names = set[str]()
+        for row in rows:
+            names.update(_kept_up(row.operation, json.loads(row.parameters)))
+        return frozenset(names)
 
     def tail(self, run_id: int) -> Sequence[LogLine]:
         """Return the kept lines of a run's log, oldest first.

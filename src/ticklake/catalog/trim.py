@@ -30,10 +30,10 @@ class History:
 def history_before(database: Database, dataset: Dataset, before: int) -> History:
     """Count the refused and changed rows of the time before *before*; where that is not known, it is when they came."""
     with database.read() as connection:
-        counts = [
-            connection.execute(select(func.count()).select_from(table).where(_old(table, dataset, before))).scalar_one()
-            for table in (schema.quarantine, schema.revisions)
-        ]
+        counts: list[int] = []
+        for table in (schema.quarantine, schema.revisions):
+            query = select(func.count()).select_from(table).where(_old(table, dataset, before))
+            counts.append(connection.execute(query).scalar_one())
     return History(*counts)
 
 

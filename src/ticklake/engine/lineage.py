@@ -43,7 +43,7 @@ def origins_by_file(store: Store, dataset: Dataset) -> pl.DataFrame:
         [{PROVENANCE: number, **origin.to_dict()} for number, origin in origins.items()],
         schema={PROVENANCE: pl.Int32(), **dict.fromkeys(_COLUMNS, pl.String())},
     )
-    told = pl.concat(parts).join(names, on=PROVENANCE, how="left")
-    return told.select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items()).sort(
+    named = pl.concat(parts).join(names, on=PROVENANCE, how="left")
+    return named.select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items()).sort(
         "first", "file", "source", "endpoint"
     )

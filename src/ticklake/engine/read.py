@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from itertools import chain, groupby
 
 import polars as pl
 
@@ -65,7 +65,7 @@ def read_chunks(
     The next frame is read while the one before it is worked on.
     """
     names = list(kind.stored_schema if columns is None else columns)
-    parts = (part for piece in plan_read(segments, span) for part in cut(piece))
+    parts = chain.from_iterable(map(cut, plan_read(segments, span)))
     frames = (_read_group(store, group, kind, keying, names) for group in _grouped(parts))
     return _ahead(frame for frame in frames if frame.height)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -91,7 +92,7 @@ def _frames(
     kind = dataset.spec
     left = n_rows
     yield kind.empty().select(columns)
-    for piece in (part for whole in plan_read(segments, span) for part in cut(whole)):
+    for piece in chain.from_iterable(map(cut, plan_read(segments, span))):
         frame = retried(partial(_slice, store, piece, kind, keying, columns, predicate, left))
         if left is None:
             yield frame

@@ -121,18 +121,20 @@ class Store:
         What is committed is done: files that cannot be moved now are moved by the next compaction or vacuum.
         """
         added = [segment for change in changes for segment in change.add]
+        removed = [segment for change in changes for segment in change.remove]
         try:
             version = self.catalog.commit(operation, changes)
         except BaseException:
             self.sweep(added)
             raise
         with contextlib.suppress(StorageError):
-            self.retire([segment for change in changes for segment in change.remove])
+            self.retire(removed)
         return version
 
     def _refuse_vanished(self, changes: Sequence[Change]) -> None:
-        for segment in (segment for change in changes for segment in change.add):
-            self.check_there(segment)
+        for change in changes:
+            for segment in change.add:
+                self.check_there(segment)
 
     def check_there(self, segment: Segment) -> None:
         """Refuse to go on with a new file that is gone: a vacuum whose clock runs ahead takes it for garbage.
