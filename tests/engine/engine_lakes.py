@@ -101,11 +101,13 @@ def tree(root):
 def by_duckdb(root, dataset=BARS):
     """The dataset's rows as DuckDB reads them from the tree."""
     names = ", ".join(dataset.spec.names)
-    rows = duckdb.sql(
+    query = (
         f"select {names} from read_parquet('{root}/{dataset.kind}/**/*.parquet', hive_partitioning=true) "
         f"where exchange = '{dataset.exchange}' and symbol = '{dataset.symbol}' order by ts"
     )
-    return rows.fetchall()
+    # A connection of our own: on the one that all share, another test may have left rows unread.
+    with duckdb.connect() as connection:
+        return connection.sql(query).fetchall()
 
 
 def by_polars(root, dataset=BARS):

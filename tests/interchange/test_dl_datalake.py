@@ -143,8 +143,10 @@ def test_its_way_of_reading_finds_our_rows(ours, tmp_path):
     assert ours.export(root, layout="dl-datalake").is_complete
     pattern = str(root / "BYBIT" / "*" / "BTC_USDT_USDT" / "raw" / "**" / "*.parquet")
     query = "SELECT * FROM read_parquet(?) WHERE ts >= ? AND ts <= ? ORDER BY ts"
-    rows = duckdb.execute(query, [pattern, START // MS, START // MS + 47 * 3_600_000])
-    found = pl.DataFrame(rows.fetchall(), schema=[name for name, *_ in rows.description], orient="row")
+    with duckdb.connect() as connection:
+        rows = connection.execute(query, [pattern, START // MS, START // MS + 47 * 3_600_000])
+        names = [name for name, *_ in rows.description]
+        found = pl.DataFrame(rows.fetchall(), schema=names, orient="row")
     assert_frame_equal(found, bars().select(ms(), *RAW[1:]))
     assert found.schema == pl.Schema({"ts": pl.Int64(), **dict.fromkeys(RAW[1:], pl.Float64())})
 

@@ -43,17 +43,19 @@ def test_there_and_back_again_nothing_is_lost(ours, lake_at, tmp_path):
 def test_duckdb_reads_the_tree_with_its_partitions(ours, tmp_path):
     ours.export(tmp_path / "theirs", layout="hive")
     query = "SELECT venue, instrument, timeframe, year, month, count(*), min(timestamp) FROM read_parquet(?, hive_partitioning = true) GROUP BY ALL ORDER BY year"
-    rows = duckdb.execute(query, [str(tmp_path / "theirs/ohlcv/**/*.parquet")]).fetchall()
+    with duckdb.connect() as connection:
+        rows = connection.execute(query, [str(tmp_path / "theirs/ohlcv/**/*.parquet")]).fetchall()
     assert [row[:3] for row in rows] == [("okx", "BTC-USDT", "1h")] * 2
     assert [(int(year), int(month), count) for *_, year, month, count, _first in rows] == [
         (2023, 12, 24),
         (2024, 1, 24),
     ]
-    perpetual = duckdb.execute(
-        "SELECT DISTINCT instrument FROM read_parquet(?, hive_partitioning = true)",
-        [str(tmp_path / "theirs/funding_rates/**/*.parquet")],
-    )
-    assert perpetual.fetchone() == ("BTC/USD:BTC",)
+    with duckdb.connect() as connection:
+        perpetual = connection.execute(
+            "SELECT DISTINCT instrument FROM read_parquet(?, hive_partitioning = true)",
+            [str(tmp_path / "theirs/funding_rates/**/*.parquet")],
+        ).fetchall()
+    assert perpetual == [("BTC/USD:BTC",)]
 
 
 @pytest.mark.parametrize(

@@ -250,9 +250,10 @@ def test_pyarrow_duckdb_and_polars_read_the_same_values_under_a_hive_path(kind, 
     wanted = wanted.with_columns(pl.selectors.duration().to_physical())
     tree = f"{tmp_path}/{kind.name}/**/*.parquet"
     columns = ", ".join(f'"{name}"' for name in [*names, "exchange", "symbol"])
-    by_duckdb = duckdb.sql(f"select {columns} from read_parquet('{tree}', hive_partitioning=true) order by ts")
+    query = f"select {columns} from read_parquet('{tree}', hive_partitioning=true) order by ts"
     rows = [(*row, "x", "BTC/USDT:USDT") for row in wanted.rows()]
-    assert by_duckdb.fetchall() == rows
+    with duckdb.connect() as connection:
+        assert connection.sql(query).fetchall() == rows
     by_polars = pl.scan_parquet(tree, hive_partitioning=True).select(*names, "exchange", "symbol").sort("ts")
     assert by_polars.collect().rows() == rows
     by_arrow = pq.read_table(path, columns=names, partitioning=None).to_pylist()
