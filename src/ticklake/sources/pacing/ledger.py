@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 __all__ = ["Ledger", "Pause", "Verdict"]
 
 BUSY_SECONDS = 5.0
+_BUSY_PAUSE = 0.005
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 FORGOTTEN = 7 * 86_400 * 1_000
 """Milliseconds after which an exchange that nobody called is forgotten."""
 AHEAD = 60_000
@@ -114,12 +117,26 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     name = ":memory:" if path is None else str(path)
     connection = sqlite3.connect(name, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", _SCHEMA):
-            connection.execute(statement)
+        _prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the table, unless it is there."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", _SCHEMA):
+                connection.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            # Where two open a new file at once, SQLite refuses one of them without waiting: it must not go on alone.
+            if error.sqlite_errorcode & 0xFF not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE)
 
 
 def _row(connection: sqlite3.Connection, key: str) -> tuple[int, Pause]:
