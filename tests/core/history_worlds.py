@@ -33,7 +33,7 @@ class World:
     ``longest`` is how long a window may be before it is cut without a word, at the side that ``newest_first`` tells;
     ``shown_at`` when single rows appear that are later than the others; ``fails`` the share of the calls that fail.
     ``other`` is the series of another market, of which the same is kept; ``refuses`` whether a window that begins before
-    the oldest row that is kept is answered with an error; ``down`` the times in which every call is answered with nothing.
+    the oldest row that is kept is answered with an error.
     """
 
     truth: list[int]
@@ -56,7 +56,6 @@ class World:
     fails: float = 0.0
     other: list[int] | None = None
     refuses: bool = False
-    down: tuple[Span, ...] = ()
     dice: random.Random = field(default_factory=random.Random)
     calls: int = 0
     lied: dict[Span, int] = field(default_factory=dict)
@@ -75,8 +74,6 @@ class World:
         self.now += self.tick
         if self.dice.random() < self.fails:
             raise ConnectionError
-        if any(self.now in outage for outage in self.down):
-            return []
         if self.refuses and (kept := self.kept()) and span.start < kept[0]:
             raise SourceError("too long ago")
         span = self._shortened(span)

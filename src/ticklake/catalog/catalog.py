@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, null, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -18,6 +18,7 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at, plain_name
 from ticklake.catalog.fences import check_fence
 from ticklake.catalog.listeners import CommitListeners
+from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
@@ -28,21 +29,6 @@ from ticklake.errors import CatalogDamaged, CatalogError
 
 __all__ = ["Catalog", "refuse_vacuumed"]
 
-_SEGMENT_NAMES = [
-    "seq",
-    "rows",
-    "min_ts",
-    "max_ts",
-    "size",
-    "digest",
-    "path",
-    "data",
-    "period",
-    "packed",
-    "observed_at",
-]
-_SEGMENT = (intact(schema.segments.c.id), *(schema.segments.c[name] for name in _SEGMENT_NAMES))
-_BARE = tuple(null().label("data") if column.name == "data" else column for column in _SEGMENT)
 _OLDEST = "oldest_version"
 _AT_ONCE = 500
 """How many names go into one statement."""
@@ -68,7 +54,7 @@ _AT = and_(
     or_(schema.segments.c.removed_in.is_(None), schema.segments.c.removed_in > bindparam("version")),
 )
 _SNAPSHOTS = {
-    (past, data): select(_VERSION.scalar_subquery(), *_HEAD, *(_SEGMENT if data else _BARE))
+    (past, data): select(_VERSION.scalar_subquery(), *_HEAD, *(SEGMENT if data else WITHOUT_DATA))
     .select_from(schema.datasets.outerjoin(schema.segments, _AT if past else _LIVE))
     .where(schema.datasets.c.name == bindparam("name"))
     for past in (False, True)
@@ -313,7 +299,7 @@ class Catalog:
 
     def retired(self, dataset: Dataset | None = None) -> list[tuple[int, Segment]]:
         """Return the segments that are no longer live, each with the version that removed it."""
-        query = select(schema.segments.c.removed_in, *_BARE).where(schema.segments.c.removed_in.is_not(None))
+        query = select(schema.segments.c.removed_in, *WITHOUT_DATA).where(schema.segments.c.removed_in.is_not(None))
         if dataset is not None:
             query = query.join(schema.datasets).where(schema.datasets.c.name == str(dataset))
         with self.database.read() as connection:
@@ -330,7 +316,7 @@ class Catalog:
             inputs.c.dataset_id == table.c.dataset_id, inputs.c.removed_in == table.c.added_in
         )
         query = (
-            select(*_SEGMENT)
+            select(*SEGMENT)
             .join(schema.datasets, _MEETS)
             .where(schema.datasets.c.name == bindparam("name"), ~rewritten.exists())
             .where(table.c.observed_at > observed_at, table.c.observed_at <= now)

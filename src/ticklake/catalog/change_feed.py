@@ -8,40 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, null, or_, select
+from sqlalchemy import Connection, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.catalog import refuse_vacuumed
 from ticklake.catalog.checksums import intact
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import plain_name
+from ticklake.catalog.segment_columns import WITHOUT_DATA
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, normalise
 
 __all__ = ["DatasetChange", "changes_since"]
 
-_SEGMENT = (
-    intact(schema.segments.c.id),
-    *(
-        null().label("data") if name == "data" else schema.segments.c[name]
-        for name in (
-            "seq",
-            "rows",
-            "min_ts",
-            "max_ts",
-            "size",
-            "digest",
-            "path",
-            "data",
-            "period",
-            "packed",
-            "observed_at",
-        )
-    ),
-)
 _SAME_ROWS = frozenset({"compact"})
 """Operations after which a dataset has the rows that it had before, in other segments."""
 
@@ -86,20 +69,19 @@ def changes_since(database: Database, version: int, limit: int | None = None) ->
         refuse_vacuumed(connection, version)
         names = _changed_datasets(connection, version)
         added, removed = _moved_segments(connection, names, version)
-        versions = sorted({key[0] for key in (*added, *removed)})[:limit]
+        keys = sorted(added.keys() | removed.keys(), key=lambda key: (key[0], names[key[1]]))
+        versions = sorted({number for number, _ in keys})[:limit]
         commits = _commits(connection, versions)
-    for number in versions:
-        commit = commits[number]
-        keys = sorted({key for key in (*added, *removed) if key[0] == number}, key=lambda key: names[key[1]])
-        for key in keys:
-            yield DatasetChange(
-                number,
-                commit.created_at,
-                commit.operation,
-                Dataset.parse(plain_name(names[key[1]])),
-                tuple(added.get(key, ())),
-                tuple(removed.get(key, ())),
-            )
+    for key in takewhile(lambda key: key[0] in commits, keys):
+        number, dataset_id = key
+        yield DatasetChange(
+            number,
+            commits[number].created_at,
+            commits[number].operation,
+            Dataset.parse(plain_name(names[dataset_id])),
+            tuple(added.get(key, ())),
+            tuple(removed.get(key, ())),
+        )
 
 
 _Moved = dict[tuple[int, int], list[Segment]]
@@ -115,7 +97,7 @@ def _changed_datasets(connection: Connection, version: int) -> dict[int, str]:
 def _moved_segments(connection: Connection, datasets: dict[int, str], version: int) -> tuple[_Moved, _Moved]:
     """Return the segments that came and those that left after *version*."""
     columns = schema.segments.c
-    query = select(columns.added_in, columns.removed_in, *_SEGMENT).where(
+    query = select(columns.added_in, columns.removed_in, *WITHOUT_DATA).where(
         or_(columns.added_in > version, columns.removed_in > version)
     )
     added: _Moved = {}

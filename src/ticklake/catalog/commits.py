@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
 
-from ticklake.catalog import schema
+from ticklake.catalog import schema, segment_columns
 from ticklake.catalog.changes import Change
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.coverage_log import log_coverage
@@ -31,20 +31,6 @@ _ANY = rows_of(schema.datasets)
 _DATASETS = _ANY.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
 _DATASET = _ANY.where(schema.datasets.c.name == bindparam("name"))
 """One alone is most common, and a list of names is compiled anew each time."""
-_SEGMENT = (
-    "id",
-    "seq",
-    "rows",
-    "min_ts",
-    "max_ts",
-    "size",
-    "digest",
-    "path",
-    "period",
-    "packed",
-    "observed_at",
-    "data",
-)
 _SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
 _SUMMARISE = (
     schema.datasets.update()
@@ -157,7 +143,11 @@ def _remove(connection: Connection, dataset_id: int, change: Change, version: in
 
 
 def _segment(dataset_id: int, segment: Segment, version: int) -> dict[str, Any]:
-    return {"dataset_id": dataset_id, "added_in": version, **{name: getattr(segment, name) for name in _SEGMENT}}
+    return {
+        "dataset_id": dataset_id,
+        "added_in": version,
+        **{name: getattr(segment, name) for name in segment_columns.NAMES},
+    }
 
 
 def _cover(connection: Connection, dataset_id: int, change: Change, version: int) -> None:

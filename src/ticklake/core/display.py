@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from ticklake.core.time import format_time
@@ -18,7 +17,7 @@ def moment(ns: int | None) -> str | None:
 class Displayed:
     """Gives a result a short ``repr`` and, in notebooks, a table: both are made of :meth:`_summary`.
 
-    What is ``None``, empty or false is left out.
+    What is ``None``, empty or zero is left out.
     """
 
     __slots__ = ()
@@ -32,18 +31,14 @@ class Displayed:
         return f"{type(self).__name__}({told})"
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         cells = (f"<tr><th>{escape(name)}</th><td>{escape(_text(value))}</td></tr>" for name, value in self._shown())
         return f"<table><caption>{escape(type(self).__name__)}</caption>{''.join(cells)}</table>"
 
     def _shown(self) -> list[tuple[str, Any]]:
-        return [(name, value) for name, value in self._summary().items() if value not in (None, "", False, (), {})]
+        return [(name, value) for name, value in self._summary().items() if value]
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -202,8 +202,8 @@ class Quality(Displayed, Figures):
             "score": format_score(self.score),
             "complete": format_share(self.completeness_ratio),
             "present": self.present_records,
-            "missing": self.missing_records or None,
-            "quarantined": sum(self.quarantined.values()) or None,
+            "missing": self.missing_records,
+            "quarantined": sum(self.quarantined.values()),
             "days": len(self.days),
             "last": moment(self.last),
         }

@@ -31,7 +31,7 @@ class Receipt(Displayed):
     def _summary(self) -> dict[str, Any]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.items())
         names = ("received", "new", "changed", "duplicate", "quarantined")
-        counts = {name: getattr(self, name) or None for name in names}
+        counts = {name: getattr(self, name) for name in names}
         return {**counts, "reasons": reasons, "version": str(self.version)}
 
     def __add__(self, other: Receipt) -> Receipt:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import kind_of
+from ticklake.core.lookup import is_pattern
 from ticklake.core.requests import BackfillRequest, usual_kind
 from ticklake.core.schedules import parse_every
 from ticklake.core.symbol import check_exchange
@@ -154,8 +155,8 @@ class Planned:
     @property
     def datasets(self) -> list[Dataset]:
         """The datasets that are named, without what patterns may match."""
-        plain = [symbol for symbol in self.wanted.symbols if not any(mark in symbol for mark in "*?[")]
-        return [Dataset.of(self.wanted.exchange, symbol, self.kind, self.timeframe) for symbol in plain]
+        request = self.request
+        return [request.dataset_of(symbol) for symbol in request.symbols if not is_pattern(symbol)]
 
     @property
     def names(self) -> list[str]:

@@ -26,7 +26,6 @@ __all__ = [
     "only",
 ]
 
-_MARKS = frozenset("*?[")
 _LISTED = 5
 
 
@@ -86,12 +85,13 @@ def chosen(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
     BadInput
         If a word is empty, or a symbol may be one of several.
     """
+    from ticklake.core.lookup import is_pattern
     from ticklake.errors import BadInput
 
     words = list(what or [])
     if not all(word.strip() for word in words):
         raise BadInput(f"'' names no dataset: write a name like {_EXAMPLE}, or EXCHANGE SYMBOL")
-    if any(map(is_name, words)) or (len(words) == 1 and _MARKS & set(words[0])):
+    if any(map(is_name, words)) or (len(words) == 1 and is_pattern(words[0])):
         named = [one for word in words for one in _named(held, word)]
         return _filtered(list(dict.fromkeys(named)), words, timeframe, kind)
     if len(words) > 2:
@@ -189,8 +189,9 @@ _EXAMPLE = "binance:ohlcv:1h:BTC/USDT"
 
 def _named(held: Lake, word: str) -> list[Dataset]:
     from ticklake.core.dataset import Dataset
+    from ticklake.core.lookup import is_pattern
 
-    if _MARKS & set(word):
+    if is_pattern(word):
         found = [one for one in held.datasets() if one.matches(word)]
         if not found:
             raise _unknown(held, word)
@@ -209,7 +210,7 @@ def _by_parts(
     held: Lake, exchange: str | None, symbol: str | None, timeframe: str | None, kind: str | None, shown: str = ""
 ) -> list[Dataset]:
     from ticklake.core.kinds import kind_of
-    from ticklake.core.lookup import meant_datasets
+    from ticklake.core.lookup import is_pattern, meant_datasets
     from ticklake.core.timeframe import Timeframe
     from ticklake.errors import BadInput
 
@@ -225,7 +226,7 @@ def _by_parts(
             shown = shown or str(as_dataset([exchange, symbol], frame, kind))
         raise _unknown(held, shown or " ".join(said), exchange, symbol, frame, kind)
     symbols = sorted({str(one.symbol) for one in found})
-    if symbol is not None and len(symbols) > 1 and not _MARKS & set(symbol):
+    if symbol is not None and len(symbols) > 1 and not is_pattern(symbol):
         raise BadInput(f"{symbol} may be {_few(symbols)} on {place}: say which")
     return found
 

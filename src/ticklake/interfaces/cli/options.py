@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticklake.core.display import moment
+
 if TYPE_CHECKING:
     from ticklake.lake import Lake
 
@@ -14,7 +16,6 @@ __all__ = [
     "LONGEST_DAYS",
     "AllQuote",
     "AsJson",
-    "DatasetText",
     "Depth",
     "EachFile",
     "EachHole",
@@ -25,10 +26,7 @@ __all__ = [
     "LakePath",
     "NoArchives",
     "Retry",
-    "SomeExchange",
-    "SomeSymbol",
     "Start",
-    "SymbolTexts",
     "TimeframeText",
     "moment",
     "opened",
@@ -55,15 +53,6 @@ EachHole = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ExchangeName = Annotated[str, typer.Argument(metavar="EXCHANGE", help="CCXT's id of the exchange, like binance.")]
-SomeExchange = Annotated[str | None, typer.Argument(metavar="[EXCHANGE]", help="CCXT's id. [default: all datasets]")]
-SomeSymbol = Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="Like BTC/USDT.")]
-SymbolTexts = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[SYMBOL]...", help="Unified symbols like BTC/USDT, or patterns like 'BTC/*'."),
-]
-DatasetText = Annotated[
-    str | None, typer.Argument(metavar="[DATASET]", help="Like binance:ohlcv:1h:BTC/USDT. [default: all]")
-]
 TimeframeText = Annotated[str | None, typer.Option("--timeframe", "-t", help="Length of bars: 1m, 5m, 1h, 1d, ...")]
 KindName = Annotated[
     str | None,
@@ -99,13 +88,6 @@ def opened(path: str | None, *, create: bool = False, exchange_url: str | None =
     from ticklake.config import load_settings
 
     return open_lake(path, create=create, settings=load_settings(exchange_url=exchange_url))
-
-
-def moment(ns: int | None) -> str | None:
-    """Write a time as ISO 8601, and none as none."""
-    from ticklake.core.time import format_time
-
-    return None if ns is None else format_time(ns)
 
 
 def opened_for(path: str | None, *, dry_run: bool) -> Lake:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -144,8 +144,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             yield sink
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise StorageError(f"{path} could not be written: {error.strerror or error}") from error
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -54,11 +54,6 @@ class Answer:
     dropped: tuple[Dropped, ...] = ()
     invented: int = 0
 
-    @property
-    def lost_rows(self) -> bool:
-        """Whether the frame lacks rows that the exchange sent, so that it is not the truth about its window."""
-        return bool(self.dropped)
-
 
 @dataclass(slots=True)
 class _Call:

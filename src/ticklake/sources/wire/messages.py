@@ -13,15 +13,15 @@ from typing import Any
 from ticklake.core.time import SECOND, decimal_to_ns, parse_time
 from ticklake.sources.wire.rows import Row, levels, ms, trade
 
-__all__ = ["Row", "read_message", "rows_of_message"]
+__all__ = ["Row", "read_message"]
 
 _Sort = tuple[Callable[[Any], bool], Callable[[Any, int | None], Iterator[Row]]]
 """Whether a message is of a sort, and what reads it then."""
 _TURNED = {"BUY": "sell", "SELL": "buy", "buy": "sell", "sell": "buy"}
 
 
-def rows_of_message(message: Any, heard: int | None) -> Iterator[Row]:
-    """Yield the rows in one message of an exchange; none if it is of another sort.
+def read_message(message: Any, heard: int | None) -> list[Row] | None:
+    """Return the rows in one message of an exchange, or ``None`` if it is of a sort that no row of the table reads.
 
     Parameters
     ----------
@@ -30,11 +30,6 @@ def rows_of_message(message: Any, heard: int | None) -> Iterator[Row]:
     heard
         When it was received, in nanoseconds, if that was recorded. It is the time of what has no other.
     """
-    yield from read_message(message, heard) or ()
-
-
-def read_message(message: Any, heard: int | None) -> list[Row] | None:
-    """Return the rows in one message, or ``None`` if it is of a sort that no row of the table reads."""
     inner = message.get("data") if isinstance(message, dict) and "stream" in message else message
     for fits, read in _sorts_of(inner):
         if fits(inner):
