@@ -15,6 +15,7 @@ from ticklake.config import load_settings
 from ticklake.core.time import DAY, HOUR, parse_time
 from ticklake.errors import AlertNotSent, BadInput, SourceError
 from ticklake.interfaces.cli.main import app
+from ticklake.testing.clocks import ManualClock
 
 from ..conftest import settings_for
 
@@ -49,17 +50,9 @@ def webhook():
     thread.join()
 
 
-class Clock:
-    def __init__(self):
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock(NOW)
 
 
 @pytest.fixture

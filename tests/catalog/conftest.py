@@ -1,21 +1,12 @@
 import pytest
 
 from ticklake.catalog.database import Database
-
-
-class Clock:
-    """A clock that a test moves by hand."""
-
-    def __init__(self):
-        self.now = 1_700_000_000 * 10**9
-
-    def __call__(self):
-        return self.now
+from ticklake.testing.clocks import ManualClock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock(1_700_000_000 * 10**9)
 
 
 @pytest.fixture(params=["file", "memory"])

@@ -16,6 +16,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
 from ticklake.errors import Conflict, InvalidData
+from ticklake.testing.clocks import ManualClock
 
 BTC = Dataset.parse("x:ohlcv:1m:BTC/USDT")
 ETH = Dataset.parse("x:ohlcv:1m:ETH/USDT")
@@ -23,17 +24,9 @@ TRADES = Dataset.parse("x:trades:BTC/USDT")
 _names = itertools.count()
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_700_000_000 * 10**9
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock(1_700_000_000 * 10**9)
 
 
 @pytest.fixture(params=["file", "memory"])

@@ -3,12 +3,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from damage_lakes import Clock, fill
+from damage_lakes import fill
+
+from ticklake.testing.clocks import OffsetClock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return OffsetClock()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,14 +15,13 @@ import ticklake
 from ticklake.app import CATALOG_FILE, open_lake
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import TIME
 from ticklake.errors import TicklakeError
+from ticklake.testing.clocks import OffsetClock
+from ticklake.testing.rows import START, bars
 
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
 ETH = Dataset.parse("x:ohlcv:1m:ETH/USDT")
 MINUTE = 60 * 10**9
-START = 1_704_067_200 * 10**9
-"""2024-01-01, where minute 0 of :func:`bars` is."""
 YEAR = 366 * 1440
 MANY = 17_000
 """More rows than an inline segment takes: a file."""
@@ -32,28 +30,8 @@ CURE = re.compile(r"backup|rebuild|repair|verify|delete its span|free some|check
 FOREIGN = re.compile(r"Traceback|sqlite3\.|sqlalchemy|polars\.exceptions|\[SQL|Background on this error")
 
 
-class Clock:
-    """The real time, moved by hand."""
-
-    def __init__(self):
-        self.ahead = 0
-
-    def __call__(self):
-        return time.time_ns() + self.ahead
-
-
 def at(minute):
     return START + minute * MINUTE
-
-
-def bars(first, last, bump=0.0):
-    """Bars from minute *first* up to *last*; values follow from the minute and *bump*."""
-    minutes = pl.int_range(first, last, dtype=pl.Int64, eager=True)
-    value = (minutes * 7919 % 10007).cast(pl.Float64) / 7 + 1 + bump
-    frame = pl.DataFrame({"ts": (minutes * MINUTE + START).cast(TIME), "open": value})
-    return frame.with_columns(
-        high=pl.col("open") + 1, low=pl.col("open") - 1, close=pl.col("open"), volume=pl.col("open") * 0.5
-    )
 
 
 def full(*frames):
@@ -67,7 +45,7 @@ def minutes_of(frame):
 
 
 def lake_in(root, clock=None):
-    return open_lake(root, settings=Settings(min_free=0), clock=clock or Clock())
+    return open_lake(root, settings=Settings(min_free=0), clock=clock or OffsetClock())
 
 
 def fill(root, copy=None):

@@ -5,24 +5,11 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
-from damage_lakes import (
-    BARS,
-    CURE,
-    FOREIGN,
-    MANY,
-    READS,
-    at,
-    bars,
-    blob_places,
-    file_of,
-    flip,
-    full,
-    lake_in,
-    refused,
-)
+from damage_lakes import BARS, CURE, FOREIGN, MANY, READS, at, blob_places, file_of, flip, full, lake_in, refused
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.errors import CorruptSegment
+from ticklake.testing.rows import bars
 
 ALL = full(bars(0, MANY))
 FLIPS = 16

@@ -11,11 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from damage_lakes import BARS, ETH, HERE, MANY, Clock, bars, file_of, fill, full, lake_in, refused, tree
+from damage_lakes import BARS, ETH, HERE, MANY, file_of, fill, full, lake_in, refused, tree
 
 import ticklake
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.errors import CatalogError, TicklakeError
+from ticklake.testing.clocks import OffsetClock
+from ticklake.testing.rows import bars
 
 IN_FILES = full(bars(0, MANY))
 ALL = full(bars(0, MANY), bars(2 * MANY, 2 * MANY + 500))
@@ -175,7 +177,8 @@ def test_after_the_open_catalog_was_deleted_a_rebuild_brings_the_files_back(fill
 
 _KILLED = """
 import sys, time
-from damage_lakes import BARS, ETH, MANY, bars, lake_in
+from damage_lakes import BARS, ETH, MANY, lake_in
+from ticklake.testing.rows import bars
 lake = lake_in(sys.argv[1])
 lake.save(ETH, bars(0, MANY))
 for number in range(10):
@@ -237,7 +240,7 @@ def test_without_the_log_a_rebuild_still_finds_every_file(killed):
 def test_without_the_log_verify_tells_of_files_that_the_catalog_does_not_name(killed):
     """They are the only trace of a lost log, and vacuum would take them for garbage an hour later."""
     (killed / f"{CATALOG_FILE}-wal").unlink()
-    clock = Clock()
+    clock = OffsetClock()
     clock.ahead = 120 * 10**9
     with lake_in(killed, clock) as lake:
         assert any("ETH" in problem.segment for problem in lake.verify())

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import polars as pl
 import pytest
-from damage_lakes import BARS, ETH, FOREIGN, at, bars, flip, lake_in, refused
+from damage_lakes import BARS, ETH, FOREIGN, at, flip, lake_in, refused
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.catalog.alerts import AlertRecords
@@ -22,6 +22,7 @@ from ticklake.core.jobs import NewJob
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.errors import CatalogDamaged, TicklakeError
+from ticklake.testing.rows import bars
 
 FLIPS = 120
 """Bits flipped in the whole file: seeded, so that a failure can be repeated."""

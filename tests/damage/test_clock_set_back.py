@@ -1,7 +1,9 @@
 """The clock is set back or ahead: versions by time stay sensible, and nothing is hidden."""
 
 import pytest
-from damage_lakes import BARS, MINUTE, bars, full, lake_in, minutes_of
+from damage_lakes import BARS, MINUTE, full, lake_in, minutes_of
+
+from ticklake.testing.rows import bars
 
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR

@@ -3,24 +3,12 @@
 import contextlib
 
 import pytest
-from damage_lakes import (
-    BARS,
-    MANY,
-    YEAR,
-    at,
-    bars,
-    blob_places,
-    file_of,
-    flip,
-    full,
-    lake_in,
-    refused,
-    tree,
-)
+from damage_lakes import BARS, MANY, YEAR, at, blob_places, file_of, flip, full, lake_in, refused, tree
 
 from ticklake.app import CATALOG_FILE
 from ticklake.core.span import Span
 from ticklake.errors import TicklakeError
+from ticklake.testing.rows import bars
 
 ACCIDENTS = {
     "missing": lambda path: path.unlink(),

@@ -3,14 +3,16 @@
 import shutil
 
 import pytest
-from damage_lakes import BARS, ETH, bars, child, lake_in, refused
+from damage_lakes import BARS, ETH, child, lake_in, refused
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.errors import CatalogDamaged
+from ticklake.testing.rows import bars
 
 _KILLED = """
 import os, signal, sys
-from damage_lakes import BARS, ETH, bars, lake_in
+from damage_lakes import BARS, ETH, lake_in
+from ticklake.testing.rows import bars
 lake, first = lake_in(sys.argv[1]), int(sys.argv[3])
 for number in range(int(sys.argv[2])):
     lake.save((BARS, ETH)[number % 2], bars(first + number * 10, first + number * 10 + 10))

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from damage_lakes import BARS, CURE, at, bars, child, flip, lake_in, refused
+from damage_lakes import BARS, CURE, at, child, flip, lake_in, refused
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.catalog.witness import Witness
@@ -14,6 +14,7 @@ from ticklake.core.coverage import Covered, Found
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.errors import CatalogError, CatalogOutdated
+from ticklake.testing.rows import bars
 
 _KILLED = """
 import os, signal, sys

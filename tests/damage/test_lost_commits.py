@@ -5,15 +5,17 @@ import random
 import shutil
 
 import pytest
-from damage_lakes import BARS, CURE, ETH, MANY, at, bars, child, flip, full, lake_in, refused, tree
+from damage_lakes import BARS, CURE, ETH, MANY, at, child, flip, full, lake_in, refused, tree
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.errors import CatalogOutdated
+from ticklake.testing.rows import bars
 
 _KILLED = """
 import os, signal, sys
-from damage_lakes import BARS, MANY, bars, lake_in
+from damage_lakes import BARS, MANY, lake_in
+from ticklake.testing.rows import bars
 lake = lake_in(sys.argv[1])
 for number in range(8):
     lake.save(BARS, bars(number * 10, number * 10 + 10))

@@ -5,9 +5,10 @@ import os
 import subprocess
 
 import pytest
-from damage_lakes import BARS, CURE, FOREIGN, MANY, bars, child, file_of, full, lake_in, mounted, refused, tree
+from damage_lakes import BARS, CURE, FOREIGN, MANY, child, file_of, full, lake_in, mounted, refused, tree
 
 from ticklake.errors import ReadOnlyLake
+from ticklake.testing.rows import bars
 
 WRITES = {
     "append a file": lambda lake: lake.save(BARS, bars(5 * MANY, 6 * MANY)),
@@ -51,7 +52,8 @@ def test_no_lake_is_made_in_a_read_only_place(read_only):
 
 _NOBODY = """
 import json, os, sys, tempfile
-from damage_lakes import BARS, MANY, bars, lake_in, at
+from damage_lakes import BARS, MANY, lake_in, at
+from ticklake.testing.rows import bars
 acts = {
     "load": lambda lake: lake.load(BARS).height,
     "near": lambda lake: lake.load(BARS, at(2 * MANY)).height,

@@ -7,16 +7,19 @@ import subprocess
 import sys
 
 import pytest
-from damage_lakes import BARS, CURE, ETH, FOREIGN, MANY, Clock, at, bars, child, full, lake_in, mounted, refused, tree
+from damage_lakes import BARS, CURE, ETH, FOREIGN, MANY, at, child, full, lake_in, mounted, refused, tree
 
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.engine import delete
 from ticklake.errors import DiskFull, TicklakeError
 from ticklake.storage.space import RESERVE
+from ticklake.testing.clocks import OffsetClock
+from ticklake.testing.rows import bars
 
 _LIMITED = """
 import json, resource, sys
-from damage_lakes import BARS, MANY, bars, lake_in
+from damage_lakes import BARS, MANY, lake_in
+from ticklake.testing.rows import bars
 
 def limited(size, act):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -174,7 +177,7 @@ DAY = 86_400 * 10**9
 @pytest.fixture
 def packed(small):
     """A lake with replaced files of nine days ago, on a disk that something else has filled up since."""
-    clock = Clock()
+    clock = OffsetClock()
     with lake_in(small / "lake", clock) as lake:
         lake.save(BARS, bars(0, MANY))
         lake.save(BARS, bars(MANY, MANY + 100))
@@ -265,7 +268,7 @@ def test_files_that_may_not_grow_are_one_line_in_the_shell(filled, verb, size, t
 
 
 def test_what_is_too_old_as_a_whole_leaves_although_there_is_no_space_to_cut(root, monkeypatch):
-    clock = Clock()
+    clock = OffsetClock()
     with lake_in(root, clock) as lake:
         for first in (0, MANY, 2 * MANY):
             lake.save(BARS, bars(first, first + MANY))

@@ -5,10 +5,11 @@ import os
 import shutil
 
 import pytest
-from damage_lakes import BARS, ETH, MANY, READS, YEAR, at, bars, file_of, full, lake_in, minutes_of, refused, tree
+from damage_lakes import BARS, ETH, MANY, READS, YEAR, at, file_of, full, lake_in, minutes_of, refused, tree
 
 from ticklake.app import rebuild_lake
 from ticklake.errors import TicklakeError
+from ticklake.testing.rows import bars
 
 
 def _overwrite(path, data):

@@ -1,14 +1,15 @@
 import engine_lakes
 import pytest
-from engine_lakes import Clock, lake_in
+from engine_lakes import lake_in
 
 from ticklake.app import memory_lake
 from ticklake.config import Settings
+from ticklake.testing.clocks import OffsetClock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return OffsetClock()
 
 
 @pytest.fixture

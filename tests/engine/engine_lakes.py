@@ -1,6 +1,5 @@
 """Lakes, rows and accidents for the engine's tests."""
 
-import time
 from pathlib import Path
 
 import duckdb
@@ -11,31 +10,20 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.engine.store import retired_path
 from ticklake.storage.objects import LocalStore
+from ticklake.testing.clocks import OffsetClock
+from ticklake.testing.rows import START
 
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
 TRADES = Dataset.parse("x:trades:BTC/USDT:USDT")
 USER = Provenance("user")
 MINUTE = 60 * 10**9
-START = 1_704_067_200 * 10**9
-"""2024-01-01, where minute 0 of :func:`bars` is."""
 MANY = 17_000
 """More rows than an inline segment takes: a file."""
-
-
-class Clock:
-    """The real time, moved by hand."""
-
-    def __init__(self):
-        self.ahead = 0
-
-    def __call__(self):
-        return time.time_ns() + self.ahead
 
 
 def at(minute):
@@ -47,30 +35,6 @@ def span(first, last):
     return Span(at(first), at(last))
 
 
-def bars(first, last, bump=0.0, step=1):
-    """Bars for every *step* minutes from *first* up to *last*; values follow from the minute and *bump*."""
-    minutes = pl.int_range(first, last, step, dtype=pl.Int64, eager=True)
-    value = (minutes * 7919 % 10007).cast(pl.Float64) / 7 + 1 + bump
-    frame = pl.DataFrame({"ts": (minutes * MINUTE + START).cast(TIME), "open": value})
-    return frame.with_columns(
-        high=pl.col("open") + 1, low=pl.col("open") - 1, close=pl.col("open"), volume=pl.col("open") * 0.5
-    )
-
-
-def trades(first, last, ids=True):
-    """Trades a second apart, numbered from *first* up to *last*."""
-    numbers = pl.int_range(first, last, dtype=pl.Int64, eager=True)
-    return pl.DataFrame(
-        {
-            "ts": (numbers * 10**9 + START).cast(TIME),
-            "price": (numbers % 97).cast(pl.Float64) + 0.1,
-            "amount": (numbers % 13).cast(pl.Float64) + 0.5,
-            "side": ["buy" if number % 3 else "sell" for number in numbers],
-            "id": [str(10**6 + number) if ids else None for number in numbers],
-        }
-    )
-
-
 def full(frame, dataset=BARS):
     """The frame as load() gives it: every column of the kind."""
     kind = dataset.spec
@@ -78,14 +42,14 @@ def full(frame, dataset=BARS):
 
 
 def lake_in(folder, clock=None):
-    return open_lake(folder, settings=Settings(), clock=clock or Clock())
+    return open_lake(folder, settings=Settings(), clock=clock or OffsetClock())
 
 
 def engine_in(folder, objects=LocalStore, catalog=Catalog):
     """An engine on a folder whose halves a test may replace."""
     folder.mkdir(parents=True, exist_ok=True)
     database = Database.in_file(folder / "catalog.db")
-    return Engine(catalog(database, Clock()), objects(folder), Clock(), "ticklake test")
+    return Engine(catalog(database, OffsetClock()), objects(folder), OffsetClock(), "ticklake test")
 
 
 def minutes_of(frame):

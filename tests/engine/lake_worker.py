@@ -8,7 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_lakes import BARS, MANY, TRADES, bars, lake_in, minutes_of, trades
+from engine_lakes import BARS, MANY, TRADES, lake_in, minutes_of
+
+from ticklake.testing.rows import bars, trades
 
 BLOCKS, LENGTH, STEP = 28, 50, 25
 """Each block of bars overlaps the next one by half."""

@@ -1,10 +1,11 @@
 """A value that cannot be meant is refused in one clear line that names it, and nothing is changed."""
 
 import pytest
-from engine_lakes import BARS, USER, bars, lake_in
+from engine_lakes import BARS, USER, lake_in
 
 from ticklake.app import open_lake
 from ticklake.errors import BadInput, TicklakeError
+from ticklake.testing.rows import bars
 
 HUGE, NAN = 10**30, float("nan")
 

@@ -3,11 +3,12 @@
 import datetime as dt
 
 import pytest
-from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, at, bars, full, lake_in, span, trades, tree
+from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, at, full, lake_in, span, tree
 
 from ticklake import Dataset
 from ticklake.core.coverage import Covered
 from ticklake.errors import BadInput, UnknownDataset
+from ticklake.testing.rows import bars, trades
 
 NEW = Dataset.parse("x:ohlcv:1m:BTC/USD")
 DAY = 24 * 60 * MINUTE

@@ -2,13 +2,14 @@
 
 import pyarrow.parquet as pq
 import pytest
-from engine_lakes import BARS, MANY, TRADES, USER, at, bars, span, trades, tree
+from engine_lakes import BARS, MANY, TRADES, USER, at, span, tree
 
 from ticklake.core.provenance import Provenance
 from ticklake.engine import append, segment_writer
 from ticklake.errors import StorageError, WriteFailed
 from ticklake.storage import encoding
 from ticklake.storage.objects import LocalStore
+from ticklake.testing.rows import bars, trades
 
 DAY = 86_400 * 10**9
 KRAKEN = "kraken:trades:BTC/USD"

@@ -10,21 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from engine_lakes import (
-    BARS,
-    MANY,
-    MINUTE,
-    TRADES,
-    USER,
-    Overtaking,
-    at,
-    bars,
-    full,
-    minutes_of,
-    span,
-    trades,
-    tree,
-)
+from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaking, at, full, minutes_of, span, tree
 
 import ticklake
 from ticklake.catalog.catalog import Catalog
@@ -32,6 +18,7 @@ from ticklake.core.coverage import Covered
 from ticklake.core.provenance import Provenance
 from ticklake.errors import Conflict, DiskFull, InvalidData
 from ticklake.storage.objects import LocalStore
+from ticklake.testing.rows import bars, trades
 
 SOURCES = Path(ticklake.__file__).parents[1]
 
@@ -332,7 +319,8 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from engine_lakes import BARS, USER, bars, engine_in, tree
+from engine_lakes import BARS, USER, engine_in, tree
+from ticklake.testing.rows import bars
 from ticklake.errors import DiskFull, TicklakeError
 
 root = Path(sys.argv[1])

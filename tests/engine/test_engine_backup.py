@@ -8,12 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaken, at, bars, full, lake_in, trades, tree
+from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaken, at, full, lake_in, tree
 
 import ticklake
 from ticklake.app import CATALOG_FILE
 from ticklake.engine import backup
 from ticklake.errors import BadInput, MissingSegment, StorageError, TicklakeError
+from ticklake.testing.rows import bars, trades
 
 SOURCES = Path(ticklake.__file__).parents[1]
 
@@ -151,7 +152,8 @@ _KILLED_IN_THE_COPY = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from engine_lakes import BARS, bars, lake_in
+from engine_lakes import BARS, lake_in
+from ticklake.testing.rows import bars
 
 lake = lake_in(Path(sys.argv[1]))
 for minute in range(10_000, 10_200):

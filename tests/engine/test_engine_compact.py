@@ -6,22 +6,7 @@ from contextlib import contextmanager
 
 import polars as pl
 import pytest
-from engine_lakes import (
-    BARS,
-    MANY,
-    TRADES,
-    USER,
-    at,
-    bars,
-    by_duckdb,
-    by_polars,
-    full,
-    lake_in,
-    physical,
-    span,
-    trades,
-    tree,
-)
+from engine_lakes import BARS, MANY, TRADES, USER, at, by_duckdb, by_polars, full, lake_in, physical, span, tree
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +20,7 @@ from ticklake.engine.compact import compact
 from ticklake.engine.store import Store
 from ticklake.errors import CorruptSegment, StorageError, TicklakeError
 from ticklake.storage.objects import LocalStore
+from ticklake.testing.rows import bars, trades
 
 YEAR = 366 * 24 * 60
 """Minutes of 2024."""

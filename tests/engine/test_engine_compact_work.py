@@ -2,11 +2,12 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, bars, full
+from engine_lakes import BARS, full
 
 from ticklake.app import memory_lake
 from ticklake.config import Settings
 from ticklake.core import read_plan
+from ticklake.testing.rows import bars
 
 
 @pytest.fixture

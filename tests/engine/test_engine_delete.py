@@ -2,9 +2,10 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, USER, Overtaking, at, bars, full, minutes_of, span, tree
+from engine_lakes import BARS, MANY, USER, Overtaking, at, full, minutes_of, span, tree
 
 from ticklake.core.coverage import Covered
+from ticklake.testing.rows import bars
 
 
 def test_the_rows_of_a_span_go_and_are_counted(any_lake):

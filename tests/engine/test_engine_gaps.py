@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from engine_lakes import MINUTE, USER, at, bars, span
+from engine_lakes import MINUTE, USER, at, span
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
@@ -11,6 +11,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, SECOND
+from ticklake.testing.rows import bars
 
 AGG = Provenance("ccxt", id_space="agg")
 TRADES = Dataset.parse("binance:trades:BTC/USDT")

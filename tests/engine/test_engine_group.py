@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, TRADES, at, bars, full, trades
+from engine_lakes import BARS, MANY, TRADES, at, full
 from polars.testing import assert_frame_equal
 
 from ticklake.core import read_plan
@@ -12,6 +12,7 @@ from ticklake.core.span import ALL_TIME
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidData, Unsupported
 from ticklake.query.resample import resample
+from ticklake.testing.rows import bars, trades
 
 SETS = [Dataset.parse(f"x:ohlcv:1m:C{number}/USDT") for number in range(5)]
 

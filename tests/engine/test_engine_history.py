@@ -1,7 +1,7 @@
 """Whatever is done to a dataset in whatever order, it holds what a plain dictionary would."""
 
 import polars as pl
-from engine_lakes import BARS, TRADES, USER, at, bars, full, span, trades
+from engine_lakes import BARS, TRADES, USER, at, full, span
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -11,6 +11,7 @@ from ticklake.config import Settings
 from ticklake.core.coverage import Coverage, Covered
 from ticklake.engine.compact import compact
 from ticklake.engine.store import Store
+from ticklake.testing.rows import bars, trades
 
 MINUTES = st.integers(0, 400)
 LENGTHS = st.integers(1, 60)

@@ -2,11 +2,12 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, TRADES, USER, at, bars, minutes_of, span, trades
+from engine_lakes import BARS, MANY, TRADES, USER, at, minutes_of, span
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap, GapReason
+from ticklake.testing.rows import bars, trades
 
 
 def looked(lake, first, last, found=Found.DATA, why="", dataset=BARS, rows=()):

@@ -2,13 +2,14 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, START, TRADES, USER, bars, full, lake_in, span, trades
+from engine_lakes import BARS, TRADES, USER, full, lake_in, span
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticklake.app import memory_lake
 from ticklake.config import Settings
 from ticklake.core.coverage import Covered, Found
+from ticklake.testing.rows import START, bars, trades
 
 SECOND = 10**9
 NOW = START + 10**15

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, TRADES, bars, full, lake_in, trades, tree
+from engine_lakes import BARS, MANY, TRADES, full, lake_in, tree
 from lake_worker import BLOCKS, FILED, LENGTH, STEP
 
 import ticklake
+from ticklake.testing.rows import bars, trades
 
 SOURCES = Path(ticklake.__file__).parents[1]
 WORKER = Path(__file__).with_name("lake_worker.py")

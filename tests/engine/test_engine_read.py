@@ -4,22 +4,7 @@ import datetime as dt
 
 import polars as pl
 import pytest
-from engine_lakes import (
-    BARS,
-    MANY,
-    START,
-    TRADES,
-    USER,
-    Overtaken,
-    at,
-    bars,
-    full,
-    lake_in,
-    minutes_of,
-    span,
-    trades,
-    tree,
-)
+from engine_lakes import BARS, MANY, TRADES, USER, Overtaken, at, full, lake_in, minutes_of, span, tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +13,7 @@ from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.errors import CorruptSegment, InvalidData, MissingSegment, TicklakeError
+from ticklake.testing.rows import START, bars, trades
 
 
 def mixed(lake):

@@ -4,17 +4,20 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from engine_lakes import BARS, MANY, TRADES, USER, at, bars, full, lake_in, span, trades, tree
+from engine_lakes import BARS, MANY, TRADES, USER, at, full, lake_in, span, tree
 
 import ticklake
 from ticklake.app import CATALOG_FILE, rebuild_lake
+from ticklake.catalog.witness import WITNESS_FILE
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
-from ticklake.errors import NoLake, TicklakeError
+from ticklake.errors import BadInput, NoLake, TicklakeError
+from ticklake.testing.rows import bars, trades
 
 SOURCES = Path(ticklake.__file__).parents[1]
 ONE, OTHER = Provenance("ccxt", "fetch_ohlcv", "t 1"), Provenance("file", "a.csv", "t 2", note="é")
@@ -268,3 +271,76 @@ def test_a_moved_lake_is_the_same_lake(root, tmp_path):
         assert lake.load(BARS).equals(full(bars(0, MANY + 5)))
         assert lake.verify() == []
         assert lake.engine.append(BARS, bars(0, MANY), USER).new == 0
+
+
+@pytest.fixture
+def leftover(root):
+    """Make a lake in which half of the rows were deleted, and return a file that a killed deletion left before that."""
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(0, 2 * MANY))
+        lake.delete(BARS, at(0), at(10))
+        (rewritten,) = (name for name in tree(root) if not name.startswith("retired"))
+        content = (root / rewritten).read_bytes()
+        lake.delete(BARS, at(MANY), at(2 * MANY))
+        lake.vacuum(0)
+        # A deletion that is killed before its commit leaves such a file, under the name that it chose.
+        (root / rewritten).write_bytes(content)
+        time.sleep(0.2)  # longer than a tick of the clock that files get their times from
+        lake.save(TRADES, trades(0, 10))
+    return rewritten
+
+
+def test_what_a_killed_writer_left_brings_no_deleted_row_back(root, leftover):
+    rebuilt = rebuild_lake(root, force=True)
+    assert rebuilt.uncommitted == (leftover,)
+    with lake_in(root) as lake:
+        assert lake.load(BARS).equals(full(bars(10, MANY)))
+
+
+def test_what_a_killed_writer_left_is_no_reason_for_a_rebuild(root, leftover):
+    with pytest.raises(BadInput, match="is sound"):
+        rebuild_lake(root)
+    with lake_in(root) as lake:
+        assert lake.load(BARS).equals(full(bars(10, MANY)))
+
+
+@pytest.mark.parametrize("accident", ["no witness", "damaged witness", "witness of an older version"])
+def test_files_are_taken_in_where_nothing_shows_that_no_commit_is_missing(root, leftover, accident):
+    witness = root / WITNESS_FILE
+    if accident == "no witness":
+        witness.unlink()
+    elif accident == "damaged witness":
+        witness.write_bytes(b"\1" * 192)
+    else:
+        slots = witness.read_bytes()
+        witness.write_bytes(b"".join(slots[at : at + 52] + bytes(12) for at in range(0, len(slots), 64)))
+    rebuilt = rebuild_lake(root, force=True)
+    assert rebuilt.uncommitted == ()
+    assert rebuilt.rows == 2 * MANY - 10 + 10
+
+
+def test_commits_that_a_catalog_and_its_witness_know_nothing_of_are_taken_in(root):
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(0, MANY))
+    kept = {path.name: path.read_bytes() for path in root.glob(f"{CATALOG_FILE}*") if path.is_file()}
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(MANY, 2 * MANY))
+    without_catalog(root)
+    for name, content in kept.items():
+        (root / name).write_bytes(content)
+    assert rebuild_lake(root).rows == 2 * MANY
+    with lake_in(root) as lake:
+        assert lake.load(BARS).equals(full(bars(0, 2 * MANY)))
+
+
+def test_a_file_of_another_copy_that_is_put_into_the_tree_is_taken_in(root, tmp_path):
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(0, MANY))
+    shutil.copytree(root, tmp_path / "copy")
+    with lake_in(tmp_path / "copy") as copy:
+        copy.save(BARS, bars(MANY, 2 * MANY))
+    with lake_in(root) as lake:
+        lake.save(TRADES, trades(0, 10))
+    (newest,) = set(tree(tmp_path / "copy")) - set(tree(root))
+    shutil.copy2(tmp_path / "copy" / newest, root / newest)
+    assert rebuild_lake(root).rows == 2 * MANY + 10

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from engine_lakes import BARS, MANY, TRADES, at, bars, full, lake_in, span, trades, tree
+from engine_lakes import BARS, MANY, TRADES, at, full, lake_in, span, tree
 
 import ticklake
 from ticklake.app import CATALOG_FILE, rebuild_lake
@@ -22,6 +22,7 @@ from ticklake.catalog.runs import RunState
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.provenance import Provenance
 from ticklake.errors import BadInput, CatalogDamaged, CatalogTooNew, NoLake
+from ticklake.testing.rows import bars, trades
 
 SOURCES = Path(ticklake.__file__).parents[1]
 ONE = Provenance("ccxt", "fetch_ohlcv", "t 1")
@@ -278,7 +279,8 @@ _WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from engine_lakes import BARS, MANY, bars, lake_in
+from engine_lakes import BARS, MANY, lake_in
+from ticklake.testing.rows import bars
 
 number, first = int(sys.argv[3]), -500_000 * int(sys.argv[3])
 with lake_in(Path(sys.argv[1])) as lake:

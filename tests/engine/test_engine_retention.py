@@ -2,11 +2,12 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, START, TRADES, USER, at, bars, full, span, trades, tree
+from engine_lakes import BARS, MANY, TRADES, USER, at, full, span, tree
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput, CorruptSegment
+from ticklake.testing.rows import START, bars, trades
 
 DAY_MINUTES = 1440
 

@@ -7,10 +7,12 @@ import time
 from contextlib import closing, contextmanager
 
 import pytest
-from engine_lakes import BARS, MANY, MINUTE, Clock, at, bars, full, lake_in, tree
+from engine_lakes import BARS, MANY, MINUTE, at, full, lake_in, tree
 
 from ticklake.engine.vacuum import is_garbage
 from ticklake.errors import TicklakeError
+from ticklake.testing.clocks import OffsetClock
+from ticklake.testing.rows import bars
 
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -151,7 +153,7 @@ def stalled(lake, meanwhile):
 
 
 def test_a_vacuum_whose_clock_runs_two_hours_ahead_leaves_a_new_file_alone(lake, root):
-    ahead = Clock()
+    ahead = OffsetClock()
     ahead.ahead = 2 * HOUR
     with lake_in(root, ahead) as other:
         stalled(lake, other.vacuum)
@@ -163,7 +165,7 @@ def test_a_vacuum_whose_clock_runs_two_hours_ahead_leaves_a_new_file_alone(lake,
 
 def test_a_file_that_was_removed_before_its_commit_is_written_again(lake, root):
     """Whatever removed it: what is acknowledged is there."""
-    ahead = Clock()
+    ahead = OffsetClock()
     ahead.ahead = 400 * DAY
     removed = []
     with lake_in(root, ahead) as other:

@@ -2,9 +2,10 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, TRADES, USER, Overtaken, at, bars, trades, tree
+from engine_lakes import BARS, MANY, TRADES, USER, Overtaken, at, tree
 
 from ticklake.core.dataset import Dataset
+from ticklake.testing.rows import bars, trades
 
 ETH = Dataset.parse("x:ohlcv:1m:ETH/USDT")
 

@@ -1,11 +1,12 @@
 """Exchanges in any case, and the exchange's own ids, where its list of markets makes them one symbol."""
 
 import pytest
-from engine_lakes import BARS, at, bars
+from engine_lakes import BARS, at
 
 from ticklake.catalog.instruments import Instruments
 from ticklake.core.instrument import Instrument, unified
 from ticklake.errors import UnknownDataset, UnknownSymbol
+from ticklake.testing.rows import bars
 
 
 def listing(lake, *markets):

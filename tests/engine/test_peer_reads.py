@@ -4,7 +4,7 @@ from collections import Counter
 
 import polars as pl
 import pytest
-from engine_lakes import USER, bars, span
+from engine_lakes import USER, span
 
 from ticklake.audit import peers
 from ticklake.catalog.catalog import Catalog
@@ -12,6 +12,7 @@ from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.outage import SilentBars
 from ticklake.core.span import Span
+from ticklake.testing.rows import bars
 
 MANY = 12
 

@@ -3,10 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
-from engine_lakes import BARS, START, TRADES, at, bars, full, trades
+from engine_lakes import BARS, TRADES, at, full
 
 from ticklake import Book
 from ticklake.errors import BadInput, UnknownDataset
+from ticklake.testing.rows import START, bars, trades
 
 SECOND = 10**9
 BOOK = "x:book:BTC/USDT"

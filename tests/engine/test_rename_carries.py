@@ -1,11 +1,12 @@
 """A rename moves all that names a dataset, or says what is in the way."""
 
 import pytest
-from engine_lakes import BARS, MINUTE, TRADES, USER, at, bars, lake_in, span, trades
+from engine_lakes import BARS, MINUTE, TRADES, USER, at, lake_in, span
 
 from ticklake import Dataset
 from ticklake.core.gaps import Gap, GapReason
 from ticklake.errors import BadInput, TicklakeWarning
+from ticklake.testing.rows import bars, trades
 
 NEW = Dataset.parse("x:ohlcv:1m:BTC/USD")
 NEW_TRADES = Dataset.parse("x:trades:BTC/USDC:USDC")

@@ -1,12 +1,13 @@
 """Lakes that were written when 60m and 1h were two datasets stay readable."""
 
 import pytest
-from engine_lakes import USER, bars, full, lake_in
+from engine_lakes import USER, full, lake_in
 from sqlalchemy import update
 
 from ticklake import Dataset
 from ticklake.catalog import schema
 from ticklake.errors import TicklakeWarning
+from ticklake.testing.rows import bars
 
 HOURS = Dataset.parse("x:ohlcv:1h:BTC/USDT")
 OLD = "x:ohlcv:60m:BTC/USDT"

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from engine_lakes import BARS, START, TRADES, at, bars, full
+from engine_lakes import BARS, TRADES, at, full
 
 from ticklake import OHLCVBar
 from ticklake.errors import BadInput, InvalidData, TicklakeWarning
+from ticklake.testing.rows import START, bars
 
 MS = START // 10**6
 PRICES = {"open": 1.0, "high": 3.0, "low": 0.5, "close": 2.0, "volume": 7.0}

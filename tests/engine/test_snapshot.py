@@ -4,11 +4,12 @@ import inspect
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, at, bars, full, span, trades
+from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, at, full, span
 
 from ticklake import Dataset, Lake, Snapshot
 from ticklake.core.coverage import Covered, Found
 from ticklake.errors import BadInput, CatalogError, ReadOnlyLake, UnknownDataset
+from ticklake.testing.rows import bars, trades
 
 DAY = 24 * 60 * MINUTE
 OTHER = Dataset.parse("x:ohlcv:1m:ETH/USDT")

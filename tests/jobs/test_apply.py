@@ -11,6 +11,7 @@ from ticklake.config import load_wanted
 from ticklake.core.time import parse_time
 from ticklake.errors import BadInput, Conflict
 from ticklake.interfaces.cli.main import app
+from ticklake.testing.clocks import ManualClock
 
 from ..conftest import settings_for
 
@@ -32,13 +33,6 @@ zone = "Europe/Berlin"
 """
 
 
-class Clock:
-    now = parse_time("2024-01-05T00:01")
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def write(tmp_path):
     """Write the file and read what it wants."""
@@ -53,7 +47,9 @@ def write(tmp_path):
 @pytest.fixture
 def lake(market, serve, tmp_path):
     exchange = serve(market, "2024-01-05T00:01")
-    with open_lake(tmp_path / "lake", settings=settings_for(exchange.url), clock=Clock()) as held:
+    with open_lake(
+        tmp_path / "lake", settings=settings_for(exchange.url), clock=ManualClock(parse_time("2024-01-05T00:01"))
+    ) as held:
         yield held
 
 

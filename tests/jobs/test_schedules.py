@@ -15,6 +15,7 @@ from ticklake.core.schedules import Rhythm
 from ticklake.core.time import DAY, HOUR, MINUTE, format_time, parse_time
 from ticklake.errors import BadInput
 from ticklake.jobs.cron import next_time, times_between
+from ticklake.testing.clocks import ManualClock
 
 BTC = "binance:ohlcv:1h:BTC/USDT"
 
@@ -118,17 +119,9 @@ class TestRhythm:
             next_time(Rhythm(cron, zone=zone), 0)
 
 
-class Clock:
-    def __init__(self, text):
-        self.now = parse_time(text)
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock("2024-01-01T08:01")
+    return ManualClock(parse_time("2024-01-01T08:01"))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 from ticklake.errors import Banned, RateLimited
 from ticklake.sources.pacing.ledger import Ledger
 from ticklake.sources.pacing.pace import BAN, Pace
+from ticklake.testing.clocks import ManualClock
 
 WORKER = Path(__file__).with_name("pacing_worker.py")
 NOW = 1_700_000_000_000
@@ -37,16 +38,6 @@ def ledger_at():
             return ledger
 
         yield opened
-
-
-class Clock:
-    """Seconds, moved by hand."""
-
-    def __init__(self, now=NOW / 1_000):
-        self.now = now
-
-    def __call__(self):
-        return self.now
 
 
 class TestLedger:
@@ -102,7 +93,7 @@ class TestLedger:
 
 class TestPace:
     def test_a_refusal_is_everybodys_pause(self, path):
-        clock = Clock()
+        clock = ManualClock(NOW / 1_000)
         told, other = Pace("x", path=path, clock=clock), Ledger(path)
         with pytest.raises(RateLimited), told.minding():
             raise RateLimited("slow down", 2.5)
@@ -111,7 +102,7 @@ class TestPace:
         other.close()
 
     def test_refusals_without_a_number_ask_for_longer_and_longer(self):
-        clock = Clock()
+        clock = ManualClock(NOW / 1_000)
         pace, waits = Pace("x", clock=clock), []
         for _ in range(8):
             with pytest.raises(RateLimited), pace.minding():
@@ -125,7 +116,7 @@ class TestPace:
         assert pace._kept().take("x", 1, pace._now()).wait == 1_001
 
     def test_a_ban_is_refused_here_without_a_call_until_it_is_over(self, path):
-        clock = Clock()
+        clock = ManualClock(NOW / 1_000)
         pace = Pace("x", path=path, clock=clock)
         with pytest.raises(Banned), pace.minding():
             raise Banned("418")
@@ -141,7 +132,7 @@ class TestPace:
         again.close()
 
     def test_headers_that_tell_of_a_budget_nearly_used_up_pause_everybody(self, path):
-        clock = Clock(1_700_000_039.0)
+        clock = ManualClock(1_700_000_039.0)
         pace, other = Pace("binance", path=path, clock=clock), Ledger(path)
         pace.heard("/api/v3/klines", {"X-MBX-USED-WEIGHT-1M": "5900"})
         assert other.take("binance", 1, 1_700_000_039_000).wait == pytest.approx(1_000, abs=2)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,13 +31,25 @@ __all__ = ["WITNESS_FILE", "Witness", "outdated"]
 
 WITNESS_FILE = "catalog.db-witness"
 _SLOT = struct.Struct("<8s32sQ")
+_TIMED = struct.Struct("<Q")
+"""When the slot was written follows its checksum; witnesses of older versions do not say it."""
 _SIZE = 64
+_CHECKSUM = 4
 _SLOTS = 8
 """Versions take turns: a process that writes late does not put an old version in the place of the newest."""
 _VERSIONS, _CHANGES, _CHANGES_OF_BOOT = (number * _SIZE * _SLOTS for number in range(3))
 """Where the slots of each kind begin."""
 _MAGIC = b"tlwitns1"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """One entry of the witness: whose number it is, and when it was written, if it says so."""
+
+    name: bytes
+    number: int
+    written_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +87,24 @@ class Witness:
 
     def newest(self, lake: str) -> int:
         """Return the newest version of *lake* that was acknowledged; 0 if nobody knows."""
-        return max((version for name, version in self._slots(_VERSIONS) if name == _name(lake)), default=0)
+        return max((slot.number for slot in self._slots(_VERSIONS) if slot.name == _name(lake)), default=0)
+
+    def acknowledged_at(self, lake: str) -> int | None:
+        """Return when the newest version of *lake* was acknowledged, in nanoseconds UTC of the machine's clock, if known."""
+        slots = [slot for slot in self._slots(_VERSIONS) if slot.name == _name(lake)]
+        newest = max(slots, key=lambda slot: slot.number, default=None)
+        return None if newest is None else newest.written_at
 
     def newest_of_any(self) -> int:
         """Return the newest version that was acknowledged here, of whichever lake; 0 if nobody knows."""
-        return max((version for _, version in self._slots(_VERSIONS)), default=0)
+        return max((slot.number for slot in self._slots(_VERSIONS)), default=0)
 
     def newest_of_another(self, lake: str) -> int:
         """Return the newest version that was acknowledged here if none of *lake* was; 0 if there is none.
 
         A log that is damaged at its start leaves an empty catalog, which becomes a new lake.
         """
-        is_known = any(name == _name(lake) for name, _ in self._slots(_VERSIONS))
+        is_known = any(slot.name == _name(lake) for slot in self._slots(_VERSIONS))
         if is_known:
             return 0
         return self.newest_of_any()
@@ -96,16 +115,16 @@ class Witness:
         for start, owner in ((_CHANGES, lake), (_CHANGES_OF_BOOT, _until_next_boot(lake))):
             if not owner:
                 continue
-            for name, number in self._slots(start):
-                if name == _name(owner) and (newest is None or is_newer(number, newest)):
-                    newest = number
+            for slot in self._slots(start):
+                if slot.name == _name(owner) and (newest is None or is_newer(slot.number, newest)):
+                    newest = slot.number
         return newest
 
     def acknowledged(self, lake: str) -> Acknowledged:
         """Return what was acknowledged last; ask before the catalog is read: others write to both in between."""
         return Acknowledged(self.newest(lake), self.newest_of_another(lake), self.newest_change(lake))
 
-    def _slots(self, start: int) -> list[tuple[bytes, int]]:
+    def _slots(self, start: int) -> list[_Slot]:
         try:
             data = self._read(start)
         except OSError:
@@ -135,7 +154,7 @@ class Witness:
                 finalize(self, os.close, self._descriptor)
             place = start + number % _SLOTS * _SIZE
             found = _unpacked(os.pread(self._descriptor, _SIZE, place))
-            if found is None or found[0] != _name(owner) or is_newer(number, found[1]):
+            if found is None or found.name != _name(owner) or is_newer(number, found.number):
                 os.pwrite(self._descriptor, _packed(owner, number), place)
 
     def forget(self) -> None:
@@ -172,16 +191,28 @@ def _name(lake: str) -> bytes:
 
 
 def _packed(lake: str, version: int) -> bytes:
-    body = _SLOT.pack(_MAGIC, _name(lake), version)
-    return (body + zlib.crc32(body).to_bytes(4, "little")).ljust(_SIZE, b"\0")
+    body = _with_checksum(_SLOT.pack(_MAGIC, _name(lake), version))
+    return _with_checksum(body + _TIMED.pack(time.time_ns()))
 
 
-def _unpacked(slot: bytes) -> tuple[bytes, int] | None:
-    """Return the name of the lake and the version in a slot, if it is neither empty nor damaged."""
-    body, check = slot[: _SLOT.size], slot[_SLOT.size : _SLOT.size + 4]
-    if len(check) < 4 or int.from_bytes(check, "little") != zlib.crc32(body):
+def _with_checksum(data: bytes) -> bytes:
+    return data + zlib.crc32(data).to_bytes(_CHECKSUM, "little")
+
+
+def _without_checksum(data: bytes) -> bytes | None:
+    """Return the data before its checksum, if that fits."""
+    body = data[:-_CHECKSUM]
+    return body if len(data) > _CHECKSUM and _with_checksum(body) == data else None
+
+
+def _unpacked(slot: bytes) -> _Slot | None:
+    """Return what a slot says, if it is neither empty nor damaged."""
+    body = _without_checksum(slot[: _SLOT.size + _CHECKSUM])
+    if body is None:
         return None
-    magic, name, version = _SLOT.unpack(body)
+    magic, name, number = _SLOT.unpack(body)
     if magic != _MAGIC:
         return None
-    return name.rstrip(b"\0"), int(version)
+    timed = _without_checksum(slot)
+    written_at = None if timed is None else int.from_bytes(timed[-_TIMED.size :], "little")
+    return _Slot(name.rstrip(b"\0"), int(number), written_at)

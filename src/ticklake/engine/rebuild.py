@@ -19,7 +19,7 @@ from ticklake.catalog.processes import is_gone, this_process
 from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
-from ticklake.engine.recovery import Filled, Tree, fill
+from ticklake.engine.recovery import Filled, Tree, complete_until, fill, is_uncommitted
 from ticklake.engine.store import Store, retired_path
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull, NoLake
@@ -37,7 +37,8 @@ class Rebuilt:
     """What a rebuilt catalog holds: datasets with rows, their files and rows, and inline segments.
 
     ``unreadable`` are files that are damaged or missing, ``lost`` says what the old catalog held that could not be
-    carried over, and ``kept`` is where the old catalog is, if there was one and there was space for it.
+    carried over, ``kept`` is where the old catalog is, if there was one and there was space for it, and ``uncommitted``
+    are files that killed writers left: vacuum removes them.
     """
 
     datasets: int
@@ -47,6 +48,7 @@ class Rebuilt:
     inline: int = 0
     lost: tuple[str, ...] = ()
     kept: str | None = None
+    uncommitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class _Lake:
     def fill(self, old: sqlite3.Connection | None, database: Database, tree: Tree) -> Filled:
         """Fill the new catalog behind *database* from the *old* one and the files."""
         store = Store(Catalog(database, self.now), self.objects, self.now, self.tool)
-        return fill(old, store, tree, self.witness().newest_of_any())
+        return fill(old, store, tree, self.witness())
 
 
 def rebuild(
@@ -105,7 +107,16 @@ def rebuild(
         reserve.give()
         filled, kept = _rebuild(lake, tree, in_memory=True)
     reserve.fill()
-    return Rebuilt(filled.datasets, filled.files, filled.rows, filled.unreadable, filled.inline, filled.lost, kept)
+    return Rebuilt(
+        filled.datasets,
+        filled.files,
+        filled.rows,
+        filled.unreadable,
+        filled.inline,
+        filled.lost,
+        kept,
+        filled.uncommitted,
+    )
 
 
 def interrupted_rebuilds(path: Path) -> list[Path]:
@@ -134,14 +145,15 @@ def _refuse_sound(lake: _Lake) -> None:
         return
     try:
         with _opened(lake.path) as database:
-            wrong = _why(Store(Catalog(database, lake.now, lake.witness()), lake.objects, lake.now, lake.tool))
+            store = Store(Catalog(database, lake.now, lake.witness()), lake.objects, lake.now, lake.tool)
+            wrong = _why(store, lake.witness())
     except CatalogDamaged:
         return
     if wrong is None:
         raise BadInput(f"{lake.path} is sound: there is nothing to rebuild; --force (force=True) does it all the same")
 
 
-def _why(store: Store) -> str | None:
+def _why(store: Store, witness: Witness) -> str | None:
     """Say what speaks for a rebuild although the catalog's file is sound."""
     try:
         store.catalog.check_current()
@@ -151,16 +163,22 @@ def _why(store: Store) -> str | None:
     if problem is not None:
         return problem
     named = store.catalog.known_paths()
-    strays = {item.key for item in unnamed(store, KINDS)}
+    strays = _strays(store, witness)
     deadline = time.monotonic() + _PATIENCE
     while strays and time.monotonic() < deadline:
         # A writer at work has not committed its newest file yet: only what stays unnamed speaks for a rebuild.
         time.sleep(_PATIENCE / 10)
-        strays &= {item.key for item in unnamed(store, KINDS)}
+        strays &= _strays(store, witness)
     if strays:
         return f"no commit names {min(strays)}"
     gone = (path for path in named if not store.objects.exists(path) and not store.objects.exists(retired_path(path)))
     return next((f"{path} is not there" for path in gone), None)
+
+
+def _strays(store: Store, witness: Witness) -> set[str]:
+    """Return the files that no commit names, without those that never were committed."""
+    complete = complete_until(store, store.catalog.database.change_number(), witness)
+    return {item.key for item in unnamed(store, KINDS) if not is_uncommitted(item, complete)}
 
 
 def _rebuild(lake: _Lake, tree: Tree, *, in_memory: bool = False) -> tuple[Filled, str | None]:

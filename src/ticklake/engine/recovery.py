@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from ticklake.catalog.changes import Change, DatasetRow
+from ticklake.catalog.file_header import change_number
 from ticklake.catalog.restore import correct_segments, go_on_after, mark_changed, restore_summary
 from ticklake.catalog.salvage import TableRead, copy_readable
+from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, PROVENANCE
@@ -18,6 +20,7 @@ from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, normalise, subtract
+from ticklake.core.time import MS
 from ticklake.engine.read import count_rows, read_chunks
 from ticklake.engine.store import Store, retired_path
 from ticklake.engine.verify import FRESH
@@ -27,7 +30,10 @@ from ticklake.storage.files import file_digest, read_blocks
 from ticklake.storage.objects import ObjectStore, StoredObject
 from ticklake.storage.segments import Footer, corrupt, decode_inline
 
-__all__ = ["Filled", "Tree", "fill"]
+__all__ = ["Filled", "Tree", "complete_until", "fill", "is_uncommitted"]
+
+_TICK = 100 * MS
+"""File systems give files the time of the last tick of the kernel's clock, which is some milliseconds ago."""
 
 
 class Tree:
@@ -37,17 +43,28 @@ class Tree:
         self._store = store
         self.found: dict[str, tuple[Footer, Segment]] = {}
         self.unreadable: dict[str, StoredObject] = {}
+        self._there: dict[str, StoredObject] = {}
 
     def look(self) -> None:
         """Read the files that have come since the last look, and forget those that have gone."""
-        there: set[str] = set()
+        self._there = {}
         for kind in KINDS:
             for item in self._store.objects.list(kind):
-                there.add(item.key)
+                self._there[item.key] = item
                 if item.key not in self.found and self.unreadable.get(item.key) != item:
                     self._read(item)
-        self.found = {key: found for key, found in self.found.items() if key in there}
-        self.unreadable = {key: item for key, item in self.unreadable.items() if key in there}
+        self.found = {key: found for key, found in self.found.items() if key in self._there}
+        self.unreadable = {key: item for key, item in self.unreadable.items() if key in self._there}
+
+    def forget_uncommitted(self, named: Set[str], catalog_complete_until: int | None) -> list[str]:
+        """Forget the files that are not *named* and were never committed; return them."""
+        uncommitted: list[str] = []
+        for key, item in self._there.items():
+            if key not in named and is_uncommitted(item, catalog_complete_until):
+                self.found.pop(key, None)
+                self.unreadable.pop(key, None)
+                uncommitted.append(key)
+        return uncommitted
 
     def _read(self, item: StoredObject) -> None:
         self.unreadable.pop(item.key, None)
@@ -96,7 +113,8 @@ def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:
 class Filled:
     """What the new catalog holds: datasets with rows, their files, inline segments and rows.
 
-    ``unreadable`` are damaged or missing segments, ``lost`` says of which tables not every row could be carried over.
+    ``unreadable`` are damaged or missing segments, ``lost`` says of which tables not every row could be carried over,
+    ``uncommitted`` are files that no commit named although no commit is missing: they are left to vacuum.
     """
 
     datasets: int
@@ -105,19 +123,26 @@ class Filled:
     rows: int
     unreadable: tuple[str, ...]
     lost: tuple[str, ...]
+    uncommitted: tuple[str, ...]
 
 
-def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged: int = 0) -> Filled:
+def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witness) -> Filled:
     """Fill the empty catalog of *store*; return what it holds then.
 
     What the old catalog says of a file is believed before the file's own footer: which files are live, what was
-    covered, what expired. Files that it does not name are taken in: it may have lost the commits that do. Its versions
-    come after the one that was *acknowledged* last: nobody meets two of one number.
+    covered, what expired. Files that it does not name are taken in, as it may have lost the commits that do; but not those
+    that were there before the newest commit, if it and the *witness* show that no commit is missing: a killed writer left
+    them, and what was deleted since would come back with them. Its versions come after the one that was acknowledged
+    last: nobody meets two of one number.
     """
     tables = _carried_over(old, store)
-    go_on_after(store.catalog.database, acknowledged)
+    complete = None
+    if old is not None and all(table.is_whole for table in tables):
+        complete = complete_until(store, change_number(old), witness)
+    go_on_after(store.catalog.database, witness.newest_of_any())
     is_whole = {table.name: table.is_whole for table in tables}
     tree.look()
+    uncommitted = tree.forget_uncommitted(store.catalog.known_paths(), complete)
     if not is_whole.get("provenance", False):
         _restore_origins(store, tree)
     before = {row.dataset: row for row in store.catalog.datasets()}
@@ -133,7 +158,38 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged:
             _settle(store, row, before.get(row.dataset), version)
     mark_changed(store.catalog.database, version)
     strange = _strange(store, tree, passing_young=is_whole.get("segments", False))
-    return Filled(**_figures(store), unreadable=tuple(sorted(bad + strange)), lost=tuple(_losses(tables)))
+    return Filled(
+        **_figures(store),
+        unreadable=tuple(sorted(bad + strange)),
+        lost=tuple(_losses(tables)),
+        uncommitted=tuple(sorted(uncommitted)),
+    )
+
+
+def complete_until(store: Store, change: int, witness: Witness) -> int | None:
+    """Return until when a catalog, which is at *change*, names every committed file; ``None`` if it may have lost commits.
+
+    The time is that of the machine's clock, as that of files is.
+    """
+    lake, version = store.catalog.database.lake(), store.catalog.version()
+    is_current = witness.acknowledged(lake).missing_in(version, change) is None
+    if not is_current or not _names_all_bytes(store):
+        return None
+    return witness.acknowledged_at(lake)
+
+
+def _names_all_bytes(store: Store) -> bool:
+    """Whether the segments of every dataset add up to what the dataset's own row says."""
+    for row in store.catalog.datasets():
+        _, _, segments = store.catalog.snapshot(row.dataset, data=False, is_summarised=False)
+        if sum(segment.size for segment in segments) != row.bytes:
+            return False
+    return True
+
+
+def is_uncommitted(item: StoredObject, catalog_complete_until: int | None) -> bool:
+    """Whether a file that no commit names never was committed: a catalog without a missing commit came after it."""
+    return catalog_complete_until is not None and item.arrived < catalog_complete_until - _TICK
 
 
 def _strange(store: Store, tree: Tree, *, passing_young: bool) -> list[str]:

@@ -36,11 +36,15 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object: its key, its size in bytes, and when it was written (nanoseconds UTC)."""
+    """One object: its key, its size in bytes, when it was written, and when it came to its place (nanoseconds UTC).
+
+    A file that was copied may keep the time when it was written; it came to its place when it was copied.
+    """
 
     key: str
     size: int
     modified: int
+    arrived: int
 
 
 class ObjectStore(ABC):
@@ -143,7 +147,7 @@ class MemoryStore(ObjectStore):
         """Yield every object under *prefix*."""
         for key, (data, written) in list(self._objects.items()):
             if not prefix or key.startswith(f"{prefix}/"):
-                yield StoredObject(key, len(data), written)
+                yield StoredObject(key, len(data), written, written)
 
 
 class LocalStore(ObjectStore):
@@ -221,7 +225,7 @@ class LocalStore(ObjectStore):
                 except FileNotFoundError:
                     continue
                 key = path.relative_to(self.root).as_posix()
-                yield StoredObject(key, status.st_size, status.st_mtime_ns)
+                yield StoredObject(key, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def _path(self, key: str) -> Path:
         return self.root / _checked(key)

@@ -350,6 +350,8 @@ def _show_rebuilt(done: Rebuilt) -> None:
         say(f"could not read {name}")
     for what in done.lost:
         say(f"lost of the old catalog: {what}")
+    if done.uncommitted:
+        say(f"{len(done.uncommitted):,} files were never committed: 'ticklake vacuum' removes them")
     if done.kept:
         say(f"the old catalog is kept as {done.kept}")
 
