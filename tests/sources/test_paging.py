@@ -647,6 +647,20 @@ class TestCursor:
 
         assert_honest(pages, rows)
 
+    @pytest.mark.parametrize("outage", [range(1, 4), range(3, 6), range(2, 9), range(9, 10**6)])
+    def test_an_outage_that_is_over_before_the_exchange_is_looked_at_is_no_silence(self, outage):
+        rows = trades_at(*range(0, 200, 2))
+        exchange = Scripted(rows, limit=7)
+
+        async def since(cursor: int) -> pl.DataFrame:
+            answer = await exchange.since(cursor)
+            return answer.clear() if exchange.calls in outage else answer
+
+        pages = walk(cursor_pages(since, ms(0, 200), 7, MS))
+
+        assert_honest(pages, rows)
+        assert outage.start > 1 or rows_of(pages, ms(0, 200)) == rows
+
     @pytest.mark.parametrize("limit", [1, 2, 10])
     def test_an_exchange_that_ignores_the_cursor_does_not_make_it_loop(self, limit):
         rows = trades_at(*range(50))

@@ -34,6 +34,7 @@ __all__ = [
     "ASKS",
     "CONFIRMS",
     "NOTHING",
+    "SILENT",
     "CoverageWalk",
     "serves",
 ]
