@@ -239,3 +239,23 @@ def test_an_exchange_that_answers_wrongly_makes_no_row_disappear(block):
 @pytest.mark.parametrize("seed", FALSE_BEFORE)
 def test_what_was_lost_once_is_not_lost_again(seed):
     check_collection(seed)
+
+
+@pytest.mark.parametrize("page", [100, 1000])
+def test_looking_back_many_pages_of_months_asks_for_no_time_before_1970(page):
+    """A hundred pages of a thousand months before a listing are times that 64 bits cannot hold."""
+    grid = BarGrid(Timeframe(1, "M"))
+    truth = [grid.step(parse_time("2015-01-01"), month) for month in range(100)]
+    asked: list[Span] = []
+
+    class Watched(World):
+        def rows(self, span: Span, series: list[int] | None = None) -> list[int]:
+            asked.append(span)
+            return super().rows(span, series)
+
+    world = Watched(truth, grid.step(truth[-1], 1) + HOUR, limit=page)
+
+    walked = walk(world, Span(parse_time("2010-01-01"), truth[-1]), grid, page)
+
+    assert false_claims(world, walked, Span(truth[0], truth[-1])) == []
+    assert all(span.start >= 0 for span in asked)
