@@ -95,6 +95,56 @@ def short_binance(here: Exchange, path: str, query: dict[str, str]) -> Any:
     return [[ts, "1", "2", "0.5", "1.5", "3", ts + 59_999, "4.5", 7, "1", "1", "0"] for ts in found]
 
 
+def bybit(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Keeps everything; a page of spot bars holds 1,000, one of a contract the newest 200 of its window."""
+    if "kline" not in path:
+        _refused(path)
+    step = {"1": MINUTE, "D": DAY, "W": 7 * DAY}[query["interval"]] // MS
+    monday = 4 * DAY // MS
+    opens = sorted({(ts - monday) // step * step + monday for ts in here.kept()})
+    size = 1000 if query["category"] == "spot" else 200
+    return kline_page(query, between(opens, "start", "end", query)[-size:][::-1])
+
+
+def kline_page(query: dict[str, str], opens: Times) -> Any:
+    """Return a page of bars as Bybit sends it."""
+    rows = [[str(ts), "1", "2", "0.5", "1.5", "3", "4.5"] for ts in opens]
+    result = {"category": query["category"], "symbol": query["symbol"], "list": rows}
+    return {"retCode": 0, "retMsg": "OK", "result": result, "time": NOW // MS}
+
+
+def ignores_limits(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Sends 500 bars, whatever limit and end it is given."""
+    page = bybit(here, path, {**query, "end": str(2**60), "category": "spot"})["result"]["list"]
+    opens = [int(row[0]) for row in page][::-1]
+    if query["interval"] == "1":
+        opens = between(here.kept(), "start", "end", {"start": query["start"]})
+    return kline_page(query, opens[:500])
+
+
+def untidy(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Sends some rows twice, all in disorder, with rows from beside the window and the newest of all."""
+    page = bybit(here, path, query)["result"]["list"]
+    opens = [int(row[0]) for row in page]
+    if query["interval"] == "1" and opens:
+        kept = here.kept()
+        first, last = kept.index(min(opens)), kept.index(max(opens))
+        opens = kept[max(first - 2, 0) : last + 3] + kept[-1:] + opens[::3]
+    return kline_page(query, sorted(opens, key=lambda ts: ts % 7919))
+
+
+def silent_for_a_while(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Answers with nothing from one minute of bars to another, in every market."""
+    is_out = query["interval"] == "1" and 8 <= here.calls < 30
+    return kline_page(query, []) if is_out else bybit(here, path, query)
+
+
+def stuck_for_a_while(here: Exchange, path: str, query: dict[str, str]) -> Any:
+    """Answers all questions with one page, for a while."""
+    is_stuck = query["interval"] == "1" and 8 <= here.calls < 30
+    return kline_page(query, here.kept()[1_000:1_200]) if is_stuck else bybit(here, path, query)
+
+
 def okx(here: Exchange, path: str, query: dict[str, str]) -> Any:
     """Serves the funding rates of three months."""
     if "funding" not in path:
@@ -164,7 +214,7 @@ def lake_on(monkeypatch, tmp_path):
             script_client(self.client, here, markets, lambda: here.now)
 
         monkeypatch.setattr(Door, "__init__", scripted)
-        names = ("gemini", "hyperliquid", "mexc", "gate", "binance", "okx", "bitget")
+        names = ("gemini", "hyperliquid", "mexc", "gate", "binance", "okx", "bitget", "bybit")
         settings = Settings(
             retry={"attempts": 2, "first_wait": 0.001, "longest_wait": 0.002},
             exchanges={name: {"rate_limit_ms": 0.001} for name in names},
@@ -224,6 +274,25 @@ def test_bars_of_a_first_run_and_after_a_downtime(lake_on, exchange, answer, sym
     calls = here.calls
     lake.update(dataset)
     assert here.calls <= calls + 3, "what is known is not asked for again"
+    lake.close()
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USDT", "BTC/USDT:USDT"])
+@pytest.mark.parametrize("answer", [bybit, ignores_limits, untidy, silent_for_a_while, stuck_for_a_while])
+def test_bars_of_pages_that_are_not_what_they_should_be_are_all_there_in_the_end(lake_on, answer, symbol):
+    """Limits differ by the type of market, pages are untidy, and exchanges are out of order for a while."""
+    here = Exchange(minutes(5_000), answer, NOW)
+    kind = "swap" if ":" in symbol else "spot"
+    lake, start = lake_on(here, [market(symbol, "BTCUSDT", kind)]), NOW // MINUTE * MINUTE - 4_500 * MINUTE
+    dataset, truth = f"bybit:ohlcv:1m:{symbol}", {ts for ts in here.times if start <= ts <= NOW - MINUTE - 15 * SECOND}
+
+    run = lake.backfill("bybit", symbol, "1m", start=iso(start), archives=False)
+
+    check_answers(lake, dataset, truth, run)
+    assert here.calls < 400
+    here.answer = bybit
+    run = lake.backfill("bybit", symbol, "1m", start=iso(start), archives=False, retry=True)
+    assert check_answers(lake, dataset, truth, run) == truth
     lake.close()
 
 

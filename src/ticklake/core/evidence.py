@@ -18,8 +18,8 @@ funding and open interest, and is tested against a model of badly behaved exchan
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Generator, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -27,18 +27,22 @@ from typing import Any
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.questions import AskOther, AskRows, AskTraded, AskTrades, Grid, Settled, Step
 from ticklake.core.span import Span, normalise, subtract
-from ticklake.core.time import DAY, MINUTE, SECOND, format_time
+from ticklake.core.time import DAY, MINUTE, MS, SECOND, format_time
 from ticklake.errors import SourceError
 
 __all__ = [
     "ASKS",
+    "CONFIRMS",
     "NOTHING",
+    "SILENT",
     "CoverageWalk",
     "serves",
 ]
 
 ASKS = 3
 """How many empty answers it takes to believe that an answer is empty."""
+CONFIRMS = 2
+"""So often a silence is asked for once more after the source has shown that it is awake."""
 LOOK_BACK = (1, 10, 100)
 """So many windows before a silence a row is looked for that shows that the source serves that time."""
 NEWEST_PAGES = (1, 10, 100)
@@ -53,6 +57,7 @@ REWALKS = 2
 """How often a walk is taken up again because rows turned up in its silent end."""
 OTHER_TIMES = "the source answers with other times than it was asked for"
 BEFORE_FIRST = "the source keeps all events, and has none that is older"
+SILENT = "the source answers with nothing, though it served rows before"
 NOTHING = "the source serves nothing of it"
 
 
@@ -77,19 +82,30 @@ def serves(
     keeps_rows
         How many of the newest rows the source is known to keep: if it has fewer, these are all there ever were.
     """
-    if others:
-        rows = yield AskOther(Span(back(1), back(0)))
+    newest = _since_epoch(back(1), back(0))
+    if others and newest:
+        rows = yield AskOther(newest)
         if len(rows) >= max(enough, 1) and rows[0] <= ts:
             return True
     for windows in LOOK_BACK:
-        rows = yield AskRows(Span(back(windows), back(windows - 1)))
+        window = _since_epoch(back(windows), back(windows - 1))
+        if window is None:
+            return False
+        rows = yield AskRows(window)
         if isinstance(rows, SourceError):
             return False
-        if rows and (rows[0] <= ts or (keeps_rows is not None and len(rows) < keeps_rows)):
+        if any(window.start <= row <= ts for row in rows) or (
+            rows and (keeps_rows is not None and len(rows) < keeps_rows)
+        ):
             return True
         if rows:
             break
     return False
+
+
+def _since_epoch(start: int, end: int) -> Span | None:
+    """Return a window without what lies before 1970: many pages of long bars reach back to times that nobody can ask for."""
+    return Span(max(start, 0), end) if end > max(start, 0) else None
 
 
 @dataclass(slots=True)
@@ -136,6 +152,7 @@ class CoverageWalk:
     _refusals: int = 0
     _doubted: bool = False
     _looked_back: bool = False
+    _unanswered: int = 0
 
     def steps(self) -> Generator[Step, Any, None]:
         """Yield questions, take their answers, and yield what is settled, oldest first."""
@@ -144,6 +161,7 @@ class CoverageWalk:
         for rewalks_left in reversed(range(1 + REWALKS)):
             while (gap := self._gap()) is not None:
                 yield from self._close(gap)
+                self._leave_unanswered(gap)
                 yield from self._before_first()
                 yield from self._emit(self._passed())
             if (yield from self._finish(last=not rewalks_left)):
@@ -164,13 +182,20 @@ class CoverageWalk:
                 self._gone = self._gone.add(Covered(span, Found.UNLISTED, BEFORE_FIRST))
             self._forget(silent)
 
+    def _leave_unanswered(self, gap: Span) -> None:
+        """Put off the beginning of a gap of which several questions in a row brought nothing to know: a walk must end."""
+        self._unanswered = self._unanswered + 1 if self._gap() == gap else 0
+        if self._unanswered == ASKS:
+            self._unanswered = 0
+            self._put_off(Span(gap.start, min(self.grid.step(gap.start, self.page), gap.end)), OTHER_TIMES)
+
     # What is known so far
 
     def _gap(self) -> Span | None:
         """Return the first part of the wanted span of which nothing is known."""
         if self._cursor >= self.want.end:
             return None
-        known = normalise([*self._proven, *self._gone.spans()])
+        known = normalise([*self._proven, *self._gone.spans(*Found)])
         return next(subtract(Span(self._cursor, self.want.end), known), None)
 
     def _knows(self, ts: int) -> bool:
@@ -190,32 +215,73 @@ class CoverageWalk:
     def _give_up(self, span: Span, reason: str) -> None:
         self._gone = self._gone.add(Covered(span, Found.UNAVAILABLE, reason))
 
+    def _put_off(self, span: Span, reason: str) -> None:
+        """Leave a span to a later run: the source is out of order now."""
+        self._gone = self._gone.add(Covered(span, Found.NOT_FETCHED, reason))
+
     # Questions
 
-    def _ask(self, span: Span, since: int | None = None) -> Generator[Step, Any, Times]:
+    def _ask(self, span: Span, since: int | None = None, *, asks: int = ASKS) -> Generator[Step, Any, Times]:
         """Ask for a window, again if nothing comes (from *since* on); take the blocks that come as proven.
 
         Nothing comes of a window that is refused, and the refusal is remembered: it is no silence.
         """
         times: Times = []
         self._refusal = None
-        for _ in range(ASKS):
+        for _ in range(asks):
             answer = yield AskRows(span)
             if isinstance(answer, SourceError):
                 self._refusal = answer
                 return []
             times = answer
-            if times:
-                self._take(times)
+            for block in self._blocks(times, span):
+                self._take(block)
             if times and (since is None or times[-1] >= since):
                 break
         return times
+
+    def _blocks(self, times: Times, window: Span) -> Iterator[Times]:
+        """Yield the rows of an answer between which surely none is left out.
+
+        Some sources send along rows from outside the window, like the first or the newest of all. So rows on both sides of a
+        bound belong together only if none can stand between them.
+        """
+        first = bisect_left(times, window.start)
+        last = bisect_right(times, window.end) if self.sends_end else len(times)
+        if first == last:
+            yield from self._without_strays(times[:first])
+            yield from self._without_strays(times[first:])
+            return
+        while first > 0 and self._adjoin(times, first - 1):
+            first -= 1
+        while last < len(times) and self._adjoin(times, last - 1):
+            last += 1
+        yield from self._without_strays(times[first:last])
+
+    def _without_strays(self, times: Times) -> Iterator[Times]:
+        """Yield rows of an answer, the first and the last only if they join the others: they may be sent along."""
+        if len(times) > 1 and not self._adjoin(times, 0):
+            yield times[:1]
+            times = times[1:]
+        if len(times) > 1 and not self._adjoin(times, len(times) - 2):
+            times = times[:-1]
+        if times:
+            yield times
+
+    def _adjoin(self, times: Times, place: int) -> bool:
+        """Whether no row can stand between the one at a place of an answer and the next."""
+        row, after = times[place], times[place + 1]
+        if not self.grid.scheduled:
+            return after <= self.grid.close(row)
+        sides = times[max(place + 1 - NEAR, 0) : place + 1], times[place + 1 : place + 1 + NEAR]
+        interval = min((_shortest_interval(side) for side in sides if len(side) == NEAR), default=self.grid.step(0, 1))
+        return after - row <= interval + LATE_EVENT
 
     def _take(self, times: Times) -> None:
         """Remember a block: it is one answer, so all rows between its first and its last are in it."""
         first, last = times[0], times[-1]
         self._prove(Span(first, self.grid.close(last)))
-        for edge in {first, last} - set(self._edges):
+        for edge in {first, last, *times[-2:]} - set(self._edges):
             insort(self._edges, edge)
         self._starts.add(first)
         self._capacity = max(self._capacity, len(times))
@@ -227,6 +293,9 @@ class CoverageWalk:
         """Return the window to ask for a gap: from the row before it, if that is near, to a row after it."""
         start, row = self.grid.step(gap.start, -1), self._row_before(gap.start)
         if row is not None and self.grid.step(row, rows // 2) >= gap.start:
+            earlier = self._row_before(row)
+            if earlier is not None and self.grid.step(earlier, rows // 2) >= gap.start:
+                row = earlier
             start = min(row, gap.start - 1)
         return Span(start, min(self.grid.step(start, rows), self.grid.step(gap.end, 1)))
 
@@ -245,7 +314,7 @@ class CoverageWalk:
 
     def _close(self, gap: Span) -> Generator[Step, Any, None]:
         """Settle at least the beginning of a gap."""
-        capacity, window = self._capacity, self._window(gap, self.page)
+        window = self._window(gap, self.page)
         times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
         if self._refusal is not None:
             yield from self._refused(gap, self._refusal)
@@ -253,24 +322,11 @@ class CoverageWalk:
             return
         shorter = self._window(gap, self._honoured(gap.start))
         if shorter.end < window.end:
-            capacity, window = self._capacity, shorter
+            window = shorter
             times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
             if self._knows(gap.start):
                 return
-        if not times or times[-1] < gap.start:
-            quiet = Span(gap.start, min(window.end, gap.end))
-            if self._contradicts(gap, window):
-                times = yield from self._ask(self._narrow(gap.start, gap.end))
-                if self._knows(gap.start):
-                    return
-        else:
-            quiet = Span(gap.start, min(times[0], gap.end))
-            if times[0] < window.end and self._may_be_cut(gap, window, len(times) >= capacity):
-                narrow = yield from self._ask(self._narrow(gap.start, times[0]))
-                if self._knows(gap.start) or any(gap.start < ts < times[0] for ts in narrow):
-                    return
-                times = narrow or times
-        yield from self._judge(gap, quiet, window, times)
+        yield from self._judge(gap, window, times)
 
     def _refused(self, gap: Span, refusal: SourceError) -> Generator[Step, Any, None]:
         """Say that a refused time is unavailable, up to the first one that the source takes.
@@ -304,48 +360,66 @@ class CoverageWalk:
             low, high = (low, middle) if self._refusal is None else (self.grid.step(middle, 1), high)
         return high
 
-    def _may_be_cut(self, gap: Span, window: Span, full: bool) -> bool:
-        """Whether rows at the start of a window may have been left out: the page is full, or lacks the row before the gap."""
-        row = self._row_before(gap.start)
-        return full or (row is not None and row in window)
-
     def _none_due(self, gap: Span) -> bool:
         """Whether the schedule says that nothing comes in a gap."""
         row = self._row_before(gap.start)
         return row is not None and gap.end <= row // MINUTE * MINUTE + self._intervals.get(row, 0)
 
-    def _narrow(self, start: int, end: int) -> Span:
-        return Span(self.grid.step(start, -1), self.grid.step(end, 1))
+    def _judge(self, gap: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
+        """Decide what a silence means: nothing happened, or the source does not serve that time, or it answers nonsense.
 
-    def _contradicts(self, gap: Span, window: Span) -> bool:
-        """Whether the window held a row that the source served before and now left out."""
-        return gap.end in self._starts and window.end > gap.end
-
-    def _judge(self, gap: Span, quiet: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
-        """Decide what a silence means: nothing happened, or the source does not serve that time."""
-        served = yield from self._serves(gap.start, times)
+        A page may be cut on either side, and a source may be out of order for a while. So once it has shown a row, it is asked
+        for the silence alone, and has to answer with nothing.
+        """
+        later = next((ts for ts in times if ts > gap.start), gap.end)
+        quiet = Span(gap.start, min(later, gap.end))
+        if not self._starts_after(quiet, times):
+            quiet = Span(gap.start, min(quiet.end, window.end))
+        silence = self._inside(quiet, later) if times else window
+        first_answer = (yield from self._ask(silence, asks=CONFIRMS)) if times else []
+        if self._knows(gap.start) or any(ts in quiet for ts in first_answer):
+            return
+        served = yield from self._serves(gap.start, window, times)
         if self._knows(gap.start):
             return
         if not served:
             yield from self._beyond_horizon(gap, window, times)
-        elif times and times[0] > window.end and not (self.keeps_all and not self.sends_end):
-            self._give_up(quiet, OTHER_TIMES)
-        else:
+            return
+        answer = yield from self._ask(silence, asks=CONFIRMS)
+        if self._knows(gap.start) or any(ts in quiet for ts in answer):
+            return
+        if not (first_answer or answer) or self._starts_after(quiet, answer):
             self._prove(quiet)
+        elif answer and answer[0] > window.end:
+            self._give_up(Span(gap.start, min(later, gap.end)), OTHER_TIMES)
+        else:
+            self._put_off(quiet, OTHER_TIMES)
 
-    def _serves(self, ts: int, times: Times) -> Generator[Step, Any, bool]:
+    def _starts_after(self, quiet: Span, answer: Times) -> bool:
+        """Whether a source that keeps everything, and is told no end, begins with a row after a silence."""
+        return self.keeps_all and not self.sends_end and bool(answer) and answer[0] >= quiet.end
+
+    def _inside(self, quiet: Span, later: int) -> Span:
+        """Return a window of a silence without the rows beside it, whether bounds are inclusive or exclusive."""
+        row = self._row_before(quiet.start)
+        start = quiet.start if row is not None and row + MS >= quiet.start else quiet.start - MS
+        end = quiet.end - MS if later == quiet.end else quiet.end
+        return Span(start, max(end, start + MS))
+
+    def _serves(self, ts: int, window: Span, times: Times) -> Generator[Step, Any, bool]:
         """Find out whether the source serves a row at or before *ts* now.
 
         A row that came earlier is asked for again: horizons move forward with time. A source that is known to keep everything
         is not believed either where it leaves out a row that it served once.
         """
-        if times and times[0] <= ts:
-            return True
         known = self._row_before(ts + 1)
+        if known is None and times and window.start <= times[0] <= ts:
+            known = times[0]
         for row in (known, self.hint):
             if row is not None and row <= ts:
-                found = yield from self._ask(self._around(row))
-                if found and found[0] <= ts:
+                around = self._around(row)
+                found = yield from self._ask(around)
+                if any(around.start <= shown <= ts for shown in found):
                     return True
         if known is not None:
             return False
@@ -376,11 +450,15 @@ class CoverageWalk:
 
     def _beyond_horizon(self, gap: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
         """Say that a silence is unavailable, up to the oldest row that is served."""
-        first = self._row_after(gap.start)
+        first = self._row_after(gap.start + 1)
         if not times and (first is None or first > window.end):
             yield from self._look_for_first(gap, window)
-            first = self._row_after(gap.start)
-        if first is None:
+            if self._knows(gap.start):
+                return
+            first = self._row_after(gap.start + 1)
+        if first is None and (self._edges or self.hint is not None):
+            self._put_off(gap, SILENT)
+        elif first is None:
             self._give_up(gap, NOTHING)
         elif first - gap.start < self._intervals.get(first, 0) - LATE_EVENT:
             self._prove(Span(gap.start, min(first, gap.end)))
@@ -401,7 +479,8 @@ class CoverageWalk:
         while first is not None and self.grid.step(low, 1) < high:
             is_last = high <= self.grid.step(low, page)
             middle = low if is_last else self.grid.step((low + high) // 2, 0)
-            probe = Span(middle, self.grid.step(middle, page))
+            # A page may keep the newest rows of a window, so rows that came before must not fill it.
+            probe = Span(middle, min(self.grid.step(middle, page), high))
             yield from self._ask(probe)
             found = self._row_after(gap.start)
             if found is None or found >= high:

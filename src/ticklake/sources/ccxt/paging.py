@@ -156,9 +156,13 @@ async def cursor_pages(
     recorded as ``lost``. Silence before the first row is ``unavailable``, unless the source serves an older row: of *other*
     markets, too, if it is known to keep everything.
     """
-    cursor = span.start
+    cursor, is_row = span.start, False
     while cursor < span.end:
         rows, full, requests = await _believed_from(ask, cursor, overlap or unit, limit)
+        if is_row and not rows.height:
+            # The row at the cursor came before: what leaves it out now says nothing of what follows.
+            yield Page(rows, (Covered(Span(cursor, span.end), Found.NOT_FETCHED, evidence.SILENT),), requests)
+            return
         times = rows["ts"].to_physical()
         first = int(times[0]) if rows.height else span.end
         # Where a source keeps everything, the trade that has the first number is the first of all.
@@ -166,11 +170,16 @@ async def cursor_pages(
         if not is_served:
             is_served, asked = await served_before(lambda window: ask(window.start), cursor, BACK, other)
             requests += asked
+            if is_served:
+                # It may have been out of order when it answered with nothing.
+                rows, full, asked = await _believed_from(ask, cursor, overlap or unit, limit)
+                requests += asked
+                times = rows["ts"].to_physical()
         if not is_served:
             reason = f"the source serves nothing older than {format_time(first)}" if rows.height else evidence.NOTHING
             gone = Span(cursor, min(first, span.end))
             yield Page(rows.clear(), (Covered(gone, Found.UNAVAILABLE, reason),), requests)
-            cursor = gone.end
+            cursor, is_row = gone.end, False
             continue
         if not rows.height:
             yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
@@ -182,10 +191,10 @@ async def cursor_pages(
         if first == last:
             after = last // unit * unit + unit
             yield instant_page(rows, cursor, last, min(after, span.end), full, limit, requests)
-            cursor = after
+            cursor, is_row = after, False
         else:
             yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
-            cursor = last
+            cursor, is_row = last, True
 
 
 def numbered_pages(fetch: AskFrom) -> AskSpan:
