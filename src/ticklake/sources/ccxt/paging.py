@@ -7,7 +7,7 @@ span. An empty answer is asked again before it is believed; rows at a page's edg
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -32,10 +32,12 @@ __all__ = [
     "instant_page",
     "numbered_pages",
     "newest_page",
+    "rows_or_refusal",
     "served_before",
     "walked",
 ]
 
+T = TypeVar("T")
 FIRST_IDS = frozenset({"0", "1"})
 """Numbers of the first trade that there ever was."""
 BACK = 8 * HOUR
@@ -77,7 +79,7 @@ async def walked(
             left = Span(settled_until, max(walk.want.end, settled_until + 1))
             yield page
         elif isinstance(step, questions.AskRows):
-            answer, requests = await _answer(ask, step.span), requests + 1
+            answer, requests = await rows_or_refusal(ask, step.span), requests + 1
             if isinstance(answer, SourceError):
                 reply = answer
             else:
@@ -94,10 +96,10 @@ async def walked(
         yield Page(_joined(held), (), requests)
 
 
-async def _answer(ask: AskSpan, span: Span) -> pl.DataFrame | SourceError:
-    """Ask for rows; return the error if the source refuses such a window, as some do beyond their history."""
+async def rows_or_refusal(ask: Callable[[T], Awaitable[pl.DataFrame]], argument: T) -> pl.DataFrame | SourceError:
+    """Ask for rows; return the error if the source refuses the question, as some do beyond their history."""
     try:
-        return await ask(span)
+        return await ask(argument)
     except (AccessDenied, Banned):
         raise
     except SourceError as error:
@@ -119,7 +121,7 @@ async def served_before(ask: AskSpan, ts: int, back: int, other: AskSpan | None 
         except StopIteration as found:
             return bool(found.value), requests
         call = other if isinstance(question, questions.AskOther) else ask
-        answer, requests = await _answer(call or ask, question.span), requests + 1
+        answer, requests = await rows_or_refusal(call or ask, question.span), requests + 1
         reply = answer if isinstance(answer, SourceError) else _times(answer)
 
 

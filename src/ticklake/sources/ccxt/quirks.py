@@ -102,6 +102,7 @@ _BINANCE = Quirks(
     quote_volume=7,
     bar_trades=8,
     trades="id",
+    trade_calls=TradeCalls(longest=HOUR - SECOND),
     page_trades=1000,
     id_space="agg",
     page_events=1000,
