@@ -626,6 +626,31 @@ class TestCursor:
         assert truth_in(rows, ms(8, 20)) == rows_of(pages, ms(8, 20))
         assert_tiled(pages, ms(0, 20))
 
+    @pytest.mark.parametrize("unit", [1, MS])
+    @pytest.mark.parametrize("exclusive", [False, True])
+    @pytest.mark.parametrize("known_limit", [10, 1000])
+    def test_an_instant_that_a_page_cuts_is_lost_alone(self, unit, exclusive, known_limit):
+        """The page is shorter than our limit, but more comes later: so it was cut, at its only instant."""
+        rows = [(T0 + at * unit, n) for n, at in enumerate([*range(5), *[7] * 25, *range(8, 40)])]
+        span = Span(T0, T0 + 40 * unit)
+        exchange = Scripted(rows, limit=10, exclusive_start=exclusive)
+
+        pages = walk(cursor_pages(exchange.since, span, known_limit, unit))
+
+        assert spans_of(pages, Found.LOST) == [Span(T0 + 7 * unit, T0 + 8 * unit)]
+        assert [row for row in rows_of(pages, span) if row[0] != T0 + 7 * unit] == rows[:5] + rows[30:]
+        assert_tiled(pages, span)
+
+    def test_a_cursor_that_brings_older_rows_alone_proves_nothing(self):
+        rows = [(T0 + number * HOUR, number) for number in range(100)]
+
+        async def oldest(_cursor: int) -> pl.DataFrame:
+            return frame(rows[:10])
+
+        pages = walk(paging.cursor_pages(oldest, Span(T0 + 50 * HOUR, T0 + 90 * HOUR), 10, MS))
+
+        assert {piece.found for page in pages for piece in page.covered} == {Found.UNAVAILABLE}
+
     def test_a_nanosecond_cursor_loses_one_nanosecond_only(self):
         rows = [(T0 + 3, number) for number in range(6)] + [(T0 + 4, 6), (T0 + 5, 7)]
 

@@ -7,6 +7,7 @@ span. An empty answer is asked again before it is believed; rows at a page's edg
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import polars as pl
@@ -15,7 +16,7 @@ from ticklake.core import evidence, questions
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.evidence import ASKS, CoverageWalk
 from ticklake.core.span import Span
-from ticklake.core.time import HOUR, format_time
+from ticklake.core.time import HOUR, SECOND, format_time
 from ticklake.errors import AccessDenied, Banned, SourceError
 from ticklake.sources.base import Page
 
@@ -29,7 +30,6 @@ __all__ = [
     "believed",
     "cursor_pages",
     "inside",
-    "instant_page",
     "numbered_pages",
     "newest_page",
     "rows_or_refusal",
@@ -40,6 +40,8 @@ __all__ = [
 T = TypeVar("T")
 FIRST_IDS = frozenset({"0", "1"})
 """Numbers of the first trade that there ever was."""
+ROUNDED = SECOND
+"""No source rounds a cursor by more than this."""
 BACK = 8 * HOUR
 """Before a silence an older row is looked for in windows of this length."""
 
@@ -158,9 +160,13 @@ async def cursor_pages(
     recorded as ``lost``. Silence before the first row is ``unavailable``, unless the source serves an older row: of *other*
     markets, too, if it is known to keep everything.
     """
-    cursor = span.start
+    cursor, ahead = span.start, None
     while cursor < span.end:
-        rows, full, requests = await _believed_from(ask, cursor, overlap or unit, limit)
+        answer = ahead or await _believed_from(ask, cursor, overlap or unit, limit)
+        rows, requests, ahead = answer.rows, answer.requests, None
+        if answer.other_times:
+            yield Page(rows, (Covered(Span(cursor, span.end), Found.UNAVAILABLE, evidence.OTHER_TIMES),), requests)
+            return
         times = rows["ts"].to_physical()
         first = int(times[0]) if rows.height else span.end
         # Where a source keeps everything, the trade that has the first number is the first of all.
@@ -177,17 +183,24 @@ async def cursor_pages(
         if not rows.height:
             yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
             return
+        full, after = answer.full, int(times[-1]) // unit * unit + unit
+        if first == int(times[-1]) and not full and after < span.end:
+            ahead = await _believed_from(ask, after, overlap or unit, limit)
+            if ahead.rows.height:
+                # More comes later, so that a limit nobody told us of cut the page: at its only instant, unless it brings more.
+                again = await _from_itself(ask, cursor, limit, answer)
+                rows, full, requests = again.rows, True, requests + again.requests - answer.requests
+                times = rows["ts"].to_physical()
         last = int(times[-1])
         if last >= span.end:
             yield Page(inside(rows, span), (Covered(Span(cursor, span.end)),), requests)
             return
-        if first == last:
-            after = last // unit * unit + unit
-            yield instant_page(rows, cursor, last, min(after, span.end), full, limit, requests)
+        if int(times[0]) == last:
+            yield _instant_page(rows, cursor, last, min(after, span.end), full, requests)
             cursor = after
         else:
             yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
-            cursor = last
+            cursor, ahead = last, None
 
 
 def numbered_pages(fetch: AskFrom) -> AskSpan:
@@ -252,34 +265,56 @@ async def believed(ask: AskSpan, span: Span, wanted: Span | None = None) -> tupl
     raise AssertionError("unreachable")
 
 
-async def _believed_from(ask: AskFrom, cursor: int, overlap: int, limit: int) -> tuple[pl.DataFrame, bool, int]:
+@dataclass(frozen=True, slots=True)
+class _Believed:
+    """Rows from a cursor on, whether the page was full, whether older rows alone came, of much older times, in how many calls."""
+
+    rows: pl.DataFrame
+    full: bool
+    only_older: bool
+    other_times: bool
+    requests: int
+
+
+async def _believed_from(ask: AskFrom, cursor: int, overlap: int, limit: int) -> _Believed:
     """Ask from a little before *cursor*, as the bound may be excluded or rounded; tell whether the page was full.
 
-    A full page that brings a single instant is asked again from the cursor itself, to get all there is of it.
+    A page whose rows are all older, which may fill it, or a full one that brings a single instant is asked again from the
+    cursor itself.
     """
-    rows, full, requests = await _believed_since(ask, cursor - overlap, cursor, limit)
-    if full and rows["ts"].n_unique() <= 1:
-        rows, full, more = await _believed_since(ask, cursor, cursor, limit)
-        requests += more
-    return rows, full, requests
+    answer = await _believed_since(ask, cursor - overlap, cursor, limit)
+    is_cut = answer.full and answer.rows["ts"].n_unique() <= 1
+    if not is_cut and not answer.only_older:
+        return answer
+    return await _from_itself(ask, cursor, limit, answer)
 
 
-async def _believed_since(ask: AskFrom, since: int, cursor: int, limit: int) -> tuple[pl.DataFrame, bool, int]:
+async def _from_itself(ask: AskFrom, cursor: int, limit: int, answer: _Believed) -> _Believed:
+    """Ask from the cursor itself; the *answer* from before it stands where its instant does not come again, as if excluded."""
+    again = await _believed_since(ask, cursor, cursor, limit)
+    requests = answer.requests + again.requests
+    if answer.rows.height and not again.rows["ts"].is_in(answer.rows["ts"].head(1).implode()).any():
+        return replace(answer, requests=requests)
+    return replace(again, requests=requests)
+
+
+async def _believed_since(ask: AskFrom, since: int, cursor: int, limit: int) -> _Believed:
     for asked in range(1, ASKS + 1):
         answer = await ask(since)
-        rows = answer.filter(answer["ts"].to_physical() >= cursor)
-        if rows.height or asked == ASKS:
-            return rows, answer.height >= limit, asked
+        times = answer["ts"].to_physical()
+        rows = answer.filter(times >= cursor)
+        if answer.height or asked == ASKS:
+            only_older = answer.height > 0 and not rows.height
+            other_times = only_older and bool((times < since - ROUNDED).any())
+            return _Believed(rows, answer.height >= limit, only_older, other_times, asked)
     raise AssertionError("unreachable")
 
 
-def instant_page(
-    rows: pl.DataFrame, cursor: int, instant: int, after: int, full: bool, limit: int, requests: int
-) -> Page:
+def _instant_page(rows: pl.DataFrame, cursor: int, instant: int, after: int, full: bool, requests: int) -> Page:
     """Return the page of a single instant: whole if it is shorter than the limit, else lost in part."""
     if not full:
         return Page(rows, (Covered(Span(cursor, after)),), requests)
-    reason = f"more than {limit} rows at {format_time(instant)}, which is all a call brings"
+    reason = f"more than {rows.height} rows at {format_time(instant)}, which is all a call brings"
     pieces = [Covered(part) for part in _before(Span(cursor, after), instant)]
     return Page(rows, (*pieces, Covered(Span(instant, after), Found.LOST, reason)), requests, (reason,))
 

@@ -121,9 +121,13 @@ async def _asked(walk: WindowWalk, window: Span, empty: pl.DataFrame) -> _Part:
             part.kept_to_window = False
             return part
         part.frame = pl.concat([part.frame, _without(rows, part.frame)])
-        walk.served_before = walk.served_before or rows.filter(rows["ts"].to_physical() < window.start).height > 0
-        if _is_cut(walk, answer.raw_rows):
-            edges = _edges(walk.calls, asked, rows)
+        walk.served_before = walk.served_before or _has_older(rows, window)
+        edges = _edges(walk.calls, asked, rows) if rows.height else [asked]
+        is_cut = _is_cut(walk, answer.raw_rows)
+        if walk.calls.start is None:
+            # The newest trades before the end are one block: whole if an older one is among them, else asked on from the first.
+            is_cut = not _has_older(rows, asked) and (is_cut or edges != [asked])
+        if is_cut:
             if edges == [asked] and not exactly:
                 todo.append((asked, True))
             elif edges == [asked]:
@@ -174,6 +178,10 @@ def _keeps_to(calls: TradeCalls, window: Span, rows: pl.DataFrame) -> bool:
     times = rows["ts"].to_physical()
     early = times.filter(times < window.start - 2 * calls.unit).len() if calls.start else 0
     return not early and not times.filter(times >= window.end + 2 * calls.unit).len()
+
+
+def _has_older(rows: pl.DataFrame, window: Span) -> bool:
+    return bool((rows["ts"].to_physical() < window.start).any())
 
 
 def _is_cut(walk: WindowWalk, count: int) -> bool:
