@@ -24,12 +24,14 @@ __all__ = [
     "ASKS",
     "FIRST_IDS",
     "AskFrom",
+    "AskLinked",
     "AskNewest",
     "AskSpan",
     "AskTraded",
     "believed",
     "cursor_pages",
     "inside",
+    "linked_pages",
     "numbered_pages",
     "newest_page",
     "rows_or_refusal",
@@ -47,6 +49,8 @@ BACK = 8 * HOUR
 
 AskSpan = Callable[[Span], Awaitable[pl.DataFrame]]
 AskFrom = Callable[[int], Awaitable[pl.DataFrame]]
+AskLinked = Callable[[str | None], Awaitable[tuple[pl.DataFrame, str | None]]]
+"""Asks for a page by where it begins, the newest one without; brings it, and where the next one begins, if there is one."""
 AskNewest = Callable[[], Awaitable[pl.DataFrame]]
 AskTraded = Callable[[Span], Awaitable[int | None]]
 Reply = list[int] | int | SourceError | None
@@ -227,6 +231,34 @@ def numbered_pages(fetch: AskFrom) -> AskSpan:
                 asked, ended, rows = asked + 1, 0, _joined([older, rows])
             else:
                 ended += 1
+        known[:] = [rows]
+        return rows
+
+    return ask
+
+
+def linked_pages(fetch: AskLinked) -> AskSpan:
+    """Return what answers windows from pages that tell where the next one begins, which holds older rows.
+
+    An answer is all rows from the start of the window to the newest, as with pages that have numbers.
+    """
+    known: list[pl.DataFrame] = []
+    cursor: str | None = None
+
+    async def ask(span: Span) -> pl.DataFrame:
+        nonlocal cursor
+        newest, following = await fetch(None)
+        if not known or not known[-1].height or not newest.height or _times(newest)[0] > _times(known[-1])[-1]:
+            known[:], cursor = [newest], following
+        else:
+            known.append(newest)
+        rows, asked = _joined(known), 0
+        while rows.height and _times(rows)[0] > span.start and cursor is not None and asked < ASKS:
+            older, following = await fetch(cursor)
+            if older.height and _times(older)[0] < _times(rows)[0]:
+                cursor, asked, rows = following, 0, _joined([older, rows])
+            else:
+                asked += 1
         known[:] = [rows]
         return rows
 

@@ -299,8 +299,12 @@ class CcxtSource(Source):
         await self._door.close()
 
     def _page_bars(self, dataset: Dataset) -> int:
-        client = self._door.client
-        return limits.page_bars(client, self._quirks, (client.markets or {}).get(str(dataset.symbol)) or {})
+        return limits.page_bars(self._door.client, self._quirks, self._market(dataset))
+
+    def _market(self, dataset: Dataset) -> dict[str, Any]:
+        """Return what ccxt keeps of a market; nothing, if it knows none."""
+        market: dict[str, Any] = (self._door.client.markets or {}).get(str(dataset.symbol)) or {}
+        return market
 
     async def _load_markets(self) -> dict[str, Any]:
         if self._markets is None:
@@ -423,15 +427,20 @@ class CcxtSource(Source):
 
     def _funding_of(self, dataset: Dataset) -> paging.AskSpan:
         quirks, symbol = self._quirks, str(dataset.symbol)
+        page_number = quirks.funding_page
+        if page_number is None and self._market(dataset).get("inverse"):
+            page_number = quirks.inverse_funding_page
 
         async def numbered(page: int) -> pl.DataFrame:
             # With a start, ccxt would cut the older rows of a page.
-            params = {str(quirks.funding_page): page}
+            params = {str(page_number): page}
             rows = await self._door.call("fetch_funding_rate_history", symbol, None, quirks.page_events, params)
             return self._answered("funding", rows).frame
 
-        if quirks.funding_page is not None:
+        if page_number is not None:
             return paging.numbered_pages(numbered)
+        if quirks.funding_cursor is not None:
+            return paging.linked_pages(self._linked_funding(symbol, *quirks.funding_cursor))
 
         async def ask(part: Span) -> pl.DataFrame:
             end = {} if quirks.funding == "cursor" else {quirks.funding_end: part.end // MS}
@@ -440,6 +449,18 @@ class CcxtSource(Source):
             return self._answered("funding", rows).frame
 
         return ask
+
+    def _linked_funding(self, symbol: str, parameter: str, field: str) -> paging.AskLinked:
+        """Return what asks for funding rates by where a page begins, and tells where the next one does."""
+
+        async def linked(cursor: str | None) -> tuple[pl.DataFrame, str | None]:
+            params = {} if cursor is None else {parameter: cursor}
+            limit = self._quirks.page_events
+            rows = await self._door.call("fetch_funding_rate_history", symbol, None, limit, params)
+            following = next((row["info"][field] for row in rows if row["info"].get(field)), None)
+            return self._answered("funding", rows).frame, None if following is None else str(following)
+
+        return linked
 
     async def _funding(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         quirks = self._quirks
