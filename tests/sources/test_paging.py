@@ -786,7 +786,7 @@ class TestNewestOnly:
         (gone,) = spans_of([page], Found.UNAVAILABLE)
         assert gone.start == T0
         assert gone.end > rows[-10][0], "the oldest instant of the page may be cut"
-        assert rows_of([page], ms(0, 100)) == rows[-9:]
+        assert rows_of([page], ms(0, 100)) == rows[-10:]
         assert_tiled([page], ms(0, 100))
         assert_honest([page], rows)
 

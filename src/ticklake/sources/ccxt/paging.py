@@ -278,8 +278,8 @@ async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:
     reason = f"only the newest {rows.height} rows are served"
     pieces = [Covered(gone, Found.UNAVAILABLE, reason) for gone in _before(span, whole_from)]
     pieces += [Covered(rest) for rest in _from(span, whole_from)]
-    kept = [inside(rows, rest) for rest in _from(span, whole_from)]
-    yield Page(kept[0] if kept else rows.clear(), tuple(pieces), asked)
+    # Trades at the first instant of the page are kept, too, though it may lack others.
+    yield Page(inside(rows, span), tuple(pieces), asked)
 
 
 def inside(rows: pl.DataFrame, span: Span) -> pl.DataFrame:
