@@ -24,6 +24,9 @@ from ticklake.core.timeframe import Timeframe
 from ticklake.errors import AccessDenied, Banned, SourceError, SourceUnavailable
 from ticklake.sources.base import Page
 from ticklake.sources.ccxt import id_paging, paging
+from ticklake.sources.ccxt.row_counts import Answer
+from ticklake.sources.ccxt.trade_calls import TradeCalls
+from ticklake.sources.ccxt.trade_paging import WindowWalk
 
 T0 = parse_time("2024-01-01")
 MINUTES = Dataset.of("binance", "BTC/USDT", "ohlcv", "1m")
@@ -131,6 +134,15 @@ def known_trades(span: Span):
 
 def cursor_pages(ask, span: Span, limit: int, unit: int) -> AsyncIterator[Page]:
     return paging.cursor_pages(ask, span, limit, unit, other=every_minute)
+
+
+def id_pages(exchange: Scripted, span: Span, window: int, limit: int, by_id=None) -> AsyncIterator[Page]:
+    async def ask(part: Span, _exactly: bool) -> Answer:
+        rows = await exchange.by_time(part)
+        return Answer(rows, rows.height)
+
+    walk_over = WindowWalk(ask, TradeCalls(longest=window), limit)
+    return id_paging.id_pages(walk_over, by_id or exchange.by_id, exchange.latest, span, frame([]))
 
 
 def event_pages(ask, span: Span, window: int) -> AsyncIterator[Page]:
@@ -409,7 +421,7 @@ class TestIds:
     def test_every_trade_of_any_burst_is_kept(self, times, limit, cut, bad):
         """Field note: same-millisecond trades at a page edge are lost by time cursors; ids cannot lose them."""
         first_id = bad.draw(st.sampled_from([0, 1, 7, 5_000_000_000]))
-        older = [-1000] if first_id > 1 else []
+        older = [-1000] if first_id > 1 or not times else []
         rows = trades_at(*older, *times, first_id=first_id)
         span = ms(cut[0], cut[0] + cut[1])
         exchange = Scripted(
@@ -422,7 +434,7 @@ class TestIds:
         )
         window = bad.draw(st.sampled_from([MS, 5 * MS, HOUR]))
 
-        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, window, limit))
+        pages = walk(id_pages(exchange, span, window, limit))
 
         assert_exact(pages, rows, span)
 
@@ -433,9 +445,7 @@ class TestIds:
         exchange = Scripted(rows, limit=100, late=late)
         span = ms(300, 2900)
 
-        assert_exact(
-            walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, span, HOUR, 100)), rows, span
-        )
+        assert_exact(walk(id_pages(exchange, span, HOUR, 100)), rows, span)
 
     def test_a_burst_of_one_millisecond_longer_than_three_pages_is_whole(self):
         """Field note: a peer kept 2,863 of 3,000 trades of one millisecond."""
@@ -443,7 +453,7 @@ class TestIds:
         exchange = Scripted(rows, limit=1000)
 
         assert_exact(
-            walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 30), HOUR, 1000)),
+            walk(id_pages(exchange, ms(0, 30), HOUR, 1000)),
             rows,
             ms(0, 30),
         )
@@ -453,7 +463,7 @@ class TestIds:
         exchange = Scripted(rows, limit=70)
 
         assert_exact(
-            walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(20, 250), HOUR, 1000)),
+            walk(id_pages(exchange, ms(20, 250), HOUR, 1000)),
             rows,
             ms(20, 250),
         )
@@ -463,7 +473,7 @@ class TestIds:
         whole = trades_at(*range(600))
         exchange = Scripted(whole[300:], limit=100)
 
-        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(100, 600), HOUR, 100))
+        pages = walk(id_pages(exchange, ms(100, 600), HOUR, 100))
 
         assert_honest(pages, whole)
         assert normalise(spans_of(pages, Found.UNAVAILABLE)) == [ms(100, 300)]
@@ -473,21 +483,21 @@ class TestIds:
         rows = trades_at(*range(500, 510))
         exchange = Scripted(rows, limit=100)
 
-        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(0, 600), 100 * MS, 100))
+        pages = walk(id_pages(exchange, ms(0, 600), 100 * MS, 100))
 
         assert_exact(pages, rows, ms(0, 600))
         assert pages[0].frame.height > 0
 
     def test_ids_that_are_missing_over_several_silent_windows_are_one_hole_from_trade_to_trade(self):
         rows = [row for row in trades_at(*range(0, 1000, 10)) if not 41 <= row[1] <= 90]
-        pages = walk(id_paging.id_pages(*_asks(rows, 1000), ms(0, 1000), 30 * MS, 1000))
+        pages = walk(id_pages(Scripted(rows, limit=1000), ms(0, 1000), 30 * MS, 1000))
 
         assert normalise(spans_of(pages, Found.LOST)) == [ms(390, 900)]
 
     def test_missing_ids_are_a_lost_span_between_their_neighbours(self):
         """Field note: ids jump although we covered the span: lost."""
         rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
-        pages = walk(id_paging.id_pages(*_asks(rows, 1000), ms(0, 100), HOUR, 1000))
+        pages = walk(id_pages(Scripted(rows, limit=1000), ms(0, 100), HOUR, 1000))
 
         assert spans_of(pages, Found.LOST) == [ms(39, 60)]
         assert rows_of(pages, ms(0, 100)) == rows
@@ -497,7 +507,7 @@ class TestIds:
     def test_missing_ids_at_a_page_seam_are_a_lost_span_between_their_neighbours(self):
         """The row before the jump came with the page before."""
         rows = [row for row in trades_at(*range(100)) if not 41 <= row[1] <= 60]
-        pages = walk(id_paging.id_pages(*_asks(rows, 40), ms(0, 100), HOUR, 40))
+        pages = walk(id_pages(Scripted(rows, limit=40), ms(0, 100), HOUR, 40))
 
         assert spans_of(pages, Found.LOST) == [ms(39, 60)]
         assert_tiled(pages, ms(0, 100))
@@ -509,7 +519,7 @@ class TestIds:
         whole = trades_at(*[number // per_ms for number in range(60)])
         rows = [row for row in whole if row[1] not in gone]
         span = ms(0, 60)
-        pages = walk(id_paging.id_pages(*_asks(rows, limit), span, HOUR, limit))
+        pages = walk(id_pages(Scripted(rows, limit=limit), span, HOUR, limit))
 
         assert rows_of(pages, span) == rows
         data = spans_of(pages, Found.DATA)
@@ -523,14 +533,14 @@ class TestIds:
     def test_a_jump_after_the_asked_span_is_not_this_spans_business(self):
         """The last page reaches beyond the span; to mark what lies there would hide it from the next run."""
         rows = [row for row in trades_at(*range(100)) if not 61 <= row[1] <= 70]
-        pages = walk(id_paging.id_pages(*_asks(rows, 1000), ms(0, 50), HOUR, 1000))
+        pages = walk(id_pages(Scripted(rows, limit=1000), ms(0, 50), HOUR, 1000))
 
         assert_tiled(pages, ms(0, 50))
 
     def test_a_jump_before_the_asked_span_is_not_this_spans_business(self):
         rows = [row for row in trades_at(*range(100)) if not 11 <= row[1] <= 20]
         exchange = Scripted(rows, limit=30, late=60)
-        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 90), HOUR, 30))
+        pages = walk(id_pages(exchange, ms(30, 90), HOUR, 30))
 
         assert_tiled(pages, ms(30, 90))
         assert rows_of(pages, ms(30, 90)) == truth_in(rows, ms(30, 90))
@@ -540,7 +550,7 @@ class TestIds:
         rows = [*trades_at(*range(50)), *trades_at(*range(50, 100), first_id=500)]
         exchange = Scripted(rows, limit=100, late=25)
 
-        pages = walk(id_paging.id_pages(exchange.by_time, exchange.by_id, exchange.latest, ms(30, 100), HOUR, 100))
+        pages = walk(id_pages(exchange, ms(30, 100), HOUR, 100))
 
         assert_honest(pages, rows)
 
@@ -557,7 +567,7 @@ class TestIds:
             return frame([row for row in era if row[1] >= first][:limit])
 
         for span in (ms(0, 500), ms(50, 210), ms(150, 500)):
-            pages = walk(id_paging.id_pages(exchange.by_time, by_id, exchange.latest, span, 30 * MS, limit))
+            pages = walk(id_pages(exchange, span, 30 * MS, limit, by_id))
             assert_exact(pages, [*old, *new], span)
 
     def test_an_exchange_that_ignores_the_id_does_not_make_it_loop(self):
@@ -567,14 +577,9 @@ class TestIds:
         async def deaf(_first: int) -> pl.DataFrame:
             return await exchange.by_id(40)
 
-        pages = walk(id_paging.id_pages(exchange.by_time, deaf, exchange.latest, ms(0, 100), HOUR, 1000))
+        pages = walk(id_pages(exchange, ms(0, 100), HOUR, 1000, deaf))
 
         assert normalise(spans_of(pages)) == [ms(0, 100)]
-
-
-def _asks(rows: list[Row], limit: int):
-    exchange = Scripted(rows, limit=limit)
-    return exchange.by_time, exchange.by_id, exchange.latest
 
 
 class TestCursor:
@@ -621,6 +626,31 @@ class TestCursor:
         ]
         assert truth_in(rows, ms(8, 20)) == rows_of(pages, ms(8, 20))
         assert_tiled(pages, ms(0, 20))
+
+    @pytest.mark.parametrize("unit", [1, MS])
+    @pytest.mark.parametrize("exclusive", [False, True])
+    @pytest.mark.parametrize("known_limit", [10, 1000])
+    def test_an_instant_that_a_page_cuts_is_lost_alone(self, unit, exclusive, known_limit):
+        """The page is shorter than our limit, but more comes later: so it was cut, at its only instant."""
+        rows = [(T0 + at * unit, n) for n, at in enumerate([*range(5), *[7] * 25, *range(8, 40)])]
+        span = Span(T0, T0 + 40 * unit)
+        exchange = Scripted(rows, limit=10, exclusive_start=exclusive)
+
+        pages = walk(cursor_pages(exchange.since, span, known_limit, unit))
+
+        assert spans_of(pages, Found.LOST) == [Span(T0 + 7 * unit, T0 + 8 * unit)]
+        assert [row for row in rows_of(pages, span) if row[0] != T0 + 7 * unit] == rows[:5] + rows[30:]
+        assert_tiled(pages, span)
+
+    def test_a_cursor_that_brings_older_rows_alone_proves_nothing(self):
+        rows = [(T0 + number * HOUR, number) for number in range(100)]
+
+        async def oldest(_cursor: int) -> pl.DataFrame:
+            return frame(rows[:10])
+
+        pages = walk(paging.cursor_pages(oldest, Span(T0 + 50 * HOUR, T0 + 90 * HOUR), 10, MS))
+
+        assert {piece.found for page in pages for piece in page.covered} == {Found.UNAVAILABLE}
 
     def test_a_nanosecond_cursor_loses_one_nanosecond_only(self):
         rows = [(T0 + 3, number) for number in range(6)] + [(T0 + 4, 6), (T0 + 5, 7)]
@@ -771,7 +801,7 @@ class TestNewestOnly:
         (gone,) = spans_of([page], Found.UNAVAILABLE)
         assert gone.start == T0
         assert gone.end > rows[-10][0], "the oldest instant of the page may be cut"
-        assert rows_of([page], ms(0, 100)) == rows[-9:]
+        assert rows_of([page], ms(0, 100)) == rows[-10:]
         assert_tiled([page], ms(0, 100))
         assert_honest([page], rows)
 

@@ -113,7 +113,7 @@ class TestTimesBeyond64Bits:
 
         pages = pages_of(source, "upbit:trades:BTC/KRW", Span(START, NOW))
 
-        assert times_of(pages) == [START + 2 * HOUR]
+        assert times_of(pages) == [START + HOUR, START + 2 * HOUR]
         assert data_spans(pages) == []
         assert "1 refused as its time 9000000000000000 is outside 1677..2262" in pages[0].notes[0]
 

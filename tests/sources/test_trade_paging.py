@@ -232,3 +232,23 @@ def test_trades_without_ids_at_the_edge_of_a_page_are_all_kept(seed):
     have = [price for page in pages for price in page.frame["price"]]
     assert [n for ts, n in trades if 1.5 + n not in have and any(ts in part for part in spans)] == []
     assert len(have) == len(set(have))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_pages_that_end_anywhere_lose_nothing_where_only_the_end_of_a_window_is_sent(seed):
+    """The newest trades before an end are all there is down to an older one, and no further: whatever their number."""
+    trades, rng = made(seed, 900, 2 * DAY), random.Random(seed)
+
+    def answer(_path: str, query: dict[str, str]) -> Any:
+        found = [one for one in trades if one[0] // MS < int(query["after"])][::-1][: rng.randrange(20, 61)]
+        data = [
+            {"instId": "BTC-USDT", "tradeId": str(n), "px": "1.5", "sz": "2", "side": "buy", "ts": str(ts // MS)}
+            for ts, n in found
+        ]
+        return {"code": "0", "msg": "", "data": data}
+
+    span = Span(NOW - DAY, NOW - 15 * SECOND)
+    pages = pages_of(scripted("okx", answer, [SPOT], NOW), "okx:trades:BTC/USDT", span)
+
+    ids = {text for page in pages for text in page.frame["id"]}
+    assert ids == {str(n) for ts, n in trades if ts in span}

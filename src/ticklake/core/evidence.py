@@ -236,9 +236,19 @@ class CoverageWalk:
             times = answer
             for block in self._blocks(times, span):
                 self._take(block)
+            self._learn_interval(times, span)
             if times and (since is None or times[-1] >= since):
                 break
         return times
+
+    def _learn_interval(self, times: Times, window: Span) -> None:
+        """Take the shortest time between the events of an answer for their interval where no block tells it."""
+        events = [ts for ts in times if ts in window]
+        if not self.grid.scheduled or len(events) < 2:
+            return
+        interval = _shortest_interval(events)
+        for edge in (events[0], *events[-2:]):
+            self._intervals.setdefault(edge, interval)
 
     def _blocks(self, times: Times, window: Span) -> Iterator[Times]:
         """Yield the rows of an answer between which surely none is left out.
@@ -376,7 +386,7 @@ class CoverageWalk:
         if not self._starts_after(quiet, times):
             quiet = Span(gap.start, min(quiet.end, window.end))
         silence = self._inside(quiet, later) if times else window
-        first_answer = (yield from self._ask(silence, asks=CONFIRMS)) if times else []
+        first_answer = (yield from self._ask_silence(silence, quiet)) if times else []
         if self._knows(gap.start) or any(ts in quiet for ts in first_answer):
             return
         served = yield from self._serves(gap.start, window, times)
@@ -385,15 +395,22 @@ class CoverageWalk:
         if not served:
             yield from self._beyond_horizon(gap, window, times)
             return
-        answer = yield from self._ask(silence, asks=CONFIRMS)
+        answer = yield from self._ask_silence(silence, quiet)
         if self._knows(gap.start) or any(ts in quiet for ts in answer):
             return
-        if not (first_answer or answer) or self._starts_after(quiet, answer):
+        is_silent = not (first_answer or answer) or self._starts_after(quiet, answer)
+        if is_silent or self._none_due(quiet):
             self._prove(quiet)
         elif answer and answer[0] > window.end:
             self._give_up(Span(gap.start, min(later, gap.end)), OTHER_TIMES)
         else:
             self._put_off(quiet, OTHER_TIMES)
+
+    def _ask_silence(self, silence: Span, quiet: Span) -> Generator[Step, Any, Times]:
+        """Ask for a silence alone; return what comes without the rows beside it, as some sources round bounds to seconds."""
+        times = yield from self._ask(silence, asks=CONFIRMS)
+        start, end = quiet.start - SECOND, quiet.end + SECOND
+        return [ts for ts in times if ts in quiet or not start <= ts <= end]
 
     def _starts_after(self, quiet: Span, answer: Times) -> bool:
         """Whether a source that keeps everything, and is told no end, begins with a row after a silence."""

@@ -49,15 +49,18 @@ def has_numbers(dataset: Dataset, id_space: str) -> bool:
     return dataset.kind == "trades" and id_space in _TRADE_IDS.get(dataset.exchange, ())
 
 
-def follows(before: pl.Series, after: pl.Series) -> bool:
-    """Whether the numbers at one instant lead on to those at a later one without a hole: 7, 8 and 9, 10.
+def follows(numbers: pl.Series, *, shared: bool = False) -> bool:
+    """Whether numbers of rows in time order lead on without a hole; if *shared*, rows of one update have the same.
 
     Examples
     --------
-    >>> follows(pl.Series([7, 8]), pl.Series([9, 10])), follows(pl.Series([7, 8]), pl.Series([10]))
-    (True, False)
+    >>> follows(pl.Series([7, 8, 9])), follows(pl.Series([7, 9])), follows(pl.Series([7, None]))
+    (True, False, False)
+    >>> follows(pl.Series([7, 8, 8, 9])), follows(pl.Series([7, 8, 8, 9]), shared=True)
+    (False, True)
     """
-    return bool(before.max() + 1 == after.min())  # type: ignore[operator]
+    steps = [0, 1] if shared else [1]
+    return not numbers.null_count() and bool(numbers.diff().drop_nulls().is_in(steps).all())
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,4 +1,8 @@
-"""Page loops by trade ids, which cannot miss a trade, and what to do where ids begin anew."""
+"""Page loops by trade ids, which cannot miss a trade, and what to do where ids begin anew or lead nowhere.
+
+Ids are followed only while they are whole numbers. Where they are text, are missing or are ignored by calls, windows of
+time lead on.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,22 @@ from dataclasses import replace
 
 import polars as pl
 
+from ticklake.core import evidence
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, subtract
-from ticklake.core.time import MS, format_time
+from ticklake.core.time import format_time
+from ticklake.errors import SourceError
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.paging import ASKS, FIRST_IDS, AskFrom, AskNewest, AskSpan, believed, inside, instant_page
+from ticklake.sources.ccxt.paging import ASKS, FIRST_IDS, AskFrom, AskNewest, believed, inside, rows_or_refusal
+from ticklake.sources.ccxt.trade_paging import WindowWalk, trade_pages
 
-__all__ = ["id_pages", "is_first"]
+__all__ = ["by_number", "id_pages", "is_first"]
+
+MOST_FAILURES = 8
+"""So often ids may lead nowhere before they are no longer followed: eras of ids are few."""
+_WHOLE_NUMBER = "^[0-9]{1,38}$"
+"""Ids that can be followed, as 128 bits hold them."""
 
 
 def is_first(rows: pl.DataFrame) -> bool:
@@ -23,24 +35,42 @@ def is_first(rows: pl.DataFrame) -> bool:
 
 
 async def id_pages(
-    by_time: AskSpan, by_id: AskFrom, newest: AskNewest, span: Span, window: int, limit: int
+    walk: WindowWalk, from_id: AskFrom, newest: AskNewest, span: Span, empty: pl.DataFrame
 ) -> AsyncIterator[Page]:
     """Page through trades by their ids, which cannot miss one; by time only to find the first.
 
     Ids may have begun anew since: where a call by id does not find the trade that has it, or finds no more though there
-    are newer ones, time leads on until ids do again. A silence is covered only with the trade after it, as a jump in the ids
-    says that it was none.
+    are newer ones, windows of time lead on until ids do again. A silence is covered only with the trade after it, as a jump
+    in the ids says that it was none.
+
+    Parameters
+    ----------
+    walk
+        Asks for trades by windows of time.
+    from_id
+        Asks for the trades from a number on; where it is refused, ids lead nowhere.
+    newest
+        Asks for the newest trades.
     """
+
+    async def by_time(part: Span) -> pl.DataFrame:
+        return (await walk.ask(part, False)).frame
+
+    async def by_id(first: int) -> pl.DataFrame:
+        rows = await rows_or_refusal(from_id, first)
+        return empty if isinstance(rows, SourceError) else by_number(rows)
+
     # ``quiet`` is since when nothing came. Once *begun*, the last trade stands at that very instant.
     cursor = quiet = span.start
-    requests, begun = 0, False
-    while cursor < span.end:
-        part = Span(cursor, min(cursor + window, span.end))
+    requests, failures, begun = 0, 0, False
+    while cursor < span.end and failures <= MOST_FAILURES:
+        part = Span(cursor, min(cursor + walk.calls.longest, span.end))
         rows, asked = await believed(by_time, part)
+        rows = inside(rows, part)
         requests, cursor = requests + asked, part.end
         if not rows.height:
             continue
-        next_id, follows, stepped = await _first_id(by_id, rows, quiet + 1 if begun else quiet, limit)
+        next_id, follows, stepped = await _first_id(by_id, rows, quiet + 1 if begun else quiet, walk.limit)
         requests, before = requests + stepped, quiet
         if next_id is not None:
             is_oldest = not follows
@@ -50,15 +80,58 @@ async def id_pages(
                 is_oldest = is_oldest and not found.frame.height
                 yield replace(page, frame=inside(page.frame, span), requests=page.requests + requests)
                 quiet, requests = max([quiet, *(piece.span.end for piece in page.covered)]), 0
+        failures += quiet < span.end
         if quiet != before:
             cursor, begun = quiet, True
             continue
-        async for page in _time_pages(by_time, part, limit):
-            early = (Covered(Span(quiet, part.start)),) if quiet < part.start else ()
-            yield replace(page, covered=(*early, *page.covered), requests=page.requests + requests)
-            quiet, requests, begun = max([quiet, *(piece.span.end for piece in page.covered)]), 0, True
-    if quiet < span.end:
-        yield await _quiet_end(newest, Span(quiet, span.end), requests)
+        async for page in _up_to_last_trade(trade_pages(walk, newest, Span(quiet, part.end), empty)):
+            yield replace(page, requests=page.requests + requests)
+            end = max([quiet, *(piece.span.end for piece in page.covered)])
+            times = page.frame["ts"].to_physical()
+            quiet, requests, begun = end, 0, end == (times.max() if times.len() else None)
+    if cursor < span.end:
+        async for page in trade_pages(walk, newest, Span(quiet, span.end), empty):
+            yield replace(page, requests=page.requests + requests)
+            requests = 0
+    elif quiet < span.end:
+        yield await _quiet_end(by_id, newest, Span(quiet, span.end), requests, begun=begun)
+
+
+async def _up_to_last_trade(pages: AsyncIterator[Page]) -> AsyncIterator[Page]:
+    """Yield pages without the silence after the last trade, which is covered with the trade after it."""
+    held: list[Page] = []
+    async for page in pages:
+        if not page.frame.height:
+            held.append(page)
+            continue
+        for earlier in held:
+            yield earlier
+        last = int(page.frame["ts"].to_physical().max())  # type: ignore[arg-type]
+        yield replace(page, covered=tuple(_known(page, last)))
+        held = [Page(page.frame.clear(), tuple(_silent(page, last)), 0)]
+    for rest in held:
+        # Nothing but what is gone counts of the silence at the end.
+        gone = tuple(piece for piece in rest.covered if piece.found is not Found.DATA)
+        if gone or rest.requests:
+            yield replace(rest, covered=gone)
+
+
+def _known(page: Page, last: int) -> list[Covered]:
+    """Return what a page covers up to its last trade, and what it says is lost or gone after it."""
+    cut = [
+        replace(piece, span=Span(piece.span.start, min(piece.span.end, last)))
+        for piece in page.covered
+        if piece.found is Found.DATA and piece.span.start < last
+    ]
+    return sorted([*cut, *(piece for piece in page.covered if piece.found is not Found.DATA)])
+
+
+def _silent(page: Page, last: int) -> list[Covered]:
+    return [
+        replace(piece, span=Span(max(piece.span.start, last), piece.span.end))
+        for piece in page.covered
+        if piece.found is Found.DATA and piece.span.end > last
+    ]
 
 
 def _without_older(page: Page) -> Page:
@@ -76,12 +149,24 @@ def _without_older(page: Page) -> Page:
     return replace(page, covered=tuple(covered))
 
 
-async def _quiet_end(newest: AskNewest, rest: Span, requests: int) -> Page:
-    """Cover the silence at the end, unless the newest trades lie in it: then calls by time did not bring them."""
+async def _quiet_end(by_id: AskFrom, newest: AskNewest, rest: Span, requests: int, *, begun: bool) -> Page:
+    """Cover the silence at the end, unless the newest trades lie in it: then calls by time did not bring them.
+
+    Where no trade came at all, silence is true only if an older trade is served, or the first of all is a newer one.
+    """
     last = await newest()
-    ts = last["ts"].to_physical()
-    covered = () if ((ts > rest.start) & (ts < rest.end)).any() else (Covered(rest),)
-    return Page(last.clear(), covered, requests + 1)
+    times, requests = last["ts"].to_physical(), requests + 1
+    if ((times > rest.start) & (times < rest.end)).any():
+        return Page(last.clear(), (), requests)
+    if begun or (times <= rest.start).any():
+        return Page(last.clear(), (Covered(rest),), requests)
+    oldest, asked = await _page_by_id(by_id, 0)
+    requests += asked
+    times = oldest["ts"].to_physical()
+    if is_first(oldest) or (times <= rest.start).any():
+        return Page(last.clear(), (Covered(rest),), requests)
+    reason = f"nothing before {format_time(int(times.min()))} is served" if times.len() else evidence.NOTHING  # type: ignore[arg-type]
+    return Page(last.clear(), (Covered(rest, Found.UNAVAILABLE, reason),), requests)
 
 
 async def _pages_from(by_id: AskFrom, newest: AskNewest, next_id: int, span: Span) -> AsyncIterator[Page]:
@@ -101,40 +186,33 @@ async def _pages_from(by_id: AskFrom, newest: AskNewest, next_id: int, span: Spa
         next_id = _ids(rows)[-1] + 1
 
 
-async def _time_pages(by_time: AskSpan, span: Span, limit: int) -> AsyncIterator[Page]:
-    """Page through trades by time: the last instant of a full page is asked again, as it may be cut."""
-    cursor = span.start
-    while cursor < span.end:
-        rest = Span(cursor, span.end)
-        rows, requests = await believed(by_time, rest)
-        if rows.height < limit:
-            yield _last_page(inside(rows, rest), rest, requests)
-            return
-        times = rows["ts"].to_physical()
-        last = int(times[-1])
-        if last > int(times[0]):
-            yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
-            cursor = last
-        else:
-            cursor = min(last + MS, span.end)
-            yield instant_page(rows, rest.start, last, cursor, full=True, limit=limit, requests=requests)
-
-
-def _last_page(rows: pl.DataFrame, rest: Span, requests: int) -> Page:
-    """Return a page that is not full: it covers what comes before its last instant, as the silence after may be none."""
-    last = int(rows["ts"].to_physical()[-1]) if rows.height else rest.start
-    covered = (Covered(Span(rest.start, last)),) if last > rest.start else ()
-    return Page(rows, covered, requests)
-
-
 async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
-    """Ask for the page that starts at an id; again if it is empty or ids are missing in it."""
+    """Ask for the page that starts at an id; again if it is empty or ids are missing in it.
+
+    Where that id alone is missing, it is asked for from the id before, as the bound may be excluded.
+    """
+    start = next_id
     for asked in range(1, ASKS + 1):
-        rows = await by_id(next_id)
-        rows = rows.filter(rows["id"].cast(pl.Int64) >= next_id)
+        rows = await by_id(start)
+        rows = rows.filter(_numbers(rows) >= next_id)
         if (rows.height and not _jumps(rows, next_id)) or asked == ASKS:
             return rows, asked
+        is_excluded = start == next_id > 0 and rows.height > 0 and _ids(rows)[0] == next_id + 1
+        start = next_id - 1 if is_excluded else next_id
     raise AssertionError("unreachable")
+
+
+def by_number(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return trades by their numbers; none if one of them has no number."""
+    return rows.sort(_numbers(rows), maintain_order=True) if _is_numbered(rows) else rows.clear()
+
+
+def _is_numbered(rows: pl.DataFrame) -> bool:
+    return bool(rows["id"].str.contains(_WHOLE_NUMBER).fill_null(False).all())
+
+
+def _numbers(rows: pl.DataFrame) -> pl.Series:
+    return rows["id"].str.to_integer(dtype=pl.Int128)
 
 
 async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int) -> tuple[int | None, bool, int]:
@@ -142,6 +220,8 @@ async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int)
 
     Returns no id if calls by id do not find that trade; whether it follows one that is older; and how many calls that took.
     """
+    if not _is_numbered(found):
+        return None, False, 0
     known, when = _ids(found)[0], int(found["ts"].to_physical()[0])
     requests, first, step, at = 0, known, 1, known
     while at > 0:
@@ -150,12 +230,23 @@ async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int)
         requests += asked
         if at == known - 1 and _leads_elsewhere(rows, known, when):
             return None, False, requests
-        older = rows.filter(rows["ts"].to_physical() < start)
+        older = _older(rows, start)
         if older.height:
             return _ids(older)[-1] + 1, True, requests
         first = min([first, *_ids(rows.filter(rows["ts"].to_physical() <= when))[:1]])
         step = step * 2 if not rows.height or _ids(rows)[0] > at else limit
     return first, False, requests
+
+
+def _older(rows: pl.DataFrame, start: int) -> pl.DataFrame:
+    """Return the trades up to the first one that is not older than *start*, or may be followed by such a one."""
+    times = rows["ts"].to_physical()
+    return rows.filter((times >= start - _disorder(times)).cum_max().not_())
+
+
+def _disorder(times: pl.Series) -> int:
+    """Return how far times may go back: twice as far as they do among these trades."""
+    return 2 * int((times.cum_max() - times).max() or 0)  # type: ignore[arg-type]
 
 
 def _leads_elsewhere(rows: pl.DataFrame, known: int, when: int) -> bool:
@@ -169,8 +260,10 @@ def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> 
     """Cover what *rows* show of *rest*: up to their last instant, or past it where ids are missing.
 
     Where the page before ended with an instant that lacks ids, *rest* begins behind it, and rows of it still come.
+    Where times go back, trades of the next page may be as old.
     """
-    end = min(int(rows["ts"].to_physical()[-1]), rest.end)
+    times = rows["ts"].to_physical()
+    end = min(int(times.max()) - _disorder(times), rest.end)  # type: ignore[arg-type]
     lost: list[Covered] = []
     for before, after, first, last in _jumps(rows, next_id, rest.start):
         hole = Span(before, max(after, before + 1)).intersect(rest)

@@ -7,7 +7,8 @@ span. An empty answer is asked again before it is believed; rows at a page's edg
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from ticklake.core import evidence, questions
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.evidence import ASKS, CoverageWalk
 from ticklake.core.span import Span
-from ticklake.core.time import HOUR, format_time
+from ticklake.core.time import HOUR, SECOND, format_time
 from ticklake.errors import AccessDenied, Banned, SourceError
 from ticklake.sources.base import Page
 
@@ -23,26 +24,33 @@ __all__ = [
     "ASKS",
     "FIRST_IDS",
     "AskFrom",
+    "AskLinked",
     "AskNewest",
     "AskSpan",
     "AskTraded",
     "believed",
     "cursor_pages",
     "inside",
-    "instant_page",
+    "linked_pages",
     "numbered_pages",
     "newest_page",
+    "rows_or_refusal",
     "served_before",
     "walked",
 ]
 
+T = TypeVar("T")
 FIRST_IDS = frozenset({"0", "1"})
 """Numbers of the first trade that there ever was."""
+ROUNDED = SECOND
+"""No source rounds a cursor by more than this."""
 BACK = 8 * HOUR
 """Before a silence an older row is looked for in windows of this length."""
 
 AskSpan = Callable[[Span], Awaitable[pl.DataFrame]]
 AskFrom = Callable[[int], Awaitable[pl.DataFrame]]
+AskLinked = Callable[[str | None], Awaitable[tuple[pl.DataFrame, str | None]]]
+"""Asks for a page by where it begins, the newest one without; brings it, and where the next one begins, if there is one."""
 AskNewest = Callable[[], Awaitable[pl.DataFrame]]
 AskTraded = Callable[[Span], Awaitable[int | None]]
 Reply = list[int] | int | SourceError | None
@@ -77,7 +85,7 @@ async def walked(
             left = Span(settled_until, max(walk.want.end, settled_until + 1))
             yield page
         elif isinstance(step, questions.AskRows):
-            answer, requests = await _answer(ask, step.span), requests + 1
+            answer, requests = await rows_or_refusal(ask, step.span), requests + 1
             if isinstance(answer, SourceError):
                 reply = answer
             else:
@@ -94,10 +102,10 @@ async def walked(
         yield Page(_joined(held), (), requests)
 
 
-async def _answer(ask: AskSpan, span: Span) -> pl.DataFrame | SourceError:
-    """Ask for rows; return the error if the source refuses such a window, as some do beyond their history."""
+async def rows_or_refusal(ask: Callable[[T], Awaitable[pl.DataFrame]], argument: T) -> pl.DataFrame | SourceError:
+    """Ask for rows; return the error if the source refuses the question, as some do beyond their history."""
     try:
-        return await ask(span)
+        return await ask(argument)
     except (AccessDenied, Banned):
         raise
     except SourceError as error:
@@ -119,7 +127,7 @@ async def served_before(ask: AskSpan, ts: int, back: int, other: AskSpan | None 
         except StopIteration as found:
             return bool(found.value), requests
         call = other if isinstance(question, questions.AskOther) else ask
-        answer, requests = await _answer(call or ask, question.span), requests + 1
+        answer, requests = await rows_or_refusal(call or ask, question.span), requests + 1
         reply = answer if isinstance(answer, SourceError) else _times(answer)
 
 
@@ -156,9 +164,13 @@ async def cursor_pages(
     recorded as ``lost``. Silence before the first row is ``unavailable``, unless the source serves an older row: of *other*
     markets, too, if it is known to keep everything.
     """
-    cursor, is_row = span.start, False
+    cursor, ahead, is_row = span.start, None, False
     while cursor < span.end:
-        rows, full, requests = await _believed_from(ask, cursor, overlap or unit, limit)
+        answer = ahead or await _believed_from(ask, cursor, overlap or unit, limit)
+        rows, requests, ahead = answer.rows, answer.requests, None
+        if answer.other_times:
+            yield Page(rows, (Covered(Span(cursor, span.end), Found.UNAVAILABLE, evidence.OTHER_TIMES),), requests)
+            return
         if is_row and not rows.height:
             # The row at the cursor came before: what leaves it out now says nothing of what follows.
             yield Page(rows, (Covered(Span(cursor, span.end), Found.NOT_FETCHED, evidence.SILENT),), requests)
@@ -172,9 +184,10 @@ async def cursor_pages(
             requests += asked
             if is_served:
                 # It may have been out of order when it answered with nothing.
-                rows, full, asked = await _believed_from(ask, cursor, overlap or unit, limit)
-                requests += asked
+                answer = await _believed_from(ask, cursor, overlap or unit, limit)
+                rows, requests = answer.rows, requests + answer.requests
                 times = rows["ts"].to_physical()
+                first = int(times[0]) if rows.height else span.end
         if not is_served:
             reason = f"the source serves nothing older than {format_time(first)}" if rows.height else evidence.NOTHING
             gone = Span(cursor, min(first, span.end))
@@ -184,24 +197,31 @@ async def cursor_pages(
         if not rows.height:
             yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
             return
+        full, after = answer.full, int(times[-1]) // unit * unit + unit
+        if first == int(times[-1]) and not full and after < span.end:
+            ahead = await _believed_from(ask, after, overlap or unit, limit)
+            if ahead.rows.height:
+                # More comes later, so that a limit nobody told us of cut the page: at its only instant, unless it brings more.
+                again = await _from_itself(ask, cursor, limit, answer)
+                rows, full, requests = again.rows, True, requests + again.requests - answer.requests
+                times = rows["ts"].to_physical()
         last = int(times[-1])
         if last >= span.end:
             yield Page(inside(rows, span), (Covered(Span(cursor, span.end)),), requests)
             return
-        if first == last:
-            after = last // unit * unit + unit
-            yield instant_page(rows, cursor, last, min(after, span.end), full, limit, requests)
+        if int(times[0]) == last:
+            yield _instant_page(rows, cursor, last, min(after, span.end), full, requests)
             cursor, is_row = after, False
         else:
             yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
-            cursor, is_row = last, True
+            cursor, ahead, is_row = last, None, True
 
 
 def numbered_pages(fetch: AskFrom) -> AskSpan:
     """Return what answers windows from pages that have numbers, of which the first holds the newest rows.
 
     Rows that are new push older ones to later pages, so that pages may overlap and leave nothing out between them. An answer
-    is all rows from the start of the window to the newest: one unbroken block. Older pages are asked for once.
+    is all rows of the window. Older pages are asked for once.
     """
     known: list[pl.DataFrame] = []
     asked = ended = 0
@@ -222,7 +242,35 @@ def numbered_pages(fetch: AskFrom) -> AskSpan:
             else:
                 ended += 1
         known[:] = [rows]
-        return rows
+        return rows if inside(rows, span).height else rows.clear()
+
+    return ask
+
+
+def linked_pages(fetch: AskLinked) -> AskSpan:
+    """Return what answers windows from pages that tell where the next one begins, which holds older rows.
+
+    An answer is what it is with pages that have numbers.
+    """
+    known: list[pl.DataFrame] = []
+    cursor: str | None = None
+
+    async def ask(span: Span) -> pl.DataFrame:
+        nonlocal cursor
+        newest, following = await fetch(None)
+        if not known or not known[-1].height or not newest.height or _times(newest)[0] > _times(known[-1])[-1]:
+            known[:], cursor = [newest], following
+        else:
+            known.append(newest)
+        rows, asked = _joined(known), 0
+        while rows.height and _times(rows)[0] > span.start and cursor is not None and asked < ASKS:
+            older, following = await fetch(cursor)
+            if older.height and _times(older)[0] < _times(rows)[0]:
+                cursor, asked, rows = following, 0, _joined([older, rows])
+            else:
+                asked += 1
+        known[:] = [rows]
+        return rows if inside(rows, span).height else rows.clear()
 
     return ask
 
@@ -240,8 +288,8 @@ async def newest_page(ask: AskNewest, span: Span) -> AsyncIterator[Page]:
     reason = f"only the newest {rows.height} rows are served"
     pieces = [Covered(gone, Found.UNAVAILABLE, reason) for gone in _before(span, whole_from)]
     pieces += [Covered(rest) for rest in _from(span, whole_from)]
-    kept = [inside(rows, rest) for rest in _from(span, whole_from)]
-    yield Page(kept[0] if kept else rows.clear(), tuple(pieces), asked)
+    # Trades at the first instant of the page are kept, too, though it may lack others.
+    yield Page(inside(rows, span), tuple(pieces), asked)
 
 
 def inside(rows: pl.DataFrame, span: Span) -> pl.DataFrame:
@@ -259,34 +307,56 @@ async def believed(ask: AskSpan, span: Span, wanted: Span | None = None) -> tupl
     raise AssertionError("unreachable")
 
 
-async def _believed_from(ask: AskFrom, cursor: int, overlap: int, limit: int) -> tuple[pl.DataFrame, bool, int]:
+@dataclass(frozen=True, slots=True)
+class _Believed:
+    """Rows from a cursor on, whether the page was full, whether older rows alone came, of much older times, in how many calls."""
+
+    rows: pl.DataFrame
+    full: bool
+    only_older: bool
+    other_times: bool
+    requests: int
+
+
+async def _believed_from(ask: AskFrom, cursor: int, overlap: int, limit: int) -> _Believed:
     """Ask from a little before *cursor*, as the bound may be excluded or rounded; tell whether the page was full.
 
-    A full page that brings a single instant is asked again from the cursor itself, to get all there is of it.
+    A page whose rows are all older, which may fill it, or a full one that brings a single instant is asked again from the
+    cursor itself.
     """
-    rows, full, requests = await _believed_since(ask, cursor - overlap, cursor, limit)
-    if full and rows["ts"].n_unique() <= 1:
-        rows, full, more = await _believed_since(ask, cursor, cursor, limit)
-        requests += more
-    return rows, full, requests
+    answer = await _believed_since(ask, cursor - overlap, cursor, limit)
+    is_cut = answer.full and answer.rows["ts"].n_unique() <= 1
+    if not is_cut and not answer.only_older:
+        return answer
+    return await _from_itself(ask, cursor, limit, answer)
 
 
-async def _believed_since(ask: AskFrom, since: int, cursor: int, limit: int) -> tuple[pl.DataFrame, bool, int]:
+async def _from_itself(ask: AskFrom, cursor: int, limit: int, answer: _Believed) -> _Believed:
+    """Ask from the cursor itself; the *answer* from before it stands where its instant does not come again, as if excluded."""
+    again = await _believed_since(ask, cursor, cursor, limit)
+    requests = answer.requests + again.requests
+    if answer.rows.height and not again.rows["ts"].is_in(answer.rows["ts"].head(1).implode()).any():
+        return replace(answer, requests=requests)
+    return replace(again, requests=requests)
+
+
+async def _believed_since(ask: AskFrom, since: int, cursor: int, limit: int) -> _Believed:
     for asked in range(1, ASKS + 1):
         answer = await ask(since)
-        rows = answer.filter(answer["ts"].to_physical() >= cursor)
-        if rows.height or asked == ASKS:
-            return rows, answer.height >= limit, asked
+        times = answer["ts"].to_physical()
+        rows = answer.filter(times >= cursor)
+        if answer.height or asked == ASKS:
+            only_older = answer.height > 0 and not rows.height
+            other_times = only_older and bool((times < since - ROUNDED).any())
+            return _Believed(rows, answer.height >= limit, only_older, other_times, asked)
     raise AssertionError("unreachable")
 
 
-def instant_page(
-    rows: pl.DataFrame, cursor: int, instant: int, after: int, full: bool, limit: int, requests: int
-) -> Page:
+def _instant_page(rows: pl.DataFrame, cursor: int, instant: int, after: int, full: bool, requests: int) -> Page:
     """Return the page of a single instant: whole if it is shorter than the limit, else lost in part."""
     if not full:
         return Page(rows, (Covered(Span(cursor, after)),), requests)
-    reason = f"more than {limit} rows at {format_time(instant)}, which is all a call brings"
+    reason = f"more than {rows.height} rows at {format_time(instant)}, which is all a call brings"
     pieces = [Covered(part) for part in _before(Span(cursor, after), instant)]
     return Page(rows, (*pieces, Covered(Span(instant, after), Found.LOST, reason)), requests, (reason,))
 

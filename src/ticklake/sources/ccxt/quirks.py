@@ -55,8 +55,12 @@ class Quirks:
     funding, funding_end
         How they are paged: from a cursor on, where the oldest come first, or by windows that fit even hourly
         rates, whose end goes by this parameter.
-    funding_page
-        The parameter that takes the number of a page, where they are paged by numbers, the newest first, and take no times.
+    funding_page, inverse_funding_page
+        The parameter that takes the number of a page, where they are paged by numbers, the newest first, and take no times;
+        and the same where only contracts that settle in their base currency are.
+    funding_cursor
+        The parameter that takes where a page begins, and the field of a raw row of the page before that tells it, where pages
+        take no times, either.
     open_interest_days
         Open interest is served for this many days only.
     keeps
@@ -86,6 +90,8 @@ class Quirks:
     funding: Literal["cursor", "window"] = "window"
     funding_end: str = "until"
     funding_page: str | None = None
+    inverse_funding_page: str | None = None
+    funding_cursor: tuple[str, str] | None = None
     open_interest_days: int | None = None
     keeps: frozenset[str] = frozenset()
     open_interest_frames: tuple[str, ...] = ()
@@ -102,6 +108,7 @@ _BINANCE = Quirks(
     quote_volume=7,
     bar_trades=8,
     trades="id",
+    trade_calls=TradeCalls(longest=HOUR - SECOND),
     page_trades=1000,
     id_space="agg",
     page_events=1000,
@@ -150,6 +157,7 @@ _GATE = Quirks(
     open_interest_frames=("5m", "15m", "30m", "1h", "4h", "1d"),
     page_open_interest=100,
 )
+_ORDERLY = Quirks(funding_page="page", page_events=25)
 
 _QUIRKS: dict[str, Quirks] = {
     "binance": _BINANCE,
@@ -184,7 +192,17 @@ _QUIRKS: dict[str, Quirks] = {
     "gateeu": _GATE,
     # ccxt cuts windows of its spot bars to 500, whatever limit it announces.
     "mexc": Quirks(page_bars=500, until=True, funding_page="page_num"),
-    "htx": Quirks(open_interest_frames=("1h", "4h", "12h", "1d"), page_open_interest=200),
+    # More than 50 rates a page of inverse contracts are refused.
+    "htx": Quirks(
+        page_events=50,
+        inverse_funding_page="page_index",
+        open_interest_frames=("1h", "4h", "12h", "1d"),
+        page_open_interest=200,
+    ),
+    # ccxt sends the end of a window in seconds, its start in milliseconds.
+    "modetrade": _ORDERLY,
+    "pacifica": Quirks(funding_cursor=("cursor", "next_cursor")),
+    "woofipro": _ORDERLY,
     "extended": Quirks(open_interest_frames=("1h", "1d"), page_open_interest=100),
     "coinbase": Quirks(
         page_bars=300,

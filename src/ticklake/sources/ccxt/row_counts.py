@@ -54,6 +54,11 @@ class Answer:
     dropped: tuple[Dropped, ...] = ()
     invented: int = 0
 
+    def is_same(self, other: Answer) -> bool:
+        """Whether another call brought the same rows."""
+        counts = self.raw_rows, self.dropped, self.invented
+        return counts == (other.raw_rows, other.dropped, other.invented) and self.frame.equals(other.frame)
+
 
 @dataclass(slots=True)
 class _Call:
@@ -98,6 +103,7 @@ def counted_page(page: Page, answers: Sequence[Answer]) -> Page:
 
     A span that may lack rows that the exchange sent is ``lost``, not ``data``.
     """
+    answers = _distinct(answers)
     dropped = [row for answer in answers for row in answer.dropped]
     invented = sum(answer.invented for answer in answers)
     if not dropped and not invented:
@@ -112,6 +118,15 @@ def counted_page(page: Page, answers: Sequence[Answer]) -> Page:
         notes.append(reason)
     covered = tuple(_judged(piece, dropped, reason) for piece in page.covered)
     return replace(page, covered=covered, notes=(*page.notes, *notes))
+
+
+def _distinct(answers: Sequence[Answer]) -> list[Answer]:
+    """Return the answers without those that came before in the same words: a question may be asked more than once."""
+    distinct: list[Answer] = []
+    for answer in answers:
+        if not any(answer.is_same(other) for other in distinct):
+            distinct.append(answer)
+    return distinct
 
 
 def later_answers(answers: Sequence[Answer], page: Page) -> list[Answer]:

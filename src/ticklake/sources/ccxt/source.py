@@ -30,6 +30,7 @@ from ticklake.sources.ccxt.exact_time import BEFORE_ALL, to_ns
 from ticklake.sources.ccxt.other_markets import other_markets
 from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.ccxt.row_counts import Answer, count_rows, counted_page, last_answer, later_answers
+from ticklake.sources.ccxt.trade_paging import WindowWalk
 
 __all__ = ["CcxtSource"]
 
@@ -143,12 +144,14 @@ class CcxtSource(Source):
         if self._quirks.trades != "id":
             return None
         ask = self._trade_call(replace(dataset, kind="trades", timeframe=None))
-        try:
-            rows = await _by_id(lambda since, params: _frame_of(ask(since, params)), 0)
-        except SourceError as error:
-            if error.retriable or isinstance(error, AccessDenied | Banned):
-                raise
+
+        async def by_id(first: int) -> pl.DataFrame:
+            return (await ask(None, {"fromId": first})).frame
+
+        rows = await paging.rows_or_refusal(by_id, 0)
+        if isinstance(rows, SourceError):
             return None
+        rows = id_paging.by_number(rows)
         return int(rows["ts"].to_physical()[0]) if id_paging.is_first(rows) else None
 
     async def _serves_older(self, dataset: Dataset, first: int) -> bool:
@@ -296,8 +299,12 @@ class CcxtSource(Source):
         await self._door.close()
 
     def _page_bars(self, dataset: Dataset) -> int:
-        client = self._door.client
-        return limits.page_bars(client, self._quirks, (client.markets or {}).get(str(dataset.symbol)) or {})
+        return limits.page_bars(self._door.client, self._quirks, self._market(dataset))
+
+    def _market(self, dataset: Dataset) -> dict[str, Any]:
+        """Return what ccxt keeps of a market; nothing, if it knows none."""
+        market: dict[str, Any] = (self._door.client.markets or {}).get(str(dataset.symbol)) or {}
+        return market
 
     async def _load_markets(self) -> dict[str, Any]:
         if self._markets is None:
@@ -368,6 +375,7 @@ class CcxtSource(Source):
 
     def _trades(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         quirks, limit, ask = self._quirks, self._quirks.page_trades, self._trade_call(dataset)
+        empty = mapping.trades([], quirks)
 
         async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
             return (await ask(since, params)).frame
@@ -375,14 +383,16 @@ class CcxtSource(Source):
         async def ask_window(window: Span, exactly: bool) -> Answer:
             return await ask(*quirks.trade_calls.bounds(window, exactly=exactly))
 
+        async def newest() -> pl.DataFrame:
+            return await fetch(None, {})
+
         if quirks.trades == "id":
             return id_paging.id_pages(
-                lambda part: fetch(part.start // MS, {"until": part.end // MS - 1}),
-                lambda first: _by_id(fetch, first),
-                lambda: fetch(None, {}),
+                WindowWalk(ask_window, quirks.trade_calls, limit),
+                lambda first: fetch(None, {"fromId": first}),
+                newest,
                 span,
-                quirks.trade_window,
-                limit,
+                empty,
             )
         if quirks.trades == "time":
             unit, overlap = (1, 1000) if quirks.since_param else (MS, MS)
@@ -392,11 +402,11 @@ class CcxtSource(Source):
         if quirks.trades == "window":
             return self._served_trades(
                 lambda part: trade_paging.trade_pages(
-                    ask_window, lambda: fetch(None, {}), quirks.trade_calls, part, limit, mapping.trades([], quirks)
+                    WindowWalk(ask_window, quirks.trade_calls, limit), newest, part, empty
                 ),
                 span,
             )
-        return paging.newest_page(lambda: fetch(None, {}), span)
+        return paging.newest_page(newest, span)
 
     def _other_trades(self, dataset: Dataset) -> paging.AskSpan | None:
         """Return what brings trades of another market, where the exchange is known to keep them all."""
@@ -417,15 +427,20 @@ class CcxtSource(Source):
 
     def _funding_of(self, dataset: Dataset) -> paging.AskSpan:
         quirks, symbol = self._quirks, str(dataset.symbol)
+        page_number = quirks.funding_page
+        if page_number is None and self._market(dataset).get("inverse"):
+            page_number = quirks.inverse_funding_page
 
         async def numbered(page: int) -> pl.DataFrame:
             # With a start, ccxt would cut the older rows of a page.
-            params = {str(quirks.funding_page): page}
+            params = {str(page_number): page}
             rows = await self._door.call("fetch_funding_rate_history", symbol, None, quirks.page_events, params)
             return self._answered("funding", rows).frame
 
-        if quirks.funding_page is not None:
+        if page_number is not None:
             return paging.numbered_pages(numbered)
+        if quirks.funding_cursor is not None:
+            return paging.linked_pages(self._linked_funding(symbol, *quirks.funding_cursor))
 
         async def ask(part: Span) -> pl.DataFrame:
             end = {} if quirks.funding == "cursor" else {quirks.funding_end: part.end // MS}
@@ -434,6 +449,18 @@ class CcxtSource(Source):
             return self._answered("funding", rows).frame
 
         return ask
+
+    def _linked_funding(self, symbol: str, parameter: str, field: str) -> paging.AskLinked:
+        """Return what asks for funding rates by where a page begins, and tells where the next one does."""
+
+        async def linked(cursor: str | None) -> tuple[pl.DataFrame, str | None]:
+            params = {} if cursor is None else {parameter: cursor}
+            limit = self._quirks.page_events
+            rows = await self._door.call("fetch_funding_rate_history", symbol, None, limit, params)
+            following = next((row["info"][field] for row in rows if row["info"].get(field)), None)
+            return self._answered("funding", rows).frame, None if following is None else str(following)
+
+        return linked
 
     async def _funding(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         quirks = self._quirks
@@ -483,15 +510,6 @@ class CcxtSource(Source):
         found, _ = await paging.believed(self._bars_of(daily), window)
         rows = paging.inside(found, window)
         return int(rows["ts"].to_physical().min()) if rows.height else None  # type: ignore[arg-type]
-
-
-async def _frame_of(answer: Awaitable[Answer]) -> pl.DataFrame:
-    return (await answer).frame
-
-
-async def _by_id(fetch: Callable[..., Any], first: int) -> pl.DataFrame:
-    frame: pl.DataFrame = await fetch(None, {"fromId": first})
-    return frame.sort(pl.col("id").cast(pl.Int64))
 
 
 def _all_ids(frame: pl.DataFrame) -> bool:

@@ -21,7 +21,7 @@ from ticklake.sources.ccxt.paging import ASKS, AskNewest, inside, newest_page, s
 from ticklake.sources.ccxt.row_counts import Answer
 from ticklake.sources.ccxt.trade_calls import TradeCalls
 
-__all__ = ["AskTrades", "trade_pages"]
+__all__ = ["AskTrades", "WindowWalk", "trade_pages"]
 
 AskTrades = Callable[[Span, bool], Awaitable[Answer]]
 """Asks for the trades of a window, exactly or from a little before on; an answer may hold more."""
@@ -35,7 +35,7 @@ FEW = 20
 
 
 @dataclass(slots=True)
-class _Walk:
+class WindowWalk:
     """What one history has learned: counts of rows that came before, and whether an older row was served."""
 
     ask: AskTrades
@@ -56,14 +56,12 @@ class _Part:
     kept_to_window: bool = True
 
 
-async def trade_pages(
-    ask: AskTrades, newest: AskNewest, calls: TradeCalls, span: Span, limit: int, empty: pl.DataFrame
-) -> AsyncIterator[Page]:
+async def trade_pages(walk: WindowWalk, newest: AskNewest, span: Span, empty: pl.DataFrame) -> AsyncIterator[Page]:
     """Page through the trades of *span* by windows, oldest first.
 
     A window that the exchange answers with other times is unavailable; of the last one, the newest page is taken.
     """
-    walk = _Walk(ask, calls, limit)
+    calls, limit = walk.calls, walk.limit
     cursor, length = span.start, min(FIRST_WINDOW, calls.longest)
     while cursor < span.end:
         window = Span(cursor, min(cursor + length, span.end))
@@ -83,7 +81,7 @@ async def trade_pages(
             length = min(length * 2, calls.longest)
 
 
-async def _page(walk: _Walk, part: _Part, window: Span) -> Page:
+async def _page(walk: WindowWalk, part: _Part, window: Span) -> Page:
     """Return the page of a window; silence before the first trade of all is unavailable unless an older one is served."""
     rows = inside(part.frame, window)
     times = rows["ts"].to_physical()
@@ -109,7 +107,7 @@ def _with_lost(span: Span, lost: list[Covered]) -> list[Covered]:
     return sorted(found)
 
 
-async def _asked(walk: _Walk, window: Span, empty: pl.DataFrame) -> _Part:
+async def _asked(walk: WindowWalk, window: Span, empty: pl.DataFrame) -> _Part:
     """Ask for a window, and again around the edges of every answer that may be cut."""
     part = _Part(empty)
     todo = [(window, False)]
@@ -123,9 +121,13 @@ async def _asked(walk: _Walk, window: Span, empty: pl.DataFrame) -> _Part:
             part.kept_to_window = False
             return part
         part.frame = pl.concat([part.frame, _without(rows, part.frame)])
-        walk.served_before = walk.served_before or rows.filter(rows["ts"].to_physical() < window.start).height > 0
-        if _is_cut(walk, answer.raw_rows):
-            edges = _edges(walk.calls, asked, rows)
+        walk.served_before = walk.served_before or _has_older(rows, window)
+        edges = _edges(walk.calls, asked, rows) if rows.height else [asked]
+        is_cut = _is_cut(walk, answer.raw_rows)
+        if walk.calls.start is None:
+            # The newest trades before the end are one block: whole if an older one is among them, else asked on from the first.
+            is_cut = not _has_older(rows, asked) and (is_cut or edges != [asked])
+        if is_cut:
             if edges == [asked] and not exactly:
                 todo.append((asked, True))
             elif edges == [asked]:
@@ -149,7 +151,7 @@ def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     return lacking.drop("ordinal")
 
 
-async def _answer(walk: _Walk, window: Span, exactly: bool, known: pl.DataFrame) -> tuple[Answer, int]:
+async def _answer(walk: WindowWalk, window: Span, exactly: bool, known: pl.DataFrame) -> tuple[Answer, int]:
     """Ask until rows come, the known ones among them, or too few came often enough to be believed."""
     for asked in range(1, ASKS + 1):
         answer = await walk.ask(window, exactly)
@@ -158,7 +160,7 @@ async def _answer(walk: _Walk, window: Span, exactly: bool, known: pl.DataFrame)
     raise AssertionError("unreachable")
 
 
-async def _look_before(walk: _Walk, start: int) -> int:
+async def _look_before(walk: WindowWalk, start: int) -> int:
     """Find out whether a trade before *start* is served; return how many calls that took."""
     if walk.looked_before:
         return 0
@@ -178,7 +180,11 @@ def _keeps_to(calls: TradeCalls, window: Span, rows: pl.DataFrame) -> bool:
     return not early and not times.filter(times >= window.end + 2 * calls.unit).len()
 
 
-def _is_cut(walk: _Walk, count: int) -> bool:
+def _has_older(rows: pl.DataFrame, window: Span) -> bool:
+    return bool((rows["ts"].to_physical() < window.start).any())
+
+
+def _is_cut(walk: WindowWalk, count: int) -> bool:
     """Whether an answer may have been cut: by the limit, by a rounder one, or by one that nobody told us of.
 
     The latter shows in an answer that is longer than all before it, or as long as another one.
