@@ -164,6 +164,11 @@ def list_exchanges(search: str = "") -> tuple[dict[str, dict[str, str]], list[st
     """Return the exchanges whose id contains *search* and what sources are broken.
 
     Each exchange comes with the kinds it serves, and each kind with what stands in its way, if anything does.
+
+    Raises
+    ------
+    UnknownExchange
+        If there is none, naming those that are called alike.
     """
     from ticklake.sources.registry import Registry
 
@@ -172,6 +177,8 @@ def list_exchanges(search: str = "") -> tuple[dict[str, dict[str, str]], list[st
     for exchange, kinds in registry.exchanges(search).items():
         restrictions = registry.restrictions(exchange)
         found[exchange] = {kind: restrictions.get(kind, "") for kind in kinds}
+    if search and not found:
+        registry.check_known(search)
     return found, [str(error) for error in registry.broken.values()]
 
 

@@ -17,6 +17,7 @@ from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.processes import is_gone, is_ours, this_process
+from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed, moment
 from ticklake.core.selection import parse_count
 from ticklake.core.time import SECOND
@@ -300,6 +301,8 @@ class Runs:
             The job whose tries they were.
         """
         limit = parse_count("limit", limit, of="runs")
+        if job is not None:
+            job = parse_count("job", job, 1, of="a job")
         if state is not None and state not in set(RunState):
             raise BadInput(f"{state!r} is not a run state: use one of {', '.join(RunState)}")
         self.active()
@@ -310,6 +313,7 @@ class Runs:
         if subject:
             query = query.where(table.subject.contains(subject, autoescape=True))
         if dataset is not None:
+            Dataset.parse(str(dataset))
             among = table.parameters.contains(json.dumps(str(dataset)), autoescape=True)
             query = query.where(or_(table.subject == str(dataset), among))
         if job is not None:

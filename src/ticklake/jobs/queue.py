@@ -98,7 +98,10 @@ class Jobs:
     ) -> Sequence[Job]:
         """Return jobs, newest first; *state* may be ``active``."""
         self.queue.recover()
-        return self.queue.find(state=state, operation=operation, search=search, limit=limit)
+        found = self.queue.find(state=state, operation=operation, search=search, limit=limit)
+        if operation is not None and not found:
+            self.operations[operation]  # refuses a name that there is not
+        return found
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are by state."""
