@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.kinds import KINDS, TIME, kind_of
+from ticklake.core.selection import parse_count
 from ticklake.core.time import HOUR, parse_time, parse_zone
 from ticklake.errors import BadInput, InvalidData, InvalidName, InvalidTime
 from ticklake.files.times import UNITS, TimeWords, fixed_offset, read_durations, read_times
@@ -74,6 +75,11 @@ class Mapping:
     shift: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("columns", "sides", "constants"):
+            if not isinstance(getattr(self, name), MappingType):
+                raise BadInput(f"{name}={getattr(self, name)!r} is no mapping: write it like {{'ts': 'Date'}}")
+        for name in ("skip", "since", "shift"):
+            parse_count(name, getattr(self, name), least=0 if name == "skip" else -(2**63), of=name)
         if self.unit and self.unit not in UNITS:
             raise InvalidName(f"unit {self.unit!r} is none: use one of {', '.join(UNITS)}")
         known = {*_OWN, *(name for kind in KINDS.values() for name in kind.names)}
