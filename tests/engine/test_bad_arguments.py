@@ -1,6 +1,7 @@
 """A value that cannot be meant is refused in one clear line that names it, and nothing is changed."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from engine_lakes import BARS, USER, lake_in
@@ -8,6 +9,7 @@ from engine_lakes import BARS, USER, lake_in
 from ticklake import Mapping
 from ticklake.app import memory_lake, open_lake
 from ticklake.core.span import Span
+from ticklake.core.symbol import Symbol
 from ticklake.errors import BadInput, InvalidName, InvalidTime, TicklakeError
 from ticklake.testing.rows import bars
 
@@ -91,6 +93,7 @@ def held(tmp_path_factory):
         ("jobs.create", {"operation": ["x"]}),
         ("schedules.add", {"name": "a", "operation": "compact", "every": "1h", "priority": "x"}),
         ("cleanup", {"days_to_keep": 5, "kinds": 5}),
+        ("quarantine", {"limit": -1}),
         (
             "save",
             {
@@ -112,6 +115,16 @@ def test_it_is_refused_in_one_line_and_nothing_is_changed(held, verb, value):
     assert held.engine.catalog.version() == version
     assert held.load(BARS).height == 5
     assert [job.status for job in held.jobs.list()] == ["queued"]
+
+
+def test_refused_rows_are_returned_up_to_a_limit(tmp_path):
+    with lake_in(tmp_path / "lake") as lake:
+        for dataset in (BARS, replace(BARS, symbol=Symbol("ETH/USDT"))):
+            lake.engine.append(dataset, bars(0, 5).with_columns(high=-1.0), USER)
+        assert len(lake.quarantine()) == 10
+        assert lake.quarantine(limit=7) == lake.quarantine()[:7]
+        assert lake.quarantine(BARS, limit=2) == lake.quarantine(BARS)[:2]
+        assert lake.quarantine(limit=0) == lake.quarantine(BARS, limit=0) == []
 
 
 def test_a_backup_does_not_go_into_the_lake(held):
