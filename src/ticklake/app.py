@@ -17,6 +17,7 @@ from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
 from ticklake.errors import (
+    BadInput,
     CatalogDamaged,
     CatalogOutdated,
     NoLake,
@@ -79,7 +80,7 @@ def open_lake(
         If there is none and it may not be made, because *create* is false or the folder holds something else.
     ReadOnlyLake, CatalogTooNew, CatalogDamaged
     """
-    settings = settings or _settings()
+    settings = _settings(settings)
     root = as_path("path", settings.lake if path is None else path)
     reserve = Reserve(root / RESERVE_FILE)
     is_new = _has_no_catalog(root)
@@ -107,7 +108,7 @@ def _opened(root: Path, reserve: Reserve) -> Database:
 
 def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -> Lake:
     """Return a lake that is gone when closed."""
-    return _wire(Database.in_memory(), None, settings or _settings(), clock)
+    return _wire(Database.in_memory(), None, _settings(settings), clock)
 
 
 def rebuild_lake(root: Path, clock: Clock = time.time_ns, *, force: bool = False) -> Rebuilt:
@@ -164,6 +165,11 @@ def list_exchanges(search: str = "") -> tuple[dict[str, dict[str, str]], list[st
     """Return the exchanges whose id contains *search* and what sources are broken.
 
     Each exchange comes with the kinds it serves, and each kind with what stands in its way, if anything does.
+
+    Raises
+    ------
+    UnknownExchange
+        If there is none, naming those that are called alike.
     """
     from ticklake.sources.registry import Registry
 
@@ -172,6 +178,8 @@ def list_exchanges(search: str = "") -> tuple[dict[str, dict[str, str]], list[st
     for exchange, kinds in registry.exchanges(search).items():
         restrictions = registry.restrictions(exchange)
         found[exchange] = {kind: restrictions.get(kind, "") for kind in kinds}
+    if search and not found:
+        registry.check_known(search)
     return found, [str(error) for error in registry.broken.values()]
 
 
@@ -213,10 +221,15 @@ def tool() -> str:
         return "ticklake"
 
 
-def _settings() -> Settings:
-    from ticklake.config import load_settings
+def _settings(given: Settings | None) -> Settings:
+    """Return the settings that were given, or those of the environment."""
+    from ticklake.config import Settings, load_settings
 
-    return load_settings()
+    if given is None:
+        return load_settings()
+    if not isinstance(given, Settings):
+        raise BadInput(f"settings={given!r} are no settings: make them with load_settings(min_free='1 GiB')")
+    return given
 
 
 def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path | None) -> Source:

@@ -7,11 +7,13 @@ then ``ticklake.toml`` in the working folder, then the defaults.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ByteSize,
@@ -47,6 +49,8 @@ __all__ = [
 
 CONFIG_FILE = "ticklake.toml"
 WANTED_FILE = "collect.toml"
+_SECRETS = frozenset({"api_key", "api_secret", "urls"})
+"""Settings whose values are never shown."""
 
 
 def _no_share(value: object) -> object:
@@ -56,6 +60,14 @@ def _no_share(value: object) -> object:
     return value
 
 
+def _address(value: str) -> str:
+    """Refuse what is no address of a server: a call would fail without saying why."""
+    if value and not re.match(r"https?://[^/\s]", value):
+        raise ValueError("an address is written like http://127.0.0.1:8000")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
 Share = Annotated[str, StringConstraints(pattern=r"^\s*\d{1,2}(\.\d+)?\s*%\s*$")]
 Size = Annotated[ByteSize, BeforeValidator(_no_share)]
 MinFree = Annotated[Share | Size, Field(union_mode="left_to_right")]
@@ -66,7 +78,7 @@ class ExchangeSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    url: str | None = Field(None, description="Replaces scheme and host of every address of this exchange.")
+    url: Address | None = Field(None, description="Replaces scheme and host of every address of this exchange.")
     archive_url: str | None = Field(
         None, description="Where its dump site is, instead of the known one; none is asked if only url is set."
     )
@@ -131,7 +143,7 @@ class Settings(BaseSettings):
     )
 
     lake: str = Field("data", description="The lake's folder.")
-    exchange_url: str | None = Field(
+    exchange_url: Address | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
     )
     state: str = Field(
@@ -187,9 +199,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"setting {where}: {first['msg']}: see docs/reference/settings.md") from error
+        raise BadInput(f"setting {_first_of(error)}: see docs/reference/settings.md") from error
     except SettingsError as error:
         raise BadInput(f"{_said(error)}: write it as JSON, see docs/reference/settings.md") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -231,5 +241,6 @@ def _first_of(error: ValidationError) -> str:
     """Say what the first thing is that cannot be meant: its key, what is wrong, and the value."""
     first = error.errors()[0]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    value = "" if isinstance(first["input"], dict) else f" (it is {first['input']!r})"
+    is_secret = not _SECRETS.isdisjoint(map(str, first["loc"])) or "@" in str(first["input"])
+    value = "" if is_secret or isinstance(first["input"], dict) else f" (it is {first['input']!r})"
     return f"{key}: {first['msg'].removeprefix('Value error, ')}{value}"

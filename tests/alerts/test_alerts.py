@@ -78,14 +78,14 @@ def texts(webhook):
 
 def test_a_failed_run_is_told_when_it_ends_and_its_recovery_too(opened, webhook, exchange):
     exchange.faults = exchange.faults.changed({"error_every": 1})
-    with opened() as lake:
+    with opened(on=["run_failed"]) as lake:
         assert lake.backfill(*ASKED, start="2024-01-01").state == "failed"
     (text,) = texts(webhook)
     assert "1 wrong" in text
     assert f"run_failed backfill {BARS}: run 1 failed" in text
     assert webhook.got[0][1]["type"] == "warning"
     exchange.faults = exchange.faults.changed({"error_every": 0})
-    with opened() as lake:
+    with opened(on=["run_failed"]) as lake:
         lake.backfill(*ASKED, start="2024-01-01")
     assert texts(webhook)[1].startswith("ticklake")
     assert "well again: run_failed" in texts(webhook)[1]
@@ -101,9 +101,9 @@ def test_an_exception_that_ends_a_run_is_told(opened, webhook, tmp_path):
 
 def test_a_webhook_that_is_down_never_fails_a_run_and_it_is_told_later(opened, webhook, exchange):
     exchange.faults, webhook.status = exchange.faults.changed({"error_every": 1}), 500
-    with opened() as lake:
+    with opened(on=["run_failed"]) as lake:
         run = lake.backfill(*ASKED, start="2024-01-01")
-    with opened() as lake:
+    with opened(on=["run_failed"]) as lake:
         (line,) = [line for line in lake.runs.tail(run.id) if "no alert" in line.message]
         assert "url 1 (json)" in line.message
         assert SECRET not in line.message
@@ -148,6 +148,38 @@ def test_gaps_are_told_until_they_are_filled(opened, webhook):
         assert [one.subject for one in lake.alerts.known()] == [BARS]
         lake.backfill(*ASKED, start="2024-01-03")
     assert "well again: gaps" in texts(webhook)[1]
+
+
+def test_what_was_asked_for_before_the_first_row_and_after_the_newest_is_missing_too(opened, clock):
+    with opened(on=["gaps"]) as lake:
+        lake.backfill(*ASKED, start="2024-01-03")
+        lake.delete(BARS, "2024-01-03", "2024-01-03T05:00:00Z")
+        (message,) = lake.alerts.check()
+        assert message.text.startswith("[2024-01-03T00:00:00Z .. 2024-01-03T05:00:00Z) is not_fetched: ")
+        lake.backfill(*ASKED, start="2024-01-03")
+        lake.delete(BARS, "2024-01-05T20:00:00Z", "2024-01-06")
+        clock.now += 2 * HOUR
+        (message,) = [one for one in lake.alerts.check() if not one.is_recovery]
+        assert message.text.startswith("[2024-01-05T20:00:00Z .. 2024-01-05T23:00:00Z) is not_fetched: ")
+
+
+def test_a_dataset_of_which_nothing_came_is_missing_too(opened, exchange):
+    exchange.faults = exchange.faults.changed({"error_every": 1})
+    with opened(on=["gaps"]) as lake:
+        lake.backfill(*ASKED, start="2024-01-03")
+        (alert,) = lake.alerts.check() or lake.alerts.known()
+    assert (alert.subject, "is not_fetched" in alert.text) == (BARS, True)
+
+
+def test_what_a_running_run_has_yet_to_fetch_is_not_missing(opened):
+    with opened(on=["gaps"]) as lake:
+        lake.backfill(*ASKED, start="2024-01-03")
+        lake.delete(BARS, "2024-01-05T20:00:00Z", "2024-01-06")
+        lake.delete(BARS, "2024-01-03", "2024-01-03T02:00:00Z")
+        run = lake.runs.create("backfill", BARS, {"datasets": [BARS]})
+        (message,) = lake.alerts.check()
+        assert message.text.startswith("[2024-01-03T00:00:00Z .. 2024-01-03T02:00:00Z) is not_fetched: ")
+        lake.runs.finish(run.id, RunState.SUCCEEDED)
 
 
 def test_history_longer_ago_than_the_window_is_left_to_others(opened):

@@ -296,6 +296,26 @@ def test_bars_of_pages_that_are_not_what_they_should_be_are_all_there_in_the_end
     lake.close()
 
 
+def test_a_listing_that_cannot_be_proven_is_searched_for_once_a_day(lake_on):
+    """It takes calls for every few years since 2009, and proves no more the next minute."""
+    here = Exchange(minutes(5_000), short_binance, NOW - DAY)
+    markets = [market("BTC/USDT", "BTCUSDT"), market("ETH/USDT", "ETHUSDT")]
+
+    def calls() -> int:
+        lake, before = lake_on(here, markets), here.calls
+        lake.backfill("binance", "BTC/USDT", "1m", archives=False)
+        pieces = lake.coverage("binance:ohlcv:1m:BTC/USDT").pieces
+        lake.close()
+        assert [piece for piece in pieces if str(piece.found) == "unlisted"] == []
+        return here.calls - before
+
+    assert calls() > 20
+    here.now += HOUR
+    assert calls() <= 2, "one for the newest rows"
+    here.now += DAY
+    assert calls() > 8, "an exchange may show more another day"
+
+
 @pytest.mark.parametrize(("exchange", "answer", "served"), [("okx", okx, 275), ("bitget", bitget, 100)])
 def test_funding_of_a_year_where_less_is_served(lake_on, exchange, answer, served):
     """Field note: OKX serves about three months of funding rates, Bitget the newest 100."""

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 from engine_lakes import MINUTE, USER, at, span
 
+from ticklake.audit import outages
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap
@@ -11,6 +12,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, SECOND
+from ticklake.engine.read import read_chunks
 from ticklake.testing.rows import bars
 
 AGG = Provenance("ccxt", id_space="agg")
@@ -341,6 +343,15 @@ class TestOutages:
         last, first = at(70) - 5 * SECOND, at(120)
         assert told(any_lake, one) == [(Span(last + 1, first), None, "outage")]
         assert told(any_lake, two) == [(Span(last + 1, first), None, "outage")]
+
+    def test_silences_near_each_other_are_read_together(self, any_lake, monkeypatch):
+        held = [(start, start + 30) for start in range(0, 1200, 60)]
+        one = self.keep_trades(any_lake, "BTC", held, (0, 1200))
+        self.keep_trades(any_lake, "ETH", held, (0, 1200))
+        reads = []
+        monkeypatch.setattr(outages, "read_chunks", lambda *what: reads.append(what) or read_chunks(*what))
+        any_lake.gaps(one)
+        assert len(reads) == 1
 
     def test_one_halted_symbol_is_no_gap_in_its_trades(self, any_lake):
         one = self.keep_trades(any_lake, "BTC", [(0, 60), (130, 200)])

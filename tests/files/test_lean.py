@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from ticklake import Mapping
 from ticklake.app import memory_lake
 from ticklake.core.time import parse_time
+from ticklake.errors import BadInput
 from ticklake.interfaces.cli.main import app
 from ticklake.lake import Lake
 
@@ -72,6 +73,50 @@ def test_the_zone_of_a_feed_that_is_not_known_is_asked_for(lake, tmp_path):
     for exchange, hour in (("oanda", 1), ("fxcm", 6)):
         (done,) = lake.import_files(path, exchange=exchange)
         assert done.first == f"2014-05-08T0{hour}:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("path", "member", "text", "words"),
+    [
+        ("index/usa/minute/spx/20210104_trade.zip", "20210104_spx_minute_trade.csv", TRADE_BAR, "an index"),
+        ("index/usa/tick/vix/20210104_trade.zip", "20210104_vix_Trade_Tick.csv", f"{HOUR},10000,5,Q,@,0\n", "an index"),
+        ("index/hkfe/daily/hsi.zip", "hsi.csv", "20140606 09:00,1,3,1,2,10\n", "an index"),
+        ("equity/india/minute/infy/20210104_trade.zip", "20210104_infy_minute_trade.csv", TRADE_BAR, "shares of india"),
+        ("option/usa/minute/aapl/20140606_trade_american.zip", "20140606_aapl_minute_trade_american_call_2500000_20140621.csv", TRADE_BAR, "options"),
+        ("option/usa/daily/aapl_2014_trade_american.zip", "aapl_trade_american_call_2500000_20140621.csv", "20140606 00:00,1,3,1,2,10\n", "options"),
+        ("indexoption/usa/minute/spx/20210104_quote_european.zip", "20210104_spx_minute_quote_european_call_36000000_20210115.csv", BAR, "options"),
+        ("futureoption/cme/minute/es/202003/20200105_quote_american.zip", "20200105_es_minute_quote_american_call_32000000_20200320.csv", BAR, "options"),
+        ("future/hkfe/minute/hsi/20131007_trade.zip", "20131007_hsi_minute_trade_201312_20131220.csv", TRADE_BAR, "futures of hkfe"),
+        ("future/eurex/daily/fdax_trade.zip", "fdax_trade_201312_20131220.csv", "20131007 00:00,1,2,0.5,1.5,10\n", "futures of eurex"),
+        ("future/ice/minute/dx/20131007_trade.zip", "20131007_dx_minute_trade_201312_20131220.csv", TRADE_BAR, "DX"),
+        ("forex/somebody/minute/eurusd/20140508_quote.zip", "20140508_eurusd_minute_quote.csv", BAR, "somebody is not known"),
+        ("cfd/fxcm/minute/xauusd/20140508_quote.zip", "20140508_xauusd_minute_quote.csv", BAR, "fxcm is not known"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("told", [{}, {"exchange": "nyse"}, {"dataset": "cboe:ohlcv:1m:SPX/USD"}])
+def test_what_is_not_certain_is_refused_in_a_sentence(lake, tmp_path, path, member, text, words, told):
+    (refused,) = lake.import_files(zipped(tmp_path, path, {member: text}), **told)
+    assert refused.refused
+    assert words in refused.problems[-1]
+    assert "--zone" in refused.problems[-1]
+    assert lake.datasets() == []
+
+
+def test_what_is_not_certain_comes_in_as_it_is_said(lake, tmp_path):
+    path = zipped(
+        tmp_path, "index/usa/minute/spx/20210104_trade.zip", {"20210104_spx_minute_trade.csv": f"{HOUR},1,3,1,2,10\n"}
+    )
+    columns = {"ts": "0", "open": "1", "high": "2", "low": "3", "close": "4", "volume": "5"}
+    mapping = Mapping(columns, unit="ms", zone="America/Chicago", since=parse_time("2021-01-04"))
+    (done,) = lake.import_files(path, "cboe:ohlcv:1m:SPX/USD", preset="generic", mapping=mapping)
+    assert (done.new, done.first) == (1, "2021-01-04T07:00:00Z")
+    assert lake.load(done.dataset)["close"].to_list() == [2]
+
+
+def test_a_future_of_a_place_that_is_not_known_is_not_taken_for_one_in_dollars(lake, tmp_path):
+    path = zipped(tmp_path, "a.zip", {"20131007_hsi_minute_trade_201312_20131220.csv": TRADE_BAR})
+    with pytest.raises(BadInput, match="the symbol is not known"):
+        lake.import_files(path, exchange="hkfe", mapping=Mapping(zone="Asia/Hong_Kong"))
 
 
 class TestQuoteTicksOfShares:

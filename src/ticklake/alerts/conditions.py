@@ -97,17 +97,24 @@ class Troubles:
         return sum(part.length for part in (one.intersect(span) for one in stretches) if part)
 
     def _gaps(self, datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
-        for dataset, row in self.engine.catalog.heads(datasets)[1].items():
-            if row.min_ts is None or row.max_ts is None:
-                continue
-            start, end = max(now - self.policy.gap_window, row.min_ts), min(row.max_ts, now)
-            trouble = (
-                gap_trouble(dataset, gap_report(self.engine, dataset, Span(start, end), quick=True).gaps)
-                if start < end
-                else None
-            )
+        fetching = {name for run in self.runs.active() for name in run.kept_up}
+        for dataset in datasets:
+            span = self._looked_at(dataset, now, is_fetching=str(dataset) in fetching)
+            trouble = span and gap_trouble(dataset, gap_report(self.engine, dataset, span, quick=True).gaps)
             if trouble:
                 yield trouble
+
+    def _looked_at(self, dataset: Dataset, now: int, *, is_fetching: bool) -> Span | None:
+        """Return where rows may be missing: what was asked for counts, but not what a run that goes on has yet to fetch."""
+        known = self.engine.known(dataset)
+        if known is None:
+            return None
+        end = min(known.end, now)
+        if is_fetching:
+            newest = self.engine.last_timestamp(dataset)
+            end = known.start if newest is None else min(end, newest)
+        start = max(known.start, now - self.policy.gap_window)
+        return Span(start, end) if start < end else None
 
     def _disk(self) -> Iterator[Trouble]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice, takewhile
@@ -31,7 +31,7 @@ from ticklake.core.outage import (
     witnessed,
 )
 from ticklake.core.span import ALL_TIME, Span, common, normalise
-from ticklake.core.time import HOUR
+from ticklake.core.time import DAY, HOUR
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.append import retried
 from ticklake.engine.read import read_chunks
@@ -111,15 +111,20 @@ class Peers:
         """Yield the stretches of *silent* where nobody trades."""
         found = [Silence(span) for span in silent if span.length >= shortest]
         for other in self._others:
-            looked_at = self._looked_at(other)
-            shared: list[Silence] = []
-            for silence in found:
-                quiet = self._quiet(other.dataset, silence.span, shortest)
-                shared += witnessed(silence, quiet, looked_at, shortest)
-            found = shared
+            found = list(self._shared(other, found, shortest))
         for silence in found:
             if silence.seen and self._is_proven(silence.span):
                 yield Gap(silence.span, None, silence_reason(silence.span), self._words(silence.seen))
+
+    def _shared(self, other: DatasetRow, found: Sequence[Silence], shortest: int) -> Iterator[Silence]:
+        """Yield what is left of sorted silences once another symbol was heard; those near each other are read together."""
+        looked_at = self._looked_at(other)
+        for group in _near(found):
+            quiet = self._quiet(other.dataset, Span(group[0].span.start, group[-1].span.end), shortest)
+            for silence in group:
+                first = bisect_right(quiet, silence.span.start, key=lambda span: span.end)
+                last = bisect_left(quiet, silence.span.end, lo=first, key=lambda span: span.start)
+                yield from witnessed(silence, quiet[first:last], looked_at, shortest)
 
     def missed_events(self, missed: Sequence[Missed]) -> Iterator[Gap]:
         """Yield a gap for the *missed* events inside coverage: an outage if all symbols lack them, else lost."""
@@ -229,6 +234,18 @@ def _rate(row: DatasetRow) -> float:
 def _blocks(spans: Sequence[Span], size: int) -> list[int]:
     """Return the numbers of the blocks, each *size* long, that *spans* meet."""
     return sorted({number for span in spans for number in range(span.start // size, (span.end - 1) // size + 1)})
+
+
+def _near(found: Sequence[Silence]) -> Iterator[list[Silence]]:
+    """Yield sorted silences in groups: rows between those less than a day apart would be decoded for each anyway."""
+    group: list[Silence] = []
+    for silence in found:
+        if group and silence.span.start - group[-1].span.end >= DAY:
+            yield group
+            group = []
+        group.append(silence)
+    if group:
+        yield group
 
 
 def _due(missed: Missed) -> Span:

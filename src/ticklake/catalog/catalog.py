@@ -445,12 +445,14 @@ class Catalog:
                 connection.execute(schema.provenance.insert(), fresh)
 
     def quarantined(
-        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None
+        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``; without a time included."""
-        return self._history(
-            schema.quarantine, dataset, _refused_in(span), ("ts", "reason", "row", "created_at"), version
-        )
+        """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``; without a time included.
+
+        With a *limit*, only so many, the first that were refused.
+        """
+        names = ("ts", "reason", "row", "created_at")
+        return self._history(schema.quarantine, dataset, _refused_in(span), names, version, limit)
 
     def refused(
         self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None
@@ -474,9 +476,15 @@ class Catalog:
         return self._history(schema.revisions, dataset, inside, names, version)
 
     def _history(
-        self, table: Any, dataset: Dataset, where: Any, names: tuple[str, ...], version: int | None
+        self,
+        table: Any,
+        dataset: Dataset,
+        where: Any,
+        names: tuple[str, ...],
+        version: int | None,
+        limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        query = _history_of(table, where, names, version).order_by(table.c.id)
+        query = _history_of(table, where, names, version).order_by(table.c.id).limit(limit)
         with self.database.read() as connection:
             refuse_vacuumed(connection, version)
             mine = query.where(schema.datasets.c.name == name_at(connection, dataset, version))

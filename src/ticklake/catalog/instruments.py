@@ -18,6 +18,8 @@ __all__ = ["Instruments"]
 _TABLE = schema.instruments
 _COLUMNS = ("contract_size", "tick_size", "lot_size", "native_id", "market_type", "listed_at", "valid_from")
 
+_SEARCH = "listing searched:"
+
 
 class Instruments:
     """The markets the lake has met. Nothing is ever removed: what is described anew or gone gets an end.
@@ -90,6 +92,24 @@ class Instruments:
                 _insert(connection, [instrument])
             values = {"listed_at": listed_at}
             connection.execute(_TABLE.update().where(_TABLE.c.exchange == exchange, mine).values(values))
+
+    def last_search(self, dataset: str) -> tuple[int, int | None] | None:
+        """Return when a listing was last searched for in vain, and from when on rows are served if that was found out."""
+        with self._database.read() as connection:
+            known = select(intact(schema.meta.c.value)).where(schema.meta.c.key == _SEARCH + dataset)
+            text = connection.execute(known).scalar()
+        if text is None:
+            return None
+        searched_at, first_served = json.loads(text)
+        return searched_at, first_served
+
+    def remember_search(self, dataset: str, searched_at: int, first_served: int | None) -> None:
+        """Remember that the exchange could not prove since when a market was listed, so that it isn't asked all the time."""
+        key = _SEARCH + dataset
+        value = json.dumps([searched_at, first_served])
+        with self._database.write() as connection:
+            connection.execute(schema.meta.delete().where(schema.meta.c.key == key))
+            connection.execute(schema.meta.insert().values(key=key, value=value))
 
     def link(self, rename: Rename) -> None:
         """Remember that a symbol goes on under another name; saying it again with another time corrects the time."""

@@ -94,10 +94,10 @@ class PinnedCatalog(Catalog):
         return super().coverage(dataset, version=self._or_pinned(version))
 
     def quarantined(
-        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None
+        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
         """Return the rows that had been refused."""
-        return super().quarantined(dataset, span, version=self._or_pinned(version))
+        return super().quarantined(dataset, span, version=self._or_pinned(version), limit=limit)
 
     def refused(
         self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None

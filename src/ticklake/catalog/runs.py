@@ -17,8 +17,9 @@ from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.processes import is_gone, is_ours, this_process
+from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed, moment
-from ticklake.core.selection import parse_count
+from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError
 
@@ -150,8 +151,8 @@ class Runs:
         """
         if not isinstance(operation, str) or not operation.strip():
             raise BadInput(f"operation={operation!r} is no word: say what is done, like 'backfill'")
-        if parameters is not None and not isinstance(parameters, Mapping):
-            raise BadInput(f"parameters={parameters!r} is no mapping: pass names and values, like {{'start': '2024'}}")
+        parse_text("subject", subject)
+        _check_mapping("parameters", parameters)
         now, kept = self._now(), json.dumps(dict(parameters or {}), default=str)
         row: dict[str, Any] = {
             "operation": operation,
@@ -183,6 +184,8 @@ class Runs:
         BadInput
             If there is no such run, or *done* is no share.
         """
+        parse_count("run_id", run_id, of="a run")
+        _check_mapping("progress", progress)
         values: dict[str, Any] = {"done": _share(done), "heartbeat_at": self._now()}
         if progress is not None:
             values["progress"] = json.dumps(dict(progress), default=str)
@@ -199,7 +202,8 @@ class Runs:
         BadInput
             If there is no such run.
         """
-        table, text = schema.run_log, _bounded(message)
+        parse_count("run_id", run_id, of="a run")
+        table, text = schema.run_log, _bounded(parse_text("message", message))
         with self._database.write(durable=False) as connection:
             if connection.execute(select(schema.runs.c.id).where(schema.runs.c.id == run_id)).first() is None:
                 raise _no_run(run_id)
@@ -232,6 +236,8 @@ class Runs:
         BadInput
             If there is no such run, or a run cannot end like that.
         """
+        _check_mapping("progress", progress)
+        parse_text("outcome", outcome)
         if progress is None:
             progress = self.get(run_id).progress
         statement, values = self.closing(run_id, _end_state(state), progress, outcome)
@@ -300,6 +306,10 @@ class Runs:
             The job whose tries they were.
         """
         limit = parse_count("limit", limit, of="runs")
+        if subject is not None:
+            parse_text("subject", subject)
+        if job is not None:
+            job = parse_count("job", job, 1, of="a job")
         if state is not None and state not in set(RunState):
             raise BadInput(f"{state!r} is not a run state: use one of {', '.join(RunState)}")
         self.active()
@@ -310,6 +320,7 @@ class Runs:
         if subject:
             query = query.where(table.subject.contains(subject, autoescape=True))
         if dataset is not None:
+            Dataset.parse(str(dataset))
             among = table.parameters.contains(json.dumps(str(dataset)), autoescape=True)
             query = query.where(or_(table.subject == str(dataset), among))
         if job is not None:
@@ -378,6 +389,11 @@ _ENDING = (
 _CLOSING = {True: _ENDING.values(done=1.0), False: _ENDING}
 
 
+def _check_mapping(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, Mapping):
+        raise BadInput(f"{name}={value!r} is no mapping: pass names and values, like {{'start': '2024'}}")
+
+
 def _no_run(run_id: int) -> BadInput:
     return BadInput(f"there is no run {run_id}: 'ticklake runs' lists them")
 
@@ -390,6 +406,8 @@ def _bounded(message: str) -> str:
 
 
 def _share(done: float) -> float:
+    if isinstance(done, bool) or not isinstance(done, int | float):
+        raise BadInput(f"done={done!r} is no share: it goes from 0 to 1")
     # Shares that are sums of shares may be a rounding error larger than 1.
     if not -1e-9 <= done <= 1 + 1e-9:
         raise BadInput(f"done={done!r} is no share: it goes from 0 to 1")

@@ -15,7 +15,7 @@ from ticklake.core.fetch_plan import FetchPlan, horizon, plan_fetch, with_archiv
 from ticklake.core.instrument import Instrument, unified
 from ticklake.core.lookup import is_pattern, is_plain
 from ticklake.core.span import Span, subtract
-from ticklake.core.time import format_time
+from ticklake.core.time import DAY, format_time
 from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidTime, UnknownSymbol, Unsupported
@@ -75,14 +75,14 @@ async def plan_dataset(
     known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
     listed_at = None if known is None else known.listed_at
     if listed_at is None and _needs_listing(asked, coverage):
-        listed_at = await _listed_at(source, instruments, dataset)
+        listed_at = await _listed_at(source, instruments, dataset, now)
     if listed_at is not None and dataset.timeframe is not None:
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
     start = asked.begins(coverage)
     if start is None:
         start = listed_at or capability.served_from
     if start is None:
-        start = await source.first_served(dataset)
+        start = await _first_served(source, instruments, dataset, now)
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")
     want = asked.final_part(dataset, start, now)
@@ -187,12 +187,35 @@ def _needs_listing(asked: Asked, coverage: Coverage) -> bool:
     return asked.start is not None and asked.start < first
 
 
-async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset) -> int | None:
-    """Return when the market was listed, asking the exchange once and remembering."""
+async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset, now: int) -> int | None:
+    """Return when the market was listed, and remember it; what the exchange cannot prove is asked once a day."""
+    if await _searched_today(instruments, dataset, now) is not None:
+        return None
     found = await source.listed_at(dataset)
     if found is not None:
         await asyncio.to_thread(instruments.remember_listing, dataset.exchange, str(dataset.symbol), found)
+    else:
+        await asyncio.to_thread(instruments.remember_search, str(dataset), now, None)
     return found
+
+
+async def _first_served(source: Source, instruments: Instruments, dataset: Dataset, now: int) -> int | None:
+    """Return about where what is served begins, to start there; it is asked once a day, and proves nothing."""
+    search = await _searched_today(instruments, dataset, now)
+    if search is not None and search[1] is not None:
+        return search[1]
+    found = await source.first_served(dataset)
+    if found is not None:
+        searched_at = now if search is None else search[0]
+        await asyncio.to_thread(instruments.remember_search, str(dataset), searched_at, found)
+    return found
+
+
+async def _searched_today(instruments: Instruments, dataset: Dataset, now: int) -> tuple[int, int | None] | None:
+    search = await asyncio.to_thread(instruments.last_search, str(dataset))
+    if search is None or search[0] // DAY != now // DAY:
+        return None
+    return search
 
 
 def _gone_at(dataset: Dataset, known: Instrument | None) -> int | None:

@@ -173,7 +173,7 @@ def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
     if dtype not in (None, pl.Boolean) and any(isinstance(value, bool) for value in values):
         raise InvalidData(f"{name} of a record is a boolean: {kind.name} needs {dtype}, and true is no number")
     if dtype == pl.Float64:
-        values = [float(value) if isinstance(value, int | Decimal) else value for value in values]
+        values = [_float(name, value) if isinstance(value, int | Decimal) else value for value in values]
     elif dtype == pl.String:
         values = [str(value) if isinstance(value, int) else value for value in values]
     elif dtype == pl.Int64:
@@ -182,6 +182,15 @@ def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
         return pl.Series(name, values, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise InvalidData(f"{name} of a record does not fit {kind.name}: {_first_line(error)}") from error
+
+
+def _float(name: str, value: int | Decimal) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InvalidData(
+            f"{name} of a record is a number of {len(str(abs(value)))} digits: floats end at 1.8e308"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

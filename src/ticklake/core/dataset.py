@@ -99,6 +99,8 @@ class Dataset:
 
     def matches(self, pattern: str) -> bool:
         """Whether *pattern* is its text form, or one that matches it, like ``binance:trades:*``."""
+        if not isinstance(pattern, str):
+            raise InvalidName(f"{pattern!r} is no pattern: write it like 'binance:trades:*'")
         return self._text == pattern or fnmatchcase(self._text, pattern)
 
     def __str__(self) -> str:

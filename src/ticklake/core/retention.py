@@ -24,6 +24,8 @@ def days_by_kind(
     BadInput
         If a kind is unknown, less than a day would be kept, or nothing is said of any of the kinds.
     """
+    if kinds is not None and not isinstance(kinds, Iterable):
+        raise BadInput(f"kinds={kinds!r} are none: pass a list like ['trades', 'book']")
     wanted = list(KINDS if kinds is None else kinds)
     unknown = next((kind for kind in (*wanted, *keep) if kind not in KINDS), None)
     if unknown is not None:

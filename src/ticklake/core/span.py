@@ -27,6 +27,10 @@ class Span:
     end: int
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.start, int) and isinstance(self.end, int)):
+            raise InvalidTime(
+                f"{self.start!r} .. {self.end!r} are no integers of nanoseconds: Span.parse('2024-01', '2024-02') reads times"
+            )
         if self.end <= self.start:
             raise InvalidTime(
                 f"a span ends after it starts: {format_time(self.start)} .. {format_time(self.end)} does not"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from decimal import Decimal, InvalidOperation
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ticklake.errors import InvalidTime
 
@@ -19,6 +20,7 @@ __all__ = [
     "decimal_to_ns",
     "format_time",
     "parse_time",
+    "parse_zone",
 ]
 
 US = 1_000
@@ -65,6 +67,20 @@ def parse_time(value: TimeLike) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return _from_int(value)
     raise InvalidTime(f"{value!r} is not a time: pass ISO 8601 text, a date, a datetime or int nanoseconds")
+
+
+def parse_zone(name: str) -> ZoneInfo:
+    """Return the time zone of a name like ``Europe/Berlin``.
+
+    Raises
+    ------
+    InvalidTime
+        If there is none of that name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
+        raise InvalidTime(f"{name!r} is not a time zone: write it like Europe/Berlin or UTC") from error
 
 
 def format_time(ns: int) -> str:

@@ -159,7 +159,9 @@ def named(preset: Preset, label: str, markets: Markets = Markets()) -> Named:
             symbol = markets.unified(parts["symbol"], part_of_it or market, exchange) or ""
     except InvalidName as error:
         doubt = str(error)
-    symbol = symbol or _plain_symbol(parts)
+    where = exchange or markets.exchange
+    if "root" not in parts or not where or where in preset.feeds:
+        symbol = symbol or _plain_symbol(parts)
     if not markets.has_dataset:
         exchange, symbol = exchange or markets.exchange, symbol or markets.symbol
     bars = preset.kind in BAR_KINDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.kinds import KINDS, TIME, kind_of
-from ticklake.core.time import HOUR, parse_time
-from ticklake.errors import InvalidData, InvalidName
-from ticklake.files.times import UNITS, TimeWords, read_durations, read_times
+from ticklake.core.selection import parse_count
+from ticklake.core.time import HOUR, parse_time, parse_zone
+from ticklake.errors import BadInput, InvalidData, InvalidName, InvalidTime
+from ticklake.files.times import UNITS, TimeWords, fixed_offset, read_durations, read_times
 
 __all__ = ["MADE_OF", "SIDES", "Mapping", "cells_of", "map_rows"]
 
@@ -23,6 +25,7 @@ _BOOK_SIDES = {
     **dict.fromkeys(("bid", "b", "bids", "buy"), "bid"),
     **dict.fromkeys(("ask", "a", "asks", "sell", "s"), "ask"),
 }
+_SAID_SIDES = ("buy", "sell", "bid", "ask", "unknown")
 _UNKNOWN = {"", "unknown", "none", "null", "nan"}
 _TRUE, _FALSE = {"true", "1", "t", "yes"}, {"false", "0", "f", "no"}
 MADE_OF = {"seq_time": "seq", "is_delta": "is_snapshot"}
@@ -72,12 +75,33 @@ class Mapping:
     shift: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("columns", "sides", "constants"):
+            if not isinstance(getattr(self, name), MappingType):
+                raise BadInput(f"{name}={getattr(self, name)!r} is no mapping: write it like {{'ts': 'Date'}}")
+        for name in ("skip", "since", "shift"):
+            parse_count(name, getattr(self, name), least=0 if name == "skip" else -(2**63), of=name)
         if self.unit and self.unit not in UNITS:
             raise InvalidName(f"unit {self.unit!r} is none: use one of {', '.join(UNITS)}")
         known = {*_OWN, *(name for kind in KINDS.values() for name in kind.names)}
         wrong = next((name for name in [*self.columns, *self.constants] if name not in known), None)
         if wrong is not None:
             raise InvalidName(f"no kind has a column {wrong!r}: map onto one of {', '.join(sorted(known))}")
+        self._refuse_impossible()
+
+    def _refuse_impossible(self) -> None:
+        """Refuse words that no file can be read by, also where this file would not need them."""
+        if self.zone and (not isinstance(self.zone, str) or fixed_offset(self.zone) is None):
+            parse_zone(self.zone)
+        if self.time_format and "%" not in str(self.time_format):
+            raise InvalidTime(
+                f"time_format {self.time_format!r} has no field like %Y: write it like %d/%m/%Y %H:%M (--time-format)"
+            )
+        scale = self.price_scale
+        if not isinstance(scale, int | float) or isinstance(scale, bool) or not 0 < scale < math.inf:
+            raise BadInput(f"price_scale={scale!r} is no divisor of prices: pass a number above 0 (--price-scale)")
+        for word, side in self.sides.items():
+            if side not in _SAID_SIDES:
+                raise BadInput(f"side {word}={side}: {side!r} is none: use one of {', '.join(_SAID_SIDES)} (--side)")
 
     def over(self, other: Mapping) -> Mapping:
         """Return *other* with everything that this mapping says put over it; ``ts=`` (empty) takes a column away."""

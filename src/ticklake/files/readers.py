@@ -18,6 +18,7 @@ from ticklake.files.filenames import Markets, Named, bar_of, day_of, label_of, n
 from ticklake.files.formats import Format, sniff
 from ticklake.files.frames import Session, Shaped
 from ticklake.files.infer import guess, kind_by_columns
+from ticklake.files.lean import refusal_of
 from ticklake.files.mapping import MADE_OF, Mapping, cells_of, map_rows
 from ticklake.files.message_counts import Tally
 from ticklake.files.oddities import funding_shift, zone_hint
@@ -116,6 +117,9 @@ def plan_file(entry: Entry, asked: Asked) -> FilePlan:
         If there is nothing in it that could be read, or its columns cannot be told.
     """
     label, said = label_of(entry), asked.mapping
+    uncertain = "" if asked.preset else refusal_of(label)
+    if uncertain:
+        raise InvalidData(uncertain)
     with opened(entry) as stream:
         head, layers = stream.head(), stream.layers
         form = sniff(head)

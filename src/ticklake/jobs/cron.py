@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ticklake.core.schedules import Rhythm
-from ticklake.core.time import SECOND
+from ticklake.core.time import SECOND, parse_zone
 from ticklake.errors import BadInput
 
 __all__ = ["next_time", "times_between"]
@@ -46,7 +45,7 @@ def times_between(rhythm: Rhythm, first: int, last: int) -> int:
 
 def _times(rhythm: Rhythm, after: int) -> Iterator[int]:
     """Yield the times later than *after* at which it fires, in order."""
-    zone = _zone(rhythm.zone)
+    zone = parse_zone(rhythm.zone)
     if rhythm.every is not None:
         yield (after // rhythm.every + 1) * rhythm.every
         return
@@ -68,10 +67,3 @@ def _cron(rhythm: Rhythm, moment: dt.datetime) -> Iterator[dt.datetime]:
         return CronSim(expression, moment)
     except CronSimError as error:
         raise BadInput(f"{expression!r} is not cron: {error}; write it like '5 * * * *' or '30 3 * * 1-5'") from error
-
-
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise BadInput(f"{name!r} is not a time zone: write it like Europe/Berlin or UTC") from error

@@ -10,7 +10,7 @@ from ticklake.catalog.jobs import JobQueue
 from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.jobs import Job, NewJob, RetryPolicy
 from ticklake.core.requests import BackfillRequest
-from ticklake.core.selection import parse_count
+from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput
 from ticklake.jobs.operations import Operations
@@ -77,6 +77,7 @@ class Jobs:
         self, operation: str, *what: Any, priority: int = 0, max_attempts: int | None = None, **parameters: Any
     ) -> NewJob:
         """Return the job that :meth:`create` would put into the queue."""
+        parse_text("operation", operation)
         parse_count("priority", priority, least=-(2**31), of="a priority")
         attempts = self._retry.attempts
         if max_attempts is not None:
@@ -98,7 +99,13 @@ class Jobs:
     ) -> Sequence[Job]:
         """Return jobs, newest first; *state* may be ``active``."""
         self.queue.recover()
-        return self.queue.find(state=state, operation=operation, search=search, limit=limit)
+        parse_text("search", search)
+        if operation is not None:
+            parse_text("operation", operation)
+        found = self.queue.find(state=state, operation=operation, search=search, limit=limit)
+        if operation is not None and not found:
+            self.operations[operation]  # refuses a name that there is not
+        return found
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are by state."""

@@ -79,7 +79,7 @@ class Schedules:
             raise BadInput("a schedule needs a name")
         length = None if every is None else parse_every(parse_text("every", every))
         rhythm = Rhythm(None if cron is None else parse_text("cron", cron), length, parse_text("zone", zone))
-        job = self._jobs.new(operation, *what, **parameters)
+        job = self._jobs.new(operation, *what, priority=priority, **parameters)
         next_at = next_time(rhythm, self._now())
         if next_at is None:
             raise BadInput(f"schedule {name!r}: {rhythm} never comes")

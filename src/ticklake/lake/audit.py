@@ -9,7 +9,7 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
-from ticklake.core.selection import parse_text
+from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.lake.base import DatasetLike, View
@@ -113,14 +113,22 @@ class Knowing(View):
         """
         return self.engine.origins_by_file(self._known(dataset))
 
-    def quarantine(self, dataset: DatasetLike | None = None) -> list[dict[str, Any]]:
+    def quarantine(self, dataset: DatasetLike | None = None, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return the refused rows of a dataset with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``.
 
-        Without a dataset those of all, each with its ``dataset``, too.
+        Without a dataset those of all, each with its ``dataset``, too. With a *limit*, only the first so many: a dataset may
+        have millions.
         """
+        left = None if limit is None else parse_count("limit", limit)
         if dataset is not None:
-            return self.engine.catalog.quarantined(self._known(dataset))
-        return [{"dataset": str(one), **row} for one in self.datasets() for row in self.engine.catalog.quarantined(one)]
+            return self.engine.catalog.quarantined(self._known(dataset), limit=left)
+        found: list[dict[str, Any]] = []
+        for one in self.datasets():
+            rest = None if left is None else left - len(found)
+            if rest == 0:
+                break
+            found += [{"dataset": str(one), **row} for row in self.engine.catalog.quarantined(one, limit=rest)]
+        return found
 
     def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
         """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""

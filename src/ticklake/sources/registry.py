@@ -93,6 +93,17 @@ class Registry:
                     found[exchange] = list(factory.kinds(exchange))
         return dict(sorted(found.items()))
 
+    def check_known(self, exchange: str) -> None:
+        """Refuse what is not the id of an exchange that a source serves.
+
+        Raises
+        ------
+        UnknownExchange
+            Naming those that are called alike.
+        """
+        if exchange not in self.exchanges(exchange):
+            raise UnknownExchange(self._unknown(exchange))
+
     def restrictions(self, exchange: str) -> dict[str, str]:
         """Return what stands in the way of kinds that an exchange serves, by kind."""
         for _, factory in self._factories(self.names):

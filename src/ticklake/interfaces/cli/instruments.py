@@ -33,6 +33,8 @@ def instruments(
     as_json: o.AsJson = False,
 ) -> None:
     """List what an exchange lists and listed, as far as the lake has seen it: terms, and since and until when."""
+    from ticklake.sources.registry import Registry
+
     exchange = exchange.lower()
     with o.opened(lake, create=refresh, exchange_url=exchange_url) as held:
         if refresh:
@@ -45,6 +47,8 @@ def instruments(
     if as_json:
         return print_json([{name: _plain(value) for name, value in row.items()} for row in rows])
     if not rows:
+        if not search and at is None:
+            Registry().check_known(exchange)
         return say(f"nothing of {exchange} is known like that: --refresh looks at what it lists")
     return print_table([*_SHOWN, "listed", "state"], [(*(row[name] for name in _SHOWN), *_state(row)) for row in rows])
 

@@ -85,11 +85,17 @@ def _one_line() -> Iterator[None]:
 
 def _say_usage(error: Any) -> int:
     """Say in one line what is wrong with the words of a command, and where its help is."""
-    text = " ".join(error.format_message().split())
+    text = " ".join(error.format_message().split()) + _refused_value(error)
     path = error.ctx.command_path if error.ctx else "ticklake"
     stop = "" if text.endswith("?") else ":"
     errors().print(f"error: {text.rstrip('.')}{stop} '{path} --help' says how it is used", soft_wrap=True)
     return int(error.exit_code)
+
+
+def _refused_value(error: Any) -> str:
+    """Name the value that is wrong, where the check behind an option leaves that out."""
+    problems = getattr(error.__cause__, "errors", None)
+    return f" (it is {problems()[0]['input']!r})" if problems else ""
 
 
 app = typer.Typer(

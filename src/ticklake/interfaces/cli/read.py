@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ticklake.audit.gaps import GapReport
     from ticklake.core.dataset import Dataset
+    from ticklake.core.gaps import Gap
     from ticklake.lake import Lake, Snapshot
 
 __all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]
@@ -134,16 +135,16 @@ def gaps(
         found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
     written = (row for dataset, report in found for row in _gap_rows(dataset, report))
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
-    rows = [] if as_json else list(written)
+    holes = sum(len(report.gaps) for _, report in found)
     if as_json:
         print_json_rows(columns, written)
-    elif every and rows:
-        print_table(columns, rows, numbers=("missing",))
-    elif rows:
+    elif every and holes:
+        print_table(columns, list(written), numbers=("missing",))
+    elif holes:
         print_table(
-            ["dataset", "reason", "holes", "missing", "from", "to"], _summary(rows), numbers=("holes", "missing")
+            ["dataset", "reason", "holes", "missing", "from", "to"], _summary(found), numbers=("holes", "missing")
         )
-        say(f"{count_of(len(rows), 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
+        say(f"{count_of(holes, 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
     else:
         say("nothing is missing" if found else "the lake holds no such dataset")
     for note in (note for _, report in found for note in report.notes):
@@ -151,19 +152,22 @@ def gaps(
     raise typer.Exit(3 if any(missing_in(report.gaps) for _, report in found) else 0)
 
 
-def _summary(rows: Sequence[tuple[Any, ...]]) -> list[tuple[str, ...]]:
+def _summary(found: Sequence[tuple[Dataset, GapReport]]) -> list[tuple[str, ...]]:
     """Return a line for each dataset and reason, with how many records the holes lack as far as that is known."""
-    lines: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
-    for row in rows:
-        lines.setdefault((row[0], row[4]), []).append(row)
+    from ticklake.core.time import format_time
+
+    lines: dict[tuple[str, str], list[Gap]] = {}
+    for dataset, report in found:
+        for gap in report.gaps:
+            lines.setdefault((str(dataset), str(gap.reason)), []).append(gap)
     return [
         (
             dataset,
             reason,
             f"{len(holes):,}",
-            total_of([hole[3] for hole in holes]),
-            min(hole[1] for hole in holes),
-            max(hole[2] for hole in holes),
+            total_of([hole.missing for hole in holes]),
+            format_time(min(hole.span.start for hole in holes)),
+            format_time(max(hole.span.end for hole in holes)),
         )
         for (dataset, reason), holes in sorted(lines.items())
     ]
@@ -225,23 +229,36 @@ def quarantine(
 ) -> None:
     """Say which rows were refused and why, a line for each dataset and reason. JSON has each row."""
     with o.opened(lake) as held:
-        refused = [
-            {"dataset": str(dataset), **row}
-            for dataset in chosen(held, what, timeframe, kind)
-            for row in held.quarantine(dataset)
-        ]
+        datasets = chosen(held, what, timeframe, kind)
+        if not as_json and not every:
+            return _say_refused(_count_refused(held, datasets))
+        refused = [{"dataset": str(dataset), **row} for dataset in datasets for row in held.quarantine(dataset)]
     rows = [{**row, "ts": o.moment(row["ts"]), "created_at": o.moment(row["created_at"])} for row in refused]
     if as_json:
         return print_json(rows)
     if not rows:
         return say("no row was refused")
-    if every:
-        columns = ["dataset", "ts", "reason", "row", "created_at"]
-        return print_table(columns, [[row[name] for name in columns] for row in rows])
-    counts = Counter((row["dataset"], row["reason"]) for row in rows)
+    columns = ["dataset", "ts", "reason", "row", "created_at"]
+    return print_table(columns, [[row[name] for name in columns] for row in rows])
+
+
+def _count_refused(held: Lake, datasets: Sequence[Dataset]) -> Counter[tuple[str, str]]:
+    """Count refused rows by dataset and reason, as they come by: there may be millions."""
+    from ticklake.core.span import ALL_TIME
+
+    counts = Counter[tuple[str, str]]()
+    for dataset in datasets:
+        for rows in held.engine.catalog.refused(dataset, ALL_TIME, ["ts", "reason"]):
+            counts.update((str(dataset), reason) for _, reason in rows)
+    return counts
+
+
+def _say_refused(counts: Counter[tuple[str, str]]) -> None:
+    if not counts:
+        return say("no row was refused")
     lines = [(dataset, reason, f"{count:,}") for (dataset, reason), count in sorted(counts.items())]
     print_table(["dataset", "reason", "rows"], lines, numbers=("rows",))
-    return say(f"{count_of(len(rows), 'row')} refused: --all shows each")
+    return say(f"{count_of(counts.total(), 'row')} refused: --all shows each")
 
 
 def _gap_rows(dataset: Dataset, report: GapReport) -> Iterator[tuple[Any, ...]]:
