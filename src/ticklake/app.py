@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.catalog.runs import Runs
     from ticklake.config import Settings
-    from ticklake.engine.rebuild import Rebuilt
+    from ticklake.core.results import Rebuilt
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.sources.base import Source

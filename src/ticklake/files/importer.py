@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ticklake.audit.sequence import cover_seams
-from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.catalog.runs import Runs
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.progress import Progress, Watch
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
+from ticklake.core.runs import Run, RunState
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidData, TicklakeError

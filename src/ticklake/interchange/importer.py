@@ -9,11 +9,12 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.catalog.runs import Runs
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.read_plan import CHUNK_ROWS
 from ticklake.core.results import Receipt
+from ticklake.core.runs import Run, RunState
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Cancelled, StorageError, TicklakeError
 from ticklake.interchange.layout import Layout, Names

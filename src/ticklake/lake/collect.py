@@ -22,12 +22,12 @@ from ticklake.lake.base import Base, DatasetLike, as_list, as_path
 
 if TYPE_CHECKING:
     from ticklake.catalog.catalog import Catalog
-    from ticklake.catalog.runs import Run
     from ticklake.core.batch import Records
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.native_ids import MarketList
     from ticklake.core.progress import Watch
     from ticklake.core.results import Receipt
+    from ticklake.core.runs import Run
     from ticklake.files.importer import Imported
     from ticklake.files.mapping import Mapping
 

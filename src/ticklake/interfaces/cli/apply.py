@@ -14,7 +14,7 @@ from ticklake.interfaces.cli.output import errors, print_json, print_table, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ticklake.jobs.apply import Change
+    from ticklake.core.schedules import Change
 
 __all__ = ["apply"]
 

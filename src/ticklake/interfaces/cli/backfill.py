@@ -12,8 +12,8 @@ from ticklake.interfaces.cli.output import big, errors, print_json, print_table,
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.catalog.runs import Run
     from ticklake.core.fetch_plan import FetchPlan
+    from ticklake.core.runs import Run
     from ticklake.core.span import Span
 
 __all__ = ["backfill", "exchanges", "symbols", "update"]

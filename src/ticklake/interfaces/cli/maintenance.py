@@ -16,11 +16,9 @@ from ticklake.interfaces.cli.output import big, count_of, print_json, print_tabl
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.audit.repair import Repaired
-    from ticklake.core.repair_plan import Left
+    from ticklake.core.repair_plan import Left, Repaired
+    from ticklake.core.results import Cleaned, Rebuilt
     from ticklake.core.statistics import GroupStats
-    from ticklake.engine.rebuild import Rebuilt
-    from ticklake.engine.retention import Cleaned
 
 __all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair", "stats", "vacuum", "verify"]
 

@@ -25,8 +25,8 @@ from ticklake.interfaces.cli.output import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from ticklake.audit.gaps import GapReport
     from ticklake.core.dataset import Dataset
+    from ticklake.core.gaps import GapReport
     from ticklake.lake import Lake, Snapshot
 
 __all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]

@@ -15,7 +15,7 @@ from ticklake.interfaces.cli.output import print_json, print_table, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ticklake.catalog.runs import LogLine, Run
+    from ticklake.core.runs import LogLine, Run
 
 __all__ = ["app"]
 
