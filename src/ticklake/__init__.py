@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
     from ticklake.core.fetch_plan import FetchPlan
+    from ticklake.core.file_reports import FileReport, FileState, MigratedFile, Report
     from ticklake.core.gaps import Gap, GapReason, GapReport
     from ticklake.core.instrument import Instrument, Rename, Sighting
     from ticklake.core.jobs import Job, JobState
@@ -67,6 +68,8 @@ _PUBLIC = {
     "DayQuality": "core.quality",
     "Deleted": "core.results",
     "FetchPlan": "core.fetch_plan",
+    "FileReport": "core.file_reports",
+    "FileState": "core.file_reports",
     "Found": "core.coverage",
     "FundingRate": "core.records",
     "Gap": "core.gaps",
@@ -83,6 +86,7 @@ _PUBLIC = {
     "Mapping": "files.mapping",
     "Mended": "core.results",
     "Message": "core.alerts",
+    "MigratedFile": "core.file_reports",
     "OHLCVBar": "core.records",
     "OpenInterest": "core.records",
     "Problem": "core.results",
@@ -94,6 +98,7 @@ _PUBLIC = {
     "Receipt": "core.results",
     "Rename": "core.instrument",
     "Repaired": "core.repair_plan",
+    "Report": "core.file_reports",
     "Run": "core.runs",
     "RunState": "core.runs",
     "Schedule": "core.schedules",
@@ -128,6 +133,8 @@ __all__ = [
     "DayQuality",
     "Deleted",
     "FetchPlan",
+    "FileReport",
+    "FileState",
     "Found",
     "FundingRate",
     "Gap",
@@ -144,6 +151,7 @@ __all__ = [
     "Mapping",
     "Mended",
     "Message",
+    "MigratedFile",
     "OHLCVBar",
     "OpenInterest",
     "Problem",
@@ -155,6 +163,7 @@ __all__ = [
     "Receipt",
     "Rename",
     "Repaired",
+    "Report",
     "Run",
     "RunState",
     "Schedule",

@@ -15,8 +15,7 @@ from ticklake.interfaces.cli.output import count_of, print_json, print_table, sa
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.interchange.migrate import MigratedFile
-    from ticklake.interchange.reports import Report
+    from ticklake.core.file_reports import MigratedFile, Report
 
 __all__ = ["export", "import_lake", "migrate"]
 
@@ -118,7 +117,7 @@ def _became(file: MigratedFile) -> str:
 def _show(report: Report, *, every: bool, as_json: bool) -> None:
     counts = report.counts
     if as_json:
-        files = [asdict(file) for file in report.files]
+        files = [{**asdict(file), "refused": file.refused, "note": file.note} for file in report.files]
         print_json({"layout": report.layout, "root": report.root, "counts": counts, "files": files})
     else:
         columns = ["path", "state", "dataset", "rows", "new", "changed", "refused", "note"]
