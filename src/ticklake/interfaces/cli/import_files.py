@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +98,7 @@ def import_files(
     asked["dry_run"] = dry_run
     done = _import(paths, asked, lake, quiet=as_json)
     if as_json:
-        print_json([{**asdict(one), "refused": one.refused, "note": one.note} for one in done])
+        print_json(done)
     else:
         _show(done, dry_run=dry_run, every=every)
     refused = sum(one.refused for one in done)

@@ -73,11 +73,14 @@ def list_datasets(
             for row in held.engine.catalog.inventory()
             if wanted in row[0].casefold() and (names is None or row[0] in names)
         ]
-    table = [(name, count, size, o.moment(first), o.moment(last)) for name, count, size, first, last in rows]
     columns = ["dataset", "rows", "bytes", "first", "last"]
     if as_json:
-        return print_json([dict(zip(columns, row, strict=True)) for row in table])
-    shown = [(name, f"{count:,}", big(size), first, last) for name, count, size, first, last in table]
+        from ticklake.interfaces.schema import row_to_json
+
+        return print_json([row_to_json(dict(zip(columns, row, strict=True))) for row in rows])
+    shown = [
+        (name, f"{count:,}", big(size), o.moment(first), o.moment(last)) for name, count, size, first, last in rows
+    ]
     return print_table(columns, shown, numbers=("rows", "bytes"))
 
 
@@ -224,13 +227,15 @@ def quarantine(
     as_json: o.AsJson = False,
 ) -> None:
     """Say which rows were refused and why, a line for each dataset and reason. JSON has each row."""
+    from ticklake.interfaces.schema import row_to_json
+
     with o.opened(lake) as held:
         refused = [
             {"dataset": str(dataset), **row}
             for dataset in chosen(held, what, timeframe, kind)
             for row in held.quarantine(dataset)
         ]
-    rows = [{**row, "ts": o.moment(row["ts"]), "created_at": o.moment(row["created_at"])} for row in refused]
+    rows = list(map(row_to_json, refused))
     if as_json:
         return print_json(rows)
     if not rows:
@@ -245,9 +250,10 @@ def quarantine(
 
 
 def _gap_rows(dataset: Dataset, report: GapReport) -> Iterator[tuple[Any, ...]]:
-    for gap in report.gaps:
-        start, end = o.moment(gap.span.start), o.moment(gap.span.end)
-        yield str(dataset), start, end, gap.missing, str(gap.reason), gap.detail
+    from ticklake.interfaces.schema import gaps_to_json
+
+    for row in gaps_to_json(dataset, report):
+        yield tuple(row.values())
 
 
 def _adjusted(seen: Lake | Snapshot, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
