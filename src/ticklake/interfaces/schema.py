@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from ticklake.core import quality as metrics
 from ticklake.core.alerts import Alert
 from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.crosscheck import CrossCheck
@@ -329,17 +330,7 @@ def _(day: DayQuality) -> dict[str, Any]:
 
 def _figures(figures: Figures) -> dict[str, Any]:
     return {
-        "score": figures.score,
-        "completeness_ratio": figures.completeness_ratio,
-        "expected_records": figures.expected_records,
-        "present_records": figures.present_records,
-        "missing_records": figures.missing_records,
-        "data_gaps": figures.data_gaps,
-        "duplicates": figures.duplicates,
-        "outliers": figures.outliers,
-        "stale_prices": figures.stale_prices,
-        "zero_volumes": figures.zero_volumes,
-        "crossed_books": figures.crossed_books,
+        **{metric.name: to_json(metric.of(figures)) for metric in metrics.METRICS},
         "gaps": to_json(figures.gaps),
         "quarantined": dict(figures.quarantined),
     }

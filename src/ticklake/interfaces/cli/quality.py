@@ -41,10 +41,6 @@ _BATCH = (
     *("batches", "received", "new", "changed", "duplicate"),
 )
 _SUMS = ("new", "changed", "duplicate")
-_SHOWN = (
-    *("dataset", "score", "complete", "missing", "gaps", "refused", "outliers", "stale", "zero volume", "crossed"),
-    "last row ended",
-)
 
 
 def quality(
@@ -74,7 +70,8 @@ def quality(
         _print_json(found, daily=daily)
     elif daily:
         rows = [(str(one.dataset), format_time(day.day)[:10], *_cells(day)) for one in found for day in one.days]
-        print_table([_SHOWN[0], "day", *_SHOWN[1:-1]], rows, numbers=_SHOWN[1:-1])
+        headings = _headings()
+        print_table(["dataset", "day", *headings], rows, numbers=headings)
     elif found:
         _show_quality(found, every=every)
     else:
@@ -96,7 +93,9 @@ def _show_quality(found: Sequence[Quality], *, every: bool) -> None:
     faulty = [one for one in found if not one.is_complete or (one.score or 0.0) < _FULL]
     listed = found if every or len(found) <= o.FEW else faulty[: o.FEW]
     if listed:
-        print_table(_SHOWN, [(str(one.dataset), *_cells(one), _age(one)) for one in listed], numbers=_SHOWN[1:-1])
+        headings = _headings()
+        rows = [(str(one.dataset), *_cells(one), _age(one)) for one in listed]
+        print_table(["dataset", *headings, "last row ended"], rows, numbers=headings)
     if len(listed) < len(found):
         incomplete = sum(not one.is_complete for one in found)
         counted = f"{count_of(len(found), 'dataset')}: {incomplete:,} miss something, {len(faulty):,} are below {_FULL}"
@@ -252,12 +251,16 @@ def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:
     errors().print(f"{path} written", markup=False, soft_wrap=True)
 
 
-def _cells(one: Figures) -> tuple[str, ...]:
-    from ticklake.core.quality import format_score, format_share
+def _headings() -> list[str]:
+    from ticklake.core.quality import shown_metrics
 
-    counts = (one.missing_records, one.data_gaps, sum(one.quarantined.values()), one.outliers, one.stale_prices)
-    told = (*counts, one.zero_volumes, one.crossed_books)
-    return (format_score(one.score), format_share(one.completeness_ratio), *(f"{count:,}" for count in told))
+    return [metric.heading for metric in shown_metrics()]
+
+
+def _cells(one: Figures) -> list[str]:
+    from ticklake.core.quality import shown_metrics
+
+    return [metric.text(one) for metric in shown_metrics()]
 
 
 def _age(one: Quality) -> str:
