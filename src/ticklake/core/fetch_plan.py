@@ -61,7 +61,7 @@ class FetchPlan(Displayed):
 def horizon(dataset: Dataset, now: int) -> int:
     """Return the end of what is final at *now*: forming bars lie after it."""
     final = now - FINAL_AFTER
-    return dataset.timeframe.floor(final, dataset.anchor) if dataset.timeframe else final
+    return dataset.timeframe.unfinished_from(final, dataset.anchor) if dataset.timeframe else final
 
 
 def plan_fetch(

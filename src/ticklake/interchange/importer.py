@@ -143,9 +143,8 @@ def _over(rows: pl.DataFrame, dataset: Dataset, now: int, written: int) -> pl.Da
     frame = dataset.timeframe
     if frame is None:
         return rows
-    last = _last(rows)
-    until = written if last <= written < frame.next(last, dataset.anchor) else now
-    return rows.filter((pl.col("ts").to_physical() < frame.floor(until, dataset.anchor)).fill_null(True))
+    final = frame.unfinished_from(now, dataset.anchor, last=_last(rows), written=written)
+    return rows.filter((pl.col("ts").to_physical() < final).fill_null(True))
 
 
 def _compare(files: Sequence[FileReport], root: Path, registered: Mapping[str, str]) -> Iterator[FileReport]:
