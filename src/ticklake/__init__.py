@@ -11,28 +11,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ticklake.app import open_lake as open  # noqa: A004
-    from ticklake.catalog.runs import Run, RunState
+    from ticklake.core.alerts import Alert, AlertRule, Message
     from ticklake.core.book import Book
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
-    from ticklake.core.gaps import Gap, GapReason
+    from ticklake.core.fetch_plan import FetchPlan
+    from ticklake.core.file_reports import FileReport, FileState, MigratedFile, Report
+    from ticklake.core.gaps import Gap, GapReason, GapReport
+    from ticklake.core.instrument import Instrument, Rename, Sighting
     from ticklake.core.jobs import Job, JobState
+    from ticklake.core.progress import Progress
     from ticklake.core.provenance import Provenance
     from ticklake.core.quality import DayQuality, Quality
-    from ticklake.core.records import (
-        BookLevel,
-        BookSnapshot,
-        FundingRate,
-        OHLCVBar,
-        OpenInterest,
-        Quote,
-        Trade,
-    )
+    from ticklake.core.records import BookLevel, BookSnapshot, FundingRate, OHLCVBar, OpenInterest, Quote, Trade
+    from ticklake.core.repair_plan import Left, Repaired
     from ticklake.core.requests import BackfillRequest
-    from ticklake.core.results import Receipt
-    from ticklake.core.schedules import Schedule
+    from ticklake.core.results import (
+        Backup,
+        Cleaned,
+        Cleanup,
+        Compaction,
+        Deleted,
+        Mended,
+        Problem,
+        Rebuilt,
+        Receipt,
+        Vacuumed,
+    )
+    from ticklake.core.runs import LogLine, Run, RunState
+    from ticklake.core.schedules import Change, Schedule
     from ticklake.core.span import Span
+    from ticklake.core.statistics import GroupStats, LakeStats
     from ticklake.core.symbol import Symbol
     from ticklake.core.timeframe import Timeframe
     from ticklake.errors import TicklakeError
@@ -40,75 +50,131 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake, Snapshot
 
 _PUBLIC = {
+    "Alert": "core.alerts",
+    "AlertRule": "core.alerts",
     "BackfillRequest": "core.requests",
+    "Backup": "core.results",
     "Book": "core.book",
     "BookLevel": "core.records",
     "BookSnapshot": "core.records",
+    "Change": "core.schedules",
+    "Cleaned": "core.results",
+    "Cleanup": "core.results",
+    "Compaction": "core.results",
     "Coverage": "core.coverage",
     "Covered": "core.coverage",
     "CrossCheck": "core.crosscheck",
     "Dataset": "core.dataset",
     "DayQuality": "core.quality",
+    "Deleted": "core.results",
+    "FetchPlan": "core.fetch_plan",
+    "FileReport": "core.file_reports",
+    "FileState": "core.file_reports",
     "Found": "core.coverage",
     "FundingRate": "core.records",
     "Gap": "core.gaps",
     "GapReason": "core.gaps",
+    "GapReport": "core.gaps",
+    "GroupStats": "core.statistics",
+    "Instrument": "core.instrument",
     "Job": "core.jobs",
     "JobState": "core.jobs",
     "Lake": "lake",
+    "LakeStats": "core.statistics",
+    "Left": "core.repair_plan",
+    "LogLine": "core.runs",
     "Mapping": "files.mapping",
+    "Mended": "core.results",
+    "Message": "core.alerts",
+    "MigratedFile": "core.file_reports",
     "OHLCVBar": "core.records",
     "OpenInterest": "core.records",
+    "Problem": "core.results",
+    "Progress": "core.progress",
     "Provenance": "core.provenance",
     "Quality": "core.quality",
     "Quote": "core.records",
+    "Rebuilt": "core.results",
     "Receipt": "core.results",
-    "Run": "catalog.runs",
-    "RunState": "catalog.runs",
+    "Rename": "core.instrument",
+    "Repaired": "core.repair_plan",
+    "Report": "core.file_reports",
+    "Run": "core.runs",
+    "RunState": "core.runs",
     "Schedule": "core.schedules",
+    "Sighting": "core.instrument",
     "Snapshot": "lake",
     "Span": "core.span",
     "Symbol": "core.symbol",
     "TicklakeError": "errors",
     "Timeframe": "core.timeframe",
     "Trade": "core.records",
+    "Vacuumed": "core.results",
     "open": "app",
 }
 _RENAMED = {"open": "open_lake"}
 
 __all__ = [
+    "Alert",
+    "AlertRule",
     "BackfillRequest",
+    "Backup",
     "Book",
     "BookLevel",
     "BookSnapshot",
+    "Change",
+    "Cleaned",
+    "Cleanup",
+    "Compaction",
     "Coverage",
     "Covered",
     "CrossCheck",
     "Dataset",
     "DayQuality",
+    "Deleted",
+    "FetchPlan",
+    "FileReport",
+    "FileState",
     "Found",
     "FundingRate",
     "Gap",
     "GapReason",
+    "GapReport",
+    "GroupStats",
+    "Instrument",
     "Job",
     "JobState",
     "Lake",
+    "LakeStats",
+    "Left",
+    "LogLine",
     "Mapping",
+    "Mended",
+    "Message",
+    "MigratedFile",
     "OHLCVBar",
     "OpenInterest",
+    "Problem",
+    "Progress",
     "Provenance",
     "Quality",
     "Quote",
+    "Rebuilt",
     "Receipt",
+    "Rename",
+    "Repaired",
+    "Report",
     "Run",
     "RunState",
     "Schedule",
+    "Sighting",
     "Snapshot",
     "Span",
     "Symbol",
     "TicklakeError",
     "Timeframe",
     "Trade",
+    "Vacuumed",
     "open",
 ]
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.catalog.runs import Runs
     from ticklake.config import Settings
-    from ticklake.engine.rebuild import Rebuilt
+    from ticklake.core.results import Rebuilt
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.sources.base import Source
@@ -143,7 +143,7 @@ def wire_source(
     Where a dump site is known and *archives* are wanted, it comes first; its files lie below *root* while they
     are read, or in a temporary folder.
     """
-    from ticklake.sources.base import Retry, SourceOptions
+    from ticklake.sources.base import SourceOptions
     from ticklake.sources.registry import Registry
 
     own = settings.exchange(exchange)
@@ -152,7 +152,7 @@ def wire_source(
         url=own.url,
         rate_limit_ms=own.rate_limit_ms,
         timeout=own.timeout,
-        retry=Retry(**settings.retry.model_dump()),
+        retry=settings.retry.policy,
         secrets={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
         clock=clock,
         pace=_pace(exchange, own.url, settings),
@@ -234,7 +234,7 @@ def _settings(given: Settings | None) -> Settings:
 
 def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path | None) -> Source:
     from ticklake.sources.archives.downloads import Downloads
-    from ticklake.sources.archives.http import Patience, Site
+    from ticklake.sources.archives.http import Site
     from ticklake.sources.archives.layouts import site_of
     from ticklake.sources.archives.source import ArchiveSource
     from ticklake.sources.combined import CombinedSource
@@ -243,7 +243,7 @@ def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path |
     address = own.archive_url or (known if own.url is None else None)
     if address is None or known is None:
         return calls
-    site = Site(Patience(**settings.retry.model_dump(), timeout=own.timeout), _pace("archive", address, settings))
+    site = Site(settings.retry.policy, _pace("archive", address, settings), own.timeout)
     downloads = Downloads(root, site, Space(root, settings.min_free).check if root else lambda _size: None)
     archive = ArchiveSource(calls.exchange, address, downloads, site, calls.instruments, clock)
     return CombinedSource(calls, archive)
@@ -393,7 +393,6 @@ def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable
 def _work(lake: Lake, database: Database, settings: Settings, clock: Clock) -> tuple[Jobs, Schedules]:
     from ticklake.catalog.jobs import JobQueue
     from ticklake.catalog.schedules import ScheduleTable
-    from ticklake.core.jobs import RetryPolicy
     from ticklake.jobs.operations import Operation, Operations, Outcome, Work
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
@@ -403,7 +402,7 @@ def _work(lake: Lake, database: Database, settings: Settings, clock: Clock) -> t
     own = settings.jobs
     queue = JobQueue(database, clock, int(own.lease * SECOND))
     operations = Operations(BUILT_IN)
-    retry = RetryPolicy(own.attempts, own.first_wait, own.longest_wait)
+    retry = own.retry_policy
 
     def execute(operation: Operation, work: Work, parameters: Mapping[str, Any]) -> Outcome:
         return operation.function(lake, work, **parameters)

@@ -31,6 +31,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
 from ticklake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -97,9 +98,16 @@ class RetrySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    attempts: int = Field(6, ge=1, description="Tries before a call counts as failed.")
-    first_wait: float = Field(0.5, ge=0, description="Seconds before the second try; grows and jitters from there.")
-    longest_wait: float = Field(30.0, ge=0, description="Seconds that a wait never exceeds.")
+    attempts: int = Field(OF_CALLS.attempts, ge=1, description="Tries before a call counts as failed.")
+    first_wait: float = Field(
+        OF_CALLS.first_wait, ge=0, description="Seconds before the second try; grows and jitters from there."
+    )
+    longest_wait: float = Field(OF_CALLS.longest_wait, ge=0, description="Seconds that a wait never exceeds.")
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The same as a value."""
+        return RetryPolicy(self.attempts, self.first_wait, self.longest_wait)
 
 
 class JobSettings(BaseModel):
@@ -109,9 +117,16 @@ class JobSettings(BaseModel):
 
     lease: float = Field(60.0, gt=0, description="Seconds without a sign of life until a job is taken from its worker.")
     idle: float = Field(1.0, gt=0, description="Seconds between two looks of a worker at an empty queue.")
-    attempts: int = Field(5, ge=1, description="Tries of a job whose failures may pass.")
-    first_wait: float = Field(30.0, ge=0, description="Seconds before the second try; doubles and jitters from there.")
-    longest_wait: float = Field(3600.0, ge=0, description="Seconds that a wait never exceeds.")
+    attempts: int = Field(OF_JOBS.attempts, ge=1, description="Tries of a job whose failures may pass.")
+    first_wait: float = Field(
+        OF_JOBS.first_wait, ge=0, description="Seconds before the second try; doubles and jitters from there."
+    )
+    longest_wait: float = Field(OF_JOBS.longest_wait, ge=0, description="Seconds that a wait never exceeds.")
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The same as a value."""
+        return RetryPolicy(self.attempts, self.first_wait, self.longest_wait)
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]

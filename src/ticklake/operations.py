@@ -13,7 +13,7 @@ from ticklake.errors import CorruptSegment
 from ticklake.jobs.operations import Operation, Outcome, Work
 
 if TYPE_CHECKING:
-    from ticklake.catalog.runs import Run
+    from ticklake.core.runs import Run
     from ticklake.lake import Lake
 
 __all__ = ["BUILT_IN"]

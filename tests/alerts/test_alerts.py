@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from ticklake.alerts.notify import Notifier
 from ticklake.alerts.service import check_alerts
 from ticklake.app import open_lake
-from ticklake.catalog.runs import RunState
 from ticklake.config import load_settings
+from ticklake.core.runs import RunState
 from ticklake.core.time import DAY, HOUR, parse_time
 from ticklake.errors import AlertNotSent, BadInput, SourceError
 from ticklake.interfaces.cli.main import app

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tests.growth import growth
 from ticklake.audit.quality import Assessor
-from ticklake.catalog.runs import RunState
 from ticklake.collect.backfill import Backfill
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
@@ -19,6 +18,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.progress import Progress
 from ticklake.core.provenance import Provenance
 from ticklake.core.quality import Holes
+from ticklake.core.runs import RunState
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, parse_time
 from ticklake.errors import BadInput

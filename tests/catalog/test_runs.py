@@ -13,7 +13,8 @@ import pytest
 import ticklake
 from ticklake.catalog import runs as catalog_runs
 from ticklake.catalog.database import Database
-from ticklake.catalog.runs import LEASE, LOG_LINE, LOG_TAIL, Runs, RunState
+from ticklake.catalog.runs import LEASE, LOG_LINE, LOG_TAIL, Runs
+from ticklake.core.runs import RunState
 from ticklake.errors import BadInput
 
 SOURCES = Path(ticklake.__file__).parents[1]

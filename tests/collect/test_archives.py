@@ -7,9 +7,9 @@ from functools import partial
 import polars as pl
 import pytest
 
-from ticklake.catalog.runs import RunState
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
+from ticklake.core.runs import RunState
 from ticklake.core.span import Span
 from ticklake.core.time import parse_time
 from ticklake.testing.exchange.clock import SimulatedClock

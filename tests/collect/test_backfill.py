@@ -12,11 +12,11 @@ import pytest
 
 import ticklake
 from ticklake.app import wire_source
-from ticklake.catalog.runs import RunState
 from ticklake.collect.backfill import Backfill
 from ticklake.collect.plan import Asked
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
+from ticklake.core.runs import RunState
 from ticklake.core.time import DAY, HOUR, MINUTE, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import (

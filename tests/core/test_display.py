@@ -1,15 +1,20 @@
 """Results have a short line at a prompt and a table in notebooks."""
 
+from dataclasses import is_dataclass
+
 import polars as pl
 import pytest
 
-from ticklake.catalog.runs import Run, RunState
+import ticklake
 from ticklake.core.crosscheck import CrossCheck
 from ticklake.core.dataset import Dataset
-from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.fetch_plan import FetchPlan
+from ticklake.core.gaps import Gap, GapReason, GapReport
 from ticklake.core.jobs import Job, JobState
 from ticklake.core.quality import Quality
-from ticklake.core.results import Receipt
+from ticklake.core.repair_plan import Left, Repaired
+from ticklake.core.results import Cleaned, Cleanup, Deleted, History, Mended, Rebuilt, Receipt, Vacuumed
+from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, parse_time
 
@@ -52,3 +57,28 @@ def test_a_notebook_shows_a_table_in_which_nothing_from_outside_is_markup(result
     assert "<script>" not in html
     assert "<b>" not in html
     assert len(repr(result)) < 300
+
+
+def test_a_result_without_words_of_its_own_shows_its_fields():
+    assert repr(Vacuumed(2, 0, 4_096)) == "Vacuumed(segments=2, bytes=4,096)"
+    assert repr(Rebuilt(1, 2, 3, unreadable=("a", "b"))) == "Rebuilt(datasets=1, files=2, rows=3, unreadable=a, b)"
+    assert repr(Cleanup(dry_run=True)) == "Cleanup(dry_run=yes)"
+
+
+def test_results_made_of_results_stay_short():
+    gap = Gap(Span(START, START + HOUR), 1, GapReason.LOST)
+    assert repr(GapReport((gap, gap))) == "GapReport(gaps=2 lost)"
+    repaired = Repaired(Mended(BARS, restored=1), closed=(gap,), left=(Left(gap, "nobody has it"),))
+    assert repr(repaired) == "Repaired(dataset=binance:ohlcv:1h:BTC/USDT, restored=1, closed=1, left=1)"
+    plan = FetchPlan(BARS, Span(START, START + HOUR), (Span(START, START + HOUR),), pages=1)
+    assert "fetch=[2024-01-01T00:00:00Z .. 2024-01-01T01:00:00Z)" in repr(plan)
+    cleaned = Cleaned(BARS, START, Deleted(rows=5), History())
+    assert repr(cleaned) == "Cleaned(dataset=binance:ohlcv:1h:BTC/USDT, before=2024-01-01T00:00:00Z, rows=5)"
+
+
+def test_every_public_result_is_a_frozen_value_of_the_core():
+    for name, module in ticklake._PUBLIC.items():
+        kind = getattr(ticklake, name)
+        if is_dataclass(kind) and kind not in (ticklake.Progress, ticklake.Mapping):
+            assert module.startswith("core."), name
+            assert kind.__dataclass_params__.frozen, name

@@ -207,3 +207,21 @@ def test_one_length_has_one_spelling(text, spelled):
     assert str(Timeframe.parse(text)) == spelled
     assert Timeframe.parse(text) == Timeframe.parse(spelled)
     assert hash(Timeframe.parse(text)) == hash(Timeframe.parse(spelled))
+
+
+class TestUnfinished:
+    HOURLY = Timeframe.parse("1h")
+
+    def test_a_bar_is_over_when_the_next_one_opens(self):
+        assert not self.HOURLY.is_over(0, HOUR - 1)
+        assert self.HOURLY.is_over(0, HOUR)
+
+    def test_the_bar_of_now_is_the_first_that_is_not_over(self):
+        assert self.HOURLY.unfinished_from(5 * HOUR + 7) == 5 * HOUR
+        assert self.HOURLY.unfinished_from(5 * HOUR) == 5 * HOUR
+
+    @pytest.mark.parametrize(
+        ("written", "first"), [(2 * HOUR, 2 * HOUR), (3 * HOUR - 1, 2 * HOUR), (3 * HOUR, 9 * HOUR), (HOUR, 9 * HOUR)]
+    )
+    def test_what_was_written_while_the_last_bar_was_forming_ends_before_it(self, written, first):
+        assert self.HOURLY.unfinished_from(9 * HOUR, last=2 * HOUR, written=written) == first

@@ -14,12 +14,12 @@ from ticklake.catalog.checksums import TABLES
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.jobs import JobQueue
-from ticklake.catalog.runs import RunState
 from ticklake.core.alerts import Alert, AlertRule
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.instrument import Instrument, Rename
 from ticklake.core.jobs import NewJob
 from ticklake.core.provenance import Provenance
+from ticklake.core.runs import RunState
 from ticklake.core.span import Span
 from ticklake.errors import CatalogDamaged, TicklakeError
 from ticklake.testing.rows import bars

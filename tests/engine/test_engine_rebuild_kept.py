@@ -18,9 +18,9 @@ import ticklake
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.audit.gaps import missing_intervals
 from ticklake.catalog import schema
-from ticklake.catalog.runs import RunState
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.provenance import Provenance
+from ticklake.core.runs import RunState
 from ticklake.errors import BadInput, CatalogDamaged, CatalogTooNew, NoLake
 from ticklake.testing.rows import bars, trades
 

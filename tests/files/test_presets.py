@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ticklake.app import memory_lake
+from ticklake.core.file_reports import FileReport
 from ticklake.core.instrument import Instrument
 from ticklake.core.time import parse_time
 from ticklake.errors import BadInput
-from ticklake.files.importer import Imported
 from ticklake.lake import Lake
 from ticklake.sources.archives.layouts import LAYOUTS
 
@@ -44,7 +44,7 @@ def put(root: Path, name: str, text: str) -> Path:
     return path
 
 
-def one(lake: Lake, path: Path, *arguments, **options) -> Imported:
+def one(lake: Lake, path: Path, *arguments, **options) -> FileReport:
     (done,) = lake.import_files(path, *arguments, **options)
     assert not done.refused, done.problems
     assert done.quarantined == 0

@@ -14,7 +14,8 @@ import pytest
 import ticklake
 from ticklake.app import open_lake
 from ticklake.config import Settings
-from ticklake.core.jobs import JobState, RetryPolicy
+from ticklake.core.jobs import JobState
+from ticklake.core.retry import RetryPolicy
 from ticklake.core.time import HOUR, SECOND, parse_time
 from ticklake.errors import (
     BadInput,
@@ -203,7 +204,7 @@ class TestTrying:
         assert lake.jobs.start(job.id).state == "succeeded"
 
     def test_waits_double_jitter_and_have_an_end(self):
-        policy = RetryPolicy(first_wait=10, longest_wait=60)
+        policy = RetryPolicy(attempts=5, first_wait=10, longest_wait=60)
         assert [policy.wait(attempt, 1.0) // SECOND for attempt in (1, 2, 3, 4, 99)] == [10, 20, 40, 60, 60]
         assert policy.wait(1, 0.0) == 5 * SECOND
         assert policy.wait(1, 0.5, at_least=90) == 90 * SECOND

@@ -13,9 +13,9 @@ import pytest
 
 from ticklake import Mapping
 from ticklake.app import memory_lake
+from ticklake.core.file_reports import FileReport
 from ticklake.core.time import HOUR, MS, parse_time
 from ticklake.errors import BadInput
-from ticklake.files.importer import Imported
 from ticklake.lake import Lake
 
 
@@ -25,12 +25,12 @@ def lake() -> Iterator[Lake]:
         yield lake
 
 
-def one(lake: Lake, path: Path, dataset: str | None, **options) -> Imported:
+def one(lake: Lake, path: Path, dataset: str | None, **options) -> FileReport:
     (done,) = lake.import_files(path, dataset, **options)
     return done
 
 
-def said(done: Imported) -> str:
+def said(done: FileReport) -> str:
     return "; ".join(done.problems)
 
 

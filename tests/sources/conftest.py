@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from ticklake.sources.ccxt.client import ExchangeOptions, Retry
+from ticklake.core.retry import RetryPolicy
+from ticklake.sources.ccxt.client import ExchangeOptions
 from ticklake.sources.ccxt.source import CcxtSource
 from ticklake.testing.exchange.server import SimulatedExchange
 
-QUICK = Retry(attempts=4, first_wait=0.01, longest_wait=0.05)
+QUICK = RetryPolicy(attempts=4, first_wait=0.01, longest_wait=0.05)
 OUR_CLOCK = 1_700_000_000_000_000_000
 
 
@@ -58,7 +59,7 @@ def visit() -> Callable[..., Any]:
         timeout: float = 2.0,
         attempts: int = QUICK.attempts,
     ) -> Any:
-        retry = Retry(attempts, QUICK.first_wait, QUICK.longest_wait)
+        retry = RetryPolicy(attempts, QUICK.first_wait, QUICK.longest_wait)
         options = ExchangeOptions(url=f"{server.url}/{exchange}", rate_limit_ms=1, timeout=timeout, retry=retry)
 
         async def main() -> Any:

@@ -5,13 +5,14 @@ import json
 import sys
 from pathlib import Path
 
+from ticklake.core.retry import RetryPolicy
 from ticklake.errors import TicklakeError
-from ticklake.sources.ccxt.client import Door, ExchangeOptions, Retry
+from ticklake.sources.ccxt.client import Door, ExchangeOptions
 from ticklake.sources.pacing.pace import Pace
 
 
 async def main(url: str, ledger: str, calls: int, milliseconds: float) -> None:
-    retry = Retry(attempts=20, first_wait=0.001, longest_wait=0.002)
+    retry = RetryPolicy(attempts=20, first_wait=0.001, longest_wait=0.002)
     pace = Pace("binance", "binance@here", Path(ledger))
     door = Door("binance", ExchangeOptions(f"{url}/binance", milliseconds, 5.0, retry, pace=pace))
     sys.stdout.write("ready\n")

@@ -10,9 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.retry import RetryPolicy
 from ticklake.core.span import Span
 from ticklake.core.time import MS
-from ticklake.sources.base import Page, Retry
+from ticklake.sources.base import Page
 from ticklake.sources.ccxt.client import ExchangeOptions
 from ticklake.sources.ccxt.source import CcxtSource
 
@@ -35,7 +36,7 @@ def market(symbol: str, native: str, kind: str = "spot", **more: Any) -> dict[st
 
 def scripted(exchange: str, answer: Answer, markets: list[dict[str, Any]], now: int) -> CcxtSource:
     """Return a source whose exchange answers by *answer*, at the time *now* in nanoseconds."""
-    retry = Retry(attempts=2, first_wait=0.001, longest_wait=0.002)
+    retry = RetryPolicy(attempts=2, first_wait=0.001, longest_wait=0.002)
     source = CcxtSource(exchange, ExchangeOptions(rate_limit_ms=0.001, retry=retry), clock=lambda: now)
     script_client(source._door.client, answer, markets, lambda: now)
     return source

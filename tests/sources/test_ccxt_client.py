@@ -16,6 +16,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ticklake.core.retry import RetryPolicy
 from ticklake.errors import (
     AccessDenied,
     BadResponse,
@@ -28,9 +29,9 @@ from ticklake.errors import (
     UnknownSymbol,
     Unsupported,
 )
-from ticklake.sources.ccxt.client import RETRIES, Door, ExchangeOptions, Retry, exchange_ids, translated
+from ticklake.sources.ccxt.client import RETRIES, Door, ExchangeOptions, exchange_ids, translated
 
-QUICK = Retry(attempts=4, first_wait=0.01, longest_wait=0.05)
+QUICK = RetryPolicy(attempts=4, first_wait=0.01, longest_wait=0.05)
 TIME = {"serverTime": 1_704_067_200_000}
 """What Binance answers when asked for its time."""
 KLINES = {"symbol": "BTCUSDT", "interval": "1m"}
@@ -71,7 +72,7 @@ def meet(
     visit: Callable[[Door], Awaitable[Any]],
     exchange: str = "binance",
     timeout: float = 2.0,
-    retry: Retry = QUICK,
+    retry: RetryPolicy = QUICK,
     **options: Any,
 ) -> Any:
     """Serve *script* on loopback, let *visit* use a door to it, and clean up."""
@@ -277,7 +278,7 @@ class TestErrorBodies:
         ],
     )
     def test_an_error_with_status_200_raises(self, exchange, method, params, body, error):
-        once = Retry(attempts=1)
+        once = RetryPolicy(1, 0.5, 30.0)
 
         with pytest.raises(error, match=exchange):
             meet(Script(answer(200, body)), lambda door: door.call(method, params), exchange, retry=once)
@@ -402,7 +403,7 @@ class TestAddress:
         script = Script(answer(500, ""))
 
         with pytest.raises(SourceUnavailable):
-            meet(script, ask_time, exchange, retry=Retry(attempts=1))
+            meet(script, ask_time, exchange, retry=RetryPolicy(1, 0.5, 30.0))
 
         assert [request.path for request in script.requests] == [path]
 

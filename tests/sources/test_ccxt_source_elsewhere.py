@@ -11,10 +11,11 @@ from aiohttp import web
 
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.retry import RetryPolicy
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.client import ExchangeOptions, Retry
+from ticklake.sources.ccxt.client import ExchangeOptions
 from ticklake.sources.ccxt.source import CcxtSource
 
 START = parse_time("2024-01-01")
@@ -54,7 +55,7 @@ def history(exchange: str, text: str, span: Span, script: Script) -> list[Page]:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        retry = Retry(attempts=2, first_wait=0.01, longest_wait=0.05)
+        retry = RetryPolicy(attempts=2, first_wait=0.01, longest_wait=0.05)
         source = CcxtSource(exchange, ExchangeOptions(url=url, rate_limit_ms=1, timeout=2, retry=retry))
         try:
             return [page async for page in source.history(Dataset.parse(text), span)]

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ticklake.audit.gaps import gap_report
-from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.catalog.runs import Runs
 from ticklake.core.alerts import AlertRule, Key, Policy, Trouble, gap_trouble, is_late, stale_trouble
 from ticklake.core.dataset import Dataset
+from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import StorageError

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from ticklake.alerts.conditions import Look, Troubles
 from ticklake.catalog.alerts import AlertRecords
-from ticklake.catalog.runs import Run, Runs
+from ticklake.catalog.runs import Runs
 from ticklake.core.alerts import Alert, Decision, Key, Message, decide, summary
+from ticklake.core.runs import Run
 from ticklake.errors import AlertNotSent, BadInput, TicklakeError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from ticklake.core.events import missed_events
 from ticklake.core.gaps import (
     Gap,
     GapReason,
+    GapReport,
     bar_holes,
     during_outages,
     gaps_of,
@@ -36,19 +37,11 @@ from ticklake.engine.read import read_chunks
 from ticklake.engine.scan import load
 from ticklake.engine.store import Store
 
-__all__ = ["GapReport", "closed_spans", "gap_report", "missing_intervals"]
+__all__ = ["closed_spans", "gap_report", "missing_intervals"]
 
 _FEW = 16
 """So many instants are read one by one; if there are more, everything between them is read."""
 _NUMBERED = {"trades": ("id", "trade ids"), "book": ("seq", "updates")}
-
-
-@dataclass(frozen=True, slots=True)
-class GapReport:
-    """Every hole of one dataset, and notes on what is none: where its numbers begin anew."""
-
-    gaps: tuple[Gap, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def missing_intervals(engine: Engine, dataset: Dataset, want: Span) -> list[Span]:

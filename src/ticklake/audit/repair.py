@@ -10,40 +10,19 @@ from itertools import islice, takewhile
 from ticklake.audit.gaps import gap_report
 from ticklake.audit.sequence import cover_seams
 from ticklake.catalog.gap_notes import GapNotes
-from ticklake.catalog.runs import Run, RunState
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap, GapReason, missing_in
-from ticklake.core.repair_plan import Left, RepairPlan, plan_repair
+from ticklake.core.repair_plan import Left, Repaired, RepairPlan, plan_repair
+from ticklake.core.results import Mended
+from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
-from ticklake.engine.salvage import Mended
 from ticklake.errors import BadInput, SourceError
 
-__all__ = ["Repaired", "Repairs"]
+__all__ = ["Repairs"]
 
 Ask = Callable[[Dataset, tuple[Span, ...]], Run]
 """Asks the source of a dataset for spans, and returns the finished run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repaired:
-    """What a repair did to one dataset.
-
-    ``mended`` is what became of damaged segments (see :class:`~ticklake.engine.salvage.Mended`), ``run`` the run that
-    asked for what was missing; where it could not be asked, ``note`` says why. ``closed`` are the gaps that are gone,
-    ``left`` those that stay, each with the reason.
-    """
-
-    mended: Mended
-    run: Run | None = None
-    note: str = ""
-    closed: tuple[Gap, ...] = ()
-    left: tuple[Left, ...] = ()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there was nothing to do and nothing stays open."""
-        return not (self.mended.restored or self.mended.replaced or self.run or self.note or self.left)
 
 
 @dataclass(frozen=True, slots=True)

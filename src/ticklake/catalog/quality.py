@@ -15,17 +15,14 @@ from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import name_at
 from ticklake.core.dataset import Dataset
-from ticklake.core.quality import DayQuality, Holes
+from ticklake.core.quality import COUNTED, METRICS, DayQuality, Holes
 from ticklake.core.span import Span
 from ticklake.core.time import DAY
 
 __all__ = ["QualityDays", "StoredDay"]
 
-_MEASURED = (
-    *("on_grid", "open_time", "present_records", "duplicates", "outliers", "stale_prices", "zero_volumes"),
-    *("crossed_books", "judged_books"),
-)
-_DERIVED = ("score", "completeness_ratio", "missing_records")
+_MEASURED = ("on_grid", "open_time", *(metric.name for metric in COUNTED))
+_DERIVED = tuple(metric.name for metric in METRICS if metric.is_stored and metric not in COUNTED)
 
 
 @dataclass(frozen=True, slots=True)

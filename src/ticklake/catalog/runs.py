@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Executable, Row, bindparam, func, or_, select, update
@@ -18,12 +17,12 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.processes import is_gone, is_ours, this_process
 from ticklake.core.dataset import Dataset
-from ticklake.core.display import Displayed, moment
+from ticklake.core.runs import LogLine, Run, RunState, kept_up_by
 from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, CatalogError, StorageError
 
-__all__ = ["LogLine", "Run", "RunState", "Runs"]
+__all__ = ["Runs"]
 
 LEASE = 60 * SECOND
 """A running run of another process that gave no sign of life for this long was killed."""
@@ -31,79 +30,7 @@ LOG_TAIL = 200
 """How many log lines of a run are kept."""
 LOG_LINE = 10_000
 """How many characters of a log line are kept."""
-KEEP_UP = frozenset({"backfill", "poll", "stream"})
-"""Operations that bring datasets up to now, if they are asked for no end. :meth:`Lake.update` records backfills."""
 _JOB: ContextVar[int | None] = ContextVar("job", default=None)
-
-
-class RunState(StrEnum):
-    """How a run stands. ``incomplete`` is done, with spans that are known to be missing."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    INCOMPLETE = "incomplete"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    KILLED = "killed"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Run(Displayed):
-    """One execution.
-
-    ``progress`` holds the counts (``received``, ``new``, ``changed``, ``duplicate``, ``quarantined``,
-    ``requests``, ...); ``done`` is the finished share, 0 to 1; times are nanoseconds. ``job_id`` is the job that it
-    was one try of, if it was.
-    """
-
-    id: int
-    operation: str
-    subject: str
-    state: RunState
-    started_at: int
-    heartbeat_at: int
-    finished_at: int | None = None
-    done: float = 0.0
-    outcome: str = ""
-    process: str = ""
-    job_id: int | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
-    progress: dict[str, Any] = field(default_factory=dict)
-
-    def _summary(self) -> dict[str, Any]:
-        return {
-            "id": str(self.id),
-            "operation": self.operation,
-            "subject": self.subject,
-            "state": self.state.value,
-            "started": moment(self.started_at),
-            "finished": moment(self.finished_at),
-            "done": f"{self.done:.0%}" if self.is_active else None,
-            "outcome": self.outcome,
-        }
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it is still going on."""
-        return self.state is RunState.RUNNING
-
-    @property
-    def kept_up(self) -> tuple[str, ...]:
-        """The datasets that were asked for up to now: without new rows they are stale, others are history."""
-        return _kept_up(self.operation, self.parameters)
-
-    def __getitem__(self, name: str) -> Any:
-        """Return a count by name, 0 if it was never counted."""
-        return self.progress.get(name, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of a run's log."""
-
-    at: int
-    level: str
-    message: str
 
 
 class Runs:
@@ -348,7 +275,7 @@ class Runs:
             rows = connection.execute(query).all()
         names = set[str]()
         for row in rows:
-            names.update(_kept_up(row.operation, json.loads(row.parameters)))
+            names.update(kept_up_by(row.operation, json.loads(row.parameters)))
         return frozenset(names)
 
     def tail(self, run_id: int) -> Sequence[LogLine]:
@@ -419,12 +346,6 @@ def _end_state(state: RunState | str) -> RunState:
     if state not in ends:
         raise BadInput(f"a run cannot end as {str(state)!r}: use one of {', '.join(ends)}")
     return RunState(state)
-
-
-def _kept_up(operation: str, parameters: dict[str, Any]) -> tuple[str, ...]:
-    if operation not in KEEP_UP or parameters.get("end") is not None:
-        return ()
-    return tuple(parameters.get("datasets", ()))
 
 
 def _run(row: Row[Any]) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select
@@ -10,21 +9,9 @@ from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
 from ticklake.core.dataset import Dataset
+from ticklake.core.results import History
 
-__all__ = ["History", "history_before", "trim_history"]
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """How many refused rows and how many revisions of a dataset."""
-
-    quarantined: int = 0
-    revisions: int = 0
-
-    @property
-    def rows(self) -> int:
-        """Both together."""
-        return self.quarantined + self.revisions
+__all__ = ["history_before", "trim_history"]
 
 
 def history_before(database: Database, dataset: Dataset, before: int) -> History:

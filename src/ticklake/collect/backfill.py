@@ -11,7 +11,7 @@ from ticklake.audit.gaps import gap_report
 from ticklake.audit.sequence import cover_seams
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
-from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.catalog.runs import Runs
 from ticklake.collect.daily_check import doubt_silence
 from ticklake.collect.instruments import gone_words, look_daily, recall
 from ticklake.collect.plan import Asked, plan_dataset
@@ -19,6 +19,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.fetch_plan import FetchPlan, horizon
 from ticklake.core.gaps import Gap, missing_in, missing_words
 from ticklake.core.progress import Progress, Watch
+from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine

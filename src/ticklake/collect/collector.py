@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from ticklake.audit.crosscheck import against_source
-from ticklake.audit.repair import Repaired, Repairs
+from ticklake.audit.repair import Repairs
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
-from ticklake.catalog.runs import Run, Runs
+from ticklake.catalog.runs import Runs
 from ticklake.collect.backfill import Backfill, record_failure
 from ticklake.collect.current import take_snapshots
 from ticklake.collect.instruments import look, recall
@@ -24,10 +24,12 @@ from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.fetch_plan import FetchPlan
 from ticklake.core.instrument import Instrument, Sighting
 from ticklake.core.progress import Watch
+from ticklake.core.repair_plan import Repaired
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.results import Mended
+from ticklake.core.runs import Run
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
-from ticklake.engine.salvage import Mended
 from ticklake.errors import BadInput, BrokenPlugin, InvalidName, MissingExtra, SourceError
 from ticklake.sources.base import Source
 

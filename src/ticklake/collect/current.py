@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.catalog.runs import Runs
 from ticklake.core.dataset import Dataset
 from ticklake.core.progress import Progress
+from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import SourceError

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.display import Displayed, moment
 from ticklake.core.gaps import Gap, missing_in
 from ticklake.core.time import format_time
 
@@ -84,8 +86,8 @@ class Trouble:
         return self.rule.value, self.subject
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+@dataclass(frozen=True, slots=True, repr=False)
+class Alert(Displayed):
     """What is remembered of a trouble.
 
     ``since`` is when it began, ``None`` once it is well again; ``told_at`` when it was told last, ``None`` if never;
@@ -99,14 +101,18 @@ class Alert:
     told_at: int | None
     is_told: bool
 
+    def _summary(self) -> dict[str, Any]:
+        times = {"since": moment(self.since), "told": moment(self.told_at)}
+        return {"rule": self.rule.value, "subject": self.subject, "text": self.text, **times}
+
     @property
     def key(self) -> Key:
         """What tells it from others."""
         return self.rule.value, self.subject
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Message:
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Message(Displayed):
     """What is to be told: that something is wrong, still wrong, or well again."""
 
     is_recovery: bool
@@ -114,6 +120,10 @@ class Message:
     subject: str
     text: str
     since: int
+
+    def _summary(self) -> dict[str, Any]:
+        said = {"rule": self.rule.value, "subject": self.subject, "text": self.text, "since": moment(self.since)}
+        return {**said, "is_recovery": self.is_recovery}
 
 
 @dataclass(frozen=True, slots=True)

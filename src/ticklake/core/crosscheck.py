@@ -17,7 +17,7 @@ from ticklake.core.span import Span
 from ticklake.core.time import MS
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "rows_in", "told", "whole_bars"]
+__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "differences_by_key", "rows_in", "told", "whole_bars"]
 
 TOLERANCE = 1e-6
 """By how much, relative to the larger one, sums of floats may differ: they depend on the order of adding."""
@@ -110,13 +110,26 @@ def compare(
         Columns that are left out.
     """
     key = ["id"] if keying == "id" else list(key_of(kind, keying))
+    count, apart = differences_by_key(ours, theirs, kind, key, tolerance=tolerance, without=without)
+    return count, apart.select(*DIFFERENCES)
+
+
+def differences_by_key(
+    ours: pl.DataFrame,
+    theirs: pl.DataFrame,
+    kind: Kind,
+    key: Sequence[str],
+    *,
+    tolerance: float = TOLERANCE,
+    without: Sequence[str] = (),
+) -> tuple[int, pl.DataFrame]:
+    """Compare rows by any *key*, as :func:`compare` does, and return the differences with the key, as ``_of`` a struct."""
     names = [name for name in kind.names if name not in {*key, *kind.same, *without}]
     left, right = (_numbers(frame, key, names) for frame in (ours, theirs))
-    both = left.join(right, on=key, how="full", coalesce=True, suffix="_", nulls_equal=True)
-    both = both.with_columns(_when=pl.coalesce("ts" if "ts" in key else "_ts", "_ts_"))
+    both = left.join(right, on=list(key), how="full", coalesce=True, suffix="_", nulls_equal=True)
+    both = both.with_columns(_when=pl.coalesce("ts" if "ts" in key else "_ts", "_ts_"), _of=pl.struct(key))
     found = [_one_sided(both), *(_apart(both, name, tolerance) for name in names)]
-    listed = pl.concat([pl.DataFrame(schema=DIFFERENCES), *found])
-    return both.height, listed.sort("ts", maintain_order=True)
+    return both.height, pl.concat(found).sort("ts", maintain_order=True)
 
 
 def _numbers(frame: pl.DataFrame, key: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
@@ -157,6 +170,7 @@ def _apart(both: pl.DataFrame, name: str, tolerance: float) -> pl.DataFrame:
 
 def _listed(rows: pl.DataFrame, column: str, ours: pl.Expr, theirs: pl.Expr) -> pl.DataFrame:
     return rows.select(
+        pl.col("_of"),
         pl.col("_when").cast(TIME).alias("ts"),
         pl.lit(column).alias("column"),
         ours.cast(pl.Float64).alias("ours"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import fields
+from typing import Any, cast
 
 from ticklake.core.time import format_time
 
@@ -15,7 +16,7 @@ def moment(ns: int | None) -> str | None:
 
 
 class Displayed:
-    """Gives a result a short ``repr`` and, in notebooks, a table: both are made of :meth:`_summary`.
+    """Gives a result, a dataclass, a short ``repr`` and, in notebooks, a table: both are made of :meth:`_summary`.
 
     What is ``None``, empty or zero is left out.
     """
@@ -23,8 +24,8 @@ class Displayed:
     __slots__ = ()
 
     def _summary(self) -> dict[str, Any]:
-        """Return what is worth a look, by name, in order."""
-        raise NotImplementedError
+        """Return what is worth a look, by name, in order: all fields, unless a result knows better."""
+        return {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name}={_text(value)}" for name, value in self._shown())
@@ -41,4 +42,10 @@ class Displayed:
 
 
 def _text(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value))
+    return str(value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.display import Displayed
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import MINUTE, SECOND, format_time
 
@@ -19,8 +21,8 @@ RECHECK_TIME = 15 * MINUTE
 _BYTES_PER_ROW = {"ohlcv": 32, "trades": 10, "book": 12, "quotes": 20}
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPlan:
+@dataclass(frozen=True, slots=True, repr=False)
+class FetchPlan(Displayed):
     """What would be fetched of one dataset.
 
     ``want`` is the asked span, cut at what is final; ``spans`` are its parts that are missing (with a few
@@ -43,11 +45,23 @@ class FetchPlan:
     now: int = 0
     archives: tuple[str, ...] = ()
 
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "dataset": str(self.dataset),
+            "fetch": self.spans,
+            "archives": len(self.archives),
+            "unavailable": self.unavailable,
+            "pages": self.pages,
+            "seconds": f"{self.seconds:,.0f}",
+            "bytes": self.bytes,
+            "note": self.note,
+        }
+
 
 def horizon(dataset: Dataset, now: int) -> int:
     """Return the end of what is final at *now*: forming bars lie after it."""
     final = now - FINAL_AFTER
-    return dataset.timeframe.floor(final, dataset.anchor) if dataset.timeframe else final
+    return dataset.timeframe.unfinished_from(final, dataset.anchor) if dataset.timeframe else final
 
 
 def plan_fetch(

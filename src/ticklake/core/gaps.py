@@ -25,6 +25,7 @@ from ticklake.core.timeframe import Timeframe
 __all__ = [
     "Gap",
     "GapReason",
+    "GapReport",
     "bar_holes",
     "during_outages",
     "gaps_of",
@@ -84,6 +85,19 @@ class Gap(Displayed):
         if self.missing is None and self.reason is GapReason.INVALID:
             return 1
         return self.missing
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GapReport(Displayed):
+    """Every hole of one dataset, and notes on what is none: where its numbers begin anew."""
+
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def _summary(self) -> dict[str, Any]:
+        counts = Counter(str(gap.reason) for gap in self.gaps)
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+        return {"gaps": reasons, "notes": self.notes}
 
 
 _FEW_TIMES = 1 << 18

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ticklake.core.display import Displayed, moment
 from ticklake.core.lookup import meant_symbols
 from ticklake.errors import BadResponse, UnknownSymbol
 
@@ -61,8 +62,8 @@ class Instrument:
         return all(getattr(self, name) == getattr(other, name) for name in _TERMS)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Rename:
+@dataclass(frozen=True, slots=True, order=True, repr=False)
+class Rename(Displayed):
     """A link: from *at* on, what was *old* is *new*. The data of the two stay apart."""
 
     exchange: str
@@ -70,9 +71,12 @@ class Rename:
     new: str
     at: int
 
+    def _summary(self) -> dict[str, Any]:
+        return {"exchange": self.exchange, "old": self.old, "new": self.new, "at": moment(self.at)}
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sighting(Displayed):
     """What the list of an exchange says that was not known: markets that came, changed or went.
 
     ``changed`` and ``gone`` are the descriptions that hold no longer, ``described`` the markets whose limits or
@@ -84,6 +88,10 @@ class Sighting:
     changed: tuple[Instrument, ...] = ()
     gone: tuple[Instrument, ...] = ()
     described: tuple[Instrument, ...] = ()
+
+    def _summary(self) -> dict[str, Any]:
+        counts = {name: len(getattr(self, name)) for name in ("new", "changed", "gone", "described")}
+        return {"listed": self.listed, **counts}
 
 
 def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int) -> Sighting:

@@ -11,7 +11,7 @@ from typing import Any
 from ticklake.core.display import Displayed, moment
 from ticklake.core.time import SECOND
 
-__all__ = ["ACTIVE", "ENDED", "Job", "JobState", "NewJob", "RetryPolicy", "fingerprint"]
+__all__ = ["ACTIVE", "ENDED", "Job", "JobState", "NewJob", "fingerprint"]
 
 
 class JobState(StrEnum):
@@ -112,26 +112,6 @@ class Job(Displayed):
         if self.state is not JobState.RUNNING or self.started_at is None or not 0 < self.done <= 1:
             return None
         return (now - self.started_at) / SECOND * (1 - self.done) / self.done
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How patiently a failed job is tried again: waits double, and jitter so that many jobs do not return together.
-
-    ``first_wait`` and ``longest_wait`` are seconds.
-    """
-
-    attempts: int = 5
-    first_wait: float = 30.0
-    longest_wait: float = 3600.0
-
-    def wait(self, attempt: int, chance: float, at_least: float = 0.0) -> int:
-        """Return nanoseconds to wait after the given failed attempt (1 is the first).
-
-        Half of the wait is certain, the other half is *chance* (0 to 1). *at_least* is what the exchange asked for, in seconds.
-        """
-        doubled = min(self.first_wait * 2 ** min(attempt - 1, 32), self.longest_wait)
-        return int(max(doubled * (0.5 + 0.5 * chance), at_least) * SECOND)
 
 
 def fingerprint(operation: str, subject: str, parameters: dict[str, Any]) -> str:

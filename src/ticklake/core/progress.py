@@ -1,4 +1,4 @@
-"""What a backfill tells those who watch it."""
+"""What long work tells those who watch it: backfills, imports, exports."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from ticklake.errors import TicklakeError
 
 __all__ = ["Progress", "Watch"]
 
+_STEPS = "steps"
+"""What stands in the place of a dataset where steps are counted instead of time."""
+
 
 @dataclass
 class Progress:
-    """How far a backfill is: counts so far, and the share that is done.
+    """How far work is: counts so far, and the share that is done.
 
     ``names`` are the datasets, ``again`` those of them whose trouble may pass: trying again later can help.
     ``failures`` says why datasets were given up, ``skipped`` why windows of a dataset were passed over.
@@ -33,6 +36,15 @@ class Progress:
     skipped: dict[str, str] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
     names: Sequence[str] = ()
+
+    @classmethod
+    def of_steps(cls, count: int) -> Progress:
+        """Return the progress of work that has *count* equal steps, like files."""
+        return cls(planned={_STEPS: count})
+
+    def step(self) -> None:
+        """Note that a step is done."""
+        self.finished[_STEPS] += 1
 
     @property
     def done(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import polars as pl
@@ -13,12 +13,13 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed, moment
 from ticklake.core.gaps import Gap, GapReason
 from ticklake.core.kinds import TIME
+from ticklake.core.metrics import Metric, counted, format_score, format_share
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, format_time
 
 __all__ = [
-    "format_score",
-    "format_share",
+    "COUNTED",
+    "METRICS",
     "PENALTIES",
     "DayQuality",
     "Figures",
@@ -26,6 +27,7 @@ __all__ = [
     "Quality",
     "days_of",
     "holes_by_day",
+    "shown_metrics",
     "total",
     "trend_of",
 ]
@@ -35,10 +37,6 @@ PENALTIES = {"quarantined": 1.0, "outliers": 10.0, "stale": 0.25, "crossed": 1.0
 
 _FULL, _BELOW_FULL = 100.0, 99.99
 _ALL_BUT_NOTHING = math.nextafter(1, 0)
-_COUNTED = (
-    *("present_records", "duplicates", "outliers", "stale_prices", "zero_volumes", "crossed_books"),
-    "judged_books",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +81,15 @@ class Figures:
 
     on_grid: bool = False
     open_time: int | None = None
-    present_records: int = 0
     gaps: Mapping[str, Holes] = field(default_factory=dict)
     quarantined: Mapping[str, int] = field(default_factory=dict)
-    duplicates: int = 0
-    outliers: int = 0
-    stale_prices: int = 0
-    zero_volumes: int = 0
-    crossed_books: int = 0
-    judged_books: int = 0
+    present_records: int = counted()
+    duplicates: int = counted()
+    outliers: int = counted("outliers")
+    stale_prices: int = counted("stale")
+    zero_volumes: int = counted("zero volume", on_page=False, of_bars=pl.col("volume") == 0)
+    crossed_books: int = counted("crossed", of_quotes=pl.col("bid_price") > pl.col("ask_price"))
+    judged_books: int = counted(of_quotes=pl.col("bid_price").is_not_null() & pl.col("ask_price").is_not_null())
 
     @property
     def missing(self) -> Holes:
@@ -155,6 +153,34 @@ class Figures:
         """``100 x completeness_ratio x soundness``, 100 only if both are 1; ``None`` where completeness cannot be known."""
         ratio = self.completeness_ratio
         return None if ratio is None else _rounded(100 * ratio * self.soundness)
+
+
+def _refused(figures: Figures) -> int:
+    return sum(figures.quarantined.values())
+
+
+COUNTED = tuple(
+    Metric(one.name, is_stored=True, **one.metadata) for one in fields(Figures) if "heading" in one.metadata
+)
+"""What is counted in rows: the fields of :class:`Figures` that say so."""
+METRICS = (
+    Metric("score", "score", pl.Float64, format_score, is_stored=True),
+    Metric("completeness_ratio", "complete", pl.Float64, format_share, is_stored=True),
+    Metric("expected_records"),
+    Metric("missing_records", "missing", is_stored=True),
+    Metric("data_gaps", "gaps"),
+    Metric("quarantined", "refused", value=_refused),
+    *COUNTED,
+)
+"""Every figure, in the order of tables. To add one, add it here, or as a field of :class:`Figures` that is counted.
+
+What is stored also needs a column of the catalog's table ``quality_days``.
+"""
+
+
+def shown_metrics() -> list[Metric]:
+    """Return the metrics that tables show, in order."""
+    return [metric for metric in METRICS if metric.heading]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,18 +271,16 @@ def total(figures: Iterable[Figures]) -> Figures:
         open_time=sum(times) if times else None,
         gaps=_summed((one.gaps for one in listed), Holes()),
         quarantined=_summed((one.quarantined for one in listed), 0),
-        **{name: sum(getattr(one, name) for one in listed) for name in _COUNTED},
+        **{metric.name: sum(metric.of(one) for one in listed) for metric in COUNTED},
     )
 
 
 def trend_of(days: Iterable[DayQuality]) -> pl.DataFrame:
-    """Return a row a day: ``day`` and the figures, with ``completeness_ratio`` and ``score``."""
-    floats = dict.fromkeys(("completeness_ratio", "score"), pl.Float64)
-    integers = dict.fromkeys(("expected_records", "missing_records", "data_gaps", *_COUNTED), pl.Int64)
-    schema = {"day": pl.Int64, **floats, **integers}
-    rows = [(*(getattr(one, name) for name in schema), sum(one.quarantined.values())) for one in days]
-    frame = pl.DataFrame(rows, schema={**schema, "quarantined": pl.Int64}, orient="row")
-    return frame.with_columns(pl.col("day").cast(TIME))
+    """Return a row a day: ``day`` and every one of the :data:`METRICS`."""
+    schema: dict[str, type[pl.DataType]] = {"day": pl.Int64}
+    schema |= {metric.name: metric.dtype for metric in METRICS}
+    rows = [(one.day, *(metric.of(one) for metric in METRICS)) for one in days]
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("day").cast(TIME))
 
 
 def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
@@ -266,20 +290,6 @@ def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
     if part == gap.span and gap.missing is not None:
         return gap.missing
     return dataset.timeframe.count_in(part, dataset.anchor)
-
-
-def format_score(score: float | None) -> str:
-    """Write a score so that only a full one is 100; ``?`` if there is none."""
-    if score is None:
-        return "?"
-    return f"{math.floor(10 * score) / 10:.1f}"
-
-
-def format_share(ratio: float | None) -> str:
-    """Write a share, 0 to 1, so that only what is whole is 100 %; ``?`` if there is none."""
-    if ratio is None:
-        return "?"
-    return "100 %" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
 
 
 def _rounded(score: float) -> float:

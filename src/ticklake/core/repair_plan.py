@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ticklake.core.dataset import SNAPSHOTS, Dataset
+from ticklake.core.display import Displayed
 from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.results import Mended
+from ticklake.core.runs import Run
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import MS
 
-__all__ = ["Left", "RepairPlan", "plan_repair"]
+__all__ = ["Left", "RepairPlan", "Repaired", "plan_repair"]
 
 _AGAIN = "--retry asks once more"
 _NOT_COLLECTED = (
@@ -18,8 +22,8 @@ _NOT_COLLECTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+@dataclass(frozen=True, slots=True, repr=False)
+class Left(Displayed):
     """A gap that stays, and why it cannot be closed."""
 
     gap: Gap
@@ -37,6 +41,38 @@ class RepairPlan:
     def asks_for(self, gap: Gap) -> bool:
         """Whether a gap meets what is asked."""
         return any(gap.span.touches(span) for span in self.ask)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Repaired(Displayed):
+    """What a repair did to one dataset.
+
+    ``mended`` is what became of damaged segments (see :class:`~ticklake.core.results.Mended`), ``run`` the run that
+    asked for what was missing; where it could not be asked, ``note`` says why. ``closed`` are the gaps that are gone,
+    ``left`` those that stay, each with the reason.
+    """
+
+    mended: Mended
+    run: Run | None = None
+    note: str = ""
+    closed: tuple[Gap, ...] = ()
+    left: tuple[Left, ...] = ()
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "dataset": str(self.mended.dataset),
+            "restored": self.mended.restored,
+            "replaced": self.mended.replaced,
+            "lost": self.mended.lost,
+            "outcome": self.run.outcome if self.run else self.note,
+            "closed": len(self.closed),
+            "left": len(self.left),
+        }
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do and nothing stays open."""
+        return not (self.mended.restored or self.mended.replaced or self.run or self.note or self.left)
 
 
 def plan_repair(

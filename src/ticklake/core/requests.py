@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.kinds import kind_of
 from ticklake.core.lookup import is_pattern
 from ticklake.core.retention import midnight
-from ticklake.core.selection import parse_count, parse_names
+from ticklake.core.selection import parse_count, parse_names, parse_text
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, format_time
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import InvalidName
+from ticklake.errors import BadInput, InvalidName
 
 __all__ = ["BackfillRequest", "usual_kind"]
 
@@ -168,6 +168,26 @@ class BackfillRequest:
         return kept
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> BackfillRequest:
-        """Read what :meth:`to_json` wrote."""
+    def from_json(cls, kept: Mapping[str, Any]) -> BackfillRequest:
+        """Read what :meth:`to_json` wrote, or what somebody wrote like it.
+
+        Raises
+        ------
+        BadInput
+            If a name or a value of it is none of a request's; the errors of :meth:`of` are such, too.
+        """
+        if not isinstance(kept, Mapping):
+            raise BadInput(f"{kept!r} is no request: pass an object with an exchange and symbols")
+        known = [field.name for field in fields(cls)]
+        unknown = next((name for name in kept if name not in known), None)
+        if unknown is not None:
+            raise BadInput(f"a backfill has no {unknown!r}: it has {', '.join(known)}")
+        for name in ("exchange", "timeframe", "kind", "all_quote"):
+            if name == "exchange" or kept.get(name) is not None:
+                parse_text(name, kept.get(name))
+        for name in ("retry", "archives"):
+            if not isinstance(kept.get(name, False), bool):
+                raise BadInput(f"{name}={kept[name]!r} is neither true nor false")
+        if kept.get("last_days") is not None:
+            parse_count("last_days", kept["last_days"], 1, of="days")
         return cls.of(**kept)

@@ -7,9 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ticklake.core.display import Displayed
+from ticklake.core.dataset import Dataset
+from ticklake.core.display import Displayed, moment
+from ticklake.core.span import Span
 
-__all__ = ["Receipt"]
+__all__ = [
+    "Backup",
+    "Cleaned",
+    "Cleanup",
+    "Compaction",
+    "Deleted",
+    "History",
+    "Mended",
+    "Problem",
+    "Rebuilt",
+    "Receipt",
+    "Vacuumed",
+]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,3 +58,154 @@ class Receipt(Displayed):
             max(self.version, other.version),
             dict(Counter(self.reasons) + Counter(other.reasons)),
         )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Problem(Displayed):
+    """Something that is not as it should be: in which dataset and segment, and what."""
+
+    dataset: str
+    segment: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Compaction(Displayed):
+    """What a compaction did to one dataset."""
+
+    dataset: str
+    segments_before: int
+    segments_after: int
+    rows: int
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Vacuumed(Displayed):
+    """What vacuum removed: replaced segments, files nobody names, and their bytes."""
+
+    segments: int
+    garbage: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Deleted(Displayed):
+    """What a deletion took: rows, the bytes of their segments, segments removed whole, and segments cut in two."""
+
+    rows: int = 0
+    bytes: int = 0
+    whole: int = 0
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class History(Displayed):
+    """How many refused rows and how many revisions of a dataset."""
+
+    quarantined: int = 0
+    revisions: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Both together."""
+        return self.quarantined + self.revisions
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Cleaned(Displayed):
+    """What a cleanup took from one dataset: what is older than ``before`` (nanoseconds UTC).
+
+    ``history`` are refused and changed rows of that time, if they were to go too.
+    """
+
+    dataset: Dataset
+    before: int
+    deleted: Deleted
+    history: History
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "dataset": str(self.dataset),
+            "before": moment(self.before),
+            "rows": self.deleted.rows,
+            "bytes": self.deleted.bytes,
+            "quarantined": self.history.quarantined,
+            "revisions": self.history.revisions,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Cleanup(Displayed):
+    """What a cleanup took, dataset by dataset, and how many lines of the logs of runs.
+
+    ``bytes`` are those of segments that are no longer live: older versions hold them until vacuum removes them.
+    """
+
+    datasets: tuple[Cleaned, ...] = ()
+    log_lines: int = 0
+    dry_run: bool = False
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "datasets": len(self.datasets),
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "log_lines": self.log_lines,
+            "dry_run": self.dry_run,
+        }
+
+    @property
+    def rows(self) -> int:
+        """How many rows went."""
+        return sum(cleaned.deleted.rows for cleaned in self.datasets)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of segments went; in a dry run, an estimate where a segment would be cut."""
+        return sum(cleaned.deleted.bytes for cleaned in self.datasets)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Backup(Displayed):
+    """What a backup did: files copied, files that were there already, and bytes copied."""
+
+    folder: str
+    copied: int
+    kept: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Rebuilt(Displayed):
+    """What a rebuilt catalog holds: datasets with rows, their files and rows, and inline segments.
+
+    ``unreadable`` are files that are damaged or missing, ``lost`` says what the old catalog held that could not be
+    carried over, ``kept`` is where the old catalog is, if there was one and there was space for it, and ``uncommitted``
+    are files that killed writers left: vacuum removes them.
+    """
+
+    datasets: int
+    files: int
+    rows: int
+    unreadable: tuple[str, ...] = ()
+    inline: int = 0
+    lost: tuple[str, ...] = ()
+    kept: str | None = None
+    uncommitted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Mended(Displayed):
+    """What became of the damaged segments of a dataset.
+
+    ``restored`` were taken from a backup; of ``replaced`` ones, ``salvaged`` rows could still be read. ``lost`` are
+    the spans whose rows are gone: their coverage says so, and a backfill with ``retry`` asks for them again.
+    """
+
+    dataset: Dataset
+    restored: int = 0
+    replaced: int = 0
+    salvaged: int = 0
+    lost: tuple[Span, ...] = ()

@@ -13,6 +13,7 @@ import polars as pl
 
 from ticklake.core.batch import ties
 from ticklake.core.kinds import Kind
+from ticklake.core.quality import COUNTED
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY, HOUR
 
@@ -34,12 +35,17 @@ _COLUMNS = {
     "quotes": ["ts", "bid_price", "ask_price"],
     "book": ["ts", "seq", "side", "price", "is_snapshot"],
 }
-_COUNTS = ("duplicates", "outliers", "stale_prices", "zero_volumes", "crossed_books", "judged_books")
+_COUNTS = tuple(metric.name for metric in COUNTED if metric.name != "present_records")
 
 
 def columns_of(kind: Kind) -> list[str]:
     """Return the columns that :func:`measure` needs."""
-    return ["ts", "high", "low", "close", "volume"] if kind.bars else _COLUMNS.get(kind.name, ["ts"])
+    if not kind.bars:
+        return _COLUMNS.get(kind.name, ["ts"])
+    judged = {"ts", "high", "low", "close"}
+    for metric in COUNTED:
+        judged.update([] if metric.of_bars is None else metric.of_bars.meta.root_names())
+    return [name for name in kind.names if name in judged]
 
 
 def measure(rows: pl.DataFrame, kind: Kind, inside: Span = ALL_TIME) -> pl.DataFrame:
@@ -85,7 +91,7 @@ def _bars(rows: pl.DataFrame) -> pl.DataFrame:
     marked = rows.with_columns(
         still.rle_id().alias("_run"),
         _outliers(rows.select("close", "high", "low")).alias("outliers"),
-        (pl.col("volume") == 0).alias("zero_volumes"),
+        *(metric.of_bars.alias(metric.name) for metric in COUNTED if metric.of_bars is not None),
     )
     runs = marked.filter(still.is_not_null()).group_by("_run").len().filter(pl.col("len") >= STALE_ROWS)
     return marked.with_columns(stale_prices=pl.col("_run").is_in(runs["_run"].implode()))
@@ -104,10 +110,8 @@ def _ticks(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _quotes(rows: pl.DataFrame) -> pl.DataFrame:
-    bid, ask = pl.col("bid_price"), pl.col("ask_price")
-    known = bid.is_not_null() & ask.is_not_null()
-    marked = rows.with_columns(crossed_books=(bid > ask).fill_null(False), judged_books=known)
-    return _hourly(marked, (bid + ask) / 2)
+    marks = {metric.name: metric.of_quotes.fill_null(False) for metric in COUNTED if metric.of_quotes is not None}
+    return _hourly(rows.with_columns(**marks), (pl.col("bid_price") + pl.col("ask_price")) / 2)
 
 
 def _books(rows: pl.DataFrame) -> pl.DataFrame:

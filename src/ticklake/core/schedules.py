@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticklake.core.display import Displayed, moment
+from ticklake.core.jobs import NewJob
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.errors import BadInput
 
-__all__ = ["Rhythm", "Schedule", "format_every", "parse_every"]
+__all__ = ["Change", "Rhythm", "Schedule", "format_every", "parse_every"]
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _LONGEST = 36_500 * DAY
@@ -28,8 +30,8 @@ class Rhythm:
         return f"every {format_every(self.every)}" if self.every is not None else f"{self.cron} {self.zone}"
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+@dataclass(frozen=True, slots=True, repr=False)
+class Schedule(Displayed):
     """What makes a job whenever its time has come.
 
     Times are nanoseconds. ``next_at`` is ``None`` while it is paused; ``missed`` counts the times at which nobody was there to
@@ -48,6 +50,45 @@ class Schedule:
     last_at: int | None = None
     last_job: int | None = None
     missed: int = 0
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "operation": self.operation,
+            "when": str(self.rhythm),
+            "paused": self.paused,
+            "next": moment(self.next_at),
+            "last": moment(self.last_at),
+            "missed": self.missed,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Change(Displayed):
+    """One thing that has to change.
+
+    ``action`` is ``add``, ``change`` or ``remove`` of a schedule, or ``begin``: a job that brings history in now. ``datasets``
+    says of each dataset whether it is begun, goes back further, or is as wanted; ``retention`` is how many days are kept.
+    """
+
+    action: str
+    name: str
+    detail: str
+    datasets: dict[str, str] = field(default_factory=dict)
+    retention: int | None = None
+    schedule: dict[str, Any] | None = None
+    job: NewJob | None = None
+    warning: str = ""
+
+    def _summary(self) -> dict[str, Any]:
+        names = ("action", "name", "detail", "retention", "warning")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def effect(self) -> tuple[Any, ...]:
+        """What applying it does: two changes with the same effect are the same, however far a running job has come."""
+        detail = "" if self.action == "begin" else self.detail
+        return self.action, self.name, detail, self.schedule, self.job
 
 
 def parse_every(text: str) -> int:

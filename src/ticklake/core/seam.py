@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from ticklake.core.crosscheck import differences_by_key, rows_in
 from ticklake.core.kinds import Kind
 from ticklake.core.span import Span
 from ticklake.core.time import MS, format_time
@@ -15,6 +16,7 @@ __all__ = ["SHOWN", "overlap", "seam_differences"]
 
 SHOWN = 10
 """So many differences at one seam are written out; the others are counted."""
+_KEY = ("_mark", "_nth")
 
 
 def overlap(rows: pl.DataFrame, seam: int, reach: int, bars: int = 3, others: int = 20) -> Span | None:
@@ -49,46 +51,44 @@ def seam_differences(kept: pl.DataFrame, other: pl.DataFrame, kind: Kind, span: 
     list of str
         One text a difference, with the time and both values; empty is good.
     """
-    left, right = (_keyed(frame, kind, span) for frame in (kept, other))
-    found = [*_values_apart(left, right, kind), *_one_sided(left, right)]
+    left, right = (_marked(frame, kind, span) for frame in (kept, other))
+    # Nothing is forgiven here: where a file and a call differ by the last bit, one of them was changed on the way.
+    _, apart = differences_by_key(left, right, kind, _KEY, tolerance=0.0, without=("id",))
+    ours, theirs = (_by_mark(frame) for frame in (left, right))
+    found = [
+        _text(column, ours.get(tuple(of.values())), theirs.get(tuple(of.values()))) for of, column in _pairs(apart)
+    ]
     told = found[:SHOWN]
     return [*told, f"and {len(found) - SHOWN} more differences at this seam"] if len(found) > SHOWN else told
 
 
-def _keyed(frame: pl.DataFrame, kind: Kind, span: Span) -> dict[Any, dict[str, Any]]:
-    ts = pl.col("ts").to_physical()
-    inside = frame.filter((ts >= span.start) & (ts < span.end)).with_columns(pl.selectors.temporal().to_physical())
-    rows: dict[Any, dict[str, Any]] = {}
-    for row in inside.iter_rows(named=True):
-        identity = row.get("id") or row.get("seq")
-        mark = row["ts"] // MS if identity is None else identity
-        nth = 0
-        while identity is None and not kind.bars and (mark, nth) in rows:
-            nth += 1
-        rows[(mark, nth)] = row
-    return rows
+def _pairs(apart: pl.DataFrame) -> Iterator[tuple[dict[str, Any], str]]:
+    yield from apart.select("_of", "column").iter_rows()
 
 
-def _values_apart(left: dict[Any, dict[str, Any]], right: dict[Any, dict[str, Any]], kind: Kind) -> Iterator[str]:
-    names = [name for name in kind.names if name not in {"ts", "id", *kind.same}]
-    for mark in (mark for mark in left if mark in right):
-        ours, theirs = left[mark], right[mark]
-        where = _where(ours)
-        if ours["ts"] // MS != theirs["ts"] // MS:
-            yield f"{where} is at {format_time(theirs['ts'])} on the exchange"
-        for name in names:
-            one, two = ours.get(name), theirs.get(name)
-            if one is not None and two is not None and one != two:
-                yield f"{where}: {name} is {one!r} in the archive and {two!r} on the exchange"
+def _marked(frame: pl.DataFrame, kind: Kind, span: Span) -> pl.DataFrame:
+    """Return the rows of *span* with what tells them apart: a number of theirs, or the millisecond and a place in it."""
+    rows = rows_in(frame, [span])
+    milliseconds = pl.format("@{}", pl.col("ts").to_physical() // MS)
+    numbers = [pl.col(name).cast(pl.String).replace("", None) for name in ("id", "seq") if name in rows.columns]
+    marked = rows.with_columns(_mark=pl.coalesce(*numbers, milliseconds))
+    is_alone = pl.lit(kind.bars) | (pl.col("_mark") != milliseconds)
+    return marked.with_columns(_nth=pl.when(is_alone).then(0).otherwise(pl.int_range(pl.len()).over("_mark")))
 
 
-def _one_sided(left: dict[Any, dict[str, Any]], right: dict[Any, dict[str, Any]]) -> Iterator[str]:
-    for mark, row in left.items():
-        if mark not in right:
-            yield f"{_where(row)} is in the archive and not on the exchange"
-    for mark, row in right.items():
-        if mark not in left:
-            yield f"{_where(row)} is on the exchange and not in the archive"
+def _by_mark(rows: pl.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
+    exact = rows.with_columns(pl.selectors.temporal().to_physical())
+    return {(row["_mark"], row["_nth"]): row for row in exact.iter_rows(named=True)}
+
+
+def _text(column: str, ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> str:
+    if ours is None:
+        return f"{_where(theirs or {})} is on the exchange and not in the archive"
+    if theirs is None:
+        return f"{_where(ours)} is in the archive and not on the exchange"
+    if column == "ts":
+        return f"{_where(ours)} is at {format_time(theirs['ts'])} on the exchange"
+    return f"{_where(ours)}: {column} is {ours[column]!r} in the archive and {theirs[column]!r} on the exchange"
 
 
 def _where(row: dict[str, Any]) -> str:

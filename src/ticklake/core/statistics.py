@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import polars as pl
 
+from ticklake.core.display import Displayed, moment
 from ticklake.core.kinds import kind_of
 
 __all__ = ["GroupStats", "LakeStats", "raw_width"]
@@ -22,8 +24,8 @@ def raw_width(kind: str) -> int:
     return sum(_WIDTHS.get(str(dtype.base_type()), 8) for dtype in schema.values())
 
 
-@dataclass(frozen=True, slots=True)
-class GroupStats:
+@dataclass(frozen=True, slots=True, repr=False)
+class GroupStats(Displayed):
     """What the lake holds of one kind of one exchange.
 
     ``rows`` are those that are read. ``files`` and ``file_bytes`` are Parquet files, ``inline_*`` the small segments that wait
@@ -44,6 +46,11 @@ class GroupStats:
     first: int | None
     last: int | None
 
+    def _summary(self) -> dict[str, Any]:
+        counts = {name: getattr(self, name) for name in ("datasets", "rows", "files", "bytes")}
+        times = {"first": moment(self.first), "last": moment(self.last)}
+        return {"exchange": self.exchange, "kind": self.kind, **counts, **times}
+
     @property
     def raw_bytes(self) -> int:
         """What the rows take uncompressed."""
@@ -55,8 +62,8 @@ class GroupStats:
         return self.file_bytes + self.inline_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LakeStats:
+@dataclass(frozen=True, slots=True, repr=False)
+class LakeStats(Displayed):
     """What a lake holds, in all and by exchange and kind.
 
     ``catalog_bytes`` is the SQLite file with the inline rows in it, ``wal_bytes`` its write-ahead log; both are 0 for a lake in
@@ -101,6 +108,5 @@ class LakeStats:
         """How many times smaller the rows are than uncompressed; ``None`` if there are none."""
         return self.raw_bytes / self.bytes if self.bytes else None
 
-    def __repr__(self) -> str:
-        counts = {name: getattr(self, name) for name in ("datasets", "rows", "files", "bytes")}
-        return f"LakeStats({', '.join(f'{name}={count:,}' for name, count in counts.items())})"
+    def _summary(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("datasets", "rows", "files", "bytes")}

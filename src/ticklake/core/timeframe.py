@@ -99,6 +99,21 @@ class Timeframe:
             return _month_start((_month_index(ts) // self.count + 1) * self.count)
         return self.floor(ts, anchor) + self.length
 
+    def is_over(self, bar: int, at: int, anchor: int | None = None) -> bool:
+        """Whether the bar that holds *bar* is over at *at*."""
+        return self.next(bar, anchor) <= at
+
+    def unfinished_from(
+        self, now: int, anchor: int | None = None, *, last: int | None = None, written: int | None = None
+    ) -> int:
+        """Return the first bar that is not over: of *now*, or *last* if it was *written* down before it was over.
+
+        This is the only definition: what is fetched, read from files and brought in from other lakes ends there.
+        """
+        if last is not None and written is not None and last <= written and not self.is_over(last, written, anchor):
+            return last
+        return self.floor(now, anchor)
+
     def ceil(self, ts: int, anchor: int | None = None) -> int:
         """Return the first open time that is not before *ts*."""
         floor = self.floor(ts, anchor)

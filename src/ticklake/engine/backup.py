@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
+from ticklake.core.results import Backup
 from ticklake.core.segment import Segment
 from ticklake.engine.salvage import Copy
 from ticklake.engine.store import Store
@@ -19,21 +19,11 @@ from ticklake.storage.files import file_digest
 from ticklake.storage.objects import LocalStore, make_folder, replace_file, sync_folder
 from ticklake.storage.segments import corrupt, digest
 
-__all__ = ["Backup", "backup", "opened_copy"]
+__all__ = ["backup", "opened_copy"]
 
 
 _ATTEMPTS = 8
 """How often a backup begins anew because files were removed meanwhile; what it has copied by then it has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """What a backup did: files copied, files that were there already, and bytes copied."""
-
-    folder: str
-    copied: int
-    kept: int
-    bytes: int
 
 
 def backup(store: Store, folder: Path, catalog_name: str) -> Backup:

@@ -12,6 +12,7 @@ from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying
+from ticklake.core.results import Compaction
 from ticklake.core.segment import Segment
 from ticklake.engine.append import retried
 from ticklake.engine.read import read_chunks
@@ -19,19 +20,7 @@ from ticklake.engine.segment_writer import write_file
 from ticklake.engine.store import Store
 from ticklake.errors import CorruptSegment, MissingSegment, StorageError
 
-__all__ = ["Compaction", "compact"]
-
-
-@dataclass(frozen=True, slots=True)
-class Compaction:
-    """What a compaction did to one dataset."""
-
-    dataset: str
-    segments_before: int
-    segments_after: int
-    rows: int
-    bytes_before: int
-    bytes_after: int
+__all__ = ["compact"]
 
 
 def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> Compaction:

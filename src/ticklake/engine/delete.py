@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import polars as pl
@@ -12,6 +11,7 @@ from ticklake.catalog.changes import Change
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
+from ticklake.core.results import Deleted
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.engine.append import retried
@@ -20,20 +20,10 @@ from ticklake.engine.segment_writer import write_file, write_segments
 from ticklake.engine.store import Store
 from ticklake.errors import StorageError
 
-__all__ = ["DELETED", "Deleted", "delete", "drop", "leaving", "would_delete"]
+__all__ = ["DELETED", "delete", "drop", "leaving", "would_delete"]
 
 DELETED = "deleted"
 """The reason in the coverage of rows that were deleted: an update does not fetch them again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """What a deletion took: rows, the bytes of their segments, segments removed whole, and segments cut in two."""
-
-    rows: int = 0
-    bytes: int = 0
-    whole: int = 0
-    cut: int = 0
 
 
 def delete(

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import polars as pl
 
@@ -21,7 +21,7 @@ from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
-from ticklake.core.results import Receipt
+from ticklake.core.results import Backup, Cleaned, Compaction, Mended, Problem, Receipt, Vacuumed
 from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, normalise
@@ -29,17 +29,10 @@ from ticklake.engine.append import Incoming, append
 from ticklake.engine.read import count_rows
 from ticklake.engine.scan import chunks, load, scan
 from ticklake.engine.store import Store
-from ticklake.engine.vacuum import KEEP, Vacuumed, vacuum, would_vacuum
+from ticklake.engine.vacuum import KEEP, vacuum, would_vacuum
 from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
-
-if TYPE_CHECKING:
-    from ticklake.engine.backup import Backup
-    from ticklake.engine.compact import Compaction
-    from ticklake.engine.retention import Cleaned
-    from ticklake.engine.salvage import Mended
-    from ticklake.engine.verify import Problem
 
 __all__ = ["Engine"]
 

@@ -19,6 +19,7 @@ from ticklake.catalog.processes import is_gone, this_process
 from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
+from ticklake.core.results import Rebuilt
 from ticklake.engine.recovery import Filled, Tree, complete_until, fill, is_uncommitted
 from ticklake.engine.store import Store, retired_path
 from ticklake.engine.vacuum import unnamed
@@ -26,29 +27,10 @@ from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull,
 from ticklake.storage.objects import LocalStore, ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
-__all__ = ["Rebuilt", "interrupted_rebuilds", "rebuild"]
+__all__ = ["interrupted_rebuilds", "rebuild"]
 
 _PATIENCE = 1.0
 """Seconds in which a writer at work commits or removes the file that it has just written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """What a rebuilt catalog holds: datasets with rows, their files and rows, and inline segments.
-
-    ``unreadable`` are files that are damaged or missing, ``lost`` says what the old catalog held that could not be
-    carried over, ``kept`` is where the old catalog is, if there was one and there was space for it, and ``uncommitted``
-    are files that killed writers left: vacuum removes them.
-    """
-
-    datasets: int
-    files: int
-    rows: int
-    unreadable: tuple[str, ...] = ()
-    inline: int = 0
-    lost: tuple[str, ...] = ()
-    kept: str | None = None
-    uncommitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

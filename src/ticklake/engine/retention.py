@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from ticklake.catalog.trim import History, history_before, trim_history
+from ticklake.catalog.trim import history_before, trim_history
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
+from ticklake.core.results import Cleaned, Deleted, History
 from ticklake.core.retention import expired, kept_from, last_uncut
 from ticklake.core.span import Span
-from ticklake.engine.delete import Deleted, delete, would_delete
+from ticklake.engine.delete import delete, would_delete
 from ticklake.engine.store import Store
 from ticklake.errors import CorruptSegment, DiskFull, MissingSegment
 
-__all__ = ["Cleaned", "Cleanup", "cleanup"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cleaned:
-    """What a cleanup took from one dataset: what is older than ``before`` (nanoseconds UTC).
-
-    ``history`` are refused and changed rows of that time, if they were to go too.
-    """
-
-    dataset: Dataset
-    before: int
-    deleted: Deleted
-    history: History
-
-
-@dataclass(frozen=True, slots=True)
-class Cleanup:
-    """What a cleanup took, dataset by dataset, and how many lines of the logs of runs.
-
-    ``bytes`` are those of segments that are no longer live: older versions hold them until vacuum removes them.
-    """
-
-    datasets: tuple[Cleaned, ...] = ()
-    log_lines: int = 0
-    dry_run: bool = False
-
-    @property
-    def rows(self) -> int:
-        """How many rows went."""
-        return sum(cleaned.deleted.rows for cleaned in self.datasets)
-
-    @property
-    def bytes(self) -> int:
-        """How many bytes of segments went; in a dry run, an estimate where a segment would be cut."""
-        return sum(cleaned.deleted.bytes for cleaned in self.datasets)
+__all__ = ["cleanup"]
 
 
 def cleanup(

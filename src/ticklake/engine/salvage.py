@@ -13,6 +13,7 @@ from ticklake.catalog.changes import Change, keying_of
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
+from ticklake.core.results import Mended
 from ticklake.core.segment import Block, Segment, span_of
 from ticklake.core.span import Span, normalise
 from ticklake.engine.append import retried
@@ -25,7 +26,7 @@ from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import digest
 
-__all__ = ["Copy", "Mended", "mend"]
+__all__ = ["Copy", "mend"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +51,6 @@ class Copy:
         for path in (segment.path, retired_path(segment.path)):
             with suppress(StorageError):
                 yield self.objects.get(path)
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """What became of the damaged segments of a dataset.
-
-    ``restored`` were taken from a backup; of ``replaced`` ones, ``salvaged`` rows could still be read. ``lost`` are
-    the spans whose rows are gone: their coverage says so, and a backfill with ``retry`` asks for them again.
-    """
-
-    dataset: Dataset
-    restored: int = 0
-    replaced: int = 0
-    salvaged: int = 0
-    lost: tuple[Span, ...] = ()
 
 
 def mend(store: Store, dataset: Dataset, copy: Copy | None = None) -> Mended:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from ticklake.catalog.append_log import Batches
 from ticklake.core.kinds import KINDS
+from ticklake.core.results import Vacuumed
 from ticklake.core.segment import Segment
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.store import RETIRED, Store, retired_path
 from ticklake.storage.objects import StoredObject
 
-__all__ = ["Vacuumed", "is_garbage", "unnamed", "vacuum", "would_vacuum"]
+__all__ = ["is_garbage", "unnamed", "vacuum", "would_vacuum"]
 
 KEEP = 7 * DAY
 """How long replaced segments stay readable by default."""
@@ -22,15 +22,6 @@ _AT_ONCE = 200
 """How many segments are forgotten in one commit: on a full disk, the files of some make space for forgetting others."""
 QUIET_GRACE = DAY
 """The same while nothing is committed: then only the clock tells how old a file is, and clocks jump."""
-
-
-@dataclass(frozen=True, slots=True)
-class Vacuumed:
-    """What vacuum removed: replaced segments, files nobody names, and their bytes."""
-
-    segments: int
-    garbage: int
-    bytes: int
 
 
 def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +11,7 @@ from ticklake.catalog.changes import keying_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.merge import Keying, key_of
+from ticklake.core.results import Problem
 from ticklake.core.segment import Segment
 from ticklake.core.time import SECOND
 from ticklake.engine.append import retried
@@ -22,22 +22,13 @@ from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, Mis
 from ticklake.storage.files import file_digest
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["CATALOG", "Problem", "problems_of", "strays", "verify", "verify_catalog"]
+__all__ = ["CATALOG", "problems_of", "strays", "verify", "verify_catalog"]
 
 
 CATALOG = "the catalog"
 """What stands in the place of a segment where the catalog itself is damaged."""
 FRESH = 60 * SECOND
 """A file that no commit names is reported once it is this old: a younger one may be about to be committed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that is not as it should be: in which dataset and segment, and what."""
-
-    dataset: str
-    segment: str
-    problem: str
 
 
 def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Problem]:

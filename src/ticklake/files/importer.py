@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ticklake.audit.sequence import cover_seams
-from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.catalog.runs import Runs
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
+from ticklake.core.file_reports import FileReport, FileState
 from ticklake.core.progress import Progress, Watch
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
+from ticklake.core.runs import Run, RunState
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidData, TicklakeError
@@ -24,38 +25,7 @@ from ticklake.files.message_counts import Tally
 from ticklake.files.presets import preset_named
 from ticklake.files.readers import Asked, FilePlan, plan_file
 
-__all__ = ["Imported", "Importer"]
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What became of a file, or of one dataset in it.
-
-    ``refused`` files have nothing in the lake, and the last of ``problems`` says why; for the others ``problems`` are
-    what is odd about them. Of recorded messages and answers ``channels`` says what became of all in the file, channel by
-    channel; see :class:`~ticklake.files.message_counts.Channel`. ``first`` and ``last`` are times of rows. ``rows`` is the sum of ``new``, ``changed``,
-    ``duplicate`` and ``quarantined``, except in a dry run, which knows only the last of these.
-    """
-
-    path: str
-    format: str = ""
-    preset: str = ""
-    mapping: dict[str, Any] | None = None
-    dataset: str = ""
-    rows: int = 0
-    new: int = 0
-    changed: int = 0
-    duplicate: int = 0
-    quarantined: int = 0
-    first: str | None = None
-    last: str | None = None
-    problems: tuple[str, ...] = ()
-    refused: bool = False
-    channels: tuple[dict[str, Any], ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a plain mapping."""
-        return asdict(self)
+__all__ = ["Importer"]
 
 
 @dataclass
@@ -73,7 +43,7 @@ class Importer:
     watch: Watch = lambda _progress: None
     own: Path | None = None
 
-    def run(self, paths: Sequence[Path]) -> list[Imported]:
+    def run(self, paths: Sequence[Path]) -> list[FileReport]:
         """Import every file, those in folders too, and report what became of each.
 
         Raises
@@ -88,14 +58,14 @@ class Importer:
             raise BadInput(f"there is no file in {', '.join(str(path) for path in paths)}")
         if not self.dry_run:
             self._refuse_nameless([plan for plan in planned if isinstance(plan, FilePlan)])
-        progress = Progress(len(planned), {str(at): 1 for at in range(len(planned))})
+        progress = Progress.of_steps(len(planned))
         if self.dry_run:
             return list(self._all(planned, progress, None))
         return self._recorded(planned, progress, paths)
 
     def _recorded(
-        self, planned: Sequence[FilePlan | Imported], progress: Progress, paths: Sequence[Path]
-    ) -> list[Imported]:
+        self, planned: Sequence[FilePlan | FileReport], progress: Progress, paths: Sequence[Path]
+    ) -> list[FileReport]:
         run = self.runs.create("import", str(paths[0]), {"paths": [str(path) for path in paths]})
         try:
             done = list(self._all(planned, progress, run))
@@ -114,19 +84,19 @@ class Importer:
         self.runs.finish(run.id, state, progress.to_dict(), f"{new:,} new rows; {refused} of {len(done)} files refused")
         return done
 
-    def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | Imported]:
+    def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | FileReport]:
         for path in _files(paths, self.own):
             try:
                 refuse_other_checksum(path)
                 entries = entries_of(path)
             except InvalidData as error:
-                yield Imported(str(path), problems=(str(error),), refused=True)
+                yield FileReport(str(path), FileState.REFUSED, problems=(str(error),))
                 continue
             for entry in entries:
                 try:
                     yield plan_file(entry, self.asked)
                 except BadInput as error:
-                    yield Imported(str(entry), problems=(str(error),), refused=True)
+                    yield FileReport(str(entry), FileState.REFUSED, problems=(str(error),))
 
     def _refuse_nameless(self, plans: Sequence[FilePlan]) -> None:
         nameless = [plan for plan in plans if self.asked.dataset is None and plan.lacking]
@@ -137,15 +107,17 @@ class Importer:
                 f"({first.preset.name}: {first.named}): {first.named.doubt or cure(first.lacking)}"
             )
 
-    def _all(self, planned: Iterable[FilePlan | Imported], progress: Progress, run: Run | None) -> Iterator[Imported]:
-        for at, plan in enumerate(planned):
-            for one in [plan] if isinstance(plan, Imported) else self._file(plan, progress):
+    def _all(
+        self, planned: Iterable[FilePlan | FileReport], progress: Progress, run: Run | None
+    ) -> Iterator[FileReport]:
+        for plan in planned:
+            for one in [plan] if isinstance(plan, FileReport) else self._file(plan, progress):
                 for name in ("new", "changed", "duplicate", "quarantined"):
                     progress.counts[name] += getattr(one, name)
                 if run is not None:
                     self._log(run, one)
                 yield one
-            progress.finished[str(at)] = 1
+            progress.step()
             if run is not None:
                 self.runs.update_progress(run.id, progress.done, progress.to_dict())
             self.watch(progress)
@@ -154,30 +126,32 @@ class Importer:
         progress.counts["received"] += rows
         self.watch(progress)
 
-    def _log(self, run: Run, one: Imported) -> None:
+    def _log(self, run: Run, one: FileReport) -> None:
         if one.problems:
             level = "warning" if one.refused else "info"
             self.runs.append_log(run.id, f"{one.path}: {'; '.join(one.problems)}", level)
 
-    def _file(self, plan: FilePlan, progress: Progress) -> list[Imported]:
+    def _file(self, plan: FilePlan, progress: Progress) -> list[FileReport]:
         tally = Tally()
         done = self._examined(plan, progress, tally)
         if done and not done[0].refused:
             done[0] = replace(done[0], problems=(*done[0].problems, *tally.notes()))
         return [replace(one, channels=tally.to_dicts()) for one in done]
 
-    def _examined(self, plan: FilePlan, progress: Progress, tally: Tally) -> list[Imported]:
+    def _examined(self, plan: FilePlan, progress: Progress, tally: Tally) -> list[FileReport]:
         try:
             found = examine(plan, self.asked, lambda rows: self._read(progress, rows), tally)
             self._refuse_without_ids(found)
         except (BadInput, OSError) as error:
-            return [replace(_described(plan), problems=(str(error),), refused=True)]
+            return [replace(_described(plan), problems=(str(error),), state=FileState.REFUSED)]
         if self.dry_run:
-            return [replace(_told(plan, one), quarantined=one.refusals.counts.total()) for one in found]
+            return [_would_import(plan, one) for one in found]
         try:
             receipts = self._save(plan, found)
         except BadInput as error:
-            return [replace(_told(plan, one), problems=(*one.notes, str(error)), refused=True) for one in found]
+            return [
+                replace(_told(plan, one), problems=(*one.notes, str(error)), state=FileState.REFUSED) for one in found
+            ]
         return [_with_counts(_told(plan, one), receipt) for one, receipt in zip(found, receipts, strict=True)]
 
     def _refuse_without_ids(self, found: Sequence[Found]) -> None:
@@ -214,7 +188,7 @@ class Importer:
         return one.covered(self.asked.now, named)
 
 
-def _told(plan: FilePlan, one: Found) -> Imported:
+def _told(plan: FilePlan, one: Found) -> FileReport:
     """Return what is known of a dataset in a file before it is saved."""
     return replace(
         _described(plan),
@@ -226,7 +200,11 @@ def _told(plan: FilePlan, one: Found) -> Imported:
     )
 
 
-def _with_counts(told: Imported, receipt: Receipt) -> Imported:
+def _would_import(plan: FilePlan, one: Found) -> FileReport:
+    return replace(_told(plan, one), state=FileState.PLANNED, quarantined=one.refusals.counts.total())
+
+
+def _with_counts(told: FileReport, receipt: Receipt) -> FileReport:
     return replace(
         told,
         new=receipt.new,
@@ -241,9 +219,11 @@ def _origin(plan: FilePlan, one: Found) -> Provenance:
     return Provenance("file", plan.entry.name, id_space=one.space, clock=one.clock, note=note)
 
 
-def _described(plan: FilePlan) -> Imported:
+def _described(plan: FilePlan) -> FileReport:
     form = ".".join([str(plan.form), *reversed(plan.layers)])
-    return Imported(str(plan.entry), form, plan.preset.name, plan.mapping.to_dict())
+    return FileReport(
+        str(plan.entry), FileState.IMPORTED, format=form, preset=plan.preset.name, mapping=plan.mapping.to_dict()
+    )
 
 
 def _state(refused: int, files: int) -> RunState:

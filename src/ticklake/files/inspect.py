@@ -200,7 +200,7 @@ def examine(
         symbols |= {part.symbol} - {""}
         if dataset not in found:
             frame = dataset.timeframe
-            final = frame.floor(asked.now, dataset.anchor) if frame else None
+            final = frame.unfinished_from(asked.now, dataset.anchor) if frame else None
             unit = "lines" if plan.form in {Format.CSV, Format.NDJSON} else "rows"
             found[dataset] = Found(dataset, part.space, final=final, refusals=Refusals(unit=unit))
         found[dataset].take(part, asked.now)
@@ -307,7 +307,7 @@ def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbol
     if one.frames is not None:
         whole = pl.concat(one.frames)
         one.notes += notes_on(whole, dataset, one.order, span_in(label))
-        _leave_out_forming(one, whole, plan)
+        _leave_out_forming(one, whole, plan, asked.now)
     if one.forming and one.final is not None:
         one.notes.append(f"{one.forming:,} bars from {format_time(one.final)} on left out: not over yet")
     if asked.markets.exchange not in ("", dataset.exchange):
@@ -333,15 +333,16 @@ def _told_otherwise(plan: FilePlan, asked: Asked, symbols: set[str]) -> Iterator
         yield f"its name says {told}, taken as {asked.dataset}"
 
 
-def _leave_out_forming(one: Found, whole: pl.DataFrame, plan: FilePlan) -> None:
+def _leave_out_forming(one: Found, whole: pl.DataFrame, plan: FilePlan, now: int) -> None:
     """Leave out the last bar as well, if the file was written before it was over."""
     frame, anchor = one.dataset.timeframe, one.dataset.anchor
     if frame is None or one.last is None:
         return
     written = plan.entry.path.stat().st_mtime_ns
-    if not one.last <= written < frame.next(one.last, anchor):
+    final = frame.unfinished_from(now, anchor, last=one.last, written=written)
+    if final == one.final:
         return
-    one.final = one.last
+    one.final = final
     kept = one.finished(whole)
     one.forming += whole.height - kept.height
     one.frames, one.rows = [kept], kept.height

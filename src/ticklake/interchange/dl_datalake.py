@@ -24,9 +24,8 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
 from ticklake.errors import StorageError, Unsupported
 from ticklake.interchange.columns import fitted, nanoseconds, renamed
-from ticklake.interchange.layout import NO_NAMES, Layout, Names
+from ticklake.interchange.layout import NO_NAMES, Layout, Names, Written
 from ticklake.interchange.parquet import digest_of
-from ticklake.interchange.reports import Written
 
 __all__ = ["MANIFEST", "DlDatalake"]
 

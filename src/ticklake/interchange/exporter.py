@@ -12,12 +12,13 @@ import polars as pl
 
 from ticklake.core.compaction_plan import period_of
 from ticklake.core.dataset import Dataset
+from ticklake.core.file_reports import FileReport, FileState, Report
+from ticklake.core.progress import Progress, Watch
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Unsupported
-from ticklake.interchange.layout import Layout
+from ticklake.interchange.layout import Layout, Written
 from ticklake.interchange.parquet import NOTE, read_note, replace_file
-from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch, Written
 from ticklake.storage.objects import LocalStore
 
 __all__ = ["Export", "check_place"]
@@ -41,7 +42,7 @@ class Export:
 
     def run(self, datasets: Sequence[Dataset]) -> Report:
         """Write the files and return what became of each."""
-        progress = Progress(len(datasets))
+        progress = Progress.of_steps(len(datasets))
         files = [file for dataset in datasets for file in self._dataset(dataset, progress)]
         return Report(self.layout.name, str(self.root), tuple(files))
 
@@ -52,8 +53,8 @@ class Export:
                 if file.rows or file.state is FileState.REFUSED:
                     yield file
         except Unsupported as error:
-            yield FileReport("", FileState.REFUSED, str(dataset), note=str(error))
-        progress.finished += 1
+            yield FileReport("", FileState.REFUSED, str(dataset), problems=(str(error),))
+        progress.step()
         self.watch(progress)
 
     def _periods(self, dataset: Dataset) -> Iterator[tuple[str, Span]]:
@@ -71,7 +72,7 @@ class Export:
         target = self.root / path
         old = read_note(target) if target.exists() else {}
         if why := self._forbidden(path, dataset, old):
-            return FileReport(path, FileState.REFUSED, str(dataset), note=why)
+            return FileReport(path, FileState.REFUSED, str(dataset), problems=(why,))
         span = _widened(self.span.intersect(whole) or whole, old or {}, whole)
         frames = _Frames(self, dataset, span, progress)
         row = self.engine.catalog.dataset(dataset)
@@ -81,7 +82,8 @@ class Export:
         if rows:
             self.layout.register(self.root, Written(path, dataset, frames.first, frames.last))
         state = FileState.WRITTEN if changed else FileState.UNCHANGED
-        return FileReport(path, state, str(dataset), rows, note=self.layout.losses(dataset))
+        losses = self.layout.losses(dataset)
+        return FileReport(path, state, str(dataset), rows, problems=(losses,) if losses else ())
 
     def _forbidden(self, path: str, dataset: Dataset, old: dict[str, Any] | None) -> str:
         """Say why an existing file may not be replaced: by its note it is not ours, or is that of another dataset."""

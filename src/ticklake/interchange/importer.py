@@ -9,17 +9,19 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from ticklake.catalog.runs import Run, Runs, RunState
+from ticklake.catalog.runs import Runs
 from ticklake.core.dataset import Dataset
+from ticklake.core.file_reports import FileReport, FileState, Report
+from ticklake.core.progress import Progress, Watch
 from ticklake.core.provenance import Provenance
 from ticklake.core.read_plan import CHUNK_ROWS
 from ticklake.core.results import Receipt
+from ticklake.core.runs import Run, RunState
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Cancelled, StorageError, TicklakeError
 from ticklake.interchange.layout import Layout, Names
 from ticklake.interchange.layouts import parquet_files
 from ticklake.interchange.parquet import count_rows, digest_of, footer_of, has_nulls, read_chunks, read_note
-from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch
 
 __all__ = ["Import"]
 
@@ -47,7 +49,7 @@ class Import:
         """Bring the rows in, record that as a run, and return what became of each file."""
         paths = sorted(parquet_files(self.root), key=self._has_all_ids)
         run = self.runs.create("import", str(self.root), {"layout": self.layout.name, "files": len(paths)})
-        progress = Progress(len(paths))
+        progress = Progress.of_steps(len(paths))
         try:
             report = self._report(self._all(paths, progress, run))
         except BaseException as error:
@@ -71,13 +73,13 @@ class Import:
             dataset = self._dataset(path)
             return FileReport(str(path), FileState.PLANNED, str(dataset), count_rows(self.root / path))
         except BadInput as error:
-            return FileReport(str(path), FileState.REFUSED, note=str(error))
+            return FileReport(str(path), FileState.REFUSED, problems=(str(error),))
 
     def _all(self, paths: Sequence[PurePosixPath], progress: Progress, run: Run) -> Iterator[FileReport]:
         done = []
         for path in paths:
             done.append(self._file(path, progress))
-            progress.finished += 1
+            progress.step()
             self.runs.update_progress(run.id, progress.done, dict(progress.counts))
             self.watch(progress)
         for file in self._compared(done):
@@ -89,7 +91,7 @@ class Import:
         try:
             return list(_compare(files, self.root, self.layout.registered(self.root)))
         except StorageError as error:
-            return [*files, FileReport("", FileState.FAILED, note=str(error))]
+            return [*files, FileReport("", FileState.FAILED, problems=(str(error),))]
 
     def _file(self, path: PurePosixPath, progress: Progress) -> FileReport:
         report = FileReport(str(path), FileState.IMPORTED)
@@ -99,7 +101,8 @@ class Import:
             for receipt, note in self._append(path, dataset, progress):
                 report = _added(report, receipt, note)
         except BadInput as error:
-            report = replace(report, state=FileState.FAILED if report.dataset else FileState.REFUSED, note=str(error))
+            state = FileState.FAILED if report.dataset else FileState.REFUSED
+            report = replace(report, state=state, problems=(str(error),))
         return report
 
     def _dataset(self, path: PurePosixPath) -> Dataset:
@@ -140,9 +143,8 @@ def _over(rows: pl.DataFrame, dataset: Dataset, now: int, written: int) -> pl.Da
     frame = dataset.timeframe
     if frame is None:
         return rows
-    last = _last(rows)
-    until = written if last <= written < frame.next(last, dataset.anchor) else now
-    return rows.filter((pl.col("ts").to_physical() < frame.floor(until, dataset.anchor)).fill_null(True))
+    final = frame.unfinished_from(now, dataset.anchor, last=_last(rows), written=written)
+    return rows.filter((pl.col("ts").to_physical() < final).fill_null(True))
 
 
 def _compare(files: Sequence[FileReport], root: Path, registered: Mapping[str, str]) -> Iterator[FileReport]:
@@ -150,11 +152,11 @@ def _compare(files: Sequence[FileReport], root: Path, registered: Mapping[str, s
     for file in files:
         known = registered.get(file.path)
         if known and file.state is FileState.IMPORTED and digest_of(root / file.path) != known:
-            yield replace(file, note="its checksum is not the one in its lake's catalog: it was changed since")
+            yield replace(file, problems=("its checksum is not the one in its lake's catalog: it was changed since",))
         else:
             yield file
     for path in sorted(registered.keys() - {file.path for file in files}):
-        yield FileReport(path, FileState.FAILED, note="its lake's catalog names it, and it is not there")
+        yield FileReport(path, FileState.FAILED, problems=("its lake's catalog names it, and it is not there",))
 
 
 def _last(rows: pl.DataFrame) -> int:
@@ -170,5 +172,5 @@ def _added(report: FileReport, receipt: Receipt, note: str) -> FileReport:
         changed=report.changed + receipt.changed,
         duplicate=report.duplicate + receipt.duplicate,
         quarantined=report.quarantined + receipt.quarantined,
-        note=note or report.note,
+        problems=(note,) if note else report.problems,
     )

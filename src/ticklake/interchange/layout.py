@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -14,13 +15,22 @@ from ticklake.core.dataset import Dataset
 if TYPE_CHECKING:
     import polars as pl
 
-    from ticklake.interchange.reports import Written
 
-__all__ = ["NO_NAMES", "Layout", "Names"]
+__all__ = ["NO_NAMES", "Layout", "Names", "Written"]
 
 Names = Mapping[str, str]
 """Our symbols by the name that another lake has for them."""
 NO_NAMES: Names = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that an export wrote: where, of what, its first and last time (inclusive)."""
+
+    path: str
+    dataset: Dataset
+    first: int
+    last: int
 
 
 class Layout(ABC):

@@ -15,36 +15,19 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ticklake.core.file_reports import MigratedFile
+from ticklake.core.progress import Progress, Watch
 from ticklake.errors import BadInput, InvalidData
 from ticklake.interchange.columns import LAST_SECOND
 from ticklake.interchange.dccd import SCHEMAS, from_v2
 from ticklake.interchange.layouts import parquet_files
 from ticklake.interchange.parquet import count_rows, footer_of, read_chunks, replace_file
-from ticklake.interchange.reports import Progress, Watch
 from ticklake.storage.objects import LocalStore
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
-__all__ = ["MigratedFile", "migrate_dccd", "needs_migration"]
-
-
-@dataclass(frozen=True, slots=True)
-class MigratedFile:
-    """One file: its path below the root, its columns before and after.
-
-    ``needed`` is whether it was of version 2, ``rescaled`` whether times in seconds were among its rows, ``migrated``
-    whether it was replaced; ``error`` says why a file that is none of dccd's, or cannot be read, was left as it is.
-    """
-
-    path: str
-    rows: int
-    from_schema: tuple[str, ...] = ()
-    to_schema: tuple[str, ...] = ()
-    rescaled: bool = False
-    migrated: bool = False
-    needed: bool = False
-    error: str = ""
+__all__ = ["migrate_dccd", "needs_migration"]
 
 
 def needs_migration(path: str | Path) -> bool:
@@ -81,10 +64,10 @@ def migrate_dccd(
     """
     folder = Path(root).expanduser()
     paths, files = list(parquet_files(folder)), []
-    progress = Progress(len(paths))
+    progress = Progress.of_steps(len(paths))
     for path in paths:
         files.append(_migrate(LocalStore(folder), path, dry_run=dry_run))
-        progress.finished += 1
+        progress.step()
         progress.counts["received"] += files[-1].rows
         watch(progress)
     return files

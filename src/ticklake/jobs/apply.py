@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import SNAPSHOTS, Dataset
-from ticklake.core.jobs import NewJob
-from ticklake.core.schedules import Schedule
+from ticklake.core.schedules import Change, Schedule
 from ticklake.core.time import format_time
 from ticklake.errors import BadInput
 from ticklake.jobs.manifest import Planned, Wanted
 from ticklake.jobs.queue import Jobs
 from ticklake.jobs.schedules import Schedules
 
-__all__ = ["Applying", "Change"]
+__all__ = ["Applying"]
 
 COLLECT_EVERY, KEEP_EVERY = "1h", "1d"
 """How often is collected, and how often old rows are removed, where the file does not say."""
 AS_WANTED = "as wanted"
 """The state of a dataset whose history goes back far enough."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that has to change.
-
-    ``action`` is ``add``, ``change`` or ``remove`` of a schedule, or ``begin``: a job that brings history in now. ``datasets``
-    says of each dataset whether it is begun, goes back further, or is as wanted; ``retention`` is how many days are kept.
-    """
-
-    action: str
-    name: str
-    detail: str
-    datasets: dict[str, str] = field(default_factory=dict)
-    retention: int | None = None
-    schedule: dict[str, Any] | None = None
-    job: NewJob | None = None
-    warning: str = ""
-
-    @property
-    def effect(self) -> tuple[Any, ...]:
-        """What applying it does: two changes with the same effect are the same, however far a running job has come."""
-        detail = "" if self.action == "begin" else self.detail
-        return self.action, self.name, detail, self.schedule, self.job
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
-from ticklake.catalog.runs import Run
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
 from ticklake.core.progress import Watch
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.runs import Run
 from ticklake.core.selection import parse_names
 from ticklake.core.time import format_time, parse_time
 from ticklake.errors import BadInput, BrokenPlugin

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ticklake.catalog.jobs import JobQueue
 from ticklake.core.duration import DurationLike, parse_duration
-from ticklake.core.jobs import Job, NewJob, RetryPolicy
+from ticklake.core.jobs import Job, NewJob
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.retry import RetryPolicy
 from ticklake.core.selection import parse_count, parse_text
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput

@@ -13,9 +13,11 @@ from typing import Any
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.jobs import JobQueue, Statement
 from ticklake.catalog.processes import this_process
-from ticklake.catalog.runs import Run, Runs, RunState
-from ticklake.core.jobs import Job, JobState, RetryPolicy
+from ticklake.catalog.runs import Runs
+from ticklake.core.jobs import Job, JobState
 from ticklake.core.progress import Progress
+from ticklake.core.retry import RetryPolicy
+from ticklake.core.runs import Run, RunState
 from ticklake.core.time import SECOND
 from ticklake.errors import Cancelled, CatalogBusy, LeaseHeld, LeaseLost, TicklakeError
 from ticklake.jobs.operations import Operation, Operations, Outcome, Work

@@ -15,10 +15,9 @@ from ticklake.core.time import TimeLike, parse_time
 from ticklake.lake.base import DatasetLike, View
 
 if TYPE_CHECKING:
-    from ticklake.audit.gaps import GapReport
     from ticklake.catalog.changes import DatasetRow
     from ticklake.core.coverage import Coverage
-    from ticklake.core.gaps import Gap
+    from ticklake.core.gaps import Gap, GapReport
 
 __all__ = ["Knowing"]
 
@@ -90,7 +89,8 @@ class Knowing(View):
         quick: bool = False,
     ) -> GapReport:
         """Return the same holes as :meth:`gaps`, with ``notes`` on what is none, like ids that begin anew."""
-        from ticklake.audit.gaps import GapReport, gap_report
+        from ticklake.audit.gaps import gap_report
+        from ticklake.core.gaps import GapReport
 
         parsed = self._known(dataset)
         want = self._want(parsed, start, end)

@@ -22,13 +22,13 @@ from ticklake.lake.base import Base, DatasetLike, as_list, as_path
 
 if TYPE_CHECKING:
     from ticklake.catalog.catalog import Catalog
-    from ticklake.catalog.runs import Run
     from ticklake.core.batch import Records
     from ticklake.core.fetch_plan import FetchPlan
+    from ticklake.core.file_reports import FileReport
     from ticklake.core.native_ids import MarketList
     from ticklake.core.progress import Watch
     from ticklake.core.results import Receipt
-    from ticklake.files.importer import Imported
+    from ticklake.core.runs import Run
     from ticklake.files.mapping import Mapping
 
 __all__ = ["Collecting"]
@@ -257,7 +257,7 @@ class Collecting(Base):
         mapping: Mapping | None = None,
         dry_run: bool = False,
         watch: Watch = lambda _progress: None,
-    ) -> list[Imported]:
+    ) -> list[FileReport]:
         """Bring in files that others wrote: CSV, JSON, NDJSON, Parquet, Feather, packed or not, zips, whole folders.
 
         What a file is, is told from its content. It is checked as a whole first; then all of its rows get in, those that
@@ -285,7 +285,7 @@ class Collecting(Base):
 
         Returns
         -------
-        list of Imported
+        list of FileReport
             One a file, or one for each dataset in it.
 
         Raises

@@ -13,7 +13,8 @@ from ticklake.errors import BadInput
 from ticklake.lake.base import Base, DatasetLike, View, as_list, as_path
 
 if TYPE_CHECKING:
-    from ticklake.interchange.reports import Report, Watch
+    from ticklake.core.file_reports import Report
+    from ticklake.core.progress import Watch
 
 __all__ = ["Exporting", "Moving"]
 

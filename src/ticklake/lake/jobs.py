@@ -11,7 +11,7 @@ from ticklake.lake.base import Base
 
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
-    from ticklake.jobs.apply import Change
+    from ticklake.core.schedules import Change
     from ticklake.jobs.manifest import Wanted
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules

@@ -16,14 +16,10 @@ from ticklake.errors import BadInput
 from ticklake.lake.base import Base, DatasetLike, as_list, as_path
 
 if TYPE_CHECKING:
-    from ticklake.audit.repair import Repaired
     from ticklake.core.progress import Watch
+    from ticklake.core.repair_plan import Repaired
+    from ticklake.core.results import Backup, Cleanup, Compaction, Problem, Vacuumed
     from ticklake.core.statistics import LakeStats
-    from ticklake.engine.backup import Backup
-    from ticklake.engine.compact import Compaction
-    from ticklake.engine.retention import Cleanup
-    from ticklake.engine.vacuum import Vacuumed
-    from ticklake.engine.verify import Problem
 
 __all__ = ["Keeping"]
 
@@ -151,8 +147,8 @@ class Keeping(Base):
             One for each dataset with something to do or something that stays: ``closed`` gaps, and the ``left`` ones,
             each with why. None if all is well.
         """
-        from ticklake.audit.repair import Repaired
-        from ticklake.engine.salvage import Mended
+        from ticklake.core.repair_plan import Repaired
+        from ticklake.core.results import Mended
 
         some = self._meant(what)
         mended = self.engine.mend(some, None if backup is None else as_path("backup", backup), self._catalog_file)
@@ -204,8 +200,8 @@ class Keeping(Base):
         CorruptSegment
             If a damaged segment had to be cut; everything else was cleaned.
         """
+        from ticklake.core.results import Cleanup
         from ticklake.core.retention import days_by_kind, midnight
-        from ticklake.engine.retention import Cleanup
 
         keep = days_by_kind(self._keep, days_to_keep, kinds)
         exchange = None if exchange is None else exchange_id(exchange)

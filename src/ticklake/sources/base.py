@@ -13,11 +13,12 @@ from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
+from ticklake.core.retry import OF_CALLS, RetryPolicy
 from ticklake.core.span import Span
 from ticklake.errors import Unsupported
 from ticklake.sources.pacing.pace import Pace
 
-__all__ = ["Archives", "Capability", "Page", "Retry", "Source", "SourceFactory", "SourceOptions"]
+__all__ = ["Archives", "Capability", "Page", "Source", "SourceFactory", "SourceOptions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +146,6 @@ class Source(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Retry:
-    """How often and how patiently a failed call is repeated; the wait grows and jitters."""
-
-    attempts: int = 6
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
 class SourceOptions:
     """How one exchange is reached: what the settings say of it.
 
@@ -165,7 +157,7 @@ class SourceOptions:
     url: str | None = None
     rate_limit_ms: float | None = None
     timeout: float = 20.0
-    retry: Retry = Retry()
+    retry: RetryPolicy = OF_CALLS
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     clock: Callable[[], int] = time_ns
     pace: Pace = field(default_factory=Pace)

@@ -1,4 +1,4 @@
-"""Patience: a failed call is repeated if that can help, at growing, jittered intervals."""
+"""Retries of calls: a failed call is repeated if that can help, at growing, jittered intervals."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from ticklake.core.retry import RetryPolicy
 from ticklake.errors import TicklakeError
-from ticklake.sources.base import Retry
 
 __all__ = ["retrying"]
 
 
-def retrying(retry: Retry, tell: Callable[[str], object] = lambda _text: None) -> AsyncRetrying:
+def retrying(retry: RetryPolicy, tell: Callable[[str], object] = lambda _text: None) -> AsyncRetrying:
     """Return a loop that repeats what may go better the next time; *tell* is told before each repetition, and why."""
 
     def told(state: RetryCallState) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import typer
 
 from ticklake.core.time import format_time
@@ -23,8 +21,7 @@ def check(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
         going_on = held.alerts.known() if held.alerts.is_on else [one for one in told if not one.is_recovery]
         is_on = held.alerts.is_on
     if as_json:
-        wrong = [{"rule": one.rule, "subject": one.subject, "text": one.text, "since": one.since} for one in going_on]
-        print_json({"told": [asdict(message) for message in told] if is_on else [], "wrong": wrong})
+        print_json({"told": told if is_on else [], "wrong": going_on})
     elif going_on:
         rows = [(one.rule, one.subject, one.text, format_time(one.since or 0)) for one in going_on]
         print_table(["rule", "subject", "what", "since"], rows)

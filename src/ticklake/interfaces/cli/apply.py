@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from ticklake.interfaces.cli.output import errors, print_json, print_table, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ticklake.jobs.apply import Change
+    from ticklake.core.schedules import Change
 
 __all__ = ["apply"]
 
@@ -53,7 +53,7 @@ def apply(
             except Conflict as error:
                 errors().print(f"note: {error}", markup=False, soft_wrap=True)
     if as_json:
-        print_json({"applied": not dry_run, "changes": [_fields(change) for change in changes]})
+        print_json({"applied": not dry_run, "changes": changes})
     elif changes:
         say(
             "nothing was changed" if dry_run else "done: 'ticklake daemon' does the work, 'ticklake jobs list' shows it"
@@ -81,14 +81,3 @@ def _ask(*, yes: bool, as_json: bool) -> None:
     if as_json or not sys.stdin.isatty():
         raise BadInput("nobody can be asked here: say --yes to make these changes, or --dry-run to see them only")
     typer.confirm("make these changes?", abort=True)
-
-
-def _fields(change: Change) -> dict[str, Any]:
-    return {
-        "action": change.action,
-        "name": change.name,
-        "detail": change.detail,
-        "warning": change.warning,
-        "datasets": change.datasets,
-        "keep_days": change.retention,
-    }

@@ -12,9 +12,8 @@ from ticklake.interfaces.cli.output import big, errors, print_json, print_table,
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.catalog.runs import Run
     from ticklake.core.fetch_plan import FetchPlan
-    from ticklake.core.span import Span
+    from ticklake.core.runs import Run
 
 __all__ = ["backfill", "exchanges", "symbols", "update"]
 
@@ -73,10 +72,11 @@ def symbols(
     with memory_lake(load_settings(exchange_url=exchange_url)) as lake:
         listed = lake.symbols(exchange.lower())
     wanted = search.casefold()
-    rows = [row for row in listed.iter_rows(named=True) if wanted in f"{row['symbol']} {row['native_id']}".casefold()]
+    names = zip(listed["symbol"], listed["native_id"], strict=True)
+    found = listed.filter([wanted in f"{symbol} {native}".casefold() for symbol, native in names])
     if as_json:
-        return print_json(rows)
-    return print_table(list(listed.columns), [tuple(row.values()) for row in rows])
+        return print_json(found)
+    return print_table(found.columns, found.rows())
 
 
 def backfill(
@@ -146,8 +146,7 @@ def update(
 
 def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:
     if as_json:
-        told = [{"id": run.id, "state": run.state, "subject": run.subject, "outcome": run.outcome} for run in runs]
-        return print_json({"runs": told, "left_alone": left})
+        return print_json({"runs": runs, "left_alone": left})
     for run in runs:
         say(f"run {run.id} {run.state}: {run.subject}: {run.outcome}")
     if left:
@@ -163,8 +162,10 @@ def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:
 
 def _show_run(run: Run, *, as_json: bool) -> None:
     if as_json:
-        counted = {"id": run.id, "state": run.state, "subject": run.subject, "outcome": run.outcome}
-        return print_json({**counted, **run.progress})
+        from ticklake.interfaces.schema import to_json
+
+        # The counts stand beside the run as well: scripts read them there.
+        return print_json({**run.progress, **to_json(run)})
     say(run.subject)
     say(f"run {run.id} {run.state}: {run.outcome}")
     if run.state != "succeeded":
@@ -173,35 +174,22 @@ def _show_run(run: Run, *, as_json: bool) -> None:
 
 
 def _show_plans(plans: list[FetchPlan], *, as_json: bool) -> None:
-    rows = [_plan_row(plan) for plan in plans]
     if as_json:
-        return print_json(rows)
-    for row in rows:
-        spans = [f"  fetch {span}" for span in row["fetch"]]
-        spans += [f"  archive {address}" for address in row["archives"]]
-        gone = [f"  unavailable {row['unavailable']}: {row['note']}"] if row["unavailable"] else []
-        files = f"{len(row['archives']):,} archive files and " if row["archives"] else ""
-        head = f"{row['dataset']}: {files}{row['pages']:,} pages, about {row['seconds']:.0f} s and {big(row['bytes'])}"
-        say("\n".join([head, *spans, *gone]))
-    pages, seconds = sum(row["pages"] for row in rows), sum(row["seconds"] for row in rows)
+        return print_json(plans)
+    for plan in plans:
+        say("\n".join(_plan_lines(plan)))
+    pages, seconds = sum(plan.pages for plan in plans), sum(plan.seconds for plan in plans)
     say(f"in all {pages:,} pages, about {seconds:.0f} s; nothing was fetched")
     return None
 
 
-def _plan_row(plan: FetchPlan) -> dict[str, Any]:
-    return {
-        "dataset": str(plan.dataset),
-        "fetch": [_bounds(span) for span in plan.spans],
-        "unavailable": _bounds(plan.unavailable) if plan.unavailable else None,
-        "archives": list(plan.archives),
-        "pages": plan.pages,
-        "seconds": plan.seconds,
-        "bytes": plan.bytes,
-        "note": plan.note,
-    }
+def _plan_lines(plan: FetchPlan) -> list[str]:
+    from ticklake.interfaces.schema import to_json
 
-
-def _bounds(span: Span) -> str:
-    from ticklake.core.time import format_time
-
-    return f"{format_time(span.start)} .. {format_time(span.end)}"
+    shown = to_json(plan)
+    files = f"{len(plan.archives):,} archive files and " if plan.archives else ""
+    head = f"{plan.dataset}: {files}{plan.pages:,} pages, about {plan.seconds:.0f} s and {big(plan.bytes)}"
+    spans = [f"  fetch {span}" for span in shown["fetch"]]
+    archives = [f"  archive {address}" for address in plan.archives]
+    gone = [f"  unavailable {shown['unavailable']}: {plan.note}"] if plan.unavailable else []
+    return [head, *spans, *archives, *gone]

@@ -11,6 +11,7 @@ import polars as pl
 
 from ticklake.errors import BadInput
 from ticklake.interfaces.cli.output import new_file, print_table, say
+from ticklake.interfaces.schema import frame_text
 
 __all__ = ["FORMATS", "write_rows"]
 
@@ -62,20 +63,20 @@ def _write(rows: pl.DataFrame, form: str, sink: IO[bytes]) -> None:
         case "arrow":
             rows.write_ipc(sink, compat_level=pl.CompatLevel.oldest())
         case "csv":
-            _as_text(rows).write_csv(sink)
+            frame_text(rows).write_csv(sink)
         case "json":
-            sink.write(f"{_as_text(rows).write_json()}\n".encode())
+            sink.write(f"{frame_text(rows).write_json()}\n".encode())
         case "ndjson":
-            _as_text(rows).write_ndjson(sink)
+            frame_text(rows).write_ndjson(sink)
         case _:
-            _as_text(rows).write_csv(sink, separator="\t")
+            frame_text(rows).write_csv(sink, separator="\t")
 
 
 def _print(rows: pl.DataFrame, limit: int) -> None:
     shown = (
         rows if not limit or rows.height <= limit else pl.concat([rows.head(limit - limit // 2), rows.tail(limit // 2)])
     )
-    table = [list(map(_cell, row)) for row in _as_text(shown).iter_rows()]
+    table = [list(map(_cell, row)) for row in frame_text(shown).iter_rows()]
     if shown.height < rows.height:
         table.insert(limit - limit // 2, ["..."] * len(rows.columns))
     numbers = [name for name, dtype in rows.schema.items() if dtype.is_numeric()]
@@ -89,10 +90,3 @@ def _print(rows: pl.DataFrame, limit: int) -> None:
 
 def _cell(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-def _as_text(rows: pl.DataFrame) -> pl.DataFrame:
-    """Write times as ISO 8601 in UTC and durations as ISO 8601 durations, to the nanosecond."""
-    return rows.with_columns(
-        pl.selectors.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), pl.selectors.duration().dt.to_string("iso")
-    )

@@ -12,7 +12,7 @@ from ticklake.interfaces.cli.output import count_of, print_json, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.files.importer import Imported
+    from ticklake.core.file_reports import FileReport
 
 __all__ = ["import_files"]
 
@@ -98,7 +98,7 @@ def import_files(
     asked["dry_run"] = dry_run
     done = _import(paths, asked, lake, quiet=as_json)
     if as_json:
-        print_json([one.to_dict() for one in done])
+        print_json(done)
     else:
         _show(done, dry_run=dry_run, every=every)
     refused = sum(one.refused for one in done)
@@ -106,7 +106,7 @@ def import_files(
         raise typer.Exit(1 if refused == len(done) else 3)
 
 
-def _import(paths: list[Path], asked: dict[str, Any], lake: str | None, *, quiet: bool) -> list[Imported]:
+def _import(paths: list[Path], asked: dict[str, Any], lake: str | None, *, quiet: bool) -> list[FileReport]:
     with o.opened_for(lake, dry_run=asked["dry_run"]) as held, watching("import", quiet=quiet) as watch:
         return held.import_files(paths, **asked, watch=watch)
 
@@ -121,7 +121,7 @@ def _pairs(texts: Any, option: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _show(done: list[Imported], *, dry_run: bool, every: bool) -> None:
+def _show(done: list[FileReport], *, dry_run: bool, every: bool) -> None:
     counted: set[str] = set()
     listed = done if every or len(done) <= o.FEW else [one for one in done if _needs_a_look(one)]
     for one in listed:
@@ -140,11 +140,11 @@ def _show(done: list[Imported], *, dry_run: bool, every: bool) -> None:
     )
 
 
-def _needs_a_look(one: Imported) -> bool:
+def _needs_a_look(one: FileReport) -> bool:
     return bool(one.refused or one.problems or one.quarantined or _channel_lines(one))
 
 
-def _channel_lines(one: Imported) -> list[str]:
+def _channel_lines(one: FileReport) -> list[str]:
     """Return what became of the messages or answers in a file, a line a channel."""
     words = {
         "read": "read",
@@ -161,7 +161,7 @@ def _channel_lines(one: Imported) -> list[str]:
     return lines
 
 
-def _lines(one: Imported, *, dry_run: bool) -> list[str]:
+def _lines(one: FileReport, *, dry_run: bool) -> list[str]:
     notes = [
         f"{'refused' if one.refused and problem == one.problems[-1] else 'note'}: {problem}" for problem in one.problems
     ]

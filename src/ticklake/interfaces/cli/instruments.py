@@ -43,9 +43,10 @@ def instruments(
             errors().print(told, markup=False, soft_wrap=True)
         if rename is not None:
             held.rename_instrument(exchange, *_rename(rename))
-        rows = held.instruments(exchange, search, at).rows(named=True)
+        found = held.instruments(exchange, search, at)
     if as_json:
-        return print_json([{name: _plain(value) for name, value in row.items()} for row in rows])
+        return print_json(found)
+    rows = found.rows(named=True)
     if not rows:
         if not search and at is None:
             Registry().check_known(exchange)

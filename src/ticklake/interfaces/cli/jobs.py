@@ -16,7 +16,7 @@ from ticklake.interfaces.cli.output import print_json, print_table, say
 if TYPE_CHECKING:
     from ticklake.core.jobs import Job
 
-__all__ = ["EXIT_CODES", "app", "job_fields", "parameters_of"]
+__all__ = ["EXIT_CODES", "app", "parameters_of"]
 
 app = typer.Typer(no_args_is_help=True, help="What is to be done: list, show, create, start, cancel, cleanup.")
 
@@ -63,7 +63,7 @@ def list_jobs(
         found = held.jobs.list(state=state, operation=operation, search=search, limit=limit)
         counts = held.jobs.counts()
     if as_json:
-        return print_json([job_fields(job) for job in found])
+        return print_json([_fields(job) for job in found])
     columns = ["id", "status", "operation", "subject", "tries", "progress", "left", "outcome"]
     print_table(columns, [_row(job) for job in found], numbers=("id",))
     return say(", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "no jobs")
@@ -75,8 +75,8 @@ def show_job(job_id: JobId, lake: o.LakePath = None, as_json: o.AsJson = False) 
     with o.opened(lake) as held:
         job, runs = held.jobs.get(job_id), held.runs.list(job=job_id)
     if as_json:
-        return print_json({**job_fields(job), "runs": [run.id for run in runs]})
-    for name, value in job_fields(job).items():
+        return print_json({**_fields(job), "runs": [run.id for run in runs]})
+    for name, value in _fields(job).items():
         say(f"{name:12} {value}")
     tries = [(run.id, run.state, o.moment(run.started_at), run.outcome) for run in runs]
     return print_table(["run", "state", "started", "outcome"], tries, numbers=("run",)) if tries else None
@@ -102,7 +102,7 @@ def create_job(
         positional, named = parameters_of(operation, what or [], given, settings or [])
         job = held.jobs.create(operation, *positional, priority=priority, max_attempts=attempts, **named)
     if as_json:
-        return print_json(job_fields(job))
+        return print_json(_fields(job))
     return say(f"job {job.id} is {job.state}: {job.operation} {job.subject}; 'ticklake worker' does it")
 
 
@@ -113,7 +113,7 @@ def start_job(
     """Do a waiting job here and now."""
     with o.opened(lake, exchange_url=exchange_url) as held:
         job = held.jobs.start(job_id)
-    print_json(job_fields(job)) if as_json else say(f"job {job.id} is {job.state}: {job.outcome}")
+    print_json(_fields(job)) if as_json else say(f"job {job.id} is {job.state}: {job.outcome}")
     raise typer.Exit(EXIT_CODES.get(job.state, 1))
 
 
@@ -127,7 +127,7 @@ def cancel_jobs(
     with o.opened(lake) as held:
         jobs = [held.jobs.cancel(job_id) for job_id in job_ids]
     if as_json:
-        return print_json([job_fields(job) for job in jobs])
+        return print_json([_fields(job) for job in jobs])
     for job in jobs:
         say(f"job {job.id} is {job.state}{', and is told to stop' if job.cancelling and job.is_active else ''}")
     return None
@@ -168,30 +168,11 @@ def parameters_of(
     return list(what), named
 
 
-def job_fields(job: Job) -> dict[str, Any]:
+def _fields(job: Job) -> dict[str, Any]:
     """Return a job as the shell shows it."""
-    left = job.seconds_left(time.time_ns())
-    return {
-        "id": job.id,
-        "status": job.status,
-        "state": job.status,
-        "operation": job.operation,
-        "subject": job.subject,
-        "parameters": job.parameters,
-        "priority": job.priority,
-        "attempts": job.attempts,
-        "max_attempts": job.max_attempts,
-        "progress": round(job.progress, 4),
-        "done": round(job.progress, 4),
-        "seconds_left": None if left is None else round(left, 1),
-        "created": o.moment(job.created_at),
-        "due": o.moment(job.due_at),
-        "started": o.moment(job.started_at),
-        "finished": o.moment(job.finished_at),
-        "owner": job.owner,
-        "cancelling": job.cancelling,
-        "outcome": job.outcome,
-    }
+    from ticklake.interfaces.schema import job_to_json
+
+    return job_to_json(job, time.time_ns())
 
 
 def _row(job: Job) -> tuple[Any, ...]:

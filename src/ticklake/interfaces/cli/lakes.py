@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +14,7 @@ from ticklake.interfaces.cli.output import count_of, print_json, print_table, sa
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.interchange.migrate import MigratedFile
-    from ticklake.interchange.reports import Report
+    from ticklake.core.file_reports import MigratedFile, Report
 
 __all__ = ["export", "import_lake", "migrate"]
 
@@ -91,7 +89,7 @@ def migrate(
     with watching(path.name, quiet=as_json) as watch:
         done = migrate_dccd(path, dry_run=dry_run, watch=watch)
     if as_json:
-        print_json([asdict(file) for file in done])
+        print_json(done)
     else:
         rows = [(f.path, f"{f.rows:,}", _became(f), ", ".join(f.from_schema), f.error) for f in done]
         print_table(["path", "rows", "state", "columns before", "error"], rows, numbers=("rows",))
@@ -118,8 +116,7 @@ def _became(file: MigratedFile) -> str:
 def _show(report: Report, *, every: bool, as_json: bool) -> None:
     counts = report.counts
     if as_json:
-        files = [asdict(file) for file in report.files]
-        print_json({"layout": report.layout, "root": report.root, "counts": counts, "files": files})
+        print_json(report)
     else:
         columns = ["path", "state", "dataset", "rows", "new", "changed", "refused", "note"]
         rows = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,11 +15,8 @@ from ticklake.interfaces.cli.output import big, count_of, print_json, print_tabl
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from ticklake.audit.repair import Repaired
-    from ticklake.core.repair_plan import Left
-    from ticklake.core.statistics import GroupStats
-    from ticklake.engine.rebuild import Rebuilt
-    from ticklake.engine.retention import Cleaned
+    from ticklake.core.repair_plan import Left, Repaired
+    from ticklake.core.results import Cleaned, Rebuilt
 
 __all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair", "stats", "vacuum", "verify"]
 
@@ -57,7 +53,7 @@ def verify(
         problems = list(held.engine.verify(datasets, deep=deep))
         count = len(held.datasets() if datasets is None else datasets)
     if as_json:
-        print_json([asdict(problem) for problem in problems])
+        print_json(problems)
     elif problems:
         print_table(["dataset", "segment", "problem"], [(p.dataset, p.segment, p.problem) for p in problems])
     else:
@@ -71,9 +67,7 @@ def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     with o.opened(lake) as held:
         found = held.stats()
     if as_json:
-        totals = {name: found.total(name) for name in _TOTALS}
-        sizes = {"catalog_bytes": found.catalog_bytes, "wal_bytes": found.wal_bytes, "compression": found.compression}
-        return print_json({**totals, **sizes, "groups": [_group_fields(group) for group in found.groups]})
+        return print_json(found)
     columns = ["exchange", "kind", "datasets", "rows", "files", "in files", "inline", "raw", "retired", "first", "last"]
     rows = [
         (
@@ -94,28 +88,6 @@ def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     return say(f"retired {big(retired)}: 'ticklake vacuum' frees what is older than it keeps") if retired else None
 
 
-_TOTALS = (
-    *(
-        "datasets",
-        "rows",
-        "files",
-        "bytes",
-        "raw_bytes",
-        "file_bytes",
-        "inline_segments",
-        "inline_rows",
-        "inline_bytes",
-    ),
-    *("retired_segments", "retired_bytes"),
-)
-
-
-def _group_fields(group: GroupStats) -> dict[str, Any]:
-    times = {"first": o.moment(group.first), "last": o.moment(group.last)}
-    named = {"exchange": group.exchange, "kind": group.kind}
-    return {**named, **{name: getattr(group, name) for name in _TOTALS}, **times}
-
-
 def compact(
     what: Datasets = None,
     timeframe: o.TimeframeText = None,
@@ -127,7 +99,7 @@ def compact(
     with o.opened(lake) as held:
         done = held.engine.compact(all_of(held, what, timeframe, kind))
     if as_json:
-        return print_json([asdict(one) for one in done])
+        return print_json(done)
     columns = ["dataset", "rows", "segments", "bytes"]
     rows = [
         (
@@ -169,7 +141,7 @@ def repair(
         done = [one for dataset in ([None] if named is None else named) for one in held.repair(dataset, **how)]
         lost = any(held.coverage(one.mended.dataset).spans(Found.LOST) for one in done)
     if as_json:
-        print_json([_repaired_row(one) for one in done])
+        print_json(done)
     else:
         _show_repaired(done, every=every)
     raise typer.Exit(3 if lost or any(one.left for one in done) else 0)
@@ -185,13 +157,18 @@ def _show_repaired(done: list[Repaired], *, every: bool) -> None:
     if not holes:
         return None
     if every:
-        rows = [[str(one.mended.dataset), *left.values()] for one in done for left in _left_rows(one)]
+        rows = [_left_row(name, left) for name, left in holes]
         return print_table(["dataset", "start", "end", "missing", "reason", "why it stays"], rows, numbers=("missing",))
     columns = ["dataset", "reason", "holes", "missing", "from", "to", "why they stay"]
     print_table(columns, _left_summary(holes), numbers=("holes", "missing"))
     return say(
         f"{count_of(len(holes), 'hole')} in {count_of(len({name for name, _ in holes}), 'dataset')} stay: --all lists each"
     )
+
+
+def _left_row(name: str, left: Left) -> tuple[Any, ...]:
+    start, end = map(format_time, left.gap.span)
+    return name, start, end, left.gap.missing, left.gap.reason, left.why
 
 
 def _did_something(one: Repaired) -> bool:
@@ -213,47 +190,23 @@ def _left_summary(holes: list[tuple[str, Left]]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _repaired_row(one: Repaired) -> dict[str, Any]:
-    mended = one.mended
-    return {
-        "dataset": str(mended.dataset),
-        "restored": mended.restored,
-        "replaced": mended.replaced,
-        "salvaged": mended.salvaged,
-        "lost": [str(span) for span in mended.lost],
-        "run": one.run.id if one.run else None,
-        "outcome": one.run.outcome if one.run else one.note,
-        "closed": len(one.closed),
-        "left": _left_rows(one),
-    }
-
-
-def _left_rows(one: Repaired) -> list[dict[str, Any]]:
-    from ticklake.core.time import format_time
-
-    return [
-        {
-            "start": format_time(left.gap.span.start),
-            "end": format_time(left.gap.span.end),
-            "missing": left.gap.missing,
-            "reason": str(left.gap.reason),
-            "why": left.why,
-        }
-        for left in one.left
-    ]
-
-
 def _repaired_line(one: Repaired) -> str:
-    row = _repaired_row(one)
+    mended = one.mended
+    outcome = one.run.outcome if one.run else one.note
     told = []
-    if row["restored"] or row["replaced"]:
-        told.append(f"{row['restored']} segments from the backup, {row['replaced']} replaced")
-    told += [f"{row['salvaged']:,} rows of them saved"] if row["replaced"] else []
-    told += [f"lost {', '.join(row['lost'])}"] if row["lost"] else []
-    told += [f"asked: {row['outcome']}"] if row["outcome"] else []
-    told += [f"{count_of(row['closed'], 'gap')} closed"] if row["closed"] else []
-    told += [f"{len(one.left):,} stay"] if one.left else []
-    return f"{row['dataset']}: {'; '.join(told)}"
+    if mended.restored or mended.replaced:
+        told.append(f"{mended.restored} segments from the backup, {mended.replaced} replaced")
+    if mended.replaced:
+        told.append(f"{mended.salvaged:,} rows of them saved")
+    if mended.lost:
+        told.append(f"lost {', '.join(map(str, mended.lost))}")
+    if outcome:
+        told.append(f"asked: {outcome}")
+    if one.closed:
+        told.append(f"{count_of(len(one.closed), 'gap')} closed")
+    if one.left:
+        told.append(f"{len(one.left):,} stay")
+    return f"{mended.dataset}: {'; '.join(told)}"
 
 
 def vacuum(
@@ -268,7 +221,9 @@ def vacuum(
     with o.opened(lake) as held:
         done = held.vacuum(length, dry_run=dry_run)
     if as_json:
-        return print_json({**asdict(done), "dry_run": dry_run})
+        from ticklake.interfaces.schema import to_json
+
+        return print_json({**to_json(done), "dry_run": dry_run})
     verb = "would remove" if dry_run else "removed"
     return say(f"{verb} {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}")
 
@@ -300,13 +255,12 @@ def cleanup(
             history=history,
             dry_run=dry_run,
         )
-    rows = [_cleaned_row(one) for one in done.datasets]
     if as_json:
-        totals = {"rows": done.rows, "bytes": done.bytes, "log_lines": done.log_lines, "dry_run": done.dry_run}
-        return print_json({**totals, "datasets": rows})
+        return print_json(done)
+    rows = [_cleaned_row(one) for one in done.datasets]
     columns = ["dataset", "before", "rows", "bytes", "segments", "cut", "quarantined", "revisions"]
     if rows:
-        print_table(columns, [[row[name] for name in columns] for row in rows], numbers=columns[2:])
+        print_table(columns, rows, numbers=columns[2:])
     verb = "would remove" if dry_run else "removed"
     lines = f" and {done.log_lines:,} lines of run logs" if history else ""
     say(f"{verb} {done.rows:,} rows ({big(done.bytes)} of segments){lines}")
@@ -315,17 +269,10 @@ def cleanup(
     return None
 
 
-def _cleaned_row(one: Cleaned) -> dict[str, Any]:
-    return {
-        "dataset": str(one.dataset),
-        "before": format_time(one.before),
-        "rows": one.deleted.rows,
-        "bytes": one.deleted.bytes,
-        "segments": one.deleted.whole,
-        "cut": one.deleted.cut,
-        "quarantined": one.history.quarantined,
-        "revisions": one.history.revisions,
-    }
+def _cleaned_row(one: Cleaned) -> tuple[Any, ...]:
+    gone, history = one.deleted, one.history
+    counts = (gone.rows, gone.bytes, gone.whole, gone.cut, history.quarantined, history.revisions)
+    return str(one.dataset), format_time(one.before), *counts
 
 
 def rebuild(force: Force = False, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
@@ -335,7 +282,7 @@ def rebuild(force: Force = False, lake: o.LakePath = None, as_json: o.AsJson = F
 
     done = rebuild_lake(Path(lake or load_settings().lake), force=force)
     if as_json:
-        print_json(asdict(done))
+        print_json(done)
     else:
         _show_rebuilt(done)
     raise typer.Exit(1 if done.unreadable or done.lost else 0)
@@ -361,7 +308,7 @@ def backup(folder: Folder, lake: o.LakePath = None, as_json: o.AsJson = False) -
     with o.opened(lake) as held:
         done = held.backup(folder)
     if as_json:
-        return print_json(asdict(done))
+        return print_json(done)
     return say(
         f"{done.folder} holds the lake: {done.copied:,} files copied ({big(done.bytes)}), {done.kept:,} already there"
     )

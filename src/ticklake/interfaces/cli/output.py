@@ -67,8 +67,12 @@ def total_of(counts: Sequence[int | None]) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, default=str, ensure_ascii=False))
+    """Print a value as JSON, results in their one form."""
+    from ticklake.interfaces.schema import to_json
+
+    typer.echo(
+        json.dumps(to_json(value), indent=2 if sys.stdout.isatty() else None, ensure_ascii=False, allow_nan=False)
+    )
 
 
 def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -16,7 +16,7 @@ from ticklake.interfaces.cli.output import count_of, errors, print_json, print_t
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
-    from ticklake.core.quality import DayQuality, Figures, Quality
+    from ticklake.core.quality import Figures, Quality
     from ticklake.lake import Lake
 
 __all__ = ["continuity", "cross_check", "provenance", "quality"]
@@ -34,10 +34,6 @@ Tolerance = Annotated[
 Most = Annotated[int, typer.Option("--limit", min=0, help="Most differences of a table; 0 shows all. JSON holds all.")]
 Daily = Annotated[bool, typer.Option("--daily", help="A row for each UTC day instead of one for each dataset.")]
 
-_COUNTS = (
-    *("expected_records", "present_records", "missing_records", "data_gaps", "duplicates", "outliers"),
-    *("stale_prices", "zero_volumes", "crossed_books"),
-)
 _FULL = 100
 """The score of a dataset without a fault."""
 _BATCH = (
@@ -45,10 +41,6 @@ _BATCH = (
     *("batches", "received", "new", "changed", "duplicate"),
 )
 _SUMS = ("new", "changed", "duplicate")
-_SHOWN = (
-    *("dataset", "score", "complete", "missing", "gaps", "refused", "outliers", "stale", "zero volume", "crossed"),
-    "last row ended",
-)
 
 
 def quality(
@@ -75,10 +67,11 @@ def quality(
         if html is not None:
             _write_page(held, found, html)
     if as_json:
-        print_json([_fields(one) for one in found] if not daily else [_day(q, d) for q in found for d in q.days])
+        _print_json(found, daily=daily)
     elif daily:
         rows = [(str(one.dataset), format_time(day.day)[:10], *_cells(day)) for one in found for day in one.days]
-        print_table([_SHOWN[0], "day", *_SHOWN[1:-1]], rows, numbers=_SHOWN[1:-1])
+        headings = _headings()
+        print_table(["dataset", "day", *headings], rows, numbers=headings)
     elif found:
         _show_quality(found, every=every)
     else:
@@ -86,12 +79,23 @@ def quality(
     raise typer.Exit(0 if all(one.is_complete for one in found) else 3)
 
 
+def _print_json(found: Sequence[Quality], *, daily: bool) -> None:
+    from ticklake.interfaces.schema import days_to_json
+
+    if daily:
+        print_json([day for one in found for day in days_to_json(one)])
+    else:
+        print_json(found)
+
+
 def _show_quality(found: Sequence[Quality], *, every: bool) -> None:
     """Print a line for each dataset, of many only for the worst; they come sorted."""
     faulty = [one for one in found if not one.is_complete or (one.score or 0.0) < _FULL]
     listed = found if every or len(found) <= o.FEW else faulty[: o.FEW]
     if listed:
-        print_table(_SHOWN, [(str(one.dataset), *_cells(one), _age(one)) for one in listed], numbers=_SHOWN[1:-1])
+        headings = _headings()
+        rows = [(str(one.dataset), *_cells(one), _age(one)) for one in listed]
+        print_table(["dataset", *headings, "last row ended"], rows, numbers=headings)
     if len(listed) < len(found):
         incomplete = sum(not one.is_complete for one in found)
         counted = f"{count_of(len(found), 'dataset')}: {incomplete:,} miss something, {len(faulty):,} are below {_FULL}"
@@ -119,7 +123,7 @@ def cross_check(
             for check in held.cross_check(dataset, start, end, source=source, tolerance=tolerance)
         ]
     if as_json:
-        print_json([_check_fields(check) for check in checks])
+        print_json(checks)
     else:
         for check in checks:
             _show_check(check, limit)
@@ -202,52 +206,38 @@ def provenance(
 
 
 def _origins_of(held: Lake, dataset: Dataset, at: str | None) -> list[dict[str, Any]]:
-    return [{"dataset": str(dataset), **origin.to_dict()} for origin in held.provenance(dataset, at)]
+    from ticklake.interfaces.schema import to_json
+
+    return [{"dataset": str(dataset), **to_json(origin)} for origin in held.provenance(dataset, at)]
 
 
 def _files_of(held: Lake, dataset: Dataset) -> list[dict[str, Any]]:
-    frame = held.provenance_by_file(dataset)
-    times = {name: frame[name].to_physical() for name in ("first", "last")}
-    rows = frame.with_columns(**times).to_dicts()
-    return [{"dataset": str(dataset), **row, **{name: o.moment(row[name]) for name in times}} for row in rows]
+    from ticklake.interfaces.schema import to_json
+
+    return [{"dataset": str(dataset), **row} for row in to_json(held.provenance_by_file(dataset))]
 
 
 def _batches(held: Lake, dataset: Dataset, *, jumps: bool) -> list[tuple[Any, ...]]:
-    frame = held.continuity(dataset)
+    from ticklake.interfaces.schema import to_json
+
+    frame = held.continuity(dataset).select(_BATCH)
     chosen_rows = frame.filter(joins="jumps") if jumps else frame
-    times = {name: chosen_rows[name].to_physical() for name in ("start", "end", "before_ts")}
-    told = chosen_rows.with_columns(**times).select(_BATCH).to_dicts()
-    return [
-        tuple(format_time(value) if name in times and value is not None else value for name, value in row.items())
-        for row in told
-    ]
+    return [tuple(row.values()) for row in to_json(chosen_rows)]
 
 
 def _show_check(check: CrossCheck, limit: int) -> None:
+    from ticklake.interfaces.schema import to_json
+
     count = check.differences.height
     verdict = f"{count:,} differences" if count else "all equal"
     say(f"{check.dataset} against {check.against}: {check.compared:,} rows compared, {verdict}")
     if not count:
         return
-    rows = _differences(check)[: limit or None]
+    rows = to_json(check.differences.head(limit) if limit else check.differences)
     columns = ("ts", "column", "ours", "theirs", "difference")
     print_table(columns, [[row[name] for name in columns] for row in rows], numbers=columns[2:])
     if len(rows) < count:
         say(f"{count - len(rows):,} not shown: --limit 0 shows all")
-
-
-def _check_fields(check: CrossCheck) -> dict[str, Any]:
-    return {
-        "dataset": str(check.dataset),
-        "against": check.against,
-        "compared": check.compared,
-        "differences": _differences(check),
-    }
-
-
-def _differences(check: CrossCheck) -> list[dict[str, Any]]:
-    times = check.differences["ts"].to_physical()
-    return [{**row, "ts": format_time(ts)} for row, ts in zip(check.differences.to_dicts(), times, strict=True)]
 
 
 def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:
@@ -261,12 +251,16 @@ def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:
     errors().print(f"{path} written", markup=False, soft_wrap=True)
 
 
-def _cells(one: Figures) -> tuple[str, ...]:
-    from ticklake.core.quality import format_score, format_share
+def _headings() -> list[str]:
+    from ticklake.core.quality import shown_metrics
 
-    counts = (one.missing_records, one.data_gaps, sum(one.quarantined.values()), one.outliers, one.stale_prices)
-    told = (*counts, one.zero_volumes, one.crossed_books)
-    return (format_score(one.score), format_share(one.completeness_ratio), *(f"{count:,}" for count in told))
+    return [metric.heading for metric in shown_metrics()]
+
+
+def _cells(one: Figures) -> list[str]:
+    from ticklake.core.quality import shown_metrics
+
+    return [metric.text(one) for metric in shown_metrics()]
 
 
 def _age(one: Quality) -> str:
@@ -278,34 +272,3 @@ def _age(one: Quality) -> str:
     unit, length = next((pair for pair in units if one.freshness >= 2 * pair[1]), units[-1])
     behind = f", {one.bars_behind:,} bars behind" if one.bars_behind else ""
     return f"{one.freshness // length} {unit} ago{behind}"
-
-
-def _fields(one: Quality) -> dict[str, Any]:
-    return {
-        "dataset": str(one.dataset),
-        "start": format_time(one.span.start) if one.span else None,
-        "end": format_time(one.span.end) if one.span else None,
-        **_figures(one),
-        "last": o.moment(one.last),
-        "freshness_seconds": None if one.freshness is None else one.freshness / 1e9,
-        "bars_behind": one.bars_behind,
-        "offered_again": one.offered_again,
-    }
-
-
-def _day(one: Quality, day: DayQuality) -> dict[str, Any]:
-    return {"dataset": str(one.dataset), "day": format_time(day.day)[:10], **_figures(day)}
-
-
-def _figures(one: Figures) -> dict[str, Any]:
-    gaps = {
-        reason: {"count": holes.count, "records": holes.records, "seconds": holes.time / 1e9}
-        for reason, holes in one.gaps.items()
-    }
-    return {
-        "score": one.score,
-        "completeness_ratio": one.completeness_ratio,
-        **{name: getattr(one, name) for name in _COUNTS},
-        "gaps": gaps,
-        "quarantined": dict(one.quarantined),
-    }

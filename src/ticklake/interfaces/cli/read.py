@@ -25,9 +25,8 @@ from ticklake.interfaces.cli.output import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from ticklake.audit.gaps import GapReport
     from ticklake.core.dataset import Dataset
-    from ticklake.core.gaps import Gap
+    from ticklake.core.gaps import Gap, GapReport
     from ticklake.lake import Lake, Snapshot
 
 __all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]
@@ -74,11 +73,14 @@ def list_datasets(
             for row in held.engine.catalog.inventory()
             if wanted in row[0].casefold() and (names is None or row[0] in names)
         ]
-    table = [(name, count, size, o.moment(first), o.moment(last)) for name, count, size, first, last in rows]
     columns = ["dataset", "rows", "bytes", "first", "last"]
     if as_json:
-        return print_json([dict(zip(columns, row, strict=True)) for row in table])
-    shown = [(name, f"{count:,}", big(size), first, last) for name, count, size, first, last in table]
+        from ticklake.interfaces.schema import row_to_json
+
+        return print_json([row_to_json(dict(zip(columns, row, strict=True))) for row in rows])
+    shown = [
+        (name, f"{count:,}", big(size), o.moment(first), o.moment(last)) for name, count, size, first, last in rows
+    ]
     return print_table(columns, shown, numbers=("rows", "bytes"))
 
 
@@ -228,12 +230,14 @@ def quarantine(
     as_json: o.AsJson = False,
 ) -> None:
     """Say which rows were refused and why, a line for each dataset and reason. JSON has each row."""
+    from ticklake.interfaces.schema import row_to_json
+
     with o.opened(lake) as held:
         datasets = chosen(held, what, timeframe, kind)
         if not as_json and not every:
             return _say_refused(_count_refused(held, datasets))
         refused = [{"dataset": str(dataset), **row} for dataset in datasets for row in held.quarantine(dataset)]
-    rows = [{**row, "ts": o.moment(row["ts"]), "created_at": o.moment(row["created_at"])} for row in refused]
+    rows = list(map(row_to_json, refused))
     if as_json:
         return print_json(rows)
     if not rows:
@@ -262,9 +266,10 @@ def _say_refused(counts: Counter[tuple[str, str]]) -> None:
 
 
 def _gap_rows(dataset: Dataset, report: GapReport) -> Iterator[tuple[Any, ...]]:
-    for gap in report.gaps:
-        start, end = o.moment(gap.span.start), o.moment(gap.span.end)
-        yield str(dataset), start, end, gap.missing, str(gap.reason), gap.detail
+    from ticklake.interfaces.schema import gaps_to_json
+
+    for row in gaps_to_json(dataset, report):
+        yield tuple(row.values())
 
 
 def _adjusted(seen: Lake | Snapshot, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:

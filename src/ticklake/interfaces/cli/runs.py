@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,11 +11,6 @@ from typer.core import TyperGroup
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, all_of
 from ticklake.interfaces.cli.output import print_json, print_table, say
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ticklake.catalog.runs import LogLine, Run
 
 __all__ = ["app"]
 
@@ -62,7 +57,7 @@ def list_runs(
         found = [run for name in named for run in held.runs.list(state=state, dataset=name, job=job, limit=limit)]
         found = sorted({run.id: run for run in found}.values(), key=lambda run: -run.id)[:limit]
     if as_json:
-        return print_json([_fields(run) for run in found])
+        return print_json(found)
     rows = [(run.id, run.state, run.operation, run.subject, o.moment(run.started_at), run.outcome) for run in found]
     return print_table(["id", "state", "operation", "subject", "started", "outcome"], rows, numbers=("id",))
 
@@ -70,13 +65,16 @@ def list_runs(
 @app.command("show")
 def show_run(run_id: RunId, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Show one run with its log."""
+    from ticklake.interfaces.schema import to_json
+
     with o.opened(lake) as held:
-        run, log = held.runs.get(run_id), _log(held.runs.tail(run_id))
+        run, lines = held.runs.get(run_id), held.runs.tail(run_id)
+    shown = to_json(run)
     if as_json:
-        return print_json({**_fields(run), "log": log})
-    for name, value in _fields(run).items():
+        return print_json({**shown, "log": lines})
+    for name, value in {**shown, "done": f"{run.done:.0%}"}.items():
         say(f"{name:11} {value}")
-    return print_table(["at", "level", "message"], log) if log else None
+    return print_table(["at", "level", "message"], to_json(lines)) if lines else None
 
 
 @app.command("tail")
@@ -90,34 +88,13 @@ def tail_run(
     with o.opened(lake) as held:
         lines = held.runs.tail(run_id)
         if as_json and not follow:
-            return print_json(_log(lines))
+            return print_json(lines)
         told = 0
         while True:
             for line in lines[told:]:
-                at, level, message = _log([line])[0]
-                print_json([at, level, message]) if as_json else say(f"{at} {level:7} {message}")
+                print_json(line) if as_json else say(f"{o.moment(line.at)} {line.level:7} {line.message}")
             told = len(lines)
             if not follow or not held.runs.get(run_id).is_active:
                 return None
             time.sleep(LOOK_EVERY)
             lines = held.runs.tail(run_id)
-
-
-def _log(lines: Sequence[LogLine]) -> list[tuple[str | None, str, str]]:
-    return [(o.moment(line.at), line.level, line.message) for line in lines]
-
-
-def _fields(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "job": run.job_id,
-        "state": str(run.state),
-        "operation": run.operation,
-        "subject": run.subject,
-        "started": o.moment(run.started_at),
-        "finished": o.moment(run.finished_at),
-        "done": f"{run.done:.0%}",
-        "outcome": run.outcome,
-        "parameters": run.parameters,
-        "progress": run.progress,
-    }

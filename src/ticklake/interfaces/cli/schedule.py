@@ -13,7 +13,7 @@ from ticklake.interfaces.cli.output import print_json, print_table, say
 if TYPE_CHECKING:
     from ticklake.core.schedules import Schedule
 
-__all__ = ["app", "schedule_fields"]
+__all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="What is done again and again: add, list, remove, pause, resume.")
 
@@ -49,7 +49,7 @@ def add_schedule(
         rhythm: dict[str, Any] = {"cron": cron, "every": every, "zone": zone, "priority": priority}
         added = held.schedules.add(name, operation, *positional, **rhythm, **named)
     if as_json:
-        return print_json(schedule_fields(added))
+        return print_json(added)
     return say(f"schedule {added.name} makes jobs {added.rhythm}, next at {o.moment(added.next_at)}")
 
 
@@ -59,7 +59,7 @@ def list_schedules(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     with o.opened(lake) as held:
         found = held.schedules.list()
     if as_json:
-        return print_json([schedule_fields(one) for one in found])
+        return print_json(found)
     columns = ["name", "operation", "when", "next", "last", "job", "missed", "parameters"]
     return print_table(columns, [_row(one) for one in found], numbers=("job", "missed"))
 
@@ -78,7 +78,7 @@ def pause_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = Fals
     with o.opened(lake) as held:
         found = held.schedules.pause(name)
     if as_json:
-        return print_json(schedule_fields(found))
+        return print_json(found)
     return say(f"schedule {name} is paused: 'ticklake schedule resume {name}' goes on")
 
 
@@ -88,30 +88,12 @@ def resume_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = Fal
     with o.opened(lake) as held:
         found = held.schedules.resume(name)
     if as_json:
-        return print_json(schedule_fields(found))
+        return print_json(found)
     return say(f"schedule {name} makes its next job at {o.moment(found.next_at)}")
 
 
-def schedule_fields(schedule: Schedule) -> dict[str, Any]:
-    """Return a schedule as the shell shows it."""
-    return {
-        "name": schedule.name,
-        "operation": schedule.operation,
-        "when": str(schedule.rhythm),
-        "parameters": schedule.parameters,
-        "priority": schedule.priority,
-        "paused": schedule.paused,
-        "managed": schedule.managed,
-        "next": o.moment(schedule.next_at),
-        "last": o.moment(schedule.last_at),
-        "last_job": schedule.last_job,
-        "missed": schedule.missed,
-    }
-
-
 def _row(schedule: Schedule) -> tuple[Any, ...]:
-    shown = schedule_fields(schedule)
     words = " ".join(f"{name}={value}" for name, value in schedule.parameters.items())
-    following = "paused" if schedule.paused else shown["next"]
-    when = (schedule.name, schedule.operation, shown["when"], following)
-    return *when, shown["last"], schedule.last_job, schedule.missed, words
+    following = "paused" if schedule.paused else o.moment(schedule.next_at)
+    when = (schedule.name, schedule.operation, str(schedule.rhythm), following)
+    return *when, o.moment(schedule.last_at), schedule.last_job, schedule.missed, words

@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
-from ticklake.core.quality import Holes, Quality, format_score, format_share, total
+from ticklake.core.metrics import format_score, format_share
+from ticklake.core.quality import Holes, Quality, shown_metrics, total
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, format_time
 from ticklake.interfaces.report.strips import Strip, strip_of
 
@@ -98,6 +99,7 @@ def quality_page(found: Sequence[Quality], lake: str, now: int, tool: str) -> st
         now=now,
         tool=tool,
         rows=rows,
+        metrics=[metric for metric in shown_metrics() if metric.on_page and metric.name != "score"],
         sums=total(found),
         incomplete=[one for one in found if not one.is_complete],
         words=list(_words(found)),

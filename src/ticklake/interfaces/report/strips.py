@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from ticklake.core.quality import DayQuality, format_share, total
+from ticklake.core.metrics import format_share
+from ticklake.core.quality import DayQuality, total
 from ticklake.core.time import DAY, format_time
 
 __all__ = ["CELLS", "Cell", "Strip", "shade", "strip_of"]

@@ -76,7 +76,7 @@ class Downloads:
             path, descriptor = _locked(self._made() / hashlib.sha256(url.encode()).hexdigest()[:40])
         try:
             with _translated(path):
-                async for attempt in retrying(self._site.patience):
+                async for attempt in retrying(self._site.retry):
                     with attempt:
                         await self._receive(url, path, descriptor)
             yield path

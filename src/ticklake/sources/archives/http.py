@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from ticklake.core.retry import OF_CALLS, RetryPolicy
 from ticklake.errors import (
     AccessDenied,
     BadResponse,
@@ -18,12 +18,11 @@ from ticklake.errors import (
     SourceError,
     SourceUnavailable,
 )
-from ticklake.sources.base import Retry
 from ticklake.sources.pacing.headers import retry_after
 from ticklake.sources.pacing.pace import Pace
 from ticklake.sources.retry import retrying
 
-__all__ = ["NotThere", "Patience", "Site"]
+__all__ = ["NotThere", "Site"]
 
 SMALL = 64 * 1024
 """A checksum file is never longer than this."""
@@ -33,18 +32,15 @@ class NotThere(SourceError):
     """404: the site has no such file, which is an answer and no failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience(Retry):
-    """How often and how patiently a failed request is repeated; *timeout* is seconds without a byte."""
-
-    timeout: float = 20.0
-
-
 class Site:
-    """One dump site. Connections are opened on first use and closed by :meth:`close`."""
+    """One dump site. Connections are opened on first use and closed by :meth:`close`.
 
-    def __init__(self, patience: Patience | None = None, pace: Pace | None = None) -> None:
-        self.patience = patience or Patience()
+    ``timeout`` is seconds without a byte.
+    """
+
+    def __init__(self, retry: RetryPolicy = OF_CALLS, pace: Pace | None = None, timeout: float = 20.0) -> None:
+        self.retry = retry
+        self._timeout = timeout
         self.pace = pace or Pace("the dump site")
         self._session: aiohttp.ClientSession | None = None
         self.requests = 0
@@ -78,7 +74,7 @@ class Site:
 
     async def text(self, url: str) -> str:
         """Return a small file's text, asking again where that may help."""
-        async for attempt in retrying(self.patience):
+        async for attempt in retrying(self.retry):
             with attempt:
                 async with self.get(url) as response:
                     return (await _small(response.content)).decode("utf-8", "replace")
@@ -93,7 +89,7 @@ class Site:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            wait = aiohttp.ClientTimeout(total=None, connect=self.patience.timeout, sock_read=self.patience.timeout)
+            wait = aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=self._timeout)
             self._session = aiohttp.ClientSession(timeout=wait, auto_decompress=False)
         return self._session
 

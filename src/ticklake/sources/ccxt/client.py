@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import ccxt.async_support as ccxt
 
+from ticklake.core.retry import OF_CALLS, RetryPolicy
 from ticklake.errors import (
     AccessDenied,
     BadResponse,
@@ -26,12 +27,11 @@ from ticklake.errors import (
     UnknownSymbol,
     Unsupported,
 )
-from ticklake.sources.base import Retry
 from ticklake.sources.pacing.headers import ban_of, retry_after
 from ticklake.sources.pacing.pace import Pace
 from ticklake.sources.retry import retrying
 
-__all__ = ["RETRIES", "Door", "ExchangeOptions", "Retry", "exchange_ids"]
+__all__ = ["RETRIES", "Door", "ExchangeOptions", "exchange_ids"]
 
 T = TypeVar("T")
 RETRIES: ContextVar[list[str] | None] = ContextVar("RETRIES", default=None)
@@ -50,7 +50,7 @@ class ExchangeOptions:
     url: str | None = None
     rate_limit_ms: float | None = None
     timeout: float = 20.0
-    retry: Retry = field(default_factory=Retry)
+    retry: RetryPolicy = OF_CALLS
     settings: dict[str, Any] | None = None
     pace: Pace | None = None
 

@@ -172,7 +172,7 @@ def _is_over(bars: _Bars, answer: Answer, bar: Sequence[Any], start: int, newest
         return True
     clock = clock_of(answer)
     if timeframe and clock is not None:
-        return Timeframe.parse(timeframe).next(start) <= clock
+        return Timeframe.parse(timeframe).is_over(start, clock)
     end = answer.query.get("endTime", "")
     if bars.closes is not None and end.isdigit():
         return int(bar[bars.closes]) <= int(end)

@@ -1,0 +1,402 @@
+"""JSON: the one form in which results leave the program, for ``--json``, HTTP and clients.
+
+Times are ISO 8601 text in UTC, enums are their values, datasets their names, and floats that are no numbers are null. Whoever
+adds a result adds its form here; a result without one is written field by field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import singledispatch
+from itertools import chain
+from typing import Any
+
+import polars as pl
+
+from ticklake.core import quality as metrics
+from ticklake.core.alerts import Alert
+from ticklake.core.coverage import Coverage, Covered
+from ticklake.core.crosscheck import CrossCheck
+from ticklake.core.dataset import Dataset
+from ticklake.core.fetch_plan import FetchPlan
+from ticklake.core.file_reports import FileReport, Report
+from ticklake.core.gaps import Gap, GapReport
+from ticklake.core.jobs import Job
+from ticklake.core.quality import DayQuality, Figures, Holes, Quality
+from ticklake.core.repair_plan import Left, Repaired
+from ticklake.core.requests import BackfillRequest
+from ticklake.core.results import Cleaned, Cleanup
+from ticklake.core.runs import LogLine, Run
+from ticklake.core.schedules import Change, Schedule
+from ticklake.core.span import Span
+from ticklake.core.statistics import GroupStats, LakeStats
+from ticklake.core.symbol import Symbol
+from ticklake.core.time import SECOND, format_time
+from ticklake.core.timeframe import Timeframe
+
+__all__ = ["days_to_json", "frame_text", "gaps_to_json", "job_to_json", "row_to_json", "to_json"]
+
+_TIMES = frozenset({"ts", "at", "since", "first", "last", "next_at", "last_at", "before", "start", "end"})
+"""Fields of integers that are times, beside those that end in ``_at`` or begin with ``valid_``."""
+_STORED = ("datasets", "rows", "files", "bytes", "raw_bytes", "file_bytes")
+_INLINE = ("inline_segments", "inline_rows", "inline_bytes", "retired_segments", "retired_bytes")
+
+
+@singledispatch
+def to_json(value: Any) -> Any:
+    """Return a result, or a mapping or list of results, as values that JSON has."""
+    if is_dataclass(value):
+        return {field.name: _field(field.name, getattr(value, field.name)) for field in fields(value)}
+    return str(value)
+
+
+def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row, like one of the inventory or of quarantine, whose times are nanoseconds."""
+    return {name: _field(name, value) for name, value in row.items()}
+
+
+def _field(name: str, value: Any) -> Any:
+    is_time = name in _TIMES or name.endswith("_at") or name.startswith("valid_")
+    return _time(value) if is_time and type(value) is int else to_json(value)
+
+
+def _time(ns: int | None) -> str | None:
+    return None if ns is None else format_time(ns)
+
+
+@to_json.register(type(None))
+@to_json.register(bool)
+@to_json.register(int)
+@to_json.register(str)
+def _(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+@to_json.register
+def _(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+@to_json.register
+def _(value: Mapping) -> dict[str, Any]:  # type: ignore[type-arg]
+    return {str(to_json(key)): to_json(item) for key, item in value.items()}
+
+
+@to_json.register(list)
+@to_json.register(tuple)
+@to_json.register(set)
+@to_json.register(frozenset)
+def _(values: Any) -> list[Any]:
+    return [to_json(value) for value in values]
+
+
+@to_json.register(Dataset)
+@to_json.register(Symbol)
+@to_json.register(Timeframe)
+def _(value: Any) -> str:
+    return str(value)
+
+
+@to_json.register
+def _(span: Span) -> dict[str, str]:
+    return {"start": format_time(span.start), "end": format_time(span.end)}
+
+
+# Rows
+
+
+def frame_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return rows whose times are ISO 8601 text in UTC, with no more decimals than needed, and durations ISO durations."""
+    return frame.with_columns(
+        pl.selectors.datetime().map_batches(_times_text, return_dtype=pl.String),
+        pl.selectors.duration().dt.to_string("iso"),
+    )
+
+
+def _times_text(times: pl.Series) -> pl.Series:
+    """Write times as :func:`~ticklake.core.time.format_time` does."""
+    if not (times.dt.nanosecond() != 0).any():
+        return times.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = times.dt.strftime("%Y-%m-%dT%H:%M:%S%.f")
+    trimmed = pl.when(text.str.contains(".", literal=True)).then(text.str.strip_chars_end("0")).otherwise(text)
+    return pl.select(trimmed + "Z").to_series().alias(times.name)
+
+
+@to_json.register
+def _(frame: pl.DataFrame) -> Any:
+    return json.loads(frame_text(frame).write_json())
+
+
+# Collecting
+
+
+@to_json.register
+def _(request: BackfillRequest) -> dict[str, Any]:
+    return request.to_json()
+
+
+@to_json.register
+def _(plan: FetchPlan) -> dict[str, Any]:
+    return {
+        "dataset": str(plan.dataset),
+        "fetch": [_bounds(span) for span in plan.spans],
+        "unavailable": _bounds(plan.unavailable) if plan.unavailable else None,
+        "archives": list(plan.archives),
+        "pages": plan.pages,
+        "seconds": to_json(plan.seconds),
+        "bytes": plan.bytes,
+        "note": plan.note,
+    }
+
+
+def _bounds(span: Span) -> str:
+    return f"{format_time(span.start)} .. {format_time(span.end)}"
+
+
+@to_json.register
+def _(file: FileReport) -> dict[str, Any]:
+    plain = {field.name: to_json(getattr(file, field.name)) for field in fields(file)}
+    return {**plain, "refused": file.refused, "note": file.note}
+
+
+@to_json.register
+def _(report: Report) -> dict[str, Any]:
+    return {"layout": report.layout, "root": report.root, "counts": report.counts, "files": to_json(report.files)}
+
+
+# Runs, jobs, schedules
+
+
+@to_json.register
+def _(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "job": run.job_id,
+        "state": run.state.value,
+        "operation": run.operation,
+        "subject": run.subject,
+        "started": _time(run.started_at),
+        "finished": _time(run.finished_at),
+        "done": round(run.done, 4),
+        "outcome": run.outcome,
+        "parameters": to_json(run.parameters),
+        "progress": to_json(run.progress),
+    }
+
+
+@to_json.register
+def _(line: LogLine) -> list[str | None]:
+    return [_time(line.at), line.level, line.message]
+
+
+@to_json.register
+def _(job: Job) -> dict[str, Any]:
+    return job_to_json(job)
+
+
+def job_to_json(job: Job, now: int | None = None) -> dict[str, Any]:
+    """Return a job as JSON; with *now*, ``seconds_left`` is estimated."""
+    left = None if now is None else job.seconds_left(now)
+    return {
+        "id": job.id,
+        "status": job.status,
+        "state": job.status,
+        "operation": job.operation,
+        "subject": job.subject,
+        "parameters": to_json(job.parameters),
+        "priority": job.priority,
+        "attempts": job.attempts,
+        "max_attempts": job.max_attempts,
+        "progress": round(job.progress, 4),
+        "done": round(job.progress, 4),
+        "seconds_left": None if left is None else round(left, 1),
+        "created": _time(job.created_at),
+        "due": _time(job.due_at),
+        "started": _time(job.started_at),
+        "finished": _time(job.finished_at),
+        "owner": job.owner,
+        "cancelling": job.cancelling,
+        "outcome": job.outcome,
+    }
+
+
+@to_json.register
+def _(schedule: Schedule) -> dict[str, Any]:
+    return {
+        "name": schedule.name,
+        "operation": schedule.operation,
+        "when": str(schedule.rhythm),
+        "parameters": to_json(schedule.parameters),
+        "priority": schedule.priority,
+        "paused": schedule.paused,
+        "managed": schedule.managed,
+        "next": _time(schedule.next_at),
+        "last": _time(schedule.last_at),
+        "last_job": schedule.last_job,
+        "missed": schedule.missed,
+    }
+
+
+@to_json.register
+def _(change: Change) -> dict[str, Any]:
+    return {
+        "action": change.action,
+        "name": change.name,
+        "detail": change.detail,
+        "warning": change.warning,
+        "datasets": to_json(change.datasets),
+        "keep_days": change.retention,
+    }
+
+
+@to_json.register
+def _(alert: Alert) -> dict[str, Any]:
+    return {"rule": alert.rule.value, "subject": alert.subject, "text": alert.text, "since": _time(alert.since)}
+
+
+# Proving
+
+
+@to_json.register
+def _(piece: Covered) -> dict[str, Any]:
+    return {**to_json(piece.span), "found": piece.found.value, "reason": piece.reason}
+
+
+@to_json.register
+def _(coverage: Coverage) -> list[Any]:
+    return to_json(coverage.pieces)  # type: ignore[no-any-return]
+
+
+@to_json.register
+def _(gap: Gap) -> dict[str, Any]:
+    return {**to_json(gap.span), "missing": gap.missing, "reason": gap.reason.value, "detail": gap.detail}
+
+
+def gaps_to_json(dataset: Dataset, report: GapReport) -> list[dict[str, Any]]:
+    """Return the holes of a dataset as rows with its name."""
+    return [{"dataset": str(dataset), **to_json(gap)} for gap in report.gaps]
+
+
+@to_json.register
+def _(left: Left) -> dict[str, Any]:
+    gap = left.gap
+    return {**to_json(gap.span), "missing": gap.missing, "reason": gap.reason.value, "why": left.why}
+
+
+@to_json.register
+def _(repaired: Repaired) -> dict[str, Any]:
+    mended, run = repaired.mended, repaired.run
+    return {
+        "dataset": str(mended.dataset),
+        "restored": mended.restored,
+        "replaced": mended.replaced,
+        "salvaged": mended.salvaged,
+        "lost": [str(span) for span in mended.lost],
+        "run": None if run is None else run.id,
+        "outcome": repaired.note if run is None else run.outcome,
+        "closed": len(repaired.closed),
+        "left": to_json(repaired.left),
+    }
+
+
+@to_json.register
+def _(quality: Quality) -> dict[str, Any]:
+    start, end = quality.span or (None, None)
+    return {
+        "dataset": str(quality.dataset),
+        "start": _time(start),
+        "end": _time(end),
+        **_figures(quality),
+        "last": _time(quality.last),
+        "freshness_seconds": None if quality.freshness is None else quality.freshness / SECOND,
+        "bars_behind": quality.bars_behind,
+        "offered_again": quality.offered_again,
+    }
+
+
+def days_to_json(quality: Quality) -> list[dict[str, Any]]:
+    """Return the days of a dataset as rows with its name."""
+    return [{"dataset": str(quality.dataset), **to_json(day)} for day in quality.days]
+
+
+@to_json.register
+def _(day: DayQuality) -> dict[str, Any]:
+    return {"day": format_time(day.day)[:10], **_figures(day)}
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return {
+        **{metric.name: to_json(metric.of(figures)) for metric in metrics.METRICS},
+        "gaps": to_json(figures.gaps),
+        "quarantined": dict(figures.quarantined),
+    }
+
+
+@to_json.register
+def _(holes: Holes) -> dict[str, Any]:
+    return {"count": holes.count, "records": holes.records, "seconds": holes.time / SECOND}
+
+
+@to_json.register
+def _(check: CrossCheck) -> dict[str, Any]:
+    return {
+        "dataset": str(check.dataset),
+        "against": check.against,
+        "compared": check.compared,
+        "differences": to_json(check.differences),
+    }
+
+
+# Keeping
+
+
+@to_json.register
+def _(stats: LakeStats) -> dict[str, Any]:
+    return {
+        **{name: stats.total(name) for name in chain(_STORED, _INLINE)},
+        "catalog_bytes": stats.catalog_bytes,
+        "wal_bytes": stats.wal_bytes,
+        "compression": stats.compression,
+        "groups": to_json(stats.groups),
+    }
+
+
+@to_json.register
+def _(group: GroupStats) -> dict[str, Any]:
+    counts = {name: getattr(group, name) for name in chain(_STORED, _INLINE)}
+    return {
+        "exchange": group.exchange,
+        "kind": group.kind,
+        **counts,
+        "first": _time(group.first),
+        "last": _time(group.last),
+    }
+
+
+@to_json.register
+def _(cleanup: Cleanup) -> dict[str, Any]:
+    return {
+        "rows": cleanup.rows,
+        "bytes": cleanup.bytes,
+        "log_lines": cleanup.log_lines,
+        "dry_run": cleanup.dry_run,
+        "datasets": to_json(cleanup.datasets),
+    }
+
+
+@to_json.register
+def _(cleaned: Cleaned) -> dict[str, Any]:
+    return {
+        "dataset": str(cleaned.dataset),
+        "before": format_time(cleaned.before),
+        "rows": cleaned.deleted.rows,
+        "bytes": cleaned.deleted.bytes,
+        "segments": cleaned.deleted.whole,
+        "cut": cleaned.deleted.cut,
+        "quarantined": cleaned.history.quarantined,
+        "revisions": cleaned.history.revisions,
+    }
