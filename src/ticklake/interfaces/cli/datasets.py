@@ -234,7 +234,7 @@ def _by_parts(
 def _natives(held: Lake, exchange: str) -> dict[str, str]:
     from ticklake.core.symbol import check_exchange
 
-    listed = held.instruments(check_exchange(exchange))
+    listed = held.instruments.list(check_exchange(exchange))
     return {symbol: native or "" for symbol, native in listed.select("symbol", "native_id").iter_rows()}
 
 

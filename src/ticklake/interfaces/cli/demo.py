@@ -53,7 +53,7 @@ def run_demo(data: Path | None, folder: Path) -> None:
             say(f"2. a lake in {folder}")
             for wish in wishes:
                 _collect(lake, wish)
-            lake.compact()
+            lake.admin.compact()
             _answer(lake, wishes)
     _next(folder, wishes)
 
@@ -104,7 +104,7 @@ def _answer(lake: Lake, wishes: list[_Wish]) -> None:
         table += [] if words else [(str(wish.dataset), "nothing", 0, "0")]
     print_table(["dataset", "reason", "holes", "bars"], table, numbers=("holes", "bars"))
     rows = sum(lake.inventory()["rows"].to_list())
-    problems = lake.verify(deep=True)
+    problems = lake.admin.verify(deep=True)
     say(f"\n5. {rows:,} rows in the lake; verify found {len(problems)} problems")
 
 

@@ -50,7 +50,7 @@ def verify(
     """Check that every segment is there and is what was written. Exit code 1: something is damaged."""
     with o.opened(lake) as held:
         datasets = all_of(held, what, timeframe, kind)
-        problems = list(held.engine.verify(datasets, deep=deep))
+        problems = held.admin.verify(datasets, deep=deep)
         count = len(held.datasets() if datasets is None else datasets)
     if as_json:
         print_json(problems)
@@ -65,7 +65,7 @@ def verify(
 def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Say how much the lake holds and what that takes, by exchange and kind."""
     with o.opened(lake) as held:
-        found = held.stats()
+        found = held.admin.stats()
     if as_json:
         return print_json(found)
     columns = ["exchange", "kind", "datasets", "rows", "files", "in files", "inline", "raw", "retired", "first", "last"]
@@ -97,7 +97,7 @@ def compact(
 ) -> None:
     """Make few large files of many small segments."""
     with o.opened(lake) as held:
-        done = held.engine.compact(all_of(held, what, timeframe, kind))
+        done = held.admin.compact(all_of(held, what, timeframe, kind))
     if as_json:
         return print_json(done)
     columns = ["dataset", "rows", "segments", "bytes"]
@@ -219,7 +219,7 @@ def vacuum(
     """Remove old versions and garbage for good."""
     length: str | timedelta = keep if keep_days is None else timedelta(days=min(keep_days, o.LONGEST_DAYS))
     with o.opened(lake) as held:
-        done = held.vacuum(length, dry_run=dry_run)
+        done = held.admin.vacuum(length, dry_run=dry_run)
     if as_json:
         from ticklake.interfaces.schema import to_json
 
@@ -247,7 +247,7 @@ def cleanup(
     with o.opened(lake) as held:
         _ = chosen(held, [exchange] if exchange else [], None, None)
         named = all_of(held, what, timeframe, None)
-        done = held.cleanup(
+        done = held.admin.cleanup(
             days,
             kinds=kind or None,
             exchange=exchange,
@@ -304,7 +304,7 @@ def _show_rebuilt(done: Rebuilt) -> None:
 def backup(folder: Folder, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Copy the lake, whatever writers do meanwhile; again copies only what is new."""
     with o.opened(lake) as held:
-        done = held.backup(folder)
+        done = held.admin.backup(folder)
     if as_json:
         return print_json(done)
     return say(
