@@ -318,6 +318,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         root,
         CATALOG_FILE,
         keep=settings.keep,
+        rebuild=lambda folder, force: rebuild_lake(folder, clock, force=force),
         make_queue=lambda: _queue(lake, database, settings, clock),
         make_alerts=lambda: _alerts(engine, collector.runs, root, database, settings),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from ticklake.errors import BadInput
 from ticklake.lake.arguments import DatasetLike, as_list, as_path, known_dataset
 
 if TYPE_CHECKING:
-    from ticklake.core.results import Backup, Compaction, Problem, Vacuumed
+    from ticklake.core.results import Backup, Compaction, Problem, Rebuilt, Vacuumed
     from ticklake.core.statistics import LakeStats
 
 __all__ = ["Admin"]
@@ -34,16 +34,25 @@ class Admin:
         The name of the catalog's file.
     keep
         For how many days rows of each kind are kept: the setting ``keep``.
+    rebuild
+        Makes a new catalog for the lake in a folder, also of a sound one if told to.
     """
 
     def __init__(
-        self, engine: Engine, runs: Runs, root: Path | None, catalog_file: str, keep: Mapping[str, int]
+        self,
+        engine: Engine,
+        runs: Runs,
+        root: Path | None,
+        catalog_file: str,
+        keep: Mapping[str, int],
+        rebuild: Callable[[Path, bool], Rebuilt],
     ) -> None:
         self._engine = engine
         self._runs = runs
         self._root = root
         self._catalog_file = catalog_file
         self._keep = keep
+        self._rebuild = rebuild
 
     def stats(self) -> LakeStats:
         """Return how much the lake holds and how much space that takes: in Parquet files, in the catalog, retired.
@@ -115,6 +124,26 @@ class Admin:
         if self._root is not None and self._root.resolve() in target.resolve().parents:
             raise BadInput(f"{folder} lies inside the lake: choose a folder of its own")
         return backup(self._engine.store, target, self._catalog_file)
+
+    def rebuild(self, *, force: bool = False) -> Rebuilt:
+        """Make a new catalog from what can be read of the old one and from the files; the old one is kept beside it.
+
+        This lake and all others that have it open go on in the new catalog. A catalog that cannot be opened at all is
+        rebuilt by ``ticklake rebuild``.
+
+        Parameters
+        ----------
+        force
+            Rebuild a catalog that is sound, too.
+
+        Raises
+        ------
+        BadInput
+            If the catalog is sound, unless *force* is true, or if the lake is in memory.
+        """
+        if self._root is None:
+            raise BadInput("a lake in memory has no files to rebuild its catalog from")
+        return self._rebuild(self._root, force)
 
     def cleanup(
         self,

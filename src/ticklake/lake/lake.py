@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ticklake.core.instrument import Rename, Sighting
     from ticklake.core.progress import Watch
     from ticklake.core.repair_plan import Repaired
-    from ticklake.core.results import Backup, Cleanup, Compaction, Problem, Vacuumed
+    from ticklake.core.results import Backup, Cleanup, Compaction, Problem, Rebuilt, Vacuumed
     from ticklake.core.runs import Run
     from ticklake.core.schedules import Change
     from ticklake.core.statistics import LakeStats
@@ -73,12 +73,14 @@ class Lake(Writer):
         catalog_file: str,
         *,
         keep: Mapping[str, int] | None = None,
+        rebuild: Callable[[Path, bool], Rebuilt],
         make_queue: Callable[[], tuple[Jobs, Schedules]],
         make_alerts: Callable[[], Alerts],
     ) -> None:
         super().__init__(engine, root, collector)
         self._catalog_file = catalog_file
         self._keep = keep or {}
+        self._rebuild = rebuild
         self._make_queue = make_queue
         self._make_alerts = make_alerts
 
@@ -413,7 +415,7 @@ class Lake(Writer):
         """Maintenance: ``admin.compact()``, ``admin.verify()``, ``admin.vacuum()``, ``admin.backup(folder)``, ..."""
         from ticklake.lake.admin import Admin
 
-        return Admin(self.engine, self.runs, self.root, self._catalog_file, self._keep)
+        return Admin(self.engine, self.runs, self.root, self._catalog_file, self._keep, self._rebuild)
 
     @cached_property
     def instruments(self) -> LakeInstruments:
