@@ -473,6 +473,10 @@ class Lake(Writer):
         """Copy the lake to a folder that becomes a lake itself: :meth:`Admin.backup`."""
         return self.admin.backup(folder)
 
+    def rebuild(self, *, force: bool = False) -> Rebuilt:
+        """Make a new catalog from the old one and from the files: :meth:`Admin.rebuild`."""
+        return self.admin.rebuild(force=force)
+
     def cleanup(
         self,
         days_to_keep: int | None = None,
