@@ -19,6 +19,15 @@ def test_importing_and_opening_a_lake_loads_no_exchange_library_no_server_no_duc
     assert not loaded & {"ccxt", "aiohttp", "fastapi", "duckdb", "pandas", "rich", "typer"}
 
 
+def test_opening_a_lake_loads_no_namespace(tmp_path):
+    loaded = modules_after(f"import ticklake; ticklake.open({str(tmp_path / 'lake')!r}).close()")
+    assert "ticklake.lake.lake" in loaded
+    assert not loaded & {
+        *("ticklake.lake.admin", "ticklake.lake.instruments", "ticklake.jobs.queue", "ticklake.jobs.schedules"),
+        *("ticklake.alerts.service", "ticklake.interchange.exporter", "ticklake.files.importer"),
+    }
+
+
 def test_the_bare_import_loads_nothing_heavy():
     loaded = modules_after("import ticklake")
     assert not loaded & {"polars", "sqlalchemy", "pydantic", "ccxt", "fastapi", "duckdb", "pyarrow"}

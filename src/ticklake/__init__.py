@@ -10,7 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ticklake.alerts.service import Alerts
     from ticklake.app import open_lake as open  # noqa: A004
+    from ticklake.catalog.runs import Runs
     from ticklake.core.alerts import Alert, AlertRule, Message
     from ticklake.core.book import Book
     from ticklake.core.coverage import Coverage, Covered, Found
@@ -47,11 +49,17 @@ if TYPE_CHECKING:
     from ticklake.core.timeframe import Timeframe
     from ticklake.errors import TicklakeError
     from ticklake.files.mapping import Mapping
+    from ticklake.jobs.queue import Jobs
+    from ticklake.jobs.schedules import Schedules
     from ticklake.lake import Lake, Snapshot
+    from ticklake.lake.admin import Admin
+    from ticklake.lake.instruments import LakeInstruments
 
 _PUBLIC = {
+    "Admin": "lake.admin",
     "Alert": "core.alerts",
     "AlertRule": "core.alerts",
+    "Alerts": "alerts.service",
     "BackfillRequest": "core.requests",
     "Backup": "core.results",
     "Book": "core.book",
@@ -79,7 +87,9 @@ _PUBLIC = {
     "Instrument": "core.instrument",
     "Job": "core.jobs",
     "JobState": "core.jobs",
+    "Jobs": "jobs.queue",
     "Lake": "lake",
+    "LakeInstruments": "lake.instruments",
     "LakeStats": "core.statistics",
     "Left": "core.repair_plan",
     "LogLine": "core.runs",
@@ -101,7 +111,9 @@ _PUBLIC = {
     "Report": "core.file_reports",
     "Run": "core.runs",
     "RunState": "core.runs",
+    "Runs": "catalog.runs",
     "Schedule": "core.schedules",
+    "Schedules": "jobs.schedules",
     "Sighting": "core.instrument",
     "Snapshot": "lake",
     "Span": "core.span",
@@ -115,8 +127,10 @@ _PUBLIC = {
 _RENAMED = {"open": "open_lake"}
 
 __all__ = [
+    "Admin",
     "Alert",
     "AlertRule",
+    "Alerts",
     "BackfillRequest",
     "Backup",
     "Book",
@@ -144,7 +158,9 @@ __all__ = [
     "Instrument",
     "Job",
     "JobState",
+    "Jobs",
     "Lake",
+    "LakeInstruments",
     "LakeStats",
     "Left",
     "LogLine",
@@ -166,7 +182,9 @@ __all__ = [
     "Report",
     "Run",
     "RunState",
+    "Runs",
     "Schedule",
+    "Schedules",
     "Sighting",
     "Snapshot",
     "Span",

@@ -26,7 +26,7 @@ from ticklake.errors import (
     TicklakeWarning,
 )
 from ticklake.lake import Lake
-from ticklake.lake.base import as_path
+from ticklake.lake.arguments import as_path
 from ticklake.sources.calendars import KnownSessions
 from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
 from ticklake.storage.space import Reserve, Space, is_full
@@ -331,7 +331,8 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         root,
         CATALOG_FILE,
         keep=settings.keep,
-        make_work=lambda: _work(lake, database, settings, clock),
+        rebuild=lambda folder, force: rebuild_lake(folder, clock, force=force),
+        make_queue=lambda: _queue(lake, database, settings, clock),
         make_alerts=lambda: _alerts(engine, collector.runs, root, database, settings),
     )
     if settings.alerts.urls:
@@ -390,7 +391,7 @@ def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable
     return LocalStore(root), Space(root, settings.min_free).check
 
 
-def _work(lake: Lake, database: Database, settings: Settings, clock: Clock) -> tuple[Jobs, Schedules]:
+def _queue(lake: Lake, database: Database, settings: Settings, clock: Clock) -> tuple[Jobs, Schedules]:
     from ticklake.catalog.jobs import JobQueue
     from ticklake.catalog.schedules import ScheduleTable
     from ticklake.jobs.operations import Operation, Operations, Outcome, Work

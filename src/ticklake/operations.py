@@ -84,7 +84,7 @@ def compact(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     damaged: list[str] = []
     for name in _each(lake, work, dataset):
         try:
-            for one in lake.compact(name):
+            for one in lake.admin.compact(name):
                 before, after = before + one.segments_before, after + one.segments_after
         except CorruptSegment as error:
             damaged.append(str(error))
@@ -141,7 +141,7 @@ def cleanup(
     if chosen is not None:
         work.hold(chosen)
     work.check()
-    done = lake.cleanup(days_to_keep, datasets=chosen)
+    done = lake.admin.cleanup(days_to_keep, datasets=chosen)
     return Outcome(JobState.SUCCEEDED, f"{done.rows:,} rows went")
 
 

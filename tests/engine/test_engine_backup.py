@@ -115,7 +115,7 @@ def test_a_file_retired_while_it_is_copied_is_copied_from_where_it_is_now(engine
     engine = engine_in(root, Overtaken)
     engine.append(BARS, bars(0, MANY), USER)
     engine.objects.overtaking = True
-    engine.backup(tmp_path / "copy", CATALOG_FILE)
+    backup.backup(engine.store, tmp_path / "copy", CATALOG_FILE)
     with lake_in(tmp_path / "copy") as copy:
         assert copy.load(BARS).equals(full(bars(0, MANY)))
 

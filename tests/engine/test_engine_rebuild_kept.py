@@ -15,9 +15,10 @@ import pytest
 from engine_lakes import BARS, MANY, TRADES, at, full, lake_in, span, tree
 
 import ticklake
-from ticklake.app import CATALOG_FILE, rebuild_lake
+from ticklake.app import CATALOG_FILE, memory_lake, rebuild_lake
 from ticklake.audit.gaps import missing_intervals
 from ticklake.catalog import schema
+from ticklake.config import Settings
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.provenance import Provenance
 from ticklake.core.runs import RunState
@@ -224,6 +225,33 @@ def test_lakes_that_are_open_in_the_same_process_go_on_in_the_new_catalog(root):
         assert other.load(BARS).height == MANY + 70
     with lake_in(root) as lake:
         assert lake.load(BARS).height == MANY + 70
+
+
+def test_an_open_lake_rebuilds_its_own_catalog_and_goes_on_in_it(root):
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(0, MANY))
+        with closing(sqlite3.connect(root / CATALOG_FILE)) as connection:
+            connection.execute("delete from segments where path is not null")
+            connection.commit()
+        assert lake.admin.rebuild().rows == MANY
+        lake.save(BARS, bars(MANY, MANY + 5))
+        assert lake.load(BARS).equals(full(bars(0, MANY + 5)))
+    with lake_in(root) as lake:
+        assert lake.load(BARS).equals(full(bars(0, MANY + 5)))
+        assert lake.admin.verify(deep=True) == []
+
+
+def test_an_open_lake_with_a_sound_catalog_is_rebuilt_only_by_force(root):
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(0, 20))
+        with pytest.raises(BadInput, match="is sound"):
+            lake.admin.rebuild()
+        assert lake.admin.rebuild(force=True).rows == 20
+
+
+def test_a_lake_in_memory_has_nothing_to_be_rebuilt_from():
+    with memory_lake(Settings()) as lake, pytest.raises(BadInput, match="in memory"):
+        lake.admin.rebuild()
 
 
 def test_a_writer_that_computed_its_rows_before_the_rebuild_commits_after_it(root, monkeypatch):

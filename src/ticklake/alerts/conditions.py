@@ -112,8 +112,10 @@ class Troubles:
             return None
         end = min(known.end, now)
         if is_fetching:
-            newest = self.engine.last_timestamp(dataset)
-            end = known.start if newest is None else min(end, newest)
+            row = self.engine.catalog.dataset(dataset)
+            if row is None or row.max_ts is None:
+                return None
+            end = min(end, row.max_ts)
         start = max(known.start, now - self.policy.gap_window)
         return Span(start, end) if start < end else None
 

@@ -21,7 +21,7 @@ from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.provenance import Provenance
-from ticklake.core.results import Backup, Cleaned, Compaction, Mended, Problem, Receipt, Vacuumed
+from ticklake.core.results import Cleaned, Compaction, Mended, Problem, Receipt, Vacuumed
 from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, normalise
@@ -208,11 +208,6 @@ class Engine:
             return load(self.store, dataset, span, **options)
         return self._tail(dataset, span, parse_count("last", last), **options)
 
-    def last_timestamp(self, dataset: Dataset) -> int | None:
-        """Return the ``ts`` of the newest row in nanoseconds, or ``None``."""
-        row = self.catalog.dataset(dataset)
-        return row.max_ts if row else None
-
     def inventory(self) -> list[DatasetRow]:
         """Return every dataset with its summary."""
         rows = self.catalog.datasets()
@@ -225,12 +220,6 @@ class Engine:
         _, _, segments = self.catalog.snapshot(row.dataset)
         counted = count_rows(self.store, segments, row.dataset.spec, row.keying)
         return replace(row, rows=counted)
-
-    def origins_by_file(self, dataset: Dataset) -> pl.DataFrame:
-        """Return where the rows of each file came from."""
-        from ticklake.engine.lineage import origins_by_file
-
-        return origins_by_file(self.store, dataset)
 
     def provenance(self, dataset: Dataset, span: Span) -> list[Provenance]:
         """Return where the rows inside *span* came from; empty if there are none."""
@@ -260,12 +249,6 @@ class Engine:
         if dry_run:
             return would_delete(self.store, dataset, ALL_TIME).rows
         return drop(self.store, dataset).rows
-
-    def rename(self, old: Dataset, new: Dataset) -> int:
-        """Move everything of a dataset to another name in one commit; return how many rows moved."""
-        from ticklake.engine.rename import rename
-
-        return rename(self.store, old, new)
 
     def cleanup(
         self, keep: Iterable[tuple[Dataset, int]], *, history: bool = False, dry_run: bool = False
@@ -347,12 +330,6 @@ class Engine:
         with nullcontext() if backup is None else opened_copy(self.store, backup, name) as copy:
             mended = [mend(self.store, dataset, copy) for dataset in self._chosen(datasets)]
         return [result for result in mended if result.restored or result.replaced]
-
-    def backup(self, folder: Path, catalog_name: str) -> Backup:
-        """Copy the lake as it is now to *folder*, itself a lake; files that are there already are kept."""
-        from ticklake.engine.backup import backup
-
-        return backup(self.store, folder, catalog_name)
 
     def known(self, dataset: Dataset) -> Span | None:
         """Return the span of all that the lake holds of *dataset*, has looked at or was asked for, if that is anything.

@@ -1,6 +1,6 @@
-"""The facade: one class, a module for each thing a user wants of a lake."""
+"""The facade: a lake, its snapshots, and the namespaces of its verbs."""
 
-from ticklake.lake.facade import Lake
+from ticklake.lake.lake import Lake
 from ticklake.lake.snapshot import Snapshot
 
 __all__ = ["Lake", "Snapshot"]

@@ -1,4 +1,4 @@
-"""What exchanges list and listed."""
+"""The namespace ``lake.instruments``: what exchanges list and listed, as far as the lake has seen it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import polars as pl
 from ticklake.core.kinds import TIME
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, parse_time
-from ticklake.lake.base import Base
 
 if TYPE_CHECKING:
+    from ticklake.collect.collector import Collector
     from ticklake.core.instrument import Instrument, Rename, Sighting
 
-__all__ = ["Markets"]
+__all__ = ["LakeInstruments"]
 
-_SCHEMA: dict[str, Any] = {
+_COLUMNS: dict[str, Any] = {
     "symbol": pl.String,
     "native_id": pl.String,
     "market_type": pl.String,
@@ -36,12 +36,20 @@ _SCHEMA: dict[str, Any] = {
     "renamed_to": pl.String,
 }
 _TIMES = ("listed_at", "delisted_at", "valid_from", "valid_to")
+_SEARCHED = ("symbol", "native_id", "renamed_from", "renamed_to")
 
 
-class Markets(Base):
-    """The verbs about instruments."""
+class LakeInstruments:
+    """The instruments of exchanges; ``lake.instruments("binance")`` is short for ``lake.instruments.list("binance")``."""
 
-    def instruments(self, exchange: str, search: str = "", at: TimeLike | None = None) -> pl.DataFrame:
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def __call__(self, exchange: str, search: str = "", at: TimeLike | None = None) -> pl.DataFrame:
+        """Return what :meth:`list` returns."""
+        return self.list(exchange, search, at)
+
+    def list(self, exchange: str, search: str = "", at: TimeLike | None = None) -> pl.DataFrame:
         """Return what the lake knows that an exchange lists or listed: a row a symbol, by its newest description.
 
         Parameters
@@ -59,24 +67,27 @@ class Markets(Base):
             ``delisted_at`` (when it was last listed, if it is gone), ``valid_from`` and ``valid_to`` of the
             description, ``renamed_from``, ``renamed_to``.
         """
-        exchange = exchange_id(exchange)
-        known = self._collector.instruments.history(exchange, None if at is None else parse_time(at))
-        links = self._collector.instruments.links(exchange)
-        rows = [_row(one, links) for one in known]
-        found = [row for row in rows if _matches(row, search)]
-        return pl.DataFrame(found, schema=_SCHEMA, orient="row").with_columns(pl.col(_TIMES).cast(TIME))
+        name = exchange_id(exchange)
+        moment = None if at is None else parse_time(at)
+        renames = self._collector.instruments.links(name)
+        rows: list[dict[str, Any]] = []
+        for instrument in self._collector.instruments.history(name, moment):
+            row = _row(instrument, renames)
+            if _matches(row, search):
+                rows.append(row)
+        return pl.DataFrame(rows, schema=_COLUMNS, orient="row").with_columns(pl.col(_TIMES).cast(TIME))
 
-    def refresh_instruments(self, exchange: str) -> Sighting:
-        """Look at what an exchange lists now; backfills do that once a UTC day by themselves.
+    def refresh(self, exchange: str) -> Sighting:
+        """Ask an exchange what it lists now; backfills do that once a UTC day by themselves.
 
         Returns
         -------
         Sighting
-            What is ``new``, ``changed`` and ``gone`` since the last look; ``listed`` is how many there are.
+            What is ``new``, ``changed`` and ``gone`` since the last time; ``listed`` is how many there are.
         """
         return self._collector.look(exchange_id(exchange))
 
-    def rename_instrument(self, exchange: str, old: str, new: str, at: TimeLike) -> Rename:
+    def rename(self, exchange: str, old: str, new: str, at: TimeLike) -> Rename:
         """Remember that since *at* a symbol goes on under another name. It is a link: the data of the two stay apart."""
         from ticklake.core.instrument import Rename
         from ticklake.core.symbol import Symbol
@@ -86,12 +97,18 @@ class Markets(Base):
         return rename
 
 
-def _row(one: Instrument, links: Sequence[Rename]) -> dict[str, Any]:
-    values = {name: getattr(one, name) for name in _SCHEMA if not name.startswith("renamed")}
-    before = next((link.old for link in reversed(links) if link.new == one.symbol), None)
-    after = next((link.new for link in reversed(links) if link.old == one.symbol), None)
-    return {**values, "renamed_from": before, "renamed_to": after}
+def _row(instrument: Instrument, renames: Sequence[Rename]) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    for name in _COLUMNS.keys() - {"renamed_from", "renamed_to"}:
+        row[name] = getattr(instrument, name)
+    # The renames are in order of time: the last one that fits is the newest.
+    for rename in renames:
+        if rename.new == instrument.symbol:
+            row["renamed_from"] = rename.old
+        if rename.old == instrument.symbol:
+            row["renamed_to"] = rename.new
+    return row
 
 
 def _matches(row: dict[str, Any], search: str) -> bool:
-    return any(search in (row[name] or "") for name in ("symbol", "native_id", "renamed_from", "renamed_to"))
+    return any(search in (row[name] or "") for name in _SEARCHED)

@@ -6,15 +6,12 @@ from pathlib import Path
 
 from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.lake.audit import Knowing
-from ticklake.lake.interchange import Exporting
-from ticklake.lake.quality import Proving
-from ticklake.lake.read import Reading
+from ticklake.lake.view import View
 
 __all__ = ["Snapshot"]
 
 
-class Snapshot(Reading, Knowing, Proving, Exporting):
+class Snapshot(View):
     """The lake as of one version: every answer is of that version, and no verb changes the lake.
 
     Made by :meth:`Lake.at`. A dataset that came later is known and has no rows.
@@ -26,8 +23,7 @@ class Snapshot(Reading, Knowing, Proving, Exporting):
     """
 
     def __init__(self, engine: Engine, root: Path | None, version: int, moment: int) -> None:
-        self.engine = engine.at(version, moment)
-        self.root = root
+        super().__init__(engine.at(version, moment), root)
         self.version = version
 
     def __repr__(self) -> str:

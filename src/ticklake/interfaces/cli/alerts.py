@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import typer
 
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from ticklake.core.alerts import Alert, Message
 
 __all__ = ["app"]
 
@@ -17,19 +23,25 @@ app = typer.Typer(no_args_is_help=True, help="What is wrong with the lake, and w
 def check(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Look for failed runs, stale datasets, gaps and a full disk, and tell. Exit code 3: something is wrong."""
     with o.opened(lake) as held:
-        told = held.alerts.check()
-        going_on = held.alerts.known() if held.alerts.is_on else [one for one in told if not one.is_recovery]
+        messages = held.alerts.check()
         is_on = held.alerts.is_on
+        wrong: Sequence[Alert | Message] = [message for message in messages if not message.is_recovery]
+        if is_on:
+            # Messages are only those of this check: what was told before may still be wrong.
+            wrong = held.alerts.known()
     if as_json:
-        print_json({"told": told if is_on else [], "wrong": going_on})
-    elif going_on:
-        rows = [(one.rule, one.subject, one.text, format_time(one.since or 0)) for one in going_on]
-        print_table(["rule", "subject", "what", "since"], rows)
+        print_json({"told": messages if is_on else [], "wrong": wrong})
     else:
-        say("all is well")
-    if not as_json:
-        say(f"messages sent: {len(told):,}" if is_on else "nobody is told: alerts.urls is not set")
-    raise typer.Exit(3 if going_on else 0)
+        _show(wrong)
+        say(f"messages sent: {len(messages):,}" if is_on else "nobody is told: alerts.urls is not set")
+    raise typer.Exit(3 if wrong else 0)
+
+
+def _show(wrong: Sequence[Alert | Message]) -> None:
+    if not wrong:
+        return say("all is well")
+    rows = [(alert.rule, alert.subject, alert.text, format_time(alert.since or 0)) for alert in wrong]
+    return print_table(["rule", "subject", "what", "since"], rows)
 
 
 @app.command("test")

@@ -100,7 +100,7 @@ def backfill(
     Interrupt it at any moment; the same command goes on where it stopped. Exit code 3: done, but gaps remain.
     """
     exchange, symbols, timeframe, kind = to_collect(what, timeframe, kind)
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "symbols": [*symbols, *(more or ())],
         "timeframe": timeframe,
         "kind": kind,
@@ -112,9 +112,9 @@ def backfill(
     }
     with o.opened(lake, create=not dry_run, exchange_url=exchange_url) as held:
         if dry_run:
-            return _show_plans(held.plan(exchange, **asked), as_json=as_json)
+            return _show_plans(held.plan(exchange, **request), as_json=as_json)
         with watching(exchange, quiet=as_json) as watch:
-            run = held.backfill(exchange, **asked, depth=depth, watch=watch)
+            run = held.backfill(exchange, **request, depth=depth, watch=watch)
     _show_run(run, as_json=as_json)
     raise typer.Exit(EXIT_CODES.get(run.state, 1))
 
@@ -135,9 +135,11 @@ def update(
     with o.opened(lake, exchange_url=exchange_url) as held, watching("update", quiet=as_json) as watch:
         named = chosen(held, what, timeframe, kind)
         collected = set(held.collected())
-        wanted = [one for one in named if one in collected]
-        runs = held.update(wanted or named if what else wanted, watch=watch)
-    left = [str(one) for one in named if one not in collected]
+        wanted = [dataset for dataset in named if dataset in collected]
+        if what and not wanted:
+            wanted = named  # The lake says why none of them can be updated.
+        runs = held.update(wanted, watch=watch)
+    left = [str(dataset) for dataset in named if dataset not in collected]
     _show_updates(runs, left, as_json=as_json)
     states = {run.state for run in runs}
     if not states <= {"succeeded"}:
@@ -157,7 +159,9 @@ def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:
     failed = [run for run in runs if run.state == "failed"]
     if failed:
         say(f"{len(failed):,} of {len(runs):,} failed: {', '.join(run.subject for run in failed)}")
-    return None if runs else say("there was nothing to bring up to now: 'ticklake backfill' begins a dataset")
+    if not runs:
+        say("there was nothing to bring up to now: 'ticklake backfill' begins a dataset")
+    return None
 
 
 def _show_run(run: Run, *, as_json: bool) -> None:
@@ -189,7 +193,9 @@ def _plan_lines(plan: FetchPlan) -> list[str]:
     shown = to_json(plan)
     files = f"{len(plan.archives):,} archive files and " if plan.archives else ""
     head = f"{plan.dataset}: {files}{plan.pages:,} pages, about {plan.seconds:.0f} s and {big(plan.bytes)}"
-    spans = [f"  fetch {span}" for span in shown["fetch"]]
-    archives = [f"  archive {address}" for address in plan.archives]
-    gone = [f"  unavailable {shown['unavailable']}: {plan.note}"] if plan.unavailable else []
-    return [head, *spans, *archives, *gone]
+    lines = [head]
+    lines += [f"  fetch {span}" for span in shown["fetch"]]
+    lines += [f"  archive {address}" for address in plan.archives]
+    if plan.unavailable:
+        lines.append(f"  unavailable {shown['unavailable']}: {plan.note}")
+    return lines

@@ -43,10 +43,13 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
     typed = "".join([*words, incomplete])
     if words and ":" not in typed:
         exchange = words[0].lower()
-        found = {str(one.symbol) for one in known if one.exchange == exchange}
-        return sorted(name for name in found if name.startswith(incomplete))
-    names = {str(one) for one in known} | ({one.exchange for one in known} if not words else set())
-    return sorted(name[len(typed) - len(incomplete) :] for name in names if name.startswith(typed))
+        symbols = {str(dataset.symbol) for dataset in known if dataset.exchange == exchange}
+        return sorted(symbol for symbol in symbols if symbol.startswith(incomplete))
+    names = {str(dataset) for dataset in known}
+    if not words:
+        names |= {dataset.exchange for dataset in known}
+    before = len(typed) - len(incomplete)
+    return sorted(name[before:] for name in names if name.startswith(typed))
 
 
 Datasets = Annotated[
@@ -92,11 +95,14 @@ def chosen(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
     if not all(word.strip() for word in words):
         raise BadInput(f"'' names no dataset: write a name like {_EXAMPLE}, or EXCHANGE SYMBOL")
     if any(map(is_name, words)) or (len(words) == 1 and is_pattern(words[0])):
-        named = [one for word in words for one in _named(held, word)]
-        return _filtered(list(dict.fromkeys(named)), words, timeframe, kind)
+        named: dict[Dataset, None] = {}
+        for word in words:
+            named.update(dict.fromkeys(_named(held, word)))
+        return _filtered(list(named), words, timeframe, kind)
     if len(words) > 2:
         raise BadInput(f"{' '.join(words)!r} names no one dataset: write EXCHANGE SYMBOL, or names like {_EXAMPLE}")
-    exchange, symbol = [*words, None, None][:2]
+    exchange = words[0] if words else None
+    symbol = words[1] if len(words) > 1 else None
     if exchange and symbol and "/" in exchange and "/" not in symbol:
         raise BadInput(f"{exchange!r} is not an exchange: did you mean '{symbol} {exchange}'?")
     return _by_parts(held, exchange, symbol, timeframe, kind)
@@ -104,7 +110,9 @@ def chosen(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
 
 def all_of(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset] | None:
     """Return the datasets that are named, or ``None`` if nothing is: then the whole lake is meant."""
-    return chosen(held, what, timeframe, kind) if what or timeframe or kind else None
+    if what or timeframe or kind:
+        return chosen(held, what, timeframe, kind)
+    return None
 
 
 def named_some(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset]:
@@ -132,9 +140,9 @@ def only(
     from ticklake.errors import BadInput
 
     found = named_some(held, what, timeframe, kind)
-    if len(found) > 1 and default and len({one.symbol for one in found}) == 1:
+    if len(found) > 1 and default and len({dataset.symbol for dataset in found}) == 1:
         usual = usual_kind(timeframe)
-        found = [one for one in found if one.kind == usual] or found
+        found = [dataset for dataset in found if dataset.kind == usual] or found
     if len(found) > 1:
         raise BadInput(f"{' '.join(what or ())} may be {_few(list(map(str, found)))}: say which")
     return found[0]
@@ -172,7 +180,7 @@ def to_collect(
             raise BadInput(f"{what[0]!r} is not an exchange: did you mean '{what[1]} {what[0]}'?")
         return what[0].lower(), what[1:], timeframe, kind
     datasets = [Dataset.parse(word) for word in what]
-    alike = {(one.exchange, one.kind, one.timeframe) for one in datasets}
+    alike = {(dataset.exchange, dataset.kind, dataset.timeframe) for dataset in datasets}
     if len(alike) > 1:
         raise BadInput(
             "datasets that are collected together differ in their symbols only: name others with a command each"
@@ -181,7 +189,7 @@ def to_collect(
     frame = None if first.timeframe is None else str(first.timeframe)
     if timeframe not in (None, frame) or kind not in (None, first.kind):
         raise BadInput(f"{first} and {timeframe or kind} contradict each other: a name says all of it")
-    return first.exchange, [str(one.symbol) for one in datasets], frame, first.kind
+    return first.exchange, [str(dataset.symbol) for dataset in datasets], frame, first.kind
 
 
 _EXAMPLE = "binance:ohlcv:1h:BTC/USDT"
@@ -192,7 +200,7 @@ def _named(held: Lake, word: str) -> list[Dataset]:
     from ticklake.core.lookup import is_pattern
 
     if is_pattern(word):
-        found = [one for one in held.datasets() if one.matches(word)]
+        found = [dataset for dataset in held.datasets() if dataset.matches(word)]
         if not found:
             raise _unknown(held, word)
         return found
@@ -225,7 +233,7 @@ def _by_parts(
         if exchange and symbol and (frame or kind):
             shown = shown or str(as_dataset([exchange, symbol], frame, kind))
         raise _unknown(held, shown or " ".join(said), exchange, symbol, frame, kind)
-    symbols = sorted({str(one.symbol) for one in found})
+    symbols = sorted({str(dataset.symbol) for dataset in found})
     if symbol is not None and len(symbols) > 1 and not is_pattern(symbol):
         raise BadInput(f"{symbol} may be {_few(symbols)} on {place}: say which")
     return found
@@ -234,7 +242,7 @@ def _by_parts(
 def _natives(held: Lake, exchange: str) -> dict[str, str]:
     from ticklake.core.symbol import check_exchange
 
-    listed = held.instruments(check_exchange(exchange))
+    listed = held.instruments.list(check_exchange(exchange))
     return {symbol: native or "" for symbol, native in listed.select("symbol", "native_id").iter_rows()}
 
 
@@ -264,15 +272,17 @@ def _unknown(
 
     known = held.datasets()
     if symbol is not None:
-        hints = [str(one) for one in _near(known, exchange, symbol, timeframe, kind)]
+        hints = list(map(str, _near(known, exchange, symbol, timeframe, kind)))
     elif exchange is not None:
-        hints = likely(exchange, sorted({one.exchange for one in known}))
+        hints = likely(exchange, sorted({dataset.exchange for dataset in known}))
     else:
-        hints = likely(said, [str(one) for one in known])
+        hints = likely(said, list(map(str, known)))
     if hints:
         return UnknownDataset(f"the lake has no {said}: did you mean {_few(hints[:3], ' or ')}?")
-    form = f"; datasets are named like {_EXAMPLE}, or EXCHANGE SYMBOL with -t" if symbol is None else ""
-    return UnknownDataset(f"the lake has no {said}: 'ticklake list' shows what it holds{form}")
+    text = f"the lake has no {said}: 'ticklake list' shows what it holds"
+    if symbol is None:
+        text += f"; datasets are named like {_EXAMPLE}, or EXCHANGE SYMBOL with -t"
+    return UnknownDataset(text)
 
 
 def _near(
@@ -281,14 +291,14 @@ def _near(
     """Return the datasets that are nearest to what was written: each part narrows them if it leaves any."""
     from ticklake.core.lookup import likely
 
-    symbols = likely(symbol, sorted({str(one.symbol) for one in known}))
-    places = likely(exchange or "", sorted({one.exchange for one in known}))
-    near = [one for one in known if str(one.symbol) in symbols]
+    symbols = likely(symbol, sorted({str(dataset.symbol) for dataset in known}))
+    exchanges = likely(exchange or "", sorted({dataset.exchange for dataset in known}))
+    near = [dataset for dataset in known if str(dataset.symbol) in symbols]
     narrower: list[Callable[[Dataset], bool]] = [
-        lambda one: one.exchange in places,
-        lambda one: kind in (None, one.kind),
-        lambda one: timeframe in (None, str(one.timeframe)),
-        lambda one: str(one.symbol) == symbols[0],
+        lambda dataset: dataset.exchange in exchanges,
+        lambda dataset: kind in (None, dataset.kind),
+        lambda dataset: timeframe in (None, str(dataset.timeframe)),
+        lambda dataset: str(dataset.symbol) == symbols[0],
     ]
     for fits in narrower:
         near = list(filter(fits, near)) or near
@@ -296,5 +306,7 @@ def _near(
 
 
 def _few(names: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    return f"{between.join(names[:_LISTED])}{more}"
+    text = between.join(names[:_LISTED])
+    if len(names) > _LISTED:
+        text += f" and {len(names) - _LISTED:,} more"
+    return text

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import OneDataset, as_dataset, complete_names, named_some, only
 from ticklake.interfaces.cli.output import count_of, print_json, say
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["delete", "drop", "rename"]
 
@@ -62,16 +59,15 @@ def drop(
 ) -> None:
     """Remove datasets with all that is known of them; several only where their names, their exchange or a pattern is given."""
     with o.opened(lake) as held:
-        datasets = [only(held, what, timeframe, kind, default=False)] if len(what) == 2 else []
-        datasets = datasets or named_some(held, what, timeframe, kind)
+        if len(what) == 2:
+            datasets = [only(held, what, timeframe, kind, default=False)]
+        else:
+            datasets = named_some(held, what, timeframe, kind)
         rows = {dataset: held.drop(dataset, dry_run=True) for dataset in datasets}
         if not as_json:
-            _tell(
-                [
-                    f"{'would remove' if dry_run else 'remove'} {dataset}: {count:,} rows"
-                    for dataset, count in rows.items()
-                ]
-            )
+            verb = "would remove" if dry_run else "remove"
+            for dataset, count in rows.items():
+                say(f"{verb} {dataset}: {count:,} rows")
         if not dry_run:
             _ask(
                 f"remove {count_of(len(rows), 'dataset')} with {count_of(sum(rows.values()), 'row')}?",
@@ -82,7 +78,9 @@ def drop(
     if as_json:
         dropped = [{"dataset": str(dataset), "rows": count} for dataset, count in rows.items()]
         return print_json({"datasets": dropped, "dry_run": dry_run})
-    return None if dry_run else say(f"dropped {count_of(len(rows), 'dataset')}; {UNDO}")
+    if dry_run:
+        return None
+    return say(f"dropped {count_of(len(rows), 'dataset')}; {UNDO}")
 
 
 def rename(
@@ -116,11 +114,6 @@ def rename(
     if as_json:
         return print_json({"old": str(old), "new": str(new), "rows": rows, "dry_run": dry_run})
     return say(f"{old} {'would be' if dry_run else 'is now'} {new}: {rows:,} rows")
-
-
-def _tell(lines: Sequence[str]) -> None:
-    for line in lines:
-        say(line)
 
 
 def _ask(question: str, *, yes: bool, as_json: bool) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from ticklake.app import CATALOG_FILE, open_lake, simulated_exchange
 from ticklake.config import load_settings
 from ticklake.core.dataset import Dataset
-from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, format_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput
@@ -43,7 +42,7 @@ def run_demo(data: Path | None, folder: Path) -> None:
     """Run the whole way once and print it."""
     _clear(folder)
     exchange = simulated_exchange(data)
-    wishes = [wish for text, days in WISHES.items() if (wish := _wish(exchange.market, Dataset.parse(text), days))]
+    wishes = _wishes(exchange.market)
     with exchange.running():
         origin = f"recorded data from {data}" if data else "a generated market"
         say(f"1. an exchange on {exchange.url} replays {origin}")
@@ -53,7 +52,7 @@ def run_demo(data: Path | None, folder: Path) -> None:
             say(f"2. a lake in {folder}")
             for wish in wishes:
                 _collect(lake, wish)
-            lake.compact()
+            lake.admin.compact()
             _answer(lake, wishes)
     _next(folder, wishes)
 
@@ -65,13 +64,17 @@ def _clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wish(market: Market, dataset: Dataset, days: int) -> _Wish | None:
-    rows = market.rows(dataset.exchange, Symbol(str(dataset.symbol)), dataset.kind, dataset.timeframe)
-    if not rows.height:
-        return None
-    ts = rows["ts"].to_physical()
-    end = int(ts[-1]) + (dataset.timeframe.length if dataset.timeframe else 1)
-    return _Wish(dataset, max(int(ts[0]), end - days * DAY), end)
+def _wishes(market: Market) -> list[_Wish]:
+    """Return what of the demo's datasets the market has, and the newest days of it."""
+    wishes: list[_Wish] = []
+    for name, days in WISHES.items():
+        dataset = Dataset.parse(name)
+        rows = market.rows(dataset.exchange, dataset.symbol, dataset.kind, dataset.timeframe)
+        if rows.height:
+            ts = rows["ts"].to_physical()
+            end = dataset.row_end(int(ts[-1]))
+            wishes.append(_Wish(dataset, max(int(ts[0]), end - days * DAY), end))
+    return wishes
 
 
 def _collect(lake: Lake, wish: _Wish) -> None:
@@ -97,14 +100,16 @@ def _answer(lake: Lake, wishes: list[_Wish]) -> None:
     say("\n4. what is missing, and why:")
     table = []
     for wish in wishes:
-        words: dict[str, list[int]] = {}
+        sizes: dict[str, list[int]] = {}
         for gap in lake.gaps(wish.dataset, wish.start, wish.end):
-            words.setdefault(gap.reason, []).append(gap.missing or 0)
-        table += [(str(wish.dataset), word, len(sizes), f"{sum(sizes):,}") for word, sizes in words.items()]
-        table += [] if words else [(str(wish.dataset), "nothing", 0, "0")]
+            sizes.setdefault(gap.reason, []).append(gap.missing or 0)
+        for reason, missing in sizes.items():
+            table.append((str(wish.dataset), reason, len(missing), f"{sum(missing):,}"))
+        if not sizes:
+            table.append((str(wish.dataset), "nothing", 0, "0"))
     print_table(["dataset", "reason", "holes", "bars"], table, numbers=("holes", "bars"))
     rows = sum(lake.inventory()["rows"].to_list())
-    problems = lake.verify(deep=True)
+    problems = lake.admin.verify(deep=True)
     say(f"\n5. {rows:,} rows in the lake; verify found {len(problems)} problems")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import polars as pl
 
@@ -73,20 +73,14 @@ def _write(rows: pl.DataFrame, form: str, sink: IO[bytes]) -> None:
 
 
 def _print(rows: pl.DataFrame, limit: int) -> None:
-    shown = (
-        rows if not limit or rows.height <= limit else pl.concat([rows.head(limit - limit // 2), rows.tail(limit // 2)])
-    )
-    table = [list(map(_cell, row)) for row in frame_text(shown).iter_rows()]
-    if shown.height < rows.height:
-        table.insert(limit - limit // 2, ["..."] * len(rows.columns))
+    """Print rows as a table; of more than *limit* the first and the last ones."""
+    hidden = rows.height - limit if limit else 0
     numbers = [name for name, dtype in rows.schema.items() if dtype.is_numeric()]
+    if hidden <= 0:
+        print_table(rows.columns, frame_text(rows).rows(), numbers)
+        return say(f"{rows.height:,} rows")
+    at_end = limit // 2
+    first, last = rows.head(limit - at_end), rows.tail(at_end)
+    table = [*frame_text(first).rows(), ("...",) * rows.width, *frame_text(last).rows()]
     print_table(rows.columns, table, numbers)
-    hidden = rows.height - shown.height
-    say(
-        f"{rows.height:,} rows"
-        + (f", {hidden:,} not shown: --limit 0 shows all, --format csv writes all" if hidden else "")
-    )
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
+    return say(f"{rows.height:,} rows, {hidden:,} not shown: --limit 0 shows all, --format csv writes all")

@@ -76,7 +76,7 @@ def import_files(
     from ticklake.core.time import parse_time
     from ticklake.files.mapping import Mapping
 
-    said = Mapping(
+    mapping = Mapping(
         columns=_pairs(columns.split(",") if columns else (), "--columns"),
         unit=unit,
         zone=zone,
@@ -88,63 +88,65 @@ def import_files(
         skip=skip,
         since=parse_time(since) if since else 0,
     )
-    asked: dict[str, Any] = {
-        "dataset": dataset,
-        "exchange": exchange,
-        "symbol": symbol,
-        "preset": preset,
-        "mapping": said,
-    }
-    asked["dry_run"] = dry_run
-    done = _import(paths, asked, lake, quiet=as_json)
+    with o.opened_for(lake, dry_run=dry_run) as held, watching("import", quiet=as_json) as watch:
+        done = held.import_files(
+            paths,
+            dataset,
+            exchange=exchange,
+            symbol=symbol,
+            preset=preset,
+            mapping=mapping,
+            dry_run=dry_run,
+            watch=watch,
+        )
     if as_json:
         print_json(done)
     else:
         _show(done, dry_run=dry_run, every=every)
-    refused = sum(one.refused for one in done)
+    refused = sum(file.refused for file in done)
     if refused:
         raise typer.Exit(1 if refused == len(done) else 3)
-
-
-def _import(paths: list[Path], asked: dict[str, Any], lake: str | None, *, quiet: bool) -> list[FileReport]:
-    with o.opened_for(lake, dry_run=asked["dry_run"]) as held, watching("import", quiet=quiet) as watch:
-        return held.import_files(paths, **asked, watch=watch)
 
 
 def _pairs(texts: Any, option: str) -> dict[str, str]:
     from ticklake.errors import BadInput
 
-    pairs = [text.partition("=") for text in texts]
-    wrong = next((name for name, mark, _ in pairs if not mark or not name.strip()), None)
-    if wrong is not None:
-        raise BadInput(f"{option} {wrong!r} is no pair: write it like {option} ts=Date")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise BadInput(f"{option} {name!r} is no pair: write it like {option} ts=Date")
+        pairs[name.strip()] = value.strip()
+    return pairs
 
 
 def _show(done: list[FileReport], *, dry_run: bool, every: bool) -> None:
-    counted: set[str] = set()
-    listed = done if every or len(done) <= o.FEW else [one for one in done if _needs_a_look(one)]
-    for one in listed:
-        channels = [] if one.path in counted else _channel_lines(one)
-        counted.add(one.path)
-        say("\n".join([one.path, *(f"  {line}" for line in (*_lines(one, dry_run=dry_run), *channels))]))
+    listed = done
+    if not every and len(done) > o.FEW:
+        listed = list(filter(_needs_a_look, done))
+    # A file with several datasets is listed once for each; its channels are those of the whole file.
+    with_channels: set[str] = set()
+    for file in listed:
+        lines = _lines(file, dry_run=dry_run)
+        if file.path not in with_channels:
+            lines += _channel_lines(file)
+            with_channels.add(file.path)
+        say("\n  ".join([file.path, *lines]))
     if len(listed) < len(done):
         say(f"{count_of(len(done) - len(listed), 'file')} without a note: --all lists each")
-    refused = sum(one.refused for one in done)
-    rows = sum(one.rows for one in done if not one.refused)
-    new = "nothing was saved" if dry_run else f"{sum(one.new for one in done):,} of {rows:,} rows are new"
-    say(
-        f"{len(done) - refused} of {len(done)} files can be read: {new}"
-        if dry_run
-        else f"{len(done) - refused} of {len(done)} files are in: {new}"
-    )
+    good = [file for file in done if not file.refused]
+    share = f"{len(good)} of {len(done)} files"
+    if dry_run:
+        return say(f"{share} can be read: nothing was saved")
+    new, rows = sum(file.new for file in done), sum(file.rows for file in good)
+    return say(f"{share} are in: {new:,} of {rows:,} rows are new")
 
 
-def _needs_a_look(one: FileReport) -> bool:
-    return bool(one.refused or one.problems or one.quarantined or _channel_lines(one))
+def _needs_a_look(file: FileReport) -> bool:
+    return bool(file.refused or file.problems or file.quarantined or _channel_lines(file))
 
 
-def _channel_lines(one: FileReport) -> list[str]:
+def _channel_lines(file: FileReport) -> list[str]:
     """Return what became of the messages or answers in a file, a line a channel."""
     words = {
         "read": "read",
@@ -154,29 +156,27 @@ def _channel_lines(one: FileReport) -> list[str]:
         "not_known": "not known",
     }
     lines = []
-    for entry in one.channels:
+    for entry in file.channels:
         parts = [f"{entry[name]:,} {word}" for name, word in words.items() if entry[name]]
         rows = f" ({entry['rows']:,} rows)" if entry["rows"] else ""
         lines.append(f"channel {entry['channel']}: {entry['received']:,} received, {', '.join(parts)}{rows}")
     return lines
 
 
-def _lines(one: FileReport, *, dry_run: bool) -> list[str]:
-    notes = [
-        f"{'refused' if one.refused and problem == one.problems[-1] else 'note'}: {problem}" for problem in one.problems
-    ]
-    if not one.format:
-        return notes
-    mapping = dict(one.mapping or {})
-    columns = ", ".join(f"{ours}={theirs}" for ours, theirs in mapping.pop("columns", {}).items())
-    others = "".join(f"; {name}={value}" for name, value in mapping.items())
-    head = f"{one.format}, preset {one.preset}: {columns}{others}"
-    counts = (
-        f"{one.rows:,} rows"
-        if dry_run
-        else f"{one.rows:,} rows: {one.new:,} new, {one.changed:,} changed, {one.duplicate:,} already there"
-    )
-    told = (
-        [f"{one.dataset}: {counts}, {one.quarantined:,} quarantined, {one.first} .. {one.last}"] if one.dataset else []
-    )
-    return [head, *told, *notes]
+def _lines(file: FileReport, *, dry_run: bool) -> list[str]:
+    """Return how a file was read, what became of its rows, and notes."""
+    lines: list[str] = []
+    if file.format:
+        mapping = dict(file.mapping or {})
+        columns = ", ".join(f"{ours}={theirs}" for ours, theirs in mapping.pop("columns", {}).items())
+        others = "".join(f"; {name}={value}" for name, value in mapping.items())
+        lines.append(f"{file.format}, preset {file.preset}: {columns}{others}")
+    if file.format and file.dataset:
+        counts = f"{file.rows:,} rows"
+        if not dry_run:
+            counts += f": {file.new:,} new, {file.changed:,} changed, {file.duplicate:,} already there"
+        lines.append(f"{file.dataset}: {counts}, {file.quarantined:,} quarantined, {file.first} .. {file.last}")
+    for problem in file.problems:
+        is_reason = file.refused and problem == file.problems[-1]
+        lines.append(f"{'refused' if is_reason else 'note'}: {problem}")
+    return lines

@@ -38,12 +38,12 @@ def instruments(
     exchange = exchange.lower()
     with o.opened(lake, create=refresh, exchange_url=exchange_url) as held:
         if refresh:
-            seen = held.refresh_instruments(exchange)
+            seen = held.instruments.refresh(exchange)
             told = f"{exchange} lists {seen.listed:,}: {len(seen.new):,} new, {len(seen.changed):,} changed, {len(seen.gone):,} gone"
             errors().print(told, markup=False, soft_wrap=True)
         if rename is not None:
-            held.rename_instrument(exchange, *_rename(rename))
-        found = held.instruments(exchange, search, at)
+            held.instruments.rename(exchange, *_rename(rename))
+        found = held.instruments.list(exchange, search, at)
     if as_json:
         return print_json(found)
     rows = found.rows(named=True)

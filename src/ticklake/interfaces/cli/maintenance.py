@@ -15,8 +15,12 @@ from ticklake.interfaces.cli.output import big, count_of, print_json, print_tabl
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ticklake.core.dataset import Dataset
     from ticklake.core.repair_plan import Left, Repaired
     from ticklake.core.results import Cleaned, Rebuilt
+    from ticklake.core.statistics import GroupStats, LakeStats
 
 __all__ = ["backup", "cleanup", "compact", "config", "init", "rebuild", "repair", "stats", "vacuum", "verify"]
 
@@ -50,7 +54,7 @@ def verify(
     """Check that every segment is there and is what was written. Exit code 1: something is damaged."""
     with o.opened(lake) as held:
         datasets = all_of(held, what, timeframe, kind)
-        problems = list(held.engine.verify(datasets, deep=deep))
+        problems = held.admin.verify(datasets, deep=deep)
         count = len(held.datasets() if datasets is None else datasets)
     if as_json:
         print_json(problems)
@@ -65,27 +69,40 @@ def verify(
 def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Say how much the lake holds and what that takes, by exchange and kind."""
     with o.opened(lake) as held:
-        found = held.stats()
+        found = held.admin.stats()
     if as_json:
         return print_json(found)
-    columns = ["exchange", "kind", "datasets", "rows", "files", "in files", "inline", "raw", "retired", "first", "last"]
-    rows = [
-        (
-            *(group.exchange, group.kind, f"{group.datasets:,}", f"{group.rows:,}", f"{group.files:,}"),
-            *(big(group.file_bytes), big(group.inline_bytes), big(group.raw_bytes), big(group.retired_bytes)),
-            *(o.moment(group.first), o.moment(group.last)),
-        )
-        for group in found.groups
-    ]
+    return _show_stats(found)
+
+
+_GROUP_COLUMNS = (
+    *("exchange", "kind", "datasets", "rows", "files"),
+    *("in files", "inline", "raw", "retired", "first", "last"),
+)
+
+
+def _show_stats(found: LakeStats) -> None:
+    rows = [_group_cells(group) for group in found.groups]
     if rows:
-        print_table(columns, rows, numbers=columns[2:9])
-    times = f", {found.compression:.1f} times smaller than raw" if (found.compression or 0) >= 1 else ""
+        print_table(_GROUP_COLUMNS, rows, numbers=_GROUP_COLUMNS[2:9])
     counted = f"{count_of(found.datasets, 'dataset')}, {count_of(found.rows, 'row')} in {count_of(found.files, 'file')}"
-    say(f"{counted}: {big(found.bytes)}{times}")
+    size = big(found.bytes)
+    if found.compression is not None and found.compression >= 1:
+        size += f", {found.compression:.1f} times smaller than raw"
+    say(f"{counted}: {size}")
     inline = f"{count_of(found.total('inline_rows'), 'row')} inline"
     say(f"catalog {big(found.catalog_bytes)} ({inline}), its log {big(found.wal_bytes)}")
     retired = found.total("retired_bytes")
-    return say(f"retired {big(retired)}: 'ticklake vacuum' frees what is older than it keeps") if retired else None
+    if retired:
+        say(f"retired {big(retired)}: 'ticklake vacuum' frees what is older than it keeps")
+
+
+def _group_cells(group: GroupStats) -> tuple[Any, ...]:
+    return (
+        *(group.exchange, group.kind, f"{group.datasets:,}", f"{group.rows:,}", f"{group.files:,}"),
+        *(big(group.file_bytes), big(group.inline_bytes), big(group.raw_bytes), big(group.retired_bytes)),
+        *(o.moment(group.first), o.moment(group.last)),
+    )
 
 
 def compact(
@@ -97,20 +114,15 @@ def compact(
 ) -> None:
     """Make few large files of many small segments."""
     with o.opened(lake) as held:
-        done = held.engine.compact(all_of(held, what, timeframe, kind))
+        done = held.admin.compact(all_of(held, what, timeframe, kind))
     if as_json:
         return print_json(done)
-    columns = ["dataset", "rows", "segments", "bytes"]
-    rows = [
-        (
-            c.dataset,
-            f"{c.rows:,}",
-            f"{c.segments_before:,} -> {c.segments_after:,}",
-            f"{big(c.bytes_before)} -> {big(c.bytes_after)}",
-        )
-        for c in done
-    ]
-    return print_table(columns, rows, numbers=("rows",))
+    rows: list[tuple[Any, ...]] = []
+    for compaction in done:
+        segments = f"{compaction.segments_before:,} -> {compaction.segments_after:,}"
+        size = f"{big(compaction.bytes_before)} -> {big(compaction.bytes_after)}"
+        rows.append((compaction.dataset, f"{compaction.rows:,}", segments, size))
+    return print_table(["dataset", "rows", "segments", "bytes"], rows, numbers=("rows",))
 
 
 def repair(
@@ -137,23 +149,27 @@ def repair(
 
     with o.opened(lake, exchange_url=exchange_url) as held, watching("repair", quiet=as_json) as watch:
         named = all_of(held, what, timeframe, kind)
-        how: dict[str, Any] = {"backup": backup, "fetch": fetch, "retry": retry, "watch": watch}
-        done = [one for dataset in ([None] if named is None else named) for one in held.repair(dataset, **how)]
-        lost = any(held.coverage(one.mended.dataset).spans(Found.LOST) for one in done)
+        datasets: Sequence[Dataset | None] = [None] if named is None else named
+        done: list[Repaired] = []
+        for dataset in datasets:
+            done += held.repair(dataset, backup=backup, fetch=fetch, retry=retry, watch=watch)
+        lost = any(held.coverage(repaired.mended.dataset).spans(Found.LOST) for repaired in done)
     if as_json:
         print_json(done)
     else:
         _show_repaired(done, every=every)
-    raise typer.Exit(3 if lost or any(one.left for one in done) else 0)
+    raise typer.Exit(3 if lost or any(repaired.left for repaired in done) else 0)
 
 
 def _show_repaired(done: list[Repaired], *, every: bool) -> None:
     if not done:
         return say("nothing is damaged, and no gap can be closed")
-    changed = done if every or len(done) <= o.FEW else [one for one in done if _did_something(one)]
-    for one in changed:
-        say(_repaired_line(one))
-    holes = [(str(one.mended.dataset), left) for one in done for left in one.left]
+    listed = done
+    if not every and len(done) > o.FEW:
+        listed = list(filter(_did_something, done))
+    for repaired in listed:
+        say(_repaired_line(repaired))
+    holes = [(str(repaired.mended.dataset), left) for repaired in done for left in repaired.left]
     if not holes:
         return None
     if every:
@@ -161,9 +177,8 @@ def _show_repaired(done: list[Repaired], *, every: bool) -> None:
         return print_table(["dataset", "start", "end", "missing", "reason", "why it stays"], rows, numbers=("missing",))
     columns = ["dataset", "reason", "holes", "missing", "from", "to", "why they stay"]
     print_table(columns, _left_summary(holes), numbers=("holes", "missing"))
-    return say(
-        f"{count_of(len(holes), 'hole')} in {count_of(len({name for name, _ in holes}), 'dataset')} stay: --all lists each"
-    )
+    datasets = {name for name, _ in holes}
+    return say(f"{count_of(len(holes), 'hole')} in {count_of(len(datasets), 'dataset')} stay: --all lists each")
 
 
 def _left_row(name: str, left: Left) -> tuple[Any, ...]:
@@ -171,8 +186,9 @@ def _left_row(name: str, left: Left) -> tuple[Any, ...]:
     return name, start, end, left.gap.missing, left.gap.reason, left.why
 
 
-def _did_something(one: Repaired) -> bool:
-    return bool(one.mended.restored or one.mended.replaced or one.mended.lost or one.run or one.closed)
+def _did_something(repaired: Repaired) -> bool:
+    mended = repaired.mended
+    return bool(mended.restored or mended.replaced or mended.lost or repaired.run or repaired.closed)
 
 
 def _left_summary(holes: list[tuple[str, Left]]) -> list[tuple[str, ...]]:
@@ -182,31 +198,34 @@ def _left_summary(holes: list[tuple[str, Left]]) -> list[tuple[str, ...]]:
         lines.setdefault((name, str(left.gap.reason)), []).append(left)
     rows: list[tuple[str, ...]] = []
     for (name, reason), group in sorted(lines.items()):
+        why = group[0].why
         others = len({left.why for left in group}) - 1
-        why = f"{group[0].why} (and {count_of(others, 'other reason')})" if others else group[0].why
-        start, end = min(left.gap.span.start for left in group), max(left.gap.span.end for left in group)
+        if others:
+            why += f" (and {count_of(others, 'other reason')})"
+        start = min(left.gap.span.start for left in group)
+        end = max(left.gap.span.end for left in group)
         missing = total_of([left.gap.missing for left in group])
         rows.append((name, reason, f"{len(group):,}", missing, format_time(start), format_time(end), why))
     return rows
 
 
-def _repaired_line(one: Repaired) -> str:
-    mended = one.mended
-    outcome = one.run.outcome if one.run else one.note
-    told = []
+def _repaired_line(repaired: Repaired) -> str:
+    mended = repaired.mended
+    outcome = repaired.run.outcome if repaired.run else repaired.note
+    parts: list[str] = []
     if mended.restored or mended.replaced:
-        told.append(f"{mended.restored} segments from the backup, {mended.replaced} replaced")
+        parts.append(f"{mended.restored} segments from the backup, {mended.replaced} replaced")
     if mended.replaced:
-        told.append(f"{mended.salvaged:,} rows of them saved")
+        parts.append(f"{mended.salvaged:,} rows of them saved")
     if mended.lost:
-        told.append(f"lost {', '.join(map(str, mended.lost))}")
+        parts.append(f"lost {', '.join(map(str, mended.lost))}")
     if outcome:
-        told.append(f"asked: {outcome}")
-    if one.closed:
-        told.append(f"{count_of(len(one.closed), 'gap')} closed")
-    if one.left:
-        told.append(f"{len(one.left):,} stay")
-    return f"{mended.dataset}: {'; '.join(told)}"
+        parts.append(f"asked: {outcome}")
+    if repaired.closed:
+        parts.append(f"{count_of(len(repaired.closed), 'gap')} closed")
+    if repaired.left:
+        parts.append(f"{len(repaired.left):,} stay")
+    return f"{mended.dataset}: {'; '.join(parts)}"
 
 
 def vacuum(
@@ -219,7 +238,7 @@ def vacuum(
     """Remove old versions and garbage for good."""
     length: str | timedelta = keep if keep_days is None else timedelta(days=min(keep_days, o.LONGEST_DAYS))
     with o.opened(lake) as held:
-        done = held.vacuum(length, dry_run=dry_run)
+        done = held.admin.vacuum(length, dry_run=dry_run)
     if as_json:
         from ticklake.interfaces.schema import to_json
 
@@ -247,7 +266,7 @@ def cleanup(
     with o.opened(lake) as held:
         _ = chosen(held, [exchange] if exchange else [], None, None)
         named = all_of(held, what, timeframe, None)
-        done = held.cleanup(
+        done = held.admin.cleanup(
             days,
             kinds=kind or None,
             exchange=exchange,
@@ -257,7 +276,7 @@ def cleanup(
         )
     if as_json:
         return print_json(done)
-    rows = [_cleaned_row(one) for one in done.datasets]
+    rows = [_cleaned_row(cleaned) for cleaned in done.datasets]
     columns = ["dataset", "before", "rows", "bytes", "segments", "cut", "quarantined", "revisions"]
     if rows:
         print_table(columns, rows, numbers=columns[2:])
@@ -269,10 +288,10 @@ def cleanup(
     return None
 
 
-def _cleaned_row(one: Cleaned) -> tuple[Any, ...]:
-    gone, history = one.deleted, one.history
+def _cleaned_row(cleaned: Cleaned) -> tuple[Any, ...]:
+    gone, history = cleaned.deleted, cleaned.history
     counts = (gone.rows, gone.bytes, gone.whole, gone.cut, history.quarantined, history.revisions)
-    return str(one.dataset), format_time(one.before), *counts
+    return str(cleaned.dataset), format_time(cleaned.before), *counts
 
 
 def rebuild(force: Force = False, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
@@ -306,7 +325,7 @@ def _show_rebuilt(done: Rebuilt) -> None:
 def backup(folder: Folder, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Copy the lake, whatever writers do meanwhile; again copies only what is new."""
     with o.opened(lake) as held:
-        done = held.backup(folder)
+        done = held.admin.backup(folder)
     if as_json:
         return print_json(done)
     return say(

@@ -51,7 +51,9 @@ def count_of(number: int, thing: str, things: str = "") -> str:
     >>> count_of(1, "hole"), count_of(1200, "row"), count_of(2, "batch", "batches")
     ('1 hole', '1,200 rows', '2 batches')
     """
-    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
+    if number == 1:
+        return f"1 {thing}"
+    return f"{number:,} {things or f'{thing}s'}"
 
 
 def total_of(counts: Sequence[int | None]) -> str:
@@ -63,16 +65,18 @@ def total_of(counts: Sequence[int | None]) -> str:
     known = [count for count in counts if count is not None]
     if not known:
         return "?"
-    return f"{sum(known):,}{'' if len(known) == len(counts) else '+'}"
+    text = f"{sum(known):,}"
+    if len(known) < len(counts):
+        text += "+"
+    return text
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, results in their one form."""
     from ticklake.interfaces.schema import to_json
 
-    typer.echo(
-        json.dumps(to_json(value), indent=2 if sys.stdout.isatty() else None, ensure_ascii=False, allow_nan=False)
-    )
+    indent = 2 if sys.stdout.isatty() else None
+    typer.echo(json.dumps(to_json(value), indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -87,17 +91,21 @@ def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
     """Print rows as a table; nothing is cut off: a line is as long as it must be, and a terminal wraps it."""
-    listed = [["" if value is None else str(value) for value in row] for row in rows]
-    if len(listed) > _MANY:
-        return _print_plainly(columns, listed, numbers)
+    texts = [list(map(_as_cell, row)) for row in rows]
+    if len(texts) > _MANY:
+        return _print_plainly(columns, texts, numbers)
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
-    for row in listed:
+    for row in texts:
         table.add_row(*row)
     return console(width=_WIDE).print(table, crop=False)
+
+
+def _as_cell(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> None:
@@ -105,12 +113,13 @@ def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]], number
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
-    right = [column in numbers for column in columns]
     lines: list[str] = []
     for row in [columns, *rows]:
-        blanks = (" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
-        cells = [gap + cell if flush else cell + gap for cell, gap, flush in zip(row, blanks, right, strict=True)]
-        lines.append("  ".join(cells))
+        padded: list[str] = []
+        for column, cell, width in zip(columns, row, widths, strict=True):
+            blanks = " " * (width - cell_len(cell))
+            padded.append(blanks + cell if column in numbers else cell + blanks)
+        lines.append("  ".join(padded))
         if len(lines) == _MANY:
             typer.echo("\n".join(lines))
             lines.clear()
@@ -124,11 +133,13 @@ def big(number: float) -> str:
     >>> big(1536)
     '1.5 KiB'
     """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+    if number < 1024:
+        return f"{number:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
         number /= 1024
-    return f"{number:.1f} TiB"
+        if number < 1024:
+            return f"{number:.1f} {unit}"
+    return f"{number / 1024:.1f} TiB"
 
 
 @contextmanager

@@ -62,42 +62,56 @@ def quality(
     Of many datasets the worst are listed, and the others counted.
     """
     with o.opened(lake) as held:
-        found = [held.quality(one, start, end) for one in chosen(held, what, timeframe, kind)]
-        found.sort(key=lambda one: (one.score is not None, one.score or 0.0, str(one.dataset)))
+        found = [held.quality(dataset, start, end) for dataset in chosen(held, what, timeframe, kind)]
+        found.sort(key=_worst_first)
         if html is not None:
             _write_page(held, found, html)
     if as_json:
         _print_json(found, daily=daily)
     elif daily:
-        rows = [(str(one.dataset), format_time(day.day)[:10], *_cells(day)) for one in found for day in one.days]
-        headings = _headings()
-        print_table(["dataset", "day", *headings], rows, numbers=headings)
+        _show_days(found)
     elif found:
         _show_quality(found, every=every)
     else:
         say("the lake holds no such dataset")
-    raise typer.Exit(0 if all(one.is_complete for one in found) else 3)
+    raise typer.Exit(0 if all(quality.is_complete for quality in found) else 3)
+
+
+def _worst_first(quality: Quality) -> tuple[bool, float, str]:
+    return quality.score is not None, quality.score or 0.0, str(quality.dataset)
 
 
 def _print_json(found: Sequence[Quality], *, daily: bool) -> None:
     from ticklake.interfaces.schema import days_to_json
 
     if daily:
-        print_json([day for one in found for day in days_to_json(one)])
+        print_json([day for quality in found for day in days_to_json(quality)])
     else:
         print_json(found)
 
 
+def _show_days(found: Sequence[Quality]) -> None:
+    """Print a line for each UTC day of each dataset."""
+    headings = _headings()
+    rows: list[tuple[str, ...]] = []
+    for quality in found:
+        name = str(quality.dataset)
+        rows += [(name, format_time(day.day)[:10], *_cells(day)) for day in quality.days]
+    print_table(["dataset", "day", *headings], rows, numbers=headings)
+
+
 def _show_quality(found: Sequence[Quality], *, every: bool) -> None:
     """Print a line for each dataset, of many only for the worst; they come sorted."""
-    faulty = [one for one in found if not one.is_complete or (one.score or 0.0) < _FULL]
-    listed = found if every or len(found) <= o.FEW else faulty[: o.FEW]
+    faulty = [quality for quality in found if not quality.is_complete or (quality.score or 0.0) < _FULL]
+    listed = found
+    if not every and len(found) > o.FEW:
+        listed = faulty[: o.FEW]
     if listed:
         headings = _headings()
-        rows = [(str(one.dataset), *_cells(one), _age(one)) for one in listed]
+        rows = [(str(quality.dataset), *_cells(quality), _age(quality)) for quality in listed]
         print_table(["dataset", *headings, "last row ended"], rows, numbers=headings)
     if len(listed) < len(found):
-        incomplete = sum(not one.is_complete for one in found)
+        incomplete = sum(not quality.is_complete for quality in found)
         counted = f"{count_of(len(found), 'dataset')}: {incomplete:,} miss something, {len(faulty):,} are below {_FULL}"
         say(f"{counted}; {len(found) - len(listed):,} not shown: --all lists each")
 
@@ -117,11 +131,9 @@ def cross_check(
 ) -> None:
     """Hold bars against those that trades and shorter bars make. Exit code 3: they differ."""
     with o.opened(lake, exchange_url=exchange_url) as held:
-        checks = [
-            check
-            for dataset in chosen(held, what, timeframe, kind)
-            for check in held.cross_check(dataset, start, end, source=source, tolerance=tolerance)
-        ]
+        checks: list[CrossCheck] = []
+        for dataset in chosen(held, what, timeframe, kind):
+            checks += held.cross_check(dataset, start, end, source=source, tolerance=tolerance)
     if as_json:
         print_json(checks)
     else:
@@ -147,20 +159,22 @@ def continuity(
 ) -> None:
     """Show how each batch that was committed joined the rows before it; of many, a line for each dataset."""
     with o.opened(lake) as held:
-        datasets = chosen(held, what, timeframe, kind)
-        rows = [(str(one), *row) for one in datasets for row in _batches(held, one, jumps=jumps)]
-    columns = ["dataset", *_BATCH]
+        batches: list[dict[str, Any]] = []
+        for dataset in chosen(held, what, timeframe, kind):
+            batches += _batches(held, dataset, jumps=jumps)
     if as_json:
-        return print_json([dict(zip(columns, row, strict=True)) for row in rows])
-    if not rows:
+        return print_json(batches)
+    if not batches:
         return say("no batch follows a hole" if jumps else "no batch is on record")
-    if every or len(rows) <= o.FEW:
-        return print_table(columns, rows, numbers=("version", "missing", "batches", *_SUMS))
-    lines = _by_dataset(dict(zip(columns, row, strict=True)) for row in rows)
-    print_table(
-        list(lines[0]), [list(line.values()) for line in lines], numbers=("batches", "jumps", "missing", *_SUMS)
-    )
-    return say(f"{count_of(len(rows), 'batch', 'batches')}: --all lists each, --jumps those that follow a hole")
+    if every or len(batches) <= o.FEW:
+        return _print_fields(batches, numbers=("version", "missing", "batches", *_SUMS))
+    _print_fields(_by_dataset(batches), numbers=("batches", "jumps", "missing", *_SUMS))
+    return say(f"{count_of(len(batches), 'batch', 'batches')}: --all lists each, --jumps those that follow a hole")
+
+
+def _print_fields(rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:
+    """Print a table of rows that all have the same fields."""
+    print_table(list(rows[0]), [list(row.values()) for row in rows], numbers=numbers)
 
 
 def _by_dataset(batches: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
@@ -196,13 +210,14 @@ def provenance(
 ) -> None:
     """Say where rows came from: which source, call or file, and tool."""
     with o.opened(lake) as held:
-        datasets = chosen(held, what, timeframe, kind)
-        rows = [row for one in datasets for row in (_files_of(held, one) if files else _origins_of(held, one, at))]
+        rows: list[dict[str, Any]] = []
+        for dataset in chosen(held, what, timeframe, kind):
+            rows += _files_of(held, dataset) if files else _origins_of(held, dataset, at)
     if as_json:
         return print_json(rows)
     if not rows:
         return say("there are no rows")
-    return print_table(list(rows[0]), [list(row.values()) for row in rows], numbers=("rows",))
+    return _print_fields(rows, numbers=("rows",))
 
 
 def _origins_of(held: Lake, dataset: Dataset, at: str | None) -> list[dict[str, Any]]:
@@ -217,12 +232,13 @@ def _files_of(held: Lake, dataset: Dataset) -> list[dict[str, Any]]:
     return [{"dataset": str(dataset), **row} for row in to_json(held.provenance_by_file(dataset))]
 
 
-def _batches(held: Lake, dataset: Dataset, *, jumps: bool) -> list[tuple[Any, ...]]:
+def _batches(held: Lake, dataset: Dataset, *, jumps: bool) -> list[dict[str, Any]]:
     from ticklake.interfaces.schema import to_json
 
     frame = held.continuity(dataset).select(_BATCH)
-    chosen_rows = frame.filter(joins="jumps") if jumps else frame
-    return [tuple(row.values()) for row in to_json(chosen_rows)]
+    if jumps:
+        frame = frame.filter(joins="jumps")
+    return [{"dataset": str(dataset), **row} for row in to_json(frame)]
 
 
 def _show_check(check: CrossCheck, limit: int) -> None:
@@ -257,18 +273,23 @@ def _headings() -> list[str]:
     return [metric.heading for metric in shown_metrics()]
 
 
-def _cells(one: Figures) -> list[str]:
+def _cells(figures: Figures) -> list[str]:
     from ticklake.core.quality import shown_metrics
 
-    return [metric.text(one) for metric in shown_metrics()]
+    return [metric.text(figures) for metric in shown_metrics()]
 
 
-def _age(one: Quality) -> str:
+def _age(quality: Quality) -> str:
+    """Write how long ago the newest row ended, in the largest unit of which it is two."""
     from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 
-    if one.freshness is None:
+    if quality.freshness is None:
         return ""
-    units = (("d", DAY), ("h", HOUR), ("min", MINUTE), ("s", SECOND))
-    unit, length = next((pair for pair in units if one.freshness >= 2 * pair[1]), units[-1])
-    behind = f", {one.bars_behind:,} bars behind" if one.bars_behind else ""
-    return f"{one.freshness // length} {unit} ago{behind}"
+    unit, length = "s", SECOND
+    for longer_unit, longer in (("min", MINUTE), ("h", HOUR), ("d", DAY)):
+        if quality.freshness >= 2 * longer:
+            unit, length = longer_unit, longer
+    age = f"{quality.freshness // length} {unit} ago"
+    if quality.bars_behind:
+        age += f", {quality.bars_behind:,} bars behind"
+    return age

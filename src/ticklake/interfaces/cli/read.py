@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from ticklake.core.dataset import Dataset
     from ticklake.core.gaps import Gap, GapReport
-    from ticklake.lake import Lake, Snapshot
+    from ticklake.lake import Lake
+    from ticklake.lake.view import View
 
 __all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]
 
@@ -105,13 +106,14 @@ def read(
 
     with o.opened(lake) as held:
         dataset = only(held, what, timeframe, kind)
-        seen: Lake | Snapshot = held if at is None else held.at(int(at) if at.isdigit() and len(at) < 12 else at)
-        names = [name.strip() for name in columns.split(",")] if columns is not None else None
+        view = held if at is None else held.at(_version_or_time(at))
+        names = None if columns is None else [name.strip() for name in columns.split(",")]
         if adjust is None:
-            rows = seen.load(dataset, start, end, columns=names, last=last)
+            rows = view.load(dataset, start, end, columns=names, last=last)
         else:
-            rows = _adjusted(seen, dataset, start, end, adjust)
-            rows = rows.select(_some(dataset, names)) if last is None else rows.select(_some(dataset, names)).tail(last)
+            rows = _adjusted(view, dataset, start, end, adjust).select(_some(dataset, names))
+            if last is not None:
+                rows = rows.tail(last)
     write_rows(rows, "json" if as_json else form, output, limit)
 
 
@@ -162,17 +164,13 @@ def _summary(found: Sequence[tuple[Dataset, GapReport]]) -> list[tuple[str, ...]
     for dataset, report in found:
         for gap in report.gaps:
             lines.setdefault((str(dataset), str(gap.reason)), []).append(gap)
-    return [
-        (
-            dataset,
-            reason,
-            f"{len(holes):,}",
-            total_of([hole.missing for hole in holes]),
-            format_time(min(hole.span.start for hole in holes)),
-            format_time(max(hole.span.end for hole in holes)),
-        )
-        for (dataset, reason), holes in sorted(lines.items())
-    ]
+    summary: list[tuple[str, ...]] = []
+    for (dataset_name, reason), holes in sorted(lines.items()):
+        first = format_time(min(hole.span.start for hole in holes))
+        last = format_time(max(hole.span.end for hole in holes))
+        missing = total_of([hole.missing for hole in holes])
+        summary.append((dataset_name, reason, f"{len(holes):,}", missing, first, last))
+    return summary
 
 
 def resample(
@@ -236,8 +234,9 @@ def quarantine(
         datasets = chosen(held, what, timeframe, kind)
         if not as_json and not every:
             return _say_refused(_count_refused(held, datasets))
-        refused = [{"dataset": str(dataset), **row} for dataset in datasets for row in held.quarantine(dataset)]
-    rows = list(map(row_to_json, refused))
+        rows: list[dict[str, Any]] = []
+        for dataset in datasets:
+            rows += [row_to_json({"dataset": str(dataset), **row}) for row in held.quarantine(dataset)]
     if as_json:
         return print_json(rows)
     if not rows:
@@ -272,19 +271,26 @@ def _gap_rows(dataset: Dataset, report: GapReport) -> Iterator[tuple[Any, ...]]:
         yield tuple(row.values())
 
 
-def _adjusted(seen: Lake | Snapshot, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
+def _version_or_time(text: str) -> int | str:
+    """Read a number as a version, unless it is so long that it must be a time in nanoseconds."""
+    if text.isdigit() and len(text) < 12:
+        return int(text)
+    return text
+
+
+def _adjusted(view: View, dataset: Dataset, start: str | None, end: str | None, adjust: Any) -> pl.DataFrame:
     from ticklake.errors import BadInput
 
     if dataset.kind != "ohlcv":
         raise BadInput(f"--adjust is for bars: say --timeframe; {dataset.kind} have no adjusted view")
-    return seen.ohlcv(dataset.exchange, str(dataset.symbol), str(dataset.timeframe), start, end, adjust=adjust)
+    return view.ohlcv(dataset.exchange, str(dataset.symbol), str(dataset.timeframe), start, end, adjust=adjust)
 
 
 def _some(dataset: Dataset, names: list[str] | None) -> list[str]:
     from ticklake.errors import InvalidData
 
     known = dataset.spec.names
-    unknown = next((name for name in names or () if name not in known), None)
-    if unknown is not None:
-        raise InvalidData(f"{dataset.kind} has no column {unknown!r}: its columns are {', '.join(known)}")
+    for name in names or ():
+        if name not in known:
+            raise InvalidData(f"{dataset.kind} has no column {name!r}: its columns are {', '.join(known)}")
     return names or known

@@ -17,7 +17,7 @@ from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import errors, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ticklake.core.jobs import Job
 
@@ -53,9 +53,9 @@ def worker(
         raise typer.Exit(_supervise(command, processes, once=once, as_json=as_json))
     ended: Counter[str] = Counter()
     with o.opened(lake, create=True, exchange_url=exchange_url) as held:
-        one = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
-        on_stop(one.stop)
-        count = one.run(once=once)
+        this_worker = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+        on_stop(this_worker.stop)
+        count = this_worker.run(once=once)
     if as_json:
         print_json({"taken": count, **ended})
     if once and ended["failed"]:
@@ -71,16 +71,16 @@ def daemon(lake: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json:
     """
     ended: Counter[str] = Counter()
     with o.opened(lake, create=True, exchange_url=exchange_url) as held:
-        one = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+        this_worker = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
         scheduler = held.schedules.scheduler(lambda text: errors().print(text, markup=False, soft_wrap=True))
-        scheduler.stopping = one.stopping
-        on_stop(one.stop)
-        thread = threading.Thread(target=scheduler.run, args=(one.idle,), name="ticklake-scheduler")
+        scheduler.stopping = this_worker.stopping
+        on_stop(this_worker.stop)
+        thread = threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler")
         thread.start()
         try:
-            count = one.run()
+            count = this_worker.run()
         finally:
-            one.stop()
+            this_worker.stop()
             thread.join()
     if as_json:
         print_json({"taken": count, **ended})
@@ -89,19 +89,21 @@ def daemon(lake: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json:
 def on_stop(stop: Callable[[], None]) -> None:
     """Call *stop* at SIGTERM and at the first Ctrl-C; a second Ctrl-C interrupts at once."""
 
-    def told(_number: int, _frame: object) -> None:
+    def handle(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, handle)
 
 
 def _tell(job: Job, ended: Counter[str], *, as_json: bool) -> None:
     if job.state != "running":
         ended[job.state] += 1
     if not as_json:
-        text = f"job {job.id} {job.state}: {job.operation} {job.subject}{': ' if job.outcome else ''}{job.outcome}"
+        text = f"job {job.id} {job.state}: {job.operation} {job.subject}"
+        if job.outcome:
+            text += f": {job.outcome}"
         errors().print(text, markup=False, soft_wrap=True)
 
 
@@ -111,23 +113,21 @@ def _supervise(command: list[str], count: int, *, once: bool, as_json: bool) -> 
     on_stop(stopping.set)
     answers = subprocess.PIPE if as_json else None
     workers = [subprocess.Popen(command, stdout=answers) for _ in range(count)]  # noqa: S603
-    while any(one.poll() is None for one in workers) and not stopping.wait(0.1):
-        for place, one in enumerate(workers):
-            code = one.poll()
+    while any(process.poll() is None for process in workers) and not stopping.wait(0.1):
+        for place, process in enumerate(workers):
+            code = process.poll()
             if code is not None and code > 0 and not once:
                 stopping.set()
             elif code is not None and code < 0:
                 errors().print(f"a worker was killed (signal {-code}): another one takes its place")
                 time.sleep(RESTART_AFTER)
                 workers[place] = subprocess.Popen(command, stdout=answers)  # noqa: S603
-    for one in workers:
-        one.terminate()
+    for process in workers:
+        process.terminate()
     if as_json:
-        told = sum((Counter(json.loads(one.communicate()[0] or "{}")) for one in workers), Counter[str]())
-        print_json({"taken": 0, **told})
-    return max(0, *_codes(workers))
-
-
-def _codes(workers: list[subprocess.Popen[bytes]]) -> Iterator[int]:
-    for one in workers:
-        yield one.wait()
+        counts: Counter[str] = Counter()
+        for process in workers:
+            output, _ = process.communicate()
+            counts.update(json.loads(output or "{}"))
+        print_json({"taken": 0, **counts})
+    return max(0, *(process.wait() for process in workers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,9 @@ class _Row:
             return "unknown"
         if score >= 99:
             return "good"
-        return "fair" if score >= 90 else "bad"
+        if score >= 90:
+            return "fair"
+        return "bad"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def quality_page(found: Sequence[Quality], lake: str, now: int, tool: str) -> st
         "lasting": _lasting,
         "moment": format_time,
     }
-    rows = [_Row(f"d{number}", one, strip_of(one.days)) for number, one in enumerate(found, 1)]
+    rows = [_Row(f"d{number}", quality, strip_of(quality.days)) for number, quality in enumerate(found, 1)]
     return environment.get_template("quality.html").render(
         lake=lake,
         now=now,
@@ -101,25 +104,32 @@ def quality_page(found: Sequence[Quality], lake: str, now: int, tool: str) -> st
         rows=rows,
         metrics=[metric for metric in shown_metrics() if metric.on_page and metric.name != "score"],
         sums=total(found),
-        incomplete=[one for one in found if not one.is_complete],
+        incomplete=[quality for quality in found if not quality.is_complete],
         words=list(_words(found)),
-        refusals=sorted(_refusals(found), key=lambda one: -one.rows),
+        refusals=sorted(_refusals(found), key=lambda refusal: -refusal.rows),
     )
 
 
 def _words(found: Sequence[Quality]) -> Iterable[_Word]:
     for reason, meaning in WORDS.items():
-        having = [one for one in found if reason in one.gaps]
-        if having:
-            holes = sum((one.gaps[reason] for one in having), Holes())
-            yield _Word(str(reason), meaning, holes, tuple(one.dataset for one in having), not reason.is_missing)
+        holes, datasets = Holes(), []
+        for quality in found:
+            if reason in quality.gaps:
+                holes += quality.gaps[reason]
+                datasets.append(quality.dataset)
+        if datasets:
+            yield _Word(str(reason), meaning, holes, tuple(datasets), not reason.is_missing)
 
 
 def _refusals(found: Sequence[Quality]) -> Iterable[_Refusal]:
-    for reason in sorted({reason for one in found for reason in one.quarantined}):
-        having = [one for one in found if reason in one.quarantined]
-        rows = sum(one.quarantined[reason] for one in having)
-        yield _Refusal(reason.replace("_", " "), rows, tuple(one.dataset for one in having))
+    rows: Counter[str] = Counter()
+    datasets: dict[str, list[Dataset]] = {}
+    for quality in found:
+        for reason, count in quality.quarantined.items():
+            rows[reason] += count
+            datasets.setdefault(reason, []).append(quality.dataset)
+    for reason in sorted(rows):
+        yield _Refusal(reason.replace("_", " "), rows[reason], tuple(datasets[reason]))
 
 
 def _number(number: int | None) -> str:

@@ -1,0 +1,205 @@
+"""The namespace ``lake.admin``: what keeps the store of a lake in good order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ticklake.catalog.runs import Runs
+from ticklake.core.dataset import Dataset
+from ticklake.core.duration import DurationLike, parse_duration
+from ticklake.core.results import Cleanup
+from ticklake.core.symbol import exchange_id
+from ticklake.engine.engine import Engine
+from ticklake.engine.vacuum import KEEP
+from ticklake.errors import BadInput
+from ticklake.lake.arguments import DatasetLike, as_list, as_path, known_dataset
+
+if TYPE_CHECKING:
+    from ticklake.core.results import Backup, Compaction, Problem, Rebuilt, Vacuumed
+    from ticklake.core.statistics import LakeStats
+
+__all__ = ["Admin"]
+
+
+class Admin:
+    """Maintenance of a lake: ``lake.admin.compact()``, ``lake.admin.verify(deep=True)``, ...
+
+    Parameters
+    ----------
+    root
+        The lake's folder, if it is in one.
+    catalog_file
+        The name of the catalog's file.
+    keep
+        For how many days rows of each kind are kept: the setting ``keep``.
+    rebuild
+        Makes a new catalog for the lake in a folder, also of a sound one if told to.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        runs: Runs,
+        root: Path | None,
+        catalog_file: str,
+        keep: Mapping[str, int],
+        rebuild: Callable[[Path, bool], Rebuilt],
+    ) -> None:
+        self._engine = engine
+        self._runs = runs
+        self._root = root
+        self._catalog_file = catalog_file
+        self._keep = keep
+        self._rebuild = rebuild
+
+    def stats(self) -> LakeStats:
+        """Return how much the lake holds and how much space that takes: in Parquet files, in the catalog, retired.
+
+        Only the catalog is read, so it is fast however many files there are.
+
+        Returns
+        -------
+        LakeStats
+            ``datasets``, ``rows``, ``files``, ``bytes``, ``raw_bytes``, ``compression``, ``catalog_bytes``, ``wal_bytes``,
+            ``total(name)``, and ``groups``, the same by exchange and kind.
+        """
+        from ticklake.catalog.statistics import lake_stats
+
+        return lake_stats(self._engine.catalog.database)
+
+    def compact(self, dataset: DatasetLike | Iterable[DatasetLike] | None = None) -> list[Compaction]:
+        """Make few large files of many small segments: of one dataset, several, or all.
+
+        Raises
+        ------
+        CorruptSegment
+            If segments are damaged: they are named and left alone, all others are compacted; see :meth:`Lake.repair`.
+        """
+        return self._engine.compact(self._known("dataset", dataset))
+
+    def verify(
+        self, dataset: DatasetLike | Iterable[DatasetLike] | None = None, *, deep: bool = False
+    ) -> list[Problem]:
+        """Check that every segment is there and is what was written; return the problems found.
+
+        Parameters
+        ----------
+        dataset
+            One or several; by default all, with the catalog and files that it does not name.
+        deep
+            Decode every value again, too.
+        """
+        return list(self._engine.verify(self._known("dataset", dataset), deep=deep))
+
+    def vacuum(self, keep: DurationLike = KEEP, *, dry_run: bool = False) -> Vacuumed:
+        """Remove versions older than *keep*, and garbage.
+
+        Parameters
+        ----------
+        keep
+            A length of time: ``"7d"`` (the default), ``"24h"``, a timedelta, or 0 to keep the newest version only.
+        dry_run
+            Only say what would be removed.
+
+        Raises
+        ------
+        BadInput
+            If *keep* is a small integer, which has no unit.
+        """
+        return self._engine.vacuum(parse_duration(keep), dry_run=dry_run)
+
+    def backup(self, folder: str | Path) -> Backup:
+        """Copy the lake as it is now to a folder that becomes a lake itself; running it again copies only what is new.
+
+        Raises
+        ------
+        BadInput
+            If the folder lies inside the lake, or holds something else.
+        """
+        from ticklake.engine.backup import backup
+
+        target = as_path("folder", folder)
+        if self._root is not None and self._root.resolve() in target.resolve().parents:
+            raise BadInput(f"{folder} lies inside the lake: choose a folder of its own")
+        return backup(self._engine.store, target, self._catalog_file)
+
+    def rebuild(self, *, force: bool = False) -> Rebuilt:
+        """Make a new catalog from what can be read of the old one and from the files; the old one is kept beside it.
+
+        This lake and all others that have it open go on in the new catalog. A catalog that cannot be opened at all is
+        rebuilt by ``ticklake rebuild``.
+
+        Parameters
+        ----------
+        force
+            Rebuild a catalog that is sound, too.
+
+        Raises
+        ------
+        BadInput
+            If the catalog is sound, unless *force* is true, or if the lake is in memory.
+        """
+        if self._root is None:
+            raise BadInput("a lake in memory has no files to rebuild its catalog from")
+        return self._rebuild(self._root, force)
+
+    def cleanup(
+        self,
+        days_to_keep: int | None = None,
+        *,
+        kinds: Iterable[str] | None = None,
+        exchange: str | None = None,
+        datasets: Iterable[DatasetLike] | None = None,
+        history: bool = False,
+        dry_run: bool = False,
+    ) -> Cleanup:
+        """Remove rows that are older than they are to be kept; the lake remembers that it was on purpose.
+
+        Coverage of the removed time is ``expired``: it is no gap, and neither backfill nor repair asks for it again
+        until :meth:`Lake.delete` forgets it. Files wait for :meth:`vacuum`: older versions still hold them.
+
+        Parameters
+        ----------
+        days_to_keep
+            Whole days UTC before today, at least 1; by default what the setting ``keep`` says of each kind, and
+            kinds that it does not name are kept for ever.
+        kinds, exchange, datasets
+            Only these.
+        history
+            Also remove refused rows and revisions of that time, and log lines of runs from before it.
+        dry_run
+            Only say what would be removed.
+
+        Raises
+        ------
+        BadInput
+            If nothing says how long anything is kept, or a kind is unknown.
+        CorruptSegment
+            If a damaged segment had to be cut; everything else was cleaned.
+        """
+        from ticklake.core.retention import days_by_kind, midnight
+
+        days = days_by_kind(self._keep, days_to_keep, kinds)
+        place = None if exchange is None else exchange_id(exchange)
+        known = self._known("datasets", datasets)
+        if known is None:
+            known = [row.dataset for row in self._engine.catalog.datasets()]
+        rules = [
+            (dataset, days[dataset.kind])
+            for dataset in known
+            if dataset.kind in days and place in (None, dataset.exchange)
+        ]
+        cleaned = tuple(self._engine.cleanup(rules, history=history, dry_run=dry_run))
+        log_lines = 0
+        if history:
+            oldest = midnight(self._engine.now(), max(days.values()))
+            log_lines = self._runs.trim_logs(oldest, dry_run=dry_run)
+        return Cleanup(cleaned, log_lines, dry_run)
+
+    def _known(self, argument: str, names: DatasetLike | Iterable[DatasetLike] | None) -> list[Dataset] | None:
+        """Return the datasets whose names the caller passed as *argument*, or ``None`` for all."""
+        if names is None:
+            return None
+        return [known_dataset(self._engine, name) for name in as_list(argument, names)]

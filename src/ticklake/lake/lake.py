@@ -1,0 +1,501 @@
+"""Lake: what a user holds. Its verbs read what was typed and hand it on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from ticklake.core.dataset import SNAPSHOTS, Dataset
+from ticklake.core.duration import DurationLike
+from ticklake.core.requests import BackfillRequest
+from ticklake.core.symbol import exchange_id
+from ticklake.core.time import SECOND, TimeLike
+from ticklake.engine.engine import Engine
+from ticklake.engine.vacuum import KEEP
+from ticklake.errors import BadInput, Conflict
+from ticklake.lake.arguments import (
+    DatasetLike,
+    as_list,
+    as_path,
+    as_request,
+    check_tolerance,
+    datasets_of,
+    known_dataset,
+    span_of_interest,
+    version_and_time,
+)
+from ticklake.lake.snapshot import Snapshot
+from ticklake.lake.writer import Writer
+
+if TYPE_CHECKING:
+    from ticklake.alerts.service import Alerts
+    from ticklake.collect.collector import Collector
+    from ticklake.core.crosscheck import CrossCheck
+    from ticklake.core.fetch_plan import FetchPlan
+    from ticklake.core.instrument import Rename, Sighting
+    from ticklake.core.progress import Watch
+    from ticklake.core.repair_plan import Repaired
+    from ticklake.core.results import Backup, Cleanup, Compaction, Problem, Rebuilt, Vacuumed
+    from ticklake.core.runs import Run
+    from ticklake.core.schedules import Change
+    from ticklake.core.statistics import LakeStats
+    from ticklake.jobs.manifest import Wanted
+    from ticklake.jobs.queue import Jobs
+    from ticklake.jobs.schedules import Schedules
+    from ticklake.lake.admin import Admin
+    from ticklake.lake.instruments import LakeInstruments
+
+__all__ = ["Lake"]
+
+
+class Lake(Writer):
+    """A complete, correct, deduplicated copy of market data.
+
+    Made by :func:`ticklake.open`; use it as a context manager or call :meth:`close`. Frames that come out are
+    Polars frames sorted by ``ts``; spans are half-open ``[start, end)``; a naive time means UTC.
+
+    Attributes
+    ----------
+    runs
+        What was executed and how it went: ``runs.list(state="failed")``, ``runs.get(id)``, ``runs.tail(id)``.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        collector: Collector,
+        root: Path | None,
+        catalog_file: str,
+        *,
+        keep: Mapping[str, int] | None = None,
+        rebuild: Callable[[Path, bool], Rebuilt],
+        make_queue: Callable[[], tuple[Jobs, Schedules]],
+        make_alerts: Callable[[], Alerts],
+    ) -> None:
+        super().__init__(engine, root, collector)
+        self._catalog_file = catalog_file
+        self._keep = keep or {}
+        self._rebuild = rebuild
+        self._make_queue = make_queue
+        self._make_alerts = make_alerts
+
+    def __repr__(self) -> str:
+        return f"Lake({str(self.root or 'in memory')!r})"
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the catalog."""
+        self.runs.close()
+        if "alerts" in vars(self):
+            self.alerts.close()
+        self.engine.catalog.database.close()
+
+    def at(self, moment: TimeLike) -> Snapshot:
+        """Return the lake as it was, for reading only.
+
+        Parameters
+        ----------
+        moment
+            A version (an integer up to the newest one), or a time: then it is the version that was newest at that time.
+
+        Raises
+        ------
+        BadInput
+            If the lake has no such version yet.
+        CatalogError
+            If the version was vacuumed.
+        """
+        version, time = version_and_time(self.engine, moment)
+        return Snapshot(self.engine, self.root, version, time)
+
+    def backfill(
+        self,
+        exchange: str | BackfillRequest,
+        symbols: str | Sequence[str] = (),
+        timeframe: str | None = None,
+        *,
+        kind: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        all_quote: str | None = None,
+        retry: bool = False,
+        depth: int | None = None,
+        archives: bool = True,
+        watch: Watch = lambda _progress: None,
+    ) -> Run:
+        """Bring history into the lake: what is missing of it, nothing twice.
+
+        Parameters
+        ----------
+        exchange
+            CCXT's id, like ``binance``; or all of it as a :class:`~ticklake.BackfillRequest`.
+        symbols
+            One or several of CCXT's unified symbols; ``BTC/*`` matches all that the exchange lists.
+        timeframe
+            For bars, like ``1h``; then *kind* is ``ohlcv`` unless said otherwise.
+        kind
+            ``ohlcv``, ``mark_ohlcv``, ``index_ohlcv``, ``trades``, ``funding``, ``open_interest``, or ``book``
+            or ``predicted_funding`` for a snapshot of now.
+        start, end
+            From the listing to now by default.
+        all_quote
+            Also every active spot market priced in this currency.
+        retry
+            Also ask again for what was ``unavailable`` or ``lost``.
+        depth
+            Levels of a book on each side.
+        archives
+            Whether files of public dump sites are taken first, where there are some; see docs/how-to/archives.md.
+        watch
+            Called with a :class:`~ticklake.core.progress.Progress` after every committed page.
+
+        Returns
+        -------
+        Run
+            Finished: ``succeeded``, ``incomplete`` (see :meth:`gaps`) or ``failed``. Interrupted at any moment,
+            the lake keeps what was committed, and the same call goes on from there.
+
+        Raises
+        ------
+        UnknownExchange, UnknownSymbol, UnknownTimeframe, Unsupported, InvalidTime
+        """
+        request = as_request(
+            exchange,
+            symbols,
+            timeframe,
+            kind=kind,
+            start=start,
+            end=end,
+            all_quote=all_quote,
+            retry=retry,
+            depth=depth,
+            archives=archives,
+        )
+        return self._collector.backfill(request, watch)
+
+    def plan(
+        self,
+        exchange: str | BackfillRequest,
+        symbols: str | Sequence[str] = (),
+        timeframe: str | None = None,
+        *,
+        kind: str | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        all_quote: str | None = None,
+        retry: bool = False,
+        archives: bool = True,
+    ) -> list[FetchPlan]:
+        """Return what :meth:`backfill` would fetch: spans, files, pages, seconds and bytes (estimates)."""
+        request = as_request(
+            exchange,
+            symbols,
+            timeframe,
+            kind=kind,
+            start=start,
+            end=end,
+            all_quote=all_quote,
+            retry=retry,
+            archives=archives,
+        )
+        return self._collector.plan(request)
+
+    def update(
+        self,
+        dataset: DatasetLike | Sequence[DatasetLike] | None = None,
+        *,
+        watch: Watch = lambda _progress: None,
+    ) -> list[Run]:
+        """Bring datasets, or all that were collected, up to now, each from where its history in the lake begins.
+
+        Books, and datasets that were only imported or saved, are left alone: see :meth:`collected`.
+
+        Returns
+        -------
+        list of Run
+            One for each exchange; ``failed`` if that could not be asked. The others are asked all the same.
+
+        Raises
+        ------
+        BadInput
+            If one of them was never collected.
+        """
+        datasets = self.collected() if dataset is None else self._collected_only(dataset)
+        by_exchange: dict[str, list[Dataset]] = {}
+        for known in datasets:
+            by_exchange.setdefault(known.exchange, []).append(known)
+        return [self._collector.update(exchange, by_exchange[exchange], watch) for exchange in sorted(by_exchange)]
+
+    def poll(
+        self,
+        datasets: DatasetLike | Sequence[DatasetLike],
+        *,
+        every: str = "5s",
+        watch: Watch = lambda _progress: None,
+    ) -> Run:
+        """Keep datasets of one exchange up to now, until it is interrupted or *watch* raises.
+
+        The exchange is asked for what is new at an interval, *every* (``5s``, ``1m``), in one run. It goes on where the
+        lake's history ends, so that nothing is missing in between. It is given up after three rounds in a row that failed,
+        or if the exchange bans.
+
+        Raises
+        ------
+        BadInput
+            If one was never asked for ('ticklake backfill' begins it), or they are of several exchanges.
+        """
+        from ticklake.core.schedules import parse_every
+
+        collected = self._collected_only(datasets)
+        exchanges = sorted({dataset.exchange for dataset in collected})
+        if len(exchanges) != 1:
+            raise BadInput(f"one stream is of one exchange: these are of {', '.join(exchanges) or 'none'}")
+        return self._collector.poll(exchanges[0], collected, parse_every(every) / SECOND, watch)
+
+    def collected(self) -> list[Dataset]:
+        """Return the datasets that sources were asked for and can bring up to now; books are snapshots and cannot be."""
+        names = self._collector.collected()
+        return [dataset for dataset in self.datasets() if str(dataset) in names]
+
+    def _collected_only(self, datasets: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
+        """Read names of datasets, and refuse those that no source was asked for."""
+        names = self._collector.collected()
+        known = [Dataset.parse(dataset) for dataset in as_list("dataset", datasets)]
+        for dataset in known:
+            if str(dataset) in names:
+                continue
+            if dataset.kind in SNAPSHOTS:
+                raise BadInput(
+                    f"{dataset} holds snapshots of now and cannot be brought up to now: 'ticklake backfill' takes one"
+                )
+            raise BadInput(
+                f"{dataset} was never asked for, so nobody knows since when it is wanted: 'ticklake backfill' begins it"
+            )
+        return known
+
+    def symbols(self, exchange: str) -> pl.DataFrame:
+        """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
+        listed = self._collector.listed(exchange_id(exchange))
+        rows = [(market.symbol, market.native_id, market.market_type, market.active) for market in listed]
+        return pl.DataFrame(rows, schema=["symbol", "native_id", "market_type", "active"], orient="row")
+
+    def repair(
+        self,
+        what: DatasetLike | None = None,
+        *,
+        backup: str | Path | None = None,
+        fetch: bool = True,
+        retry: bool = False,
+        watch: Watch = lambda _progress: None,
+    ) -> list[Repaired]:
+        """Replace what is damaged, and close every gap that can be closed; a gap that cannot be closed is asked for once.
+
+        Damaged segments are taken from a *backup*, or replaced by what can still be read. Then sources are asked for
+        what is missing of datasets that were asked for before: what was never fetched, what is lost, and once more for
+        what was invalid. No source is asked for what was only imported or saved. Running it again changes nothing.
+
+        Parameters
+        ----------
+        what
+            A dataset, or an exchange for all of its datasets; the whole lake by default.
+        fetch
+            Whether sources are asked at all.
+        retry
+            Also ask for what is ``unavailable``, and again for what was asked for in vain.
+
+        Returns
+        -------
+        list of Repaired
+            One for each dataset with something to do or something that stays: ``closed`` gaps, and the ``left`` ones,
+            each with why. None if all is well.
+        """
+        from ticklake.core.repair_plan import Repaired
+        from ticklake.core.results import Mended
+
+        datasets = datasets_of(self.engine, what)
+        copy = None if backup is None else as_path("backup", backup)
+        mended = self.engine.mend(datasets, copy, self._catalog_file)
+        if not fetch:
+            return [Repaired(dataset) for dataset in mended]
+        by_dataset = {result.dataset: result for result in mended}
+        to_repair = [by_dataset.get(dataset, Mended(dataset)) for dataset in datasets]
+        return self._collector.repair(to_repair, watch, retry=retry)
+
+    def cross_check(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        source: bool = False,
+        tolerance: float = 1e-6,
+    ) -> list[CrossCheck]:
+        """Compare rows with another record of the same market, and return the differences with both values.
+
+        Bars are compared with those that the lake's trades and shorter bars of the same symbol make: one comparison each,
+        of the bars that lie wholly where both sides are complete. Prices must be equal; volumes may differ by
+        *tolerance*, relative to the larger.
+
+        Parameters
+        ----------
+        source
+            Ask the exchange again instead, whatever the kind, and compare its answer with the stored rows, most of
+            which may have come from files of a dump site. Nothing is stored.
+
+        Returns
+        -------
+        list of CrossCheck
+            Empty if the lake has nothing to compare with.
+
+        Raises
+        ------
+        SourceError
+            With *source*, if the exchange could not be asked.
+        """
+        from ticklake.audit.crosscheck import complete_spans, rebuilt
+
+        known = known_dataset(self.engine, dataset)
+        check_tolerance(tolerance)
+        span = span_of_interest(self.engine, known, start, end)
+        if span is None:
+            return []
+        if source:
+            spans = complete_spans(self.engine, known, span)
+            return [self._collector.cross_check(known, spans, tolerance)]
+        return list(rebuilt(self.engine, known, span, tolerance))
+
+    def apply(self, wanted: Wanted, *, dry_run: bool = False, shown: Sequence[Change] | None = None) -> list[Change]:
+        """Make the lake collect what is wanted, and return what had to change; nothing the second time.
+
+        Schedules that an earlier file wanted and this one does not are removed. What the lake holds stays.
+
+        Parameters
+        ----------
+        wanted
+            What ``ticklake.config.load_wanted("collect.toml")`` returns.
+        dry_run
+            Only say what would change.
+        shown
+            The changes that a user has seen and agreed to: nothing else is done.
+
+        Raises
+        ------
+        BadInput
+            If a part of it is invalid; nothing is changed then.
+        Conflict
+            If what had to change is no longer what was *shown*; nothing is changed then.
+        """
+        from ticklake.jobs.apply import Applying
+        from ticklake.jobs.manifest import Wanted
+
+        if not isinstance(wanted, Wanted):
+            raise BadInput(f"wanted={wanted!r} is no manifest: pass what ticklake.config.load_wanted(path) returns")
+        applying = Applying(self.jobs, self.schedules, self.engine.catalog.coverage, self.engine.now())
+        changes = applying.plan(wanted)
+        if shown is not None and [change.effect for change in changes] != [change.effect for change in shown]:
+            raise Conflict("what has to change is no longer what was shown: look at it again")
+        if not dry_run:
+            applying.apply(changes)
+        return changes
+
+    @cached_property
+    def admin(self) -> Admin:
+        """Maintenance: ``admin.compact()``, ``admin.verify()``, ``admin.vacuum()``, ``admin.backup(folder)``, ..."""
+        from ticklake.lake.admin import Admin
+
+        return Admin(self.engine, self.runs, self.root, self._catalog_file, self._keep, self._rebuild)
+
+    @cached_property
+    def instruments(self) -> LakeInstruments:
+        """What exchanges list and listed: ``instruments.list("binance")``, or ``instruments("binance")`` for short."""
+        from ticklake.lake.instruments import LakeInstruments
+
+        return LakeInstruments(self._collector)
+
+    @property
+    def jobs(self) -> Jobs:
+        """What is to be done: ``jobs.create("backfill", "binance", "BTC/USDT", "1h")``, ``jobs.list(state="active")``.
+
+        ``ticklake worker`` does it, or ``jobs.start(id)`` in this process.
+        """
+        return self._queue[0]
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is done again and again: ``schedules.add("bars", "update", cron="5 * * * *")``.
+
+        ``ticklake daemon`` makes a job of each whenever its time has come, and does it.
+        """
+        return self._queue[1]
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """What is wrong, and who is told: ``alerts.check()``, ``alerts.known()``, ``alerts.test()``."""
+        return self._make_alerts()
+
+    @cached_property
+    def _queue(self) -> tuple[Jobs, Schedules]:
+        return self._make_queue()
+
+    # Short names of verbs in the namespaces.
+
+    def stats(self) -> LakeStats:
+        """Return how much the lake holds and how much space that takes: :meth:`Admin.stats`."""
+        return self.admin.stats()
+
+    def compact(self, dataset: DatasetLike | Iterable[DatasetLike] | None = None) -> list[Compaction]:
+        """Make few large files of many small segments: :meth:`Admin.compact`."""
+        return self.admin.compact(dataset)
+
+    def verify(
+        self, dataset: DatasetLike | Iterable[DatasetLike] | None = None, *, deep: bool = False
+    ) -> list[Problem]:
+        """Return the problems of segments; an empty list is good: :meth:`Admin.verify`."""
+        return self.admin.verify(dataset, deep=deep)
+
+    def vacuum(self, keep: DurationLike = KEEP, *, dry_run: bool = False) -> Vacuumed:
+        """Remove versions older than *keep*, and garbage: :meth:`Admin.vacuum`."""
+        return self.admin.vacuum(keep, dry_run=dry_run)
+
+    def backup(self, folder: str | Path) -> Backup:
+        """Copy the lake to a folder that becomes a lake itself: :meth:`Admin.backup`."""
+        return self.admin.backup(folder)
+
+    def rebuild(self, *, force: bool = False) -> Rebuilt:
+        """Make a new catalog from the old one and from the files: :meth:`Admin.rebuild`."""
+        return self.admin.rebuild(force=force)
+
+    def cleanup(
+        self,
+        days_to_keep: int | None = None,
+        *,
+        kinds: Iterable[str] | None = None,
+        exchange: str | None = None,
+        datasets: Iterable[DatasetLike] | None = None,
+        history: bool = False,
+        dry_run: bool = False,
+    ) -> Cleanup:
+        """Remove rows that are older than they are to be kept: :meth:`Admin.cleanup`."""
+        return self.admin.cleanup(
+            days_to_keep, kinds=kinds, exchange=exchange, datasets=datasets, history=history, dry_run=dry_run
+        )
+
+    def refresh_instruments(self, exchange: str) -> Sighting:
+        """Ask an exchange what it lists now: :meth:`LakeInstruments.refresh`."""
+        return self.instruments.refresh(exchange)
+
+    def rename_instrument(self, exchange: str, old: str, new: str, at: TimeLike) -> Rename:
+        """Remember that a symbol goes on under another name: :meth:`LakeInstruments.rename`."""
+        return self.instruments.rename(exchange, old, new, at)

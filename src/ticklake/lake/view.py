@@ -1,0 +1,468 @@
+"""View: the verbs that read, which a lake and its snapshots share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME, kind_of
+from ticklake.core.provenance import Provenance
+from ticklake.core.selection import parse_columns, parse_count, parse_text
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.time import TimeLike, parse_time
+from ticklake.core.timeframe import Timeframe
+from ticklake.engine.engine import Engine
+from ticklake.lake.arguments import (
+    Columns,
+    DatasetLike,
+    as_path,
+    known_dataset,
+    matching_datasets,
+    span_of_interest,
+)
+
+if TYPE_CHECKING:
+    from ticklake.catalog.changes import DatasetRow
+    from ticklake.core.adjust import Adjust
+    from ticklake.core.book import Book
+    from ticklake.core.coverage import Coverage
+    from ticklake.core.file_reports import Report
+    from ticklake.core.gaps import Gap, GapReport
+    from ticklake.core.progress import Watch
+    from ticklake.core.quality import Quality
+
+__all__ = ["View"]
+
+
+class View:
+    """The data of a lake, for reading: all of it as it is now, or as of one version.
+
+    Frames are Polars frames sorted by ``ts``; *columns* (one name, or several; all by default) and *last* (only so many
+    of the newest rows) narrow them. A dataset that the lake does not have is an error; an answer is empty only where a dataset
+    has nothing of what was asked for.
+    """
+
+    def __init__(self, engine: Engine, root: Path | None) -> None:
+        self.engine = engine
+        self.root = root
+
+    def load(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
+        provenance: bool = False,
+    ) -> pl.DataFrame:
+        """Return the rows of a dataset in ``[start, end)``; the newest *last* ones if given.
+
+        With *provenance*, a column says where each row came from.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has no such dataset.
+        InvalidData
+            If a column is not one of the kind's, or none is named.
+        """
+        known = known_dataset(self.engine, dataset)
+        span = Span.parse(start, end)
+        return self.engine.load(known, span, columns=columns, last=last, provenance=provenance)
+
+    def scan(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
+        provenance: bool = False,
+    ) -> pl.LazyFrame:
+        """Return the rows that :meth:`load` returns as a lazy frame, pinned to the version that is newest now."""
+        known = known_dataset(self.engine, dataset)
+        span = Span.parse(start, end)
+        names = parse_columns(known.spec, columns)
+        rows = self.engine.scan(known, span, provenance=provenance)
+        if last is not None:
+            rows = rows.tail(parse_count("last", last))
+        if names is not None:
+            rows = rows.select(names)
+        return rows
+
+    def ohlcv(
+        self,
+        exchange: str,
+        symbol: str,
+        timeframe: str | Timeframe,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        adjust: Adjust | None = None,
+        columns: Columns | None = None,
+        last: int | None = None,
+    ) -> pl.DataFrame:
+        """Return bars: ``ts`` (open time), open, high, low, close, volume, quote_volume, trades.
+
+        Stored prices are raw. With *adjust* they are returned as they look after the newest event that the lake holds:
+        ``splits`` divides prices before a split by its ratio and multiplies volumes; ``all`` also multiplies prices
+        before a dividend by ``1 - dividend / close of the session before``. The formula is CRSP's
+        (:mod:`ticklake.core.adjust`).
+
+        Raises
+        ------
+        BadInput
+            If the symbol's splits or dividends were never brought in.
+        """
+        dataset = Dataset.of(exchange, symbol, "ohlcv", timeframe)
+        if adjust is None:
+            return self.load(dataset, start, end, columns=columns, last=last)
+        from ticklake.query.adjust import load_adjusted
+
+        known = known_dataset(self.engine, dataset)
+        zone = self.engine.sessions.zone(dataset.exchange)
+        rows = load_adjusted(self.engine.store, known, Span.parse(start, end), adjust, zone)
+        return _narrowed(rows, columns, last)
+
+    def trades(
+        self,
+        exchange: str,
+        symbol: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
+    ) -> pl.DataFrame:
+        """Return trades: ``ts``, received_at, id, price, amount, side (the taker's)."""
+        return self.load(Dataset.of(exchange, symbol, "trades"), start, end, columns=columns, last=last)
+
+    def funding(
+        self,
+        exchange: str,
+        symbol: str,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
+    ) -> pl.DataFrame:
+        """Return settled funding rates: ``ts``, rate, predicted_rate, next_ts, mark_price, interval."""
+        return self.load(Dataset.of(exchange, symbol, "funding"), start, end, columns=columns, last=last)
+
+    def resample(
+        self,
+        dataset: DatasetLike,
+        timeframe: str | Timeframe,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        columns: Columns | None = None,
+        last: int | None = None,
+    ) -> pl.DataFrame:
+        """Return bars made from trades or from shorter bars: columns of kind ``ohlcv``, none where there were no rows.
+
+        A bar that *start* or *end* cuts through is made of the rows inside. Rows are streamed: memory does not grow
+        with them.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has no such dataset.
+        Unsupported
+            If the dataset holds neither trades nor bars of which *timeframe* is a whole multiple.
+        """
+        from ticklake.query.resample import resample
+
+        known = known_dataset(self.engine, dataset)
+        length = Timeframe.parse(timeframe)
+        bars = resample(self.engine.store, known, Span.parse(start, end), length)
+        return _narrowed(bars, columns, last)
+
+    def book(
+        self,
+        exchange: str,
+        symbol: str,
+        at: TimeLike | None = None,
+        depth: int | None = None,
+        *,
+        columns: Columns | None = None,
+    ) -> Book:
+        """Return the newest snapshot of the order book at or before *at* (now): bids, then asks, best prices first.
+
+        Parameters
+        ----------
+        depth
+            Keep that many levels a side.
+
+        Returns
+        -------
+        Book
+            A frame with the columns of kind ``book``. Where there is no snapshot it is empty, and its ``reason`` says why.
+        """
+        from ticklake.query.book import book_at
+
+        dataset = known_dataset(self.engine, Dataset.of(exchange, symbol, "book"))
+        names = parse_columns(dataset.spec, columns)
+        levels = None if depth is None else parse_count("depth", depth, 1)
+        moment = None if at is None else parse_time(at)
+        return book_at(self.engine, dataset, moment, levels, names)
+
+    def datasets(self, search: str = "") -> list[Dataset]:
+        """Return the datasets whose name contains *search*."""
+        part = parse_text("search", search)
+        return [Dataset.parse(name) for name, *_ in self.engine.catalog.inventory() if part in name]
+
+    def inventory(self, search: str = "") -> pl.DataFrame:
+        """Return a row a dataset.
+
+        Columns: ``dataset`` (its name), ``rows``, ``bytes``, ``first``, ``last`` (times of rows), ``exchange``, ``symbol``,
+        ``kind``, ``timeframe`` (null where there is none), ``files`` (0 where all rows are still inline in the catalog).
+        """
+        part = parse_text("search", search)
+        files = self.engine.catalog.count_files()
+        rows: list[dict[str, Any]] = []
+        for row in self.engine.inventory():
+            name = str(row.dataset)
+            if part in name:
+                rows.append(_inventory_row(row, files.get(name, 0)))
+        frame = pl.DataFrame(rows, schema=_INVENTORY, orient="row")
+        return frame.with_columns(pl.col("first", "last").cast(TIME))
+
+    def last_timestamp(self, dataset: DatasetLike) -> int | None:
+        """Return the time of the newest row in nanoseconds, or ``None``."""
+        row = self.engine.catalog.dataset(known_dataset(self.engine, dataset))
+        return None if row is None else row.max_ts
+
+    def missing_intervals(
+        self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> list[Span]:
+        """Return the spans without rows that should have them; by default inside what the lake holds."""
+        from ticklake.audit.gaps import missing_intervals
+
+        known = known_dataset(self.engine, dataset)
+        span = span_of_interest(self.engine, known, start, end)
+        if span is None:
+            return []
+        return missing_intervals(self.engine, known, span)
+
+    def gaps(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        quick: bool = False,
+    ) -> list[Gap]:
+        """Return every hole with its bounds, size and reason; by default inside what the lake holds or has looked at.
+
+        Reasons are ``not_fetched``, ``no_trades``, ``outage``, ``unavailable``, ``lost`` and ``invalid``: see
+        docs/how-to/gaps-and-repair.md. The ids of trades are read once to find holes in them (less than a second for ten
+        million), and where bars are absent, the other symbols of the exchange are read. With *quick*, only coverage
+        and the calendar are used.
+        """
+        return list(self.gap_report(dataset, start, end, quick=quick).gaps)
+
+    def gap_report(
+        self,
+        dataset: DatasetLike,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        quick: bool = False,
+    ) -> GapReport:
+        """Return the holes of :meth:`gaps`, with ``notes`` on what looks like one and is none, like ids that begin anew."""
+        from ticklake.audit.gaps import gap_report
+        from ticklake.core.gaps import GapReport
+
+        known = known_dataset(self.engine, dataset)
+        span = span_of_interest(self.engine, known, start, end)
+        if span is None:
+            return GapReport()
+        return gap_report(self.engine, known, span, quick=quick)
+
+    def coverage(self, dataset: DatasetLike) -> Coverage:
+        """Return which spans were looked at, and what was found."""
+        return self.engine.catalog.coverage(known_dataset(self.engine, dataset))
+
+    def provenance(self, dataset: DatasetLike, at: TimeLike | None = None) -> list[Provenance]:
+        """Return where the rows of a dataset came from, or those at exactly one time."""
+        span = ALL_TIME
+        if at is not None:
+            moment = parse_time(at)
+            span = Span(moment, moment + 1)
+        return self.engine.provenance(known_dataset(self.engine, dataset), span)
+
+    def provenance_by_file(self, dataset: DatasetLike) -> pl.DataFrame:
+        """Return a row for each file and origin of its rows, in order of time.
+
+        Columns: ``file`` (below the lake's folder; null for rows that are inline in the catalog), ``rows`` (stored ones,
+        including those that a newer file replaces), ``first``, ``last``, ``source``, ``endpoint``, ``tool``, ``id_space``, ``clock``, ``note``.
+        """
+        from ticklake.engine.lineage import origins_by_file
+
+        return origins_by_file(self.engine.store, known_dataset(self.engine, dataset))
+
+    def quarantine(self, dataset: DatasetLike | None = None, *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return the refused rows of a dataset with ``ts``, ``reason``, ``row`` (JSON) and ``created_at``.
+
+        Without a dataset, return those of all datasets; each row then has its ``dataset``, too. With a *limit*, return only the
+        first so many: a dataset may have millions.
+        """
+        left = None if limit is None else parse_count("limit", limit)
+        if dataset is not None:
+            return self.engine.catalog.quarantined(known_dataset(self.engine, dataset), limit=left)
+        rows: list[dict[str, Any]] = []
+        for known in self.datasets():
+            rest = None if left is None else left - len(rows)
+            if rest == 0:
+                break
+            refused = self.engine.catalog.quarantined(known, limit=rest)
+            rows.extend({"dataset": str(known), **row} for row in refused)
+        return rows
+
+    def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
+        """Return the changed rows with ``ts``, ``before`` and ``after`` (JSON), ``commit_id``, ``created_at``."""
+        return self.engine.catalog.revisions(known_dataset(self.engine, dataset))
+
+    def quality(self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None) -> Quality:
+        """Return how complete and how sound a dataset is; by default all that the lake holds or has looked at.
+
+        UTC days are measured when they are first asked for, and kept in the catalog until something in them changes.
+
+        Returns
+        -------
+        Quality
+            Completeness, missing records, gaps by reason, duplicates, refused rows by reason, outliers, stale prices, zero
+            volumes, crossed books, freshness and a score from 0 to 100; ``days`` has the same for each day.
+        """
+        from ticklake.audit.gaps import gap_report
+        from ticklake.audit.quality import Assessor
+
+        known = known_dataset(self.engine, dataset)
+        whole = span_of_interest(self.engine, known)
+        span = span_of_interest(self.engine, known, start, end)
+        quality = Assessor(self.engine).assess(known, span, whole)
+        if span is None:
+            return quality
+        return replace(quality, find_gaps=lambda: gap_report(self.engine, known, span).gaps)
+
+    def quality_trend(
+        self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None
+    ) -> pl.DataFrame:
+        """Return the figures of :meth:`quality` as a row for each UTC day.
+
+        Columns: ``day``, ``completeness_ratio``, ``score``, ``expected_records``, ``present_records``,
+        ``missing_records``, ``data_gaps``, ``duplicates``, ``outliers``, ``stale_prices``, ``zero_volumes``,
+        ``crossed_books``, ``quarantined``. What cannot be known is null.
+        """
+        from ticklake.core.quality import trend_of
+
+        return trend_of(self.quality(dataset, start, end).days)
+
+    def continuity(self, dataset: DatasetLike) -> pl.DataFrame:
+        """Return how each committed batch of rows joined the rows before it.
+
+        Columns: ``version`` (the commit), ``start`` and ``end`` (times of its first and last row), ``joins``
+        (:class:`~ticklake.core.append_log.Joins`: ``first``, ``touches``, ``jumps``, ``follows``, ``overlaps`` or ``earlier``),
+        ``missing`` (bars of the calendar, or trade ids, in between; null where they cannot be counted), ``before_ts`` and
+        ``before_id`` (the newest row before), ``first_id``, ``last_id`` (of trades; ``seq`` of books and quotes), ``batches``,
+        ``received``, ``new``, ``changed``, ``duplicate``. Vacuum merges old batches that follow each other without a
+        jump; jumps are kept for ever.
+        """
+        from ticklake.catalog.append_log import Batches
+
+        catalog = self.engine.catalog
+        return Batches(catalog.database, catalog.pinned).of(known_dataset(self.engine, dataset))
+
+    def export(
+        self,
+        path: str | Path,
+        *,
+        layout: str,
+        datasets: Sequence[DatasetLike] | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        overwrite: bool = False,
+        watch: Watch = lambda _progress: None,
+    ) -> Report:
+        """Write rows as files that another program reads; the same again changes nothing.
+
+        Parameters
+        ----------
+        path
+            The folder that becomes the other lake, or grows.
+        layout
+            ``dccd``, ``dl-datalake`` or ``hive``.
+        datasets
+            All by default; names, or patterns like ``binance:*:BTC/*``.
+        start, end
+            Rows in ``[start, end)``. A file keeps the time that earlier exports gave it.
+        overwrite
+            Also replace files that no export wrote.
+        watch
+            Called after every piece; what it raises ends the work, files are old or new as a whole.
+
+        Returns
+        -------
+        Report
+            File by file; what the layout has no place for is refused, never bent to fit.
+
+        Raises
+        ------
+        BadInput
+            If there is no such layout, a name matches no dataset, or *path* lies inside the lake.
+        """
+        from ticklake.interchange.exporter import Export, check_place
+        from ticklake.interchange.layouts import layout_of
+
+        target = check_place(as_path("path", path), self.root)
+        version = self.engine.catalog.version()
+        work = Export(self.engine, layout_of(layout), target, Span.parse(start, end), version, overwrite, watch)
+        return work.run(matching_datasets(self.engine, datasets))
+
+
+_INVENTORY: dict[str, Any] = {
+    "dataset": pl.String,
+    "rows": pl.Int64,
+    "bytes": pl.Int64,
+    "first": pl.Int64,
+    "last": pl.Int64,
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "kind": pl.String,
+    "timeframe": pl.String,
+    "files": pl.Int64,
+}
+
+
+def _inventory_row(row: DatasetRow, files: int) -> dict[str, Any]:
+    dataset = row.dataset
+    return {
+        "dataset": str(dataset),
+        "rows": row.rows,
+        "bytes": row.bytes,
+        "first": row.min_ts,
+        "last": row.max_ts,
+        "exchange": dataset.exchange,
+        "symbol": str(dataset.symbol),
+        "kind": dataset.kind,
+        "timeframe": None if dataset.timeframe is None else str(dataset.timeframe),
+        "files": files,
+    }
+
+
+def _narrowed(bars: pl.DataFrame, columns: Columns | None, last: int | None) -> pl.DataFrame:
+    names = parse_columns(kind_of("ohlcv"), columns)
+    if last is not None:
+        bars = bars.tail(parse_count("last", last))
+    if names is not None:
+        bars = bars.select(names)
+    return bars
