@@ -285,7 +285,7 @@ def test_a_commit_that_always_conflicts_ends_in_a_conflict(engine_in, root, monk
         def commit(self, operation, changes):
             raise Conflict("no")
 
-    monkeypatch.setattr("ticklake.engine.append.ATTEMPTS", 3)
+    monkeypatch.setattr("ticklake.engine.store.ATTEMPTS", 3)
     engine = engine_in(root, catalog=Refusing)
     with pytest.raises(Conflict):
         engine.append(BARS, bars(0, 10), USER)

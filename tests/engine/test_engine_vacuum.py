@@ -203,7 +203,7 @@ def test_whatever_writes_files_writes_them_again(lake, root, act):
 def test_a_file_that_is_removed_each_time_fails_the_append_and_acknowledges_nothing(lake, root, monkeypatch):
     exists = lake.engine.objects.exists
     monkeypatch.setattr(lake.engine.objects, "exists", lambda key: exists(key) and "2024-" not in key)
-    monkeypatch.setattr("ticklake.engine.append.ATTEMPTS", 3)
+    monkeypatch.setattr("ticklake.engine.store.ATTEMPTS", 3)
     with pytest.raises(TicklakeError, match="removed before its commit") as caught:
         lake.save(BARS, bars(0, MANY))
     assert caught.value.retriable

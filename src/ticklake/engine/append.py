@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import polars as pl
 
@@ -21,21 +18,14 @@ from ticklake.core.kinds import Kind
 from ticklake.core.merge import ID_WINDOW, Keying, difference, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
-from ticklake.core.segment import Segment
 from ticklake.core.span import Span, subtract
 from ticklake.engine.observation import observed_after, split_late
-from ticklake.engine.read import collect, read_rows
+from ticklake.engine.read import read_rows
 from ticklake.engine.segment_writer import write_segments
-from ticklake.engine.store import Store
-from ticklake.errors import Conflict, CorruptSegment, MissingSegment
+from ticklake.engine.store import Store, View, retried
+from ticklake.errors import CorruptSegment, MissingSegment
 
-__all__ = ["Incoming", "append", "retried"]
-
-ATTEMPTS = 50
-"""How often a change is computed anew because another writer committed first."""
-VANISHED_ATTEMPTS = 5
-"""How often it is computed anew because a file was moved; after that the file is missing."""
-T = TypeVar("T")
+__all__ = ["Incoming", "append"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +54,6 @@ def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]
         for place, receipt in zip(places, retried(partial(_attempt, store, group, now)), strict=True):
             receipts[place] = receipt
     return receipts
-
-
-def retried(attempt: Callable[[], T]) -> T:
-    """Call *attempt* again while another writer commits first, or moves away the files that it reads."""
-    conflicts = vanished = 0
-    while True:
-        try:
-            return attempt()
-        except Conflict:
-            conflicts += 1
-            if conflicts == ATTEMPTS:
-                raise
-        except MissingSegment:
-            vanished += 1
-            if vanished == VANISHED_ATTEMPTS:
-                raise
-        # A random wait, longer each time: writers that collided once would collide again in step.
-        time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
 
 
 def _rounds(batches: Sequence[Incoming]) -> list[list[int]]:
@@ -137,10 +109,11 @@ def _change(
     existing, newer = kind.empty(), kind.empty()
     now = store.now()
     if head is not None and reach is not None and _may_meet(head, reach):
-        version, head, segments = store.catalog.snapshot(dataset, reach)
-        existing = _existing(store, segments, kind, keying, reach)
+        view = replace(store.view(dataset, reach), keying=keying)
+        version, head = view.version, view.row
+        existing = _existing(store, view)
         if incoming.observed_at is not None:
-            newer = observed_after(store, dataset, segments, keying, reach, incoming.observed_at, now)
+            newer = observed_after(store, view, incoming.observed_at, now)
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
     seq = head.seq + 1 if head else 1
@@ -180,20 +153,20 @@ def _may_meet(head: DatasetRow, reach: Span) -> bool:
     return head.max_ts >= reach.start and head.min_ts < reach.end
 
 
-def _existing(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, reach: Span) -> pl.DataFrame:
-    """Return the rows inside *reach*, without those of damaged segments: new rows can be added all the same."""
+def _existing(store: Store, view: View) -> pl.DataFrame:
+    """Return the rows of a view, without those of damaged segments: new rows can be added all the same."""
     try:
-        return read_rows(store, segments, kind, keying, reach)
+        return read_rows(store, view)
     except (CorruptSegment, MissingSegment):
-        readable = [segment for segment in segments if _can_be_read(store, segment, kind, reach)]
-        if len(readable) == len(segments):
+        readable = [segment for segment in view.segments if _can_be_read(store, view.of([segment]))]
+        if len(readable) == len(view.segments):
             raise
-        return _existing(store, readable, kind, keying, reach)
+        return _existing(store, view.of(readable))
 
 
-def _can_be_read(store: Store, segment: Segment, kind: Kind, reach: Span) -> bool:
+def _can_be_read(store: Store, view: View) -> bool:
     try:
-        collect(store, store.scan(segment, kind, reach), [segment])
+        read_rows(store, view)
     except (CorruptSegment, MissingSegment):
         return False
     return True

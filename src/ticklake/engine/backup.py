@@ -91,7 +91,7 @@ def _copy(store: Store, segment: Segment, folder: Path, copied: dict[str, int]) 
 def _is_live(store: Store, segment: Segment) -> bool:
     """Whether the lake still needs a segment: then its file is missing, and no other file replaced it."""
     for row in store.catalog.datasets():
-        _, _, live = store.catalog.snapshot(row.dataset, data=False)
+        live = store.view(row.dataset, data=False).segments
         if any(segment.id == other.id for other in live):
             return True
     return False

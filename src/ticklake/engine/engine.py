@@ -26,8 +26,7 @@ from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.engine.append import Incoming, append
-from ticklake.engine.read import count_rows
-from ticklake.engine.scan import chunks, load, scan
+from ticklake.engine.read import chunks, count_rows, load, scan
 from ticklake.engine.store import Store
 from ticklake.engine.vacuum import KEEP, Vacuumed, vacuum, would_vacuum
 from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, TicklakeError
@@ -186,7 +185,7 @@ class Engine:
 
     def stretches(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[Span]:
         """Return the spans inside *span* that segments reach over: outside of them there are no rows."""
-        _, _, segments = self.catalog.snapshot(dataset, span, version=version)
+        segments = self.store.view(dataset, span, version, data=False).segments
         parts = (segment.span.intersect(span) for segment in segments)
         return normalise(part for part in parts if part)
 
@@ -229,9 +228,7 @@ class Engine:
 
     def _counted(self, row: DatasetRow) -> DatasetRow:
         """Return a dataset's row with its rows counted: of an older version the catalog has no sums."""
-        _, _, segments = self.catalog.snapshot(row.dataset)
-        counted = count_rows(self.store, segments, row.dataset.spec, row.keying)
-        return replace(row, rows=counted)
+        return replace(row, rows=count_rows(self.store, self.store.view(row.dataset)))
 
     def origins_by_file(self, dataset: Dataset) -> pl.DataFrame:
         """Return where the rows of each file came from."""

@@ -17,9 +17,9 @@ from ticklake.core.kinds import KINDS, PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span, normalise, subtract
+from ticklake.core.span import ALL_TIME, Span, normalise, subtract
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.store import Store, retired_path
+from ticklake.engine.store import Store, View, retired_path
 from ticklake.engine.verify import FRESH
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.encoding import read_footer
@@ -86,7 +86,7 @@ def _described(objects: ObjectStore, item: StoredObject) -> tuple[Footer, Segmen
 def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:
     """Whether the rows of a file are what its footer says."""
     try:
-        chunks = read_chunks(store, [segment], footer.dataset.spec, footer.keying, segment.span)
+        chunks = read_chunks(store, View.of_segment(footer.dataset, segment))
         return sum(frame.height for frame in chunks) == footer.rows
     except TicklakeError:
         return False
@@ -162,7 +162,7 @@ def _restore_origins(store: Store, tree: Tree) -> None:
         store.catalog.restore_provenance(footer.provenance)
     numbers: set[int] = set()
     for row in store.catalog.datasets():
-        for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
+        for segment in _segments(store, row.dataset):
             if segment.path is None and _can_be_decoded(segment, row.dataset):
                 numbers |= set(decode_inline(segment, row.dataset.spec)[PROVENANCE].unique())
     lost = {number: Provenance("unknown", note=f"lost with a damaged catalog [{number}]") for number in numbers}
@@ -185,7 +185,7 @@ def _check_files(store: Store, tree: Tree) -> list[str]:
     bad: list[str] = []
     right: list[Segment] = []
     for row in store.catalog.datasets():
-        for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
+        for segment in _segments(store, row.dataset):
             if _is_damaged(store, tree, segment, row.dataset):
                 bad.append(segment.name if segment.path is None else segment.path)
             elif segment.path in tree.found and tree.found[segment.path][1] != segment:
@@ -249,19 +249,24 @@ def _unknown_coverage(store: Store, dataset: Dataset, footers: Sequence[Footer])
 
 def _settle(store: Store, row: DatasetRow, before: DatasetRow | None, version: int) -> None:
     """Count anew what a dataset holds, and forget coverage whose rows are lost with damaged pages of the old catalog."""
-    _, _, segments = store.catalog.snapshot(row.dataset, is_summarised=False)
+    segments = _segments(store, row.dataset)
     keying = row.keying or _keying(segments, row.dataset)
-    rows = _count(store, row.dataset, keying, segments)
+    rows = _count(store, View(row.dataset, ALL_TIME, version, row, keying, tuple(segments)))
     restore_summary(store.catalog.database, row.dataset, keying, rows, version)
     if before is not None and (rows < before.rows or not before.updated_at):
         _forget_unproven(store, row.dataset, segments)
 
 
-def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment]) -> int:
+def _segments(store: Store, dataset: Dataset, *, data: bool = True) -> list[Segment]:
+    """Return the live segments of a dataset whose summary is not written yet."""
+    return store.catalog.snapshot(dataset, data=data, is_summarised=False)[2]
+
+
+def _count(store: Store, view: View) -> int:
     try:
-        return count_rows(store, segments, dataset.spec, keying)
+        return count_rows(store, view)
     except StorageError:
-        return sum(segment.rows for segment in segments)
+        return sum(segment.rows for segment in view.segments)
 
 
 def _keying(segments: Sequence[Segment], dataset: Dataset) -> Keying:
@@ -288,7 +293,7 @@ def _figures(store: Store) -> dict[str, int]:
     rows = store.catalog.datasets()
     live: list[Segment] = []
     for row in rows:
-        live += store.catalog.snapshot(row.dataset, data=False, is_summarised=False)[2]
+        live += _segments(store, row.dataset, data=False)
     return {
         "datasets": sum(1 for row in rows if row.rows),
         "files": sum(segment.path is not None for segment in live),

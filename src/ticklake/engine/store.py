@@ -3,37 +3,91 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
 from ticklake.catalog.catalog import Catalog
-from ticklake.catalog.changes import Change
+from ticklake.catalog.changes import Change, DatasetRow, keying_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
+from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span
+from ticklake.core.span import ALL_TIME, Span
 from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["RETIRED", "Store", "retired_path"]
+__all__ = ["RETIRED", "Store", "View", "retired_path", "retried"]
 
 RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
-
-
 RECENT = 16
 """How many inline segments are kept as they were written."""
+ATTEMPTS = 50
+"""How often a change is computed anew because another writer committed first."""
+VANISHED_ATTEMPTS = 5
+"""How often it is computed anew because a file was moved; after that the file is missing."""
+T = TypeVar("T")
 
 
 def retired_path(path: str) -> str:
     """Return where a replaced segment's file waits for vacuum."""
     return f"{RETIRED}/{path}"
+
+
+def retried(attempt: Callable[[], T]) -> T:
+    """Call *attempt* again while another writer commits first, or moves away the files that it reads."""
+    conflicts = vanished = 0
+    while True:
+        try:
+            return attempt()
+        except Conflict:
+            conflicts += 1
+            if conflicts == ATTEMPTS:
+                raise
+        except MissingSegment:
+            vanished += 1
+            if vanished == VANISHED_ATTEMPTS:
+                raise
+        # A random wait, longer each time: writers that collided once would collide again in step.
+        time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one version of the lake has of a dataset inside a span: what is needed to read its rows.
+
+    ``row`` is ``None`` if the lake does not have the dataset. ``segments`` are those that meet the span.
+    """
+
+    dataset: Dataset
+    span: Span
+    version: int
+    row: DatasetRow | None
+    keying: Keying
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def of_segment(cls, dataset: Dataset, segment: Segment) -> View:
+        """Return a view of a single segment, committed or not; as it is alone, nothing is merged by key."""
+        return cls(dataset, segment.span, 0, None, keying_of(None), (segment,))
+
+    @property
+    def kind(self) -> Kind:
+        """What a row of the dataset is."""
+        return self.dataset.spec
+
+    def of(self, segments: Sequence[Segment], span: Span | None = None) -> View:
+        """Return a view of other *segments* of the same dataset, inside *span* if there is one."""
+        return replace(self, segments=tuple(segments), span=span or self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +102,20 @@ class Store:
 
     def __post_init__(self) -> None:
         self.catalog.check_files = self._refuse_vanished
+
+    def view(self, dataset: Dataset, span: Span = ALL_TIME, version: int | None = None, *, data: bool = True) -> View:
+        """Return what there is of *dataset* inside *span*, in the newest version or an older one.
+
+        With *data* the bytes of inline segments come along: without them only the catalog's facts can be used.
+
+        Raises
+        ------
+        CatalogError
+            If *version* was vacuumed.
+        """
+        newest, row, segments = self.catalog.snapshot(dataset, span, version=version, data=data)
+        seen = newest if version is None else version
+        return View(dataset, span, seen, row, keying_of(row), tuple(segments))
 
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Keep the rows of an inline segment that was just written: the next append often looks at them."""

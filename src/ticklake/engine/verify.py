@@ -8,15 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
-from ticklake.catalog.changes import keying_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.merge import Keying, key_of
 from ticklake.core.segment import Segment
 from ticklake.core.time import SECOND
-from ticklake.engine.append import retried
 from ticklake.engine.read import read_chunks
-from ticklake.engine.store import Store
+from ticklake.engine.store import Store, View, retried
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, MissingSegment, StorageError
 from ticklake.storage.files import file_digest
@@ -46,14 +44,14 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
     With *deep*, every value is decoded again, and rows of files are compared with their footer.
     """
     try:
-        _, row, segments = store.catalog.snapshot(dataset)
+        view = store.view(dataset)
         store.catalog.coverage(dataset)
     except CatalogDamaged as error:
         yield Problem(str(dataset), CATALOG, str(error))
         return
-    for segment in segments:
+    for segment in view.segments:
         try:
-            problems = problems_of(store, dataset, segment, keying_of(row), deep=deep)
+            problems = problems_of(store, dataset, segment, view.keying, deep=deep)
         except StorageError as error:
             problems = [str(error)]
         yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
@@ -106,7 +104,8 @@ def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, 
     footer = read_footer(source, segment.name)
     if (footer.dataset, footer.id, footer.seq) != (dataset, segment.id, segment.seq):
         yield "its footer belongs to another segment"
-    yield from _content(dataset, segment, _frames(store, dataset, segment, keying), keying, deep=deep)
+    frames = read_chunks(store, View.of_segment(dataset, segment))
+    yield from _content(dataset, segment, frames, keying, deep=deep)
 
 
 def _digest(source: Path | bytes, segment: Segment) -> str:
@@ -116,10 +115,6 @@ def _digest(source: Path | bytes, segment: Segment) -> str:
         raise MissingSegment(f"{segment.name} is not there") from error
     except OSError as error:
         raise StorageError(f"{segment.name} cannot be read ({error.strerror}): check the file's permissions") from error
-
-
-def _frames(store: Store, dataset: Dataset, segment: Segment, keying: Keying) -> Iterator[pl.DataFrame]:
-    return read_chunks(store, [segment], dataset.spec, keying, segment.span)
 
 
 def _content(
