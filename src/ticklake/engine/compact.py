@@ -11,8 +11,8 @@ from ticklake.core.compaction_plan import TARGET_ROWS, Rewrite, plan_compaction
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
+from ticklake.engine.append import write_file
 from ticklake.engine.read import read_chunks
-from ticklake.engine.segment_writer import write_file
 from ticklake.engine.store import Store, View, retried
 from ticklake.errors import CorruptSegment, MissingSegment, StorageError
 

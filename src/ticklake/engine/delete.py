@@ -13,8 +13,8 @@ from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, subtract
+from ticklake.engine.append import write_file, write_segments
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.segment_writer import write_file, write_segments
 from ticklake.engine.store import Store, View, retried
 from ticklake.errors import StorageError
 

@@ -10,9 +10,9 @@ from ticklake.core.compaction_plan import Rewrite, periods
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
+from ticklake.engine.append import write_file
 from ticklake.engine.delete import leaving
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.segment_writer import write_file
 from ticklake.engine.store import Store, retried
 from ticklake.errors import BadInput
 

@@ -15,8 +15,8 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Block, Segment, span_of
 from ticklake.core.span import Span, normalise
+from ticklake.engine.append import write_file
 from ticklake.engine.read import count_rows
-from ticklake.engine.segment_writer import write_file
 from ticklake.engine.store import Store, retired_path, retried
 from ticklake.engine.verify import problems_of
 from ticklake.errors import StorageError
