@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -16,7 +17,7 @@ from ticklake.engine.read import read_chunks
 from ticklake.engine.store import Store, View, retried
 from ticklake.errors import CorruptSegment, MissingSegment, StorageError
 
-__all__ = ["Compaction", "compact"]
+__all__ = ["Compaction", "compact", "compact_all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,26 @@ def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> C
         sum(segment.size for segment in before),
         sum(segment.size for segment in after.segments),
     )
+
+
+def compact_all(store: Store, datasets: Iterable[Dataset]) -> list[Compaction]:
+    """Compact one dataset after the other; what is damaged is left as it is, and told at the end.
+
+    Raises
+    ------
+    CorruptSegment
+        If segments are damaged; they are named, and everything else is compacted.
+    """
+    done: list[Compaction] = []
+    bad: list[str] = []
+    for dataset in datasets:
+        try:
+            done.append(compact(store, dataset))
+        except CorruptSegment as error:
+            bad.append(str(error))
+    if bad:
+        raise CorruptSegment("; ".join(bad))
+    return done
 
 
 def _round(store: Store, dataset: Dataset, target_rows: int) -> None:

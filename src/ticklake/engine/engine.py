@@ -29,7 +29,7 @@ from ticklake.engine.append import Incoming, append
 from ticklake.engine.read import chunks, count_rows, load, scan
 from ticklake.engine.store import Store
 from ticklake.engine.vacuum import KEEP, Vacuumed, vacuum, would_vacuum
-from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, TicklakeError
+from ticklake.errors import DiskFull, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
@@ -45,8 +45,6 @@ __all__ = ["Engine"]
 T = TypeVar("T")
 _ATTEMPTS_ON_FULL_DISK = 8
 """How often an operation that frees space is repeated on a full disk: each attempt has freed some."""
-_REACHES = (8, 128, 2048)
-"""How many segments are looked at, in turn, to find the newest rows."""
 
 
 class Engine:
@@ -209,10 +207,8 @@ class Engine:
         names = parse_columns(dataset.spec, columns)
         if names is not None and provenance and PROVENANCE not in names:
             names.append(PROVENANCE)
-        options: dict[str, Any] = {"columns": names, "version": version, "provenance": provenance}
-        if last is None:
-            return load(self.store, dataset, span, **options)
-        return self._tail(dataset, span, parse_count("last", last), **options)
+        count = None if last is None else parse_count("last", last)
+        return load(self.store, dataset, span, columns=names, last=count, version=version, provenance=provenance)
 
     def last_timestamp(self, dataset: Dataset) -> int | None:
         """Return the ``ts`` of the newest row in nanoseconds, or ``None``."""
@@ -295,37 +291,19 @@ class Engine:
         CorruptSegment
             If segments are damaged; they are named, and everything else is compacted.
         """
-        from ticklake.engine.compact import compact
+        from ticklake.engine.compact import compact_all
 
-        done: list[Compaction] = []
-        bad: list[str] = []
-        for dataset in self._chosen(datasets):
-            try:
-                done.append(compact(self.store, dataset))
-            except CorruptSegment as error:
-                bad.append(str(error))
-        if bad:
-            raise CorruptSegment("; ".join(bad))
-        return done
+        return compact_all(self.store, self._chosen(datasets))
 
     def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
         """Yield everything that is not as it should be."""
-        from ticklake.engine.verify import CATALOG, strays, verify, verify_catalog
+        from ticklake.engine.verify import verify, verify_lake
 
-        if datasets is not None:
-            for dataset in datasets:
-                yield from verify(self.store, dataset, deep=deep)
+        if datasets is None:
+            yield from verify_lake(self.store, deep=deep)
             return
-        damage = list(verify_catalog(self.store))
-        yield from damage
-        try:
-            for dataset in self._chosen(None):
-                problems = verify(self.store, dataset, deep=deep)
-                yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
-            yield from strays(self.store)
-        except CatalogDamaged:
-            if not damage:
-                raise
+        for dataset in datasets:
+            yield from verify(self.store, dataset, deep=deep)
 
     def vacuum(self, keep: int = KEEP, *, dry_run: bool = False) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds, and garbage; or only say what would go."""
@@ -408,26 +386,3 @@ class Engine:
         if datasets is not None:
             return list(datasets)
         return [row.dataset for row in self.catalog.datasets()]
-
-    def _tail(self, dataset: Dataset, span: Span, last: int, **options: Any) -> pl.DataFrame:
-        """Read back from the end, only as far as it takes."""
-        for reach in _REACHES:
-            ends = self.catalog.newest(dataset, span, reach, version=options.get("version"))
-            start = _start_of(ends, last)
-            if start is not None and start > span.start:
-                rows = load(self.store, dataset, Span(start, span.end), **options)
-                if rows.height >= last:
-                    return rows.tail(last)
-            if len(ends) < reach:
-                break
-        return load(self.store, dataset, span, **options).tail(last)
-
-
-def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:
-    """Return the start of the newest segments that together hold *last* rows; ``None`` if all hold fewer."""
-    total = 0
-    for place, (_, rows) in enumerate(ends):
-        total += rows
-        if total >= last:
-            return min(start for start, _ in ends[: place + 1])
-    return None

@@ -22,6 +22,8 @@ from ticklake.storage.segments import corrupt
 
 __all__ = ["chunks", "count_rows", "load", "read_chunks", "read_rows", "scan"]
 
+_REACHES = (8, 128, 2048)
+"""How many segments are looked at, in turn, to find the newest rows."""
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What Polars raises at a damaged file; some footers make it panic, which is no ``Exception``."""
 
@@ -61,14 +63,47 @@ def load(
     span: Span,
     *,
     columns: Sequence[str] | None = None,
+    last: int | None = None,
     version: int | None = None,
     provenance: bool = False,
 ) -> pl.DataFrame:
-    """Return the rows inside *span*, sorted, as a frame."""
+    """Return the rows inside *span*, sorted, as a frame; with *last*, only that many from the end."""
     names = list(dataset.spec.names if columns is None else columns)
     if columns is None and provenance:
         names.append(PROVENANCE)
+    if last is not None:
+        return _load_last(store, dataset, span, names, last, version)
+    return _load(store, dataset, span, names, version)
+
+
+def _load(store: Store, dataset: Dataset, span: Span, names: Sequence[str], version: int | None) -> pl.DataFrame:
     return retried(lambda: read_rows(store, store.view(dataset, span, version), names))
+
+
+def _load_last(
+    store: Store, dataset: Dataset, span: Span, names: Sequence[str], last: int, version: int | None
+) -> pl.DataFrame:
+    """Read back from the end, only as far as it takes."""
+    for reach in _REACHES:
+        ends = store.catalog.newest(dataset, span, reach, version=version)
+        start = _start_of(ends, last)
+        if start is not None and start > span.start:
+            rows = _load(store, dataset, Span(start, span.end), names, version)
+            if rows.height >= last:
+                return rows.tail(last)
+        if len(ends) < reach:
+            break
+    return _load(store, dataset, span, names, version).tail(last)
+
+
+def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:
+    """Return the start of the newest segments that together hold *last* rows; ``None`` if all hold fewer."""
+    total = 0
+    for place, (_, rows) in enumerate(ends):
+        total += rows
+        if total >= last:
+            return min(start for start, _ in ends[: place + 1])
+    return None
 
 
 def read_rows(store: Store, view: View, columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, Mis
 from ticklake.storage.files import file_digest
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["CATALOG", "Problem", "problems_of", "strays", "verify", "verify_catalog"]
+__all__ = ["CATALOG", "Problem", "problems_of", "verify", "verify_lake"]
 
 
 CATALOG = "the catalog"
@@ -57,7 +57,22 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
         yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
 
 
-def verify_catalog(store: Store) -> Iterator[Problem]:
+def verify_lake(store: Store, *, deep: bool = False) -> Iterator[Problem]:
+    """Check the catalog, every dataset, and that nothing lies in the tree that no commit names."""
+    damage = list(_verify_catalog(store))
+    yield from damage
+    try:
+        for row in store.catalog.datasets():
+            problems = verify(store, row.dataset, deep=deep)
+            yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
+        yield from _strays(store)
+    except CatalogDamaged:
+        # A damaged catalog was told already: what it cannot answer is no second problem.
+        if not damage:
+            raise
+
+
+def _verify_catalog(store: Store) -> Iterator[Problem]:
     """Check the catalog itself: its pages, and the checksums of its rows."""
     try:
         for problem in store.catalog.problems():
@@ -67,7 +82,7 @@ def verify_catalog(store: Store) -> Iterator[Problem]:
         yield Problem("", CATALOG, str(error))
 
 
-def strays(store: Store) -> Iterator[Problem]:
+def _strays(store: Store) -> Iterator[Problem]:
     """Yield the files in the tree that no commit names: leftovers of a kill, or of a catalog that lost its newest part.
 
     Files that were written just now are passed over: they may be about to be committed.
