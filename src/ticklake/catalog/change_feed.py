@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 
 from ticklake.catalog import schema
-from ticklake.catalog.catalog import refuse_vacuumed
 from ticklake.catalog.checksums import intact
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import plain_name
 from ticklake.catalog.segment_columns import WITHOUT_DATA
+from ticklake.catalog.versions import refuse_vacuumed
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, normalise

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
+from ticklake.catalog.removal import forget_segments, retired_segments
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
@@ -154,7 +155,7 @@ def _catalog(path: Path, store: Store) -> Iterator[Catalog]:
 def _files(path: Path, store: Store) -> list[Segment]:
     """Return the live file segments that the catalog at *path* names, and make it forget the others."""
     with _catalog(path, store) as copy:
-        copy.forget(copy.retired())
+        forget_segments(copy.database, retired_segments(copy.database))
         live: list[Segment] = []
         for row in copy.datasets():
             live += copy.snapshot(row.dataset, data=False)[2]

@@ -16,6 +16,7 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
 from ticklake.catalog.file_header import refuse_foreign_log
 from ticklake.catalog.processes import is_gone, this_process
+from ticklake.catalog.removal import known_paths
 from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
@@ -150,7 +151,7 @@ def _why(store: Store) -> str | None:
     problem = next(iter(store.catalog.problems()), None)
     if problem is not None:
         return problem
-    named = store.catalog.known_paths()
+    named = known_paths(store.catalog.database)
     strays = {item.key for item in unnamed(store, KINDS)}
     deadline = time.monotonic() + _PATIENCE
     while strays and time.monotonic() < deadline:

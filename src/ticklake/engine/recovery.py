@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from ticklake.catalog.changes import Change, DatasetRow
+from ticklake.catalog.removal import forget_history, known_paths
 from ticklake.catalog.restore import correct_segments, go_on_after, mark_changed, restore_summary
 from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.core.coverage import Covered, Found
@@ -126,7 +127,7 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, acknowledged:
     version = store.catalog.commit("rebuild", added)
     if tables and not (is_whole["coverage"] and is_whole["meta"]):
         # Taken back from coverage that is not whole, or by a log that is not, the past would be told wrongly.
-        store.catalog.forget_history(version)
+        forget_history(store.catalog.database, version)
     is_certain = is_whole.get("segments", False) and is_whole.get("datasets", False)
     for row in store.catalog.datasets():
         if not is_certain or any(change.dataset == row.dataset for change in added):
@@ -141,7 +142,7 @@ def _strange(store: Store, tree: Tree, *, passing_young: bool) -> list[str]:
 
     Where it is whole, young ones are passed over: a writer is at work on them.
     """
-    named, recent = store.catalog.known_paths(), store.now() - FRESH
+    named, recent = known_paths(store.catalog.database), store.now() - FRESH
     unnamed = [item for key, item in tree.unreadable.items() if key not in named]
     return [item.key for item in unnamed if not passing_young or item.modified < recent]
 
@@ -212,7 +213,7 @@ def _can_be_decoded(segment: Segment, dataset: Dataset) -> bool:
 
 def _take_in(store: Store, tree: Tree, known: dict[Dataset, DatasetRow]) -> list[Change]:
     """Return the changes that add the files which the old catalog does not name."""
-    named = store.catalog.known_paths()
+    named = known_paths(store.catalog.database)
     pieces: dict[Dataset, list[tuple[Footer, Segment]]] = defaultdict(list)
     for path, (footer, segment) in tree.found.items():
         if path not in named:

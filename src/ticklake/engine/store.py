@@ -15,6 +15,7 @@ import polars as pl
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, DatasetRow, keying_of
+from ticklake.catalog.removal import remove_unnamed, retired_segments
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying
@@ -223,7 +224,7 @@ class Store:
         paths = {segment.path: segment.path for segment in segments if segment.path is not None}
         if paths:
             with contextlib.suppress(CatalogError, StorageError):
-                self.catalog.remove_unnamed(paths, self.objects.delete)
+                remove_unnamed(self.catalog.database, paths, self.objects.delete)
 
     @contextlib.contextmanager
     def swept_if_it_fails(self, written: list[Segment]) -> Iterator[None]:
@@ -236,5 +237,5 @@ class Store:
 
     def settle(self, dataset: Dataset | None = None) -> None:
         """Move out of the tree what a process that died after its commit left there."""
-        gone = (segment for _, segment in self.catalog.retired(dataset))
+        gone = (segment for _, segment in retired_segments(self.catalog.database, dataset))
         self.retire([segment for segment in gone if segment.path is not None and self.objects.exists(segment.path)])
