@@ -30,8 +30,9 @@ if TYPE_CHECKING:
         Trade,
     )
     from ticklake.core.requests import BackfillRequest
-    from ticklake.core.results import Receipt
+    from ticklake.core.results import DatasetChange, Receipt
     from ticklake.core.schedules import Schedule
+    from ticklake.core.segment import Segment
     from ticklake.core.span import Span
     from ticklake.core.symbol import Symbol
     from ticklake.core.timeframe import Timeframe
@@ -48,6 +49,7 @@ _PUBLIC = {
     "Covered": "core.coverage",
     "CrossCheck": "core.crosscheck",
     "Dataset": "core.dataset",
+    "DatasetChange": "core.results",
     "DayQuality": "core.quality",
     "Found": "core.coverage",
     "FundingRate": "core.records",
@@ -66,6 +68,7 @@ _PUBLIC = {
     "Run": "catalog.runs",
     "RunState": "catalog.runs",
     "Schedule": "core.schedules",
+    "Segment": "core.segment",
     "Snapshot": "lake",
     "Span": "core.span",
     "Symbol": "core.symbol",
@@ -85,6 +88,7 @@ __all__ = [
     "Covered",
     "CrossCheck",
     "Dataset",
+    "DatasetChange",
     "DayQuality",
     "Found",
     "FundingRate",
@@ -103,6 +107,7 @@ __all__ = [
     "Run",
     "RunState",
     "Schedule",
+    "Segment",
     "Snapshot",
     "Span",
     "Symbol",

@@ -7,9 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span, normalise
 
-__all__ = ["Receipt"]
+__all__ = ["DatasetChange", "Receipt"]
+
+_SAME_ROWS = frozenset({"compact"})
+"""Operations after which a dataset has the rows that it had before, in other segments."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,3 +50,26 @@ class Receipt(Displayed):
             max(self.version, other.version),
             dict(Counter(self.reasons) + Counter(other.reasons)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetChange:
+    """What one version did to the segments of one dataset.
+
+    ``committed_at`` is nanoseconds UTC by the clock of the writer. Segments come without the bytes of inline ones. A dataset that
+    was dropped or renamed has the name it had before.
+    """
+
+    version: int
+    committed_at: int
+    operation: str
+    dataset: Dataset
+    added: tuple[Segment, ...] = ()
+    removed: tuple[Segment, ...] = ()
+
+    @property
+    def spans(self) -> list[Span]:
+        """The spans in which rows may have changed: sorted, disjoint, half-open; none if only the files are others."""
+        if self.operation in _SAME_ROWS:
+            return []
+        return normalise(segment.span for segment in (*self.added, *self.removed))

@@ -24,7 +24,7 @@ from ticklake.core.segment import Segment
 from ticklake.core.span import Span, subtract
 from ticklake.engine.observation import observed_after, split_late
 from ticklake.engine.read import read_rows
-from ticklake.engine.store import Store, View, retried
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import CorruptSegment, MissingSegment, WriteFailed
 from ticklake.storage import segments
 
@@ -158,7 +158,7 @@ def _may_meet(head: DatasetRow, reach: Span) -> bool:
     return head.max_ts >= reach.start and head.min_ts < reach.end
 
 
-def _existing(store: Store, view: View) -> pl.DataFrame:
+def _existing(store: Store, view: DatasetView) -> pl.DataFrame:
     """Return the rows of a view, without those of damaged segments: new rows can be added all the same."""
     try:
         return read_rows(store, view)
@@ -169,7 +169,7 @@ def _existing(store: Store, view: View) -> pl.DataFrame:
         return _existing(store, view.of(readable))
 
 
-def _can_be_read(store: Store, view: View) -> bool:
+def _can_be_read(store: Store, view: DatasetView) -> bool:
     try:
         read_rows(store, view)
     except (CorruptSegment, MissingSegment):

@@ -14,7 +14,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
 from ticklake.engine.append import write_file
 from ticklake.engine.read import read_chunks
-from ticklake.engine.store import Store, View, retried
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import CorruptSegment, MissingSegment, StorageError
 
 __all__ = ["Compaction", "compact", "compact_all"]
@@ -100,7 +100,7 @@ def _is_live(store: Store, dataset: Dataset, rewrite: Rewrite) -> bool:
     return all(segment.id in live for segment in rewrite.segments)
 
 
-def _rewrite(store: Store, view: View, rewrite: Rewrite, coverage: Coverage) -> None:
+def _rewrite(store: Store, view: DatasetView, rewrite: Rewrite, coverage: Coverage) -> None:
     dataset, keying = view.dataset, view.keying
     written: list[Segment] = []
     with store.swept_if_it_fails(written):
@@ -134,7 +134,7 @@ def _prove(store: Store, dataset: Dataset, segment: Segment, wanted: _Count) -> 
     """Read the file back and compare it with what was to be written."""
     found = _Count()
     try:
-        for frame in read_chunks(store, View.of_segment(dataset, segment)):
+        for frame in read_chunks(store, DatasetView.of_segment(dataset, segment)):
             found.add(frame)
     except StorageError as error:
         store.check_there(segment)

@@ -15,7 +15,7 @@ from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.engine.append import write_file, write_segments
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.store import Store, View, retried
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import StorageError
 
 __all__ = ["DELETED", "Deleted", "delete", "drop", "leaving", "would_delete"]
@@ -85,7 +85,7 @@ def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered
     return _deleted(view, gone, _size(view.segments) - _size(kept))
 
 
-def leaving(view: View, rows: int) -> Change:
+def leaving(view: DatasetView, rows: int) -> Change:
     """Return the change by which a dataset leaves the lake with all of its *rows*, as they were read."""
     return Change(
         view.dataset,
@@ -108,7 +108,7 @@ def _drop(store: Store, dataset: Dataset) -> Deleted:
     return _deleted(view, gone, _size(view.segments))
 
 
-def _deleted(view: View, rows: int, freed: int) -> Deleted:
+def _deleted(view: DatasetView, rows: int, freed: int) -> Deleted:
     whole = sum(segment.lies_in(view.span) for segment in view.segments)
     return Deleted(rows, freed, whole, len(view.segments) - whole)
 
@@ -125,7 +125,7 @@ def _inside(segment: Segment, span: Span) -> int:
     return part.length
 
 
-def _count(store: Store, view: View) -> int:
+def _count(store: Store, view: DatasetView) -> int:
     """Count the rows that go; those of a segment that cannot be read any more by what the catalog says of it."""
     try:
         return count_rows(store, view)
@@ -133,7 +133,7 @@ def _count(store: Store, view: View) -> int:
         return sum(segment.rows for segment in view.segments if segment.lies_in(view.span))
 
 
-def _rest(store: Store, view: View, segment: Segment) -> list[Segment]:
+def _rest(store: Store, view: DatasetView, segment: Segment) -> list[Segment]:
     """Write what a segment holds outside the view, as one segment in its own place in the order of contents."""
     if segment.lies_in(view.span):
         return []

@@ -12,13 +12,13 @@ from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
 from ticklake.engine.read import read_rows
-from ticklake.engine.store import Store, View
+from ticklake.engine.store import DatasetView, Store
 from ticklake.errors import CorruptSegment, MissingSegment
 
 __all__ = ["observed_after", "split_late"]
 
 
-def observed_after(store: Store, live: View, observed_at: int, now: int) -> pl.DataFrame:
+def observed_after(store: Store, live: DatasetView, observed_at: int, now: int) -> pl.DataFrame:
     """Return the rows of a view that were observed after *observed_at*.
 
     A rewritten segment (compacted, cut) holds rows of several observations; the segments that it was made of tell

@@ -16,7 +16,7 @@ from ticklake.core.merge import Keying, collapse
 from ticklake.core.read_plan import CHUNK_ROWS, Slice, cut, plan_read
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span
-from ticklake.engine.store import Store, View, retried
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import MissingSegment, TicklakeError
 from ticklake.storage.segments import corrupt
 
@@ -106,7 +106,7 @@ def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:
     return None
 
 
-def read_rows(store: Store, view: View, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def read_rows(store: Store, view: DatasetView, columns: Sequence[str] | None = None) -> pl.DataFrame:
     """Return the rows of a view in order, with all stored columns unless some are named.
 
     Raises
@@ -128,7 +128,7 @@ def read_rows(store: Store, view: View, columns: Sequence[str] | None = None) ->
     return _collect(store, frame, view.segments)
 
 
-def read_chunks(store: Store, view: View, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+def read_chunks(store: Store, view: DatasetView, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
     """Yield the rows of a view in order, as frames that together never need much memory.
 
     The next frame is read while the one before it is worked on.
@@ -182,7 +182,7 @@ def _read_slice(
     return merged.select(columns)
 
 
-def count_rows(store: Store, view: View) -> int:
+def count_rows(store: Store, view: DatasetView) -> int:
     """Count the rows of a view, reading only where segments meet or the span cuts them."""
     total = 0
     for piece in plan_read(view.segments, view.span):
@@ -214,7 +214,7 @@ def _collect(store: Store, frame: pl.LazyFrame, segments: Sequence[Segment]) -> 
 
 
 def _frames(
-    store: Store, view: View, columns: list[str], predicate: pl.Expr | None, n_rows: int | None
+    store: Store, view: DatasetView, columns: list[str], predicate: pl.Expr | None, n_rows: int | None
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows slice by slice; *n_rows* counts rows before the predicate, as Polars asks for them."""
     left = n_rows
@@ -233,7 +233,7 @@ def _frames(
 
 
 def _read_part(
-    store: Store, piece: Slice, view: View, columns: list[str], predicate: pl.Expr | None, left: int | None
+    store: Store, piece: Slice, view: DatasetView, columns: list[str], predicate: pl.Expr | None, left: int | None
 ) -> pl.DataFrame:
     lazy = _read_slice(store, piece, view.kind, view.keying)
     if left is not None:

@@ -20,7 +20,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, normalise, subtract
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.store import Store, View, retired_path
+from ticklake.engine.store import DatasetView, Store, retired_path
 from ticklake.engine.verify import FRESH
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.encoding import read_footer
@@ -87,7 +87,7 @@ def _described(objects: ObjectStore, item: StoredObject) -> tuple[Footer, Segmen
 def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:
     """Whether the rows of a file are what its footer says."""
     try:
-        chunks = read_chunks(store, View.of_segment(footer.dataset, segment))
+        chunks = read_chunks(store, DatasetView.of_segment(footer.dataset, segment))
         return sum(frame.height for frame in chunks) == footer.rows
     except TicklakeError:
         return False
@@ -252,7 +252,7 @@ def _settle(store: Store, row: DatasetRow, before: DatasetRow | None, version: i
     """Count anew what a dataset holds, and forget coverage whose rows are lost with damaged pages of the old catalog."""
     segments = _segments(store, row.dataset)
     keying = row.keying or _keying(segments, row.dataset)
-    rows = _count(store, View(row.dataset, ALL_TIME, version, row, keying, tuple(segments)))
+    rows = _count(store, DatasetView(row.dataset, ALL_TIME, version, row, keying, tuple(segments)))
     restore_summary(store.catalog.database, row.dataset, keying, rows, version)
     if before is not None and (rows < before.rows or not before.updated_at):
         _forget_unproven(store, row.dataset, segments)
@@ -263,7 +263,7 @@ def _segments(store: Store, dataset: Dataset, *, data: bool = True) -> list[Segm
     return store.catalog.snapshot(dataset, data=data, is_summarised=False)[2]
 
 
-def _count(store: Store, view: View) -> int:
+def _count(store: Store, view: DatasetView) -> int:
     try:
         return count_rows(store, view)
     except StorageError:

@@ -26,7 +26,7 @@ from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["RETIRED", "Store", "View", "retired_path", "retried"]
+__all__ = ["RETIRED", "Store", "DatasetView", "retired_path", "retried"]
 
 RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
@@ -63,7 +63,7 @@ def retried(attempt: Callable[[], T]) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DatasetView:
     """What one version of the lake has of a dataset inside a span: what is needed to read its rows.
 
     ``row`` is ``None`` if the lake does not have the dataset. ``segments`` are those that meet the span.
@@ -77,7 +77,7 @@ class View:
     segments: tuple[Segment, ...]
 
     @classmethod
-    def of_segment(cls, dataset: Dataset, segment: Segment) -> View:
+    def of_segment(cls, dataset: Dataset, segment: Segment) -> DatasetView:
         """Return a view of a single segment, committed or not; as it is alone, nothing is merged by key."""
         return cls(dataset, segment.span, 0, None, keying_of(None), (segment,))
 
@@ -86,7 +86,7 @@ class View:
         """What a row of the dataset is."""
         return self.dataset.spec
 
-    def of(self, segments: Sequence[Segment], span: Span | None = None) -> View:
+    def of(self, segments: Sequence[Segment], span: Span | None = None) -> DatasetView:
         """Return a view of other *segments* of the same dataset, inside *span* if there is one."""
         return replace(self, segments=tuple(segments), span=span or self.span)
 
@@ -104,7 +104,9 @@ class Store:
     def __post_init__(self) -> None:
         self.catalog.check_files = self._refuse_vanished
 
-    def view(self, dataset: Dataset, span: Span = ALL_TIME, version: int | None = None, *, data: bool = True) -> View:
+    def view(
+        self, dataset: Dataset, span: Span = ALL_TIME, version: int | None = None, *, data: bool = True
+    ) -> DatasetView:
         """Return what there is of *dataset* inside *span*, in the newest version or an older one.
 
         With *data* the bytes of inline segments come along: without them only the catalog's facts can be used.
@@ -116,7 +118,7 @@ class Store:
         """
         newest, row, segments = self.catalog.snapshot(dataset, span, version=version, data=data)
         seen = newest if version is None else version
-        return View(dataset, span, seen, row, keying_of(row), tuple(segments))
+        return DatasetView(dataset, span, seen, row, keying_of(row), tuple(segments))
 
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Keep the rows of an inline segment that was just written: the next append often looks at them."""

@@ -14,7 +14,7 @@ from ticklake.core.merge import Keying, key_of
 from ticklake.core.segment import Segment
 from ticklake.core.time import SECOND
 from ticklake.engine.read import read_chunks
-from ticklake.engine.store import Store, View, retried
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, MissingSegment, StorageError
 from ticklake.storage.files import file_digest
@@ -119,7 +119,7 @@ def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, 
     footer = read_footer(source, segment.name)
     if (footer.dataset, footer.id, footer.seq) != (dataset, segment.id, segment.seq):
         yield "its footer belongs to another segment"
-    frames = read_chunks(store, View.of_segment(dataset, segment))
+    frames = read_chunks(store, DatasetView.of_segment(dataset, segment))
     yield from _content(dataset, segment, frames, keying, deep=deep)
 
 

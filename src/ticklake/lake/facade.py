@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from ticklake.core.results import DatasetChange
+from ticklake.core.selection import parse_count
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.errors import BadInput
 from ticklake.lake.audit import Knowing
@@ -76,3 +78,34 @@ class Lake(Collecting, Moving, Exporting, Reading, Knowing, Markets, Proving, Co
             return Snapshot(self.engine, self.root, moment, then or 0)
         time = parse_time(moment)
         return Snapshot(self.engine, self.root, catalog.version_at(time), min(time, self.engine.now()))
+
+    def changes_since(self, version: int = 0, *, limit: int | None = None) -> list[DatasetChange]:
+        """Return what was committed after *version*, by whichever process: the change feed.
+
+        Caches, mirrors and derived data follow it: read a :meth:`snapshot <at>` of a version, then ask for what came after.
+
+        Parameters
+        ----------
+        version
+            The last version that is known; 0 for all.
+        limit
+            Stop after so many versions that changed segments. To go on, ask again from the last one that came.
+
+        Returns
+        -------
+        list of DatasetChange
+            One for each version and dataset, in the order of versions: ``version``, ``committed_at`` (ns UTC), ``operation``, ``dataset``,
+            the ``spans`` in which rows may have changed, and the segments that were ``added`` and ``removed``.
+
+        Raises
+        ------
+        BadInput
+            If *version* or *limit* is not a whole number of at least 0.
+        CatalogError
+            If *version* was vacuumed: what left since may be forgotten. Read the newest version, and go on from it.
+        """
+        from ticklake.catalog.change_feed import changes_since
+
+        known = parse_count("version", version, of="versions")
+        most = None if limit is None else parse_count("limit", limit, of="versions")
+        return changes_since(self.engine.catalog.database, known, most)
