@@ -1,5 +1,6 @@
 """Vacuum: old versions and garbage leave for good, nothing that is live or young does."""
 
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -10,7 +11,8 @@ import pytest
 from engine_lakes import BARS, MANY, MINUTE, Clock, at, bars, full, lake_in, tree
 
 from ticklake.catalog.removal import known_paths
-from ticklake.engine.vacuum import is_garbage
+from ticklake.core.kinds import TIME, Column, Kind, KindRegistry
+from ticklake.engine.vacuum import is_garbage, vacuum
 from ticklake.errors import TicklakeError
 
 HOUR = 60 * MINUTE
@@ -100,6 +102,18 @@ def test_an_old_file_that_nobody_names_is_garbage_and_a_young_one_is_left_alone(
     assert (done.segments, done.garbage) == (0, 2)
     assert sorted(path.name for path in folder.iterdir()) == sorted(["2024-young.parquet", (root / live).name])
     assert lake.load(BARS).equals(full(bars(0, MANY + 10)))
+
+
+def test_files_of_a_declared_kind_are_vacuumed_like_others(lake, root):
+    replaced(lake)
+    declared = Kind("momentum", (Column("ts", TIME, 1, required=True),), key=("ts",))
+    (root / "momentum").mkdir()
+    (root / "momentum" / "2024-old.parquet").write_bytes(b"left by a write that was killed")
+    aged(root / "momentum" / "2024-old.parquet", 2)
+    assert lake.vacuum().garbage == 0
+    store = dataclasses.replace(lake.engine.store, kinds=KindRegistry([declared]))
+    assert vacuum(store).garbage == 1
+    assert list((root / "momentum").iterdir()) == []
 
 
 def test_live_and_kept_files_are_no_garbage_however_old(lake, root):

@@ -19,7 +19,7 @@ from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.core.batch import Records, canonical, canonical_all
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import PROVENANCE
+from ticklake.core.kinds import BUILT_IN, PROVENANCE, KindRegistry
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
 from ticklake.core.selection import parse_columns, parse_count
@@ -64,6 +64,8 @@ class Engine:
         Called before rows are taken in; raises if that would fill the disk. What frees space never asks it.
     reserve
         Space that what frees space may use when there is no other.
+    kinds
+        The kinds that the lake knows: the built-in ones, by default.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Engine:
         sessions: Sessions | None = None,
         check_space: Callable[[], None] = lambda: None,
         reserve: Reserve | None = None,
+        kinds: KindRegistry = BUILT_IN,
     ) -> None:
         self.catalog = catalog
         self.objects = objects
@@ -82,7 +85,7 @@ class Engine:
         self.now = now
         self._check_space = check_space
         self._reserve = reserve
-        self.store = Store(catalog, objects, now, tool)
+        self.store = Store(catalog, objects, now, tool, kinds)
         self._derived: dict[str, tuple[int, Any]] = {}
 
     def at(self, version: int, moment: int) -> Engine:
@@ -97,7 +100,7 @@ class Engine:
 
         catalog = PinnedCatalog(self.catalog, version)
         catalog.refuse_vacuumed()
-        return Engine(catalog, self.objects, lambda: moment, self.store.tool, self.sessions)
+        return Engine(catalog, self.objects, lambda: moment, self.store.tool, self.sessions, kinds=self.store.kinds)
 
     def cached(self, name: str, make: Callable[[int], T]) -> T:
         """Return what *make* derives from the newest version, made once for each version; only the last one is kept."""

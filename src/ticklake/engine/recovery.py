@@ -252,7 +252,7 @@ def _settle(store: Store, row: DatasetRow, before: DatasetRow | None, version: i
     """Count anew what a dataset holds, and forget coverage whose rows are lost with damaged pages of the old catalog."""
     segments = _segments(store, row.dataset)
     keying = row.keying or _keying(segments, row.dataset)
-    rows = _count(store, DatasetView(row.dataset, ALL_TIME, version, row, keying, tuple(segments)))
+    rows = _count(store, DatasetView(row.dataset, ALL_TIME, version, row, row.dataset.spec, keying, tuple(segments)))
     restore_summary(store.catalog.database, row.dataset, keying, rows, version)
     if before is not None and (rows < before.rows or not before.updated_at):
         _forget_unproven(store, row.dataset, segments)

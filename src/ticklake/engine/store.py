@@ -17,7 +17,7 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, DatasetRow, keying_of
 from ticklake.catalog.removal import remove_unnamed, retired_segments
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import Kind
+from ticklake.core.kinds import BUILT_IN, Kind, KindRegistry
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
@@ -73,18 +73,14 @@ class DatasetView:
     span: Span
     version: int
     row: DatasetRow | None
+    kind: Kind
     keying: Keying
     segments: tuple[Segment, ...]
 
     @classmethod
     def of_segment(cls, dataset: Dataset, segment: Segment) -> DatasetView:
         """Return a view of a single segment, committed or not; as it is alone, nothing is merged by key."""
-        return cls(dataset, segment.span, 0, None, keying_of(None), (segment,))
-
-    @property
-    def kind(self) -> Kind:
-        """What a row of the dataset is."""
-        return self.dataset.spec
+        return cls(dataset, segment.span, 0, None, dataset.spec, keying_of(None), (segment,))
 
     def of(self, segments: Sequence[Segment], span: Span | None = None) -> DatasetView:
         """Return a view of other *segments* of the same dataset, inside *span* if there is one."""
@@ -93,12 +89,13 @@ class DatasetView:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The two halves of a lake and the clock."""
+    """The two halves of a lake, the clock, and the kinds that it knows."""
 
     catalog: Catalog
     objects: ObjectStore
     now: Callable[[], int]
     tool: str
+    kinds: KindRegistry = BUILT_IN
     recent: OrderedDict[str, pl.DataFrame] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -118,7 +115,7 @@ class Store:
         """
         newest, row, segments = self.catalog.snapshot(dataset, span, version=version, data=data)
         seen = newest if version is None else version
-        return DatasetView(dataset, span, seen, row, keying_of(row), tuple(segments))
+        return DatasetView(dataset, span, seen, row, self.kinds[dataset.kind], keying_of(row), tuple(segments))
 
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Keep the rows of an inline segment that was just written: the next append often looks at them."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ticklake.catalog.append_log import Batches
 from ticklake.catalog.removal import forget_history, forget_segments, known_paths, remove_unnamed, retired_segments
-from ticklake.core.kinds import KINDS
 from ticklake.core.segment import Segment
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.store import RETIRED, Store, retired_path
@@ -96,8 +95,10 @@ def _remove(store: Store, keys: Iterable[str]) -> list[str]:
     return remove_unnamed(store.catalog.database, paths, store.objects.delete)
 
 
-def unnamed(store: Store, folders: Iterable[str] = (*KINDS, RETIRED)) -> Iterator[StoredObject]:
-    """Yield the files in *folders* that the catalog does not name, live or retired."""
+def unnamed(store: Store, folders: Iterable[str] | None = None) -> Iterator[StoredObject]:
+    """Yield the files in *folders*, or in all, that the catalog does not name, live or retired."""
+    if folders is None:
+        folders = (*store.kinds, RETIRED)
     named = known_paths(store.catalog.database)
     for folder in folders:
         for item in store.objects.list(folder):

@@ -9,7 +9,6 @@ from pathlib import Path
 import polars as pl
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import KINDS
 from ticklake.core.merge import Keying, key_of
 from ticklake.core.segment import Segment
 from ticklake.core.time import SECOND
@@ -87,7 +86,7 @@ def _strays(store: Store) -> Iterator[Problem]:
 
     Files that were written just now are passed over: they may be about to be committed.
     """
-    for item in unnamed(store, KINDS):
+    for item in unnamed(store, store.kinds):
         if item.modified < store.now() - FRESH:
             yield Problem("", item.key, "no commit names it: vacuum removes it, rebuild takes it in")
 
