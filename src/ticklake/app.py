@@ -28,7 +28,9 @@ from ticklake.errors import (
 from ticklake.lake import Lake
 from ticklake.lake.base import as_path
 from ticklake.sources.calendars import KnownSessions
-from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
+from ticklake.storage.local import LocalStore
+from ticklake.storage.memory import MemoryStore
+from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, Space, is_full
 
 if TYPE_CHECKING:
@@ -147,7 +149,7 @@ def rebuild_lake(path: str | Path, clock: Clock = time.time_ns, *, force: bool =
     from ticklake.engine.rebuild import rebuild
 
     root = _folder(path)
-    found = rebuild(root, CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
+    found = rebuild(root, LocalStore(root), CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
     # What was lost is told, and what was not is in the new catalog: its versions are the truth from here on.
     witness = Witness(root / WITNESS_FILE)
     witness.forget()
@@ -326,7 +328,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     sessions = KnownSessions(calendars)
     objects, check_space = _place(root, settings)
     reserve = Reserve(root / RESERVE_FILE) if root else None
-    engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve)
+    engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore)
     collector = Collector(
         engine,
         Runs(database, clock),

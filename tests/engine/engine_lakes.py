@@ -16,7 +16,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.engine.store import retired_path
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
 TRADES = Dataset.parse("x:trades:BTC/USDT:USDT")
@@ -85,7 +85,7 @@ def engine_in(folder, objects=LocalStore, catalog=Catalog):
     """An engine on a folder whose halves a test may replace."""
     folder.mkdir(parents=True, exist_ok=True)
     database = Database.in_file(folder / "catalog.db")
-    return Engine(catalog(database, Clock()), objects(folder), Clock(), "ticklake test")
+    return Engine(catalog(database, Clock()), objects(folder), Clock(), "ticklake test", open_folder=LocalStore)
 
 
 def minutes_of(frame):

@@ -8,7 +8,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.engine import append
 from ticklake.errors import StorageError, WriteFailed
 from ticklake.storage import encoding
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 DAY = 86_400 * 10**9
 KRAKEN = "kraken:trades:BTC/USD"

@@ -32,7 +32,7 @@ from ticklake.catalog.removal import known_paths
 from ticklake.core.coverage import Covered
 from ticklake.core.provenance import Provenance
 from ticklake.errors import Conflict, DiskFull, InvalidData
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 SOURCES = Path(ticklake.__file__).parents[1]
 

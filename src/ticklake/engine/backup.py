@@ -16,8 +16,9 @@ from ticklake.core.segment import Segment
 from ticklake.engine.salvage import Copy
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput, MissingSegment, StorageError
+from ticklake.storage.durable import make_folder, replace_file, sync_folder
 from ticklake.storage.files import file_digest
-from ticklake.storage.objects import LocalStore, make_folder, replace_file, sync_folder
+from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import corrupt, digest
 
 __all__ = ["Backup", "backup", "opened_copy"]
@@ -53,7 +54,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
         If a file is damaged: a backup holds only what is whole, so the one before it stays.
     """
     store.catalog.check_current()
-    fresh = folder / f"{catalog_name}.new"
+    fresh, target = folder / f"{catalog_name}.new", store.open_folder(folder)
     _check_target(store, folder, catalog_name)
     try:
         make_folder(folder)
@@ -72,7 +73,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
             if attempt == _ATTEMPTS or _is_live(store, segment):
                 raise
     _replace_catalog(fresh, folder / catalog_name)
-    _remove_others(LocalStore(folder), {segment.path for segment in segments})
+    _remove_others(target, {segment.path for segment in segments})
     sizes = [copied[segment.name] for segment in segments if segment.name in copied]
     return Backup(str(folder), len(sizes), len(segments) - len(sizes), sum(sizes))
 
@@ -140,7 +141,7 @@ def opened_copy(store: Store, folder: Path, catalog_name: str) -> Iterator[Copy]
     with _catalog(path, store) as catalog:
         if catalog.database.lake() != store.catalog.database.lake():
             raise BadInput(f"{folder} is a backup of another lake: name one of this")
-        yield Copy(catalog, LocalStore(folder))
+        yield Copy(catalog, store.open_folder(folder))
 
 
 @contextmanager
@@ -162,7 +163,7 @@ def _files(path: Path, store: Store) -> list[Segment]:
     return [segment for segment in live if segment.path is not None]
 
 
-def _remove_others(objects: LocalStore, named: set[str | None]) -> None:
+def _remove_others(objects: ObjectStore, named: set[str | None]) -> None:
     for kind in KINDS:
         for item in list(objects.list(kind)):
             if item.key not in named:

@@ -27,7 +27,7 @@ from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.engine.append import Incoming, append
 from ticklake.engine.read import chunks, count_rows, load, scan
-from ticklake.engine.store import Store
+from ticklake.engine.store import Store, no_folder
 from ticklake.engine.vacuum import KEEP, Vacuumed, vacuum, would_vacuum
 from ticklake.errors import DiskFull, TicklakeError
 from ticklake.storage.objects import ObjectStore
@@ -66,6 +66,8 @@ class Engine:
         Space that what frees space may use when there is no other.
     kinds
         The kinds that the lake knows: the built-in ones, by default.
+    open_folder
+        Opens the object store in a folder: that of a backup.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Engine:
         check_space: Callable[[], None] = lambda: None,
         reserve: Reserve | None = None,
         kinds: KindRegistry = BUILT_IN,
+        open_folder: Callable[[Path], ObjectStore] = no_folder,
     ) -> None:
         self.catalog = catalog
         self.objects = objects
@@ -85,7 +88,7 @@ class Engine:
         self.now = now
         self._check_space = check_space
         self._reserve = reserve
-        self.store = Store(catalog, objects, now, tool, kinds)
+        self.store = Store(catalog, objects, now, tool, kinds, open_folder)
         self._derived: dict[str, tuple[int, Any]] = {}
 
     def at(self, version: int, moment: int) -> Engine:
@@ -100,7 +103,16 @@ class Engine:
 
         catalog = PinnedCatalog(self.catalog, version)
         catalog.refuse_vacuumed()
-        return Engine(catalog, self.objects, lambda: moment, self.store.tool, self.sessions, kinds=self.store.kinds)
+        store = self.store
+        return Engine(
+            catalog,
+            self.objects,
+            lambda: moment,
+            store.tool,
+            self.sessions,
+            kinds=store.kinds,
+            open_folder=store.open_folder,
+        )
 
     def cached(self, name: str, make: Callable[[int], T]) -> T:
         """Return what *make* derives from the newest version, made once for each version; only the last one is kept."""

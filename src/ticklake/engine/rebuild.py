@@ -24,7 +24,7 @@ from ticklake.engine.recovery import Filled, Tree, fill
 from ticklake.engine.store import Store, retired_path
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull, NoLake
-from ticklake.storage.objects import LocalStore, ObjectStore
+from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
 __all__ = ["Rebuilt", "interrupted_rebuilds", "rebuild"]
@@ -70,9 +70,16 @@ class _Lake:
 
 
 def rebuild(
-    root: Path, catalog_name: str, now: Callable[[], int], tool: str, reserve: Reserve, *, force: bool = False
+    root: Path,
+    objects: ObjectStore,
+    catalog_name: str,
+    now: Callable[[], int],
+    tool: str,
+    reserve: Reserve,
+    *,
+    force: bool = False,
 ) -> Rebuilt:
-    """Make a new catalog from the old one, as far as it can be read, and from the files of the lake in *root*.
+    """Make a new catalog from the old one, as far as it can be read, and from the files of the lake in *root*, which are *objects*.
 
     Writers wait at the old catalog's write lock and go on in the new one; nothing they were told is done is missing.
     Killed at any moment, the old catalog or the new one is there, whole: run it again.
@@ -90,7 +97,7 @@ def rebuild(
     """
     if root.is_dir() and is_full(root):
         reserve.give()
-    lake = _Lake(root / catalog_name, LocalStore(root), now, tool)
+    lake = _Lake(root / catalog_name, objects, now, tool)
     _refuse_nothing(lake)
     refuse_foreign_log(lake.path)
     leftovers = interrupted_rebuilds(lake.path)

@@ -21,12 +21,12 @@ from ticklake.core.kinds import BUILT_IN, Kind, KindRegistry
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError
+from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError, Unsupported
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["RETIRED", "Store", "DatasetView", "retired_path", "retried"]
+__all__ = ["RETIRED", "Store", "DatasetView", "no_folder", "retired_path", "retried"]
 
 RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
@@ -87,6 +87,11 @@ class DatasetView:
         return replace(self, segments=tuple(segments), span=span or self.span)
 
 
+def no_folder(folder: Path) -> ObjectStore:
+    """Refuse to open a folder: the way of a store that was handed no other."""
+    raise Unsupported(f"{folder} cannot be opened: this lake was made without a way to open another folder")
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """The two halves of a lake, the clock, and the kinds that it knows."""
@@ -96,6 +101,7 @@ class Store:
     now: Callable[[], int]
     tool: str
     kinds: KindRegistry = BUILT_IN
+    open_folder: Callable[[Path], ObjectStore] = no_folder
     recent: OrderedDict[str, pl.DataFrame] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:

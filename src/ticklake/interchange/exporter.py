@@ -18,7 +18,7 @@ from ticklake.errors import BadInput, Unsupported
 from ticklake.interchange.layout import Layout
 from ticklake.interchange.parquet import NOTE, read_note, replace_file
 from ticklake.interchange.reports import FileReport, FileState, Progress, Report, Watch, Written
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 __all__ = ["Export", "check_place"]
 
