@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Cleaned,
         Cleanup,
         Compaction,
+        DatasetChange,
         Deleted,
         Mended,
         Problem,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
     from ticklake.core.runs import LogLine, Run, RunState
     from ticklake.core.schedules import Change, Schedule
+    from ticklake.core.segment import Segment
     from ticklake.core.span import Span
     from ticklake.core.statistics import GroupStats, LakeStats
     from ticklake.core.symbol import Symbol
@@ -73,6 +75,7 @@ _PUBLIC = {
     "Covered": "core.coverage",
     "CrossCheck": "core.crosscheck",
     "Dataset": "core.dataset",
+    "DatasetChange": "core.results",
     "DayQuality": "core.quality",
     "Deleted": "core.results",
     "FetchPlan": "core.fetch_plan",
@@ -114,6 +117,7 @@ _PUBLIC = {
     "Runs": "catalog.runs",
     "Schedule": "core.schedules",
     "Schedules": "jobs.schedules",
+    "Segment": "core.segment",
     "Sighting": "core.instrument",
     "Snapshot": "lake",
     "Span": "core.span",
@@ -144,6 +148,7 @@ __all__ = [
     "Covered",
     "CrossCheck",
     "Dataset",
+    "DatasetChange",
     "DayQuality",
     "Deleted",
     "FetchPlan",
@@ -185,6 +190,7 @@ __all__ = [
     "Runs",
     "Schedule",
     "Schedules",
+    "Segment",
     "Sighting",
     "Snapshot",
     "Span",

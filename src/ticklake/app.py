@@ -28,7 +28,9 @@ from ticklake.errors import (
 from ticklake.lake import Lake
 from ticklake.lake.arguments import as_path
 from ticklake.sources.calendars import KnownSessions
-from ticklake.storage.objects import LocalStore, MemoryStore, ObjectStore
+from ticklake.storage.local import LocalStore
+from ticklake.storage.memory import MemoryStore
+from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, Space, is_full
 
 if TYPE_CHECKING:
@@ -74,14 +76,22 @@ def open_lake(
 ) -> Lake:
     """Open the lake in a folder, made on first use unless *create* is false.
 
+    Parameters
+    ----------
+    path
+        The folder, or the URL of its catalog: ``sqlite:///folder`` or ``sqlite:///folder/catalog.db`` (a fourth slash begins an
+        absolute path). That of the settings by default.
+
     Raises
     ------
+    BadInput
+        If it is the URL of another database.
     NoLake
         If there is none and it may not be made, because *create* is false or the folder holds something else.
     ReadOnlyLake, CatalogTooNew, CatalogDamaged
     """
     settings = _settings(settings)
-    root = as_path("path", settings.lake if path is None else path)
+    root = _folder(settings.lake if path is None else path)
     reserve = Reserve(root / RESERVE_FILE)
     is_new = _has_no_catalog(root)
     if is_new:
@@ -94,6 +104,19 @@ def open_lake(
     if is_new:
         reserve.fill()
     return lake
+
+
+def _folder(address: str | Path) -> Path:
+    """Return the folder of the lake whose path, or whose catalog's URL, is *address*."""
+    scheme, separator, place = str(address).partition("://")
+    if not separator:
+        return as_path("path", address)
+    if scheme != "sqlite":
+        # Without the rest of the URL, which may hold a password.
+        later = ": catalogs in PostgreSQL come with a later version" if scheme.startswith("postgres") else ""
+        raise BadInput(f"path={scheme}://... is no place for a catalog{later}; name a folder, or sqlite:///folder")
+    folder = as_path("path", place.removeprefix("/"))
+    return folder.parent if folder.name == CATALOG_FILE else folder
 
 
 def _opened(root: Path, reserve: Reserve) -> Database:
@@ -111,21 +134,22 @@ def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -
     return _wire(Database.in_memory(), None, _settings(settings), clock)
 
 
-def rebuild_lake(root: Path, clock: Clock = time.time_ns, *, force: bool = False) -> Rebuilt:
-    """Make a new catalog from what can be read of the old one and from the files in *root*.
+def rebuild_lake(path: str | Path, clock: Clock = time.time_ns, *, force: bool = False) -> Rebuilt:
+    """Make a new catalog from what can be read of the old one and from the files in the lake's folder.
 
     The old catalog is kept beside it. Writers wait meanwhile, and go on in the new one.
 
     Raises
     ------
     NoLake
-        If *root* holds no lake.
+        If the folder holds no lake.
     BadInput
         If the catalog is sound, unless *force* is true.
     """
     from ticklake.engine.rebuild import rebuild
 
-    found = rebuild(root, CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
+    root = _folder(path)
+    found = rebuild(root, LocalStore(root), CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
     # What was lost is told, and what was not is in the new catalog: its versions are the truth from here on.
     witness = Witness(root / WITNESS_FILE)
     witness.forget()
@@ -316,7 +340,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     sessions = KnownSessions(calendars)
     objects, check_space = _place(root, settings)
     reserve = Reserve(root / RESERVE_FILE) if root else None
-    engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve)
+    engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore)
     collector = Collector(
         engine,
         Runs(database, clock),

@@ -157,7 +157,7 @@ class Settings(BaseSettings):
         env_prefix="TICKLAKE_", env_nested_delimiter="__", toml_file=CONFIG_FILE, extra="forbid"
     )
 
-    lake: str = Field("data", description="The lake's folder.")
+    lake: str = Field("data", description="The lake's folder, or the URL of its catalog: sqlite:///folder.")
     exchange_url: Address | None = Field(
         None, description="Reach every exchange at this address + /{exchange}: the simulated exchange."
     )

@@ -10,8 +10,9 @@ from ticklake.catalog.change_feed import changes_since
 from ticklake.catalog.listeners import CommitListeners
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
+from ticklake.core.segment import Segment
 from ticklake.core.span import Span
-from ticklake.errors import CatalogError
+from ticklake.errors import BadInput, CatalogError
 
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
 ETHER = Dataset.parse("x:ohlcv:1m:ETH/USDT")
@@ -81,6 +82,35 @@ def test_reading_goes_on_after_the_last_version_that_came(lake):
         version = changes[-1].version
     assert [change.version for change in pieces] == [1, 2, 3, 4, 5]
     assert feed(lake, version) == []
+
+
+def test_no_segment_of_a_version_beyond_the_limit_is_read(lake, monkeypatch):
+    for minute in range(6):
+        lake.save(BARS, bars(minute, minute + 1))
+    read = []
+
+    def counted(*values):
+        read.append(values)
+        return Segment(*values)
+
+    monkeypatch.setattr("ticklake.catalog.change_feed.Segment", counted)
+    assert [change.version for change in feed(lake, 1, limit=2)] == [2, 3]
+    assert len(read) == 2
+
+
+def test_a_lake_tells_its_changes(lake):
+    lake.save(BARS, bars(0, 10))
+    lake.save(ETHER, bars(5, 6))
+    assert lake.changes_since() == feed(lake)
+    assert [change.dataset for change in lake.changes_since(1)] == [ETHER]
+    assert [change.dataset for change in lake.changes_since(limit=1)] == [BARS]
+    assert lake.changes_since(2) == lake.changes_since(limit=0) == []
+
+
+@pytest.mark.parametrize("wrong", [{"version": -1}, {"version": "1"}, {"limit": -1}, {"limit": 1.5}], ids=str)
+def test_what_is_no_number_of_versions_is_refused(lake, wrong):
+    with pytest.raises(BadInput, match=f"{next(iter(wrong))}=.* is not a number of versions"):
+        lake.changes_since(**wrong)
 
 
 def test_compaction_changes_segments_and_no_rows(lake):

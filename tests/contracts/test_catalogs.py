@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, Quarantined, Revision
 from ticklake.catalog.database import Database
+from ticklake.catalog.removal import forget_segments, known_paths, retired_segments
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
@@ -58,7 +59,7 @@ def dump(catalog):
         catalog.datasets(),
         [(live(catalog, row.dataset), catalog.coverage(row.dataset)) for row in catalog.datasets()],
         [(catalog.quarantined(row.dataset), catalog.revisions(row.dataset)) for row in catalog.datasets()],
-        catalog.retired(),
+        retired_segments(catalog.database),
     )
 
 
@@ -320,12 +321,12 @@ def test_only_retired_segments_can_be_forgotten(catalog):
     alive, gone = segment(1, 2, path="ohlcv/a"), segment(3, 4, path="ohlcv/b")
     catalog.commit("append", [Change(BTC, add=(alive, gone))])
     removed_in = catalog.commit("delete", [Change(BTC, remove=(gone,))])
-    assert [(at, one.id) for at, one in catalog.retired(BTC)] == [(removed_in, gone.id)]
-    assert catalog.retired(ETH) == []
-    assert catalog.known_paths() == {"ohlcv/a", "ohlcv/b"}
-    catalog.forget([(removed_in, alive), (removed_in, gone)])
-    assert catalog.retired() == []
-    assert catalog.known_paths() == {"ohlcv/a"}
+    assert [(at, one.id) for at, one in retired_segments(catalog.database, BTC)] == [(removed_in, gone.id)]
+    assert retired_segments(catalog.database, ETH) == []
+    assert known_paths(catalog.database) == {"ohlcv/a", "ohlcv/b"}
+    forget_segments(catalog.database, [(removed_in, alive), (removed_in, gone)])
+    assert retired_segments(catalog.database) == []
+    assert known_paths(catalog.database) == {"ohlcv/a"}
     assert live(catalog) == [alive.id]
 
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ticklake.errors import InvalidName, MissingSegment, StorageError, TicklakeError
-from ticklake.storage.objects import LocalStore, MemoryStore
+from ticklake.storage.local import LocalStore
+from ticklake.storage.memory import MemoryStore
 
 OUTSIDE = ["../x", "a/../../x", "/x", "/etc/passwd", "a/..", "..", ".", "./x", ""]
 

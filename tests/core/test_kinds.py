@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
-from ticklake.core.kinds import KINDS, PROVENANCE, TIME, kind_of
-from ticklake.errors import InvalidName
+from ticklake.core.kinds import KINDS, PROVENANCE, TIME, Column, Kind, KindRegistry, kind_of
+from ticklake.errors import BadInput, InvalidName
 
 every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -95,3 +97,54 @@ def test_kind_of_returns_the_entry_of_that_name():
 def test_an_unknown_kind_is_refused_with_what_there_is():
     with pytest.raises(InvalidName, match=r"'candles'.*ohlcv"):
         kind_of("candles")
+
+
+MOMENTUM = Kind("momentum", (Column("ts", TIME, 1, required=True), Column("value", pl.Float64, 2)), key=("ts",))
+
+
+class TestRegistry:
+    def test_it_has_the_built_in_kinds(self):
+        kinds = KindRegistry()
+        assert {name: kinds[name] for name in kinds} == KINDS
+        assert len(kinds) == len(KINDS)
+
+    def test_a_declared_kind_stands_beside_them(self):
+        kinds = KindRegistry([MOMENTUM])
+        assert kinds["momentum"] is MOMENTUM
+        assert list(kinds) == [*KINDS, "momentum"]
+
+    def test_declaring_one_more_changes_no_registry(self):
+        first = KindRegistry([MOMENTUM])
+        other = replace(MOMENTUM, name="other")
+        assert {"momentum", "other"} <= set(first.declare(other))
+        assert "other" not in first
+        assert "momentum" not in KINDS
+        with pytest.raises(InvalidName, match="'momentum' is not a kind"):
+            kind_of("momentum")
+
+    def test_a_name_that_is_taken_is_refused(self):
+        with pytest.raises(InvalidName, match="there is a kind 'ohlcv' already"):
+            KindRegistry([replace(MOMENTUM, name="ohlcv")])
+        with pytest.raises(InvalidName, match="there is a kind 'momentum' already"):
+            KindRegistry([MOMENTUM]).declare(MOMENTUM)
+
+    @pytest.mark.parametrize("name", ["", "Upper", "a/b", "..", "a:b", "a@b", "retired", "derived", "1st", "x" * 65])
+    def test_a_name_that_cannot_be_a_folder_of_a_kind_is_refused(self, name):
+        with pytest.raises(InvalidName, match="cannot name a kind"):
+            KindRegistry([replace(MOMENTUM, name=name)])
+
+    @pytest.mark.parametrize(
+        ("parts", "told"),
+        [
+            ({"columns": ()}, "must begin with a required column 'ts'"),
+            ({"columns": MOMENTUM.columns[1:]}, "must begin with a required column 'ts'"),
+            ({"columns": (*MOMENTUM.columns, Column("value", pl.Int64, 3))}, "same name or field id"),
+            ({"columns": (*MOMENTUM.columns, Column("more", pl.Int64, 2))}, "same name or field id"),
+            ({"columns": (*MOMENTUM.columns, Column("provenance", pl.Int64, 3))}, "same name or field id"),
+            ({"key": ()}, "is empty"),
+            ({"key": ("ts", "id")}, "names id, which it has not"),
+        ],
+    )
+    def test_columns_that_cannot_be_stored_are_refused(self, parts, told):
+        with pytest.raises(BadInput, match=told):
+            KindRegistry([replace(MOMENTUM, **parts)])

@@ -20,7 +20,7 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine.default import DefaultDialect
 
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 _unlink, _rename, _truncate, _link = os.unlink, os.rename, os.truncate, os.link
 

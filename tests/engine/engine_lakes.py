@@ -14,7 +14,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.engine.engine import Engine
 from ticklake.engine.store import retired_path
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 from ticklake.testing.clocks import OffsetClock
 from ticklake.testing.rows import START
 
@@ -49,7 +49,9 @@ def engine_in(folder, objects=LocalStore, catalog=Catalog):
     """An engine on a folder whose halves a test may replace."""
     folder.mkdir(parents=True, exist_ok=True)
     database = Database.in_file(folder / "catalog.db")
-    return Engine(catalog(database, OffsetClock()), objects(folder), OffsetClock(), "ticklake test")
+    return Engine(
+        catalog(database, OffsetClock()), objects(folder), OffsetClock(), "ticklake test", open_folder=LocalStore
+    )
 
 
 def minutes_of(frame):

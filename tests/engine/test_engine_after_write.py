@@ -5,10 +5,10 @@ import pytest
 from engine_lakes import BARS, MANY, TRADES, USER, at, span, tree
 
 from ticklake.core.provenance import Provenance
-from ticklake.engine import append, segment_writer
+from ticklake.engine import append
 from ticklake.errors import StorageError, WriteFailed
 from ticklake.storage import encoding
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 from ticklake.testing.rows import bars, trades
 
 DAY = 86_400 * 10**9
@@ -45,8 +45,8 @@ class TestWhatIsRefused:
         assert tree(root) == []
 
     def test_rows_that_got_lost_on_the_way_into_files(self, lake, root, monkeypatch):
-        real = segment_writer._by_period
-        monkeypatch.setattr(segment_writer, "_by_period", lambda frame: list(real(frame))[:-1])
+        real = append._by_period
+        monkeypatch.setattr(append, "_by_period", lambda frame: list(real(frame))[:-1])
         with pytest.raises(WriteFailed, match="rows were written, not"):
             lake.save(BARS, bars(0, 500 * 1440, step=7))
         assert tree(root) == []

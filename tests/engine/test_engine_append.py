@@ -14,10 +14,11 @@ from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaking, at, full,
 
 import ticklake
 from ticklake.catalog.catalog import Catalog
+from ticklake.catalog.removal import known_paths
 from ticklake.core.coverage import Covered
 from ticklake.core.provenance import Provenance
 from ticklake.errors import Conflict, DiskFull, InvalidData
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 from ticklake.testing.rows import bars, trades
 
 SOURCES = Path(ticklake.__file__).parents[1]
@@ -241,7 +242,7 @@ def test_an_overtaken_large_append_leaves_only_named_files(engine_in, root):
     engine, rival = engine_in(root, catalog=Overtaking), engine_in(root)
     engine.catalog.before_commit = lambda: rival.append(BARS, bars(0, 10), USER)
     engine.append(BARS, bars(0, MANY), USER)
-    assert set(tree(root)) == engine.catalog.known_paths()
+    assert set(tree(root)) == known_paths(engine.catalog.database)
     assert engine.load(BARS).equals(full(bars(0, MANY)))
 
 
@@ -272,7 +273,7 @@ def test_a_commit_that_always_conflicts_ends_in_a_conflict(engine_in, root, monk
         def commit(self, operation, changes):
             raise Conflict("no")
 
-    monkeypatch.setattr("ticklake.engine.append.ATTEMPTS", 3)
+    monkeypatch.setattr("ticklake.engine.store.ATTEMPTS", 3)
     engine = engine_in(root, catalog=Refusing)
     with pytest.raises(Conflict):
         engine.append(BARS, bars(0, 10), USER)

@@ -19,7 +19,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.engine.compact import compact
 from ticklake.engine.store import Store
 from ticklake.errors import CorruptSegment, StorageError, TicklakeError
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 from ticklake.testing.rows import bars, trades
 
 YEAR = 366 * 24 * 60

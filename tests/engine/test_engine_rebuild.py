@@ -143,7 +143,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from engine_lakes import BARS, engine_in
 from ticklake.engine.compact import compact
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 class Dying(LocalStore):
     written = 0

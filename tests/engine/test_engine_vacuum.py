@@ -1,5 +1,6 @@
 """Vacuum: old versions and garbage leave for good, nothing that is live or young does."""
 
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -9,7 +10,9 @@ from contextlib import closing, contextmanager
 import pytest
 from engine_lakes import BARS, MANY, MINUTE, at, full, lake_in, tree
 
-from ticklake.engine.vacuum import is_garbage
+from ticklake.catalog.removal import known_paths
+from ticklake.core.kinds import TIME, Column, Kind, KindRegistry
+from ticklake.engine.vacuum import is_garbage, vacuum
 from ticklake.errors import TicklakeError
 from ticklake.testing.clocks import OffsetClock
 from ticklake.testing.rows import bars
@@ -103,6 +106,18 @@ def test_an_old_file_that_nobody_names_is_garbage_and_a_young_one_is_left_alone(
     assert lake.load(BARS).equals(full(bars(0, MANY + 10)))
 
 
+def test_files_of_a_declared_kind_are_vacuumed_like_others(lake, root):
+    replaced(lake)
+    declared = Kind("momentum", (Column("ts", TIME, 1, required=True),), key=("ts",))
+    (root / "momentum").mkdir()
+    (root / "momentum" / "2024-old.parquet").write_bytes(b"left by a write that was killed")
+    aged(root / "momentum" / "2024-old.parquet", 2)
+    assert lake.vacuum().garbage == 0
+    store = dataclasses.replace(lake.engine.store, kinds=KindRegistry([declared]))
+    assert vacuum(store).garbage == 1
+    assert list((root / "momentum").iterdir()) == []
+
+
 def test_live_and_kept_files_are_no_garbage_however_old(lake, root):
     version = replaced(lake)
     for name in tree(root):
@@ -174,7 +189,7 @@ def test_a_file_that_was_removed_before_its_commit_is_written_again(lake, root):
     assert removed == [1]
     assert lake.load(BARS).equals(full(bars(0, MANY)))
     assert lake.verify(deep=True) == []
-    assert set(tree(root)) == lake.engine.catalog.known_paths()
+    assert set(tree(root)) == known_paths(lake.engine.catalog.database)
 
 
 def test_a_writer_that_stalls_for_hours_between_file_and_commit_loses_nothing(lake, root):
@@ -205,7 +220,7 @@ def test_whatever_writes_files_writes_them_again(lake, root, act):
 def test_a_file_that_is_removed_each_time_fails_the_append_and_acknowledges_nothing(lake, root, monkeypatch):
     exists = lake.engine.objects.exists
     monkeypatch.setattr(lake.engine.objects, "exists", lambda key: exists(key) and "2024-" not in key)
-    monkeypatch.setattr("ticklake.engine.append.ATTEMPTS", 3)
+    monkeypatch.setattr("ticklake.engine.store.ATTEMPTS", 3)
     with pytest.raises(TicklakeError, match="removed before its commit") as caught:
         lake.save(BARS, bars(0, MANY))
     assert caught.value.retriable

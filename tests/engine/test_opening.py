@@ -3,8 +3,9 @@
 import pytest
 
 import ticklake
+from ticklake.app import rebuild_lake
 from ticklake.config import Settings
-from ticklake.errors import NoLake, TicklakeError
+from ticklake.errors import BadInput, NoLake, TicklakeError
 
 
 @pytest.mark.parametrize("name", ["passwd", "notes.txt", ".git", "src/code.py"])
@@ -34,3 +35,38 @@ def test_an_empty_folder_or_one_where_making_a_lake_was_cut_short_becomes_one(tm
     (tmp_path / "later.txt").write_text("a lake stays one whatever lies in it")
     with ticklake.open(tmp_path, settings=Settings()) as lake:
         assert lake.datasets() == []
+
+
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}", "sqlite:///{}/catalog.db"])
+def test_a_lake_is_named_by_its_folder_or_the_url_of_its_catalog(tmp_path, form):
+    with ticklake.open(form.format(tmp_path / "lake"), settings=Settings()) as lake:
+        assert lake.root == tmp_path / "lake"
+    assert (tmp_path / "lake" / "catalog.db").is_file()
+
+
+def test_a_url_with_three_slashes_is_of_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ticklake.open("sqlite:///mine", settings=Settings()).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:secret@host/db", "postgresql+psycopg://host/db", "postgres://host/db"]
+)
+@pytest.mark.parametrize(
+    "open_it", [lambda url: ticklake.open(url, settings=Settings()), rebuild_lake], ids=["open", "rebuild"]
+)
+def test_a_catalog_in_postgresql_is_refused_and_nothing_is_made(tmp_path, monkeypatch, url, open_it):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="PostgreSQL come with a later version; name a folder") as refused:
+        open_it(url)
+    assert "secret" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/lake", "mysql://host/db", "sqlite://", "sqlite:///"])
+def test_a_url_that_names_no_place_for_a_catalog_is_refused(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput):
+        ticklake.open(url, settings=Settings())
+    assert list(tmp_path.iterdir()) == []

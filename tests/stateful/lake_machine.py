@@ -23,7 +23,7 @@ from ticklake.core.kinds import TIME
 from ticklake.errors import CatalogError
 
 _INFINITE = (float("inf"), float("-inf"))
-_LIMITS = ("ticklake.engine.append", "ticklake.storage.segments", "ticklake.engine.segment_writer")
+_LIMITS = ("ticklake.engine.append", "ticklake.storage.segments")
 
 
 def limit_inline_rows(patch, rows):

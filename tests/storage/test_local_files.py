@@ -10,7 +10,7 @@ import pytest
 
 import ticklake
 from ticklake.errors import DiskFull, ReadOnlyLake, StorageError
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 SOURCES = Path(ticklake.__file__).parents[1]
 
@@ -163,7 +163,7 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 from ticklake.errors import DiskFull
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 root = Path(sys.argv[1])
 store = LocalStore(root)

@@ -11,7 +11,6 @@ import polars as pl
 from ticklake.audit.outages import Peers
 from ticklake.audit.peers import PeerReads
 from ticklake.audit.sequence import whole_numbers
-from ticklake.catalog.changes import keying_of
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.events import missed_events
@@ -31,11 +30,9 @@ from ticklake.core.outage import Quiet, covers
 from ticklake.core.sequence import LATE, Jump, Numbering, has_numbers, spared
 from ticklake.core.span import ALL_TIME, Span, common, normalise, subtract
 from ticklake.core.time import format_time
-from ticklake.engine.append import retried
 from ticklake.engine.engine import Engine
-from ticklake.engine.read import read_chunks
-from ticklake.engine.scan import load
-from ticklake.engine.store import Store
+from ticklake.engine.read import load, read_chunks
+from ticklake.engine.store import Store, retried
 
 __all__ = ["closed_spans", "gap_report", "missing_intervals"]
 
@@ -180,7 +177,7 @@ def _passed(
 
 def _with_neighbours(store: Store, dataset: Dataset, want: Span) -> Span:
     """Return *want* with at least one row before and after it, where there is one, and what comes a little out of turn."""
-    _, _, segments = store.catalog.snapshot(dataset, data=False)
+    segments = store.view(dataset, data=False).segments
     before = max((segment.min_ts for segment in segments if segment.min_ts < want.start), default=want.start)
     after = min((segment.max_ts for segment in segments if segment.max_ts >= want.end), default=want.end - 1)
     return Span(before, after + 1).widen(LATE, LATE)
@@ -292,5 +289,4 @@ def _times_by_piece(store: Store, dataset: Dataset, span: Span) -> Iterator[pl.S
 
 
 def _pieces(store: Store, dataset: Dataset, span: Span, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    _, row, segments = store.catalog.snapshot(dataset, span)
-    return read_chunks(store, segments, dataset.spec, keying_of(row), span, columns)
+    return read_chunks(store, store.view(dataset, span), columns)

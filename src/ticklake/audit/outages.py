@@ -10,7 +10,7 @@ from itertools import islice, takewhile
 import polars as pl
 
 from ticklake.audit.peers import PeerReads
-from ticklake.catalog.changes import DatasetRow, keying_of
+from ticklake.catalog.changes import DatasetRow
 from ticklake.core.coverage import Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import JITTER, Missed, missed_within
@@ -33,10 +33,8 @@ from ticklake.core.outage import (
 from ticklake.core.span import ALL_TIME, Span, common, normalise
 from ticklake.core.time import DAY, HOUR
 from ticklake.core.timeframe import Timeframe
-from ticklake.engine.append import retried
-from ticklake.engine.read import read_chunks
-from ticklake.engine.scan import load
-from ticklake.engine.store import Store
+from ticklake.engine.read import load, read_chunks
+from ticklake.engine.store import Store, retried
 
 __all__ = ["Peers"]
 
@@ -212,8 +210,7 @@ class Peers:
     def _quiet(self, dataset: Dataset, span: Span, shortest: int) -> list[Span]:
         def attempt() -> list[Span]:
             quiet = Quiet(span, shortest)
-            _, row, segments = self._store.catalog.snapshot(dataset, span)
-            for frame in read_chunks(self._store, segments, dataset.spec, keying_of(row), span, ["ts"]):
+            for frame in read_chunks(self._store, self._store.view(dataset, span), ["ts"]):
                 quiet.feed(frame["ts"].to_physical())
             return quiet.finish()
 

@@ -14,7 +14,7 @@ from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.events import Missed, missed_events
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.engine.scan import load
+from ticklake.engine.read import load
 from ticklake.engine.store import Store
 
 __all__ = ["PeerReads"]

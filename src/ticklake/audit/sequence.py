@@ -11,7 +11,7 @@ from ticklake.core.sequence import NUMBERS, follows, has_numbers
 from ticklake.core.span import Span
 from ticklake.core.time import MINUTE
 from ticklake.engine.engine import Engine
-from ticklake.engine.scan import load
+from ticklake.engine.read import load
 from ticklake.engine.store import Store
 
 __all__ = ["cover_seams", "whole_numbers"]

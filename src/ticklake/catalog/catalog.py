@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.checksums import damaged_rows, intact, pages_damaged, rows_of
 from ticklake.catalog.commits import apply_changes
-from ticklake.catalog.coverage_log import coverage_at, trim_coverage_log
+from ticklake.catalog.coverage_log import coverage_at
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at, plain_name
 from ticklake.catalog.fences import check_fence
 from ticklake.catalog.listeners import CommitListeners
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
+from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, refuse_vacuumed
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.errors import CatalogDamaged, CatalogError
+from ticklake.errors import CatalogDamaged
 
-__all__ = ["Catalog", "refuse_vacuumed"]
+__all__ = ["Catalog"]
 
-_OLDEST = "oldest_version"
 _AT_ONCE = 500
 """How many names go into one statement."""
 _HEAD_NAMES = ["keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in"]
 _HEAD = (intact(schema.datasets.c.id), *(schema.datasets.c[name] for name in _HEAD_NAMES))
 _REFUSED_AT_ONCE = 1 << 17
-_REMOVED_AT_ONCE = 100
-"""How many files are deleted while writers wait."""
-_VERSION = select(func.coalesce(func.max(schema.commits.c.id), 0))
-_ANY_HEADS = select(_VERSION.scalar_subquery(), schema.datasets.c.name, *_HEAD)
+_ANY_HEADS = select(NEWEST.scalar_subquery(), schema.datasets.c.name, *_HEAD)
 _HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
 _ONE_HEAD = _ANY_HEADS.where(schema.datasets.c.name == bindparam("name"))
 """One alone is most common, and a list of names is compiled anew each time."""
@@ -54,7 +50,7 @@ _AT = and_(
     or_(schema.segments.c.removed_in.is_(None), schema.segments.c.removed_in > bindparam("version")),
 )
 _SNAPSHOTS = {
-    (past, data): select(_VERSION.scalar_subquery(), *_HEAD, *(SEGMENT if data else WITHOUT_DATA))
+    (past, data): select(NEWEST.scalar_subquery(), *_HEAD, *(SEGMENT if data else WITHOUT_DATA))
     .select_from(schema.datasets.outerjoin(schema.segments, _AT if past else _LIVE))
     .where(schema.datasets.c.name == bindparam("name"))
     for past in (False, True)
@@ -159,12 +155,12 @@ class Catalog:
     def version(self) -> int:
         """Return the newest version; 0 for an empty lake."""
         with self.database.read() as connection:
-            return _version(connection)
+            return newest_version(connection)
 
     def oldest_version(self) -> int:
         """Return the oldest version that vacuum has left readable."""
         with self.database.read() as connection:
-            return _oldest(connection)
+            return oldest_version(connection)
 
     def committed_at(self, version: int) -> int | None:
         """Return when a version was committed, if there is such a version."""
@@ -222,7 +218,7 @@ class Catalog:
             for start in range(0, len(names), _AT_ONCE):
                 rows = connection.execute(*_heads_of(names[start : start + _AT_ONCE])).all()
                 found |= {named[name]: _dataset_row(named[name], values) for _, name, *values in rows}
-            version = rows[0][0] if names and rows else _version(connection)
+            version = rows[0][0] if names and rows else newest_version(connection)
         return version, found
 
     def snapshot(
@@ -253,7 +249,7 @@ class Catalog:
             values["name"] = name_at(connection, dataset, version)
             rows = connection.execute(_SNAPSHOTS[version is not None, data], values).all()
             if not rows:
-                return _version(connection), None, []
+                return newest_version(connection), None, []
         width = len(_HEAD) + 1
         segments = [Segment(*row[width:]) for row in rows if row[width] is not None]
         head = _dataset_row(dataset, rows[0][1:width])
@@ -297,15 +293,6 @@ class Catalog:
         with self.database.read() as connection:
             return {plain_name(name): count for name, count in connection.execute(query)}
 
-    def retired(self, dataset: Dataset | None = None) -> list[tuple[int, Segment]]:
-        """Return the segments that are no longer live, each with the version that removed it."""
-        query = select(schema.segments.c.removed_in, *WITHOUT_DATA).where(schema.segments.c.removed_in.is_not(None))
-        if dataset is not None:
-            query = query.join(schema.datasets).where(schema.datasets.c.name == str(dataset))
-        with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return [(row[0], Segment(*row[1:])) for row in rows]
-
     def observed_after(self, dataset: Dataset, span: Span, observed_at: int, now: int) -> list[Segment]:
         """Return the segments of all versions that meet *span* and were observed after *observed_at*, up to *now*.
 
@@ -325,56 +312,11 @@ class Catalog:
         with self.database.read() as connection:
             return [Segment(*row) for row in connection.execute(query, values)]
 
-    def forget_history(self, version: int) -> None:
-        """Drop what is only needed to tell the coverage of versions older than *version*."""
-        with self.database.write() as connection:
-            trim_coverage_log(connection, version)
-
-    def known_paths(self) -> set[str]:
-        """Return the path of every segment that the catalog names, live or retired."""
-        query = select(intact(schema.segments.c.path)).where(schema.segments.c.path.is_not(None))
-        with self.database.read() as connection:
-            return {path for path in connection.execute(query).scalars() if path}
-
-    def remove_unnamed(self, paths: Mapping[str, str], remove: Callable[[str], None]) -> list[str]:
-        """Call *remove* with the keys of objects whose paths no segment has, while no commit can begin; return them.
-
-        *paths* are the paths of segments by the keys of objects. The write lock is held for a few of them at a time.
-        """
-        removed: list[str] = []
-        left = iter(paths.items())
-        while part := dict(islice(left, _REMOVED_AT_ONCE)):
-            query = select(schema.segments.c.path).where(schema.segments.c.path.in_(set(part.values())))
-            with self.database.write(durable=False) as connection:
-                named = set(connection.execute(query).scalars())
-                for key, path in part.items():
-                    if path not in named:
-                        remove(key)
-                        removed.append(key)
-        return removed
-
     def newest_commit_at(self) -> int:
         """Return when the newest version was committed, by the clock of who did it; 0 for an empty lake."""
         query = select(schema.commits.c.created_at).order_by(schema.commits.c.id.desc()).limit(1)
         with self.database.read() as connection:
             return connection.execute(query).scalar() or 0
-
-    def forget(self, segments: Iterable[tuple[int, Segment]]) -> None:
-        """Drop retired segments for ever, each given with the version that removed it.
-
-        Versions from before can no longer be read.
-        """
-        gone = list(segments)
-        if not gone:
-            return
-        delete = schema.segments.delete().where(
-            schema.segments.c.id == bindparam("segment"), schema.segments.c.removed_in.is_not(None)
-        )
-        with self.database.write() as connection:
-            oldest = max(_oldest(connection), *(removed_in for removed_in, _ in gone))
-            connection.execute(delete, [{"segment": segment.id} for _, segment in gone])
-            connection.execute(schema.meta.delete().where(schema.meta.c.key == _OLDEST))
-            connection.execute(schema.meta.insert().values(key=_OLDEST, value=str(oldest)))
 
     def restore_data(self, segment_id: str, data: bytes) -> None:
         """Put back the bytes that an inline segment had."""
@@ -404,7 +346,7 @@ class Catalog:
             newest = Coverage(tuple(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows))
             if version is None:
                 return newest
-            return coverage_at(connection, number, version, newest, is_newest=version >= _version(connection))
+            return coverage_at(connection, number, version, newest, is_newest=version >= newest_version(connection))
 
     def provenance_id(self, origin: Provenance) -> int:
         """Return the number of *origin*, given on first use."""
@@ -510,31 +452,6 @@ def _heads_of(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     if len(names) == 1:
         return _ONE_HEAD, {"name": names[0]}
     return _HEADS, {"names": names}
-
-
-def refuse_vacuumed(connection: Connection, version: int | None) -> None:
-    """Refuse a version that can no longer be read.
-
-    Raises
-    ------
-    CatalogError
-        If *version* was vacuumed.
-    """
-    if version is not None and version < (oldest := _oldest(connection)):
-        raise CatalogError(f"version {version} was vacuumed: the oldest that can be read is {oldest}")
-
-
-def _oldest(connection: Connection) -> int:
-    """Return the oldest version that vacuum has left readable."""
-    return int(_meta(connection, _OLDEST) or 0)
-
-
-def _meta(connection: Connection, key: str) -> str | None:
-    return connection.execute(select(intact(schema.meta.c.value)).where(schema.meta.c.key == key)).scalar()
-
-
-def _version(connection: Connection) -> int:
-    return int(connection.execute(_VERSION).scalar_one())
 
 
 def _dataset_row(dataset: Dataset, values: Sequence[Any]) -> DatasetRow:

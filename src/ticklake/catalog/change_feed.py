@@ -6,59 +6,44 @@ stopped. Who wants to know at once is told by :mod:`ticklake.catalog.listeners`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import takewhile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, or_, select, union
 
 from ticklake.catalog import schema
-from ticklake.catalog.catalog import refuse_vacuumed
 from ticklake.catalog.checksums import intact
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import plain_name
 from ticklake.catalog.segment_columns import WITHOUT_DATA
+from ticklake.catalog.versions import refuse_vacuumed
 from ticklake.core.dataset import Dataset
+from ticklake.core.results import DatasetChange
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span, normalise
 
-__all__ = ["DatasetChange", "changes_since"]
+__all__ = ["changes_since"]
 
-_SAME_ROWS = frozenset({"compact"})
-"""Operations after which a dataset has the rows that it had before, in other segments."""
+_SEGMENTS = schema.segments.c
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetChange:
-    """What one version did to the segments of one dataset.
+@dataclass
+class _Moved:
+    """The segments that a version added to a dataset, and those that it removed."""
 
-    ``committed_at`` is nanoseconds UTC by the clock of the writer. Segments come without the bytes of inline ones. A dataset that
-    was dropped or renamed has the name it had before.
-    """
-
-    version: int
-    committed_at: int
-    operation: str
-    dataset: Dataset
-    added: tuple[Segment, ...] = ()
-    removed: tuple[Segment, ...] = ()
-
-    @property
-    def spans(self) -> list[Span]:
-        """The spans in which rows may have changed: sorted, disjoint, half-open; none if only the files are others."""
-        if self.operation in _SAME_ROWS:
-            return []
-        return normalise(segment.span for segment in (*self.added, *self.removed))
+    added: list[Segment] = field(default_factory=list)
+    removed: list[Segment] = field(default_factory=list)
 
 
-def changes_since(database: Database, version: int, limit: int | None = None) -> Iterator[DatasetChange]:
-    """Yield what was committed after *version*, in the order of versions, and of names within one.
+def changes_since(database: Database, version: int, limit: int | None = None) -> list[DatasetChange]:
+    """Return what was committed after *version*, in the order of versions, and of names within one.
 
     Parameters
     ----------
     limit
-        Stop after so many versions that changed segments. To go on, ask again from the last one that came.
+        Stop after so many versions that changed segments. To go on, ask again from the last one that came. No segments of
+        later versions are read.
 
     Raises
     ------
@@ -67,54 +52,64 @@ def changes_since(database: Database, version: int, limit: int | None = None) ->
     """
     with database.read() as connection:
         refuse_vacuumed(connection, version)
-        names = _changed_datasets(connection, version)
-        added, removed = _moved_segments(connection, names, version)
-        keys = sorted(added.keys() | removed.keys(), key=lambda key: (key[0], names[key[1]]))
-        versions = sorted({number for number, _ in keys})[:limit]
+        versions = _versions(connection, version, limit)
+        if not versions:
+            return []
+        moved = _moved_segments(connection, versions[0], versions[-1])
         commits = _commits(connection, versions)
-    for key in takewhile(lambda key: key[0] in commits, keys):
-        number, dataset_id = key
-        yield DatasetChange(
+    return [
+        DatasetChange(
             number,
             commits[number].created_at,
             commits[number].operation,
-            Dataset.parse(plain_name(names[dataset_id])),
-            tuple(added.get(key, ())),
-            tuple(removed.get(key, ())),
+            Dataset.parse(plain_name(name)),
+            tuple(moved[number, name].added),
+            tuple(moved[number, name].removed),
         )
+        for number, name in sorted(moved)
+    ]
 
 
-_Moved = dict[tuple[int, int], list[Segment]]
-"""Segments by version and number of the dataset."""
+def _versions(connection: Connection, version: int, limit: int | None) -> list[int]:
+    """Return the first versions after *version* that added or removed segments."""
+    # The datasets come first: they know their newest change, and segments are found by dataset.
+    changed = schema.datasets.c.changed_in > version
+    numbers = [
+        select(column.label("version")).join(schema.datasets).where(changed, column > version)
+        for column in (_SEGMENTS.added_in, _SEGMENTS.removed_in)
+    ]
+    found = union(*numbers).subquery()
+    query = select(found.c.version).order_by(found.c.version).limit(limit)
+    return list(connection.execute(query).scalars())
 
 
-def _changed_datasets(connection: Connection, version: int) -> dict[int, str]:
-    columns = schema.datasets.c
-    query = select(intact(columns.id), columns.name).where(columns.changed_in > version)
-    return {row.id: row.name for row in connection.execute(query)}
-
-
-def _moved_segments(connection: Connection, datasets: dict[int, str], version: int) -> tuple[_Moved, _Moved]:
-    """Return the segments that came and those that left after *version*."""
-    columns = schema.segments.c
-    query = select(columns.added_in, columns.removed_in, *WITHOUT_DATA).where(
-        or_(columns.added_in > version, columns.removed_in > version)
+def _moved_segments(connection: Connection, first: int, last: int) -> dict[tuple[int, str], _Moved]:
+    """Return what came and what left from version *first* to *last*, by version and name of the dataset."""
+    query = (
+        select(
+            intact(schema.datasets.c.id),
+            schema.datasets.c.name,
+            _SEGMENTS.added_in,
+            _SEGMENTS.removed_in,
+            *WITHOUT_DATA,
+        )
+        .join(schema.datasets)
+        .where(schema.datasets.c.changed_in >= first)
+        .where(or_(_SEGMENTS.added_in.between(first, last), _SEGMENTS.removed_in.between(first, last)))
+        .order_by(_SEGMENTS.min_ts)
     )
-    added: _Moved = {}
-    removed: _Moved = {}
-    for dataset_id in datasets:
-        for row in connection.execute(query.where(columns.dataset_id == dataset_id).order_by(columns.min_ts)):
-            segment = Segment(*row[2:])
-            if row.added_in > version:
-                added.setdefault((row.added_in, dataset_id), []).append(segment)
-            if row.removed_in is not None and row.removed_in > version:
-                removed.setdefault((row.removed_in, dataset_id), []).append(segment)
-    return added, removed
+    moved: dict[tuple[int, str], _Moved] = defaultdict(_Moved)
+    for _, name, added_in, removed_in, *values in connection.execute(query):
+        segment = Segment(*values)
+        if first <= added_in <= last:
+            moved[added_in, name].added.append(segment)
+        if removed_in is not None and first <= removed_in <= last:
+            moved[removed_in, name].removed.append(segment)
+    return moved
 
 
-def _commits(connection: Connection, versions: list[int]) -> dict[int, Any]:
-    if not versions:
-        return {}
+def _commits(connection: Connection, versions: Sequence[int]) -> dict[int, Any]:
+    """Return when and by which operation each version was committed."""
     columns = schema.commits.c
     within = columns.id.between(versions[0], versions[-1])
     query = select(intact(columns.id), columns.created_at, columns.operation).where(within)

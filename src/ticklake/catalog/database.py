@@ -39,7 +39,7 @@ class Database:
     Parameters
     ----------
     url
-        A SQLAlchemy URL; ``sqlite://`` is in memory.
+        A SQLAlchemy URL of SQLite; ``sqlite://`` is in memory.
 
     Raises
     ------
@@ -50,7 +50,6 @@ class Database:
         self.url = make_url(url)
         self.where = self.url.database or "the catalog in memory"
         self._engine = _engine(self.url)
-        self._is_sqlite = self.url.get_backend_name() == "sqlite"
         in_memory = isinstance(self._engine.pool, StaticPool)
         self._file = _file_of(self.url)
         self._identity: tuple[int, int] | None = None
@@ -104,9 +103,7 @@ class Database:
         return self._lake
 
     def change_number(self) -> int:
-        """Return the number of the newest change; 0 where changes have none."""
-        if not self._is_sqlite:
-            return 0
+        """Return the number of the newest change."""
         with self.read() as connection:
             driver: Any = connection.connection.driver_connection
             return change_number(driver)
@@ -145,9 +142,6 @@ class Database:
             level = _FULL if durable else _NORMAL
             writer = connection.execution_options(ticklake_write=level, ticklake_checks=checks)
             with writer.begin():
-                if not self._is_sqlite:
-                    yield writer
-                    return
                 driver: Any = writer.connection.driver_connection
                 number, rows = change_number(driver), driver.total_changes
                 self._refuse_outdated(writer, number, lake)
@@ -210,9 +204,8 @@ class Database:
         if version != NEWEST:
             with self.write(checks=False) as connection:
                 migrate(connection, self.where)
-                if self._is_sqlite:
-                    driver: Any = connection.connection.driver_connection
-                    name_copy(driver, anew=False)
+                driver: Any = connection.connection.driver_connection
+                name_copy(driver, anew=False)
 
     def _check_place(self) -> None:
         """Refuse to go on with a file that is no longer where it was: what it takes would be gone with it."""
@@ -300,15 +293,13 @@ class _ReadOnly(Database):
 
 
 def _file_of(url: URL) -> Path | None:
-    """Return the file that a URL of SQLite names, if it is one."""
-    if url.get_backend_name() != "sqlite" or not url.database or "uri" in url.query:
+    """Return the file that a URL names, if it is one."""
+    if not url.database or "uri" in url.query:
         return None
     return Path(url.database)
 
 
 def _engine(url: URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
     in_memory = not url.database
     engine = create_engine(
         url,

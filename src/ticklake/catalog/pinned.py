@@ -10,10 +10,11 @@ from typing import Any, NoReturn
 from sqlalchemy import Connection, exists, func, or_, select
 
 from ticklake.catalog import schema
-from ticklake.catalog.catalog import Catalog, refuse_vacuumed
+from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.dataset_names import dropped_in, plain_name
+from ticklake.catalog.versions import refuse_vacuumed
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
@@ -115,10 +116,6 @@ class PinnedCatalog(Catalog):
 
     def check_current(self) -> NoReturn:
         """Refuse: what asks for this is about to remove something."""
-        raise _refused("a vacuum")
-
-    def forget(self, *_parts: Any) -> NoReturn:
-        """Refuse: a version never changes."""
         raise _refused("a vacuum")
 
     def restore_data(self, *_parts: Any) -> NoReturn:

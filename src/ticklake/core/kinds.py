@@ -1,22 +1,24 @@
 """The one table of kinds: what can be recorded, and what a row of it is.
 
-Adding a kind is adding one entry to :data:`KINDS`.
+Adding a built-in kind is adding one entry to :data:`KINDS`. A lake declares kinds of its own in a :class:`KindRegistry`.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from ticklake.errors import InvalidName
+from ticklake.errors import BadInput, InvalidName
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
-__all__ = ["KINDS", "PROVENANCE", "TIME", "Column", "Kind", "kind_of"]
+__all__ = ["BUILT_IN", "KINDS", "PROVENANCE", "TIME", "Column", "Kind", "KindRegistry", "kind_of"]
 
 TIME = pl.Datetime("ns", "UTC")
 DURATION = pl.Duration("ns")
@@ -24,6 +26,9 @@ PROVENANCE = "provenance"
 """The hidden column that says where a row came from; shown only when asked for."""
 
 Encoding = Literal["delta", "dictionary", "plain"]
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_RESERVED = frozenset({"derived", "retired"})
+"""Folders of a lake that hold no kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,15 +244,73 @@ KINDS: dict[str, Kind] = {
 }
 
 
+class KindRegistry:
+    """The kinds of a lake, by name: the built-in ones, and those that it declares. A value: it never changes.
+
+    Raises
+    ------
+    InvalidName
+        If a declared kind has a name that no kind can have, or one that is taken.
+    BadInput
+        If its columns are not those of a kind.
+    """
+
+    def __init__(self, declared: Iterable[Kind] = ()) -> None:
+        kinds = dict(KINDS)
+        for kind in declared:
+            if kind.name in kinds:
+                raise InvalidName(f"there is a kind {kind.name!r} already: choose another name")
+            _check_declared(kind)
+            kinds[kind.name] = kind
+        self._kinds = kinds
+
+    def __getitem__(self, name: str) -> Kind:
+        try:
+            return self._kinds[name]
+        except KeyError:
+            raise InvalidName(f"{name!r} is not a kind: use one of {', '.join(self._kinds)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def declare(self, *kinds: Kind) -> KindRegistry:
+        """Return a registry that has *kinds*, too."""
+        own = [kind for name, kind in self._kinds.items() if name not in KINDS]
+        return KindRegistry([*own, *kinds])
+
+
+def _check_declared(kind: Kind) -> None:
+    if not _NAME.fullmatch(kind.name) or kind.name in _RESERVED:
+        raise InvalidName(f"{kind.name!r} cannot name a kind: use lower-case letters, digits and _, like 'momentum'")
+    columns = kind.stored
+    names, numbers = [column.name for column in columns], [column.field_id for column in columns]
+    time = kind.columns[0] if kind.columns else None
+    if time is None or (time.name, time.dtype, time.required) != ("ts", TIME, True):
+        raise BadInput(f"the kind {kind.name!r} must begin with a required column 'ts' of times")
+    if len(set(names)) < len(names) or len(set(numbers)) < len(numbers):
+        raise BadInput(f"two columns of the kind {kind.name!r} have the same name or field id: give each its own")
+    unknown = sorted({*kind.key, *kind.order, *kind.any_of} - set(names))
+    if not kind.key or unknown:
+        told = f"names {', '.join(unknown)}, which it has not" if unknown else "is empty"
+        raise BadInput(f"the key or order of the kind {kind.name!r} {told}: name its columns")
+
+
+BUILT_IN = KindRegistry()
+"""The kinds that every lake has."""
+
+
 def kind_of(name: str) -> Kind:
-    """Return the kind of that name.
+    """Return the built-in kind of that name.
 
     Raises
     ------
     InvalidName
         If there is none.
     """
-    try:
-        return KINDS[name]
-    except KeyError:
-        raise InvalidName(f"{name!r} is not a kind: use one of {', '.join(KINDS)}") from None
+    return BUILT_IN[name]

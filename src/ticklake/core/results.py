@@ -9,13 +9,15 @@ from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed, moment
-from ticklake.core.span import Span
+from ticklake.core.segment import Segment
+from ticklake.core.span import Span, normalise
 
 __all__ = [
     "Backup",
     "Cleaned",
     "Cleanup",
     "Compaction",
+    "DatasetChange",
     "Deleted",
     "History",
     "Mended",
@@ -24,6 +26,9 @@ __all__ = [
     "Receipt",
     "Vacuumed",
 ]
+
+_SAME_ROWS = frozenset({"compact"})
+"""Operations after which a dataset has the rows that it had before, in other segments."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -58,6 +63,29 @@ class Receipt(Displayed):
             max(self.version, other.version),
             dict(Counter(self.reasons) + Counter(other.reasons)),
         )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DatasetChange(Displayed):
+    """What one version did to the segments of one dataset.
+
+    ``committed_at`` is nanoseconds UTC by the clock of the writer. Segments come without the bytes of inline ones. A dataset that
+    was dropped or renamed has the name it had before.
+    """
+
+    version: int
+    committed_at: int
+    operation: str
+    dataset: Dataset
+    added: tuple[Segment, ...] = ()
+    removed: tuple[Segment, ...] = ()
+
+    @property
+    def spans(self) -> list[Span]:
+        """The spans in which rows may have changed: sorted, disjoint, half-open; none if only the files are others."""
+        if self.operation in _SAME_ROWS:
+            return []
+        return normalise(segment.span for segment in (*self.added, *self.removed))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

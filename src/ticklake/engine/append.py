@@ -1,41 +1,36 @@
-"""Appending: from batches to one durable commit."""
+"""Appending: from batches to one durable commit, and from rows to the segments that it names."""
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from itertools import chain
 
 import polars as pl
 
 from ticklake.catalog.changes import Change, DatasetRow, Quarantined, Revision
 from ticklake.core.append_log import arrival_of
-from ticklake.core.batch import number_prints, present, sort
+from ticklake.core.batch import is_ordered, number_prints, present, sort
 from ticklake.core.checks import Checked, check_all
+from ticklake.core.compaction_plan import periods
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
-from ticklake.core.merge import ID_WINDOW, Keying, difference, key_of_batch
+from ticklake.core.merge import ID_WINDOW, Keying, difference, has_repeats, key_of, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, subtract
 from ticklake.engine.observation import observed_after, split_late
-from ticklake.engine.read import collect, read_rows
-from ticklake.engine.segment_writer import write_segments
-from ticklake.engine.store import Store
-from ticklake.errors import Conflict, CorruptSegment, MissingSegment
+from ticklake.engine.read import read_rows
+from ticklake.engine.store import DatasetView, Store, retried
+from ticklake.errors import CorruptSegment, MissingSegment, WriteFailed
+from ticklake.storage import segments
 
-__all__ = ["Incoming", "append", "retried"]
+__all__ = ["Incoming", "append", "write_file", "write_segments"]
 
-ATTEMPTS = 50
-"""How often a change is computed anew because another writer committed first."""
-VANISHED_ATTEMPTS = 5
-"""How often it is computed anew because a file was moved; after that the file is missing."""
-T = TypeVar("T")
+_UNDONE = "nothing was committed, try again, and report it if it stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +59,6 @@ def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]
         for place, receipt in zip(places, retried(partial(_attempt, store, group, now)), strict=True):
             receipts[place] = receipt
     return receipts
-
-
-def retried(attempt: Callable[[], T]) -> T:
-    """Call *attempt* again while another writer commits first, or moves away the files that it reads."""
-    conflicts = vanished = 0
-    while True:
-        try:
-            return attempt()
-        except Conflict:
-            conflicts += 1
-            if conflicts == ATTEMPTS:
-                raise
-        except MissingSegment:
-            vanished += 1
-            if vanished == VANISHED_ATTEMPTS:
-                raise
-        # A random wait, longer each time: writers that collided once would collide again in step.
-        time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
 
 
 def _rounds(batches: Sequence[Incoming]) -> list[list[int]]:
@@ -137,14 +114,15 @@ def _change(
     existing, newer = kind.empty(), kind.empty()
     now = store.now()
     if head is not None and reach is not None and _may_meet(head, reach):
-        version, head, segments = store.catalog.snapshot(dataset, reach)
-        existing = _existing(store, segments, kind, keying, reach)
+        view = replace(store.view(dataset, reach), keying=keying)
+        version, head = view.version, view.row
+        existing = _existing(store, view)
         if incoming.observed_at is not None:
-            newer = observed_after(store, dataset, segments, keying, reach, incoming.observed_at, now)
+            newer = observed_after(store, view, incoming.observed_at, now)
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
     seq = head.seq + 1 if head else 1
-    segments = write_segments(store, dataset, diff.add, seq, keying, _observation_time(incoming, now))
+    added = write_segments(store, dataset, diff.add, seq, keying, _observation_time(incoming, now))
     duplicate = diff.duplicate + late.height
     revisions = _revisions(diff.before, diff.after, kind)
     revisions += _late_revisions(store, dataset, late, existing, keying)
@@ -152,7 +130,7 @@ def _change(
         dataset,
         keying=keying,
         id_space=incoming.origin.id_space,
-        add=tuple(segments),
+        add=tuple(added),
         coverage=_uncovered(store, incoming) if newer.height else incoming.coverage,
         quarantine=tuple(_quarantined(checked.bad, kind)),
         revisions=tuple(revisions),
@@ -180,20 +158,20 @@ def _may_meet(head: DatasetRow, reach: Span) -> bool:
     return head.max_ts >= reach.start and head.min_ts < reach.end
 
 
-def _existing(store: Store, segments: Sequence[Segment], kind: Kind, keying: Keying, reach: Span) -> pl.DataFrame:
-    """Return the rows inside *reach*, without those of damaged segments: new rows can be added all the same."""
+def _existing(store: Store, view: DatasetView) -> pl.DataFrame:
+    """Return the rows of a view, without those of damaged segments: new rows can be added all the same."""
     try:
-        return read_rows(store, segments, kind, keying, reach)
+        return read_rows(store, view)
     except (CorruptSegment, MissingSegment):
-        readable = [segment for segment in segments if _can_be_read(store, segment, kind, reach)]
-        if len(readable) == len(segments):
+        readable = [segment for segment in view.segments if _can_be_read(store, view.of([segment]))]
+        if len(readable) == len(view.segments):
             raise
-        return _existing(store, readable, kind, keying, reach)
+        return _existing(store, view.of(readable))
 
 
-def _can_be_read(store: Store, segment: Segment, kind: Kind, reach: Span) -> bool:
+def _can_be_read(store: Store, view: DatasetView) -> bool:
     try:
-        collect(store, store.scan(segment, kind, reach), [segment])
+        read_rows(store, view)
     except (CorruptSegment, MissingSegment):
         return False
     return True
@@ -261,3 +239,95 @@ def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
 def _json_rows(frame: pl.DataFrame) -> list[str]:
     physical = frame.with_columns(pl.selectors.temporal().to_physical())
     return physical.write_ndjson().removesuffix("\n").split("\n")
+
+
+def write_segments(
+    store: Store, dataset: Dataset, frame: pl.DataFrame, seq: int, keying: Keying, observed_at: int | None = None
+) -> list[Segment]:
+    """Encode sorted rows as one inline segment, or as one durable file per period.
+
+    Raises
+    ------
+    WriteFailed
+        If the rows are out of order or two share their key, or if what was written does not hold them.
+    """
+    if not frame.height:
+        return []
+    _check_rows(dataset, frame, keying)
+    if frame.height <= segments.INLINE_ROWS:
+        data = segments.encode_inline(frame)
+        if len(data) <= segments.INLINE_BYTES:
+            return [store.remember(segments.inline_segment(frame, seq, data, observed_at), frame)]
+    written: list[Segment] = []
+    with store.swept_if_it_fails(written):
+        for label, part in _by_period(frame):
+            segment = write_file(store, dataset, [part], seq, keying, label, observed_at=observed_at)
+            if segment is not None:
+                written.append(segment)
+        count = sum(segment.rows for segment in written)
+        if count != frame.height:
+            raise WriteFailed(f"{dataset}: {count:,} rows were written, not {frame.height:,}; {_UNDONE}")
+    return written
+
+
+def write_file(
+    store: Store,
+    dataset: Dataset,
+    frames: Iterable[pl.DataFrame],
+    seq: int,
+    keying: Keying,
+    period: str,
+    coverage: Sequence[Covered] = (),
+    seen: Callable[[pl.DataFrame], object] = lambda _frame: None,
+    observed_at: int | None = None,
+) -> Segment | None:
+    """Write sorted frames as one durable Parquet file in the dataset's folder; ``None`` if they have no rows."""
+    from ticklake.storage.encoding import check_written
+    from ticklake.storage.encoding import write_file as encode
+
+    left = (frame for frame in frames if frame.height)
+    first = next(left, None)
+    if first is None:
+        return None
+    footer = segments.Footer(
+        dataset=dataset,
+        id=segments.new_id(),
+        seq=seq,
+        rows=0,
+        min_ts=0,
+        max_ts=0,
+        keying=keying,
+        period=period,
+        tool=store.tool,
+        provenance=store.catalog.provenances(),
+        coverage=tuple(coverage),
+        observed_at=observed_at,
+    )
+    path = f"{dataset.path}/{period}-{footer.id}.parquet"
+    with store.objects.create(path) as sink:
+        segment = encode(sink, chain([first], left), footer, path, seen)
+    with store.swept_if_it_fails([segment]):
+        store.check_there(segment)
+        wrong = check_written(store.objects.source(path), segment)
+        if wrong:
+            raise WriteFailed(f"{dataset}: {path} {wrong}; {_UNDONE}")
+    return segment
+
+
+def _check_rows(dataset: Dataset, frame: pl.DataFrame, keying: Keying) -> None:
+    """Refuse rows that must not be written: a mistake of ours, caught before anybody reads it."""
+    ts = frame["ts"].cast(pl.Int64)
+    if (ts.slice(1) > ts.head(frame.height - 1)).all():
+        return
+    if not is_ordered(frame, dataset.spec):
+        raise WriteFailed(f"{dataset}: the rows to be written are out of order; {_UNDONE}")
+    if has_repeats(frame, key_of(dataset.spec, keying)):
+        raise WriteFailed(f"{dataset}: two of the rows to be written share their key; {_UNDONE}")
+
+
+def _by_period(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    ts = frame["ts"].cast(pl.Int64)
+    whole = Segment("", 0, frame.height, ts[0], ts[-1], 0, "")
+    for period in periods([whole]):
+        first = ts.search_sorted(period.span.start)
+        yield period.label, frame.slice(first, ts.search_sorted(period.span.end) - first)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
+from ticklake.catalog.removal import forget_segments, retired_segments
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
 from ticklake.core.results import Backup
@@ -15,8 +16,9 @@ from ticklake.core.segment import Segment
 from ticklake.engine.salvage import Copy
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput, MissingSegment, StorageError
+from ticklake.storage.durable import make_folder, replace_file, sync_folder
 from ticklake.storage.files import file_digest
-from ticklake.storage.objects import LocalStore, make_folder, replace_file, sync_folder
+from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import corrupt, digest
 
 __all__ = ["backup", "opened_copy"]
@@ -42,7 +44,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
         If a file is damaged: a backup holds only what is whole, so the one before it stays.
     """
     store.catalog.check_current()
-    fresh = folder / f"{catalog_name}.new"
+    fresh, target = folder / f"{catalog_name}.new", store.open_folder(folder)
     _check_target(store, folder, catalog_name)
     try:
         make_folder(folder)
@@ -61,7 +63,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
             if attempt == _ATTEMPTS or _is_live(store, segment):
                 raise
     _replace_catalog(fresh, folder / catalog_name)
-    _remove_others(LocalStore(folder), {segment.path for segment in segments})
+    _remove_others(target, {segment.path for segment in segments})
     sizes = [copied[segment.name] for segment in segments if segment.name in copied]
     return Backup(str(folder), len(sizes), len(segments) - len(sizes), sum(sizes))
 
@@ -81,7 +83,7 @@ def _copy(store: Store, segment: Segment, folder: Path, copied: dict[str, int]) 
 def _is_live(store: Store, segment: Segment) -> bool:
     """Whether the lake still needs a segment: then its file is missing, and no other file replaced it."""
     for row in store.catalog.datasets():
-        _, _, live = store.catalog.snapshot(row.dataset, data=False)
+        live = store.view(row.dataset, data=False).segments
         if any(segment.id == other.id for other in live):
             return True
     return False
@@ -129,7 +131,7 @@ def opened_copy(store: Store, folder: Path, catalog_name: str) -> Iterator[Copy]
     with _catalog(path, store) as catalog:
         if catalog.database.lake() != store.catalog.database.lake():
             raise BadInput(f"{folder} is a backup of another lake: name one of this")
-        yield Copy(catalog, LocalStore(folder))
+        yield Copy(catalog, store.open_folder(folder))
 
 
 @contextmanager
@@ -144,14 +146,14 @@ def _catalog(path: Path, store: Store) -> Iterator[Catalog]:
 def _files(path: Path, store: Store) -> list[Segment]:
     """Return the live file segments that the catalog at *path* names, and make it forget the others."""
     with _catalog(path, store) as copy:
-        copy.forget(copy.retired())
+        forget_segments(copy.database, retired_segments(copy.database))
         live: list[Segment] = []
         for row in copy.datasets():
             live += copy.snapshot(row.dataset, data=False)[2]
     return [segment for segment in live if segment.path is not None]
 
 
-def _remove_others(objects: LocalStore, named: set[str | None]) -> None:
+def _remove_others(objects: ObjectStore, named: set[str | None]) -> None:
     for kind in KINDS:
         for item in list(objects.list(kind)):
             if item.key not in named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -10,17 +11,14 @@ from ticklake.catalog.changes import Change
 from ticklake.core.compaction_plan import TARGET_ROWS, Rewrite, plan_compaction
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import Kind
-from ticklake.core.merge import Keying
 from ticklake.core.results import Compaction
 from ticklake.core.segment import Segment
-from ticklake.engine.append import retried
+from ticklake.engine.append import write_file
 from ticklake.engine.read import read_chunks
-from ticklake.engine.segment_writer import write_file
-from ticklake.engine.store import Store
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import CorruptSegment, MissingSegment, StorageError
 
-__all__ = ["compact"]
+__all__ = ["compact", "compact_all"]
 
 
 def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> Compaction:
@@ -33,28 +31,48 @@ def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> C
     """
     # What an earlier compaction could not move after its commit leaves the tree first.
     store.settle(dataset)
-    _, _, before = store.catalog.snapshot(dataset, data=False)
+    before = store.view(dataset, data=False).segments
     retried(lambda: _round(store, dataset, target_rows))
-    _, row, after = store.catalog.snapshot(dataset, data=False)
+    after = store.view(dataset, data=False)
     return Compaction(
         str(dataset),
         len(before),
-        len(after),
-        row.rows if row else 0,
+        len(after.segments),
+        after.row.rows if after.row else 0,
         sum(segment.size for segment in before),
-        sum(segment.size for segment in after),
+        sum(segment.size for segment in after.segments),
     )
 
 
+def compact_all(store: Store, datasets: Iterable[Dataset]) -> list[Compaction]:
+    """Compact one dataset after the other; what is damaged is left as it is, and told at the end.
+
+    Raises
+    ------
+    CorruptSegment
+        If segments are damaged; they are named, and everything else is compacted.
+    """
+    done: list[Compaction] = []
+    bad: list[str] = []
+    for dataset in datasets:
+        try:
+            done.append(compact(store, dataset))
+        except CorruptSegment as error:
+            bad.append(str(error))
+    if bad:
+        raise CorruptSegment("; ".join(bad))
+    return done
+
+
 def _round(store: Store, dataset: Dataset, target_rows: int) -> None:
-    _, row, segments = store.catalog.snapshot(dataset)
-    if row is None:
+    view = store.view(dataset)
+    if view.row is None:
         return
     coverage = store.catalog.coverage(dataset)
     bad: list[str] = []
-    for rewrite in plan_compaction(segments, target_rows):
+    for rewrite in plan_compaction(view.segments, target_rows):
         try:
-            _rewrite(store, dataset, row.keying, rewrite, coverage)
+            _rewrite(store, view, rewrite, coverage)
         except CorruptSegment as error:
             bad.append(str(error))
         except MissingSegment as error:
@@ -67,24 +85,24 @@ def _round(store: Store, dataset: Dataset, target_rows: int) -> None:
 
 def _is_live(store: Store, dataset: Dataset, rewrite: Rewrite) -> bool:
     """Whether the catalog still names every segment of a rewrite."""
-    live = {segment.id for segment in store.catalog.snapshot(dataset, data=False)[2]}
+    live = {segment.id for segment in store.view(dataset, data=False).segments}
     return all(segment.id in live for segment in rewrite.segments)
 
 
-def _rewrite(store: Store, dataset: Dataset, keying: Keying, rewrite: Rewrite, coverage: Coverage) -> None:
-    kind = dataset.spec
+def _rewrite(store: Store, view: DatasetView, rewrite: Rewrite, coverage: Coverage) -> None:
+    dataset, keying = view.dataset, view.keying
     written: list[Segment] = []
     with store.swept_if_it_fails(written):
         for period, segments in rewrite.by_period():
             count = _Count()
-            chunks = read_chunks(store, segments, kind, keying, period.span)
+            chunks = read_chunks(store, view.of(segments, period.span))
             known = coverage.within(period.span).looked_at
             segment = write_file(
                 store, dataset, chunks, rewrite.seq, keying, period.label, known, count.add, rewrite.observed_at
             )
             if segment is not None:
                 written.append(segment)
-                _prove(store, kind, segment, count)
+                _prove(store, dataset, segment, count)
     store.commit("compact", Change(dataset, keying, add=tuple(written), remove=rewrite.segments))
 
 
@@ -101,11 +119,11 @@ class _Count:
         self.total = (self.total + int(frame.hash_rows().sum())) % 2**64
 
 
-def _prove(store: Store, kind: Kind, segment: Segment, wanted: _Count) -> None:
+def _prove(store: Store, dataset: Dataset, segment: Segment, wanted: _Count) -> None:
     """Read the file back and compare it with what was to be written."""
     found = _Count()
     try:
-        for frame in read_chunks(store, [segment], kind, "natural", segment.span):
+        for frame in read_chunks(store, DatasetView.of_segment(dataset, segment)):
             found.add(frame)
     except StorageError as error:
         store.check_there(segment)

@@ -10,14 +10,12 @@ import polars as pl
 from ticklake.catalog.changes import Change
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
-from ticklake.core.merge import Keying
 from ticklake.core.results import Deleted
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, subtract
-from ticklake.engine.append import retried
+from ticklake.engine.append import write_file, write_segments
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.segment_writer import write_file, write_segments
-from ticklake.engine.store import Store
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import StorageError
 
 __all__ = ["DELETED", "delete", "drop", "leaving", "would_delete"]
@@ -46,64 +44,63 @@ def drop(store: Store, dataset: Dataset) -> Deleted:
 
 def would_delete(store: Store, dataset: Dataset, span: Span) -> Deleted:
     """Return what :func:`delete` would take; the bytes of segments that it would cut are estimated by time."""
-    _, row, segments = store.catalog.snapshot(dataset, span)
-    if row is None:
+    view = store.view(dataset, span)
+    if view.row is None:
         return Deleted()
-    gone = _count(store, dataset, row.keying, segments, span)
-    freed = sum(segment.size * (_inside(segment, span) / segment.span.length) for segment in segments)
-    return _deleted(gone, int(freed), segments, span)
+    freed = sum(segment.size * (_inside(segment, span) / segment.span.length) for segment in view.segments)
+    return _deleted(view, _count(store, view), int(freed))
 
 
 def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered, ...], operation: str) -> Deleted:
-    version, row, segments = store.catalog.snapshot(dataset, span)
-    if row is None:
+    view = store.view(dataset, span)
+    if view.row is None:
         return Deleted()
-    gone = _count(store, dataset, row.keying, segments, span)
+    gone = _count(store, view)
     kept: list[Segment] = []
     with store.swept_if_it_fails(kept):
-        for segment in segments:
-            kept += _rest(store, dataset, row.keying, segment, span)
+        for segment in view.segments:
+            kept += _rest(store, view, segment)
     change = Change(
         dataset,
-        row.keying,
+        view.keying,
         add=tuple(kept),
-        remove=tuple(segments),
+        remove=view.segments,
         forget=(span,),
         coverage=coverage,
         new_rows=-gone,
-        read_version=version,
+        read_version=view.version,
         read_span=span,
     )
     store.commit(operation, change)
-    return _deleted(gone, _size(segments) - _size(kept), segments, span)
+    return _deleted(view, gone, _size(view.segments) - _size(kept))
 
 
-def leaving(dataset: Dataset, keying: Keying, segments: Sequence[Segment], rows: int, version: int) -> Change:
-    """Return the change by which a dataset leaves the lake with all of its *rows*, as they were read in *version*."""
+def leaving(view: DatasetView, rows: int) -> Change:
+    """Return the change by which a dataset leaves the lake with all of its *rows*, as they were read."""
     return Change(
-        dataset,
-        keying,
-        remove=tuple(segments),
+        view.dataset,
+        view.keying,
+        remove=view.segments,
         forget=(ALL_TIME,),
         new_rows=-rows,
-        read_version=version,
+        read_version=view.version,
         read_span=ALL_TIME,
         drop=True,
     )
 
 
 def _drop(store: Store, dataset: Dataset) -> Deleted:
-    version, row, segments = store.catalog.snapshot(dataset)
-    if row is None:
+    view = store.view(dataset)
+    if view.row is None:
         return Deleted()
-    gone = _count(store, dataset, row.keying, segments, ALL_TIME)
-    store.commit("drop", leaving(dataset, row.keying, segments, gone, version))
-    return _deleted(gone, _size(segments), segments, ALL_TIME)
+    gone = _count(store, view)
+    store.commit("drop", leaving(view, gone))
+    return _deleted(view, gone, _size(view.segments))
 
 
-def _deleted(rows: int, freed: int, segments: Sequence[Segment], span: Span) -> Deleted:
-    whole = sum(segment.lies_in(span) for segment in segments)
-    return Deleted(rows, freed, whole, len(segments) - whole)
+def _deleted(view: DatasetView, rows: int, freed: int) -> Deleted:
+    whole = sum(segment.lies_in(view.span) for segment in view.segments)
+    return Deleted(rows, freed, whole, len(view.segments) - whole)
 
 
 def _size(segments: Sequence[Segment]) -> int:
@@ -118,20 +115,21 @@ def _inside(segment: Segment, span: Span) -> int:
     return part.length
 
 
-def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment], span: Span) -> int:
+def _count(store: Store, view: DatasetView) -> int:
     """Count the rows that go; those of a segment that cannot be read any more by what the catalog says of it."""
     try:
-        return count_rows(store, segments, dataset.spec, keying, span)
+        return count_rows(store, view)
     except StorageError:
-        return sum(segment.rows for segment in segments if segment.lies_in(span))
+        return sum(segment.rows for segment in view.segments if segment.lies_in(view.span))
 
 
-def _rest(store: Store, dataset: Dataset, keying: Keying, segment: Segment, span: Span) -> list[Segment]:
-    """Write what a segment holds outside *span*, as one segment in its own place in the order of contents."""
-    if segment.lies_in(span):
+def _rest(store: Store, view: DatasetView, segment: Segment) -> list[Segment]:
+    """Write what a segment holds outside the view, as one segment in its own place in the order of contents."""
+    if segment.lies_in(view.span):
         return []
-    outside = subtract(segment.span, [span])
-    kept = chain.from_iterable(read_chunks(store, [segment], dataset.spec, keying, part) for part in outside)
+    dataset, keying = view.dataset, view.keying
+    outside = subtract(segment.span, [view.span])
+    kept = chain.from_iterable(read_chunks(store, view.of([segment], part)) for part in outside)
     if segment.path is None:
         rows = pl.concat([dataset.spec.empty(), *kept])
         return write_segments(store, dataset, rows, segment.seq, keying, segment.observed_at)

@@ -19,18 +19,17 @@ from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.core.batch import Records, canonical, canonical_all
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import PROVENANCE
+from ticklake.core.kinds import BUILT_IN, PROVENANCE, KindRegistry
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Cleaned, Compaction, Mended, Problem, Receipt, Vacuumed
 from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.engine.append import Incoming, append
-from ticklake.engine.read import count_rows
-from ticklake.engine.scan import chunks, load, scan
-from ticklake.engine.store import Store
+from ticklake.engine.read import chunks, count_rows, load, scan
+from ticklake.engine.store import Store, no_folder
 from ticklake.engine.vacuum import KEEP, vacuum, would_vacuum
-from ticklake.errors import CatalogDamaged, CorruptSegment, DiskFull, TicklakeError
+from ticklake.errors import DiskFull, TicklakeError
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
@@ -39,8 +38,6 @@ __all__ = ["Engine"]
 T = TypeVar("T")
 _ATTEMPTS_ON_FULL_DISK = 8
 """How often an operation that frees space is repeated on a full disk: each attempt has freed some."""
-_REACHES = (8, 128, 2048)
-"""How many segments are looked at, in turn, to find the newest rows."""
 
 
 class Engine:
@@ -60,6 +57,10 @@ class Engine:
         Called before rows are taken in; raises if that would fill the disk. What frees space never asks it.
     reserve
         Space that what frees space may use when there is no other.
+    kinds
+        The kinds that the lake knows: the built-in ones, by default.
+    open_folder
+        Opens the object store in a folder: that of a backup.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class Engine:
         sessions: Sessions | None = None,
         check_space: Callable[[], None] = lambda: None,
         reserve: Reserve | None = None,
+        kinds: KindRegistry = BUILT_IN,
+        open_folder: Callable[[Path], ObjectStore] = no_folder,
     ) -> None:
         self.catalog = catalog
         self.objects = objects
@@ -78,7 +81,7 @@ class Engine:
         self.now = now
         self._check_space = check_space
         self._reserve = reserve
-        self.store = Store(catalog, objects, now, tool)
+        self.store = Store(catalog, objects, now, tool, kinds, open_folder)
         self._derived: dict[str, tuple[int, Any]] = {}
 
     def at(self, version: int, moment: int) -> Engine:
@@ -93,7 +96,16 @@ class Engine:
 
         catalog = PinnedCatalog(self.catalog, version)
         catalog.refuse_vacuumed()
-        return Engine(catalog, self.objects, lambda: moment, self.store.tool, self.sessions)
+        store = self.store
+        return Engine(
+            catalog,
+            self.objects,
+            lambda: moment,
+            store.tool,
+            self.sessions,
+            kinds=store.kinds,
+            open_folder=store.open_folder,
+        )
 
     def cached(self, name: str, make: Callable[[int], T]) -> T:
         """Return what *make* derives from the newest version, made once for each version; only the last one is kept."""
@@ -179,7 +191,7 @@ class Engine:
 
     def stretches(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[Span]:
         """Return the spans inside *span* that segments reach over: outside of them there are no rows."""
-        _, _, segments = self.catalog.snapshot(dataset, span, version=version)
+        segments = self.store.view(dataset, span, version, data=False).segments
         parts = (segment.span.intersect(span) for segment in segments)
         return normalise(part for part in parts if part)
 
@@ -203,10 +215,8 @@ class Engine:
         names = parse_columns(dataset.spec, columns)
         if names is not None and provenance and PROVENANCE not in names:
             names.append(PROVENANCE)
-        options: dict[str, Any] = {"columns": names, "version": version, "provenance": provenance}
-        if last is None:
-            return load(self.store, dataset, span, **options)
-        return self._tail(dataset, span, parse_count("last", last), **options)
+        count = None if last is None else parse_count("last", last)
+        return load(self.store, dataset, span, columns=names, last=count, version=version, provenance=provenance)
 
     def inventory(self) -> list[DatasetRow]:
         """Return every dataset with its summary."""
@@ -217,9 +227,7 @@ class Engine:
 
     def _counted(self, row: DatasetRow) -> DatasetRow:
         """Return a dataset's row with its rows counted: of an older version the catalog has no sums."""
-        _, _, segments = self.catalog.snapshot(row.dataset)
-        counted = count_rows(self.store, segments, row.dataset.spec, row.keying)
-        return replace(row, rows=counted)
+        return replace(row, rows=count_rows(self.store, self.store.view(row.dataset)))
 
     def provenance(self, dataset: Dataset, span: Span) -> list[Provenance]:
         """Return where the rows inside *span* came from; empty if there are none."""
@@ -274,37 +282,19 @@ class Engine:
         CorruptSegment
             If segments are damaged; they are named, and everything else is compacted.
         """
-        from ticklake.engine.compact import compact
+        from ticklake.engine.compact import compact_all
 
-        done: list[Compaction] = []
-        bad: list[str] = []
-        for dataset in self._chosen(datasets):
-            try:
-                done.append(compact(self.store, dataset))
-            except CorruptSegment as error:
-                bad.append(str(error))
-        if bad:
-            raise CorruptSegment("; ".join(bad))
-        return done
+        return compact_all(self.store, self._chosen(datasets))
 
     def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
         """Yield everything that is not as it should be."""
-        from ticklake.engine.verify import CATALOG, strays, verify, verify_catalog
+        from ticklake.engine.verify import verify, verify_lake
 
-        if datasets is not None:
-            for dataset in datasets:
-                yield from verify(self.store, dataset, deep=deep)
+        if datasets is None:
+            yield from verify_lake(self.store, deep=deep)
             return
-        damage = list(verify_catalog(self.store))
-        yield from damage
-        try:
-            for dataset in self._chosen(None):
-                problems = verify(self.store, dataset, deep=deep)
-                yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
-            yield from strays(self.store)
-        except CatalogDamaged:
-            if not damage:
-                raise
+        for dataset in datasets:
+            yield from verify(self.store, dataset, deep=deep)
 
     def vacuum(self, keep: int = KEEP, *, dry_run: bool = False) -> Vacuumed:
         """Remove versions older than *keep* nanoseconds, and garbage; or only say what would go."""
@@ -381,26 +371,3 @@ class Engine:
         if datasets is not None:
             return list(datasets)
         return [row.dataset for row in self.catalog.datasets()]
-
-    def _tail(self, dataset: Dataset, span: Span, last: int, **options: Any) -> pl.DataFrame:
-        """Read back from the end, only as far as it takes."""
-        for reach in _REACHES:
-            ends = self.catalog.newest(dataset, span, reach, version=options.get("version"))
-            start = _start_of(ends, last)
-            if start is not None and start > span.start:
-                rows = load(self.store, dataset, Span(start, span.end), **options)
-                if rows.height >= last:
-                    return rows.tail(last)
-            if len(ends) < reach:
-                break
-        return load(self.store, dataset, span, **options).tail(last)
-
-
-def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:
-    """Return the start of the newest segments that together hold *last* rows; ``None`` if all hold fewer."""
-    total = 0
-    for place, (_, rows) in enumerate(ends):
-        total += rows
-        if total >= last:
-            return min(start for start, _ in ends[: place + 1])
-    return None

@@ -28,10 +28,9 @@ def origins_by_file(store: Store, dataset: Dataset) -> pl.DataFrame:
     CorruptSegment
         If a file is damaged.
     """
-    _, _, segments = store.catalog.snapshot(dataset)
     origins = store.catalog.provenances()
     parts: list[pl.DataFrame] = []
-    for segment in segments:
+    for segment in store.view(dataset).segments:
         stored = store.scan(segment, dataset.spec, None, ["ts", PROVENANCE])
         counts = stored.group_by(PROVENANCE).agg(
             rows=pl.len().cast(pl.Int64), first=pl.col("ts").min(), last=pl.col("ts").max()

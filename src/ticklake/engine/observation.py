@@ -6,40 +6,33 @@ observed meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import polars as pl
 
-from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import Kind
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span
 from ticklake.engine.read import read_rows
-from ticklake.engine.store import Store
+from ticklake.engine.store import DatasetView, Store
 from ticklake.errors import CorruptSegment, MissingSegment
 
 __all__ = ["observed_after", "split_late"]
 
 
-def observed_after(
-    store: Store, dataset: Dataset, live: Sequence[Segment], keying: Keying, reach: Span, observed_at: int, now: int
-) -> pl.DataFrame:
-    """Return the rows inside *reach* that were observed after *observed_at*.
+def observed_after(store: Store, live: DatasetView, observed_at: int, now: int) -> pl.DataFrame:
+    """Return the rows of a view that were observed after *observed_at*.
 
     A rewritten segment (compacted, cut) holds rows of several observations; the segments that it was made of tell
     them apart until vacuum forgets them. Observations that lie after *now* are those of a clock that was
     ahead: they are passed over, or nothing could correct them until then.
     """
-    kind = dataset.spec
-    if not any(_is_between(segment, observed_at, now) for segment in live):
-        return kind.empty()
-    newer = store.catalog.observed_after(dataset, reach, observed_at, now)
+    rewritten = [segment for segment in live.segments if _is_between(segment, observed_at, now)]
+    if not rewritten:
+        return live.kind.empty()
+    newer = store.catalog.observed_after(live.dataset, live.span, observed_at, now)
     try:
-        return read_rows(store, newer, kind, keying, reach)
+        return read_rows(store, live.of(newer))
     except (CorruptSegment, MissingSegment):
-        rewritten = [segment for segment in live if _is_between(segment, observed_at, now)]
-        return read_rows(store, rewritten, kind, keying, reach)
+        return read_rows(store, live.of(rewritten))
 
 
 def split_late(

@@ -16,6 +16,7 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
 from ticklake.catalog.file_header import refuse_foreign_log
 from ticklake.catalog.processes import is_gone, this_process
+from ticklake.catalog.removal import known_paths
 from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
@@ -24,7 +25,7 @@ from ticklake.engine.recovery import Filled, Tree, complete_until, fill, is_unco
 from ticklake.engine.store import Store, retired_path
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull, NoLake
-from ticklake.storage.objects import LocalStore, ObjectStore
+from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
 __all__ = ["interrupted_rebuilds", "rebuild"]
@@ -53,9 +54,16 @@ class _Lake:
 
 
 def rebuild(
-    root: Path, catalog_name: str, now: Callable[[], int], tool: str, reserve: Reserve, *, force: bool = False
+    root: Path,
+    objects: ObjectStore,
+    catalog_name: str,
+    now: Callable[[], int],
+    tool: str,
+    reserve: Reserve,
+    *,
+    force: bool = False,
 ) -> Rebuilt:
-    """Make a new catalog from the old one, as far as it can be read, and from the files of the lake in *root*.
+    """Make a new catalog from the old one, as far as it can be read, and from the files of the lake in *root*, which are *objects*.
 
     Writers wait at the old catalog's write lock and go on in the new one; nothing they were told is done is missing.
     Killed at any moment, the old catalog or the new one is there, whole: run it again.
@@ -73,7 +81,7 @@ def rebuild(
     """
     if root.is_dir() and is_full(root):
         reserve.give()
-    lake = _Lake(root / catalog_name, LocalStore(root), now, tool)
+    lake = _Lake(root / catalog_name, objects, now, tool)
     _refuse_nothing(lake)
     refuse_foreign_log(lake.path)
     leftovers = interrupted_rebuilds(lake.path)
@@ -144,7 +152,7 @@ def _why(store: Store, witness: Witness) -> str | None:
     problem = next(iter(store.catalog.problems()), None)
     if problem is not None:
         return problem
-    named = store.catalog.known_paths()
+    named = known_paths(store.catalog.database)
     strays = _strays(store, witness)
     deadline = time.monotonic() + _PATIENCE
     while strays and time.monotonic() < deadline:

@@ -10,6 +10,7 @@ from itertools import chain
 
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.file_header import change_number
+from ticklake.catalog.removal import forget_history, known_paths
 from ticklake.catalog.restore import correct_segments, go_on_after, mark_changed, restore_summary
 from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.catalog.witness import Witness
@@ -19,10 +20,10 @@ from ticklake.core.kinds import KINDS, PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span, normalise, subtract
+from ticklake.core.span import ALL_TIME, Span, normalise, subtract
 from ticklake.core.time import MS
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.store import Store, retired_path
+from ticklake.engine.store import DatasetView, Store, retired_path
 from ticklake.engine.verify import FRESH
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.encoding import read_footer
@@ -103,7 +104,7 @@ def _described(objects: ObjectStore, item: StoredObject) -> tuple[Footer, Segmen
 def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:
     """Whether the rows of a file are what its footer says."""
     try:
-        chunks = read_chunks(store, [segment], footer.dataset.spec, footer.keying, segment.span)
+        chunks = read_chunks(store, DatasetView.of_segment(footer.dataset, segment))
         return sum(frame.height for frame in chunks) == footer.rows
     except TicklakeError:
         return False
@@ -142,7 +143,7 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witn
     go_on_after(store.catalog.database, witness.newest_of_any())
     is_whole = {table.name: table.is_whole for table in tables}
     tree.look()
-    uncommitted = tree.forget_uncommitted(store.catalog.known_paths(), complete)
+    uncommitted = tree.forget_uncommitted(known_paths(store.catalog.database), complete)
     if not is_whole.get("provenance", False):
         _restore_origins(store, tree)
     before = {row.dataset: row for row in store.catalog.datasets()}
@@ -151,7 +152,7 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witn
     version = store.catalog.commit("rebuild", added)
     if tables and not (is_whole["coverage"] and is_whole["meta"]):
         # Taken back from coverage that is not whole, or by a log that is not, the past would be told wrongly.
-        store.catalog.forget_history(version)
+        forget_history(store.catalog.database, version)
     is_certain = is_whole.get("segments", False) and is_whole.get("datasets", False)
     for row in store.catalog.datasets():
         if not is_certain or any(change.dataset == row.dataset for change in added):
@@ -197,7 +198,7 @@ def _strange(store: Store, tree: Tree, *, passing_young: bool) -> list[str]:
 
     Where it is whole, young ones are passed over: a writer is at work on them.
     """
-    named, recent = store.catalog.known_paths(), store.now() - FRESH
+    named, recent = known_paths(store.catalog.database), store.now() - FRESH
     unnamed = [item for key, item in tree.unreadable.items() if key not in named]
     return [item.key for item in unnamed if not passing_young or item.modified < recent]
 
@@ -218,7 +219,7 @@ def _restore_origins(store: Store, tree: Tree) -> None:
         store.catalog.restore_provenance(footer.provenance)
     numbers: set[int] = set()
     for row in store.catalog.datasets():
-        for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
+        for segment in _segments(store, row.dataset):
             if segment.path is None and _can_be_decoded(segment, row.dataset):
                 numbers |= set(decode_inline(segment, row.dataset.spec)[PROVENANCE].unique())
     lost = {number: Provenance("unknown", note=f"lost with a damaged catalog [{number}]") for number in numbers}
@@ -241,7 +242,7 @@ def _check_files(store: Store, tree: Tree) -> list[str]:
     bad: list[str] = []
     right: list[Segment] = []
     for row in store.catalog.datasets():
-        for segment in store.catalog.snapshot(row.dataset, is_summarised=False)[2]:
+        for segment in _segments(store, row.dataset):
             if _is_damaged(store, tree, segment, row.dataset):
                 bad.append(segment.name if segment.path is None else segment.path)
             elif segment.path in tree.found and tree.found[segment.path][1] != segment:
@@ -268,7 +269,7 @@ def _can_be_decoded(segment: Segment, dataset: Dataset) -> bool:
 
 def _take_in(store: Store, tree: Tree, known: dict[Dataset, DatasetRow]) -> list[Change]:
     """Return the changes that add the files which the old catalog does not name."""
-    named = store.catalog.known_paths()
+    named = known_paths(store.catalog.database)
     pieces: dict[Dataset, list[tuple[Footer, Segment]]] = defaultdict(list)
     for path, (footer, segment) in tree.found.items():
         if path not in named:
@@ -305,19 +306,24 @@ def _unknown_coverage(store: Store, dataset: Dataset, footers: Sequence[Footer])
 
 def _settle(store: Store, row: DatasetRow, before: DatasetRow | None, version: int) -> None:
     """Count anew what a dataset holds, and forget coverage whose rows are lost with damaged pages of the old catalog."""
-    _, _, segments = store.catalog.snapshot(row.dataset, is_summarised=False)
+    segments = _segments(store, row.dataset)
     keying = row.keying or _keying(segments, row.dataset)
-    rows = _count(store, row.dataset, keying, segments)
+    rows = _count(store, DatasetView(row.dataset, ALL_TIME, version, row, row.dataset.spec, keying, tuple(segments)))
     restore_summary(store.catalog.database, row.dataset, keying, rows, version)
     if before is not None and (rows < before.rows or not before.updated_at):
         _forget_unproven(store, row.dataset, segments)
 
 
-def _count(store: Store, dataset: Dataset, keying: Keying, segments: Sequence[Segment]) -> int:
+def _segments(store: Store, dataset: Dataset, *, data: bool = True) -> list[Segment]:
+    """Return the live segments of a dataset whose summary is not written yet."""
+    return store.catalog.snapshot(dataset, data=data, is_summarised=False)[2]
+
+
+def _count(store: Store, view: DatasetView) -> int:
     try:
-        return count_rows(store, segments, dataset.spec, keying)
+        return count_rows(store, view)
     except StorageError:
-        return sum(segment.rows for segment in segments)
+        return sum(segment.rows for segment in view.segments)
 
 
 def _keying(segments: Sequence[Segment], dataset: Dataset) -> Keying:
@@ -344,7 +350,7 @@ def _figures(store: Store) -> dict[str, int]:
     rows = store.catalog.datasets()
     live: list[Segment] = []
     for row in rows:
-        live += store.catalog.snapshot(row.dataset, data=False, is_summarised=False)[2]
+        live += _segments(store, row.dataset, data=False)
     return {
         "datasets": sum(1 for row in rows if row.rows),
         "files": sum(segment.path is not None for segment in live),

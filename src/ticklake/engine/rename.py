@@ -10,11 +10,10 @@ from ticklake.core.compaction_plan import Rewrite, periods
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
-from ticklake.engine.append import retried
+from ticklake.engine.append import write_file
 from ticklake.engine.delete import leaving
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.segment_writer import write_file
-from ticklake.engine.store import Store
+from ticklake.engine.store import Store, retried
 from ticklake.errors import BadInput
 
 __all__ = ["rename"]
@@ -46,22 +45,23 @@ def _refuse_other_rows(old: Dataset, new: Dataset) -> None:
 def _attempt(store: Store, old: Dataset, new: Dataset) -> int:
     if store.catalog.dataset(new) is not None:
         raise BadInput(f"the lake has {new}: drop it first, or save the rows of {old} to it")
-    version, row, segments = store.catalog.snapshot(old)
+    view = store.view(old)
+    row, segments = view.row, view.segments
     if row is None:
         return 0
-    count = count_rows(store, segments, old.spec, row.keying)
+    count = count_rows(store, view)
     written: list[Segment] = []
     with store.swept_if_it_fails(written):
-        rewrite = Rewrite(tuple(segments), tuple(periods(segments)))
+        rewrite = Rewrite(segments, tuple(periods(segments)))
         for period in rewrite.periods:
-            chunks = read_chunks(store, segments, old.spec, row.keying, period.span)
+            chunks = read_chunks(store, view.of(segments, period.span))
             # A page that was asked for before these rows and comes in after the rename must not replace them.
             observed_at = rewrite.observed_at
             segment = write_file(store, new, chunks, row.seq, row.keying, period.label, observed_at=observed_at)
             if segment is not None:
                 written.append(segment)
     arriving = _arriving(store, old, new, row.keying, row.id_space, written, count)
-    departing = replace(leaving(old, row.keying, segments, count, version), successor=new)
+    departing = replace(leaving(view, count), successor=new)
     store.commit("rename", departing, arriving)
     return count
 

@@ -58,7 +58,7 @@ def _clean_uncut(store: Store, dataset: Dataset, days: int) -> Cleaned | None:
     known, words = expired(coverage, row.min_ts if row else None, before, _reason(days))
     if known is None:
         return None
-    segments = store.catalog.snapshot(dataset, known, data=False)[2]
+    segments = store.view(dataset, known, data=False).segments
     end = last_uncut((segment.span for segment in segments), known.end)
     if end <= known.start:
         return None

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 import polars as pl
 
 from ticklake.catalog.catalog import Catalog
-from ticklake.catalog.changes import Change, keying_of
+from ticklake.catalog.changes import Change
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.results import Mended
 from ticklake.core.segment import Block, Segment, span_of
 from ticklake.core.span import Span, normalise
-from ticklake.engine.append import retried
+from ticklake.engine.append import write_file
 from ticklake.engine.read import count_rows
-from ticklake.engine.segment_writer import write_file
-from ticklake.engine.store import Store, retired_path
+from ticklake.engine.store import Store, retired_path, retried
 from ticklake.engine.verify import problems_of
 from ticklake.errors import StorageError
 from ticklake.storage.files import check_blocks, scan_file
@@ -55,16 +54,15 @@ class Copy:
 
 def mend(store: Store, dataset: Dataset, copy: Copy | None = None) -> Mended:
     """Take damaged segments from *copy* where it has them, and replace the others by what can be read of them."""
-    _, row, segments = store.catalog.snapshot(dataset)
-    keying = keying_of(row)
-    broken = [segment for segment in segments if problems_of(store, dataset, segment, keying)]
+    view = store.view(dataset)
+    broken = [segment for segment in view.segments if problems_of(store, dataset, segment, view.keying)]
     left = [segment for segment in broken if copy is None or not _restore(store, copy, dataset, segment)]
     restored = len(broken) - len(left)
     if restored and not left:
         retried(lambda: _recount(store, dataset))
     if not left:
         return Mended(dataset, restored)
-    salvaged, lost = retried(lambda: _replace(store, dataset, keying, {segment.id for segment in left}))
+    salvaged, lost = retried(lambda: _replace(store, dataset, view.keying, {segment.id for segment in left}))
     return Mended(dataset, restored, len(left), salvaged, tuple(lost))
 
 
@@ -82,17 +80,19 @@ def _restore(store: Store, copy: Copy, dataset: Dataset, segment: Segment) -> bo
 
 def _recount(store: Store, dataset: Dataset) -> None:
     """Count anew what a dataset holds: what was appended around the damage was counted as new."""
-    version, row, segments = store.catalog.snapshot(dataset)
-    if row is not None:
-        grown = count_rows(store, segments, dataset.spec, row.keying) - row.rows
-        change = Change(dataset, row.keying, new_rows=grown, read_version=version, read_span=span_of(segments))
+    view = store.view(dataset)
+    if view.row is not None:
+        grown = count_rows(store, view) - view.row.rows
+        read_span = span_of(view.segments)
+        change = Change(dataset, view.keying, new_rows=grown, read_version=view.version, read_span=read_span)
         if grown:
             store.commit("repair", change)
 
 
 def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -> tuple[int, list[Span]]:
     """Commit the salvaged rows in place of the broken segments; return their number and the spans that are lost."""
-    version, row, segments = store.catalog.snapshot(dataset)
+    view = store.view(dataset)
+    row, segments = view.row, view.segments
     gone = [segment for segment in segments if segment.id in broken]
     if row is None or not gone:
         return 0, []
@@ -116,8 +116,8 @@ def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -
             remove=tuple(gone),
             forget=tuple(lost),
             coverage=tuple(Covered(span, Found.LOST, words) for span in lost),
-            new_rows=count_rows(store, alive, dataset.spec, keying) - row.rows,
-            read_version=version,
+            new_rows=count_rows(store, view.of(alive)) - row.rows,
+            read_version=view.version,
             read_span=span_of(segments),
         )
     store.commit("repair", change)

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
 from ticklake.catalog.catalog import Catalog
-from ticklake.catalog.changes import Change
+from ticklake.catalog.changes import Change, DatasetRow, keying_of
+from ticklake.catalog.removal import remove_unnamed, retired_segments
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import Kind
+from ticklake.core.kinds import BUILT_IN, Kind, KindRegistry
+from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
-from ticklake.core.span import Span
-from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError, Unsupported
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["RETIRED", "Store", "retired_path"]
+__all__ = ["RETIRED", "Store", "DatasetView", "no_folder", "retired_path", "retried"]
 
 RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
-
-
 RECENT = 16
 """How many inline segments are kept as they were written."""
+ATTEMPTS = 50
+"""How often a change is computed anew because another writer committed first."""
+VANISHED_ATTEMPTS = 5
+"""How often it is computed anew because a file was moved; after that the file is missing."""
+T = TypeVar("T")
 
 
 def retired_path(path: str) -> str:
@@ -36,18 +44,84 @@ def retired_path(path: str) -> str:
     return f"{RETIRED}/{path}"
 
 
+def retried(attempt: Callable[[], T]) -> T:
+    """Call *attempt* again while another writer commits first, or moves away the files that it reads."""
+    conflicts = vanished = 0
+    while True:
+        try:
+            return attempt()
+        except Conflict:
+            conflicts += 1
+            if conflicts == ATTEMPTS:
+                raise
+        except MissingSegment:
+            vanished += 1
+            if vanished == VANISHED_ATTEMPTS:
+                raise
+        # A random wait, longer each time: writers that collided once would collide again in step.
+        time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetView:
+    """What one version of the lake has of a dataset inside a span: what is needed to read its rows.
+
+    ``row`` is ``None`` if the lake does not have the dataset. ``segments`` are those that meet the span.
+    """
+
+    dataset: Dataset
+    span: Span
+    version: int
+    row: DatasetRow | None
+    kind: Kind
+    keying: Keying
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def of_segment(cls, dataset: Dataset, segment: Segment) -> DatasetView:
+        """Return a view of a single segment, committed or not; as it is alone, nothing is merged by key."""
+        return cls(dataset, segment.span, 0, None, dataset.spec, keying_of(None), (segment,))
+
+    def of(self, segments: Sequence[Segment], span: Span | None = None) -> DatasetView:
+        """Return a view of other *segments* of the same dataset, inside *span* if there is one."""
+        return replace(self, segments=tuple(segments), span=span or self.span)
+
+
+def no_folder(folder: Path) -> ObjectStore:
+    """Refuse to open a folder: the way of a store that was handed no other."""
+    raise Unsupported(f"{folder} cannot be opened: this lake was made without a way to open another folder")
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The two halves of a lake and the clock."""
+    """The two halves of a lake, the clock, and the kinds that it knows."""
 
     catalog: Catalog
     objects: ObjectStore
     now: Callable[[], int]
     tool: str
+    kinds: KindRegistry = BUILT_IN
+    open_folder: Callable[[Path], ObjectStore] = no_folder
     recent: OrderedDict[str, pl.DataFrame] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         self.catalog.check_files = self._refuse_vanished
+
+    def view(
+        self, dataset: Dataset, span: Span = ALL_TIME, version: int | None = None, *, data: bool = True
+    ) -> DatasetView:
+        """Return what there is of *dataset* inside *span*, in the newest version or an older one.
+
+        With *data* the bytes of inline segments come along: without them only the catalog's facts can be used.
+
+        Raises
+        ------
+        CatalogError
+            If *version* was vacuumed.
+        """
+        newest, row, segments = self.catalog.snapshot(dataset, span, version=version, data=data)
+        seen = newest if version is None else version
+        return DatasetView(dataset, span, seen, row, self.kinds[dataset.kind], keying_of(row), tuple(segments))
 
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Keep the rows of an inline segment that was just written: the next append often looks at them."""
@@ -155,7 +229,7 @@ class Store:
         paths = {segment.path: segment.path for segment in segments if segment.path is not None}
         if paths:
             with contextlib.suppress(CatalogError, StorageError):
-                self.catalog.remove_unnamed(paths, self.objects.delete)
+                remove_unnamed(self.catalog.database, paths, self.objects.delete)
 
     @contextlib.contextmanager
     def swept_if_it_fails(self, written: list[Segment]) -> Iterator[None]:
@@ -168,5 +242,5 @@ class Store:
 
     def settle(self, dataset: Dataset | None = None) -> None:
         """Move out of the tree what a process that died after its commit left there."""
-        gone = (segment for _, segment in self.catalog.retired(dataset))
+        gone = (segment for _, segment in retired_segments(self.catalog.database, dataset))
         self.retire([segment for segment in gone if segment.path is not None and self.objects.exists(segment.path)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ticklake.catalog.append_log import Batches
-from ticklake.core.kinds import KINDS
+from ticklake.catalog.removal import forget_history, forget_segments, known_paths, remove_unnamed, retired_segments
 from ticklake.core.results import Vacuumed
 from ticklake.core.segment import Segment
 from ticklake.core.time import DAY, HOUR
@@ -36,16 +36,17 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     """
     store.catalog.check_current()
     store.settle()
+    database = store.catalog.database
     horizon = store.catalog.version_at(store.now() - keep)
     old = _outdated(store, horizon)
     for start in range(0, len(old), _AT_ONCE):
         part = old[start : start + _AT_ONCE]
-        store.catalog.forget(part)
+        forget_segments(database, part)
         paths = [segment.path for _, segment in part if segment.path]
         # A file that could not be moved when it was replaced is still in the tree.
         _remove(store, [*map(retired_path, paths), *paths])
-    store.catalog.forget_history(horizon)
-    Batches(store.catalog.database).fold(horizon)
+    forget_history(database, horizon)
+    Batches(database).fold(horizon)
     garbage = _garbage(store, grace)
     removed = _remove(store, garbage)
     freed = sum(segment.size for _, segment in old) + sum(garbage[key] for key in removed)
@@ -61,7 +62,8 @@ def would_vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed
 
 def _outdated(store: Store, horizon: int) -> list[tuple[int, Segment]]:
     """Return the segments that were replaced up to a version, oldest first."""
-    return sorted((item for item in store.catalog.retired() if item[0] <= horizon), key=lambda item: item[0])
+    retired = retired_segments(store.catalog.database)
+    return sorted((item for item in retired if item[0] <= horizon), key=lambda item: item[0])
 
 
 def _garbage(store: Store, grace: int) -> dict[str, int]:
@@ -81,12 +83,14 @@ def is_garbage(modified: int, now: int, newest_commit: int, grace: int = GRACE) 
 def _remove(store: Store, keys: Iterable[str]) -> list[str]:
     """Delete files unless a commit names them by now; return those that went."""
     paths = {key: key.removeprefix(f"{RETIRED}/") for key in keys}
-    return store.catalog.remove_unnamed(paths, store.objects.delete)
+    return remove_unnamed(store.catalog.database, paths, store.objects.delete)
 
 
-def unnamed(store: Store, folders: Iterable[str] = (*KINDS, RETIRED)) -> Iterator[StoredObject]:
-    """Yield the files in *folders* that the catalog does not name, live or retired."""
-    named = store.catalog.known_paths()
+def unnamed(store: Store, folders: Iterable[str] | None = None) -> Iterator[StoredObject]:
+    """Yield the files in *folders*, or in all, that the catalog does not name, live or retired."""
+    if folders is None:
+        folders = (*store.kinds, RETIRED)
+    named = known_paths(store.catalog.database)
     for folder in folders:
         for item in store.objects.list(folder):
             if item.key.removeprefix(f"{RETIRED}/") not in named:

@@ -7,22 +7,19 @@ from pathlib import Path
 
 import polars as pl
 
-from ticklake.catalog.changes import keying_of
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import KINDS
 from ticklake.core.merge import Keying, key_of
 from ticklake.core.results import Problem
 from ticklake.core.segment import Segment
 from ticklake.core.time import SECOND
-from ticklake.engine.append import retried
 from ticklake.engine.read import read_chunks
-from ticklake.engine.store import Store
+from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, MissingSegment, StorageError
 from ticklake.storage.files import file_digest
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["CATALOG", "problems_of", "strays", "verify", "verify_catalog"]
+__all__ = ["CATALOG", "problems_of", "verify", "verify_lake"]
 
 
 CATALOG = "the catalog"
@@ -37,20 +34,35 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
     With *deep*, every value is decoded again, and rows of files are compared with their footer.
     """
     try:
-        _, row, segments = store.catalog.snapshot(dataset)
+        view = store.view(dataset)
         store.catalog.coverage(dataset)
     except CatalogDamaged as error:
         yield Problem(str(dataset), CATALOG, str(error))
         return
-    for segment in segments:
+    for segment in view.segments:
         try:
-            problems = problems_of(store, dataset, segment, keying_of(row), deep=deep)
+            problems = problems_of(store, dataset, segment, view.keying, deep=deep)
         except StorageError as error:
             problems = [str(error)]
         yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
 
 
-def verify_catalog(store: Store) -> Iterator[Problem]:
+def verify_lake(store: Store, *, deep: bool = False) -> Iterator[Problem]:
+    """Check the catalog, every dataset, and that nothing lies in the tree that no commit names."""
+    damage = list(_verify_catalog(store))
+    yield from damage
+    try:
+        for row in store.catalog.datasets():
+            problems = verify(store, row.dataset, deep=deep)
+            yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
+        yield from _strays(store)
+    except CatalogDamaged:
+        # A damaged catalog was told already: what it cannot answer is no second problem.
+        if not damage:
+            raise
+
+
+def _verify_catalog(store: Store) -> Iterator[Problem]:
     """Check the catalog itself: its pages, and the checksums of its rows."""
     try:
         for problem in store.catalog.problems():
@@ -60,12 +72,12 @@ def verify_catalog(store: Store) -> Iterator[Problem]:
         yield Problem("", CATALOG, str(error))
 
 
-def strays(store: Store) -> Iterator[Problem]:
+def _strays(store: Store) -> Iterator[Problem]:
     """Yield the files in the tree that no commit names: leftovers of a kill, or of a catalog that lost its newest part.
 
     Files that were written just now are passed over: they may be about to be committed.
     """
-    for item in unnamed(store, KINDS):
+    for item in unnamed(store, store.kinds):
         if item.modified < store.now() - FRESH:
             yield Problem(
                 "", item.key, "no commit names it: vacuum removes it, and rebuild takes it in if the commit may be lost"
@@ -99,7 +111,8 @@ def _problems(store: Store, dataset: Dataset, segment: Segment, keying: Keying, 
     footer = read_footer(source, segment.name)
     if (footer.dataset, footer.id, footer.seq) != (dataset, segment.id, segment.seq):
         yield "its footer belongs to another segment"
-    yield from _content(dataset, segment, _frames(store, dataset, segment, keying), keying, deep=deep)
+    frames = read_chunks(store, DatasetView.of_segment(dataset, segment))
+    yield from _content(dataset, segment, frames, keying, deep=deep)
 
 
 def _digest(source: Path | bytes, segment: Segment) -> str:
@@ -109,10 +122,6 @@ def _digest(source: Path | bytes, segment: Segment) -> str:
         raise MissingSegment(f"{segment.name} is not there") from error
     except OSError as error:
         raise StorageError(f"{segment.name} cannot be read ({error.strerror}): check the file's permissions") from error
-
-
-def _frames(store: Store, dataset: Dataset, segment: Segment, keying: Keying) -> Iterator[pl.DataFrame]:
-    return read_chunks(store, [segment], dataset.spec, keying, segment.span)
 
 
 def _content(

@@ -19,7 +19,7 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, Unsupported
 from ticklake.interchange.layout import Layout, Written
 from ticklake.interchange.parquet import NOTE, read_note, replace_file
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 __all__ = ["Export", "check_place"]
 

@@ -22,7 +22,7 @@ from ticklake.interchange.columns import LAST_SECOND
 from ticklake.interchange.dccd import SCHEMAS, from_v2
 from ticklake.interchange.layouts import parquet_files
 from ticklake.interchange.parquet import count_rows, footer_of, read_chunks, replace_file
-from ticklake.storage.objects import LocalStore
+from ticklake.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from ticklake.catalog.processes import is_gone, this_process
 from ticklake.core.read_plan import CHUNK_ROWS
 from ticklake.errors import InvalidData
-from ticklake.storage.objects import LocalStore, Sink
+from ticklake.storage.local import LocalStore
+from ticklake.storage.objects import Sink
 
 __all__ = [
     "NOTE",

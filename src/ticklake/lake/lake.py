@@ -13,6 +13,7 @@ import polars as pl
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.duration import DurationLike
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.selection import parse_count
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import SECOND, TimeLike
 from ticklake.engine.engine import Engine
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from ticklake.core.instrument import Rename, Sighting
     from ticklake.core.progress import Watch
     from ticklake.core.repair_plan import Repaired
-    from ticklake.core.results import Backup, Cleanup, Compaction, Problem, Rebuilt, Vacuumed
+    from ticklake.core.results import Backup, Cleanup, Compaction, DatasetChange, Problem, Rebuilt, Vacuumed
     from ticklake.core.runs import Run
     from ticklake.core.schedules import Change
     from ticklake.core.statistics import LakeStats
@@ -119,6 +120,37 @@ class Lake(Writer):
         """
         version, time = version_and_time(self.engine, moment)
         return Snapshot(self.engine, self.root, version, time)
+
+    def changes_since(self, version: int = 0, *, limit: int | None = None) -> list[DatasetChange]:
+        """Return what was committed after *version*, by whichever process: the change feed.
+
+        Caches, mirrors and derived data follow it: read a :meth:`snapshot <at>` of a version, then ask for what came after.
+
+        Parameters
+        ----------
+        version
+            The last version that is known; 0 for all.
+        limit
+            Stop after so many versions that changed segments. To go on, ask again from the last one that came.
+
+        Returns
+        -------
+        list of DatasetChange
+            One for each version and dataset, in the order of versions: ``version``, ``committed_at`` (ns UTC), ``operation``, ``dataset``,
+            the ``spans`` in which rows may have changed, and the segments that were ``added`` and ``removed``.
+
+        Raises
+        ------
+        BadInput
+            If *version* or *limit* is not a whole number of at least 0.
+        CatalogError
+            If *version* was vacuumed: what left since may be forgotten. Read the newest version, and go on from it.
+        """
+        from ticklake.catalog.change_feed import changes_since
+
+        known = parse_count("version", version, of="versions")
+        most = None if limit is None else parse_count("limit", limit, of="versions")
+        return changes_since(self.engine.catalog.database, known, most)
 
     def backfill(
         self,

@@ -10,7 +10,7 @@ from ticklake.core.sessions import keeps_days
 from ticklake.core.span import Span
 from ticklake.core.time import DAY
 from ticklake.core.timeframe import Timeframe
-from ticklake.engine.scan import load
+from ticklake.engine.read import load
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput
 

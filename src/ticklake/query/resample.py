@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from ticklake.catalog.changes import keying_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.resample import bars_from_bars, bars_from_trades
@@ -59,9 +58,8 @@ def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
 
 
 def _rows(store: Store, dataset: Dataset, span: Span, version: int | None) -> Iterator[pl.DataFrame]:
-    _, row, segments = store.catalog.snapshot(dataset, span, version=version)
     columns = _NEEDED.get(dataset.kind, list(KINDS["ohlcv"].schema))
-    return read_chunks(store, segments, dataset.spec, keying_of(row), span, columns)
+    return read_chunks(store, store.view(dataset, span, version), columns)
 
 
 def _bars(chunks: Iterator[pl.DataFrame], dataset: Dataset, timeframe: Timeframe) -> Iterator[pl.DataFrame]:

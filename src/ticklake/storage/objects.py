@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import os
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from ticklake.errors import DiskFull, InvalidName, MissingSegment, ReadOnlyLake, StorageError
+from ticklake.errors import InvalidName
 
-__all__ = [
-    "LocalStore",
-    "MemoryStore",
-    "ObjectStore",
-    "Sink",
-    "StoredObject",
-    "make_folder",
-    "replace_file",
-    "sync_folder",
-]
+__all__ = ["ObjectStore", "Sink", "StoredObject", "checked_key"]
 
 
 class Sink(Protocol):
@@ -100,211 +87,9 @@ class ObjectStore(ABC):
         """Yield every object under the folder *prefix*, in no particular order."""
 
 
-class MemoryStore(ObjectStore):
-    """The in-memory twin: for tests and for lakes that need not last."""
-
-    def __init__(self) -> None:
-        self._objects: dict[str, tuple[bytes, int]] = {}
-
-    @contextmanager
-    def create(self, key: str) -> Iterator[Sink]:
-        """Collect the bytes and keep them when the block ends."""
-        if _checked(key) in self._objects:
-            raise StorageError(f"{key} exists: an object is never modified")
-        buffer = io.BytesIO()
-        yield buffer
-        self._objects[key] = (buffer.getvalue(), time.time_ns())
-
-    def get(self, key: str) -> bytes:
-        """Return the bytes under *key*."""
-        try:
-            return self._objects[_checked(key)][0]
-        except KeyError:
-            raise MissingSegment(f"{key} is not there") from None
-
-    def get_range(self, key: str, start: int, length: int) -> bytes:
-        """Return a part of the bytes under *key*."""
-        return self.get(key)[start : start + length]
-
-    def source(self, key: str) -> Path | bytes:
-        """Return the bytes under *key*."""
-        return self.get(key)
-
-    def move(self, key: str, to: str) -> None:
-        """Give the object another key."""
-        if _checked(key) in self._objects and _checked(to):
-            self._objects[to] = self._objects.pop(key)
-
-    def delete(self, key: str) -> None:
-        """Remove the object."""
-        self._objects.pop(_checked(key), None)
-
-    def exists(self, key: str) -> bool:
-        """Whether there is an object under *key*."""
-        return _checked(key) in self._objects
-
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield every object under *prefix*."""
-        for key, (data, written) in list(self._objects.items()):
-            if not prefix or key.startswith(f"{prefix}/"):
-                yield StoredObject(key, len(data), written, written)
-
-
-class LocalStore(ObjectStore):
-    """A folder. Files and the folders above them are fsynced before :meth:`create` is left."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._synced: set[Path] = set()
-
-    @contextmanager
-    def create(self, key: str) -> Iterator[Sink]:
-        """Write a new file and make it durable; a half-written file is removed."""
-        path = self._path(key)
-        with _translated(path):
-            self._make_folder(path.parent)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            try:
-                with _durably(descriptor) as sink:
-                    yield sink
-                sync_folder(path.parent)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
-
-    def get(self, key: str) -> bytes:
-        """Return the file's bytes."""
-        path = self._path(key)
-        with _translated(path):
-            return path.read_bytes()
-
-    def get_range(self, key: str, start: int, length: int) -> bytes:
-        """Return a part of the file's bytes."""
-        path = self._path(key)
-        with _translated(path), path.open("rb") as file:
-            file.seek(start)
-            return file.read(length)
-
-    def source(self, key: str) -> Path | bytes:
-        """Return the file's path."""
-        path = self._path(key)
-        if not path.is_file():
-            raise MissingSegment(f"{path} is not there: 'ticklake verify' lists what is damaged")
-        return path
-
-    def move(self, key: str, to: str) -> None:
-        """Rename the file; does nothing if it is already gone."""
-        source, target = self._path(key), self._path(to)
-        with _translated(source):
-            self._make_folder(target.parent)
-            try:
-                source.rename(target)
-            except FileNotFoundError:
-                return
-            sync_folder(target.parent)
-            sync_folder(source.parent)
-
-    def delete(self, key: str) -> None:
-        """Remove the file; does nothing if it is already gone."""
-        path = self._path(key)
-        with _translated(path):
-            path.unlink(missing_ok=True)
-
-    def exists(self, key: str) -> bool:
-        """Whether the file is there."""
-        return self._path(key).is_file()
-
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield every file under *prefix*; files that vanish meanwhile are passed over."""
-        base = self._path(prefix) if prefix else self.root
-        for folder, _, names in os.walk(base):
-            for name in names:
-                path = Path(folder, name)
-                try:
-                    status = path.stat()
-                except FileNotFoundError:
-                    continue
-                key = path.relative_to(self.root).as_posix()
-                yield StoredObject(key, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-    def _path(self, key: str) -> Path:
-        return self.root / _checked(key)
-
-    def _make_folder(self, folder: Path) -> None:
-        if folder in self._synced and folder.is_dir():
-            return
-        make_folder(folder)
-        self._synced.add(folder)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, durably."""
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        sync_folder(made.parent)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file, also in place of one that is there; when this returns it is whole and survives a power cut."""
-    make_folder(path.parent)
-    part = path.with_name(f"{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    with _durably(descriptor) as sink:
-        sink.write(data)
-    part.replace(path)
-    sync_folder(path.parent)
-
-
-def _checked(key: str) -> str:
+def checked_key(key: str) -> str:
+    """Return *key*, or raise :class:`InvalidName` if it would leave the store."""
     path = PurePosixPath(key)
     if not key or path.is_absolute() or any(part in {".", ".."} for part in key.split("/")):
         raise InvalidName(f"{key!r} would leave the lake's folder")
     return key
-
-
-@dataclass(frozen=True, slots=True)
-class _FileSink:
-    descriptor: int
-
-    def write(self, data: bytes | memoryview, /) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.descriptor, view) :]
-
-
-@contextmanager
-def _durably(descriptor: int) -> Iterator[Sink]:
-    """Fsync the file when the block ends well, and close it in any case."""
-    try:
-        yield _FileSink(descriptor)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise MissingSegment(f"{path} is not there: 'ticklake verify' lists what is damaged") from error
-    except OSError as error:
-        raise _storage_error(error, path) from error
-
-
-def _storage_error(error: OSError, path: Path) -> StorageError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return DiskFull(f"no space for {path} ({error.strerror}): free some, nothing acknowledged was lost")
-    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return ReadOnlyLake(f"{path} cannot be written ({error.strerror}): check the folder's permissions")
-    return StorageError(f"{path}: {error.strerror or error}")

@@ -299,7 +299,7 @@ def rebuild(force: Force = False, lake: o.LakePath = None, as_json: o.AsJson = F
     from ticklake.app import rebuild_lake
     from ticklake.config import load_settings
 
-    done = rebuild_lake(Path(lake or load_settings().lake), force=force)
+    done = rebuild_lake(lake or load_settings().lake, force=force)
     if as_json:
         print_json(done)
     else:
