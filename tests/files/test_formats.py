@@ -178,7 +178,7 @@ class TestManyRows:
 
     @pytest.fixture(autouse=True)
     def _little_memory(self, monkeypatch):
-        monkeypatch.setattr(inspect, "HELD", 100)
+        monkeypatch.setattr(inspect, "MOST_IN_MEMORY", 100)
         monkeypatch.setattr(readers.parts_of, "__defaults__", (2_000,))
 
     def prints(self, tmp_path: Path) -> Path:

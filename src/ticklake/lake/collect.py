@@ -297,7 +297,7 @@ class Collecting(Base):
         from ticklake.files.filenames import Markets
         from ticklake.files.importer import Importer
         from ticklake.files.mapping import Mapping
-        from ticklake.files.readers import Asked as AskedFiles
+        from ticklake.files.readers import ImportOptions
 
         named = None if dataset is None else Dataset.parse(dataset)
         if named and exchange.lower() not in ("", named.exchange):
@@ -308,9 +308,9 @@ class Collecting(Base):
         markets = Markets(where, str(Symbol(symbol)) if symbol else "", cache(self._market_list))
         if mapping is not None and not isinstance(mapping, Mapping):
             raise BadInput(f"mapping={mapping!r} is no mapping: pass a ticklake.Mapping")
-        asked = AskedFiles(self.engine.now(), named, preset, mapping or Mapping(), markets)
+        options = ImportOptions(self.engine.now(), named, preset, mapping or Mapping(), markets)
         files = [as_path("paths", path) for path in as_list("paths", paths)]
-        return Importer(self.engine, self.runs, asked, dry_run, watch, self.root).run(files)
+        return Importer(self.engine, self.runs, options, dry_run, watch, self.root).run(files)
 
     def _market_list(self, exchange: str) -> MarketList:
         from ticklake.core.native_ids import MarketList
