@@ -2,7 +2,7 @@
 
 Source
 ------
-https://github.com/QuantConnect/Lean/tree/master/Data: the readme of each folder describes the columns and the zone, and
+https://github.com/QuantConnect/Lean/tree/master/Data: the readme of each folder says what stands in the columns and in which zone, and
 ``market-hours/market-hours-database.json`` has the zone of the data (``dataTimeZone``) of each market. Times count milliseconds since the midnight
 of the day in the name, or are written ``20131001 09:00``. Prices of equities are times 10,000. Quote bars become the quotes at
 their ends. In quote ticks of equities the side that did not change is 0.
@@ -25,7 +25,7 @@ _QUOTE_TICK = ("ts", *_QUOTE, "venue", "conditions", "suspicious")
 _SCALE = 10_000
 _NEW_YORK = "America/New_York"
 _FEEDS = {"oanda": "UTC", "fxcm": "UTC-05"}
-"""The zones in which the feeds of forex and CFDs write times."""
+"""In which zone the feeds of forex and CFDs write times."""
 
 _DAY = r"(?P<day>\d{8})_"
 _FOLDERS = r"\w+/\w+/\d{8}_\w+\.zip/"
