@@ -40,7 +40,7 @@ def refused(lake: Lake, path: Path, dataset: str, **options) -> str:
 def test_quotes_whose_prices_are_not_understood_are_refused_by_name(lake, tmp_path):
     text = "time,bidpx,askpx\n" + "".join(f"2024-01-02T00:00:0{second}Z,1,2\n" for second in range(9))
     problem = refused(lake, put(tmp_path, "q.csv", text), QUOTES)
-    assert "no column can be told to be bid_price or ask_price of quotes: not understood are bidpx, askpx" in problem
+    assert "no column was recognised as bid_price or ask_price of quotes: not recognised are bidpx, askpx" in problem
     assert "--columns bid_price=" in problem
 
 

@@ -68,7 +68,9 @@ def _refuse_unknown_exchange(exchange: str, records: list[dict[str, Any]]) -> No
     problem = "known"
     if exchange:
         problem = f"one of {', '.join(sorted(EXCHANGES))}, but {exchange}"
-    raise InvalidData(f"whose answers it holds is not {problem}: say it with exchange='kraken' (--exchange kraken)")
+    raise InvalidData(
+        f"the exchange of its answers is not {problem}: say it with exchange='kraken' (--exchange kraken)"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,30 +74,30 @@ def in_one_market(
     InvalidData
         If messages are of several markets: rows that do not show theirs could be of either.
     """
-    known: Market | None = None
+    file_market: Market | None = None
     waiting: list[Row] = []
     passed = 0
     for market, rows in messages:
-        _refuse_mixture(known, market, passed)
-        known = known or market
+        _refuse_mixture(file_market, market, passed)
+        file_market = file_market or market
         waiting += rows
-        if known is None:
+        if file_market is None:
             if len(waiting) < _MOST_WAITING:
                 continue
             passed += len(waiting)
         for row in waiting:
-            yield row, "", known
+            yield row, "", file_market
         waiting = []
     for row in waiting:
-        yield row, "", known
+        yield row, "", file_market
 
 
-def _refuse_mixture(known: Market | None, market: Market | None, passed: int) -> None:
-    if market is None or market == known:
+def _refuse_mixture(file_market: Market | None, market: Market | None, passed: int) -> None:
+    if market is None or market == file_market:
         return
-    if known is not None:
+    if file_market is not None:
         raise InvalidData(
-            f"it mixes messages of Binance's {CALLED[known]} and of its {CALLED[market]}: "
+            f"it mixes messages of Binance's {CALLED[file_market]} and of its {CALLED[market]}: "
             "divide it into a file for each market, and import these"
         )
     if passed:

@@ -126,7 +126,7 @@ class PartialDataset:
             names.append("exchange")
         if not self.kind:
             names.append("kind")
-        # A native name that could not be split stands here as it is, without a slash.
+        # A native name that could not be split is kept as it is, without a slash.
         if "/" not in self.symbol:
             names.append("symbol")
         if self.kind in BAR_KINDS and not self.timeframe:

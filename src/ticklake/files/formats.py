@@ -71,7 +71,7 @@ def sniff(head: bytes) -> Format:
         if head.startswith(magic):
             return form
     if head.startswith(b"FEA1"):
-        raise InvalidData("it is Feather version 1, which nothing current reads: write it anew as version 2")
+        raise InvalidData("it is Feather version 1, which nothing current reads: write it again as version 2")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if b"\x00" in text:
         raise InvalidData("it is neither text nor a format that is known: CSV, JSON, NDJSON, Parquet, Feather")

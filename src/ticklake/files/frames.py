@@ -115,4 +115,4 @@ def parse_line(text: bytes, number: int) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidData(f"line {number:,} is no whole JSON: {error}") from error
+        raise InvalidData(f"line {number:,} is not complete JSON: {error}") from error

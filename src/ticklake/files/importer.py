@@ -101,6 +101,7 @@ class Importer:
         run = self.runs.create("import", str(paths[0]), {"paths": [str(path) for path in paths]})
         try:
             results = list(self._import_all(planned, progress, run))
+        # Each file is committed on its own: what came before the interruption is in the lake.
         except KeyboardInterrupt:
             outcome = "interrupted; run the same command again to go on where it stopped"
             self.runs.finish(run.id, RunState.CANCELLED, progress.to_dict(), outcome)
@@ -188,6 +189,7 @@ class Importer:
         try:
             datasets = examine(plan, self.options, count_rows, tally)
             self._refuse_without_ids(datasets)
+        # A file may be removed or locked between its plan and its reading.
         except (BadInput, OSError) as error:
             return [replace(_result_of_file(plan), problems=(str(error),), refused=True)]
         results = [_result_of_dataset(plan, content) for content in datasets]

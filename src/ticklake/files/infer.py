@@ -101,7 +101,7 @@ def guess(raw: pl.DataFrame, *, named: bool, kind: str | None = None) -> tuple[s
     kind = kind or kind_by_columns(columns)
     if kind is None:
         raise InvalidData(
-            f"the columns {', '.join(raw.columns)[:300]} are of no kind that can be told: "
+            f"the columns {', '.join(raw.columns)[:300]} match no kind of data: "
             "say which is which, like columns={'ts': 'Date', 'open': 'O', ...} (--columns ts=Date,open=O,...)"
         )
     allowed = {*kind_of(kind).names, "symbol"}
@@ -133,19 +133,20 @@ def _columns_of(raw: pl.DataFrame, *, named: bool) -> dict[str, str]:
 
 def _by_name(columns: Sequence[str]) -> dict[str, str]:
     """Return for each of our columns the file's, as far as their names are known."""
-    theirs = {_plain(name): name for name in reversed(columns)}
+    # Reversed: of columns with one plain name the first counts.
+    by_plain_name = {_plain(name): name for name in reversed(columns)}
     mapped: dict[str, str] = {}
     for ours, names in _NAMES.items():
         for name in names:
-            if name in theirs:
-                mapped[ours] = theirs[name]
+            if name in by_plain_name:
+                mapped[ours] = by_plain_name[name]
                 break
     for name in columns:
         if name in _OURS:
             mapped.setdefault(name, name)
     # A date alone would make every row of a day midnight.
-    if "date" in theirs and "time" in theirs and theirs["date"] not in mapped.values():
-        mapped["ts"] = f"{theirs['date']}+{theirs['time']}"
+    if "date" in by_plain_name and "time" in by_plain_name and by_plain_name["date"] not in mapped.values():
+        mapped["ts"] = f"{by_plain_name['date']}+{by_plain_name['time']}"
     return mapped
 
 

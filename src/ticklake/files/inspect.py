@@ -27,6 +27,7 @@ __all__ = ["MOST_IN_MEMORY", "FileDataset", "InvalidRows", "cure", "examine", "p
 MOST_IN_MEMORY = 4_000_000
 """A dataset of at most this many rows stays in memory between the check and the save, and is saved as one commit."""
 _MOST_OFF_GRID = 0.5
+"""Bars are mislabelled if a larger share of them does not begin where bars of their timeframe begin."""
 _FEW = 5
 
 
@@ -371,7 +372,7 @@ def _refuse_mislabelled(datasets: Iterable[FileDataset], symbols: Collection[str
     for content in datasets:
         timeframe, order = content.dataset.timeframe, content.order
         if content.off_grid > _MOST_OFF_GRID * content.rows:
-            raise InvalidData(f"its rows are no {timeframe} bars: most do not begin where such bars begin")
+            raise InvalidData(f"its rows are not {timeframe} bars: most do not begin where such bars begin")
         if content.frames is None and (order.newest_first or order.odd):
             raise InvalidData(
                 f"its {content.rows:,} rows are not in order of time, and too many to sort: divide the file"

@@ -78,7 +78,7 @@ class Mapping:
 
     def __post_init__(self) -> None:
         if self.unit and self.unit not in UNITS:
-            raise InvalidName(f"unit {self.unit!r} is none: use one of {', '.join(UNITS)}")
+            raise InvalidName(f"unit {self.unit!r} is not a unit: use one of {', '.join(UNITS)}")
         for name in (*self.columns, *self.constants):
             if name not in _NAMES:
                 raise InvalidName(f"no kind has a column {name!r}: map onto one of {', '.join(sorted(_NAMES))}")
@@ -248,7 +248,7 @@ def _number(cells: pl.Series, name: str, dtype: Any) -> pl.Series:
     number = digits.cast(dtype, strict=False)
     wrong = text.filter(number.is_null() & text.is_not_null())
     if wrong.len():
-        raise InvalidData(f"{wrong[0]!r} is no {name}: the column is another, or the file is damaged")
+        raise InvalidData(f"{wrong[0]!r} is not a valid {name}: the column may be another one, or the file is damaged")
     return number.alias(name)
 
 
@@ -272,7 +272,7 @@ def _side(cells: pl.Series, words: MappingType[str, str]) -> pl.Series:
     unknown = text.filter(~text.is_in([*sides, *_UNKNOWN]) & text.is_not_null())
     if unknown.len():
         word = unknown[0]
-        raise InvalidData(f"{word!r} is no known side: say what it means with sides={{{word!r}: 'buy'}} (--side)")
+        raise InvalidData(f"{word!r} is not a known side: say what it means with sides={{{word!r}: 'buy'}} (--side)")
     side = text.replace_strict(sides, default=None, return_dtype=pl.String).alias("side")
     return side.set(side == "unknown", None)
 

@@ -108,7 +108,7 @@ def notes_on(frame: pl.DataFrame, dataset: Dataset, order: Order, claimed: Span 
         The time that the file's name says it is about.
     """
     if order.newest_first:
-        note = "newest first: turned round"
+        note = "newest first: reversed"
         if order.odd:
             note += f"; {order.odd:,} steps against that: sorted"
         yield note

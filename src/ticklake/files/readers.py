@@ -341,7 +341,7 @@ def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
         return
     others = [name for name in raw.columns if name not in mapping.columns.values()]
     raise InvalidData(
-        f"no column can be told to be {words} of {kind}: not understood are {', '.join(others)[:300] or 'none'}; "
+        f"no column was recognised as {words} of {kind}: not recognised are {', '.join(others)[:300] or 'none'}; "
         f"say which is which, like columns={{{missing[0]!r}: '...'}} (--columns {missing[0]}=...)"
     )
 
@@ -433,7 +433,7 @@ class _MarketRows:
 
 
 def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[_MarketRows]:
-    """Divide rows by the exchange, symbol and timeframe that stand in them."""
+    """Divide rows by the exchange, symbol and timeframe in their columns."""
     is_row = _is_true(raw, plan.preset.only)
     columns = {name: plan.mapping.columns[name] for name in _OWNER_COLUMNS if name in plan.mapping.columns}
     owners = [cells_of(raw, theirs).cast(pl.String).alias(name) for name, theirs in columns.items()]

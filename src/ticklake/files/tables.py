@@ -157,7 +157,7 @@ def read_json(stream: Unpacked) -> Any:
     except ValueError as error:
         if "Extra data" in str(error):
             return _json_lines(text)
-        raise InvalidData(f"it is no whole JSON: {error}") from error
+        raise InvalidData(f"it is not complete JSON: {error}") from error
 
 
 def _json_lines(text: bytes) -> list[Any]:

@@ -66,7 +66,7 @@ def read_times(column: pl.Series, words: TimeWords, now: int) -> pl.Series:
     Raises
     ------
     InvalidData
-        If a value is no time, the unit cannot be meant, the zone is unknown, or a local time is not one instant.
+        If a value is not a time, the unit cannot be meant, the zone is unknown, or a local time is not one instant.
     """
     dtype = column.dtype
     if column.null_count() == column.len():
@@ -98,7 +98,7 @@ def read_durations(column: pl.Series) -> pl.Series:
     wrong = filled.filter(~fits)
     if wrong.len():
         raise InvalidData(
-            f"column {column.name!r}: {wrong[0]!r} is no duration like PT8H; if it counts hours, map it to interval_hours"
+            f"column {column.name!r}: {wrong[0]!r} is not a duration like PT8H; if it counts hours, map it to interval_hours"
         )
     parts = filled.str.extract_groups(_DURATION).struct.unnest()
     length = parts["f"].fill_null("").str.pad_end(9, "0").cast(pl.Int64)
@@ -142,7 +142,7 @@ def unit_of(largest: int) -> str:
     for limit, unit in _LIMITS:
         if abs(largest) < limit:
             return unit
-    raise InvalidData(f"{largest} is no time in any unit")
+    raise InvalidData(f"{largest} is not a time in any unit")
 
 
 @cache
@@ -179,7 +179,7 @@ def _counts(column: pl.Series, words: TimeWords, now: int) -> pl.Series:
     unit = words.unit or _unit_of_counts(largest, words)
     factor = UNITS[unit]
     if largest > (2**63 - 1) // factor:
-        raise InvalidData(f"column {column.name!r}: {largest} {unit} is no time: {_better_unit(largest)}")
+        raise InvalidData(f"column {column.name!r}: {largest} {unit} is not a time: {_better_unit(largest)}")
     ns = whole * factor + billionths * factor // SECOND
     if words.since:
         return _localised((ns + words.since).alias(column.name), words)
@@ -216,7 +216,7 @@ def _split_at_point(column: pl.Series) -> tuple[pl.Series, pl.Series]:
     text = text.set(text == "", None)
     wrong = text.filter(~text.str.contains(_COUNT))
     if wrong.len():
-        raise InvalidData(f"column {column.name!r}: {wrong[0]!r} is no time, though others are counts")
+        raise InvalidData(f"column {column.name!r}: {wrong[0]!r} is not a time, though others are counts")
     whole = text.str.extract(r"^([+-]?\d+)", 1).cast(pl.Int64)
     digits = text.str.extract(r"\.(\d+)", 1).fill_null("")
     return whole, digits.str.pad_end(9, "0").str.head(9).cast(pl.Int64)
@@ -294,7 +294,7 @@ def _assembled(table: pl.DataFrame, name: str, words: TimeWords) -> pl.Series:
     wrong = times.filter(pl.col("ns").is_null() & pl.col("t").is_not_null())
     if wrong.height:
         raise InvalidData(
-            f"column {name!r}: {wrong['t'][0]!r} is no time; if it is, say how it is written (--time-format)"
+            f"column {name!r}: {wrong['t'][0]!r} is not a time; if it is, say how it is written (--time-format)"
         )
     return _with_offsets(times, name, words)
 

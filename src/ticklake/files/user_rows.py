@@ -101,6 +101,7 @@ def _from_ccxt(row: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
 
 def _from_ms(value: Any) -> Any:
     """Return ccxt's milliseconds as nanoseconds; what cannot be milliseconds stays as it is."""
+    # Only NaN differs from itself.
     is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value and value % 1 == 0
     # Smaller numbers are seconds, larger ones micro- or nanoseconds: see the limits of units in times.py.
     if is_whole and 10**11 <= abs(value) < 10**14:

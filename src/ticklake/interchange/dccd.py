@@ -92,7 +92,7 @@ class Dccd(Layout):
             return None
         exchange, folder, pair, *spans, _name = path.parts
         if folder == "open_interest" and spans:
-            raise Unsupported(f"{path}: open interest has a span in dccd and none here: it is not taken")
+            raise Unsupported(f"{path}: open interest has a span in dccd and none here: it cannot be imported")
         kind = _KINDS.get(folder)
         if kind is None or (kind == "ohlcv") != bool(spans):
             return None
@@ -107,6 +107,7 @@ class Dccd(Layout):
         """Return rows of a v3 or v2 file, or of one that holds both; a book's rows of one instant are one unit."""
         theirs = from_v2(_FOLDERS[dataset.kind], rows)
         ours = theirs.rename({"TS": "ts", **_RENAMED}, strict=False).with_columns(pl.col("ts").cast(TIME))
+        # dccd has no numbers of updates; rows without the flag are of snapshots.
         if dataset.kind == "book":
             return ours.with_columns(pl.col("is_snapshot").fill_null(True), seq=pl.lit(0, pl.Int64))
         return ours
@@ -227,6 +228,7 @@ def _pair(symbol: Symbol) -> str:
         raise Unsupported(f"{symbol}: dccd has no place for this market: only for spot and linear perpetuals")
     if symbol.settle not in {None, quote}:
         raise Unsupported(f"{symbol}: dccd's perpetuals are settled in their quote currency")
+    # dccd reads names in capitals, XBT as BTC, and divides a pair at ``-`` and ``_``.
     for name in (base, quote):
         if name != name.upper() or name == _ALIASED or re.search(r"[-_]", name):
             raise Unsupported(f"{symbol}: dccd would read {name!r} as another currency")

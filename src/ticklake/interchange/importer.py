@@ -117,7 +117,7 @@ class Import:
     def _dataset(self, path: PurePosixPath) -> Dataset:
         dataset = self.layout.dataset_of(path, self.names)
         if dataset is None:
-            raise BadInput(f"{path} is no file of the layout {self.layout.name}")
+            raise BadInput(f"{path} is not a file of the layout {self.layout.name}")
         return dataset
 
     def _append(self, path: PurePosixPath, dataset: Dataset, progress: Progress) -> Iterator[tuple[Receipt, str]]:

@@ -142,6 +142,7 @@ def _migrate(objects: LocalStore, path: PurePosixPath, *, dry_run: bool) -> Migr
 def _converted(file: Path, info: _FileInfo) -> Iterator[pl.DataFrame]:
     """Yield the rows as version 3 has them. Rows that it added itself win, and all are sorted together."""
     chunks = (from_v2(info.folder, rows) for rows in read_chunks(file, ["TS"]))
+    # Version 3 appends to files of version 2 as they are: the same instant may stand in both units, chunks apart.
     if info.seconds and info.nanoseconds:
         rows = pl.concat(list(chunks))
         yield rows.unique(_key(info.folder, rows), keep="last", maintain_order=True).sort("TS", maintain_order=True)
@@ -165,4 +166,4 @@ def _folder(file: Path) -> str:
             depth = 4
         if parts[-depth:][0] == folder:
             return folder
-    raise InvalidData(f"{file} is no file of dccd: it would lie in a folder like binance/trades/BTC-USDT")
+    raise InvalidData(f"{file} is not a file of dccd: it would lie in a folder like binance/trades/BTC-USDT")

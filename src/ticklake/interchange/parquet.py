@@ -138,6 +138,7 @@ def replace_file(objects: LocalStore, key: str, frames: Iterable[pl.DataFrame], 
     first = next(filled, None)
     if first is None:
         return 0, False
+    # Named by the process: two exports to one folder must not write into each other's file.
     part = _part(key)
     _sweep(objects.root / key)
     objects.delete(part)
