@@ -189,7 +189,7 @@ class TestMislabelledAndBroken:
 
     def test_a_name_that_says_another_timeframe_is_refused_or_said(self, recorded, lake, tmp_path):
         five, name = recorded / "ohlcv/kucoin_BTC_USDT_5m_202303.json.gz", "kucoin:ohlcv:{}:BTC/USDT"
-        assert "no 1h bars" in said(one(lake, five, name.format("1h")))
+        assert "not 1h bars" in said(one(lake, five, name.format("1h")))
         assert "its bars are 300 s apart, not 60: is it really 1m?" in said(one(lake, five, name.format("1m")))
 
     def test_a_wrong_ending_does_not_matter(self, recorded, lake, tmp_path):

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ticklake.core.native_ids import Market
 from ticklake.files.mapping import Mapping
-from ticklake.files.preset import Preset, same_names
+from ticklake.files.preset import BARS, Preset, same_names
 from ticklake.sources.archives.layouts import LAYOUTS, Layout
 
 __all__ = ["DUMPS", "TIMEFRAME"]
@@ -31,8 +31,7 @@ _LEAVES: dict[tuple[Market, bool], str] = {
 _SHORT_MARKETS: dict[Market, str] = {"spot": "", "linear": "um-", "inverse": "cm-"}
 """Binance's abbreviations of its markets, as names of presets have them."""
 TIMEFRAME = r"(?P<timeframe>\d+(?:mo|[smhdwM]))"
-_BARS = ("open", "high", "low", "close", "volume")
-_TS_BARS = ("ts", *_BARS)
+_TS_BARS = ("ts", *BARS)
 
 
 def _mapping_of(layout: Layout) -> Mapping:

@@ -16,13 +16,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ticklake.files.mapping import Mapping
-from ticklake.files.preset import Preset, same_names
+from ticklake.files.preset import BARS, Preset, same_names
 
 __all__ = ["FEEDS", "TICKER"]
 
 _PRINT = ("id", "side", "price", "amount")
 _QUOTE = ("bid_price", "bid_amount", "ask_price", "ask_amount")
-_BARS = ("open", "high", "low", "close", "volume")
 _TIME_NUMBERS = "time"
 """The numbering of books that are numbered by times: such numbers have no sequence gaps."""
 
@@ -75,8 +74,8 @@ def _cryptofeed(owner: str) -> tuple[Preset, ...]:
 
     funding = same_names("rate", "predicted_rate", "mark_price", next_ts="next_funding_time")
     book = same_names("side", "price", amount="size", seq_time="receipt_timestamp", is_delta="delta")
-    bars = same_names(*_BARS, "trades", ts="start", timeframe="interval", received_at="")
-    candles = preset("candles", "ohlcv", bars, ("start", "stop", "interval", *_BARS))
+    bars = same_names(*BARS, "trades", ts="start", timeframe="interval", received_at="")
+    candles = preset("candles", "ohlcv", bars, ("start", "stop", "interval", *BARS))
     return (
         replace(candles, only="closed", left_out="candles that were not closed"),
         replace(preset("book", "book", book, ("delta", "side", "price", "size")), id_space=_TIME_NUMBERS),

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from ticklake.core.kinds import KINDS, kind_of
+from ticklake.core.kinds import kind_of
 from ticklake.errors import InvalidData
-from ticklake.files.mapping import Mapping
+from ticklake.files.mapping import KIND_COLUMNS, Mapping
 
 __all__ = ["column_called", "guess", "kind_by_columns", "looks_like_header"]
 
@@ -56,8 +56,6 @@ _HEADLESS = {
 """The columns of files without names, by how many there are."""
 _CCXT_TRADES = ("ts", "id", "type", "side", "price", "amount", "cost")
 """Trades as freqtrade lists them."""
-_OURS = frozenset(name for kind in KINDS.values() for name in kind.names)
-"""Our own names: what was exported can be imported again."""
 _BARS = ("open", "high", "low", "close")
 _BY_KIND: tuple[tuple[str, frozenset[str]], ...] = (
     ("ohlcv", frozenset({"ts", *_BARS})),
@@ -141,8 +139,9 @@ def _by_name(columns: Sequence[str]) -> dict[str, str]:
             if name in by_plain_name:
                 mapped[ours] = by_plain_name[name]
                 break
+    # What was exported can be imported again.
     for name in columns:
-        if name in _OURS:
+        if name in KIND_COLUMNS:
             mapped.setdefault(name, name)
     # A date alone would make every row of a day midnight.
     if "date" in by_plain_name and "time" in by_plain_name and by_plain_name["date"] not in mapped.values():

@@ -13,7 +13,7 @@ from ticklake.core.time import HOUR, parse_time
 from ticklake.errors import InvalidData, InvalidName
 from ticklake.files.times import UNITS, TimeWords, read_durations, read_times
 
-__all__ = ["MADE_OF", "SIDES", "Mapping", "cells_of", "map_rows"]
+__all__ = ["KIND_COLUMNS", "MADE_OF", "SIDES", "Mapping", "cells_of", "map_rows"]
 
 SIDES = {
     **dict.fromkeys(("buy", "b", "bid", "buyer", "1", "long"), "buy"),
@@ -29,7 +29,9 @@ MADE_OF = {"seq_time": "seq", "is_delta": "is_snapshot"}
 """Columns of files that give another of a kind: theirs and ours."""
 _SOURCES = ("buyer_maker", "interval_hours", "interval_since", "symbol", "exchange", "timeframe", *MADE_OF)
 """Columns of no kind, from which one of a kind, or the dataset, is read."""
-_NAMES = frozenset(_SOURCES).union(*(kind.names for kind in KINDS.values()))
+KIND_COLUMNS = frozenset(name for kind in KINDS.values() for name in kind.names)
+"""The names of the columns of all kinds."""
+_NAMES = KIND_COLUMNS.union(_SOURCES)
 """Every name onto which a column can be mapped."""
 _SINCE_2000 = parse_time("2000-01-01")
 _PRICES = ("price", "open", "high", "low", "close", "bid_price", "ask_price", "mark_price")

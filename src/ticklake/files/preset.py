@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from ticklake.core.native_ids import Market
 from ticklake.files.mapping import Mapping
 
-__all__ = ["GENERIC", "Preset", "same_names"]
+__all__ = ["BARS", "GENERIC", "Preset", "same_names"]
+
+BARS = ("open", "high", "low", "close", "volume")
+"""The columns that bars have in the files of all programs, in the usual order."""
 
 
 @dataclass(frozen=True, slots=True)

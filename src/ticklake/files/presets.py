@@ -27,16 +27,15 @@ from ticklake.files.dumps import DUMPS, TIMEFRAME
 from ticklake.files.feeds import FEEDS, TICKER
 from ticklake.files.lean import LEAN
 from ticklake.files.mapping import Mapping
-from ticklake.files.preset import GENERIC, Preset, same_names
+from ticklake.files.preset import BARS, GENERIC, Preset, same_names
 
 __all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of", "shaped_as"]
 
-_BARS = ("open", "high", "low", "close", "volume")
 _CDD = r"(?:(?P<exchange>[A-Za-z]+)_(?P<symbol>[A-Z0-9]+)_(?P<timeframe>1h|1d|1m|minute|d))?[^/]*"
-_CDD_BARS = same_names(*_BARS[:4])
+_CDD_BARS = same_names(*BARS[:4])
 _FT = r"(?:data/(?P<exchange>[a-z0-9]+)/(?:futures/)?)?(?P<symbol>[A-Z0-9]+_[A-Z0-9]+(?:_[A-Z0-9]+)?)-"
-_FT_BARS = Mapping(same_names(*_BARS, ts="date"))
-_FT_NAMES = ("date", *_BARS)
+_FT_BARS = Mapping(same_names(*BARS, ts="date"))
+_FT_NAMES = ("date", *BARS)
 _FT_TRADES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
 _NAUTILUS = r"(?P<symbol>[A-Z0-9_-]+?)\.(?P<exchange>[A-Z_]+)"
 _NAUTILUS_TIMES = {"ts": "ts_event", "received_at": "ts_init"}
@@ -51,20 +50,20 @@ PRESETS: tuple[Preset, ...] = (
         "ohlcv",
         Mapping({**_CDD_BARS, "ts": "unix", "symbol": "symbol", "volume": "7", "quote_volume": "8"}),
         _CDD,
-        header=("unix", "date", "symbol", *_BARS[:4]),
+        header=("unix", "date", "symbol", *BARS[:4]),
     ),
     Preset(
         "cryptodatadownload",
         "ohlcv",
         Mapping({**_CDD_BARS, "ts": "0", "symbol": "1", "volume": "6", "quote_volume": "7"}, zone="UTC"),
         _CDD,
-        header=("date", "symbol", *_BARS[:4]),
+        header=("date", "symbol", *BARS[:4]),
     ),
     Preset(
         "dukascopy-bars",
         "ohlcv",
-        Mapping({"ts": "0", **{name: name.title() for name in _BARS}}, zone="UTC"),
-        header=("Gmt time", *(name.title() for name in _BARS)),
+        Mapping({"ts": "0", **{name: name.title() for name in BARS}}, zone="UTC"),
+        header=("Gmt time", *(name.title() for name in BARS)),
         exchange="dukascopy",
     ),
     Preset("freqtrade", "ohlcv", _FT_BARS, rf"{_FT}{TIMEFRAME}(?:-futures)?", names=_FT_NAMES),
@@ -87,15 +86,15 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "metatrader",
         "ohlcv",
-        Mapping({"ts": "<DATE>+<TIME>", **{name: f"<{name.upper()}>" for name in _BARS[:4]}, "volume": "<TICKVOL>"}),
+        Mapping({"ts": "<DATE>+<TIME>", **{name: f"<{name.upper()}>" for name in BARS[:4]}, "volume": "<TICKVOL>"}),
         header=("<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"),
     ),
     Preset(
         "nautilus-bars",
         "ohlcv",
-        Mapping(same_names(*_BARS, ts="ts_event"), unit="ns"),
+        Mapping(same_names(*BARS, ts="ts_event"), unit="ns"),
         rf"data/bars?/{_NAUTILUS}-(?P<step>\d+)-(?P<unit>[A-Z]+)-[A-Z]+-[A-Z]+/[^/]+",
-        header=(*_BARS, "ts_event", "ts_init"),
+        header=(*BARS, "ts_event", "ts_init"),
         at_open=True,
     ),
     Preset(

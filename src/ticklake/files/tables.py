@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars import selectors
 
 from ticklake.errors import InvalidData
 from ticklake.files.decompress import Entry, Unpacked, spooled
@@ -236,7 +237,7 @@ def _columnar(path: Path, form: Format) -> Iterator[pl.DataFrame]:
             frame = pl.from_arrow(batch)
             # Written by pandas, a file may have its index as a column of this name.
             if isinstance(frame, pl.DataFrame):
-                yield frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
+                yield frame.drop(selectors.starts_with("__index_level_"))
     except (pa.ArrowException, OSError) as error:
         raise InvalidData(f"it is damaged or cut short: {str(error).partition(chr(10))[0][:200]}") from error
 

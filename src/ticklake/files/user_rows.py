@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
+from polars import selectors
 
 from ticklake.core.kinds import Kind
 from ticklake.core.time import MS
@@ -120,7 +121,7 @@ def _frame(data: Any) -> pl.DataFrame | None:
         return None
     frame = pl.DataFrame(data)
     # pandas passes an index without a name on as a column of this name.
-    return frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
+    return frame.drop(selectors.starts_with("__index_level_"))
 
 
 def _new_names(names: Sequence[str], kind: Kind) -> dict[str, str]:
