@@ -152,8 +152,9 @@ def dataset_in_path(preset: Preset, label: str, markets: Markets = Markets()) ->
     """Return the parts of a dataset that the preset's pattern finds in a path; the rest comes from the preset and *markets*."""
     groups = _groups(preset, label)
     exchange, market = venue_of(groups.get("exchange", preset.exchange))
-    if market is None:
-        market = "linear" if "perp" in groups else preset.market
+    if market is None and "perp" in groups:
+        market = "linear"
+    market = market or preset.market
     symbol, doubt = "", ""
     try:
         if "symbol" in groups:

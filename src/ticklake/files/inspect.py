@@ -49,10 +49,11 @@ class InvalidRows:
         with_places = rows.with_columns(places.cast(pl.Int32, strict=False).alias(PROVENANCE))
         invalid = check(with_places, dataset, now).bad
         reasons = invalid.group_by("reason", maintain_order=True)
-        for reason, count, first in reasons.agg(pl.len(), pl.col(PROVENANCE).head(_FEW).alias("first")).iter_rows():
+        for reason, count, places_of_part in reasons.agg(pl.len(), pl.col(PROVENANCE).head(_FEW)).iter_rows():
             self.counts[reason] += count
-            places_of_reason = self.places.setdefault(reason, [])
-            places_of_reason += [place for place in first if place][: _FEW - len(places_of_reason)]
+            first = self.places.setdefault(reason, [])
+            # A place may be unknown (0), or too large for the column (null).
+            first += [place for place in places_of_part if place][: _FEW - len(first)]
 
     def __str__(self) -> str:
         return "; ".join(f"{reason} {count:,}{self._where(reason)}" for reason, count in self.counts.most_common())

@@ -72,15 +72,16 @@ class Tally:
         """Say in words what was refused and what is not known."""
         for reason, count in self.reasons.items():
             yield f"{count:,} {self._units(count)} refused: {reason}"
-        unknown = [entry for entry in self.channels.values() if entry.not_known]
-        if not unknown:
+        total, listed = 0, []
+        for entry in sorted(self.channels.values(), key=attrgetter("not_known"), reverse=True):
+            if entry.not_known:
+                total += entry.not_known
+                listed.append(f"{entry.not_known:,} {entry.channel}")
+        if not listed:
             return
-        unknown.sort(key=attrgetter("not_known"), reverse=True)
-        listed = [f"{entry.not_known:,} {entry.channel}" for entry in unknown]
         last = listed.pop()
         if listed:
             last = f"{', '.join(listed)} and {last}"
-        total = sum(entry.not_known for entry in unknown)
         owner, verb = "", "are"
         if self.exchange:
             owner = f" of {self.exchange}"
