@@ -38,7 +38,7 @@ def test_a_buyer_who_made_the_market_did_not_take_it(makers):
 
 
 def test_a_word_nobody_knows_is_named_and_can_be_told():
-    with pytest.raises(InvalidData, match="'achat' is no known side"):
+    with pytest.raises(InvalidData, match="'achat' is not a known side"):
         mapped({"side": ["achat"]}, "trades")
     assert mapped({"side": ["achat"]}, "trades", sides={"achat": "buy"})["side"][0] == "buy"
 
@@ -67,7 +67,7 @@ def test_date_and_time_in_two_columns():
 
 def test_numbers_empty_and_wrong():
     assert mapped({"price": ["1.5", " 2 ", "", "NaN", None]}, "trades")["price"].to_list() == [1.5, 2, None, None, None]
-    with pytest.raises(InvalidData, match="'1,5' is no price"):
+    with pytest.raises(InvalidData, match="'1,5' is not a valid price"):
         mapped({"price": ["1,5"]}, "trades")
 
 

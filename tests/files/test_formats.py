@@ -150,7 +150,7 @@ def test_a_file_that_ends_too_early_is_refused(name, lake, tmp_path):
         (b"FEA1 old", "Feather version 1"),
         (b"\x7fELF\x02\x01\x00\x00", "neither text nor a format"),
         (b"a,a,b\n1,2,3\n", "names a column twice"),
-        (b"hello\nworld\n", "no column can be told to be ts"),
+        (b"hello\nworld\n", "no column was recognised as ts"),
         (b'{"error": "rate limit"}', "no list of rows"),
         (b"1704153600,100,1\n1704153660,100,1,9\n", "is not csv|cells"),
         (b"SQLite format 3\x00" + bytes(100), "SQLite"),
@@ -178,7 +178,7 @@ class TestManyRows:
 
     @pytest.fixture(autouse=True)
     def _little_memory(self, monkeypatch):
-        monkeypatch.setattr(inspect, "HELD", 100)
+        monkeypatch.setattr(inspect, "MOST_IN_MEMORY", 100)
         monkeypatch.setattr(readers.parts_of, "__defaults__", (2_000,))
 
     def prints(self, tmp_path: Path) -> Path:

@@ -12,7 +12,7 @@ from ticklake.app import memory_lake
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import parse_time
 from ticklake.files.decompress import Entry
-from ticklake.files.readers import Asked, parts_of, plan_file
+from ticklake.files.readers import ImportOptions, parts_of, plan_file
 from ticklake.lake import Lake
 
 QUOTES = "kraken:quotes:BTC/USD"
@@ -40,7 +40,7 @@ def refused(lake: Lake, path: Path, dataset: str, **options) -> str:
 def test_quotes_whose_prices_are_not_understood_are_refused_by_name(lake, tmp_path):
     text = "time,bidpx,askpx\n" + "".join(f"2024-01-02T00:00:0{second}Z,1,2\n" for second in range(9))
     problem = refused(lake, put(tmp_path, "q.csv", text), QUOTES)
-    assert "no column can be told to be bid_price or ask_price of quotes: not understood are bidpx, askpx" in problem
+    assert "no column was recognised as bid_price or ask_price of quotes: not recognised are bidpx, askpx" in problem
     assert "--columns bid_price=" in problem
 
 
@@ -78,9 +78,9 @@ class TestAFileOfWhichSomeRowsAreNotGood:
         assert any("price_not_positive 2 (lines 3, 6)" in problem for problem in done.problems)
 
     def test_lines_are_counted_across_chunks(self, tmp_path):
-        asked = Asked(parse_time("2026-01-01"), Dataset.parse("kraken:trades:BTC/USD"))
-        plan = plan_file(Entry(put(tmp_path, "t.csv", self.TEXT)), asked)
-        places = [part.places.to_list() for part in parts_of(plan, asked.now, chunk=64) if part.places is not None]
+        options = ImportOptions(parse_time("2026-01-01"), Dataset.parse("kraken:trades:BTC/USD"))
+        plan = plan_file(Entry(put(tmp_path, "t.csv", self.TEXT)), options)
+        places = [part.places.to_list() for part in parts_of(plan, options.now, chunk=64) if part.places is not None]
         assert len(places) > 1
         assert [place for chunk in places for place in chunk] == [2, 3, 4, 5, 6]
 

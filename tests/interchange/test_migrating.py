@@ -131,7 +131,7 @@ def test_what_is_none_of_dccds_or_damaged_is_left_and_named(tree):
     left = {file.path: file.error for file in migrate_dccd(tree) if not file.migrated}
     assert {path: before[path] for path in left} == {path: contents(tree)[path] for path in left}
     words = {
-        "notes": "no file of dccd",
+        "notes": "not a file of dccd",
         "01-01": "cannot be read",
         "01-02": "looks like ms",
         "01-03": "is missing",

@@ -103,7 +103,7 @@ def test_a_file_that_does_not_say_what_it_is_is_asked_for(shell):
         (("--preset", "nobody"), "there is no preset 'nobody'"),
         (("--columns", "ts"), "is no pair"),
         (("--columns", "tz=Date"), "no kind has a column 'tz'"),
-        (("--unit", "h"), "unit 'h' is none"),
+        (("--unit", "h"), "unit 'h' is not a unit"),
         (("--dataset", "nonsense"), "is not a dataset"),
     ],
 )

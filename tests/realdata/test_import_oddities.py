@@ -39,7 +39,7 @@ class TestOrder:
         """CryptoDataDownload: newest first, hours of 2017-11-12 out of order, a junk line on top, AM and PM."""
         done = one(lake, recorded / "ohlcv/coinbase_BTCUSD_1h_cdd_2017_2019.csv.gz", "coinbase:ohlcv:1h:BTC/USD")
 
-        assert "newest first: turned round; 5 steps against that: sorted" in said(done)
+        assert "newest first: reversed; 5 steps against that: sorted" in said(done)
         day = lake.ohlcv("coinbase", "BTC/USD", "1h", "2017-11-12", "2017-11-13")
         assert day["ts"].dt.hour().to_list() == list(range(24))
         assert lake.missing_intervals("coinbase:ohlcv:1h:BTC/USD") == []
@@ -189,7 +189,7 @@ class TestMislabelledAndBroken:
 
     def test_a_name_that_says_another_timeframe_is_refused_or_said(self, recorded, lake, tmp_path):
         five, name = recorded / "ohlcv/kucoin_BTC_USDT_5m_202303.json.gz", "kucoin:ohlcv:{}:BTC/USDT"
-        assert "no 1h bars" in said(one(lake, five, name.format("1h")))
+        assert "not 1h bars" in said(one(lake, five, name.format("1h")))
         assert "its bars are 300 s apart, not 60: is it really 1m?" in said(one(lake, five, name.format("1m")))
 
     def test_a_wrong_ending_does_not_matter(self, recorded, lake, tmp_path):
@@ -234,8 +234,8 @@ class TestMislabelledAndBroken:
             (b"", "the file is empty"),
             (b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
             (b"1672531436,90.5,1.1\n1672531471,90.4", "cut short"),
-            (b"1672531436,90.5,1.1\n1672531471,n-a!,1\n", "'n-a!' is no price"),
-            (b"1672531436,90.5,1.1\nyesterday,90.4,1\n", "'yesterday' is no time"),
+            (b"1672531436,90.5,1.1\n1672531471,n-a!,1\n", "'n-a!' is not a valid price"),
+            (b"1672531436,90.5,1.1\nyesterday,90.4,1\n", "'yesterday' is not a time"),
         ],
     )
     def test_what_cannot_be_read_is_refused_with_the_reason(self, lake, tmp_path, content, reason):

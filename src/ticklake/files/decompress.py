@@ -1,4 +1,4 @@
-"""Unpacking: layers of compression are taken off by their content, and members of zips are files of their own."""
+"""Decompression: each layer is recognised by its first bytes, and each member of a zip is a file of its own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ticklake.sources.compressed import DAMAGE, MOST_BYTES, Bounded
 __all__ = ["Entry", "Unpacked", "entries_of", "opened", "refuse_other_checksum", "spooled"]
 
 _DEEPEST = 4
+"""At most this many layers of compression are removed: a file may contain itself."""
 _DAMAGE = (*DAMAGE, lzma.LZMAError, OSError)
 
 
@@ -33,26 +34,31 @@ class Entry:
     member: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}!{self.member}" if self.member else str(self.path)
+        return self._joined(str(self.path), "!")
 
     @property
     def name(self) -> str:
         """The name without folders."""
-        return f"{self.path.name}!{self.member}" if self.member else self.path.name
+        return self._joined(self.path.name, "!")
 
     @property
     def label(self) -> str:
-        """The whole name in one style, to be matched with patterns."""
-        return f"{self.path.as_posix()}/{self.member}" if self.member else self.path.as_posix()
+        """The path with slashes on every system, for patterns to match."""
+        return self._joined(self.path.as_posix(), "/")
+
+    def _joined(self, path: str, separator: str) -> str:
+        if not self.member:
+            return path
+        return f"{path}{separator}{self.member}"
 
 
 class Unpacked(io.BufferedReader):
-    """The innermost bytes, with what had to be taken off: ``layers`` like ``('zip', 'gz')``."""
+    """The decompressed bytes of a file; ``layers`` are what was removed, like ``('zip', 'gz')``."""
 
     layers: tuple[str, ...] = ()
 
     def head(self) -> bytes:
-        """Return the first bytes and leave them to be read."""
+        """Return the first bytes without consuming them."""
         return self.peek(HEAD)[:HEAD]
 
 
@@ -68,14 +74,13 @@ def entries_of(path: Path) -> list[Entry]:
         if not zipfile.is_zipfile(path):
             return [Entry(path)]
         with zipfile.ZipFile(path) as archive:
-            members = [one.filename for one in archive.infolist() if not one.is_dir() and not _is_litter(one.filename)]
+            return [Entry(path, member.filename) for member in archive.infolist() if _is_data(member)]
     except _DAMAGE as error:
         raise InvalidData(_damage(error)) from error
-    return [Entry(path, member) for member in members]
 
 
 def refuse_other_checksum(path: Path) -> None:
-    """Compare a file with the SHA-256 that lies beside it as ``NAME.CHECKSUM``, as dump sites publish them, if it does.
+    """Compare a file with the SHA-256 beside it in ``NAME.CHECKSUM``, as dump sites publish them, if there is one.
 
     Raises
     ------
@@ -92,7 +97,7 @@ def refuse_other_checksum(path: Path) -> None:
 
 @contextmanager
 def opened(entry: Entry) -> Iterator[Unpacked]:
-    """Open the innermost bytes of an entry; damage found while they are read is an :class:`InvalidData`."""
+    """Open the decompressed bytes of an entry; damage found while they are read raises :class:`InvalidData`."""
     with ExitStack() as stack:
         try:
             raw: IO[bytes] = stack.enter_context(entry.path.open("rb"))
@@ -100,15 +105,14 @@ def opened(entry: Entry) -> Iterator[Unpacked]:
             if entry.member:
                 archive = stack.enter_context(zipfile.ZipFile(raw))
                 raw, layers = stack.enter_context(archive.open(entry.member)), ("zip",)
-            stream = _peeled(raw, layers)
-            yield stream
+            yield _decompressed(raw, layers)
         except _DAMAGE as error:
             raise InvalidData(_damage(error)) from error
 
 
 @contextmanager
 def spooled(stream: Unpacked, entry: Entry) -> Iterator[Path]:
-    """Give the bytes a path of their own, for formats that are not read from the front."""
+    """Write the decompressed bytes to a file, for formats that are not read from the front."""
     if not stream.layers:
         yield entry.path
         return
@@ -119,7 +123,7 @@ def spooled(stream: Unpacked, entry: Entry) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def _peeled(raw: Any, layers: tuple[str, ...]) -> Unpacked:
+def _decompressed(raw: Any, layers: tuple[str, ...]) -> Unpacked:
     for _ in range(_DEEPEST):
         stream = Unpacked(_Raw(raw), HEAD)
         packing = packing_of(stream.head())
@@ -131,13 +135,13 @@ def _peeled(raw: Any, layers: tuple[str, ...]) -> Unpacked:
 
 
 class _Raw(io.RawIOBase):
-    """A bounded stream under a buffer."""
+    """A stream that ends with an error after too many bytes, as a base of a buffered reader."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = Bounded(stream, MOST_BYTES)
 
     def readable(self) -> bool:
-        """Return that it is."""
+        """Return ``True``."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -156,8 +160,10 @@ def _zstd(stream: Any) -> Any:
 _OPENERS: dict[str, Callable[[Any], Any]] = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open, "zst": _zstd}
 
 
-def _is_litter(name: str) -> bool:
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
+def _is_data(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is a file that is not hidden; macOS adds a folder of its own to every zip."""
+    name = member.filename
+    return not (member.is_dir() or name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("."))
 
 
 def _damage(error: BaseException) -> str:

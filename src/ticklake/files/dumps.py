@@ -1,4 +1,4 @@
-"""Presets of what exchanges publish themselves.
+"""Presets of the dump files that exchanges publish.
 
 Sources
 -------
@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ticklake.core.native_ids import Market
 from ticklake.files.mapping import Mapping
-from ticklake.files.preset import Preset, same_names
+from ticklake.files.preset import BARS, Preset, same_names
 from ticklake.sources.archives.layouts import LAYOUTS, Layout
 
 __all__ = ["DUMPS", "TIMEFRAME"]
@@ -27,51 +27,72 @@ _LEAVES: dict[tuple[Market, bool], str] = {
     ("inverse", False): r"(?P<symbol>[A-Z0-9]{1,}USD_(?:PERP|\d{6}))",
     ("inverse", True): r"(?P<symbol>[A-Z0-9]{1,}USD(?:_(?:PERP|\d{6}))?)",
 }
-"""What the names of markets look like, by market and whether prices are an index's: those of COIN-M are named by the pair."""
+"""Patterns of native names, by market and whether prices are an index's: those of COIN-M have the name of the pair."""
+_SHORT_MARKETS: dict[Market, str] = {"spot": "", "linear": "um-", "inverse": "cm-"}
+"""Binance's abbreviations of its markets, as names of presets have them."""
 TIMEFRAME = r"(?P<timeframe>\d+(?:mo|[smhdwM]))"
-_BARS = ("open", "high", "low", "close", "volume")
-_TS_BARS = ("ts", *_BARS)
+_TS_BARS = ("ts", *BARS)
 
 
-def _mapping_of(row: Layout) -> Mapping:
+def _mapping_of(layout: Layout) -> Mapping:
+    """Return the mapping of an archive's files: their columns are those of the archive's layout."""
     renamed = {"taker": "buyer_maker", "interval": "interval_hours"}
-    columns = {renamed.get(ours, ours): theirs for ours, theirs in row.takes.items()}
-    return Mapping(columns, zone="UTC" if row.kind == "open_interest" else "")
+    columns = {renamed.get(ours, ours): theirs for ours, theirs in layout.takes.items()}
+    zone = ""
+    # Open interest has written times without a zone; all other files have counts.
+    if layout.kind == "open_interest":
+        zone = "UTC"
+    return Mapping(columns, zone=zone)
 
 
 def _binance() -> list[Preset]:
-    """Return the presets of Binance's dump files: the market is told by the path, else by whether they have names."""
+    """Return the presets of Binance's dump files: the path shows the market, else whether columns have names does."""
     by_path: list[Preset] = []
     by_name: list[Preset] = []
-    for row in (row for row in LAYOUTS if row.exchange == "binance"):
-        folders = row.path.partition("/{period}/")[0]
-        what = row.path.partition("/{period}/")[2].split("/")[0]
-        short = {"spot": "", "linear": "um-", "inverse": "cm-"}[row.market]
-        leaf = f"{_LEAVES[row.market, row.market == 'inverse' and row.kind == 'index_ohlcv']}-"
-        leaf += rf"{TIMEFRAME if row.timeframes else what}-\d{{4}}-\d\d(?:-\d\d)?"
-        one = Preset(
-            f"binance-{short}{what}",
-            row.kind,
-            _mapping_of(row),
-            rf"{folders}/(?:daily|monthly)/{what}/(?:.*/)?{leaf}",
-            names=row.columns,
+    for layout in LAYOUTS:
+        if layout.exchange != "binance":
+            continue
+        folders, _, rest = layout.path.partition("/{period}/")
+        folder = rest.split("/")[0]
+        leaf = _leaf_of(layout, folder)
+        preset = Preset(
+            f"binance-{_SHORT_MARKETS[layout.market]}{folder}",
+            layout.kind,
+            _mapping_of(layout),
+            rf"{folders}/(?:daily|monthly)/{folder}/(?:.*/)?{leaf}",
+            names=layout.columns,
             exchange="binance",
-            market=row.market,
+            market=layout.market,
             whole=True,
-            id_space=row.id_space,
+            id_space=layout.id_space,
         )
-        by_path.append(one)
-        if row.kind not in {"mark_ohlcv", "index_ohlcv"}:
-            by_name.append(replace(one, pattern=leaf, bare=row.market == "spot"))
+        by_path.append(preset)
+        # Without folders, bars of marks and indexes have the names of those of trades.
+        if layout.kind not in {"mark_ohlcv", "index_ohlcv"}:
+            by_name.append(replace(preset, pattern=leaf, bare=layout.market == "spot"))
     return by_path + by_name
+
+
+def _leaf_of(layout: Layout, folder: str) -> str:
+    """Return the pattern of the names of a layout's files: symbol, timeframe or folder, and day or month."""
+    symbol = _LEAVES[layout.market, layout.market == "inverse" and layout.kind == "index_ohlcv"]
+    middle = folder
+    if layout.timeframes:
+        middle = TIMEFRAME
+    return rf"{symbol}-{middle}-\d{{4}}-\d\d(?:-\d\d)?"
 
 
 def _dumped(name: str, exchange: str, market: Market, kind: str, pattern: str) -> Preset:
     """Return the preset of another dump site's files: their headers name the columns."""
-    row = next(one for one in LAYOUTS if (one.exchange, one.market, one.kind) == (exchange, market, kind))
-    header = tuple(row.takes.values())
-    whole = row.offset == 0
-    return Preset(name, kind, _mapping_of(row), pattern, header, exchange=exchange, market=market, whole=whole)
+    for layout in LAYOUTS:
+        if (layout.exchange, layout.market, layout.kind) == (exchange, market, kind):
+            break
+    else:
+        raise LookupError(f"there is no archive of {exchange} with {market} {kind}")
+    header = tuple(layout.takes.values())
+    # Days that do not begin at midnight UTC are not those of the name.
+    whole = layout.offset == 0
+    return Preset(name, kind, _mapping_of(layout), pattern, header, exchange=exchange, market=market, whole=whole)
 
 
 _BYBIT_LINEAR = r"(?P<symbol>[A-Z0-9]+(?:USDT|PERP|(?:USDT)?-\d{1,2}[A-Z]{3}\d\d))"
@@ -102,4 +123,4 @@ DUMPS: tuple[Preset, ...] = (
         exchange="kraken",
     ),
 )
-"""The files of exchanges themselves."""
+"""Files that exchanges publish themselves."""

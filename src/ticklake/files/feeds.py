@@ -13,21 +13,22 @@ cryptofeed
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ticklake.files.mapping import Mapping
-from ticklake.files.preset import Preset, same_names
+from ticklake.files.preset import BARS, Preset, same_names
 
 __all__ = ["FEEDS", "TICKER"]
 
 _PRINT = ("id", "side", "price", "amount")
 _QUOTE = ("bid_price", "bid_amount", "ask_price", "ask_amount")
-_BARS = ("open", "high", "low", "close", "volume")
 _TIME_NUMBERS = "time"
-"""The space of the numbers of books that are times: they do not follow each other."""
+"""The numbering of books that are numbered by times: such numbers have no sequence gaps."""
 
 _TARDIS = ("exchange", "symbol", "timestamp", "local_timestamp")
 _TARDIS_TIMES = {"ts": "timestamp", "received_at": "local_timestamp", "symbol": "symbol", "exchange": "exchange"}
-_SORTS = r"trades|quotes|book_ticker|incremental_book_L2|book_snapshot_\d+"
-_TARDIS_NAME = rf"(?:(?P<exchange>[a-z0-9-]+)_(?:{_SORTS})_\d{{4}}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+))?[^/]*"
+_DATA_TYPES = r"trades|quotes|book_ticker|incremental_book_L2|book_snapshot_\d+"
+_TARDIS_NAME = rf"(?:(?P<exchange>[a-z0-9-]+)_(?:{_DATA_TYPES})_\d{{4}}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+))?[^/]*"
 _LIQUIDATIONS = (
     r"(?:(?P<exchange>[a-z0-9-]+)_liquidations_\d{4}-\d\d-\d\d_(?P<symbol>[A-Z0-9_-]+)|"
     r"liquidations/\d{4}/\d\d/\d\d/[^/]+)"
@@ -36,43 +37,53 @@ _DERIVATIVES = ("bybit", "phemex")
 _BEST = ("asks[0].price", "asks[0].amount", "bids[0].price", "bids[0].amount")
 
 
-def _tardis(name: str, kind: str, columns: dict[str, str], header: tuple[str, ...], **others: object) -> Preset:
-    constants = {"is_snapshot": "true"} if others.get("wide") else {}
-    mapping = Mapping({**_TARDIS_TIMES, **columns}, unit="us", constants=constants)
-    space = _TIME_NUMBERS if kind == "book" else ""
-    pattern = str(others.get("pattern", _TARDIS_NAME))
+def _tardis(
+    name: str,
+    kind: str,
+    columns: dict[str, str],
+    header: tuple[str, ...],
+    *,
+    pattern: str = _TARDIS_NAME,
+    wide: bool = False,
+) -> Preset:
+    constants, id_space = {}, ""
+    if wide:
+        constants["is_snapshot"] = "true"
+    if kind == "book":
+        id_space = _TIME_NUMBERS
     return Preset(
         f"tardis-{name}",
         kind,
-        mapping,
+        Mapping({**_TARDIS_TIMES, **columns}, unit="us", constants=constants),
         pattern,
         header=(*_TARDIS, *header),
-        wide=bool(others.get("wide")),
-        id_space=space,
+        wide=wide,
+        id_space=id_space,
         derivatives=_DERIVATIVES,
     )
 
 
 def _cryptofeed(owner: str) -> tuple[Preset, ...]:
-    """Return the presets of files that call the exchange *owner*."""
-    known = (owner, "symbol", "timestamp", "receipt_timestamp")
+    """Return the presets of files whose column of the exchange is called *owner*."""
+    common = (owner, "symbol", "timestamp", "receipt_timestamp")
     times = {"ts": "timestamp", "received_at": "receipt_timestamp", "symbol": "symbol", "exchange": owner}
 
-    def made(name: str, kind: str, columns: dict[str, str], header: tuple[str, ...], **others: str) -> Preset:
+    def preset(name: str, kind: str, columns: dict[str, str], header: tuple[str, ...]) -> Preset:
         mapping = Mapping({**times, **columns}, unit="s")
-        return Preset(f"cryptofeed-{name}", kind, mapping, header=(*known, *header), **others)  # type: ignore[arg-type]
+        return Preset(f"cryptofeed-{name}", kind, mapping, header=(*common, *header))
 
     funding = same_names("rate", "predicted_rate", "mark_price", next_ts="next_funding_time")
     book = same_names("side", "price", amount="size", seq_time="receipt_timestamp", is_delta="delta")
-    bars = same_names(*_BARS, "trades", ts="start", timeframe="interval", received_at="")
+    bars = same_names(*BARS, "trades", ts="start", timeframe="interval", received_at="")
+    candles = preset("candles", "ohlcv", bars, ("start", "stop", "interval", *BARS))
     return (
-        made("candles", "ohlcv", bars, ("start", "stop", "interval", *_BARS), only="closed", left_out="candles that were not closed"),
-        made("book", "book", book, ("delta", "side", "price", "size"), id_space=_TIME_NUMBERS),
-        made("trades", "trades", same_names(*_PRINT), ("side", "amount", "price")),
-        made("ticker", "quotes", {"bid_price": "bid", "ask_price": "ask"}, ("bid", "ask")),
-        made("funding", "funding", funding, ("rate", "next_funding_time")),
-        made("open-interest", "open_interest", same_names("open_interest"), ("open_interest",)),
-    )  # fmt: skip
+        replace(candles, only="closed", left_out="candles that were not closed"),
+        replace(preset("book", "book", book, ("delta", "side", "price", "size")), id_space=_TIME_NUMBERS),
+        preset("trades", "trades", same_names(*_PRINT), ("side", "amount", "price")),
+        preset("ticker", "quotes", {"bid_price": "bid", "ask_price": "ask"}, ("bid", "ask")),
+        preset("funding", "funding", funding, ("rate", "next_funding_time")),
+        preset("open-interest", "open_interest", same_names("open_interest"), ("open_interest",)),
+    )
 
 
 _LEVELS = same_names("side", "price", "amount", seq_time="local_timestamp")

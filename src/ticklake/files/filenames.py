@@ -1,4 +1,4 @@
-"""What the name of a file says of its content: the dataset, as far as a preset defines it, and the time it is about."""
+"""Parse the path of a file: the dataset, as far as the preset's pattern defines it, and the span of time in its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ticklake.errors import InvalidName, TicklakeError
 from ticklake.files.decompress import Entry
 from ticklake.files.presets import Preset
 
-__all__ = ["Markets", "Named", "bar_of", "day_of", "label_of", "named", "span_in", "venue_of"]
+__all__ = ["Markets", "PartialDataset", "bar_of", "dataset_in_path", "day_of", "label_of", "span_in", "venue_of"]
 
 _SUFFIXES = re.compile(
     r"(?:\.(?:csv|tsv|txt|json|jsonl|ndjson|parquet|feather|arrow|ipc|data|log|bi5|gz|xz|zst|bz2|zip))+$", re.IGNORECASE
@@ -27,6 +27,7 @@ _DAY = re.compile(
 _DAY_OF_ZIP = re.compile(r"(?:^|/)(?P<day>(?:19|20)\d{6})_(?:trade|quote|openinterest)(?:\.zip)?(?:/|$)")
 _UNITS = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d", "WEEK": "w", "MONTH": "M"}
 _LENGTHS = {"second": "1s", "minute": "1m", "hour": "1h", "daily": "1d", "d": "1d", "mo": "1M"}
+# One spelling a row, dashes for underscores: venue_of() makes them so.
 _VENUES: dict[str, tuple[str, Market | None]] = {
     "gdax": ("coinbase", None),
     "okex": ("okx", None),
@@ -55,7 +56,7 @@ _VENUES: dict[str, tuple[str, Market | None]] = {
     "huobi-dm": ("htx", "inverse"),
     "kucoin-futures": ("kucoinfutures", None),
 }
-"""What vendors call exchanges, or parts of them, where it is not ccxt's id."""
+"""Vendors' names for exchanges, or parts of them, where they differ from ccxt's id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,13 @@ class Markets:
     Parameters
     ----------
     exchange
-        Where files were traded that do not say it.
+        The exchange of files that do not name theirs.
     symbol
-        Which symbol files are of that name none; it decides between readings of a native name.
+        The symbol of files that do not name theirs; it decides between readings of a native name.
     lists
         Returns the list of an exchange's markets, as far as the lake knows it.
     has_dataset
-        Whether exchange and symbol are those of a dataset that was said: then names that cannot be read are no problem.
+        Whether exchange and symbol are those of a dataset that the caller named: then names that cannot be read are no problem.
     """
 
     exchange: str = ""
@@ -81,9 +82,9 @@ class Markets:
 
     def unified(self, native: str, market: Market | None, exchange: str = "") -> str | None:
         """Return the symbol of a native name; see :func:`~ticklake.core.native_ids.unified`."""
-        where = exchange or self.exchange
+        exchange = exchange or self.exchange
         try:
-            return unified(native, market, where, self.lists(where), self.symbol)
+            return unified(native, market, exchange, self.lists(exchange), self.symbol)
         except InvalidName:
             if self.has_dataset:
                 return None
@@ -91,10 +92,10 @@ class Markets:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """The parts of a dataset that are told; empty where they are not.
+class PartialDataset:
+    """The parts of a dataset that a path or rows name; empty where they do not.
 
-    ``doubt`` says why the symbol is not told, where the native name has several readings.
+    ``doubt`` says why the symbol is unknown, where the native name has several readings.
     """
 
     exchange: str = ""
@@ -104,37 +105,37 @@ class Named:
     doubt: str = ""
 
     def __str__(self) -> str:
-        return ":".join(part or "?" for part in (self.exchange, self.kind, *self._bar, self.symbol))
+        parts = [self.exchange, self.kind, self.symbol]
+        if self.kind in BAR_KINDS:
+            parts.insert(2, self.timeframe)
+        return ":".join(part or "?" for part in parts)
 
-    def but(self, kind: str, symbol: str, timeframe: str, exchange: str = "") -> Named:
-        """Return the same with what rows say themselves."""
-        bars = kind in BAR_KINDS
-        return replace(
-            self,
-            exchange=exchange or self.exchange,
-            kind=kind,
-            symbol=symbol or self.symbol,
-            timeframe=(timeframe or self.timeframe) if bars else "",
-        )
-
-    @property
-    def lacking(self) -> tuple[str, ...]:
-        """What must be known before there is a dataset, in words."""
-        parts = {
-            "exchange": bool(self.exchange),
-            "kind": bool(self.kind),
-            "symbol": "/" in self.symbol,
-            "timeframe": self.kind not in BAR_KINDS or bool(self.timeframe),
-        }
-        return tuple(name for name, is_known in parts.items() if not is_known)
+    def replaced(self, kind: str, symbol: str, timeframe: str, exchange: str = "") -> PartialDataset:
+        """Return the same with the parts that rows name themselves."""
+        exchange, symbol = exchange or self.exchange, symbol or self.symbol
+        timeframe = timeframe or self.timeframe
+        if kind not in BAR_KINDS:
+            timeframe = ""
+        return replace(self, exchange=exchange, kind=kind, symbol=symbol, timeframe=timeframe)
 
     @property
-    def _bar(self) -> tuple[str, ...]:
-        return (self.timeframe,) if self.kind in BAR_KINDS else ()
+    def missing(self) -> list[str]:
+        """The names of the parts without which there is no dataset."""
+        names = []
+        if not self.exchange:
+            names.append("exchange")
+        if not self.kind:
+            names.append("kind")
+        # A native name that could not be split is kept as it is, without a slash.
+        if "/" not in self.symbol:
+            names.append("symbol")
+        if self.kind in BAR_KINDS and not self.timeframe:
+            names.append("timeframe")
+        return names
 
     def dataset(self) -> Dataset | None:
-        """Return the dataset, if all of it is told."""
-        if self.lacking:
+        """Return the dataset; ``None`` if a part is missing or not valid."""
+        if self.missing:
             return None
         try:
             return Dataset.of(self.exchange, self.symbol, self.kind, self.timeframe or None)
@@ -147,36 +148,51 @@ def label_of(entry: Entry) -> str:
     return _SUFFIXES.sub("", entry.label)
 
 
-def named(preset: Preset, label: str, markets: Markets = Markets()) -> Named:
-    """Return what the path tells, read as the preset says; where it names no exchange, it is the one of *markets*."""
-    match = preset.finds(label)
-    parts = {name: text for name, text in (match.groupdict() if match else {}).items() if text}
-    market = "linear" if "perp" in parts else preset.market
-    exchange, part_of_it = venue_of(parts.get("exchange", preset.exchange))
+def dataset_in_path(preset: Preset, label: str, markets: Markets = Markets()) -> PartialDataset:
+    """Return the parts of a dataset that the preset's pattern finds in a path; the rest comes from the preset and *markets*."""
+    groups = _groups(preset, label)
+    exchange, market = venue_of(groups.get("exchange", preset.exchange))
+    if market is None and "perp" in groups:
+        market = "linear"
+    market = market or preset.market
     symbol, doubt = "", ""
     try:
-        if "symbol" in parts:
-            symbol = markets.unified(parts["symbol"], part_of_it or market, exchange) or ""
+        if "symbol" in groups:
+            symbol = markets.unified(groups["symbol"], market, exchange) or ""
     except InvalidName as error:
         doubt = str(error)
+    # Of futures on other exchanges the currency is not certain.
     where = exchange or markets.exchange
-    if "root" not in parts or not where or where in preset.feeds:
-        symbol = symbol or _plain_symbol(parts)
+    if "root" not in groups or not where or where in preset.feeds:
+        symbol = symbol or _plain_symbol(groups)
+    # With a dataset of the caller's, the parts must stay the file's own: they are compared with it.
     if not markets.has_dataset:
         exchange, symbol = exchange or markets.exchange, symbol or markets.symbol
-    bars = preset.kind in BAR_KINDS
-    return Named(exchange, preset.kind, symbol, _timeframe(parts) if bars else "", doubt)
+    timeframe = ""
+    if preset.kind in BAR_KINDS:
+        timeframe = _timeframe(groups)
+    return PartialDataset(exchange, preset.kind, symbol, timeframe, doubt)
 
 
-def _plain_symbol(parts: dict[str, str]) -> str:
-    """Return the symbol of a share or a future of America: both are priced, and settled, in dollars."""
-    if "root" in parts:
-        return f"{parts['root'].upper()}/USD:USD-{parts['expiry'][-6:]}"
-    return f"{parts['share'].upper()}/USD" if "share" in parts else ""
+def _groups(preset: Preset, label: str) -> dict[str, str]:
+    """Return the groups of the preset's pattern that a path fills."""
+    match = preset.finds(label)
+    if match is None:
+        return {}
+    return {name: text for name, text in match.groupdict().items() if text}
+
+
+def _plain_symbol(groups: dict[str, str]) -> str:
+    """Return the symbol of an American share or future: both are priced, and settled, in dollars."""
+    if "root" in groups:
+        return f"{groups['root'].upper()}/USD:USD-{groups['expiry'][-6:]}"
+    if "share" in groups:
+        return f"{groups['share'].upper()}/USD"
+    return ""
 
 
 def venue_of(name: str) -> tuple[str, Market | None]:
-    """Return ccxt's id of an exchange that a vendor calls so, and which part of it is meant, if that is told.
+    """Return ccxt's id of the exchange that a vendor calls *name*, and which of its markets that is, if the name says so.
 
     >>> venue_of("BINANCE_FUTURES")
     ('binance', 'linear')
@@ -186,36 +202,52 @@ def venue_of(name: str) -> tuple[str, Market | None]:
 
 
 def day_of(preset: Preset, label: str) -> int | None:
-    """Return the midnight of the day in the path, as nanoseconds of local time, if times count from it."""
-    match = preset.finds(label) if preset.day_zone else None
-    match = match or _DAY_OF_ZIP.search(label)
-    text = match.groupdict().get("day") if match and preset.day_zone else None
-    return parse_time(f"{text[:4]}-{text[4:6]}-{text[6:]}") if text else None
+    """Return the midnight of the day in the path, as nanoseconds of local time, if the preset's times count from it."""
+    if not preset.day_zone:
+        return None
+    # The pattern of a preset that the caller named need not fit; the zip's own name has the day, too.
+    match = preset.finds(label) or _DAY_OF_ZIP.search(label)
+    if match is None or not match.groupdict().get("day"):
+        return None
+    day = match["day"]
+    return parse_time(f"{day[:4]}-{day[4:6]}-{day[6:]}")
 
 
 def bar_of(preset: Preset, label: str) -> int:
-    """Return the length of the bars that the path tells of, in nanoseconds; 0 if it does not."""
-    match = preset.finds(label)
-    text = _timeframe(match.groupdict(default="")) if match else ""
-    return Timeframe.parse(text).length if text else 0
+    """Return the length of the bars that the path names, in nanoseconds; 0 if it names none."""
+    timeframe = _timeframe(_groups(preset, label))
+    if not timeframe:
+        return 0
+    return Timeframe.parse(timeframe).length
 
 
 def span_in(label: str) -> Span | None:
     """Return the time that the dates in a file's name span: ``BTCUSDT-1m-2024-01``, ``20230301_20230321``."""
-    found = [span for match in _DAY.finditer(label.rpartition("/")[2]) if (span := _span(match)) is not None]
-    return Span(min(span.start for span in found), max(span.end for span in found)) if found else None
+    name = label.rpartition("/")[2]
+    spans = []
+    for match in _DAY.finditer(name):
+        span = _span(match)
+        if span is not None:
+            spans.append(span)
+    if not spans:
+        return None
+    return Span(min(span.start for span in spans), max(span.end for span in spans))
 
 
 def _span(match: re.Match[str]) -> Span | None:
-    year, mark, month, day, until = match.groups()
-    if day is None and mark == "":
+    """Return the day, the month or the months of a match; ``None`` if it is no date."""
+    year, separator, month, day, last_month = match.groups()
+    # Six digits without a separator may be any number.
+    if day is None and separator == "":
         return None
     try:
         start = parse_time(dt.date(int(year), int(month), int(day or 1)))
-        last = parse_time(dt.date(int(year), int(until or month), int(day or 1)))
+        last = parse_time(dt.date(int(year), int(last_month or month), int(day or 1)))
     except ValueError:
         return None
-    return Span(start, last + DAY if day else Timeframe(1, "M").next(last))
+    if day:
+        return Span(start, last + DAY)
+    return Span(start, Timeframe(1, "M").next(last))
 
 
 def _timeframe_of_minutes(minutes: int) -> str:
@@ -226,10 +258,14 @@ def _timeframe_of_minutes(minutes: int) -> str:
     return f"{minutes}m"
 
 
-def _timeframe(parts: dict[str, str]) -> str:
-    if parts.get("step"):
-        return f"{parts['step']}{_UNITS.get(parts['unit'], '?')}"
-    if parts.get("minutes"):
-        return _timeframe_of_minutes(int(parts["minutes"]))
-    text = parts.get("timeframe") or parts.get("resolution", "")
-    return f"{text[:-2]}M" if text.endswith("mo") else _LENGTHS.get(text, text)
+def _timeframe(groups: dict[str, str]) -> str:
+    """Return the timeframe in the groups of a path; empty if there is none."""
+    if groups.get("step"):
+        return f"{groups['step']}{_UNITS.get(groups['unit'], '?')}"
+    if groups.get("minutes"):
+        return _timeframe_of_minutes(int(groups["minutes"]))
+    text = groups.get("timeframe") or groups.get("resolution", "")
+    # Binance's archive writes a month as ``1mo``, which is ccxt's ``1M``.
+    if text.endswith("mo"):
+        return f"{text.removesuffix('mo')}M"
+    return _LENGTHS.get(text, text)

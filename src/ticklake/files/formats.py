@@ -1,4 +1,4 @@
-"""What a file is, told from its first bytes and not from its name."""
+"""Recognise the format of a file by its first bytes, not by its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ticklake.errors import InvalidData
 __all__ = ["HEAD", "Format", "delimiter_of", "packing_of", "sniff"]
 
 HEAD = 65_536
-"""So many bytes from the beginning are looked at."""
+"""This many bytes from the beginning are looked at."""
 _PACKINGS = (
     (b"\x1f\x8b", "gz"),
     (b"\xfd7zXZ\x00", "xz"),
@@ -26,7 +26,7 @@ _DELIMITERS = ",;\t|"
 
 
 class Format(StrEnum):
-    """What stands inside, once it is unpacked."""
+    """The format of the decompressed bytes."""
 
     CSV = "csv"
     JSON = "json"
@@ -46,12 +46,15 @@ _MAGIC = (
 
 
 def packing_of(head: bytes) -> str:
-    """Return how the bytes are packed: ``gz``, ``xz``, ``zst``, ``bz2``, ``zip``, or nothing if they are not."""
-    return next((name for magic, name in _PACKINGS if head.startswith(magic)), "")
+    """Return how the bytes are compressed: ``gz``, ``xz``, ``zst``, ``bz2``, ``zip``; empty if they are not."""
+    for magic, name in _PACKINGS:
+        if head.startswith(magic):
+            return name
+    return ""
 
 
 def sniff(head: bytes) -> Format:
-    """Return the format of unpacked bytes from the first of them.
+    """Return the format of decompressed bytes from the first of them.
 
     Raises
     ------
@@ -64,30 +67,38 @@ def sniff(head: bytes) -> Format:
         raise InvalidData("it is a git-LFS pointer, not the data: fetch the data with 'git lfs pull'")
     if _HTML.match(head):
         raise InvalidData("it is a web page, not data: the download brought an error page or needs a login")
-    known = next((form for magic, form in _MAGIC if head.startswith(magic)), None)
-    if known is not None:
-        return known
+    for magic, form in _MAGIC:
+        if head.startswith(magic):
+            return form
     if head.startswith(b"FEA1"):
-        raise InvalidData("it is Feather version 1, which nothing current reads: write it anew as version 2")
+        raise InvalidData("it is Feather version 1, which nothing current reads: write it again as version 2")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if b"\x00" in text:
         raise InvalidData("it is neither text nor a format that is known: CSV, JSON, NDJSON, Parquet, Feather")
-    return _kind_of_json(text) if text[:1] in b"[{" else Format.CSV
+    if text[:1] in b"[{":
+        return _json_format(text)
+    return Format.CSV
 
 
 def delimiter_of(head: bytes) -> str:
-    """Return what divides the cells of a table: what the lines have most of, the same number in each."""
-    lines = [line for line in head.decode("utf-8", "replace").splitlines()[:20] if line.strip()][1:-1]
-    lines = lines or [head.decode("utf-8", "replace").split("\n", 1)[0]]
-    counts = {mark: {len(next(csv.reader([line], delimiter=mark))) for line in lines} for mark in _DELIMITERS}
-    steady = {mark: min(count) for mark, count in counts.items() if len(count) == 1}
-    return max(steady or {",": 1}, key=lambda mark: (steady or {",": 1})[mark])
+    """Return the delimiter of a table: the one that divides each line into the same number of cells, and into most."""
+    text = head.decode("utf-8", "replace")
+    filled = [line for line in text.splitlines()[:20] if line.strip()]
+    # The first line may be a title, and the last one cut.
+    lines = filled[1:-1] or [text.split("\n", 1)[0]]
+    best, most_cells = ",", 0
+    for delimiter in _DELIMITERS:
+        widths = {len(next(csv.reader([line], delimiter=delimiter))) for line in lines}
+        cells = min(widths)
+        if len(widths) == 1 and cells > most_cells:
+            best, most_cells = delimiter, cells
+    return best
 
 
-def _kind_of_json(text: bytes) -> Format:
-    """Text that begins a JSON value is NDJSON if its first line is a whole one and another follows."""
-    first, mark, after = text.partition(b"\n")
-    if mark and after.lstrip()[:1] in (b"[", b"{"):
+def _json_format(text: bytes) -> Format:
+    """Return NDJSON if the first line is a whole value and another follows, else JSON."""
+    first, newline, after = text.partition(b"\n")
+    if newline and after.lstrip()[:1] in (b"[", b"{"):
         try:
             json.loads(first)
         except ValueError:

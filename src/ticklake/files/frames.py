@@ -1,4 +1,4 @@
-"""What comes out of files that are no tables: frames of rows, by kind and market."""
+"""Frames of the rows of files that are no tables, by kind and market."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ticklake.errors import InvalidData
 from ticklake.files.message_counts import Tally
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["Heap", "Origin", "Session", "Shaped", "gathered", "loaded"]
+__all__ = ["FrameBuilder", "Origin", "RecordFrame", "RecordingInfo", "frames_by_market", "parse_line"]
 
-_MANY = 200_000
-"""After so many rows a frame is given out."""
+_FULL = 200_000
+"""After this many rows frames are given out: memory does not grow with the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shaped:
-    """Rows of one kind and market; ``exchange``, ``market`` and the ids' ``space`` only if told."""
+class RecordFrame:
+    """Rows of one kind and market; ``exchange``, ``market`` and the ids' ``space`` are empty where records do not name them."""
 
     frame: pl.DataFrame
     kind: str
@@ -35,19 +35,19 @@ class Shaped:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What is known of recorded messages and answers besides their bytes, and where what became of them is counted.
+class RecordingInfo:
+    """What is known of recorded messages and answers besides their bytes.
 
     Parameters
     ----------
     name
         The name of the file.
     exchange, symbol, timeframe
-        What the caller says that all of them are of; empty if nothing.
+        What the caller specified for all of them; empty if nothing.
     has_times
-        Whether the caller says the time of rows: then those that have none of their own come in.
+        Whether the caller gave rows a time: then those that have none of their own are accepted.
     tally
-        Counts messages by channel.
+        Counts by channel what became of messages and answers.
     """
 
     name: str = ""
@@ -62,54 +62,57 @@ _Group = tuple[str, str, str, str, str, Market | None]
 
 
 @dataclass
-class Heap:
-    """Collects rows by what they are of, and gives them out as frames."""
+class FrameBuilder:
+    """Collects rows by kind and market, and returns them as frames."""
 
     groups: dict[_Group, list[tuple[Any, ...]]] = field(default_factory=dict)
     count: int = 0
 
     def add(self, row: Row, exchange: str = "", market: Market | None = None) -> None:
-        """Take in a row."""
+        """Add a row."""
         group = (row.kind, row.native, row.timeframe, row.space, exchange, market)
         self.groups.setdefault(group, []).append(row.values)
         self.count += 1
 
-    def full(self) -> Iterator[Shaped]:
-        """Give out everything, if it is much."""
-        if self.count >= _MANY:
-            yield from self.rest()
-
-    def rest(self) -> Iterator[Shaped]:
-        """Give out everything."""
+    def flush(self) -> Iterator[RecordFrame]:
+        """Yield all rows as frames, and forget them."""
         for (kind, native, timeframe, space, exchange, market), rows in self.groups.items():
-            columns = zip(kind_of(kind).names, zip(*rows, strict=True), strict=True)
-            frame = pl.DataFrame([pl.Series(name, values, strict=False) for name, values in columns])
-            yield Shaped(frame, kind, native, timeframe, exchange, market, space)
+            frame = _frame(kind, rows)
+            yield RecordFrame(frame, kind, native, timeframe, exchange, market, space)
         self.groups, self.count = {}, 0
+
+
+def _frame(kind: str, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    """Return rows as a frame, whose types the mapping settles: exchanges send numbers as text and as JSON numbers."""
+    columns = []
+    for name, values in zip(kind_of(kind).names, zip(*rows, strict=True), strict=True):
+        columns.append(pl.Series(name, values, strict=False))
+    return pl.DataFrame(columns)
 
 
 Origin = tuple[Row, str, Market | None]
 """A row, its exchange and its market, as far as the file says them."""
 
 
-def gathered(rows: Iterable[Origin]) -> Iterator[Shaped]:
+def frames_by_market(rows: Iterable[Origin]) -> Iterator[RecordFrame]:
     """Yield rows as frames, many at a time."""
-    heap = Heap()
+    builder = FrameBuilder()
     for row, exchange, market in rows:
-        heap.add(row, exchange, market)
-        yield from heap.full()
-    yield from heap.rest()
+        builder.add(row, exchange, market)
+        if builder.count >= _FULL:
+            yield from builder.flush()
+    yield from builder.flush()
 
 
-def loaded(text: bytes, number: int) -> Any:
+def parse_line(text: bytes, number: int) -> Any:
     """Return the JSON of a line.
 
     Raises
     ------
     InvalidData
-        If it is cut short or none.
+        If it is cut short, or no JSON.
     """
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidData(f"line {number:,} is no whole JSON: {error}") from error
+        raise InvalidData(f"line {number:,} is not complete JSON: {error}") from error

@@ -1,10 +1,12 @@
-"""Importing files: each is planned, checked as a whole, then saved; or refused with the reason, and nothing of it saved."""
+"""Import files: each is planned, checked as a whole, then saved; or it is refused with the reason, and nothing of it saved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import polars as pl
 
 from ticklake.audit.sequence import cover_seams
 from ticklake.catalog.runs import Runs
@@ -20,28 +22,28 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidData, TicklakeError
 from ticklake.files.decompress import entries_of, refuse_other_checksum
 from ticklake.files.filenames import label_of, span_in
-from ticklake.files.inspect import Found, cure, examine, pieces_of
+from ticklake.files.inspect import FileDataset, cure, examine, pieces_of
 from ticklake.files.message_counts import Tally
 from ticklake.files.presets import preset_named
-from ticklake.files.readers import Asked, FilePlan, plan_file
+from ticklake.files.readers import FilePlan, ImportOptions, plan_file
 
 __all__ = ["Importer"]
 
 
 @dataclass
 class Importer:
-    """Brings files into a lake.
+    """Imports files into a lake.
 
-    ``asked`` is what the caller said of them; with ``dry_run`` nothing is saved, and no run is recorded.
-    ``own`` is the lake's folder, which is passed over where it lies in one that is imported.
+    With ``dry_run`` nothing is saved, and no run is recorded. ``lake_folder`` is passed over where it lies in a folder that is
+    imported.
     """
 
     engine: Engine
     runs: Runs
-    asked: Asked
+    options: ImportOptions
     dry_run: bool = False
     watch: Watch = lambda _progress: None
-    own: Path | None = None
+    lake_folder: Path | None = None
 
     def run(self, paths: Sequence[Path]) -> list[FileReport]:
         """Import every file, those in folders too, and report what became of each.
@@ -51,24 +53,25 @@ class Importer:
         BadInput
             If there is no file, or no preset of that name, or files do not say of which dataset they are: then nothing is saved.
         """
-        if self.asked.preset:
-            preset_named(self.asked.preset, "")
+        if self.options.preset:
+            preset_named(self.options.preset, "")
         planned = list(self._plan(paths))
         if not planned:
             raise BadInput(f"there is no file in {', '.join(str(path) for path in paths)}")
-        if not self.dry_run:
-            self._refuse_nameless([plan for plan in planned if isinstance(plan, FilePlan)])
         progress = Progress.of_steps(len(planned))
         if self.dry_run:
-            return list(self._all(planned, progress, None))
+            return list(self._import_all(planned, progress, None))
+        self._refuse_without_dataset([plan for plan in planned if isinstance(plan, FilePlan)])
         return self._recorded(planned, progress, paths)
 
     def _recorded(
         self, planned: Sequence[FilePlan | FileReport], progress: Progress, paths: Sequence[Path]
     ) -> list[FileReport]:
+        """Import the files in a run of the catalog."""
         run = self.runs.create("import", str(paths[0]), {"paths": [str(path) for path in paths]})
         try:
-            done = list(self._all(planned, progress, run))
+            results = list(self._import_all(planned, progress, run))
+        # Each file is committed on its own: what came before the interruption is in the lake.
         except KeyboardInterrupt:
             outcome = "interrupted; run the same command again to go on where it stopped"
             self.runs.finish(run.id, RunState.CANCELLED, progress.to_dict(), outcome)
@@ -76,16 +79,20 @@ class Importer:
         except TicklakeError as error:
             self.runs.finish(run.id, RunState.FAILED, progress.to_dict(), str(error))
             raise
-        for name in sorted({one.dataset for one in done if one.dataset and not one.refused}):
+        imported = [result for result in results if not result.refused]
+        # Only now: two files of one dataset may meet, whichever of them came first.
+        for name in sorted({result.dataset for result in imported if result.dataset}):
             cover_seams(self.engine, Dataset.parse(name))
-        refused = sum(one.refused for one in done)
-        state = _state(refused, len(done))
-        new = sum(one.new for one in done)
-        self.runs.finish(run.id, state, progress.to_dict(), f"{new:,} new rows; {refused} of {len(done)} files refused")
-        return done
+        refused = len(results) - len(imported)
+        state = _state(refused, len(results))
+        new = sum(result.new for result in results)
+        outcome = f"{new:,} new rows; {refused} of {len(results)} files refused"
+        self.runs.finish(run.id, state, progress.to_dict(), outcome)
+        return results
 
     def _plan(self, paths: Sequence[Path]) -> Iterator[FilePlan | FileReport]:
-        for path in _files(paths, self.own):
+        """Yield the plan of each file, or its refusal."""
+        for path in _files(paths, self.lake_folder):
             try:
                 refuse_other_checksum(path)
                 entries = entries_of(path)
@@ -94,119 +101,153 @@ class Importer:
                 continue
             for entry in entries:
                 try:
-                    yield plan_file(entry, self.asked)
+                    yield plan_file(entry, self.options)
                 except BadInput as error:
                     yield FileReport(str(entry), FileState.REFUSED, problems=(str(error),))
 
-    def _refuse_nameless(self, plans: Sequence[FilePlan]) -> None:
-        nameless = [plan for plan in plans if self.asked.dataset is None and plan.lacking]
-        if nameless:
-            first = nameless[0]
+    def _refuse_without_dataset(self, plans: Sequence[FilePlan]) -> None:
+        """Refuse all files if one does not say of which dataset it is: the caller can say so before anything is saved."""
+        if self.options.dataset is not None:
+            return
+        incomplete = [plan for plan in plans if plan.missing]
+        if incomplete:
+            first = incomplete[0]
             raise BadInput(
-                f"{len(nameless)} of {len(plans)} files do not say of which dataset they are, like {first.entry} "
-                f"({first.preset.name}: {first.named}): {first.named.doubt or cure(first.lacking)}"
+                f"{len(incomplete)} of {len(plans)} files do not say of which dataset they are, like {first.entry} "
+                f"({first.preset.name}: {first.from_path}): {first.from_path.doubt or cure(first.missing)}"
             )
 
-    def _all(
+    def _import_all(
         self, planned: Iterable[FilePlan | FileReport], progress: Progress, run: Run | None
     ) -> Iterator[FileReport]:
         for plan in planned:
-            for one in [plan] if isinstance(plan, FileReport) else self._file(plan, progress):
-                for name in ("new", "changed", "duplicate", "quarantined"):
-                    progress.counts[name] += getattr(one, name)
+            for result in self._import_file(plan, progress):
+                _count(result, progress)
                 if run is not None:
-                    self._log(run, one)
-                yield one
+                    self._log(run, result)
+                yield result
             progress.step()
             if run is not None:
                 self.runs.update_progress(run.id, progress.done, progress.to_dict())
             self.watch(progress)
 
-    def _read(self, progress: Progress, rows: int) -> None:
-        progress.counts["received"] += rows
-        self.watch(progress)
+    def _log(self, run: Run, result: FileReport) -> None:
+        if not result.problems:
+            return
+        level = "info"
+        if result.refused:
+            level = "warning"
+        self.runs.append_log(run.id, f"{result.path}: {'; '.join(result.problems)}", level)
 
-    def _log(self, run: Run, one: FileReport) -> None:
-        if one.problems:
-            level = "warning" if one.refused else "info"
-            self.runs.append_log(run.id, f"{one.path}: {'; '.join(one.problems)}", level)
-
-    def _file(self, plan: FilePlan, progress: Progress) -> list[FileReport]:
+    def _import_file(self, plan: FilePlan | FileReport, progress: Progress) -> list[FileReport]:
+        """Import a file that was not refused; every result has the counts of all messages, the first one the notes about them."""
+        if isinstance(plan, FileReport):
+            return [plan]
         tally = Tally()
-        done = self._examined(plan, progress, tally)
-        if done and not done[0].refused:
-            done[0] = replace(done[0], problems=(*done[0].problems, *tally.notes()))
-        return [replace(one, channels=tally.to_dicts()) for one in done]
+        results = [replace(result, channels=tally.to_dicts()) for result in self._save_file(plan, progress, tally)]
+        if results and not results[0].refused:
+            results[0] = replace(results[0], problems=(*results[0].problems, *tally.notes()))
+        return results
 
-    def _examined(self, plan: FilePlan, progress: Progress, tally: Tally) -> list[FileReport]:
+    def _save_file(self, plan: FilePlan, progress: Progress, tally: Tally) -> list[FileReport]:
+        """Examine a file and save its rows, and return a result for each dataset in it."""
+
+        def count_rows(rows: int) -> None:
+            progress.counts["received"] += rows
+            self.watch(progress)
+
         try:
-            found = examine(plan, self.asked, lambda rows: self._read(progress, rows), tally)
-            self._refuse_without_ids(found)
+            datasets = examine(plan, self.options, count_rows, tally)
+            self._refuse_without_ids(datasets)
+        # A file may be removed or locked between its plan and its reading.
         except (BadInput, OSError) as error:
-            return [replace(_described(plan), problems=(str(error),), state=FileState.REFUSED)]
+            return [replace(_result_of_file(plan), problems=(str(error),), state=FileState.REFUSED)]
+        results = [_result_of_dataset(plan, content) for content in datasets]
         if self.dry_run:
-            return [_would_import(plan, one) for one in found]
+            for number, content in enumerate(datasets):
+                invalid = content.invalid.counts.total()
+                results[number] = replace(results[number], state=FileState.PLANNED, quarantined=invalid)
+            return results
         try:
-            receipts = self._save(plan, found)
+            receipts = self._save(plan, datasets)
         except BadInput as error:
             return [
-                replace(_told(plan, one), problems=(*one.notes, str(error)), state=FileState.REFUSED) for one in found
+                replace(result, problems=(*result.problems, str(error)), state=FileState.REFUSED) for result in results
             ]
-        return [_with_counts(_told(plan, one), receipt) for one, receipt in zip(found, receipts, strict=True)]
+        return [_with_counts(result, receipt) for result, receipt in zip(results, receipts, strict=True)]
 
-    def _refuse_without_ids(self, found: Sequence[Found]) -> None:
-        """Refuse trades without ids for datasets that tell theirs apart by id: none of them would come in."""
-        for one in found:
-            heads = self.engine.catalog.heads([one.dataset])[1] if one.is_without_ids else {}
+    def _refuse_without_ids(self, datasets: Sequence[FileDataset]) -> None:
+        """Refuse trades without ids for datasets that tell theirs apart by id: all of them would go to quarantine."""
+        for content in datasets:
+            if not content.is_without_ids:
+                continue
+            _, heads = self.engine.catalog.heads([content.dataset])
             if any(head.seq and head.keying == "id" for head in heads.values()):
                 raise InvalidData(
-                    f"its {one.rows:,} trades have no ids, by which {one.dataset} tells trades apart: "
+                    f"its {content.rows:,} trades have no ids, by which {content.dataset} tells trades apart: "
                     "say which column has them (--columns id=...)"
                 )
 
-    def _save(self, plan: FilePlan, found: Sequence[Found]) -> list[Receipt]:
-        """Save all rows of a file with one commit; only of more rows than memory should hold it takes several."""
-        if any(one.frames is None for one in found):
-            return [self._save_in_pieces(plan, one) for one in found]
+    def _save(self, plan: FilePlan, datasets: Sequence[FileDataset]) -> list[Receipt]:
+        """Save all rows of a file with one commit; only rows that do not fit in memory take several."""
+        if any(content.frames is None for content in datasets):
+            return [self._save_in_pieces(plan, content) for content in datasets]
         return self.engine.append_each(
-            (one.dataset, one.sorted_rows(), _origin(plan, one), self._covered(plan, one)) for one in found
+            (content.dataset, content.sorted_rows(), _provenance(plan, content), self._covered(plan, content))
+            for content in datasets
         )
 
-    def _save_in_pieces(self, plan: FilePlan, one: Found) -> Receipt:
-        """Save rows with several commits, of which the last has the coverage."""
-        origin, total, held = _origin(plan, one), Receipt(), None
-        for piece in pieces_of(plan, one, self.asked):
-            if held is not None:
-                total += self.engine.append(one.dataset, held, origin)
-            held = piece
-        if held is None:
+    def _save_in_pieces(self, plan: FilePlan, content: FileDataset) -> Receipt:
+        """Save rows with several commits, of which the last has the coverage: killed before, none is claimed."""
+        provenance, total = _provenance(plan, content), Receipt()
+        previous: pl.DataFrame | None = None
+        for piece in pieces_of(plan, content, self.options):
+            if previous is not None:
+                total += self.engine.append(content.dataset, previous, provenance)
+            previous = piece
+        if previous is None:
             return total
-        return total + self.engine.append(one.dataset, held, origin, self._covered(plan, one))
+        return total + self.engine.append(content.dataset, previous, provenance, self._covered(plan, content))
 
-    def _covered(self, plan: FilePlan, one: Found) -> tuple[Covered, ...]:
-        named = span_in(label_of(plan.entry)) if plan.preset.whole else None
-        return one.covered(self.asked.now, named)
+    def _covered(self, plan: FilePlan, content: FileDataset) -> tuple[Covered, ...]:
+        named = None
+        if plan.preset.whole:
+            named = span_in(label_of(plan.entry))
+        return content.covered(self.options.now, named)
 
 
-def _told(plan: FilePlan, one: Found) -> FileReport:
+def _count(result: FileReport, progress: Progress) -> None:
+    for name in ("new", "changed", "duplicate", "quarantined"):
+        progress.counts[name] += getattr(result, name)
+
+
+def _result_of_file(plan: FilePlan) -> FileReport:
+    """Return what is known of a file before it is read."""
+    form = ".".join([str(plan.form), *reversed(plan.layers)])
+    mapping = plan.mapping.to_dict()
+    return FileReport(str(plan.entry), FileState.IMPORTED, format=form, preset=plan.preset.name, mapping=mapping)
+
+
+def _result_of_dataset(plan: FilePlan, content: FileDataset) -> FileReport:
     """Return what is known of a dataset in a file before it is saved."""
+    first = last = None
+    if content.first is not None:
+        first = format_time(content.first)
+    if content.last is not None:
+        last = format_time(content.last)
     return replace(
-        _described(plan),
-        dataset=str(one.dataset),
-        rows=one.rows,
-        first=None if one.first is None else format_time(one.first),
-        last=None if one.last is None else format_time(one.last),
-        problems=tuple(one.notes),
+        _result_of_file(plan),
+        dataset=str(content.dataset),
+        rows=content.rows,
+        first=first,
+        last=last,
+        problems=tuple(content.notes),
     )
 
 
-def _would_import(plan: FilePlan, one: Found) -> FileReport:
-    return replace(_told(plan, one), state=FileState.PLANNED, quarantined=one.refusals.counts.total())
-
-
-def _with_counts(told: FileReport, receipt: Receipt) -> FileReport:
+def _with_counts(result: FileReport, receipt: Receipt) -> FileReport:
     return replace(
-        told,
+        result,
         new=receipt.new,
         changed=receipt.changed,
         duplicate=receipt.duplicate,
@@ -214,33 +255,30 @@ def _with_counts(told: FileReport, receipt: Receipt) -> FileReport:
     )
 
 
-def _origin(plan: FilePlan, one: Found) -> Provenance:
+def _provenance(plan: FilePlan, content: FileDataset) -> Provenance:
     note = f"preset {plan.preset.name}"
-    return Provenance("file", plan.entry.name, id_space=one.space, clock=one.clock, note=note)
-
-
-def _described(plan: FilePlan) -> FileReport:
-    form = ".".join([str(plan.form), *reversed(plan.layers)])
-    return FileReport(
-        str(plan.entry), FileState.IMPORTED, format=form, preset=plan.preset.name, mapping=plan.mapping.to_dict()
-    )
+    return Provenance("file", plan.entry.name, id_space=content.space, clock=content.clock, note=note)
 
 
 def _state(refused: int, files: int) -> RunState:
     if not refused:
         return RunState.SUCCEEDED
-    return RunState.INCOMPLETE if refused < files else RunState.FAILED
+    if refused < files:
+        return RunState.INCOMPLETE
+    return RunState.FAILED
 
 
-def _files(paths: Iterable[Path], own: Path | None) -> Iterator[Path]:
-    """Yield the files themselves, and those in folders; hidden ones, checksums of others and the lake are passed over."""
-    lake = own and own.resolve()
+def _files(paths: Iterable[Path], lake_folder: Path | None) -> Iterator[Path]:
+    """Yield the files themselves, and those in folders; hidden files, checksums of others and the lake are passed over."""
+    lake = lake_folder and lake_folder.resolve()
     for path in paths:
         if not path.is_dir():
             yield path
             continue
         for inner in sorted(path.rglob("*")):
-            parts = inner.relative_to(path).parts
-            aside = inner.suffix == ".CHECKSUM" or any(part.startswith(".") for part in parts)
-            if inner.is_file() and not aside and not (lake and inner.resolve().is_relative_to(lake)):
+            if not inner.is_file() or inner.suffix == ".CHECKSUM":
+                continue
+            if any(part.startswith(".") for part in inner.relative_to(path).parts):
+                continue
+            if not (lake and inner.resolve().is_relative_to(lake)):
                 yield inner

@@ -1,4 +1,4 @@
-"""Guessing a mapping from the names and the values of a file's columns; what is guessed is shown, and can be overruled."""
+"""Guess a mapping from the names and the values of a file's columns; the guess is reported, and can be overruled."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from ticklake.core.kinds import KINDS, kind_of
+from ticklake.core.kinds import kind_of
 from ticklake.errors import InvalidData
-from ticklake.files.mapping import Mapping
+from ticklake.files.mapping import KIND_COLUMNS, Mapping
 
 __all__ = ["column_called", "guess", "kind_by_columns", "looks_like_header"]
 
@@ -46,18 +46,16 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "is_snapshot": ("issnapshot", "is snapshot"),
     "symbol": ("symbol", "pair", "market", "instrument", "ticker"),
 }
-"""What files call our columns: the earlier name is taken where a file has several. Case, ``_``, ``-``, ``<>`` do not count."""
+"""Names that files use for our columns; of several in one file, the first here is taken. Case, ``_``, ``-``, ``<>`` do not count."""
 _HEADLESS = {
     6: ("ts", "open", "high", "low", "close", "volume"),
     5: ("ts", "open", "high", "low", "close"),
     7: ("ts", "open", "high", "low", "close", "volume", "trades"),
     3: ("ts", "price", "amount"),
 }
-"""What stands in files without names, by how many columns there are."""
+"""The columns of files without names, by how many there are."""
 _CCXT_TRADES = ("ts", "id", "type", "side", "price", "amount", "cost")
 """Trades as freqtrade lists them."""
-_OURS = frozenset(name for kind in KINDS.values() for name in kind.names)
-"""Our own names: what was exported comes in again."""
 _BARS = ("open", "high", "low", "close")
 _BY_KIND: tuple[tuple[str, frozenset[str]], ...] = (
     ("ohlcv", frozenset({"ts", *_BARS})),
@@ -67,13 +65,17 @@ _BY_KIND: tuple[tuple[str, frozenset[str]], ...] = (
     ("funding", frozenset({"ts", "rate"})),
     ("open_interest", frozenset({"ts", "open_interest"})),
 )
-_WORDS = re.compile(r"[^a-z0-9]+")
+"""The columns that show a kind; the first that fits is taken, so that books, which have all columns of trades, come before them."""
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
 
 
 def column_called(name: str) -> str | None:
-    """Return which of our columns files call so, like ``close`` for ``Close`` or ``ts`` for ``Date``."""
-    words = _WORDS.sub(" ", name.lower()).strip()
-    return next((column for column, names in _NAMES.items() if words in names), None)
+    """Return the column of ours that files call *name*, like ``close`` for ``Close`` or ``ts`` for ``Date``."""
+    plain = _plain(name)
+    for column, names in _NAMES.items():
+        if plain in names:
+            return column
+    return None
 
 
 def guess(raw: pl.DataFrame, *, named: bool, kind: str | None = None) -> tuple[str, Mapping]:
@@ -93,21 +95,26 @@ def guess(raw: pl.DataFrame, *, named: bool, kind: str | None = None) -> tuple[s
     InvalidData
         If the columns are of no kind that is known, or not of *kind*.
     """
-    found = _by_name(raw.columns) if named else _by_place(raw)
-    told = kind or kind_by_columns(found)
-    if told is None:
+    columns = _columns_of(raw, named=named)
+    kind = kind or kind_by_columns(columns)
+    if kind is None:
         raise InvalidData(
-            f"the columns {', '.join(raw.columns)[:300]} are of no kind that can be told: "
+            f"the columns {', '.join(raw.columns)[:300]} match no kind of data: "
             "say which is which, like columns={'ts': 'Date', 'open': 'O', ...} (--columns ts=Date,open=O,...)"
         )
-    allowed = {*kind_of(told).names, "symbol", *(("buyer_maker",) if "side" in kind_of(told).names else ())}
-    return told, Mapping({ours: theirs for ours, theirs in found.items() if ours in allowed}, header=named)
+    allowed = {*kind_of(kind).names, "symbol"}
+    if "side" in allowed:
+        allowed.add("buyer_maker")
+    return kind, Mapping({ours: theirs for ours, theirs in columns.items() if ours in allowed}, header=named)
 
 
 def kind_by_columns(columns: Iterable[str]) -> str | None:
     """Return the kind whose required columns are among *columns*."""
-    has = set(columns)
-    return next((kind for kind, needs in _BY_KIND if needs <= has), None)
+    names = set(columns)
+    for kind, required in _BY_KIND:
+        if required <= names:
+            return kind
+    return None
 
 
 def looks_like_header(cells: Sequence[str]) -> bool:
@@ -116,47 +123,66 @@ def looks_like_header(cells: Sequence[str]) -> bool:
     return bool(filled) and not any(cell.lstrip("+-.")[:1].isdigit() for cell in filled)
 
 
+def _columns_of(raw: pl.DataFrame, *, named: bool) -> dict[str, str]:
+    if named:
+        return _by_name(raw.columns)
+    return _by_position(raw)
+
+
 def _by_name(columns: Sequence[str]) -> dict[str, str]:
-    plain = {_plain(name): name for name in reversed(columns)}
-    found: dict[str, str] = {}
-    for ours, words in _NAMES.items():
-        theirs = next((plain[word] for word in words if word in plain), None)
-        if theirs is not None:
-            found[ours] = theirs
+    """Return for each of our columns the file's, as far as their names are known."""
+    # Reversed: of columns with one plain name the first counts.
+    by_plain_name = {_plain(name): name for name in reversed(columns)}
+    mapped: dict[str, str] = {}
+    for ours, names in _NAMES.items():
+        for name in names:
+            if name in by_plain_name:
+                mapped[ours] = by_plain_name[name]
+                break
+    # What was exported can be imported again.
     for name in columns:
-        if name in _OURS:
-            found.setdefault(name, name)
-    if "date" in plain and "time" in plain and plain["date"] not in found.values():
-        found["ts"] = f"{plain['date']}+{plain['time']}"
-    return found
+        if name in KIND_COLUMNS:
+            mapped.setdefault(name, name)
+    # A date alone would make every row of a day midnight.
+    if "date" in by_plain_name and "time" in by_plain_name and by_plain_name["date"] not in mapped.values():
+        mapped["ts"] = f"{by_plain_name['date']}+{by_plain_name['time']}"
+    return mapped
 
 
 def _plain(name: str) -> str:
-    return _WORDS.sub(" ", name.strip().lower()).strip()
+    return _SEPARATORS.sub(" ", name.strip().lower()).strip()
 
 
-def _by_place(raw: pl.DataFrame) -> dict[str, str]:
-    """Tell columns without names by how many there are, and by what their values can be."""
+def _by_position(raw: pl.DataFrame) -> dict[str, str]:
+    """Identify columns without names by how many there are, and by what their values can be."""
     if raw.width == len(_CCXT_TRADES) and _has_sides(raw.to_series(_CCXT_TRADES.index("side"))):
-        return {name: str(at) for at, name in enumerate(_CCXT_TRADES) if name not in {"type", "cost"}}
-    names = _HEADLESS.get(raw.width)
-    if names is None:
+        positions = _positions(_CCXT_TRADES)
+        del positions["type"], positions["cost"]
+        return positions
+    if raw.width not in _HEADLESS:
         return {}
-    found = {name: str(at) for at, name in enumerate(names)}
-    if not set(_BARS) <= set(names):
-        return found
-    values = [raw.to_series(at).cast(pl.Float64, strict=False) for at in range(1, 5)]
+    positions = _positions(_HEADLESS[raw.width])
+    if "open" not in positions:
+        return positions
+    # Some exchanges like Bitfinex send the close before high and low.
     for order in (_BARS, ("open", "close", "high", "low")):
-        if _is_possible(dict(zip(order, values, strict=True))):
-            return {**found, **{name: str(at + 1) for at, name in enumerate(order)}}
+        prices = {name: raw.to_series(at).cast(pl.Float64, strict=False) for at, name in enumerate(order, 1)}
+        if _is_possible(prices):
+            return {**positions, **_positions(order, 1)}
     return {}
 
 
+def _positions(names: Sequence[str], first: int = 0) -> dict[str, str]:
+    return {name: str(position) for position, name in enumerate(names, first)}
+
+
 def _has_sides(cells: pl.Series) -> bool:
-    return set(cells.cast(pl.String).drop_nulls().unique().to_list()) in ({"buy"}, {"sell"}, {"buy", "sell"})
+    words = set(cells.cast(pl.String).drop_nulls().unique().to_list())
+    return bool(words) and words <= {"buy", "sell"}
 
 
-def _is_possible(bar: dict[str, pl.Series]) -> bool:
-    table = pl.DataFrame(bar)
-    high, low = pl.col("high") >= pl.max_horizontal(*_BARS), pl.col("low") <= pl.min_horizontal(*_BARS)
-    return bool(table.select((high & low).fill_null(False).all()).item())
+def _is_possible(prices: dict[str, pl.Series]) -> bool:
+    """Whether no price is above the high or below the low, in any row."""
+    high = pl.col("high") >= pl.max_horizontal(*_BARS)
+    low = pl.col("low") <= pl.min_horizontal(*_BARS)
+    return bool(pl.DataFrame(prices).select((high & low).fill_null(False).all()).item())

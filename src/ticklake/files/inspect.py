@@ -1,9 +1,9 @@
-"""Examining a file as a whole before any of it is saved: its datasets, its rows, and what is odd about them."""
+"""Examine a file as a whole before any of it is saved: its datasets, its rows, and what is odd about them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -16,56 +16,65 @@ from ticklake.core.kinds import PROVENANCE
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
 from ticklake.errors import InvalidData
-from ticklake.files.filenames import Named, label_of, span_in
+from ticklake.files.filenames import PartialDataset, label_of, span_in
 from ticklake.files.formats import Format
 from ticklake.files.message_counts import Tally
 from ticklake.files.oddities import Order, notes_on, off_grid, order_of
-from ticklake.files.readers import Asked, FilePlan, Part, parts_of
+from ticklake.files.readers import FilePlan, ImportOptions, Part, parts_of
 
-__all__ = ["HELD", "Found", "Refusals", "cure", "examine", "pieces_of"]
+__all__ = ["MOST_IN_MEMORY", "FileDataset", "InvalidRows", "cure", "examine", "pieces_of"]
 
-HELD = 4_000_000
-"""A dataset of at most so many rows is held in memory between the check and the save, and saved as one commit."""
+MOST_IN_MEMORY = 4_000_000
+"""A dataset of at most this many rows stays in memory between the check and the save, and is saved as one commit."""
 _MOST_OFF_GRID = 0.5
+"""Bars are mislabelled if a larger share of them does not begin where bars of their timeframe begin."""
 _FEW = 5
 
 
 @dataclass
-class Refusals:
+class InvalidRows:
     """Rows that cannot be true: how many by reason, and where the first few of them stand in the file."""
 
     counts: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[int]] = field(default_factory=dict)
     unit: str = "lines"
 
-    def take(self, part: Part, dataset: Dataset, now: int) -> None:
+    def add(self, part: Part, dataset: Dataset, now: int) -> None:
         """Check the next rows."""
         rows = canonical(part.frame, dataset.spec)
-        places = part.places if part.places is not None else pl.Series([0]).new_from_index(0, rows.height)
+        places = part.places
+        if places is None:
+            places = pl.Series([0]).new_from_index(0, rows.height)
         # The column that will say where a row came from is empty here: it carries the places through the check.
-        bad = check(rows.with_columns(places.cast(pl.Int32, strict=False).alias(PROVENANCE)), dataset, now).bad
-        found = bad.group_by("reason", maintain_order=True).agg(pl.len(), pl.col(PROVENANCE).head(_FEW).alias("first"))
-        for reason, count, first in found.iter_rows():
+        with_places = rows.with_columns(places.cast(pl.Int32, strict=False).alias(PROVENANCE))
+        invalid = check(with_places, dataset, now).bad
+        reasons = invalid.group_by("reason", maintain_order=True)
+        for reason, count, places_of_part in reasons.agg(pl.len(), pl.col(PROVENANCE).head(_FEW)).iter_rows():
             self.counts[reason] += count
-            known = self.places.setdefault(reason, [])
-            known += [place for place in first if place][: _FEW - len(known)]
+            first = self.places.setdefault(reason, [])
+            # A place may be unknown (0), or too large for the column (null).
+            first += [place for place in places_of_part if place][: _FEW - len(first)]
 
     def __str__(self) -> str:
         return "; ".join(f"{reason} {count:,}{self._where(reason)}" for reason, count in self.counts.most_common())
 
     def _where(self, reason: str) -> str:
         first = self.places[reason]
-        more = ", ..." if self.counts[reason] > len(first) else ""
-        return f" ({self.unit} {', '.join(f'{place:,}' for place in first)}{more})" if first else ""
+        if not first:
+            return ""
+        listed = ", ".join(f"{place:,}" for place in first)
+        if self.counts[reason] > len(first):
+            listed += ", ..."
+        return f" ({self.unit} {listed})"
 
 
 @dataclass
-class Found:
-    """What a file holds of one dataset.
+class FileDataset:
+    """The rows of one dataset in a file.
 
-    ``frames`` are its rows in the order they came, dropped once there are more than :data:`HELD`. Bars that begin at
+    ``frames`` are its rows in the order they came, dropped once there are more than :data:`MOST_IN_MEMORY`. Bars that begin at
     ``final`` or later are not over: they are left out, and counted as ``forming``;
-    ``away`` are those that begin off their grid.
+    ``off_grid`` counts bars that do not begin where bars of the timeframe begin.
     """
 
     dataset: Dataset
@@ -78,12 +87,12 @@ class Found:
     notes: list[str] = field(default_factory=list)
     final: int | None = None
     forming: int = 0
-    away: float = 0
-    refusals: Refusals = field(default_factory=Refusals)
-    _end: int | None = None
+    off_grid: float = 0
+    invalid: InvalidRows = field(default_factory=InvalidRows)
+    _previous: int | None = None
 
-    def take(self, part: Part, now: int) -> None:
-        """Take in the next rows, and check them.
+    def add(self, part: Part, now: int) -> None:
+        """Add the next rows, and check them.
 
         Raises
         ------
@@ -94,256 +103,334 @@ class Found:
             raise InvalidData(
                 f"its trades have {self.space!r} and {part.space!r} ids: two numberings cannot be one dataset"
             )
-        kept = self._is_finished(part.frame)
-        frame = part.frame.filter(kept)
+        is_final = self._is_final(part.frame)
+        frame, places = part.frame.filter(is_final), part.places
+        if places is not None:
+            places = places.filter(is_final)
         self.forming += part.frame.height - frame.height
-        places = None if part.places is None else part.places.filter(kept)
-        self.refusals.take(replace(part, frame=frame, places=places), self.dataset, now)
-        ts = frame["ts"].cast(pl.Int64)
+        self.invalid.add(replace(part, frame=frame, places=places), self.dataset, now)
         self.rows += frame.height
-        self.order += order_of(ts)
-        if self.dataset.timeframe is not None:
-            self.away += off_grid(ts, self.dataset.timeframe, self.dataset.anchor) * frame.height
-        low, high = ts.min(), ts.max()
-        if low is not None and high is not None:
-            self._step(int(ts.drop_nulls()[0]))
-            self._end = int(ts.drop_nulls()[-1])
-            self.first = int(low) if self.first is None else min(self.first, int(low))  # type: ignore[arg-type]
-            self.last = int(high) if self.last is None else max(self.last, int(high))  # type: ignore[arg-type]
+        self._add_times(frame["ts"].cast(pl.Int64))
         if self.frames is not None:
             self.frames.append(frame)
-            if self.rows > HELD:
+            if self.rows > MOST_IN_MEMORY:
                 self.frames = None
 
-    def finished(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows without bars that are not over."""
-        return frame if self.final is None else frame.filter(self._is_finished(frame))
+    def _add_times(self, ts: pl.Series) -> None:
+        self.order += order_of(ts)
+        if self.dataset.timeframe is not None:
+            self.off_grid += off_grid(ts, self.dataset.timeframe, self.dataset.anchor) * ts.len()
+        times = ts.drop_nulls()
+        if not times.len():
+            return
+        # The step from one chunk to the next counts as well.
+        if self._previous is not None:
+            self.order += Order(int(times[0] > self._previous), int(times[0] < self._previous))
+        self._previous = int(times[-1])
+        low, high = int(times.min()), int(times.max())  # type: ignore[arg-type]
+        if self.first is None or low < self.first:
+            self.first = low
+        if self.last is None or high > self.last:
+            self.last = high
 
-    def _is_finished(self, frame: pl.DataFrame) -> pl.Series:
+    def without_forming(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows without bars that are not over."""
+        if self.final is None:
+            return frame
+        return frame.filter(self._is_final(frame))
+
+    def _is_final(self, frame: pl.DataFrame) -> pl.Series:
         if self.final is None:
             return pl.Series([True]).new_from_index(0, frame.height)
+        # A row without a time is kept for the check to count.
         return (frame["ts"].cast(pl.Int64) < self.final).fill_null(True)
 
-    def sorted_rows(self) -> pl.DataFrame:
-        """Return the rows oldest first; what came newest first is turned round, so that ties keep their true order."""
+    def leave_out_from(self, final: int) -> None:
+        """Leave out the bars that begin at *final* or later."""
+        self.final = final
         whole = pl.concat(self.frames or [])
-        return whole.reverse() if self.order.newest_first else whole
+        kept = self.without_forming(whole)
+        self.forming += whole.height - kept.height
+        self.frames, self.rows, self.last = [kept], kept.height, None
+        if kept.height:
+            self.last = int(kept["ts"].cast(pl.Int64).max())  # type: ignore[arg-type]
+
+    def sorted_rows(self) -> pl.DataFrame:
+        """Return the rows oldest first; rows that came newest first are reversed, so that ties keep their true order."""
+        rows = pl.concat(self.frames or [])
+        if self.order.newest_first:
+            return rows.reverse()
+        return rows
 
     @property
     def is_without_ids(self) -> bool:
-        """Whether rows could have ids and none has, as far as they are held."""
-        held = self.frames or []
-        could = bool(held) and "id" in self.dataset.spec.names
-        return could and all("id" not in frame.columns or frame["id"].null_count() == frame.height for frame in held)
+        """Whether rows could have ids and none has, as far as they are in memory."""
+        if not self.frames or "id" not in self.dataset.spec.names:
+            return False
+        return all("id" not in frame.columns or frame["id"].null_count() == frame.height for frame in self.frames)
 
     @property
     def clock(self) -> str:
         """Whose clock ``ts`` is: ours, where it is nothing but the time of receipt."""
-        heard = [frame for frame in self.frames or [] if "received_at" in frame.columns]
-        local = bool(heard) and all(frame["received_at"].eq_missing(frame["ts"]).all() for frame in heard)
-        return "local" if local else "exchange"
+        with_receipt = [frame for frame in self.frames or [] if "received_at" in frame.columns]
+        if with_receipt and all(frame["received_at"].eq_missing(frame["ts"]).all() for frame in with_receipt):
+            return "local"
+        return "exchange"
 
     def covered(self, now: int, named: Span | None) -> tuple[Covered, ...]:
-        """Return what the file is the truth about: from its first row to its last, or the time in its name.
+        """Return the time that the file covers: from its first row to its last, or *named*, the time in its name.
 
-        What its rows do not show it is no witness of: see :func:`~ticklake.core.coverage.shown_spans`.
+        It does not cover stretches that its rows do not show: see :func:`~ticklake.core.coverage.shown_spans`.
         """
         if self.first is None or self.last is None:
             return ()
-        frame = self.dataset.timeframe
         span = Span(self.first, self.dataset.row_end(self.last))
+        # A name that lies about the rows, or speaks of days to come, is no evidence.
         if not (named and named.end <= now and named.start <= span.start and span.end <= named.end):
             named = span
-        times = pl.concat([part["ts"].cast(pl.Int64) for part in self.frames or []] or [pl.Series([], dtype=pl.Int64)])
-        if not times.len():
+        if not self.frames:
             return (Covered(named),)
-        times = times.drop_nulls().unique().sort()
-        return tuple(Covered(piece) for piece in shown_spans(times, span, named, frame.length if frame else 0))
+        times = pl.concat(frame["ts"].cast(pl.Int64) for frame in self.frames).drop_nulls().unique().sort()
+        bar = 0
+        if self.dataset.timeframe is not None:
+            bar = self.dataset.timeframe.length
+        return tuple(Covered(piece) for piece in shown_spans(times, span, named, bar))
 
-    def _step(self, ts: int) -> None:
-        if self._end is not None:
-            self.order += Order(int(ts > self._end), int(ts < self._end))
 
-
-def cure(lacking: Sequence[str]) -> str:
-    """Say what of a dataset is not known, and how to say it."""
-    if list(lacking) == ["exchange"]:
+def cure(missing: Sequence[str]) -> str:
+    """Say which parts of a dataset are not known, and how to specify them."""
+    if missing == ["exchange"]:
         return "the exchange is not known: say it with exchange='okx' (--exchange okx)"
-    unknown = f"the {' and the '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not known"
+    verb = "are"
+    if len(missing) == 1:
+        verb = "is"
     return (
-        f"{unknown}: name the dataset with dataset='exchange:kind[:timeframe]:symbol' (--dataset), one call a dataset"
+        f"the {' and the '.join(missing)} {verb} not known: "
+        "name the dataset with dataset='exchange:kind[:timeframe]:symbol' (--dataset), one call a dataset"
     )
 
 
+@dataclass
+class _Examination:
+    """The rows of a file as they are read: by dataset, and how many are left out by a description of what they are."""
+
+    plan: FilePlan
+    options: ImportOptions
+    datasets: dict[Dataset, FileDataset] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    symbols: set[str] = field(default_factory=set)
+
+    def add(self, part: Part) -> None:
+        """Add the next rows to their dataset."""
+        dataset = _dataset_of(part, self.plan, self.options)
+        if dataset is None:
+            self.left_out[_description(part, self.plan, self.options)] += part.frame.height
+            return
+        if part.symbol:
+            self.symbols.add(part.symbol)
+        if dataset not in self.datasets:
+            self.datasets[dataset] = self._empty(dataset, part.space)
+        self.datasets[dataset].add(part, self.options.now)
+
+    def _empty(self, dataset: Dataset, space: str) -> FileDataset:
+        unit, final = "rows", None
+        if self.plan.form in {Format.CSV, Format.NDJSON}:
+            unit = "lines"
+        if dataset.timeframe is not None:
+            final = dataset.timeframe.unfinished_from(self.options.now, dataset.anchor)
+        return FileDataset(dataset, space, final=final, invalid=InvalidRows(unit=unit))
+
+
 def examine(
-    plan: FilePlan, asked: Asked, tell: Callable[[int], None] = lambda _rows: None, tally: Tally | None = None
-) -> list[Found]:
+    plan: FilePlan,
+    options: ImportOptions,
+    watch: Callable[[int], None] = lambda _rows: None,
+    tally: Tally | None = None,
+) -> list[FileDataset]:
     """Read a whole file, and return what it holds of each dataset; nothing is saved.
 
-    *tell* is called with the number of rows that were read, now and then; *tally* counts recorded messages by channel.
+    *watch* is called with the number of rows of each chunk that was read; *tally* counts recorded messages by channel.
 
     Raises
     ------
     InvalidData
         If any of it is damaged or cannot be what it should be: then none of it may be saved.
     """
-    found: dict[Dataset, Found] = {}
-    left: Counter[str] = Counter()
-    symbols: set[str] = set()
     tally = tally or Tally()
-    for part in parts_of(plan, asked.now, tally=tally):
-        tell(part.frame.height)
-        dataset = _dataset_of(part, plan, asked)
-        if dataset is None:
-            left[_called(part, plan, asked)] += part.frame.height
-            continue
-        symbols |= {part.symbol} - {""}
-        if dataset not in found:
-            frame = dataset.timeframe
-            final = frame.unfinished_from(asked.now, dataset.anchor) if frame else None
-            unit = "lines" if plan.form in {Format.CSV, Format.NDJSON} else "rows"
-            found[dataset] = Found(dataset, part.space, final=final, refusals=Refusals(unit=unit))
-        found[dataset].take(part, asked.now)
-    _refuse_strange(found, left, symbols, asked, tally)
-    _refuse_untrue(found.values(), plan)
-    for one in found.values():
-        _finish(one, plan, asked, left, symbols)
-    return list(found.values())
+    examination = _Examination(plan, options)
+    for part in parts_of(plan, options.now, tally=tally):
+        watch(part.frame.height)
+        examination.add(part)
+    datasets = list(examination.datasets.values())
+    if not datasets:
+        raise InvalidData(_no_rows(examination.left_out, options, tally))
+    _refuse_mislabelled(datasets, examination.symbols, options)
+    _refuse_untrue(datasets, plan)
+    for content in datasets:
+        if content.frames is not None:
+            rows = pl.concat(content.frames)
+            content.notes += notes_on(rows, content.dataset, content.order, span_in(label_of(plan.entry)))
+            _leave_out_forming(content, plan, options.now)
+        content.notes += _notes(content, examination)
+    return datasets
 
 
-def pieces_of(plan: FilePlan, one: Found, asked: Asked) -> Iterator[pl.DataFrame]:
+def pieces_of(plan: FilePlan, content: FileDataset, options: ImportOptions) -> Iterator[pl.DataFrame]:
     """Yield the rows of a dataset oldest first, to be saved one after the other; a single piece unless they are very many.
 
     Pieces are cut between instants: identical prints are told apart within a piece.
     """
-    if one.frames is not None:
-        yield one.sorted_rows()
+    if content.frames is not None:
+        yield content.sorted_rows()
         return
-    held: list[pl.DataFrame] = []
-    for part in parts_of(plan, asked.now):
-        if _dataset_of(part, plan, asked) != one.dataset:
+    frames: list[pl.DataFrame] = []
+    for part in parts_of(plan, options.now):
+        if _dataset_of(part, plan, options) != content.dataset:
             continue
-        held.append(one.finished(part.frame))
-        if sum(frame.height for frame in held) > HELD:
-            whole = pl.concat(held)
-            cut = int(whole["ts"].search_sorted(whole["ts"][-1], "left"))
-            yield whole.head(cut)
-            held = [whole.slice(cut)]
-    if held:
-        yield pl.concat(held)
+        frames.append(content.without_forming(part.frame))
+        if sum(frame.height for frame in frames) > MOST_IN_MEMORY:
+            rows = pl.concat(frames)
+            last_instant = int(rows["ts"].search_sorted(rows["ts"][-1], "left"))
+            yield rows.head(last_instant)
+            frames = [rows.slice(last_instant)]
+    if frames:
+        yield pl.concat(frames)
 
 
-def _dataset_of(part: Part, plan: FilePlan, asked: Asked) -> Dataset | None:
-    """Return the dataset that rows belong to; ``None`` if it is not the one that was asked for, or cannot be told."""
-    if asked.dataset is not None:
-        same = part.kind == asked.dataset.kind and part.timeframe in ("", str(asked.dataset.timeframe))
-        taken = part.is_of(asked.dataset) if plan.preset.shape else same
-        return asked.dataset if taken else None
-    return _told(part, plan).dataset()
+def _dataset_of(part: Part, plan: FilePlan, options: ImportOptions) -> Dataset | None:
+    """Return the dataset that rows belong to; ``None`` if it is not the one the caller named, or is not known."""
+    dataset = options.dataset
+    if dataset is None:
+        return _partial_dataset(part, plan).dataset()
+    if plan.preset.shape:
+        is_same = part.is_of(dataset)
+    else:
+        # Tables may be mislabelled: the caller's word for the symbol stands against the file's, and is noted.
+        is_same = part.kind == dataset.kind and part.timeframe in ("", str(dataset.timeframe))
+    if not is_same:
+        return None
+    return dataset
 
 
-def _told(part: Part, plan: FilePlan) -> Named:
-    return plan.named.but(part.kind, part.symbol, part.timeframe, part.exchange)
+def _partial_dataset(part: Part, plan: FilePlan) -> PartialDataset:
+    return plan.from_path.replaced(part.kind, part.symbol, part.timeframe, part.exchange)
 
 
-def _called(part: Part, plan: FilePlan, asked: Asked) -> str:
+def _description(part: Part, plan: FilePlan, options: ImportOptions) -> str:
     """Say of what rows are that are left out."""
-    if asked.dataset is None:
-        return str(_told(part, plan))
-    return f"{part.kind} of {part.symbol}" if part.sure else part.kind
+    if options.dataset is None:
+        return str(_partial_dataset(part, plan))
+    if part.sure:
+        return f"{part.kind} of {part.symbol}"
+    return part.kind
 
 
-def _refuse_strange(
-    found: dict[Dataset, Found], left: Counter[str], symbols: set[str], asked: Asked, tally: Tally
-) -> None:
-    if not found and left:
-        held = ", ".join(f"{count:,} of {what}" for what, count in list(left.items())[:_FEW])
-        others = sum(list(left.values())[_FEW:])
-        held += f", {others:,} of {len(left) - _FEW} others" if others else ""
-        wanted = f"no rows of {asked.dataset}, but {held}" if asked.dataset else f"rows: {held}"
-        nowhere = asked.dataset is None and all(what.startswith("?:") and "/" in what for what in left)
-        lacking = cure(["exchange"]) if nowhere else "name the dataset they are of with dataset= (--dataset)"
-        raise InvalidData("; ".join([f"it holds {wanted}: {lacking}", *tally.notes()]))
-    if not found and tally.channels:
-        raise InvalidData(_nothing_known(tally))
-    if not found:
-        raise InvalidData("it holds no rows of any kind that is kept: no trades, quotes, price levels, bars or funding")
-    if asked.dataset is not None and len(symbols) > 1:
-        raise InvalidData(
-            f"it holds rows of several symbols ({', '.join(sorted(symbols))[:200]}): they cannot all be {asked.dataset}"
-        )
-    for one in found.values():
-        if one.away > _MOST_OFF_GRID * one.rows:
-            raise InvalidData(f"its rows are no {one.dataset.timeframe} bars: most do not begin where such bars begin")
-        if one.frames is None and (one.order.newest_first or one.order.odd):
-            raise InvalidData(f"its {one.rows:,} rows are not in order of time, and too many to sort: divide the file")
+def _no_rows(left_out: Counter[str], options: ImportOptions, tally: Tally) -> str:
+    """Say why no row of a file belongs to a dataset."""
+    if left_out:
+        return _none_of_dataset(left_out, options, tally)
+    if tally.channels:
+        return _no_known_messages(tally)
+    return "it holds no rows of any kind that is kept: no trades, quotes, price levels, bars or funding"
 
 
-def _nothing_known(tally: Tally) -> str:
+def _none_of_dataset(left_out: Counter[str], options: ImportOptions, tally: Tally) -> str:
+    """Say which rows there are, and how to name their dataset."""
+    descriptions = list(left_out)
+    contents = ", ".join(f"{left_out[description]:,} of {description}" for description in descriptions[:_FEW])
+    others = descriptions[_FEW:]
+    other_rows = sum(left_out[description] for description in others)
+    if other_rows:
+        contents += f", {other_rows:,} of {len(others)} others"
+    sentence = f"it holds rows: {contents}"
+    if options.dataset is not None:
+        sentence = f"it holds no rows of {options.dataset}, but {contents}"
+    advice = "name the dataset they are of with dataset= (--dataset)"
+    if options.dataset is None and all(text.startswith("?:") and "/" in text for text in left_out):
+        advice = cure(["exchange"])
+    return "; ".join([f"{sentence}: {advice}", *tally.notes()])
+
+
+def _no_known_messages(tally: Tally) -> str:
     """Say why nothing of a recording comes in."""
-    empty = sum(entry.without_rows for entry in tally.channels.values())
-    control = sum(entry.control for entry in tally.channels.values())
-    parts = [*tally.notes()]
-    parts += [f"{empty:,} have no row to keep, like bars that are not over"] if empty else []
-    parts += [f"{control:,} have no market data"] if control else []
-    return f"no {tally.unit} in it has a row that can be kept: {'; '.join(parts)}"
+    empty = sum(channel.without_rows for channel in tally.channels.values())
+    control = sum(channel.control for channel in tally.channels.values())
+    reasons = list(tally.notes())
+    if empty:
+        reasons.append(f"{empty:,} have no row to keep, like bars that are not over")
+    if control:
+        reasons.append(f"{control:,} have no market data")
+    return f"no {tally.unit} in it has a row that can be kept: {'; '.join(reasons)}"
 
 
-def _refuse_untrue(found: Iterable[Found], plan: FilePlan) -> None:
+def _refuse_mislabelled(datasets: Iterable[FileDataset], symbols: Collection[str], options: ImportOptions) -> None:
+    """Refuse rows that are not of the dataset they are said to be of, or cannot be brought in order."""
+    if options.dataset is not None and len(symbols) > 1:
+        raise InvalidData(
+            f"it holds rows of several symbols ({', '.join(sorted(symbols))[:200]}): "
+            f"they cannot all be {options.dataset}"
+        )
+    for content in datasets:
+        timeframe, order = content.dataset.timeframe, content.order
+        if content.off_grid > _MOST_OFF_GRID * content.rows:
+            raise InvalidData(f"its rows are not {timeframe} bars: most do not begin where such bars begin")
+        if content.frames is None and (order.newest_first or order.odd):
+            raise InvalidData(
+                f"its {content.rows:,} rows are not in order of time, and too many to sort: divide the file"
+            )
+
+
+def _refuse_untrue(datasets: Iterable[FileDataset], plan: FilePlan) -> None:
     """Refuse a file of which no row can be true: most likely its columns were taken for others."""
-    read = [one for one in found if one.rows]
-    if not read or any(one.refusals.counts.total() < one.rows for one in read):
+    read = [content for content in datasets if content.rows]
+    if not read or any(content.invalid.counts.total() < content.rows for content in read):
         return
-    rows = sum(one.rows for one in read)
-    reasons = "; ".join(str(one.refusals) for one in read[:5])
+    rows = sum(content.rows for content in read)
+    reasons = "; ".join(str(content.invalid) for content in read[:_FEW])
     columns = ", ".join(f"{ours}={theirs}" for ours, theirs in plan.mapping.columns.items())
-    read_as = f", read as {columns}: say which column is which (--columns)" if columns else ""
-    raise InvalidData(f"none of its {rows:,} rows can be true: {reasons}{read_as}")
+    if columns:
+        reasons += f", read as {columns}: say which column is which (--columns)"
+    raise InvalidData(f"none of its {rows:,} rows can be true: {reasons}")
 
 
-def _finish(one: Found, plan: FilePlan, asked: Asked, left: Counter[str], symbols: set[str]) -> None:
-    """Refuse what is mislabelled, leave out what is not final, and say what is odd."""
-    dataset, label = one.dataset, label_of(plan.entry)
-    if one.frames is not None:
-        whole = pl.concat(one.frames)
-        one.notes += notes_on(whole, dataset, one.order, span_in(label))
-        _leave_out_forming(one, whole, plan, asked.now)
-    if one.forming and one.final is not None:
-        one.notes.append(f"{one.forming:,} bars from {format_time(one.final)} on left out: not over yet")
-    if asked.markets.exchange not in ("", dataset.exchange):
-        one.notes.append(f"it says that it is of {dataset.exchange}, not of {asked.markets.exchange}")
-    if one.refusals.counts:
-        one.notes.append(f"{one.refusals.counts.total():,} rows that cannot be true: {one.refusals}")
+def _notes(content: FileDataset, examination: _Examination) -> Iterator[str]:
+    """Yield what is odd about the rows of a dataset, and what of the file is left out."""
+    dataset, plan, options = content.dataset, examination.plan, examination.options
+    if content.forming and content.final is not None:
+        yield f"{content.forming:,} bars from {format_time(content.final)} on left out: not over yet"
+    if options.markets.exchange not in ("", dataset.exchange):
+        yield f"it says that it is of {dataset.exchange}, not of {options.markets.exchange}"
+    if content.invalid.counts:
+        yield f"{content.invalid.counts.total():,} rows that cannot be true: {content.invalid}"
     if plan.preset.left_out:
-        one.notes.append(f"left out: {plan.preset.left_out}")
-    one.notes += _told_otherwise(plan, asked, symbols)
-    reason = "name their dataset to import them" if asked.dataset is None else "they are of another dataset"
-    one.notes += [f"{count:,} rows of {what} left out: {reason}" for what, count in left.items()]
+        yield f"left out: {plan.preset.left_out}"
+    yield from _contradictions(plan, options, examination.symbols)
+    reason = "they are of another dataset"
+    if options.dataset is None:
+        reason = "name their dataset to import them"
+    for description, count in examination.left_out.items():
+        yield f"{count:,} rows of {description} left out: {reason}"
 
 
-def _told_otherwise(plan: FilePlan, asked: Asked, symbols: set[str]) -> Iterator[str]:
-    """Say where names or columns say something else than the dataset that was asked for."""
-    if asked.dataset is None:
+def _contradictions(plan: FilePlan, options: ImportOptions, symbols: Collection[str]) -> Iterator[str]:
+    """Say where names or columns say something else than the dataset that the caller named."""
+    if options.dataset is None:
         return
-    symbol, wanted = next(iter(symbols), ""), asked.dataset.symbol
-    if "/" in symbol and symbol.partition(":")[0] != str(wanted).partition(":")[0]:
-        yield f"its rows say {symbol}, taken as {wanted}"
-    told = plan.named.dataset()
-    if told is not None and told != asked.dataset:
-        yield f"its name says {told}, taken as {asked.dataset}"
+    for symbol in symbols:
+        ours = str(options.dataset.symbol)
+        if "/" in symbol and symbol.partition(":")[0] != ours.partition(":")[0]:
+            yield f"its rows say {symbol}, taken as {ours}"
+    from_path = plan.from_path.dataset()
+    if from_path is not None and from_path != options.dataset:
+        yield f"its name says {from_path}, taken as {options.dataset}"
 
 
-def _leave_out_forming(one: Found, whole: pl.DataFrame, plan: FilePlan, now: int) -> None:
+def _leave_out_forming(content: FileDataset, plan: FilePlan, now: int) -> None:
     """Leave out the last bar as well, if the file was written before it was over."""
-    frame, anchor = one.dataset.timeframe, one.dataset.anchor
-    if frame is None or one.last is None:
+    timeframe = content.dataset.timeframe
+    if timeframe is None or content.last is None:
         return
     written = plan.entry.path.stat().st_mtime_ns
-    final = frame.unfinished_from(now, anchor, last=one.last, written=written)
-    if final == one.final:
-        return
-    one.final = final
-    kept = one.finished(whole)
-    one.forming += whole.height - kept.height
-    one.frames, one.rows = [kept], kept.height
-    one.last = int(kept["ts"].cast(pl.Int64).max()) if kept.height else None  # type: ignore[arg-type]
+    final = timeframe.unfinished_from(now, content.dataset.anchor, last=content.last, written=written)
+    if final != content.final:
+        content.leave_out_from(final)

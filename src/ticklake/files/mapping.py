@@ -15,7 +15,7 @@ from ticklake.core.time import HOUR, parse_time, parse_zone
 from ticklake.errors import BadInput, InvalidData, InvalidName, InvalidTime
 from ticklake.files.times import UNITS, TimeWords, fixed_offset, read_durations, read_times
 
-__all__ = ["MADE_OF", "SIDES", "Mapping", "cells_of", "map_rows"]
+__all__ = ["KIND_COLUMNS", "MADE_OF", "SIDES", "Mapping", "cells_of", "map_rows"]
 
 SIDES = {
     **dict.fromkeys(("buy", "b", "bid", "buyer", "1", "long"), "buy"),
@@ -29,10 +29,17 @@ _SAID_SIDES = ("buy", "sell", "bid", "ask", "unknown")
 _UNKNOWN = {"", "unknown", "none", "null", "nan"}
 _TRUE, _FALSE = {"true", "1", "t", "yes"}, {"false", "0", "f", "no"}
 MADE_OF = {"seq_time": "seq", "is_delta": "is_snapshot"}
-"""Columns of which one of a kind is made."""
-_OWN = ("buyer_maker", "interval_hours", "interval_since", "symbol", "exchange", "timeframe", *MADE_OF)
-"""Columns that are not of a kind, but that one of a kind, or the dataset, is made of."""
+"""Columns of files that give another of a kind: theirs and ours."""
+_SOURCES = ("buyer_maker", "interval_hours", "interval_since", "symbol", "exchange", "timeframe", *MADE_OF)
+"""Columns of no kind, from which one of a kind, or the dataset, is read."""
+KIND_COLUMNS = frozenset(name for kind in KINDS.values() for name in kind.names)
+"""The names of the columns of all kinds."""
+_NAMES = KIND_COLUMNS.union(_SOURCES)
+"""Every name onto which a column can be mapped."""
 _SINCE_2000 = parse_time("2000-01-01")
+_PRICES = ("price", "open", "high", "low", "close", "bid_price", "ask_price", "mark_price")
+_SPARE = 10**7
+"""Digits that no price has: without them a number fits a float exactly, and is divided only once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +50,17 @@ class Mapping:
     ----------
     columns
         For each of our columns the file's: a name, a number from 0, or several joined by ``+`` (date and time).
-        Beside the kind's own: ``buyer_maker`` (the side is its opposite), ``interval_hours`` and ``interval_since``
-        (time since 2000-01-01, as BitMEX has it) for ``interval``, ``seq_time`` (a time that is one message's) for ``seq``, ``is_delta``
-        (the opposite of ``is_snapshot``), ``symbol``, ``exchange`` and ``timeframe`` for the dataset.
+        Beside those of the kind: ``buyer_maker`` (the side is its opposite), ``interval_hours`` and ``interval_since``
+        (time since 2000-01-01, as BitMEX has it) for ``interval``, ``seq_time`` (a time shared by all rows of a message) for ``seq``,
+        ``is_delta`` (the opposite of ``is_snapshot``), ``symbol``, ``exchange`` and ``timeframe`` for the dataset.
     unit, zone, time_format
         See :class:`~ticklake.files.times.TimeWords`.
     header
-        Whether the first line has names; by its look if ``None``.
+        Whether the first line has names; guessed from its cells if ``None``.
     sides
         Further words for ``buy`` and ``sell`` (``bid`` and ``ask`` in books), or ``unknown``, like ``{"achat": "buy"}``.
     price_scale
-        By what prices are divided.
+        The number by which prices are divided.
     constants
         Values of columns that the file does not have, as text: ``{"ts": "2024-01-01T00:00:00Z"}``.
     skip
@@ -79,13 +86,13 @@ class Mapping:
             if not isinstance(getattr(self, name), MappingType):
                 raise BadInput(f"{name}={getattr(self, name)!r} is no mapping: write it like {{'ts': 'Date'}}")
         for name in ("skip", "since", "shift"):
-            parse_count(name, getattr(self, name), least=0 if name == "skip" else -(2**63), of=name)
+            least = 0 if name == "skip" else -(2**63)
+            parse_count(name, getattr(self, name), least=least, of=name)
         if self.unit and self.unit not in UNITS:
-            raise InvalidName(f"unit {self.unit!r} is none: use one of {', '.join(UNITS)}")
-        known = {*_OWN, *(name for kind in KINDS.values() for name in kind.names)}
-        wrong = next((name for name in [*self.columns, *self.constants] if name not in known), None)
-        if wrong is not None:
-            raise InvalidName(f"no kind has a column {wrong!r}: map onto one of {', '.join(sorted(known))}")
+            raise InvalidName(f"unit {self.unit!r} is not a unit: use one of {', '.join(UNITS)}")
+        for name in (*self.columns, *self.constants):
+            if name not in _NAMES:
+                raise InvalidName(f"no kind has a column {name!r}: map onto one of {', '.join(sorted(_NAMES))}")
         self._refuse_impossible()
 
     def _refuse_impossible(self) -> None:
@@ -104,20 +111,24 @@ class Mapping:
                 raise BadInput(f"side {word}={side}: {side!r} is none: use one of {', '.join(_SAID_SIDES)} (--side)")
 
     def over(self, other: Mapping) -> Mapping:
-        """Return *other* with everything that this mapping says put over it; ``ts=`` (empty) takes a column away."""
-        said: dict[str, Any] = {}
-        for one in fields(self):
-            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+        """Return *other* with the settings of this mapping in place of its own; ``ts=`` (empty) takes a column away."""
+        changes: dict[str, Any] = {}
+        for setting in fields(self):
+            mine, theirs = getattr(self, setting.name), getattr(other, setting.name)
             if isinstance(mine, MappingType):
-                said[one.name] = {name: value for name, value in {**theirs, **mine}.items() if value != ""}
-            elif mine != one.default:
-                said[one.name] = mine
-        return replace(other, **said)
+                changes[setting.name] = {name: value for name, value in {**theirs, **mine}.items() if value != ""}
+            elif mine != setting.default:
+                changes[setting.name] = mine
+        return replace(other, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what it says, without what is as usual."""
-        found = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in found.items() if value not in ("", None, 0, 1, {}) or value is False}
+        """Return the settings that differ from the defaults."""
+        settings = {}
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if value is False or value not in ("", None, 0, 1, {}):
+                settings[setting.name] = value
+        return settings
 
     @property
     def time_words(self) -> TimeWords:
@@ -133,35 +144,35 @@ def map_rows(raw: pl.DataFrame, mapping: Mapping, kind: str, now: int) -> pl.Dat
     InvalidData
         If a column is not there, or a value cannot be what its column says. The first such value is named.
     """
-    given = {ours: cells_of(raw, theirs) for ours, theirs in mapping.columns.items()}
-    given |= {ours: _constant(ours, value, raw.height) for ours, value in mapping.constants.items()}
-    known = kind_of(kind).schema
-    columns = [_read(given[name], name, mapping, kind, now) for name in known if name in given]
-    if "buyer_maker" in given and "side" not in given:
-        columns.append(_opposite(given["buyer_maker"]))
-    if "interval" in known and "interval" not in given:
-        columns += _interval(given, now)
-    if "seq" in known and "seq_time" in given:
+    cells = {ours: cells_of(raw, theirs) for ours, theirs in mapping.columns.items()}
+    for ours, value in mapping.constants.items():
+        cells[ours] = _constant(ours, value, raw.height)
+    schema = kind_of(kind).schema
+    columns = {name: _read(cells[name], name, mapping, kind, now) for name in schema if name in cells}
+    if "buyer_maker" in cells and "side" not in cells:
+        columns["side"] = _opposite(cells["buyer_maker"])
+    if "interval" in schema and "interval" not in cells:
+        _add_interval(columns, cells, now)
+    if "seq" in schema and "seq_time" in cells:
         words = TimeWords(mapping.unit, mapping.zone, mapping.time_format)
-        columns.append(read_times(given["seq_time"], words, now).cast(pl.Int64).alias("seq"))
-    if "is_snapshot" in known and "is_delta" in given:
-        columns.append((~_flag(given["is_delta"])).alias("is_snapshot"))
+        columns["seq"] = read_times(cells["seq_time"], words, now).cast(pl.Int64)
+    if "is_snapshot" in schema and "is_delta" in cells:
+        columns["is_snapshot"] = ~_flag(cells["is_delta"])
     if kind == "quotes":
-        columns = _without_empty_sides(columns)
-    return pl.DataFrame(columns).select(name for name in known if name in {column.name for column in columns})
+        _empty_sides(columns)
+    return pl.DataFrame({name: columns[name] for name in schema if name in columns})
 
 
-def _without_empty_sides(columns: list[pl.Series]) -> list[pl.Series]:
-    """Return the columns of quotes with null for a side whose price is 0: files write so what they do not know."""
-    by_name = {column.name: column for column in columns}
+def _empty_sides(columns: dict[str, pl.Series]) -> None:
+    """Set the side of quotes to null where its price is 0: so files write that they do not know it."""
     for side in ("bid", "ask"):
-        price, amount = by_name.get(f"{side}_price"), by_name.get(f"{side}_amount")
+        price, amount = columns.get(f"{side}_price"), columns.get(f"{side}_amount")
         if price is None:
             continue
-        by_name[price.name] = price.set(price == 0, None)
+        price = price.set(price == 0, None)
+        columns[price.name] = price
         if amount is not None:
-            by_name[amount.name] = amount.set(by_name[price.name].is_null(), None)
-    return list(by_name.values())
+            columns[amount.name] = amount.set(price.is_null(), None)
 
 
 def cells_of(raw: pl.DataFrame, theirs: str) -> pl.Series:
@@ -172,22 +183,24 @@ def cells_of(raw: pl.DataFrame, theirs: str) -> pl.Series:
     InvalidData
         If it is not there.
     """
-    parts = [_cell(raw, name) for name in _parts(raw, theirs)]
-    if len(parts) == 1:
-        return parts[0]
-    return pl.DataFrame([part.cast(pl.String).alias(str(at)) for at, part in enumerate(parts)]).select(
-        pl.concat_str(pl.all(), separator=" ").alias(theirs)
-    )[theirs]
+    names = [theirs]
+    if theirs not in raw.columns:
+        names = theirs.split("+")
+    cells = [_column(raw, name) for name in names]
+    if len(cells) == 1:
+        return cells[0]
+    joined = pl.concat_str(pl.all(), separator=" ").alias(theirs)
+    texts = [column.cast(pl.String).alias(str(number)) for number, column in enumerate(cells)]
+    return pl.DataFrame(texts).select(joined)[theirs]
 
 
-def _parts(raw: pl.DataFrame, theirs: str) -> list[str]:
-    return [theirs] if theirs in raw.columns else theirs.split("+")
-
-
-def _cell(raw: pl.DataFrame, name: str) -> pl.Series:
-    alike = next((column for column in raw.columns if column.strip().lower() == name.lower()), None)
-    if name in raw.columns or alike is not None:
-        return raw[name if name in raw.columns else str(alike)]
+def _column(raw: pl.DataFrame, name: str) -> pl.Series:
+    """Return a column by its name, in capitals or not, or by its number."""
+    if name in raw.columns:
+        return raw[name]
+    for column in raw.columns:
+        if column.strip().lower() == name.lower():
+            return raw[column]
     if name.isdigit() and int(name) < raw.width:
         return raw.to_series(int(name))
     raise InvalidData(f"there is no column {name!r}: the file has {', '.join(raw.columns)[:300]}")
@@ -198,16 +211,17 @@ def _constant(name: str, value: str, height: int) -> pl.Series:
 
 
 def _read(cells: pl.Series, name: str, mapping: Mapping, kind: str, now: int) -> pl.Series:
+    """Return the cells of a column as the type that it has in *kind*."""
     dtype = kind_of(kind).schema[name]
     if dtype == TIME:
-        words = mapping.time_words
-        if name != "ts":
-            words = TimeWords(words.unit if words.since == 0 else "", words.zone, words.form)
-        return read_times(cells, words, now).alias(name)
+        return read_times(cells, _words_of(name, mapping), now).alias(name)
     if isinstance(dtype, pl.Duration):
         return read_durations(cells).alias(name)
     if name == "side":
-        return _side(cells, {**(_BOOK_SIDES if kind == "book" else SIDES), **mapping.sides})
+        words = SIDES
+        if kind == "book":
+            words = _BOOK_SIDES
+        return _side(cells, {**words, **mapping.sides})
     if dtype == pl.String:
         return _text(cells).alias(name)
     if dtype == pl.Boolean:
@@ -215,11 +229,20 @@ def _read(cells: pl.Series, name: str, mapping: Mapping, kind: str, now: int) ->
     if dtype == pl.Int64:
         return _number(cells, name, pl.Int64)
     number = _number(cells, name, pl.Float64)
-    scaled = mapping.price_scale != 1 and name in _PRICES
-    return _divided(number, mapping.price_scale) if scaled else number
+    if mapping.price_scale != 1 and name in _PRICES:
+        return _divided(number, mapping.price_scale)
+    return number
 
 
-_PRICES = ("price", "open", "high", "low", "close", "bid_price", "ask_price", "mark_price")
+def _words_of(name: str, mapping: Mapping) -> TimeWords:
+    """Return how the times of a column are written: what counts are relative to, and a shift, concern ``ts`` alone."""
+    words = mapping.time_words
+    if name == "ts":
+        return words
+    unit = words.unit
+    if words.since:
+        unit = ""
+    return TimeWords(unit, words.zone, words.form)
 
 
 def _divided(number: pl.Series, scale: float) -> pl.Series:
@@ -239,76 +262,78 @@ def _number(cells: pl.Series, name: str, dtype: Any) -> pl.Series:
     if cells.dtype == pl.Binary:
         return _fixed(cells).alias(name)
     if cells.dtype != pl.String:
-        cast = cells.cast(dtype, strict=False)
-        return (cast.fill_nan(None) if dtype == pl.Float64 else cast).alias(name)
+        number = cells.cast(dtype, strict=False).alias(name)
+        if dtype == pl.Float64:
+            return number.fill_nan(None)
+        return number
     text = cells.str.strip_chars()
     text = text.set(text.str.to_lowercase().is_in(["", "nan", "none", "null", "na", "n/a"]), None)
-    number = text.cast(pl.Float64, strict=False) if dtype == pl.Float64 else _whole(text)
-    odd = text.filter(number.is_null() & text.is_not_null())
-    if odd.len():
-        raise InvalidData(f"{odd[0]!r} is no {name}: the column is another, or the file is damaged")
+    digits = text
+    # Programs that know only floats write whole numbers as ``3.0``.
+    if dtype == pl.Int64:
+        digits = text.str.replace(r"\.0*$", "")
+    number = digits.cast(dtype, strict=False)
+    wrong = text.filter(number.is_null() & text.is_not_null())
+    if wrong.len():
+        raise InvalidData(f"{wrong[0]!r} is not a valid {name}: the column may be another one, or the file is damaged")
     return number.alias(name)
 
 
 def _fixed(cells: pl.Series) -> pl.Series:
     """Read Nautilus' fixed-point numbers: 64-bit integers count billionths, 128-bit ones 10**-16."""
-    wide = bool((cells.drop_nulls().bin.size() == 16).any())
-    table = cells.bin.reinterpret(dtype=pl.Int128 if wide else pl.Int64, endianness="little").to_frame("w")
-    fine = bool(table.select((pl.col("w") % _SPARE != 0).any()).item())
-    spare = _SPARE if wide and not fine else 1
-    return _divided(table.select((pl.col("w") // spare).cast(pl.Float64))["w"], 10**16 // spare if wide else 10**9)
-
-
-_SPARE = 10**7
-"""Digits that no price has: without them a number fits a float exactly, and is divided only once."""
-
-
-def _whole(text: pl.Series) -> pl.Series:
-    return text.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
+    is_wide = bool((cells.drop_nulls().bin.size() == 16).any())
+    if not is_wide:
+        return _divided(cells.bin.reinterpret(dtype=pl.Int64, endianness="little").cast(pl.Float64), 10**9)
+    # Columns of a frame can be divided as 128-bit integers, a series alone cannot.
+    table = cells.bin.reinterpret(dtype=pl.Int128, endianness="little").to_frame("number")
+    spare = _SPARE
+    if table.select((pl.col("number") % spare != 0).any()).item():
+        spare = 1
+    number = table.select((pl.col("number") // spare).cast(pl.Float64)).to_series()
+    return _divided(number, 10**16 // spare)
 
 
 def _side(cells: pl.Series, words: MappingType[str, str]) -> pl.Series:
     text = _lower(cells)
-    spelled = {word.lower(): side for word, side in words.items()}
-    odd = text.filter(~text.is_in([*spelled, *_UNKNOWN]) & text.is_not_null())
-    if odd.len():
-        raise InvalidData(f"{odd[0]!r} is no known side: say what it means with sides={{{odd[0]!r}: 'buy'}} (--side)")
-    told = text.replace_strict(spelled, default=None, return_dtype=pl.String).alias("side")
-    return told.set(told == "unknown", None)
+    sides = {word.lower(): side for word, side in words.items()}
+    unknown = text.filter(~text.is_in([*sides, *_UNKNOWN]) & text.is_not_null())
+    if unknown.len():
+        word = unknown[0]
+        raise InvalidData(f"{word!r} is not a known side: say what it means with sides={{{word!r}: 'buy'}} (--side)")
+    side = text.replace_strict(sides, default=None, return_dtype=pl.String).alias("side")
+    return side.set(side == "unknown", None)
 
 
 def _opposite(cells: pl.Series) -> pl.Series:
-    """The buyer was the maker: then the taker sold."""
-    maker = _flag(cells)
-    return pl.DataFrame({"m": maker}).select(
-        side=pl.when(pl.col("m")).then(pl.lit("sell")).when(~pl.col("m")).then(pl.lit("buy"))
-    )["side"]
+    """Return the taker's sides, from flags that say whether the buyer was the maker."""
+    return _flag(cells).replace_strict({True: "sell", False: "buy"}, default=None, return_dtype=pl.String)
 
 
 def _flag(cells: pl.Series) -> pl.Series:
+    """Return flags; text that is none is an error, unknown is null."""
     if cells.dtype == pl.Boolean:
         return cells
     text = _lower(cells)
-    odd = text.filter(~text.is_in([*_TRUE, *_FALSE, *_UNKNOWN]) & text.is_not_null())
-    if odd.len():
-        raise InvalidData(f"{cells.name}: {odd[0]!r} is neither true nor false")
-    return text.replace_strict(
-        {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}, default=None, return_dtype=pl.Boolean
-    )
+    wrong = text.filter(~text.is_in([*_TRUE, *_FALSE, *_UNKNOWN]) & text.is_not_null())
+    if wrong.len():
+        raise InvalidData(f"{cells.name}: {wrong[0]!r} is neither true nor false")
+    flags = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+    return text.replace_strict(flags, default=None, return_dtype=pl.Boolean)
 
 
 def _lower(cells: pl.Series) -> pl.Series:
+    """Return cells as text in small letters; codes that became floats beside nulls are whole numbers again."""
     if cells.dtype.is_float():
         cells = cells.cast(pl.Int64, strict=False)
     return cells.cast(pl.String).str.strip_chars().str.to_lowercase()
 
 
-def _interval(given: MappingType[str, pl.Series], now: int) -> list[pl.Series]:
-    duration = KINDS["funding"].schema["interval"]
-    if "interval_hours" in given:
-        hours = _number(given["interval_hours"], "interval", pl.Int64)
-        return [(hours * HOUR).cast(duration).alias("interval")]
-    if "interval_since" in given:
-        since = read_times(given["interval_since"], TimeWords(zone="UTC"), now).cast(pl.Int64) - _SINCE_2000
-        return [since.cast(duration).alias("interval")]
-    return []
+def _add_interval(columns: dict[str, pl.Series], cells: MappingType[str, pl.Series], now: int) -> None:
+    """Add the funding interval, if the file has it as hours or as a time since 2000."""
+    if "interval_hours" in cells:
+        interval = _number(cells["interval_hours"], "interval", pl.Int64) * HOUR
+    elif "interval_since" in cells:
+        interval = read_times(cells["interval_since"], TimeWords(zone="UTC"), now).cast(pl.Int64) - _SINCE_2000
+    else:
+        return
+    columns["interval"] = interval.cast(KINDS["funding"].schema["interval"])

@@ -1,10 +1,11 @@
-"""What became of the messages and answers in a recording, channel by channel: nothing may vanish without being counted."""
+"""Counts of what became of the messages and answers in a recording, by channel: nothing is passed over without being counted."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from ticklake.sources.wire.rows import Row
@@ -18,7 +19,7 @@ class Channel:
 
     ``received`` is the sum of the five after it: messages that were ``read``, those understood ``without_rows`` to keep (bars that
     are not over, changes of no level), those ``refused``, those of ``control`` (no market data: heartbeats, subscriptions, lists of
-    instruments), and those that are ``not_known``. ``rows`` is how many rows those that were read have.
+    instruments), and those ``not_known``. ``rows`` counts the rows of messages that were read.
     """
 
     channel: str
@@ -37,9 +38,9 @@ class Channel:
 
 @dataclass
 class Tally:
-    """Counts messages by channel; ``exchange`` is whose they are, if that is known; ``reasons`` are those of refusals.
+    """Counts messages by channel.
 
-    ``unit`` is what is counted, ``message`` or ``answer``.
+    ``exchange`` sent them, if that is known; ``unit`` is what is counted, ``message`` or ``answer``; ``reasons`` counts refusals.
     """
 
     exchange: str = ""
@@ -48,7 +49,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
 
     def read(self, channel: str, rows: Sequence[Row] | None) -> Sequence[Row]:
-        """Count a message and return its rows; ``None`` for rows is a message that is not known."""
+        """Count a message and return its rows; *rows* is ``None`` for a message that is not known."""
         entry = self._received(channel)
         if rows is None:
             entry.not_known += 1
@@ -63,34 +64,42 @@ class Tally:
         self._received(channel).control += 1
 
     def refuse(self, channel: str, reason: str) -> None:
-        """Count a message that is understood and may not come in."""
+        """Count a message that is understood and not accepted."""
         self._received(channel).refused += 1
         self.reasons[reason] += 1
 
     def notes(self) -> Iterator[str]:
         """Say in words what was refused and what is not known."""
         for reason, count in self.reasons.items():
-            yield f"{count:,} {self._things(count)} refused: {reason}"
-        unknown = [entry for entry in self.channels.values() if entry.not_known]
-        if unknown:
-            total = sum(entry.not_known for entry in unknown)
-            listed = [f"{entry.not_known:,} {entry.channel}" for entry in sorted(unknown, key=_by_count)]
-            whose = f" of {self.exchange}" if self.exchange else ""
-            verb = "is" if total == 1 else "are"
-            yield f"{' and '.join(filter(None, [', '.join(listed[:-1]), listed[-1]]))} {self._things(total)}{whose} {verb} not known"
+            yield f"{count:,} {self._units(count)} refused: {reason}"
+        total, listed = 0, []
+        for entry in sorted(self.channels.values(), key=attrgetter("not_known"), reverse=True):
+            if entry.not_known:
+                total += entry.not_known
+                listed.append(f"{entry.not_known:,} {entry.channel}")
+        if not listed:
+            return
+        last = listed.pop()
+        if listed:
+            last = f"{', '.join(listed)} and {last}"
+        owner, verb = "", "are"
+        if self.exchange:
+            owner = f" of {self.exchange}"
+        if total == 1:
+            verb = "is"
+        yield f"{last} {self._units(total)}{owner} {verb} not known"
 
     def to_dicts(self) -> tuple[dict[str, Any], ...]:
         """Return the channels as plain mappings, the one with most messages first."""
-        return tuple(entry.to_dict() for entry in sorted(self.channels.values(), key=lambda entry: -entry.received))
+        entries = sorted(self.channels.values(), key=attrgetter("received"), reverse=True)
+        return tuple(entry.to_dict() for entry in entries)
 
     def _received(self, channel: str) -> Channel:
         entry = self.channels.setdefault(channel, Channel(channel))
         entry.received += 1
         return entry
 
-    def _things(self, count: int) -> str:
-        return self.unit if count == 1 else f"{self.unit}s"
-
-
-def _by_count(entry: Channel) -> int:
-    return -entry.not_known
+    def _units(self, count: int) -> str:
+        if count == 1:
+            return self.unit
+        return f"{self.unit}s"

@@ -1,4 +1,4 @@
-"""A preset: files of which it is known who writes them, and what stands where."""
+"""Presets: files whose program is known, and with it the meaning of their columns."""
 
 from __future__ import annotations
 
@@ -10,54 +10,57 @@ from dataclasses import dataclass, field
 from ticklake.core.native_ids import Market
 from ticklake.files.mapping import Mapping
 
-__all__ = ["GENERIC", "Preset", "same_names"]
+__all__ = ["BARS", "GENERIC", "Preset", "same_names"]
+
+BARS = ("open", "high", "low", "close", "volume")
+"""The columns that bars have in the files of all programs, in the usual order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One row of the table.
+    """Files of one program: how they are recognised and read.
 
     Parameters
     ----------
     name, kind
-        What it is called, and what its rows are.
+        What users call it, and the kind of its rows.
     mapping
-        How they are read.
+        How columns are read.
     pattern
-        What the end of the file's path looks like without its suffixes, with any of the groups ``exchange``, ``symbol``
+        A pattern for the end of the file's path without its suffixes, with any of the groups ``exchange``, ``symbol``
         (the native one), ``share`` (a ticker), ``root`` and ``expiry`` (of a future), ``timeframe``, ``minutes``, ``resolution``,
         ``step`` and ``unit``, ``perp``, ``day`` (``20240131``).
     header
-        Names that the columns must have, if it is told by them; case does not count.
+        Names that the columns must have, if files are recognised by them; case does not count.
     names
-        What the columns are called if the file does not say.
+        The columns of files without names.
     bare
-        Whether it has no line of names, never.
+        Whether files never have a line of names.
     exchange, market
-        Where it trades, if neither path nor rows say so; and in which part of the exchange, if that is known.
+        Where it trades, if neither path nor rows say so; and in which market of the exchange, if that is known.
     shape, begins
         For files that are no tables: the entry of :data:`~ticklake.files.shapes.SHAPES` that takes rows out of
-        them, and what their first bytes look like.
+        them, and a pattern for their first bytes.
     day_zone
-        Where the ``day`` of the name begins, if times count from it.
+        The zone of the ``day`` in the name, if times count from its midnight.
     feeds
-        The zone of times by exchange, where each feed has its own; ``""`` for all others. It goes before ``day_zone``.
+        The zone of times by exchange, where each feed has its own; ``""`` for all others. It has priority over ``day_zone``.
     at_close
         Whether a row that is named by a bar's beginning was known at its end: its time is moved there.
     at_open
         Whether bars are named by their end: their times are moved to their beginning.
     whole
-        Whether a file holds all of the day or month in its name, so that stretches without rows had none.
+        Whether a file holds all of the day or month in its name, so that nothing happened where it has no rows.
     id_space
-        Which numbering the trade ids belong to, where an exchange has several; ``time`` if the numbers of a book are times.
+        The numbering of the trade ids, where an exchange has several; ``time`` if the numbers of a book are times.
     wide
         Whether a row is a whole book, with columns like ``asks[0].price`` and ``asks[0].amount``.
     only
         The column that must be true for a row to count, if it is there.
     derivatives
-        Exchanges that in these files are their derivatives, though their name does not say so.
+        Exchanges whose names mean their derivatives in these files.
     left_out
-        What of the file has no kind.
+        The part of the file that has no kind.
     """
 
     name: str
@@ -84,23 +87,27 @@ class Preset:
 
     def finds(self, label: str) -> re.Match[str] | None:
         """Match the pattern with the end of a path."""
-        return re.search(rf"(?:^|/){self.pattern}$", label) if self.pattern else None
+        if not self.pattern:
+            return None
+        return re.search(rf"(?:^|/){self.pattern}$", label)
 
     def fits(self, label: str, columns: Sequence[str], *, named: bool) -> bool:
-        """Whether a file of this name and these columns is one of those."""
+        """Whether a file is one of the preset's; *named* says whether *columns* are names of its own."""
         if self.pattern and not self.finds(label):
             return False
-        if self.header and (named or not self.pattern):
-            return named and {name.lower() for name in self.header} <= {name.strip().lower() for name in columns}
+        if named and self.header:
+            return {name.lower() for name in self.header} <= {name.strip().lower() for name in columns}
+        if not self.pattern:
+            return False
         if named:
-            return not self.bare and not self.header and bool(self.pattern)
-        return bool(self.names) and len(columns) == len(self.names) and bool(self.pattern)
+            return not self.bare
+        return bool(self.names) and len(columns) == len(self.names)
 
 
 GENERIC = Preset("generic", "")
-"""Everything else: guessed."""
+"""All other files: their mapping is guessed."""
 
 
 def same_names(*names: str, **others: str) -> dict[str, str]:
     """Return a mapping of columns of which most have our names."""
-    return {**{name: name for name in names}, **others}
+    return dict(zip(names, names, strict=True)) | others

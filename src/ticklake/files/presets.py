@@ -1,4 +1,4 @@
-"""The table of presets: one row for each sort of file of which it is known who writes it. One row a fact.
+"""The table of presets: one for each sort of file whose program is known.
 
 Sources
 -------
@@ -9,8 +9,8 @@ dukascopy
 freqtrade
     https://www.freqtrade.io/en/stable/data-download: ``BTC_USDT-1h.feather``, futures below ``futures/``.
 metatrader
-    Exports of the terminal (Symbols, Bars): tab separated ``<DATE> <TIME> <OPEN> ...``; the broker's time, so ``zone`` must
-    be said.
+    Exports of the terminal (Symbols, Bars): tab separated ``<DATE> <TIME> <OPEN> ...``; times are the broker's, so ``zone`` must
+    be given.
 nautilus
     https://nautilustrader.io/docs/latest/concepts/data (Parquet catalog): fixed-point numbers, bars named by their end.
 crypto-chassis, ccxt, bitfinex, coinbase, bitmex
@@ -27,16 +27,15 @@ from ticklake.files.dumps import DUMPS, TIMEFRAME
 from ticklake.files.feeds import FEEDS, TICKER
 from ticklake.files.lean import LEAN
 from ticklake.files.mapping import Mapping
-from ticklake.files.preset import GENERIC, Preset, same_names
+from ticklake.files.preset import BARS, GENERIC, Preset, same_names
 
 __all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of", "shaped_as"]
 
-_BARS = ("open", "high", "low", "close", "volume")
 _CDD = r"(?:(?P<exchange>[A-Za-z]+)_(?P<symbol>[A-Z0-9]+)_(?P<timeframe>1h|1d|1m|minute|d))?[^/]*"
-_CDD_BARS = {name: name for name in _BARS[:4]}
+_CDD_BARS = same_names(*BARS[:4])
 _FT = r"(?:data/(?P<exchange>[a-z0-9]+)/(?:futures/)?)?(?P<symbol>[A-Z0-9]+_[A-Z0-9]+(?:_[A-Z0-9]+)?)-"
-_FT_BARS = Mapping(same_names(*_BARS, ts="date"))
-_FT_NAMES = ("date", *_BARS)
+_FT_BARS = Mapping(same_names(*BARS, ts="date"))
+_FT_NAMES = ("date", *BARS)
 _FT_TRADES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
 _NAUTILUS = r"(?P<symbol>[A-Z0-9_-]+?)\.(?P<exchange>[A-Z_]+)"
 _NAUTILUS_TIMES = {"ts": "ts_event", "received_at": "ts_init"}
@@ -51,20 +50,20 @@ PRESETS: tuple[Preset, ...] = (
         "ohlcv",
         Mapping({**_CDD_BARS, "ts": "unix", "symbol": "symbol", "volume": "7", "quote_volume": "8"}),
         _CDD,
-        header=("unix", "date", "symbol", *_BARS[:4]),
+        header=("unix", "date", "symbol", *BARS[:4]),
     ),
     Preset(
         "cryptodatadownload",
         "ohlcv",
         Mapping({**_CDD_BARS, "ts": "0", "symbol": "1", "volume": "6", "quote_volume": "7"}, zone="UTC"),
         _CDD,
-        header=("date", "symbol", *_BARS[:4]),
+        header=("date", "symbol", *BARS[:4]),
     ),
     Preset(
         "dukascopy-bars",
         "ohlcv",
-        Mapping({"ts": "0", **{name: name.title() for name in _BARS}}, zone="UTC"),
-        header=("Gmt time", *(name.title() for name in _BARS)),
+        Mapping({"ts": "0", **{name: name.title() for name in BARS}}, zone="UTC"),
+        header=("Gmt time", *(name.title() for name in BARS)),
         exchange="dukascopy",
     ),
     Preset("freqtrade", "ohlcv", _FT_BARS, rf"{_FT}{TIMEFRAME}(?:-futures)?", names=_FT_NAMES),
@@ -87,15 +86,15 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "metatrader",
         "ohlcv",
-        Mapping({"ts": "<DATE>+<TIME>", **{name: f"<{name.upper()}>" for name in _BARS[:4]}, "volume": "<TICKVOL>"}),
+        Mapping({"ts": "<DATE>+<TIME>", **{name: f"<{name.upper()}>" for name in BARS[:4]}, "volume": "<TICKVOL>"}),
         header=("<DATE>", "<TIME>", "<OPEN>", "<HIGH>", "<LOW>", "<CLOSE>", "<TICKVOL>"),
     ),
     Preset(
         "nautilus-bars",
         "ohlcv",
-        Mapping(same_names(*_BARS, ts="ts_event"), unit="ns"),
+        Mapping(same_names(*BARS, ts="ts_event"), unit="ns"),
         rf"data/bars?/{_NAUTILUS}-(?P<step>\d+)-(?P<unit>[A-Z]+)-[A-Z]+-[A-Z]+/[^/]+",
-        header=(*_BARS, "ts_event", "ts_init"),
+        header=(*BARS, "ts_event", "ts_init"),
         at_open=True,
     ),
     Preset(
@@ -164,29 +163,39 @@ SHAPED: tuple[Preset, ...] = (
     ),
     Preset("bitstamp-log", "", shape="bitstamp-log", begins=rb"\d{13} (?:order_\w+|trade) \{"),
 )
-"""Files that are no tables, told by how they begin."""
+"""Files that are no tables, recognised by their first bytes."""
+_ALL = (*PRESETS, *SHAPED, GENERIC)
 
 
 def shaped_as(head: bytes) -> Preset | None:
     """Return the preset of a file that is no table, from its first bytes."""
-    return next((preset for preset in SHAPED if re.match(preset.begins, head)), None)
+    for preset in SHAPED:
+        if re.match(preset.begins, head):
+            return preset
+    return None
 
 
 def preset_named(name: str, label: str) -> Preset:
-    """Return the preset of a name; where several rows of the table have it, the one that fits the path.
+    """Return the preset of a name; where several have it, the one that fits the path.
 
     Raises
     ------
     InvalidName
         If there is none.
     """
-    found = [preset for preset in (*PRESETS, *SHAPED, GENERIC) if preset.name == name]
-    if not found:
-        known = ", ".join(dict.fromkeys(preset.name for preset in (*PRESETS, *SHAPED, GENERIC)))
-        raise InvalidName(f"there is no preset {name!r}: use one of {known}")
-    return next((preset for preset in found if preset.finds(label)), found[0])
+    presets = [preset for preset in _ALL if preset.name == name]
+    if not presets:
+        names = ", ".join(dict.fromkeys(preset.name for preset in _ALL))
+        raise InvalidName(f"there is no preset {name!r}: use one of {names}")
+    for preset in presets:
+        if preset.finds(label):
+            return preset
+    return presets[0]
 
 
 def preset_of(label: str, columns: Sequence[str], *, named: bool) -> Preset:
     """Return the first preset that fits a file, or the generic one, which guesses."""
-    return next((preset for preset in PRESETS if preset.fits(label, columns, named=named)), GENERIC)
+    for preset in PRESETS:
+        if preset.fits(label, columns, named=named):
+            return preset
+    return GENERIC

@@ -1,4 +1,4 @@
-"""Recorded messages: of websockets, with or without the time at which they were heard."""
+"""Readers of recorded websocket messages, with or without the time of receipt."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.core.time import SECOND, decimal_to_ns
-from ticklake.files.answers import called, rows_of_call
+from ticklake.files.answers import answer_of_call, rows_of_call
 from ticklake.files.binance_markets import in_one_market, market_of_message
 from ticklake.files.decompress import Unpacked
 from ticklake.files.filenames import venue_of
-from ticklake.files.frames import Origin, Session, Shaped, gathered, loaded
+from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
 from ticklake.files.tables import read_json
 from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.messages import read_message
@@ -25,112 +26,148 @@ from ticklake.sources.wire.rows import Row
 __all__ = ["messages", "old_recording", "recording", "stamped"]
 
 
-def messages(stream: Unpacked, session: Session) -> Iterator[Shaped]:
+_Messages = Iterator[tuple[Market | None, Sequence[Row]]]
+"""Messages: the market of Binance that each shows, and its rows."""
+
+
+def messages(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of messages in a JSON array, of one message, or of one a line."""
-    listed = read_json(stream)
-    channels = Channels()
-    found = (_read(message, None, channels, session) for message in (listed if isinstance(listed, list) else [listed]))
-    yield from gathered(in_one_market(found))
+    content = read_json(stream)
+    if not isinstance(content, list):
+        content = [content]
+
+    def read() -> _Messages:
+        channels = Channels()
+        for message in content:
+            yield _read(message, None, channels, info)
+
+    yield from frames_by_market(in_one_market(read()))
 
 
-def stamped(stream: Unpacked, session: Session) -> Iterator[Shaped]:
+def stamped(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of lines of ``<local ns> <JSON>``, as hftbacktest's collectors write them."""
-    channels = Channels()
 
-    def found() -> Iterator[tuple[Market | None, Sequence[Row]]]:
+    def read() -> _Messages:
+        channels = Channels()
         for number, line in enumerate(stream, 1):
-            heard, _, text = line.partition(b" ")
-            yield _read(loaded(text, number), int(heard), channels, session)
+            received, _, text = line.partition(b" ")
+            yield _read(parse_line(text, number), int(received), channels, info)
 
-    yield from gathered(in_one_market(found()))
+    yield from frames_by_market(in_one_market(read()))
 
 
-def recording(stream: Unpacked, session: Session) -> Iterator[Shaped]:
+def recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of cryptofeed's recordings: JSON lines with ``t``, ``conn``, ``ts`` and ``data`` or ``b64``."""
+    yield from frames_by_market(_Recording(info).rows(stream))
 
-    def rows() -> Iterator[Origin]:
-        exchange, market = "", None
+
+@dataclass
+class _Recording:
+    """The exchange, connections and channels that the lines of a recording have named so far."""
+
+    info: RecordingInfo
+    exchange: str = ""
+    market: Market | None = None
+    connections: dict[str, Market | None] = field(default_factory=dict)
+    channels: defaultdict[str, Channels] = field(default_factory=lambda: defaultdict(Channels))
+
+    def rows(self, stream: Unpacked) -> Iterator[Origin]:
+        """Yield the rows of all lines."""
         answered: list[Origin] = []
-        places: dict[str, Market | None] = {}
-        channels: defaultdict[str, Channels] = defaultdict(Channels)
         for number, line in enumerate(stream, 1):
-            record = loaded(line, number)
+            record = parse_line(line, number)
             if record["t"] == "header":
-                exchange, market = _feed(record["exchange"])
-                session.tally.exchange = venue_of(record["exchange"])[0]
+                self.exchange, self.market = _feed(record["exchange"])
+                self.info.tally.exchange = venue_of(record["exchange"])[0]
             elif record["t"] == "connect":
-                places[record["conn"]] = _market_of(record["addr"]) or market
+                self.connections[record["conn"]] = _market_of(record["addr"]) or self.market
             elif record["t"] == "http":
-                answered += _http(record["url"], _frame_of(record), decimal_to_ns(record["ts"], SECOND), session)
+                received = decimal_to_ns(record["ts"], SECOND)
+                answered += _rows_of_answer(record["url"], _content_of(record), received, self.info)
             elif record["t"] == "recv":
-                conn, heard = record["conn"], decimal_to_ns(record["ts"], SECOND)
-                told, found = _read(_frame_of(record), heard, channels[conn], session)
-                is_told = exchange in {"", "binance", "binanceus"}
-                for row in found:
-                    yield row, exchange, (told if is_told else None) or places.get(conn, market)
+                yield from self._rows_of_message(record)
         # A change that ends where a book begins may name the same time, number and price: the book counts, so it comes last.
         yield from answered
 
-    yield from gathered(rows())
+    def _rows_of_message(self, record: dict[str, Any]) -> Iterator[Origin]:
+        connection, received = record["conn"], decimal_to_ns(record["ts"], SECOND)
+        market, rows = _read(_content_of(record), received, self.channels[connection], self.info)
+        # Other exchanges have fields of the same names, which say nothing about the market.
+        if market is None or self.exchange not in {"", "binance", "binanceus"}:
+            market = self.connections.get(connection, self.market)
+        for row in rows:
+            yield row, self.exchange, market
 
 
-def _read(message: Any, heard: int | None, channels: Channels, session: Session) -> tuple[Market | None, Sequence[Row]]:
-    """Count a message; return which part of Binance it is of, if it tells, and its rows."""
+def _read(
+    message: Any, received: int | None, channels: Channels, info: RecordingInfo
+) -> tuple[Market | None, Sequence[Row]]:
+    """Count a message; return the market of Binance that it shows, if it does, and its rows."""
     sort = channels.of(message)
     if sort.is_control:
-        session.tally.control(sort.channel)
+        info.tally.control(sort.channel)
         return None, ()
-    return market_of_message(message), session.tally.read(sort.channel, read_message(message, heard))
+    return market_of_message(message), info.tally.read(sort.channel, read_message(message, received))
 
 
-def _http(url: str, body: Any, heard: int, session: Session) -> Iterator[Origin]:
-    """Yield the rows of an answer that was fetched beside the messages, as the books that their changes begin at."""
-    yield from rows_of_call(called(url, body, heard, session), session)
+def _rows_of_answer(url: str, body: Any, received: int, info: RecordingInfo) -> Iterator[Origin]:
+    """Yield the rows of an answer that was fetched beside the messages, like the books to which their changes apply."""
+    yield from rows_of_call(answer_of_call(url, body, received, info), info)
 
 
 def _feed(name: str) -> tuple[str, Market | None]:
     """Return the exchange; none for BitMEX, whose names do not tell what contracts are settled in."""
-    return ("", None) if name == "BITMEX" else venue_of(name)
+    if name == "BITMEX":
+        return "", None
+    return venue_of(name)
 
 
 def _market_of(address: str) -> Market | None:
-    told: tuple[Market, ...] = ("linear", "inverse", "spot")
-    return next((market for market in told if address.endswith(f"/{market}")), None)
+    """Return the market at the end of an address, like Bybit's ``wss://stream.bybit.com/v5/public/linear``."""
+    markets: tuple[Market, ...] = ("linear", "inverse", "spot")
+    for market in markets:
+        if address.endswith(f"/{market}"):
+            return market
+    return None
 
 
-def _frame_of(record: dict[str, Any]) -> Any:
+def _content_of(record: dict[str, Any]) -> Any:
     """Return the message of a recorded frame; frames that are no JSON (pings) stay text."""
-    text = record.get("data")
-    if text is None:
-        raw = base64.b64decode(record["b64"])
-        text = gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+    content = record.get("data")
+    if content is None:
+        content = base64.b64decode(record["b64"])
+        # HTX compresses its messages.
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
     try:
-        return json.loads(text)
+        return json.loads(content)
     except ValueError:
-        return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        if isinstance(content, bytes):
+            return content.decode("utf-8", "replace")
+        return content
 
 
 _OLD_LINE = re.compile(rb"^(\d{10}\.\d+): (.*)$")
 _OLD_ANSWER = re.compile(rb"^(https?://\S+) -> (\d{10}\.\d+): (.*)$")
 
 
-def old_recording(stream: Unpacked, session: Session) -> Iterator[Shaped]:
+def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of cryptofeed's older recordings: lines of ``<seconds>: <message>``; the file is named by the exchange."""
-    feed = session.name.partition(".")[0]
+    feed = info.name.partition(".")[0]
     exchange, market = _feed(feed)
-    session.tally.exchange = venue_of(feed)[0]
+    info.tally.exchange = venue_of(feed)[0]
     channels = Channels()
 
     def rows() -> Iterator[Origin]:
         for number, line in enumerate(stream, 1):
-            answer, match = _OLD_ANSWER.match(line.strip()), _OLD_LINE.match(line.strip())
+            answer, message = _OLD_ANSWER.match(line.strip()), _OLD_LINE.match(line.strip())
             if answer is not None:
-                body, heard = loaded(answer[3], number), decimal_to_ns(answer[2].decode(), SECOND)
-                yield from _http(answer[1].decode(), body, heard, session)
-            elif match is not None:
-                heard = decimal_to_ns(match[1].decode(), SECOND)
-                _, found = _read(loaded(match[2], number), heard, channels, session)
-                for row in found:
+                url, received = answer[1].decode(), decimal_to_ns(answer[2].decode(), SECOND)
+                yield from _rows_of_answer(url, parse_line(answer[3], number), received, info)
+            elif message is not None:
+                received = decimal_to_ns(message[1].decode(), SECOND)
+                _, message_rows = _read(parse_line(message[2], number), received, channels, info)
+                for row in message_rows:
                     yield row, exchange, market
 
-    yield from gathered(rows())
+    yield from frames_by_market(rows())

@@ -1,4 +1,4 @@
-"""Tables: frames of raw columns from each format, chunk by chunk where the format allows it."""
+"""Read tables of each format as frames of raw columns, chunk by chunk where the format allows it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars import selectors
 
 from ticklake.errors import InvalidData
 from ticklake.files.decompress import Entry, Unpacked, spooled
@@ -21,10 +22,10 @@ from ticklake.sources.compressed import whole_lines
 __all__ = ["CHUNK", "Layout", "frames_of", "layout_of", "one_row_a_level", "read_json", "sample_of"]
 
 CHUNK = 32 * 2**20
-"""So many bytes of text become one frame: memory does not grow with the file."""
+"""This many bytes of text become one frame: memory does not grow with the file."""
 _BATCH = 500_000
 _SAMPLE = 2**18
-"""So many bytes of text are looked at to tell what stands in them."""
+"""This many bytes of text are read to guess kind and mapping."""
 MOST_JSON = 4 * 2**30
 """A JSON value is read as a whole, so it may not be larger."""
 
@@ -33,8 +34,8 @@ MOST_JSON = 4 * 2**30
 class Layout:
     """How the text of a table is laid out.
 
-    ``names`` are the columns', or none if they have none; ``named`` says whether they are the file's own; ``skip``
-    lines come before the rows.
+    ``names`` are those of the columns, or their numbers; ``named`` says whether columns have names, from the file or from the
+    caller; ``skip`` lines come before the rows.
     """
 
     names: tuple[str, ...] = ()
@@ -44,12 +45,12 @@ class Layout:
 
 
 def layout_of(head: bytes, *, header: bool | None = None, names: Sequence[str] = (), skip: int | None = None) -> Layout:
-    """Tell the layout of a table of text from its beginning.
+    """Return the layout of a table of text, from its beginning.
 
     Parameters
     ----------
     header
-        Whether there is a line of names; by its look if ``None``.
+        Whether there is a line of names; guessed from its cells if ``None``.
     names
         What the columns are called if the file does not say.
     skip
@@ -57,16 +58,22 @@ def layout_of(head: bytes, *, header: bool | None = None, names: Sequence[str] =
     """
     delimiter = delimiter_of(head)
     text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    rows = list(csv.reader(io.StringIO(text.rpartition("\n")[0] or text), delimiter=delimiter))[:50]
-    before = _junk(rows) if skip is None else skip
-    if before >= len(rows):
-        raise InvalidData(f"the file ends after the {before} lines that are to be skipped")
-    first = [cell.strip() for cell in rows[before]]
-    named = looks_like_header(first) if header is None else header
-    if named:
-        return Layout(_unique(first), True, delimiter, before + 1)
+    # The last line may be cut by the end of the head.
+    whole_text = text.rpartition("\n")[0] or text
+    rows = list(csv.reader(io.StringIO(whole_text), delimiter=delimiter))[:50]
+    if skip is None:
+        skip = _lines_above(rows)
+    if skip >= len(rows):
+        raise InvalidData(f"the file ends after the {skip} lines that are to be skipped")
+    first = [cell.strip() for cell in rows[skip]]
+    if header is None:
+        header = looks_like_header(first)
+    if header:
+        _refuse_repeated_names(first)
+        return Layout(tuple(first), True, delimiter, skip + 1)
     given = tuple(names[: len(first)])
-    return Layout((*given, *(str(at) for at in range(len(given), len(first)))), bool(given), delimiter, before)
+    numbers = map(str, range(len(given), len(first)))
+    return Layout((*given, *numbers), bool(given), delimiter, skip)
 
 
 def frames_of(
@@ -83,10 +90,8 @@ def frames_of(
         if form is Format.CSV and layout is not None:
             yield from _csv(stream, layout, chunk)
         elif form is Format.NDJSON:
-            yield from (
-                _table([json.loads(line) for line in lines.splitlines() if line.strip()])
-                for lines in whole_lines(stream, chunk)
-            )
+            for lines in whole_lines(stream, chunk):
+                yield _table(_json_lines(lines))
         elif form is Format.JSON:
             yield _table(read_json(stream))
         elif form in {Format.PARQUET, Format.FEATHER}:
@@ -95,6 +100,7 @@ def frames_of(
         else:
             raise InvalidData(f"a file of {form} is not a table: no preset fits it")
     except (pl.exceptions.PolarsError, ValueError) as error:
+        # Our own errors are ValueErrors, too.
         if isinstance(error, InvalidData):
             raise
         raise InvalidData(f"it is not {form}: {str(error).partition(chr(10))[0][:200]}") from error
@@ -109,9 +115,9 @@ def sample_of(stream: Unpacked, form: Format, entry: Entry, layout: Layout | Non
         As :func:`frames_of` does.
     """
     if form is Format.JSON:
-        begun = _closed(stream.head())
-        if begun is not None and _rows_in(begun):
-            return _table(begun)
+        value = _beginning_of_json(stream.head())
+        if value is not None and _rows_in(value):
+            return _table(value)
     return next(frames_of(stream, form, entry, layout, _SAMPLE), None)
 
 
@@ -122,20 +128,18 @@ def one_row_a_level(raw: pl.DataFrame) -> pl.DataFrame:
     """
     others = [name for name in raw.columns if not name.startswith(("asks[", "bids["))]
     numbered = raw.with_row_index("row of the file")
-    places = [(side, f"{side}s[{depth}]") for side in ("bid", "ask") for depth in range(raw.width)]
-    levels = [
-        numbered.select(
-            "row of the file",
-            *others,
-            pl.lit(side).alias("side"),
-            pl.col(f"{level}.price").alias("price"),
-            pl.col(f"{level}.amount").alias("amount"),
-        )
-        for side, level in places
-        if f"{level}.price" in raw.columns
-    ]
-    known = pl.col("price").is_not_null() & (pl.col("price").cast(pl.String) != "")
-    return pl.concat(levels).filter(known).sort("row of the file", maintain_order=True).drop("row of the file")
+    levels = []
+    for side in ("bid", "ask"):
+        for depth in range(raw.width):
+            price, amount = f"{side}s[{depth}].price", f"{side}s[{depth}].amount"
+            if price not in raw.columns:
+                continue
+            columns = [pl.lit(side).alias("side"), pl.col(price).alias("price"), pl.col(amount).alias("amount")]
+            levels.append(numbered.select("row of the file", *others, *columns))
+    has_price = pl.col("price").is_not_null() & (pl.col("price").cast(pl.String) != "")
+    # The sort is stable: bids before asks, and the best first, in each row of the file.
+    rows = pl.concat(levels).filter(has_price).sort("row of the file", maintain_order=True)
+    return rows.drop("row of the file")
 
 
 def read_json(stream: Unpacked) -> Any:
@@ -153,15 +157,21 @@ def read_json(stream: Unpacked) -> Any:
         return json.loads(text)
     except ValueError as error:
         if "Extra data" in str(error):
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        raise InvalidData(f"it is no whole JSON: {error}") from error
+            return _json_lines(text)
+        raise InvalidData(f"it is not complete JSON: {error}") from error
 
 
-def _closed(head: bytes) -> Any:
+def _json_lines(text: bytes) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _beginning_of_json(head: bytes) -> Any:
     """Read the beginning of a long JSON value as if it ended after the last whole row; ``None`` if that does not work."""
     for row_end, closings in ((b"}", (b"]", b"]}", b"]]}", b"]}}")), (b"]", (b"]", b"]}", b"]}}"))):
         at = head.rfind(row_end + b",")
-        for closing in closings if at > 0 else ():
+        if at <= 0:
+            continue
+        for closing in closings:
             try:
                 return json.loads(head[: at + 1] + closing)
             except ValueError:
@@ -169,19 +179,18 @@ def _closed(head: bytes) -> Any:
     return None
 
 
-def _junk(rows: Sequence[Sequence[str]]) -> int:
+def _lines_above(rows: Sequence[Sequence[str]]) -> int:
     """Count the lines of words on top that have fewer cells than the table below."""
     width = max((len(row) for row in rows), default=0)
-    return next((at for at, row in enumerate(rows) if len(row) == width or not looks_like_header(row)), 0)
+    for number, row in enumerate(rows):
+        if len(row) == width or not looks_like_header(row):
+            return number
+    return 0
 
 
-def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    taken: dict[str, int] = {}
-    for name in names:
-        taken[name] = taken.get(name, 0) + 1
-    if all(count == 1 for count in taken.values()):
-        return tuple(names)
-    raise InvalidData(f"its header names a column twice: {', '.join(names)[:200]}")
+def _refuse_repeated_names(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise InvalidData(f"its header names a column twice: {', '.join(names)[:200]}")
 
 
 def _csv(stream: Unpacked, layout: Layout, chunk: int) -> Iterator[pl.DataFrame]:
@@ -192,19 +201,20 @@ def _csv(stream: Unpacked, layout: Layout, chunk: int) -> Iterator[pl.DataFrame]
             lines, skip = lines.partition(b"\n")[2], skip - 1
         if not lines.strip():
             continue
+        # Only the last line of a file may lack its newline.
         if not lines.endswith(b"\n"):
             _refuse_cut(lines, layout)
         yield _cells(lines, layout)
 
 
 def _cells(lines: bytes, layout: Layout) -> pl.DataFrame:
+    """Return the cells of lines as text: the mapping knows their types."""
     cells = pl.read_csv(
         lines, has_header=False, infer_schema=False, separator=layout.delimiter, truncate_ragged_lines=False
     )
     if cells.width > len(layout.names):
         raise InvalidData(f"a line has {cells.width} cells, the ones before {len(layout.names)}")
-    short = cells.width < len(layout.names)
-    if short:
+    if cells.width < len(layout.names):
         raise InvalidData(
             f"its lines have {cells.width} cells, not the {len(layout.names)} of the first: {layout.names}"
         )
@@ -212,7 +222,7 @@ def _cells(lines: bytes, layout: Layout) -> pl.DataFrame:
 
 
 def _refuse_cut(lines: bytes, layout: Layout) -> None:
-    """A file that ends inside a line was not written to its end."""
+    """Refuse a last line that lacks cells: the file was not written to its end."""
     last = lines.rpartition(b"\n")[2].decode("utf-8", "replace")
     width = len(next(csv.reader([last], delimiter=layout.delimiter)))
     if width < len(layout.names):
@@ -225,8 +235,9 @@ def _columnar(path: Path, form: Format) -> Iterator[pl.DataFrame]:
     try:
         for batch in _batches(path, form):
             frame = pl.from_arrow(batch)
+            # Written by pandas, a file may have its index as a column of this name.
             if isinstance(frame, pl.DataFrame):
-                yield frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
+                yield frame.drop(selectors.starts_with("__index_level_"))
     except (pa.ArrowException, OSError) as error:
         raise InvalidData(f"it is damaged or cut short: {str(error).partition(chr(10))[0][:200]}") from error
 
@@ -251,18 +262,26 @@ def _table(value: Any) -> pl.DataFrame:
         raise InvalidData("its JSON holds no list of rows")
     if isinstance(rows, Mapping):
         return pl.DataFrame(dict(rows), strict=False)
-    if any(type(row) is not type(rows[0]) or (isinstance(row, list) and len(row) != len(rows[0])) for row in rows):
-        raise InvalidData("its rows are not all alike: some are cut short, or of another form than the first")
+    _refuse_unlike_rows(rows)
     if rows and isinstance(rows[0], Mapping):
         return pl.DataFrame(rows, infer_schema_length=None, strict=False)
-    width = max((len(row) for row in rows), default=0)
-    columns = [pl.Series(str(at), [row[at] for row in rows], strict=False) for at in range(width)]
+    columns = [pl.Series(str(number), values, strict=False) for number, values in enumerate(zip(*rows, strict=True))]
     return pl.DataFrame(columns)
 
 
+def _refuse_unlike_rows(rows: Sequence[Any]) -> None:
+    for row in rows:
+        has_other_length = isinstance(row, list) and len(row) != len(rows[0])
+        if type(row) is not type(rows[0]) or has_other_length:
+            raise InvalidData("its rows are not all alike: some are cut short, or of another form than the first")
+
+
 def _rows_in(value: Any) -> Any:
+    """Return the first list of rows in a JSON value, or its columns of equal length; ``None`` if there are none."""
     if isinstance(value, list):
-        return value if not value or isinstance(value[0], list | dict) else None
+        if not value or isinstance(value[0], list | dict):
+            return value
+        return None
     if not isinstance(value, dict):
         return None
     lists = {name: inner for name, inner in value.items() if isinstance(inner, list)}
@@ -271,4 +290,8 @@ def _rows_in(value: Any) -> Any:
             return inner
     if len(lists) > 2 and len({len(inner) for inner in lists.values()}) == 1:
         return lists
-    return next((found for inner in value.values() if (found := _rows_in(inner)) is not None), None)
+    for inner in value.values():
+        rows = _rows_in(inner)
+        if rows is not None:
+            return rows
+    return None

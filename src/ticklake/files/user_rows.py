@@ -1,4 +1,4 @@
-"""Accepting: rows in the shapes in which users have them, as what :func:`~ticklake.core.batch.canonical` takes."""
+"""Accept rows in the forms in which users have them, and return what :func:`~ticklake.core.batch.canonical` takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
+from polars import selectors
 
 from ticklake.core.kinds import Kind
 from ticklake.core.time import MS
@@ -28,14 +29,16 @@ def accept(data: Any, kind: Kind) -> Any:
     """Return rows with our names for their columns, and ccxt's times as nanoseconds.
 
     Accepted are a frame whose headings are those of files or whose times are its index (pandas), a mapping of columns or one
-    record, ccxt's bars (lists) and structures (mappings with ``timestamp``), and sides in capitals. What is not known is left
-    as it is, for :func:`~ticklake.core.batch.canonical` to refuse.
+    record, ccxt's bars (lists) and structures (mappings with ``timestamp``), and sides in capitals. Anything else is returned
+    unchanged, for :func:`~ticklake.core.batch.canonical` to refuse.
     """
     rows = _rows(data)
     if isinstance(rows, list):
         return [_record(row, kind) for row in rows]
     frame = _frame(rows)
-    return rows if frame is None else _sides(frame.rename(_renamed(frame.columns, kind)))
+    if frame is None:
+        return rows
+    return _with_small_sides(frame.rename(_new_names(frame.columns, kind)))
 
 
 def _rows(data: Any) -> Any:
@@ -49,15 +52,17 @@ def _rows(data: Any) -> Any:
 
 def _from_mapping(data: Mapping[str, Any]) -> Any:
     """Return the rows of a mapping of columns, or the one record that it is."""
-    lists = {name: values for name, values in data.items() if _is_column(values)}
-    if not lists:
-        return [data] if data else []
-    if any(isinstance(values, pl.Series) or hasattr(values, "dtype") for values in lists.values()):
+    columns = [values for values in data.values() if _is_column(values)]
+    if not data:
+        return []
+    if not columns:
+        return [data]
+    if any(isinstance(values, pl.Series) or hasattr(values, "dtype") for values in columns):
         return pl.DataFrame(dict(data))
-    lengths = {len(values) for values in lists.values()}
-    if len(lists) < len(data) or len(lengths) > 1:
+    lengths = {len(values) for values in columns}
+    if len(columns) < len(data) or len(lengths) > 1:
         return data
-    return [dict(zip(data, values, strict=True)) for values in zip(*data.values(), strict=True)]
+    return [dict(zip(data, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def _is_column(values: Any) -> bool:
@@ -72,23 +77,37 @@ def _record(row: Any, kind: Kind) -> Any:
         return row
     if "timestamp" in row and row.keys() >= _CCXT_MARKS:
         return _from_ccxt(row, kind)
-    names = _renamed(list(row), kind)
-    return {names.get(name, name): _lower(value) if name.lower() == "side" else value for name, value in row.items()}
+    names = _new_names(list(row), kind)
+    record = {}
+    for name, value in row.items():
+        if name.lower() == "side":
+            record[names.get(name, name)] = _lower(value)
+        else:
+            record[names.get(name, name)] = value
+    return record
 
 
 def _from_ccxt(row: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
     """Return one of ccxt's structures with our columns alone: the others (``info``, ``cost``, ``fee``) are derived or raw."""
-    named = {_CCXT_NAMES.get(name, name): value for name, value in row.items()}
-    found = {name: value for name, value in named.items() if name in kind.schema}
-    if "side" in found:
-        found["side"] = _lower(found["side"])
-    return {**found, "ts": _from_ms(row["timestamp"])}
+    record = {}
+    for name, value in row.items():
+        column = _CCXT_NAMES.get(name, name)
+        if column in kind.schema:
+            record[column] = value
+    if "side" in record:
+        record["side"] = _lower(record["side"])
+    record["ts"] = _from_ms(row["timestamp"])
+    return record
 
 
 def _from_ms(value: Any) -> Any:
     """Return ccxt's milliseconds as nanoseconds; what cannot be milliseconds stays as it is."""
+    # Only NaN differs from itself.
     is_whole = isinstance(value, int | float) and not isinstance(value, bool) and value == value and value % 1 == 0
-    return int(value) * MS if is_whole and 10**11 <= abs(value) < 10**14 else value
+    # Smaller numbers are seconds, larger ones micro- or nanoseconds: see the limits of units in times.py.
+    if is_whole and 10**11 <= abs(value) < 10**14:
+        return int(value) * MS
+    return value
 
 
 def _frame(data: Any) -> pl.DataFrame | None:
@@ -101,24 +120,29 @@ def _frame(data: Any) -> pl.DataFrame | None:
     if not hasattr(data, "__arrow_c_stream__"):
         return None
     frame = pl.DataFrame(data)
-    return frame.drop([name for name in frame.columns if name.startswith("__index_level_")])
+    # pandas passes an index without a name on as a column of this name.
+    return frame.drop(selectors.starts_with("__index_level_"))
 
 
-def _renamed(names: Sequence[str], kind: Kind) -> dict[str, str]:
+def _new_names(names: Sequence[str], kind: Kind) -> dict[str, str]:
     """Return our names for those columns that are called otherwise, each at most once."""
-    ours: dict[str, str] = {}
+    new_names: dict[str, str] = {}
     for name in names:
-        called = None if name in kind.stored_schema else column_called(str(name))
-        if called in kind.schema and called not in names and called not in ours.values():
-            ours[name] = called
-    return ours
+        if name in kind.stored_schema:
+            continue
+        ours = column_called(str(name))
+        if ours in kind.schema and ours not in names and ours not in new_names.values():
+            new_names[name] = ours
+    return new_names
 
 
-def _sides(frame: pl.DataFrame) -> pl.DataFrame:
+def _with_small_sides(frame: pl.DataFrame) -> pl.DataFrame:
     if "side" not in frame.columns or frame.schema["side"] != pl.String:
         return frame
     return frame.with_columns(pl.col("side").str.to_lowercase())
 
 
 def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+    if isinstance(value, str):
+        return value.lower()
+    return value

@@ -1,4 +1,4 @@
-"""Columns of other lakes: times in other units, and frames brought to a schema."""
+"""Convert columns of other lakes: times in other units, names, and types."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _UNITS = {
     "us": (10**14, 10**17, 10**3),
     "ns": (10**17, 2**63 - 1, 1),
 }
-"""Of each unit: between which numbers its times lie, from 1973 on, and how many nanoseconds it is."""
+"""For each unit, the numbers between which its times lie, from 1973 on, and its nanoseconds."""
 
 
 def nanoseconds(times: pl.Series, units: Sequence[str]) -> pl.Series:
-    """Return times as ``Int64`` nanoseconds, each read in that one of *units* that its magnitude shows.
+    """Return times as ``Int64`` nanoseconds, each read in the one of *units* that its magnitude shows.
 
     Fractions are read by their shortest decimal text, which is the text that was written. Datetimes must have a zone.
 
     Raises
     ------
     InvalidData
-        If a time lies where none of *units* would put it.
+        If the magnitude of a time fits none of *units*.
     """
     if isinstance(times.dtype, pl.Datetime):
         if times.dtype.time_zone is None:
@@ -44,9 +44,10 @@ def nanoseconds(times: pl.Series, units: Sequence[str]) -> pl.Series:
         raise InvalidData(f"column {times.name!r} holds {times.dtype}, not times")
     whole = times.cast(pl.Int64, strict=False)
     _refuse_other_units(whole, units)
-    factor = pl.select(_factor(whole, units)).to_series()
-    exact = times.cast(pl.String).str.to_decimal(scale=9) if times.dtype.is_float() else whole
-    return (exact * factor).cast(pl.Int64).alias(times.name)
+    exact = whole
+    if times.dtype.is_float():
+        exact = times.cast(pl.String).str.to_decimal(scale=9)
+    return (exact * _factors(whole, units)).cast(pl.Int64).alias(times.name)
 
 
 def fitted(rows: pl.DataFrame, schema: Mapping[str, PolarsDataType], needed: Sequence[str]) -> pl.DataFrame:
@@ -60,10 +61,12 @@ def fitted(rows: pl.DataFrame, schema: Mapping[str, PolarsDataType], needed: Seq
     missing = [name for name in needed if name not in rows.columns]
     if missing:
         raise InvalidData(f"column {missing[0]!r} is missing: there are {', '.join(rows.columns)}")
-    columns = [
-        pl.col(name).cast(dtype) if name in rows.columns else pl.lit(None, dtype).alias(name)
-        for name, dtype in schema.items()
-    ]
+    columns = []
+    for name, dtype in schema.items():
+        column = pl.lit(None, dtype).alias(name)
+        if name in rows.columns:
+            column = pl.col(name).cast(dtype)
+        columns.append(column)
     try:
         return rows.select(columns)
     except pl.exceptions.PolarsError as error:
@@ -71,23 +74,32 @@ def fitted(rows: pl.DataFrame, schema: Mapping[str, PolarsDataType], needed: Seq
 
 
 def renamed(rows: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """Return *rows* with the first column of *names* that is there under the name it stands for, where that is absent."""
-    found = {
-        next((other for other in others if other in rows.columns), name): name
-        for name, others in names.items()
-        if name not in rows.columns
-    }
-    return rows.rename(found, strict=False)
+    """Return *rows* with our names: each that is absent is given to the first column that has one of its other *names*."""
+    new_names = {}
+    for ours, others in names.items():
+        if ours in rows.columns:
+            continue
+        for other in others:
+            if other in rows.columns:
+                new_names[other] = ours
+                break
+    return rows.rename(new_names)
 
 
-def _factor(whole: pl.Series, units: Sequence[str]) -> pl.Expr:
-    cases = [pl.when(pl.lit(whole) < end).then(factor) for unit, (_, end, factor) in _UNITS.items() if unit in units]
-    return pl.coalesce(*cases, 1)
+def _factors(whole: pl.Series, units: Sequence[str]) -> pl.Series:
+    """Return the nanoseconds of each time's unit. One column may have several: dccd 3 adds rows to files of dccd 2."""
+    factor = pl.lit(1)
+    for unit, (_, end, nanoseconds_of_unit) in reversed(_UNITS.items()):
+        if unit in units:
+            factor = pl.when(pl.lit(whole) < end).then(nanoseconds_of_unit).otherwise(factor)
+    return pl.select(factor).to_series()
 
 
 def _refuse_other_units(whole: pl.Series, units: Sequence[str]) -> None:
     """Refuse magnitudes of other units; zero and below are times in no unit and are left to the checks."""
     for unit, (start, end, _) in _UNITS.items():
+        if unit in units:
+            continue
         inside = whole.filter((whole >= start) & (whole < end))
-        if unit not in units and inside.len():
+        if inside.len():
             raise InvalidData(f"{whole.name} {inside[0]} looks like {unit}: the layout has {' or '.join(units)}")

@@ -1,4 +1,4 @@
-"""dccd 3: a file a year for bars and funding, a file a day for trades and order books; its v2 form for reading.
+"""dccd 3: a file a year for bars and funding, a file a day for trades and order books; files of dccd 2 are read, too.
 
 The layout and its columns are those that dccd 3.8.1 (PyPI) writes and reads (``dccd.storage.parquet``); the v2 form is
 that of dccd 2.4.0 (``dccd.storage``, ``dccd.histo_dl``).
@@ -20,7 +20,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidData, Unsupported
-from ticklake.interchange.columns import fitted, nanoseconds
+from ticklake.interchange.columns import fitted, nanoseconds, renamed
 from ticklake.interchange.layout import NO_NAMES, Layout, Names
 
 __all__ = ["SCHEMAS", "Dccd", "from_v2"]
@@ -63,21 +63,16 @@ _NEEDED = {
     "funding": ("TS", "rate"),
 }
 _RENAMED = {"tid": "id"}
-_V2_NAMES = {"quoteVolume": "quote_volume", "type": "side"}
-"""Columns that v2 called otherwise; its ``weightedAverage`` has no place in v3, where dccd drops it."""
-_LABELS = {
-    **{n * MINUTE: f"{n}m" for n in (1, 3, 5, 15, 30)},
-    **{n * HOUR: f"{n}h" for n in (1, 2, 4, 6, 8, 12)},
-    DAY: "1d",
-    3 * DAY: "3d",
-    7 * DAY: "1w",
-}
-"""Spans that have a folder of this name; all others have one of their seconds, like ``7777s``."""
+_V2_NAMES = {"quote_volume": ("quoteVolume",), "side": ("type",)}
+"""Columns that v2 called otherwise; its ``weightedAverage`` has no column in v3, where dccd drops it."""
+_NAMED_SPANS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
+_LABELS = {Timeframe.parse(label).length: label for label in _NAMED_SPANS}
+"""Lengths whose folder has this name; all others have one of their seconds, like ``7777s``."""
 _MONTH = 30 * DAY
-"""dccd's span of monthly bars."""
+"""dccd's length of monthly bars."""
 _SYNONYMS = {"kraken_futures": "krakenfutures"}
-"""Exchanges that CCXT calls otherwise."""
-_TIMEFRAME_UNITS = ((7 * DAY, "w"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s"))
+"""dccd's names for exchanges that ccxt calls otherwise."""
+_TIMEFRAME_UNITS = ((7 * DAY, "w"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"))
 _PAIR = re.compile(r"(?P<base>[^-]+)-(?P<quote>[^-_]+)(?:_(?P<market>[A-Z_]+))?")
 _PERIOD = {"year": re.compile(r"\d{4}"), "day": re.compile(r"\d{4}-\d\d-\d\d")}
 _ALIASED = "XBT"
@@ -95,19 +90,24 @@ class Dccd(Layout):
         """Return the dataset of a file; linear perpetuals are those whose pair ends in ``_PERP``."""
         if len(path.parts) not in {4, 5} or path.suffix != ".parquet":
             return None
-        exchange, folder, pair, *span, _name = path.parts
-        if folder == "open_interest" and span:
-            raise Unsupported(f"{path}: open interest has a span in dccd and none here: it is not taken")
+        exchange, folder, pair, *spans, _name = path.parts
+        if folder == "open_interest" and spans:
+            raise Unsupported(f"{path}: open interest has a span in dccd and none here: it cannot be imported")
         kind = _KINDS.get(folder)
-        if kind is None or (kind == "ohlcv") != bool(span) or not _PERIOD[self._grain(kind)].fullmatch(path.stem):
+        if kind is None or (kind == "ohlcv") != bool(spans):
             return None
-        timeframe = _timeframe(span[0]) if span else None
+        if not _PERIOD[self._grain(kind)].fullmatch(path.stem):
+            return None
+        timeframe = None
+        if spans:
+            timeframe = _timeframe(spans[0])
         return Dataset.of(_SYNONYMS.get(exchange, exchange), names.get(pair) or _symbol(pair), kind, timeframe)
 
     def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a v3 or v2 file, or of one that holds both; a book's rows of one instant are one unit."""
         theirs = from_v2(_FOLDERS[dataset.kind], rows)
         ours = theirs.rename({"TS": "ts", **_RENAMED}, strict=False).with_columns(pl.col("ts").cast(TIME))
+        # dccd has no numbers of updates; rows without the flag are of snapshots.
         if dataset.kind == "book":
             return ours.with_columns(pl.col("is_snapshot").fill_null(True), seq=pl.lit(0, pl.Int64))
         return ours
@@ -121,8 +121,10 @@ class Dccd(Layout):
         folder = _FOLDERS.get(dataset.kind)
         if folder is None:
             raise Unsupported(f"{dataset}: dccd has no place for {dataset.kind}")
-        exchange = next((own for own, ccxt in _SYNONYMS.items() if ccxt == dataset.exchange), dataset.exchange)
-        parts = [exchange, folder, _pair(dataset.symbol), *([_label(dataset)] if dataset.timeframe else [])]
+        own_names = {ccxt: own for own, ccxt in _SYNONYMS.items()}
+        parts = [own_names.get(dataset.exchange, dataset.exchange), folder, _pair(dataset.symbol)]
+        if dataset.timeframe is not None:
+            parts.append(_label(dataset.timeframe, dataset))
         return f"{'/'.join(parts)}/{period}.parquet"
 
     def to_theirs(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
@@ -133,24 +135,25 @@ class Dccd(Layout):
         return theirs.select(list(SCHEMAS[_FOLDERS[dataset.kind]]))
 
     def id_space(self, dataset: Dataset) -> str:
-        """Return that of Binance's aggregated trades, which dccd asks for."""
-        return "agg" if (dataset.exchange, dataset.kind) == ("binance", "trades") else ""
+        """Return the numbering of Binance's aggregated trades, which dccd collects."""
+        if (dataset.exchange, dataset.kind) == ("binance", "trades"):
+            return "agg"
+        return ""
 
     def footer(self, dataset: Dataset) -> dict[bytes, bytes]:
-        """Return dccd's word of where rows come from."""
+        """Return the provenance of rows, as dccd writes it."""
         return {b"dccd.provenance": json.dumps({"source": f"ticklake:{dataset}", "derived_from": None}).encode()}
 
     def collected_by(self, footer: Mapping[bytes, bytes]) -> tuple[str, str]:
-        """Return dccd, and the source that it names, with what the rows were derived from."""
+        """Return dccd, and the source that its provenance names, with what the rows were derived from."""
         try:
-            told = json.loads(footer[b"dccd.provenance"])
-            parts = [
-                f"source {told['source']}",
-                *([f"derived from {told['derived_from']}"] if told["derived_from"] else []),
-            ]
+            provenance = json.loads(footer[b"dccd.provenance"])
+            note = f"source {provenance['source']}"
+            if provenance["derived_from"]:
+                note += f", derived from {provenance['derived_from']}"
         except (KeyError, TypeError, ValueError):
             return "dccd", ""
-        return "dccd", ", ".join(parts)
+        return "dccd", note
 
     def losses(self, dataset: Dataset) -> str:
         """Say what has no column in dccd."""
@@ -162,11 +165,13 @@ class Dccd(Layout):
 
     @staticmethod
     def _grain(kind: str) -> Grain:
-        return "year" if kind in {"ohlcv", "funding"} else "day"
+        if kind in {"ohlcv", "funding"}:
+            return "year"
+        return "day"
 
 
 def from_v2(folder: str, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of a file below *folder* (``ohlc``, ...) with the columns of v3 and nanoseconds, whatever they were.
+    """Return rows of a file below *folder* (``ohlc``, ...) with the columns and nanoseconds of v3, from either version.
 
     Raises
     ------
@@ -175,9 +180,8 @@ def from_v2(folder: str, rows: pl.DataFrame) -> pl.DataFrame:
     """
     if "TS" not in rows.columns:
         raise InvalidData(f"column 'TS' is missing: there are {', '.join(rows.columns)}")
-    names = {old: new for old, new in _V2_NAMES.items() if old in rows.columns and new not in rows.columns}
     in_ns = rows.with_columns(nanoseconds(rows["TS"], ("s", "ns")))
-    return fitted(in_ns.rename(names), SCHEMAS[folder], _NEEDED[folder])
+    return fitted(renamed(in_ns, _V2_NAMES), SCHEMAS[folder], _NEEDED[folder])
 
 
 def _timeframe(label: str) -> str:
@@ -187,17 +191,20 @@ def _timeframe(label: str) -> str:
     length = int(seconds[1]) * SECOND
     if length == _MONTH:
         return "1M"
-    unit, name = next((unit, name) for unit, name in _TIMEFRAME_UNITS if length % unit == 0)
-    return f"{length // unit}{name}"
+    for unit, name in _TIMEFRAME_UNITS:
+        if length % unit == 0:
+            return f"{length // unit}{name}"
+    return label
 
 
-def _label(dataset: Dataset) -> str:
-    frame = dataset.timeframe
-    assert frame is not None  # noqa: S101
-    length = _MONTH if frame == Timeframe(1, "M") else frame.length
+def _label(timeframe: Timeframe, dataset: Dataset) -> str:
+    """Return the folder of a timeframe; dccd knows months by their usual length, so only bars of one month have a folder."""
+    length = timeframe.length
+    if timeframe == Timeframe(1, "M"):
+        length = _MONTH
     label = _LABELS.get(length, f"{length // SECOND}s")
-    if (frame.is_month and frame.count > 1) or Timeframe.parse(_timeframe(label)) != frame:
-        raise Unsupported(f"{dataset}: dccd would take {frame} bars for {_timeframe(label)} bars")
+    if (timeframe.is_month and timeframe.count > 1) or Timeframe.parse(_timeframe(label)) != timeframe:
+        raise Unsupported(f"{dataset}: dccd would take {timeframe} bars for {_timeframe(label)} bars")
     return label
 
 
@@ -210,7 +217,9 @@ def _symbol(pair: str) -> str:
         raise Unsupported(
             f"{pair} is a series of contracts that follow each other: if it is one, say which, as {pair}=SYMBOL"
         )
-    return f"{base}/{quote}:{quote}" if market else f"{base}/{quote}"
+    if market:
+        return f"{base}/{quote}:{quote}"
+    return f"{base}/{quote}"
 
 
 def _pair(symbol: Symbol) -> str:
@@ -219,14 +228,18 @@ def _pair(symbol: Symbol) -> str:
         raise Unsupported(f"{symbol}: dccd has no place for this market: only for spot and linear perpetuals")
     if symbol.settle not in {None, quote}:
         raise Unsupported(f"{symbol}: dccd's perpetuals are settled in their quote currency")
+    # dccd reads names in capitals, XBT as BTC, and divides a pair at ``-`` and ``_``.
     for name in (base, quote):
         if name != name.upper() or name == _ALIASED or re.search(r"[-_]", name):
             raise Unsupported(f"{symbol}: dccd would read {name!r} as another currency")
-    return f"{base}-{quote}{'_PERP' if symbol.settle else ''}"
+    if symbol.settle:
+        return f"{base}-{quote}_PERP"
+    return f"{base}-{quote}"
 
 
 def _one_book_an_instant(rows: pl.DataFrame) -> pl.DataFrame:
-    """Keep of each instant the last snapshot and what changed after it, each level as it was last told."""
-    last = pl.col("seq").filter("is_snapshot").max().over("ts").fill_null(pl.col("seq").min().over("ts"))
-    newest = rows.filter(pl.col("seq") >= last)
+    """Keep of each instant the last snapshot and the changes after it, each level with its last amount."""
+    last_snapshot = pl.col("seq").filter("is_snapshot").max().over("ts")
+    first_update = pl.col("seq").min().over("ts")
+    newest = rows.filter(pl.col("seq") >= last_snapshot.fill_null(first_update))
     return newest.unique(["ts", "side", "price"], keep="last", maintain_order=True)

@@ -49,7 +49,7 @@ _TABLE = """
         UNIQUE (path)
     )
 """
-"""As SQLAlchemy makes it from dl-datalake's model."""
+"""The table that SQLAlchemy creates from dl-datalake's model."""
 _INSERT = """
     INSERT INTO manifest (exchange, market, symbol, path, type, time_from, time_to, version, checksum, created_at, metadata_json)
     VALUES (:exchange, :market, :symbol, :path, :type, :time_from, :time_to, '1.0.0', :checksum, :created_at, :metadata_json)
@@ -57,6 +57,7 @@ _INSERT = """
 _UPDATE = """
     UPDATE manifest SET time_from = :time_from, time_to = :time_to, checksum = :checksum WHERE path = :path
 """
+_SELECT_BY_TAIL = r"SELECT path, checksum FROM manifest WHERE substr(replace(path, '\', '/'), -?) = ?"
 _PATH = re.compile(
     r"(?:.*/)?(?P<exchange>[^/]+)/(?P<market>[^/]+)/(?P<symbol>[^/]+)/(?P<type>raw|ticks|alt|agg)/(?P<folder>[^/]+)/"
     r"\d{4}/\d\d/(?:\d\d/)?(?P=symbol)_(?P<period>[^_/]+)_\d{6}(?:\d\d)?\.parquet"
@@ -66,9 +67,9 @@ _KINDS = {name: kind for kind, name in _TYPES.items()}
 _PERIODS = {"trades": "tick", "funding": "funding"}
 _IDS = ["tid", "trade_id"]
 _SPOT, _CONTRACTS = "SPOT", "FUTURE"
-_MADE = "AGG"
-"""The market of bars that it made of shorter ones itself, whatever market those were of."""
-_LOST = {
+_AGGREGATED = "AGG"
+"""The market of bars that dl-datalake built from shorter ones, whatever market those were of."""
+_LOSSES = {
     "ohlcv": "quote_volume and trades have no column",
     "trades": "received_at has no column; ts is in milliseconds, ts_ns exact",
     "funding": "only time (in milliseconds) and rate have a column",
@@ -83,24 +84,29 @@ class DlDatalake(Layout):
     ids = ("id", *_IDS)
 
     def dataset_of(self, path: PurePosixPath, names: Names = NO_NAMES) -> Dataset | None:
-        """Return the dataset of a file; its folders may lie in one more, as ``data`` does beside the manifest."""
+        """Return the dataset of a file; its folders may lie in another one, like ``data`` beside the manifest."""
         match = _PATH.fullmatch(str(path))
         if match is None:
             return None
         market, kind, period = match["market"].upper(), _KINDS.get(match["type"]), match["period"]
-        if market == _MADE or kind is None:
+        if market == _AGGREGATED or kind is None:
             raise Unsupported(f"{path}: bars that it made itself do not say of which market they are")
         if kind == "funding" and period != "funding":
             raise Unsupported(f"{path}: {period} has no kind here")
-        timeframe = re.sub(r"min$", "m", period) if kind == "ohlcv" else None
+        timeframe = None
+        if kind == "ohlcv":
+            timeframe = re.sub(r"min$", "m", period)
         symbol = names.get(f"{market}/{match['symbol']}") or _symbol(match["symbol"], market)
         return Dataset.of(match["exchange"].lower(), symbol, kind, timeframe)
 
     def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows with our columns; times are milliseconds, exact ones of ours win."""
+        """Return rows with our columns; times are milliseconds, or exact in a column that our export adds."""
         kind = dataset.spec
-        names = {"ts": ["timestamp"], "amount": ["qty", "quantity", "size", "volume"], "id": _IDS}
-        rows = renamed(rows, {**{name: names[name] for name in kind.names if name in names}, "rate": ["fundingRate"]})
+        names = {"ts": ["timestamp"], "rate": ["fundingRate"]}
+        if kind.name == "trades":
+            names["amount"] = ["qty", "quantity", "size", "volume"]
+            names["id"] = _IDS
+        rows = renamed(rows, names)
         times = nanoseconds(rows["ts"], ("ms",))
         if "ts_ns" in rows.columns:
             times = rows["ts_ns"].cast(pl.Int64)
@@ -131,61 +137,76 @@ class DlDatalake(Layout):
             return rows.select(ms, "open", "high", "low", "close", "volume")
         if dataset.kind == "trades":
             return rows.select(ms, "price", pl.col("amount").alias("qty"), "side", "id", ns.alias("ts_ns"))
-        text = pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").alias("datetime")
         return rows.select(
             pl.lit(str(dataset.symbol)).alias("symbol"),
             pl.col("rate").alias("fundingRate"),
             ms.alias("timestamp"),
-            text,
+            pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").alias("datetime"),
         )
 
     def losses(self, dataset: Dataset) -> str:
         """Say what has no column in dl-datalake."""
-        return _LOST[dataset.kind]
+        return _LOSSES[dataset.kind]
 
     def register(self, root: Path, written: Written) -> None:
-        """Name a file in the manifest, by its absolute path, or bring what it says of it up to date."""
+        """Add a file to the manifest, by its absolute path, or update its entry."""
         file = (root / written.path).resolve()
         exchange, market, symbol, folder, length, *_ = PurePosixPath(written.path).parts
-        about = {"category": "funding"} if folder == "alt" else {"timeframe": length}
+        metadata = {"timeframe": length}
+        if folder == "alt":
+            metadata = {"category": "funding"}
+        values = {
+            "exchange": exchange,
+            "market": market,
+            "symbol": symbol,
+            "path": str(file),
+            "type": folder,
+            "time_from": written.first // MS,
+            "time_to": written.last // MS,
+            "checksum": digest_of(file),
+            "created_at": dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
+            "metadata_json": json.dumps(metadata),
+        }
         with _manifest(root / MANIFEST) as manifest, manifest:
             manifest.execute(_TABLE)
-            known = "SELECT path, checksum FROM manifest WHERE substr(replace(path, '\\', '/'), -?) = ?"
+            # Its paths may be absolute, of Windows, or of a folder that was moved since: the end is what they share.
             tail = f"/{written.path}"
-            row = manifest.execute(known, (len(tail), tail)).fetchone()
-            values = {
-                "exchange": exchange,
-                "market": market,
-                "symbol": symbol,
-                "path": row[0] if row else str(file),
-                "type": folder,
-                "time_from": written.first // MS,
-                "time_to": written.last // MS,
-                "checksum": digest_of(file),
-                "created_at": dt.datetime.fromtimestamp(file.stat().st_mtime, dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
-                "metadata_json": json.dumps(about),
-            }
+            row = manifest.execute(_SELECT_BY_TAIL, (len(tail), tail)).fetchone()
             if row is None:
                 manifest.execute(_INSERT, values)
-            elif row[1] != values["checksum"]:
-                manifest.execute(_UPDATE, values)
+                return
+            path, checksum = row
+            if checksum != values["checksum"]:
+                manifest.execute(_UPDATE, {**values, "path": path})
 
     def registered(self, root: Path) -> dict[str, str]:
         """Return the files that the manifest names, wherever they lay when it was written."""
-        path = next((path for path in (root / MANIFEST, root.parent / MANIFEST) if path.is_file()), None)
-        if path is None:
-            return {}
-        with _manifest(path, read_only=True) as manifest:
-            rows = manifest.execute("SELECT path, checksum FROM manifest").fetchall()
-        files = ((PurePosixPath(name.replace("\\", "/")), checksum or "") for name, checksum in rows)
-        return {found: checksum for name, checksum in files if (found := _below(root, name))}
+        for path in (root / MANIFEST, root.parent / MANIFEST):
+            if path.is_file():
+                return _files_of(path, root)
+        return {}
+
+
+def _files_of(manifest_path: Path, root: Path) -> dict[str, str]:
+    """Return path below *root* and checksum of each file that a manifest names."""
+    with _manifest(manifest_path, read_only=True) as manifest:
+        rows = manifest.execute("SELECT path, checksum FROM manifest").fetchall()
+    files = {}
+    for name, checksum in rows:
+        path = _below(root, PurePosixPath(name.replace("\\", "/")))
+        if path:
+            files[path] = checksum or ""
+    return files
 
 
 @contextmanager
 def _manifest(path: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
-    """Open a manifest; read-only, nothing at all is written beside it."""
-    address = f"file:{quote(str(path.resolve()))}?{'mode=ro&immutable=1' if read_only else 'mode=rwc'}"
+    """Open a manifest; opened read-only, not even SQLite's own files are written beside it."""
+    mode = "mode=rwc"
+    if read_only:
+        mode = "mode=ro&immutable=1"
     try:
+        address = f"file:{quote(str(path.resolve()))}?{mode}"
         with closing(sqlite3.connect(address, uri=True, timeout=30)) as manifest:
             yield manifest
     except sqlite3.Error as error:
@@ -193,17 +214,18 @@ def _manifest(path: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connec
 
 
 def _below(root: Path, name: PurePosixPath) -> str | None:
-    """Return where a file that the manifest names should lie below *root*; ``None`` for what is not of the layout."""
+    """Return where a file that the manifest names should lie below *root*; ``None`` if it is no file of the layout."""
     match = _PATH.fullmatch(str(name))
     if match is None:
         return None
     tail = PurePosixPath(str(name)[match.start("exchange") :])
-    inside = next((prefix for prefix in ("", "data") if (root / prefix / tail).is_file()), "")
-    return str(PurePosixPath(inside) / tail)
+    if not (root / tail).is_file() and (root / "data" / tail).is_file():
+        return str("data" / tail)
+    return str(tail)
 
 
 def _symbol(name: str, market: str) -> str:
-    """Read a symbol whose ``/`` and ``:`` became ``_``; three parts are a contract, fewer only sure to be spot in SPOT."""
+    """Read a symbol whose ``/`` and ``:`` became ``_``: three parts are a contract; fewer are spot, and only in the market SPOT."""
     parts = name.split("_")
     if len(parts) == 3 and all(parts) and market != _SPOT:
         return f"{parts[0]}/{parts[1]}:{parts[2]}"
@@ -213,7 +235,9 @@ def _symbol(name: str, market: str) -> str:
 
 
 def _market(symbol: Symbol) -> str:
-    return _SPOT if symbol.market_type == "spot" else _CONTRACTS
+    if symbol.market_type == "spot":
+        return _SPOT
+    return _CONTRACTS
 
 
 def _name(symbol: Symbol) -> str:

@@ -1,10 +1,10 @@
-"""Export: the rows of our lake as files of another, of one version, merged and without repeats."""
+"""Export one version of the rows of our lake, merged and without repeats, as files of another lake."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ __all__ = ["Export", "check_place"]
 class Export:
     """One export of the rows inside *span* to files below *root*.
 
-    A file is replaced only by a whole one, and only if an export wrote it; with *overwrite*, whoever did. It never
+    A file is replaced only by a whole one, and only if an export wrote it; with *overwrite*, whoever wrote it. It never
     loses time that it held before: its span is that of all exports to it.
     """
 
@@ -59,44 +59,62 @@ class Export:
 
     def _periods(self, dataset: Dataset) -> Iterator[tuple[str, Span]]:
         """Yield path and span of every file that may have rows."""
+        # Refuses a dataset that has no place, even if it has no rows.
         self.layout.place(dataset, "")
         grain, cursor = self.layout.grain(dataset), ALL_TIME.start
-        for held in self.engine.stretches(dataset, self.span, version=self.version):
-            cursor = max(cursor, held.start)
-            while cursor < held.end:
+        for stretch in self.engine.stretches(dataset, self.span, version=self.version):
+            cursor = max(cursor, stretch.start)
+            while cursor < stretch.end:
                 period = period_of(cursor, grain)
                 yield self.layout.place(dataset, period.label), period.span
                 cursor = period.span.end
 
     def _file(self, dataset: Dataset, path: str, whole: Span, progress: Progress) -> FileReport:
         target = self.root / path
-        old = read_note(target) if target.exists() else {}
-        if why := self._forbidden(path, dataset, old):
-            return FileReport(path, FileState.REFUSED, str(dataset), problems=(why,))
-        span = _widened(self.span.intersect(whole) or whole, old or {}, whole)
+        note: dict[str, Any] | None = {}
+        if target.exists():
+            note = read_note(target)
+            problem = self._problem(path, dataset, note)
+            if problem:
+                return FileReport(path, FileState.REFUSED, str(dataset), problems=(problem,))
+        span = _widened(self.span.intersect(whole) or whole, note or {}, whole)
         frames = _Frames(self, dataset, span, progress)
-        row = self.engine.catalog.dataset(dataset)
-        note = {"dataset": str(dataset), "start": span.start, "end": span.end, "id_space": row.id_space if row else ""}
-        footer = {**self.layout.footer(dataset), NOTE: json.dumps(note).encode()}
+        footer = {**self.layout.footer(dataset), NOTE: self._note(dataset, span)}
         rows, changed = replace_file(LocalStore(self.root), path, frames, footer)
         if rows:
             self.layout.register(self.root, Written(path, dataset, frames.first, frames.last))
-        state = FileState.WRITTEN if changed else FileState.UNCHANGED
+        state = FileState.UNCHANGED
+        if changed:
+            state = FileState.WRITTEN
+        report = FileReport(path, state, str(dataset), rows)
         losses = self.layout.losses(dataset)
-        return FileReport(path, state, str(dataset), rows, problems=(losses,) if losses else ())
+        if losses:
+            report = replace(report, problems=(losses,))
+        return report
 
-    def _forbidden(self, path: str, dataset: Dataset, old: dict[str, Any] | None) -> str:
+    def _note(self, dataset: Dataset, span: Span) -> bytes:
+        """Return what the next export and an import need to know of a file: its layout has no word for it."""
+        row, id_space = self.engine.catalog.dataset(dataset), ""
+        if row is not None:
+            id_space = row.id_space
+        note = {"dataset": str(dataset), "start": span.start, "end": span.end, "id_space": id_space}
+        return json.dumps(note).encode()
+
+    def _problem(self, path: str, dataset: Dataset, note: dict[str, Any] | None) -> str:
         """Say why an existing file may not be replaced: by its note it is not ours, or is that of another dataset."""
-        if old is None:
-            return "" if self.overwrite else f"{path} exists and no export wrote it: remove it, or overwrite it"
-        other = old.get("dataset", str(dataset))
-        apart = f"{path} is the file of {other}: the folder does not tell capitals apart"
-        return "" if other == str(dataset) else apart
+        if note is None and self.overwrite:
+            return ""
+        if note is None:
+            return f"{path} exists and no export wrote it: remove it, or overwrite it"
+        other = note.get("dataset", str(dataset))
+        if other == str(dataset):
+            return ""
+        return f"{path} is the file of {other}: the folder does not tell capitals apart"
 
 
 @dataclass
 class _Frames:
-    """The rows of one file, chunk by chunk, in the other lake's columns; remembers the times that went by."""
+    """The rows of one file, chunk by chunk, in the other lake's columns; keeps their first and last time."""
 
     export: Export
     dataset: Dataset
@@ -116,11 +134,11 @@ class _Frames:
             self.export.watch(self.progress)
 
 
-def _widened(span: Span, old: dict[str, Any], whole: Span) -> Span:
-    """Return the span of a file that held rows of another span before."""
-    if "start" not in old:
+def _widened(span: Span, note: dict[str, Any], whole: Span) -> Span:
+    """Return the span of a file that, by its note, held rows of another span before."""
+    if "start" not in note:
         return span
-    start, end = min(span.start, int(old["start"])), max(span.end, int(old["end"]))
+    start, end = min(span.start, int(note["start"])), max(span.end, int(note["end"]))
     return Span(start, end).intersect(whole) or span
 
 

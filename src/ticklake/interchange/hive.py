@@ -1,6 +1,6 @@
 """Hive trees: a file a month below ``ohlcv|trades|orderbook|funding_rates`` and folders that name venue and instrument.
 
-There is no one program behind this layout, so that names of columns differ: those that are usual are read, ours are written.
+No single program writes this layout, so names of columns differ: the usual ones are read, ours are written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
 _PART = re.compile(r"([a-z]+)=(.+)")
 _PAIR = re.compile(r"(?P<base>[^-]+)-(?P<quote>[^-]+?)(?P<perpetual>-(?:PERP|SWAP))?")
 _UNCLEAR = "USD"
-"""A perpetual in this currency may be settled in it or in its base."""
+"""A perpetual with this quote currency may be settled in it or in its base."""
 _UNITS = ("s", "ms", "us", "ns")
 _NAMES = {
     "volume": ("vol", "base_volume"),
@@ -36,7 +36,7 @@ _NAMES = {
     "rate": ("funding_rate", "fundingRate"),
     "seq": ("sequence", "update_id"),
 }
-"""Of our columns, what others call them."""
+"""Our columns, and the names that others have for them."""
 
 
 class Hive(Layout):
@@ -48,24 +48,31 @@ class Hive(Layout):
 
     def dataset_of(self, path: PurePosixPath, names: Names = NO_NAMES) -> Dataset | None:
         """Return the dataset of a file."""
-        folder, *middle, _name = path.parts if len(path.parts) > 1 else ("", "")
-        pairs = [_PART.fullmatch(part) for part in middle]
-        kind, given = _KINDS.get(folder), {match[1]: match[2] for match in pairs if match}
-        needed = {"venue", "instrument", "year", "month", *(["timeframe"] if kind == "ohlcv" else [])}
-        if kind is None or path.suffix != ".parquet" or not all(pairs) or not needed <= given.keys():
+        if len(path.parts) < 2 or path.suffix != ".parquet":
             return None
-        timeframe = given["timeframe"] if kind == "ohlcv" else None
-        symbol = names.get(given["instrument"]) or _symbol(given["instrument"])
-        return Dataset.of(unquote(given["venue"]).lower(), symbol, kind, timeframe)
+        kind = _KINDS.get(path.parts[0])
+        keys = _keys(path.parts[1:-1])
+        if kind is None or keys is None or not {"venue", "instrument", "year", "month"} <= keys.keys():
+            return None
+        timeframe = None
+        if kind == "ohlcv":
+            if "timeframe" not in keys:
+                return None
+            timeframe = keys["timeframe"]
+        symbol = names.get(keys["instrument"]) or _symbol(keys["instrument"])
+        return Dataset.of(unquote(keys["venue"]).lower(), symbol, kind, timeframe)
 
     def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with our columns, whichever of the usual names and units of time they had."""
         kind = dataset.spec
-        rows = renamed(rows, {"ts": self.times, **{name: _NAMES[name] for name in kind.names if name in _NAMES}})
+        other_names = {name: others for name, others in _NAMES.items() if name in kind.names}
+        rows = renamed(rows, {"ts": self.times, **other_names})
         rows = rows.with_columns(nanoseconds(rows["ts"], _UNITS).cast(TIME))
-        if kind.name == "book":
-            defaults = {"seq": pl.lit(0, pl.Int64), "is_snapshot": pl.lit(True)}
-            rows = rows.with_columns(value.alias(name) for name, value in defaults.items() if name not in rows.columns)
+        # Books without numbers are snapshots, one an instant.
+        if kind.name == "book" and "seq" not in rows.columns:
+            rows = rows.with_columns(seq=pl.lit(0, pl.Int64))
+        if kind.name == "book" and "is_snapshot" not in rows.columns:
+            rows = rows.with_columns(is_snapshot=pl.lit(True))
         if "side" in kind.names and "side" in rows.columns:
             rows = rows.with_columns(pl.col("side").str.to_lowercase())
         return fitted(rows, kind.schema, kind.required)
@@ -79,14 +86,26 @@ class Hive(Layout):
         folder = _FOLDERS.get(dataset.kind)
         if folder is None:
             raise Unsupported(f"{dataset}: the layout has no place for {dataset.kind}")
-        frame = [f"timeframe={dataset.timeframe}"] if dataset.timeframe else []
+        folders = [folder, f"venue={dataset.exchange}", f"instrument={_instrument(dataset.symbol)}"]
+        if dataset.timeframe is not None:
+            folders.append(f"timeframe={dataset.timeframe}")
         year, _, month = period.partition("-")
-        parts = [folder, f"venue={dataset.exchange}", f"instrument={_instrument(dataset.symbol)}", *frame]
-        return "/".join([*parts, f"year={year}", f"month={month}", "data.parquet"])
+        return "/".join([*folders, f"year={year}", f"month={month}", "data.parquet"])
 
     def to_theirs(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG002
         """Return all our columns; the time is called ``timestamp``."""
         return rows.rename({"ts": "timestamp"})
+
+
+def _keys(folders: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the values of folders like ``year=2024``; ``None`` if one is none."""
+    values = {}
+    for folder in folders:
+        match = _PART.fullmatch(folder)
+        if match is None:
+            return None
+        values[match[1]] = match[2]
+    return values
 
 
 def _symbol(instrument: str) -> str:
@@ -96,16 +115,22 @@ def _symbol(instrument: str) -> str:
     match = _PAIR.fullmatch(instrument)
     if match is None:
         return instrument
-    base, priced = match["base"], match["quote"]
-    if match["perpetual"] and priced == _UNCLEAR:
+    base, quote_currency = match["base"], match["quote"]
+    if not match["perpetual"]:
+        return f"{base}/{quote_currency}"
+    if quote_currency == _UNCLEAR:
         raise Unsupported(f"{instrument} does not say in which currency it is settled: say it, as {instrument}=SYMBOL")
-    return f"{base}/{priced}:{priced}" if match["perpetual"] else f"{base}/{priced}"
+    return f"{base}/{quote_currency}:{quote_currency}"
 
 
 def _instrument(symbol: Symbol) -> str:
     """Name a symbol so that :func:`_symbol` reads the same again."""
-    plain = f"{symbol.base}-{symbol.quote}{'' if symbol.market_type == 'spot' else '-PERP'}"
-    return plain if _means(plain, symbol) else quote(str(symbol), safe="").replace("-", "%2D")
+    pair = f"{symbol.base}-{symbol.quote}"
+    if symbol.market_type != "spot":
+        pair += "-PERP"
+    if _means(pair, symbol):
+        return pair
+    return quote(str(symbol), safe="").replace("-", "%2D")
 
 
 def _means(name: str, symbol: Symbol) -> bool:

@@ -1,8 +1,8 @@
-"""Import: the rows of another lake into ours, file by file; the other lake is only read."""
+"""Import the rows of another lake into ours, file by file; the other lake is only read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,7 @@ __all__ = ["Import"]
 class Import:
     """One import of the files below *root*, which have a *layout*.
 
-    A file is read to its end before any row of it goes in. Killed at any moment, the lake keeps what was committed; the
+    A file is read to its end before any of its rows is saved. If the import is killed, the lake keeps what was committed; the
     same import again changes nothing.
     """
 
@@ -43,29 +43,35 @@ class Import:
 
     def plan(self) -> Report:
         """Return what a run would read, without reading rows."""
-        return self._report(self._planned(path) for path in parquet_files(self.root))
+        return self._report([self._planned(path) for path in parquet_files(self.root)])
 
     def run(self) -> Report:
-        """Bring the rows in, record that as a run, and return what became of each file."""
+        """Import the rows, record that as a run, and return what became of each file."""
+        # The first rows of a dataset decide whether its trades are identified by ids: files that lack some come first,
+        # or their rows without id would go to quarantine.
         paths = sorted(parquet_files(self.root), key=self._has_all_ids)
         run = self.runs.create("import", str(self.root), {"layout": self.layout.name, "files": len(paths)})
         progress = Progress.of_steps(len(paths))
         try:
-            report = self._report(self._all(paths, progress, run))
+            report = self._report(self._import_all(paths, progress, run))
         except BaseException as error:
-            state = RunState.CANCELLED if isinstance(error, KeyboardInterrupt | Cancelled) else RunState.FAILED
+            state = RunState.FAILED
+            if isinstance(error, KeyboardInterrupt | Cancelled):
+                state = RunState.CANCELLED
+            # What ended the import is the error to raise, not that the run could not be closed.
             with suppress(TicklakeError):
                 self.runs.finish(run.id, state, dict(progress.counts), str(error) or "interrupted")
             raise
-        state = RunState.SUCCEEDED if report.is_complete else RunState.INCOMPLETE
+        state = RunState.INCOMPLETE
+        if report.is_complete:
+            state = RunState.SUCCEEDED
         self.runs.finish(run.id, state, report.counts, report.told)
         return report
 
     def _has_all_ids(self, path: PurePosixPath) -> bool:
-        """Whether it can wait: what a dataset gets first decides whether its trades are told apart by ids or by values."""
         return not has_nulls(self.root / path, self.layout.ids)
 
-    def _report(self, files: Iterable[FileReport]) -> Report:
+    def _report(self, files: Sequence[FileReport]) -> Report:
         return Report(self.layout.name, str(self.root), tuple(files))
 
     def _planned(self, path: PurePosixPath) -> FileReport:
@@ -75,83 +81,94 @@ class Import:
         except BadInput as error:
             return FileReport(str(path), FileState.REFUSED, problems=(str(error),))
 
-    def _all(self, paths: Sequence[PurePosixPath], progress: Progress, run: Run) -> Iterator[FileReport]:
-        done = []
+    def _import_all(self, paths: Sequence[PurePosixPath], progress: Progress, run: Run) -> Sequence[FileReport]:
+        imported = []
         for path in paths:
-            done.append(self._file(path, progress))
+            imported.append(self._import_file(path, progress))
             progress.step()
             self.runs.update_progress(run.id, progress.done, dict(progress.counts))
             self.watch(progress)
-        for file in self._compared(done):
+        reports = self._compared(imported)
+        for file in reports:
             if file.note:
                 self.runs.append_log(run.id, f"{file.path}: {file.note}", "warning")
-            yield file
+        return reports
 
     def _compared(self, files: Sequence[FileReport]) -> Sequence[FileReport]:
+        """Compare the files with the other lake's own catalog, if it can be read."""
         try:
-            return list(_compare(files, self.root, self.layout.registered(self.root)))
+            registered = self.layout.registered(self.root)
         except StorageError as error:
             return [*files, FileReport("", FileState.FAILED, problems=(str(error),))]
+        return list(_compare(files, self.root, registered))
 
-    def _file(self, path: PurePosixPath, progress: Progress) -> FileReport:
+    def _import_file(self, path: PurePosixPath, progress: Progress) -> FileReport:
         report = FileReport(str(path), FileState.IMPORTED)
         try:
             dataset = self._dataset(path)
-            report = replace(report, dataset=str(dataset))
+        except BadInput as error:
+            return replace(report, state=FileState.REFUSED, problems=(str(error),))
+        report = replace(report, dataset=str(dataset))
+        try:
             for receipt, note in self._append(path, dataset, progress):
                 report = _added(report, receipt, note)
         except BadInput as error:
-            state = FileState.FAILED if report.dataset else FileState.REFUSED
-            report = replace(report, state=state, problems=(str(error),))
+            report = replace(report, state=FileState.FAILED, problems=(str(error),))
         return report
 
     def _dataset(self, path: PurePosixPath) -> Dataset:
         dataset = self.layout.dataset_of(path, self.names)
         if dataset is None:
-            raise BadInput(f"{path} is no file of the layout {self.layout.name}")
+            raise BadInput(f"{path} is not a file of the layout {self.layout.name}")
         return dataset
 
     def _append(self, path: PurePosixPath, dataset: Dataset, progress: Progress) -> Iterator[tuple[Receipt, str]]:
         """Append the rows of a file and yield, for each commit, what became of them and what was left out."""
         file = self.root / path
-        space = (read_note(file) or {}).get("id_space", self.layout.id_space(dataset))
-        tool, note = self.layout.collected_by(footer_of(file))
-        origin = Provenance(self.layout.name, str(path.parent), tool, space, note=note)
+        note = read_note(file) or {}
+        id_space = note.get("id_space", self.layout.id_space(dataset))
+        tool, source = self.layout.collected_by(footer_of(file))
+        provenance = Provenance(self.layout.name, str(path.parent), tool, id_space, note=source)
+        # A smaller file is one chunk: it is read whole before its rows are saved anyway.
         if count_rows(file) > CHUNK_ROWS:
-            self._read_to_the_end(file, dataset, progress)
+            self._check_to_end(file, dataset, progress)
         for rows in self._rows(file, dataset):
-            over = _over(rows, dataset, self.engine.now(), file.stat().st_mtime_ns)
-            left = rows.height - over.height
-            receipt = self.engine.append(dataset, over, origin)
-            yield receipt, f"{left:,} bars left out: not over yet" if left else ""
+            final = _without_forming(rows, dataset, self.engine.now(), file.stat().st_mtime_ns)
+            left_out, note_of_commit = rows.height - final.height, ""
+            if left_out:
+                note_of_commit = f"{left_out:,} bars left out: not over yet"
+            yield self.engine.append(dataset, final, provenance), note_of_commit
             progress.counts["received"] += rows.height
             progress.reached[str(dataset)] = _last(rows)
             self.watch(progress)
 
     def _rows(self, file: Path, dataset: Dataset) -> Iterator[pl.DataFrame]:
-        pieces = read_chunks(file, self.layout.times)
-        return (self.layout.to_ours(dataset, rows) for rows in pieces if rows.height)
+        for rows in read_chunks(file, self.layout.times):
+            if rows.height:
+                yield self.layout.to_ours(dataset, rows)
 
-    def _read_to_the_end(self, file: Path, dataset: Dataset, progress: Progress) -> None:
-        """Raise if something is wrong further on, before the first rows are in."""
+    def _check_to_end(self, file: Path, dataset: Dataset, progress: Progress) -> None:
+        """Read a file to its end: what is wrong further on must show before the first rows are saved."""
         for _ in self._rows(file, dataset):
             self.watch(progress)
 
 
-def _over(rows: pl.DataFrame, dataset: Dataset, now: int, written: int) -> pl.DataFrame:
-    """Leave out bars that were not over: now, or when the file was written, if that was inside the last of them."""
-    frame = dataset.timeframe
-    if frame is None:
+def _without_forming(rows: pl.DataFrame, dataset: Dataset, now: int, written: int) -> pl.DataFrame:
+    """Leave out bars that are not over; if the file was *written* inside the last bar, that one was not over then."""
+    timeframe = dataset.timeframe
+    if timeframe is None:
         return rows
-    final = frame.unfinished_from(now, dataset.anchor, last=_last(rows), written=written)
-    return rows.filter((pl.col("ts").to_physical() < final).fill_null(True))
+    final = timeframe.unfinished_from(now, dataset.anchor, last=_last(rows), written=written)
+    # Rows without a time are kept for the check to count.
+    is_over = pl.col("ts").to_physical() < final
+    return rows.filter(is_over.fill_null(True))
 
 
 def _compare(files: Sequence[FileReport], root: Path, registered: Mapping[str, str]) -> Iterator[FileReport]:
-    """Note which files are not as the other lake's catalog has them, and add those that it names and are not there."""
+    """Note which files differ from the other lake's catalog, and add those that it names and are not there."""
     for file in files:
-        known = registered.get(file.path)
-        if known and file.state is FileState.IMPORTED and digest_of(root / file.path) != known:
+        checksum = registered.get(file.path)
+        if checksum and file.state is FileState.IMPORTED and digest_of(root / file.path) != checksum:
             yield replace(file, problems=("its checksum is not the one in its lake's catalog: it was changed since",))
         else:
             yield file
@@ -161,10 +178,14 @@ def _compare(files: Sequence[FileReport], root: Path, registered: Mapping[str, s
 
 def _last(rows: pl.DataFrame) -> int:
     newest = rows["ts"].cast(pl.Int64).max()
-    return newest if isinstance(newest, int) else 0
+    if not isinstance(newest, int):
+        return 0
+    return newest
 
 
 def _added(report: FileReport, receipt: Receipt, note: str) -> FileReport:
+    if note:
+        report = replace(report, problems=(note,))
     return replace(
         report,
         rows=report.rows + receipt.received,
@@ -172,5 +193,4 @@ def _added(report: FileReport, receipt: Receipt, note: str) -> FileReport:
         changed=report.changed + receipt.changed,
         duplicate=report.duplicate + receipt.duplicate,
         quarantined=report.quarantined + receipt.quarantined,
-        problems=(note,) if note else report.problems,
     )

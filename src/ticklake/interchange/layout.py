@@ -1,4 +1,4 @@
-"""What a layout owes: from a file's path to a dataset and back, and from its rows to ours and back."""
+"""The interface of a layout: from a file's path to a dataset and back, and from its rows to ours and back."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Written:
 class Layout(ABC):
     """How another lake keeps its rows in Parquet files below one folder.
 
-    What a layout cannot represent is refused with :class:`~ticklake.errors.Unsupported`, never bent to fit:
+    What a layout cannot represent exactly is refused with :class:`~ticklake.errors.Unsupported`:
     ``dataset_of(place(d) / ...) == d`` holds for every dataset that has a place.
     """
 
@@ -51,7 +51,7 @@ class Layout(ABC):
     def dataset_of(self, path: PurePosixPath, names: Names = NO_NAMES) -> Dataset | None:
         """Return which dataset a file holds, from its path below the root; ``None`` if it is no file of the layout.
 
-        *names* are symbols, by the layout's name, that the caller tells, since the layout does not.
+        *names* are symbols that the caller gives for names of the layout that do not say theirs.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Layout(ABC):
         Raises
         ------
         InvalidData
-            If they do not have the columns of the layout, or times in no unit it uses.
+            If they lack columns of the layout, or have times in no unit that it uses.
         """
 
     @abstractmethod
@@ -88,7 +88,7 @@ class Layout(ABC):
         """Return rows of a dataset (whole instants) with the columns of the layout."""
 
     def id_space(self, dataset: Dataset) -> str:  # noqa: ARG002
-        """Return which numbering the ids of trades that the other program collected are of, where it is known."""
+        """Return the numbering of the ids of trades that the other program collected, where it is known."""
         return ""
 
     def footer(self, dataset: Dataset) -> Mapping[bytes, bytes]:  # noqa: ARG002
@@ -96,7 +96,7 @@ class Layout(ABC):
         return {}
 
     def collected_by(self, footer: Mapping[bytes, bytes]) -> tuple[str, str]:  # noqa: ARG002
-        """Return which program wrote a file, and what its footer says of where the rows came from; empty if nothing."""
+        """Return which program wrote a file, and where its footer says that the rows came from; empty if nowhere."""
         return "", ""
 
     def losses(self, dataset: Dataset) -> str:  # noqa: ARG002
@@ -104,9 +104,9 @@ class Layout(ABC):
         return ""
 
     def register(self, root: Path, written: Written) -> None:  # noqa: ARG002
-        """Tell the layout's own catalog, if it has one, of a file; the same again changes nothing."""
+        """Add a file to the layout's own catalog, if it has one; the same again changes nothing."""
         return
 
     def registered(self, root: Path) -> dict[str, str]:  # noqa: ARG002
-        """Return what the layout's own catalog, if it has one, names: paths below the root with a SHA-256 or nothing."""
+        """Return the files in the layout's own catalog, if it has one: paths below the root with a SHA-256 or nothing."""
         return {}

@@ -1,4 +1,4 @@
-"""The layouts that are known, and which of them a folder has."""
+"""The supported layouts, and which of them a folder has."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def layout_of(name: str) -> Layout:
 
 
 def guess_layout(root: Path) -> Layout:
-    """Return the layout of the first file that one knows.
+    """Return the layout that recognises the first file, in order, that any does.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def guess_layout(root: Path) -> Layout:
     """
     for path in parquet_files(root):
         for layout in LAYOUTS.values():
-            if _knows(layout, path):
+            if _recognises(layout, path):
                 return layout
     raise BadInput(f"{root} has no file of a known layout: name it, one of {', '.join(LAYOUTS)}")
 
@@ -56,13 +56,14 @@ def parquet_files(root: Path) -> Iterator[PurePosixPath]:
     """
     if not root.is_dir():
         raise BadInput(f"{root} is not a folder")
-    yield from (
-        PurePosixPath(path.relative_to(root).as_posix()) for path in sorted(root.rglob("*.parquet")) if path.is_file()
-    )
+    for path in sorted(root.rglob("*.parquet")):
+        if path.is_file():
+            yield PurePosixPath(path.relative_to(root).as_posix())
 
 
-def _knows(layout: Layout, path: PurePosixPath) -> bool:
+def _recognises(layout: Layout, path: PurePosixPath) -> bool:
     try:
         return layout.dataset_of(path) is not None
     except (Unsupported, InvalidName, UnknownTimeframe):
+        # A file of the layout, though what it holds has no place in our lake.
         return True

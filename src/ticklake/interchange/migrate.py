@@ -1,8 +1,8 @@
-"""Migration in place: a tree of dccd 2 becomes one of dccd 3, file by file.
+"""Migrate a tree of dccd 2 to dccd 3 in place, file by file.
 
 What changes is what dccd's own migration changed while it had one (3.0, ``dccd.storage.migrate``): seconds become
 nanoseconds, ``quoteVolume`` becomes ``quote_volume``, ``weightedAverage`` is dropped. Besides, the side of trades is kept
-(``type`` becomes ``side``), rows that version 3 already added in nanoseconds are told apart one by one, and a file is
+(``type`` becomes ``side``), rows that version 3 already added in nanoseconds are recognised one by one, and a file is
 replaced as a whole.
 """
 
@@ -38,7 +38,7 @@ def needs_migration(path: str | Path) -> bool:
     InvalidData
         If it cannot be read, or does not lie where dccd would put it.
     """
-    return _Look.at(Path(path)).is_needed
+    return _FileInfo.at(Path(path)).is_needed
 
 
 def migrate_dccd(
@@ -66,16 +66,17 @@ def migrate_dccd(
     paths, files = list(parquet_files(folder)), []
     progress = Progress.of_steps(len(paths))
     for path in paths:
-        files.append(_migrate(LocalStore(folder), path, dry_run=dry_run))
+        file = _migrate(LocalStore(folder), path, dry_run=dry_run)
+        files.append(file)
         progress.step()
-        progress.counts["received"] += files[-1].rows
+        progress.counts["received"] += file.rows
         watch(progress)
     return files
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What a look at a file shows: its data type by dccd's name, its rows, columns, and which units of time it has."""
+class _FileInfo:
+    """The data type of a file by dccd's name, its rows and columns, and the units of its times."""
 
     folder: str
     rows: int
@@ -84,7 +85,7 @@ class _Look:
     nanoseconds: bool
 
     @classmethod
-    def at(cls, file: Path) -> _Look:
+    def at(cls, file: Path) -> _FileInfo:
         folder, rows = _folder(file), count_rows(file)
         schema = pl.read_parquet_schema(file)
         if "TS" not in schema:
@@ -107,41 +108,45 @@ class _Look:
 def _migrate(objects: LocalStore, path: PurePosixPath, *, dry_run: bool) -> MigratedFile:
     file, report = objects.root / path, MigratedFile(str(path), 0)
     try:
-        look = _Look.at(file)
-        names = tuple(name for name, _ in look.schema)
-        report = replace(report, rows=look.rows, from_schema=names, to_schema=names)
-        if not look.is_needed:
+        info = _FileInfo.at(file)
+        names = tuple(name for name, _ in info.schema)
+        report = replace(report, rows=info.rows, from_schema=names, to_schema=names)
+        if not info.is_needed:
             return report
-        done = replace(report, to_schema=tuple(SCHEMAS[look.folder]), rescaled=look.seconds, needed=True)
+        done = replace(report, to_schema=tuple(SCHEMAS[info.folder]), rescaled=info.seconds, needed=True)
         if dry_run:
             return done
-        rows, _ = replace_file(objects, str(path), _converted(file, look), footer_of(file))
+        rows, _ = replace_file(objects, str(path), _converted(file, info), footer_of(file))
         return replace(done, rows=rows, migrated=True)
     except BadInput as error:
         return replace(report, error=str(error))
 
 
-def _converted(file: Path, look: _Look) -> Iterator[pl.DataFrame]:
+def _converted(file: Path, info: _FileInfo) -> Iterator[pl.DataFrame]:
     """Yield the rows as version 3 has them. Rows that it added itself win, and all are sorted together."""
-    chunks = (from_v2(look.folder, rows) for rows in read_chunks(file, ["TS"]))
-    if look.seconds and look.nanoseconds:
+    chunks = (from_v2(info.folder, rows) for rows in read_chunks(file, ["TS"]))
+    # Version 3 appends to files of version 2 as they are: the same instant may stand in both units, chunks apart.
+    if info.seconds and info.nanoseconds:
         rows = pl.concat(list(chunks))
-        yield rows.unique(_key(look.folder, rows), keep="last", maintain_order=True).sort("TS", maintain_order=True)
+        yield rows.unique(_key(info.folder, rows), keep="last", maintain_order=True).sort("TS", maintain_order=True)
     else:
         yield from chunks
 
 
 def _key(folder: str, rows: pl.DataFrame) -> list[str]:
-    """Return by which columns dccd tells rows apart."""
-    if folder == "trades":
-        return ["TS", "price", "amount", "side"] if rows["tid"].null_count() else ["tid"]
-    return ["TS", "side", "price"] if folder == "orderbook" else ["TS"]
+    """Return the columns by which dccd identifies rows."""
+    if folder == "trades" and rows["tid"].null_count():
+        return ["TS", "price", "amount", "side"]
+    return {"trades": ["tid"], "orderbook": ["TS", "side", "price"]}.get(folder, ["TS"])
 
 
 def _folder(file: Path) -> str:
     """Return the folder of its data type that a file lies in: the third above it for bars, else the second."""
     parts = file.absolute().parts
     for folder in SCHEMAS:
-        if parts[-4 if folder == "ohlc" else -3 :][0] == folder:
+        depth = 3
+        if folder == "ohlc":
+            depth = 4
+        if parts[-depth:][0] == folder:
             return folder
-    raise InvalidData(f"{file} is no file of dccd: it would lie in a folder like binance/trades/BTC-USDT")
+    raise InvalidData(f"{file} is not a file of dccd: it would lie in a folder like binance/trades/BTC-USDT")

@@ -1,4 +1,4 @@
-"""Parquet files of other lakes: read in pieces, written as a whole or not at all."""
+"""Read Parquet files of other lakes in pieces, and write them as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ __all__ = [
 ]
 
 NOTE = b"ticklake.export"
-"""Under this key of its footer, a file that an export wrote says what of."""
+"""The key in the footer of a file under which an export describes what it wrote."""
 
 Footer = Mapping[bytes, bytes]
 """Keys and values in the footer of a file."""
+_PIECE = 1 << 20
 _DAMAGE = (pa.ArrowException, OSError, ValueError)
 
 
@@ -54,8 +55,11 @@ def count_rows(path: Path) -> int:
 
 
 def footer_of(path: Path) -> Footer:
-    """Return the keys and values that whoever wrote a file put into its footer."""
-    return {key: value for key, value in (_metadata(path).metadata or {}).items() if key != b"ARROW:schema"}
+    """Return the keys and values that the writer of a file put into its footer."""
+    footer = dict(_metadata(path).metadata or {})
+    # Arrow's copy of the schema would contradict columns that a migration changes.
+    footer.pop(b"ARROW:schema", None)
+    return footer
 
 
 def read_note(path: Path) -> dict[str, Any] | None:
@@ -67,16 +71,24 @@ def read_note(path: Path) -> dict[str, Any] | None:
 
 
 def has_nulls(path: Path, names: Sequence[str]) -> bool:
-    """Whether that column of *names* which a file has holds a null, as its statistics say; not if it cannot be read."""
+    """Whether the column of *names* that a file has contains a null, by its statistics; not if it cannot be read."""
     try:
-        with pq.ParquetFile(path) as file:
-            place = next((at for at, name in enumerate(file.schema.names) if name in names), None)
-            if place is None:
-                return False
-            groups = [file.metadata.row_group(at).column(place) for at in range(file.metadata.num_row_groups)]
-            return any(group.statistics is not None and group.statistics.null_count for group in groups)
+        metadata = pq.read_metadata(path)
     except _DAMAGE:
         return False
+    for position, name in enumerate(metadata.schema.names):
+        if name in names:
+            return _null_count(metadata, position) > 0
+    return False
+
+
+def _null_count(metadata: pq.FileMetaData, position: int) -> int:
+    count = 0
+    for group in range(metadata.num_row_groups):
+        statistics = metadata.row_group(group).column(position).statistics
+        if statistics is not None and statistics.has_null_count:
+            count += statistics.null_count
+    return count
 
 
 def digest_of(path: Path) -> str:
@@ -86,9 +98,9 @@ def digest_of(path: Path) -> str:
 
 
 def read_chunks(path: Path, times: Sequence[str], rows: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a file in order of that column of *times* it has, about *rows* at a time, never cutting an instant.
+    """Yield about *rows* rows of a file at a time, ordered by the column of *times* that it has, whole instants together.
 
-    A file that is larger than that is only held in memory as a whole if its rows are not in order.
+    A larger file is held in memory as a whole only if its rows are not in order.
 
     Raises
     ------
@@ -97,9 +109,7 @@ def read_chunks(path: Path, times: Sequence[str], rows: int = CHUNK_ROWS) -> Ite
     """
     try:
         with pq.ParquetFile(path) as file:
-            time = next((name for name in times if name in file.schema_arrow.names), None)
-            if time is None:
-                raise InvalidData(f"{path} has no column {' or '.join(times)}")
+            time = _time_column(file, path, times)
             if file.metadata.num_rows <= rows or not _in_order(file, time):
                 yield _frame(file.read()).sort(time, maintain_order=True)
             else:
@@ -110,23 +120,31 @@ def read_chunks(path: Path, times: Sequence[str], rows: int = CHUNK_ROWS) -> Ite
         raise _unreadable(path, error) from error
 
 
+def _time_column(file: pq.ParquetFile, path: Path, times: Sequence[str]) -> str:
+    for name in times:
+        if name in file.schema_arrow.names:
+            return name
+    raise InvalidData(f"{path} has no column {' or '.join(times)}")
+
+
 def replace_file(objects: LocalStore, key: str, frames: Iterable[pl.DataFrame], footer: Footer) -> tuple[int, bool]:
-    """Write frames as the file *key*, which takes the place of an old one only once it is whole and durable.
+    """Write frames as the file *key*, which replaces an old one only once it is whole and durable.
 
     Returns
     -------
     tuple of int and bool
-        How many rows it has, and whether anything changed: the same bytes, or no rows at all, change nothing.
+        The number of rows, and whether anything changed: the same bytes, or no rows at all, change nothing.
     """
-    left = (frame for frame in frames if frame.height)
-    first = next(left, None)
+    filled = (frame for frame in frames if frame.height)
+    first = next(filled, None)
     if first is None:
         return 0, False
+    # Named by the process: two exports to one folder must not write into each other's file.
     part = _part(key)
     _sweep(objects.root / key)
     objects.delete(part)
     with objects.create(part) as sink:
-        rows = _write(_Pipe(sink), chain([first], left), footer)
+        rows = _write(_Pipe(sink), chain([first], filled), footer)
     if _same_bytes(objects.root / part, objects.root / key):
         objects.delete(part)
         return rows, False
@@ -135,7 +153,7 @@ def replace_file(objects: LocalStore, key: str, frames: Iterable[pl.DataFrame], 
 
 
 class _Pipe(io.RawIOBase):
-    """A file that only takes bytes."""
+    """A sink as the file object that Arrow writes to."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -183,7 +201,7 @@ def _frame(data: pa.Table | pa.RecordBatch) -> pl.DataFrame:
 
 
 def _pieces(file: pq.ParquetFile, rows: int, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
-    """Yield rows of one row group after the other: all at once, Arrow keeps what it has read until the end."""
+    """Yield the rows of one row group after the other: asked for all groups at once, Arrow keeps each in memory to the end."""
     for group in range(file.metadata.num_row_groups):
         for batch in file.iter_batches(rows, row_groups=[group], columns=columns):
             yield _frame(batch)
@@ -193,38 +211,48 @@ def _in_order(file: pq.ParquetFile, time: str) -> bool:
     last: Any = None
     for piece in _pieces(file, CHUNK_ROWS, [time]):
         times = piece.to_series().drop_nulls()
-        if not times.is_sorted() or (times.len() and last is not None and times[0] < last):
+        if not times.len():
+            continue
+        if not times.is_sorted() or (last is not None and times[0] < last):
             return False
-        last = times[-1] if times.len() else last
+        last = times[-1]
     return True
 
 
 def _whole_instants(frames: Iterator[pl.DataFrame], time: str) -> Iterator[pl.DataFrame]:
     """Keep back the rows of the last instant of each frame: more of them may follow."""
-    held: pl.DataFrame | None = None
+    last_instant: pl.DataFrame | None = None
     for frame in frames:
-        rows = frame if held is None else pl.concat([held, frame])
-        open_end = rows[time].eq_missing(rows[time][-1]) if rows.height else pl.Series([], dtype=pl.Boolean)
-        held = rows.filter(open_end)
-        yield rows.filter(~open_end)
-    if held is not None:
-        yield held
+        rows = frame
+        if last_instant is not None:
+            rows = pl.concat([last_instant, frame])
+        if not rows.height:
+            continue
+        is_last = rows[time].eq_missing(rows[time][-1])
+        last_instant = rows.filter(is_last)
+        yield rows.filter(~is_last)
+    if last_instant is not None:
+        yield last_instant
 
 
 def _same_bytes(left: Path, right: Path) -> bool:
     if not right.is_file() or left.stat().st_size != right.stat().st_size:
         return False
-    with left.open("rb") as one, right.open("rb") as other:
-        return all(piece == other.read(1 << 20) for piece in iter(lambda: one.read(1 << 20), b""))
+    with left.open("rb") as left_file, right.open("rb") as right_file:
+        while piece := left_file.read(_PIECE):
+            if piece != right_file.read(_PIECE):
+                return False
+    return True
 
 
 def _part(key: str) -> str:
-    """Return the name under which this process writes a file, until it is whole."""
+    """Return the name under which this process writes a file until it is whole; no other process has the same."""
     return f"{key}.{quote(this_process(), safe='')}.part"
 
 
 def _sweep(path: Path) -> None:
-    """Remove what processes that are gone left unfinished beside a file."""
+    """Remove the unfinished files that processes which are gone left beside a file."""
     for part in path.parent.glob(f"{escape(path.name)}.*.part"):
-        if is_gone(unquote(part.name[len(path.name) + 1 : -len(".part")])):
+        process = unquote(part.name.removeprefix(f"{path.name}.").removesuffix(".part"))
+        if is_gone(process):
             part.unlink(missing_ok=True)

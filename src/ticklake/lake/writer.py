@@ -129,7 +129,7 @@ class Writer(View):
         from ticklake.files.filenames import Markets
         from ticklake.files.importer import Importer
         from ticklake.files.mapping import Mapping as FileMapping
-        from ticklake.files.readers import Asked
+        from ticklake.files.readers import ImportOptions
 
         target = None if dataset is None else Dataset.parse(dataset)
         _refuse_contradictions(target, exchange, symbol)
@@ -140,9 +140,9 @@ class Writer(View):
             str(Symbol(symbol)) if symbol else "",
             cache(self._market_list),
         )
-        request = Asked(self.engine.now(), target, preset, mapping or FileMapping(), markets)
+        options = ImportOptions(self.engine.now(), target, preset, mapping or FileMapping(), markets)
         files = [as_path("paths", path) for path in as_list("paths", paths)]
-        return Importer(self.engine, self.runs, request, dry_run, watch, self.root).run(files)
+        return Importer(self.engine, self.runs, options, dry_run, watch, self.root).run(files)
 
     def _market_list(self, exchange: str) -> MarketList:
         from ticklake.core.native_ids import MarketList
