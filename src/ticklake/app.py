@@ -221,7 +221,7 @@ def _settings() -> Settings:
 
 def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path | None) -> Source:
     from ticklake.sources.archives.downloads import Downloads
-    from ticklake.sources.archives.http import Patience, Site
+    from ticklake.sources.archives.http import Site, SiteRetry
     from ticklake.sources.archives.layouts import site_of
     from ticklake.sources.archives.source import ArchiveSource
     from ticklake.sources.combined import CombinedSource
@@ -230,7 +230,7 @@ def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path |
     address = own.archive_url or (known if own.url is None else None)
     if address is None or known is None:
         return calls
-    site = Site(Patience(**settings.retry.model_dump(), timeout=own.timeout), _pace("archive", address, settings))
+    site = Site(SiteRetry(**settings.retry.model_dump(), timeout=own.timeout), _pace("archive", address, settings))
     downloads = Downloads(root, site, Space(root, settings.min_free).check if root else lambda _size: None)
     archive = ArchiveSource(calls.exchange, address, downloads, site, calls.instruments, clock)
     return CombinedSource(calls, archive)

@@ -15,7 +15,7 @@ from ticklake.core.merge import key_of_batch
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import parse_time
 from ticklake.sources.archives.downloads import Downloads
-from ticklake.sources.archives.http import Patience, Site
+from ticklake.sources.archives.http import Site, SiteRetry
 from ticklake.sources.archives.layouts import LAYOUTS, Layout
 from ticklake.sources.archives.source import ArchiveSource
 from ticklake.testing.exchange.clock import SimulatedClock
@@ -84,7 +84,7 @@ def fetched(sites, root, layout: Layout, span: Span, periods: tuple[Period, ...]
         return listed
 
     async def go() -> tuple[pl.DataFrame, list[Span]]:
-        site = Site(Patience(attempts=6, first_wait=0.01, longest_wait=0.05, timeout=10))
+        site = Site(SiteRetry(attempts=6, first_wait=0.01, longest_wait=0.05, timeout=10))
         address, now = f"{sites.url}/archive/{layout.exchange}", parse_time(NOW)
         source = ArchiveSource(layout.exchange, address, Downloads(root, site), site, lister, lambda: now)
         frames, covered = [dataset.spec.empty().select(dataset.spec.names)], []
