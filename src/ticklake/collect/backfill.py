@@ -315,7 +315,7 @@ class Backfill:
         receipt = await asyncio.to_thread(
             self.engine.append, dataset, page.frame, origin, page.covered, plan.now, asked_at
         )
-        progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
+        progress.page(dataset, page.spans, receipt, page.requests)
         for note in page.notes:
             await self._log(run_id, "warning", f"{dataset}: {note}")
         await asyncio.to_thread(self.runs.update_progress, run_id, progress.done, progress.to_dict())

@@ -36,6 +36,11 @@ class Page:
     clock: str = "exchange"
     origin: Provenance | None = None
 
+    @property
+    def spans(self) -> list[Span]:
+        """The covered spans."""
+        return [piece.span for piece in self.covered]
+
 
 @dataclass(frozen=True, slots=True)
 class Capability:
