@@ -14,6 +14,7 @@ import polars as pl
 
 from ticklake.core.archive_plan import ArchiveFile, ArchiveTerms, Period, Piece, finer, plan_archives
 from ticklake.core.coverage import Covered, Found
+from ticklake.core.crosscheck import rows_in
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
@@ -190,7 +191,7 @@ class ArchiveSource(Source):
             covered = _covered_by(rows, cursor, until + layout.grid, limits, layout.grid)
             if covered is None:
                 continue
-            yield Page(_rows_in(rows, covered), (Covered(covered),), requests, origin=origin)
+            yield Page(rows_in(rows, [covered]), (Covered(covered),), requests, origin=origin)
             cursor = covered.end
             requests = 0
 
@@ -253,8 +254,3 @@ def _covered_by(rows: pl.DataFrame, start: int, end: int, limits: Span, grid: in
     if end <= start:
         return None
     return Span(start, end).intersect(limits)
-
-
-def _rows_in(rows: pl.DataFrame, span: Span) -> pl.DataFrame:
-    ts = rows["ts"].to_physical()
-    return rows.filter((ts >= span.start) & (ts < span.end))
