@@ -1,4 +1,4 @@
-"""Object stores: named bytes, written once."""
+"""Object stores: bytes under keys, written once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Sink(Protocol):
-    """Where the bytes of a new object go, in order."""
+    """A target for the bytes of a new object, in order."""
 
     def write(self, data: bytes | memoryview, /) -> object:
         """Append *data*."""
@@ -48,16 +48,16 @@ class StoredObject:
 
 
 class ObjectStore(ABC):
-    """Where segments live. Keys are relative POSIX paths; objects are never modified."""
+    """The storage of segments. Keys are relative POSIX paths; objects are never modified."""
 
     @abstractmethod
     def create(self, key: str) -> AbstractContextManager[Sink]:
-        """Open a new object to be written piece by piece; when the block ends it survives a power cut.
+        """Open a new object to be written in pieces. When the block has ended, the object survives a power cut.
 
         Raises
         ------
         DiskFull, ReadOnlyLake, StorageError
-            Nothing is left under *key* then, nor if the block raises.
+            If it cannot be written. Then, and if the block raises, nothing is left under *key*.
         """
 
     def put(self, key: str, data: bytes) -> None:
@@ -81,15 +81,15 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def source(self, key: str) -> Path | bytes:
-        """Return what a Parquet reader can open, or raise :class:`MissingSegment`."""
+        """Return the object as a path or bytes for a Parquet reader, or raise :class:`MissingSegment`."""
 
     @abstractmethod
     def move(self, key: str, to: str) -> None:
-        """Give the object another key; does nothing if it is already gone."""
+        """Give the object another key. Do nothing if it does not exist."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove the object; does nothing if it is already gone."""
+        """Remove the object. Do nothing if it does not exist."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:
@@ -101,14 +101,14 @@ class ObjectStore(ABC):
 
 
 class MemoryStore(ObjectStore):
-    """The in-memory twin: for tests and for lakes that need not last."""
+    """Objects in memory, for tests and temporary lakes."""
 
     def __init__(self) -> None:
         self._objects: dict[str, tuple[bytes, int]] = {}
 
     @contextmanager
     def create(self, key: str) -> Iterator[Sink]:
-        """Collect the bytes and keep them when the block ends."""
+        """Collect the bytes, and store them when the block ends."""
         if _checked(key) in self._objects:
             raise StorageError(f"{key} exists: an object is never modified")
         buffer = io.BytesIO()
@@ -151,18 +151,20 @@ class MemoryStore(ObjectStore):
 
 
 class LocalStore(ObjectStore):
-    """A folder. Files and the folders above them are fsynced before :meth:`create` is left."""
+    """Objects as files in a folder. :meth:`create` fsyncs the file and the folders above it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._synced: set[Path] = set()
+        """Folders that this process has fsynced already: a folder's own name needs that once."""
 
     @contextmanager
     def create(self, key: str) -> Iterator[Sink]:
-        """Write a new file and make it durable; a half-written file is removed."""
+        """Write a new file and make it durable. A half-written file is removed."""
         path = self._path(key)
         with _translated(path):
             self._make_folder(path.parent)
+            # O_EXCL: two processes that would write one key must not mix their bytes.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
                 with _durably(descriptor) as sink:
@@ -193,7 +195,7 @@ class LocalStore(ObjectStore):
         return path
 
     def move(self, key: str, to: str) -> None:
-        """Rename the file; does nothing if it is already gone."""
+        """Rename the file. Do nothing if it does not exist."""
         source, target = self._path(key), self._path(to)
         with _translated(source):
             self._make_folder(target.parent)
@@ -201,28 +203,32 @@ class LocalStore(ObjectStore):
                 source.rename(target)
             except FileNotFoundError:
                 return
+            # The new name first: a power cut in between may leave both names, but never none.
             sync_folder(target.parent)
             sync_folder(source.parent)
 
     def delete(self, key: str) -> None:
-        """Remove the file; does nothing if it is already gone."""
+        """Remove the file. Do nothing if it does not exist."""
         path = self._path(key)
         with _translated(path):
             path.unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
-        """Whether the file is there."""
+        """Whether the file exists."""
         return self._path(key).is_file()
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield every file under *prefix*; files that vanish meanwhile are passed over."""
-        base = self._path(prefix) if prefix else self.root
+        """Yield every file under *prefix*."""
+        base = self.root
+        if prefix:
+            base = self._path(prefix)
         for folder, _, names in os.walk(base):
             for name in names:
                 path = Path(folder, name)
                 try:
                     status = path.stat()
                 except FileNotFoundError:
+                    # Another process removed it since the folder was read.
                     continue
                 key = path.relative_to(self.root).as_posix()
                 yield StoredObject(key, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -241,12 +247,12 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it, durably."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        sync_folder(made.parent)
+    for new_folder in missing:
+        sync_folder(new_folder.parent)
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file, also in place of one that is there; when this returns it is whole and survives a power cut."""
+    """Write a file or replace an existing one. When this returns, the file is complete and survives a power cut."""
     make_folder(path.parent)
     part = path.with_name(f"{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -270,12 +276,13 @@ class _FileSink:
     def write(self, data: bytes | memoryview, /) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self.descriptor, view) :]
+            written = os.write(self.descriptor, view)
+            view = view[written:]
 
 
 @contextmanager
 def _durably(descriptor: int) -> Iterator[Sink]:
-    """Fsync the file when the block ends well, and close it in any case."""
+    """Fsync the file if the block ends without an error, and close it in any case."""
     try:
         yield _FileSink(descriptor)
         os.fsync(descriptor)
