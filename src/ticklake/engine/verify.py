@@ -76,7 +76,9 @@ def strays(store: Store) -> Iterator[Problem]:
     """
     for item in unnamed(store, KINDS):
         if item.modified < store.now() - FRESH:
-            yield Problem("", item.key, "no commit names it: vacuum removes it, and rebuild takes it in if the commit may be lost")
+            yield Problem(
+                "", item.key, "no commit names it: vacuum removes it, and rebuild takes it in if the commit may be lost"
+            )
 
 
 def problems_of(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool = False) -> list[str]:

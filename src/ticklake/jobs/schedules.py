@@ -121,7 +121,7 @@ class Scheduler:
     table: ScheduleTable
     jobs: Jobs
     now: Callable[[], int]
-    told: Callable[[str], None] = lambda _text: None
+    report: Callable[[str], None] = lambda _text: None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, idle: float) -> None:
@@ -130,7 +130,7 @@ class Scheduler:
             try:
                 self.tick()
             except Exception as error:
-                self.told(_text(error))
+                self.report(_text(error))
 
     def tick(self) -> list[Job]:
         """Make the jobs that are due now, and return them. A job that has not ended is not made again."""
@@ -146,7 +146,7 @@ class Scheduler:
         try:
             job = self.jobs.new(schedule.operation, priority=schedule.priority, **schedule.parameters)
         except Exception as error:
-            self.told(f"schedule {schedule.name!r} makes no job: {_text(error)}")
+            self.report(f"schedule {schedule.name!r} makes no job: {_text(error)}")
             # Without its next time it would be due again, and fail, at every tick.
             self.table.skip(schedule, next_time(schedule.rhythm, now))
             return None

@@ -39,7 +39,7 @@ class Worker:
         Runs an operation with the parameters of a job.
     idle
         Seconds between two looks at an empty queue.
-    told
+    report
         Called with every job when it begins and when it has ended.
     """
 
@@ -49,7 +49,7 @@ class Worker:
     operations: Operations
     retry: RetryPolicy
     idle: float = 1.0
-    told: Callable[[Job], None] = lambda _job: None
+    report: Callable[[Job], None] = lambda _job: None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -89,9 +89,9 @@ class Worker:
             return None
         if job is None:
             return None
-        self.told(job)
+        self.report(job)
         ended = self._do(job)
-        self.told(ended)
+        self.report(ended)
         return ended
 
     def _do(self, job: Job) -> Job:
