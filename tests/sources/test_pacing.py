@@ -181,9 +181,11 @@ class TestPace:
             return connection
 
         monkeypatch.setattr(sqlite3, "connect", traced)
-        pace = Pace("x", path=path)
+        clock = ManualClock(NOW / 1_000)
+        pace = Pace("x", path=path, clock=clock)
         asyncio.run(pace.turn(0))
         statements.clear()
+        clock.now += 1
         asyncio.run(pace.turn(0))
         pace.close()
         assert [statement.split()[0] for statement in statements] == ["BEGIN", "SELECT", "INSERT", "DELETE", "COMMIT"]
