@@ -133,7 +133,7 @@ def test_a_stale_dataset_is_not_well_because_others_ran_since(opened, webhook, m
     with opened(on=["stale"]) as lake:
         lake.backfill(*ASKED, start="2024-01-01")
         assert [one.subject for one in check_alerts(lake, NOW + 5 * HOUR)] == [BARS]
-        monkeypatch.setattr("ticklake.alerts.conditions.LOOKED_AT", 1)
+        monkeypatch.setattr("ticklake.alerts.conditions.NEWEST_RUNS", 1)
         lake.backfill("binance", "ETH/USDT", "1h", start="2024-01-01", end="2024-01-02")
         assert check_alerts(lake, NOW + 5 * HOUR + 1) == ()
         assert [one.subject for one in lake.alerts.known()] == [BARS]

@@ -84,7 +84,7 @@ def test_what_was_imported_is_never_stale(opened, tmp_path):
 
 
 def test_a_dataset_is_stale_however_many_runs_of_others_came_since(opened, monkeypatch):
-    monkeypatch.setattr("ticklake.alerts.conditions.LOOKED_AT", 1)
+    monkeypatch.setattr("ticklake.alerts.conditions.NEWEST_RUNS", 1)
     with opened() as lake:
         lake.backfill("binance", "BTC/USDT", "1h", start="2024-01-05")
         lake.backfill("binance", "ETH/USDT", "1h", start="2024-01-02", end="2024-01-03")

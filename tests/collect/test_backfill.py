@@ -13,7 +13,7 @@ import pytest
 import ticklake
 from ticklake.app import wire_source
 from ticklake.collect.backfill import Backfill
-from ticklake.collect.plan import Asked
+from ticklake.collect.plan import FetchScope
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.runs import RunState
@@ -398,8 +398,8 @@ class TestCancel:
                     task.cancel()
 
             backfill = Backfill(source, lake.engine, lake.runs, lake._collector.instruments, watch)
-            asked = Asked(parse_time("2024-01-01"), parse_time("2024-01-05"))
-            task = asyncio.create_task(backfill.run([Dataset.parse(BARS)], asked))
+            scope = FetchScope(parse_time("2024-01-01"), parse_time("2024-01-05"))
+            task = asyncio.create_task(backfill.run([Dataset.parse(BARS)], scope))
             try:
                 with pytest.raises(asyncio.CancelledError):
                     await task

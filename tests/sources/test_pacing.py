@@ -107,13 +107,13 @@ class TestPace:
         for _ in range(8):
             with pytest.raises(RateLimited), pace.minding():
                 raise RateLimited("slow down")
-            waits.append(pace._kept().take("x", 1, pace._now()).wait / 1_000)
+            waits.append(pace._with_ledger(lambda ledger: ledger.take("x", 1, pace._now())).wait / 1_000)
             clock.now += waits[-1] + 0.01
         assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], abs=0.1)
         clock.now += 3_600
         with pytest.raises(RateLimited), pace.minding():
             raise RateLimited("slow down")
-        assert pace._kept().take("x", 1, pace._now()).wait == 1_001
+        assert pace._with_ledger(lambda ledger: ledger.take("x", 1, pace._now())).wait == 1_001
 
     def test_a_ban_is_refused_here_without_a_call_until_it_is_over(self, path):
         clock = ManualClock(NOW / 1_000)
@@ -181,9 +181,11 @@ class TestPace:
             return connection
 
         monkeypatch.setattr(sqlite3, "connect", traced)
-        pace = Pace("x", path=path)
+        clock = ManualClock(NOW / 1_000)
+        pace = Pace("x", path=path, clock=clock)
         asyncio.run(pace.turn(0))
         statements.clear()
+        clock.now += 1
         asyncio.run(pace.turn(0))
         pace.close()
         assert [statement.split()[0] for statement in statements] == ["BEGIN", "SELECT", "INSERT", "DELETE", "COMMIT"]

@@ -23,7 +23,7 @@ from ticklake.core.time import HOUR, MINUTE, MS, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import AccessDenied, Banned, SourceError, SourceUnavailable
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt import id_paging, paging
+from ticklake.sources.ccxt import cursor_paging, id_paging, paging
 from ticklake.sources.ccxt.row_counts import Answer
 from ticklake.sources.ccxt.trade_calls import TradeCalls
 from ticklake.sources.ccxt.trade_paging import WindowWalk
@@ -133,7 +133,7 @@ def known_trades(span: Span):
 
 
 def cursor_pages(ask, span: Span, limit: int, unit: int) -> AsyncIterator[Page]:
-    return paging.cursor_pages(ask, span, limit, unit, other=every_minute)
+    return cursor_paging.cursor_pages(ask, span, limit, unit, other=every_minute)
 
 
 def id_pages(exchange: Scripted, span: Span, window: int, limit: int, by_id=None) -> AsyncIterator[Page]:
@@ -648,7 +648,7 @@ class TestCursor:
         async def oldest(_cursor: int) -> pl.DataFrame:
             return frame(rows[:10])
 
-        pages = walk(paging.cursor_pages(oldest, Span(T0 + 50 * HOUR, T0 + 90 * HOUR), 10, MS))
+        pages = walk(cursor_paging.cursor_pages(oldest, Span(T0 + 50 * HOUR, T0 + 90 * HOUR), 10, MS))
 
         assert {piece.found for page in pages for piece in page.covered} == {Found.UNAVAILABLE}
 
@@ -707,7 +707,7 @@ class TestHorizonOfCursors:
 
     def test_what_a_short_history_does_not_serve_is_unavailable(self):
         rows = trades_at(*range(500, 600))
-        pages = walk(paging.cursor_pages(Scripted(rows, limit=30).since, ms(0, 600), 30, MS))
+        pages = walk(cursor_paging.cursor_pages(Scripted(rows, limit=30).since, ms(0, 600), 30, MS))
 
         assert spans_of(pages, Found.UNAVAILABLE) == [ms(0, 500)]
         assert_tiled(pages, ms(0, 600))
@@ -717,7 +717,7 @@ class TestHorizonOfCursors:
         rows = trades_at(10, *range(500, 600))
 
         assert_exact(
-            walk(paging.cursor_pages(Scripted(rows, limit=30).since, ms(100, 600), 30, MS)), rows, ms(100, 600)
+            walk(cursor_paging.cursor_pages(Scripted(rows, limit=30).since, ms(100, 600), 30, MS)), rows, ms(100, 600)
         )
 
     def test_a_cursor_that_is_ignored_proves_nothing_about_what_was_asked(self):
@@ -726,13 +726,13 @@ class TestHorizonOfCursors:
         async def newest(_cursor: int) -> pl.DataFrame:
             return frame(rows[-30:])
 
-        pages = walk(paging.cursor_pages(newest, ms(0, 1000), 30, MS))
+        pages = walk(cursor_paging.cursor_pages(newest, ms(0, 1000), 30, MS))
 
         assert_honest(pages, rows)
         assert spans_of(pages, Found.UNAVAILABLE) == [ms(0, 970)]
 
     def test_no_trades_at_all_prove_nothing(self):
-        pages = walk(paging.cursor_pages(Scripted([]).since, ms(0, 100), 30, MS))
+        pages = walk(cursor_paging.cursor_pages(Scripted([]).since, ms(0, 100), 30, MS))
 
         assert spans_of(pages, Found.UNAVAILABLE) == [ms(0, 100)]
 
@@ -785,7 +785,7 @@ class TestRefusals:
                 raise SourceError("too long ago")
             return await exchange.since(cursor)
 
-        pages = walk(paging.cursor_pages(since, ms(0, 600), 30, MS))
+        pages = walk(cursor_paging.cursor_pages(since, ms(0, 600), 30, MS))
         assert spans_of(pages, Found.UNAVAILABLE) == [ms(0, 500)]
 
 

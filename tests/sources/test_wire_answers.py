@@ -174,7 +174,7 @@ class TestWhoseItIs:
 
     def test_bars_named_by_their_ends_need_their_length(self):
         body = [{"timestamp": "2024-01-02T01:00:00.000Z", "symbol": "XBTUSD", **dict.fromkeys(("open", "high", "low", "close"), 1), "trades": 1, "homeNotional": 1, "foreignNotional": 1}]  # fmt: skip
-        assert "named by their ends" in read_answer(Answer("bitmex", body)).refused
+        assert "stamped with their ends" in read_answer(Answer("bitmex", body)).refused
         (row,) = read_answer(Answer("bitmex", body, timeframe="1h")).rows
         assert row.values[0] == AT
 

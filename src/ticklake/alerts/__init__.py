@@ -1,1 +1,1 @@
-"""What is wrong with a lake, and who is told."""
+"""Alerts: conditions of a lake that somebody should know of, and notifications about them."""

@@ -1,4 +1,4 @@
-"""What is wrong with a lake now: failed runs, stale datasets, gaps, a disk that fills up."""
+"""The conditions that alerts are about: failed runs, stale datasets, gaps, a disk that fills up."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ticklake.errors import StorageError
 
 __all__ = ["Look", "Troubles", "run_subject"]
 
-LOOKED_AT = 1_000
-"""So many of the newest runs are looked at."""
-_OVER = {RunState.SUCCEEDED, RunState.INCOMPLETE, RunState.FAILED, RunState.KILLED}
-_BAD = {RunState.FAILED, RunState.KILLED}
+NEWEST_RUNS = 1_000
+"""How many of the newest runs are checked."""
+_ENDED = {RunState.SUCCEEDED, RunState.INCOMPLETE, RunState.FAILED, RunState.KILLED}
+_FAILED = {RunState.FAILED, RunState.KILLED}
 
 
 def run_subject(run: Run) -> str:
-    """Return whose trouble it is if a run fails: a later run of the same makes it well."""
+    """Return the subject of alerts about a run. A later run with the same subject that succeeds ends the alert."""
     return f"{run.operation} {run.subject}"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was wrong, and which keys were looked at."""
+    """The result of a check: the troubles, and whether the subject of a key was checked."""
 
     troubles: tuple[Trouble, ...]
     concerns: Callable[[Key], bool]
@@ -37,7 +37,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """Looks for troubles. ``check_space`` raises if the disk is nearly full; ``place`` is the folder it asks about."""
+    """Checks a lake for troubles. ``check_space`` raises if the disk of the folder ``place`` is nearly full."""
 
     engine: Engine
     runs: Runs
@@ -46,56 +46,76 @@ class Troubles:
     place: str
 
     def look(self, now: int, run: Run | None = None) -> Look:
-        """Return what is wrong at *now*, as far as the rules that are on ask; only with what a *run* did, if given."""
-        runs = self.runs.list(limit=LOOKED_AT) if run is None else [run]
-        kept_up = self.runs.kept_up() if run is None else run.kept_up
-        current = [one for one in map(Dataset.parse, sorted(kept_up)) if self.policy.covers(one)]
-        looks: dict[AlertRule, Callable[[], Iterable[Trouble]]] = {
-            AlertRule.RUN_FAILED: lambda: self._failed(runs),
-            AlertRule.STALE: lambda: self._stale(current, now),
-            AlertRule.GAPS: lambda: self._gaps(current, now),
-            AlertRule.DISK: self._disk,
-        }
-        chosen = [look for rule, look in looks.items() if rule in self.policy.on]
-        found = (trouble for look in chosen for trouble in look())
-        names, subjects = {str(one) for one in current}, {run_subject(one) for one in runs if one.state in _OVER}
-
-        held = None if run else {name for name, *_ in self.engine.catalog.inventory()}
+        """Check the rules that are on, at *now*: for the whole lake, or only for what a *run* did."""
+        existing: set[str] | None = None
+        collected: Collection[str]
+        if run is None:
+            runs = self.runs.list(limit=NEWEST_RUNS)
+            collected = self.runs.kept_up()
+            existing = {name for name, *_ in self.engine.catalog.inventory()}
+        else:
+            runs = [run]
+            collected = run.kept_up
+        datasets = [dataset for dataset in map(Dataset.parse, sorted(collected)) if self.policy.covers(dataset)]
+        names = {str(dataset) for dataset in datasets}
+        subjects = {run_subject(ended) for ended in runs if ended.state in _ENDED}
 
         def concerns(key: Key) -> bool:
             rule, subject = key
+            if rule not in self.policy.on:
+                return False
             if rule == AlertRule.RUN_FAILED:
                 return subject in subjects
-            return rule == AlertRule.DISK or subject in names or (held is not None and self._is_left(subject, held))
+            if rule == AlertRule.DISK or subject in names:
+                return True
+            return existing is not None and self._is_dismissed(subject, existing)
 
-        return Look(tuple(found), lambda key: key[0] in self.policy.on and concerns(key))
+        return Look(tuple(self._troubles(runs, datasets, now)), concerns)
 
-    def _is_left(self, subject: str, held: Collection[str]) -> bool:
-        """Whether nobody minds a dataset any more; one whose runs are only too long ago to be looked at is not well."""
-        return subject not in held or not self.policy.covers(Dataset.parse(subject))
+    def _troubles(self, runs: Sequence[Run], datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
+        if AlertRule.RUN_FAILED in self.policy.on:
+            yield from self._failed(runs)
+        if AlertRule.STALE in self.policy.on:
+            yield from self._stale(datasets, now)
+        if AlertRule.GAPS in self.policy.on:
+            yield from self._gaps(datasets, now)
+        if AlertRule.DISK in self.policy.on:
+            yield from self._disk()
+
+    def _is_dismissed(self, subject: str, existing: Collection[str]) -> bool:
+        """Whether a dataset was dropped or is no longer covered by the policy, so that its alerts end."""
+        # A dataset without recent runs is not meant: that its runs are too old to be checked does not make it well.
+        return subject not in existing or not self.policy.covers(Dataset.parse(subject))
 
     def _failed(self, runs: Iterable[Run]) -> Iterator[Trouble]:
-        """Yield a trouble for every subject whose newest run went wrong; *runs* are the newest first."""
+        """Yield a trouble for every subject whose newest run failed. *runs* are the newest first."""
         seen: set[str] = set()
         for run in runs:
             subject = run_subject(run)
-            if run.state in _OVER and subject not in seen:
+            if run.state in _ENDED and subject not in seen:
                 seen.add(subject)
-                if run.state in _BAD:
+                if run.state in _FAILED:
                     yield Trouble(AlertRule.RUN_FAILED, subject, f"run {run.id} {run.state}: {run.outcome}")
 
     def _stale(self, datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
         for dataset, row in self.engine.catalog.heads(datasets)[1].items():
             newest = row.max_ts
+            # Without sessions first: most datasets are on time, and calendars are slow to make.
             if newest is None or not is_late(dataset, newest, self.policy, now):
                 continue
             if is_late(dataset, newest, self.policy, now, self._closed(dataset, Span(newest, now))):
                 yield stale_trouble(dataset, newest)
 
     def _closed(self, dataset: Dataset, span: Span) -> int:
-        """Return for how long the market was closed in *span*."""
-        stretches = self.engine.sessions.closed(dataset, span) if dataset.spec.in_sessions else ()
-        return sum(part.length for part in (one.intersect(span) for one in stretches) if part)
+        """Return for how many nanoseconds the market was closed in *span*."""
+        if not dataset.spec.in_sessions:
+            return 0
+        closed = 0
+        for stretch in self.engine.sessions.closed(dataset, span):
+            inside = stretch.intersect(span)
+            if inside is not None:
+                closed += inside.length
+        return closed
 
     def _gaps(self, datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
         fetching = {name for run in self.runs.active() for name in run.kept_up}

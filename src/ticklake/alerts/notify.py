@@ -1,4 +1,4 @@
-"""The door to apprise: one notification to every address, none of which is ever shown."""
+"""Notifications by apprise to every address. Addresses hold secrets and are never shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ticklake.errors import AlertNotSent, MissingExtra
 __all__ = ["Notifier"]
 
 TIMEOUT = 20.0
-"""Seconds until sending is given up."""
+"""Seconds after which sending is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,35 +22,37 @@ class Notifier:
     urls: Sequence[str]
 
     def send(self, title: str, text: str, *, is_good: bool = False) -> None:
-        """Send one notification to all.
+        """Send one notification to every address.
 
         Raises
         ------
         AlertNotSent
-            Naming the addresses that did not take it by their place and scheme; the others have it.
+            If an address did not accept it. The message names each by its number and scheme; the others have it.
         MissingExtra
-            Without apprise.
+            If apprise is not installed.
         """
-        refused = [
-            f"url {number} ({_scheme(url)})"
-            for number, url in enumerate(self.urls, 1)
-            if not _sent(url, title, text, is_good=is_good)
-        ]
-        if refused:
+        failed: list[str] = []
+        for number, url in enumerate(self.urls, 1):
+            if not _send(url, title, text, is_good=is_good):
+                failed.append(f"url {number} ({_scheme(url)})")
+        if failed:
             raise AlertNotSent(
-                f"{', '.join(refused)} of alerts.urls did not take an alert: check the address",
-                nobody=len(refused) == len(self.urls),
+                f"{', '.join(failed)} of alerts.urls did not take an alert: check the address",
+                nobody=len(failed) == len(self.urls),
             )
 
 
 def _scheme(url: str) -> str:
-    """Return what may be shown of an address: without a scheme, nothing, since all of it may be a secret."""
-    scheme, mark, _ = url.partition("://")
-    return scheme if mark and scheme.isalnum() else "without a scheme like json://"
+    """Return the scheme of an address, which may be shown. Without one the whole address may be a secret."""
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme.isalnum():
+        return scheme
+    return "without a scheme like json://"
 
 
-def _sent(url: str, title: str, text: str, *, is_good: bool) -> bool:
-    """Send to one address; what apprise says of it meanwhile, and warns of, is nobody's business."""
+def _send(url: str, title: str, text: str, *, is_good: bool) -> bool:
+    """Send to one address, and return whether it was accepted."""
+    # apprise logs and warns with the address, which holds secrets.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -58,6 +60,8 @@ def _sent(url: str, title: str, text: str, *, is_good: bool) -> bool:
         except ImportError as error:
             raise MissingExtra("alerts need apprise: pip install 'ticklake[alerts]'") from error
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-        kind = apprise.NotifyType.SUCCESS if is_good else apprise.NotifyType.WARNING
-        one = apprise.Apprise()
-        return bool(one.add(url)) and bool(one.notify(text, title, kind, timeout=TIMEOUT))
+        kind = apprise.NotifyType.WARNING
+        if is_good:
+            kind = apprise.NotifyType.SUCCESS
+        sender = apprise.Apprise()
+        return bool(sender.add(url)) and bool(sender.notify(text, title, kind, timeout=TIMEOUT))

@@ -1,4 +1,4 @@
-"""Alerts: what is wrong is told once, again after a while, and when it is well."""
+"""Alerts: a notification when a trouble begins, again after a while, and when it is over."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ticklake.alerts.conditions import Look, Troubles
@@ -31,12 +30,12 @@ class WithAlerts(Protocol):
 
 
 class Alerts:
-    """The alerts of a lake. What was told is remembered in the catalog: one of many processes tells each.
+    """The alerts of a lake. The catalog stores which were sent, so that only one of many processes sends each.
 
     Parameters
     ----------
     name
-        The lake, as notifications call it.
+        The name of the lake in notifications.
     """
 
     def __init__(
@@ -54,28 +53,29 @@ class Alerts:
         self._runs = runs
         self._now = now
         self._name = name
-        self._later: ThreadPoolExecutor | None = None
+        self._background: ThreadPoolExecutor | None = None
 
     @property
     def is_on(self) -> bool:
-        """Whether there is anybody to tell."""
+        """Whether any address is set."""
         return bool(self._notifier.urls)
 
     def check(self, now: int | None = None) -> Sequence[Message]:
-        """Look at the whole lake, tell what is to be told, and return that; with nobody to tell, what is wrong.
+        """Check the whole lake, send the messages that are due, and return them. Without an address, return all troubles.
 
         Raises
         ------
         AlertNotSent
-            If an address did not take it. If none did, it is told at the next check.
+            If an address did not accept them. If none did, they are sent at the next check.
         MissingExtra
-            If there is something to tell and apprise is not installed.
+            If there is something to send and apprise is not installed.
         """
-        moment = self._now() if now is None else now
-        return self._tell(self._troubles.look(moment), moment)
+        if now is None:
+            now = self._now()
+        return self._notify(self._troubles.look(now), now)
 
     def known(self) -> Sequence[Alert]:
-        """Return the troubles that are going on, as far as checks have found them, and for how long."""
+        """Return the troubles that checks have found and that are not over."""
         return [alert for alert in self._records.all() if alert.since is not None]
 
     def test(self) -> None:
@@ -92,30 +92,37 @@ class Alerts:
         self._notifier.send(f"ticklake {self._name}: a test", "Alerts of this lake arrive here.", is_good=True)
 
     def after(self, run: Run) -> None:
-        """Tell what a run that is over brought about, later and in another thread: it neither waits nor fails."""
+        """Send the alerts about an ended run in another thread, so that the run neither waits for them nor fails."""
         if self.is_on:
-            if self._later is None:
-                self._later = ThreadPoolExecutor(1, "ticklake-alerts")
-            self._later.submit(self._after, run)
+            if self._background is None:
+                self._background = ThreadPoolExecutor(1, "ticklake-alerts")
+            self._background.submit(self._check_run, run)
 
     def close(self) -> None:
-        """Wait until everything is told."""
-        if self._later is not None:
-            self._later.shutdown()
-            self._later = None
+        """Wait until all messages are sent."""
+        if self._background is not None:
+            self._background.shutdown()
+            self._background = None
 
-    def _after(self, run: Run) -> None:
+    def _check_run(self, run: Run) -> None:
         try:
             now = self._now()
-            self._tell(self._troubles.look(now, run), now)
+            self._notify(self._troubles.look(now, run), now)
         except Exception as error:
+            # Errors of other libraries may show an address, which holds secrets: only their type is logged.
+            reason = type(error).__name__
+            if isinstance(error, TicklakeError):
+                reason = str(error)
             with suppress(TicklakeError):
-                self._runs.append_log(run.id, f"no alert: {_text(error)}", "warning")
+                self._runs.append_log(run.id, f"no alert: {reason}", "warning")
 
-    def _tell(self, look: Look, now: int) -> Sequence[Message]:
-        choose = partial(_decide, look, self._troubles.policy.cooldown, now)
+    def _notify(self, look: Look, now: int) -> Sequence[Message]:
+        def choose(known: Mapping[Key, Alert]) -> Decision:
+            return decide(look.troubles, known, self._troubles.policy.cooldown, now)
+
         if not self.is_on:
             return choose({}).messages
+        # Stored as sent before it is sent: two processes that check at the same time must not both send it.
         decision, before = self._records.settle(look.concerns, choose)
         if not decision.messages:
             return ()
@@ -124,31 +131,27 @@ class Alerts:
             self._notifier.send(title, text, is_good=all(message.is_recovery for message in decision.messages))
         except TicklakeError as error:
             if not isinstance(error, AlertNotSent) or error.nobody:
-                self._records.restore(_untold(decision, before))
+                self._records.restore(_unsent(decision, before))
             raise
         return decision.messages
 
 
 def check_alerts(lake: WithAlerts, now: int | None = None) -> Sequence[Message]:
-    """Check the alerts of a lake, for those who do so again and again; nothing is done if nobody is to be told.
+    """Check the alerts of a lake if any address is set, and do nothing else: a job that checks at an interval calls this.
 
     Raises
     ------
     AlertNotSent, MissingExtra
     """
-    return lake.alerts.check(now) if lake.alerts.is_on else ()
+    if not lake.alerts.is_on:
+        return ()
+    return lake.alerts.check(now)
 
 
-def _decide(look: Look, cooldown: int, now: int, known: Mapping[Key, Alert]) -> Decision:
-    return decide(look.troubles, known, cooldown, now)
-
-
-def _untold(decision: Decision, before: Mapping[Key, Alert]) -> list[Alert]:
-    """Return what is to be remembered of messages that did not arrive, so that they are told the next time."""
-    told = {(message.rule.value, message.subject) for message in decision.messages}
-    fresh = (replace(one, told_at=None, is_told=False) for one in decision.alerts if one.key not in before)
-    return [one for one in [*(before[key] for key in told if key in before), *fresh] if one.key in told]
-
-
-def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, TicklakeError) else type(error).__name__
+def _unsent(decision: Decision, before: Mapping[Key, Alert]) -> list[Alert]:
+    """Return the records of messages that did not arrive, as they must be stored to be sent the next time."""
+    keys = {(message.rule.value, message.subject) for message in decision.messages}
+    unsent = [before[key] for key in keys if key in before]
+    new = [alert for alert in decision.alerts if alert.key in keys and alert.key not in before]
+    unsent += [replace(alert, told_at=None, is_told=False) for alert in new]
+    return unsent

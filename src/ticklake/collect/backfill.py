@@ -1,4 +1,4 @@
-"""Backfill: bring a span of datasets into the lake, page by page, and record the run."""
+"""Backfill: fetch a span of datasets page by page, and record the run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ticklake.audit.sequence import cover_seams
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Runs
-from ticklake.collect.daily_check import doubt_silence
-from ticklake.collect.instruments import gone_words, look_daily, recall
-from ticklake.collect.plan import Asked, plan_dataset
+from ticklake.collect.daily_check import check_empty_start
+from ticklake.collect.instruments import delisted_text, look_daily, recall
+from ticklake.collect.plan import FetchScope, plan_dataset
 from ticklake.core.dataset import Dataset
 from ticklake.core.fetch_plan import FetchPlan, horizon
 from ticklake.core.gaps import Gap, missing_in, missing_words
@@ -28,28 +28,28 @@ from ticklake.sources.base import Page, Source
 
 __all__ = ["Backfill", "record_failure"]
 
-PATIENCE = 3
-"""After this many windows in a row that failed for good, a dataset is given up."""
-GLANCE = 1.0
-"""Seconds between two checks, while polling waits, whether it shall stop."""
+MOST_FAILURES = 3
+"""A dataset is given up after this many failed windows in a row."""
+STOP_CHECK = 1.0
+"""Seconds between two checks whether polling shall stop while it waits."""
 ROUNDS = 2
-"""Windows that failed are asked once more at the end."""
+"""How often a dataset is planned and fetched, if windows failed."""
 SEAMS = 100
-"""After each run the newest seams are looked at; what they prove is known from then on."""
+"""How many of the newest seams are checked after each run; complete ones become coverage."""
 UNKNOWN = "since when rows were asked for is not known, nor what is missing"
-"""The outcome where planning failed before the start of a history was known."""
+"""The outcome if planning failed before the start of a history was known."""
 BANNED = ""
-"""The name of a failure that concerns all datasets: the exchange has banned this address."""
+"""The name under which a ban is recorded: it concerns all datasets."""
 
 
 def record_failure(
-    runs: Runs, operation: str, subject: str, datasets: Sequence[Dataset], asked: Asked, error: TicklakeError
+    runs: Runs, operation: str, subject: str, datasets: Sequence[Dataset], scope: FetchScope, error: TicklakeError
 ) -> Run:
-    """Record that datasets were asked for and nothing could be begun, as a run that failed; alerts hear of it."""
+    """Record a failed run of datasets of which nothing could be fetched. Alerts look at runs."""
     progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
     for name in progress.names or [subject]:
         progress.failed(name, error)
-    run = runs.create(operation, subject, _parameters(datasets, asked))
+    run = runs.create(operation, subject, _parameters(datasets, scope))
     runs.append_log(run.id, str(error), "error")
     return runs.finish(run.id, RunState.FAILED, progress.to_dict(), str(error))
 
@@ -58,8 +58,7 @@ def record_failure(
 class Backfill:
     """One backfill of some datasets of one exchange.
 
-    Rows and coverage are committed page by page: killed at any moment, nothing is lost, and the next run
-    goes on where this one stood.
+    Rows and coverage are committed page by page: if it is killed, nothing is lost, and the next run continues there.
     """
 
     source: Source
@@ -71,48 +70,48 @@ class Backfill:
     gap_notes: GapNotes | None = None
     subject: str = ""
     plans: dict[Dataset, FetchPlan] = field(default_factory=dict)
-    """The newest plan of each dataset; where planning failed, it says what was asked for and nothing else."""
+    """The newest plan of each dataset. If planning failed, it has the requested span and nothing else."""
 
-    async def plan(self, datasets: Sequence[Dataset], asked: Asked) -> list[FetchPlan]:
+    async def plan(self, datasets: Sequence[Dataset], scope: FetchScope) -> list[FetchPlan]:
         """Return what a run would fetch, without fetching it."""
-        return [await self._plan(dataset, asked) for dataset in datasets]
+        return [await self._plan(dataset, scope) for dataset in datasets]
 
-    async def run(self, datasets: Sequence[Dataset], asked: Asked, every: float | None = None) -> Run:
+    async def run(self, datasets: Sequence[Dataset], scope: FetchScope, every: float | None = None) -> Run:
         """Fetch what is missing and return the finished run.
 
         Parameters
         ----------
         every
-            Seconds. If given, what is new is asked for again and again, and only cancelling ends it, or so many
-            rounds in a row that failed as windows may.
+            Seconds. If given, new rows are fetched at this interval until the run is cancelled or three rounds in a
+            row have failed.
 
         Raises
         ------
         TicklakeError
-            If nothing could be done at all: bad input, the exchange cannot be reached, or the lake cannot be written.
+            If nothing could be fetched: bad input, the exchange cannot be reached, or the lake cannot be written.
         """
-        operation = _operation(asked, every)
+        operation = _operation(scope, every)
         try:
-            remarks = await self._prepare(datasets, asked)
+            remarks = await self._prepare(datasets, scope)
         except SourceError as error:
-            await self._want_unplanned(datasets, asked, self.engine.now())
+            await self._want_unplanned(datasets, scope, self.engine.now())
             failed = await asyncio.to_thread(
-                record_failure, self.runs, operation, self._subject(datasets), datasets, asked, error
+                record_failure, self.runs, operation, self._subject(datasets), datasets, scope, error
             )
-            if asked.known and every is None:
+            if scope.known and every is None:
                 return failed
             raise
         progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
         subject = self._subject(datasets)
-        run = await asyncio.to_thread(self.runs.create, operation, subject, _parameters(datasets, asked))
+        run = await asyncio.to_thread(self.runs.create, operation, subject, _parameters(datasets, scope))
         try:
             self.watch(progress)
             for remark in remarks:
                 await self._log(run.id, "info", remark)
             if every is None:
-                await self._fetch_all(run.id, datasets, asked, progress)
+                await self._fetch_all(run.id, datasets, scope, progress)
             else:
-                await self._follow(run.id, datasets, asked, progress, every)
+                await self._follow(run.id, datasets, scope, progress, every)
             state, outcome = await asyncio.to_thread(self._judge, list(self.plans.values()), progress)
         except (asyncio.CancelledError, Cancelled):
             outcome = "interrupted; run the same command again to go on where it stopped"
@@ -123,36 +122,37 @@ class Backfill:
             raise
         return await asyncio.to_thread(self.runs.finish, run.id, state, progress.to_dict(), outcome)
 
-    async def _plan(self, dataset: Dataset, asked: Asked) -> FetchPlan:
-        return await plan_dataset(self.source, self.engine, self.instruments, dataset, asked)
+    async def _plan(self, dataset: Dataset, scope: FetchScope) -> FetchPlan:
+        return await plan_dataset(self.source, self.engine, self.instruments, dataset, scope)
 
-    async def _prepare(self, datasets: Sequence[Dataset], asked: Asked) -> list[str]:
-        """Look at what the exchange lists, refuse what it does not serve, and return what there is to say."""
+    async def _prepare(self, datasets: Sequence[Dataset], scope: FetchScope) -> list[str]:
+        """Update the list of instruments, refuse what the exchange does not serve, and return remarks for the log."""
         remarks = await look_daily(self.source, self.instruments)
         await recall(self.source, self.instruments, datasets)
         now = await self.source.now()
-        if not asked.known:
+        if not scope.known:
             for dataset in datasets:
                 await self.source.capability(dataset, now)
-            await self._want_unplanned(datasets, asked, now)
+            await self._want_unplanned(datasets, scope, now)
         return remarks
 
-    async def _want_unplanned(self, datasets: Sequence[Dataset], asked: Asked, now: int) -> None:
-        """Note what is asked for as far as that is known without a plan: a source may fail while it is planned."""
-        if asked.again:
+    async def _want_unplanned(self, datasets: Sequence[Dataset], scope: FetchScope, now: int) -> None:
+        """Record the requested spans that are known without a plan, because a source may fail during planning."""
+        if scope.again:
+            # A repair collects nothing new.
             return
         for dataset in datasets:
             coverage = await asyncio.to_thread(self.engine.catalog.coverage, dataset)
-            start = asked.begins(coverage)
+            start = scope.begins(coverage)
             if start is None:
                 continue
-            span = asked.final_part(dataset, start, now)
+            span = scope.final_part(dataset, start, now)
             if span is not None:
                 self.plans[dataset] = FetchPlan(dataset, span)
                 await self._want(dataset, span)
 
     async def _want(self, dataset: Dataset, span: Span, final: int | None = None) -> None:
-        """Note that a span of a dataset is asked for, before anything can go wrong."""
+        """Record that a span of a dataset is requested, so that it counts as missing if anything fails."""
         await asyncio.to_thread(self.engine.want, dataset, span, final)
         if self.gap_notes is not None:
             await asyncio.to_thread(self.gap_notes.want, dataset, span)
@@ -163,19 +163,19 @@ class Backfill:
         return self.subject or datasets[0].exchange
 
     def _fail(self, run_id: int, progress: Progress, error: BaseException) -> None:
-        """Record the failure if the lake still takes it; the error itself goes on to the caller."""
+        """Record the failure, if the lake can still be written. The caller raises the error itself."""
         try:
             self.runs.finish(run_id, RunState.FAILED, progress.to_dict(), str(error))
         except TicklakeError:
             return
 
-    async def _fetch_all(self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress) -> None:
-        """Fetch the datasets, some at a time."""
-        turns = asyncio.Semaphore(self.at_once)
+    async def _fetch_all(self, run_id: int, datasets: Sequence[Dataset], scope: FetchScope, progress: Progress) -> None:
+        """Fetch the datasets, ``at_once`` of them at the same time."""
+        slots = asyncio.Semaphore(self.at_once)
 
         async def fetch(dataset: Dataset) -> None:
-            async with turns:
-                await self._fetch_dataset(run_id, dataset, asked, progress)
+            async with slots:
+                await self._fetch_dataset(run_id, dataset, scope, progress)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -186,40 +186,40 @@ class Backfill:
             raise errors.exceptions[0] from None
 
     async def _follow(
-        self, run_id: int, datasets: Sequence[Dataset], asked: Asked, progress: Progress, every: float
+        self, run_id: int, datasets: Sequence[Dataset], scope: FetchScope, progress: Progress, every: float
     ) -> None:
-        """Ask for what is new again and again, until it is given up."""
-        failed = 0
+        """Fetch new rows at an interval, until too many rounds in a row have failed."""
+        failures = 0
         while True:
-            await self._fetch_all(run_id, datasets, asked, progress)
+            await self._fetch_all(run_id, datasets, scope, progress)
             if progress.failures:
-                failed += 1
+                failures += 1
             else:
-                failed = 0
-            if failed == PATIENCE or BANNED in progress.failures:
+                failures = 0
+            if failures == MOST_FAILURES or BANNED in progress.failures:
                 return
-            await self._rest(every, progress)
+            await self._wait(every, progress)
             progress.failures.clear()
 
-    async def _rest(self, seconds: float, progress: Progress) -> None:
-        """Wait, and let those who watch stop it meanwhile."""
+    async def _wait(self, seconds: float, progress: Progress) -> None:
+        """Wait, and let ``watch`` raise meanwhile if the run is cancelled."""
         while seconds > 0:
             self.watch(progress)
-            await asyncio.sleep(min(seconds, GLANCE))
-            seconds -= GLANCE
+            await asyncio.sleep(min(seconds, STOP_CHECK))
+            seconds -= STOP_CHECK
 
-    async def _fetch_dataset(self, run_id: int, dataset: Dataset, asked: Asked, progress: Progress) -> None:
-        """Plan and fetch one dataset; windows that failed are planned and asked once more."""
+    async def _fetch_dataset(self, run_id: int, dataset: Dataset, scope: FetchScope, progress: Progress) -> None:
+        """Plan and fetch one dataset, and once more if windows failed."""
         name = str(dataset)
         try:
             for _ in range(ROUNDS):
                 if BANNED in progress.failures:
                     break
-                plan = await self._planned_and_wanted(dataset, asked)
+                plan = await self._planned_and_wanted(dataset, scope)
                 progress.skipped.pop(name, None)
                 progress.again.discard(name)
                 await self._fetch_round(run_id, plan, progress)
-                await self._doubt(run_id, plan)
+                await self._check_start(run_id, plan)
                 if name not in progress.skipped:
                     break
             if name in progress.skipped and name not in progress.reached:
@@ -228,44 +228,44 @@ class Backfill:
             progress.failures[BANNED] = str(error)
             await self._log(run_id, "error", str(error))
         except UnknownSymbol as error:
-            progress.failures[name] = await asyncio.to_thread(self._gone, dataset, asked, error)
+            progress.failures[name] = await asyncio.to_thread(self._gone, dataset, scope, error)
             await self._log(run_id, "error", progress.failures[name])
         except SourceError as error:
             progress.failed(name, error)
             await self._log(run_id, "error", f"{name}: {error}")
         except BadInput as error:
-            if not asked.known:
+            if not scope.known:
                 raise
-            # What was served once and is no longer must not keep the others from being brought up to now.
+            # A dataset that is no longer served must not keep the others from being updated.
             progress.failed(name, error)
             await self._log(run_id, "error", f"{name}: {error}")
 
-    async def _planned_and_wanted(self, dataset: Dataset, asked: Asked) -> FetchPlan:
-        """Plan a dataset and note what is asked for; a repair makes no dataset one that is collected."""
+    async def _planned_and_wanted(self, dataset: Dataset, scope: FetchScope) -> FetchPlan:
+        """Plan a dataset and record the requested span, but not for a repair, which collects nothing new."""
         try:
-            plan = await self._plan(dataset, asked)
+            plan = await self._plan(dataset, scope)
         except SourceError:
             if dataset not in self.plans:
-                await self._want_unplanned([dataset], asked, self.engine.now())
+                await self._want_unplanned([dataset], scope, self.engine.now())
             raise
         self.plans[dataset] = plan
-        if plan.want is not None and not asked.again:
+        if plan.want is not None and not scope.again:
             await self._want(dataset, plan.want, horizon(dataset, plan.now))
         return plan
 
-    def _gone(self, dataset: Dataset, asked: Asked, error: UnknownSymbol) -> str:
-        """Say since when a symbol is gone, or let the exchange's refusal stand if it never was there."""
-        known = self.instruments.get(dataset.exchange, str(dataset.symbol))
-        if known is None or known.delisted_at is None:
-            if asked.known:
+    def _gone(self, dataset: Dataset, scope: FetchScope, error: UnknownSymbol) -> str:
+        """Return a message that says when a symbol was delisted. If it never was listed, the error stands."""
+        instrument = self.instruments.get(dataset.exchange, str(dataset.symbol))
+        if instrument is None or instrument.delisted_at is None:
+            if scope.known:
                 return str(error)
             raise error
-        return gone_words(known, self.instruments)
+        return delisted_text(instrument, self.instruments)
 
-    async def _doubt(self, run_id: int, plan: FetchPlan) -> None:
-        why = await doubt_silence(self.source, self.engine, plan)
-        if why is not None:
-            await self._log(run_id, "warning", f"{plan.dataset}: {why}")
+    async def _check_start(self, run_id: int, plan: FetchPlan) -> None:
+        reason = await check_empty_start(self.source, self.engine, plan)
+        if reason is not None:
+            await self._log(run_id, "warning", f"{plan.dataset}: {reason}")
 
     async def _fetch_round(self, run_id: int, plan: FetchPlan, progress: Progress) -> None:
         """Fetch the plan's spans."""
@@ -275,24 +275,24 @@ class Backfill:
             await self._fetch_span(run_id, plan, span, progress)
 
     async def _fetch_span(self, run_id: int, plan: FetchPlan, span: Span, progress: Progress) -> None:
-        """Fetch one span, passing over windows that keep failing."""
+        """Fetch one span. Windows that fail are skipped."""
         cursor, failures = span.start, 0
         await asyncio.to_thread(self._hint, plan.dataset, span)
         while cursor < span.end and BANNED not in progress.failures:
             try:
-                # Taken before the question: a page that is committed late must not replace what was observed meanwhile.
-                asked_at = self.engine.now()
+                # Taken before the request: a page that is committed late must not replace what was observed meanwhile.
+                requested_at = self.engine.now()
                 async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
-                    cursor = max([cursor, *(piece.span.end for piece in page.covered)])
-                    await self._commit(run_id, plan, page, progress, asked_at)
-                    asked_at = self.engine.now()
+                    cursor = max([cursor, *(covered.end for covered in page.spans)])
+                    await self._commit(run_id, plan, page, progress, requested_at)
+                    requested_at = self.engine.now()
                     failures = 0
                     if BANNED in progress.failures:
                         return
                 return
             except SourceError as error:
                 failures += 1
-                if not error.retriable or failures == PATIENCE:
+                if not error.retriable or failures == MOST_FAILURES:
                     raise
                 progress.skipped[str(plan.dataset)] = str(error)
                 progress.again.add(str(plan.dataset))
@@ -300,7 +300,7 @@ class Backfill:
                 cursor += plan.page_span
 
     def _hint(self, dataset: Dataset, span: Span) -> None:
-        """Tell the source of the newest row of all, if that does not lie after the span: its head is asked for again."""
+        """Tell the source the time of the dataset's newest row, unless that row lies after the span."""
         row = self.engine.catalog.dataset(dataset)
         if row is not None and row.rows and row.max_ts is not None and row.max_ts < span.end:
             self.source.hint(dataset, row.max_ts)
@@ -310,13 +310,14 @@ class Backfill:
             empty, origin = plan.dataset.spec.empty(), self.source.provenance(plan.dataset)
             await asyncio.to_thread(self.engine.append, plan.dataset, empty, origin, plan.known)
 
-    async def _commit(self, run_id: int, plan: FetchPlan, page: Page, progress: Progress, asked_at: int) -> None:
-        """Make one page durable, with its coverage, and tell those who watch."""
-        dataset, origin = plan.dataset, page.origin or self.source.provenance(plan.dataset)
+    async def _commit(self, run_id: int, plan: FetchPlan, page: Page, progress: Progress, requested_at: int) -> None:
+        """Commit one page with its coverage, and report the progress."""
+        dataset = plan.dataset
+        origin = page.origin or self.source.provenance(dataset)
         receipt = await asyncio.to_thread(
-            self.engine.append, dataset, page.frame, origin, page.covered, plan.now, asked_at
+            self.engine.append, dataset, page.frame, origin, page.covered, plan.now, requested_at
         )
-        progress.page(dataset, [piece.span for piece in page.covered], receipt, page.requests)
+        progress.page(dataset, page.spans, receipt, page.requests)
         for note in page.notes:
             await self._log(run_id, "warning", f"{dataset}: {note}")
         await asyncio.to_thread(self.runs.update_progress, run_id, progress.done, progress.to_dict())
@@ -326,7 +327,7 @@ class Backfill:
         await asyncio.to_thread(self.runs.append_log, run_id, message, level)
 
     def _judge(self, plans: Sequence[FetchPlan], progress: Progress) -> tuple[RunState, str]:
-        """Return the state and the outcome of the run, by what the lake now knows to be missing."""
+        """Return the state and the outcome of the run, by what is missing in the lake now."""
         gaps: list[Gap] = []
         for plan in plans:
             if plan.want is not None:
@@ -334,15 +335,18 @@ class Backfill:
                 cover_seams(self.engine, plan.dataset, SEAMS)
                 gaps += gap_report(self.engine, plan.dataset, plan.want).gaps
         counts = progress.counts
-        is_known = len(plans) == progress.datasets or missing_in(gaps)
-        missing = missing_words(gaps) if is_known else UNKNOWN
+        missing = missing_words(gaps)
+        if len(plans) < progress.datasets and not missing_in(gaps):
+            missing = UNKNOWN
         outcome = (
             f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there; {missing}"
         )
         if progress.failures or progress.skipped:
             problems = "; ".join([*progress.failures.values(), *progress.skipped.values()])
             return _state_after_failures(progress), f"{problems}; {outcome}"
-        return (RunState.INCOMPLETE if missing_in(gaps) else RunState.SUCCEEDED), outcome
+        if missing_in(gaps):
+            return RunState.INCOMPLETE, outcome
+        return RunState.SUCCEEDED, outcome
 
 
 def _state_after_failures(progress: Progress) -> RunState:
@@ -351,20 +355,24 @@ def _state_after_failures(progress: Progress) -> RunState:
     return RunState.INCOMPLETE
 
 
-def _operation(asked: Asked, every: float | None) -> str:
-    """Return what a run is called, by what it was asked for."""
-    if asked.again:
+def _operation(scope: FetchScope, every: float | None) -> str:
+    """Return the name of the operation of a run."""
+    if scope.again:
         return "repair"
-    return "backfill" if every is None else "poll"
+    if every is not None:
+        return "poll"
+    return "backfill"
 
 
-def _parameters(datasets: Sequence[Dataset], asked: Asked) -> dict[str, Any]:
+def _parameters(datasets: Sequence[Dataset], scope: FetchScope) -> dict[str, Any]:
     return {
         "datasets": [str(dataset) for dataset in datasets],
-        "start": _time_text(asked.start),
-        "end": _time_text(asked.end),
+        "start": _time_text(scope.start),
+        "end": _time_text(scope.end),
     }
 
 
 def _time_text(ts: int | None) -> str | None:
-    return None if ts is None else format_time(ts)
+    if ts is None:
+        return None
+    return format_time(ts)

@@ -1,4 +1,4 @@
-"""The collector: from names and patterns to finished work, for callers that are not async."""
+"""The collector: opens sources and runs backfills, for callers that are not async."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ticklake.catalog.runs import Runs
 from ticklake.collect.backfill import Backfill, record_failure
 from ticklake.collect.current import take_snapshots
 from ticklake.collect.instruments import look, recall
-from ticklake.collect.plan import Asked, select_symbols
+from ticklake.collect.plan import FetchScope, select_symbols
 from ticklake.core.crosscheck import CrossCheck
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.fetch_plan import FetchPlan
@@ -37,7 +37,7 @@ __all__ = ["Collector"]
 
 T = TypeVar("T")
 _PAUSE = 0.2
-"""Seconds: Polars' handler of signals restarts waiting, so that one without an end is not interrupted."""
+"""Seconds. Polars' signal handler restarts a wait, so that Ctrl-C would not end one without a time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,73 +55,75 @@ class Collector:
     gap_notes: GapNotes
 
     def backfill(self, request: BackfillRequest, watch: Watch) -> Run:
-        """Fetch what is missing, or the book of now, and return the finished run."""
-        asked = self._asked(request)
+        """Fetch what is missing, or a snapshot, and return the finished run."""
+        scope = self._scope(request)
 
         async def go(source: Source) -> Run:
             try:
                 datasets = await requested_datasets(source, request)
             except SourceError as error:
-                await asyncio.to_thread(record_failure, self.runs, "backfill", request.subject, (), asked, error)
+                await asyncio.to_thread(record_failure, self.runs, "backfill", request.subject, (), scope, error)
                 raise
             if datasets[0].kind in SNAPSHOTS:
                 return await take_snapshots(source, self.engine, self.runs, datasets, request.depth)
-            return await self._backfill(source, watch, request.subject).run(datasets, asked)
+            return await self._backfill(source, watch, request.subject).run(datasets, scope)
 
         return self._with_source(request.exchange, go, archives=request.archives)
 
     def update(self, exchange: str, datasets: Sequence[Dataset], watch: Watch) -> Run:
-        """Bring datasets of one exchange up to now, each from where its history in the lake begins.
+        """Fetch what is new of datasets of one exchange, each from where its history in the lake begins.
 
-        An exchange that cannot be asked is a run that failed: the others are to be asked all the same.
+        If the exchange cannot be reached, the run has failed and nothing is raised: other exchanges come next.
         """
-        asked = Asked(known=True)
+        scope = FetchScope(known=True)
 
         async def go(source: Source) -> Run:
-            return await self._backfill(source, watch).run(datasets, asked)
+            return await self._backfill(source, watch).run(datasets, scope)
 
         try:
             return self._with_source(exchange, go)
         except (BadInput, BrokenPlugin, MissingExtra) as error:
-            subject = str(datasets[0]) if len(datasets) == 1 else exchange
-            return record_failure(self.runs, "backfill", subject, datasets, asked, error)
+            subject = exchange
+            if len(datasets) == 1:
+                subject = str(datasets[0])
+            return record_failure(self.runs, "backfill", subject, datasets, scope, error)
 
     def collected(self) -> frozenset[str]:
-        """Return the names of the datasets that a source was ever asked for; others were only imported or saved."""
+        """Return the names of the datasets that were ever fetched; others were only imported or saved."""
         return self.gap_notes.collected()
 
     def poll(self, exchange: str, datasets: Sequence[Dataset], every: float, watch: Watch) -> Run:
-        """Keep datasets of one exchange up to now until it is cancelled, asking every so many seconds."""
+        """Fetch what is new of datasets of one exchange every so many seconds, until cancelled."""
 
         async def go(source: Source) -> Run:
-            return await self._backfill(source, watch).run(datasets, Asked(known=True), every)
+            return await self._backfill(source, watch).run(datasets, FetchScope(known=True), every)
 
         return self._with_source(exchange, go)
 
     def repair(self, mended: Sequence[Mended], watch: Watch, *, retry: bool = False) -> list[Repaired]:
-        """Close the gaps of datasets, as far as their sources can, given what was mended of each."""
+        """Close the gaps of datasets as far as their sources can. *mended* is what was repaired from files before."""
 
-        def ask(dataset: Dataset, spans: tuple[Span, ...]) -> Run:
-            asked = Asked(retry=True, again=spans)
+        def fetch(dataset: Dataset, spans: tuple[Span, ...]) -> Run:
+            scope = FetchScope(retry=True, again=spans)
             return self._with_source(
-                dataset.exchange, lambda source: self._backfill(source, watch).run([dataset], asked)
+                dataset.exchange, lambda source: self._backfill(source, watch).run([dataset], scope)
             )
 
-        return list(Repairs(self.engine, self.gap_notes, ask).repair(mended, retry=retry))
+        return list(Repairs(self.engine, self.gap_notes, fetch).repair(mended, retry=retry))
 
     def plan(self, request: BackfillRequest) -> list[FetchPlan]:
         """Return what would be fetched."""
-        asked = self._asked(request)
+        scope = self._scope(request)
 
         async def go(source: Source) -> list[FetchPlan]:
             datasets = await requested_datasets(source, request)
             await recall(source, self.instruments, datasets)
-            return await self._backfill(source).plan(datasets, asked)
+            return await self._backfill(source).plan(datasets, scope)
 
         return self._with_source(request.exchange, go, archives=request.archives)
 
     def cross_check(self, dataset: Dataset, spans: Sequence[Span], tolerance: float) -> CrossCheck:
-        """Ask the exchange's calls again for rows that the lake holds, store nothing, and compare."""
+        """Fetch rows that the lake has from the exchange's calls again, compare them, and store nothing."""
 
         async def go(source: Source) -> CrossCheck:
             return await against_source(self.engine, source, dataset, spans, tolerance)
@@ -129,15 +131,15 @@ class Collector:
         return self._with_source(dataset.exchange, go, archives=False)
 
     def listed(self, exchange: str) -> list[Instrument]:
-        """Return what an exchange lists."""
+        """Return the instruments that an exchange lists."""
         return self._with_source(exchange, lambda source: source.instruments())
 
     def look(self, exchange: str) -> Sighting:
-        """Take what an exchange lists now."""
+        """Store the instruments that an exchange lists now, and return what has changed."""
         return self._with_source(exchange, lambda source: look(source, self.instruments))
 
-    def _asked(self, request: BackfillRequest) -> Asked:
-        return Asked(request.start_at(self.engine.now()), request.end, request.retry)
+    def _scope(self, request: BackfillRequest) -> FetchScope:
+        return FetchScope(request.start_at(self.engine.now()), request.end, request.retry)
 
     def _backfill(self, source: Source, watch: Watch = lambda _progress: None, subject: str = "") -> Backfill:
         at_once = self.at_once(source.exchange)
@@ -159,7 +161,7 @@ class Collector:
 
 
 async def requested_datasets(source: Source, request: BackfillRequest) -> list[Dataset]:
-    """Return the datasets that a request means; patterns are expanded over what the exchange lists.
+    """Return the datasets of a request. Patterns are expanded over the instruments that the exchange lists.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Snapshots: the order books or the predicted funding rates of now, into the lake."""
+"""Snapshots: fetch and store current order books or predicted funding rates."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ async def take_snapshots(
     if progress.failures:
         state, outcome = RunState.FAILED, "; ".join(progress.failures.values())
     else:
-        unit = "levels" if datasets[0].kind == "book" else "rates"
+        unit = "rates"
+        if datasets[0].kind == "book":
+            unit = "levels"
         state, outcome = RunState.SUCCEEDED, f"{progress.counts['new']:,} {unit}"
     return await asyncio.to_thread(runs.finish, run.id, state, progress.to_dict(), outcome)

@@ -1,37 +1,36 @@
-"""Doubt: a source that has nothing of a time in which its own daily bars show trades does not serve it any more."""
+"""A check of empty starts: if a source's daily bars show trades in a time without rows, it no longer serves that time."""
 
 from __future__ import annotations
 
 import asyncio
 
 from ticklake.core.coverage import Covered, Found
+from ticklake.core.dataset import Dataset
 from ticklake.core.fetch_plan import FetchPlan
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, format_time
 from ticklake.engine.engine import Engine
 from ticklake.sources.base import Source
 
-__all__ = ["doubt_silence"]
+__all__ = ["check_empty_start"]
 
 
-async def doubt_silence(source: Source, engine: Engine, plan: FetchPlan) -> str | None:
-    """Call the silence before a dataset's first row ``unavailable`` if there were trades in it; return why.
-
-    Field note: history may be recent-only, and the answer for what is older is empty all the same. Only a silence of a
-    day and more that was just fetched is doubted; it costs one question.
-    """
-    silence = await asyncio.to_thread(_silence, engine, plan)
-    if silence is None:
+async def check_empty_start(source: Source, engine: Engine, plan: FetchPlan) -> str | None:
+    """Cover the time before a dataset's first row as ``unavailable`` if there were trades in it. Return the reason."""
+    # An exchange may keep only recent history: its answer for older times is empty, as if nobody had traded.
+    empty = await asyncio.to_thread(_empty_start, engine, plan)
+    if empty is None:
         return None
-    day = await source.first_traded(plan.dataset, silence)
+    day = await source.first_traded(plan.dataset, empty)
     if day is None:
         return None
-    reason = f"{source.exchange} traded on {format_time(day)[:10]} and serves nothing before {format_time(silence.end)}"
-    await asyncio.to_thread(_take_back, engine, source, plan, silence, reason)
+    reason = f"{source.exchange} traded on {format_time(day)[:10]} and serves nothing before {format_time(empty.end)}"
+    await asyncio.to_thread(_cover_as_unavailable, engine, source, plan.dataset, empty, reason)
     return reason
 
 
-def _silence(engine: Engine, plan: FetchPlan) -> Span | None:
+def _empty_start(engine: Engine, plan: FetchPlan) -> Span | None:
+    """Return the time before the first row, if it is a day or longer and some of it was just fetched."""
     if plan.want is None:
         return None
     row = engine.catalog.dataset(plan.dataset)
@@ -40,15 +39,15 @@ def _silence(engine: Engine, plan: FetchPlan) -> Span | None:
         end = min(row.min_ts, end)
     if end - plan.want.start < DAY:
         return None
-    silence = Span(plan.want.start, end)
-    if not any(span.overlaps(silence) for span in plan.spans):
+    empty = Span(plan.want.start, end)
+    if not any(span.overlaps(empty) for span in plan.spans):
         return None
-    return silence
+    return empty
 
 
-def _take_back(engine: Engine, source: Source, plan: FetchPlan, silence: Span, reason: str) -> None:
-    dataset, covered = plan.dataset, engine.catalog.coverage(plan.dataset).within(silence)
-    empty, origin = dataset.spec.empty(), source.provenance(dataset)
+def _cover_as_unavailable(engine: Engine, source: Source, dataset: Dataset, empty: Span, reason: str) -> None:
+    covered = engine.catalog.coverage(dataset).within(empty)
+    no_rows, origin = dataset.spec.empty(), source.provenance(dataset)
     for span in covered.spans(Found.DATA):
         engine.delete(dataset, span)
-        engine.append(dataset, empty, origin, [Covered(span, Found.UNAVAILABLE, reason)])
+        engine.append(dataset, no_rows, origin, [Covered(span, Found.UNAVAILABLE, reason)])

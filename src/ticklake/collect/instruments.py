@@ -1,4 +1,4 @@
-"""Listing: what an exchange lists is looked at once a day, and what it lists no longer is called back."""
+"""Instruments: the list of an exchange is stored once a day, and delisted markets are made available to sources."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ticklake.core.time import DAY, format_time
 from ticklake.errors import Unsupported
 from ticklake.sources.base import Source
 
-__all__ = ["gone_words", "look", "look_daily", "recall"]
+__all__ = ["delisted_text", "look", "look_daily", "recall"]
 
-_NAMED = 5
+_MOST_NAMES = 5
 
 
 async def look(source: Source, instruments: Instruments) -> Sighting:
-    """Take what the exchange lists now."""
+    """Store the instruments that the exchange lists now, and return what has changed."""
     listed, now = await source.instruments(), await source.now()
     return await asyncio.to_thread(instruments.snapshot, source.exchange, listed, now)
 
 
 async def look_daily(source: Source, instruments: Instruments) -> list[str]:
-    """Take what the exchange lists, unless that was done on this UTC day; return what there is to say of it."""
+    """Store the instruments that the exchange lists, unless that was done on this UTC day. Return remarks for the log."""
     last = await asyncio.to_thread(instruments.checked_at, source.exchange)
     if last is not None and last // DAY == await source.now() // DAY:
         return []
@@ -39,35 +39,39 @@ async def look_daily(source: Source, instruments: Instruments) -> list[str]:
 
 
 async def recall(source: Source, instruments: Instruments, datasets: Iterable[Dataset]) -> None:
-    """Let the source serve what the exchange lists no longer, as far as it can, by what is known of it."""
+    """Give the source the stored descriptions of delisted markets, so that it can still fetch their history."""
     for dataset in datasets:
-        known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
-        if known is not None and known.delisted_at is not None:
-            await source.recall(known)
+        instrument = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
+        if instrument is not None and instrument.delisted_at is not None:
+            await source.recall(instrument)
 
 
-def gone_words(known: Instrument, instruments: Instruments) -> str:
-    """Say that an exchange serves nothing of a symbol any more, since when, and what it is called now."""
-    links = [link for link in instruments.links(known.exchange) if link.old == known.symbol]
-    renamed = "".join(f", which is {link.new} since {format_time(link.at)}" for link in links)
-    since = format_time(known.delisted_at or 0)
+def delisted_text(instrument: Instrument, instruments: Instruments) -> str:
+    """Return a message: the exchange serves nothing of a symbol any more, since when, and what it is called now."""
+    renamed = ""
+    for link in instruments.links(instrument.exchange):
+        if link.old == instrument.symbol:
+            renamed += f", which is {link.new} since {format_time(link.at)}"
+    since = format_time(instrument.delisted_at or 0)
     return (
-        f"{known.exchange} listed {known.symbol}{renamed}, until {since} and serves nothing of it any more: "
+        f"{instrument.exchange} listed {instrument.symbol}{renamed}, until {since} and serves nothing of it any more: "
         "what the lake has of it can still be read"
     )
 
 
 def _remarks(exchange: str, seen: Sighting) -> Iterator[str]:
-    changed = {instrument.symbol for instrument in seen.changed}
-    new = {instrument.symbol for instrument in seen.new}
-    gone = {instrument.symbol for instrument in seen.gone}
+    changed, new, gone = _symbols(seen.changed), _symbols(seen.new), _symbols(seen.gone)
     for verb, symbols in (("lists", new - changed), ("lists no longer", gone), ("has other terms for", changed)):
         if symbols:
             yield f"{exchange} {verb} {_first_few(symbols)}"
 
 
+def _symbols(instruments: Iterable[Instrument]) -> set[str]:
+    return {instrument.symbol for instrument in instruments}
+
+
 def _first_few(symbols: Collection[str]) -> str:
-    text = ", ".join(sorted(symbols)[:_NAMED])
-    if len(symbols) > _NAMED:
-        text += f" and {len(symbols) - _NAMED} more"
+    text = ", ".join(sorted(symbols)[:_MOST_NAMES])
+    if len(symbols) > _MOST_NAMES:
+        text += f" and {len(symbols) - _MOST_NAMES} more"
     return text

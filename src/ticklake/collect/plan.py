@@ -1,4 +1,4 @@
-"""Planning a backfill: which datasets, and what of each is missing."""
+"""Plan a backfill: which datasets it fetches, and which spans of each are missing."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, InvalidTime, UnknownSymbol, Unsupported
 from ticklake.sources.base import Capability, Source
 
-__all__ = ["Asked", "plan_dataset", "select_symbols"]
+__all__ = ["FetchScope", "plan_dataset", "select_symbols"]
 
 NOT_FINAL = "nothing of it is final yet"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a backfill was asked for: from *start* (the listing, if ``None``) to *end* (now, if ``None``).
+class FetchScope:
+    """The time that a backfill fetches: from *start* (the listing, if ``None``) to *end* (now, if ``None``).
 
-    With *known*, a dataset without a start begins where the lake's own history of it begins. If spans are given as
-    *again*, exactly those are asked for, whatever is known of them.
+    With *known*, a dataset without a start begins where the lake's own history of it begins. If there are spans in
+    *again*, exactly those are fetched, covered or not.
     """
 
     start: int | None = None
@@ -41,70 +41,78 @@ class Asked:
     again: tuple[Span, ...] = ()
 
     def begins(self, coverage: Coverage) -> int | None:
-        """Return the start of the request for a dataset, if it is known without asking a source."""
-        if self.start is not None:
+        """Return where a dataset begins, if that is known without asking a source."""
+        if self.start is not None or not self.known:
             return self.start
-        return _known_from(coverage) if self.known else None
+        for piece in coverage.pieces:
+            # An update does not fetch again what was deleted.
+            if piece.reason != DELETED:
+                return piece.span.start
+        return None
 
     def final_part(self, dataset: Dataset, start: int, now: int) -> Span | None:
-        """Return what is asked for from *start* on, in whole bars, as far as it is final at *now*."""
-        final, frame = horizon(dataset, now), dataset.timeframe
-        stop = final
+        """Return the span from *start* on, in whole bars, as far as it is final at *now*."""
+        final, timeframe = horizon(dataset, now), dataset.timeframe
+        end = final
         if self.end is not None:
-            stop = min(self.end, final)
-        if frame is not None:
-            start, stop = frame.ceil(start, dataset.anchor), min(frame.ceil(stop, dataset.anchor), final)
-        if start >= stop:
+            end = min(self.end, final)
+        if timeframe is not None:
+            start = timeframe.ceil(start, dataset.anchor)
+            end = min(timeframe.ceil(end, dataset.anchor), final)
+        if start >= end:
             return None
-        return Span(start, stop)
+        return Span(start, end)
 
 
 async def plan_dataset(
-    source: Source, engine: Engine, instruments: Instruments, dataset: Dataset, asked: Asked
+    source: Source, engine: Engine, instruments: Instruments, dataset: Dataset, scope: FetchScope
 ) -> FetchPlan:
-    """Plan one dataset from its coverage; refuses what the source cannot serve."""
+    """Plan one dataset from its coverage. Raise if the source cannot serve it."""
     now = await source.now()
     capability = await source.capability(dataset, now)
-    if asked.start is not None and asked.start > now:
+    if scope.start is not None and scope.start > now:
         raise InvalidTime(
-            f"start {format_time(asked.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
+            f"start {format_time(scope.start)} lies in the future: {dataset.exchange} says it is {format_time(now)}"
         )
-    if asked.again:
-        return await _plan_again(source, capability, dataset, asked.again, now)
+    if scope.again:
+        return await _plan_again(source, capability, dataset, scope.again, now)
     coverage = await asyncio.to_thread(engine.catalog.coverage, dataset)
-    known = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
-    listed_at = None if known is None else known.listed_at
-    if listed_at is None and _needs_listing(asked, coverage):
+    instrument = await asyncio.to_thread(instruments.get, dataset.exchange, str(dataset.symbol))
+    listed_at = None
+    if instrument is not None:
+        listed_at = instrument.listed_at
+    if listed_at is None and _needs_listing(scope, coverage):
         listed_at = await _listed_at(source, instruments, dataset, now)
     if listed_at is not None and dataset.timeframe is not None:
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
-    start = asked.begins(coverage)
+    start = scope.begins(coverage)
     if start is None:
         start = listed_at or capability.served_from
     if start is None:
         start = await _first_served(source, instruments, dataset, now)
     if start is None:
         raise BadInput(f"when {dataset} begins cannot be found out: say --start")
-    want = asked.final_part(dataset, start, now)
+    want = scope.final_part(dataset, start, now)
     if want is None:
         return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
-    gone_at, retry = _gone_at(dataset, known), asked.retry
+    delisted_at, retry = _delisted_at(dataset, instrument), scope.retry
     return await _planned(
-        source, capability, dataset, want, coverage, now, listed_at=listed_at, delisted_at=gone_at, retry=retry
+        source, capability, dataset, want, coverage, now, listed_at=listed_at, delisted_at=delisted_at, retry=retry
     )
 
 
 async def _plan_again(
     source: Source, capability: Capability, dataset: Dataset, again: Sequence[Span], now: int
 ) -> FetchPlan:
-    """Plan exactly the spans that are asked for, as far as they are final."""
+    """Plan exactly the spans of *again*, as far as they are final."""
     final = horizon(dataset, now)
     spans = [Span(span.start, min(span.end, final)) for span in again if span.start < final]
     if not spans:
         return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
     want = Span(spans[0].start, spans[-1].end)
-    rest = Coverage.of(Covered(span) for span in subtract(want, spans))
-    return await _planned(source, capability, dataset, want, rest, now, recheck=False)
+    # Everything between the spans counts as covered, so that it is not fetched.
+    between = Coverage.of(Covered(span) for span in subtract(want, spans))
+    return await _planned(source, capability, dataset, want, between, now, recheck=False)
 
 
 async def _planned(
@@ -133,14 +141,14 @@ async def _planned(
         note=capability.note,
         **terms,
     )
-    found = await source.archives(dataset, plan.spans, now)
-    return with_archives(plan, found.files, found.spans, capability.seconds_per_page)
+    archives = await source.archives(dataset, plan.spans, now)
+    return with_archives(plan, archives.files, archives.spans, capability.seconds_per_page)
 
 
 async def select_symbols(source: Source, patterns: Sequence[str], quote: str | None = None) -> list[str]:
-    """Expand ``BTC/*`` and the like over what the exchange lists; *quote* keeps active spot markets in it.
+    """Expand patterns such as ``BTC/*`` over the instruments that the exchange lists.
 
-    The exchange's own ids (``BTCUSDT``) become unified symbols.
+    *quote* adds all active spot markets in that quote. The exchange's own ids (``BTCUSDT``) become unified symbols.
 
     Raises
     ------
@@ -152,7 +160,7 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
     try:
         listed = [instrument for instrument in await source.instruments() if instrument.active]
     except Unsupported:
-        # A source that lists nothing, like that of equities, takes names as they are.
+        # A source without a list, like that of equities, takes names as they are.
         if quote is not None or any(map(is_pattern, patterns)):
             raise
         return list(dict.fromkeys(patterns))
@@ -166,49 +174,45 @@ async def select_symbols(source: Source, patterns: Sequence[str], quote: str | N
             raise UnknownSymbol(f"{source.exchange} lists nothing like {pattern!r}: 'ticklake symbols' shows all")
         chosen += matches
     if quote is not None:
-        spot = [market for market in listed if market.market_type == "spot"]
-        chosen += [market.symbol for market in spot if market.details.get("quote") == quote]
+        for market in listed:
+            if market.market_type == "spot" and market.details.get("quote") == quote:
+                chosen.append(market.symbol)
         if not chosen:
             raise UnknownSymbol(f"{source.exchange} lists no spot market in {quote!r}")
     return list(dict.fromkeys(chosen))
 
 
-def _known_from(coverage: Coverage) -> int | None:
-    """Return since when a dataset was fetched or asked for; an update does not fetch again what was deleted."""
-    return next((piece.span.start for piece in coverage.pieces if piece.reason != DELETED), None)
-
-
-def _needs_listing(asked: Asked, coverage: Coverage) -> bool:
-    """Whether the request reaches back before everything that was looked at."""
+def _needs_listing(scope: FetchScope, coverage: Coverage) -> bool:
+    """Whether the request reaches back before everything that was fetched."""
     looked_at = coverage.looked_at
-    if not looked_at or (asked.start is None and not asked.known):
+    if not looked_at or (scope.start is None and not scope.known):
         return True
     first = looked_at[0].span.start
-    return asked.start is not None and asked.start < first
+    return scope.start is not None and scope.start < first
 
 
 async def _listed_at(source: Source, instruments: Instruments, dataset: Dataset, now: int) -> int | None:
-    """Return when the market was listed, and remember it; what the exchange cannot prove is asked once a day."""
+    """Ask the exchange when the market was listed, and store the answer. What it cannot prove is asked once a day."""
     if await _searched_today(instruments, dataset, now) is not None:
         return None
-    found = await source.listed_at(dataset)
-    if found is not None:
-        await asyncio.to_thread(instruments.remember_listing, dataset.exchange, str(dataset.symbol), found)
-    else:
+    listed_at = await source.listed_at(dataset)
+    if listed_at is None:
         await asyncio.to_thread(instruments.remember_search, str(dataset), now, None)
-    return found
+        return None
+    await asyncio.to_thread(instruments.remember_listing, dataset.exchange, str(dataset.symbol), listed_at)
+    return listed_at
 
 
 async def _first_served(source: Source, instruments: Instruments, dataset: Dataset, now: int) -> int | None:
-    """Return about where what is served begins, to start there; it is asked once a day, and proves nothing."""
+    """Return about where the served rows begin, to start there. It is asked once a day, and proves nothing."""
     search = await _searched_today(instruments, dataset, now)
     if search is not None and search[1] is not None:
         return search[1]
-    found = await source.first_served(dataset)
-    if found is not None:
+    first_served = await source.first_served(dataset)
+    if first_served is not None:
         searched_at = now if search is None else search[0]
-        await asyncio.to_thread(instruments.remember_search, str(dataset), searched_at, found)
-    return found
+        await asyncio.to_thread(instruments.remember_search, str(dataset), searched_at, first_served)
+    return first_served
 
 
 async def _searched_today(instruments: Instruments, dataset: Dataset, now: int) -> tuple[int, int | None] | None:
@@ -218,10 +222,10 @@ async def _searched_today(instruments: Instruments, dataset: Dataset, now: int) 
     return search
 
 
-def _gone_at(dataset: Dataset, known: Instrument | None) -> int | None:
-    """Return from when on there can be no rows, because the exchange no longer lists the market."""
-    if known is None or known.delisted_at is None or known.valid_to is None:
+def _delisted_at(dataset: Dataset, instrument: Instrument | None) -> int | None:
+    """Return the time from which there can be no rows because the market is delisted."""
+    if instrument is None or instrument.delisted_at is None or instrument.valid_to is None:
         return None
     if dataset.timeframe is None:
-        return known.valid_to
-    return dataset.timeframe.ceil(known.valid_to, dataset.anchor)
+        return instrument.valid_to
+    return dataset.timeframe.ceil(instrument.valid_to, dataset.anchor)

@@ -18,12 +18,12 @@ funding and open interest, and is tested against a model of badly behaved exchan
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Generator, Iterator, Sequence
+from bisect import bisect_left, insort
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
+from ticklake.core.blocks import LATE_EVENT, NEAR, Times, blocks_of, shortest_interval
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.questions import AskOther, AskRows, AskTraded, AskTrades, Grid, Settled, Step
 from ticklake.core.span import Span, normalise, subtract
@@ -47,10 +47,6 @@ LOOK_BACK = (1, 10, 100)
 """So many windows before a silence a row is looked for that shows that the source serves that time."""
 NEWEST_PAGES = (1, 10, 100)
 """How many pages before now are looked at for any row at all, where nothing is known of a source yet."""
-LATE_EVENT = 5 * SECOND
-"""Scheduled events come up to this much after their minute."""
-NEAR = 4
-"""The interval at an edge of a block is told by so many rows of it, as it changes, and doubles where a row is missing."""
 HONOURED = 100
 """Windows of so many rows are taken as asked; a longer one may be cut short, by ccxt too, however few rows it holds."""
 REWALKS = 2
@@ -59,9 +55,6 @@ OTHER_TIMES = "the source answers with other times than it was asked for"
 BEFORE_FIRST = "the source keeps all events, and has none that is older"
 SILENT = "the source answers with nothing, though it served rows before"
 NOTHING = "the source serves nothing of it"
-
-
-Times = list[int]
 
 
 def serves(
@@ -234,7 +227,7 @@ class CoverageWalk:
                 self._refusal = answer
                 return []
             times = answer
-            for block in self._blocks(times, span):
+            for block in blocks_of(times, span, self.grid, sends_end=self.sends_end):
                 self._take(block)
             self._learn_interval(times, span)
             if times and (since is None or times[-1] >= since):
@@ -246,46 +239,9 @@ class CoverageWalk:
         events = [ts for ts in times if ts in window]
         if not self.grid.scheduled or len(events) < 2:
             return
-        interval = _shortest_interval(events)
+        interval = shortest_interval(events)
         for edge in (events[0], *events[-2:]):
             self._intervals.setdefault(edge, interval)
-
-    def _blocks(self, times: Times, window: Span) -> Iterator[Times]:
-        """Yield the rows of an answer between which surely none is left out.
-
-        Some sources send along rows from outside the window, like the first or the newest of all. So rows on both sides of a
-        bound belong together only if none can stand between them.
-        """
-        first = bisect_left(times, window.start)
-        last = bisect_right(times, window.end) if self.sends_end else len(times)
-        if first == last:
-            yield from self._without_strays(times[:first])
-            yield from self._without_strays(times[first:])
-            return
-        while first > 0 and self._adjoin(times, first - 1):
-            first -= 1
-        while last < len(times) and self._adjoin(times, last - 1):
-            last += 1
-        yield from self._without_strays(times[first:last])
-
-    def _without_strays(self, times: Times) -> Iterator[Times]:
-        """Yield rows of an answer, the first and the last only if they join the others: they may be sent along."""
-        if len(times) > 1 and not self._adjoin(times, 0):
-            yield times[:1]
-            times = times[1:]
-        if len(times) > 1 and not self._adjoin(times, len(times) - 2):
-            times = times[:-1]
-        if times:
-            yield times
-
-    def _adjoin(self, times: Times, place: int) -> bool:
-        """Whether no row can stand between the one at a place of an answer and the next."""
-        row, after = times[place], times[place + 1]
-        if not self.grid.scheduled:
-            return after <= self.grid.close(row)
-        sides = times[max(place + 1 - NEAR, 0) : place + 1], times[place + 1 : place + 1 + NEAR]
-        interval = min((_shortest_interval(side) for side in sides if len(side) == NEAR), default=self.grid.step(0, 1))
-        return after - row <= interval + LATE_EVENT
 
     def _take(self, times: Times) -> None:
         """Remember a block: it is one answer, so all rows between its first and its last are in it."""
@@ -297,7 +253,7 @@ class CoverageWalk:
         self._capacity = max(self._capacity, len(times))
         self._widest = max(self._widest, last - first)
         if self.grid.scheduled and len(times) > 1:
-            self._intervals |= {first: _shortest_interval(times[:NEAR]), last: _shortest_interval(times[-NEAR:])}
+            self._intervals |= {first: shortest_interval(times[:NEAR]), last: shortest_interval(times[-NEAR:])}
 
     def _window(self, gap: Span, rows: int) -> Span:
         """Return the window to ask for a gap: from the row before it, if that is near, to a row after it."""
@@ -589,9 +545,3 @@ class CoverageWalk:
             yield Settled(known.pieces)
         self._cursor = until
         self._proven = [span for span in self._proven if span.end > until]
-
-
-def _shortest_interval(times: Sequence[int]) -> int:
-    """Return the shortest time between neighbours in whole minutes, as events come a little early or late."""
-    shortest = min(later - earlier for earlier, later in pairwise(times))
-    return max(round(shortest / MINUTE), 1) * MINUTE

@@ -1,8 +1,8 @@
-"""Making a lake match a file: what has to change is planned and shown first, then done."""
+"""Apply a manifest to a lake: changes are planned and shown first, then made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,14 @@ from ticklake.jobs.schedules import Schedules
 __all__ = ["Applying"]
 
 COLLECT_EVERY, KEEP_EVERY = "1h", "1d"
-"""How often is collected, and how often old rows are removed, where the file does not say."""
+"""How often data is collected and old rows are removed, if the manifest does not say."""
 AS_WANTED = "as wanted"
 """The state of a dataset whose history goes back far enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class _WantedSchedule:
-    """A schedule as the file wants it."""
+    """A schedule as the manifest declares it."""
 
     name: str
     operation: str
@@ -37,7 +37,7 @@ class _WantedSchedule:
 
 @dataclass(frozen=True)
 class Applying:
-    """Compares what is wanted with what a lake has. Nothing that it holds is ever deleted by it."""
+    """Compares a manifest with a lake and makes the changes. It never deletes data."""
 
     jobs: Jobs
     schedules: Schedules
@@ -45,7 +45,7 @@ class Applying:
     now: int
 
     def plan(self, wanted: Wanted) -> list[Change]:
-        """Return what has to change; nothing if all is as wanted.
+        """Return the changes that the lake needs; none if it is as wanted.
 
         Raises
         ------
@@ -54,11 +54,13 @@ class Applying:
         """
         declared = self._declared(wanted)
         existing = {schedule.name: schedule for schedule in self.schedules.list()}
-        changes = [self._schedule(wish, existing.get(wish.name)) for wish in declared]
-        changes += _removals(existing.values(), {wish.name for wish in declared})
-        changed = {change.name for change in changes if change is not None}
-        changes += [self._begin(part, part.name in changed) for part in wanted.parts()]
-        return [change for change in changes if change is not None]
+        changes = list(self._schedule_changes(declared, existing))
+        changed = {change.name for change in changes}
+        for part in wanted.parts():
+            change = self._begin(part, is_new=part.name in changed)
+            if change is not None:
+                changes.append(change)
+        return changes
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Make the changes: schedules first, then all jobs in one transaction."""
@@ -70,7 +72,7 @@ class Applying:
         self.jobs.create_all(change.job for change in changes if change.job is not None)
 
     def _declared(self, wanted: Wanted) -> Sequence[_WantedSchedule]:
-        """Return the schedules that the file asks for."""
+        """Return the schedules that the manifest declares."""
         declared: list[_WantedSchedule] = []
         for part in wanted.parts():
             warning = part.warning(self.now)
@@ -87,9 +89,24 @@ class Applying:
         ]
         return declared
 
-    def _schedule(self, wish: _WantedSchedule, existing: Schedule | None) -> Change | None:
-        """Return how a schedule has to change, compared with the existing one of its name."""
-        schedule = self.schedules.make(wish.name, wish.operation, **wish.rhythm, managed=True, **wish.parameters)
+    def _schedule_changes(
+        self, declared: Sequence[_WantedSchedule], existing: Mapping[str, Schedule]
+    ) -> Iterator[Change]:
+        """Yield the changes of schedules, and the removal of those that an earlier manifest declared."""
+        for wanted in declared:
+            change = self._schedule_change(wanted, existing.get(wanted.name))
+            if change is not None:
+                yield change
+        names = {wanted.name for wanted in declared}
+        for schedule in existing.values():
+            if schedule.managed and schedule.name not in names:
+                yield Change("remove", schedule.name, f"{schedule.operation} {schedule.rhythm}")
+
+    def _schedule_change(self, wanted: _WantedSchedule, existing: Schedule | None) -> Change | None:
+        """Return the change of one schedule, or ``None`` if the existing one is as wanted."""
+        schedule = self.schedules.make(
+            wanted.name, wanted.operation, **wanted.rhythm, managed=True, **wanted.parameters
+        )
         if existing is not None and not existing.managed:
             raise BadInput(f"a schedule {existing.name!r} was made by hand: remove it, or give the file's another name")
         if existing is not None and _same(schedule, existing):
@@ -98,43 +115,46 @@ class Applying:
         if existing is not None:
             action = "change"
             detail += f" (was {existing.operation} {existing.rhythm}{_words(existing.parameters)})"
-        arguments = {"operation": wish.operation, **wish.rhythm, **wish.parameters}
-        return Change(action, wish.name, detail, retention=wish.days, schedule=arguments, warning=wish.warning)
+        arguments = {"operation": wanted.operation, **wanted.rhythm, **wanted.parameters}
+        return Change(action, wanted.name, detail, retention=wanted.days, schedule=arguments, warning=wanted.warning)
 
-    def _begin(self, part: Planned, is_new: bool) -> Change | None:
-        """Return the job that brings in what is missing at the beginning; none if it waits or runs already."""
-        since = part.begins(self.now)
-        wanted = None if part.wanted.since is None else since
-        states = {str(dataset): self._state(dataset, wanted) for dataset in part.datasets}
+    def _begin(self, part: Planned, *, is_new: bool) -> Change | None:
+        """Return the job that fetches history that is missing at the start, or ``None`` if it is not needed or active."""
+        if part.kind in SNAPSHOTS:
+            # They have no past.
+            return None
+        start = part.begins(self.now)
+        wanted_start = start
+        if part.wanted.since is None:
+            wanted_start = None
+        states = {str(dataset): self._state(dataset, wanted_start) for dataset in part.datasets}
         incomplete = sum(state != AS_WANTED for state in states.values())
         has_patterns = len(part.wanted.symbols) > len(part.datasets)
-        # Snapshots have no past to begin with; what patterns match is known only to the exchange.
-        if part.kind in SNAPSHOTS or not (incomplete or (has_patterns and is_new)):
+        # Only the exchange knows what patterns match: their history is fetched once, when their schedule is new.
+        if not incomplete and not (has_patterns and is_new):
             return None
         job = self.jobs.new("backfill", part.request, priority=part.wanted.priority)
         if self.jobs.is_active(job):
             return None
-        start = "the listing" if since is None else format_time(since)
-        count = f"{incomplete:,} datasets" if states else "all that match"
-        return Change("begin", part.name, f"{job.subject} from {start}: {count}", states, job=job)
+        start_text = "the listing"
+        if start is not None:
+            start_text = format_time(start)
+        count = "all that match"
+        if states:
+            count = f"{incomplete:,} datasets"
+        return Change("begin", part.name, f"{job.subject} from {start_text}: {count}", states, job=job)
 
-    def _state(self, dataset: Dataset, wanted: int | None) -> str:
-        """Say how far the history of a dataset is from what is wanted."""
+    def _state(self, dataset: Dataset, wanted_start: int | None) -> str:
+        """Return how far the history of a dataset is from the wanted start."""
         spans = self.coverage(dataset).spans()
         if not spans:
             return "begins"
         first = spans[0].start
-        if wanted is not None and dataset.timeframe is not None:
-            wanted = dataset.timeframe.ceil(wanted, dataset.anchor)
-        if wanted is not None and first > wanted:
-            return f"goes back from {format_time(first)} to {format_time(wanted)}"
+        if wanted_start is not None and dataset.timeframe is not None:
+            wanted_start = dataset.timeframe.ceil(wanted_start, dataset.anchor)
+        if wanted_start is not None and first > wanted_start:
+            return f"goes back from {format_time(first)} to {format_time(wanted_start)}"
         return AS_WANTED
-
-
-def _removals(existing: Iterable[Schedule], declared: Collection[str]) -> list[Change | None]:
-    """Return the changes that remove schedules which an earlier file made and this one does not declare."""
-    gone = [schedule for schedule in existing if schedule.managed and schedule.name not in declared]
-    return [Change("remove", schedule.name, f"{schedule.operation} {schedule.rhythm}") for schedule in gone]
 
 
 def _same(schedule: Schedule, existing: Schedule) -> bool:
@@ -145,6 +165,7 @@ def _same(schedule: Schedule, existing: Schedule) -> bool:
 def _words(parameters: dict[str, Any]) -> str:
     words = ""
     for name, value in parameters.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else value
-        words += f" {name}={text}"
+        if isinstance(value, list):
+            value = ", ".join(map(str, value))
+        words += f" {name}={value}"
     return words

@@ -1,4 +1,4 @@
-"""When a schedule fires next. The only module that imports cronsim, which reads cron expressions as Debian's cron does."""
+"""When a schedule fires next. Only this module imports cronsim, which reads cron expressions as Debian's cron does."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["next_time", "times_between"]
 _FIELDS = 5
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MOST = 1_000
-"""So many missed times are counted, not more."""
+"""The most missed times that are counted."""
 
 
 def next_time(rhythm: Rhythm, after: int) -> int | None:
     """Return the first time later than *after* at which it fires, in nanoseconds; ``None`` if there is none.
 
-    A wall time that a change of clocks skips fires when the clocks have changed; one that comes twice fires once, unless
+    A wall time that a change of clocks skips fires right after the change. One that comes twice fires once, unless
     the minute or the hour begins with ``*``.
 
     Raises
     ------
     BadInput
-        If the cron expression or the zone cannot be meant.
+        If the cron expression or the zone is invalid.
     """
     return next(_times(rhythm, after), None)
 

@@ -1,6 +1,6 @@
-"""The wanted state of a lake, as a file declares it: what is collected, since when, how often, and how long it is kept.
+"""The manifest of a lake: a file that declares what is collected, since when, how often, and how long it is kept.
 
-``config.py`` reads the file; ``jobs/apply.py`` makes it so.
+``config.py`` reads the file; ``jobs/apply.py`` applies it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ __all__ = ["Collect", "Every", "Planned", "Wanted"]
 
 
 def _time(value: Any) -> Any:
-    return format_time(parse_time(value)) if isinstance(value, str | dt.date) else value
+    # Any other type is left for pydantic to refuse.
+    if isinstance(value, str | dt.date):
+        return format_time(parse_time(value))
+    return value
 
 
 def _length(text: str) -> str:
@@ -39,19 +42,21 @@ def _days(text: str) -> str:
     return text
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def _as_list(value: Any) -> Any:
+    if isinstance(value, str):
+        return [value]
+    return value
 
 
 Text = Annotated[str, Field(min_length=1)]
 Since = Annotated[str, BeforeValidator(_time)]
 Every = Annotated[str, AfterValidator(_length)]
 Keep = Annotated[str, AfterValidator(_length), AfterValidator(_days)]
-Texts = Annotated[list[Text], BeforeValidator(_listed), Field(min_length=1)]
+Texts = Annotated[list[Text], BeforeValidator(_as_list), Field(min_length=1)]
 
 
 class Timed(BaseModel):
-    """Something that is done again and again: by ``every`` or by ``cron`` in a ``zone``."""
+    """An operation on a schedule: by ``every`` or by ``cron`` in a ``zone``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,14 +73,11 @@ class Timed(BaseModel):
         return self
 
     def rhythm(self, every: str) -> dict[str, Any]:
-        """Return when, as a schedule takes it; *every* if nothing is said."""
-        is_given = self.every is not None or self.cron is not None
-        return {
-            "every": self.every if is_given else every,
-            "cron": self.cron,
-            "zone": self.zone,
-            "priority": self.priority,
-        }
+        """Return the arguments of a schedule; *every* is used if the file has neither ``every`` nor ``cron``."""
+        interval = self.every
+        if interval is None and self.cron is None:
+            interval = every
+        return {"every": interval, "cron": self.cron, "zone": self.zone, "priority": self.priority}
 
 
 class Collect(Timed):
@@ -84,7 +86,7 @@ class Collect(Timed):
     exchange: Annotated[Text, AfterValidator(check_exchange)] = Field(description="CCXT's id, like binance.")
     symbols: Texts = Field(description="CCXT's unified symbols, or patterns like 'BTC/*'.")
     kind: str | None = Field(None, description="ohlcv (with timeframes), trades (without), funding, book, ...")
-    timeframes: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list, description="1m, 1h, ...")
+    timeframes: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list, description="1m, 1h, ...")
     since: Since | None = Field(None, description="From when on; the listing by default.")
     keep: Keep | None = Field(None, description="How long rows are kept, in whole days like 365d; for ever by default.")
 
@@ -107,12 +109,12 @@ class Collect(Timed):
     def parts(self) -> Iterator[Planned]:
         """Yield one part for each timeframe, each with a name of its own."""
         kind = self.kind or usual_kind(self.timeframes)
-        chosen: list[str | None] = [*self.timeframes] or [None]
-        for timeframe in chosen:
+        timeframes: list[str | None] = [*self.timeframes] or [None]
+        for timeframe in timeframes:
             yield Planned(self, self._name_of(kind, timeframe), kind, timeframe)
 
     def _name_of(self, kind: str, timeframe: str | None) -> str:
-        """Return the name of one part: the given one is enough where there is only one part."""
+        """Return the name of one part. The given name is enough if there is only one part."""
         name = self.name or f"{self.exchange} {kind}"
         if timeframe and (len(self.timeframes) > 1 or not self.name):
             name += f" {timeframe}"
@@ -120,7 +122,7 @@ class Collect(Timed):
 
 
 class Planned:
-    """One schedule's worth of a :class:`Collect`."""
+    """The part of a :class:`Collect` that one schedule fetches."""
 
     def __init__(self, wanted: Collect, name: str, kind: str, timeframe: str | None) -> None:
         self.wanted = wanted
@@ -130,20 +132,22 @@ class Planned:
 
     @property
     def request(self) -> BackfillRequest:
-        """What a backfill of it asks for."""
+        """The request of its backfill."""
         wanted = self.wanted
-        # An order book is a snapshot of now: it has no past that could be asked for.
-        days = None if self.kind == "book" else self.days
+        days = self.days
+        if self.kind == "book":
+            # An order book is a snapshot of now: a request for its past is refused.
+            days = None
         return BackfillRequest.of(
             wanted.exchange, wanted.symbols, self.timeframe, kind=self.kind, start=wanted.since, last_days=days
         )
 
     def begins(self, now: int) -> int | None:
-        """Return from when on rows are brought in at *now*: those that would be removed again are not; ``None``: all."""
+        """Return the start of the backfill at *now*, without rows that would be removed again; ``None`` for all rows."""
         return self.request.start_at(now)
 
     def warning(self, now: int) -> str:
-        """Say that ``since`` asks for rows that ``keep`` would remove, if it does."""
+        """Return a warning if ``since`` requests rows that ``keep`` would remove; empty otherwise."""
         since, begins = self.wanted.since, self.begins(now)
         if since is None or begins is None or parse_time(since) >= begins:
             return ""
@@ -154,38 +158,40 @@ class Planned:
 
     @property
     def datasets(self) -> list[Dataset]:
-        """The datasets that are named, without what patterns may match."""
+        """The datasets that are named, without those that patterns may match."""
         request = self.request
         return [request.dataset_of(symbol) for symbol in request.symbols if not is_pattern(symbol)]
 
     @property
     def names(self) -> list[str]:
         """Names and patterns of its datasets."""
-        middle = f"{self.kind}:{self.timeframe}" if self.timeframe else self.kind
-        return [f"{self.wanted.exchange}:{middle}:{symbol}" for symbol in self.wanted.symbols]
+        prefix = f"{self.wanted.exchange}:{self.kind}"
+        if self.timeframe:
+            prefix += f":{self.timeframe}"
+        return [f"{prefix}:{symbol}" for symbol in self.wanted.symbols]
 
     @property
     def keep_name(self) -> str:
-        """What the schedule is called that removes its old rows."""
+        """The name of the schedule that removes its old rows."""
         return f"{self.name} keep"
 
     @property
     def schedules(self) -> list[str]:
-        """The names of all schedules that it makes."""
+        """The names of all its schedules."""
         if self.days is None:
             return [self.name]
         return [self.name, self.keep_name]
 
     @property
     def days(self) -> int | None:
-        """For how many days its rows are kept."""
+        """How many days its rows are kept; ``None`` for ever."""
         if self.wanted.keep is None:
             return None
         return parse_every(self.wanted.keep) // DAY
 
 
 class Again(Timed):
-    """Any other operation that is done again and again."""
+    """Any other operation on a schedule."""
 
     name: Text = Field(description="What the schedule is called.")
     operation: Text = Field(description="What jobs can do: compact, repair, update, quality, ...")
@@ -212,12 +218,12 @@ class Wanted(BaseModel):
         for part in self.parts():
             names.update(part.schedules)
         names.update(again.name for again in self.schedule)
-        twice = next((name for name, count in names.items() if count > 1), None)
-        if twice is not None:
-            raise ValueError(f"two schedules would be called {twice!r}: give one of them another name")
+        for name, count in names.items():
+            if count > 1:
+                raise ValueError(f"two schedules would be called {name!r}: give one of them another name")
         return self
 
     def parts(self) -> Iterator[Planned]:
-        """Yield what is collected, a schedule's worth at a time."""
+        """Yield what is collected, one part for each schedule."""
         for collect in self.collect:
             yield from collect.parts()

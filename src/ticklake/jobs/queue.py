@@ -1,4 +1,4 @@
-"""Jobs as a user sees them: what is to be done, created, looked at, cancelled, started."""
+"""Jobs as a user sees them: they are created, listed, cancelled and started here."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Jobs:
     def create(
         self, operation: str, *what: Any, priority: int = 0, max_attempts: int | None = None, **parameters: Any
     ) -> Job:
-        """Put a job into the queue; an identical one that waits or runs is returned instead.
+        """Put a job into the queue, or return an identical one that waits or runs.
 
         Parameters
         ----------
@@ -58,9 +58,9 @@ class Jobs:
             What the lake's method of that name takes: ``create("backfill", "binance", "BTC/USDT", "1h", start="2024")``,
             ``create("compact", "binance:ohlcv:1h:BTC/USDT")``.
         priority
-            Those with a higher one come first.
+            Jobs with a higher priority come first.
         max_attempts
-            How often it is tried while trying again can help; the setting ``jobs.attempts`` by default.
+            How often it is tried if its errors can be retried; the setting ``jobs.attempts`` by default.
 
         Raises
         ------
@@ -83,9 +83,9 @@ class Jobs:
         attempts = self._retry.attempts
         if max_attempts is not None:
             attempts = parse_count("max_attempts", max_attempts, 1, "tries")
-        kept = self.operations[operation].parameters(*what, **parameters)
-        dataset, subject = _about(operation, kept)
-        return NewJob(operation, subject, dataset, kept, priority, attempts)
+        stored = self.operations[operation].parameters(*what, **parameters)
+        dataset, subject = _dataset_and_subject(operation, stored)
+        return NewJob(operation, subject, dataset, stored, priority, attempts)
 
     def is_active(self, job: NewJob) -> bool:
         """Whether an identical job waits or runs."""
@@ -131,9 +131,9 @@ class Jobs:
         self.get(job_id)
         job = self.worker().run_one(job_id)
         if job is None:
-            found = self.get(job_id)
+            current = self.get(job_id)
             raise BadInput(
-                f"job {job_id} is {found.state}, or another job works on {found.subject}: it cannot start now"
+                f"job {job_id} is {current.state}, or another job works on {current.subject}: it cannot start now"
             )
         return job
 
@@ -142,7 +142,7 @@ class Jobs:
         return self._worker(told)
 
     def cleanup_completed(self, max_age: DurationLike = 30 * DAY, *, max_age_hours: float | None = None) -> int:
-        """Forget jobs that ended longer ago than *max_age*, and return how many. Their runs stay.
+        """Remove jobs that ended longer ago than *max_age*, and return how many. Their runs stay.
 
         Parameters
         ----------
@@ -167,8 +167,8 @@ def _hours(count: float) -> dt.timedelta:
     return dt.timedelta(hours=count)
 
 
-def _about(operation: str, parameters: dict[str, Any]) -> tuple[str | None, str]:
-    """Return the dataset that a job works on, if it is only one, and its subject in words."""
+def _dataset_and_subject(operation: str, parameters: dict[str, Any]) -> tuple[str | None, str]:
+    """Return the dataset that a job works on, if it is a single one, and the job's subject as text."""
     if "dataset" in parameters:
         dataset = str(parameters["dataset"])
         return dataset, dataset

@@ -50,12 +50,12 @@ class Schedules:
         every
             A length of time, like ``"15m"``, counted from 1970 in UTC: ``"1h"`` is at every full hour.
         zone
-            Where the wall clock of *cron* hangs, like ``"Europe/Berlin"``.
+            The time zone of *cron*, like ``"Europe/Berlin"``.
 
         Raises
         ------
         BadInput
-            If not exactly one of *cron* and *every* is given, or anything cannot be meant.
+            If not exactly one of *cron* and *every* is given, or any value is invalid.
         """
         rhythm: dict[str, Any] = {"cron": cron, "every": every, "zone": zone, "priority": priority}
         return self.table.put(self.make(name, operation, *what, **rhythm, managed=managed, **parameters))
@@ -77,8 +77,11 @@ class Schedules:
             raise BadInput(f"schedule {name!r} needs one of cron ('5 * * * *') and every ('15m')")
         if not parse_text("name", name).strip():
             raise BadInput("a schedule needs a name")
-        length = None if every is None else parse_every(parse_text("every", every))
-        rhythm = Rhythm(None if cron is None else parse_text("cron", cron), length, parse_text("zone", zone))
+        zone = parse_text("zone", zone)
+        if every is not None:
+            rhythm = Rhythm(None, parse_every(parse_text("every", every)), zone)
+        else:
+            rhythm = Rhythm(parse_text("cron", cron), None, zone)
         job = self._jobs.new(operation, *what, priority=priority, **parameters)
         next_at = next_time(rhythm, self._now())
         if next_at is None:
@@ -94,7 +97,7 @@ class Schedules:
         return self.table.get(name)
 
     def remove(self, name: str) -> None:
-        """Remove a schedule; jobs that it made stay."""
+        """Remove a schedule. Its jobs stay."""
         self.table.remove(name)
 
     def pause(self, name: str) -> Schedule:
@@ -102,23 +105,23 @@ class Schedules:
         return self.table.put(replace(self.get(name), paused=True, next_at=None))
 
     def resume(self, name: str) -> Schedule:
-        """Make jobs of it again, from its next time on: what came while it was paused is not made up for."""
-        found = self.get(name)
-        return self.table.put(replace(found, paused=False, next_at=next_time(found.rhythm, self._now())))
+        """Make jobs of it again, from its next time on. Times that passed while it was paused are skipped."""
+        schedule = self.get(name)
+        return self.table.put(replace(schedule, paused=False, next_at=next_time(schedule.rhythm, self._now())))
 
     def scheduler(self, told: Callable[[str], None] = lambda _text: None) -> Scheduler:
-        """Return what makes the jobs; *told* is called with what it could not do."""
+        """Return the scheduler that makes the jobs. It calls *told* with a text for each failure."""
         return Scheduler(self.table, self._jobs, self._now, told)
 
 
 @dataclass
 class Scheduler:
-    """Makes jobs of schedules whose time has come: one of all times that were missed in a row."""
+    """Makes jobs of schedules whose time has come: a single one if several times in a row were missed."""
 
     table: ScheduleTable
     jobs: Jobs
     now: Callable[[], int]
-    told: Callable[[str], None] = lambda _text: None
+    report: Callable[[str], None] = lambda _text: None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self, idle: float) -> None:
@@ -127,20 +130,24 @@ class Scheduler:
             try:
                 self.tick()
             except Exception as error:
-                self.told(_text(error))
+                self.report(_text(error))
 
     def tick(self) -> list[Job]:
-        """Make the jobs that are due now, and return them; one that was made and has not ended is not made again."""
-        made = [self._fire(schedule) for schedule in self.table.due()]
-        return [job for job in made if job is not None]
+        """Make the jobs that are due now, and return them. A job that has not ended is not made again."""
+        jobs: list[Job] = []
+        for schedule in self.table.due():
+            job = self._fire(schedule)
+            if job is not None:
+                jobs.append(job)
+        return jobs
 
     def _fire(self, schedule: Schedule) -> Job | None:
         now = self.now()
         try:
             job = self.jobs.new(schedule.operation, priority=schedule.priority, **schedule.parameters)
         except Exception as error:
-            self.told(f"schedule {schedule.name!r} makes no job: {_text(error)}")
-            # Without its next time it would be due, and fail, at every look from now on.
+            self.report(f"schedule {schedule.name!r} makes no job: {_text(error)}")
+            # Without its next time it would be due again, and fail, at every tick.
             self.table.skip(schedule, next_time(schedule.rhythm, now))
             return None
         missed = times_between(schedule.rhythm, schedule.next_at or now, now) - 1

@@ -1,4 +1,4 @@
-"""The worker: takes jobs from the queue, one at a time, and does them until told to stop."""
+"""The worker: takes jobs from the queue, one at a time, and runs them until it is stopped."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from ticklake.jobs.operations import Operation, Operations, Outcome, Work
 __all__ = ["Worker"]
 
 TELL_EVERY = 1.0
-"""Seconds between two looks at the queue while a job runs: whether it is cancelled, and how far it is."""
+"""Seconds between two updates of the queue while a job runs: its progress is stored, and a cancellation is read."""
 Execute = Callable[[Operation, Work, Mapping[str, Any]], Outcome]
 HELD_WAIT = 15 * SECOND
-"""How long a job waits before it is tried again if another one works on one of its datasets."""
+"""How long a job waits for another one that works on one of its datasets."""
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Worker:
     Parameters
     ----------
     execute
-        Does what an operation says with the parameters of a job.
+        Runs an operation with the parameters of a job.
     idle
         Seconds between two looks at an empty queue.
-    told
+    report
         Called with every job when it begins and when it has ended.
     """
 
@@ -51,7 +51,7 @@ class Worker:
     operations: Operations
     retry: RetryPolicy
     idle: float = 1.0
-    told: Callable[[Job], None] = lambda _job: None
+    report: Callable[[Job], None] = lambda _job: None
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -63,19 +63,19 @@ class Worker:
         self.stopping.set()
 
     def run(self, *, once: bool = False) -> int:
-        """Do jobs until told to stop, with *once* until none is due, and return how many were taken."""
+        """Run jobs until stopped, with *once* until none is due, and return how many were taken."""
         self.runs.active()
-        count, looked = 0, -self.idle
+        count, recovered_at = 0, -self.idle
         while not self.stopping.is_set():
             try:
-                if time.monotonic() - looked >= self.idle:
+                if time.monotonic() - recovered_at >= self.idle:
                     self.queue.recover()
-                    looked = time.monotonic()
-                taken = self.run_one()
+                    recovered_at = time.monotonic()
+                job = self.run_one()
             except CatalogBusy:
-                # Another process writes for long: that is no reason to end, the next look may find it free.
-                taken = None
-            if taken is not None:
+                # Another process is writing for long: that is no reason to end, it may be done the next time.
+                job = None
+            if job is not None:
                 count += 1
             elif once:
                 break
@@ -84,20 +84,20 @@ class Worker:
         return count
 
     def run_one(self, job_id: int | None = None) -> Job | None:
-        """Take one job and do it; return it as it ended, or ``None`` if none could be taken."""
+        """Take one job and run it. Return it as it ended, or ``None`` if none could be taken."""
         try:
             job = self.queue.claim(this_process(), job_id)
         except LeaseHeld:
             return None
         if job is None:
             return None
-        self.told(job)
+        self.report(job)
         ended = self._do(job)
-        self.told(ended)
+        self.report(ended)
         return ended
 
     def _do(self, job: Job) -> Job:
-        """Do a claimed job inside one run, and tell the queue how it ended."""
+        """Run a claimed job inside one run, and record in the queue how it ended."""
         run: Run | None = None
         newest = self._newest_run(job)
         try:
@@ -173,7 +173,7 @@ class Worker:
         return self._leave(job, run, lambda: self.queue.give_back(job, outcome, wait, closing))
 
     def _leave(self, job: Job, run: Run | None, end: Callable[[], Job]) -> Job:
-        """Record how a try ended, then notify those who wait for runs to end; a job that was taken over is left alone."""
+        """Record how a try ended, then report the end of its run. A job that another worker has taken over is left alone."""
         try:
             ended = end()
         except LeaseLost as error:
@@ -194,7 +194,7 @@ class Worker:
 
 
 class _Shift:
-    """One try of a job: tells the work when to stop."""
+    """One try of a job. It raises in the work when the work must stop."""
 
     def __init__(self, queue: JobQueue, job: Job, stopping: threading.Event) -> None:
         self._queue = queue
@@ -207,19 +207,19 @@ class _Shift:
         self._last_beat = time.monotonic()
 
     def watch(self, progress: Progress) -> None:
-        """Hold the datasets of a backfill, pass on how far it is, and stop it if it shall."""
+        """Lock the datasets of a backfill, store its progress, and raise if it must stop."""
         more = set(progress.names) - self._held_datasets
         if more:
             self.hold(sorted(more))
         self.check(progress.done)
 
     def hold(self, datasets: Sequence[str]) -> None:
-        """Let nobody else work on these."""
+        """Let no other job work on these datasets."""
         self._queue.hold(self._job, datasets)
         self._held_datasets |= set(datasets)
 
     def check(self, done: float | None = None) -> None:
-        """Stop the work if it shall."""
+        """Raise if the work must stop."""
         if time.monotonic() - self._last_beat >= TELL_EVERY:
             self._last_beat = time.monotonic()
             self.beat(done)
@@ -231,7 +231,7 @@ class _Shift:
             raise Cancelled("its worker was told to stop; it goes on from there")
 
     def beat(self, done: float | None = None) -> None:
-        """Give a sign of life, and remember what is heard."""
+        """Extend the lease and store the progress; remember whether the job was cancelled or its lease is lost."""
         try:
             self._cancelled |= self._queue.beat(self._job, done)
         except LeaseLost:

@@ -1,4 +1,4 @@
-"""What a source is: the obligations that every implementation keeps."""
+"""The interface of a source, with the obligations of every implementation."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["Archives", "Capability", "Page", "Source", "SourceFactory", "SourceO
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answered question: the rows, and which spans they are the truth about.
+    """Rows, and the spans that they cover.
 
-    Rows may lie outside the covered spans (overlap) and come in any order; ``requests`` is how many calls
-    it took; ``notes`` are for the run's log; ``clock`` says whose clock ``ts`` is; ``origin`` says where these very
-    rows come from, if that is not the source's usual provenance.
+    Rows may lie outside the covered spans and come in any order. ``requests`` is the number of calls; ``notes`` go to
+    the run's log; ``clock`` says whose clock ``ts`` is; ``origin`` is the provenance of these rows, if it is not the
+    source's usual one.
     """
 
     frame: pl.DataFrame
@@ -37,14 +37,19 @@ class Page:
     clock: str = "exchange"
     origin: Provenance | None = None
 
+    @property
+    def spans(self) -> list[Span]:
+        """The covered spans."""
+        return [piece.span for piece in self.covered]
+
 
 @dataclass(frozen=True, slots=True)
 class Capability:
     """What a source can do for a dataset.
 
-    ``page_rows`` is how many rows a call brings at most; ``page_span`` how long a stretch that usually is, in
-    nanoseconds; ``served_from`` is the oldest instant it still serves (``None``: back to the listing), with the
-    reason in ``note``; ``seconds_per_page`` is the pace it asks for.
+    ``page_rows`` is how many rows a call returns at most, ``page_span`` the time that they usually span, in
+    nanoseconds; ``served_from`` is the oldest instant that is still served (``None``: back to the listing), with the
+    reason in ``note``; ``seconds_per_page`` is the time between calls.
     """
 
     page_rows: int
@@ -56,14 +61,14 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Archives:
-    """The addresses of files that would be fetched, and the spans that are left to calls."""
+    """The addresses of the files that would be downloaded, and the spans that calls would fetch."""
 
     files: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
 
 
 class Source(ABC):
-    """One exchange's data. Errors are ours: nothing of another library's comes through."""
+    """The data of one exchange. It raises only errors of Ticklake, never those of the libraries it uses."""
 
     exchange: str
 
@@ -77,62 +82,62 @@ class Source(ABC):
 
     @abstractmethod
     async def capability(self, dataset: Dataset, now: int) -> Capability:
-        """Say what can be had of *dataset* at the exchange's time *now*.
+        """Return what can be fetched of *dataset* at the exchange's time *now*.
 
         Raises
         ------
         UnknownSymbol, UnknownTimeframe, Unsupported
-            With what is possible instead.
+            The message says what is possible instead.
         """
 
     @abstractmethod
     async def listed_at(self, dataset: Dataset) -> int | None:
-        """Return when the market was listed, if that is certain: nothing can be missing before.
+        """Return when the market was listed, if that is certain. Nothing can be missing before.
 
-        The oldest row that is served is no listing, unless the source keeps everything.
+        The oldest row that is served does not prove a listing, unless the source keeps everything.
         """
 
     async def first_served(self, dataset: Dataset) -> int | None:
-        """Return about where what is served of a dataset begins, to start there if nobody says since when."""
+        """Return about where the served history of a dataset begins: a backfill without a start begins there."""
         return await self.listed_at(dataset)
 
     def hint(self, dataset: Dataset, ts: int) -> None:  # noqa: B027
-        """Take note of the newest row that the lake has from before what is asked next.
+        """Take note of *ts*, the time of the newest row in the lake before the span that is fetched next.
 
-        If the source still serves it, a silence after it is true.
+        If the source still serves that row, an empty stretch after it is truly empty.
         """
 
     @abstractmethod
     def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that together cover *span*, oldest first.
 
-        Every page's rows are whole for its covered spans; what cannot be had is covered as ``unavailable`` or
-        ``lost``. A span is covered only if the source showed that it serves that time (``core/evidence.py``); what cannot be
-        known yet stays uncovered.
+        A page has every row of its covered spans. Data that cannot be fetched is covered as ``unavailable`` or
+        ``lost``. A span is covered only if the source showed that it serves that time (``core/evidence.py``); what
+        cannot be known yet stays uncovered.
         """
 
     async def archives(self, dataset: Dataset, spans: Sequence[Span], now: int) -> Archives:  # noqa: ARG002
-        """Say which files of a dump site :meth:`history` would ask for at *now*; none, unless a source knows some."""
+        """Return which files of a dump site :meth:`history` would download at *now*: none, unless overridden."""
         return Archives((), tuple(spans))
 
     async def recall(self, instrument: Instrument) -> None:  # noqa: B027
-        """Serve a market that the exchange lists no longer by what is known of it, if that can be done."""
+        """Make a market that the exchange no longer lists available again by its stored description, if possible."""
 
     async def first_traded(self, dataset: Dataset, span: Span) -> int | None:  # noqa: ARG002
-        """Return the first day inside *span* on which the exchange's own bars say that there were trades, if any do."""
+        """Return the first day inside *span* that has trades by the exchange's own bars, if any day has."""
         return None
 
     @abstractmethod
     async def book(self, dataset: Dataset, depth: int | None) -> Page:
-        """Return the order book of now, as one snapshot."""
+        """Return the current order book as one snapshot."""
 
     async def predicted_funding(self, dataset: Dataset) -> Page:
-        """Return the funding rate that is predicted now, as one row.
+        """Return the currently predicted funding rate as one row.
 
         Raises
         ------
         Unsupported
-            Unless a source knows it.
+            Unless overridden.
         """
         raise Unsupported(f"{self.exchange} does not serve {dataset.kind}")
 
@@ -147,11 +152,12 @@ class Source(ABC):
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """How one exchange is reached: what the settings say of it.
+    """How one exchange is reached: its settings.
 
-    ``url`` replaces scheme and host of every address; ``rate_limit_ms`` is the time between calls, if said;
-    ``timeout`` is in seconds; ``secrets`` holds ``apiKey`` and ``secret`` where given; ``clock`` is ours, in
-    nanoseconds UTC. ``pace`` gives turns to calls, shared with other processes; a source of its own keeps its own.
+    ``url`` replaces scheme and host of every address; ``rate_limit_ms`` is the time between calls, if set;
+    ``timeout`` is in seconds; ``secrets`` holds ``apiKey`` and ``secret`` if they are set; ``clock`` returns this
+    machine's time in nanoseconds UTC. ``pace`` gives turns to calls and is shared with other processes; the default
+    belongs to one source alone.
     """
 
     url: str | None = None
@@ -164,10 +170,10 @@ class SourceOptions:
 
 
 class SourceFactory(ABC):
-    """Says which exchanges a kind of source serves, and makes their sources.
+    """Names the exchanges that a kind of source serves, and makes their sources.
 
-    It is what a package offers under the entry point group ``ticklake.sources``, as a class without arguments or as
-    an object. Importing it should be cheap.
+    A package offers it under the entry point group ``ticklake.sources``, as a class without arguments or as an object.
+    Importing it should be cheap.
     """
 
     @abstractmethod
@@ -176,14 +182,14 @@ class SourceFactory(ABC):
 
     @abstractmethod
     def make(self, exchange: str, options: SourceOptions) -> Source:
-        """Return a source of one of its exchanges; one that is used for one piece of work, then closed."""
+        """Return a source of one of its exchanges. It is used for one piece of work, then closed."""
 
     def kinds(self, exchange: str) -> Sequence[str]:
-        """Return the kinds that it serves of an exchange, as far as that is known beforehand."""
+        """Return the kinds that it serves of an exchange, as far as they are known without asking the exchange."""
         del exchange
         return ()
 
     def restrictions(self, exchange: str) -> Mapping[str, str]:
-        """Return what stands in the way of kinds that it serves, like a key that is needed, as far as that is known."""
+        """Return conditions of the kinds it serves, such as a key that is needed, by kind."""
         del exchange
         return {}

@@ -1,4 +1,4 @@
-"""The door to the package exchange_calendars, which knows the sessions of securities exchanges."""
+"""The sessions of securities exchanges, from the package exchange_calendars."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["KnownSessions"]
 _YEAR = 366 * DAY
 _FIRST = 1990
 _LAST = 2100
-"""Calendars are made for these years: outside them, every time counts as open."""
+"""The years that calendars are made for. Any time outside of them counts as open."""
 
 
 class KnownSessions(Sessions):
@@ -31,7 +31,8 @@ class KnownSessions(Sessions):
     """
 
     def __init__(self, named: Mapping[str, str] | None = None) -> None:
-        self._named = {**{name: venue.calendar for name, venue in VENUES.items()}, **(named or {})}
+        self._calendars = {exchange: venue.calendar for exchange, venue in VENUES.items()}
+        self._calendars.update(named or {})
 
     def closed(self, dataset: Dataset, span: Span) -> list[Span]:
         """Return the closed stretches that meet *span*.
@@ -39,23 +40,30 @@ class KnownSessions(Sessions):
         Raises
         ------
         MissingExtra
-            If the calendar is one of exchange_calendars, and that is not installed.
+            If the calendar is one of exchange_calendars, and that package is not installed.
         BadInput
-            If it knows no calendar of that name.
+            If that package has no calendar of that name.
         """
-        name = self._named.get(dataset.exchange, ALWAYS)
+        name = self._calendars.get(dataset.exchange, ALWAYS)
         if name == ALWAYS:
             return []
         if name == FOREX:
             return forex_closed(span)
-        opens = _sessions(name, *_years(span), keeps_days(dataset))
-        known = Span(opens[0].start // DAY * DAY, -(-opens[-1].end // DAY) * DAY).intersect(span) if opens else None
-        return between((o for o in opens if o.overlaps(known)), known) if known else []
+        sessions = _sessions(name, *_years(span), keeps_days(dataset))
+        if not sessions:
+            return []
+        first_day = sessions[0].start // DAY * DAY
+        last_day = -(-sessions[-1].end // DAY) * DAY
+        scheduled = Span(first_day, last_day).intersect(span)
+        if scheduled is None:
+            return []
+        return between((session for session in sessions if session.overlaps(scheduled)), scheduled)
 
 
 def _years(span: Span) -> tuple[int, int]:
-    """Return the years that *span* meets: calendars are made, and kept, by year."""
-    first, last = 1970 + span.start // _YEAR, 1971 + span.end // (365 * DAY)
+    """Return the first and the last year whose sessions *span* needs. Whole years make few entries of the cache."""
+    first = 1970 + span.start // _YEAR
+    last = 1971 + span.end // (365 * DAY)
     return max(first - 1, _FIRST), max(min(last, _LAST), _FIRST)
 
 
@@ -69,20 +77,23 @@ def _sessions(name: str, first: int, last: int, days: bool) -> list[Span]:
         dates = calendar.sessions.as_unit("ns").asi8.tolist()
         return [Span(date, date + DAY) for date in dates]
     schedule = calendar.schedule
-    columns = {column: schedule[column].astype("int64").tolist() for column in schedule.columns}
-    breaks = [not pause for pause in schedule["break_start"].isna().tolist()]
+    opens = schedule["open"].astype("int64").tolist()
+    closes = schedule["close"].astype("int64").tolist()
+    break_starts = schedule["break_start"].astype("int64").tolist()
+    break_ends = schedule["break_end"].astype("int64").tolist()
+    without_break = schedule["break_start"].isna().tolist()
     spans: list[Span] = []
-    for at, pauses in enumerate(breaks):
-        opens, closes = columns["open"][at], columns["close"][at]
-        if pauses:
-            spans += [Span(opens, columns["break_start"][at]), Span(columns["break_end"][at], closes)]
+    for row, is_continuous in enumerate(without_break):
+        if is_continuous:
+            spans.append(Span(opens[row], closes[row]))
         else:
-            spans.append(Span(opens, closes))
+            spans.append(Span(opens[row], break_starts[row]))
+            spans.append(Span(break_ends[row], closes[row]))
     return spans
 
 
 def _calendar(name: str, first: int, last: int) -> Any:
-    """Make a calendar of these years, or of those of them that the package knows."""
+    """Return a calendar of these years as far as the package knows them; ``None`` if it knows none of them."""
     try:
         import exchange_calendars
         import pandas
@@ -98,8 +109,9 @@ def _calendar(name: str, first: int, last: int) -> Any:
             raise BadInput(
                 f"{name!r} is no calendar: use a name of exchange_calendars like XNYS, or forex, or always"
             ) from error
-        bounds = (factory.bound_min(), factory.bound_max())
-        start, end = pandas.Timestamp(first, 1, 1), pandas.Timestamp(last, 12, 31)
-        start = start if bounds[0] is None else max(start, bounds[0])
-        end = end if bounds[1] is None else min(end, bounds[1])
-        return exchange_calendars.get_calendar(name, start=start, end=end) if start < end else None
+        # A calendar that is asked for years outside its bounds raises.
+        start = max(pandas.Timestamp(first, 1, 1), factory.bound_min() or pandas.Timestamp.min)
+        end = min(pandas.Timestamp(last, 12, 31), factory.bound_max() or pandas.Timestamp.max)
+        if start >= end:
+            return None
+        return exchange_calendars.get_calendar(name, start=start, end=end)

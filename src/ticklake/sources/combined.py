@@ -1,4 +1,4 @@
-"""Archives first, the exchange's own calls for the rest: one source made of two."""
+"""A source made of two: files of the exchange's dump site first, its calls for the rest."""
 
 from __future__ import annotations
 
@@ -35,19 +35,20 @@ from ticklake.sources.base import Archives, Capability, Page, Source
 __all__ = ["CombinedSource"]
 
 FAILURES = 3
-"""After so many files in a row that could not be had, a run asks the dump site no more."""
+"""A run stops using the dump site after so many failed downloads in a row."""
 PUBLISHED_AFTER = 3 * DAY
-"""A file that only the archive could have is not given up before it is this late."""
+"""Data that only the archive can have becomes ``unavailable`` if its file is later than this."""
 REACH = 6 * HOUR
-"""Rows older than this before a seam are not asked again."""
+"""Rows older than this before a seam are not fetched again for the comparison."""
 TAIL = 200
 
 
 @dataclass
 class _Walk:
-    """One history under way: what is known of the rows just before the cursor, and what the run's log shall say.
+    """The state of one history: what has been yielded, and what the next page must say.
 
-    ``tail`` are the last rows that came from the archive, ``ahead`` the rows after ``seam`` that calls brought.
+    ``tail`` are the last rows from the archive, to compare with rows of the calls that follow. ``overhang`` are rows
+    that calls returned beyond the end of their stretch, to compare with the file that follows, and their span.
     """
 
     dataset: Dataset
@@ -57,29 +58,32 @@ class _Walk:
     notes: list[str] = field(default_factory=list)
     covered: list[Span] = field(default_factory=list)
     tail: pl.DataFrame | None = None
-    ahead: tuple[Span, pl.DataFrame] | None = None
+    overhang: tuple[Span, pl.DataFrame] | None = None
 
-    def noted(self, page: Page) -> Page:
+    def with_notes(self, page: Page) -> Page:
         """Return the page with the notes so far, and remember what it covers."""
-        notes, self.notes = tuple(self.notes), []
-        self.covered += [piece.span for piece in page.covered]
-        return replace(page, notes=(*notes, *page.notes))
+        notes = (*self.notes, *page.notes)
+        self.notes = []
+        self.covered += page.spans
+        return replace(page, notes=notes)
 
-    def left(self, span: Span) -> list[Span]:
-        """Return what of *span* is not covered yet."""
+    def uncovered(self, span: Span) -> list[Span]:
+        """Return the parts of *span* that are wanted and not covered yet."""
         inside = span.intersect(self.want)
-        return list(subtract(inside, normalise(self.covered))) if inside else []
+        if inside is None:
+            return []
+        return list(subtract(inside, normalise(self.covered)))
 
 
 class CombinedSource(Source):
-    """An exchange's calls and its dump site. Where one ends and the other begins, a few rows are asked of both."""
+    """An exchange's calls and its dump site. Where one follows the other, a few rows are fetched from both and compared."""
 
     def __init__(self, calls: Source, archive: ArchiveSource) -> None:
         self.exchange = calls.exchange
         self._calls = calls
         self._archive = archive
         self._failures = 0
-        self._off = ""
+        self._off_reason = ""
 
     async def now(self) -> int:
         """Return the exchange's time."""
@@ -90,13 +94,15 @@ class CombinedSource(Source):
         return await self._calls.instruments()
 
     async def capability(self, dataset: Dataset, now: int) -> Capability:
-        """Say what calls bring; how far back they reach does not matter where there are archives."""
+        """Return what calls can fetch. Where there are archives, nothing limits how far back."""
         shelf = await self._shelf(dataset)
-        able = await self._able(dataset, now, shelf)
-        return able if shelf is None or able.served_from is None else replace(able, served_from=None, note="")
+        capability = await self._capability(dataset, now, shelf)
+        if shelf is None or capability.served_from is None:
+            return capability
+        return replace(capability, served_from=None, note="")
 
     async def listed_at(self, dataset: Dataset) -> int | None:
-        """Return when the dataset's history begins, as far as calls can tell."""
+        """Return when the market was listed, if the calls say so."""
         return await self._calls.listed_at(dataset)
 
     async def first_served(self, dataset: Dataset) -> int | None:
@@ -104,7 +110,7 @@ class CombinedSource(Source):
         return await self._calls.first_served(dataset)
 
     def hint(self, dataset: Dataset, ts: int) -> None:
-        """Tell the calls of a row that the lake has."""
+        """Pass the time of the newest stored row to the calls."""
         self._calls.hint(dataset, ts)
 
     async def recall(self, instrument: Instrument) -> None:
@@ -116,41 +122,50 @@ class CombinedSource(Source):
         return await self._calls.first_traded(dataset, span)
 
     async def archives(self, dataset: Dataset, spans: Sequence[Span], now: int) -> Archives:
-        """Say which files :meth:`history` would ask for first."""
+        """Return which files :meth:`history` would download first."""
         shelf = await self._shelf(dataset)
         if shelf is None:
             return Archives((), tuple(spans))
         terms = await self._terms(dataset, shelf, now)
-        pieces = [piece for span in spans for piece in plan_archives(span, terms)]
-        files = tuple(self._archive.url(shelf, piece.file) for piece in pieces if piece.file)
-        return Archives(files, tuple(piece.span for piece in pieces if piece.file is None))
+        addresses: list[str] = []
+        left_to_calls: list[Span] = []
+        for span in spans:
+            for piece in plan_archives(span, terms):
+                if piece.file is None:
+                    left_to_calls.append(piece.span)
+                else:
+                    addresses.append(self._archive.url(shelf, piece.file))
+        return Archives(tuple(addresses), tuple(left_to_calls))
 
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        """Yield pages that cover *span*: from whole checked files where there are some, from calls elsewhere."""
+        """Yield pages that cover *span*: from checked files where the site has them, from calls elsewhere."""
         shelf = await self._shelf(dataset)
         if shelf is None:
             async for page in self._calls.history(dataset, span):
                 yield page
             return
-        walk = _Walk(dataset, span, shelf, await self._terms(dataset, shelf, await self.now()))
+        terms = await self._terms(dataset, shelf, await self.now())
+        walk = _Walk(dataset, span, shelf, terms)
         async with aclosing(self._stretches(walk)) as stretches:
             async for part, file, path in stretches:
                 pages = self._from_calls(walk, part, file) if path is None else self._from_file(walk, part, file, path)
                 async with aclosing(pages):
                     async for page in pages:
-                        yield walk.noted(page)
+                        yield walk.with_notes(page)
 
     async def book(self, dataset: Dataset, depth: int | None) -> Page:
-        """Return the book of now."""
+        """Return the current order book."""
         return await self._calls.book(dataset, depth)
 
     async def predicted_funding(self, dataset: Dataset) -> Page:
-        """Return the funding rate that is predicted now."""
+        """Return the currently predicted funding rate."""
         return await self._calls.predicted_funding(dataset)
 
     def provenance(self, dataset: Dataset) -> Provenance:
-        """Return where rows come from that calls bring; those of files bear the file's name."""
-        return self._archive.provenance(dataset) if dataset.kind == "quotes" else self._calls.provenance(dataset)
+        """Return the usual provenance of rows. Pages of files have their own, with the file's name."""
+        if dataset.kind == "quotes":
+            return self._archive.provenance(dataset)
+        return self._calls.provenance(dataset)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -158,11 +173,12 @@ class CombinedSource(Source):
         await self._calls.close()
 
     async def _shelf(self, dataset: Dataset) -> Shelf | None:
-        if self._off or dataset.kind in SNAPSHOTS:
+        if self._off_reason or dataset.kind in SNAPSHOTS:
             return None
+        # Ids of another numbering than the calls' would store each trade twice at a seam.
         return await self._archive.shelf(dataset, self.provenance(dataset).id_space)
 
-    async def _able(self, dataset: Dataset, now: int, shelf: Shelf | None) -> Capability:
+    async def _capability(self, dataset: Dataset, now: int, shelf: Shelf | None) -> Capability:
         try:
             return await self._calls.capability(dataset, now)
         except Unsupported:
@@ -171,45 +187,51 @@ class CombinedSource(Source):
             return Capability(1, 1, 0.0, now, f"only the archive of {self.exchange} has {dataset.kind}")
 
     async def _terms(self, dataset: Dataset, shelf: Shelf, now: int) -> ArchiveTerms:
-        able = await self._able(dataset, now, shelf)
-        return shelf.terms(now, able.page_span, able.served_from)
+        capability = await self._capability(dataset, now, shelf)
+        return shelf.terms(now, capability.page_span, capability.served_from)
 
     async def _stretches(self, walk: _Walk) -> AsyncGenerator[tuple[Span, ArchiveFile | None, Path | None]]:
-        """Yield what comes next: a span, and the open file that holds it; calls take over where there is none.
+        """Yield stretches in order: a span with its file and the file's path, or, for calls, with the file that follows.
 
-        A span for calls comes with the file that follows it, which is at hand already, so that stretches without
-        files grow together before anything is asked.
+        A stretch for calls is yielded only when the next file is open or none is left, so that neighbouring stretches
+        without files become one.
         """
-        early = Span(walk.want.start - walk.shelf.layout.grid, walk.want.end)
-        queue, waiting, absent = list(plan_archives(early, walk.terms)), list[Piece](), 0
+        # Rows that are stamped with the end of a step begin one step late in a file: the file before has the first.
+        want = Span(walk.want.start - walk.shelf.layout.grid, walk.want.end)
+        queue = list(plan_archives(want, walk.terms))
+        for_calls: list[Piece] = []
+        days_absent = 0
         while queue:
             piece = queue.pop(0)
-            if piece.file is None or self._off:
-                waiting = list(joined([*waiting, Piece(piece.span)]))
+            if piece.file is None or self._off_reason:
+                for_calls = list(joined([*for_calls, Piece(piece.span)]))
                 continue
             async with AsyncExitStack() as stack:
-                path, there = await self._opened(walk, piece, stack)
+                path, exists = await self._open(walk, piece, stack)
                 if path is None:
-                    absent = 0 if there or piece.file.period is Period.MONTH else absent + 1
+                    if exists or piece.file.period is Period.MONTH:
+                        days_absent = 0
+                    else:
+                        days_absent += 1
                     queue[:0] = finer(piece, walk.terms)
-                    if absent >= MISSES and not walk.terms.only_here(piece.span):
+                    if days_absent >= MISSES and not walk.terms.only_here(piece.span):
                         queue = list(without_days(queue, piece.file.label[:7]))
                     continue
-                absent = 0
-                for rest in waiting:
-                    yield rest.span, piece.file, None
-                waiting = []
+                days_absent = 0
+                for stretch in for_calls:
+                    yield stretch.span, piece.file, None
+                for_calls = []
                 yield piece.span, piece.file, path
-        for rest in waiting:
-            yield rest.span, None, None
+        for stretch in for_calls:
+            yield stretch.span, None, None
 
-    async def _opened(self, walk: _Walk, piece: Piece, stack: AsyncExitStack) -> tuple[Path | None, bool]:
-        """Return the file at hand, or nothing; and whether the site has it at all.
+    async def _open(self, walk: _Walk, piece: Piece, stack: AsyncExitStack) -> tuple[Path | None, bool]:
+        """Return the path of the downloaded file, or ``None`` if it is absent or failed; and whether the site has it.
 
         Raises
         ------
         SourceError
-            If a file could not be had for now that nothing can take the place of.
+            If a download failed that may succeed later, of a file that nothing can replace.
         """
         if piece.file is None:
             raise AssertionError("a piece without a file cannot be opened")
@@ -219,9 +241,11 @@ class CombinedSource(Source):
             return None, False
         except SourceError as error:
             self._failures += 1
+            consequence = "asked elsewhere"
             if isinstance(error, AccessDenied | Banned) or self._failures >= FAILURES:
-                self._off = str(error)
-            walk.notes.append(f"archive: {error}; {'no more archives in this run' if self._off else 'asked elsewhere'}")
+                self._off_reason = str(error)
+                consequence = "no more archives in this run"
+            walk.notes.append(f"archive: {error}; {consequence}")
             if error.retriable and walk.terms.only_here(piece.span) and piece.file.period is Period.DAY:
                 raise
             return None, True
@@ -229,40 +253,45 @@ class CombinedSource(Source):
         return path, True
 
     async def _from_file(self, walk: _Walk, span: Span, file: ArchiveFile | None, path: Path) -> AsyncGenerator[Page]:
-        """Yield the pages of a file; where it is not what it should be, calls take over."""
+        """Yield the pages of a file. Calls fetch what is left if its content is invalid."""
         try:
             async with aclosing(self._archive.pages(walk.shelf, Piece(span, file), path, walk.want)) as pages:
                 async for page in pages:
-                    walk.notes += _compared_ahead(walk, page.frame)
-                    walk.tail = page.frame.tail(TAIL) if walk.tail is None else _joined(walk.tail, page.frame)
+                    walk.notes += _compare_overhang(walk, page.frame)
+                    walk.tail = _last_rows(walk.tail, page.frame)
                     yield page
         except InvalidData as error:
-            walk.notes.append(f"archive: {path.name if file is None else file.label}: {error}; asked elsewhere")
-        for rest in walk.left(span):
-            async for page in self._from_calls(walk, rest, None):
+            name = path.name
+            if file is not None:
+                name = file.label
+            walk.notes.append(f"archive: {name}: {error}; asked elsewhere")
+        for part in walk.uncovered(span):
+            async for page in self._from_calls(walk, part, None):
                 yield page
 
     async def _from_calls(self, walk: _Walk, span: Span, following: ArchiveFile | None) -> AsyncGenerator[Page]:
-        """Yield the pages of calls for what is not covered; a little of both neighbours is asked again."""
-        for part in walk.left(span):
-            lap = overlap(walk.tail, part.start, REACH) if walk.tail is not None else None
-            ask = _widened(walk.dataset, part, lap, following)
-            shared: list[Page] = []
-            async with aclosing(self._asked(walk, ask)) as pages:
+        """Yield the pages of calls for what is not covered. A few rows of both neighbours are fetched again."""
+        for part in walk.uncovered(span):
+            lap = None
+            if walk.tail is not None:
+                lap = overlap(walk.tail, part.start, REACH)
+            request = _widened(walk.dataset, part, lap, following)
+            lap_pages: list[Page] = []
+            async with aclosing(self._fetch(walk, request)) as pages:
                 async for page in pages:
-                    shared.append(page)
-                    reached = max((piece.span.end for piece in page.covered), default=ask.start)
-                    if lap and reached >= part.start:
-                        walk.notes += _compared(walk, shared, lap)
-                        lap = None
-                    shared = shared if lap else []
+                    reached = max((span.end for span in page.spans), default=request.start)
+                    if lap is not None:
+                        lap_pages.append(page)
+                        if reached >= part.start:
+                            walk.notes += _compare_tail(walk, lap_pages, lap)
+                            lap = None
                     if reached > part.end:
-                        walk.ahead = (Span(part.end, min(reached, ask.end)), page.frame)
+                        walk.overhang = (Span(part.end, min(reached, request.end)), page.frame)
                     yield _clipped(page, part, keeps_early=walk.dataset.spec.bars)
             walk.tail = None
 
-    async def _asked(self, walk: _Walk, span: Span) -> AsyncGenerator[Page]:
-        """Ask the exchange, or cover what only an archive could have had."""
+    async def _fetch(self, walk: _Walk, span: Span) -> AsyncGenerator[Page]:
+        """Yield the pages of calls; for kinds that no call serves, a page that says that the data is unavailable."""
         if walk.dataset.kind != "quotes":
             async for page in self._calls.history(walk.dataset, span):
                 yield page
@@ -273,44 +302,57 @@ class CombinedSource(Source):
             yield Page(walk.dataset.spec.empty(), (Covered(late, Found.UNAVAILABLE, reason),), 0)
 
 
-def _joined(tail: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the last rows of two frames, one after the other."""
+def _last_rows(tail: pl.DataFrame | None, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the last rows of *tail* and *frame* together."""
+    if tail is None:
+        return frame.tail(TAIL)
     return pl.concat([tail, frame.tail(TAIL)]).tail(TAIL)
 
 
 def _widened(dataset: Dataset, part: Span, lap: Span | None, following: ArchiveFile | None) -> Span:
     """Return *part* with the overlap before it, and a little of the file that follows."""
-    start = lap.start if lap else part.start
-    if following is None:
-        return Span(start, part.end)
-    if dataset.timeframe:
-        return Span(start, part.end + 3 * dataset.timeframe.length)
-    return Span(start, part.end + (MINUTE if dataset.kind == "trades" else 0))
+    start, end = part.start, part.end
+    if lap is not None:
+        start = lap.start
+    if following is not None:
+        if dataset.timeframe:
+            end += 3 * dataset.timeframe.length
+        elif dataset.kind == "trades":
+            end += MINUTE
+    return Span(start, end)
 
 
-def _compared(walk: _Walk, pages: Sequence[Page], lap: Span) -> Iterator[str]:
-    """Compare the archive's last rows with what calls say of them, where calls have the data at all."""
-    pieces = [piece for page in pages for piece in page.covered]
-    found = normalise(piece.span for piece in pieces if piece.found is Found.DATA)
-    if walk.tail is None or list(subtract(lap, found)):
+def _compare_tail(walk: _Walk, pages: Sequence[Page], lap: Span) -> Iterator[str]:
+    """Yield the differences between the archive's last rows and the same rows by calls, if calls have all of *lap*."""
+    with_data: list[Span] = []
+    for page in pages:
+        with_data += [piece.span for piece in page.covered if piece.found is Found.DATA]
+    if walk.tail is None or list(subtract(lap, normalise(with_data))):
         return
-    asked = pl.concat([page.frame for page in pages], how="diagonal")
-    for told in seam_differences(walk.tail, asked, walk.dataset.spec, lap):
-        yield f"seam: {told}"
+    fetched = pl.concat([page.frame for page in pages], how="diagonal")
+    for difference in seam_differences(walk.tail, fetched, walk.dataset.spec, lap):
+        yield f"seam: {difference}"
 
 
-def _compared_ahead(walk: _Walk, frame: pl.DataFrame) -> Iterator[str]:
-    """Compare what calls said of a file's first rows with the file."""
-    if walk.ahead is None:
+def _compare_overhang(walk: _Walk, frame: pl.DataFrame) -> Iterator[str]:
+    """Yield the differences between the first rows of a file and the same rows by the calls before it."""
+    if walk.overhang is None:
         return
-    (span, asked), walk.ahead = walk.ahead, None
-    for told in seam_differences(frame, asked, walk.dataset.spec, span):
-        yield f"seam: {told}"
+    span, fetched = walk.overhang
+    walk.overhang = None
+    for difference in seam_differences(frame, fetched, walk.dataset.spec, span):
+        yield f"seam: {difference}"
 
 
 def _clipped(page: Page, part: Span, *, keeps_early: bool) -> Page:
-    """Return a page without what it says of the neighbours; early bars stay, as the newest word on them counts."""
+    """Return a page without rows and coverage outside *part*. Early rows stay with *keeps_early*."""
     ts = page.frame["ts"].to_physical()
-    frame = page.frame.filter((ts < part.end) if keeps_early else (ts >= part.start) & (ts < part.end))
-    cut = ((piece.span.intersect(part), piece) for piece in page.covered)
-    return replace(page, frame=frame, covered=tuple(replace(piece, span=span) for span, piece in cut if span))
+    is_inside = ts < part.end
+    if not keeps_early:
+        is_inside &= ts >= part.start
+    covered: list[Covered] = []
+    for piece in page.covered:
+        span = piece.span.intersect(part)
+        if span is not None:
+            covered.append(replace(piece, span=span))
+    return replace(page, frame=page.frame.filter(is_inside), covered=tuple(covered))

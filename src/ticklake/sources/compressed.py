@@ -1,4 +1,4 @@
-"""Streams of unpacked bytes: never past a bound, cut at the ends of lines."""
+"""Streams of unpacked bytes with a bound, cut at the ends of lines."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ticklake.errors import InvalidData
 __all__ = ["DAMAGE", "MOST_BYTES", "Bounded", "Readable", "whole_lines"]
 
 MOST_BYTES = 64 * 2**30
-"""Nothing is unpacked past this: the largest archives that are published are a tenth of it."""
+"""The most bytes that are unpacked from a file: the largest archives that are published are a tenth of it."""
 LONGEST_LINE = 256 * 2**20
-"""No line of a text of rows is longer: it would have to be held in memory as a whole."""
+"""The longest line that is read, in bytes: a line must be held in memory as a whole."""
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError, RuntimeError)
-"""What damaged zips and gzips raise; the last two are zipfile's words for compressions and encryptions it lacks."""
+"""The errors of damaged zip and gzip files. zipfile raises the last two for compressions and encryption that it does not support."""
 
 
 class Readable(Protocol):
-    """What bytes are read from."""
+    """A stream of bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most *size* bytes; none at the end."""
 
 
 class Bounded:
-    """A stream that refuses to give more than a number of bytes."""
+    """A stream that raises if it would return more than *most* bytes."""
 
     def __init__(self, stream: Readable, most: int) -> None:
         self._stream = stream
@@ -44,22 +44,23 @@ class Bounded:
 
 
 def whole_lines(stream: Readable, chunk: int) -> Iterator[bytes]:
-    """Yield the bytes of a stream in pieces of about *chunk* bytes, each of whole lines; the last may lack its newline.
+    """Yield the bytes of a stream in chunks of about *chunk* bytes that end with a line; the last may lack its newline.
 
     Raises
     ------
     InvalidData
         If a line is longer than memory should hold.
     """
-    held: list[bytes] = []
-    while text := stream.read(chunk):
-        lines, mark, after = text.rpartition(b"\n")
-        if mark:
-            yield b"".join((*held, lines, mark))
-            held = []
-        held.append(after)
-        if sum(map(len, held)) > LONGEST_LINE:
-            raise InvalidData(f"a line has more than {LONGEST_LINE:,} bytes: it is no text of rows")
-    rest = b"".join(held)
-    if rest.strip():
-        yield rest
+    # The pieces of an unfinished line stay apart until it ends: joining them at every read would copy it each time.
+    unfinished: list[bytes] = []
+    while data := stream.read(chunk):
+        lines, newline, rest = data.rpartition(b"\n")
+        if newline:
+            yield b"".join((*unfinished, lines, newline))
+            unfinished = []
+        unfinished.append(rest)
+        if sum(map(len, unfinished)) > LONGEST_LINE:
+            raise InvalidData(f"a line has more than {LONGEST_LINE:,} bytes: the file does not hold lines of rows")
+    last_line = b"".join(unfinished)
+    if last_line.strip():
+        yield last_line

@@ -1,4 +1,4 @@
-"""The registry of sources: whatever packages offer under the entry point group ``ticklake.sources``."""
+"""The registry of sources: those that packages offer under the entry point group ``ticklake.sources``."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ BUILT_IN = {
     "yahoo": "ticklake.sources.yahoo.factory:YahooFactory",
     "ccxt": "ticklake.sources.ccxt.factory:CcxtFactory",
 }
-"""What Ticklake's own pyproject.toml registers, in the order it is asked; also there where nothing was installed."""
+"""The sources of Ticklake itself, in order of preference. They are found even if no package metadata is installed."""
 
 
 @dataclass
 class Registry:
     """Finds the source of an exchange.
 
-    The setting ``sources.<exchange>`` decides which source serves it. Without one Ticklake's own sources come first,
-    then those of other packages; if several of those serve it, the setting must say which.
+    The setting ``sources.<exchange>`` names the source that serves an exchange. Without it, Ticklake's own sources come
+    first, then those of other packages; if several of those serve the exchange, the setting is required.
 
     Parameters
     ----------
     chosen
-        Names of sources by exchange id: the setting.
+        The setting: names of sources by exchange id.
     """
 
     chosen: Mapping[str, str] = field(default_factory=dict)
@@ -51,26 +51,19 @@ class Registry:
         Raises
         ------
         UnknownExchange
-            If none serves it; packages whose source could not be loaded are named.
+            If no source serves it. The message names packages whose source could not be loaded.
         BadInput
             If several packages serve it, or the setting names a source that does not exist or does not serve it.
         BrokenPlugin
             If the source that the setting names cannot be loaded, or fails to make it.
         """
-        name = self.chosen.get(exchange)
-        serving = [self._chosen(exchange, name)] if name else list(self._serving(exchange))
-        if not serving:
-            raise UnknownExchange(self._unknown(exchange))
-        if len(serving) > 1:
-            raise BadInput(
-                f"{exchange} is served by {' and '.join(serving)}: say which with the setting sources.{exchange}"
-            )
+        name = self._name_of_source(exchange)
         try:
-            return self.factory(serving[0]).make(exchange, options)
+            return self.factory(name).make(exchange, options)
         except TicklakeError:
             raise
         except Exception as error:
-            raise _broken(self._points[serving[0]], error) from error
+            raise _broken(self._points[name], error) from error
 
     def factory(self, name: str) -> SourceFactory:
         """Return the factory of that name.
@@ -86,12 +79,12 @@ class Registry:
 
     def exchanges(self, search: str = "") -> dict[str, list[str]]:
         """Return the exchange ids that contain *search*, each with the kinds that its source serves."""
-        found: dict[str, list[str]] = {}
+        kinds: dict[str, list[str]] = {}
         for _, factory in self._factories(self.names):
             for exchange in factory.exchanges():
-                if search in exchange and exchange not in found:
-                    found[exchange] = list(factory.kinds(exchange))
-        return dict(sorted(found.items()))
+                if search in exchange and exchange not in kinds:
+                    kinds[exchange] = list(factory.kinds(exchange))
+        return dict(sorted(kinds.items()))
 
     def check_known(self, exchange: str) -> None:
         """Refuse what is not the id of an exchange that a source serves.
@@ -102,16 +95,30 @@ class Registry:
             Naming those that are called alike.
         """
         if exchange not in self.exchanges(exchange):
-            raise UnknownExchange(self._unknown(exchange))
+            raise UnknownExchange(self._unknown_text(exchange))
 
     def restrictions(self, exchange: str) -> dict[str, str]:
-        """Return what stands in the way of kinds that an exchange serves, by kind."""
+        """Return conditions of the kinds that an exchange serves, such as a key that is needed, by kind."""
         for _, factory in self._factories(self.names):
             if exchange in factory.exchanges():
                 return dict(factory.restrictions(exchange))
         return {}
 
-    def _chosen(self, exchange: str, name: str) -> str:
+    def _name_of_source(self, exchange: str) -> str:
+        """Return the name of the source that serves *exchange*: the one that is set, or the only candidate."""
+        if self.chosen.get(exchange):
+            return self._checked(exchange, self.chosen[exchange])
+        candidates = list(self._candidates(exchange))
+        if not candidates:
+            raise UnknownExchange(self._unknown_text(exchange))
+        if len(candidates) > 1:
+            raise BadInput(
+                f"{exchange} is served by {' and '.join(candidates)}: say which with the setting sources.{exchange}"
+            )
+        return candidates[0]
+
+    def _checked(self, exchange: str, name: str) -> str:
+        """Return the name of a source from the settings if that source serves *exchange*."""
         if name not in self._points:
             raise BadInput(
                 f"setting sources.{exchange}: there is no source {name!r}: use one of {', '.join(self.names)}"
@@ -120,18 +127,16 @@ class Registry:
             raise BadInput(f"setting sources.{exchange}: the source {name!r} does not serve {exchange}")
         return name
 
-    def _serving(self, exchange: str) -> Iterator[str]:
-        """Yield the first of our own sources that serves *exchange*, or else all others that do."""
-        own = [name for name in self.names if name in BUILT_IN]
-        for name, factory in self._factories(own):
+    def _candidates(self, exchange: str) -> Iterator[str]:
+        """Yield the first built-in source that serves *exchange*, or all other sources that do if none is built in."""
+        for name, factory in self._factories(self.names):
             if exchange in factory.exchanges():
                 yield name
-                return
-        others = [name for name in self.names if name not in BUILT_IN]
-        yield from (name for name, factory in self._factories(others) if exchange in factory.exchanges())
+                if name in BUILT_IN:
+                    return
 
     def _factories(self, names: Iterable[str]) -> Iterator[tuple[str, SourceFactory]]:
-        """Yield those that can be loaded; the others are remembered as broken."""
+        """Yield the factories that can be loaded. The others are remembered as broken."""
         for name in names:
             if name not in self._loaded and name not in self.broken:
                 try:
@@ -141,16 +146,20 @@ class Registry:
             if name in self._loaded:
                 yield name, self._loaded[name]
 
-    def _unknown(self, exchange: str) -> str:
-        known = [known for _, factory in self._factories(self.names) for known in factory.exchanges()]
-        close = difflib.get_close_matches(exchange, known, n=3)
-        near = f" (did you mean {' or '.join(close)}?)" if close else ""
+    def _unknown_text(self, exchange: str) -> str:
+        served: list[str] = []
+        for _, factory in self._factories(self.names):
+            served += factory.exchanges()
+        similar = difflib.get_close_matches(exchange, served, n=3)
+        hint = ""
+        if similar:
+            hint = f" (did you mean {' or '.join(similar)}?)"
         broken = "".join(f"; {error}" for error in self.broken.values())
-        return f"{exchange!r} is not an exchange that a source serves{near}: 'ticklake exchanges' lists them{broken}"
+        return f"{exchange!r} is not an exchange that a source serves{hint}: 'ticklake exchanges' lists them{broken}"
 
 
 def _points() -> tuple[dict[str, EntryPoint], dict[str, BrokenPlugin]]:
-    """Return all entry points by name, ours first; and what is wrong with those whose name is taken."""
+    """Return all entry points by name, the built-in ones first; and an error for each whose name is taken."""
     points = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
     broken: dict[str, BrokenPlugin] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
@@ -164,17 +173,21 @@ def _points() -> tuple[dict[str, EntryPoint], dict[str, BrokenPlugin]]:
 def _load(point: EntryPoint) -> SourceFactory:
     try:
         factory = point.load()
-        factory = factory() if isinstance(factory, type) else factory
+        if isinstance(factory, type):
+            factory = factory()
         if not isinstance(factory, SourceFactory):
             raise TypeError(f"{point.value} is not a ticklake.sources.base.SourceFactory")
         list(factory.exchanges())
     except (Exception, SystemExit) as error:
+        # Importing a package runs its code: one broken package must not take the other sources with it.
         raise _broken(point, error) from error
     return factory
 
 
 def _broken(point: EntryPoint, error: BaseException) -> BrokenPlugin:
-    package = point.dist.name if point.dist else "ticklake"
+    package = "ticklake"
+    if point.dist is not None:
+        package = point.dist.name
     reason = f"{type(error).__name__}: {error}"
     return BrokenPlugin(
         f"the source {point.name!r} of the package {package} is broken ({reason}): upgrade or uninstall {package}"

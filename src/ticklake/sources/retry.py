@@ -1,4 +1,4 @@
-"""Retries of calls: a failed call is repeated if that can help, at growing, jittered intervals."""
+"""Retries: a failed call is repeated if that can help, after waits that grow and jitter."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ __all__ = ["retrying"]
 
 
 def retrying(retry: RetryPolicy, tell: Callable[[str], object] = lambda _text: None) -> AsyncRetrying:
-    """Return a loop that repeats what may go better the next time; *tell* is told before each repetition, and why."""
+    """Return a loop that repeats what raises a retriable error. *tell* gets the reason before each repetition."""
 
-    def told(state: RetryCallState) -> None:
-        tell(f"asked again after: {state.outcome.exception() if state.outcome else None}")
+    def tell_reason(state: RetryCallState) -> None:
+        if state.outcome is not None:
+            tell(f"asked again after: {state.outcome.exception()}")
 
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, TicklakeError) and error.retriable),
         stop=stop_after_attempt(retry.attempts),
         wait=wait_random_exponential(multiplier=retry.first_wait, max=retry.longest_wait),
-        before_sleep=told,
+        before_sleep=tell_reason,
         reraise=True,
     )

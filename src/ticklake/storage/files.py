@@ -1,6 +1,6 @@
-"""Segments as Parquet files, read only after their checksums were compared.
+"""Read segments from Parquet files, and compare their checksums first.
 
-The format is documented in ``docs/format/segments.md``; files are written in :mod:`ticklake.storage.encoding`.
+The format is documented in ``docs/format/segments.md``. :mod:`ticklake.storage.encoding` writes the files.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ __all__ = ["check_blocks", "file_digest", "read_blocks", "scan_file"]
 
 _PIECE = 1 << 20
 """Bytes that are read at a time."""
-_AS_STORED = {
-    kind.name: {
-        column.name: pl.col(column.name).cast(column.dtype) if column.is_temporal else pl.col(column.name)
-        for column in kind.stored
-    }
-    for kind in KINDS.values()
-}
-"""How each column is read: times are plain integers in files."""
+
+
+def _expressions(kind: Kind) -> dict[str, pl.Expr]:
+    """Return how each column of a kind is read. Times are plain integers in files."""
+    expressions: dict[str, pl.Expr] = {}
+    for column in kind.stored:
+        expression = pl.col(column.name)
+        if column.is_temporal:
+            expression = expression.cast(column.dtype)
+        expressions[column.name] = expression
+    return expressions
+
+
+_EXPRESSIONS = {kind.name: _expressions(kind) for kind in KINDS.values()}
+"""The expressions of every kind, made once because every read of every file needs them."""
 
 
 def scan_file(
@@ -41,19 +48,21 @@ def scan_file(
     blocks: Sequence[Block] = (),
     columns: Sequence[str] | None = None,
 ) -> pl.LazyFrame:
-    """Scan some columns of a segment's file lazily (all stored ones by default), only the rows inside *span*.
+    """Scan columns of a segment's file lazily (all stored ones by default), only the rows inside *span*.
 
-    Where *span* takes whole blocks, nothing is filtered; else the time range of row groups says which are read.
+    If *span* cuts through no block, the rows are sliced without a filter. Else Polars skips row groups by their time range.
     """
-    lazy = pl.scan_parquet(
-        io.BytesIO(source) if isinstance(source, bytes) else source, hive_partitioning=False, glob=False
-    )
+    # No globbing: the name of the lake's folder may contain brackets.
+    lazy = pl.scan_parquet(_readable(source), hive_partitioning=False, glob=False)
     if span is not None:
         rows = _whole_blocks(blocks, span)
-        inside = (pl.col("ts") >= span.start) & (pl.col("ts") < span.end)
-        lazy = lazy.filter(inside) if rows is None else lazy.slice(*rows)
-    wanted = kind.stored_schema if columns is None else columns
-    return lazy.select([_AS_STORED[kind.name][name] for name in wanted])
+        if rows is None:
+            lazy = lazy.filter((pl.col("ts") >= span.start) & (pl.col("ts") < span.end))
+        else:
+            lazy = lazy.slice(*rows)
+    if columns is None:
+        columns = list(kind.stored_schema)
+    return lazy.select([_EXPRESSIONS[kind.name][name] for name in columns])
 
 
 def check_blocks(source: Path | bytes, segment: Segment, blocks: Iterable[Block]) -> None:
@@ -62,12 +71,12 @@ def check_blocks(source: Path | bytes, segment: Segment, blocks: Iterable[Block]
     Raises
     ------
     CorruptSegment
-        If the file is shorter or longer than it was, or a checksum differs.
+        If the file has another length than it had, or a checksum differs.
     MissingSegment
-        If it went away.
+        If the file is gone.
     """
     try:
-        with _opened(source) as file:
+        with _open(source) as file:
             if file.seek(0, io.SEEK_END) != segment.size:
                 raise corrupt(segment.name, f"it has {file.tell()} bytes, not {segment.size}")
             for block in blocks:
@@ -85,34 +94,48 @@ def check_blocks(source: Path | bytes, segment: Segment, blocks: Iterable[Block]
 def file_digest(source: Path | bytes) -> str:
     """Return the BLAKE2b-128 of a file in hex."""
     digest = hashlib.blake2b(digest_size=16)
-    with _opened(source) as file:
+    with _open(source) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
 
 
 def read_blocks(source: Path | bytes, footer: Footer) -> bytes:
-    """Return the checksums of a file's blocks as the catalog keeps them; none if the footer has none."""
+    """Return the checksums of a file's blocks as the catalog stores them; empty if the footer has none."""
     if not footer.blocks:
         return b""
     last = unpack_blocks(footer.blocks)[-1]
     offset = last.offset + last.length
-    with _opened(source) as file:
+    with _open(source) as file:
         file.seek(offset)
-        tail = file.read()
-    return footer.blocks + pack_blocks([Block(offset, len(tail), zlib.crc32(tail), 0, 0, 0)])
+        end = file.read()
+    return footer.blocks + pack_blocks([Block(offset, len(end), zlib.crc32(end), 0, 0, 0)])
 
 
 def _whole_blocks(blocks: Sequence[Block], span: Span) -> tuple[int, int] | None:
-    """Return offset and number of the rows inside *span* if it cuts through no block."""
+    """Return offset and number of the rows inside *span*, or ``None`` if it cuts through a block."""
     if not blocks:
         return None
-    before = sum(block.rows for block in blocks if block.rows and block.max_ts < span.start)
-    met = [block for block in blocks if block.rows and block.meets(span)]
-    if any(block.min_ts < span.start or block.max_ts >= span.end for block in met):
-        return None
-    return before, sum(block.rows for block in met)
+    offset = rows = 0
+    for block in blocks:
+        if not block.rows:
+            continue
+        if block.max_ts < span.start:
+            offset += block.rows
+        elif block.meets(span):
+            if block.min_ts < span.start or block.max_ts >= span.end:
+                return None
+            rows += block.rows
+    return offset, rows
 
 
-def _opened(source: Path | bytes) -> IO[bytes]:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+def _readable(source: Path | bytes) -> Path | io.BytesIO:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return source
+
+
+def _open(source: Path | bytes) -> IO[bytes]:
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    return source.open("rb")

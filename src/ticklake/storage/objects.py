@@ -1,4 +1,4 @@
-"""Object stores: named bytes, written once."""
+"""Object stores: bytes under keys, written once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ObjectStore", "Sink", "StoredObject", "checked_key"]
 
 
 class Sink(Protocol):
-    """Where the bytes of a new object go, in order."""
+    """A target for the bytes of a new object, in order."""
 
     def write(self, data: bytes | memoryview, /) -> object:
         """Append *data*."""
@@ -35,16 +35,16 @@ class StoredObject:
 
 
 class ObjectStore(ABC):
-    """Where segments live. Keys are relative POSIX paths; objects are never modified."""
+    """The storage of segments. Keys are relative POSIX paths; objects are never modified."""
 
     @abstractmethod
     def create(self, key: str) -> AbstractContextManager[Sink]:
-        """Open a new object to be written piece by piece; when the block ends it survives a power cut.
+        """Open a new object to be written in pieces. When the block has ended, the object survives a power cut.
 
         Raises
         ------
         DiskFull, ReadOnlyLake, StorageError
-            Nothing is left under *key* then, nor if the block raises.
+            If it cannot be written. Then, and if the block raises, nothing is left under *key*.
         """
 
     def put(self, key: str, data: bytes) -> None:
@@ -68,15 +68,15 @@ class ObjectStore(ABC):
 
     @abstractmethod
     def source(self, key: str) -> Path | bytes:
-        """Return what a Parquet reader can open, or raise :class:`MissingSegment`."""
+        """Return the object as a path or bytes for a Parquet reader, or raise :class:`MissingSegment`."""
 
     @abstractmethod
     def move(self, key: str, to: str) -> None:
-        """Give the object another key; does nothing if it is already gone."""
+        """Give the object another key. Do nothing if it does not exist."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove the object; does nothing if it is already gone."""
+        """Remove the object. Do nothing if it does not exist."""
 
     @abstractmethod
     def exists(self, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""What stands in a segment: the footer of files, and inline segments as bytes.
+"""The content of segments: the footer of files, and inline segments as bytes.
 
 The format is documented in ``docs/format/segments.md``.
 """
@@ -46,10 +46,10 @@ INLINE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """Everything needed to rebuild the catalog's row from the file alone.
+    """Everything that is needed to rebuild the catalog's row from the file alone.
 
-    ``coverage`` is what was known to be covered in the period, ``blocks`` the packed checksums of the row groups,
-    ``observed_at`` when its newest row was observed.
+    ``coverage`` is the coverage of the period when the file was written, ``blocks`` the packed checksums of the row
+    groups, ``observed_at`` the time at which its newest row was observed.
     """
 
     dataset: Dataset
@@ -67,7 +67,8 @@ class Footer:
     observed_at: int | None = None
 
     def to_json(self) -> bytes:
-        """Return the footer as the JSON that stands in the file's metadata."""
+        """Return the footer as JSON for the file's metadata."""
+        coverage = [[piece.span.start, piece.span.end, piece.found.value, piece.reason] for piece in self.coverage]
         return json.dumps(
             {
                 "format": FORMAT,
@@ -81,7 +82,7 @@ class Footer:
                 "period": self.period,
                 "tool": self.tool,
                 "provenance": {str(number): origin.to_dict() for number, origin in self.provenance.items()},
-                "coverage": [[c.span.start, c.span.end, c.found.value, c.reason] for c in self.coverage],
+                "coverage": coverage,
                 "blocks": base64.b64encode(self.blocks).decode(),
                 "observed_at": self.observed_at,
             }
@@ -93,11 +94,22 @@ class Footer:
         raw: dict[str, Any] = json.loads(text)
         if raw["format"] > FORMAT:
             raise ValueError(f"segment format {raw['format']} is newer than {FORMAT}: upgrade ticklake")
+        coverage: list[Covered] = []
+        for start, end, found, reason in raw["coverage"]:
+            coverage.append(Covered(Span(start, end), Found(found), reason))
         return cls(
             dataset=Dataset.parse(raw["dataset"]),
-            **{name: raw[name] for name in ("id", "seq", "rows", "min_ts", "max_ts", "keying", "period", "tool")},
+            id=raw["id"],
+            seq=raw["seq"],
+            rows=raw["rows"],
+            min_ts=raw["min_ts"],
+            max_ts=raw["max_ts"],
+            keying=raw["keying"],
+            period=raw["period"],
+            tool=raw["tool"],
             provenance={int(number): Provenance(**origin) for number, origin in raw["provenance"].items()},
-            coverage=tuple(Covered(Span(a, b), Found(found), why) for a, b, found, why in raw["coverage"]),
+            coverage=tuple(coverage),
+            # Files of the first releases lack these two.
             blocks=base64.b64decode(raw.get("blocks", "")),
             observed_at=raw.get("observed_at"),
         )
@@ -114,10 +126,11 @@ def digest(data: bytes) -> str:
 
 
 def inline_segment(frame: pl.DataFrame, seq: int, data: bytes, observed_at: int | None = None) -> Segment:
-    """Describe a non-empty sorted frame, encoded as *data*, as an inline segment."""
+    """Return the inline segment of a non-empty sorted frame that is encoded as *data*."""
     ts = frame["ts"].cast(pl.Int64)
-    size, mark = len(data), digest(data)
-    return Segment(new_id(), seq, frame.height, ts[0], ts[-1], size, mark, data=data, observed_at=observed_at)
+    return Segment(
+        new_id(), seq, frame.height, ts[0], ts[-1], len(data), digest(data), data=data, observed_at=observed_at
+    )
 
 
 def encode_inline(frame: pl.DataFrame) -> bytes:
@@ -145,8 +158,8 @@ def decode_inline(segment: Segment, kind: Kind) -> pl.DataFrame:
 
 
 def corrupt(name: str, why: object) -> CorruptSegment:
-    """Name a damaged segment, and what to do about it."""
-    first = str(why).partition("\n")[0]
+    """Return the error of a damaged segment, with the cure."""
+    first_line = str(why).partition("\n")[0]
     return CorruptSegment(
-        f"{name} is damaged ({first}): 'ticklake repair' fetches its span anew or takes the file from a backup"
+        f"{name} is damaged ({first_line}): 'ticklake repair' fetches its span anew or takes the file from a backup"
     )

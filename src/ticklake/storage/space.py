@@ -1,4 +1,4 @@
-"""The space that is left where a lake lives."""
+"""The free space of the disk that holds a lake."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ticklake.errors import DiskAlmostFull
 __all__ = ["RESERVE", "Reserve", "Space", "is_full"]
 
 RESERVE = 512 * 1024
-"""Bytes that a lake keeps for what frees space: SQLite cannot even delete without some for its log and its index."""
+"""Bytes that a lake reserves for operations that free space: even a deletion needs some for SQLite's log and index."""
 _SCRAPS = 64 * 1024
-"""Bytes with which a disk counts as full."""
+"""A disk with fewer free bytes counts as full."""
 
 Usage = Callable[[Path], tuple[int, int, int]]
-"""Tells the total, used and free bytes of the disk that holds a folder."""
+"""Returns the total, used and free bytes of the disk that holds a folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """Keeps some of a disk free: ``min_free`` bytes, or that share of the whole (``2 %``).
+    """Keeps a part of a disk free: ``min_free`` bytes, or that share of the disk (``2 %``).
 
-    Asking costs microseconds, so every commit asks anew. *times* makes it refuse earlier: those who only warn do.
+    The check takes microseconds, so every commit makes it. *times* multiplies the limit: warnings come before refusals.
     """
 
     folder: Path
@@ -35,9 +35,7 @@ class Space:
     times: float = 1.0
 
     def check(self, more: int = 0) -> None:
-        """Refuse to go on if less would be free after *more* bytes are written.
-
-        A folder that is gone is told of by those who write to it.
+        """Raise if less than the limit would be free after *more* bytes are written.
 
         Raises
         ------
@@ -46,15 +44,17 @@ class Space:
         try:
             total, _, free = self.usage(self.folder)
         except FileNotFoundError:
+            # Whoever writes to a folder that is gone gets a clearer error.
             return
-        if free - more < self.needed(total) * self.times:
+        least = self.needed(total)
+        if free - more < least * self.times:
             raise DiskAlmostFull(
-                f"{_mib(free)} are free for {self.folder}, {_mib(self.needed(total))} are to stay free (min_free): "
+                f"{_mib(free)} are free for {self.folder}, {_mib(least)} are to stay free (min_free): "
                 "free some; what was committed is kept, and the same command goes on from there"
             )
 
     def needed(self, total: int) -> int:
-        """Return how many bytes are to stay free on a disk of *total* bytes."""
+        """Return how many bytes must stay free on a disk of *total* bytes."""
         if isinstance(self.min_free, int):
             return self.min_free
         return int(total * float(self.min_free.strip().removesuffix("%")) / 100)
@@ -62,17 +62,18 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """A file that only takes space, given up when there is none: what frees space needs a little itself."""
+    """A file that only takes space. It is given up when the disk is full, so that space can be freed at all."""
 
     path: Path
     size: int = RESERVE
 
     def fill(self) -> None:
-        """Take the space, as far as there is some besides; a lake without a reserve works all the same."""
+        """Take the space as far as enough is free. A lake without a reserve works all the same."""
+        # macOS has no posix_fallocate.
         with suppress(OSError, AttributeError):
-            held = self._held()
-            size = min(self.size, held + shutil.disk_usage(self.path.parent).free - 2 * _SCRAPS)
-            if size <= held:
+            current = self._current_size()
+            size = min(self.size, current + shutil.disk_usage(self.path.parent).free - 2 * _SCRAPS)
+            if size <= current:
                 return
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
@@ -81,13 +82,16 @@ class Reserve:
                 os.close(descriptor)
 
     def give(self, size: int | None = None) -> bool:
-        """Give up so many bytes, or all of them; return whether there were any."""
-        held = self._held()
+        """Give up *size* bytes, or all of them. Return whether there were any."""
+        current = self._current_size()
+        left = 0
+        if size is not None:
+            left = max(current - size, 0)
         with suppress(OSError):
-            os.truncate(self.path, 0 if size is None else max(held - size, 0))
-        return held > 0
+            os.truncate(self.path, left)
+        return current > 0
 
-    def _held(self) -> int:
+    def _current_size(self) -> int:
         try:
             return self.path.stat().st_size
         except OSError:
@@ -95,7 +99,7 @@ class Reserve:
 
 
 def is_full(folder: Path) -> bool:
-    """Whether the disk that holds a folder has next to nothing left."""
+    """Whether the disk that holds a folder has almost no free bytes."""
     try:
         return shutil.disk_usage(folder).free < _SCRAPS
     except OSError:

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped: a ``.part`` file a URL, its size and ETag beside it."""
+"""Downloads that resume where they stopped: one ``.part`` file per URL, with the file's size and ETag beside it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ticklake.sources.retry import retrying
 __all__ = ["FOLDER", "Downloads"]
 
 FOLDER = "downloads"
-"""The folder inside the lake where files lie while they are fetched and read."""
+"""The folder inside the lake that holds files while they are downloaded and read."""
 BLOCK = 256 * 1024
 STALE = 7 * 86_400
-"""Seconds after which what a killed run left behind is removed."""
+"""Age in seconds at which the files of a killed run are removed."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What the site said of a file when its download began."""
+class _RemoteFile:
+    """The headers of a file when its download began."""
 
     url: str
     size: int | None = None
@@ -40,15 +40,24 @@ class _Told:
 
     @property
     def validator(self) -> str:
-        """What ``If-Range`` may carry: a strong ETag, else the date."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+        """The value of ``If-Range``: the ETag, or the date if there is none."""
+        # A weak ETag must not be sent with If-Range (RFC 9110 section 13.1.5): the bytes may differ.
+        if self.etag and not self.etag.startswith("W/"):
+            return self.etag
+        return self.modified
 
 
 class Downloads:
-    """The folder of downloads of one lake; *root* is ``None`` for a lake in memory, whose downloads are temporary.
+    """The folder of downloads of one lake.
 
-    File names are made of a hash of the address: nothing that a site says becomes part of a path. *check_space* is told
-    how many bytes are about to come, and raises if they would fill the disk.
+    File names are hashes of the addresses: nothing that a site sends becomes part of a path.
+
+    Parameters
+    ----------
+    root
+        The folder of the lake; ``None`` for a lake in memory, whose downloads go to a temporary folder.
+    check_space
+        Called with the number of bytes that are about to come. It raises if they would fill the disk.
     """
 
     def __init__(self, root: Path | None, site: Site, check_space: Callable[[int], None] = lambda _size: None) -> None:
@@ -60,20 +69,22 @@ class Downloads:
 
     @asynccontextmanager
     async def fetched(self, url: str) -> AsyncIterator[Path]:
-        """Give the whole file behind *url* while the block lasts; it is removed when the block ends well.
+        """Give the whole file behind *url* while the block lasts. It is removed if the block ends without an error.
 
-        What was received before, by this process or one that died, is not asked for again if the site tells that
-        the file is still the same. Another process that fetches the same file has one of its own.
+        Bytes that were received before, by this process or one that died, are not requested again if the site says
+        that the file has not changed. Two processes that download the same file each have their own copy.
 
         Raises
         ------
         NotThere, SourceError
             See :meth:`Site.get`.
         DiskFull, DiskAlmostFull, ReadOnlyLake, StorageError
-            If it cannot be kept.
+            If the file cannot be written.
         """
-        with _translated(self._made()):
-            path, descriptor = _locked(self._made() / hashlib.sha256(url.encode()).hexdigest()[:40])
+        folder = self._open_folder()
+        name = hashlib.sha256(url.encode()).hexdigest()[:40]
+        with _translated(folder):
+            path, descriptor = _open_locked(folder / name)
         try:
             with _translated(path):
                 async for attempt in retrying(self._site.retry):
@@ -86,7 +97,7 @@ class Downloads:
 
     @contextmanager
     def kept(self, path: Path) -> Iterator[None]:
-        """Forget a file that turns out not to be what it should, so that it is not read again."""
+        """Remove *path* if the block finds that its content is invalid, so that it is not read again."""
         try:
             yield
         except InvalidData:
@@ -94,10 +105,10 @@ class Downloads:
             raise
 
     def forget(self, path: Path) -> None:
-        """Remove a file, so that the next time it is fetched from its beginning."""
+        """Remove a file, so that its next download starts from the beginning."""
         with suppress(OSError):
             path.unlink(missing_ok=True)
-            _beside(path).unlink(missing_ok=True)
+            _headers_path(path).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Remove the folder of a lake in memory."""
@@ -106,29 +117,35 @@ class Downloads:
             self._temporary = self._folder = None
 
     async def _receive(self, url: str, path: Path, descriptor: int) -> None:
-        """Ask for what is not there yet, and write it down as it comes."""
-        told, have = _told(path, url), os.fstat(descriptor).st_size
-        if have and told.size == have:
+        """Request the bytes that are missing, and write them as they come."""
+        remote = _read_headers(path, url)
+        size = os.fstat(descriptor).st_size
+        if size and remote.size == size:
             return
-        resume = {"Range": f"bytes={have}-", "If-Range": told.validator} if have and told.validator else {}
+        resume = {}
+        if size and remote.validator:
+            resume = {"Range": f"bytes={size}-", "If-Range": remote.validator}
         async with self._site.get(url, resume) as response:
             if response.status == 206:
-                _check_range(response, have, told)
+                _check_range(response, size, remote)
             elif response.status == 200:
-                told, have = _said(response, url), 0
+                # The whole file: nothing was here, or the site says by If-Range that the file has changed.
+                remote = _remote_file(response, url)
+                size = 0
                 os.ftruncate(descriptor, 0)
-                _beside(path).write_text(json.dumps(asdict(told)))
+                _headers_path(path).write_text(json.dumps(asdict(remote)))
             else:
                 os.ftruncate(descriptor, 0)
-                raise BadResponse(f"{url}: {response.status} for a download that went on; it begins anew")
-            self._check_space(max((told.size or 0) - have, 0))
+                raise BadResponse(f"{url}: status {response.status} for a resumed download; it starts again")
+            self._check_space(max((remote.size or 0) - size, 0))
             async for block in response.content.iter_chunked(BLOCK):
-                have += _written(descriptor, block, have)
-        if told.size is not None and have != told.size:
-            raise BadResponse(f"{url}: {have:,} bytes of {told.size:,} came")
+                _write_at(descriptor, block, size)
+                size += len(block)
+        if remote.size is not None and size != remote.size:
+            raise BadResponse(f"{url}: received {size:,} bytes of {remote.size:,}")
 
-    def _made(self) -> Path:
-        """Return the folder, made on first use and rid of what is old."""
+    def _open_folder(self) -> Path:
+        """Return the folder. On first use it is made and rid of old files."""
         if self._folder is None:
             if self._root is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="ticklake-")
@@ -139,13 +156,13 @@ class Downloads:
                 if folder.is_symlink():
                     raise StorageError(f"{folder} is a link: downloads stay inside the lake; remove it")
                 folder.mkdir(exist_ok=True)
-                _sweep(folder, time.time() - STALE)
+                _remove_old(folder, time.time() - STALE)
             self._folder = folder
         return self._folder
 
 
-def _locked(base: Path) -> tuple[Path, int]:
-    """Open ``{base}.part`` for this process alone; where another holds it, one that bears our number."""
+def _open_locked(base: Path) -> tuple[Path, int]:
+    """Open ``{base}.part`` for this process alone, or a file with our process id if another process has locked it."""
     for path in (base.with_suffix(".part"), base.with_name(f"{base.name}-{os.getpid()}.part")):
         for _ in range(3):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
@@ -154,44 +171,48 @@ def _locked(base: Path) -> tuple[Path, int]:
             except BlockingIOError:
                 os.close(descriptor)
                 break
+            # The process that held the lock may have removed the file between our open and our lock.
             if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return path, descriptor
             os.close(descriptor)
     raise StorageError(f"{base}.part is being downloaded twice by this process")
 
 
-def _beside(path: Path) -> Path:
+def _headers_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _told(path: Path, url: str) -> _Told:
-    """Return what was said of a file, or nothing if that was of another one."""
+def _read_headers(path: Path, url: str) -> _RemoteFile:
+    """Return what is stored of the headers of *url*. If nothing is, or it is of another address, all are unknown."""
     try:
-        told = _Told(**json.loads(_beside(path).read_text()))
+        remote = _RemoteFile(**json.loads(_headers_path(path).read_text()))
     except (OSError, ValueError, TypeError):
-        return _Told(url)
-    return told if told.url == url else _Told(url)
+        return _RemoteFile(url)
+    if remote.url != url:
+        return _RemoteFile(url)
+    return remote
 
 
-def _said(response: aiohttp.ClientResponse, url: str) -> _Told:
+def _remote_file(response: aiohttp.ClientResponse, url: str) -> _RemoteFile:
     headers = response.headers
-    return _Told(url, response.content_length, headers.get("ETag", ""), headers.get("Last-Modified", ""))
+    return _RemoteFile(url, response.content_length, headers.get("ETag", ""), headers.get("Last-Modified", ""))
 
 
-def _check_range(response: aiohttp.ClientResponse, have: int, told: _Told) -> None:
+def _check_range(response: aiohttp.ClientResponse, start: int, remote: _RemoteFile) -> None:
     text = response.headers.get("Content-Range", "")
-    if not text.startswith(f"bytes {have}-") or text.rpartition("/")[2] not in {str(told.size), "*"}:
-        raise BadResponse(f"{response.url}: asked for bytes from {have} on and got {text!r}")
+    total = text.rpartition("/")[2]
+    if not text.startswith(f"bytes {start}-") or total not in {str(remote.size), "*"}:
+        raise BadResponse(f"{response.url}: requested bytes from {start} on and got {text!r}")
 
 
-def _written(descriptor: int, block: bytes, at: int) -> int:
-    done = 0
-    while done < len(block):
-        done += os.pwrite(descriptor, block[done:], at + done)
-    return done
+def _write_at(descriptor: int, block: bytes, offset: int) -> None:
+    written = 0
+    # pwrite may write a part only, as on a disk that is nearly full.
+    while written < len(block):
+        written += os.pwrite(descriptor, block[written:], offset + written)
 
 
-def _sweep(folder: Path, before: float) -> None:
+def _remove_old(folder: Path, before: float) -> None:
     for path in folder.iterdir():
         if path.suffix in {".part", ".json"} and path.lstat().st_mtime < before:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The door to dump sites: requests, and the translation of every error of theirs into ours."""
+"""The HTTP client for dump sites. It translates every error into one of ours."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SMALL = 64 * 1024
 
 
 class NotThere(SourceError):
-    """404: the site has no such file, which is an answer and no failure."""
+    """404: the site has no such file. That is an answer, not a failure."""
 
 
 class Site:
@@ -47,14 +47,14 @@ class Site:
 
     @asynccontextmanager
     async def get(self, url: str, headers: dict[str, str] | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask for *url* and give the answer while the block lasts; errors inside it are translated too.
+        """Request *url* and give the response while the block lasts. Errors inside the block are translated too.
 
         Raises
         ------
         NotThere
             404.
         RateLimited, SourceUnavailable, BadResponse
-            429, 5xx and network errors, anything that is neither 200, 206 nor 416: worth another try.
+            429; 5xx and network errors; any other status but 200, 206 and 416. These may be tried again.
         AccessDenied, Banned
             401, 403, 451, and 418.
         """
@@ -63,21 +63,19 @@ class Site:
         try:
             async with self._opened().get(url, headers=headers or {}, allow_redirects=False) as response:
                 with self.pace.minding():
-                    _judge(response, url)
+                    _check_status(response, url)
                 yield response
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error, OSError) and not isinstance(
-                error, aiohttp.ClientError | TimeoutError | ConnectionError
-            ):
-                raise
-            raise SourceUnavailable(f"{_named(url)}: {type(error).__name__} {error}".strip()) from error
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            # Any other OSError comes from the caller's block, as a full disk does: the caller translates it.
+            raise SourceUnavailable(f"{_without_query(url)}: {type(error).__name__} {error}".strip()) from error
 
     async def text(self, url: str) -> str:
-        """Return a small file's text, asking again where that may help."""
+        """Return the text of a small file, retrying as often as ``retry`` allows."""
         async for attempt in retrying(self.retry):
             with attempt:
                 async with self.get(url) as response:
-                    return (await _small(response.content)).decode("utf-8", "replace")
+                    data = await _read_small(response.content)
+                    return data.decode("utf-8", "replace")
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
@@ -89,35 +87,40 @@ class Site:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            wait = aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=self._timeout)
-            self._session = aiohttp.ClientSession(timeout=wait, auto_decompress=False)
+            # No total: a monthly file may take an hour, as long as bytes keep coming.
+            timeout = aiohttp.ClientTimeout(total=None, connect=self._timeout, sock_read=self._timeout)
+            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
         return self._session
 
 
-def _judge(response: aiohttp.ClientResponse, url: str) -> None:
-    code, where = response.status, f"{_named(url)}: {response.status} {response.reason}"
-    if code in {200, 206, 416}:
+def _check_status(response: aiohttp.ClientResponse, url: str) -> None:
+    status = response.status
+    text = f"{_without_query(url)}: {status} {response.reason}"
+    if status in {200, 206, 416}:
         return
-    if code == 404:
-        raise NotThere(where)
-    after = retry_after({name.lower(): value for name, value in response.headers.items()}, time.time())
-    if code == 429:
-        raise RateLimited(f"{where}: too many requests", after)
-    if code == 418:
-        raise Banned(f"{where}: the site warns of a ban", after)
-    if code in {401, 403, 451}:
-        raise AccessDenied(f"{where}: the site does not serve this address")
-    raise SourceUnavailable(where) if code >= 500 else BadResponse(where)
+    if status == 404:
+        raise NotThere(text)
+    wait = retry_after(response.headers, time.time())
+    if status == 429:
+        raise RateLimited(f"{text}: too many requests", wait)
+    if status == 418:
+        raise Banned(f"{text}: the site warns of a ban", wait)
+    if status in {401, 403, 451}:
+        raise AccessDenied(f"{text}: the site does not serve this address")
+    if status >= 500:
+        raise SourceUnavailable(text)
+    raise BadResponse(text)
 
 
-async def _small(content: aiohttp.StreamReader) -> bytes:
-    """Read to the end, or as far as a small file may go: one read alone may bring a part of it."""
+async def _read_small(content: aiohttp.StreamReader) -> bytes:
+    """Read to the end, at most ``SMALL`` bytes."""
     data = b""
+    # A single read may return only the bytes that have arrived so far.
     while len(data) < SMALL and not content.at_eof():
         data += await content.read(SMALL - len(data))
     return data
 
 
-def _named(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname}{parts.path}"
+def _without_query(url: str) -> str:
+    address = urlsplit(url)
+    return f"{address.hostname}{address.path}"

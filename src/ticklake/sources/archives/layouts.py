@@ -1,4 +1,4 @@
-"""The table of layouts: what dump sites publish, where, and what stands in the columns. One row a fact.
+"""The table of layouts: what dump sites publish, at which address, and in which columns.
 
 Sources
 -------
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from ticklake.core.archive_plan import ArchiveFile, Period
@@ -45,32 +45,32 @@ class Layout:
     Parameters
     ----------
     exchange, market, kind
-        What it is about: a ccxt id; ``spot``, ``linear`` or ``inverse``; a kind of ``core/kinds.py``.
+        The data it describes: a ccxt id; ``spot``, ``linear`` or ``inverse``; a kind of ``core/kinds.py``.
     path
-        The file's address below the site, with ``{period}``, ``{symbol}``, ``{timeframe}``, ``{date}`` and
-        ``{compact}`` (the date without dashes) to be filled in.
+        The file's path on the site, with the placeholders ``{period}``, ``{symbol}``, ``{timeframe}``, ``{date}`` and
+        ``{compact}`` (the date without dashes).
     columns
-        What stands in each column, in order; a header, where there is one, counts more.
+        The names of the columns in order. If the file has a header, its names are used instead.
     takes
-        Our column for each of theirs; ``taker`` says which side the taker was on.
+        The site's column for each of ours; ``taker`` is the one that says which side the taker was on.
     periods
         Daily files, monthly files, or both.
     checksum
-        ``sha256`` if ``{path}.CHECKSUM`` holds one in the form of ``sha256sum``; else files are checked by
+        ``sha256`` if ``{path}.CHECKSUM`` holds one in the form of ``sha256sum``; ``crc`` if files are checked only by
         the CRC inside them.
     header
-        Whether a header may be absent.
+        ``optional`` if files may lack a header.
     timeframes
         Timeframes that are published, with their names in paths.
     id_space
-        Which numbering the trade ids belong to.
+        The numbering that the trade ids belong to.
     offset
-        When a file's day begins, relative to midnight UTC.
+        When a file's day begins, in nanoseconds relative to midnight UTC.
     grid
-        If rows mark the end of a step of this many nanoseconds, so that a file begins one step late and ends
-        on the next day's midnight: what it covers is then read off its rows.
+        The length of a step in nanoseconds, if rows are stamped with the end of a step. Such a file begins one step
+        late and ends at the next midnight, so its coverage is read from its rows.
     ordered
-        Whether rows come oldest first; otherwise a file is sorted as a whole.
+        Whether rows come oldest first. If not, the whole file is sorted in memory.
     """
 
     exchange: str
@@ -159,33 +159,35 @@ _FOLDERS: dict[Market, str] = {"spot": "spot", "linear": "futures/um", "inverse"
 def _binance(exchange: str, market: Market) -> list[Layout]:
     base = f"data/{_FOLDERS[market]}/{{period}}"
 
+    frames = _FUTURES_FRAMES
+    if market == "spot":
+        frames = _SPOT_FRAMES
+    volumes = _BARS
+    if market == "inverse":
+        volumes = _INVERSE_BARS
+
     def bars(kind: str, folder: str, takes: dict[str, str]) -> Layout:
-        frames = _SPOT_FRAMES if market == "spot" else _FUTURES_FRAMES
         path = f"{base}/{folder}/{{symbol}}/{{timeframe}}/{{symbol}}-{{timeframe}}-{{date}}.zip"
         return Layout(exchange, market, kind, path, _KLINE, takes, timeframes=frames)
 
-    def flat(kind: str, name: str, columns: tuple[str, ...], takes: dict[str, str]) -> Layout:
+    def flat(kind: str, name: str, columns: tuple[str, ...], takes: dict[str, str], **rest: Any) -> Layout:
         path = f"{base}/{name}/{{symbol}}/{{symbol}}-{name}-{{date}}.zip"
-        spaces = {"aggTrades": "agg", "trades": "raw"}
-        periods = {"fundingRate": (Period.MONTH,), "metrics": (Period.DAY,)}.get(name, _BOTH)
-        grid = 5 * MINUTE if name == "metrics" else 0
-        space = spaces.get(name, "")
-        return Layout(exchange, market, kind, path, columns, takes, periods, id_space=space, grid=grid)
+        return Layout(exchange, market, kind, path, columns, takes, **rest)
 
-    rows = [
-        bars("ohlcv", "klines", _INVERSE_BARS if market == "inverse" else _BARS),
-        flat("trades", "aggTrades", _AGG, _AGG_TAKES),
-        flat("trades", "trades", _RAW, _RAW_TAKES),
+    layouts = [
+        bars("ohlcv", "klines", volumes),
+        flat("trades", "aggTrades", _AGG, _AGG_TAKES, id_space="agg"),
+        flat("trades", "trades", _RAW, _RAW_TAKES, id_space="raw"),
     ]
     if market == "spot":
-        return rows
+        return layouts
     return [
-        *rows,
+        *layouts,
         bars("mark_ohlcv", "markPriceKlines", _PRICES),
         bars("index_ohlcv", "indexPriceKlines", _PRICES),
-        flat("funding", "fundingRate", _FUNDING, _FUNDING_TAKES),
+        flat("funding", "fundingRate", _FUNDING, _FUNDING_TAKES, periods=(Period.MONTH,)),
         flat("quotes", "bookTicker", _TICKER, _TICKER_TAKES),
-        flat("open_interest", "metrics", _METRICS, _METRICS_TAKES),
+        flat("open_interest", "metrics", _METRICS, _METRICS_TAKES, periods=(Period.DAY,), grid=5 * MINUTE),
     ]
 
 
@@ -206,14 +208,25 @@ def _bybit(market: Market) -> Layout:
 
 def _okx(market: Market) -> list[Layout]:
     def daily(kind: str, name: str, takes: dict[str, str], timeframes: dict[str, str]) -> Layout:
-        path = f"cdn/okex/traderecords/{name}/daily/{{compact}}/{{symbol}}-{name}-{{date}}.zip"
-        periods, shift = (Period.DAY,), -8 * HOUR
-        columns = tuple(takes.values())
         return Layout(
-            "okx", market, kind, path, columns, takes, periods, "crc", "always", timeframes, offset=shift, ordered=False
+            "okx",
+            market,
+            kind,
+            f"cdn/okex/traderecords/{name}/daily/{{compact}}/{{symbol}}-{name}-{{date}}.zip",
+            tuple(takes.values()),
+            takes,
+            (Period.DAY,),
+            "crc",
+            "always",
+            timeframes,
+            offset=-8 * HOUR,
+            ordered=False,
         )
 
-    volume = "vol" if market == "spot" else "vol_ccy"
+    # "vol" counts coins on spot and contracts everywhere else.
+    volume = "vol_ccy"
+    if market == "spot":
+        volume = "vol"
     trade = {"ts": "created_time", "id": "trade_id", "price": "price", "amount": "size", "side": "side"}
     bars = {**_PRICES, "volume": volume, "quote_volume": "vol_quote"}
     return [daily("trades", "trades", trade, {}), daily("ohlcv", "candlesticks", bars, {"1m": "1m"})]
@@ -242,27 +255,30 @@ _SITES = {
 
 
 def site_of(exchange: str) -> str | None:
-    """Return the address of an exchange's dump site, if it has one that is known here."""
+    """Return the address of an exchange's dump site, or ``None`` if none is known."""
     return _SITES.get(exchange)
 
 
 def market_of(instrument: Instrument) -> Market | None:
-    """Return which part of a site an instrument is found in; options are in none."""
+    """Return the part of a site that has files of an instrument; ``None`` for options, which no site has."""
     if instrument.market_type == "spot":
         return "spot"
     if instrument.market_type not in {"swap", "future"}:
         return None
-    return "inverse" if instrument.details.get("inverse") else "linear"
+    if instrument.details.get("inverse"):
+        return "inverse"
+    return "linear"
 
 
 def layout_of(dataset: Dataset, instrument: Instrument, id_space: str = "") -> Layout | None:
-    """Return the layout that holds *dataset* in the id space its exchange's calls use, if there is one."""
-    market, name = market_of(instrument), str(dataset.timeframe) if dataset.timeframe else None
-    for row in LAYOUTS:
-        if (row.exchange, row.market, row.kind, row.id_space) != (dataset.exchange, market, dataset.kind, id_space):
+    """Return the layout of files with *dataset* whose ids are in *id_space*, or ``None`` if no site has such files."""
+    key = (dataset.exchange, market_of(instrument), dataset.kind, id_space)
+    for layout in LAYOUTS:
+        if (layout.exchange, layout.market, layout.kind, layout.id_space) != key:
             continue
-        if (name is None or name in row.timeframes) and not _is_bundled(row, instrument):
-            return row
+        has_timeframe = dataset.timeframe is None or str(dataset.timeframe) in layout.timeframes
+        if has_timeframe and not _is_bundled(layout, instrument):
+            return layout
     return None
 
 
@@ -272,10 +288,11 @@ def url_of(layout: Layout, site: str, dataset: Dataset, instrument: Instrument, 
     Raises
     ------
     InvalidName
-        If the exchange's own name of the market cannot stand in an address.
+        If the exchange's own name of the market cannot be part of an address.
     """
     symbol = instrument.native_id
     if layout.market == "inverse" and dataset.kind == "index_ohlcv":
+        # COIN-M contracts share one index: its files are named BTCUSD, the contracts BTCUSD_PERP and BTCUSD_240628.
         symbol = symbol.partition("_")[0]
     if not _NATIVE.fullmatch(symbol) or ".." in symbol:
         raise InvalidName(f"{symbol!r}, which {dataset.exchange} calls {dataset.symbol}, cannot be part of an address")
@@ -290,5 +307,5 @@ def url_of(layout: Layout, site: str, dataset: Dataset, instrument: Instrument, 
 
 
 def _is_bundled(layout: Layout, instrument: Instrument) -> bool:
-    """OKX publishes dated futures in files of whole chains."""
+    """Whether the files of an instrument hold other markets too: OKX publishes dated futures by the chain."""
     return layout.exchange == "okx" and instrument.market_type == "future"

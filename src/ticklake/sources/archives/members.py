@@ -1,4 +1,4 @@
-"""Reading downloaded archives: one member, streamed, never past a bound; names inside are never used."""
+"""Read downloaded archives: one member, streamed, never more than a bound. Names inside an archive are never used."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ticklake.sources.compressed import DAMAGE, MOST_BYTES, Bounded, whole_lines
 __all__ = ["CHUNK", "check_whole", "read_rows", "sha256_of"]
 
 CHUNK = 32 * 2**20
-"""So many bytes of text become one frame: memory does not grow with the file."""
+"""Bytes of text that become one frame, so that memory does not grow with the file."""
 MOST_WHOLE = 4 * 2**30
-"""No archive that must be sorted as a whole is unpacked past this."""
+"""The most bytes that are unpacked of an archive that must be sorted as a whole."""
 LATE = 10**9
-"""Rows may come this much out of order across the edge of two chunks, in nanoseconds."""
+"""Nanoseconds by which rows may be out of order across the edge of two chunks."""
 
 
 def sha256_of(path: Path) -> str:
@@ -35,12 +35,12 @@ def sha256_of(path: Path) -> str:
 
 
 def check_whole(path: Path, most: int = MOST_BYTES) -> None:
-    """Unpack a file to nowhere, so that the CRC inside it is checked before a row of it is believed.
+    """Unpack a file and discard the bytes, so that its CRC is checked before any row of it is used.
 
     Raises
     ------
     InvalidData
-        If it is cut short, damaged, or larger than *most* bytes.
+        If it is truncated, damaged, or larger than *most* bytes.
     """
     with _opened(path, most) as stream:
         while stream.read(CHUNK):
@@ -50,88 +50,113 @@ def check_whole(path: Path, most: int = MOST_BYTES) -> None:
 def read_rows(
     path: Path, layout: Layout, span: Span, chunk: int = CHUNK, most: int = MOST_BYTES
 ) -> Iterator[tuple[pl.DataFrame, int]]:
-    """Yield the rows of a file in time order, piece by piece, each with the instant up to which they are whole.
+    """Yield the rows of a file in time order, chunk by chunk, each with the instant up to which all rows were yielded.
 
     Parameters
     ----------
     span
-        What the file holds by its name.
+        The time that the file holds by its name.
 
     Raises
     ------
     InvalidData
-        If it is no archive of this layout: damaged, larger than *most* bytes unpacked, columns or values that do not
-        fit, rows outside *span*, or rows out of order where the layout says they are in order.
+        If the file is damaged or larger than *most* bytes unpacked, if its columns or values do not fit the layout, if
+        it has rows outside *span*, or if its rows are not in order where the layout says that they are.
     """
-    reach = Span(span.start, span.end + max(layout.grid, 1))
-    frames = (_inside(frame, reach) for frame in _frames(path, layout, chunk, most))
+    frames = _frames(path, layout, span, chunk, most)
     if layout.ordered:
         yield from _in_order(frames, span)
         return
-    whole = [frame[::-1] if _descends(frame) else frame for frame in frames]
-    if whole and _descends(pl.concat([frame.head(1) for frame in whole])):
-        whole.reverse()
-    rows = pl.concat(whole) if whole else kind_of(layout.kind).empty().select("ts")
-    yield rows.sort("ts", maintain_order=True), span.end
+    yield _sort_whole(frames, layout), span.end
+
+
+def _sort_whole(frames: Iterator[pl.DataFrame], layout: Layout) -> pl.DataFrame:
+    """Return all rows in time order; rows of one instant stay in the order in which they happened."""
+    ascending: list[pl.DataFrame] = []
+    for frame in frames:
+        if _is_descending(frame):
+            frame = frame[::-1]
+        ascending.append(frame)
+    if not ascending:
+        return kind_of(layout.kind).empty().select("ts")
+    # A stable sort alone would leave rows of one instant in reverse, where a file begins with its newest row.
+    first_rows = pl.concat([frame.head(1) for frame in ascending])
+    if _is_descending(first_rows):
+        ascending.reverse()
+    return pl.concat(ascending).sort("ts", maintain_order=True)
 
 
 def _in_order(frames: Iterator[pl.DataFrame], span: Span) -> Iterator[tuple[pl.DataFrame, int]]:
-    """Hold back a chunk until the next one is there, and then its last second, as rows of the next may belong there."""
-    held, done = next(frames, None), span.start
-    if held is None:
+    """Yield the rows of frames that are in order, but for rows that are late by up to ``LATE``.
+
+    The last second of a frame waits for the next one, which may have rows that belong there.
+    """
+    pending = next(frames, None)
+    done = span.start
+    if pending is None:
         return
     for frame in frames:
-        rows = _sorted_from(held, done)
+        rows = _sort_after(pending, done)
         ts = rows["ts"].to_physical()
-        cut = max(int(ts[-1]) - LATE, done) if rows.height else done
+        cut = done
+        if rows.height:
+            cut = max(int(ts[-1]) - LATE, done)
         ready = int(ts.search_sorted(cut, "left"))
         if ready:
             yield rows.head(ready), cut
-        held, done = pl.concat([rows.slice(ready), frame]), cut
-    yield _sorted_from(held, done), span.end
+        pending = pl.concat([rows.slice(ready), frame])
+        done = cut
+    yield _sort_after(pending, done), span.end
 
 
-def _sorted_from(rows: pl.DataFrame, done: int) -> pl.DataFrame:
-    """Sort rows by time; refuse those that belong before *done*, up to which all was given out already."""
+def _sort_after(rows: pl.DataFrame, done: int) -> pl.DataFrame:
+    """Sort rows by time. Refuse rows before *done*, because the rows up to there have been yielded."""
     ordered = rows.sort("ts", maintain_order=True)
     if ordered.height and int(ordered["ts"].to_physical()[0]) < done:
         raise InvalidData("an archive file is not as its layout says: its rows are not in order of time")
     return ordered
 
 
-def _frames(path: Path, layout: Layout, chunk: int, most: int) -> Iterator[pl.DataFrame]:
-    limit = most if layout.ordered else min(most, MOST_WHOLE)
+def _frames(path: Path, layout: Layout, span: Span, chunk: int, most: int) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file in its order, all of them inside *span*."""
+    limit = most
+    if not layout.ordered:
+        limit = min(most, MOST_WHOLE)
+    allowed = Span(span.start, span.end + max(layout.grid, 1))
     with _opened(path, limit) as stream:
-        header, first = None, True
-        for lines in whole_lines(stream, chunk):
-            if first:
-                header, lines, first = _beginning(lines, layout)
-            yield rows_of(lines, header, layout)
+        header: Header | None = None
+        for number, lines in enumerate(whole_lines(stream, chunk)):
+            if number == 0:
+                header, lines = _split_header(lines, layout)
+            frame = rows_of(lines, header, layout)
+            _check_inside(frame, allowed)
+            yield frame
 
 
-def _beginning(lines: bytes, layout: Layout) -> tuple[Header | None, bytes, bool]:
-    """Take the header off the first lines, if there is one."""
-    top, _, below = lines.partition(b"\n")
-    header = read_header(top, layout)
-    return header, lines if header is None else below, False
+def _split_header(lines: bytes, layout: Layout) -> tuple[Header | None, bytes]:
+    """Return the header and the lines below it, or ``None`` and all lines if there is no header."""
+    first_line, _, below = lines.partition(b"\n")
+    header = read_header(first_line, layout)
+    if header is None:
+        return None, lines
+    return header, below
 
 
-def _inside(frame: pl.DataFrame, reach: Span) -> pl.DataFrame:
+def _check_inside(frame: pl.DataFrame, allowed: Span) -> None:
     ts = frame["ts"].to_physical()
-    outside = (ts < reach.start) | (ts >= reach.end)
+    outside = (ts < allowed.start) | (ts >= allowed.end)
     if outside.any():
-        strange = frame.filter(outside)["ts"][0]
-        raise InvalidData(f"an archive file is not as its layout says: it has a row at {strange}, outside {reach}")
-    return frame
+        first = frame.filter(outside)["ts"][0]
+        raise InvalidData(f"an archive file is not as its layout says: it has a row at {first}, outside {allowed}")
 
 
-def _descends(frame: pl.DataFrame) -> bool:
+def _is_descending(frame: pl.DataFrame) -> bool:
     return frame.height > 1 and frame["ts"][0] > frame["ts"][-1]
 
 
 @contextmanager
 def _opened(path: Path, most: int) -> Iterator[Bounded]:
-    """Open the one file inside an archive as a stream that ends in an error past *most* bytes."""
+    """Open the only file inside an archive as a stream that raises after *most* bytes."""
     try:
         with path.open("rb") as raw:
             if raw.read(2) == b"\x1f\x8b":

@@ -1,8 +1,9 @@
-"""The archive source: what dump sites hold of an exchange, as pages."""
+"""The archive source: the files that a dump site publishes of an exchange, as pages."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import polars as pl
 
 from ticklake.core.archive_plan import ArchiveFile, ArchiveTerms, Period, Piece, finer, plan_archives
 from ticklake.core.coverage import Covered, Found
+from ticklake.core.crosscheck import rows_in
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
@@ -27,8 +29,9 @@ from ticklake.sources.base import Capability, Page, Source
 __all__ = ["ArchiveSource", "Shelf"]
 
 TRIES = 2
-"""A file whose checksum is wrong is fetched once more."""
+"""How often a file is downloaded if its checksum is wrong."""
 Lister = Callable[[], Awaitable[Sequence[Instrument]]]
+_SHA256 = re.compile(r"\s*([0-9a-fA-F]{64})(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +43,29 @@ class Shelf:
     instrument: Instrument
 
     def terms(self, now: int, page_span: int = 0, served_from: int | None = None) -> ArchiveTerms:
-        """Return what is published of it at *now*."""
+        """Return which files are published of it at *now*."""
         return ArchiveTerms(self.layout.periods, now, self.layout.offset, page_span, served_from)
 
 
 class ArchiveSource(Source):
-    """The dump site of one exchange. Markets are listed by *listed*, as a site does not list its own well."""
+    """The dump site of one exchange. The exchange's calls list the markets, because a site does not list its own well."""
 
     def __init__(
-        self, exchange: str, address: str, downloads: Downloads, site: Site, listed: Lister, clock: Callable[[], int]
+        self,
+        exchange: str,
+        address: str,
+        downloads: Downloads,
+        site: Site,
+        list_instruments: Lister,
+        clock: Callable[[], int],
     ) -> None:
         self.exchange = exchange
         self._address = address
         self._downloads = downloads
         self._site = site
-        self._listed = listed
+        self._list_instruments = list_instruments
         self._clock = clock
-        self._known: dict[str, Instrument] | None = None
+        self._instruments: dict[str, Instrument] | None = None
 
     async def now(self) -> int:
         """Return this machine's time: a dump site has no clock."""
@@ -64,29 +73,38 @@ class ArchiveSource(Source):
 
     async def instruments(self) -> list[Instrument]:
         """Return what the exchange lists."""
-        return list(await self._listed())
+        return list(await self._list_instruments())
 
     async def shelf(self, dataset: Dataset, id_space: str = "") -> Shelf | None:
-        """Return where the files of *dataset* are, or ``None`` if no layout holds it in this id space."""
-        if self._known is None:
-            self._known = {instrument.symbol: instrument for instrument in await self._listed()}
-        instrument = self._known.get(str(dataset.symbol))
-        layout = instrument and layout_of(dataset, instrument, id_space)
-        return Shelf(dataset, layout, instrument) if layout and instrument else None
+        """Return where the files of *dataset* are, or ``None`` if no layout has it in this id space."""
+        if self._instruments is None:
+            self._instruments = {instrument.symbol: instrument for instrument in await self._list_instruments()}
+        instrument = self._instruments.get(str(dataset.symbol))
+        if instrument is None:
+            return None
+        layout = layout_of(dataset, instrument, id_space)
+        if layout is None:
+            return None
+        return Shelf(dataset, layout, instrument)
 
     async def capability(self, dataset: Dataset, now: int) -> Capability:
-        """Say what a file brings, or refuse what has no layout."""
+        """Describe what one file brings; raise if no layout has the dataset."""
         shelf = await self._shelf_or_refuse(dataset)
-        longest = Period.MONTH if Period.MONTH in shelf.layout.periods else Period.DAY
-        (piece, *_) = plan_archives(Span(0, 1), ArchiveTerms((longest,), now))
-        return Capability(1_000_000, piece.file.span.length if piece.file else 1, 0.0)
+        longest = Period.DAY
+        if Period.MONTH in shelf.layout.periods:
+            longest = Period.MONTH
+        first = next(iter(plan_archives(Span(0, 1), ArchiveTerms((longest,), now))))
+        length = 1
+        if first.file is not None:
+            length = first.file.span.length
+        return Capability(1_000_000, length, 0.0)
 
     async def listed_at(self, dataset: Dataset) -> int | None:  # noqa: ARG002
-        """Return ``None``: an absent file says nothing about when a market began."""
+        """Return ``None``: an absent file does not say when a market began."""
         return None
 
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        """Yield pages that cover *span* from files alone; what is in none is ``unavailable``."""
+        """Yield pages that cover *span* from files alone. Time that no file holds is ``unavailable``."""
         shelf = await self._shelf_or_refuse(dataset)
         terms = shelf.terms(await self.now())
         queue = list(plan_archives(span, terms))
@@ -107,11 +125,11 @@ class ArchiveSource(Source):
                 queue[:0] = finer(piece, terms)
 
     async def book(self, dataset: Dataset, depth: int | None) -> Page:  # noqa: ARG002
-        """Refuse: a dump site has no order book of now."""
-        raise Unsupported(f"{self._host} has no order book of now")
+        """Refuse: a dump site does not have the current order book."""
+        raise Unsupported(f"{self._host} does not have the current order book")
 
     def provenance(self, dataset: Dataset) -> Provenance:  # noqa: ARG002
-        """Return where rows of *dataset* come from, whatever the file."""
+        """Return where rows of *dataset* come from, whichever file has them."""
         return Provenance("archive", "", self._host)
 
     async def close(self) -> None:
@@ -125,12 +143,12 @@ class ArchiveSource(Source):
 
     @asynccontextmanager
     async def opened(self, shelf: Shelf, file: ArchiveFile) -> AsyncIterator[Path]:
-        """Give a file that is whole and checked while the block lasts.
+        """Give a file that is complete and checked while the block lasts.
 
         Raises
         ------
         NotThere
-            If the site does not have it: no error, it is not covered.
+            If the site does not have it.
         BadResponse
             If its checksum is wrong, also the second time.
         SourceError
@@ -149,9 +167,9 @@ class ArchiveSource(Source):
                 raise BadResponse(f"{url}: {problem}, also when fetched again")
 
     async def pages(self, shelf: Shelf, piece: Piece, path: Path, within: Span) -> AsyncGenerator[Page]:
-        """Yield the rows of a checked file that lie in *piece*, in order of time, memory bounded.
+        """Yield the rows of a checked file that lie in *piece*, in time order and with bounded memory.
 
-        Rows that mark the end of a step may lie one step after the piece, but inside *within*.
+        Rows that are stamped with the end of a step may lie one step after the piece, but inside *within*.
 
         Raises
         ------
@@ -160,20 +178,30 @@ class ArchiveSource(Source):
         """
         if piece.file is None:
             raise AssertionError("a piece without a file has no rows here")
-        origin = Provenance("archive", Path(urlsplit(self.url(shelf, piece.file)).path).name, self._host)
-        origin = _spaced(origin, shelf.layout.id_space if shelf.dataset.kind == "trades" else "")
-        rows, grid = read_rows(path, shelf.layout, piece.file.span), shelf.layout.grid
-        reach = Span(piece.span.start, piece.span.end + grid).intersect(within)
-        if reach is None:
+        layout = shelf.layout
+        limits = Span(piece.span.start, piece.span.end + layout.grid).intersect(within)
+        if limits is None:
             return
-        cursor, calls = reach.start, 2
-        while (found := await asyncio.to_thread(next, rows, None)) is not None:
-            frame, until = found
-            whole = _whole(frame, cursor, until + grid, reach, grid)
-            if whole is None:
+        origin = self._origin(shelf, piece.file)
+        chunks = read_rows(path, layout, piece.file.span)
+        cursor = limits.start
+        requests = 2
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            rows, until = chunk
+            covered = _covered_by(rows, cursor, until + layout.grid, limits, layout.grid)
+            if covered is None:
                 continue
-            yield Page(_within(frame, whole), (Covered(whole),), calls, origin=origin)
-            cursor, calls = whole.end, 0
+            yield Page(rows_in(rows, [covered]), (Covered(covered),), requests, origin=origin)
+            cursor = covered.end
+            requests = 0
+
+    def _origin(self, shelf: Shelf, file: ArchiveFile) -> Provenance:
+        """Return the provenance of the rows of a file: its name, and the numbering of its trade ids."""
+        name = Path(urlsplit(self.url(shelf, file)).path).name
+        id_space = ""
+        if shelf.dataset.kind == "trades":
+            id_space = shelf.layout.id_space
+        return Provenance("archive", name, self._host, id_space=id_space)
 
     async def _shelf_or_refuse(self, dataset: Dataset) -> Shelf:
         shelf = await self.shelf(dataset)
@@ -181,19 +209,19 @@ class ArchiveSource(Source):
             shelf = await self.shelf(dataset, "agg")
         if shelf is not None:
             return shelf
-        if self._known is not None and str(dataset.symbol) not in self._known:
+        if self._instruments is not None and str(dataset.symbol) not in self._instruments:
             raise UnknownSymbol(f"{self.exchange} does not list {dataset.symbol}")
         raise Unsupported(f"{self._host} has no files of {dataset} whose layout is known")
 
     async def _checksum(self, shelf: Shelf, url: str) -> str | None:
-        """Return the SHA-256 that the site tells of a file; ``None`` for layouts without one."""
+        """Return the SHA-256 that the site publishes of a file; ``None`` for layouts without one."""
         if shelf.layout.checksum == "crc":
             return None
         text = await self._site.text(f"{url}.CHECKSUM")
-        word = text.split()[0].lower() if text.split() else ""
-        if len(word) != 64 or not set(word) <= set("0123456789abcdef"):
+        match = _SHA256.match(text)
+        if match is None:
             raise BadResponse(f"{url}.CHECKSUM: {text[:80]!r} is no SHA-256")
-        return word
+        return match[1].lower()
 
     @property
     def _host(self) -> str:
@@ -203,8 +231,10 @@ class ArchiveSource(Source):
 def _problem(path: Path, expected: str | None) -> str | None:
     """Return what is wrong with a downloaded file, if anything is."""
     if expected is not None:
-        found = sha256_of(path)
-        return None if found == expected else f"its SHA-256 is {found[:12]}... and should be {expected[:12]}..."
+        actual = sha256_of(path)
+        if actual == expected:
+            return None
+        return f"its SHA-256 is {actual[:12]}... and should be {expected[:12]}..."
     try:
         check_whole(path)
     except InvalidData as error:
@@ -212,20 +242,15 @@ def _problem(path: Path, expected: str | None) -> str | None:
     return None
 
 
-def _spaced(origin: Provenance, id_space: str) -> Provenance:
-    return Provenance(origin.source, origin.endpoint, origin.tool, id_space=id_space)
-
-
-def _whole(frame: pl.DataFrame, start: int, until: int, want: Span, grid: int) -> Span | None:
-    """Return the part of *want* that a piece of a file, read from *start* to *until*, is the truth about."""
-    if grid and frame.height:
-        ts = frame["ts"].to_physical()
-        start, until = max(start, int(ts[0])), min(until, int(ts[-1]) + grid)
-    if until <= start or (grid and not frame.height):
+def _covered_by(rows: pl.DataFrame, start: int, end: int, limits: Span, grid: int) -> Span | None:
+    """Return the part of *limits* that a chunk of a file covers, which was read from *start* to *end*."""
+    if grid:
+        # Such a file may begin late or end early: only the time between its rows is covered.
+        if not rows.height:
+            return None
+        ts = rows["ts"].to_physical()
+        start = max(start, int(ts[0]))
+        end = min(end, int(ts[-1]) + grid)
+    if end <= start:
         return None
-    return Span(start, until).intersect(want)
-
-
-def _within(frame: pl.DataFrame, span: Span) -> pl.DataFrame:
-    ts = frame["ts"].to_physical()
-    return frame.filter((ts >= span.start) & (ts < span.end))
+    return Span(start, end).intersect(limits)

@@ -7,7 +7,7 @@ time lead on.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -34,7 +34,7 @@ def is_first(rows: pl.DataFrame) -> bool:
     return rows.height > 0 and rows["id"][0] in FIRST_IDS
 
 
-async def id_pages(
+def id_pages(
     walk: WindowWalk, from_id: AskFrom, newest: AskNewest, span: Span, empty: pl.DataFrame
 ) -> AsyncIterator[Page]:
     """Page through trades by their ids, which cannot miss one; by time only to find the first.
@@ -52,49 +52,97 @@ async def id_pages(
     newest
         Asks for the newest trades.
     """
+    return _IdWalk(walk, from_id, newest, span, empty, span.start, span.start).pages()
 
-    async def by_time(part: Span) -> pl.DataFrame:
-        return (await walk.ask(part, False)).frame
 
-    async def by_id(first: int) -> pl.DataFrame:
-        rows = await rows_or_refusal(from_id, first)
-        return empty if isinstance(rows, SourceError) else by_number(rows)
+@dataclass(slots=True)
+class _IdWalk:
+    """The walk over one span.
 
-    # ``quiet`` is since when nothing came. Once *begun*, the last trade stands at that very instant.
-    cursor = quiet = span.start
-    requests, failures, begun = 0, 0, False
-    while cursor < span.end and failures <= MOST_FAILURES:
-        part = Span(cursor, min(cursor + walk.calls.longest, span.end))
-        rows, asked = await believed(by_time, part)
-        rows = inside(rows, part)
-        requests, cursor = requests + asked, part.end
-        if not rows.height:
-            continue
-        next_id, follows, stepped = await _first_id(by_id, rows, quiet + 1 if begun else quiet, walk.limit)
-        requests, before = requests + stepped, quiet
-        if next_id is not None:
-            is_oldest = not follows
-            async for found in _pages_from(by_id, newest, next_id, Span(quiet, span.end)):
-                page = _without_older(found) if is_oldest else found
-                # An instant may take several pages, of which the first ones cover nothing.
-                is_oldest = is_oldest and not found.frame.height
-                yield replace(page, frame=inside(page.frame, span), requests=page.requests + requests)
-                quiet, requests = max([quiet, *(piece.span.end for piece in page.covered)]), 0
-        failures += quiet < span.end
-        if quiet != before:
-            cursor, begun = quiet, True
-            continue
-        async for page in _up_to_last_trade(trade_pages(walk, newest, Span(quiet, part.end), empty)):
-            yield replace(page, requests=page.requests + requests)
-            end = max([quiet, *(piece.span.end for piece in page.covered)])
+    Windows of time are asked for from ``cursor`` on. Nothing came since ``quiet``; once it has *begun*, the last trade stands at
+    that very instant. ``requests`` are the calls that no page counts yet.
+    """
+
+    walk: WindowWalk
+    from_id: AskFrom
+    newest: AskNewest
+    span: Span
+    empty: pl.DataFrame
+    cursor: int
+    quiet: int
+    requests: int = 0
+    failures: int = 0
+    begun: bool = False
+
+    async def pages(self) -> AsyncIterator[Page]:
+        """Yield the pages, oldest first."""
+        while self.cursor < self.span.end and self.failures <= MOST_FAILURES:
+            rows = await self._next_window()
+            if not rows.height:
+                continue
+            quiet_before = self.quiet
+            async for page in self._by_ids(rows):
+                yield page
+            self.failures += self.quiet < self.span.end
+            if self.quiet != quiet_before:
+                self.cursor, self.begun = self.quiet, True
+                continue
+            async for page in self._by_time(self.cursor):
+                yield page
+        if self.cursor < self.span.end:
+            async for page in trade_pages(self.walk, self.newest, Span(self.quiet, self.span.end), self.empty):
+                yield self._counted(page)
+        elif self.quiet < self.span.end:
+            rest = Span(self.quiet, self.span.end)
+            yield await _quiet_end(self._ask_id, self.newest, rest, self.requests, begun=self.begun)
+
+    async def _next_window(self) -> pl.DataFrame:
+        """Return the trades of the next window of time."""
+        window = Span(self.cursor, min(self.cursor + self.walk.calls.longest, self.span.end))
+        rows, requests = await believed(self._ask_time, window)
+        self.requests += requests
+        self.cursor = window.end
+        return inside(rows, window)
+
+    async def _by_ids(self, rows: pl.DataFrame) -> AsyncIterator[Page]:
+        """Follow the ids from the first trade since the silence on, as far as they lead."""
+        since = self.quiet + 1 if self.begun else self.quiet
+        next_id, follows, requests = await _first_id(self._ask_id, rows, since, self.walk.limit)
+        self.requests += requests
+        if next_id is None:
+            return
+        is_oldest = not follows
+        async for found in _pages_from(self._ask_id, self.newest, next_id, Span(self.quiet, self.span.end)):
+            page = found
+            if is_oldest:
+                page = _without_older(found)
+            # An instant may take several pages, of which the first ones cover nothing.
+            is_oldest = is_oldest and not found.frame.height
+            yield self._counted(replace(page, frame=inside(page.frame, self.span)))
+            self.quiet = max([self.quiet, *(piece.span.end for piece in page.covered)])
+
+    async def _by_time(self, end: int) -> AsyncIterator[Page]:
+        """Go on by windows of time up to *end*, where ids lead nowhere."""
+        windows = trade_pages(self.walk, self.newest, Span(self.quiet, end), self.empty)
+        async for page in _up_to_last_trade(windows):
+            yield self._counted(page)
+            self.quiet = max([self.quiet, *(piece.span.end for piece in page.covered)])
             times = page.frame["ts"].to_physical()
-            quiet, requests, begun = end, 0, end == (times.max() if times.len() else None)
-    if cursor < span.end:
-        async for page in trade_pages(walk, newest, Span(quiet, span.end), empty):
-            yield replace(page, requests=page.requests + requests)
-            requests = 0
-    elif quiet < span.end:
-        yield await _quiet_end(by_id, newest, Span(quiet, span.end), requests, begun=begun)
+            self.begun = times.len() > 0 and self.quiet == times.max()
+
+    def _counted(self, page: Page) -> Page:
+        """Return a page with the calls that no page counted before it."""
+        requests, self.requests = self.requests, 0
+        return replace(page, requests=page.requests + requests)
+
+    async def _ask_time(self, window: Span) -> pl.DataFrame:
+        return (await self.walk.ask(window, False)).frame
+
+    async def _ask_id(self, first: int) -> pl.DataFrame:
+        rows = await rows_or_refusal(self.from_id, first)
+        if isinstance(rows, SourceError):
+            return self.empty
+        return by_number(rows)
 
 
 async def _up_to_last_trade(pages: AsyncIterator[Page]) -> AsyncIterator[Page]:

@@ -7,7 +7,6 @@ span. An empty answer is asked again before it is believed; rows at a page's edg
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import polars as pl
@@ -16,7 +15,6 @@ from ticklake.core import evidence, questions
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.evidence import ASKS, CoverageWalk
 from ticklake.core.span import Span
-from ticklake.core.time import HOUR, SECOND, format_time
 from ticklake.errors import AccessDenied, Banned, SourceError
 from ticklake.sources.base import Page
 
@@ -29,7 +27,6 @@ __all__ = [
     "AskSpan",
     "AskTraded",
     "believed",
-    "cursor_pages",
     "inside",
     "linked_pages",
     "numbered_pages",
@@ -42,10 +39,6 @@ __all__ = [
 T = TypeVar("T")
 FIRST_IDS = frozenset({"0", "1"})
 """Numbers of the first trade that there ever was."""
-ROUNDED = SECOND
-"""No source rounds a cursor by more than this."""
-BACK = 8 * HOUR
-"""Before a silence an older row is looked for in windows of this length."""
 
 AskSpan = Callable[[Span], Awaitable[pl.DataFrame]]
 AskFrom = Callable[[int], Awaitable[pl.DataFrame]]
@@ -155,68 +148,6 @@ def _joined(held: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(held).unique("ts", keep="last", maintain_order=True).sort("ts")
 
 
-async def cursor_pages(
-    ask: AskFrom, span: Span, limit: int, unit: int, overlap: int = 0, *, other: AskSpan | None = None
-) -> AsyncIterator[Page]:
-    """Page through rows by time: the last instant of each page is asked again, as it may be cut.
-
-    *unit* is the precision of the exchange's cursor in nanoseconds. An instant with more rows than a page is
-    recorded as ``lost``. Silence before the first row is ``unavailable``, unless the source serves an older row: of *other*
-    markets, too, if it is known to keep everything.
-    """
-    cursor, ahead, is_row = span.start, None, False
-    while cursor < span.end:
-        answer = ahead or await _believed_from(ask, cursor, overlap or unit, limit)
-        rows, requests, ahead = answer.rows, answer.requests, None
-        if answer.other_times:
-            yield Page(rows, (Covered(Span(cursor, span.end), Found.UNAVAILABLE, evidence.OTHER_TIMES),), requests)
-            return
-        if is_row and not rows.height:
-            # The row at the cursor came before: what leaves it out now says nothing of what follows.
-            yield Page(rows, (Covered(Span(cursor, span.end), Found.NOT_FETCHED, evidence.SILENT),), requests)
-            return
-        times = rows["ts"].to_physical()
-        first = int(times[0]) if rows.height else span.end
-        # Where a source keeps everything, the trade that has the first number is the first of all.
-        is_served = first <= cursor or (other is not None and rows.height > 0 and rows["id"][0] in FIRST_IDS)
-        if not is_served:
-            is_served, asked = await served_before(lambda window: ask(window.start), cursor, BACK, other)
-            requests += asked
-            if is_served:
-                # It may have been out of order when it answered with nothing.
-                answer = await _believed_from(ask, cursor, overlap or unit, limit)
-                rows, requests = answer.rows, requests + answer.requests
-                times = rows["ts"].to_physical()
-                first = int(times[0]) if rows.height else span.end
-        if not is_served:
-            reason = f"the source serves nothing older than {format_time(first)}" if rows.height else evidence.NOTHING
-            gone = Span(cursor, min(first, span.end))
-            yield Page(rows.clear(), (Covered(gone, Found.UNAVAILABLE, reason),), requests)
-            cursor, is_row = gone.end, False
-            continue
-        if not rows.height:
-            yield Page(rows, (Covered(Span(cursor, span.end)),), requests)
-            return
-        full, after = answer.full, int(times[-1]) // unit * unit + unit
-        if first == int(times[-1]) and not full and after < span.end:
-            ahead = await _believed_from(ask, after, overlap or unit, limit)
-            if ahead.rows.height:
-                # More comes later, so that a limit nobody told us of cut the page: at its only instant, unless it brings more.
-                again = await _from_itself(ask, cursor, limit, answer)
-                rows, full, requests = again.rows, True, requests + again.requests - answer.requests
-                times = rows["ts"].to_physical()
-        last = int(times[-1])
-        if last >= span.end:
-            yield Page(inside(rows, span), (Covered(Span(cursor, span.end)),), requests)
-            return
-        if int(times[0]) == last:
-            yield _instant_page(rows, cursor, last, min(after, span.end), full, requests)
-            cursor, is_row = after, False
-        else:
-            yield Page(rows.filter(times < last), (Covered(Span(cursor, last)),), requests)
-            cursor, ahead, is_row = last, None, True
-
-
 def numbered_pages(fetch: AskFrom) -> AskSpan:
     """Return what answers windows from pages that have numbers, of which the first holds the newest rows.
 
@@ -305,60 +236,6 @@ async def believed(ask: AskSpan, span: Span, wanted: Span | None = None) -> tupl
         if inside(rows, wanted or span).height or asked == ASKS:
             return rows, asked
     raise AssertionError("unreachable")
-
-
-@dataclass(frozen=True, slots=True)
-class _Believed:
-    """Rows from a cursor on, whether the page was full, whether older rows alone came, of much older times, in how many calls."""
-
-    rows: pl.DataFrame
-    full: bool
-    only_older: bool
-    other_times: bool
-    requests: int
-
-
-async def _believed_from(ask: AskFrom, cursor: int, overlap: int, limit: int) -> _Believed:
-    """Ask from a little before *cursor*, as the bound may be excluded or rounded; tell whether the page was full.
-
-    A page whose rows are all older, which may fill it, or a full one that brings a single instant is asked again from the
-    cursor itself.
-    """
-    answer = await _believed_since(ask, cursor - overlap, cursor, limit)
-    is_cut = answer.full and answer.rows["ts"].n_unique() <= 1
-    if not is_cut and not answer.only_older:
-        return answer
-    return await _from_itself(ask, cursor, limit, answer)
-
-
-async def _from_itself(ask: AskFrom, cursor: int, limit: int, answer: _Believed) -> _Believed:
-    """Ask from the cursor itself; the *answer* from before it stands where its instant does not come again, as if excluded."""
-    again = await _believed_since(ask, cursor, cursor, limit)
-    requests = answer.requests + again.requests
-    if answer.rows.height and not again.rows["ts"].is_in(answer.rows["ts"].head(1).implode()).any():
-        return replace(answer, requests=requests)
-    return replace(again, requests=requests)
-
-
-async def _believed_since(ask: AskFrom, since: int, cursor: int, limit: int) -> _Believed:
-    for asked in range(1, ASKS + 1):
-        answer = await ask(since)
-        times = answer["ts"].to_physical()
-        rows = answer.filter(times >= cursor)
-        if answer.height or asked == ASKS:
-            only_older = answer.height > 0 and not rows.height
-            other_times = only_older and bool((times < since - ROUNDED).any())
-            return _Believed(rows, answer.height >= limit, only_older, other_times, asked)
-    raise AssertionError("unreachable")
-
-
-def _instant_page(rows: pl.DataFrame, cursor: int, instant: int, after: int, full: bool, requests: int) -> Page:
-    """Return the page of a single instant: whole if it is shorter than the limit, else lost in part."""
-    if not full:
-        return Page(rows, (Covered(Span(cursor, after)),), requests)
-    reason = f"more than {rows.height} rows at {format_time(instant)}, which is all a call brings"
-    pieces = [Covered(part) for part in _before(Span(cursor, after), instant)]
-    return Page(rows, (*pieces, Covered(Span(instant, after), Found.LOST, reason)), requests, (reason,))
 
 
 def _before(span: Span, ts: int) -> Iterator[Span]:

@@ -26,6 +26,7 @@ from ticklake.sources.base import Capability, Page, Source
 from ticklake.sources.ccxt import id_paging, limits, mapping, paging, trade_paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
 from ticklake.sources.ccxt.client import RETRIES, Door, ExchangeOptions
+from ticklake.sources.ccxt.cursor_paging import cursor_pages
 from ticklake.sources.ccxt.exact_time import BEFORE_ALL, to_ns
 from ticklake.sources.ccxt.other_markets import other_markets
 from ticklake.sources.ccxt.quirks import quirks_of
@@ -396,7 +397,7 @@ class CcxtSource(Source):
             )
         if quirks.trades == "time":
             unit, overlap = (1, 1000) if quirks.since_param else (MS, MS)
-            return paging.cursor_pages(
+            return cursor_pages(
                 self._trades_after(dataset), span, limit, unit, overlap, other=self._other_trades(dataset)
             )
         if quirks.trades == "window":

@@ -1,6 +1,6 @@
-"""Hourly tick files (.bi5): where they lie and what is in them; pure.
+"""Hourly tick files (.bi5): their paths and their content. Pure functions.
 
-The format is not documented by Dukascopy; it is what readers of the feed agree on. A file is an LZMA stream (the
+Dukascopy does not document the format; readers of the feed agree on it. A file is an LZMA stream (the
 ``alone`` container) of records of 20 bytes, big-endian: u32 milliseconds since the hour, u32 ask, u32 bid (in points),
 f32 ask volume, f32 bid volume (in millions of the base currency). Months in addresses count from 00.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime as dt
 import lzma
 import struct
+from collections.abc import Iterator
 
 import polars as pl
 
-from ticklake.core.kinds import KINDS, TIME
+from ticklake.core.kinds import TIME
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import HOUR, MS, SECOND
 from ticklake.errors import BadResponse, UnknownSymbol
@@ -21,8 +22,15 @@ from ticklake.errors import BadResponse, UnknownSymbol
 __all__ = ["PAIRS", "decode", "path_of", "points_of"]
 
 _RECORD = struct.Struct(">3I2f")
+_TICK = {
+    "ts": pl.Int64,
+    "bid_price": pl.Float64,
+    "bid_amount": pl.Float64,
+    "ask_price": pl.Float64,
+    "ask_amount": pl.Float64,
+}
 _LARGEST = 64 * 2**20
-"""An hour of ticks is about a megabyte: more is not unpacked."""
+"""The most bytes that are unpacked of a file: an hour of ticks is about a megabyte."""
 _MILLION = 1_000_000
 _FINE = (
     "EUR",
@@ -47,11 +55,18 @@ _FINE = (
 _COARSE = ("JPY", "HUF")
 """Quote currencies whose prices have three."""
 _METALS = ("XAU", "XAG")
-PAIRS = tuple(
-    [f"{base}/{quote}" for at, base in enumerate(_FINE) for quote in (*_FINE[at + 1 :], *_COARSE)]
-    + [f"{metal}/USD" for metal in _METALS]
-)
-"""The pairs whose scale of prices is known. Not every cross is in the feed."""
+
+
+def _pairs() -> Iterator[str]:
+    for place, base in enumerate(_FINE):
+        for quote in (*_FINE[place + 1 :], *_COARSE):
+            yield f"{base}/{quote}"
+    for metal in _METALS:
+        yield f"{metal}/USD"
+
+
+PAIRS = tuple(_pairs())
+"""The pairs whose scale of prices is known. The feed does not have every cross."""
 
 
 def points_of(symbol: Symbol) -> int:
@@ -60,14 +75,16 @@ def points_of(symbol: Symbol) -> int:
     Raises
     ------
     UnknownSymbol
-        If that is not known: a wrong scale would be a wrong price.
+        If the scale is not known: a wrong one would make wrong prices.
     """
     if str(symbol) not in PAIRS:
         raise UnknownSymbol(
             f"dukascopy: {str(symbol)!r} is not a pair whose scale of prices is known: "
             "'ticklake symbols dukascopy' lists those that are, written like EUR/USD"
         )
-    return 1_000 if symbol.base in _METALS or symbol.quote in _COARSE else 100_000
+    if symbol.base in _METALS or symbol.quote in _COARSE:
+        return 1_000
+    return 100_000
 
 
 def path_of(symbol: Symbol, hour: int) -> str:
@@ -76,9 +93,9 @@ def path_of(symbol: Symbol, hour: int) -> str:
     >>> path_of(Symbol("EUR/USD"), 1704459600 * SECOND)
     'datafeed/EURUSD/2024/00/05/13h_ticks.bi5'
     """
-    at = dt.datetime.fromtimestamp(hour // SECOND, dt.UTC)
-    name = f"{symbol.base}{symbol.quote}"
-    return f"datafeed/{name}/{at.year}/{at.month - 1:02d}/{at.day:02d}/{at.hour:02d}h_ticks.bi5"
+    time = dt.datetime.fromtimestamp(hour // SECOND, dt.UTC)
+    pair = f"{symbol.base}{symbol.quote}"
+    return f"datafeed/{pair}/{time.year}/{time.month - 1:02d}/{time.day:02d}/{time.hour:02d}h_ticks.bi5"
 
 
 def decode(data: bytes, hour: int, points: int) -> pl.DataFrame:
@@ -87,40 +104,34 @@ def decode(data: bytes, hour: int, points: int) -> pl.DataFrame:
     Raises
     ------
     BadResponse
-        If it is cut short, or not such a file.
+        If it is truncated, or not such a file.
     """
-    raw = _unpacked(data)
-    if len(raw) % _RECORD.size:
-        raise BadResponse(f"dukascopy: a file of ticks ends inside a record ({len(raw)} bytes)")
-    ms, ask, bid, ask_amount, bid_amount = list(zip(*_RECORD.iter_unpack(raw), strict=True)) or [()] * 5
-    if ms and max(ms) >= HOUR // MS:
+    records = _unpack(data)
+    if len(records) % _RECORD.size:
+        raise BadResponse(f"dukascopy: a file of ticks ends inside a record ({len(records)} bytes)")
+    ticks = [
+        (hour + ms * MS, bid / points, _units(bid_millions), ask / points, _units(ask_millions))
+        for ms, ask, bid, ask_millions, bid_millions in _RECORD.iter_unpack(records)
+    ]
+    if any(tick[0] >= hour + HOUR for tick in ticks):
         raise BadResponse("dukascopy: a tick lies outside the hour of its file: it is not a file of ticks")
-    frame = pl.DataFrame(
-        {
-            "ts": pl.Series([hour + step * MS for step in ms], dtype=pl.Int64).cast(TIME),
-            "bid_price": [price / points for price in bid],
-            "bid_amount": [_units(amount) for amount in bid_amount],
-            "ask_price": [price / points for price in ask],
-            "ask_amount": [_units(amount) for amount in ask_amount],
-        },
-        schema_overrides=dict.fromkeys(("bid_price", "bid_amount", "ask_price", "ask_amount"), pl.Float64),
-    )
-    return frame.cast({name: KINDS["quotes"].schema[name] for name in frame.columns})
+    frame = pl.DataFrame(ticks, _TICK, orient="row")
+    return frame.with_columns(pl.col("ts").cast(TIME))
 
 
 def _units(millions: float) -> float:
-    """Return a volume in units: a 32-bit float holds seven digits, which are the digits that were meant."""
+    """Return a volume in units. A 32-bit float holds seven digits; the digits after them are noise."""
     return float(round(float(f"{millions:.7g}") * _MILLION))
 
 
-def _unpacked(data: bytes) -> bytes:
+def _unpack(data: bytes) -> bytes:
     if not data:
         return b""
-    unpacker = lzma.LZMADecompressor()
+    decompressor = lzma.LZMADecompressor()
     try:
-        raw = unpacker.decompress(data, _LARGEST)
+        records = decompressor.decompress(data, _LARGEST)
     except lzma.LZMAError as error:
         raise BadResponse(f"dukascopy: a file of ticks cannot be unpacked ({error})") from error
-    if not unpacker.eof and not unpacker.needs_input:
+    if not decompressor.eof and not decompressor.needs_input:
         raise BadResponse(f"dukascopy: a file of ticks unpacks to more than {_LARGEST:,} bytes")
-    return raw
+    return records

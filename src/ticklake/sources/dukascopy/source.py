@@ -18,17 +18,17 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, parse_time
 from ticklake.errors import Unsupported
 from ticklake.sources.base import Capability, Page, Source, SourceOptions
-from ticklake.sources.dukascopy.client import Door
+from ticklake.sources.dukascopy.client import Client
 from ticklake.sources.dukascopy.files import PAIRS, decode, path_of, points_of
 
 __all__ = ["DukascopySource"]
 
 LAG = HOUR
-"""An hour's file is taken for published this long after the hour."""
+"""An hour's file counts as published this long after the hour."""
 SETTLED = DAY
-"""What is not there so long after it should be will not come."""
+"""A file that is absent this long after its hour is not expected any more."""
 FIRST = parse_time("2003-05-04T21:00")
-"""The feed's oldest ticks."""
+"""The time of the feed's oldest ticks."""
 CLOSED = "not asked: the market is closed from Friday to Sunday, 17:00 New York time"
 ABSENT = "the feed has no file for this hour"
 
@@ -38,29 +38,25 @@ class DukascopySource(Source):
 
     def __init__(self, options: SourceOptions) -> None:
         self.exchange = "dukascopy"
-        self._door = Door(options)
+        self._client = Client(options)
         self._options = options
 
     async def now(self) -> int:
-        """Return the feed's time: such that what is final ends with the newest hour that is published."""
+        """Return the feed's time, chosen so that final data ends with the newest hour that is published."""
         return (self._options.clock() - LAG) // HOUR * HOUR + FINAL_AFTER
 
     async def instruments(self) -> list[Instrument]:
         """Return the pairs whose scale is known; the feed itself has no list."""
-        found = (Symbol(pair) for pair in sorted(PAIRS))
-        return [
-            Instrument(
-                self.exchange,
-                str(symbol),
-                f"{symbol.base}{symbol.quote}",
-                "spot",
-                details={"base": symbol.base, "quote": symbol.quote, "tick_size": 1 / points_of(symbol)},
-            )
-            for symbol in found
-        ]
+        instruments: list[Instrument] = []
+        for pair in sorted(PAIRS):
+            symbol = Symbol(pair)
+            details = {"base": symbol.base, "quote": symbol.quote, "tick_size": 1 / points_of(symbol)}
+            native_id = f"{symbol.base}{symbol.quote}"
+            instruments.append(Instrument(self.exchange, pair, native_id, "spot", details=details))
+        return instruments
 
     async def capability(self, dataset: Dataset, now: int) -> Capability:
-        """Say what can be had: quotes since 2003."""
+        """Return what can be fetched: quotes since 2003."""
         del now
         if dataset.kind != "quotes":
             raise Unsupported(f"dukascopy does not serve {dataset.kind}: it serves quotes")
@@ -73,7 +69,7 @@ class DukascopySource(Source):
         return None
 
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        """Yield a page a day. Weekends are not asked for; an hour that is absent is ``unavailable`` once it is settled."""
+        """Yield a page per day. Weekends are not fetched; an hour whose file is absent for a day is ``unavailable``."""
         closed = forex_closed(span)
         for start in range(span.start // DAY * DAY, span.end, DAY):
             part = Span(start, start + DAY).intersect(span)
@@ -92,30 +88,38 @@ class DukascopySource(Source):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._door.close()
+        await self._client.close()
 
     async def _day(self, dataset: Dataset, part: Span, closed: Sequence[Span]) -> Page:
         """Fetch the hours of a part of a day."""
-        self._door.repeated.clear()
-        hours = [Span(hour, hour + HOUR) for hour in range(part.start // HOUR * HOUR, part.end, HOUR)]
-        asked = [hour for hour in hours if not any(s.start <= hour.start and hour.end <= s.end for s in closed)]
-        answers = dict(zip(asked, await asyncio.gather(*(self._hour(dataset, hour) for hour in asked)), strict=True))
-        covered = [self._covered(hour, answers.get(hour), asked=hour in answers) for hour in hours]
-        found = [Covered(cut, one.found, one.reason) for one in covered if one and (cut := one.span.intersect(part))]
-        frames = [frame for frame in answers.values() if frame is not None]
-        empty = dataset.spec.empty().select(dataset.spec.names)
-        rows = pl.concat([empty, *frames], how="diagonal")
-        return Page(rows, tuple(found), len(asked), tuple(self._door.repeated))
+        self._client.repeated.clear()
+        hours = [Span(start, start + HOUR) for start in range(part.start // HOUR * HOUR, part.end, HOUR)]
+        open_hours = [hour for hour in hours if not _is_inside(hour, closed)]
+        frames = await asyncio.gather(*(self._hour(dataset, hour) for hour in open_hours))
+        by_hour = dict(zip(open_hours, frames, strict=True))
+        all_rows = [dataset.spec.empty().select(dataset.spec.names)]
+        covered: list[Covered] = []
+        for hour in hours:
+            inside = hour.intersect(part)
+            frame = by_hour.get(hour)
+            if frame is not None:
+                all_rows.append(frame)
+            if inside is None:
+                continue
+            if frame is not None:
+                covered.append(Covered(inside))
+            elif hour not in by_hour:
+                covered.append(Covered(inside, Found.DATA, CLOSED))
+            elif hour.end + SETTLED <= self._options.clock():
+                covered.append(Covered(inside, Found.UNAVAILABLE, ABSENT))
+        rows = pl.concat(all_rows, how="diagonal")
+        return Page(rows, tuple(covered), len(open_hours), tuple(self._client.repeated))
 
     async def _hour(self, dataset: Dataset, hour: Span) -> pl.DataFrame | None:
         points = points_of(dataset.symbol)
-        return await self._door.get(path_of(dataset.symbol, hour.start), lambda body: decode(body, hour.start, points))
+        path = path_of(dataset.symbol, hour.start)
+        return await self._client.get(path, lambda body: decode(body, hour.start, points))
 
-    def _covered(self, hour: Span, answer: pl.DataFrame | None, *, asked: bool) -> Covered | None:
-        """Say what is known of an hour now; nothing, if its file may still come."""
-        if not asked:
-            return Covered(hour, Found.DATA, CLOSED)
-        if answer is not None:
-            return Covered(hour)
-        settled = hour.end + SETTLED <= self._options.clock()
-        return Covered(hour, Found.UNAVAILABLE, ABSENT) if settled else None
+
+def _is_inside(hour: Span, closed: Sequence[Span]) -> bool:
+    return any(stretch.start <= hour.start and hour.end <= stretch.end for stretch in closed)

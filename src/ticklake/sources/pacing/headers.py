@@ -1,4 +1,4 @@
-"""What exchanges say about their rate limits in the headers of every answer: a table of rules."""
+"""Rate limits as exchanges report them in the headers of every response: a table of rules."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from email.utils import parsedate_to_datetime
 __all__ = ["RULES", "Rule", "asked_pause", "ban_of", "retry_after"]
 
 RESERVE = 0.1
-"""This share of a budget is left alone: others behind the same address may need it."""
+"""The share of a budget that is not used: other programs behind the same address may need it."""
 LONGEST = 120.0
-"""Seconds that a header which is no refusal can hold anybody up."""
+"""The longest pause, in seconds, for a header of a response that is no refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How exchanges tell how much of a budget is used, and when it is whole again.
+    """How exchanges report how much of a budget is used, and when it is reset.
 
     Parameters
     ----------
     exchanges
-        The ids it holds for; none are all.
+        The ids that it applies to; empty for all.
     path
-        How the path of the call begins, where budgets differ by it.
+        The beginning of the path of the call, if budgets differ by path.
     used, remaining
-        The header with what was used, or with what is left.
+        The header with the amount that was used, or with the amount that is left.
     limit
-        The header with the whole budget, or the budget itself where no header tells.
+        The header with the whole budget, or the budget itself if no header has it.
     reset
-        The header with the end of the window: seconds or milliseconds since 1970, or a countdown of *unit* seconds.
+        The header with the end of the window: seconds or milliseconds since 1970, or a countdown in units of *unit* seconds.
     window
-        Without *reset*: windows of so many seconds begin at whole multiples of it.
+        The length of the window in seconds, if there is no *reset*. Windows begin at whole multiples of it.
     """
 
     exchanges: tuple[str, ...] = ()
@@ -72,36 +72,40 @@ RULES: tuple[Rule, ...] = (
     # draft-ietf-httpapi-ratelimit-headers
     Rule(remaining="ratelimit-remaining", limit="ratelimit-limit", reset="ratelimit-reset"),
 )
-"""OKX, Kraken and Coinbase tell nothing before they refuse: their pace is ccxt's."""
+"""OKX, Kraken and Coinbase report nothing before they refuse: they are called at ccxt's pace."""
 
 
 _BANS: tuple[tuple[str, int, str, float], ...] = (
     # bybit-exchange.github.io/docs/v5/rate-limit: "403, access too frequent": at least 10 minutes; other 403 are for good
     ("bybit", 403, "too frequent", 600.0),
 )
-"""Exchange, status, words of the answer, and for how many seconds this address is banned."""
+"""Exchange, status, words in the body, and for how many seconds this address is banned."""
 
 
 def ban_of(exchange: str, status: int, body: str) -> float | None:
-    """Return for how long an answer bans this address, where it is one that other exchanges give for other reasons."""
-    words = body.lower()
-    return next(
-        (long for name, code, told, long in _BANS if (name, code) == (exchange, status) and told in words), None
-    )
+    """Return for how many seconds a response bans this address, if its status alone does not say that it is a ban."""
+    text = body.lower()
+    for banning_exchange, banning_status, words, seconds in _BANS:
+        if (exchange, status) == (banning_exchange, banning_status) and words in text:
+            return seconds
+    return None
 
 
 def asked_pause(exchange: str, path: str, headers: Mapping[str, str], now: float) -> float:
-    """Return for how many seconds nobody should call, so that the reserve of a budget is not touched.
+    """Return for how many seconds nobody should call, so that the reserve of a budget is not used.
 
-    *headers* have lower-case names, *now* is in seconds since 1970. What cannot be read says nothing.
+    *headers* have lower-case names, *now* is in seconds since 1970. Headers that cannot be read are ignored.
     """
-    rules = (rule for rule in RULES if not rule.exchanges or exchange in rule.exchanges)
-    pauses = (_pause(rule, headers, now) for rule in rules if rule.path in path)
-    return min(max(pauses, default=0.0), LONGEST)
+    longest = 0.0
+    for rule in RULES:
+        applies = not rule.exchanges or exchange in rule.exchanges
+        if applies and rule.path in path:
+            longest = max(longest, _pause(rule, headers, now))
+    return min(longest, LONGEST)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds of ``Retry-After`` (a number or an HTTP date, RFC 9110 section 10.2.3), if it says any."""
+    """Return the seconds of ``Retry-After`` (a number or an HTTP date, RFC 9110 section 10.2.3), or ``None``."""
     text = headers.get("retry-after", "")
     seconds = _number(text)
     if seconds is None and text:
@@ -109,32 +113,46 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
             seconds = parsedate_to_datetime(text).timestamp() - now
         except ValueError:
             return None
-    return None if seconds is None else max(seconds, 0.0)
+    if seconds is None:
+        return None
+    return max(seconds, 0.0)
 
 
 def _pause(rule: Rule, headers: Mapping[str, str], now: float) -> float:
-    limit = rule.limit if isinstance(rule.limit, float | int) else _number(headers.get(rule.limit))
-    left = _left(rule, headers, limit)
-    if limit is None or left is None or left > limit * RESERVE:
+    limit = _limit(rule, headers)
+    remaining = _remaining(rule, headers, limit)
+    if limit is None or remaining is None or remaining > limit * RESERVE:
         return 0.0
     if rule.window:
         return rule.window - now % rule.window
     reset = _number(headers.get(rule.reset))
-    return 0.0 if reset is None else max(_seconds_until(reset, rule.unit, now), 0.0)
+    if reset is None:
+        return 0.0
+    return max(_seconds_until(reset, rule.unit, now), 0.0)
 
 
-def _left(rule: Rule, headers: Mapping[str, str], limit: float | None) -> float | None:
+def _limit(rule: Rule, headers: Mapping[str, str]) -> float | None:
+    if isinstance(rule.limit, str):
+        return _number(headers.get(rule.limit))
+    return rule.limit
+
+
+def _remaining(rule: Rule, headers: Mapping[str, str], limit: float | None) -> float | None:
     if rule.remaining:
         return _number(headers.get(rule.remaining))
     used = _number(headers.get(rule.used))
-    return None if used is None or limit is None else limit - used
+    if used is None or limit is None:
+        return None
+    return limit - used
 
 
 def _seconds_until(reset: float, unit: float, now: float) -> float:
-    """Tell times since 1970 from countdowns by their size."""
+    """Return the seconds until a reset. Exchanges write a time or a countdown under the same name: the size tells."""
     if reset >= 1e12:
         return reset / 1000 - now
-    return reset - now if reset >= 1e9 else reset * unit
+    if reset >= 1e9:
+        return reset - now
+    return reset * unit
 
 
 def _number(text: str | None) -> float | None:

@@ -15,11 +15,11 @@ BUSY_SECONDS = 5.0
 _BUSY_PAUSE = 0.005
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 FORGOTTEN = 7 * 86_400 * 1_000
-"""Milliseconds after which an exchange that nobody called is forgotten."""
+"""Milliseconds after which an exchange that nobody called is removed."""
 AHEAD = 60_000
-"""No turn is taken further ahead than this many milliseconds: what lies beyond, a clock that was set back wrote."""
+"""How many milliseconds ahead a turn can be. A later one was written before the clock was set back, and is ignored."""
 _MICROSECONDS = 1_000
-"""In a millisecond: turns are counted in microseconds, so that short ones are not rounded away."""
+"""Microseconds in a millisecond. Turns are counted in microseconds, so that short ones are not rounded to zero."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS turns (
     key TEXT PRIMARY KEY, tat INTEGER NOT NULL DEFAULT 0, paused_at INTEGER NOT NULL DEFAULT 0,
@@ -35,33 +35,37 @@ ON CONFLICT (key) DO UPDATE SET tat = excluded.tat, paused_at = excluded.paused_
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """From when to when (milliseconds since 1970) nobody calls; a ban is a pause that the exchange imposed."""
+    """When nobody calls, in milliseconds since 1970. A ban is a pause that the exchange imposed."""
 
     start: int = 0
     end: int = 0
     is_ban: bool = False
 
     def left(self, now: int) -> int:
-        """Return how many milliseconds are left at *now*, whatever was done to the clock meanwhile."""
+        """Return how many milliseconds are left at *now*."""
+        # Never more than the whole pause: the clock may have been set back since it began.
         return max(min(self.end - now, self.end - self.start), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the turn is ours (``wait`` is 0), or in how many milliseconds to ask again; ``pause`` if there is one."""
+    """The answer to a request for a turn: taken if ``wait`` is 0, else the milliseconds until the next request.
+
+    ``pause`` is the reason, if the wait is a pause.
+    """
 
     wait: int = 0
     pause: Pause | None = None
 
 
 class Ledger:
-    """Who may call next. Every question is one transaction, so that processes never take the same turn.
+    """Who may call next. Each request is one transaction, so that no two processes take the same turn.
 
-    *path* ``None`` is a ledger of this process alone.
+    With *path* ``None`` the ledger belongs to this process alone.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._connection = _opened(path)
+        self._connection = _connect(path)
 
     def take(self, key: str, length: float, now: int) -> Verdict:
         """Take a turn at *key* that lasts *length* milliseconds, if it is free at *now*.
@@ -70,38 +74,41 @@ class Ledger:
         ------
         sqlite3.Error
         """
-        with self._changing() as connection:
-            tat, pause = _row(connection, key)
+        with self._transaction() as connection:
+            free_at, pause = _read(connection, key)
             if left := pause.left(now):
                 return Verdict(left, pause)
             # Virtual scheduling (GCRA, ITU-T I.371) without a burst: the next turn begins when the last one is over.
-            free_at, asked_at = tat, now * _MICROSECONDS
-            if free_at >= asked_at + AHEAD * _MICROSECONDS:
+            start = now * _MICROSECONDS
+            if free_at >= start + AHEAD * _MICROSECONDS:
                 free_at = 0
-            if free_at > asked_at:
-                return Verdict(-(-(free_at - asked_at) // _MICROSECONDS))
-            _write(connection, key, asked_at + max(round(length * _MICROSECONDS), 1), pause, now)
+            if free_at > start:
+                return Verdict(-(-(free_at - start) // _MICROSECONDS))
+            end = start + max(round(length * _MICROSECONDS), 1)
+            _write(connection, key, end, pause, now)
         return Verdict()
 
     def pause(self, key: str, length: int, now: int, *, is_ban: bool = False) -> Pause:
-        """Let nobody call *key* for *length* milliseconds from *now*; a longer pause stays. Return what holds."""
-        with self._changing() as connection:
-            tat, pause = _row(connection, key)
+        """Let nobody call *key* for *length* milliseconds from *now*, unless a longer pause holds. Return the pause."""
+        with self._transaction() as connection:
+            free_at, pause = _read(connection, key)
             if length > pause.left(now):
                 pause = Pause(now, now + length, is_ban)
-                _write(connection, key, tat, pause, now)
+                _write(connection, key, free_at, pause, now)
         return pause
 
     def last_pause(self, key: str) -> Pause:
         """Return the newest pause of *key*, over or not."""
-        return _row(self._connection, key)[1]
+        _, pause = _read(self._connection, key)
+        return pause
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        # IMMEDIATE takes the write lock before the row is read: a lock that is taken later could fail as a deadlock.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
@@ -111,10 +118,11 @@ class Ledger:
         self._connection.execute("COMMIT")
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
+def _connect(path: Path | None) -> sqlite3.Connection:
+    name = ":memory:"
     if path is not None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = ":memory:" if path is None else str(path)
+        name = str(path)
     connection = sqlite3.connect(name, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(connection)
@@ -125,7 +133,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the table, unless it is there."""
+    """Create the table unless it exists."""
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -139,12 +147,16 @@ def _prepare(connection: sqlite3.Connection) -> None:
             time.sleep(_BUSY_PAUSE)
 
 
-def _row(connection: sqlite3.Connection, key: str) -> tuple[int, Pause]:
+def _read(connection: sqlite3.Connection, key: str) -> tuple[int, Pause]:
+    """Return when the next turn is free (microseconds since 1970), and the last pause."""
     query = "SELECT tat, paused_at, paused_until, is_ban FROM turns WHERE key = ?"
     row = connection.execute(query, (key,)).fetchone()
-    return (0, Pause()) if row is None else (row[0], Pause(row[1], row[2], bool(row[3])))
+    if row is None:
+        return 0, Pause()
+    free_at, paused_at, paused_until, is_ban = row
+    return free_at, Pause(paused_at, paused_until, bool(is_ban))
 
 
-def _write(connection: sqlite3.Connection, key: str, tat: int, pause: Pause, now: int) -> None:
-    connection.execute(_UPSERT, (key, tat, pause.start, pause.end, pause.is_ban, now))
+def _write(connection: sqlite3.Connection, key: str, free_at: int, pause: Pause, now: int) -> None:
+    connection.execute(_UPSERT, (key, free_at, pause.start, pause.end, pause.is_ban, now))
     connection.execute("DELETE FROM turns WHERE used_at < ?", (now - FORGOTTEN,))

@@ -1,4 +1,4 @@
-"""The pace of one exchange: every call takes a turn, and what one process is told holds for all of them."""
+"""The pace of one exchange: every call takes a turn, and a refusal that one process gets holds for all processes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Pace"]
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 FIRST_PAUSE = 1.0
-"""Seconds after a refusal that says no number; each one that follows soon is twice as long."""
+"""Seconds to pause after a refusal without ``Retry-After``. The pause doubles if another follows soon."""
 LONGEST_PAUSE = 60.0
 SOON = 60.0
 BAN = 300.0
-"""Seconds after a ban that says no number."""
+"""Seconds to pause after a ban that does not say its end."""
 TELL = 1.0
-"""Waits from so many seconds on are told."""
+"""The shortest pause, in seconds, that is reported."""
 
 
 class Pace:
@@ -38,10 +38,10 @@ class Pace:
     name
         The exchange.
     key
-        Whose budget it is: the exchange, or its address where that was replaced.
+        The owner of the budget: the exchange, or its address if the settings replace it.
     path
-        The ledger that all processes share; ``None`` is one of our own. Where it cannot be kept, the pace holds in
-        this process only, and the first who waits is told.
+        The ledger that all processes share; ``None`` for one of this process alone. If the file cannot be written, the
+        pace holds in this process only, and the first call reports it.
     """
 
     def __init__(
@@ -61,17 +61,21 @@ class Pace:
         Banned
             If the exchange has banned this address, until then.
         """
-        told = False
-        while (verdict := self._asked(lambda kept: kept.take(self.key, length_ms, self._now()), tell)).wait:
+        is_reported = False
+        while True:
+            verdict = self._with_ledger(lambda ledger: ledger.take(self.key, length_ms, self._now()), tell)
+            if not verdict.wait:
+                return
+            seconds = verdict.wait / 1_000
             if verdict.pause is not None and verdict.pause.is_ban:
-                raise Banned(self._ban_text(verdict.pause), verdict.wait / 1_000)
-            if not told and verdict.pause is not None and verdict.wait >= TELL * 1_000:
-                tell(f"waited {verdict.wait / 1_000:.0f} s: {self.name} asked everybody here to slow down")
-                told = True
-            await asyncio.sleep(verdict.wait / 1_000)
+                raise Banned(self._ban_text(verdict.pause), seconds)
+            if not is_reported and verdict.pause is not None and seconds >= TELL:
+                tell(f"waited {seconds:.0f} s: {self.name} asked everybody here to slow down")
+                is_reported = True
+            await asyncio.sleep(seconds)
 
     def heard(self, path: str, headers: Mapping[str, str]) -> None:
-        """Take note of what an answer's headers (of any case) say about the budget."""
+        """Pause if the headers of a response (names in any case) say that the budget is nearly used."""
         lowered = {name.lower(): value for name, value in headers.items()}
         seconds = asked_pause(self.name, path, lowered, self._clock())
         if seconds > 0:
@@ -79,14 +83,15 @@ class Pace:
 
     @contextmanager
     def minding(self) -> Iterator[None]:
-        """Make what the block is told everybody's: a refusal is a pause, a ban a long one."""
+        """Pause all processes if the block is refused or banned."""
         try:
             yield
-        except RateLimited as error:
-            self._pause(self._next_pause() if error.retry_after is None else error.retry_after)
-            raise
-        except Banned as error:
-            self._pause(BAN if error.retry_after is None else error.retry_after, is_ban=True)
+        except (RateLimited, Banned) as error:
+            is_ban = isinstance(error, Banned)
+            seconds = error.retry_after
+            if seconds is None:
+                seconds = BAN if is_ban else self._next_pause()
+            self._pause(seconds, is_ban=is_ban)
             raise
 
     def close(self) -> None:
@@ -96,38 +101,43 @@ class Pace:
             self._ledger = None
 
     def _pause(self, seconds: float, *, is_ban: bool = False) -> None:
-        self._asked(lambda kept: kept.pause(self.key, int(seconds * 1_000) + 1, self._now(), is_ban=is_ban))
+        length = int(seconds * 1_000) + 1
+        self._with_ledger(lambda ledger: ledger.pause(self.key, length, self._now(), is_ban=is_ban))
 
     def _next_pause(self) -> float:
-        last, now = self._asked(lambda kept: kept.last_pause(self.key)), self._now()
+        last = self._with_ledger(lambda ledger: ledger.last_pause(self.key))
+        now = self._now()
+        # A pause that still holds is of another call that was under way: it is no second refusal.
         if last.left(now) or now - last.end > SOON * 1_000:
             return FIRST_PAUSE
-        return min(max(FIRST_PAUSE, 2 * (last.end - last.start) / 1_000), LONGEST_PAUSE)
+        doubled = 2 * (last.end - last.start) / 1_000
+        return min(max(FIRST_PAUSE, doubled), LONGEST_PAUSE)
 
-    def _asked(
-        self, question: Callable[[Ledger], _Answer], tell: Callable[[str], object] = lambda _text: None
-    ) -> _Answer:
-        """Ask the ledger; one that cannot be written any more (a full disk, a home that is read-only now) is given up."""
+    def _with_ledger(
+        self, use: Callable[[Ledger], _Result], tell: Callable[[str], object] = lambda _text: None
+    ) -> _Result:
+        """Return the result of *use*, with a ledger in memory if the file cannot be written (any more)."""
         try:
-            return question(self._kept(tell))
+            return use(self._open_ledger(tell))
         except sqlite3.Error as error:
+            # The disk may be full, or the home read-only since the ledger was opened.
             self.close()
-            return question(self._alone(error, tell))
+            return use(self._use_memory(error, tell))
 
-    def _kept(self, tell: Callable[[str], object] = lambda _text: None) -> Ledger:
+    def _open_ledger(self, tell: Callable[[str], object]) -> Ledger:
         from ticklake.sources.pacing.ledger import Ledger
 
         if self._ledger is None:
             try:
                 self._ledger = Ledger(self._path)
             except (OSError, sqlite3.Error) as error:
-                return self._alone(error, tell)
+                return self._use_memory(error, tell)
         return self._ledger
 
-    def _alone(self, error: Exception, tell: Callable[[str], object]) -> Ledger:
+    def _use_memory(self, error: Exception, tell: Callable[[str], object]) -> Ledger:
         from ticklake.sources.pacing.ledger import Ledger
 
-        tell(f"rate limits hold in this process only: {self._path} cannot be kept ({error})")
+        tell(f"rate limits hold in this process only: {self._path} cannot be written ({error})")
         self._ledger = Ledger(None)
         return self._ledger
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ticklake.core.time import MS, SECOND, decimal_to_ns, parse_time
-from ticklake.sources.wire.call import Answer, Call, at, lists_of
+from ticklake.core.time import MS, SECOND
+from ticklake.sources.wire.call import Answer, Call, at, has, lists_of, read_time
 from ticklake.sources.wire.rows import Row, levels
 
 __all__ = ["BOOKS"]
@@ -17,25 +17,25 @@ _SIDES = {"buy": "bid", "sell": "ask"}
 
 @dataclass(frozen=True, slots=True)
 class _Book:
-    """Where the levels of a call stand.
+    """The places of levels in the answer of a call.
 
     Parameters
     ----------
     book
-        The steps to what has the two sides.
+        The steps to the object that has the two sides.
     bids, asks
-        Their keys in it. Without them it is one list of levels: with a ``side`` each (BitMEX, Bybit's first API).
+        Their keys in it. Empty if it is one list of levels with a ``side`` each (BitMEX, Bybit's first API).
     level
-        Where price, amount and number of orders stand in a level: indexes or keys.
+        The indexes or keys of price, amount and number of orders in a level.
     ts, unit
-        The steps to the time in the body, and what it counts; 0 if it is an ISO text. Without one, the time of the answer is taken.
+        The steps to the time in the body, and its unit; 0 if it is an ISO text. Without steps the time of the answer is used.
     seq
-        The steps to the number of the last change that is in it. Without one the time numbers the book.
+        The steps to the number of the last change that the book contains. Without steps the time numbers the book.
     native, named_by
         The parameter that names the market, or the steps to its name in the body.
     whole
-        A parameter, the value with which the answer has all levels one by one, and the value that it has if it is not said. Others
-        sum up several levels, list single orders, or leave out all but the best.
+        A parameter, the value with which the answer has each level, and the default value. With other values the answer sums up several
+        levels, lists single orders, or has only the best levels.
     """
 
     book: tuple[str | int, ...]
@@ -52,8 +52,10 @@ class _Book:
 
 def _call(exchanges: str, path: str, book: _Book) -> Call:
     def fits(body: Any) -> bool:
-        found = _sides(book, body)
-        return found is not None and all(_has(level, book.level) for listed in found.values() for level in listed)
+        sides = _sides(book, body)
+        if sides is None:
+            return False
+        return all(has(level, book.level) for levels in sides.values() for level in levels)
 
     return Call(
         tuple(exchanges.split()),
@@ -65,42 +67,44 @@ def _call(exchanges: str, path: str, book: _Book) -> Call:
     )
 
 
-def _has(level: Any, places: tuple[int | str, ...]) -> bool:
-    if isinstance(level, dict):
-        return all(place in level for place in places)
-    return isinstance(level, list) and len(level) > max(int(place) for place in places)
-
-
 def _sides(book: _Book, body: Any) -> dict[str, list[Any]] | None:
-    found = at(body, *book.book)
+    """Return the levels of both sides, or ``None`` if the body has no book."""
+    sides = at(body, *book.book)
     if not book.bids:
-        return _sides_of_list(found)
-    bids, asks = at(found, book.bids), at(found, book.asks)
-    return {"bid": bids, "ask": asks} if isinstance(bids, list) and isinstance(asks, list) else None
+        return _sides_of_list(sides)
+    bids, asks = at(sides, book.bids), at(sides, book.asks)
+    if not isinstance(bids, list) or not isinstance(asks, list):
+        return None
+    return {"bid": bids, "ask": asks}
 
 
-def _sides_of_list(found: Any) -> dict[str, list[Any]] | None:
-    if not isinstance(found, list):
+def _sides_of_list(entries: Any) -> dict[str, list[Any]] | None:
+    """Return the levels of both sides from one list of all levels, or ``None`` if it is no such list."""
+    if not isinstance(entries, list):
         return None
-    if lists_of(found, 3):  # Bitfinex: price, number of orders, amount, which is negative for asks
-        turned = [[price, str(amount).removeprefix("-"), count] for price, count, amount, *_ in found]
-        asks = [str(level[2]).startswith("-") for level in found]
-    elif all(isinstance(one, dict) and str(one.get("side")).lower() in _SIDES for one in found):
-        turned, asks = found, [one["side"].lower() == "sell" for one in found]
-    else:
-        return None
-    return {
-        "bid": [level for level, is_ask in zip(turned, asks, strict=True) if not is_ask],
-        "ask": [level for level, is_ask in zip(turned, asks, strict=True) if is_ask],
-    }
+    sides: dict[str, list[Any]] = {"bid": [], "ask": []}
+    if lists_of(entries, 3):
+        # Bitfinex: price, number of orders, amount, which is negative for asks
+        for price, count, amount, *_ in entries:
+            text = str(amount)
+            size = text.removeprefix("-")
+            side = "ask" if text.startswith("-") else "bid"
+            sides[side].append([price, size, count])
+        return sides
+    for level in entries:
+        word = str(level.get("side")).lower() if isinstance(level, dict) else ""
+        if word not in _SIDES:
+            return None
+        sides[_SIDES[word]].append(level)
+    return sides
 
 
 def _problem(book: _Book, answer: Answer) -> str:
     if book.whole is None or not answer.path:
         return ""
-    name, wanted, default = book.whole
+    name, required, default = book.whole
     value = answer.query.get(name, default)
-    if value == wanted:
+    if value == required:
         return ""
     return f"books with {name}={value} are no list of the book's levels: they sum them up, list single orders, or the best alone"
 
@@ -109,23 +113,25 @@ def _read(book: _Book, answer: Answer) -> Iterator[Row]:
     sides = _sides(book, answer.body)
     assert sides is not None  # noqa: S101 - bodies that do not fit are not read
     ts = _time(book, answer)
-    number = at(answer.body, *book.seq) if book.seq else None
-    seq, space = (ts, "time") if number is None else (int(number), "")
-    named = answer.query.get(book.native) or (at(answer.body, *book.named_by) if book.named_by else "") or ""
-    plain = {side: [_level(level, book.level) for level in listed] for side, listed in sides.items()}
-    yield from levels(named, ts, answer.heard, seq, plain, whole=True, space=space)
+    seq, space = ts, "time"
+    if book.seq:
+        number = at(answer.body, *book.seq)
+        if number is not None:
+            seq, space = int(number), ""
+    native = answer.native(book.native, book.named_by)
+    ordered: dict[str, list[Any]] = {}
+    for side, side_levels in sides.items():
+        ordered[side] = [[level[place] for place in book.level] for level in side_levels]
+    yield from levels(native, ts, answer.heard, seq, ordered, whole=True, space=space)
 
 
 def _time(book: _Book, answer: Answer) -> int | None:
-    """Return the time of the book by the answer's body, or when the answer was received if the body has none."""
-    written = at(answer.body, *book.ts) if book.ts else None
-    if written is None:
-        return answer.heard
-    return decimal_to_ns(written, book.unit) if book.unit else parse_time(written)
-
-
-def _level(level: Any, places: tuple[int | str, ...]) -> list[Any]:
-    return [level[place] for place in places]
+    """Return the time of the book in the body, or when the answer was received if the body has none."""
+    if book.ts:
+        written = at(answer.body, *book.ts)
+        if written is not None:
+            return read_time(written, book.unit)
+    return answer.heard
 
 
 _OKX = _Book(("data", 0), level=(0, 1, 3), ts=("data", 0, "ts"), native="instId")

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ticklake.core.time import MS, SECOND, decimal_to_ns, parse_time
-from ticklake.sources.wire.call import Answer, Call, at
+from ticklake.core.time import MS, SECOND
+from ticklake.sources.wire.call import Answer, Call, at, has, read_time, value_at
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["FUNDING", "TRADES"]
 
 _TAKER = {"buy": "buy", "sell": "sell", "b": "buy", "s": "sell"}
 _MAKER = {"buy": "sell", "sell": "buy", "true": "sell", "false": "buy"}
-"""What the taker did, where the maker's side is written, or whether the buyer was the maker."""
+"""The taker's side, if an exchange sends the maker's side, or whether the buyer was the maker."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Trades:
-    """Where the trades of a call stand.
+    """The places of trades in the answer of a call.
 
     Parameters
     ----------
     rows
         The steps to the list of trades in the body.
     ts, price, amount, side
-        Where these stand in a trade: an index or a key. Without ``side`` the sign of the amount is the side.
+        The index or key of each in a trade. Without ``side`` the sign of the amount is the side.
     ids
-        Where the id stands: the first that is there. An id of another place is of another numbering: ``spaces`` names it.
+        The places of the id; the first that exists is used. Each place has a numbering of its own, named in ``spaces``.
     unit
         What times count, in nanoseconds; 0 if they are ISO texts.
     sides
-        The taker's side for each of their words.
+        The taker's side for each of the exchange's words.
     native, named_by
-        The parameter that names the market, or the key in each trade, or the steps to it in the body.
+        The parameter, or the key in each trade, that names the market; or the steps to its name in the body.
     nested
-        The key of the list in each entry, if trades stand in groups.
+        The key of the list in each entry, if trades come in groups.
     """
 
     rows: tuple[str | int, ...]
@@ -54,69 +54,73 @@ class _Trades:
 
 
 def _call(exchanges: str, path: str, trades: _Trades) -> Call:
+    required = [trades.ts, trades.price, trades.amount]
+    if trades.side is not None:
+        required.append(trades.side)
+
     def fits(body: Any) -> bool:
-        found = _listed(trades, body)
-        needed = [place for place in (trades.ts, trades.price, trades.amount, trades.side) if place is not None]
-        return isinstance(found, list) and all(_has(one, needed) for one in found)
+        return _all_have(_entries(trades, body), required)
 
     return Call(tuple(exchanges.split()), path, "trades", fits, lambda answer: _read(trades, answer))
 
 
-def _has(one: Any, places: list[int | str]) -> bool:
-    if isinstance(one, dict):
-        return all(place in one for place in places)
-    return isinstance(one, list) and all(isinstance(place, int) and place < len(one) for place in places)
+def _all_have(entries: Any, places: Sequence[int | str]) -> bool:
+    return isinstance(entries, list) and all(has(entry, places) for entry in entries)
 
 
-def _listed(trades: _Trades, body: Any) -> Any:
-    found = at(body, *trades.rows)
-    if not trades.nested or not isinstance(found, list):
-        return found
-    groups = [at(one, trades.nested) for one in found]
-    return [one for group in groups for one in group] if all(isinstance(group, list) for group in groups) else None
+def _entries(trades: _Trades, body: Any) -> Any:
+    """Return the list of trades in a body, taken out of their groups; ``None`` if a group has no list."""
+    entries = at(body, *trades.rows)
+    if not trades.nested or not isinstance(entries, list):
+        return entries
+    ungrouped: list[Any] = []
+    for group in entries:
+        group_trades = at(group, trades.nested)
+        if not isinstance(group_trades, list):
+            return None
+        ungrouped += group_trades
+    return ungrouped
 
 
 def _read(trades: _Trades, answer: Answer) -> Iterator[Row]:
-    named = answer.query.get(trades.native) or (at(answer.body, *trades.named_by) if trades.named_by else "")
-    for one in _listed(trades, answer.body):
-        native = named or (str(one.get(trades.native) or "") if isinstance(one, dict) else "")
-        ts = decimal_to_ns(one[trades.ts], trades.unit) if trades.unit else parse_time(one[trades.ts])
-        ident, space = _ident(trades, one)
-        side = _side(trades, one)
-        amount = str(one[trades.amount]).removeprefix("-") if trades.side is None else one[trades.amount]
-        yield Row("trades", native, (ts, answer.heard, ident, one[trades.price], amount, side), space=space)
+    market = answer.native(trades.native, trades.named_by)
+    for trade in _entries(trades, answer.body):
+        native = market
+        if not native and isinstance(trade, dict):
+            native = str(trade.get(trades.native) or "")
+        ts = read_time(trade[trades.ts], trades.unit)
+        ident, space = _ident(trades, trade)
+        amount, side = _amount_and_side(trades, trade)
+        yield Row("trades", native, (ts, answer.heard, ident, trade[trades.price], amount, side), space=space)
 
 
-def _ident(trades: _Trades, one: Any) -> tuple[str | None, str]:
-    for number, place in enumerate(trades.ids):
-        found = _value(one, place)
-        if found is not None:
-            return str(found), trades.spaces[number]
+def _ident(trades: _Trades, trade: Any) -> tuple[str | None, str]:
+    """Return the id of a trade as text, and the numbering that it belongs to."""
+    for place, space in zip(trades.ids, trades.spaces, strict=True):
+        ident = value_at(trade, place)
+        if ident is not None:
+            return str(ident), space
     return None, trades.spaces[0]
 
 
-def _value(trade: Any, place: int | str) -> Any:
-    """Return what stands at *place* of a trade, which is an object or a list; ``None`` if it has no such place."""
-    if isinstance(trade, dict):
-        return trade.get(place)
-    return trade[int(place)] if int(place) < len(trade) else None
-
-
-def _side(trades: _Trades, one: Any) -> str | None:
-    if trades.side is None:
-        return "sell" if str(one[trades.amount]).startswith("-") else "buy"
-    return trades.sides.get(str(one[trades.side]).lower())
+def _amount_and_side(trades: _Trades, trade: Any) -> tuple[Any, str | None]:
+    amount = trade[trades.amount]
+    if trades.side is not None:
+        return amount, trades.sides.get(str(trade[trades.side]).lower())
+    text = str(amount)
+    if text.startswith("-"):
+        return text.removeprefix("-"), "sell"
+    return text, "buy"
 
 
 def _funding(exchange: str, path: str, rows: tuple[str, ...], ts: str, rate: str, native: str, unit: int) -> Call:
     def fits(body: Any) -> bool:
-        found = at(body, *rows)
-        return isinstance(found, list) and all(_has(one, [ts, rate, native]) for one in found)
+        return _all_have(at(body, *rows), [ts, rate, native])
 
     def read(answer: Answer) -> Iterator[Row]:
-        for one in at(answer.body, *rows):
-            time = decimal_to_ns(one[ts], unit) if unit else parse_time(one[ts])
-            yield Row("funding", one[native], (time, one[rate], None, None, None, None))
+        for entry in at(answer.body, *rows):
+            time = read_time(entry[ts], unit)
+            yield Row("funding", entry[native], (time, entry[rate], None, None, None, None))
 
     return Call((exchange,), path, "funding", fits, read)
 

@@ -1,20 +1,20 @@
-"""Rows out of the answers of exchanges' public REST APIs: which host is whose, and which call is read how. One row a fact.
+"""Read rows from the answers of exchanges' public REST APIs: the tables of hosts and of calls.
 
-An answer is told by its address. Where none was recorded it is told by its look among the calls of one exchange, which must then be
-known otherwise: answers of two exchanges look alike too often.
+An answer is recognised by its address. If no address was recorded, it is recognised by its form among the calls of one exchange, which
+must be known otherwise: answers of two exchanges look alike too often.
 
 Sources
 -------
-The public API documentation of each exchange, and for the first versions of their APIs what was recorded of them. What is easily
-mistaken:
+The public API documentation of each exchange, and recordings of the first versions of their APIs. Easily mistaken are:
 
 - Order of prices: Binance, Kraken, OKX, Bybit and Deribit write open, high, low, close; Bitfinex and KuCoin open, close, high, low;
   Coinbase Exchange low, high, open, close; Gate close, high, low, open.
-- Volumes are amounts of the base currency here. Of contracts OKX writes those in its 7th column, Bybit's inverse contracts and Binance's
-  COIN-M have them where others have the quote volume, BitMEX in ``homeNotional``.
+- Volumes are amounts of the base currency here. For contracts OKX writes them in its 7th column, Bybit's inverse contracts and Binance's
+  COIN-M where others have the quote volume, BitMEX in ``homeNotional``.
 - Sides are the taker's. Coinbase writes the maker's; Binance whether the buyer was the maker; Bitfinex a sign.
-- BitMEX names bars by their ends.
-- Whether the newest bar is over: OKX and Gate say so; Kraken's never is; else the time of the answer tells, and without one it counts as not over.
+- BitMEX stamps bars with their ends.
+- The newest bar may not be over. OKX and Gate say whether it is; Kraken's never is; for others the time of the answer decides, and without
+  one the bar counts as not over.
 - The third entry of a level is its number of orders on Coinbase and OKX (the fourth in OKX' later APIs), and a time on Kraken.
 """
 
@@ -33,9 +33,12 @@ from ticklake.sources.wire.rows import Row
 __all__ = ["EXCHANGES", "Answer", "Reading", "host_of", "is_reference", "read_answer"]
 
 _HOSTS: dict[str, tuple[str, Market | None]] = {
-    **dict.fromkeys(
-        [f"{name}.binance.com" for name in ("api", "api1", "api2", "api3", "api4", "data")], ("binance", "spot")
-    ),
+    "api.binance.com": ("binance", "spot"),
+    "api1.binance.com": ("binance", "spot"),
+    "api2.binance.com": ("binance", "spot"),
+    "api3.binance.com": ("binance", "spot"),
+    "api4.binance.com": ("binance", "spot"),
+    "data.binance.com": ("binance", "spot"),
     "data-api.binance.vision": ("binance", "spot"),
     "fapi.binance.com": ("binance", "linear"),
     "dapi.binance.com": ("binance", "inverse"),
@@ -63,27 +66,25 @@ _HOSTS: dict[str, tuple[str, Market | None]] = {
     "api-aws.huobi.pro": ("htx", "spot"),
     "www.deribit.com": ("deribit", None),
 }
-"""Whose a host is. The hosts of Huobi in Japan, Korea and Indonesia are other exchanges, and so are its contracts' (``api.hbdm.com``), whose
-names of markets change their meaning every week."""
+"""The exchange of each host, and its part. The hosts of Huobi in Japan, Korea and Indonesia are other exchanges. Huobi's contracts
+(``api.hbdm.com``) are left out because their names change their meaning every week."""
 
 EXCHANGES = frozenset(exchange for exchange, _ in _HOSTS.values())
-"""The exchanges of which answers are read."""
+"""The exchanges whose answers are read."""
 
 _CALLS: tuple[Call, ...] = (*BARS, *TRADES, *BOOKS, *FUNDING)
 _REFERENCE = re.compile(
     r"/(?:exchangeInfo|instruments(?:-info)?|instrument/active(?:Intervals)?|get[_-]?instruments|symbols|AssetPairs|Assets|(?:currency_)?pairs|products|"
     r"currencies|markets?/all|markets|time|ping|status|\w*contract_info|conf/[\w:.]+)/?$"
 )
-
-
 _WORD = re.compile(r"OHLC|(?=.*[a-z])(?!t[A-Z])[A-Za-z_-]{3,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an answer holds: its channel (the call), and its rows, or ``None`` if no call of the table reads it.
+    """The content of an answer: its channel (the call) and its rows, or ``None`` if no call of the tables reads it.
 
-    ``refused`` says why its rows may not come in, although they are understood.
+    ``refused`` is the reason why rows that can be read must not be imported.
     """
 
     channel: str
@@ -93,7 +94,7 @@ class Reading:
 
 
 def host_of(host: str) -> tuple[str, Market | None]:
-    """Return the exchange of a host, and which part of it; nothing if it is not known.
+    """Return the exchange of a host and its part; empty and ``None`` if the host is unknown.
 
     >>> host_of("api.gdax.com"), host_of("api-cloud.huobi.co.jp")
     (('coinbase', 'spot'), ('', None))
@@ -102,36 +103,37 @@ def host_of(host: str) -> tuple[str, Market | None]:
 
 
 def is_reference(path: str) -> bool:
-    """Whether a call asks for lists of markets, the time or the state of the exchange: no market data."""
+    """Whether a call returns lists of markets, the time or the state of the exchange, and no market data."""
     return _REFERENCE.search(path) is not None
 
 
 def read_answer(answer: Answer) -> Reading:
-    """Return what an answer holds."""
+    """Return the content of an answer."""
     for call in _CALLS:
         if answer.exchange not in call.exchanges:
             continue
-        match = re.search(call.path, answer.path) if answer.path else None
-        is_told = match is not None if answer.path else call.by_look
-        if not is_told or not call.fits(answer.body):
+        if not answer.path:
+            if call.by_look and call.fits(answer.body):
+                return _read(call, answer, call.kind)
             continue
-        told = answer.with_parts(match.groupdict() if match else {})
-        return _read(call, told)
-    return Reading(_called(answer))
+        match = re.search(call.path, answer.path)
+        if match is not None and call.fits(answer.body):
+            return _read(call, answer.with_parts(match.groupdict()), _channel_of(answer))
+    return Reading(_channel_of(answer))
 
 
-def _read(call: Call, answer: Answer) -> Reading:
-    channel = _called(answer) if answer.path else call.kind
+def _read(call: Call, answer: Answer, channel: str) -> Reading:
     problem = call.refuses(answer)
     if problem:
         return Reading(channel, refused=problem)
     return Reading(channel, list(call.read(answer)), market=market_of(answer))
 
 
-def _called(answer: Answer) -> str:
+def _channel_of(answer: Answer) -> str:
     """Return the name of a call: the last step of its path that is no parameter."""
     if not answer.exchange:
         return f"{answer.host}{answer.path}"
-    return next(
-        (step for step in reversed(answer.path.split("/")) if _WORD.fullmatch(step) and step != "hist"), "answer"
-    )
+    for step in reversed(answer.path.split("/")):
+        if _WORD.fullmatch(step) and step != "hist":
+            return step
+    return "answer"

@@ -1,42 +1,40 @@
-"""An answer of an exchange, and the rows of the tables that say how answers are read."""
+"""The answer of an exchange to a call, and the tables' rows that say how answers are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ticklake.core.native_ids import Market
-from ticklake.core.time import MS, US, decimal_to_ns
+from ticklake.core.time import MS, US, decimal_to_ns, parse_time
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["Answer", "Call", "at", "clock_of", "lists_of", "market_of"]
+__all__ = ["Answer", "Call", "at", "clock_of", "has", "lists_of", "market_of", "read_time", "value_at"]
 
 _PARTS: dict[str, Market] = {"api": "spot", "fapi": "linear", "dapi": "inverse", "v2": "inverse"}
-"""Binance's parts, and Bybit's API of contracts; among these, names that end in USDT are linear all the same."""
+"""The first step of Binance's paths and of Bybit's old API of contracts. Names that end in USDT are linear all the same."""
 _CATEGORIES: dict[str, Market] = {"spot": "spot", "linear": "linear", "inverse": "inverse"}
-
-
 _CLOCKS: dict[str, tuple[str, int]] = {"deribit": ("usOut", US), "bybit": ("time", MS), "htx": ("ts", MS)}
-"""The key of the exchange's own time in its answers, and what it counts."""
+"""The key of the exchange's own time in its answers, and its unit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of an answer, and what is known of the call.
+    """The body of an answer, with its call as far as it was recorded.
 
     Parameters
     ----------
     exchange, market
-        Whose it is, as far as that is known.
+        The exchange and its part; empty or ``None`` if unknown.
     body
-        Its JSON.
+        The parsed JSON.
     host, path, query
-        The address, empty where it was not recorded.
+        The address of the call, empty if it was not recorded.
     heard
-        When it came, in nanoseconds.
+        When the answer was received, in nanoseconds.
     symbol, timeframe
-        What the caller says that rows are of; empty if nothing.
+        The dataset of the rows by the caller's options; empty if there are none.
     """
 
     exchange: str
@@ -50,9 +48,16 @@ class Answer:
     timeframe: str = ""
 
     def with_parts(self, parts: Mapping[str, str | None]) -> Answer:
-        """Return the same with the parts of the path among the parameters."""
-        found = {name: text for name, text in parts.items() if text}
-        return replace(self, query={**self.query, **found})
+        """Return the answer with the parts of its path added to the parameters."""
+        named = {name: text for name, text in parts.items() if text}
+        return replace(self, query={**self.query, **named})
+
+    def native(self, parameter: str, steps: tuple[str | int, ...]) -> str:
+        """Return the exchange's name of the market, from a parameter of the call or below *steps* in the body."""
+        name = self.query.get(parameter)
+        if not name and steps:
+            name = at(self.body, *steps)
+        return name or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +67,17 @@ class Call:
     Parameters
     ----------
     exchanges, path
-        Whose call it is, and what its path looks like, with groups that are parameters.
+        The exchanges that have it, and a pattern of its path. Named groups of the pattern are parameters.
     kind
-        What its rows are.
+        The kind of its rows.
     fits
-        Whether a body is of the form that is documented, not an error, and not cut.
+        Returns whether a body has the documented form: it is no error, and it is complete.
     read
         Yields the rows of a body that fits.
     refuses
-        Says why the rows of a call may not come in; nothing if they may.
+        Returns why the rows of an answer must not be imported; empty if they may.
     by_look
-        Whether its answers are told without their address, among those of the exchange.
+        Whether an answer without an address is recognised as one of this call if its body fits.
     """
 
     exchanges: tuple[str, ...]
@@ -85,38 +90,74 @@ class Call:
 
 
 def market_of(answer: Answer) -> Market | None:
-    """Return which part of the exchange an answer is about: by the path, the body, the parameters or the host."""
+    """Return the part of the exchange that an answer is of, by its path, body, parameters or host."""
     part = _PARTS.get(answer.query.get("part", ""))
     category = at(answer.body, "result", "category") or answer.query.get("category")
     return part or _CATEGORIES.get(str(category)) or answer.market
 
 
 def clock_of(answer: Answer) -> int | None:
-    """Return the exchange's time of an answer, else when it came, in nanoseconds."""
+    """Return the exchange's time in an answer, or when the answer was received, in nanoseconds."""
     name, unit = _CLOCKS.get(answer.exchange, ("", 1))
-    told = at(answer.body, name)
-    return answer.heard if told is None else decimal_to_ns(told, unit)
+    written = at(answer.body, name)
+    if written is None:
+        return answer.heard
+    return decimal_to_ns(written, unit)
 
 
 def at(body: Any, *steps: str | int) -> Any:
-    """Return what stands in a body below *steps*; ``None`` if it is not there.
+    """Return the value below *steps* in a body, or ``None`` if there is none.
 
-    ``*`` is the value of the one key besides ``last``, and ``?`` that key.
+    ``?`` stands for the only key besides ``last``, and ``*`` for the value of that key: Kraken names the market so.
     """
     for step in steps:
-        if step in {"*", "?"} and isinstance(body, dict):
-            names = [name for name in body if name != "last"]
-            only = names[0] if len(names) == 1 else None
-            body = only if step == "?" else body.get(only)
-        elif isinstance(body, dict):
-            body = body.get(step)
-        elif isinstance(body, list) and isinstance(step, int):
-            body = body[step] if len(body) > step else None
+        if isinstance(body, dict):
+            if step == "?":
+                body = _only_name(body)
+            elif step == "*":
+                body = body.get(_only_name(body))
+            else:
+                body = body.get(step)
+        elif isinstance(body, list) and isinstance(step, int) and len(body) > step:
+            body = body[step]
         else:
             return None
     return body
 
 
-def lists_of(found: Any, width: int) -> bool:
-    """Whether something is a list of lists with at least *width* entries each."""
-    return isinstance(found, list) and all(isinstance(one, list) and len(one) >= width for one in found)
+def _only_name(body: dict[str, Any]) -> str | None:
+    """Return the only key besides ``last``, which is Kraken's cursor."""
+    names = [name for name in body if name != "last"]
+    if len(names) != 1:
+        return None
+    return names[0]
+
+
+def has(entry: Any, places: Iterable[int | str]) -> bool:
+    """Whether *entry* is an object with these keys, or a list with these indexes."""
+    if isinstance(entry, dict):
+        return all(place in entry for place in places)
+    return isinstance(entry, list) and all(isinstance(place, int) and place < len(entry) for place in places)
+
+
+def value_at(entry: Any, place: int | str | None) -> Any:
+    """Return the value at a key or an index of *entry*; ``None`` if it has no such place."""
+    if place is None:
+        return None
+    if isinstance(entry, dict):
+        return entry.get(place)
+    if int(place) < len(entry):
+        return entry[int(place)]
+    return None
+
+
+def read_time(written: Any, unit: int) -> int:
+    """Return a time in nanoseconds. *unit* is what numbers count, in nanoseconds; 0 means ISO text."""
+    if unit:
+        return decimal_to_ns(written, unit)
+    return parse_time(written)
+
+
+def lists_of(value: Any, width: int) -> bool:
+    """Whether *value* is a list of lists with at least *width* entries each."""
+    return isinstance(value, list) and all(isinstance(entry, list) and len(entry) >= width for entry in value)

@@ -1,6 +1,6 @@
-"""On which channel a message of an exchange came, in the exchange's own word, and whether it has any market data at all.
+"""The channel of an exchange's message, by the exchange's own name, and whether the message has market data at all.
 
-Every rule is a row of a table: what a message looks like, by the exchanges' public API documentation, and where its channel stands.
+The rules are rows of tables, made from the exchanges' public API documentation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["CONTROL", "Channels", "Sort"]
 
 CONTROL = "control"
-"""The name of what has no channel: greetings, heartbeats, answers to subscriptions."""
+"""The channel of messages that have none: greetings, heartbeats, answers to subscriptions."""
 _CONTROL_EVENTS = frozenset(
     {
         *("subscribe", "subscribed", "unsubscribe", "unsubscribed", "subscriptionStatus", "systemStatus", "heartbeat"),
@@ -31,7 +31,7 @@ _TRAIL = re.compile(r"[@:.\d_-].*$")
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """The channel of a message, and whether it is no more than control."""
+    """The channel of a message, and whether it is a control message, without market data."""
 
     channel: str
     is_control: bool = False
@@ -39,38 +39,79 @@ class Sort:
 
 @dataclass
 class Channels:
-    """Tells the channels of the messages of one connection; some exchanges number theirs when they are subscribed."""
+    """Finds the channels of the messages of one connection. It remembers the numbers that Bitfinex gives to channels."""
 
     numbered: dict[Any, str] = field(default_factory=dict)
 
     def of(self, message: Any) -> Sort:
-        """Return on which channel a message came.
+        """Return the channel of a message.
 
         >>> Channels().of({"arg": {"channel": "books", "instId": "BTC-USDT"}, "data": []})
         Sort(channel='books', is_control=False)
         """
         if isinstance(message, list):
             return self._of_list(message)
+        if message in ("ping", "pong"):
+            return Sort(CONTROL, is_control=True)
         if not isinstance(message, Mapping):
-            return Sort(CONTROL if message in {"ping", "pong"} else "?", message in {"ping", "pong"})
+            return Sort("?")
         if "chanId" in message and "channel" in message:
             self.numbered[message["chanId"]] = str(message["channel"])
         if any(fits(message) for fits in _CONTROLS):
             return Sort(CONTROL, is_control=True)
-        return Sort(next((str(name) for find in _NAMES if (name := find(message))), "?"))
+        for find_name in _NAMES:
+            name = find_name(message)
+            if name:
+                return Sort(str(name))
+        return Sort("?")
 
     def _of_list(self, message: list[Any]) -> Sort:
-        """Tell Kraken's lists, which name channel and pair at their end, and those of Bitfinex, which begin with a number."""
+        """Return the channel of a list: Kraken's end with channel and pair, Bitfinex's begin with a channel's number."""
         if len(message) > 3 and isinstance(message[-2], str) and isinstance(message[-1], str):
             return Sort(_TRAIL.sub("", message[-2]))
         if len(message) > 1 and message[1] == "hb":
             return Sort(CONTROL, is_control=True)
-        return Sort(self.numbered.get(message[0] if message else None, "?"))
+        if not message:
+            return Sort("?")
+        return Sort(self.numbered.get(message[0], "?"))
 
 
 def _inner(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = message.get(name)
-    return found if isinstance(found, Mapping) else {}
+    """Return the object at *name*, empty if it is none."""
+    value = message.get(name)
+    if not isinstance(value, Mapping):
+        return {}
+    return value
+
+
+def _stream(message: Mapping[str, Any]) -> str:
+    """Return the name of Binance's combined streams: ``depth`` of ``btcusdt@depth20@100ms``."""
+    stream = message.get("stream")
+    if not isinstance(stream, str):
+        return ""
+    return _TRAIL.sub("", stream.partition("@")[2])
+
+
+def _htx_channel(message: Mapping[str, Any]) -> Any:
+    """Return the name of HTX's channels: ``trade`` of ``market.btcusdt.trade.detail``."""
+    channel = message.get("ch")
+    steps = str(channel).split(".")
+    if len(steps) > 2:
+        return steps[2]
+    return channel
+
+
+def _form(message: Mapping[str, Any]) -> str:
+    """Return the channel of Binance's messages that do not name it, by their keys."""
+    if {"u", "s", "b", "B", "a", "A"} <= set(message):
+        return "bookTicker"
+    if {"lastUpdateId", "bids", "asks"} <= set(message):
+        return "depth"
+    return ""
+
+
+def _book(message: Mapping[str, Any]) -> str:
+    return "book" if {"bids", "asks"} <= set(message) else ""
 
 
 _CONTROLS: tuple[Callable[[Mapping[str, Any]], bool], ...] = (
@@ -85,17 +126,16 @@ _CONTROLS: tuple[Callable[[Mapping[str, Any]], bool], ...] = (
 )
 _EVENTS = {"depthUpdate": "depth"}
 _NAMES: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
-    lambda m: _TRAIL.sub("", m["stream"].partition("@")[2]) if isinstance(m.get("stream"), str) else "",
+    _stream,
     lambda m: _EVENTS.get(str(m.get("e")), m.get("e")),
-    lambda m: "bookTicker" if {"u", "s", "b", "B", "a", "A"} <= set(m) else "",
-    lambda m: "depth" if {"lastUpdateId", "bids", "asks"} <= set(m) else "",
+    _form,
     lambda m: _inner(m, "arg").get("channel"),
     lambda m: _inner(m, "result").get("channel"),
     lambda m: str(_inner(m, "params").get("channel", "")).partition(".")[0],
-    lambda m: str(m["ch"]).split(".")[2] if str(m.get("ch")).count(".") > 1 else m.get("ch"),
+    _htx_channel,
     lambda m: str(m.get("topic", "")).removeprefix("/market/").partition(":")[0].partition(".")[0],
     lambda m: m.get("table") or m.get("channel"),
     lambda m: m.get("ty") or m.get("event") or m.get("type"),
-    lambda m: "book" if {"bids", "asks"} <= set(m) else "",
+    _book,
 )
-"""Where the name of the channel stands, by exchange: the first that is there."""
+"""The places of the channel's name, by exchange. The first that has a name is used."""

@@ -1,8 +1,8 @@
-"""Rows out of recorded messages of exchanges: pure functions from one message to rows, and a table of which is which.
+"""Read rows from recorded messages of exchanges: a pure function per kind of message, and a table that finds it.
 
-Only what is final and has a place in a kind is taken: trades, best quotes, price levels, closed bars. Orders of single
-participants (L3), statistics of a day and instruments have none. Formats are those of the exchanges' public API documentation; Coinbase
-reports the maker's side, everybody else here the taker's.
+Rows are read of what is final and belongs to a kind: trades, best quotes, price levels, closed bars. Orders of single
+participants (L3), statistics of a day and instruments do not. Formats are those of the exchanges' public API documentation; Coinbase
+reports the maker's side, all other exchanges here the taker's.
 """
 
 from __future__ import annotations
@@ -15,44 +15,51 @@ from ticklake.sources.wire.rows import Row, levels, ms, trade
 
 __all__ = ["Row", "read_message"]
 
-_Sort = tuple[Callable[[Any], bool], Callable[[Any, int | None], Iterator[Row]]]
-"""Whether a message is of a sort, and what reads it then."""
-_TURNED = {"BUY": "sell", "SELL": "buy", "buy": "sell", "sell": "buy"}
+_Reader = tuple[Callable[[Any], bool], Callable[[Any, int | None], Iterator[Row]]]
+"""A test whether a message is of some kind, and the function that reads such messages."""
+_OTHER_SIDE = {"BUY": "sell", "SELL": "buy", "buy": "sell", "sell": "buy"}
 
 
 def read_message(message: Any, heard: int | None) -> list[Row] | None:
-    """Return the rows in one message of an exchange, or ``None`` if it is of a sort that no row of the table reads.
+    """Return the rows in one message of an exchange, or ``None`` if the tables have no reader for it.
 
     Parameters
     ----------
     message
-        Its JSON.
+        The parsed JSON.
     heard
-        When it was received, in nanoseconds, if that was recorded. It is the time of what has no other.
+        When it was received, in nanoseconds, if that was recorded. Rows without a time of their own get it.
     """
-    inner = message.get("data") if isinstance(message, dict) and "stream" in message else message
-    for fits, read in _sorts_of(inner):
-        if fits(inner):
-            return list(read(inner, heard))
+    if isinstance(message, dict) and "stream" in message:
+        # Binance wraps the messages of combined streams.
+        message = message.get("data")
+    for fits, read in _readers_of(message):
+        if fits(message):
+            return list(read(message, heard))
     return None
 
 
-def _sorts_of(message: Any) -> Sequence[_Sort]:
+def _readers_of(message: Any) -> Sequence[_Reader]:
     if isinstance(message, list):
-        return _LISTS
-    return _SORTS if isinstance(message, dict) else ()
-
-
-def _taker(buyer_was_maker: bool) -> str:
-    return "sell" if buyer_was_maker else "buy"
+        return _LIST_READERS
+    if isinstance(message, dict):
+        return _OBJECT_READERS
+    return ()
 
 
 def _binance_trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    ident = message["a"] if message["e"] == "aggTrade" else message["t"]
-    if message.get("X", "MARKET") in {"MARKET", ""}:
-        side = _taker(message["m"])
-        values = (ms(message["T"]), heard, str(ident), message["p"], message["q"], side)
-        yield Row("trades", message["s"], values, space="agg" if message["e"] == "aggTrade" else "raw")
+    # Futures also report trades of the insurance fund and of auto-deleveraging, which are not made in the order book.
+    if message.get("X", "MARKET") not in {"MARKET", ""}:
+        return
+    if message["e"] == "aggTrade":
+        ident, space = message["a"], "agg"
+    else:
+        ident, space = message["t"], "raw"
+    side = "buy"
+    if message["m"]:  # the buyer was the maker
+        side = "sell"
+    values = (ms(message["T"]), heard, str(ident), message["p"], message["q"], side)
+    yield Row("trades", message["s"], values, space=space)
 
 
 def _binance_depth(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
@@ -60,16 +67,21 @@ def _binance_depth(message: Mapping[str, Any], heard: int | None) -> Iterator[Ro
     yield from levels(message["s"], ts, heard, message["u"], sides, whole=False)
 
 
+def _binance_time(message: Mapping[str, Any], heard: int | None) -> int | None:
+    """Return the time of a message: Binance's futures send one, its spot markets do not."""
+    if "T" in message:
+        return ms(message["T"])
+    return heard
+
+
 def _binance_snapshot(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    ts = ms(message["T"]) if "T" in message else heard
     sides = {"bid": message["bids"], "ask": message["asks"]}
-    yield from levels("", ts, heard, message["lastUpdateId"], sides, whole=True)
+    yield from levels("", _binance_time(message, heard), heard, message["lastUpdateId"], sides, whole=True)
 
 
 def _binance_ticker(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    ts = ms(message["T"]) if "T" in message else heard
     best = (message["b"], message["B"], message["a"], message["A"])
-    yield Row("quotes", message["s"], (ts, heard, message["u"], *best))
+    yield Row("quotes", message["s"], (_binance_time(message, heard), heard, message["u"], *best))
 
 
 def _binance_kline(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
@@ -82,35 +94,37 @@ def _binance_kline(message: Mapping[str, Any], heard: int | None) -> Iterator[Ro
 
 def _hyperliquid(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     if message["channel"] == "trades":
-        for one in message["data"]:
-            side = {"B": "buy", "A": "sell"}[one["side"]]
-            yield trade(one["coin"], ms(one["time"]), heard, one["px"], one["sz"], side, one["tid"])
+        for entry in message["data"]:
+            side = {"B": "buy", "A": "sell"}[entry["side"]]
+            yield trade(entry["coin"], ms(entry["time"]), heard, entry["px"], entry["sz"], side, entry["tid"])
         return
     book = message["data"]
-    bids, asks = ([(level["px"], level["sz"], level["n"]) for level in side] for side in book["levels"])
-    sides = {"bid": bids, "ask": asks}
+    sides: dict[str, list[Any]] = {"bid": [], "ask": []}
+    for side, side_levels in zip(sides, book["levels"], strict=True):
+        for level in side_levels:
+            sides[side].append((level["px"], level["sz"], level["n"]))
     yield from levels(book["coin"], ms(book["time"]), heard, book["time"], sides, whole=True)
 
 
 def _bybit(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     data = message["data"]
     if message["topic"].startswith("publicTrade."):
-        for one in data:
-            yield trade(one["s"], ms(one["T"]), heard, one["p"], one["v"], one["S"], one["i"])
+        for entry in data:
+            yield trade(entry["s"], ms(entry["T"]), heard, entry["p"], entry["v"], entry["S"], entry["i"])
         return
     sides, ts = {"bid": data["b"], "ask": data["a"]}, ms(message.get("cts", message["ts"]))
     yield from levels(data["s"], ts, heard, data["u"], sides, whole=message["type"] == "snapshot")
 
 
 def _okx(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    for one in message["data"]:
-        yield trade(one["instId"], ms(one["ts"]), heard, one["px"], one["sz"], one["side"], one["tradeId"])
+    for entry in message["data"]:
+        yield trade(entry["instId"], ms(entry["ts"]), heard, entry["px"], entry["sz"], entry["side"], entry["tradeId"])
 
 
 def _okx_ticker(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    for one in message["data"]:
-        best = (one["bidPx"], one["bidSz"], one["askPx"], one["askSz"])
-        yield Row("quotes", one["instId"], (ms(one["ts"]), heard, None, *best))
+    for entry in message["data"]:
+        best = (entry["bidPx"], entry["bidSz"], entry["askPx"], entry["askSz"])
+        yield Row("quotes", entry["instId"], (ms(entry["ts"]), heard, None, *best))
 
 
 def _kraken(message: Sequence[Any], heard: int | None) -> Iterator[Row]:
@@ -119,24 +133,24 @@ def _kraken(message: Sequence[Any], heard: int | None) -> Iterator[Row]:
 
 
 def _kraken_ticker(message: Sequence[Any], heard: int | None) -> Iterator[Row]:
-    """Yield the best quote; its sides are (price, whole lots, amount), and it has no time of its own."""
+    """Yield the best quote. Its sides are (price, whole lots, amount), and it has no time of its own."""
     bid, ask = message[1]["b"], message[1]["a"]
     yield Row("quotes", message[3], (heard, heard, None, bid[0], bid[2], ask[0], ask[2]))
 
 
 def _coinbase(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     for event in message["events"]:
-        for one in event.get("trades", ()):
-            ts, side = parse_time(one["time"]), _TURNED.get(one["side"])
-            yield trade(one["product_id"], ts, heard, one["price"], one["size"], side, one["trade_id"])
+        for entry in event.get("trades", ()):
+            ts, side = parse_time(entry["time"]), _OTHER_SIDE.get(entry["side"])
+            yield trade(entry["product_id"], ts, heard, entry["price"], entry["size"], side, entry["trade_id"])
 
 
 def _coinbase_ticker(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     ts = parse_time(message["timestamp"])
     for event in message["events"]:
-        for one in event["tickers"]:
-            best = (one["best_bid"], one["best_bid_quantity"], one["best_ask"], one["best_ask_quantity"])
-            yield Row("quotes", one["product_id"], (ts, heard, None, *best))
+        for entry in event["tickers"]:
+            best = (entry["best_bid"], entry["best_bid_quantity"], entry["best_ask"], entry["best_ask_quantity"])
+            yield Row("quotes", entry["product_id"], (ts, heard, None, *best))
 
 
 def _coinbase_book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
@@ -146,43 +160,45 @@ def _coinbase_book(message: Mapping[str, Any], heard: int | None) -> Iterator[Ro
 
 
 def _kucoin(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    one = message["data"]
-    yield trade(one["symbol"], int(one["time"]), heard, one["price"], one["size"], one["side"], one["tradeId"])
+    entry = message["data"]
+    yield trade(
+        entry["symbol"], int(entry["time"]), heard, entry["price"], entry["size"], entry["side"], entry["tradeId"]
+    )
 
 
 def _kucoin_ticker(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    one = message["data"]
-    best = (one["bestBid"], one["bestBidSize"], one["bestAsk"], one["bestAskSize"])
+    entry = message["data"]
+    best = (entry["bestBid"], entry["bestBidSize"], entry["bestAsk"], entry["bestAskSize"])
     native = message["topic"].partition(":")[2]
-    yield Row("quotes", native, (ms(one["time"]), heard, int(one["sequence"]), *best))
+    yield Row("quotes", native, (ms(entry["time"]), heard, int(entry["sequence"]), *best))
 
 
 def _gate(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    one = message["result"]
-    ts = ms(one["create_time_ms"])
-    yield trade(one["currency_pair"], ts, heard, one["price"], one["amount"], one["side"], one["id"])
+    entry = message["result"]
+    ts = ms(entry["create_time_ms"])
+    yield trade(entry["currency_pair"], ts, heard, entry["price"], entry["amount"], entry["side"], entry["id"])
 
 
 def _cryptocom(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    for one in message["result"]["data"]:
-        yield trade(one["i"], ms(one["t"]), heard, one["p"], one["q"], one["s"], one["d"])
+    for entry in message["result"]["data"]:
+        yield trade(entry["i"], ms(entry["t"]), heard, entry["p"], entry["q"], entry["s"], entry["d"])
 
 
 def _bitmex(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    for one in message["data"]:
-        ts = parse_time(one["timestamp"])
-        yield trade(one["symbol"], ts, heard, one["price"], one["size"], one["side"], one["trdMatchID"])
+    for entry in message["data"]:
+        ts = parse_time(entry["timestamp"])
+        yield trade(entry["symbol"], ts, heard, entry["price"], entry["size"], entry["side"], entry["trdMatchID"])
 
 
 def _bitmex_quote(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    for one in message["data"]:
-        best = (one.get("bidPrice"), one.get("bidSize"), one.get("askPrice"), one.get("askSize"))
-        yield Row("quotes", one["symbol"], (parse_time(one["timestamp"]), heard, None, *best))
+    for entry in message["data"]:
+        best = (entry.get("bidPrice"), entry.get("bidSize"), entry.get("askPrice"), entry.get("askSize"))
+        yield Row("quotes", entry["symbol"], (parse_time(entry["timestamp"]), heard, None, *best))
 
 
 def _dydx(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    for one in message["contents"]["trades"]:
-        yield trade(message["id"], parse_time(one["createdAt"]), heard, one["price"], one["size"], one["side"])
+    for entry in message["contents"]["trades"]:
+        yield trade(message["id"], parse_time(entry["createdAt"]), heard, entry["price"], entry["size"], entry["side"])
 
 
 def _upbit(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
@@ -194,16 +210,18 @@ def _upbit(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
 
 def _htx(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     native = message["ch"].split(".")[1].upper()
-    for one in message["tick"]["data"]:
-        yield trade(native, ms(one["ts"]), heard, one["price"], one["amount"], one["direction"], one["tradeId"])
+    for entry in message["tick"]["data"]:
+        yield trade(
+            native, ms(entry["ts"]), heard, entry["price"], entry["amount"], entry["direction"], entry["tradeId"]
+        )
 
 
-_LISTS: tuple[_Sort, ...] = (
+_LIST_READERS: tuple[_Reader, ...] = (
     (lambda m: len(m) == 4 and m[2] == "trade", _kraken),
     (lambda m: len(m) == 4 and m[2] == "ticker" and "b" in m[1], _kraken_ticker),
 )
-"""The same for messages that are lists."""
-_SORTS: tuple[_Sort, ...] = (
+"""The readers of messages that are lists. The first that fits reads the message."""
+_OBJECT_READERS: tuple[_Reader, ...] = (
     (lambda m: m.get("e") in {"aggTrade", "trade"}, _binance_trade),
     (lambda m: m.get("e") == "depthUpdate", _binance_depth),
     (lambda m: m.get("e") == "kline", _binance_kline),
@@ -226,4 +244,4 @@ _SORTS: tuple[_Sort, ...] = (
     (lambda m: m.get("ty") == "trade", _upbit),
     (lambda m: str(m.get("ch")).endswith(".trade.detail") and "tick" in m, _htx),
 )
-"""How a message is told, and what reads it: the first that fits."""
+"""The readers of messages that are objects. The first that fits reads the message."""

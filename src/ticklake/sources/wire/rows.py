@@ -1,4 +1,4 @@
-"""Rows on their way out of messages and answers, in the words of their kind."""
+"""Rows that were read from messages and answers, not yet in a table."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["Row", "levels", "ms", "trade"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its kind, the exchange's name of the market (empty if not told), values in the order of the kind's columns.
+    """One row: its kind, the exchange's name of the market (empty if unknown), and its values in order of the kind's columns.
 
-    ``space`` is the numbering that the id belongs to, where the exchange has several.
+    ``space`` is the numbering that the id belongs to, if the exchange has several.
     """
 
     kind: str
@@ -32,7 +32,9 @@ def ms(value: Any) -> int:
 
 def trade(native: str, ts: int, heard: int | None, price: Any, amount: Any, side: Any, ident: Any = None) -> Row:
     """Return the row of a trade; *side* is the taker's."""
-    return Row("trades", native, (ts, heard, None if ident is None else str(ident), price, amount, side))
+    if ident is not None:
+        ident = str(ident)
+    return Row("trades", native, (ts, heard, ident, price, amount, side))
 
 
 def levels(
@@ -45,8 +47,9 @@ def levels(
     whole: bool,
     space: str = "",
 ) -> Iterator[Row]:
-    """Yield a row a level; a level is (price, amount) or (price, amount, count)."""
-    for side, listed in sides.items():
-        for level in listed:
+    """Yield a row per level. A level is (price, amount) or (price, amount, count)."""
+    for side, side_levels in sides.items():
+        for level in side_levels:
+            # A ternary, because this runs for every level of every recorded book.
             count = level[2] if len(level) > 2 else None
             yield Row("book", native, (ts, heard, seq, side, level[0], level[1], count, whole), space=space)

@@ -1,4 +1,4 @@
-"""The door to yfinance: paced and repeated calls, errors translated, its global state contained."""
+"""The client of yfinance. It paces and repeats calls, translates errors and contains yfinance's global state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from ticklake.errors import (
     BadResponse,
@@ -23,16 +23,16 @@ from ticklake.errors import (
 from ticklake.sources.base import SourceOptions
 from ticklake.sources.retry import retrying
 
-__all__ = ["About", "Answer", "Door"]
+__all__ = ["Client", "History", "Ticker"]
 
 T = TypeVar("T")
-_ONE_AT_A_TIME = threading.Lock()
-"""yfinance has one session a process: calls take turns."""
+_CALL_LOCK = threading.Lock()
+"""Held during each call: yfinance has one session per process."""
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What Yahoo says of a ticker: its currency, time zone, and first trade (seconds since the epoch)."""
+class Ticker:
+    """Yahoo's description of a ticker: its currency, time zone, and first trade (seconds since the epoch)."""
 
     currency: str
     zone: str
@@ -40,15 +40,15 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class History:
     """A pandas frame as yfinance returns it, with prices that are adjusted for splits and not for dividends."""
 
     frame: Any
-    about: About
+    ticker: Ticker
 
 
-class Door:
-    """Asks yfinance. ``repeated`` says which calls were repeated, and why."""
+class Client:
+    """Calls yfinance. ``repeated`` has a line for each call that was repeated."""
 
     def __init__(self, options: SourceOptions) -> None:
         try:
@@ -65,29 +65,28 @@ class Door:
         if options.url is not None:
             _move(self._session, options.url.rstrip("/"))
 
-    async def about(self, ticker: str) -> About:
-        """Return what Yahoo says of a ticker.
+    async def ticker(self, name: str) -> Ticker:
+        """Return Yahoo's description of a ticker.
 
         Raises
         ------
         UnknownSymbol
-            If it does not know it.
+            If Yahoo does not know it.
         """
-        answer = await self._call(lambda: self._ask(ticker, {"period": "5d"}))
-        if answer is None:
-            raise UnknownSymbol(f"Yahoo does not know {ticker!r}: look it up on finance.yahoo.com; it may be delisted")
-        return answer.about
+        history = await self._call(lambda: self._fetch(name, {"period": "5d"}))
+        if history is None:
+            raise UnknownSymbol(f"Yahoo does not know {name!r}: look it up on finance.yahoo.com; it may be delisted")
+        return history.ticker
 
     async def history(
-        self, ticker: str, interval: str, start: dt.datetime, end: dt.datetime | None = None
-    ) -> Answer | None:
+        self, name: str, interval: str, start: dt.datetime, end: dt.datetime | None = None
+    ) -> History | None:
         """Return bars and events from *start* to *end* (now), or ``None`` if Yahoo says thrice that there are none."""
+        options = {"interval": interval, "start": start, "end": end, "period": None}
         for _ in range(3):
-            answer = await self._call(
-                lambda: self._ask(ticker, {"interval": interval, "start": start, "end": end, "period": None})
-            )
-            if answer is not None:
-                return answer
+            history = await self._call(lambda: self._fetch(name, options))
+            if history is not None:
+                return history
         return None
 
     async def close(self) -> None:
@@ -96,58 +95,67 @@ class Door:
         await asyncio.to_thread(self._session.close)
 
     async def _call(self, call: Callable[[], T]) -> T:
-        return await retrying(self._options.retry, self.repeated.append)(self._once, call)
+        return await retrying(self._options.retry, self.repeated.append)(self._call_once, call)
 
-    async def _once(self, call: Callable[[], T]) -> T:
+    async def _call_once(self, call: Callable[[], T]) -> T:
         await self._options.pace.turn(self._options.rate_limit_ms or 0, self.repeated.append)
         with self._options.pace.minding():
             return await asyncio.to_thread(call)
 
-    def _ask(self, ticker: str, asked: dict[str, Any]) -> Answer | None:
-        """Ask once. yfinance's own memory of answers is emptied before: it would repeat failures."""
+    def _fetch(self, name: str, options: dict[str, Any]) -> History | None:
+        """Fetch once. Return ``None`` if Yahoo says that there is nothing."""
         import yfinance
         from yfinance.data import YfData
         from yfinance.exceptions import YFPricesMissingError, YFTzMissingError
 
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)
-        with _ONE_AT_A_TIME, warnings.catch_warnings():
+        with _CALL_LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            hidden, yfinance.config.debug.hide_exceptions = yfinance.config.debug.hide_exceptions, False
+            debug = yfinance.config.debug
+            hides_exceptions = debug.hide_exceptions
+            # Else yfinance logs an error and returns an empty frame, which would look like a time without bars.
+            debug.hide_exceptions = False
+            # It would answer from its cache even if the last call failed.
             YfData.cache_get.cache_clear()
-            one = yfinance.Ticker(ticker, session=self._session)
+            ticker = yfinance.Ticker(name, session=self._session)
             try:
-                options = {"interval": "1d", **asked, "timeout": self._options.timeout}
-                frame = one.history(auto_adjust=False, actions=True, **options)
-                return Answer(frame, _about(one.get_history_metadata()))
+                arguments = {"interval": "1d", **options, "timeout": self._options.timeout}
+                frame = ticker.history(auto_adjust=False, actions=True, **arguments)
+                return History(frame, _described(ticker.get_history_metadata()))
             except (YFPricesMissingError, YFTzMissingError) as error:
-                if _is_empty(one, error):
+                if _is_empty(ticker, error):
                     return None
-                raise BadResponse(f"Yahoo, {ticker}: {error}") from error
+                raise BadResponse(f"Yahoo, {name}: {error}") from error
             except Exception as error:
-                raise _translated(error, ticker) from error
+                raise _translated(error, name) from error
             finally:
-                yfinance.config.debug.hide_exceptions = hidden
+                debug.hide_exceptions = hides_exceptions
 
 
-def _about(metadata: Mapping[str, Any]) -> About:
-    first = metadata.get("firstTradeDate")
-    seconds = None if first is None else int(first.timestamp() if hasattr(first, "timestamp") else first)
-    return About(str(metadata["currency"]), str(metadata["exchangeTimezoneName"]), seconds)
+def _described(metadata: Mapping[str, Any]) -> Ticker:
+    # yfinance formats its metadata in place: the number of seconds may have become a time.
+    first_trade: Any = metadata.get("firstTradeDate")
+    if hasattr(first_trade, "timestamp"):
+        first_trade = first_trade.timestamp()
+    if first_trade is not None:
+        first_trade = int(first_trade)
+    return Ticker(str(metadata["currency"]), str(metadata["exchangeTimezoneName"]), first_trade)
 
 
-def _is_empty(one: Any, error: Exception) -> bool:
-    """Whether Yahoo said in its own words that there is nothing, or described the ticker and sent no bars of it."""
+def _is_empty(ticker: Any, error: Exception) -> bool:
+    """Whether Yahoo says that there is nothing, or describes the ticker without sending bars."""
+    # yfinance raises the same errors for an empty history and for a broken answer.
     reason = str(getattr(error, "yahoo_reason", None) or "").lower()
     if reason:
         return any(words in reason for words in ("no data found", "data doesn't exist", "not found"))
-    return "currency" in one.get_history_metadata()
+    return "currency" in ticker.get_history_metadata()
 
 
-def _translated(error: Exception, ticker: str) -> TicklakeError:
+def _translated(error: Exception, name: str) -> TicklakeError:
     from curl_cffi.requests.exceptions import RequestException
     from yfinance.exceptions import YFRateLimitError
 
-    text = f"Yahoo, {ticker}: {type(error).__name__}: {str(error)[:200]}"
+    text = f"Yahoo, {name}: {type(error).__name__}: {str(error)[:200]}"
     if isinstance(error, YFRateLimitError):
         return RateLimited(f"{text}: wait, or set exchanges.NAME.rate_limit_ms")
     if isinstance(error, RequestException | OSError):
@@ -156,13 +164,12 @@ def _translated(error: Exception, ticker: str) -> TicklakeError:
 
 
 def _move(session: Any, base: str) -> None:
-    """Send every request of a session to *base*, with the path and query that it has."""
+    """Send every request of a session to *base*, with its own path and query."""
     original = session.request
 
-    def moved(method: str, url: str, *arguments: Any, **options: Any) -> Any:
-        parts = urlsplit(url)
-        return original(
-            method, f"{base}{parts.path}" + (f"?{parts.query}" if parts.query else ""), *arguments, **options
-        )
+    def request(method: str, url: str, *arguments: Any, **options: Any) -> Any:
+        address = urlsplit(url)
+        path = urlunsplit(("", "", address.path, address.query, ""))
+        return original(method, f"{base}{path}", *arguments, **options)
 
-    session.request = moved
+    session.request = request

@@ -30,7 +30,7 @@ class YahooFactory(SourceFactory):
         MissingExtra
             If yfinance is not installed.
         """
-        from ticklake.sources.yahoo.client import Door
+        from ticklake.sources.yahoo.client import Client
         from ticklake.sources.yahoo.source import YahooSource
 
-        return YahooSource(exchange, Door(options), options.clock)
+        return YahooSource(exchange, Client(options), options.clock)

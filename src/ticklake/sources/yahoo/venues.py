@@ -1,4 +1,4 @@
-"""The venues that Yahoo covers, by exchange id: how their tickers end, and what money they count in."""
+"""The venues that Yahoo covers, by exchange id: the suffix of their tickers and the currency of their prices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ticklake.core.symbol import Symbol
 from ticklake.errors import UnknownSymbol
 
-__all__ = ["LISTINGS", "Listing", "money", "ticker_of"]
+__all__ = ["LISTINGS", "Listing", "quote_of", "ticker_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ LISTINGS: dict[str, Listing] = {
     "asx": Listing(".AX", "AUD"),
 }
 """Yahoo's suffixes: https://help.yahoo.com/kb/SLN2310.html. London counts in pence: GBX."""
-_MONEY = {"GBp": "GBX", "ZAc": "ZAC", "ILA": "ILA"}
+_QUOTES = {"GBp": "GBX", "ZAc": "ZAC", "ILA": "ILA"}
+"""Our names of hundredths of a currency, by Yahoo's."""
 
 
 def ticker_of(exchange: str, symbol: Symbol) -> str:
@@ -53,6 +54,6 @@ def ticker_of(exchange: str, symbol: Symbol) -> str:
     return symbol.base.replace(".", "-") + listing.suffix
 
 
-def money(currency: str) -> str:
+def quote_of(currency: str) -> str:
     """Return the quote that stands for Yahoo's currency."""
-    return _MONEY.get(currency, currency)
+    return _QUOTES.get(currency, currency)

@@ -1,4 +1,4 @@
-"""Dump sites over a simulated market: whole files, made when asked for, and published once their time is over.
+"""Dump sites over a simulated market: whole files, made on request, and published once their time is over.
 
 Binance (paths, columns and ``.CHECKSUM`` files as in https://github.com/binance/binance-public-data: spot files have
 no header and count microseconds from 2025 on, futures files have a header), Bybit (gzipped CSV of derivatives' trades,
@@ -20,7 +20,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, MINUTE, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
-from ticklake.testing.exchange.dumps import HEADERS, KINDS, Asked, csv_of
+from ticklake.testing.exchange.dumps import HEADERS, KINDS, DumpFile, csv_of
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.replies import bursting
@@ -46,7 +46,7 @@ _MONTH = Timeframe(1, "M")
 
 @dataclass
 class SimulatedArchive:
-    """Answers for the files of one exchange; built files are kept."""
+    """Serves the files of one exchange. Files are built once."""
 
     market: Market
     exchange: str
@@ -54,89 +54,120 @@ class SimulatedArchive:
 
     def answer(self, path: str, now: int, faults: Faults) -> bytes | None:
         """Return the bytes of a file at the exchange's time *now*, or ``None`` if it is not published."""
-        name = path.removesuffix(_SUM)
-        asked = self._asked(name)
-        if asked is None or asked.end > now or (name != path and self.exchange in _PATHS):
+        file_path = path.removesuffix(_SUM)
+        is_checksum = file_path != path
+        file = self._parse(file_path)
+        if file is None or file.end > now or (is_checksum and self.exchange in _PATHS):
             return None
-        day = asked.start // DAY
-        if not asked.is_monthly and faults.archive_missing_every and day % faults.archive_missing_every == 0:
+        day = file.start // DAY
+        if not file.is_monthly and faults.archive_missing_every and day % faults.archive_missing_every == 0:
             return None
-        data = self._file(name, asked, faults)
-        if data is None or name == path:
+        data = self._build(file_path, file, faults)
+        if data is None or not is_checksum:
             return data
-        wrong = faults.archive_corrupt_every and day % faults.archive_corrupt_every == 0
-        digest = hashlib.sha256(data + b"!" if wrong else data).hexdigest()
-        return f"{digest}  {name.rpartition('/')[2]}\n".encode()
+        if faults.archive_corrupt_every and day % faults.archive_corrupt_every == 0:
+            data += b"!"
+        digest = hashlib.sha256(data).hexdigest()
+        return f"{digest}  {file_path.rpartition('/')[2]}\n".encode()
 
-    def _asked(self, path: str) -> Asked | None:
-        """Read a path; ``None`` if this site has none like it."""
+    def _parse(self, path: str) -> DumpFile | None:
+        """Return the file of a path, or ``None`` if the site has no such paths."""
         match = _PATHS.get(self.exchange, _BINANCE).fullmatch(path)
         if match is None:
             return None
-        found = match.groupdict()
-        monthly, start = len(found["date"]) == 7, parse_time(found["date"])
-        if monthly is not (found.get("period", "daily") == "monthly"):
+        groups = match.groupdict()
+        start = parse_time(groups["date"])
+        end = start + DAY
+        is_monthly = len(groups["date"]) == 7
+        if is_monthly is not (groups.get("period", "daily") == "monthly"):
             return None
-        offset, end = _OFFSETS.get(self.exchange, 0), _MONTH.next(start) if monthly else start + DAY
-        frame = found.get("frame") or ("1m" if found.get("name") == "candlesticks" else "")
-        family, name = found.get("family") or self.exchange, found.get("name") or "trading"
-        return Asked(family, name, found["symbol"], frame.replace("1mo", "1M"), start + offset, end + offset, monthly)
+        if is_monthly:
+            end = _MONTH.next(start)
+        family = groups.get("family") or self.exchange
+        name = groups.get("name") or "trading"
+        timeframe = groups.get("frame") or ""
+        if name == "candlesticks":
+            timeframe = "1m"
+        offset = _OFFSETS.get(self.exchange, 0)
+        return DumpFile(
+            family, name, groups["symbol"], timeframe.replace("1mo", "1M"), start + offset, end + offset, is_monthly
+        )
 
-    def _file(self, path: str, asked: Asked, faults: Faults) -> bytes | None:
+    def _build(self, path: str, file: DumpFile, faults: Faults) -> bytes | None:
         key = (path, faults.archive_header, faults.burst)
         if key not in self._built:
-            text = self._text(asked, faults)
+            text = self._text(file, faults)
             if text is None:
                 return None
-            file = path.rpartition("/")[2]
-            whole = gzip.compress(text, mtime=0) if path.endswith(".gz") else _zipped(f"{file[:-4]}.csv", text)
-            self._built[key] = whole
+            if path.endswith(".gz"):
+                self._built[key] = gzip.compress(text, mtime=0)
+            else:
+                name = path.rpartition("/")[2].removesuffix(".zip")
+                self._built[key] = _zip(f"{name}.csv", text)
         return self._built[key]
 
-    def _text(self, asked: Asked, faults: Faults) -> bytes | None:
-        listed = self.market.symbols(self.exchange)
-        symbol = next((one for one in listed if _native(one, asked) == asked.symbol), None)
-        rows = None if symbol is None else self._rows(asked, symbol, faults)
+    def _text(self, file: DumpFile, faults: Faults) -> bytes | None:
+        rows = self._rows(file, faults)
         if rows is None:
             return None
-        shift = 5 * MINUTE if asked.name == "metrics" else 0
+        shift = 0
+        if file.name == "metrics":
+            # Rows are stamped with the end of their five minutes.
+            shift = 5 * MINUTE
         ts = rows["ts"].to_physical()
-        inside = rows.filter((ts >= asked.start + shift) & (ts < asked.end + shift))
+        inside = rows.filter((ts >= file.start + shift) & (ts < file.end + shift))
         if not inside.height:
             return None
-        body = csv_of(inside.with_columns(pl.col("ts").to_physical()), asked)
-        bare = asked.family == "spot" and not faults.archive_header
-        return body if bare else HEADERS[asked.layout].encode() + b"\n" + body
+        lines = csv_of(inside.with_columns(pl.col("ts").to_physical()), file)
+        if file.family == "spot" and not faults.archive_header:
+            return lines
+        return HEADERS[file.layout].encode() + b"\n" + lines
 
-    def _rows(self, asked: Asked, symbol: Symbol, faults: Faults) -> pl.DataFrame | None:
-        """Return all rows of what the file is about; ``None`` if there is no such file."""
-        kind = KINDS.get(asked.layout)
-        if kind is None or (asked.name, asked.is_monthly) in {("fundingRate", False), ("metrics", True)}:
+    def _rows(self, file: DumpFile, faults: Faults) -> pl.DataFrame | None:
+        """Return all rows of the file's dataset, or ``None`` if there is no such file."""
+        kind = KINDS.get(file.layout)
+        if kind is None or (file.name, file.is_monthly) in {("fundingRate", False), ("metrics", True)}:
             return None
+        symbol = self._symbol(file)
+        if symbol is None:
+            return None
+        timeframe = None
         try:
-            frame = Timeframe.parse(asked.frame) if asked.frame else None
+            if file.frame:
+                timeframe = Timeframe.parse(file.frame)
         except UnknownTimeframe:
             return None
-        rows = self.market.rows(self.exchange, symbol, kind, frame)
-        return bursting(rows, faults) if kind == "trades" else rows
+        rows = self.market.rows(self.exchange, symbol, kind, timeframe)
+        if kind == "trades":
+            return bursting(rows, faults)
+        return rows
+
+    def _symbol(self, file: DumpFile) -> Symbol | None:
+        for symbol in self.market.symbols(self.exchange):
+            if _native(symbol, file) == file.symbol:
+                return symbol
+        return None
 
 
-def _native(symbol: Symbol, asked: Asked) -> str | None:
-    """Return what the part of a site calls a market, if it has it; COIN-M's indices are those of pairs."""
+def _native(symbol: Symbol, file: DumpFile) -> str | None:
+    """Return the name of a market in a part of a site, or ``None`` if that part does not have it."""
     pair = f"{symbol.base}{symbol.quote}"
-    is_spot, is_swap = symbol.market_type == "spot", symbol.market_type == "swap"
-    perpetual = "" if asked.name == "indexPriceKlines" else "_PERP"
-    names = {
-        "spot": pair if is_spot else None,
-        "futures/um": pair if is_swap and symbol.settle == symbol.quote else None,
-        "futures/cm": f"{pair}{perpetual}" if is_swap and symbol.settle == symbol.base else None,
-        "bybit": pair if is_swap else None,
-        "okx": f"{symbol.base}-{symbol.quote}{'' if is_spot else '-SWAP'}" if is_spot or is_swap else None,
-    }
-    return names[asked.family]
+    if symbol.market_type == "spot":
+        return {"spot": pair, "okx": f"{symbol.base}-{symbol.quote}"}.get(file.family)
+    if symbol.market_type != "swap":
+        return None
+    names = {"bybit": pair, "okx": f"{symbol.base}-{symbol.quote}-SWAP"}
+    if symbol.settle == symbol.quote:
+        names["futures/um"] = pair
+    if symbol.settle == symbol.base:
+        names["futures/cm"] = f"{pair}_PERP"
+        if file.name == "indexPriceKlines":
+            # COIN-M's contracts of a pair share an index, which has the pair's name.
+            names["futures/cm"] = pair
+    return names.get(file.family)
 
 
-def _zipped(name: str, text: bytes) -> bytes:
+def _zip(name: str, text: bytes) -> bytes:
     """Return a zip of one file, the same bytes every time."""
     buffer = io.BytesIO()
     member = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))

@@ -31,10 +31,13 @@ class BinanceProtocol:
     def __init__(self, market: Market, exchange: str) -> None:
         self._market = market
         self._exchange = exchange
-        self._ids = {_native(symbol): symbol for symbol in market.symbols(exchange) if symbol.market_type == "spot"}
-        self._perpetuals = {
-            _native(symbol): symbol for symbol in market.symbols(exchange) if symbol.market_type == "swap"
-        }
+        self._spot: dict[str, Symbol] = {}
+        self._perpetuals: dict[str, Symbol] = {}
+        for symbol in market.symbols(exchange):
+            if symbol.market_type == "spot":
+                self._spot[_native(symbol)] = symbol
+            elif symbol.market_type == "swap":
+                self._perpetuals[_native(symbol)] = symbol
         self._routes: dict[str, Route] = {
             "time": self._time,
             "exchangeInfo": self._exchange_info,
@@ -72,27 +75,34 @@ class BinanceProtocol:
     @staticmethod
     def rows_of(body: Any) -> list[Any] | None:
         """Return the list of rows inside an answer, to be shuffled."""
-        return body if isinstance(body, list) else None
+        if not isinstance(body, list):
+            return None
+        return body
 
     def _time(self, _family: str, _query: Query, now: int, _faults: Faults) -> Any:
         return {"serverTime": now // MS}
 
     def _exchange_info(self, family: str, _query: Query, now: int, _faults: Faults) -> Any:
         listed = self._market.listed(self._exchange, now)
-        if family == "dapi":
-            symbols = []
-        elif family == "fapi":
-            symbols = [_perpetual_info(name, symbol) for name, symbol in self._perpetuals.items() if symbol in listed]
-        else:
-            symbols = [_spot_info(name, symbol) for name, symbol in self._ids.items() if symbol in listed]
-        return {"timezone": "UTC", "serverTime": now // MS, "rateLimits": [], "symbols": symbols}
+        markets: list[dict[str, Any]] = []
+        if family != "dapi":
+            for name, symbol in self._symbols(family).items():
+                if symbol in listed:
+                    markets.append(_info(name, symbol))
+        return {"timezone": "UTC", "serverTime": now // MS, "rateLimits": [], "symbols": markets}
+
+    def _symbols(self, family: str) -> dict[str, Symbol]:
+        """Return the symbols of an API by Binance's names."""
+        if family == "api":
+            return self._spot
+        return self._perpetuals
 
     def _symbol(self, family: str, query: Query, now: int) -> Symbol:
         name = query.get("symbol") or query.get("pair") or ""
-        known = self._ids if family == "api" else self._perpetuals
-        if name not in known or not self._market.knows(known[name], now):
+        symbol = self._symbols(family).get(name)
+        if symbol is None or not self._market.knows(symbol, now):
             raise Refusal(-1121, "Invalid symbol.")
-        return known[name]
+        return symbol
 
     def _klines(self, kind: str, family: str, query: Query, now: int, faults: Faults) -> Any:
         symbol = self._symbol(family, query, now)
@@ -101,13 +111,16 @@ class BinanceProtocol:
         except UnknownTimeframe:
             raise Refusal(-1120, "Invalid interval.") from None
         rows = self._market.served(self._exchange, symbol, kind, timeframe, now=now)
-        served = window(rows, _start(query), _end(query), now, _limit(query, 500, 1500 if family == "fapi" else 1000))
-        return [_kline(row, timeframe) for row in forming_and_late(served, timeframe, now, faults).iter_rows()]
+        most = 1000
+        if family == "fapi":
+            most = 1500
+        served = window(rows, _start(query), _end(query), now, _limit(query, 500, most))
+        shown = forming_and_late(served, timeframe, now, faults)
+        return [_kline(row, timeframe) for row in shown.iter_rows()]
 
     def _agg_trades(self, family: str, query: Query, now: int, faults: Faults) -> Any:
-        rows = bursting(
-            self._market.served(self._exchange, self._symbol(family, query, now), "trades", now=now), faults
-        )
+        symbol = self._symbol(family, query, now)
+        rows = bursting(self._market.served(self._exchange, symbol, "trades", now=now), faults)
         limit = _limit(query, 500, 1000)
         if "fromId" in query:
             if "startTime" in query or "endTime" in query:
@@ -127,15 +140,17 @@ class BinanceProtocol:
         if not past.height:
             raise Refusal(-1003, "No book yet.")
         middle, depth = past["close"].item(), _limit(query, 100, 5000)
-        levels = [
-            (round(0.01 * (level + 1), 2), round(0.1 + (level * 7 % 13) / 10, 5)) for level in range(min(depth, 500))
-        ]
-        book = {
-            "lastUpdateId": now // MS,
-            "bids": [[number(round(middle - step, 2)), number(amount)] for step, amount in levels],
-            "asks": [[number(round(middle + step, 2)), number(amount)] for step, amount in levels],
-        }
-        return book | ({"E": now // MS, "T": now // MS} if family == "fapi" else {})
+        bids: list[list[str]] = []
+        asks: list[list[str]] = []
+        for level in range(min(depth, 500)):
+            step = round(0.01 * (level + 1), 2)
+            amount = number(round(0.1 + (level * 7 % 13) / 10, 5))
+            bids.append([number(round(middle - step, 2)), amount])
+            asks.append([number(round(middle + step, 2)), amount])
+        book: dict[str, Any] = {"lastUpdateId": now // MS, "bids": bids, "asks": asks}
+        if family == "fapi":
+            book |= {"E": now // MS, "T": now // MS}
+        return book
 
     def _funding(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
         symbol = self._symbol(family, query, now)
@@ -146,20 +161,22 @@ class BinanceProtocol:
                 "symbol": _native(symbol),
                 "fundingTime": row["ts"] // MS,
                 "fundingRate": number(row["rate"]),
-                "markPrice": "" if row["mark_price"] is None else number(row["mark_price"]),
+                "markPrice": _number_or_empty(row["mark_price"]),
             }
             for row in served.iter_rows(named=True)
         ]
 
     def _premium_index(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
-        """Answer with the coming funding rate, as if it were known, or the last one there is."""
+        """Answer with the next funding rate, as if it were known, or the last one if there is no next one."""
         symbol = self._symbol(family, query, now)
         rows = self._market.rows(self._exchange, symbol, "funding")
         rows = rows.with_columns(pl.col("ts").to_physical())
-        coming = rows.filter(pl.col("ts") > now)
-        row = coming.row(0, named=True) if coming.height else rows.row(-1, named=True)
+        row = rows.row(-1, named=True)
+        following = rows.filter(pl.col("ts") > now)
+        if following.height:
+            row = following.row(0, named=True)
         price = number(row["mark_price"] or 0.0)
-        told = {
+        index = {
             "symbol": _native(symbol),
             "markPrice": price,
             "indexPrice": price,
@@ -167,7 +184,9 @@ class BinanceProtocol:
             "nextFundingTime": row["ts"] // MS,
             "time": now // MS,
         }
-        return [told] if family == "dapi" else told
+        if family == "dapi":
+            return [index]
+        return index
 
     def _open_interest(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
         symbol = self._symbol(family, query, now)
@@ -194,17 +213,24 @@ def _native(symbol: Symbol) -> str:
 
 
 def _since_restart(trades: pl.DataFrame) -> pl.DataFrame:
-    """Return the trades since their ids last began anew: a call by id finds those."""
+    """Return the trades since their ids last restarted: a call by id finds only those."""
     restarts = (trades["id"].cast(pl.Int64).diff() < 0).arg_true()
-    return trades.slice(restarts[-1]) if restarts.len() else trades
+    if not restarts.len():
+        return trades
+    return trades.slice(restarts[-1])
 
 
 def _start(query: Query) -> int | None:
-    return integer(query, "startTime", 0) * MS if "startTime" in query else None
+    if "startTime" not in query:
+        return None
+    return integer(query, "startTime", 0) * MS
 
 
 def _end(query: Query) -> int | None:
-    return (integer(query, "endTime", 0) + 1) * MS if "endTime" in query else None
+    if "endTime" not in query:
+        return None
+    # Binance's end is inclusive.
+    return (integer(query, "endTime", 0) + 1) * MS
 
 
 def _limit(query: Query, default: int, most: int) -> int:
@@ -215,8 +241,14 @@ def _kline(row: tuple[Any, ...], timeframe: Timeframe) -> list[Any]:
     ts, open_, high, low, close, volume, quote_volume, trades = row
     prices = [number(value) for value in (open_, high, low, close)]
     close_time = timeframe.next(ts) // MS - 1
-    known = [number(volume or 0.0), close_time, "" if quote_volume is None else number(quote_volume), trades]
-    return [ts // MS, *prices, *known, "0", "0", "0"]
+    volumes = [number(volume or 0.0), close_time, _number_or_empty(quote_volume), trades]
+    return [ts // MS, *prices, *volumes, "0", "0", "0"]
+
+
+def _number_or_empty(value: float | None) -> str:
+    if value is None:
+        return ""
+    return number(value)
 
 
 def _agg_trade(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,6 +274,12 @@ def _filters() -> list[dict[str, str]]:
         },
         {"filterType": "LOT_SIZE", "minQty": "0.00000001", "maxQty": "9000000", "stepSize": "0.00000001"},
     ]
+
+
+def _info(name: str, symbol: Symbol) -> dict[str, Any]:
+    if symbol.market_type == "spot":
+        return _spot_info(name, symbol)
+    return _perpetual_info(name, symbol)
 
 
 def _spot_info(name: str, symbol: Symbol) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The simulated exchange's clock: stands still, runs, or jumps when told."""
+"""The simulated exchange's clock. It stands still, runs, or jumps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the files of simulated dump sites: a header and a writer for each layout."""
+"""The content of files on simulated dump sites: a header and a writer for each layout."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ticklake.core.kinds import TIME
 from ticklake.core.time import MS, US, parse_time
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["HEADERS", "KINDS", "Asked", "csv_of"]
+__all__ = ["HEADERS", "KINDS", "DumpFile", "csv_of"]
 
 MICROSECONDS_FROM = parse_time("2025-01-01")
 CONTRACT = 100.0
-"""Dollars that one contract of Binance's COIN-M stands for, of BTC at least."""
+"""The value of one COIN-M contract of Binance in dollars, for BTC."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Which file was asked for: the part of a site, what of which market, and from when to when (nanoseconds)."""
+class DumpFile:
+    """A file by its path: the part of a site, the data and market, and the time that it holds (nanoseconds)."""
 
     family: str
     name: str
@@ -32,13 +32,17 @@ class Asked:
 
     @property
     def layout(self) -> str:
-        """Its row in the tables below."""
-        return f"{self.family} {self.name}" if self.family in {"bybit", "okx"} else self.name
+        """Its key in the tables below."""
+        if self.family in {"bybit", "okx"}:
+            return f"{self.family} {self.name}"
+        return self.name
 
     @property
     def unit(self) -> int:
-        """In how many nanoseconds its integer times count."""
-        return US if self.family == "spot" and self.start >= MICROSECONDS_FROM else MS
+        """The unit of its integer times, in nanoseconds."""
+        if self.family == "spot" and self.start >= MICROSECONDS_FROM:
+            return US
+        return MS
 
 
 KINDS = {
@@ -72,18 +76,18 @@ HEADERS = {
 }
 
 
-def csv_of(rows: pl.DataFrame, asked: Asked) -> bytes:
+def csv_of(rows: pl.DataFrame, file: DumpFile) -> bytes:
     """Return *rows* (with ``ts`` as integers) as the lines of a file, without the header."""
-    return _WRITERS[asked.layout](rows, asked).write_csv(include_header=False).encode()
+    return _WRITERS[file.layout](rows, file).write_csv(include_header=False).encode()
 
 
-def _klines(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
-    frame, unit, zero = Timeframe.parse(asked.frame), asked.unit, pl.lit(0)
+def _klines(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
+    frame, unit, zero = Timeframe.parse(file.frame), file.unit, pl.lit(0)
     closes = pl.col("ts") + frame.length
     if frame.is_month:
         closes = pl.col("ts").cast(TIME).dt.offset_by(f"{frame.count}mo").to_physical()
     volume, quote_volume = pl.col("volume").fill_null(0.0), pl.col("quote_volume")
-    if asked.family == "futures/cm":
+    if file.family == "futures/cm":
         volume, quote_volume = (volume * pl.col("close") / CONTRACT).round(), volume
     return rows.select(
         pl.col("ts") // unit,
@@ -105,53 +109,54 @@ def _maker() -> pl.Expr:
     return pl.when(pl.col("side") == "sell").then(pl.lit("true")).otherwise(pl.lit("false")).alias("maker")
 
 
-def _agg_trades(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def _agg_trades(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
     ids = (pl.col("id").alias("first"), pl.col("id").alias("last"))
-    return rows.select("id", "price", "amount", *ids, pl.col("ts") // asked.unit, _maker())
+    return rows.select("id", "price", "amount", *ids, pl.col("ts") // file.unit, _maker())
 
 
-def _raw_trades(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def _raw_trades(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
     quote = (pl.col("price") * pl.col("amount")).alias("quote_qty")
-    return rows.select("id", "price", "amount", quote, pl.col("ts") // asked.unit, _maker())
+    return rows.select("id", "price", "amount", quote, pl.col("ts") // file.unit, _maker())
 
 
-def _funding(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
-    return rows.select(pl.col("ts") // asked.unit, pl.lit(8).alias("hours"), "rate")
+def _funding(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
+    return rows.select(pl.col("ts") // file.unit, pl.lit(8).alias("hours"), "rate")
 
 
-def _metrics(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def _metrics(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
     text = pl.col("ts").cast(TIME).dt.strftime("%Y-%m-%d %H:%M:%S")
-    return rows.select(text, pl.lit(asked.symbol).alias("symbol"), "open_interest", "open_interest_value")
+    return rows.select(text, pl.lit(file.symbol).alias("symbol"), "open_interest", "open_interest_value")
 
 
-def _book_ticker(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
-    times = (pl.col("ts") // asked.unit, (pl.col("ts") // asked.unit).alias("event_time"))
+def _book_ticker(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
+    times = (pl.col("ts") // file.unit, (pl.col("ts") // file.unit).alias("event_time"))
     return rows.select("seq", "bid_price", "bid_amount", "ask_price", "ask_amount", *times)
 
 
-def _bybit_trades(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def _bybit_trades(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
     seconds = pl.col("ts").cast(TIME).dt.strftime("%s.%6f")
     side = pl.col("side").str.to_titlecase()
-    words = (pl.lit(asked.symbol).alias("symbol"), pl.lit("ZeroPlusTick").alias("tick"))
+    words = (pl.lit(file.symbol).alias("symbol"), pl.lit("ZeroPlusTick").alias("tick"))
     return rows.select(seconds, words[0], side, "amount", "price", words[1], "id").reverse()
 
 
-def _okx_trades(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def _okx_trades(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
     side = pl.col("side").str.to_uppercase()
-    return rows.select(pl.lit(asked.symbol).alias("name"), "id", side, "price", "amount", pl.col("ts") // MS)
+    return rows.select(pl.lit(file.symbol).alias("name"), "id", side, "price", "amount", pl.col("ts") // MS)
 
 
-def _okx_bars(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
-    """Write bars; sizes of swaps are contracts in ``vol`` and coins in ``vol_ccy``, those of spot coins and quote."""
-    is_swap = asked.symbol.endswith("-SWAP")
+def _okx_bars(rows: pl.DataFrame, file: DumpFile) -> pl.DataFrame:
+    """Return bars. ``vol`` and ``vol_ccy`` are contracts and coins for swaps, coins and quote for spot."""
     volume, quote = pl.col("volume"), pl.col("quote_volume")
-    vol, ccy = ((volume * CONTRACT).round(), volume) if is_swap else (volume, quote)
+    vol, ccy = volume, quote
+    if file.symbol.endswith("-SWAP"):
+        vol, ccy = (volume * CONTRACT).round(), volume
     sizes = (vol.alias("vol"), ccy.alias("vol_ccy"), quote.alias("vol_quote"))
-    name, last = pl.lit(asked.symbol).alias("name"), pl.lit(1).alias("confirm")
+    name, last = pl.lit(file.symbol).alias("name"), pl.lit(1).alias("confirm")
     return rows.select(name, "open", "high", "low", "close", *sizes, pl.col("ts") // MS, last)
 
 
-_WRITERS: dict[str, Callable[[pl.DataFrame, Asked], pl.DataFrame]] = {
+_WRITERS: dict[str, Callable[[pl.DataFrame, DumpFile], pl.DataFrame]] = {
     "klines": _klines,
     "markPriceKlines": _klines,
     "indexPriceKlines": _klines,

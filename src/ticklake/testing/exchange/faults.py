@@ -1,4 +1,4 @@
-"""Faults on demand: what real exchanges do on bad days, switched on one by one."""
+"""Faults of the simulated exchange, as real exchanges have them; each has a switch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Faults:
     rate_limit_every, retry_after
         429 with ``Retry-After: retry_after``.
     calls_per_second
-        429 for calls beyond so many in any second, as real exchanges do; 0 is no limit.
+        429 for calls beyond this number in any second; 0 is no limit.
     ban_every
         418, the last warning before a ban.
     error_every
@@ -41,18 +41,18 @@ class Faults:
     burst
         This many trades in the middle of every market's history fall on one instant.
     forming
-        The bar that is not over yet is served like any other (real exchanges do).
+        The bar that is not over yet is served like any other, as real exchanges do.
     archive_missing_every, archive_corrupt_every
         Every n-th day (counted from 1970; a month goes by its first day) has no file in the archive, or one
         whose checksum is wrong.
     archive_truncate_every
         Every n-th answer of the archive breaks off in the middle.
     archive_no_range
-        The archive sends a file from its beginning, whatever part was asked for.
+        The archive ignores ranges and sends each file from its beginning.
     archive_rate
-        The archive sends this many bytes a second; 0 is as fast as it goes.
+        The archive sends this many bytes per second; 0 is no limit.
     archive_header
-        Spot files of the archive have a header, too.
+        Spot files of the archive have a header too.
     """
 
     rate_limit_every: int = 0
@@ -79,7 +79,7 @@ class Faults:
 
     @classmethod
     def everything(cls) -> Faults:
-        """Return every switch on, short of the ban and the burst, which changes what is true."""
+        """Return faults with all switches on, except the ban, and the burst, which changes the data itself."""
         return cls(
             rate_limit_every=7,
             error_every=11,
@@ -125,12 +125,12 @@ class Faults:
             If there is no such switch.
         """
         names = [field.name for field in fields(self)]
-        unknown = next((name for name in values if name not in names), None)
-        if unknown is not None:
-            raise BadInput(f"there is no fault {unknown!r}: use {', '.join(names)}")
-        wrong = next((name for name, value in values.items() if not _fits(value, getattr(self, name))), None)
-        if wrong is not None:
-            raise BadInput(f"fault {wrong} cannot be {values[wrong]!r}: it is like {getattr(Faults(), wrong)!r}")
+        for name in values:
+            if name not in names:
+                raise BadInput(f"there is no fault {name!r}: use {', '.join(names)}")
+        for name, value in values.items():
+            if not _fits(value, getattr(self, name)):
+                raise BadInput(f"fault {name} cannot be {value!r}: it is like {getattr(Faults(), name)!r}")
         return replace(self, **values)
 
 
@@ -142,14 +142,14 @@ def _fits(value: Any, like: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What happens to one request instead of (or around) its answer."""
+    """The fault of one request, by its name."""
 
     name: str
 
     @classmethod
     def of(cls, faults: Faults, number: int) -> Failure | None:
-        """Return what befalls request *number*, counted from 1."""
-        schedule = {
+        """Return the failure of request *number*, counted from 1, or ``None``."""
+        intervals = {
             "ban": faults.ban_every,
             "rate_limit": faults.rate_limit_every,
             "error": faults.error_every,
@@ -158,4 +158,7 @@ class Failure:
             "error_body": faults.error_body_every,
             "empty": faults.empty_every,
         }
-        return next((cls(name) for name, every in schedule.items() if every and number % every == 0), None)
+        for name, every in intervals.items():
+            if every and number % every == 0:
+                return cls(name)
+        return None

@@ -52,9 +52,10 @@ class KrakenProtocol:
         try:
             result = route(query, now, faults)
         except Refusal as refusal:
-            return Reply(
-                {"error": [refusal.message if refusal.message.startswith("E") else "EGeneral:Invalid arguments"]}
-            )
+            message = refusal.message
+            if not message.startswith("E"):
+                message = "EGeneral:Invalid arguments"
+            return Reply({"error": [message]})
         return Reply({"error": [], "result": result}, rows=name in {"OHLC", "Trades", "Depth"})
 
     @staticmethod
@@ -65,30 +66,29 @@ class KrakenProtocol:
     @staticmethod
     def emptied(body: Any) -> Any:
         """Return the answer without its rows."""
-        result = {key: [] if isinstance(value, list) else value for key, value in body["result"].items()}
+        result = dict(body["result"])
+        for key, value in result.items():
+            if isinstance(value, list):
+                result[key] = []
         return {"error": [], "result": result}
 
     @staticmethod
     def rows_of(body: Any) -> list[Any] | None:
         """Return the list of rows inside an answer, to be shuffled."""
-        return next((value for value in body.get("result", {}).values() if isinstance(value, list)), None)
+        for value in body.get("result", {}).values():
+            if isinstance(value, list):
+                return value
+        return None
 
     def _time(self, _query: Query, now: int, _faults: Faults) -> Any:
         return {"unixtime": now // SECOND, "rfc1123": format_time(now)}
 
     def _assets(self, _query: Query, _now: int, _faults: Faults) -> Any:
-        assets = {asset for symbol in self._pairs.values() for asset in (symbol.base, symbol.quote)}
-        names = {asset for asset in assets if asset}
-        return {
-            _asset(name): {
-                "aclass": "currency",
-                "altname": _alt(name),
-                "decimals": 10,
-                "display_decimals": 5,
-                "status": "enabled",
-            }
-            for name in sorted(names)
-        }
+        names: set[str] = set()
+        for symbol in self._pairs.values():
+            names |= {symbol.base or "", symbol.quote or ""}
+        names.discard("")
+        return {_asset(name): _asset_info(name) for name in sorted(names)}
 
     def _asset_pairs(self, _query: Query, now: int, _faults: Faults) -> Any:
         listed = self._market.listed(self._exchange, now)
@@ -116,13 +116,19 @@ class KrakenProtocol:
     def _trades(self, query: Query, now: int, faults: Faults) -> Any:
         name, symbol = self._pair(query, now)
         rows = bursting(self._market.served(self._exchange, symbol, "trades", now=now), faults)
-        rows = rows.with_row_index("n", offset=1).with_columns(
-            n=pl.coalesce(pl.col("id").cast(pl.Int64, strict=False), "n")
-        )
+        # A trade without a numeric id is numbered by its place.
+        number_or_place = pl.coalesce(pl.col("id").cast(pl.Int64, strict=False), "n")
+        rows = rows.with_row_index("n", offset=1).with_columns(n=number_or_place)
         limit = min(integer(query, "count", 1000), 1000)
-        since = _cursor(query["since"]) if "since" in query else None
-        served = window(rows, None if since is None else since + 1, None, now, limit)
-        last = served["ts"][-1] if served.height else since or now
+        last = now
+        start: int | None = None
+        if "since" in query:
+            since = _cursor(query["since"])
+            last = since or now
+            start = since + 1
+        served = window(rows, start, None, now, limit)
+        if served.height:
+            last = served["ts"][-1]
         return {name: [_trade(row) for row in served.iter_rows(named=True)], "last": str(last)}
 
     def _depth(self, query: Query, now: int, _faults: Faults) -> Any:
@@ -132,21 +138,30 @@ class KrakenProtocol:
         if not past.height:
             raise Refusal("", "EGeneral:Temporary lockout")
         middle, seconds = past["price"].item(), now // SECOND
-        levels = [round(0.1 * (level + 1), 1) for level in range(min(integer(query, "count", 100), 500))]
-        return {
-            name: {
-                "asks": [[number(round(middle + step, 5)), "1.5", seconds] for step in levels],
-                "bids": [[number(round(middle - step, 5)), "1.2", seconds] for step in levels],
-            }
-        }
+        book: dict[str, list[Any]] = {"asks": [], "bids": []}
+        for level in range(min(integer(query, "count", 100), 500)):
+            step = round(0.1 * (level + 1), 1)
+            book["asks"].append([number(round(middle + step, 5)), "1.5", seconds])
+            book["bids"].append([number(round(middle - step, 5)), "1.2", seconds])
+        return {name: book}
 
 
 def _asset(name: str) -> str:
     return _ASSETS.get(name, name)
 
 
+def _asset_info(name: str) -> dict[str, Any]:
+    return {
+        "aclass": "currency",
+        "altname": _alt(name),
+        "decimals": 10,
+        "display_decimals": 5,
+        "status": "enabled",
+    }
+
+
 def _alt(name: str) -> str:
-    return "XBT" if name == "BTC" else name
+    return {"BTC": "XBT"}.get(name, name)
 
 
 def _native(symbol: Symbol) -> str:
@@ -154,8 +169,10 @@ def _native(symbol: Symbol) -> str:
 
 
 def _cursor(text: str) -> int:
-    """Read ``since``: whole seconds, or nanoseconds when it is that long."""
-    return int(text) if len(text) > 12 else decimal_to_ns(text)
+    """Read ``since``: seconds, or nanoseconds if it is too long for seconds."""
+    if len(text) > 12:
+        return int(text)
+    return decimal_to_ns(text)
 
 
 def _bar(row: tuple[Any, ...]) -> list[Any]:

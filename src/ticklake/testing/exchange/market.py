@@ -1,8 +1,8 @@
-"""What the simulated exchange replays: series of rows by exchange, kind, symbol and timeframe."""
+"""The data that the simulated exchange replays: series of rows by exchange, kind, symbol and timeframe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -16,7 +16,7 @@ from ticklake.core.timeframe import Timeframe
 __all__ = ["Market", "Series"]
 
 Series = Callable[[], pl.DataFrame]
-"""Loads the rows of one dataset when they are first asked for; columns may be a subset of the kind's."""
+"""Loads the rows of one dataset when they are first needed. It may have some of the kind's columns only."""
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Market:
     _frames: dict[Dataset, pl.DataFrame] = field(default_factory=dict)
 
     def add(self, dataset: Dataset, load: Series) -> None:
-        """Add rows of a dataset; several additions are merged by time."""
+        """Add rows of a dataset. Several additions are merged by time."""
         self.series.setdefault(dataset, []).append(load)
 
     def exchanges(self) -> list[str]:
@@ -71,21 +71,23 @@ class Market:
         dataset = Dataset(exchange, kind, symbol, timeframe)
         if dataset in self.series or dataset in self._frames:
             return self._frame(dataset)
-        made = self._derived(dataset) if timeframe else None
-        self._frames[dataset] = KINDS[kind].empty().select(KINDS[kind].names) if made is None else made
-        return self._frames[dataset]
+        frame = self._derived(dataset)
+        if frame is None:
+            frame = KINDS[kind].empty().select(KINDS[kind].names)
+        self._frames[dataset] = frame
+        return frame
 
     def _derived(self, dataset: Dataset) -> pl.DataFrame | None:
+        """Return bars made from finer ones or from trades, or ``None`` if there are neither."""
         target = dataset.timeframe
         if target is None:
             return None
-        finer = sorted(
-            (held for held in self.series if _same_market(held, dataset) and _shorter(held.timeframe, target)),
-            key=lambda held: held.timeframe.length if held.timeframe else 0,
-        )
+        finer = [series for series in self.series if _is_finer(series, dataset, target)]
         if finer:
-            made = (bars_from_bars(self._frame(held).lazy(), target, dataset.anchor) for held in reversed(finer))
-            return pl.concat(made).unique("ts", keep="first", maintain_order=True).sort("ts").collect()
+            # The bars of the longest timeframe win where several series have one.
+            finer.sort(key=_length, reverse=True)
+            bars = [bars_from_bars(self._frame(series).lazy(), target, dataset.anchor) for series in finer]
+            return pl.concat(bars).unique("ts", keep="first", maintain_order=True).sort("ts").collect()
         trades = Dataset(dataset.exchange, "trades", dataset.symbol)
         if dataset.kind == "ohlcv" and trades in self.series:
             return bars_from_trades(self._frame(trades).lazy(), target, dataset.anchor).collect()
@@ -93,26 +95,38 @@ class Market:
 
     def _frame(self, dataset: Dataset) -> pl.DataFrame:
         if dataset not in self._frames:
-            self._frames[dataset] = _joined((load() for load in self.series[dataset]), dataset)
+            frames = [_with_all_columns(load(), dataset) for load in self.series[dataset]]
+            self._frames[dataset] = _merged(frames, dataset)
         return self._frames[dataset]
 
 
-def _joined(frames: Iterable[pl.DataFrame], dataset: Dataset) -> pl.DataFrame:
-    schema = dataset.spec.schema
-    whole = [
-        frame.select(
-            pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype).alias(name)
-            for name, dtype in schema.items()
-        )
-        for frame in frames
-    ]
-    joined = pl.concat(whole).sort("ts", maintain_order=True)
-    return joined.unique("ts", keep="first", maintain_order=True) if dataset.timeframe else joined
+def _with_all_columns(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """Return a frame with every column of its kind; missing ones are null."""
+    columns: list[pl.Expr] = []
+    for name, dtype in dataset.spec.schema.items():
+        if name in frame.columns:
+            columns.append(pl.col(name).cast(dtype))
+        else:
+            columns.append(pl.lit(None, dtype).alias(name))
+    return frame.select(columns)
 
 
-def _same_market(held: Dataset, wanted: Dataset) -> bool:
-    return (held.exchange, held.kind, held.symbol) == (wanted.exchange, wanted.kind, wanted.symbol)
+def _merged(frames: list[pl.DataFrame], dataset: Dataset) -> pl.DataFrame:
+    rows = pl.concat(frames).sort("ts", maintain_order=True)
+    if dataset.timeframe:
+        return rows.unique("ts", keep="first", maintain_order=True)
+    return rows
 
 
-def _shorter(held: Timeframe | None, target: Timeframe) -> bool:
-    return held is not None and held.length < target.length and target.length % held.length == 0
+def _length(series: Dataset) -> int:
+    if series.timeframe is None:
+        return 0
+    return series.timeframe.length
+
+
+def _is_finer(series: Dataset, dataset: Dataset, target: Timeframe) -> bool:
+    """Whether the bars of *series* are of the same market as *dataset* and fill bars of *target* without a rest."""
+    if (series.exchange, series.kind, series.symbol) != (dataset.exchange, dataset.kind, dataset.symbol):
+        return False
+    timeframe = series.timeframe
+    return timeframe is not None and timeframe.length < target.length and target.length % timeframe.length == 0

@@ -1,4 +1,4 @@
-"""Recorded data to replay: which file of a data folder is which dataset, and how to read it."""
+"""Recorded data to replay: the dataset of each file in a data folder, and its reader."""
 
 from __future__ import annotations
 

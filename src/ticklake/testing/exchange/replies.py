@@ -1,4 +1,4 @@
-"""What the protocols share: replies, refusals, and which rows an exchange serves at an instant."""
+"""The parts that the protocols share: replies, refusals, and the rows that an exchange serves at an instant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Refusal", "Reply", "bursting", "forming_and_late", "integer", "numbe
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: its JSON body, its status, and whether it is a page of rows that faults may hit."""
+    """A response: its JSON body, its status, and whether it is a page of rows, which faults may change."""
 
     body: Any
     status: int = 200
@@ -27,7 +27,7 @@ class Reply:
 
 
 class Refusal(Exception):
-    """The exchange says no, with its code and words."""
+    """The exchange refuses a request, with its code and message."""
 
     def __init__(self, code: int | str, message: str) -> None:
         super().__init__(message)
@@ -43,32 +43,41 @@ def number(value: float) -> str:
 def window(rows: pl.DataFrame, start: int | None, end: int | None, now: int, limit: int) -> pl.DataFrame:
     """Return at most *limit* rows up to *now*, with ``ts`` as integers: from *start* on, or the newest."""
     ts = rows["ts"].to_physical()
-    first = 0 if start is None else int(ts.search_sorted(start, side="left"))
-    stop = min(now + 1, end) if end is not None else now + 1
+    stop = now + 1
+    if end is not None:
+        stop = min(stop, end)
     last = int(ts.search_sorted(stop, side="left"))
-    served = rows.slice(first, max(last - first, 0))
-    served = served.tail(limit) if start is None else served.head(limit)
+    if start is None:
+        served = rows.head(last).tail(limit)
+    else:
+        first = int(ts.search_sorted(start, side="left"))
+        served = rows.slice(first, max(last - first, 0)).head(limit)
     return served.with_columns(pl.col("ts").to_physical())
 
 
 def forming_and_late(rows: pl.DataFrame, timeframe: Timeframe, now: int, faults: Faults) -> pl.DataFrame:
-    """Show bars as they look at *now*: the one under way by its open alone, those just over with too little volume."""
+    """Return bars as they look at *now*: the forming one has its open alone, recent ones have half of their volume."""
     closes = _close(timeframe)
     if not faults.forming:
         rows = rows.filter(closes <= now)
-    forming, early = closes > now, closes > now - int(faults.late_final * SECOND)
-    opening = {name: pl.when(forming).then(pl.col("open")).otherwise(pl.col(name)) for name in ("high", "low", "close")}
-    halves = {
-        "volume": pl.col("volume") / 2,
-        "quote_volume": pl.col("quote_volume") / 2,
-        "trades": pl.col("trades") // 2,
-    }
-    partly = {name: pl.when(early).then(half).otherwise(pl.col(name)) for name, half in halves.items()}
-    return rows.with_columns(**opening, **partly)
+    is_forming = closes > now
+    is_early = closes > now - int(faults.late_final * SECOND)
+
+    def shown(column: str, condition: pl.Expr, instead: pl.Expr) -> pl.Expr:
+        return pl.when(condition).then(instead).otherwise(pl.col(column)).alias(column)
+
+    return rows.with_columns(
+        shown("high", is_forming, pl.col("open")),
+        shown("low", is_forming, pl.col("open")),
+        shown("close", is_forming, pl.col("open")),
+        shown("volume", is_early, pl.col("volume") / 2),
+        shown("quote_volume", is_early, pl.col("quote_volume") / 2),
+        shown("trades", is_early, pl.col("trades") // 2),
+    )
 
 
 def bursting(trades: pl.DataFrame, faults: Faults) -> pl.DataFrame:
-    """Put ``faults.burst`` trades from the middle on at the instant of the first of them."""
+    """Return trades of which ``faults.burst`` in the middle have the time of the first of them."""
     if not faults.burst or not trades.height:
         return trades
     first = trades.height // 2
@@ -78,7 +87,7 @@ def bursting(trades: pl.DataFrame, faults: Faults) -> pl.DataFrame:
 
 
 def integer(query: Mapping[str, str], name: str, default: int) -> int:
-    """Return a whole number of a query, or refuse it the way Binance does."""
+    """Return a whole number of a query, or refuse it as Binance does."""
     text = query.get(name, str(default))
     if not text.isdecimal():
         raise Refusal(-1100, f"Illegal characters found in parameter '{name}'.")

@@ -1,4 +1,4 @@
-"""Moods: what befalls a whole exchange, its symbols and its numbering, as opposed to single answers."""
+"""Moods: events of a whole exchange, its symbols and its numbering. Faults change single answers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ MOODS = {
     "recent_only": "recent_only=2d",
     "withhold": "withhold=SYMBOL@START/END",
 }
-"""How each mood is written. Times are whole minutes.
+"""The form of each mood. Times are whole minutes.
 
-``outage``: nobody trades. ``halt``: one symbol does not trade. ``delist``: it trades no more and vanishes from the list;
-its history is still served. ``erase``: that, too, is gone. ``rename``: from then on it trades under the new name only.
-``id_reset``: trade ids begin anew at 1, and a call by id finds the new ones. ``funding_interval``: funding is settled that
-often from then on. ``recent_only``: trades, and bars shorter than a day, are served for so long. ``withhold``: trades are
-not served though their ids were given.
+``outage``: nobody trades. ``halt``: one symbol does not trade. ``delist``: it no longer trades and is no longer listed,
+but its history is still served. ``erase``: nor is its history. ``rename``: from then on it trades under the new name only.
+``id_reset``: trade ids restart at 1, and a call by id finds the new ones. ``funding_interval``: funding is settled at this
+interval from then on. ``recent_only``: trades, and bars shorter than a day, are served for this long only. ``withhold``:
+trades have ids but are not served.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """One mood: of which symbol (all, if empty), when, and the name or length that goes with it."""
+    """One mood: its symbol (all, if empty), its time, and the new name or the interval, if it has one."""
 
     name: str
     symbol: str = ""
@@ -53,7 +53,7 @@ class Mood:
         return f"{self.name}={self.symbol}@{self.span}{self.value}"
 
     def concerns(self, dataset: Dataset) -> bool:
-        """Whether it befalls *dataset*."""
+        """Whether it changes *dataset*."""
         return self.symbol in ("", str(dataset.symbol))
 
 
@@ -82,8 +82,10 @@ def _parsed(text: str) -> Mood:
     first, slash, last = start.partition("/")
     if bool(slash) is not (name in {"outage", "halt", "withhold"}):
         raise BadInput(f"{text!r} is not a mood: write it like {MOODS[name]}")
-    span = Span(_minute(first), _minute(last) if slash else ALL_TIME.end)
-    return Mood(name, symbol, span, renamed or value)
+    end = ALL_TIME.end
+    if slash:
+        end = _minute(last)
+    return Mood(name, symbol, Span(_minute(first), end), renamed or value)
 
 
 def _minute(text: str) -> int:
@@ -94,7 +96,7 @@ def _minute(text: str) -> int:
 
 
 class MoodyMarket(Market):
-    """A market in a mood: its rows are what really happened then; what is served of them may be less."""
+    """A market with moods. Its rows are what really happened; the rows that it serves may be fewer."""
 
     def __init__(self, market: Market, moods: Iterable[Mood]) -> None:
         super().__init__()
@@ -107,16 +109,24 @@ class MoodyMarket(Market):
 
     def listed(self, exchange: str, now: int) -> list[Symbol]:
         """Return what the exchange lists at its time *now*."""
-        gone = {m.symbol for m in self.moods if m.name in {"delist", "erase", "rename"} and now >= m.span.start}
-        coming = {m.value for m in self.moods if m.name == "rename" and now < m.span.start}
-        return [symbol for symbol in self.symbols(exchange) if str(symbol) not in gone | coming]
+        unlisted: set[str] = set()
+        for mood in self.moods:
+            has_begun = now >= mood.span.start
+            if mood.name in {"delist", "erase", "rename"} and has_begun:
+                unlisted.add(mood.symbol)
+            if mood.name == "rename" and not has_begun:
+                unlisted.add(mood.value)
+        return [symbol for symbol in self.symbols(exchange) if str(symbol) not in unlisted]
 
     def knows(self, symbol: Symbol, now: int) -> bool:
         """Whether anything of a symbol is served at *now*."""
-        erased = any(m.name == "erase" and m.symbol == str(symbol) and now >= m.span.start for m in self.moods)
-        return not erased and not any(
-            m.name == "rename" and m.value == str(symbol) and now < m.span.start for m in self.moods
-        )
+        for mood in self.moods:
+            has_begun = now >= mood.span.start
+            if mood.name == "erase" and mood.symbol == str(symbol) and has_begun:
+                return False
+            if mood.name == "rename" and mood.value == str(symbol) and not has_begun:
+                return False
+        return True
 
     def served(
         self, exchange: str, symbol: Symbol, kind: str, timeframe: Timeframe | None = None, *, now: int
@@ -134,7 +144,7 @@ class MoodyMarket(Market):
         return [mood for mood in self.moods if mood.name == name and mood.concerns(dataset)]
 
     def _lived(self, dataset: Dataset, load: Series) -> pl.DataFrame:
-        """Return what became of the rows of a dataset."""
+        """Return the rows of a dataset after all moods."""
         rows = load()
         if dataset.kind == "funding":
             for mood in self._named("funding_interval", dataset):
@@ -153,9 +163,10 @@ def _rows_of(market: Market, dataset: Dataset) -> pl.DataFrame:
 
 
 def _within(load: Callable[[], pl.DataFrame], span: Span) -> pl.DataFrame:
-    rows = load()
-    kept = rows.filter(_in(span))
-    return _numbered(kept, 1) if "id" in rows.columns else kept
+    inside = load().filter(_in(span))
+    if "id" not in inside.columns:
+        return inside
+    return _numbered(inside, 1)
 
 
 def _in(span: Span) -> pl.Expr:
@@ -163,11 +174,11 @@ def _in(span: Span) -> pl.Expr:
 
 
 def _without(rows: pl.DataFrame, span: Span) -> pl.DataFrame:
-    """Return the rows outside *span*; ids go on without a hole, as nobody got one meanwhile."""
-    kept = rows.filter(~_in(span))
+    """Return the rows outside *span*. Ids continue without a hole: no trade got one in that time."""
+    outside = rows.filter(~_in(span))
     if "id" not in rows.columns or not rows.height or rows["id"].null_count():
-        return kept
-    return _numbered(kept, int(rows["id"][0]))
+        return outside
+    return _numbered(outside, int(rows["id"][0]))
 
 
 def _renumbered(rows: pl.DataFrame, at: int) -> pl.DataFrame:
@@ -185,7 +196,7 @@ def _rescheduled(rows: pl.DataFrame, at: int, interval: int) -> pl.DataFrame:
     if before.height == rows.height or not before.height:
         return rows
     ts = rows["ts"].to_physical()
-    # The schedule goes on until the old one would have settled again.
+    # The new schedule ends when the old one would have settled again.
     end = int(ts[-1]) + max(int(ts[-1]) - int(ts[-2]) - MINUTE, 1)
     first = -(-at // interval) * interval
     grid = pl.select(due=pl.int_range(first, end, interval, dtype=pl.Int64))

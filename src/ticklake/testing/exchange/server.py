@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import takewhile
 from typing import Any
 
 from aiohttp import web
@@ -33,9 +32,9 @@ Protocol = BinanceProtocol | KrakenProtocol
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that was answered: which exchange, path and query, which fault hit it, if any, and when it came.
+    """A request that was answered, with the fault that it got, if any.
 
-    ``at`` is the real time in seconds since 1970, whatever the simulated clock says.
+    ``at`` is the real time in seconds since 1970, not that of the simulated clock.
     """
 
     exchange: str
@@ -47,7 +46,7 @@ class Request:
 
 @dataclass
 class Download:
-    """A file of the archive that was asked for: from which byte on, how it was answered, and how many were sent."""
+    """A request for a file of the archive: its first byte, the status of the response, and how many bytes were sent."""
 
     path: str
     start: int
@@ -60,10 +59,11 @@ class SimulatedExchange:
     """Serves a market under ``/{exchange}/{path}``; listens on loopback only.
 
     ``POST /_sim/clock`` (``{"now": "2024-01-02"}`` or ``{"advance": seconds}``) moves the clock, ``POST /_sim/faults``
-    sets fault switches, ``POST /_sim/moods`` (``{"moods": ["outage=..."]}``) moods, ``GET /_sim/requests`` returns what was asked, ``GET /_sim`` describes the market.
+    sets fault switches, ``POST /_sim/moods`` (``{"moods": ["outage=..."]}``) sets moods, ``GET /_sim/requests`` returns the requests so far,
+    ``GET /_sim`` describes the market.
 
-    Dump sites are served under ``/archive/{exchange}/``; ``archived`` makes it hold another market than the
-    calls serve, and ``downloads`` is what was asked of it.
+    Dump sites are served under ``/archive/{exchange}/``. With ``archived`` they have another market than the calls;
+    ``downloads`` are the requests for their files.
     """
 
     market: Market
@@ -85,23 +85,25 @@ class SimulatedExchange:
 
         :attr:`market` is then what really happens in them.
         """
-        self.market = MoodyMarket(self._plain, parse_moods(moods)) if moods else self._plain
+        self.market = self._plain
+        if moods:
+            self.market = MoodyMarket(self._plain, parse_moods(moods))
         self._wire()
 
     def _wire(self) -> None:
-        self._protocols: dict[str, Protocol] = {
-            exchange: KrakenProtocol(self.market) if exchange == "kraken" else BinanceProtocol(self.market, exchange)
-            for exchange in self.market.exchanges()
-        }
-        self._archives = {
-            name: SimulatedArchive(self.archived or self.market, name)
-            for name, protocol in self._protocols.items()
-            if isinstance(protocol, BinanceProtocol)
-        }
+        self._protocols: dict[str, Protocol] = {}
+        self._archives: dict[str, SimulatedArchive] = {}
+        for exchange in self.market.exchanges():
+            if exchange == "kraken":
+                # No dump site of Kraken is simulated.
+                self._protocols[exchange] = KrakenProtocol(self.market)
+            else:
+                self._protocols[exchange] = BinanceProtocol(self.market, exchange)
+                self._archives[exchange] = SimulatedArchive(self.archived or self.market, exchange)
 
     @property
     def url(self) -> str:
-        """Where it listens; add ``/{exchange}`` for the root of one exchange."""
+        """The address of the server; add ``/{exchange}`` for the root of one exchange."""
         return f"http://{LOOPBACK}:{self.port}"
 
     async def start(self) -> None:
@@ -160,12 +162,16 @@ class SimulatedExchange:
             return web.json_response({"error": f"{exchange} is not simulated"}, status=404)
         query, at = dict(request.query), time.time()
         reply = protocol.answer(path, query, self.clock.now(), self.faults)
-        failure = self._crowded(exchange, at) or (self._failure() if reply.rows else None)
-        self.requests.append(Request(exchange, path, query, failure.name if failure else "", at))
-        if failure is None:
-            body = self._disordered(protocol, reply.body) if reply.rows else reply.body
-            return web.json_response(body, status=reply.status)
-        return await self._fail(failure, protocol, reply.body)
+        failure = self._rate_limit(exchange, at)
+        if failure is None and reply.rows:
+            failure = self._next_failure()
+        if failure is not None:
+            self.requests.append(Request(exchange, path, query, failure.name, at))
+            return await self._fail(failure, protocol, reply.body)
+        self.requests.append(Request(exchange, path, query, at=at))
+        if reply.rows:
+            self._disorder(protocol.rows_of(reply.body))
+        return web.json_response(reply.body, status=reply.status)
 
     async def _serve_file(self, request: web.Request) -> web.StreamResponse:
         path, archive = request.match_info["path"], self._archives.get(request.match_info["exchange"])
@@ -178,44 +184,61 @@ class SimulatedExchange:
         return await self._send(request, path, data)
 
     async def _send(self, request: web.Request, path: str, data: bytes) -> web.StreamResponse:
-        """Send a file, or the part of it that was asked for, at the pace and with the faults that are on."""
-        etag, start = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"', 0
-        same = request.headers.get("If-Range", etag) == etag
-        if same and request.http_range.start is not None and not self.faults.archive_no_range:
+        """Send a file, or the requested part of it, at the pace and with the faults that are set."""
+        etag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+        start = 0
+        is_unchanged = request.headers.get("If-Range", etag) == etag
+        if is_unchanged and request.http_range.start is not None and not self.faults.archive_no_range:
             start = request.http_range.start
         if start >= len(data) > 0:
             self.downloads.append(Download(path, start, 416))
             return web.Response(status=416)
-        download = Download(path, start, 206 if start else 200)
-        self.downloads.append(download)
-        response = web.StreamResponse(status=download.status, headers={"ETag": etag, "Accept-Ranges": "bytes"})
-        response.content_length = len(data) - start
+        headers = {"ETag": etag, "Accept-Ranges": "bytes"}
+        status = 200
         if start:
-            response.headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            status = 206
+        download = Download(path, start, status)
+        self.downloads.append(download)
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = len(data) - start
         await response.prepare(request)
         every = self.faults.archive_truncate_every
-        cut = every and len(self.downloads) % every == 0
-        stop = start + (len(data) - start) // 2 if cut else len(data)
-        await self._trickle(response, download, data[start:stop])
-        if cut and request.transport is not None:
+        if not every or len(self.downloads) % every:
+            await self._write(response, download, data[start:])
+            return response
+        # Half of the bytes that were promised, then the connection breaks.
+        await self._write(response, download, data[start : start + (len(data) - start) // 2])
+        if request.transport is not None:
             request.transport.close()
         return response
 
-    async def _trickle(self, response: web.StreamResponse, download: Download, data: bytes) -> None:
-        block = max(int(self.faults.archive_rate / 20), 1) if self.faults.archive_rate else 256 * 1024
-        for at in range(0, len(data), block):
-            await response.write(data[at : at + block])
-            download.sent += len(data[at : at + block])
+    async def _write(self, response: web.StreamResponse, download: Download, data: bytes) -> None:
+        """Write *data* in blocks, at the pace that is set."""
+        block = 256 * 1024
+        if self.faults.archive_rate:
+            block = max(int(self.faults.archive_rate / 20), 1)
+        for offset in range(0, len(data), block):
+            await response.write(data[offset : offset + block])
+            download.sent += len(data[offset : offset + block])
             if self.faults.archive_rate:
                 await asyncio.sleep(0.05)
 
-    def _crowded(self, exchange: str, at: float) -> Failure | None:
-        """Refuse what goes beyond the calls that are allowed in a second."""
+    def _rate_limit(self, exchange: str, at: float) -> Failure | None:
+        """Return the refusal of a call beyond those that are allowed in a second."""
         limit = self.faults.calls_per_second
-        lately = takewhile(lambda one: one.at > at - 1, reversed(self.requests)) if limit else ()
-        return Failure("rate_limit") if limit and sum(one.exchange == exchange for one in lately) >= limit else None
+        if not limit:
+            return None
+        recent = 0
+        for request in reversed(self.requests):
+            if request.at <= at - 1:
+                break
+            recent += request.exchange == exchange
+        if recent >= limit:
+            return Failure("rate_limit")
+        return None
 
-    def _failure(self) -> Failure | None:
+    def _next_failure(self) -> Failure | None:
         self._pages += 1
         return Failure.of(self.faults, self._pages)
 
@@ -238,39 +261,49 @@ class SimulatedExchange:
                 await asyncio.sleep(self.faults.timeout_seconds)
                 return web.json_response(body)
 
-    def _disordered(self, protocol: Protocol, body: Any) -> Any:
-        rows = protocol.rows_of(body)
+    def _disorder(self, rows: list[Any] | None) -> None:
+        """Repeat and shuffle the rows of a body, if these faults are set."""
         if rows:
             if self.faults.duplicate_rows:
                 rows.extend(rows[:3])
             if self.faults.shuffle_rows:
                 rows[:] = [*rows[1::2], *rows[::2]]
-        return body
 
     async def _describe(self, _request: web.Request) -> web.Response:
         now = self.clock.now()
-        listing = {name: [str(symbol) for symbol in self.market.listed(name, now)] for name in self._protocols}
-        moods = [str(mood) for mood in self.market.moods] if isinstance(self.market, MoodyMarket) else []
-        said = {"now": format_time(now), "exchanges": listing, "faults": asdict(self.faults), "moods": moods}
-        return web.json_response(said)
+        exchanges: dict[str, list[str]] = {}
+        for name in self._protocols:
+            exchanges[name] = [str(symbol) for symbol in self.market.listed(name, now)]
+        moods: list[str] = []
+        if isinstance(self.market, MoodyMarket):
+            moods = [str(mood) for mood in self.market.moods]
+        description = {
+            "now": format_time(now),
+            "exchanges": exchanges,
+            "faults": asdict(self.faults),
+            "moods": moods,
+        }
+        return web.json_response(description)
 
     async def _set_clock(self, request: web.Request) -> web.Response:
         def change(values: dict[str, Any]) -> object:
-            now = parse_time(values["now"]) if "now" in values else self.clock.now()
+            now = self.clock.now()
+            if "now" in values:
+                now = parse_time(values["now"])
             advance = values.get("advance", 0)
             if not isinstance(advance, int | float) or isinstance(advance, bool):
                 raise BadInput(f"advance {advance!r} is no number of seconds")
             self.clock.set(now + int(advance * SECOND))
             return {"now": format_time(self.clock.now())}
 
-        return await _controlled(request, change)
+        return await _apply(request, change)
 
     async def _set_faults(self, request: web.Request) -> web.Response:
         def change(values: dict[str, Any]) -> object:
             self.faults = self.faults.changed(values)
             return asdict(self.faults)
 
-        return await _controlled(request, change)
+        return await _apply(request, change)
 
     async def _set_moods(self, request: web.Request) -> web.Response:
         def change(values: dict[str, Any]) -> object:
@@ -280,14 +313,14 @@ class SimulatedExchange:
             self.be(*texts)
             return {"moods": texts}
 
-        return await _controlled(request, change)
+        return await _apply(request, change)
 
     async def _list_requests(self, _request: web.Request) -> web.Response:
         return web.json_response([asdict(request) for request in self.requests])
 
 
-async def _controlled(request: web.Request, change: Callable[[dict[str, Any]], object]) -> web.Response:
-    """Apply a JSON object that steers the exchange, or say what is wrong with it."""
+async def _apply(request: web.Request, change: Callable[[dict[str, Any]], object]) -> web.Response:
+    """Call *change* with the JSON object of a request, and return its result, or what is wrong with the object."""
     try:
         values = await request.json()
         if not isinstance(values, dict):
