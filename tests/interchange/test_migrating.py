@@ -157,13 +157,13 @@ def test_a_tree_of_version_2_comes_in_like_the_migrated_one(tree, lake_at):
 KILLED = """
 import os, signal, sys
 from ticklake.interchange.migrate import migrate_dccd
-from ticklake.storage import objects
+from ticklake.storage import durable, local
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 where, count, root = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-owner, name = {"write": (objects._FileSink, "write"), "move": (objects.LocalStore, "move")}[where.split("-")[0]]
+owner, name = {"write": (durable._FileSink, "write"), "move": (local.LocalStore, "move")}[where.split("-")[0]]
 real, calls = getattr(owner, name), []
 
 def counted(*arguments):

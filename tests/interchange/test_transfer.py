@@ -298,13 +298,13 @@ def test_an_import_is_recorded_as_a_run_and_can_be_stopped(lake_at, tmp_path):
 KILLED = """
 import os, signal, sys
 import ticklake
-from ticklake.storage import objects
+from ticklake.storage import durable, local
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 place, lake, root = sys.argv[1:]
-owner, name = {"write": (objects._FileSink, "write"), "move": (objects.LocalStore, "move")}[place]
+owner, name = {"write": (durable._FileSink, "write"), "move": (local.LocalStore, "move")}[place]
 real = getattr(owner, name)
 
 def last_words(*arguments):

@@ -34,6 +34,7 @@ __all__ = [
     "ASKS",
     "CONFIRMS",
     "NOTHING",
+    "NOTHING_OLDER",
     "SILENT",
     "CoverageWalk",
     "serves",
@@ -53,6 +54,8 @@ REWALKS = 2
 """How often a walk is taken up again because rows turned up in its silent end."""
 OTHER_TIMES = "the source answers with other times than it was asked for"
 BEFORE_FIRST = "the source keeps all events, and has none that is older"
+NOTHING_OLDER = "the source serves nothing older"
+"""It names no time: windows that lie one after the other are one gap then."""
 SILENT = "the source answers with nothing, though it served rows before"
 NOTHING = "the source serves nothing of it"
 

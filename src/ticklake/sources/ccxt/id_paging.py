@@ -15,7 +15,6 @@ from ticklake.core import evidence
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, subtract
-from ticklake.core.time import format_time
 from ticklake.errors import SourceError
 from ticklake.sources.base import Page
 from ticklake.sources.ccxt.paging import ASKS, FIRST_IDS, AskFrom, AskNewest, believed, inside, rows_or_refusal
@@ -102,7 +101,11 @@ class _IdWalk:
         rows, requests = await believed(self._ask_time, window)
         self.requests += requests
         self.cursor = window.end
-        return inside(rows, window)
+        rows = inside(rows, window)
+        if is_first(rows):
+            # Before the first trade of all there was none, whatever is served.
+            self.walk.served_before = True
+        return rows
 
     async def _by_ids(self, rows: pl.DataFrame) -> AsyncIterator[Page]:
         """Follow the ids from the first trade since the silence on, as far as they lead."""
@@ -187,11 +190,12 @@ def _without_older(page: Page) -> Page:
     if not page.frame.height or is_first(page.frame):
         return page
     first = int(page.frame["ts"].to_physical().min())  # type: ignore[arg-type]
-    reason = f"nothing before {format_time(first)} is served, where trade {page.frame['id'][0]} is"
     covered: list[Covered] = []
     for piece in page.covered:
         if piece.span.start < first:
-            covered.append(Covered(Span(piece.span.start, min(piece.span.end, first)), Found.UNAVAILABLE, reason))
+            covered.append(
+                Covered(Span(piece.span.start, min(piece.span.end, first)), Found.UNAVAILABLE, evidence.NOTHING_OLDER)
+            )
         if piece.span.end > first:
             covered.append(replace(piece, span=Span(max(piece.span.start, first), piece.span.end)))
     return replace(page, covered=tuple(covered))
@@ -213,7 +217,7 @@ async def _quiet_end(by_id: AskFrom, newest: AskNewest, rest: Span, requests: in
     times = oldest["ts"].to_physical()
     if is_first(oldest) or (times <= rest.start).any():
         return Page(last.clear(), (Covered(rest),), requests)
-    reason = f"nothing before {format_time(int(times.min()))} is served" if times.len() else evidence.NOTHING  # type: ignore[arg-type]
+    reason = evidence.NOTHING_OLDER if times.len() else evidence.NOTHING
     return Page(last.clear(), (Covered(rest, Found.UNAVAILABLE, reason),), requests)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from ticklake.core.coverage import Covered, Found
+from ticklake.core.evidence import NOTHING_OLDER
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.core.time import HOUR, format_time
 from ticklake.sources.base import Page
@@ -90,8 +91,7 @@ async def _page(walk: WindowWalk, part: _Part, window: Span) -> Page:
     if first > window.start and not walk.served_before:
         requests += await _look_before(walk, window.start)
         if not walk.served_before:
-            reason = f"nothing before {format_time(first)} is served"
-            pieces.append(Covered(Span(window.start, first), Found.UNAVAILABLE, reason))
+            pieces.append(Covered(Span(window.start, first), Found.UNAVAILABLE, NOTHING_OLDER))
             start = first
     walk.served_before = walk.served_before or bool(times.len())
     if start < window.end:
