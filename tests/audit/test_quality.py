@@ -242,6 +242,11 @@ class TestWhatIsKept:
         assert lake.quality_trend(BARS).equals(trend)
         assert len(measured) == 1
 
+    def test_the_trend_documents_all_its_columns_in_order(self, lake):
+        lake.save(BARS, bars(0, 1440))
+        columns_text = lake.quality_trend.__doc__.partition("Columns:")[2]
+        assert re.findall(r"``(\w+)``", columns_text) == lake.quality_trend(BARS).columns
+
     def test_a_lake_for_reading_only_is_measured_all_the_same(self, lake, lake_at, tmp_path):
         lake.save(BARS, bars(0, 1440))
         lake.close()

@@ -359,9 +359,9 @@ class View:
     ) -> pl.DataFrame:
         """Return the figures of :meth:`quality` as a row for each UTC day.
 
-        Columns: ``day``, ``completeness_ratio``, ``score``, ``expected_records``, ``present_records``,
-        ``missing_records``, ``data_gaps``, ``duplicates``, ``outliers``, ``stale_prices``, ``zero_volumes``,
-        ``crossed_books``, ``quarantined``. What cannot be known is null.
+        Columns: ``day``, ``score``, ``completeness_ratio``, ``expected_records``, ``missing_records``, ``data_gaps``,
+        ``quarantined``, ``present_records``, ``duplicates``, ``outliers``, ``stale_prices``, ``zero_volumes``,
+        ``crossed_books``, ``judged_books`` (books and quotes with both sides known). What cannot be known is null.
         """
         from ticklake.core.quality import trend_of
 
