@@ -20,15 +20,15 @@ app = typer.Typer(no_args_is_help=True, help="What is wrong with the lake, and w
 
 
 @app.command("check")
-def check(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def check(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Look for failed runs, stale datasets, gaps and a full disk, and tell. Exit code 3: something is wrong."""
-    with o.opened(lake) as held:
-        messages = held.alerts.check()
-        is_on = held.alerts.is_on
+    with o.opened(lake_path) as lake:
+        messages = lake.alerts.check()
+        is_on = lake.alerts.is_on
         wrong: Sequence[Alert | Message] = [message for message in messages if not message.is_recovery]
         if is_on:
             # Messages are only those of this check: what was told before may still be wrong.
-            wrong = held.alerts.known()
+            wrong = lake.alerts.known()
     if as_json:
         print_json({"told": messages if is_on else [], "wrong": wrong})
     else:
@@ -45,10 +45,10 @@ def _show(wrong: Sequence[Alert | Message]) -> None:
 
 
 @app.command("test")
-def send_test(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def send_test(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Send a notification to every address, to see whether it arrives."""
-    with o.opened(lake) as held:
-        held.alerts.test()
+    with o.opened(lake_path) as lake:
+        lake.alerts.test()
     if as_json:
         return print_json({"sent": True})
     return say("sent to every address")

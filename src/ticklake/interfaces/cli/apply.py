@@ -29,7 +29,7 @@ def apply(
     file: File = Path("collect.toml"),
     dry_run: DryRun = False,
     yes: Yes = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Make the lake collect what a file declares: shows what would change, and asks.
@@ -40,15 +40,15 @@ def apply(
     from ticklake.config import load_wanted
     from ticklake.errors import Conflict
 
-    with o.opened_for(lake, dry_run=dry_run) as held:
+    with o.opened_for(lake_path, dry_run=dry_run) as lake:
         while True:
-            changes = held.apply(load_wanted(file), dry_run=True)
+            changes = lake.apply(load_wanted(file), dry_run=True)
             _show(changes, as_json=as_json)
             if not changes or dry_run:
                 break
             _ask(yes=yes, as_json=as_json)
             try:
-                held.apply(load_wanted(file), shown=changes)
+                lake.apply(load_wanted(file), shown=changes)
                 break
             except Conflict as error:
                 errors().print(f"note: {error}", markup=False, soft_wrap=True)

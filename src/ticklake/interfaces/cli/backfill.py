@@ -91,7 +91,7 @@ def backfill(
     retry: o.Retry = False,
     no_archives: o.NoArchives = False,
     depth: o.Depth = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -110,11 +110,11 @@ def backfill(
         "retry": retry,
         "archives": not no_archives,
     }
-    with o.opened(lake, create=not dry_run, exchange_url=exchange_url) as held:
+    with o.opened(lake_path, create=not dry_run, exchange_url=exchange_url) as lake:
         if dry_run:
-            return _show_plans(held.plan(exchange, **request), as_json=as_json)
+            return _show_plans(lake.plan(exchange, **request), as_json=as_json)
         with watching(exchange, quiet=as_json) as watch:
-            run = held.backfill(exchange, **request, depth=depth, watch=watch)
+            run = lake.backfill(exchange, **request, depth=depth, watch=watch)
     _show_run(run, as_json=as_json)
     raise typer.Exit(EXIT_CODES.get(run.state, 1))
 
@@ -123,7 +123,7 @@ def update(
     what: Datasets = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -132,13 +132,13 @@ def update(
     Books, and what was only imported or saved, are left alone. An exchange that cannot be reached keeps no other from being
     asked. Exit code 3: gaps remain, or some failed; 1: all failed.
     """
-    with o.opened(lake, exchange_url=exchange_url) as held, watching("update", quiet=as_json) as watch:
-        named = chosen(held, what, timeframe, kind)
-        collected = set(held.collected())
+    with o.opened(lake_path, exchange_url=exchange_url) as lake, watching("update", quiet=as_json) as watch:
+        named = chosen(lake, what, timeframe, kind)
+        collected = set(lake.collected())
         wanted = [dataset for dataset in named if dataset in collected]
         if what and not wanted:
             wanted = named  # The lake says why none of them can be updated.
-        runs = held.update(wanted, watch=watch)
+        runs = lake.update(wanted, watch=watch)
     left = [str(dataset) for dataset in named if dataset not in collected]
     _show_updates(runs, left, as_json=as_json)
     states = {run.state for run in runs}

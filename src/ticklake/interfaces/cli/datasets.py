@@ -35,8 +35,8 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
     words = [word for word in ctx.params.get("what") or [] if word]
     try:
-        with o.opened(ctx.params.get("lake")) as held:
-            known = held.datasets()
+        with o.opened(ctx.params.get("lake_path")) as lake:
+            known = lake.datasets()
     except (TicklakeError, OSError):
         return []
     # Where a shell breaks words at colons, as bash does, the pieces before the last colon arrive as words of their own.
@@ -78,7 +78,7 @@ def is_name(word: str) -> bool:
     return bool(colon) and "/" not in before
 
 
-def chosen(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset]:
+def chosen(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset]:
     """Return the datasets that the words and options of a command name; what is left out names all.
 
     Raises
@@ -97,7 +97,7 @@ def chosen(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
     if any(map(is_name, words)) or (len(words) == 1 and is_pattern(words[0])):
         named: dict[Dataset, None] = {}
         for word in words:
-            named.update(dict.fromkeys(_named(held, word)))
+            named.update(dict.fromkeys(_named(lake, word)))
         return _filtered(list(named), words, timeframe, kind)
     if len(words) > 2:
         raise BadInput(f"{' '.join(words)!r} names no one dataset: write EXCHANGE SYMBOL, or names like {_EXAMPLE}")
@@ -105,27 +105,27 @@ def chosen(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
     symbol = words[1] if len(words) > 1 else None
     if exchange and symbol and "/" in exchange and "/" not in symbol:
         raise BadInput(f"{exchange!r} is not an exchange: did you mean '{symbol} {exchange}'?")
-    return _by_parts(held, exchange, symbol, timeframe, kind)
+    return _by_parts(lake, exchange, symbol, timeframe, kind)
 
 
-def all_of(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset] | None:
+def all_of(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset] | None:
     """Return the datasets that are named, or ``None`` if nothing is: then the whole lake is meant."""
     if what or timeframe or kind:
-        return chosen(held, what, timeframe, kind)
+        return chosen(lake, what, timeframe, kind)
     return None
 
 
-def named_some(held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset]:
+def named_some(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset]:
     """Return the datasets that are named, for commands that never take all of them without being told."""
     from ticklake.errors import BadInput
 
     if not what:
         raise BadInput(f"which dataset? Write a name, like {_EXAMPLE}, or a pattern")
-    return chosen(held, what, timeframe, kind)
+    return chosen(lake, what, timeframe, kind)
 
 
 def only(
-    held: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None, *, default: bool = True
+    lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None, *, default: bool = True
 ) -> Dataset:
     """Return the one dataset that is named.
 
@@ -139,7 +139,7 @@ def only(
     from ticklake.core.requests import usual_kind
     from ticklake.errors import BadInput
 
-    found = named_some(held, what, timeframe, kind)
+    found = named_some(lake, what, timeframe, kind)
     if len(found) > 1 and default and len({dataset.symbol for dataset in found}) == 1:
         usual = usual_kind(timeframe)
         found = [dataset for dataset in found if dataset.kind == usual] or found
@@ -195,27 +195,27 @@ def to_collect(
 _EXAMPLE = "binance:ohlcv:1h:BTC/USDT"
 
 
-def _named(held: Lake, word: str) -> list[Dataset]:
+def _named(lake: Lake, word: str) -> list[Dataset]:
     from ticklake.core.dataset import Dataset
     from ticklake.core.lookup import is_pattern
 
     if is_pattern(word):
-        found = [dataset for dataset in held.datasets() if dataset.matches(word)]
+        found = [dataset for dataset in lake.datasets() if dataset.matches(word)]
         if not found:
-            raise _unknown(held, word)
+            raise _unknown(lake, word)
         return found
     exchange, colon, rest = word.partition(":")
     dataset = Dataset.parse(f"{exchange.lower()}{colon}{rest}")
-    known = held.datasets()
+    known = lake.datasets()
     if dataset in known:
         return [dataset]
     frame = None if dataset.timeframe is None else str(dataset.timeframe)
     parts = (dataset.exchange, str(dataset.symbol), frame, dataset.kind)
-    return _by_parts(held, *parts, shown=str(dataset))
+    return _by_parts(lake, *parts, shown=str(dataset))
 
 
 def _by_parts(
-    held: Lake, exchange: str | None, symbol: str | None, timeframe: str | None, kind: str | None, shown: str = ""
+    lake: Lake, exchange: str | None, symbol: str | None, timeframe: str | None, kind: str | None, shown: str = ""
 ) -> list[Dataset]:
     from ticklake.core.kinds import kind_of
     from ticklake.core.lookup import is_pattern, meant_datasets
@@ -226,23 +226,23 @@ def _by_parts(
     if kind is not None:
         kind_of(kind)
     place = None if exchange is None else exchange.lower()
-    natives = _natives(held, place) if place and symbol else {}
-    found = meant_datasets(held.datasets(), place, symbol, frame, kind, natives)
+    natives = _natives(lake, place) if place and symbol else {}
+    found = meant_datasets(lake.datasets(), place, symbol, frame, kind, natives)
     said = [word for word in (exchange, symbol, timeframe, kind) if word]
     if said and not found:
         if exchange and symbol and (frame or kind):
             shown = shown or str(as_dataset([exchange, symbol], frame, kind))
-        raise _unknown(held, shown or " ".join(said), exchange, symbol, frame, kind)
+        raise _unknown(lake, shown or " ".join(said), exchange, symbol, frame, kind)
     symbols = sorted({str(dataset.symbol) for dataset in found})
     if symbol is not None and len(symbols) > 1 and not is_pattern(symbol):
         raise BadInput(f"{symbol} may be {_few(symbols)} on {place}: say which")
     return found
 
 
-def _natives(held: Lake, exchange: str) -> dict[str, str]:
+def _natives(lake: Lake, exchange: str) -> dict[str, str]:
     from ticklake.core.symbol import check_exchange
 
-    listed = held.instruments.list(check_exchange(exchange))
+    listed = lake.instruments.list(check_exchange(exchange))
     return {symbol: native or "" for symbol, native in listed.select("symbol", "native_id").iter_rows()}
 
 
@@ -259,7 +259,7 @@ def _filtered(found: list[Dataset], words: Sequence[str], timeframe: str | None,
 
 
 def _unknown(
-    held: Lake,
+    lake: Lake,
     said: str,
     exchange: str | None = None,
     symbol: str | None = None,
@@ -270,7 +270,7 @@ def _unknown(
     from ticklake.core.lookup import likely
     from ticklake.errors import UnknownDataset
 
-    known = held.datasets()
+    known = lake.datasets()
     if symbol is not None:
         hints = list(map(str, _near(known, exchange, symbol, timeframe, kind)))
     elif exchange is not None:

@@ -26,21 +26,21 @@ def delete(
     end: o.End = None,
     dry_run: DryRun = False,
     yes: Yes = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Remove the rows of a dataset in [START, END) and forget that they were looked at, so that they can be fetched again."""
     from ticklake.errors import BadInput
 
-    with o.opened(lake) as held:
-        dataset = only(held, what, timeframe, kind, default=False)
+    with o.opened(lake_path) as lake:
+        dataset = only(lake, what, timeframe, kind, default=False)
         if start is None and end is None:
             raise BadInput(f"from when to when? Say --start or --end; 'ticklake drop {dataset}' removes all of it")
-        rows = held.delete(dataset, start, end, dry_run=True)
+        rows = lake.delete(dataset, start, end, dry_run=True)
         if not dry_run:
             span = f"from {start or 'the beginning'} to {end or 'the end'}"
             _ask(f"remove {count_of(rows, 'row')} of {dataset} {span}?", yes=yes, as_json=as_json)
-            rows = held.delete(dataset, start, end)
+            rows = lake.delete(dataset, start, end)
     if as_json:
         return print_json({"dataset": str(dataset), "rows": rows, "dry_run": dry_run})
     if dry_run:
@@ -54,16 +54,16 @@ def drop(
     kind: o.KindName = None,
     dry_run: DryRun = False,
     yes: Yes = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Remove datasets with all that is known of them; several only where their names, their exchange or a pattern is given."""
-    with o.opened(lake) as held:
+    with o.opened(lake_path) as lake:
         if len(what) == 2:
-            datasets = [only(held, what, timeframe, kind, default=False)]
+            datasets = [only(lake, what, timeframe, kind, default=False)]
         else:
-            datasets = named_some(held, what, timeframe, kind)
-        rows = {dataset: held.drop(dataset, dry_run=True) for dataset in datasets}
+            datasets = named_some(lake, what, timeframe, kind)
+        rows = {dataset: lake.drop(dataset, dry_run=True) for dataset in datasets}
         if not as_json:
             verb = "would remove" if dry_run else "remove"
             for dataset, count in rows.items():
@@ -74,7 +74,7 @@ def drop(
                 yes=yes,
                 as_json=as_json,
             )
-            rows = {dataset: held.drop(dataset) for dataset in datasets}
+            rows = {dataset: lake.drop(dataset) for dataset in datasets}
     if as_json:
         dropped = [{"dataset": str(dataset), "rows": count} for dataset, count in rows.items()]
         return print_json({"datasets": dropped, "dry_run": dry_run})
@@ -95,7 +95,7 @@ def rename(
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would move.")] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Move a dataset to another name, with all that is known of it."""
@@ -105,12 +105,12 @@ def rename(
         raise BadInput(
             "a rename has an old and a new name: ticklake rename OLD NEW, or EXCHANGE SYMBOL NEW with -t or -k"
         )
-    with o.opened(lake) as held:
-        old = only(held, what[:-1], timeframe, kind, default=False)
+    with o.opened(lake_path) as lake:
+        old = only(lake, what[:-1], timeframe, kind, default=False)
         new = as_dataset([what[-1]], None, None)
-        if dry_run and new in held.datasets():
+        if dry_run and new in lake.datasets():
             raise BadInput(f"the lake already has {new}")
-        rows = held.drop(old, dry_run=True) if dry_run else held.rename(old, new)
+        rows = lake.drop(old, dry_run=True) if dry_run else lake.rename(old, new)
     if as_json:
         return print_json({"old": str(old), "new": str(new), "rows": rows, "dry_run": dry_run})
     return say(f"{old} {'would be' if dry_run else 'is now'} {new}: {rows:,} rows")

@@ -66,7 +66,7 @@ def import_files(
     skip: Skip = 0,
     dry_run: DryRun = False,
     every: o.EachFile = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Bring in files that others wrote, each as a whole or not at all.
@@ -88,8 +88,8 @@ def import_files(
         skip=skip,
         since=parse_time(since) if since else 0,
     )
-    with o.opened_for(lake, dry_run=dry_run) as held, watching("import", quiet=as_json) as watch:
-        done = held.import_files(
+    with o.opened_for(lake_path, dry_run=dry_run) as lake, watching("import", quiet=as_json) as watch:
+        done = lake.import_files(
             paths,
             dataset,
             exchange=exchange,

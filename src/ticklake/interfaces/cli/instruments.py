@@ -28,7 +28,7 @@ def instruments(
     at: At = None,
     refresh: Refresh = False,
     rename: Renamed = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -36,14 +36,14 @@ def instruments(
     from ticklake.sources.registry import Registry
 
     exchange = exchange.lower()
-    with o.opened(lake, create=refresh, exchange_url=exchange_url) as held:
+    with o.opened(lake_path, create=refresh, exchange_url=exchange_url) as lake:
         if refresh:
-            seen = held.instruments.refresh(exchange)
+            seen = lake.instruments.refresh(exchange)
             told = f"{exchange} lists {seen.listed:,}: {len(seen.new):,} new, {len(seen.changed):,} changed, {len(seen.gone):,} gone"
             errors().print(told, markup=False, soft_wrap=True)
         if rename is not None:
-            held.instruments.rename(exchange, *_rename(rename))
-        found = held.instruments.list(exchange, search, at)
+            lake.instruments.rename(exchange, *_rename(rename))
+        found = lake.instruments.list(exchange, search, at)
     if as_json:
         return print_json(found)
     rows = found.rows(named=True)

@@ -55,13 +55,13 @@ def list_jobs(
     operation: Annotated[str | None, typer.Option("--operation", help="Only jobs of this operation.")] = None,
     search: Annotated[str, typer.Option("--search", help="Only jobs whose subject contains this.")] = "",
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")] = 20,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """List jobs, newest first."""
-    with o.opened(lake) as held:
-        found = held.jobs.list(state=state, operation=operation, search=search, limit=limit)
-        counts = held.jobs.counts()
+    with o.opened(lake_path) as lake:
+        found = lake.jobs.list(state=state, operation=operation, search=search, limit=limit)
+        counts = lake.jobs.counts()
     if as_json:
         return print_json([_fields(job) for job in found])
     columns = ["id", "status", "operation", "subject", "tries", "progress", "left", "outcome"]
@@ -70,10 +70,10 @@ def list_jobs(
 
 
 @app.command("show")
-def show_job(job_id: JobId, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def show_job(job_id: JobId, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Show one job and its tries."""
-    with o.opened(lake) as held:
-        job, runs = held.jobs.get(job_id), held.runs.list(job=job_id)
+    with o.opened(lake_path) as lake:
+        job, runs = lake.jobs.get(job_id), lake.runs.list(job=job_id)
     if as_json:
         return print_json({**_fields(job), "runs": [run.id for run in runs]})
     for name, value in _fields(job).items():
@@ -93,14 +93,14 @@ def create_job(
     settings: Setting = None,
     priority: Priority = 0,
     attempts: Attempts = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Put a job into the queue; an identical one that waits or runs is named instead."""
     given = {"timeframe": timeframe, "kind": kind, "start": start, "end": end}
-    with o.opened(lake, create=True) as held:
+    with o.opened(lake_path, create=True) as lake:
         positional, named = parameters_of(operation, what or [], given, settings or [])
-        job = held.jobs.create(operation, *positional, priority=priority, max_attempts=attempts, **named)
+        job = lake.jobs.create(operation, *positional, priority=priority, max_attempts=attempts, **named)
     if as_json:
         return print_json(_fields(job))
     return say(f"job {job.id} is {job.state}: {job.operation} {job.subject}; 'ticklake worker' does it")
@@ -108,11 +108,11 @@ def create_job(
 
 @app.command("start")
 def start_job(
-    job_id: JobId, lake: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False
+    job_id: JobId, lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False
 ) -> None:
     """Do a waiting job here and now."""
-    with o.opened(lake, exchange_url=exchange_url) as held:
-        job = held.jobs.start(job_id)
+    with o.opened(lake_path, exchange_url=exchange_url) as lake:
+        job = lake.jobs.start(job_id)
     print_json(_fields(job)) if as_json else say(f"job {job.id} is {job.state}: {job.outcome}")
     raise typer.Exit(EXIT_CODES.get(job.state, 1))
 
@@ -120,12 +120,12 @@ def start_job(
 @app.command("cancel")
 def cancel_jobs(
     job_ids: Annotated[list[int], typer.Argument(metavar="ID...", help="The numbers of the jobs.")],
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Cancel jobs: a waiting one at once, a running one after its page."""
-    with o.opened(lake) as held:
-        jobs = [held.jobs.cancel(job_id) for job_id in job_ids]
+    with o.opened(lake_path) as lake:
+        jobs = [lake.jobs.cancel(job_id) for job_id in job_ids]
     if as_json:
         return print_json([_fields(job) for job in jobs])
     for job in jobs:
@@ -139,13 +139,13 @@ def cleanup_jobs(
         str, typer.Option("--older-than", metavar="LENGTH", help="Forget jobs that ended longer ago: 30d, 24h, 0.")
     ] = "30d",
     days: Annotated[float | None, typer.Option("--days", min=0, hidden=True)] = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Forget jobs that ended; their runs stay."""
-    with o.opened(lake) as held:
+    with o.opened(lake_path) as lake:
         length: str | timedelta = older_than if days is None else timedelta(days=min(days, o.LONGEST_DAYS))
-        gone = held.jobs.cleanup_completed(length)
+        gone = lake.jobs.cleanup_completed(length)
     return print_json({"forgotten": gone}) if as_json else say(f"{gone:,} jobs were forgotten; their runs stay")
 
 

@@ -42,12 +42,12 @@ def import_lake(
     symbol: Told = None,
     dry_run: DryRun = False,
     every: o.EachFile = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Bring in what another program's lake holds; that lake is only read. Exit code 3: not all of it went in."""
-    with o.opened_for(lake, dry_run=dry_run) as held, watching(path.name, quiet=as_json) as watch:
-        report = held.import_lake(path, layout, symbols=dict(_told(symbol or [])), dry_run=dry_run, watch=watch)
+    with o.opened_for(lake_path, dry_run=dry_run) as lake, watching(path.name, quiet=as_json) as watch:
+        report = lake.import_lake(path, layout, symbols=dict(_told(symbol or [])), dry_run=dry_run, watch=watch)
     _show(report, every=every, as_json=as_json)
 
 
@@ -62,13 +62,13 @@ def export(
     end: o.End = None,
     overwrite: Overwrite = False,
     every: o.EachFile = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Write rows as files that another program reads. Exit code 3: not all of them have a place there."""
-    with o.opened(lake) as held, watching(path.name, quiet=as_json) as watch:
-        named = [*(all_of(held, what, timeframe, kind) or ()), *(dataset or ())]
-        report = held.export(
+    with o.opened(lake_path) as lake, watching(path.name, quiet=as_json) as watch:
+        named = [*(all_of(lake, what, timeframe, kind) or ()), *(dataset or ())]
+        report = lake.export(
             path, layout=layout, datasets=named or None, start=start, end=end, overwrite=overwrite, watch=watch
         )
     _show(report, every=every, as_json=as_json)

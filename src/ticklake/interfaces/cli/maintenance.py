@@ -48,14 +48,14 @@ def verify(
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     deep: Deep = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Check that every segment is there and is what was written. Exit code 1: something is damaged."""
-    with o.opened(lake) as held:
-        datasets = all_of(held, what, timeframe, kind)
-        problems = held.admin.verify(datasets, deep=deep)
-        count = len(held.datasets() if datasets is None else datasets)
+    with o.opened(lake_path) as lake:
+        datasets = all_of(lake, what, timeframe, kind)
+        problems = lake.admin.verify(datasets, deep=deep)
+        count = len(lake.datasets() if datasets is None else datasets)
     if as_json:
         print_json(problems)
     elif problems:
@@ -66,10 +66,10 @@ def verify(
     raise typer.Exit(1 if problems else 0)
 
 
-def stats(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def stats(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Say how much the lake holds and what that takes, by exchange and kind."""
-    with o.opened(lake) as held:
-        found = held.admin.stats()
+    with o.opened(lake_path) as lake:
+        found = lake.admin.stats()
     if as_json:
         return print_json(found)
     return _show_stats(found)
@@ -109,12 +109,12 @@ def compact(
     what: Datasets = None,
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Make few large files of many small segments."""
-    with o.opened(lake) as held:
-        done = held.admin.compact(all_of(held, what, timeframe, kind))
+    with o.opened(lake_path) as lake:
+        done = lake.admin.compact(all_of(lake, what, timeframe, kind))
     if as_json:
         return print_json(done)
     rows: list[tuple[Any, ...]] = []
@@ -137,7 +137,7 @@ def repair(
         bool, typer.Option("--retry", help="Also ask for what is unavailable, or was asked for in vain.")
     ] = False,
     every: o.EachHole = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -147,13 +147,13 @@ def repair(
     """
     from ticklake.core.coverage import Found
 
-    with o.opened(lake, exchange_url=exchange_url) as held, watching("repair", quiet=as_json) as watch:
-        named = all_of(held, what, timeframe, kind)
+    with o.opened(lake_path, exchange_url=exchange_url) as lake, watching("repair", quiet=as_json) as watch:
+        named = all_of(lake, what, timeframe, kind)
         datasets: Sequence[Dataset | None] = [None] if named is None else named
         done: list[Repaired] = []
         for dataset in datasets:
-            done += held.repair(dataset, backup=backup, fetch=fetch, retry=retry, watch=watch)
-        lost = any(held.coverage(repaired.mended.dataset).spans(Found.LOST) for repaired in done)
+            done += lake.repair(dataset, backup=backup, fetch=fetch, retry=retry, watch=watch)
+        lost = any(lake.coverage(repaired.mended.dataset).spans(Found.LOST) for repaired in done)
     if as_json:
         print_json(done)
     else:
@@ -232,13 +232,13 @@ def vacuum(
     keep: Keep = "7d",
     keep_days: KeepDays = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Remove old versions and garbage for good."""
     length: str | timedelta = keep if keep_days is None else timedelta(days=min(keep_days, o.LONGEST_DAYS))
-    with o.opened(lake) as held:
-        done = held.admin.vacuum(length, dry_run=dry_run)
+    with o.opened(lake_path) as lake:
+        done = lake.admin.vacuum(length, dry_run=dry_run)
     if as_json:
         from ticklake.interfaces.schema import to_json
 
@@ -259,14 +259,14 @@ def cleanup(
         bool, typer.Option("--history", help="Also refused rows, revisions and lines of run logs of that time.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Remove rows older than they are kept; they are not fetched again. Files wait for vacuum."""
-    with o.opened(lake) as held:
-        _ = chosen(held, [exchange] if exchange else [], None, None)
-        named = all_of(held, what, timeframe, None)
-        done = held.admin.cleanup(
+    with o.opened(lake_path) as lake:
+        _ = chosen(lake, [exchange] if exchange else [], None, None)
+        named = all_of(lake, what, timeframe, None)
+        done = lake.admin.cleanup(
             days,
             kinds=kind or None,
             exchange=exchange,
@@ -294,12 +294,12 @@ def _cleaned_row(cleaned: Cleaned) -> tuple[Any, ...]:
     return str(cleaned.dataset), format_time(cleaned.before), *counts
 
 
-def rebuild(force: Force = False, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def rebuild(force: Force = False, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make a new catalog from what can be read of the old one and from the files; the old one is kept beside it."""
     from ticklake.app import rebuild_lake
     from ticklake.config import load_settings
 
-    done = rebuild_lake(lake or load_settings().lake, force=force)
+    done = rebuild_lake(lake_path or load_settings().lake, force=force)
     if as_json:
         print_json(done)
     else:
@@ -322,10 +322,10 @@ def _show_rebuilt(done: Rebuilt) -> None:
         say(f"the old catalog is kept as {done.kept}")
 
 
-def backup(folder: Folder, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def backup(folder: Folder, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Copy the lake, whatever writers do meanwhile; again copies only what is new."""
-    with o.opened(lake) as held:
-        done = held.admin.backup(folder)
+    with o.opened(lake_path) as lake:
+        done = lake.admin.backup(folder)
     if as_json:
         return print_json(done)
     return say(

@@ -54,18 +54,18 @@ def quality(
     every: Annotated[
         bool, typer.Option("--all", help="List each dataset, however many. [default: of many those with a fault]")
     ] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Measure how complete and sound datasets are, worst first. Exit code 3: something is missing.
 
     Of many datasets the worst are listed, and the others counted.
     """
-    with o.opened(lake) as held:
-        found = [held.quality(dataset, start, end) for dataset in chosen(held, what, timeframe, kind)]
+    with o.opened(lake_path) as lake:
+        found = [lake.quality(dataset, start, end) for dataset in chosen(lake, what, timeframe, kind)]
         found.sort(key=_worst_first)
         if html is not None:
-            _write_page(held, found, html)
+            _write_page(lake, found, html)
     if as_json:
         _print_json(found, daily=daily)
     elif daily:
@@ -126,14 +126,14 @@ def cross_check(
     tolerance: Tolerance = 1e-6,
     limit: Most = 20,
     exchange_url: o.ExchangeUrl = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Hold bars against those that trades and shorter bars make. Exit code 3: they differ."""
-    with o.opened(lake, exchange_url=exchange_url) as held:
+    with o.opened(lake_path, exchange_url=exchange_url) as lake:
         checks: list[CrossCheck] = []
-        for dataset in chosen(held, what, timeframe, kind):
-            checks += held.cross_check(dataset, start, end, source=source, tolerance=tolerance)
+        for dataset in chosen(lake, what, timeframe, kind):
+            checks += lake.cross_check(dataset, start, end, source=source, tolerance=tolerance)
     if as_json:
         print_json(checks)
     else:
@@ -154,14 +154,14 @@ def continuity(
     every: Annotated[
         bool, typer.Option("--all", help="List each batch, however many. [default: of many a line for each dataset]")
     ] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Show how each batch that was committed joined the rows before it; of many, a line for each dataset."""
-    with o.opened(lake) as held:
+    with o.opened(lake_path) as lake:
         batches: list[dict[str, Any]] = []
-        for dataset in chosen(held, what, timeframe, kind):
-            batches += _batches(held, dataset, jumps=jumps)
+        for dataset in chosen(lake, what, timeframe, kind):
+            batches += _batches(lake, dataset, jumps=jumps)
     if as_json:
         return print_json(batches)
     if not batches:
@@ -205,14 +205,14 @@ def provenance(
     kind: o.KindName = None,
     at: Annotated[str | None, typer.Option("--at", help="Only of the rows at exactly this time.")] = None,
     files: Annotated[bool, typer.Option("--files", help="A line for each file and origin of its rows.")] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Say where rows came from: which source, call or file, and tool."""
-    with o.opened(lake) as held:
+    with o.opened(lake_path) as lake:
         rows: list[dict[str, Any]] = []
-        for dataset in chosen(held, what, timeframe, kind):
-            rows += _files_of(held, dataset) if files else _origins_of(held, dataset, at)
+        for dataset in chosen(lake, what, timeframe, kind):
+            rows += _files_of(lake, dataset) if files else _origins_of(lake, dataset, at)
     if as_json:
         return print_json(rows)
     if not rows:
@@ -220,22 +220,22 @@ def provenance(
     return _print_fields(rows, numbers=("rows",))
 
 
-def _origins_of(held: Lake, dataset: Dataset, at: str | None) -> list[dict[str, Any]]:
+def _origins_of(lake: Lake, dataset: Dataset, at: str | None) -> list[dict[str, Any]]:
     from ticklake.interfaces.schema import to_json
 
-    return [{"dataset": str(dataset), **to_json(origin)} for origin in held.provenance(dataset, at)]
+    return [{"dataset": str(dataset), **to_json(origin)} for origin in lake.provenance(dataset, at)]
 
 
-def _files_of(held: Lake, dataset: Dataset) -> list[dict[str, Any]]:
+def _files_of(lake: Lake, dataset: Dataset) -> list[dict[str, Any]]:
     from ticklake.interfaces.schema import to_json
 
-    return [{"dataset": str(dataset), **row} for row in to_json(held.provenance_by_file(dataset))]
+    return [{"dataset": str(dataset), **row} for row in to_json(lake.provenance_by_file(dataset))]
 
 
-def _batches(held: Lake, dataset: Dataset, *, jumps: bool) -> list[dict[str, Any]]:
+def _batches(lake: Lake, dataset: Dataset, *, jumps: bool) -> list[dict[str, Any]]:
     from ticklake.interfaces.schema import to_json
 
-    frame = held.continuity(dataset).select(_BATCH)
+    frame = lake.continuity(dataset).select(_BATCH)
     if jumps:
         frame = frame.filter(joins="jumps")
     return [{"dataset": str(dataset), **row} for row in to_json(frame)]
@@ -256,14 +256,14 @@ def _show_check(check: CrossCheck, limit: int) -> None:
         say(f"{count - len(rows):,} not shown: --limit 0 shows all")
 
 
-def _write_page(held: Lake, found: Sequence[Quality], path: Path) -> None:
+def _write_page(lake: Lake, found: Sequence[Quality], path: Path) -> None:
     from ticklake.app import tool
     from ticklake.interfaces.cli.output import new_file
     from ticklake.interfaces.report.quality import quality_page
 
-    where = held.root.resolve().name if held.root else "the lake"
+    where = lake.root.resolve().name if lake.root else "the lake"
     with new_file(path) as sink:
-        sink.write(quality_page(found, where, held.engine.now(), tool()).encode())
+        sink.write(quality_page(found, where, lake.engine.now(), tool()).encode())
     errors().print(f"{path} written", markup=False, soft_wrap=True)
 
 

@@ -61,17 +61,17 @@ def list_datasets(
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     search: Search = "",
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """List what the lake holds."""
-    with o.opened(lake) as held:
-        named = all_of(held, what, timeframe, kind)
+    with o.opened(lake_path) as lake:
+        named = all_of(lake, what, timeframe, kind)
         names = None if named is None else set(map(str, named))
         wanted = search.casefold()
         rows = [
             row
-            for row in held.engine.catalog.inventory()
+            for row in lake.engine.catalog.inventory()
             if wanted in row[0].casefold() and (names is None or row[0] in names)
         ]
     columns = ["dataset", "rows", "bytes", "first", "last"]
@@ -98,15 +98,15 @@ def read(
     output: Output = None,
     limit: Limit = 20,
     at: Version = None,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Read rows, as a table or in a format that other programs read."""
     from ticklake.interfaces.cli.formats import write_rows
 
-    with o.opened(lake) as held:
-        dataset = only(held, what, timeframe, kind)
-        view = held if at is None else held.at(_version_or_time(at))
+    with o.opened(lake_path) as lake:
+        dataset = only(lake, what, timeframe, kind)
+        view = lake if at is None else lake.at(_version_or_time(at))
         names = None if columns is None else [name.strip() for name in columns.split(",")]
         if adjust is None:
             rows = view.load(dataset, start, end, columns=names, last=last)
@@ -125,7 +125,7 @@ def gaps(
     end: o.End = None,
     quick: Quick = False,
     every: o.EachHole = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Say what is missing and why, a line for each dataset and reason. Exit code 3: something is missing.
@@ -134,9 +134,9 @@ def gaps(
     """
     from ticklake.core.gaps import missing_in
 
-    with o.opened(lake) as held:
-        datasets = chosen(held, what, timeframe, kind)
-        found = [(dataset, held.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
+    with o.opened(lake_path) as lake:
+        datasets = chosen(lake, what, timeframe, kind)
+        found = [(dataset, lake.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
     written = (row for dataset, report in found for row in _gap_rows(dataset, report))
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
     holes = sum(len(report.gaps) for _, report in found)
@@ -185,14 +185,14 @@ def resample(
     form: Format = None,
     output: Output = None,
     limit: Limit = 20,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Make bars of trades or of shorter bars, and print them; nothing is stored."""
     from ticklake.interfaces.cli.formats import write_rows
 
-    with o.opened(lake) as held:
-        rows = held.resample(only(held, what, timeframe, kind), to, start, end)
+    with o.opened(lake_path) as lake:
+        rows = lake.resample(only(lake, what, timeframe, kind), to, start, end)
     write_rows(rows, "json" if as_json else form, output, limit)
 
 
@@ -205,15 +205,15 @@ def book(
     form: Format = None,
     output: Output = None,
     limit: Limit = 40,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Show an order book: bids, then asks, best prices first."""
     from ticklake.interfaces.cli.formats import write_rows
 
-    with o.opened(lake) as held:
-        dataset = only(held, what, None, "book")
-        rows = held.book(dataset.exchange, str(dataset.symbol), at, depth)
+    with o.opened(lake_path) as lake:
+        dataset = only(lake, what, None, "book")
+        rows = lake.book(dataset.exchange, str(dataset.symbol), at, depth)
     if rows.reason:
         errors().print(f"note: {rows.reason}", soft_wrap=True)
     write_rows(rows, "json" if as_json else form, output, limit)
@@ -224,19 +224,19 @@ def quarantine(
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
     every: Annotated[bool, typer.Option("--all", help="A line for each row.")] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Say which rows were refused and why, a line for each dataset and reason. JSON has each row."""
     from ticklake.interfaces.schema import row_to_json
 
-    with o.opened(lake) as held:
-        datasets = chosen(held, what, timeframe, kind)
+    with o.opened(lake_path) as lake:
+        datasets = chosen(lake, what, timeframe, kind)
         if not as_json and not every:
-            return _say_refused(_count_refused(held, datasets))
+            return _say_refused(_count_refused(lake, datasets))
         rows: list[dict[str, Any]] = []
         for dataset in datasets:
-            rows += [row_to_json({"dataset": str(dataset), **row}) for row in held.quarantine(dataset)]
+            rows += [row_to_json({"dataset": str(dataset), **row}) for row in lake.quarantine(dataset)]
     if as_json:
         return print_json(rows)
     if not rows:
@@ -245,13 +245,13 @@ def quarantine(
     return print_table(columns, [[row[name] for name in columns] for row in rows])
 
 
-def _count_refused(held: Lake, datasets: Sequence[Dataset]) -> Counter[tuple[str, str]]:
+def _count_refused(lake: Lake, datasets: Sequence[Dataset]) -> Counter[tuple[str, str]]:
     """Count refused rows by dataset and reason, as they come by: there may be millions."""
     from ticklake.core.span import ALL_TIME
 
     counts = Counter[tuple[str, str]]()
     for dataset in datasets:
-        for rows in held.engine.catalog.refused(dataset, ALL_TIME, ["ts", "reason"]):
+        for rows in lake.engine.catalog.refused(dataset, ALL_TIME, ["ts", "reason"]):
             counts.update((str(dataset), reason) for _, reason in rows)
     return counts
 

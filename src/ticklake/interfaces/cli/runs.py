@@ -47,14 +47,14 @@ def list_runs(
     ] = None,
     job: Annotated[int | None, typer.Option("--job", help="Only the tries of this job.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many, newest first.")] = 20,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Show what was executed and how it went."""
-    with o.opened(lake) as held:
-        datasets = all_of(held, what, timeframe, kind)
+    with o.opened(lake_path) as lake:
+        datasets = all_of(lake, what, timeframe, kind)
         named: list[str | None] = [dataset] if datasets is None else [str(one) for one in datasets]
-        found = [run for name in named for run in held.runs.list(state=state, dataset=name, job=job, limit=limit)]
+        found = [run for name in named for run in lake.runs.list(state=state, dataset=name, job=job, limit=limit)]
         found = sorted({run.id: run for run in found}.values(), key=lambda run: -run.id)[:limit]
     if as_json:
         return print_json(found)
@@ -63,12 +63,12 @@ def list_runs(
 
 
 @app.command("show")
-def show_run(run_id: RunId, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def show_run(run_id: RunId, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Show one run with its log."""
     from ticklake.interfaces.schema import to_json
 
-    with o.opened(lake) as held:
-        run, lines = held.runs.get(run_id), held.runs.tail(run_id)
+    with o.opened(lake_path) as lake:
+        run, lines = lake.runs.get(run_id), lake.runs.tail(run_id)
     shown = to_json(run)
     if as_json:
         return print_json({**shown, "log": lines})
@@ -81,12 +81,12 @@ def show_run(run_id: RunId, lake: o.LakePath = None, as_json: o.AsJson = False) 
 def tail_run(
     run_id: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more until the run ends.")] = False,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Show the last lines of a run's log."""
-    with o.opened(lake) as held:
-        lines = held.runs.tail(run_id)
+    with o.opened(lake_path) as lake:
+        lines = lake.runs.tail(run_id)
         if as_json and not follow:
             return print_json(lines)
         told = 0
@@ -94,7 +94,7 @@ def tail_run(
             for line in lines[told:]:
                 print_json(line) if as_json else say(f"{o.moment(line.at)} {line.level:7} {line.message}")
             told = len(lines)
-            if not follow or not held.runs.get(run_id).is_active:
+            if not follow or not lake.runs.get(run_id).is_active:
                 return None
             time.sleep(LOOK_EVERY)
-            lines = held.runs.tail(run_id)
+            lines = lake.runs.tail(run_id)

@@ -39,25 +39,25 @@ def add_schedule(
     end: o.End = None,
     settings: Setting = None,
     priority: Priority = 0,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Add a schedule, or change the one of that name; 'ticklake daemon' makes its jobs."""
     given = {"timeframe": timeframe, "kind": kind, "start": start, "end": end}
-    with o.opened(lake, create=True) as held:
+    with o.opened(lake_path, create=True) as lake:
         positional, named = parameters_of(operation, what or [], given, settings or [])
         rhythm: dict[str, Any] = {"cron": cron, "every": every, "zone": zone, "priority": priority}
-        added = held.schedules.add(name, operation, *positional, **rhythm, **named)
+        added = lake.schedules.add(name, operation, *positional, **rhythm, **named)
     if as_json:
         return print_json(added)
     return say(f"schedule {added.name} makes jobs {added.rhythm}, next at {o.moment(added.next_at)}")
 
 
 @app.command("list")
-def list_schedules(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def list_schedules(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """List the schedules."""
-    with o.opened(lake) as held:
-        found = held.schedules.list()
+    with o.opened(lake_path) as lake:
+        found = lake.schedules.list()
     if as_json:
         return print_json(found)
     columns = ["name", "operation", "when", "next", "last", "job", "missed", "parameters"]
@@ -65,28 +65,28 @@ def list_schedules(lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
 
 
 @app.command("remove")
-def remove_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def remove_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Remove a schedule; jobs that it made stay."""
-    with o.opened(lake) as held:
-        held.schedules.remove(name)
+    with o.opened(lake_path) as lake:
+        lake.schedules.remove(name)
     return print_json({"removed": name}) if as_json else say(f"schedule {name} is gone")
 
 
 @app.command("pause")
-def pause_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def pause_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make no more jobs of it for now."""
-    with o.opened(lake) as held:
-        found = held.schedules.pause(name)
+    with o.opened(lake_path) as lake:
+        found = lake.schedules.pause(name)
     if as_json:
         return print_json(found)
     return say(f"schedule {name} is paused: 'ticklake schedule resume {name}' goes on")
 
 
 @app.command("resume")
-def resume_schedule(name: Name, lake: o.LakePath = None, as_json: o.AsJson = False) -> None:
+def resume_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make jobs of it again, from its next time on."""
-    with o.opened(lake) as held:
-        found = held.schedules.resume(name)
+    with o.opened(lake_path) as lake:
+        found = lake.schedules.resume(name)
     if as_json:
         return print_json(found)
     return say(f"schedule {name} makes its next job at {o.moment(found.next_at)}")

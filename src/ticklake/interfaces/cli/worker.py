@@ -32,7 +32,7 @@ RESTART_AFTER = 1.0
 def worker(
     once: Once = False,
     processes: Processes = 1,
-    lake: o.LakePath = None,
+    lake_path: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -44,16 +44,16 @@ def worker(
         command = [sys.executable, "-m", "ticklake", "worker"]
         if once:
             command.append("--once")
-        if lake:
-            command += ["--lake", lake]
+        if lake_path:
+            command += ["--lake", lake_path]
         if exchange_url:
             command += ["--exchange-url", exchange_url]
         if as_json:
             command.append("--json")
         raise typer.Exit(_supervise(command, processes, once=once, as_json=as_json))
     ended: Counter[str] = Counter()
-    with o.opened(lake, create=True, exchange_url=exchange_url) as held:
-        this_worker = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+    with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
+        this_worker = lake.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
         on_stop(this_worker.stop)
         count = this_worker.run(once=once)
     if as_json:
@@ -64,15 +64,15 @@ def worker(
         raise typer.Exit(3)
 
 
-def daemon(lake: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False) -> None:
+def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False) -> None:
     """Make jobs of schedules whenever their time has come, and do the jobs of the queue, until told to stop.
 
     Times that were missed while no daemon ran make one job each schedule. Further workers may run beside it.
     """
     ended: Counter[str] = Counter()
-    with o.opened(lake, create=True, exchange_url=exchange_url) as held:
-        this_worker = held.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
-        scheduler = held.schedules.scheduler(lambda text: errors().print(text, markup=False, soft_wrap=True))
+    with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
+        this_worker = lake.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+        scheduler = lake.schedules.scheduler(lambda text: errors().print(text, markup=False, soft_wrap=True))
         scheduler.stopping = this_worker.stopping
         on_stop(this_worker.stop)
         thread = threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler")
