@@ -97,6 +97,13 @@ class Dataset:
             return cls.of(exchange, rest, kind)
         return cls.of(exchange, symbol, kind, timeframe)
 
+    @property
+    def timeframe_text(self) -> str | None:
+        """Its timeframe as text, like ``1h``; ``None`` where there is none."""
+        if self.timeframe is None:
+            return None
+        return str(self.timeframe)
+
     def matches(self, pattern: str) -> bool:
         """Whether *pattern* is its text form, or one that matches it, like ``binance:trades:*``."""
         if not isinstance(pattern, str):

@@ -25,16 +25,21 @@ def check(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     with o.opened(lake_path) as lake:
         messages = lake.alerts.check()
         is_on = lake.alerts.is_on
+        sent: Sequence[Message] = []
         wrong: Sequence[Alert | Message] = [message for message in messages if not message.is_recovery]
         if is_on:
-            # Messages are only those of this check: what was told before may still be wrong.
-            wrong = lake.alerts.known()
+            # The messages are those of this check alone: an alert that was sent before may still hold.
+            sent, wrong = messages, lake.alerts.known()
     if as_json:
-        print_json({"told": messages if is_on else [], "wrong": wrong})
+        print_json({"told": sent, "wrong": wrong})
     else:
         _show(wrong)
-        say(f"messages sent: {len(messages):,}" if is_on else "nobody is told: alerts.urls is not set")
-    raise typer.Exit(3 if wrong else 0)
+        if is_on:
+            say(f"messages sent: {len(sent):,}")
+        else:
+            say("nobody is told: alerts.urls is not set")
+    if wrong:
+        raise typer.Exit(3)
 
 
 def _show(wrong: Sequence[Alert | Message]) -> None:

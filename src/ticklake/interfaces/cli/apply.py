@@ -1,4 +1,4 @@
-"""The command that makes a lake be as a file wants it: apply."""
+"""The command that makes a lake collect what a manifest declares: apply."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors, print_json, print_table, say
+from ticklake.interfaces.cli.output import print_error, print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ def apply(
     from ticklake.errors import Conflict
 
     with o.opened_for(lake_path, dry_run=dry_run) as lake:
+        # The lake or the file may change while the user reads: apply() then raises Conflict, and the user is asked again.
         while True:
             changes = lake.apply(load_wanted(file), dry_run=True)
             _show(changes, as_json=as_json)
@@ -51,26 +52,30 @@ def apply(
                 lake.apply(load_wanted(file), shown=changes)
                 break
             except Conflict as error:
-                errors().print(f"note: {error}", markup=False, soft_wrap=True)
+                print_error(f"note: {error}")
     if as_json:
         print_json({"applied": not dry_run, "changes": changes})
+    elif changes and dry_run:
+        say("nothing was changed")
     elif changes:
-        say(
-            "nothing was changed" if dry_run else "done: 'ticklake daemon' does the work, 'ticklake jobs list' shows it"
-        )
+        say("done: 'ticklake daemon' does the work, 'ticklake jobs list' shows it")
 
 
 def _show(changes: Sequence[Change], *, as_json: bool) -> None:
     for change in changes:
         if change.warning:
-            errors().print(f"warning: {change.warning}", markup=False, soft_wrap=True)
+            print_error(f"warning: {change.warning}")
     if as_json:
-        return None
+        return
     if not changes:
-        return say("nothing to do: the lake is as wanted")
+        say("nothing to do: the lake is as wanted")
+        return
     print_table(["", "schedule", "what"], [(change.action, change.name, change.detail) for change in changes])
-    stands = [(name, text) for change in changes for name, text in change.datasets.items()]
-    return print_table(["dataset", "stands"], stands) if stands else None
+    statuses: list[tuple[str, str]] = []
+    for change in changes:
+        statuses += change.datasets.items()
+    if statuses:
+        print_table(["dataset", "stands"], statuses)
 
 
 def _ask(*, yes: bool, as_json: bool) -> None:

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.datasets import Datasets, chosen, complete_names, to_collect
-from ticklake.interfaces.cli.output import big, errors, print_json, print_table, say
+from ticklake.interfaces.cli.datasets import Datasets, chosen, complete_names, some_of, to_collect
+from ticklake.interfaces.cli.output import big, print_error, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
+    from ticklake.core.dataset import Dataset
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.runs import Run
 
 __all__ = ["backfill", "exchanges", "symbols", "update"]
 
 _NAMED = 3
+"""Datasets that a note names; the others are counted."""
 EXIT_CODES = {"succeeded": 0, "incomplete": 3}
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be fetched, and fetch nothing.")]
 Collected = Annotated[
@@ -41,22 +43,22 @@ def exchanges(
     """List the exchanges that can be asked, what each serves, and what stands in the way of it: a key, a short history."""
     from ticklake.app import list_exchanges
 
-    found, broken = list_exchanges(search)
-    for problem in broken:
-        errors().print(f"warning: {problem}", markup=False, soft_wrap=True)
+    kinds_by_exchange, broken_sources = list_exchanges(search)
+    for problem in broken_sources:
+        print_error(f"warning: {problem}")
     if as_json:
-        return print_json(found)
-    rows = [(name, " ".join(kinds), _restrictions(kinds)) for name, kinds in found.items()]
+        return print_json(kinds_by_exchange)
+    rows = [(name, " ".join(kinds), _restrictions(kinds)) for name, kinds in kinds_by_exchange.items()]
     return print_table(["exchange", "serves", "but"], rows)
 
 
 def _restrictions(kinds: dict[str, str]) -> str:
-    """Say what stands in the way, once for all kinds that share it."""
-    shared: dict[str, list[str]] = {}
+    """Return the restrictions of an exchange, each once with all kinds that it applies to."""
+    kinds_by_text: dict[str, list[str]] = {}
     for kind, text in kinds.items():
         if text:
-            shared.setdefault(text, []).append(kind)
-    return "; ".join(f"{' '.join(names)}: {text}" for text, names in shared.items())
+            kinds_by_text.setdefault(text, []).append(kind)
+    return "; ".join(f"{' '.join(names)}: {text}" for text, names in kinds_by_text.items())
 
 
 def symbols(
@@ -71,12 +73,15 @@ def symbols(
 
     with memory_lake(load_settings(exchange_url=exchange_url)) as lake:
         listed = lake.symbols(exchange.lower())
-    wanted = search.casefold()
-    names = zip(listed["symbol"], listed["native_id"], strict=True)
-    found = listed.filter([wanted in f"{symbol} {native}".casefold() for symbol, native in names])
+    pattern = search.casefold()
+    matches: list[bool] = []
+    # Case is folded by Python: symbols need not be ASCII.
+    for symbol, native_id in listed.select("symbol", "native_id").iter_rows():
+        matches.append(pattern in f"{symbol} {native_id}".casefold())
+    matching = listed.filter(matches)
     if as_json:
-        return print_json(found)
-    return print_table(found.columns, found.rows())
+        return print_json(matching)
+    return print_table(matching.columns, matching.rows())
 
 
 def backfill(
@@ -133,32 +138,36 @@ def update(
     asked. Exit code 3: gaps remain, or some failed; 1: all failed.
     """
     with o.opened(lake_path, exchange_url=exchange_url) as lake, watching("update", quiet=as_json) as watch:
-        named = chosen(lake, what, timeframe, kind)
         collected = set(lake.collected())
-        wanted = [dataset for dataset in named if dataset in collected]
-        if what and not wanted:
-            wanted = named  # The lake says why none of them can be updated.
-        runs = lake.update(wanted, watch=watch)
-    left = [str(dataset) for dataset in named if dataset not in collected]
-    _show_updates(runs, left, as_json=as_json)
+        to_update: list[Dataset] = []
+        left_alone: list[Dataset] = []
+        for dataset in chosen(lake, what, timeframe, kind):
+            if dataset in collected:
+                to_update.append(dataset)
+            else:
+                left_alone.append(dataset)
+        if what and not to_update:
+            # The error of the lake says why none of them can be updated.
+            to_update = left_alone
+        runs = lake.update(to_update, watch=watch)
+    _show_updates(runs, list(map(str, left_alone)), as_json=as_json)
     states = {run.state for run in runs}
+    if states == {"failed"}:
+        raise typer.Exit(1)
     if not states <= {"succeeded"}:
-        raise typer.Exit(1 if states == {"failed"} else 3)
+        raise typer.Exit(3)
 
 
-def _show_updates(runs: list[Run], left: list[str], *, as_json: bool) -> None:
+def _show_updates(runs: list[Run], left_alone: list[str], *, as_json: bool) -> None:
     if as_json:
-        return print_json({"runs": runs, "left_alone": left})
+        return print_json({"runs": runs, "left_alone": left_alone})
     for run in runs:
         say(f"run {run.id} {run.state}: {run.subject}: {run.outcome}")
-    if left:
-        more = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
-        errors().print(
-            f"note: left alone, for no source collected them: {', '.join(left[:_NAMED])}{more}", soft_wrap=True
-        )
-    failed = [run for run in runs if run.state == "failed"]
+    if left_alone:
+        print_error(f"note: left alone, for no source collected them: {some_of(left_alone, most=_NAMED)}")
+    failed = [run.subject for run in runs if run.state == "failed"]
     if failed:
-        say(f"{len(failed):,} of {len(runs):,} failed: {', '.join(run.subject for run in failed)}")
+        say(f"{len(failed):,} of {len(runs):,} failed: {', '.join(failed)}")
     if not runs:
         say("there was nothing to bring up to now: 'ticklake backfill' begins a dataset")
     return None
@@ -182,7 +191,8 @@ def _show_plans(plans: list[FetchPlan], *, as_json: bool) -> None:
         return print_json(plans)
     for plan in plans:
         say("\n".join(_plan_lines(plan)))
-    pages, seconds = sum(plan.pages for plan in plans), sum(plan.seconds for plan in plans)
+    pages = sum(plan.pages for plan in plans)
+    seconds = sum(plan.seconds for plan in plans)
     say(f"in all {pages:,} pages, about {seconds:.0f} s; nothing was fetched")
     return None
 
@@ -190,12 +200,13 @@ def _show_plans(plans: list[FetchPlan], *, as_json: bool) -> None:
 def _plan_lines(plan: FetchPlan) -> list[str]:
     from ticklake.interfaces.schema import to_json
 
-    shown = to_json(plan)
-    files = f"{len(plan.archives):,} archive files and " if plan.archives else ""
-    head = f"{plan.dataset}: {files}{plan.pages:,} pages, about {plan.seconds:.0f} s and {big(plan.bytes)}"
-    lines = [head]
-    lines += [f"  fetch {span}" for span in shown["fetch"]]
+    as_json = to_json(plan)
+    files = ""
+    if plan.archives:
+        files = f"{len(plan.archives):,} archive files and "
+    lines = [f"{plan.dataset}: {files}{plan.pages:,} pages, about {plan.seconds:.0f} s and {big(plan.bytes)}"]
+    lines += [f"  fetch {span}" for span in as_json["fetch"]]
     lines += [f"  archive {address}" for address in plan.archives]
     if plan.unavailable:
-        lines.append(f"  unavailable {shown['unavailable']}: {plan.note}")
+        lines.append(f"  unavailable {as_json['unavailable']}: {plan.note}")
     return lines

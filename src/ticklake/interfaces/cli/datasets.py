@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,16 +25,21 @@ __all__ = [
     "is_name",
     "named_some",
     "only",
+    "some_of",
+    "to_collect",
 ]
 
+_EXAMPLE = "binance:ohlcv:1h:BTC/USDT"
 _LISTED = 5
+"""Names that an error lists; the others are counted."""
 
 
 def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Return the names of the lake that what is being typed may become; nothing if there is no lake."""
+    """Return the names in the lake that complete what is being typed; nothing if there is no lake."""
     from ticklake.errors import TicklakeError
 
     words = [word for word in ctx.params.get("what") or [] if word]
+    # An error would be printed into the line that the user is typing.
     try:
         with o.opened(ctx.params.get("lake_path")) as lake:
             known = lake.datasets()
@@ -43,11 +49,11 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
     typed = "".join([*words, incomplete])
     if words and ":" not in typed:
         exchange = words[0].lower()
-        symbols = {str(dataset.symbol) for dataset in known if dataset.exchange == exchange}
-        return sorted(symbol for symbol in symbols if symbol.startswith(incomplete))
-    names = {str(dataset) for dataset in known}
+        symbols = _symbols_of(dataset for dataset in known if dataset.exchange == exchange)
+        return [symbol for symbol in symbols if symbol.startswith(incomplete)]
+    names = set(map(str, known))
     if not words:
-        names |= {dataset.exchange for dataset in known}
+        names.update(_exchanges_of(known))
     before = len(typed) - len(incomplete)
     return sorted(name[before:] for name in names if name.startswith(typed))
 
@@ -73,13 +79,13 @@ OneDataset = Annotated[
 
 
 def is_name(word: str) -> bool:
-    """Whether a word is a dataset's name or a pattern of names, and no exchange; symbols have a slash before the colon."""
+    """Whether a word is a dataset's name or a pattern of names: neither an exchange nor a symbol like ``BTC/USDT:USDT``."""
     before, colon, _ = word.partition(":")
     return bool(colon) and "/" not in before
 
 
 def chosen(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset]:
-    """Return the datasets that the words and options of a command name; what is left out names all.
+    """Return the datasets that the words and options of a command name; without any, all of the lake.
 
     Raises
     ------
@@ -95,17 +101,20 @@ def chosen(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
     if not all(word.strip() for word in words):
         raise BadInput(f"'' names no dataset: write a name like {_EXAMPLE}, or EXCHANGE SYMBOL")
     if any(map(is_name, words)) or (len(words) == 1 and is_pattern(words[0])):
+        # Keys of a dict are a set that keeps the order in which they were named.
         named: dict[Dataset, None] = {}
         for word in words:
-            named.update(dict.fromkeys(_named(lake, word)))
+            named.update(dict.fromkeys(_datasets_named(lake, word)))
         return _filtered(list(named), words, timeframe, kind)
     if len(words) > 2:
         raise BadInput(f"{' '.join(words)!r} names no one dataset: write EXCHANGE SYMBOL, or names like {_EXAMPLE}")
-    exchange = words[0] if words else None
-    symbol = words[1] if len(words) > 1 else None
-    if exchange and symbol and "/" in exchange and "/" not in symbol:
-        raise BadInput(f"{exchange!r} is not an exchange: did you mean '{symbol} {exchange}'?")
-    return _by_parts(lake, exchange, symbol, timeframe, kind)
+    _refuse_swapped(words)
+    parts = _NameParts(timeframe=timeframe, kind=kind)
+    if words:
+        parts = replace(parts, exchange=words[0])
+    if len(words) == 2:
+        parts = replace(parts, symbol=words[1])
+    return _datasets_of(lake, parts)
 
 
 def all_of(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset] | None:
@@ -116,7 +125,7 @@ def all_of(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
 
 
 def named_some(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: str | None) -> list[Dataset]:
-    """Return the datasets that are named, for commands that never take all of them without being told."""
+    """Return the datasets that are named, for commands that refuse to take all of them by default."""
     from ticklake.errors import BadInput
 
     if not what:
@@ -129,8 +138,8 @@ def only(
 ) -> Dataset:
     """Return the one dataset that is named.
 
-    Where an exchange and a symbol leave several, bars are meant if a timeframe is given and trades if not, as everywhere;
-    without *default* they must be told apart.
+    If an exchange and a symbol match several, bars are meant with a timeframe and trades without one, as in every command;
+    without *default* that is an error.
 
     Raises
     ------
@@ -139,17 +148,17 @@ def only(
     from ticklake.core.requests import usual_kind
     from ticklake.errors import BadInput
 
-    found = named_some(lake, what, timeframe, kind)
-    if len(found) > 1 and default and len({dataset.symbol for dataset in found}) == 1:
+    matching = named_some(lake, what, timeframe, kind)
+    if len(matching) > 1 and default and len(_symbols_of(matching)) == 1:
         usual = usual_kind(timeframe)
-        found = [dataset for dataset in found if dataset.kind == usual] or found
-    if len(found) > 1:
-        raise BadInput(f"{' '.join(what or ())} may be {_few(list(map(str, found)))}: say which")
-    return found[0]
+        matching = [dataset for dataset in matching if dataset.kind == usual] or matching
+    if len(matching) > 1:
+        raise BadInput(f"{' '.join(what or ())} may be {some_of(list(map(str, matching)))}: say which")
+    return matching[0]
 
 
 def as_dataset(words: Sequence[str], timeframe: str | None, kind: str | None) -> Dataset:
-    """Return the dataset that is written, whether the lake has it or not.
+    """Return the dataset that words and options name, whether the lake has it or not.
 
     Raises
     ------
@@ -175,138 +184,168 @@ def to_collect(
     from ticklake.errors import BadInput
 
     if not is_name(what[0]):
-        swapped = "/" in what[0] and len(what) > 1 and "/" not in what[1]
-        if swapped:
-            raise BadInput(f"{what[0]!r} is not an exchange: did you mean '{what[1]} {what[0]}'?")
+        _refuse_swapped(what)
         return what[0].lower(), what[1:], timeframe, kind
     datasets = [Dataset.parse(word) for word in what]
-    alike = {(dataset.exchange, dataset.kind, dataset.timeframe) for dataset in datasets}
-    if len(alike) > 1:
-        raise BadInput(
-            "datasets that are collected together differ in their symbols only: name others with a command each"
-        )
     first = datasets[0]
-    frame = None if first.timeframe is None else str(first.timeframe)
-    if timeframe not in (None, frame) or kind not in (None, first.kind):
+    for dataset in datasets:
+        if (dataset.exchange, dataset.kind, dataset.timeframe) != (first.exchange, first.kind, first.timeframe):
+            raise BadInput(
+                "datasets that are collected together differ in their symbols only: name others with a command each"
+            )
+    if timeframe not in (None, first.timeframe_text) or kind not in (None, first.kind):
         raise BadInput(f"{first} and {timeframe or kind} contradict each other: a name says all of it")
-    return first.exchange, [str(dataset.symbol) for dataset in datasets], frame, first.kind
+    return first.exchange, [str(dataset.symbol) for dataset in datasets], first.timeframe_text, first.kind
 
 
-_EXAMPLE = "binance:ohlcv:1h:BTC/USDT"
+def some_of(names: Sequence[str], between: str = ", ", most: int = _LISTED) -> str:
+    """Write the first names of many, and how many more there are.
+
+    >>> some_of(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    text = between.join(names[:most])
+    if len(names) > most:
+        text += f" and {len(names) - most:,} more"
+    return text
 
 
-def _named(lake: Lake, word: str) -> list[Dataset]:
+def _refuse_swapped(words: Sequence[str]) -> None:
+    """Refuse ``BTC/USDT binance``: the exchange comes first."""
+    from ticklake.errors import BadInput
+
+    if len(words) > 1 and "/" in words[0] and "/" not in words[1]:
+        raise BadInput(f"{words[0]!r} is not an exchange: did you mean '{words[1]} {words[0]}'?")
+
+
+def _exchanges_of(datasets: Iterable[Dataset]) -> list[str]:
+    return sorted({dataset.exchange for dataset in datasets})
+
+
+def _symbols_of(datasets: Iterable[Dataset]) -> list[str]:
+    return sorted({str(dataset.symbol) for dataset in datasets})
+
+
+@dataclass(frozen=True, slots=True)
+class _NameParts:
+    """The parts of a dataset's name as a user wrote them; those that are ``None`` were left out."""
+
+    exchange: str | None = None
+    symbol: str | None = None
+    timeframe: str | None = None
+    kind: str | None = None
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.exchange, self.symbol, self.timeframe, self.kind)))
+
+
+def _datasets_named(lake: Lake, word: str) -> list[Dataset]:
+    """Return the datasets that a name or a pattern of names matches."""
     from ticklake.core.dataset import Dataset
     from ticklake.core.lookup import is_pattern
 
+    known = lake.datasets()
     if is_pattern(word):
-        found = [dataset for dataset in lake.datasets() if dataset.matches(word)]
-        if not found:
-            raise _unknown(lake, word)
-        return found
+        matching = [dataset for dataset in known if dataset.matches(word)]
+        if not matching:
+            raise _unknown(lake, word, _NameParts())
+        return matching
     exchange, colon, rest = word.partition(":")
     dataset = Dataset.parse(f"{exchange.lower()}{colon}{rest}")
-    known = lake.datasets()
     if dataset in known:
         return [dataset]
-    frame = None if dataset.timeframe is None else str(dataset.timeframe)
-    parts = (dataset.exchange, str(dataset.symbol), frame, dataset.kind)
-    return _by_parts(lake, *parts, shown=str(dataset))
+    # Not under this name: its symbol may be a native id, or written in another case.
+    parts = _NameParts(dataset.exchange, str(dataset.symbol), dataset.timeframe_text, dataset.kind)
+    return _datasets_of(lake, parts, name=str(dataset))
 
 
-def _by_parts(
-    lake: Lake, exchange: str | None, symbol: str | None, timeframe: str | None, kind: str | None, shown: str = ""
-) -> list[Dataset]:
+def _datasets_of(lake: Lake, parts: _NameParts, name: str = "") -> list[Dataset]:
+    """Return the datasets that parts of a name match; errors show *name* if it was written as a whole."""
     from ticklake.core.kinds import kind_of
     from ticklake.core.lookup import is_pattern, meant_datasets
-    from ticklake.core.timeframe import Timeframe
     from ticklake.errors import BadInput
 
-    frame = None if timeframe is None else str(Timeframe.parse(timeframe))
-    if kind is not None:
-        kind_of(kind)
-    place = None if exchange is None else exchange.lower()
-    natives = _natives(lake, place) if place and symbol else {}
-    found = meant_datasets(lake.datasets(), place, symbol, frame, kind, natives)
-    said = [word for word in (exchange, symbol, timeframe, kind) if word]
-    if said and not found:
-        if exchange and symbol and (frame or kind):
-            shown = shown or str(as_dataset([exchange, symbol], frame, kind))
-        raise _unknown(lake, shown or " ".join(said), exchange, symbol, frame, kind)
-    symbols = sorted({str(dataset.symbol) for dataset in found})
-    if symbol is not None and len(symbols) > 1 and not is_pattern(symbol):
-        raise BadInput(f"{symbol} may be {_few(symbols)} on {place}: say which")
-    return found
+    timeframe = _normal_timeframe(parts.timeframe)
+    if parts.kind is not None:
+        # Refuses an unknown kind.
+        kind_of(parts.kind)
+    exchange = parts.exchange
+    native_ids: dict[str, str] = {}
+    if exchange is not None:
+        exchange = exchange.lower()
+    if exchange and parts.symbol:
+        native_ids = _native_ids(lake, exchange)
+    matching = meant_datasets(lake.datasets(), exchange, parts.symbol, timeframe, parts.kind, native_ids)
+    if str(parts) and not matching:
+        if not name and parts.exchange and parts.symbol and (timeframe or parts.kind):
+            name = str(as_dataset([parts.exchange, parts.symbol], timeframe, parts.kind))
+        raise _unknown(lake, name or str(parts), replace(parts, timeframe=timeframe))
+    symbols = _symbols_of(matching)
+    if parts.symbol is not None and len(symbols) > 1 and not is_pattern(parts.symbol):
+        raise BadInput(f"{parts.symbol} may be {some_of(symbols)} on {exchange}: say which")
+    return matching
 
 
-def _natives(lake: Lake, exchange: str) -> dict[str, str]:
+def _normal_timeframe(text: str | None) -> str | None:
+    """Write a timeframe as names of datasets do: ``60m`` is ``1h``."""
+    from ticklake.core.timeframe import Timeframe
+
+    if text is None:
+        return None
+    return str(Timeframe.parse(text))
+
+
+def _native_ids(lake: Lake, exchange: str) -> dict[str, str]:
     from ticklake.core.symbol import check_exchange
 
     listed = lake.instruments.list(check_exchange(exchange))
-    return {symbol: native or "" for symbol, native in listed.select("symbol", "native_id").iter_rows()}
+    return {symbol: native_id or "" for symbol, native_id in listed.select("symbol", "native_id").iter_rows()}
 
 
-def _filtered(found: list[Dataset], words: Sequence[str], timeframe: str | None, kind: str | None) -> list[Dataset]:
+def _filtered(named: list[Dataset], words: Sequence[str], timeframe: str | None, kind: str | None) -> list[Dataset]:
+    """Return those of the *named* datasets that have the timeframe and the kind of the options."""
     from ticklake.core.lookup import meant_datasets
-    from ticklake.core.timeframe import Timeframe
     from ticklake.errors import BadInput
 
-    frame = None if timeframe is None else str(Timeframe.parse(timeframe))
-    kept = meant_datasets(found, None, None, frame, kind)
-    if not kept:
+    matching = meant_datasets(named, None, None, _normal_timeframe(timeframe), kind)
+    if not matching:
         raise BadInput(f"{' '.join(words)} and {' '.join(filter(None, (timeframe, kind)))} contradict each other")
-    return kept
+    return matching
 
 
-def _unknown(
-    lake: Lake,
-    said: str,
-    exchange: str | None = None,
-    symbol: str | None = None,
-    timeframe: str | None = None,
-    kind: str | None = None,
-) -> UnknownDataset:
+def _unknown(lake: Lake, name: str, parts: _NameParts) -> UnknownDataset:
     """Return the error about data that the lake does not have, with what was probably meant."""
     from ticklake.core.lookup import likely
     from ticklake.errors import UnknownDataset
 
     known = lake.datasets()
-    if symbol is not None:
-        hints = list(map(str, _near(known, exchange, symbol, timeframe, kind)))
-    elif exchange is not None:
-        hints = likely(exchange, sorted({dataset.exchange for dataset in known}))
+    if parts.symbol is not None:
+        hints = list(map(str, _nearest(known, parts, parts.symbol)))
+    elif parts.exchange is not None:
+        hints = likely(parts.exchange, _exchanges_of(known))
     else:
-        hints = likely(said, list(map(str, known)))
+        hints = likely(name, list(map(str, known)))
     if hints:
-        return UnknownDataset(f"the lake has no {said}: did you mean {_few(hints[:3], ' or ')}?")
-    text = f"the lake has no {said}: 'ticklake list' shows what it holds"
-    if symbol is None:
+        return UnknownDataset(f"the lake has no {name}: did you mean {some_of(hints[:3], ' or ')}?")
+    text = f"the lake has no {name}: 'ticklake list' shows what it holds"
+    if parts.symbol is None:
         text += f"; datasets are named like {_EXAMPLE}, or EXCHANGE SYMBOL with -t"
     return UnknownDataset(text)
 
 
-def _near(
-    known: Sequence[Dataset], exchange: str | None, symbol: str, timeframe: str | None, kind: str | None
-) -> list[Dataset]:
-    """Return the datasets that are nearest to what was written: each part narrows them if it leaves any."""
+def _nearest(known: Sequence[Dataset], parts: _NameParts, symbol: str) -> list[Dataset]:
+    """Return the datasets that are nearest to what was written: each part narrows them down if any are left by it."""
     from ticklake.core.lookup import likely
 
-    symbols = likely(symbol, sorted({str(dataset.symbol) for dataset in known}))
-    exchanges = likely(exchange or "", sorted({dataset.exchange for dataset in known}))
-    near = [dataset for dataset in known if str(dataset.symbol) in symbols]
-    narrower: list[Callable[[Dataset], bool]] = [
+    symbols = likely(symbol, _symbols_of(known))
+    exchanges = likely(parts.exchange or "", _exchanges_of(known))
+    nearest = [dataset for dataset in known if str(dataset.symbol) in symbols]
+    conditions: list[Callable[[Dataset], bool]] = [
         lambda dataset: dataset.exchange in exchanges,
-        lambda dataset: kind in (None, dataset.kind),
-        lambda dataset: timeframe in (None, str(dataset.timeframe)),
+        lambda dataset: parts.kind in (None, dataset.kind),
+        lambda dataset: parts.timeframe in (None, str(dataset.timeframe)),
         lambda dataset: str(dataset.symbol) == symbols[0],
     ]
-    for fits in narrower:
-        near = list(filter(fits, near)) or near
-    return near
-
-
-def _few(names: Sequence[str], between: str = ", ") -> str:
-    text = between.join(names[:_LISTED])
-    if len(names) > _LISTED:
-        text += f" and {len(names) - _LISTED:,} more"
-    return text
+    for condition in conditions:
+        nearest = list(filter(condition, nearest)) or nearest
+    return nearest

@@ -65,22 +65,20 @@ def drop(
             datasets = named_some(lake, what, timeframe, kind)
         rows = {dataset: lake.drop(dataset, dry_run=True) for dataset in datasets}
         if not as_json:
-            verb = "would remove" if dry_run else "remove"
+            verb = "remove"
+            if dry_run:
+                verb = "would remove"
             for dataset, count in rows.items():
                 say(f"{verb} {dataset}: {count:,} rows")
         if not dry_run:
-            _ask(
-                f"remove {count_of(len(rows), 'dataset')} with {count_of(sum(rows.values()), 'row')}?",
-                yes=yes,
-                as_json=as_json,
-            )
+            total = f"{count_of(len(rows), 'dataset')} with {count_of(sum(rows.values()), 'row')}"
+            _ask(f"remove {total}?", yes=yes, as_json=as_json)
             rows = {dataset: lake.drop(dataset) for dataset in datasets}
     if as_json:
         dropped = [{"dataset": str(dataset), "rows": count} for dataset, count in rows.items()]
-        return print_json({"datasets": dropped, "dry_run": dry_run})
-    if dry_run:
-        return None
-    return say(f"dropped {count_of(len(rows), 'dataset')}; {UNDO}")
+        print_json({"datasets": dropped, "dry_run": dry_run})
+    elif not dry_run:
+        say(f"dropped {count_of(len(rows), 'dataset')}; {UNDO}")
 
 
 def rename(
@@ -110,10 +108,14 @@ def rename(
         new = as_dataset([what[-1]], None, None)
         if dry_run and new in lake.datasets():
             raise BadInput(f"the lake already has {new}")
-        rows = lake.drop(old, dry_run=True) if dry_run else lake.rename(old, new)
+        if dry_run:
+            # A dry run of drop counts the same rows.
+            verb, rows = "would be", lake.drop(old, dry_run=True)
+        else:
+            verb, rows = "is now", lake.rename(old, new)
     if as_json:
         return print_json({"old": str(old), "new": str(new), "rows": rows, "dry_run": dry_run})
-    return say(f"{old} {'would be' if dry_run else 'is now'} {new}: {rows:,} rows")
+    return say(f"{old} {verb} {new}: {rows:,} rows")
 
 
 def _ask(question: str, *, yes: bool, as_json: bool) -> None:
@@ -121,6 +123,7 @@ def _ask(question: str, *, yes: bool, as_json: bool) -> None:
 
     if yes:
         return
+    # A program that reads JSON could not tell a question from the answer.
     if as_json or not sys.stdin.isatty():
         raise BadInput(
             f"{question} Nobody can be asked here: say --yes to do it, or --dry-run to see only what would go"

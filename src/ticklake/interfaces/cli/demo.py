@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ WISHES = {
     "binance:funding:BTC/USDT:USDT": 30,
     "kraken:ohlcv:1h:BTC/USD": 45,
 }
-"""What the demo collects as far as the market has it, and of how many days: of Kraken's, more than it serves."""
+"""What the demo collects, if the market has it, and the newest days of it: of Kraken more than it serves, to show a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,16 @@ class _Wish:
 
 
 def run_demo(data: Path | None, folder: Path) -> None:
-    """Run the whole way once and print it."""
+    """Collect from a simulated exchange into a new lake, and print each step."""
     _clear(folder)
     exchange = simulated_exchange(data)
     wishes = _wishes(exchange.market)
     with exchange.running():
-        origin = f"recorded data from {data}" if data else "a generated market"
-        say(f"1. an exchange on {exchange.url} replays {origin}")
+        market = "a generated market"
+        if data:
+            market = f"recorded data from {data}"
+        say(f"1. an exchange on {exchange.url} replays {market}")
+        # The exchange is on this machine: the pace of the real ones would only make the demo slow.
         pace = {name: {"rate_limit_ms": 5} for name in exchange.market.exchanges()}
         settings = load_settings(exchange_url=exchange.url, exchanges=pace)
         with open_lake(folder, settings=settings) as lake:
@@ -65,7 +69,7 @@ def _clear(folder: Path) -> None:
 
 
 def _wishes(market: Market) -> list[_Wish]:
-    """Return what of the demo's datasets the market has, and the newest days of it."""
+    """Return those of the demo's datasets that the market has, with their newest days."""
     wishes: list[_Wish] = []
     for name, days in WISHES.items():
         dataset = Dataset.parse(name)
@@ -79,12 +83,11 @@ def _wishes(market: Market) -> list[_Wish]:
 
 def _collect(lake: Lake, wish: _Wish) -> None:
     dataset, began = wish.dataset, time.monotonic()
-    timeframe = str(dataset.timeframe) if dataset.timeframe else None
     with watching(str(dataset), quiet=False) as watch:
         run = lake.backfill(
             dataset.exchange,
             str(dataset.symbol),
-            timeframe,
+            dataset.timeframe_text,
             kind=dataset.kind,
             start=wish.start,
             end=wish.end,
@@ -100,12 +103,14 @@ def _answer(lake: Lake, wishes: list[_Wish]) -> None:
     say("\n4. what is missing, and why:")
     table = []
     for wish in wishes:
-        sizes: dict[str, list[int]] = {}
+        holes: Counter[str] = Counter()
+        missing: Counter[str] = Counter()
         for gap in lake.gaps(wish.dataset, wish.start, wish.end):
-            sizes.setdefault(gap.reason, []).append(gap.missing or 0)
-        for reason, missing in sizes.items():
-            table.append((str(wish.dataset), reason, len(missing), f"{sum(missing):,}"))
-        if not sizes:
+            holes[gap.reason] += 1
+            missing[gap.reason] += gap.missing or 0
+        for reason, count in holes.items():
+            table.append((str(wish.dataset), reason, count, f"{missing[reason]:,}"))
+        if not holes:
             table.append((str(wish.dataset), "nothing", 0, "0"))
     print_table(["dataset", "reason", "holes", "bars"], table, numbers=("holes", "bars"))
     rows = sum(lake.inventory()["rows"].to_list())

@@ -20,32 +20,34 @@ _SUFFIXES = {"jsonl": "ndjson", "feather": "arrow", "ipc": "arrow", "txt": "tabl
 
 
 def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit: int) -> None:
-    """Write *rows* in a format; ``None`` chooses by the file's name, or by whether a person looks.
+    """Write *rows* in a format; ``None`` chooses by the file's name, or by whether the output is a terminal.
 
     Raises
     ------
     BadInput
         If there is no such format, or bytes would go to a terminal.
     """
-    chosen = form or _guess(output)
-    if chosen not in FORMATS:
-        raise BadInput(f"{chosen!r} is not a format: use {', '.join(FORMATS)}")
-    if chosen == "table" and output is None:
+    form = form or _guess(output)
+    if form not in FORMATS:
+        raise BadInput(f"{form!r} is not a format: use {', '.join(FORMATS)}")
+    if form == "table" and output is None:
         return _print(rows, limit)
     if output is not None:
-        return _to_file(rows, chosen, output)
-    if chosen in {"parquet", "arrow"} and sys.stdout.isatty():
-        raise BadInput(f"{chosen} is not for a terminal: add --output FILE or pipe it")
+        return _to_file(rows, form, output)
+    if form in {"parquet", "arrow"} and sys.stdout.isatty():
+        raise BadInput(f"{form} is not for a terminal: add --output FILE or pipe it")
     buffer = io.BytesIO()
-    _write(rows, chosen, buffer)
+    _write(rows, form, buffer)
     sys.stdout.buffer.write(buffer.getbuffer())
     sys.stdout.buffer.flush()
     return None
 
 
 def _guess(output: Path | None) -> str:
+    if output is None and sys.stdout.isatty():
+        return "table"
     if output is None:
-        return "table" if sys.stdout.isatty() else "csv"
+        return "csv"
     suffix = output.suffix.lstrip(".").lower()
     return _SUFFIXES.get(suffix, suffix or "csv")
 
@@ -61,6 +63,7 @@ def _write(rows: pl.DataFrame, form: str, sink: IO[bytes]) -> None:
         case "parquet":
             rows.write_parquet(sink)
         case "arrow":
+            # Newer levels write string views, which many readers of Arrow do not know.
             rows.write_ipc(sink, compat_level=pl.CompatLevel.oldest())
         case "csv":
             frame_text(rows).write_csv(sink)
@@ -74,7 +77,9 @@ def _write(rows: pl.DataFrame, form: str, sink: IO[bytes]) -> None:
 
 def _print(rows: pl.DataFrame, limit: int) -> None:
     """Print rows as a table; of more than *limit* the first and the last ones."""
-    hidden = rows.height - limit if limit else 0
+    hidden = 0
+    if limit:
+        hidden = rows.height - limit
     numbers = [name for name, dtype in rows.schema.items() if dtype.is_numeric()]
     if hidden <= 0:
         print_table(rows.columns, frame_text(rows).rows(), numbers)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -76,8 +77,14 @@ def import_files(
     from ticklake.core.time import parse_time
     from ticklake.files.mapping import Mapping
 
+    renamed_columns: list[str] = []
+    if columns:
+        renamed_columns = columns.split(",")
+    time_zero = 0
+    if since:
+        time_zero = parse_time(since)
     mapping = Mapping(
-        columns=_pairs(columns.split(",") if columns else (), "--columns"),
+        columns=_pairs(renamed_columns, "--columns"),
         unit=unit,
         zone=zone,
         time_format=time_format,
@@ -86,10 +93,10 @@ def import_files(
         price_scale=price_scale,
         constants=_pairs(constants or (), "--set"),
         skip=skip,
-        since=parse_time(since) if since else 0,
+        since=time_zero,
     )
     with o.opened_for(lake_path, dry_run=dry_run) as lake, watching("import", quiet=as_json) as watch:
-        done = lake.import_files(
+        reports = lake.import_files(
             paths,
             dataset,
             exchange=exchange,
@@ -100,15 +107,17 @@ def import_files(
             watch=watch,
         )
     if as_json:
-        print_json(done)
+        print_json(reports)
     else:
-        _show(done, dry_run=dry_run, every=every)
-    refused = sum(file.refused for file in done)
+        _show(reports, dry_run=dry_run, every=every)
+    refused = sum(file.refused for file in reports)
+    if refused and refused == len(reports):
+        raise typer.Exit(1)
     if refused:
-        raise typer.Exit(1 if refused == len(done) else 3)
+        raise typer.Exit(3)
 
 
-def _pairs(texts: Any, option: str) -> dict[str, str]:
+def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     from ticklake.errors import BadInput
 
     pairs: dict[str, str] = {}
@@ -120,10 +129,10 @@ def _pairs(texts: Any, option: str) -> dict[str, str]:
     return pairs
 
 
-def _show(done: list[FileReport], *, dry_run: bool, every: bool) -> None:
-    listed = done
-    if not every and len(done) > o.FEW:
-        listed = list(filter(_needs_a_look, done))
+def _show(reports: list[FileReport], *, dry_run: bool, every: bool) -> None:
+    listed = reports
+    if not every and len(reports) > o.FEW:
+        listed = list(filter(_needs_a_look, reports))
     # A file with several datasets is listed once for each; its channels are those of the whole file.
     with_channels: set[str] = set()
     for file in listed:
@@ -132,13 +141,17 @@ def _show(done: list[FileReport], *, dry_run: bool, every: bool) -> None:
             lines += _channel_lines(file)
             with_channels.add(file.path)
         say("\n  ".join([file.path, *lines]))
-    if len(listed) < len(done):
-        say(f"{count_of(len(done) - len(listed), 'file')} without a note: --all lists each")
-    good = [file for file in done if not file.refused]
-    share = f"{len(good)} of {len(done)} files"
+    if len(listed) < len(reports):
+        say(f"{count_of(len(reports) - len(listed), 'file')} without a note: --all lists each")
+    accepted = rows = new = 0
+    for file in reports:
+        new += file.new
+        if not file.refused:
+            accepted += 1
+            rows += file.rows
+    share = f"{accepted} of {len(reports)} files"
     if dry_run:
         return say(f"{share} can be read: nothing was saved")
-    new, rows = sum(file.new for file in done), sum(file.rows for file in good)
     return say(f"{share} are in: {new:,} of {rows:,} rows are new")
 
 
@@ -157,9 +170,11 @@ def _channel_lines(file: FileReport) -> list[str]:
     }
     lines = []
     for entry in file.channels:
-        parts = [f"{entry[name]:,} {word}" for name, word in words.items() if entry[name]]
-        rows = f" ({entry['rows']:,} rows)" if entry["rows"] else ""
-        lines.append(f"channel {entry['channel']}: {entry['received']:,} received, {', '.join(parts)}{rows}")
+        counts = [f"{entry[name]:,} {word}" for name, word in words.items() if entry[name]]
+        line = f"channel {entry['channel']}: {entry['received']:,} received, {', '.join(counts)}"
+        if entry["rows"]:
+            line += f" ({entry['rows']:,} rows)"
+        lines.append(line)
     return lines
 
 
@@ -169,14 +184,19 @@ def _lines(file: FileReport, *, dry_run: bool) -> list[str]:
     if file.format:
         mapping = dict(file.mapping or {})
         columns = ", ".join(f"{ours}={theirs}" for ours, theirs in mapping.pop("columns", {}).items())
-        others = "".join(f"; {name}={value}" for name, value in mapping.items())
-        lines.append(f"{file.format}, preset {file.preset}: {columns}{others}")
+        line = f"{file.format}, preset {file.preset}: {columns}"
+        for name, value in mapping.items():
+            line += f"; {name}={value}"
+        lines.append(line)
     if file.format and file.dataset:
         counts = f"{file.rows:,} rows"
         if not dry_run:
             counts += f": {file.new:,} new, {file.changed:,} changed, {file.duplicate:,} already there"
         lines.append(f"{file.dataset}: {counts}, {file.quarantined:,} quarantined, {file.first} .. {file.last}")
     for problem in file.problems:
-        is_reason = file.refused and problem == file.problems[-1]
-        lines.append(f"{'refused' if is_reason else 'note'}: {problem}")
+        # The last problem of a refused file is why it was refused.
+        if file.refused and problem == file.problems[-1]:
+            lines.append(f"refused: {problem}")
+        else:
+            lines.append(f"note: {problem}")
     return lines

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors, print_json, print_table, say
+from ticklake.interfaces.cli.output import print_error, print_json, print_records, say
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = ["instruments"]
 
@@ -39,39 +42,45 @@ def instruments(
     with o.opened(lake_path, create=refresh, exchange_url=exchange_url) as lake:
         if refresh:
             seen = lake.instruments.refresh(exchange)
-            told = f"{exchange} lists {seen.listed:,}: {len(seen.new):,} new, {len(seen.changed):,} changed, {len(seen.gone):,} gone"
-            errors().print(told, markup=False, soft_wrap=True)
+            changes = f"{len(seen.new):,} new, {len(seen.changed):,} changed, {len(seen.gone):,} gone"
+            print_error(f"{exchange} lists {seen.listed:,}: {changes}")
         if rename is not None:
             lake.instruments.rename(exchange, *_rename(rename))
-        found = lake.instruments.list(exchange, search, at)
+        markets = lake.instruments.list(exchange, search, at)
     if as_json:
-        return print_json(found)
-    rows = found.rows(named=True)
+        return print_json(markets)
+    rows = markets.rows(named=True)
     if not rows:
         if not search and at is None:
+            # An exchange that no source has is an error; one that was not looked at yet is not.
             Registry().check_known(exchange)
         return say(f"nothing of {exchange} is known like that: --refresh looks at what it lists")
-    return print_table([*_SHOWN, "listed", "state"], [(*(row[name] for name in _SHOWN), *_state(row)) for row in rows])
+    for row in rows:
+        row["listed"] = _time_text(row["listed_at"])
+        row["state"] = _state(row)
+    return print_records([*_SHOWN, "listed", "state"], rows)
 
 
-def _state(row: dict[str, Any]) -> tuple[Any, str]:
-    """Return since when a market is there, and how it stands."""
-    state = "" if row["active"] else "not trading"
+def _state(row: dict[str, Any]) -> str:
+    """Return whether a market is traded, since when it is delisted, and its other names."""
+    words: list[str] = []
     if row["delisted_at"] is not None:
-        state = f"gone since {_plain(row['delisted_at'])}"
+        words.append(f"gone since {_time_text(row['delisted_at'])}")
+    elif not row["active"]:
+        words.append("not trading")
     if row["renamed_to"]:
-        state += f"; now {row['renamed_to']}"
+        words.append(f"now {row['renamed_to']}")
     if row["renamed_from"]:
-        state += f"; was {row['renamed_from']}"
-    return _plain(row["listed_at"]), state.removeprefix("; ")
+        words.append(f"was {row['renamed_from']}")
+    return "; ".join(words)
 
 
-def _plain(value: Any) -> Any:
-    import datetime as dt
-
+def _time_text(time: datetime | None) -> str | None:
     from ticklake.core.time import format_time, parse_time
 
-    return format_time(parse_time(value)) if isinstance(value, dt.datetime) else value
+    if time is None:
+        return None
+    return format_time(parse_time(time))
 
 
 def _rename(text: str) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,12 +60,12 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     with o.opened(lake_path) as lake:
-        found = lake.jobs.list(state=state, operation=operation, search=search, limit=limit)
+        jobs = lake.jobs.list(state=state, operation=operation, search=search, limit=limit)
         counts = lake.jobs.counts()
     if as_json:
-        return print_json([_fields(job) for job in found])
+        return _print_jobs(jobs)
     columns = ["id", "status", "operation", "subject", "tries", "progress", "left", "outcome"]
-    print_table(columns, [_row(job) for job in found], numbers=("id",))
+    print_table(columns, map(_row, jobs), numbers=("id",))
     return say(", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "no jobs")
 
 
@@ -79,7 +79,9 @@ def show_job(job_id: JobId, lake_path: o.LakePath = None, as_json: o.AsJson = Fa
     for name, value in _fields(job).items():
         say(f"{name:12} {value}")
     tries = [(run.id, run.state, o.moment(run.started_at), run.outcome) for run in runs]
-    return print_table(["run", "state", "started", "outcome"], tries, numbers=("run",)) if tries else None
+    if tries:
+        print_table(["run", "state", "started", "outcome"], tries, numbers=("run",))
+    return None
 
 
 @app.command("create")
@@ -113,7 +115,10 @@ def start_job(
     """Do a waiting job here and now."""
     with o.opened(lake_path, exchange_url=exchange_url) as lake:
         job = lake.jobs.start(job_id)
-    print_json(_fields(job)) if as_json else say(f"job {job.id} is {job.state}: {job.outcome}")
+    if as_json:
+        print_json(_fields(job))
+    else:
+        say(f"job {job.id} is {job.state}: {job.outcome}")
     raise typer.Exit(EXIT_CODES.get(job.state, 1))
 
 
@@ -127,9 +132,12 @@ def cancel_jobs(
     with o.opened(lake_path) as lake:
         jobs = [lake.jobs.cancel(job_id) for job_id in job_ids]
     if as_json:
-        return print_json([_fields(job) for job in jobs])
+        return _print_jobs(jobs)
     for job in jobs:
-        say(f"job {job.id} is {job.state}{', and is told to stop' if job.cancelling and job.is_active else ''}")
+        line = f"job {job.id} is {job.state}"
+        if job.cancelling and job.is_active:
+            line += ", and is told to stop"
+        say(line)
     return None
 
 
@@ -144,45 +152,67 @@ def cleanup_jobs(
 ) -> None:
     """Forget jobs that ended; their runs stay."""
     with o.opened(lake_path) as lake:
-        length: str | timedelta = older_than if days is None else timedelta(days=min(days, o.LONGEST_DAYS))
-        gone = lake.jobs.cleanup_completed(length)
-    return print_json({"forgotten": gone}) if as_json else say(f"{gone:,} jobs were forgotten; their runs stay")
+        forgotten = lake.jobs.cleanup_completed(o.length_of(older_than, days))
+    if as_json:
+        return print_json({"forgotten": forgotten})
+    return say(f"{forgotten:,} jobs were forgotten; their runs stay")
 
 
 def parameters_of(
     operation: str, what: list[str], given: dict[str, Any], settings: list[str]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Return what was typed as an operation takes it."""
-    named = {name: value for name, value in given.items() if value is not None}
+    """Return the positional and the named parameters of an operation.
+
+    Parameters
+    ----------
+    what
+        The words of the command, like ``binance BTC/USDT``.
+    given
+        The values of its options by parameter; those that are ``None`` were left out.
+    settings
+        Texts like ``retry=true``.
+    """
+    named = _without_none(given)
     for text in settings:
         name, sign, value = text.partition("=")
         if not sign:
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
         named[name.replace("-", "_")] = _value(value)
     if operation == "backfill" and what:
-        exchange, symbols, frame, kind = to_collect(what, named.pop("timeframe", None), named.pop("kind", None))
-        parts = {"timeframe": frame, "kind": kind}
-        return [exchange, symbols], {**named, **{name: value for name, value in parts.items() if value is not None}}
+        exchange, symbols, timeframe, kind = to_collect(what, named.pop("timeframe", None), named.pop("kind", None))
+        return [exchange, symbols], {**named, **_without_none({"timeframe": timeframe, "kind": kind})}
     if operation in _OF_A_DATASET and len(what) == 2:
         return [str(as_dataset(what, named.pop("timeframe", None), named.pop("kind", None)))], named
     return list(what), named
 
 
+def _without_none(options: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the options that were not given: the defaults of the operation are used."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _print_jobs(jobs: Sequence[Job]) -> None:
+    print_json([_fields(job) for job in jobs])
+
+
 def _fields(job: Job) -> dict[str, Any]:
-    """Return a job as the shell shows it."""
+    """Return a job as JSON, with the seconds that are left of it by the clock of this machine."""
     from ticklake.interfaces.schema import job_to_json
 
     return job_to_json(job, time.time_ns())
 
 
 def _row(job: Job) -> tuple[Any, ...]:
-    left = job.seconds_left(time.time_ns())
-    told = "" if left is None else f"{left:,.0f} s"
+    left = ""
+    seconds_left = job.seconds_left(time.time_ns())
+    if seconds_left is not None:
+        left = f"{seconds_left:,.0f} s"
     tries = f"{job.attempts}/{job.max_attempts}"
-    return job.id, job.state, job.operation, job.subject, tries, f"{job.done:.0%}", told, job.outcome
+    return job.id, job.state, job.operation, job.subject, tries, f"{job.done:.0%}", left, job.outcome
 
 
 def _value(text: str) -> Any:
+    # Whoever types --set kind=trades should not have to quote it twice, for the shell and as JSON.
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ Chosen = Annotated[
     list[str] | None,
     typer.Option("--dataset", metavar="NAME", help="Like binance:ohlcv:1h:BTC/USDT or 'binance:*'. [default: all]"),
 ]
-Told = Annotated[
+SymbolNames = Annotated[
     list[str] | None,
     typer.Option(
         "--symbol", metavar="THEIRS=OURS", help="Where a name there is no one's here: FUTURE/BTCUSDT=BTC/USDT:USDT."
@@ -39,7 +39,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Also replace files
 def import_lake(
     path: Theirs,
     layout: Guessed = None,
-    symbol: Told = None,
+    symbol: SymbolNames = None,
     dry_run: DryRun = False,
     every: o.EachFile = False,
     lake_path: o.LakePath = None,
@@ -47,7 +47,7 @@ def import_lake(
 ) -> None:
     """Bring in what another program's lake holds; that lake is only read. Exit code 3: not all of it went in."""
     with o.opened_for(lake_path, dry_run=dry_run) as lake, watching(path.name, quiet=as_json) as watch:
-        report = lake.import_lake(path, layout, symbols=dict(_told(symbol or [])), dry_run=dry_run, watch=watch)
+        report = lake.import_lake(path, layout, symbols=dict(_symbol_names(symbol or [])), dry_run=dry_run, watch=watch)
     _show(report, every=every, as_json=as_json)
 
 
@@ -87,17 +87,23 @@ def migrate(
     if program != "dccd":
         raise BadInput(f"{program!r} cannot be migrated: only dccd can")
     with watching(path.name, quiet=as_json) as watch:
-        done = migrate_dccd(path, dry_run=dry_run, watch=watch)
+        files = migrate_dccd(path, dry_run=dry_run, watch=watch)
     if as_json:
-        print_json(done)
+        print_json(files)
     else:
-        rows = [(f.path, f"{f.rows:,}", _became(f), ", ".join(f.from_schema), f.error) for f in done]
-        print_table(["path", "rows", "state", "columns before", "error"], rows, numbers=("rows",))
-        say(f"{sum(file.needed for file in done):,} of {len(done):,} files are of version 2")
-    raise typer.Exit(INCOMPLETE if any(file.error for file in done) else 0)
+        _show_migrated(files)
+    if any(file.error for file in files):
+        raise typer.Exit(INCOMPLETE)
 
 
-def _told(pairs: list[str]) -> Iterator[tuple[str, str]]:
+def _show_migrated(files: Sequence[MigratedFile]) -> None:
+    columns = ["path", "rows", "state", "columns before", "error"]
+    print_table(columns, map(_migrated_row, files), numbers=("rows",))
+    say(f"{sum(file.needed for file in files):,} of {len(files):,} files are of version 2")
+
+
+def _symbol_names(pairs: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the other program's name of a symbol and ours."""
     for pair in pairs:
         theirs, equals, ours = pair.partition("=")
         if not (theirs and equals and ours):
@@ -105,28 +111,39 @@ def _told(pairs: list[str]) -> Iterator[tuple[str, str]]:
         yield theirs, ours
 
 
-def _became(file: MigratedFile) -> str:
+def _migrated_row(file: MigratedFile) -> tuple[str, ...]:
+    return file.path, f"{file.rows:,}", _migration_state(file), ", ".join(file.from_schema), file.error
+
+
+def _migration_state(file: MigratedFile) -> str:
     if file.error:
         return "left"
     if file.migrated:
         return "migrated"
-    return "to migrate" if file.needed else "as it should be"
+    if file.needed:
+        return "to migrate"
+    return "as it should be"
 
 
 def _show(report: Report, *, every: bool, as_json: bool) -> None:
-    counts = report.counts
     if as_json:
         print_json(report)
     else:
-        columns = ["path", "state", "dataset", "rows", "new", "changed", "refused", "note"]
-        rows = [
-            (f.path, f.state, f.dataset, f"{f.rows:,}", f"{f.new:,}", f"{f.changed:,}", f"{f.quarantined:,}", f.note)
-            for f in report.files
-            if every or len(report.files) <= o.FEW or f.note or f.quarantined
-        ]
-        if rows:
-            print_table(columns, rows, numbers=("rows", "new", "changed", "refused"))
-        if len(rows) < len(report.files):
-            say(f"{count_of(len(report.files) - len(rows), 'file')} without a note: --all lists each")
-        say(f"{count_of(len(report.files), 'file')}, layout {report.layout}: {count_of(counts['rows'], 'row')}")
-    raise typer.Exit(0 if report.is_complete else INCOMPLETE)
+        _show_files(report, every=every or len(report.files) <= o.FEW)
+    if not report.is_complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _show_files(report: Report, *, every: bool) -> None:
+    columns = ["path", "state", "dataset", "rows", "new", "changed", "refused", "note"]
+    rows: list[tuple[str, ...]] = []
+    for file in report.files:
+        if every or file.note or file.quarantined:
+            counts = (f"{file.rows:,}", f"{file.new:,}", f"{file.changed:,}", f"{file.quarantined:,}")
+            rows.append((file.path, file.state, file.dataset, *counts, file.note))
+    if rows:
+        print_table(columns, rows, numbers=("rows", "new", "changed", "refused"))
+    total = len(report.files)
+    if len(rows) < total:
+        say(f"{count_of(total - len(rows), 'file')} without a note: --all lists each")
+    say(f"{count_of(total, 'file')}, layout {report.layout}: {count_of(report.counts['rows'], 'row')}")

@@ -29,7 +29,7 @@ from ticklake.interfaces.cli import (
     simulate,
     worker,
 )
-from ticklake.interfaces.cli.output import errors, say
+from ticklake.interfaces.cli.output import errors, print_error, say
 
 __all__ = ["app", "main"]
 
@@ -54,13 +54,14 @@ class _Group(TyperGroup):
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    """Say an error that ends the block in one line, and leave with its exit code."""
+    """Print an error that ends the block as one line, and exit with its code."""
     try:
         yield
     except TicklakeError as error:
-        errors().print(f"error: {error}", markup=False, soft_wrap=True)
+        print_error(f"error: {error}")
         raise typer.Exit(error.exit_code) from error
     except UsageError as error:
+        # typer prints the help then. It does not export the class.
         if type(error).__name__ == "NoArgsIsHelpError":
             raise
         raise typer.Exit(_say_usage(error)) from error
@@ -68,34 +69,43 @@ def _one_line() -> Iterator[None]:
         errors().print("interrupted; what was committed is kept, the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
+        # Python flushes standard output at exit, and would print a traceback: see "Note on SIGPIPE" in its documentation.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except OverflowError as error:
-        errors().print(f"error: a number is larger than 64 bits hold ({error}): say a smaller one", soft_wrap=True)
+        print_error(f"error: a number is larger than 64 bits hold ({error}): say a smaller one")
         raise typer.Exit(2) from None
     except MemoryError:
-        words = "error: there is not enough memory: what was committed is kept; ask for less at once"
-        errors().print(words, soft_wrap=True)
+        print_error("error: there is not enough memory: what was committed is kept; ask for less at once")
         raise typer.Exit(1) from None
     except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
-        errors().print(f"error: {what}: check the disk's space and limits", markup=False, soft_wrap=True)
+        text = error.strerror or str(error)
+        if error.filename:
+            text = f"{error.filename}: {error.strerror}"
+        print_error(f"error: {text}: check the disk's space and limits")
         raise typer.Exit(1) from error
 
 
 def _say_usage(error: Any) -> int:
-    """Say in one line what is wrong with the words of a command, and where its help is."""
+    """Print in one line what is wrong with the arguments of a command, and where its help is."""
     text = " ".join(error.format_message().split()) + _refused_value(error)
-    path = error.ctx.command_path if error.ctx else "ticklake"
-    stop = "" if text.endswith("?") else ":"
-    errors().print(f"error: {text.rstrip('.')}{stop} '{path} --help' says how it is used", soft_wrap=True)
+    text = text.rstrip(".")
+    command = "ticklake"
+    if error.ctx:
+        command = error.ctx.command_path
+    # typer proposes the nearest option as a question.
+    if not text.endswith("?"):
+        text += ":"
+    print_error(f"error: {text} '{command} --help' says how it is used")
     return int(error.exit_code)
 
 
 def _refused_value(error: Any) -> str:
-    """Name the value that is wrong, where the check behind an option leaves that out."""
+    """Return the value that pydantic refused, which its message leaves out."""
     problems = getattr(error.__cause__, "errors", None)
-    return f" (it is {problems()[0]['input']!r})" if problems else ""
+    if problems is None:
+        return ""
+    return f" (it is {problems()[0]['input']!r})"
 
 
 app = typer.Typer(
@@ -177,7 +187,7 @@ _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands:
         app.command(_name, rich_help_panel=_panel)(_command)
-# The name that this command had first; people and scripts know it.
+# The first name of this command, which scripts still use.
 app.command("ingest", hidden=True)(backfill.backfill)
 for _panel, _groups in _GROUPS.items():
     for _name, _group in _groups:

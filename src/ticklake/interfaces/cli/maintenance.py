@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -236,9 +235,8 @@ def vacuum(
     as_json: o.AsJson = False,
 ) -> None:
     """Remove old versions and garbage for good."""
-    length: str | timedelta = keep if keep_days is None else timedelta(days=min(keep_days, o.LONGEST_DAYS))
     with o.opened(lake_path) as lake:
-        done = lake.admin.vacuum(length, dry_run=dry_run)
+        done = lake.admin.vacuum(o.length_of(keep, keep_days), dry_run=dry_run)
     if as_json:
         from ticklake.interfaces.schema import to_json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,16 +29,17 @@ __all__ = [
     "Retry",
     "Start",
     "TimeframeText",
+    "length_of",
     "moment",
     "opened",
     "opened_for",
 ]
 
 LONGEST_DAYS = 36_500
-"""More days than that are as good as for ever."""
+"""More days mean for ever: 300 years of nanoseconds do not fit into 64 bits."""
 
 FEW = 20
-"""So many files, datasets or batches are listed one by one; of more only those that need a look are, unless all are asked for."""
+"""Up to this many files, datasets or batches are listed one by one; of more, only those with a note, unless ``--all`` is given."""
 
 LakePath = Annotated[
     str | None,
@@ -82,6 +84,13 @@ ExchangeUrl = Annotated[
 ]
 
 
+def length_of(text: str, days: float | None) -> str | timedelta:
+    """Return the length of time that an option says, or the older option in days that scripts may still use."""
+    if days is None:
+        return text
+    return timedelta(days=min(days, LONGEST_DAYS))
+
+
 def opened(path: str | None, *, create: bool = False, exchange_url: str | None = None) -> Lake:
     """Open the lake that the options name."""
     from ticklake.app import open_lake
@@ -91,7 +100,7 @@ def opened(path: str | None, *, create: bool = False, exchange_url: str | None =
 
 
 def opened_for(path: str | None, *, dry_run: bool) -> Lake:
-    """Open the lake that the options name, made on first use; a dry run makes none, and looks at an empty one."""
+    """Open the lake that the options name, made on first use; a dry run makes none, and gets an empty one in memory."""
     from ticklake.app import memory_lake
     from ticklake.errors import NoLake
 

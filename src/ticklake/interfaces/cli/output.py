@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,16 +18,19 @@ __all__ = [
     "count_of",
     "errors",
     "new_file",
+    "print_error",
     "print_json",
     "print_json_rows",
+    "print_records",
     "print_table",
     "say",
     "total_of",
 ]
 
-
 _WIDE = 100_000
+"""Columns of a console on which no table is wrapped."""
 _MANY = 1000
+"""Tables of more rows are not laid out by rich: it took a minute and a gigabyte for 190,000 rows."""
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> Console:
@@ -43,6 +46,11 @@ def say(text: str = "") -> None:
 def errors() -> Console:
     """Return the console that progress and errors go to."""
     return console(stderr=True)
+
+
+def print_error(text: str) -> None:
+    """Print a line for a person on standard error: standard output holds answers only, so that it can be piped."""
+    errors().print(text, soft_wrap=True)
 
 
 def count_of(number: int, thing: str, things: str = "") -> str:
@@ -64,6 +72,7 @@ def total_of(counts: Sequence[int | None]) -> str:
     """
     known = [count for count in counts if count is not None]
     if not known:
+        # Nothing is known: a sum of 0 would say that nothing is missing.
         return "?"
     text = f"{sum(known):,}"
     if len(known) < len(counts):
@@ -75,7 +84,9 @@ def print_json(value: Any) -> None:
     """Print a value as JSON, results in their one form."""
     from ticklake.interfaces.schema import to_json
 
-    indent = 2 if sys.stdout.isatty() else None
+    indent = None
+    if sys.stdout.isatty():
+        indent = 2
     typer.echo(json.dumps(to_json(value), indent=indent, ensure_ascii=False, allow_nan=False))
 
 
@@ -86,7 +97,10 @@ def print_json_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> No
         text = json.dumps(dict(zip(columns, row, strict=True)), default=str, ensure_ascii=False)
         typer.echo(f"{before}{text}", nl=False)
         before = ",\n"
-    typer.echo("[]" if before == "[" else "]")
+    if before == "[":
+        typer.echo("[]")
+    else:
+        typer.echo("]")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[str] = ()) -> None:
@@ -98,18 +112,28 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: 
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+        if column in numbers:
+            table.add_column(column, justify="right", no_wrap=True)
+        else:
+            table.add_column(column, no_wrap=True)
     for row in texts:
         table.add_row(*row)
     return console(width=_WIDE).print(table, crop=False)
 
 
+def print_records(columns: Sequence[str], records: Iterable[Mapping[str, Any]], numbers: Sequence[str] = ()) -> None:
+    """Print these *columns* of mappings as a table."""
+    print_table(columns, ([record[column] for column in columns] for record in records), numbers)
+
+
 def _as_cell(value: Any) -> str:
-    return "" if value is None else str(value)
+    if value is None:
+        return ""
+    return str(value)
 
 
 def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> None:
-    """Print the same table without rich, which takes a minute and a gigabyte for 190,000 rows."""
+    """Print the same table without rich."""
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
@@ -117,8 +141,12 @@ def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]], number
     for row in [columns, *rows]:
         padded: list[str] = []
         for column, cell, width in zip(columns, row, widths, strict=True):
+            # Not str.ljust: a Chinese character is two cells wide.
             blanks = " " * (width - cell_len(cell))
-            padded.append(blanks + cell if column in numbers else cell + blanks)
+            if column in numbers:
+                padded.append(blanks + cell)
+            else:
+                padded.append(cell + blanks)
         lines.append("  ".join(padded))
         if len(lines) == _MANY:
             typer.echo("\n".join(lines))
@@ -153,6 +181,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """
     from ticklake.errors import StorageError
 
+    # Beside the file and not in a temporary folder: a rename is atomic only within one file system.
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as sink:

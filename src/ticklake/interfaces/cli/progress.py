@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from ticklake.interfaces.cli.output import errors
+from ticklake.interfaces.cli.output import errors, print_error
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -20,14 +20,14 @@ LINE_EVERY = 5.0
 
 
 class Work(Protocol):
-    """How far something is: the share that is done, rows so far, and how far in time each dataset is."""
+    """Progress of a backfill, an import or an export: rows so far, and the time up to which each dataset is collected."""
 
     counts: Counter[str]
     reached: dict[str, int]
 
     @property
     def done(self) -> float:
-        """The share that is done, 0 to 1."""
+        """The finished share, 0 to 1."""
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def watching(title: str, *, quiet: bool) -> Iterator[Callable[[Work], None]]:
 
 
 class _Lines:
-    """Prints a line now and then."""
+    """Prints a line every few seconds: a log file has no use for a moving bar."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -57,7 +57,7 @@ class _Lines:
         now = time.monotonic()
         if now - self._last >= LINE_EVERY:
             self._last = now
-            errors().print(f"{self._title}: {progress.done:.0%} {_detail(progress, now - self._began)}", soft_wrap=True)
+            print_error(f"{self._title}: {progress.done:.0%} {_detail(progress, now - self._began)}")
 
 
 def _bar() -> Progress:
@@ -86,6 +86,10 @@ def _detail(progress: Work, elapsed: float | None) -> str:
     from ticklake.core.time import format_time
 
     rows = progress.counts["received"]
-    rate = f" {rows / elapsed:,.0f}/s" if elapsed else ""
-    reached = f" to {format_time(min(progress.reached.values()))}" if progress.reached else ""
-    return f"{rows:,} rows{rate}{reached}"
+    detail = f"{rows:,} rows"
+    if elapsed:
+        detail += f" {rows / elapsed:,.0f}/s"
+    if progress.reached:
+        # All datasets are complete up to there.
+        detail += f" to {format_time(min(progress.reached.values()))}"
+    return detail

@@ -11,7 +11,7 @@ import typer
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, chosen
-from ticklake.interfaces.cli.output import count_of, errors, print_json, print_table, say, total_of
+from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_table, say, total_of
 
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
@@ -264,7 +264,7 @@ def _write_page(lake: Lake, found: Sequence[Quality], path: Path) -> None:
     where = lake.root.resolve().name if lake.root else "the lake"
     with new_file(path) as sink:
         sink.write(quality_page(found, where, lake.engine.now(), tool()).encode())
-    errors().print(f"{path} written", markup=False, soft_wrap=True)
+    print_error(f"{path} written")
 
 
 def _headings() -> list[str]:

@@ -14,7 +14,7 @@ from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chose
 from ticklake.interfaces.cli.output import (
     big,
     count_of,
-    errors,
+    print_error,
     print_json,
     print_json_rows,
     print_table,
@@ -152,7 +152,7 @@ def gaps(
     else:
         say("nothing is missing" if found else "the lake holds no such dataset")
     for note in (note for _, report in found for note in report.notes):
-        errors().print(f"note: {note}", markup=False, soft_wrap=True)
+        print_error(f"note: {note}")
     raise typer.Exit(3 if any(missing_in(report.gaps) for _, report in found) else 0)
 
 
@@ -215,7 +215,7 @@ def book(
         dataset = only(lake, what, None, "book")
         rows = lake.book(dataset.exchange, str(dataset.symbol), at, depth)
     if rows.reason:
-        errors().print(f"note: {rows.reason}", soft_wrap=True)
+        print_error(f"note: {rows.reason}")
     write_rows(rows, "json" if as_json else form, output, limit)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -12,11 +12,14 @@ from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, all_of
 from ticklake.interfaces.cli.output import print_json, print_table, say
 
+if TYPE_CHECKING:
+    from ticklake.core.runs import LogLine, Run
+
 __all__ = ["app"]
 
 RunId = Annotated[int, typer.Argument(metavar="ID", help="The number of the run.")]
 LOOK_EVERY = 0.5
-"""Seconds between two looks at a log that is followed."""
+"""Seconds between two reads of a log that is followed."""
 
 
 class _Runs(TyperGroup):
@@ -24,11 +27,13 @@ class _Runs(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put in the command that was left out."""
-        words = [word for word in args if word != "--json"]
-        first = words[0] if words else ""
-        if first not in self.commands and "--help" not in args:
-            args = ["show" if first.isdecimal() else "list", *args]
-        return super().parse_args(ctx, args)
+        first = next((word for word in args if word != "--json"), "")
+        if first in self.commands or "--help" in args:
+            return super().parse_args(ctx, args)
+        command = "list"
+        if first.isdecimal():
+            command = "show"
+        return super().parse_args(ctx, [command, *args])
 
 
 app = typer.Typer(cls=_Runs, help="What was executed and how it went: list, show, tail. A number alone shows that run.")
@@ -53,12 +58,19 @@ def list_runs(
     """Show what was executed and how it went."""
     with o.opened(lake_path) as lake:
         datasets = all_of(lake, what, timeframe, kind)
-        named: list[str | None] = [dataset] if datasets is None else [str(one) for one in datasets]
-        found = [run for name in named for run in lake.runs.list(state=state, dataset=name, job=job, limit=limit)]
-        found = sorted({run.id: run for run in found}.values(), key=lambda run: -run.id)[:limit]
+        names: list[str | None] = [dataset]
+        if datasets is not None:
+            names = list(map(str, datasets))
+        # One run may have worked on several of the datasets.
+        by_id: dict[int, Run] = {}
+        for name in names:
+            for run in lake.runs.list(state=state, dataset=name, job=job, limit=limit):
+                by_id[run.id] = run
+    newest_first = [by_id[run_id] for run_id in sorted(by_id, reverse=True)]
+    listed = newest_first[:limit]
     if as_json:
-        return print_json(found)
-    rows = [(run.id, run.state, run.operation, run.subject, o.moment(run.started_at), run.outcome) for run in found]
+        return print_json(listed)
+    rows = [(run.id, run.state, run.operation, run.subject, o.moment(run.started_at), run.outcome) for run in listed]
     return print_table(["id", "state", "operation", "subject", "started", "outcome"], rows, numbers=("id",))
 
 
@@ -74,7 +86,9 @@ def show_run(run_id: RunId, lake_path: o.LakePath = None, as_json: o.AsJson = Fa
         return print_json({**shown, "log": lines})
     for name, value in {**shown, "done": f"{run.done:.0%}"}.items():
         say(f"{name:11} {value}")
-    return print_table(["at", "level", "message"], to_json(lines)) if lines else None
+    if lines:
+        print_table(["at", "level", "message"], to_json(lines))
+    return None
 
 
 @app.command("tail")
@@ -89,12 +103,19 @@ def tail_run(
         lines = lake.runs.tail(run_id)
         if as_json and not follow:
             return print_json(lines)
-        told = 0
+        printed = 0
         while True:
-            for line in lines[told:]:
-                print_json(line) if as_json else say(f"{o.moment(line.at)} {line.level:7} {line.message}")
-            told = len(lines)
+            for line in lines[printed:]:
+                _print_line(line, as_json=as_json)
+            printed = len(lines)
             if not follow or not lake.runs.get(run_id).is_active:
                 return None
             time.sleep(LOOK_EVERY)
             lines = lake.runs.tail(run_id)
+
+
+def _print_line(line: LogLine, *, as_json: bool) -> None:
+    if as_json:
+        print_json(line)
+    else:
+        say(f"{o.moment(line.at)} {line.level:7} {line.message}")

@@ -57,11 +57,11 @@ def add_schedule(
 def list_schedules(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """List the schedules."""
     with o.opened(lake_path) as lake:
-        found = lake.schedules.list()
+        schedules = lake.schedules.list()
     if as_json:
-        return print_json(found)
+        return print_json(schedules)
     columns = ["name", "operation", "when", "next", "last", "job", "missed", "parameters"]
-    return print_table(columns, [_row(one) for one in found], numbers=("job", "missed"))
+    return print_table(columns, map(_row, schedules), numbers=("job", "missed"))
 
 
 @app.command("remove")
@@ -69,16 +69,18 @@ def remove_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson 
     """Remove a schedule; jobs that it made stay."""
     with o.opened(lake_path) as lake:
         lake.schedules.remove(name)
-    return print_json({"removed": name}) if as_json else say(f"schedule {name} is gone")
+    if as_json:
+        return print_json({"removed": name})
+    return say(f"schedule {name} is gone")
 
 
 @app.command("pause")
 def pause_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make no more jobs of it for now."""
     with o.opened(lake_path) as lake:
-        found = lake.schedules.pause(name)
+        paused = lake.schedules.pause(name)
     if as_json:
-        return print_json(found)
+        return print_json(paused)
     return say(f"schedule {name} is paused: 'ticklake schedule resume {name}' goes on")
 
 
@@ -86,14 +88,16 @@ def pause_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson =
 def resume_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make jobs of it again, from its next time on."""
     with o.opened(lake_path) as lake:
-        found = lake.schedules.resume(name)
+        resumed = lake.schedules.resume(name)
     if as_json:
-        return print_json(found)
-    return say(f"schedule {name} makes its next job at {o.moment(found.next_at)}")
+        return print_json(resumed)
+    return say(f"schedule {name} makes its next job at {o.moment(resumed.next_at)}")
 
 
 def _row(schedule: Schedule) -> tuple[Any, ...]:
-    words = " ".join(f"{name}={value}" for name, value in schedule.parameters.items())
-    following = "paused" if schedule.paused else o.moment(schedule.next_at)
-    when = (schedule.name, schedule.operation, str(schedule.rhythm), following)
-    return *when, o.moment(schedule.last_at), schedule.last_job, schedule.missed, words
+    parameters = " ".join(f"{name}={value}" for name, value in schedule.parameters.items())
+    next_time = o.moment(schedule.next_at)
+    if schedule.paused:
+        next_time = "paused"
+    timing = (str(schedule.rhythm), next_time, o.moment(schedule.last_at), schedule.last_job, schedule.missed)
+    return schedule.name, schedule.operation, *timing, parameters

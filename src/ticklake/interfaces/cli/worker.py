@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.output import errors, print_json
+from ticklake.interfaces.cli.output import errors, print_error, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_
     ended: Counter[str] = Counter()
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
         this_worker = lake.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
-        scheduler = lake.schedules.scheduler(lambda text: errors().print(text, markup=False, soft_wrap=True))
+        scheduler = lake.schedules.scheduler(print_error)
         scheduler.stopping = this_worker.stopping
         on_stop(this_worker.stop)
         thread = threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler")
@@ -104,7 +104,7 @@ def _tell(job: Job, ended: Counter[str], *, as_json: bool) -> None:
         text = f"job {job.id} {job.state}: {job.operation} {job.subject}"
         if job.outcome:
             text += f": {job.outcome}"
-        errors().print(text, markup=False, soft_wrap=True)
+        print_error(text)
 
 
 def _supervise(command: list[str], count: int, *, once: bool, as_json: bool) -> int:
