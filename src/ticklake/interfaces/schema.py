@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import singledispatch
@@ -22,6 +22,7 @@ from ticklake.core.alerts import Alert
 from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.crosscheck import CrossCheck
 from ticklake.core.dataset import Dataset
+from ticklake.core.display import moment
 from ticklake.core.fetch_plan import FetchPlan
 from ticklake.core.file_reports import FileReport, Report
 from ticklake.core.gaps import Gap, GapReport
@@ -38,7 +39,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import SECOND, format_time
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["days_to_json", "frame_text", "gaps_to_json", "job_to_json", "row_to_json", "to_json"]
+__all__ = ["days_to_json", "frame_text", "gaps_to_json", "job_to_json", "row_to_json", "rows_of", "to_json"]
 
 _TIMES = frozenset({"ts", "at", "since", "first", "last", "next_at", "last_at", "before", "start", "end"})
 """Fields of integers that are times, beside those that end in ``_at`` or begin with ``valid_``."""
@@ -50,7 +51,7 @@ _INLINE = ("inline_segments", "inline_rows", "inline_bytes", "retired_segments",
 def to_json(value: Any) -> Any:
     """Return a result, or a mapping or list of results, as values that JSON has."""
     if is_dataclass(value):
-        return {field.name: _field(field.name, getattr(value, field.name)) for field in fields(value)}
+        return row_to_json(_fields_of(value))
     return str(value)
 
 
@@ -59,13 +60,22 @@ def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _field(name, value) for name, value in row.items()}
 
 
+def rows_of(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows that begin with the name of their dataset."""
+    name = str(dataset)
+    return [{"dataset": name, **row} for row in rows]
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
 def _field(name: str, value: Any) -> Any:
     is_time = name in _TIMES or name.endswith("_at") or name.startswith("valid_")
-    return _time(value) if is_time and type(value) is int else to_json(value)
-
-
-def _time(ns: int | None) -> str | None:
-    return None if ns is None else format_time(ns)
+    # Not isinstance: a boolean is an integer, too.
+    if is_time and type(value) is int:
+        return format_time(value)
+    return to_json(value)
 
 
 @to_json.register(type(None))
@@ -73,12 +83,18 @@ def _time(ns: int | None) -> str | None:
 @to_json.register(int)
 @to_json.register(str)
 def _(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
+    # Enums of text or integers are dispatched to here, not to an entry of their own.
+    if isinstance(value, Enum):
+        return value.value
+    return value
 
 
 @to_json.register
 def _(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    # JSON has no NaN and no infinity.
+    if math.isfinite(value):
+        return value
+    return None
 
 
 @to_json.register
@@ -141,10 +157,13 @@ def _(request: BackfillRequest) -> dict[str, Any]:
 
 @to_json.register
 def _(plan: FetchPlan) -> dict[str, Any]:
+    unavailable = None
+    if plan.unavailable:
+        unavailable = _bounds(plan.unavailable)
     return {
         "dataset": str(plan.dataset),
         "fetch": [_bounds(span) for span in plan.spans],
-        "unavailable": _bounds(plan.unavailable) if plan.unavailable else None,
+        "unavailable": unavailable,
         "archives": list(plan.archives),
         "pages": plan.pages,
         "seconds": to_json(plan.seconds),
@@ -159,8 +178,7 @@ def _bounds(span: Span) -> str:
 
 @to_json.register
 def _(file: FileReport) -> dict[str, Any]:
-    plain = {field.name: to_json(getattr(file, field.name)) for field in fields(file)}
-    return {**plain, "refused": file.refused, "note": file.note}
+    return {**row_to_json(_fields_of(file)), "refused": file.refused, "note": file.note}
 
 
 @to_json.register
@@ -179,8 +197,8 @@ def _(run: Run) -> dict[str, Any]:
         "state": run.state.value,
         "operation": run.operation,
         "subject": run.subject,
-        "started": _time(run.started_at),
-        "finished": _time(run.finished_at),
+        "started": moment(run.started_at),
+        "finished": moment(run.finished_at),
         "done": round(run.done, 4),
         "outcome": run.outcome,
         "parameters": to_json(run.parameters),
@@ -190,7 +208,7 @@ def _(run: Run) -> dict[str, Any]:
 
 @to_json.register
 def _(line: LogLine) -> list[str | None]:
-    return [_time(line.at), line.level, line.message]
+    return [moment(line.at), line.level, line.message]
 
 
 @to_json.register
@@ -200,7 +218,11 @@ def _(job: Job) -> dict[str, Any]:
 
 def job_to_json(job: Job, now: int | None = None) -> dict[str, Any]:
     """Return a job as JSON; with *now*, ``seconds_left`` is estimated."""
-    left = None if now is None else job.seconds_left(now)
+    seconds_left = None
+    if now is not None:
+        seconds_left = job.seconds_left(now)
+    if seconds_left is not None:
+        seconds_left = round(seconds_left, 1)
     return {
         "id": job.id,
         "status": job.status,
@@ -213,11 +235,11 @@ def job_to_json(job: Job, now: int | None = None) -> dict[str, Any]:
         "max_attempts": job.max_attempts,
         "progress": round(job.progress, 4),
         "done": round(job.progress, 4),
-        "seconds_left": None if left is None else round(left, 1),
-        "created": _time(job.created_at),
-        "due": _time(job.due_at),
-        "started": _time(job.started_at),
-        "finished": _time(job.finished_at),
+        "seconds_left": seconds_left,
+        "created": moment(job.created_at),
+        "due": moment(job.due_at),
+        "started": moment(job.started_at),
+        "finished": moment(job.finished_at),
         "owner": job.owner,
         "cancelling": job.cancelling,
         "outcome": job.outcome,
@@ -234,8 +256,8 @@ def _(schedule: Schedule) -> dict[str, Any]:
         "priority": schedule.priority,
         "paused": schedule.paused,
         "managed": schedule.managed,
-        "next": _time(schedule.next_at),
-        "last": _time(schedule.last_at),
+        "next": moment(schedule.next_at),
+        "last": moment(schedule.last_at),
         "last_job": schedule.last_job,
         "missed": schedule.missed,
     }
@@ -255,7 +277,7 @@ def _(change: Change) -> dict[str, Any]:
 
 @to_json.register
 def _(alert: Alert) -> dict[str, Any]:
-    return {"rule": alert.rule.value, "subject": alert.subject, "text": alert.text, "since": _time(alert.since)}
+    return {"rule": alert.rule.value, "subject": alert.subject, "text": alert.text, "since": moment(alert.since)}
 
 
 # Proving
@@ -278,7 +300,7 @@ def _(gap: Gap) -> dict[str, Any]:
 
 def gaps_to_json(dataset: Dataset, report: GapReport) -> list[dict[str, Any]]:
     """Return the holes of a dataset as rows with its name."""
-    return [{"dataset": str(dataset), **to_json(gap)} for gap in report.gaps]
+    return rows_of(dataset, map(to_json, report.gaps))
 
 
 @to_json.register
@@ -290,14 +312,17 @@ def _(left: Left) -> dict[str, Any]:
 @to_json.register
 def _(repaired: Repaired) -> dict[str, Any]:
     mended, run = repaired.mended, repaired.run
+    run_id, outcome = None, repaired.note
+    if run is not None:
+        run_id, outcome = run.id, run.outcome
     return {
         "dataset": str(mended.dataset),
         "restored": mended.restored,
         "replaced": mended.replaced,
         "salvaged": mended.salvaged,
         "lost": [str(span) for span in mended.lost],
-        "run": None if run is None else run.id,
-        "outcome": repaired.note if run is None else run.outcome,
+        "run": run_id,
+        "outcome": outcome,
         "closed": len(repaired.closed),
         "left": to_json(repaired.left),
     }
@@ -306,13 +331,16 @@ def _(repaired: Repaired) -> dict[str, Any]:
 @to_json.register
 def _(quality: Quality) -> dict[str, Any]:
     start, end = quality.span or (None, None)
+    freshness_seconds = None
+    if quality.freshness is not None:
+        freshness_seconds = quality.freshness / SECOND
     return {
         "dataset": str(quality.dataset),
-        "start": _time(start),
-        "end": _time(end),
+        "start": moment(start),
+        "end": moment(end),
         **_figures(quality),
-        "last": _time(quality.last),
-        "freshness_seconds": None if quality.freshness is None else quality.freshness / SECOND,
+        "last": moment(quality.last),
+        "freshness_seconds": freshness_seconds,
         "bars_behind": quality.bars_behind,
         "offered_again": quality.offered_again,
     }
@@ -320,7 +348,7 @@ def _(quality: Quality) -> dict[str, Any]:
 
 def days_to_json(quality: Quality) -> list[dict[str, Any]]:
     """Return the days of a dataset as rows with its name."""
-    return [{"dataset": str(quality.dataset), **to_json(day)} for day in quality.days]
+    return rows_of(quality.dataset, map(to_json, quality.days))
 
 
 @to_json.register
@@ -372,8 +400,8 @@ def _(group: GroupStats) -> dict[str, Any]:
         "exchange": group.exchange,
         "kind": group.kind,
         **counts,
-        "first": _time(group.first),
-        "last": _time(group.last),
+        "first": moment(group.first),
+        "last": moment(group.last),
     }
 
 

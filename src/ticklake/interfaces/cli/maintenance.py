@@ -1,4 +1,4 @@
-"""Commands that keep a lake well: init, stats, verify, compact, vacuum, cleanup, rebuild, backup, config."""
+"""Commands of maintenance: init, stats, verify, compact, repair, vacuum, cleanup, rebuild, backup, config."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.core.time import format_time
+from ticklake.interfaces.cli import holes
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, all_of, chosen
-from ticklake.interfaces.cli.output import big, count_of, print_json, print_table, say, total_of
+from ticklake.interfaces.cli.output import big, count_of, print_json, print_table, say
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
@@ -52,26 +53,34 @@ def verify(
 ) -> None:
     """Check that every segment is there and is what was written. Exit code 1: something is damaged."""
     with o.opened(lake_path) as lake:
-        datasets = all_of(lake, what, timeframe, kind)
-        problems = lake.admin.verify(datasets, deep=deep)
-        count = len(lake.datasets() if datasets is None else datasets)
+        named = all_of(lake, what, timeframe, kind)
+        problems = lake.admin.verify(named, deep=deep)
+        subject = "all is"
+        if named is None:
+            # The problems may be of files and of the catalog, which belong to no dataset.
+            count = len(lake.datasets())
+        else:
+            count = len(named)
+            if count == 1:
+                subject = f"{named[0]} is"
     if as_json:
         print_json(problems)
     elif problems:
-        print_table(["dataset", "segment", "problem"], [(p.dataset, p.segment, p.problem) for p in problems])
+        rows = [(found.dataset, found.segment, found.problem) for found in problems]
+        print_table(["dataset", "segment", "problem"], rows)
     else:
-        named = f"{datasets[0]} is" if datasets is not None and count == 1 else "all is"
-        say(f"{named} as it was written ({count:,} datasets)")
-    raise typer.Exit(1 if problems else 0)
+        say(f"{subject} as it was written ({count:,} datasets)")
+    if problems:
+        raise typer.Exit(1)
 
 
 def stats(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Say how much the lake holds and what that takes, by exchange and kind."""
     with o.opened(lake_path) as lake:
-        found = lake.admin.stats()
+        statistics = lake.admin.stats()
     if as_json:
-        return print_json(found)
-    return _show_stats(found)
+        return print_json(statistics)
+    return _show_stats(statistics)
 
 
 _GROUP_COLUMNS = (
@@ -80,18 +89,18 @@ _GROUP_COLUMNS = (
 )
 
 
-def _show_stats(found: LakeStats) -> None:
-    rows = [_group_cells(group) for group in found.groups]
-    if rows:
-        print_table(_GROUP_COLUMNS, rows, numbers=_GROUP_COLUMNS[2:9])
-    counted = f"{count_of(found.datasets, 'dataset')}, {count_of(found.rows, 'row')} in {count_of(found.files, 'file')}"
-    size = big(found.bytes)
-    if found.compression is not None and found.compression >= 1:
-        size += f", {found.compression:.1f} times smaller than raw"
-    say(f"{counted}: {size}")
-    inline = f"{count_of(found.total('inline_rows'), 'row')} inline"
-    say(f"catalog {big(found.catalog_bytes)} ({inline}), its log {big(found.wal_bytes)}")
-    retired = found.total("retired_bytes")
+def _show_stats(statistics: LakeStats) -> None:
+    if statistics.groups:
+        print_table(_GROUP_COLUMNS, map(_group_cells, statistics.groups), numbers=_GROUP_COLUMNS[2:9])
+    datasets, rows = count_of(statistics.datasets, "dataset"), count_of(statistics.rows, "row")
+    size = big(statistics.bytes)
+    # Few rows take more room in files than raw: each file has a footer.
+    if statistics.compression is not None and statistics.compression >= 1:
+        size += f", {statistics.compression:.1f} times smaller than raw"
+    say(f"{datasets}, {rows} in {count_of(statistics.files, 'file')}: {size}")
+    inline = f"{count_of(statistics.total('inline_rows'), 'row')} inline"
+    say(f"catalog {big(statistics.catalog_bytes)} ({inline}), its log {big(statistics.wal_bytes)}")
+    retired = statistics.total("retired_bytes")
     if retired:
         say(f"retired {big(retired)}: 'ticklake vacuum' frees what is older than it keeps")
 
@@ -147,42 +156,45 @@ def repair(
     from ticklake.core.coverage import Found
 
     with o.opened(lake_path, exchange_url=exchange_url) as lake, watching("repair", quiet=as_json) as watch:
-        named = all_of(lake, what, timeframe, kind)
-        datasets: Sequence[Dataset | None] = [None] if named is None else named
-        done: list[Repaired] = []
+        datasets: Sequence[Dataset | None] | None = all_of(lake, what, timeframe, kind)
+        if datasets is None:
+            datasets = [None]
+        results: list[Repaired] = []
         for dataset in datasets:
-            done += lake.repair(dataset, backup=backup, fetch=fetch, retry=retry, watch=watch)
-        lost = any(lake.coverage(repaired.mended.dataset).spans(Found.LOST) for repaired in done)
+            results += lake.repair(dataset, backup=backup, fetch=fetch, retry=retry, watch=watch)
+        lost = any(lake.coverage(result.mended.dataset).spans(Found.LOST) for result in results)
     if as_json:
-        print_json(done)
+        print_json(results)
     else:
-        _show_repaired(done, every=every)
-    raise typer.Exit(3 if lost or any(repaired.left for repaired in done) else 0)
+        _show_repaired(results, every=every)
+    if lost or any(result.left for result in results):
+        raise typer.Exit(3)
 
 
-def _show_repaired(done: list[Repaired], *, every: bool) -> None:
-    if not done:
+def _show_repaired(results: list[Repaired], *, every: bool) -> None:
+    if not results:
         return say("nothing is damaged, and no gap can be closed")
-    listed = done
-    if not every and len(done) > o.FEW:
-        listed = list(filter(_did_something, done))
-    for repaired in listed:
-        say(_repaired_line(repaired))
-    holes = [(str(repaired.mended.dataset), left) for repaired in done for left in repaired.left]
-    if not holes:
+    listed = results
+    if not every and len(results) > o.FEW:
+        listed = list(filter(_did_something, results))
+    for result in listed:
+        say(_repaired_line(result))
+    open_gaps: list[tuple[str, Left]] = []
+    for result in results:
+        name = str(result.mended.dataset)
+        open_gaps += [(name, left) for left in result.left]
+    if not open_gaps:
         return None
     if every:
-        rows = [_left_row(name, left) for name, left in holes]
+        rows = [
+            (name, *map(format_time, left.gap.span), left.gap.missing, left.gap.reason, left.why)
+            for name, left in open_gaps
+        ]
         return print_table(["dataset", "start", "end", "missing", "reason", "why it stays"], rows, numbers=("missing",))
-    columns = ["dataset", "reason", "holes", "missing", "from", "to", "why they stay"]
-    print_table(columns, _left_summary(holes), numbers=("holes", "missing"))
-    datasets = {name for name, _ in holes}
-    return say(f"{count_of(len(holes), 'hole')} in {count_of(len(datasets), 'dataset')} stay: --all lists each")
-
-
-def _left_row(name: str, left: Left) -> tuple[Any, ...]:
-    start, end = map(format_time, left.gap.span)
-    return name, start, end, left.gap.missing, left.gap.reason, left.why
+    summary = _open_summary(open_gaps)
+    print_table([*holes.COLUMNS, "why they stay"], summary, numbers=holes.NUMBERS)
+    datasets = {name for name, *_ in summary}
+    return say(f"{count_of(len(open_gaps), 'hole')} in {count_of(len(datasets), 'dataset')} stay: --all lists each")
 
 
 def _did_something(repaired: Repaired) -> bool:
@@ -190,41 +202,39 @@ def _did_something(repaired: Repaired) -> bool:
     return bool(mended.restored or mended.replaced or mended.lost or repaired.run or repaired.closed)
 
 
-def _left_summary(holes: list[tuple[str, Left]]) -> list[tuple[str, ...]]:
-    """Return a line for each dataset and reason, with why the first of its holes stays and how many have another one."""
-    lines: dict[tuple[str, str], list[Left]] = {}
-    for name, left in holes:
-        lines.setdefault((name, str(left.gap.reason)), []).append(left)
+def _open_summary(open_gaps: list[tuple[str, Left]]) -> list[tuple[str, ...]]:
+    """Return a line for each dataset and reason, with why the first of its gaps stays and how many other causes there are."""
+    causes: dict[tuple[str, str], dict[str, None]] = {}
+    for name, left in open_gaps:
+        causes.setdefault((name, str(left.gap.reason)), {})[left.why] = None
     rows: list[tuple[str, ...]] = []
-    for (name, reason), group in sorted(lines.items()):
-        why = group[0].why
-        others = len({left.why for left in group}) - 1
+    for name, reason, *cells in holes.summary_of((name, left.gap) for name, left in open_gaps):
+        why, *others = causes[name, reason]
         if others:
-            why += f" (and {count_of(others, 'other reason')})"
-        start = min(left.gap.span.start for left in group)
-        end = max(left.gap.span.end for left in group)
-        missing = total_of([left.gap.missing for left in group])
-        rows.append((name, reason, f"{len(group):,}", missing, format_time(start), format_time(end), why))
+            why += f" (and {count_of(len(others), 'other reason')})"
+        rows.append((name, reason, *cells, why))
     return rows
 
 
 def _repaired_line(repaired: Repaired) -> str:
     mended = repaired.mended
-    outcome = repaired.run.outcome if repaired.run else repaired.note
-    parts: list[str] = []
+    outcome = repaired.note
+    if repaired.run:
+        outcome = repaired.run.outcome
+    clauses: list[str] = []
     if mended.restored or mended.replaced:
-        parts.append(f"{mended.restored} segments from the backup, {mended.replaced} replaced")
+        clauses.append(f"{mended.restored} segments from the backup, {mended.replaced} replaced")
     if mended.replaced:
-        parts.append(f"{mended.salvaged:,} rows of them saved")
+        clauses.append(f"{mended.salvaged:,} rows of them saved")
     if mended.lost:
-        parts.append(f"lost {', '.join(map(str, mended.lost))}")
+        clauses.append(f"lost {', '.join(map(str, mended.lost))}")
     if outcome:
-        parts.append(f"asked: {outcome}")
+        clauses.append(f"asked: {outcome}")
     if repaired.closed:
-        parts.append(f"{count_of(len(repaired.closed), 'gap')} closed")
+        clauses.append(f"{count_of(len(repaired.closed), 'gap')} closed")
     if repaired.left:
-        parts.append(f"{len(repaired.left):,} stay")
-    return f"{mended.dataset}: {'; '.join(parts)}"
+        clauses.append(f"{len(repaired.left):,} stay")
+    return f"{mended.dataset}: {'; '.join(clauses)}"
 
 
 def vacuum(
@@ -241,8 +251,15 @@ def vacuum(
         from ticklake.interfaces.schema import to_json
 
         return print_json({**to_json(done), "dry_run": dry_run})
-    verb = "would remove" if dry_run else "removed"
-    return say(f"{verb} {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}")
+    return say(
+        f"{_removed(dry_run)} {done.segments:,} old segments and {done.garbage:,} files nobody names: {big(done.bytes)}"
+    )
+
+
+def _removed(dry_run: bool) -> str:
+    if dry_run:
+        return "would remove"
+    return "removed"
 
 
 def cleanup(
@@ -262,7 +279,9 @@ def cleanup(
 ) -> None:
     """Remove rows older than they are kept; they are not fetched again. Files wait for vacuum."""
     with o.opened(lake_path) as lake:
-        _ = chosen(lake, [exchange] if exchange else [], None, None)
+        if exchange:
+            # An exchange of which the lake has nothing is a typing error.
+            chosen(lake, [exchange], None, None)
         named = all_of(lake, what, timeframe, None)
         done = lake.admin.cleanup(
             days,
@@ -274,13 +293,13 @@ def cleanup(
         )
     if as_json:
         return print_json(done)
-    rows = [_cleaned_row(cleaned) for cleaned in done.datasets]
     columns = ["dataset", "before", "rows", "bytes", "segments", "cut", "quarantined", "revisions"]
-    if rows:
-        print_table(columns, rows, numbers=columns[2:])
-    verb = "would remove" if dry_run else "removed"
-    lines = f" and {done.log_lines:,} lines of run logs" if history else ""
-    say(f"{verb} {done.rows:,} rows ({big(done.bytes)} of segments){lines}")
+    if done.datasets:
+        print_table(columns, map(_cleaned_row, done.datasets), numbers=columns[2:])
+    line = f"{_removed(dry_run)} {done.rows:,} rows ({big(done.bytes)} of segments)"
+    if history:
+        line += f" and {done.log_lines:,} lines of run logs"
+    say(line)
     if done.bytes and not dry_run:
         say("the disk has that space once older versions are gone: 'ticklake vacuum', which keeps them for 7 days")
     return None
@@ -302,7 +321,8 @@ def rebuild(force: Force = False, lake_path: o.LakePath = None, as_json: o.AsJso
         print_json(done)
     else:
         _show_rebuilt(done)
-    raise typer.Exit(1 if done.unreadable or done.lost else 0)
+    if done.unreadable or done.lost:
+        raise typer.Exit(1)
 
 
 def _show_rebuilt(done: Rebuilt) -> None:

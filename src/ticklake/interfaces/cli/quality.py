@@ -11,12 +11,12 @@ import typer
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, chosen
-from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_table, say, total_of
+from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_records, print_table, say, total_of
 
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
-    from ticklake.core.quality import Figures, Quality
+    from ticklake.core.quality import Quality
     from ticklake.lake import Lake
 
 __all__ = ["continuity", "cross_check", "provenance", "quality"]
@@ -62,58 +62,72 @@ def quality(
     Of many datasets the worst are listed, and the others counted.
     """
     with o.opened(lake_path) as lake:
-        found = [lake.quality(dataset, start, end) for dataset in chosen(lake, what, timeframe, kind)]
-        found.sort(key=_worst_first)
+        qualities = [lake.quality(dataset, start, end) for dataset in chosen(lake, what, timeframe, kind)]
+        qualities.sort(key=_worst_first)
         if html is not None:
-            _write_page(lake, found, html)
+            _write_page(lake, qualities, html)
     if as_json:
-        _print_json(found, daily=daily)
+        _print_json(qualities, daily=daily)
     elif daily:
-        _show_days(found)
-    elif found:
-        _show_quality(found, every=every)
+        _show_days(qualities)
+    elif qualities:
+        _show_quality(qualities, every=every)
     else:
         say("the lake holds no such dataset")
-    raise typer.Exit(0 if all(quality.is_complete for quality in found) else 3)
+    if not all(quality.is_complete for quality in qualities):
+        raise typer.Exit(3)
 
 
 def _worst_first(quality: Quality) -> tuple[bool, float, str]:
     return quality.score is not None, quality.score or 0.0, str(quality.dataset)
 
 
-def _print_json(found: Sequence[Quality], *, daily: bool) -> None:
+def _print_json(qualities: Sequence[Quality], *, daily: bool) -> None:
     from ticklake.interfaces.schema import days_to_json
 
-    if daily:
-        print_json([day for quality in found for day in days_to_json(quality)])
-    else:
-        print_json(found)
+    if not daily:
+        return print_json(qualities)
+    days: list[dict[str, Any]] = []
+    for quality in qualities:
+        days += days_to_json(quality)
+    return print_json(days)
 
 
-def _show_days(found: Sequence[Quality]) -> None:
+def _show_days(qualities: Sequence[Quality]) -> None:
     """Print a line for each UTC day of each dataset."""
-    headings = _headings()
+    from ticklake.core.quality import shown_metrics
+
+    metrics = shown_metrics()
+    headings = [metric.heading for metric in metrics]
     rows: list[tuple[str, ...]] = []
-    for quality in found:
-        name = str(quality.dataset)
-        rows += [(name, format_time(day.day)[:10], *_cells(day)) for day in quality.days]
+    for quality in qualities:
+        for day in quality.days:
+            cells = [metric.text(day) for metric in metrics]
+            rows.append((str(quality.dataset), format_time(day.day)[:10], *cells))
     print_table(["dataset", "day", *headings], rows, numbers=headings)
 
 
-def _show_quality(found: Sequence[Quality], *, every: bool) -> None:
+def _show_quality(qualities: Sequence[Quality], *, every: bool) -> None:
     """Print a line for each dataset, of many only for the worst; they come sorted."""
-    faulty = [quality for quality in found if not quality.is_complete or (quality.score or 0.0) < _FULL]
-    listed = found
-    if not every and len(found) > o.FEW:
+    from ticklake.core.quality import shown_metrics
+
+    faulty = [quality for quality in qualities if not quality.is_complete or (quality.score or 0.0) < _FULL]
+    listed = qualities
+    if not every and len(qualities) > o.FEW:
         listed = faulty[: o.FEW]
     if listed:
-        headings = _headings()
-        rows = [(str(quality.dataset), *_cells(quality), _age(quality)) for quality in listed]
+        metrics = shown_metrics()
+        headings = [metric.heading for metric in metrics]
+        rows: list[tuple[str, ...]] = []
+        for quality in listed:
+            cells = [metric.text(quality) for metric in metrics]
+            rows.append((str(quality.dataset), *cells, _age(quality)))
         print_table(["dataset", *headings, "last row ended"], rows, numbers=headings)
-    if len(listed) < len(found):
-        incomplete = sum(not quality.is_complete for quality in found)
-        counted = f"{count_of(len(found), 'dataset')}: {incomplete:,} miss something, {len(faulty):,} are below {_FULL}"
-        say(f"{counted}; {len(found) - len(listed):,} not shown: --all lists each")
+    if len(listed) < len(qualities):
+        incomplete = sum(not quality.is_complete for quality in qualities)
+        counts = f"{incomplete:,} miss something, {len(faulty):,} are below {_FULL}"
+        hidden = len(qualities) - len(listed)
+        say(f"{count_of(len(qualities), 'dataset')}: {counts}; {hidden:,} not shown: --all lists each")
 
 
 def cross_check(
@@ -136,14 +150,13 @@ def cross_check(
             checks += lake.cross_check(dataset, start, end, source=source, tolerance=tolerance)
     if as_json:
         print_json(checks)
+    elif not checks:
+        say("the lake has nothing to hold these against: neither trades nor shorter bars; --source asks the exchange")
     else:
         for check in checks:
             _show_check(check, limit)
-        if not checks:
-            say(
-                "the lake has nothing to hold these against: neither trades nor shorter bars; --source asks the exchange"
-            )
-    raise typer.Exit(0 if all(check.agrees for check in checks) else 3)
+    if not all(check.agrees for check in checks):
+        raise typer.Exit(3)
 
 
 def continuity(
@@ -164,8 +177,10 @@ def continuity(
             batches += _batches(lake, dataset, jumps=jumps)
     if as_json:
         return print_json(batches)
+    if not batches and jumps:
+        return say("no batch follows a hole")
     if not batches:
-        return say("no batch follows a hole" if jumps else "no batch is on record")
+        return say("no batch is on record")
     if every or len(batches) <= o.FEW:
         return _print_fields(batches, numbers=("version", "missing", "batches", *_SUMS))
     _print_fields(_by_dataset(batches), numbers=("batches", "jumps", "missing", *_SUMS))
@@ -174,7 +189,7 @@ def continuity(
 
 def _print_fields(rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:
     """Print a table of rows that all have the same fields."""
-    print_table(list(rows[0]), [list(row.values()) for row in rows], numbers=numbers)
+    print_records(list(rows[0]), rows, numbers)
 
 
 def _by_dataset(batches: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
@@ -184,19 +199,20 @@ def _by_dataset(batches: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
         groups.setdefault(batch["dataset"], []).append(batch)
     lines: list[dict[str, str]] = []
     for name, group in groups.items():
-        jumping = [batch for batch in group if batch["joins"] == "jumps"]
-        lines.append(
-            {
-                "dataset": name,
-                "batches": f"{sum(batch['batches'] for batch in group):,}",
-                "jumps": f"{len(jumping):,}",
-                "missing": total_of([batch["missing"] for batch in jumping]) if jumping else "0",
-                "from": min(batch["start"] for batch in group),
-                "to": max(batch["end"] for batch in group),
-                **{column: f"{sum(batch[column] for batch in group):,}" for column in _SUMS},
-            }
-        )
+        missing = [batch["missing"] for batch in group if batch["joins"] == "jumps"]
+        line = {"dataset": name, "batches": _sum(group, "batches"), "jumps": f"{len(missing):,}", "missing": "0"}
+        if missing:
+            line["missing"] = total_of(missing)
+        line["from"] = min(batch["start"] for batch in group)
+        line["to"] = max(batch["end"] for batch in group)
+        for column in _SUMS:
+            line[column] = _sum(group, column)
+        lines.append(line)
     return lines
+
+
+def _sum(batches: Iterable[dict[str, Any]], column: str) -> str:
+    return f"{sum(batch[column] for batch in batches):,}"
 
 
 def provenance(
@@ -209,10 +225,15 @@ def provenance(
     as_json: o.AsJson = False,
 ) -> None:
     """Say where rows came from: which source, call or file, and tool."""
+    from ticklake.interfaces.schema import rows_of, to_json
+
     with o.opened(lake_path) as lake:
         rows: list[dict[str, Any]] = []
         for dataset in chosen(lake, what, timeframe, kind):
-            rows += _files_of(lake, dataset) if files else _origins_of(lake, dataset, at)
+            if files:
+                rows += rows_of(dataset, to_json(lake.provenance_by_file(dataset)))
+            else:
+                rows += rows_of(dataset, to_json(lake.provenance(dataset, at)))
     if as_json:
         return print_json(rows)
     if not rows:
@@ -220,67 +241,49 @@ def provenance(
     return _print_fields(rows, numbers=("rows",))
 
 
-def _origins_of(lake: Lake, dataset: Dataset, at: str | None) -> list[dict[str, Any]]:
-    from ticklake.interfaces.schema import to_json
-
-    return [{"dataset": str(dataset), **to_json(origin)} for origin in lake.provenance(dataset, at)]
-
-
-def _files_of(lake: Lake, dataset: Dataset) -> list[dict[str, Any]]:
-    from ticklake.interfaces.schema import to_json
-
-    return [{"dataset": str(dataset), **row} for row in to_json(lake.provenance_by_file(dataset))]
-
-
 def _batches(lake: Lake, dataset: Dataset, *, jumps: bool) -> list[dict[str, Any]]:
-    from ticklake.interfaces.schema import to_json
+    from ticklake.interfaces.schema import rows_of, to_json
 
     frame = lake.continuity(dataset).select(_BATCH)
     if jumps:
         frame = frame.filter(joins="jumps")
-    return [{"dataset": str(dataset), **row} for row in to_json(frame)]
+    return rows_of(dataset, to_json(frame))
 
 
 def _show_check(check: CrossCheck, limit: int) -> None:
     from ticklake.interfaces.schema import to_json
 
-    count = check.differences.height
-    verdict = f"{count:,} differences" if count else "all equal"
-    say(f"{check.dataset} against {check.against}: {check.compared:,} rows compared, {verdict}")
-    if not count:
-        return
-    rows = to_json(check.differences.head(limit) if limit else check.differences)
+    differences = check.differences
+    heading = f"{check.dataset} against {check.against}: {check.compared:,} rows compared"
+    if differences.is_empty():
+        return say(f"{heading}, all equal")
+    say(f"{heading}, {differences.height:,} differences")
+    listed = differences
+    if limit:
+        listed = differences.head(limit)
     columns = ("ts", "column", "ours", "theirs", "difference")
-    print_table(columns, [[row[name] for name in columns] for row in rows], numbers=columns[2:])
-    if len(rows) < count:
-        say(f"{count - len(rows):,} not shown: --limit 0 shows all")
+    print_records(columns, to_json(listed), numbers=columns[2:])
+    hidden = differences.height - listed.height
+    if hidden:
+        say(f"{hidden:,} not shown: --limit 0 shows all")
+    return None
 
 
-def _write_page(lake: Lake, found: Sequence[Quality], path: Path) -> None:
+def _write_page(lake: Lake, qualities: Sequence[Quality], path: Path) -> None:
     from ticklake.app import tool
     from ticklake.interfaces.cli.output import new_file
     from ticklake.interfaces.report.quality import quality_page
 
-    where = lake.root.resolve().name if lake.root else "the lake"
+    name = "the lake"
+    if lake.root:
+        name = lake.root.resolve().name
     with new_file(path) as sink:
-        sink.write(quality_page(found, where, lake.engine.now(), tool()).encode())
+        sink.write(quality_page(qualities, name, lake.engine.now(), tool()).encode())
     print_error(f"{path} written")
 
 
-def _headings() -> list[str]:
-    from ticklake.core.quality import shown_metrics
-
-    return [metric.heading for metric in shown_metrics()]
-
-
-def _cells(figures: Figures) -> list[str]:
-    from ticklake.core.quality import shown_metrics
-
-    return [metric.text(figures) for metric in shown_metrics()]
-
-
 def _age(quality: Quality) -> str:
-    """Write how long ago the newest row ended, in the largest unit of which it is two."""
+    """Write how long ago the newest row ended, in the largest unit of which that is at least two."""
     from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 
     if quality.freshness is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticklake.interfaces.cli import holes
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chosen, only
 from ticklake.interfaces.cli.output import (
@@ -17,9 +18,9 @@ from ticklake.interfaces.cli.output import (
     print_error,
     print_json,
     print_json_rows,
+    print_records,
     print_table,
     say,
-    total_of,
 )
 
 if TYPE_CHECKING:
@@ -66,23 +67,21 @@ def list_datasets(
 ) -> None:
     """List what the lake holds."""
     with o.opened(lake_path) as lake:
-        named = all_of(lake, what, timeframe, kind)
-        names = None if named is None else set(map(str, named))
-        wanted = search.casefold()
-        rows = [
-            row
-            for row in lake.engine.catalog.inventory()
-            if wanted in row[0].casefold() and (names is None or row[0] in names)
-        ]
+        datasets = all_of(lake, what, timeframe, kind)
+        rows = lake.engine.catalog.inventory()
+    if datasets is not None:
+        names = set(map(str, datasets))
+        rows = [row for row in rows if row[0] in names]
+    rows = [row for row in rows if search.casefold() in row[0].casefold()]
     columns = ["dataset", "rows", "bytes", "first", "last"]
     if as_json:
         from ticklake.interfaces.schema import row_to_json
 
         return print_json([row_to_json(dict(zip(columns, row, strict=True))) for row in rows])
-    shown = [
-        (name, f"{count:,}", big(size), o.moment(first), o.moment(last)) for name, count, size, first, last in rows
-    ]
-    return print_table(columns, shown, numbers=("rows", "bytes"))
+    cells: list[tuple[str | None, ...]] = []
+    for name, count, size, first, last in rows:
+        cells.append((name, f"{count:,}", big(size), o.moment(first), o.moment(last)))
+    return print_table(columns, cells, numbers=("rows", "bytes"))
 
 
 def read(
@@ -106,15 +105,26 @@ def read(
 
     with o.opened(lake_path) as lake:
         dataset = only(lake, what, timeframe, kind)
-        view = lake if at is None else lake.at(_version_or_time(at))
-        names = None if columns is None else [name.strip() for name in columns.split(",")]
+        view: View = lake
+        if at is not None:
+            view = lake.at(_version_or_time(at))
+        names = None
+        if columns is not None:
+            names = [name.strip() for name in columns.split(",")]
         if adjust is None:
             rows = view.load(dataset, start, end, columns=names, last=last)
         else:
-            rows = _adjusted(view, dataset, start, end, adjust).select(_some(dataset, names))
+            rows = _adjusted(view, dataset, start, end, adjust).select(_checked_columns(dataset, names))
             if last is not None:
                 rows = rows.tail(last)
-    write_rows(rows, "json" if as_json else form, output, limit)
+    write_rows(rows, _format(form, as_json=as_json), output, limit)
+
+
+def _format(form: str | None, *, as_json: bool) -> str | None:
+    """Return the format of rows: --json is short for --format json."""
+    if as_json:
+        return "json"
+    return form
 
 
 def gaps(
@@ -135,42 +145,42 @@ def gaps(
     from ticklake.core.gaps import missing_in
 
     with o.opened(lake_path) as lake:
-        datasets = chosen(lake, what, timeframe, kind)
-        found = [(dataset, lake.gap_report(dataset, start, end, quick=quick)) for dataset in datasets]
-    written = (row for dataset, report in found for row in _gap_rows(dataset, report))
+        reports: dict[Dataset, GapReport] = {}
+        for dataset in chosen(lake, what, timeframe, kind):
+            reports[dataset] = lake.gap_report(dataset, start, end, quick=quick)
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
-    holes = sum(len(report.gaps) for _, report in found)
+    count = sum(len(report.gaps) for report in reports.values())
     if as_json:
-        print_json_rows(columns, written)
-    elif every and holes:
-        print_table(columns, list(written), numbers=("missing",))
-    elif holes:
-        print_table(
-            ["dataset", "reason", "holes", "missing", "from", "to"], _summary(found), numbers=("holes", "missing")
-        )
-        say(f"{count_of(holes, 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
+        print_json_rows(columns, _gap_rows(reports))
+    elif every and count:
+        print_table(columns, _gap_rows(reports), numbers=("missing",))
+    elif count:
+        print_table(holes.COLUMNS, holes.summary_of(_named_gaps(reports)), numbers=holes.NUMBERS)
+        say(f"{count_of(count, 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
+    elif reports:
+        say("nothing is missing")
     else:
-        say("nothing is missing" if found else "the lake holds no such dataset")
-    for note in (note for _, report in found for note in report.notes):
-        print_error(f"note: {note}")
-    raise typer.Exit(3 if any(missing_in(report.gaps) for _, report in found) else 0)
+        say("the lake holds no such dataset")
+    for report in reports.values():
+        for note in report.notes:
+            print_error(f"note: {note}")
+    if any(missing_in(report.gaps) for report in reports.values()):
+        raise typer.Exit(3)
 
 
-def _summary(found: Sequence[tuple[Dataset, GapReport]]) -> list[tuple[str, ...]]:
-    """Return a line for each dataset and reason, with how many records the holes lack as far as that is known."""
-    from ticklake.core.time import format_time
-
-    lines: dict[tuple[str, str], list[Gap]] = {}
-    for dataset, report in found:
+def _named_gaps(reports: Mapping[Dataset, GapReport]) -> Iterator[tuple[str, Gap]]:
+    for dataset, report in reports.items():
         for gap in report.gaps:
-            lines.setdefault((str(dataset), str(gap.reason)), []).append(gap)
-    summary: list[tuple[str, ...]] = []
-    for (dataset_name, reason), holes in sorted(lines.items()):
-        first = format_time(min(hole.span.start for hole in holes))
-        last = format_time(max(hole.span.end for hole in holes))
-        missing = total_of([hole.missing for hole in holes])
-        summary.append((dataset_name, reason, f"{len(holes):,}", missing, first, last))
-    return summary
+            yield str(dataset), gap
+
+
+def _gap_rows(reports: Mapping[Dataset, GapReport]) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each gap, so that JSON is printed while they are written: there may be hundreds of thousands."""
+    from ticklake.interfaces.schema import gaps_to_json
+
+    for dataset, report in reports.items():
+        for row in gaps_to_json(dataset, report):
+            yield tuple(row.values())
 
 
 def resample(
@@ -193,7 +203,7 @@ def resample(
 
     with o.opened(lake_path) as lake:
         rows = lake.resample(only(lake, what, timeframe, kind), to, start, end)
-    write_rows(rows, "json" if as_json else form, output, limit)
+    write_rows(rows, _format(form, as_json=as_json), output, limit)
 
 
 def book(
@@ -216,7 +226,7 @@ def book(
         rows = lake.book(dataset.exchange, str(dataset.symbol), at, depth)
     if rows.reason:
         print_error(f"note: {rows.reason}")
-    write_rows(rows, "json" if as_json else form, output, limit)
+    write_rows(rows, _format(form, as_json=as_json), output, limit)
 
 
 def quarantine(
@@ -228,7 +238,7 @@ def quarantine(
     as_json: o.AsJson = False,
 ) -> None:
     """Say which rows were refused and why, a line for each dataset and reason. JSON has each row."""
-    from ticklake.interfaces.schema import row_to_json
+    from ticklake.interfaces.schema import row_to_json, rows_of
 
     with o.opened(lake_path) as lake:
         datasets = chosen(lake, what, timeframe, kind)
@@ -236,17 +246,16 @@ def quarantine(
             return _say_refused(_count_refused(lake, datasets))
         rows: list[dict[str, Any]] = []
         for dataset in datasets:
-            rows += [row_to_json({"dataset": str(dataset), **row}) for row in lake.quarantine(dataset)]
+            rows += rows_of(dataset, map(row_to_json, lake.quarantine(dataset)))
     if as_json:
         return print_json(rows)
     if not rows:
         return say("no row was refused")
-    columns = ["dataset", "ts", "reason", "row", "created_at"]
-    return print_table(columns, [[row[name] for name in columns] for row in rows])
+    return print_records(["dataset", "ts", "reason", "row", "created_at"], rows)
 
 
 def _count_refused(lake: Lake, datasets: Sequence[Dataset]) -> Counter[tuple[str, str]]:
-    """Count refused rows by dataset and reason, as they come by: there may be millions."""
+    """Count refused rows by dataset and reason, without holding them: there may be millions."""
     from ticklake.core.span import ALL_TIME
 
     counts = Counter[tuple[str, str]]()
@@ -259,16 +268,9 @@ def _count_refused(lake: Lake, datasets: Sequence[Dataset]) -> Counter[tuple[str
 def _say_refused(counts: Counter[tuple[str, str]]) -> None:
     if not counts:
         return say("no row was refused")
-    lines = [(dataset, reason, f"{count:,}") for (dataset, reason), count in sorted(counts.items())]
-    print_table(["dataset", "reason", "rows"], lines, numbers=("rows",))
+    rows = [(dataset, reason, f"{count:,}") for (dataset, reason), count in sorted(counts.items())]
+    print_table(["dataset", "reason", "rows"], rows, numbers=("rows",))
     return say(f"{count_of(counts.total(), 'row')} refused: --all shows each")
-
-
-def _gap_rows(dataset: Dataset, report: GapReport) -> Iterator[tuple[Any, ...]]:
-    from ticklake.interfaces.schema import gaps_to_json
-
-    for row in gaps_to_json(dataset, report):
-        yield tuple(row.values())
 
 
 def _version_or_time(text: str) -> int | str:
@@ -286,7 +288,8 @@ def _adjusted(view: View, dataset: Dataset, start: str | None, end: str | None, 
     return view.ohlcv(dataset.exchange, str(dataset.symbol), str(dataset.timeframe), start, end, adjust=adjust)
 
 
-def _some(dataset: Dataset, names: list[str] | None) -> list[str]:
+def _checked_columns(dataset: Dataset, names: list[str] | None) -> list[str]:
+    """Return the columns that were named, or all; adjusted bars have no other check of them."""
     from ticklake.errors import InvalidData
 
     known = dataset.spec.names
