@@ -1,4 +1,4 @@
-"""What jobs can do: one function an operation, over the verbs of the lake. An operation more is a row more."""
+"""The operations of jobs: a function each that calls a method of the lake. To add one, add it to :data:`BUILT_IN`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def backfill(
     archives: bool = True,
     last_days: int | None = None,
 ) -> Outcome:
-    """Bring history into the lake; with *last_days*, nothing that cleanup would remove again after so many days."""
+    """Bring history into the lake; with *last_days*, no rows that are older and that cleanup would remove again."""
     request = BackfillRequest.of(
         exchange,
         symbols,
@@ -54,7 +54,7 @@ def backfill(
 
 def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     """Bring a dataset, or all that were collected, up to now."""
-    outcome = _together(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
+    outcome = _outcome_of(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
     left_alone = len(lake.datasets()) - len(lake.collected())
     if dataset is not None or not left_alone:
         return outcome
@@ -69,38 +69,56 @@ def poll(lake: Lake, work: Work, dataset: str, *, every: str = "5s") -> Outcome:
 
 def repair(lake: Lake, work: Work, dataset: str | None = None, *, fetch: bool = True) -> Outcome:
     """Replace what is damaged, and close the gaps that can be closed."""
-    done = [one for name in _each(lake, work, dataset) for one in lake.repair(name, fetch=fetch, watch=work.watch)]
-    told = "; ".join(
-        f"{one.mended.dataset}: {one.mended.replaced} segments replaced, {len(one.closed)} gaps closed, {len(one.left)} stay"
-        for one in done
-    )
-    lost = any(one.left or (one.mended.lost and one.run is None) for one in done)
-    return Outcome(JobState.INCOMPLETE if lost else JobState.SUCCEEDED, told or "nothing is damaged or missing")
+    state = JobState.SUCCEEDED
+    lines: list[str] = []
+    for name in _each(lake, work, dataset):
+        for result in lake.repair(name, fetch=fetch, watch=work.watch):
+            mended = result.mended
+            counts = f"{mended.replaced} segments replaced, {len(result.closed)} gaps closed, {len(result.left)} stay"
+            lines.append(f"{mended.dataset}: {counts}")
+            # Where a run asked again for what damage took, the gaps that are left say what of it is still missing.
+            if result.left or (mended.lost and result.run is None):
+                state = JobState.INCOMPLETE
+    return Outcome(state, "; ".join(lines) or "nothing is damaged or missing")
 
 
 def compact(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     """Make few large files of many small segments."""
     before = after = 0
-    damaged: list[str] = []
+    state = JobState.SUCCEEDED
+    lines: list[str] = []
     for name in _each(lake, work, dataset):
+        # A damaged dataset must not keep all others from being compacted.
         try:
-            for one in lake.admin.compact(name):
-                before, after = before + one.segments_before, after + one.segments_after
+            compactions = lake.admin.compact(name)
         except CorruptSegment as error:
-            damaged.append(str(error))
-    told = "; ".join([*damaged, f"{before:,} segments became {after:,}"])
-    return Outcome(JobState.INCOMPLETE if damaged else JobState.SUCCEEDED, told)
+            lines.append(str(error))
+            state = JobState.INCOMPLETE
+            continue
+        for compaction in compactions:
+            before += compaction.segments_before
+            after += compaction.segments_after
+    lines.append(f"{before:,} segments became {after:,}")
+    return Outcome(state, "; ".join(lines))
 
 
 def quality(
     lake: Lake, work: Work, dataset: str | None = None, start: str | None = None, end: str | None = None
 ) -> Outcome:
-    """Measure how complete and sound a dataset is, or all; the figures are kept by day."""
-    found = [lake.quality(one, start, end) for one in _each(lake, work, dataset)]
-    short = sum(not one.is_complete for one in found)
-    scored = [(one.score, str(one.dataset)) for one in found if one.score is not None]
-    worst = "; the worst is {1} with {0:.0f} of 100".format(*min(scored)) if scored else ""
-    return Outcome(JobState.SUCCEEDED, f"{len(found):,} datasets measured, {short:,} miss something{worst}")
+    """Measure how complete and sound a dataset is, or all; the figures of each day are stored in the catalog."""
+    count = incomplete = 0
+    scores: list[tuple[float, str]] = []
+    for each in _each(lake, work, dataset):
+        quality = lake.quality(each, start, end)
+        count += 1
+        incomplete += not quality.is_complete
+        if quality.score is not None:
+            scores.append((quality.score, str(each)))
+    text = f"{count:,} datasets measured, {incomplete:,} miss something"
+    if scores:
+        score, worst = min(scores)
+        text += f"; the worst is {worst} with {score:.0f} of 100"
+    return Outcome(JobState.SUCCEEDED, text)
 
 
 def export(
@@ -125,20 +143,22 @@ def export(
         watch=lambda progress: work.check(progress.done),
     )
     counts = report.counts
-    told = f"{counts.get('written', 0):,} files written, {counts.get('unchanged', 0):,} as they were"
-    refused = "; ".join(f"{file.dataset}: {file.note}" for file in report.files if file.state == "refused")
-    state = JobState.SUCCEEDED if report.is_complete else JobState.INCOMPLETE
-    return Outcome(state, f"{told}; refused {refused}" if refused else told)
+    text = f"{counts.get('written', 0):,} files written, {counts.get('unchanged', 0):,} as they were"
+    refused = [f"{file.dataset}: {file.note}" for file in report.files if file.state == "refused"]
+    if refused:
+        text += f"; refused {'; '.join(refused)}"
+    if report.is_complete:
+        return Outcome(JobState.SUCCEEDED, text)
+    return Outcome(JobState.INCOMPLETE, text)
 
 
 def cleanup(
     lake: Lake, work: Work, days_to_keep: int | None = None, *, datasets: Sequence[str] | None = None
 ) -> Outcome:
-    """Remove rows that are older than they are kept: of datasets, or of all that match patterns."""
+    """Remove rows past their retention: of all datasets, or of those that names or patterns match."""
     chosen = None
     if datasets is not None:
-        chosen = [str(one) for one in lake.datasets() if any(one.matches(name) for name in datasets)]
-    if chosen is not None:
+        chosen = [str(dataset) for dataset in lake.datasets() if any(map(dataset.matches, datasets))]
         work.hold(chosen)
     work.check()
     done = lake.admin.cleanup(days_to_keep, datasets=chosen)
@@ -146,12 +166,14 @@ def cleanup(
 
 
 def alerts(lake: Lake, work: Work) -> Outcome:
-    """Look for what is wrong with the lake, and tell."""
+    """Check the alert rules, and send the messages that are due."""
     from ticklake.alerts.service import check_alerts
 
     work.check()
-    told = check_alerts(lake)
-    return Outcome(JobState.SUCCEEDED, f"messages sent: {len(told):,}" if lake.alerts.is_on else "nobody is to be told")
+    messages = check_alerts(lake)
+    if not lake.alerts.is_on:
+        return Outcome(JobState.SUCCEEDED, "nobody is to be told")
+    return Outcome(JobState.SUCCEEDED, f"messages sent: {len(messages):,}")
 
 
 BUILT_IN = {
@@ -169,15 +191,15 @@ BUILT_IN = {
 
 
 def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:
-    """Yield the one dataset, or all of the lake, and stop between them if told to."""
-    chosen = [Dataset.parse(dataset)] if dataset is not None else lake.datasets()
-    for number, one in enumerate(chosen):
-        work.check(number / len(chosen))
-        yield one
+    """Yield the named dataset, or all of the lake; stop between two of them if the job is cancelled."""
+    datasets = [Dataset.parse(dataset)] if dataset is not None else lake.datasets()
+    for number, each in enumerate(datasets):
+        work.check(number / len(datasets))
+        yield each
 
 
-def _together(runs: Sequence[Run], nothing: str) -> Outcome:
-    """Say how several runs ended as one: it failed only if all of them did."""
+def _outcome_of(runs: Sequence[Run], nothing: str) -> Outcome:
+    """Return the outcome of a job that made several runs, or *nothing*: it failed only if all of them did."""
     outcomes = [Outcome.of(run) for run in runs]
     states = {outcome.state for outcome in outcomes}
     state = JobState.SUCCEEDED
