@@ -1,4 +1,4 @@
-"""The composition root: from settings to wired objects. Nobody else builds dependencies."""
+"""The composition root: makes all objects from the settings. No other module makes its own dependencies."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.catalog.runs import Runs
     from ticklake.config import Settings
+    from ticklake.core.jobs import Job
     from ticklake.core.results import Rebuilt
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
@@ -58,12 +59,12 @@ __all__ = [
 CATALOG_FILE = "catalog.db"
 LIMITS_FILE = "limits.db"
 RESERVE_FILE = f"{CATALOG_FILE}.reserve"
-_TO_OPEN = 64 * 1024
+_SPACE_TO_OPEN = 64 * 1024
 """Bytes that SQLite needs to open a catalog."""
-_SMALLEST = 100
+_HEADER_SIZE = 100
 """Bytes of SQLite's header."""
-_HARMLESS = ("ticklake.toml", "lost+found", ".gitignore", ".gitkeep", ".DS_Store")
-"""What may lie in a folder that becomes a lake."""
+_IGNORED = ("ticklake.toml", "lost+found", ".gitignore", ".gitkeep", ".DS_Store")
+"""Files that a folder may hold which becomes a lake."""
 Clock = Callable[[], int]
 
 
@@ -91,17 +92,20 @@ def open_lake(
     ReadOnlyLake, CatalogTooNew, CatalogDamaged
     """
     settings = _settings(settings)
-    root = _folder(settings.lake if path is None else path)
+    if path is None:
+        path = settings.lake
+    root = _folder(path)
     reserve = Reserve(root / RESERVE_FILE)
     is_new = _has_no_catalog(root)
     if is_new:
         _refuse_orphans(root)
         if not create:
             raise NoLake(f"there is no lake in {root}: 'ticklake init' makes one, --lake names another")
-        _refuse_others(root)
-        _make(root)
+        _refuse_other_files(root)
+        _make_folder(root)
     lake = _wire(_opened(root, reserve), root, settings, clock)
     if is_new:
+        # Space that is given back when the disk is full, so that the catalog can be opened and the lake cleaned up.
         reserve.fill()
     return lake
 
@@ -112,25 +116,29 @@ def _folder(address: str | Path) -> Path:
     if not separator:
         return as_path("path", address)
     if scheme != "sqlite":
+        note = ""
+        if scheme.startswith("postgres"):
+            note = ": catalogs in PostgreSQL come with a later version"
         # Without the rest of the URL, which may hold a password.
-        later = ": catalogs in PostgreSQL come with a later version" if scheme.startswith("postgres") else ""
-        raise BadInput(f"path={scheme}://... is no place for a catalog{later}; name a folder, or sqlite:///folder")
+        raise BadInput(f"path={scheme}://... is no place for a catalog{note}; name a folder, or sqlite:///folder")
     folder = as_path("path", place.removeprefix("/"))
-    return folder.parent if folder.name == CATALOG_FILE else folder
+    if folder.name == CATALOG_FILE:
+        return folder.parent
+    return folder
 
 
 def _opened(root: Path, reserve: Reserve) -> Database:
-    """Open the catalog, on a full disk with some of the reserve's space."""
+    """Open the catalog; on a full disk, take the space for it from the reserve."""
     try:
         return Database.in_file(root / CATALOG_FILE)
     except TicklakeError:
-        if not is_full(root) or not reserve.give(_TO_OPEN):
+        if not is_full(root) or not reserve.give(_SPACE_TO_OPEN):
             raise
     return Database.in_file(root / CATALOG_FILE)
 
 
 def memory_lake(settings: Settings | None = None, clock: Clock = time.time_ns) -> Lake:
-    """Return a lake that is gone when closed."""
+    """Return a lake in memory, which is gone when it is closed."""
     return _wire(Database.in_memory(), None, _settings(settings), clock)
 
 
@@ -149,62 +157,69 @@ def rebuild_lake(path: str | Path, clock: Clock = time.time_ns, *, force: bool =
     from ticklake.engine.rebuild import rebuild
 
     root = _folder(path)
-    found = rebuild(root, LocalStore(root), CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
-    # What was lost is told, and what was not is in the new catalog: its versions are the truth from here on.
+    rebuilt = rebuild(root, LocalStore(root), CATALOG_FILE, clock, tool(), Reserve(root / RESERVE_FILE), force=force)
+    # The witness knows the versions of the old catalog. The result names what of them was lost: those of the new one count now.
     witness = Witness(root / WITNESS_FILE)
     witness.forget()
     database = Database.in_file(root / CATALOG_FILE)
     Catalog(database, clock, witness).acknowledge()
     database.close()
-    return found
+    return rebuilt
 
 
 def wire_source(
     exchange: str, settings: Settings, clock: Clock = time.time_ns, root: Path | None = None, *, archives: bool = True
 ) -> Source:
-    """Return the source of one exchange, whichever package serves it; what it needs is loaded here and not before.
+    """Return the source of one exchange. The package that serves it, like ccxt, is imported here and not before.
 
-    Where a dump site is known and *archives* are wanted, it comes first; its files lie below *root* while they
-    are read, or in a temporary folder.
+    If *archives* is true, a known dump site is read first. Its files are stored below *root* while they are read, or in a
+    temporary folder.
     """
     from ticklake.sources.base import SourceOptions
     from ticklake.sources.registry import Registry
 
-    own = settings.exchange(exchange)
-    secrets = {"apiKey": own.api_key, "secret": own.api_secret}
+    options_of_exchange = settings.exchange(exchange)
+    # The names of ccxt.
+    secrets: dict[str, str] = {}
+    if options_of_exchange.api_key:
+        secrets["apiKey"] = options_of_exchange.api_key.get_secret_value()
+    if options_of_exchange.api_secret:
+        secrets["secret"] = options_of_exchange.api_secret.get_secret_value()
     options = SourceOptions(
-        url=own.url,
-        rate_limit_ms=own.rate_limit_ms,
-        timeout=own.timeout,
+        url=options_of_exchange.url,
+        rate_limit_ms=options_of_exchange.rate_limit_ms,
+        timeout=options_of_exchange.timeout,
         retry=settings.retry.policy,
-        secrets={name: secret.get_secret_value() for name, secret in secrets.items() if secret},
+        secrets=secrets,
         clock=clock,
-        pace=_pace(exchange, own.url, settings),
+        pace=_pace(exchange, options_of_exchange.url, settings),
     )
-    calls = Registry(settings.sources).make(exchange, options)
-    return _with_archives(calls, settings, clock, root) if archives and settings.archives else calls
+    source = Registry(settings.sources).make(exchange, options)
+    if archives and settings.archives:
+        return _with_archives(source, settings, clock, root)
+    return source
 
 
 def list_exchanges(search: str = "") -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Return the exchanges whose id contains *search* and what sources are broken.
+    """Return the exchanges whose id contains *search*, and the errors of sources that could not be loaded.
 
-    Each exchange comes with the kinds it serves, and each kind with what stands in its way, if anything does.
+    Each exchange comes with the kinds it serves, and each kind with its restriction, like a key that it needs, or ``""``.
 
     Raises
     ------
     UnknownExchange
-        If there is none, naming those that are called alike.
+        If there is none; similar names are proposed.
     """
     from ticklake.sources.registry import Registry
 
     registry = Registry()
-    found = {}
+    exchanges: dict[str, dict[str, str]] = {}
     for exchange, kinds in registry.exchanges(search).items():
         restrictions = registry.restrictions(exchange)
-        found[exchange] = {kind: restrictions.get(kind, "") for kind in kinds}
-    if search and not found:
+        exchanges[exchange] = {kind: restrictions.get(kind, "") for kind in kinds}
+    if search and not exchanges:
         registry.check_known(search)
-    return found, [str(error) for error in registry.broken.values()]
+    return exchanges, list(map(str, registry.broken.values()))
 
 
 def simulated_exchange(
@@ -228,7 +243,9 @@ def simulated_exchange(
     from ticklake.testing.exchange.server import SimulatedExchange
 
     market = recorded_market(data) if data is not None else generated_market()
-    start = market.end() + 2 * MINUTE if now is None else parse_time(now)
+    start = market.end() + 2 * MINUTE
+    if now is not None:
+        start = parse_time(now)
     exchange = SimulatedExchange(market, SimulatedClock(start, speed), Faults.parse(faults), port=port)
     exchange.be(*moods)
     return exchange
@@ -236,7 +253,7 @@ def simulated_exchange(
 
 @cache  # it looks through all installed packages, a millisecond of every opening
 def tool() -> str:
-    """Return our name and version."""
+    """Return the name and version of this package, which is stored with the provenance of rows."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -245,49 +262,59 @@ def tool() -> str:
         return "ticklake"
 
 
-def _settings(given: Settings | None) -> Settings:
-    """Return the settings that were given, or those of the environment."""
+def _settings(settings: Settings | None) -> Settings:
+    """Check settings that a caller passed; without any, read the environment and the file."""
     from ticklake.config import Settings, load_settings
 
-    if given is None:
+    if settings is None:
         return load_settings()
-    if not isinstance(given, Settings):
-        raise BadInput(f"settings={given!r} are no settings: make them with load_settings(min_free='1 GiB')")
-    return given
+    if not isinstance(settings, Settings):
+        raise BadInput(f"settings={settings!r} are no settings: make them with load_settings(min_free='1 GiB')")
+    return settings
 
 
-def _with_archives(calls: Source, settings: Settings, clock: Clock, root: Path | None) -> Source:
+def _with_archives(source: Source, settings: Settings, clock: Clock, root: Path | None) -> Source:
+    """Return a source that reads the exchange's dump site first, or *source* itself if none is known."""
     from ticklake.sources.archives.downloads import Downloads
     from ticklake.sources.archives.http import Site
     from ticklake.sources.archives.layouts import site_of
     from ticklake.sources.archives.source import ArchiveSource
     from ticklake.sources.combined import CombinedSource
 
-    own, known = settings.exchange(calls.exchange), site_of(calls.exchange)
-    address = own.archive_url or (known if own.url is None else None)
-    if address is None or known is None:
-        return calls
-    site = Site(settings.retry.policy, _pace("archive", address, settings), own.timeout)
-    downloads = Downloads(root, site, Space(root, settings.min_free).check if root else lambda _size: None)
-    archive = ArchiveSource(calls.exchange, address, downloads, site, calls.instruments, clock)
-    return CombinedSource(calls, archive)
+    options = settings.exchange(source.exchange)
+    known_site = site_of(source.exchange)
+    address = options.archive_url
+    # With another url, the exchange is a simulated one or a copy: the known site would have rows of the real one.
+    if address is None and options.url is None:
+        address = known_site
+    if address is None or known_site is None:
+        return source
+    check_space: Callable[[int], None] = _no_check
+    if root is not None:
+        check_space = Space(root, settings.min_free).check
+    site = Site(settings.retry.policy, _pace("archive", address, settings), options.timeout)
+    downloads = Downloads(root, site, check_space)
+    archive = ArchiveSource(source.exchange, address, downloads, site, source.instruments, clock)
+    return CombinedSource(source, archive)
 
 
 def _pace(name: str, address: str | None, settings: Settings) -> Pace:
-    """Return the turns at an exchange, or at the host of an address where that takes its place."""
+    """Return the rate limiter of an exchange, or of the host of an address that replaces it; all processes of a user share it."""
     from urllib.parse import urlsplit
 
     from ticklake.sources.pacing.pace import Pace
 
-    key = name if address is None else f"{name}@{urlsplit(address).netloc}"
+    key = name
+    if address is not None:
+        key = f"{name}@{urlsplit(address).netloc}"
     return Pace(name, key, Path(settings.state).expanduser() / LIMITS_FILE)
 
 
 def _has_no_catalog(root: Path) -> bool:
-    """Whether there is no catalog yet; a few bytes are none: SQLite would take them for an empty one."""
+    """Whether there is no catalog yet. A file of a few bytes is none, although SQLite would open it as an empty one."""
     path = root / CATALOG_FILE
     try:
-        return not path.is_file() or path.stat().st_size < _SMALLEST
+        return not path.is_file() or path.stat().st_size < _HEADER_SIZE
     except PermissionError as error:
         raise ReadOnlyLake(f"{root} cannot be entered ({error.strerror}): check the folder's permissions") from error
 
@@ -296,8 +323,8 @@ def _refuse_orphans(root: Path) -> None:
     """Refuse a folder of segments without a catalog: as a new lake, all its files would be garbage."""
     from ticklake.core.kinds import KINDS
 
-    unfinished = root / f"{CATALOG_FILE}-wal"
-    has_log = unfinished.is_file() and unfinished.stat().st_size
+    write_ahead_log = root / f"{CATALOG_FILE}-wal"
+    has_log = write_ahead_log.is_file() and write_ahead_log.stat().st_size
     is_half_rebuilt = any(root.glob(f"{CATALOG_FILE}.rebuilt*")) or any(root.glob(f"{CATALOG_FILE}.*.old*"))
     if has_log or is_half_rebuilt or any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
         raise CatalogDamaged(
@@ -305,22 +332,22 @@ def _refuse_orphans(root: Path) -> None:
         )
 
 
-def _refuse_others(root: Path) -> None:
-    """Refuse to make a lake among files that are not a lake's."""
+def _refuse_other_files(root: Path) -> None:
+    """Refuse to make a lake in a folder that holds anything else."""
     from ticklake.core.kinds import KINDS
     from ticklake.engine.store import RETIRED
 
-    ours = {*KINDS, RETIRED, WITNESS_FILE, *_HARMLESS}
+    allowed = {*KINDS, RETIRED, WITNESS_FILE, *_IGNORED}
     try:
-        others = (path.name for path in root.iterdir() if path.name not in ours)
-        other = next((name for name in others if not name.startswith(CATALOG_FILE)), None)
+        names = [path.name for path in root.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
         return
-    if other is not None:
-        raise NoLake(f"{root} is not a lake, and not empty (it has {other}): name a new or an empty folder")
+    for name in names:
+        if name not in allowed and not name.startswith(CATALOG_FILE):
+            raise NoLake(f"{root} is not a lake, and not empty (it has {name}): name a new or an empty folder")
 
 
-def _make(root: Path) -> None:
+def _make_folder(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -328,18 +355,25 @@ def _make(root: Path) -> None:
 
 
 def _wire(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Lake:
+    """Make the objects of a lake and connect them; *root* is ``None`` for one in memory."""
     from ticklake.catalog.gap_notes import GapNotes
     from ticklake.catalog.instruments import Instruments
     from ticklake.catalog.runs import Runs
     from ticklake.collect.collector import Collector
 
-    catalog = Catalog(database, clock, None if root is None else Witness(root / WITNESS_FILE))
-    _tell_if_outdated(catalog)
-    _respell(database)
-    calendars = {name: own.calendar for name, own in settings.exchanges.items() if own.calendar}
+    objects: ObjectStore = MemoryStore()
+    witness = reserve = None
+    check_space: Callable[[], None] = _no_check
+    if root is not None:
+        objects = LocalStore(root)
+        witness = Witness(root / WITNESS_FILE)
+        reserve = Reserve(root / RESERVE_FILE)
+        check_space = Space(root, settings.min_free).check
+    catalog = Catalog(database, clock, witness)
+    _warn_if_outdated(catalog)
+    _rename_timeframes(database)
+    calendars = {name: options.calendar for name, options in settings.exchanges.items() if options.calendar}
     sessions = KnownSessions(calendars)
-    objects, check_space = _place(root, settings)
-    reserve = Reserve(root / RESERVE_FILE) if root else None
     engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore)
     collector = Collector(
         engine,
@@ -364,24 +398,28 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     return lake
 
 
-def _tell_if_outdated(catalog: Catalog) -> None:
-    """Say that commits are missing; what is there can still be read."""
+def _no_check(*_size: int) -> None:
+    """Check no space: a lake in memory has no disk."""
+
+
+def _warn_if_outdated(catalog: Catalog) -> None:
+    """Warn if commits are missing from the catalog; what is there can still be read."""
     try:
         catalog.check_current()
     except CatalogOutdated as error:
         logging.getLogger("ticklake").warning("%s", error)
 
 
-def _respell(database: Database) -> None:
-    """Give datasets of older lakes the one name that their timeframe has now."""
+def _rename_timeframes(database: Database) -> None:
+    """Rename datasets of older lakes whose timeframe is written in another way, like ``60m`` for ``1h``."""
     from ticklake.catalog.dataset_names import respell_timeframes
 
+    # Such a lake can be read as it is, and the next writer renames them.
     with suppress(ReadOnlyLake, CatalogOutdated):
-        for found in respell_timeframes(database):
-            if found.is_apart:
-                message = (
-                    f"{found.before} has the length of another dataset of this lake: it is called {found.dataset} now"
-                )
+        for renamed in respell_timeframes(database):
+            if renamed.is_apart:
+                message = f"{renamed.before} has the length of another dataset of this lake: it is called {renamed.dataset} now"
+                # The frames after this one are _wire and open_lake; then comes the caller.
                 warnings.warn(message, TicklakeWarning, stacklevel=4)
 
 
@@ -393,26 +431,23 @@ def _alerts(engine: Engine, runs: Runs, root: Path | None, database: Database, s
     from ticklake.core.alerts import AlertRule, Policy
     from ticklake.core.timeframe import Timeframe
 
-    own, place = settings.alerts, "memory" if root is None else str(root.resolve())
+    options = settings.alerts
     policy = Policy(
-        on=frozenset(map(AlertRule, own.on)),
-        cooldown=Timeframe.parse(own.cooldown).length,
-        stale_bars=own.stale_bars,
-        stale_after=Timeframe.parse(own.stale_after).length,
-        gap_window=Timeframe.parse(own.gap_window).length,
-        datasets=tuple(own.datasets),
+        on=frozenset(map(AlertRule, options.on)),
+        cooldown=Timeframe.parse(options.cooldown).length,
+        stale_bars=options.stale_bars,
+        stale_after=Timeframe.parse(options.stale_after).length,
+        gap_window=Timeframe.parse(options.gap_window).length,
+        datasets=tuple(options.datasets),
     )
-    check_space = Space(root, settings.min_free, times=own.disk_free).check if root else lambda: None
-    notifier = Notifier([url.get_secret_value() for url in own.urls])
+    place = "memory"
+    check_space: Callable[[], None] = _no_check
+    if root is not None:
+        place = str(root.resolve())
+        check_space = Space(root, settings.min_free, times=options.disk_free).check
+    notifier = Notifier([url.get_secret_value() for url in options.urls])
     troubles = Troubles(engine, runs, policy, check_space, place)
     return Alerts(troubles, AlertRecords(database), notifier, runs, engine.now, place)
-
-
-def _place(root: Path | None, settings: Settings) -> tuple[ObjectStore, Callable[[], None]]:
-    """Return where segments go, and what refuses to fill it up."""
-    if root is None:
-        return MemoryStore(), lambda: None
-    return LocalStore(root), Space(root, settings.min_free).check
 
 
 def _queue(lake: Lake, database: Database, settings: Settings, clock: Clock) -> tuple[Jobs, Schedules]:
@@ -424,15 +459,16 @@ def _queue(lake: Lake, database: Database, settings: Settings, clock: Clock) -> 
     from ticklake.jobs.worker import Worker
     from ticklake.operations import BUILT_IN
 
-    own = settings.jobs
-    queue = JobQueue(database, clock, int(own.lease * SECOND))
+    options = settings.jobs
+    queue = JobQueue(database, clock, int(options.lease * SECOND))
     operations = Operations(BUILT_IN)
-    retry = own.retry_policy
+    retry = options.retry_policy
 
     def execute(operation: Operation, work: Work, parameters: Mapping[str, Any]) -> Outcome:
         return operation.function(lake, work, **parameters)
 
-    jobs = Jobs(
-        queue, operations, retry, lambda told: Worker(execute, queue, lake.runs, operations, retry, own.idle, told)
-    )
+    def make_worker(report: Callable[[Job], None]) -> Worker:
+        return Worker(execute, queue, lake.runs, operations, retry, options.idle, report)
+
+    jobs = Jobs(queue, operations, retry, make_worker)
     return jobs, Schedules(ScheduleTable(database, queue, clock), jobs, clock)
