@@ -1,4 +1,4 @@
-"""The namespace ``lake.admin``: what keeps the store of a lake in good order."""
+"""The namespace ``lake.admin``: maintenance of a lake's files and catalog."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ticklake.core.symbol import exchange_id
 from ticklake.engine.engine import Engine
 from ticklake.engine.vacuum import KEEP
 from ticklake.errors import BadInput
-from ticklake.lake.arguments import DatasetLike, as_list, as_path, known_dataset
+from ticklake.lake.arguments import DatasetLike, all_datasets, as_list, as_path, known_dataset
 
 if TYPE_CHECKING:
     from ticklake.core.results import Backup, Compaction, Problem, Rebuilt, Vacuumed
@@ -29,13 +29,13 @@ class Admin:
     Parameters
     ----------
     root
-        The lake's folder, if it is in one.
+        The lake's folder; ``None`` if it is in memory.
     catalog_file
         The name of the catalog's file.
     keep
-        For how many days rows of each kind are kept: the setting ``keep``.
+        The retention of each kind in days: the setting ``keep``.
     rebuild
-        Makes a new catalog for the lake in a folder, also of a sound one if told to.
+        Called with the folder and *force* to make a new catalog.
     """
 
     def __init__(
@@ -182,18 +182,18 @@ class Admin:
         from ticklake.core.retention import days_by_kind, midnight
 
         days = days_by_kind(self._keep, days_to_keep, kinds)
-        place = None if exchange is None else exchange_id(exchange)
+        if exchange is not None:
+            exchange = exchange_id(exchange)
         known = self._known("datasets", datasets)
         if known is None:
-            known = [row.dataset for row in self._engine.catalog.datasets()]
-        rules = [
-            (dataset, days[dataset.kind])
-            for dataset in known
-            if dataset.kind in days and place in (None, dataset.exchange)
-        ]
+            known = all_datasets(self._engine)
+        if exchange is not None:
+            known = [dataset for dataset in known if dataset.exchange == exchange]
+        rules = [(dataset, days[dataset.kind]) for dataset in known if dataset.kind in days]
         cleaned = tuple(self._engine.cleanup(rules, history=history, dry_run=dry_run))
         log_lines = 0
         if history:
+            # Log lines belong to no kind: they are kept as long as the kind that is kept longest.
             oldest = midnight(self._engine.now(), max(days.values()))
             log_lines = self._runs.trim_logs(oldest, dry_run=dry_run)
         return Cleanup(cleaned, log_lines, dry_run)

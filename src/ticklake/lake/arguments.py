@@ -1,4 +1,4 @@
-"""Reads what a user passed to the verbs of a lake: names of datasets, times, lists, paths."""
+"""Parsing of the arguments of a lake's methods: names of datasets, times, lists, paths."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import unified
 from ticklake.core.provenance import Provenance
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.selection import parse_count
 from ticklake.core.span import Span
 from ticklake.core.symbol import Symbol, exchange_id
 from ticklake.core.time import TimeLike, parse_time
@@ -22,6 +23,7 @@ from ticklake.errors import BadInput, UnknownDataset
 __all__ = [
     "Columns",
     "DatasetLike",
+    "all_datasets",
     "as_items",
     "as_list",
     "as_path",
@@ -31,6 +33,8 @@ __all__ = [
     "datasets_of",
     "known_dataset",
     "matching_datasets",
+    "optional_count",
+    "optional_time",
     "span_of_interest",
     "version_and_time",
 ]
@@ -38,20 +42,21 @@ __all__ = [
 Columns = str | Sequence[str]
 DatasetLike = str | Dataset
 _FIRST_TIME = 10**12
-"""Smaller integers are versions."""
+"""Smaller integers are versions: as nanoseconds they would be times in the first quarter of an hour of 1970."""
 _MOST_HINTS = 3
-_LIKENESS = 0.7
-"""How alike two names must be for one to be proposed for the other; of the same symbol any name is."""
+_SIMILARITY = 0.7
+"""The least similarity (0 to 1) of a name that an error proposes; a name of the same symbol needs none."""
 
 
 def as_list(name: str, value: Any) -> list[Any]:
-    """Read a list that the caller passed as *name*; one text is a list of one.
+    """Return the argument *name* as a list; a single text, dataset or path becomes a list of one.
 
     Raises
     ------
     BadInput
         If it is no list.
     """
+    # A text is iterable, too: its letters would be the items.
     if isinstance(value, str | Dataset | Path):
         return [value]
     if not isinstance(value, Iterable):
@@ -60,12 +65,12 @@ def as_list(name: str, value: Any) -> list[Any]:
 
 
 def as_path(name: str, value: Any) -> Path:
-    """Read a path that the caller passed as *name*.
+    """Return the argument *name* as a path.
 
     Raises
     ------
     BadInput
-        If it is neither a text nor a path, or empty: that would be the folder of the process.
+        If it is neither a text nor a path, or is empty, which would mean the working directory.
     """
     if not isinstance(value, str | Path) or value == "":
         raise BadInput(f"{name}={value!r} is no path: pass a text or a pathlib.Path that names a file or folder")
@@ -73,7 +78,7 @@ def as_path(name: str, value: Any) -> Path:
 
 
 def as_provenance(value: Any) -> Provenance:
-    """Read where rows come from; a text is the name of the source.
+    """Return the provenance of rows; a text is the name of a source.
 
     Raises
     ------
@@ -88,7 +93,7 @@ def as_provenance(value: Any) -> Provenance:
 
 
 def as_items(value: Any) -> list[tuple[Dataset, Any]]:
-    """Read pairs of a dataset and its rows.
+    """Return pairs of a dataset and its rows.
 
     Raises
     ------
@@ -96,28 +101,43 @@ def as_items(value: Any) -> list[tuple[Dataset, Any]]:
         If one of them is no pair.
     """
     pairs = as_list("items", value)
+    # All are checked before the first name is parsed: the error is about the shape of the argument.
     for pair in pairs:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise BadInput(f"{pair!r} is no pair: pass pairs of a dataset and its rows, like [(name, rows), ...]")
     return [(Dataset.parse(dataset), rows) for dataset, rows in pairs]
 
 
-def as_request(exchange: str | BackfillRequest, *parts: Any, **options: Any) -> BackfillRequest:
-    """Return the request that was passed whole, or make one of its parts."""
+def as_request(exchange: str | BackfillRequest, *arguments: Any, **options: Any) -> BackfillRequest:
+    """Return the request that was passed in the place of the exchange, or make one of the arguments."""
     if isinstance(exchange, BackfillRequest):
         return exchange
-    return BackfillRequest.of(exchange, *parts, **options)
+    return BackfillRequest.of(exchange, *arguments, **options)
+
+
+def optional_count(name: str, value: int | None, least: int = 0, *, of: str = "rows") -> int | None:
+    """Check a count like :func:`~ticklake.core.selection.parse_count`, unless it was left out."""
+    if value is None:
+        return None
+    return parse_count(name, value, least, of=of)
+
+
+def optional_time(value: TimeLike | None) -> int | None:
+    """Return a time in nanoseconds, unless it was left out."""
+    if value is None:
+        return None
+    return parse_time(value)
 
 
 def check_tolerance(value: Any) -> None:
-    """Refuse a tolerance that is no share."""
+    """Refuse a tolerance that is no share: no finite number from 0 on."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 <= value < math.inf:
         raise BadInput(f"tolerance={value!r} is no share: pass a number from 0 on, like 1e-6")
 
 
 def known_dataset(engine: Engine, dataset: DatasetLike) -> Dataset:
-    """Read the name of a dataset that the lake has; its symbol may be the exchange's own id of one market.
+    """Return the dataset of that name, which the lake must have; its symbol may be the exchange's own id of a market.
 
     Raises
     ------
@@ -136,7 +156,7 @@ def known_dataset(engine: Engine, dataset: DatasetLike) -> Dataset:
 
 
 def _by_native_id(engine: Engine, dataset: Dataset) -> Dataset:
-    """Return the dataset that is meant if the symbol is a native id in the list of markets that the lake has."""
+    """Return the dataset under its unified symbol, if its symbol is a native id in the lake's list of the exchange's markets."""
     from ticklake.catalog.instruments import Instruments
 
     listed = Instruments(engine.catalog.database, engine.now).history(dataset.exchange)
@@ -144,23 +164,26 @@ def _by_native_id(engine: Engine, dataset: Dataset) -> Dataset:
 
 
 def _hint(engine: Engine, dataset: Dataset) -> str:
-    """Say which dataset was likely meant, or where to look."""
-    known = {str(row.dataset): row.dataset for row in engine.catalog.datasets()}
-    same_symbol = [name for name, other in known.items() if other.symbol == dataset.symbol]
-    close = [
-        *get_close_matches(str(dataset), same_symbol, _MOST_HINTS, 0),
-        *get_close_matches(str(dataset), list(known), _MOST_HINTS, _LIKENESS),
-    ]
-    if close:
-        different = list(dict.fromkeys(close))
+    """Return the part of an error that proposes datasets with a similar name, or says where to look."""
+    known = all_datasets(engine)
+    same_symbol = [str(other) for other in known if other.symbol == dataset.symbol]
+    similar = get_close_matches(str(dataset), same_symbol, _MOST_HINTS, 0)
+    similar += get_close_matches(str(dataset), list(map(str, known)), _MOST_HINTS, _SIMILARITY)
+    if similar:
+        different = list(dict.fromkeys(similar))
         return f"did you mean {' or '.join(different[:_MOST_HINTS])}?"
     if known:
         return "'ticklake list' shows what it holds"
     return "it holds nothing yet"
 
 
+def all_datasets(engine: Engine) -> list[Dataset]:
+    """Return the datasets of the lake."""
+    return [row.dataset for row in engine.catalog.datasets()]
+
+
 def matching_datasets(engine: Engine, names: Any) -> list[Dataset]:
-    """Return the datasets that names or patterns mean, each once; all of the lake for ``None``.
+    """Return the datasets that names or patterns match, each once; all of the lake for ``None``.
 
     Raises
     ------
@@ -170,44 +193,47 @@ def matching_datasets(engine: Engine, names: Any) -> list[Dataset]:
     known = [Dataset.parse(name) for name, *_ in engine.catalog.inventory()]
     if names is None:
         return known
+    # Keys of a dict are a set that keeps its order.
     chosen: dict[Dataset, None] = {}
     for name in map(str, as_list("datasets", names)):
-        found = [dataset for dataset in known if dataset.matches(name)]
-        if not found:
+        matching = [dataset for dataset in known if dataset.matches(name)]
+        if not matching:
             raise BadInput(f"the lake has no {name}: 'ticklake list' shows what it holds")
-        chosen.update(dict.fromkeys(found))
+        chosen.update(dict.fromkeys(matching))
     return list(chosen)
 
 
 def datasets_of(engine: Engine, what: DatasetLike | None) -> list[Dataset]:
     """Return all datasets of the lake, those of an exchange, or the one that is named."""
     if what is None:
-        return [row.dataset for row in engine.catalog.datasets()]
+        return all_datasets(engine)
     if isinstance(what, str) and ":" not in what:
         exchange = exchange_id(what)
-        return [row.dataset for row in engine.catalog.datasets() if row.dataset.exchange == exchange]
+        return [dataset for dataset in all_datasets(engine) if dataset.exchange == exchange]
     return [known_dataset(engine, what)]
 
 
 def span_of_interest(
     engine: Engine, dataset: Dataset, start: TimeLike | None = None, end: TimeLike | None = None
 ) -> Span | None:
-    """Return ``[start, end)``; a bound that is left out is that of all the lake holds or has looked at.
+    """Return ``[start, end)``; a bound that is left out is the bound of the dataset's rows and coverage.
 
-    It is ``None`` where a bound is left out and the lake knows nothing of the dataset.
+    Returns ``None`` if a bound is left out and the dataset has neither rows nor coverage.
     """
     if start is not None and end is not None:
         return Span.parse(start, end)
-    known = engine.known(dataset)
-    if known is None:
+    whole = engine.known(dataset)
+    if whole is None:
         return None
-    first = known.start if start is None else start
-    last = known.end if end is None else end
-    return Span.parse(first, last)
+    if start is None:
+        start = whole.start
+    if end is None:
+        end = whole.end
+    return Span.parse(start, end)
 
 
 def version_and_time(engine: Engine, moment: TimeLike) -> tuple[int, int]:
-    """Return the version that *moment* names, a version or a time, and the time at which it is looked at.
+    """Return the version that *moment* names, a version or a time, and the time that counts as now for it.
 
     Raises
     ------
@@ -219,7 +245,8 @@ def version_and_time(engine: Engine, moment: TimeLike) -> tuple[int, int]:
     if isinstance(moment, int) and not isinstance(moment, bool) and moment < _FIRST_TIME:
         if not 0 <= moment <= newest:
             raise BadInput(f"the lake has no version {moment}: versions go from 0 to {newest}")
-        committed_at = engine.now() if moment == newest else catalog.committed_at(moment)
-        return moment, committed_at or 0
+        if moment == newest:
+            return moment, engine.now()
+        return moment, catalog.committed_at(moment) or 0
     time = parse_time(moment)
     return catalog.version_at(time), min(time, engine.now())

@@ -1,4 +1,4 @@
-"""The namespace ``lake.instruments``: what exchanges list and listed, as far as the lake has seen it."""
+"""The namespace ``lake.instruments``: the markets that exchanges list and listed, as far as the lake has seen them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 from ticklake.core.kinds import TIME
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, parse_time
+from ticklake.lake.arguments import optional_time
 
 if TYPE_CHECKING:
     from ticklake.collect.collector import Collector
@@ -50,7 +51,7 @@ class LakeInstruments:
         return self.list(exchange, search, at)
 
     def list(self, exchange: str, search: str = "", at: TimeLike | None = None) -> pl.DataFrame:
-        """Return what the lake knows that an exchange lists or listed: a row a symbol, by its newest description.
+        """Return the markets that an exchange lists or listed, as far as the lake knows: a row for each symbol, as last described.
 
         Parameters
         ----------
@@ -68,10 +69,9 @@ class LakeInstruments:
             description, ``renamed_from``, ``renamed_to``.
         """
         name = exchange_id(exchange)
-        moment = None if at is None else parse_time(at)
         renames = self._collector.instruments.links(name)
         rows: list[dict[str, Any]] = []
-        for instrument in self._collector.instruments.history(name, moment):
+        for instrument in self._collector.instruments.history(name, optional_time(at)):
             row = _row(instrument, renames)
             if _matches(row, search):
                 rows.append(row)
@@ -88,7 +88,7 @@ class LakeInstruments:
         return self._collector.look(exchange_id(exchange))
 
     def rename(self, exchange: str, old: str, new: str, at: TimeLike) -> Rename:
-        """Remember that since *at* a symbol goes on under another name. It is a link: the data of the two stay apart."""
+        """Record that since *at* a symbol has another name. It is only a link: the data of the two stay apart."""
         from ticklake.core.instrument import Rename
         from ticklake.core.symbol import Symbol
 

@@ -1,4 +1,4 @@
-"""Lake: what a user holds. Its verbs read what was typed and hand it on."""
+"""Lake: the facade. Its methods parse their arguments and call the engine, the collector and the job queue."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from ticklake.lake.arguments import (
     check_tolerance,
     datasets_of,
     known_dataset,
+    optional_count,
     span_of_interest,
     version_and_time,
 )
@@ -99,6 +100,7 @@ class Lake(Writer):
     def close(self) -> None:
         """Close the catalog."""
         self.runs.close()
+        # A cached property: to read it would load the senders of messages only to close them.
         if "alerts" in vars(self):
             self.alerts.close()
         self.engine.catalog.database.close()
@@ -148,9 +150,9 @@ class Lake(Writer):
         """
         from ticklake.catalog.change_feed import changes_since
 
-        known = parse_count("version", version, of="versions")
-        most = None if limit is None else parse_count("limit", limit, of="versions")
-        return changes_since(self.engine.catalog.database, known, most)
+        known_version = parse_count("version", version, of="versions")
+        most = optional_count("limit", limit, of="versions")
+        return changes_since(self.engine.catalog.database, known_version, most)
 
     def backfill(
         self,
@@ -264,10 +266,11 @@ class Lake(Writer):
         BadInput
             If one of them was never collected.
         """
-        datasets = self.collected() if dataset is None else self._collected_only(dataset)
+        collected = self.collected() if dataset is None else self._collected_only(dataset)
+        # One run for each exchange: one that cannot be reached must not fail the others.
         by_exchange: dict[str, list[Dataset]] = {}
-        for known in datasets:
-            by_exchange.setdefault(known.exchange, []).append(known)
+        for each in collected:
+            by_exchange.setdefault(each.exchange, []).append(each)
         return [self._collector.update(exchange, by_exchange[exchange], watch) for exchange in sorted(by_exchange)]
 
     def poll(
@@ -302,11 +305,11 @@ class Lake(Writer):
         return [dataset for dataset in self.datasets() if str(dataset) in names]
 
     def _collected_only(self, datasets: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
-        """Read names of datasets, and refuse those that no source was asked for."""
-        names = self._collector.collected()
-        known = [Dataset.parse(dataset) for dataset in as_list("dataset", datasets)]
-        for dataset in known:
-            if str(dataset) in names:
+        """Return the named datasets, and refuse those that no source was asked for."""
+        collected_names = self._collector.collected()
+        named = list(map(Dataset.parse, as_list("dataset", datasets)))
+        for dataset in named:
+            if str(dataset) in collected_names:
                 continue
             if dataset.kind in SNAPSHOTS:
                 raise BadInput(
@@ -315,7 +318,7 @@ class Lake(Writer):
             raise BadInput(
                 f"{dataset} was never asked for, so nobody knows since when it is wanted: 'ticklake backfill' begins it"
             )
-        return known
+        return named
 
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
@@ -357,13 +360,15 @@ class Lake(Writer):
         from ticklake.core.results import Mended
 
         datasets = datasets_of(self.engine, what)
-        copy = None if backup is None else as_path("backup", backup)
-        mended = self.engine.mend(datasets, copy, self._catalog_file)
+        if backup is not None:
+            backup = as_path("backup", backup)
+        mended = self.engine.mend(datasets, backup, self._catalog_file)
         if not fetch:
-            return [Repaired(dataset) for dataset in mended]
-        by_dataset = {result.dataset: result for result in mended}
-        to_repair = [by_dataset.get(dataset, Mended(dataset)) for dataset in datasets]
-        return self._collector.repair(to_repair, watch, retry=retry)
+            return list(map(Repaired, mended))
+        # Datasets without damage may have gaps.
+        by_dataset = {dataset: Mended(dataset) for dataset in datasets}
+        by_dataset |= {result.dataset: result for result in mended}
+        return self._collector.repair(list(by_dataset.values()), watch, retry=retry)
 
     def cross_check(
         self,
@@ -436,6 +441,7 @@ class Lake(Writer):
             raise BadInput(f"wanted={wanted!r} is no manifest: pass what ticklake.config.load_wanted(path) returns")
         applying = Applying(self.jobs, self.schedules, self.engine.catalog.coverage, self.engine.now())
         changes = applying.plan(wanted)
+        # Effects are compared, not texts: how far a running backfill has come changes all the time.
         if shown is not None and [change.effect for change in changes] != [change.effect for change in shown]:
             raise Conflict("what has to change is no longer what was shown: look at it again")
         if not dry_run:
@@ -481,7 +487,7 @@ class Lake(Writer):
     def _queue(self) -> tuple[Jobs, Schedules]:
         return self._make_queue()
 
-    # Short names of verbs in the namespaces.
+    # Short names of methods of the namespaces: what users of the first versions wrote, and docs/reference lists.
 
     def stats(self) -> LakeStats:
         """Return how much the lake holds and how much space that takes: :meth:`Admin.stats`."""

@@ -1,4 +1,4 @@
-"""View: the verbs that read, which a lake and its snapshots share."""
+"""View: the methods that read, which a lake and its snapshots share."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from ticklake.lake.arguments import (
     as_path,
     known_dataset,
     matching_datasets,
+    optional_count,
+    optional_time,
     span_of_interest,
 )
 
@@ -211,9 +213,7 @@ class View:
 
         dataset = known_dataset(self.engine, Dataset.of(exchange, symbol, "book"))
         names = parse_columns(dataset.spec, columns)
-        levels = None if depth is None else parse_count("depth", depth, 1)
-        moment = None if at is None else parse_time(at)
-        return book_at(self.engine, dataset, moment, levels, names)
+        return book_at(self.engine, dataset, optional_time(at), optional_count("depth", depth, 1), names)
 
     def datasets(self, search: str = "") -> list[Dataset]:
         """Return the datasets whose name contains *search*."""
@@ -239,7 +239,9 @@ class View:
     def last_timestamp(self, dataset: DatasetLike) -> int | None:
         """Return the time of the newest row in nanoseconds, or ``None``."""
         row = self.engine.catalog.dataset(known_dataset(self.engine, dataset))
-        return None if row is None else row.max_ts
+        if row is None:
+            return None
+        return row.max_ts
 
     def missing_intervals(
         self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None
@@ -316,16 +318,17 @@ class View:
         Without a dataset, return those of all datasets; each row then has its ``dataset``, too. With a *limit*, return only the
         first so many: a dataset may have millions.
         """
-        left = None if limit is None else parse_count("limit", limit)
+        left = optional_count("limit", limit)
         if dataset is not None:
             return self.engine.catalog.quarantined(known_dataset(self.engine, dataset), limit=left)
         rows: list[dict[str, Any]] = []
         for known in self.datasets():
-            rest = None if left is None else left - len(rows)
-            if rest == 0:
+            if left == 0:
                 break
-            refused = self.engine.catalog.quarantined(known, limit=rest)
+            refused = self.engine.catalog.quarantined(known, limit=left)
             rows.extend({"dataset": str(known), **row} for row in refused)
+            if left is not None:
+                left -= len(refused)
         return rows
 
     def revisions(self, dataset: DatasetLike) -> list[dict[str, Any]]:
@@ -352,6 +355,7 @@ class View:
         quality = Assessor(self.engine).assess(known, span, whole)
         if span is None:
             return quality
+        # Days keep figures and not gaps: the gaps themselves are looked for only if somebody reads them.
         return replace(quality, find_gaps=lambda: gap_report(self.engine, known, span).gaps)
 
     def quality_trend(
@@ -454,7 +458,7 @@ def _inventory_row(row: DatasetRow, files: int) -> dict[str, Any]:
         "exchange": dataset.exchange,
         "symbol": str(dataset.symbol),
         "kind": dataset.kind,
-        "timeframe": None if dataset.timeframe is None else str(dataset.timeframe),
+        "timeframe": dataset.timeframe_text,
         "files": files,
     }
 

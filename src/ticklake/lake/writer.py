@@ -1,4 +1,4 @@
-"""Writer: the verbs with which a user changes the rows of a lake."""
+"""Writer: the methods that change the rows of a lake."""
 
 from __future__ import annotations
 
@@ -131,15 +131,18 @@ class Writer(View):
         from ticklake.files.mapping import Mapping as FileMapping
         from ticklake.files.readers import ImportOptions
 
-        target = None if dataset is None else Dataset.parse(dataset)
+        target = None
+        if dataset is not None:
+            target = Dataset.parse(dataset)
         _refuse_contradictions(target, exchange, symbol)
         if mapping is not None and not isinstance(mapping, FileMapping):
             raise BadInput(f"mapping={mapping!r} is no mapping: pass a ticklake.Mapping")
-        markets = Markets(
-            exchange_id(exchange) if exchange else "",
-            str(Symbol(symbol)) if symbol else "",
-            cache(self._market_list),
-        )
+        if exchange:
+            exchange = exchange_id(exchange)
+        if symbol:
+            symbol = str(Symbol(symbol))
+        # Cached: every file of a folder asks for it.
+        markets = Markets(exchange, symbol, cache(self._market_list))
         options = ImportOptions(self.engine.now(), target, preset, mapping or FileMapping(), markets)
         files = [as_path("paths", path) for path in as_list("paths", paths)]
         return Importer(self.engine, self.runs, options, dry_run, watch, self.root).run(files)
@@ -220,6 +223,7 @@ class Writer(View):
             If the lake has no such dataset.
         """
         known = known_dataset(self.engine, dataset)
+        # Only of these the deleted span becomes not_fetched: no source can bring imported rows back.
         wanted = str(known) in self._collector.collected()
         return self.engine.delete(known, Span.parse(start, end), wanted=wanted, dry_run=dry_run)
 
