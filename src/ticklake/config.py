@@ -54,23 +54,23 @@ _SECRETS = frozenset({"api_key", "api_secret", "urls"})
 """Settings whose values are never shown."""
 
 
-def _no_share(value: object) -> object:
-    """Refuse a share that is none: a size would be read from its number."""
+def _refuse_percentage(value: object) -> object:
+    """Refuse an invalid percentage like ``200 %``: pydantic would take its number for a size in bytes."""
     if "%" in str(value):
         raise ValueError("a share of a disk is written like 2 %")
     return value
 
 
-def _address(value: str) -> str:
-    """Refuse what is no address of a server: a call would fail without saying why."""
+def _checked_address(value: str) -> str:
+    """Refuse what is no address of a server: requests would fail with an error that does not name the setting."""
     if value and not re.match(r"https?://[^/\s]", value):
         raise ValueError("an address is written like http://127.0.0.1:8000")
     return value
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(_checked_address)]
 Share = Annotated[str, StringConstraints(pattern=r"^\s*\d{1,2}(\.\d+)?\s*%\s*$")]
-Size = Annotated[ByteSize, BeforeValidator(_no_share)]
+Size = Annotated[ByteSize, BeforeValidator(_refuse_percentage)]
 MinFree = Annotated[Share | Size, Field(union_mode="left_to_right")]
 
 
@@ -94,7 +94,7 @@ class ExchangeSettings(BaseModel):
 
 
 class RetrySettings(BaseModel):
-    """How patiently failed calls are repeated."""
+    """How often failed calls are repeated, and how long to wait in between."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -130,9 +130,7 @@ class JobSettings(BaseModel):
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]
-
-
-Lasting = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
+Length = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
 
 
 class AlertSettings(BaseModel):
@@ -142,10 +140,10 @@ class AlertSettings(BaseModel):
 
     urls: list[SecretStr] = Field(default_factory=list, description="Addresses in the form of apprise; never shown.")
     on: list[Rule] = Field(default_factory=lambda: list(get_args(Rule)), description="The rules that hold.")
-    cooldown: Lasting = Field("1h", description="A trouble that goes on is told again after so long.")
+    cooldown: Length = Field("1h", description="A trouble that goes on is told again after so long.")
     stale_bars: int = Field(3, ge=1, description="Bars are stale so many lengths after the newest one closed.")
-    stale_after: Lasting = Field("1d", description="Other kinds are stale so long after their newest row.")
-    gap_window: Lasting = Field("1w", description="Gaps are looked for in so much time before now.")
+    stale_after: Length = Field("1d", description="Other kinds are stale so long after their newest row.")
+    gap_window: Length = Field("1w", description="Gaps are looked for in so much time before now.")
     datasets: list[str] = Field(default_factory=lambda: ["*"], description="Patterns: whose staleness and gaps matter.")
     disk_free: float = Field(2.0, ge=1, description="Told when so many times min_free is left.")
 
@@ -194,13 +192,13 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     def exchange(self, name: str) -> ExchangeSettings:
-        """Return the settings of one exchange."""
-        own = self.exchanges.get(name, ExchangeSettings())
-        if own.url is None and self.exchange_url:
-            base = self.exchange_url.rstrip("/")
-            archive = own.archive_url or f"{base}/archive/{name}"
-            return own.model_copy(update={"url": f"{base}/{name}", "archive_url": archive})
-        return own
+        """Return the settings of one exchange; with ``exchange_url``, its addresses are those of the simulated exchange."""
+        options = self.exchanges.get(name, ExchangeSettings())
+        if options.url is not None or not self.exchange_url:
+            return options
+        base = self.exchange_url.rstrip("/")
+        archive = options.archive_url or f"{base}/archive/{name}"
+        return options.model_copy(update={"url": f"{base}/{name}", "archive_url": archive})
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -209,14 +207,16 @@ def load_settings(**overrides: Any) -> Settings:
     Raises
     ------
     BadInput
-        If a file or variable holds something that cannot be meant; it is named.
+        If a file or an environment variable holds an invalid value; the error names it.
     """
+    # None is an option of the command line that was left out: it must not replace what the file says.
+    given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
-        raise BadInput(f"setting {_first_of(error)}: see docs/reference/settings.md") from error
+        raise BadInput(f"setting {_first_problem(error)}: see docs/reference/settings.md") from error
     except SettingsError as error:
-        raise BadInput(f"{_said(error)}: write it as JSON, see docs/reference/settings.md") from error
+        raise BadInput(f"{_invalid_json(error)}: write it as JSON, see docs/reference/settings.md") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{Path(CONFIG_FILE).resolve()} is not TOML: {error}") from error
     except OSError as error:
@@ -225,19 +225,20 @@ def load_settings(**overrides: Any) -> Settings:
         ) from error
 
 
-def _said(error: SettingsError) -> str:
-    """Name the variable whose text is no JSON: the library names the field, and its cause what is wrong with the text."""
+def _invalid_json(error: SettingsError) -> str:
+    """Return the name of the environment variable whose text is no JSON, and what is wrong with the text."""
+    # pydantic-settings names the field in its message only, and the JSON error is the cause.
     field = str(error).partition('field "')[2].partition('"')[0]
     return f"setting {field or error}: {error.__cause__ or 'it cannot be read'}"
 
 
 def load_wanted(path: str | Path = WANTED_FILE) -> Wanted:
-    """Read the file that declares what a lake shall collect; see docs/how-to/apply.md.
+    """Read the manifest: the file that declares what a lake shall collect; see docs/how-to/apply.md.
 
     Raises
     ------
     BadInput
-        If it cannot be read or holds something that cannot be meant: key and value are named.
+        If it cannot be read or holds an invalid value: the error names the key and the value.
     """
     from ticklake.jobs.manifest import Wanted
 
@@ -245,17 +246,26 @@ def load_wanted(path: str | Path = WANTED_FILE) -> Wanted:
     try:
         return Wanted.model_validate(tomllib.loads(where.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise BadInput(f"{where}: {_first_of(error)}: see docs/how-to/apply.md") from error
+        raise BadInput(f"{where}: {_first_problem(error)}: see docs/how-to/apply.md") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"{where} is not TOML: {error}") from error
     except OSError as error:
         raise BadInput(f"{where} cannot be read ({error.strerror}): name the file that says what is wanted") from error
 
 
-def _first_of(error: ValidationError) -> str:
-    """Say what the first thing is that cannot be meant: its key, what is wrong, and the value."""
+def _first_problem(error: ValidationError) -> str:
+    """Return the key of the first invalid value, what is wrong with it, and the value unless it is secret."""
     first = error.errors()[0]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-    is_secret = not _SECRETS.isdisjoint(map(str, first["loc"])) or "@" in str(first["input"])
-    value = "" if is_secret or isinstance(first["input"], dict) else f" (it is {first['input']!r})"
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}{value}"
+    key = ""
+    for step in first["loc"]:
+        if isinstance(step, int):
+            key += f"[{step}]"
+        else:
+            key += f".{step}"
+    text = f"{key.lstrip('.')}: {first['msg'].removeprefix('Value error, ')}"
+    value = first["input"]
+    # An @ stands before the host of an address: what stands before it may be a password.
+    is_secret = not _SECRETS.isdisjoint(map(str, first["loc"])) or "@" in str(value)
+    if is_secret or isinstance(value, dict):
+        return text
+    return f"{text} (it is {value!r})"
