@@ -8,7 +8,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
 from ticklake.core.quality import DayQuality, Holes, Quality
 from ticklake.core.time import DAY, parse_time
-from ticklake.interfaces.report.quality import WORDS, quality_page
+from ticklake.interfaces.report.quality import MEANINGS, quality_page
 from ticklake.interfaces.report.strips import CELLS, shade, strip_of
 
 from .test_cli import BARS, ingested, shell
@@ -58,7 +58,7 @@ class TestStrips:
 
 class TestPage:
     def test_every_reason_for_gaps_is_explained(self):
-        assert set(WORDS) == set(GapReason)
+        assert set(MEANINGS) == set(GapReason)
 
     def test_nothing_is_loaded_from_elsewhere(self):
         text = page(Quality(dataset=Dataset.parse("x:ohlcv:1h:A/B"), days=(day(0),)))

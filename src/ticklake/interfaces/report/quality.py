@@ -1,4 +1,4 @@
-"""The quality of a lake as one page that stands alone: no script, nothing to load, readable when mailed."""
+"""The quality of a lake as one HTML page without scripts or other files, so that it can be sent by mail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ticklake.interfaces.report.strips import Strip, strip_of
 
 __all__ = ["quality_page"]
 
-WORDS = {
+MEANINGS = {
     GapReason.NOT_FETCHED: "never asked, or asking failed: ticklake backfill brings it",
     GapReason.UNAVAILABLE: "the exchange no longer serves it: import it from elsewhere",
     GapReason.LOST: "served, but not whole: ask again with --retry, or take another source",
@@ -49,8 +49,8 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
-    """A reason for gaps: what it means, what it comes to, and in which datasets."""
+class _ReasonRow:
+    """A reason for gaps: what it means, the sum of its holes, and the datasets that have some."""
 
     reason: str
     meaning: str
@@ -61,30 +61,31 @@ class _Word:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """A reason for refusing rows: how many, and in which datasets."""
+    """A reason for refused rows: how many there are, and the datasets that have some."""
 
     reason: str
     rows: int
     datasets: tuple[Dataset, ...]
 
 
-def quality_page(found: Sequence[Quality], lake: str, now: int, tool: str) -> str:
+def quality_page(qualities: Sequence[Quality], lake: str, now: int, tool: str) -> str:
     """Return the page as HTML text.
 
     Parameters
     ----------
-    found
-        The qualities, in the order in which they are to be shown.
+    qualities
+        Those of the datasets to show, in this order.
     lake
-        What to call the lake.
+        The name of the lake.
     now
-        When this was measured, in nanoseconds.
+        When they were measured, in nanoseconds.
     tool
-        Name and version of what measured it.
+        Name and version of the program that measured them.
     """
     environment = Environment(
         loader=PackageLoader("ticklake.interfaces.report", "templates"),
         autoescape=True,
+        # A misspelled name in the template is an error, and not an empty cell.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -93,38 +94,38 @@ def quality_page(found: Sequence[Quality], lake: str, now: int, tool: str) -> st
         "number": _number,
         "share": format_share,
         "points": format_score,
-        "lasting": _lasting,
+        "lasting": _duration_text,
         "moment": format_time,
     }
-    rows = [_Row(f"d{number}", quality, strip_of(quality.days)) for number, quality in enumerate(found, 1)]
+    rows = [_Row(f"d{number}", quality, strip_of(quality.days)) for number, quality in enumerate(qualities, 1)]
     return environment.get_template("quality.html").render(
         lake=lake,
         now=now,
         tool=tool,
         rows=rows,
         metrics=[metric for metric in shown_metrics() if metric.on_page and metric.name != "score"],
-        sums=total(found),
-        incomplete=[quality for quality in found if not quality.is_complete],
-        words=list(_words(found)),
-        refusals=sorted(_refusals(found), key=lambda refusal: -refusal.rows),
+        sums=total(qualities),
+        incomplete=[quality for quality in qualities if not quality.is_complete],
+        words=list(_reasons(qualities)),
+        refusals=sorted(_refusals(qualities), key=lambda refusal: -refusal.rows),
     )
 
 
-def _words(found: Sequence[Quality]) -> Iterable[_Word]:
-    for reason, meaning in WORDS.items():
+def _reasons(qualities: Sequence[Quality]) -> Iterable[_ReasonRow]:
+    for reason, meaning in MEANINGS.items():
         holes, datasets = Holes(), []
-        for quality in found:
+        for quality in qualities:
             if reason in quality.gaps:
                 holes += quality.gaps[reason]
                 datasets.append(quality.dataset)
         if datasets:
-            yield _Word(str(reason), meaning, holes, tuple(datasets), not reason.is_missing)
+            yield _ReasonRow(str(reason), meaning, holes, tuple(datasets), not reason.is_missing)
 
 
-def _refusals(found: Sequence[Quality]) -> Iterable[_Refusal]:
+def _refusals(qualities: Sequence[Quality]) -> Iterable[_Refusal]:
     rows: Counter[str] = Counter()
     datasets: dict[str, list[Dataset]] = {}
-    for quality in found:
+    for quality in qualities:
         for reason, count in quality.quarantined.items():
             rows[reason] += count
             datasets.setdefault(reason, []).append(quality.dataset)
@@ -133,14 +134,18 @@ def _refusals(found: Sequence[Quality]) -> Iterable[_Refusal]:
 
 
 def _number(number: int | None) -> str:
-    return "?" if number is None else f"{number:,}"
+    if number is None:
+        return "?"
+    return f"{number:,}"
 
 
-def _lasting(ns: int | None) -> str:
-    """Write a length of time in the largest unit of which it has two."""
-    if ns is None:
+def _duration_text(ns: int | None) -> str:
+    """Write a length of time in the largest unit of which it is at least two."""
+    if not ns:
         return ""
     if ns < SECOND:
-        return "an instant" if ns else ""
-    unit, length = next((pair for pair in _UNITS if ns >= 2 * pair[1]), _UNITS[-1])
-    return f"{ns // length:,} {unit}"
+        return "an instant"
+    for unit, length in _UNITS:
+        if ns >= 2 * length:
+            return f"{ns // length:,} {unit}"
+    return f"{ns // SECOND:,} seconds"

@@ -1,4 +1,4 @@
-"""Strips: the completeness of days, side by side, as the rectangles of a picture."""
+"""Strips: the completeness of days as a row of rectangles."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["CELLS", "Cell", "Strip", "shade", "strip_of"]
 CELLS = 366
 """A strip has at most so many cells; longer histories have several days in one."""
 _SHADES = ((1.0, "whole"), (0.99, "nearly"), (0.9, "most"), (0.5, "half"))
-"""The least share of rows that earns each word."""
+"""The least completeness of each shade."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Neighbouring days that look alike: from which cell on, over how many, in which shade, and what to say of them."""
+    """Neighbouring days of the same shade: where they begin, how many cells wide they are, and the text of their tooltip."""
 
     start: int
     width: int
@@ -31,7 +31,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """A picture *width* cells wide; ``marks`` are the dates under it, each with its place from 0 to 100."""
+    """A row of cells, *width* cells wide; ``marks`` are the dates under it, each with its position from 0 to 100."""
 
     width: int
     cells: tuple[Cell, ...]
@@ -39,13 +39,17 @@ class Strip:
 
 
 def shade(ratio: float | None, *, rows: int) -> str:
-    """Return the word for how complete something is."""
+    """Return the name of the shade of a completeness ratio: a class in the style sheet of the page."""
+    if ratio is None and rows:
+        return "unknown"
     if ratio is None:
-        return "unknown" if rows else "nothing"
+        return "nothing"
     for least, word in _SHADES:
         if ratio >= least:
             return word
-    return "little" if ratio > 0 else "none"
+    if ratio > 0:
+        return "little"
+    return "none"
 
 
 def strip_of(days: Sequence[DayQuality]) -> Strip:
@@ -54,6 +58,7 @@ def strip_of(days: Sequence[DayQuality]) -> Strip:
     bins = [days[start : start + step] for start in range(0, len(days), step)]
     cells: list[Cell] = []
     start = 0
+    # Alike neighbours become one rectangle: a page of many datasets would hold hundreds of thousands of them.
     for _, alike in groupby(bins, key=_look):
         neighbours = list(alike)
         inside = list(chain.from_iterable(neighbours))
@@ -63,7 +68,7 @@ def strip_of(days: Sequence[DayQuality]) -> Strip:
 
 
 def _look(days: Sequence[DayQuality]) -> tuple[str, str]:
-    """Return the shade of some days, and how complete they are in words."""
+    """Return the shade of days, and their completeness as text."""
     sums = total(days)
     ratio, rows = sums.completeness_ratio, sums.present_records
     if ratio == 1:
