@@ -81,7 +81,7 @@ class ExchangeSettings(BaseModel):
 
     url: Address | None = Field(None, description="Replaces scheme and host of every address of this exchange.")
     archive_url: str | None = Field(
-        None, description="Where its dump site is, instead of the known one; none is asked if only url is set."
+        None, description="Where its dump site is, instead of the known one; with url alone none is used."
     )
     api_key: SecretStr | None = Field(None, description="Only for data that needs one; never logged.")
     api_secret: SecretStr | None = Field(None, description="Goes with api_key; never logged.")
@@ -115,8 +115,8 @@ class JobSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    lease: float = Field(60.0, gt=0, description="Seconds without a sign of life until a job is taken from its worker.")
-    idle: float = Field(1.0, gt=0, description="Seconds between two looks of a worker at an empty queue.")
+    lease: float = Field(60.0, gt=0, description="Seconds without a heartbeat until a job is taken from its worker.")
+    idle: float = Field(1.0, gt=0, description="Seconds between two polls of an empty queue by a worker.")
     attempts: int = Field(OF_JOBS.attempts, ge=1, description="Tries of a job whose failures may pass.")
     first_wait: float = Field(
         OF_JOBS.first_wait, ge=0, description="Seconds before the second try; doubles and jitters from there."
@@ -134,18 +134,18 @@ Length = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
 
 
 class AlertSettings(BaseModel):
-    """Who is told what, and when."""
+    """Which alerts are sent, where, and when."""
 
     model_config = ConfigDict(extra="forbid")
 
     urls: list[SecretStr] = Field(default_factory=list, description="Addresses in the form of apprise; never shown.")
     on: list[Rule] = Field(default_factory=lambda: list(get_args(Rule)), description="The rules that hold.")
-    cooldown: Length = Field("1h", description="A trouble that goes on is told again after so long.")
+    cooldown: Length = Field("1h", description="A lasting alert is sent again after so long.")
     stale_bars: int = Field(3, ge=1, description="Bars are stale so many lengths after the newest one closed.")
     stale_after: Length = Field("1d", description="Other kinds are stale so long after their newest row.")
-    gap_window: Length = Field("1w", description="Gaps are looked for in so much time before now.")
+    gap_window: Length = Field("1w", description="Gaps count in so much time before now.")
     datasets: list[str] = Field(default_factory=lambda: ["*"], description="Patterns: whose staleness and gaps matter.")
-    disk_free: float = Field(2.0, ge=1, description="Told when so many times min_free is left.")
+    disk_free: float = Field(2.0, ge=1, description="The alert comes when so many times min_free is left.")
 
 
 class Settings(BaseSettings):
@@ -172,12 +172,12 @@ class Settings(BaseSettings):
     )
     archives: bool = Field(True, description="Take history from public dump sites first, where there are some.")
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict, description="Settings of single exchanges.")
-    alerts: AlertSettings = Field(default_factory=AlertSettings, description="Who is told when something is wrong.")
+    alerts: AlertSettings = Field(default_factory=AlertSettings, description="Alerts when something is wrong.")
     sources: dict[str, str] = Field(
         default_factory=dict, description="Which source serves an exchange, where several do, by its name."
     )
     jobs: JobSettings = Field(default_factory=JobSettings, description="How jobs are done.")
-    retry: RetrySettings = Field(default_factory=RetrySettings, description="Patience with failing calls.")
+    retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
 
     @classmethod
     def settings_customise_sources(
