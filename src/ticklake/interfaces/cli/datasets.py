@@ -47,6 +47,7 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
     # Where a shell breaks words at colons, as bash does, the pieces before the last colon arrive as words of their own.
     typed = "".join([*words, incomplete])
+    # EXCHANGE SYMBOL is being typed.
     if words and ":" not in typed:
         exchange = words[0].lower()
         symbols = _symbols_of(dataset for dataset in known if dataset.exchange == exchange)
@@ -186,7 +187,8 @@ def to_collect(
     if not is_name(what[0]):
         _refuse_swapped(what)
         return what[0].lower(), what[1:], timeframe, kind
-    datasets = [Dataset.parse(word) for word in what]
+    datasets = list(map(Dataset.parse, what))
+    # One request has one kind and one timeframe: several would need several runs.
     first = datasets[0]
     for dataset in datasets:
         if (dataset.exchange, dataset.kind, dataset.timeframe) != (first.exchange, first.kind, first.timeframe):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import OneDataset, as_dataset, complete_names, named_some, only
 from ticklake.interfaces.cli.output import count_of, print_json, say
+
+if TYPE_CHECKING:
+    from ticklake.core.dataset import Dataset
+    from ticklake.lake import Lake
 
 __all__ = ["delete", "drop", "rename"]
 
@@ -63,7 +68,7 @@ def drop(
             datasets = [only(lake, what, timeframe, kind, default=False)]
         else:
             datasets = named_some(lake, what, timeframe, kind)
-        rows = {dataset: lake.drop(dataset, dry_run=True) for dataset in datasets}
+        rows = _drop_all(lake, datasets, dry_run=True)
         if not as_json:
             verb = "remove"
             if dry_run:
@@ -73,12 +78,18 @@ def drop(
         if not dry_run:
             total = f"{count_of(len(rows), 'dataset')} with {count_of(sum(rows.values()), 'row')}"
             _ask(f"remove {total}?", yes=yes, as_json=as_json)
-            rows = {dataset: lake.drop(dataset) for dataset in datasets}
+            # Counted again: rows may have been added while the user read the question.
+            rows = _drop_all(lake, datasets)
     if as_json:
         dropped = [{"dataset": str(dataset), "rows": count} for dataset, count in rows.items()]
         print_json({"datasets": dropped, "dry_run": dry_run})
     elif not dry_run:
         say(f"dropped {count_of(len(rows), 'dataset')}; {UNDO}")
+
+
+def _drop_all(lake: Lake, datasets: Sequence[Dataset], *, dry_run: bool = False) -> dict[Dataset, int]:
+    """Drop datasets; return how many rows each had."""
+    return {dataset: lake.drop(dataset, dry_run=dry_run) for dataset in datasets}
 
 
 def rename(

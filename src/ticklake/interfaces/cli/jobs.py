@@ -21,6 +21,7 @@ __all__ = ["EXIT_CODES", "app", "parameters_of"]
 app = typer.Typer(no_args_is_help=True, help="What is to be done: list, show, create, start, cancel, cleanup.")
 
 _OF_A_DATASET = frozenset({"update", "poll", "repair", "compact", "quality"})
+"""Operations whose first parameter is the name of a dataset: EXCHANGE SYMBOL are joined to it."""
 EXIT_CODES = {"succeeded": 0, "queued": 0, "running": 0, "incomplete": 3, "cancelled": 130}
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
 OperationName = Annotated[
@@ -130,7 +131,7 @@ def cancel_jobs(
 ) -> None:
     """Cancel jobs: a waiting one at once, a running one after its page."""
     with o.opened(lake_path) as lake:
-        jobs = [lake.jobs.cancel(job_id) for job_id in job_ids]
+        jobs = list(map(lake.jobs.cancel, job_ids))
     if as_json:
         return _print_jobs(jobs)
     for job in jobs:
@@ -192,7 +193,7 @@ def _without_none(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_jobs(jobs: Sequence[Job]) -> None:
-    print_json([_fields(job) for job in jobs])
+    print_json(list(map(_fields, jobs)))
 
 
 def _fields(job: Job) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands between lakes: import-lake, export, migrate."""
+"""Commands for the files of other programs' lakes: import-lake, export, migrate."""
 
 from __future__ import annotations
 

@@ -301,6 +301,7 @@ def cleanup(
         line += f" and {done.log_lines:,} lines of run logs"
     say(line)
     if done.bytes and not dry_run:
+        # Older versions still hold the files.
         say("the disk has that space once older versions are gone: 'ticklake vacuum', which keeps them for 7 days")
     return None
 

@@ -93,6 +93,7 @@ def length_of(text: str, days: float | None) -> str | timedelta:
 
 def opened(path: str | None, *, create: bool = False, exchange_url: str | None = None) -> Lake:
     """Open the lake that the options name."""
+    # Imported on use: the help of a command must not wait for polars and SQLAlchemy.
     from ticklake.app import open_lake
     from ticklake.config import load_settings
 

@@ -16,7 +16,7 @@ from ticklake.interfaces.cli.output import count_of, print_error, print_json, pr
 if TYPE_CHECKING:
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
-    from ticklake.core.quality import Quality
+    from ticklake.core.quality import Figures, Quality
     from ticklake.lake import Lake
 
 __all__ = ["continuity", "cross_check", "provenance", "quality"]
@@ -79,6 +79,7 @@ def quality(
 
 
 def _worst_first(quality: Quality) -> tuple[bool, float, str]:
+    # Those without a score come first: nothing is known of them.
     return quality.score is not None, quality.score or 0.0, str(quality.dataset)
 
 
@@ -95,33 +96,23 @@ def _print_json(qualities: Sequence[Quality], *, daily: bool) -> None:
 
 def _show_days(qualities: Sequence[Quality]) -> None:
     """Print a line for each UTC day of each dataset."""
-    from ticklake.core.quality import shown_metrics
-
-    metrics = shown_metrics()
-    headings = [metric.heading for metric in metrics]
+    headings = _headings()
     rows: list[tuple[str, ...]] = []
     for quality in qualities:
-        for day in quality.days:
-            cells = [metric.text(day) for metric in metrics]
-            rows.append((str(quality.dataset), format_time(day.day)[:10], *cells))
+        name = str(quality.dataset)
+        rows += [(name, format_time(day.day)[:10], *_cells(day)) for day in quality.days]
     print_table(["dataset", "day", *headings], rows, numbers=headings)
 
 
 def _show_quality(qualities: Sequence[Quality], *, every: bool) -> None:
     """Print a line for each dataset, of many only for the worst; they come sorted."""
-    from ticklake.core.quality import shown_metrics
-
     faulty = [quality for quality in qualities if not quality.is_complete or (quality.score or 0.0) < _FULL]
     listed = qualities
     if not every and len(qualities) > o.FEW:
         listed = faulty[: o.FEW]
     if listed:
-        metrics = shown_metrics()
-        headings = [metric.heading for metric in metrics]
-        rows: list[tuple[str, ...]] = []
-        for quality in listed:
-            cells = [metric.text(quality) for metric in metrics]
-            rows.append((str(quality.dataset), *cells, _age(quality)))
+        headings = _headings()
+        rows = [(str(quality.dataset), *_cells(quality), _age(quality)) for quality in listed]
         print_table(["dataset", *headings, "last row ended"], rows, numbers=headings)
     if len(listed) < len(qualities):
         incomplete = sum(not quality.is_complete for quality in qualities)
@@ -280,6 +271,18 @@ def _write_page(lake: Lake, qualities: Sequence[Quality], path: Path) -> None:
     with new_file(path) as sink:
         sink.write(quality_page(qualities, name, lake.engine.now(), tool()).encode())
     print_error(f"{path} written")
+
+
+def _headings() -> list[str]:
+    from ticklake.core.quality import shown_metrics
+
+    return [metric.heading for metric in shown_metrics()]
+
+
+def _cells(figures: Figures) -> list[str]:
+    from ticklake.core.quality import shown_metrics
+
+    return [metric.text(figures) for metric in shown_metrics()]
 
 
 def _age(quality: Quality) -> str:

@@ -66,22 +66,28 @@ def list_datasets(
     as_json: o.AsJson = False,
 ) -> None:
     """List what the lake holds."""
+    from ticklake.interfaces.schema import row_to_json
+
     with o.opened(lake_path) as lake:
         datasets = all_of(lake, what, timeframe, kind)
         rows = lake.engine.catalog.inventory()
+    columns = ["dataset", "rows", "bytes", "first", "last"]
+    names = None
     if datasets is not None:
         names = set(map(str, datasets))
-        rows = [row for row in rows if row[0] in names]
-    rows = [row for row in rows if search.casefold() in row[0].casefold()]
-    columns = ["dataset", "rows", "bytes", "first", "last"]
+    records: list[dict[str, Any]] = []
+    for row in rows:
+        record: dict[str, Any] = dict(zip(columns, row, strict=True))
+        if search.casefold() in record["dataset"].casefold() and (names is None or record["dataset"] in names):
+            records.append(record)
     if as_json:
-        from ticklake.interfaces.schema import row_to_json
-
-        return print_json([row_to_json(dict(zip(columns, row, strict=True))) for row in rows])
-    cells: list[tuple[str | None, ...]] = []
-    for name, count, size, first, last in rows:
-        cells.append((name, f"{count:,}", big(size), o.moment(first), o.moment(last)))
-    return print_table(columns, cells, numbers=("rows", "bytes"))
+        return print_json(list(map(row_to_json, records)))
+    for record in records:
+        record["rows"] = f"{record['rows']:,}"
+        record["bytes"] = big(record["bytes"])
+        record["first"] = o.moment(record["first"])
+        record["last"] = o.moment(record["last"])
+    return print_records(columns, records, numbers=("rows", "bytes"))
 
 
 def read(
@@ -164,6 +170,7 @@ def gaps(
     for report in reports.values():
         for note in report.notes:
             print_error(f"note: {note}")
+    # no_trades and outage are listed, too, but nothing is missing there.
     if any(missing_in(report.gaps) for report in reports.values()):
         raise typer.Exit(3)
 
@@ -242,6 +249,7 @@ def quarantine(
 
     with o.opened(lake_path) as lake:
         datasets = chosen(lake, what, timeframe, kind)
+        # The summary reads no row as a whole: a dataset may have millions.
         if not as_json and not every:
             return _say_refused(_count_refused(lake, datasets))
         rows: list[dict[str, Any]] = []

@@ -26,7 +26,7 @@ class _Runs(TyperGroup):
     """``runs`` alone lists, ``runs 7`` shows."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put in the command that was left out."""
+        """Insert the command that was left out."""
         first = next((word for word in args if word != "--json"), "")
         if first in self.commands or "--help" in args:
             return super().parse_args(ctx, args)
@@ -66,7 +66,7 @@ def list_runs(
         for name in names:
             for run in lake.runs.list(state=state, dataset=name, job=job, limit=limit):
                 by_id[run.id] = run
-    newest_first = [by_id[run_id] for run_id in sorted(by_id, reverse=True)]
+    newest_first = sorted(by_id.values(), key=lambda run: run.id, reverse=True)
     listed = newest_first[:limit]
     if as_json:
         return print_json(listed)

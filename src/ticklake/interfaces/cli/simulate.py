@@ -1,4 +1,4 @@
-"""Commands around the simulated exchange: simulate and demo."""
+"""Commands that use the simulated exchange: simulate, demo."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def _serve(exchange: SimulatedExchange) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     say(f"listening on {exchange.url}, where it is {format_time(exchange.clock.now())}; Ctrl-C stops it")
     for name in exchange.market.exchanges():
-        say(f"  {name}: {', '.join(str(symbol) for symbol in exchange.market.symbols(name))}")
+        say(f"  {name}: {', '.join(map(str, exchange.market.symbols(name)))}")
     say(f"use it:  export TICKLAKE_EXCHANGE_URL={exchange.url}")
     await stop.wait()
     await exchange.stop()

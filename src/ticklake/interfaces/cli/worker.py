@@ -1,4 +1,4 @@
-"""Commands that do jobs: worker, daemon."""
+"""Commands that run jobs: worker, daemon."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def worker(
         raise typer.Exit(_supervise(command, processes, once=once, as_json=as_json))
     ended: Counter[str] = Counter()
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
-        this_worker = lake.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+        this_worker = lake.jobs.worker(lambda job: _report(job, ended, as_json=as_json))
         on_stop(this_worker.stop)
         count = this_worker.run(once=once)
     if as_json:
@@ -71,8 +71,9 @@ def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_
     """
     ended: Counter[str] = Counter()
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
-        this_worker = lake.jobs.worker(lambda job: _tell(job, ended, as_json=as_json))
+        this_worker = lake.jobs.worker(lambda job: _report(job, ended, as_json=as_json))
         scheduler = lake.schedules.scheduler(print_error)
+        # One event for both: a signal reaches the main thread only, where the worker runs.
         scheduler.stopping = this_worker.stopping
         on_stop(this_worker.stop)
         thread = threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler")
@@ -80,6 +81,7 @@ def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_
         try:
             count = this_worker.run()
         finally:
+            # Also after an error of the worker: the process cannot end while the thread runs.
             this_worker.stop()
             thread.join()
     if as_json:
@@ -97,7 +99,8 @@ def on_stop(stop: Callable[[], None]) -> None:
         signal.signal(number, handle)
 
 
-def _tell(job: Job, ended: Counter[str], *, as_json: bool) -> None:
+def _report(job: Job, ended: Counter[str], *, as_json: bool) -> None:
+    """Count a job that ended, and print each change of its state."""
     if job.state != "running":
         ended[job.state] += 1
     if not as_json:
@@ -108,17 +111,20 @@ def _tell(job: Job, ended: Counter[str], *, as_json: bool) -> None:
 
 
 def _supervise(command: list[str], count: int, *, once: bool, as_json: bool) -> int:
-    """Keep *count* workers running until told to stop: one that was killed is replaced, one that gave up ends all."""
+    """Keep *count* workers running until stopped; return the largest of their exit codes."""
     stopping = threading.Event()
     on_stop(stopping.set)
+    # With --json each worker prints its counts at the end: they are summed up here.
     answers = subprocess.PIPE if as_json else None
     workers = [subprocess.Popen(command, stdout=answers) for _ in range(count)]  # noqa: S603
     while any(process.poll() is None for process in workers) and not stopping.wait(0.1):
         for place, process in enumerate(workers):
             code = process.poll()
             if code is not None and code > 0 and not once:
+                # It ended with an error, like that of a lake which cannot be opened: another one would, too.
                 stopping.set()
             elif code is not None and code < 0:
+                # Killed by a signal, as by the kernel when memory is short: its job goes on in any other worker.
                 errors().print(f"a worker was killed (signal {-code}): another one takes its place")
                 time.sleep(RESTART_AFTER)
                 workers[place] = subprocess.Popen(command, stdout=answers)  # noqa: S603
