@@ -77,7 +77,7 @@ class Admin:
         CorruptSegment
             If segments are damaged: they are named and left alone, all others are compacted; see :meth:`Lake.repair`.
         """
-        return self._engine.compact(self._known("dataset", dataset))
+        return self._engine.compact(self._datasets("dataset", dataset))
 
     def verify(
         self, dataset: DatasetLike | Iterable[DatasetLike] | None = None, *, deep: bool = False
@@ -91,7 +91,7 @@ class Admin:
         deep
             Decode every value again, too.
         """
-        return list(self._engine.verify(self._known("dataset", dataset), deep=deep))
+        return list(self._engine.verify(self._datasets("dataset", dataset), deep=deep))
 
     def vacuum(self, keep: DurationLike = KEEP, *, dry_run: bool = False) -> Vacuumed:
         """Remove versions older than *keep*, and garbage.
@@ -184,12 +184,12 @@ class Admin:
         days = days_by_kind(self._keep, days_to_keep, kinds)
         if exchange is not None:
             exchange = exchange_id(exchange)
-        known = self._known("datasets", datasets)
-        if known is None:
-            known = all_datasets(self._engine)
+        chosen = self._datasets("datasets", datasets)
+        if chosen is None:
+            chosen = all_datasets(self._engine)
         if exchange is not None:
-            known = [dataset for dataset in known if dataset.exchange == exchange]
-        rules = [(dataset, days[dataset.kind]) for dataset in known if dataset.kind in days]
+            chosen = [dataset for dataset in chosen if dataset.exchange == exchange]
+        rules = [(dataset, days[dataset.kind]) for dataset in chosen if dataset.kind in days]
         cleaned = tuple(self._engine.cleanup(rules, history=history, dry_run=dry_run))
         log_lines = 0
         if history:
@@ -198,7 +198,7 @@ class Admin:
             log_lines = self._runs.trim_logs(oldest, dry_run=dry_run)
         return Cleanup(cleaned, log_lines, dry_run)
 
-    def _known(self, argument: str, names: DatasetLike | Iterable[DatasetLike] | None) -> list[Dataset] | None:
+    def _datasets(self, argument: str, names: DatasetLike | Iterable[DatasetLike] | None) -> list[Dataset] | None:
         """Return the datasets whose names the caller passed as *argument*, or ``None`` for all."""
         if names is None:
             return None

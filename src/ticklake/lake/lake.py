@@ -83,6 +83,7 @@ class Lake(Writer):
         self._catalog_file = catalog_file
         self._keep = keep or {}
         self._rebuild = rebuild
+        # Made on first use: a program that only reads loads neither jobs nor alerts.
         self._make_queue = make_queue
         self._make_alerts = make_alerts
 
@@ -403,15 +404,15 @@ class Lake(Writer):
         """
         from ticklake.audit.crosscheck import complete_spans, rebuilt
 
-        known = known_dataset(self.engine, dataset)
+        dataset = known_dataset(self.engine, dataset)
         check_tolerance(tolerance)
-        span = span_of_interest(self.engine, known, start, end)
+        span = span_of_interest(self.engine, dataset, start, end)
         if span is None:
             return []
         if source:
-            spans = complete_spans(self.engine, known, span)
-            return [self._collector.cross_check(known, spans, tolerance)]
-        return list(rebuilt(self.engine, known, span, tolerance))
+            spans = complete_spans(self.engine, dataset, span)
+            return [self._collector.cross_check(dataset, spans, tolerance)]
+        return list(rebuilt(self.engine, dataset, span, tolerance))
 
     def apply(self, wanted: Wanted, *, dry_run: bool = False, shown: Sequence[Change] | None = None) -> list[Change]:
         """Make the lake collect what is wanted, and return what had to change; nothing the second time.

@@ -23,6 +23,7 @@ class Snapshot(View):
     """
 
     def __init__(self, engine: Engine, root: Path | None, version: int, moment: int) -> None:
+        # *moment* takes the place of now: freshness, and which bars are final, are those of that time.
         super().__init__(engine.at(version, moment), root)
         self.version = version
 

@@ -74,9 +74,9 @@ class View:
         InvalidData
             If a column is not one of the kind's, or none is named.
         """
-        known = known_dataset(self.engine, dataset)
+        dataset = known_dataset(self.engine, dataset)
         span = Span.parse(start, end)
-        return self.engine.load(known, span, columns=columns, last=last, provenance=provenance)
+        return self.engine.load(dataset, span, columns=columns, last=last, provenance=provenance)
 
     def scan(
         self,
@@ -89,10 +89,10 @@ class View:
         provenance: bool = False,
     ) -> pl.LazyFrame:
         """Return the rows that :meth:`load` returns as a lazy frame, pinned to the version that is newest now."""
-        known = known_dataset(self.engine, dataset)
+        dataset = known_dataset(self.engine, dataset)
         span = Span.parse(start, end)
-        names = parse_columns(known.spec, columns)
-        rows = self.engine.scan(known, span, provenance=provenance)
+        names = parse_columns(dataset.spec, columns)
+        rows = self.engine.scan(dataset, span, provenance=provenance)
         if last is not None:
             rows = rows.tail(parse_count("last", last))
         if names is not None:
@@ -128,9 +128,9 @@ class View:
             return self.load(dataset, start, end, columns=columns, last=last)
         from ticklake.query.adjust import load_adjusted
 
-        known = known_dataset(self.engine, dataset)
+        dataset = known_dataset(self.engine, dataset)
         zone = self.engine.sessions.zone(dataset.exchange)
-        rows = load_adjusted(self.engine.store, known, Span.parse(start, end), adjust, zone)
+        rows = load_adjusted(self.engine.store, dataset, Span.parse(start, end), adjust, zone)
         return _narrowed(rows, columns, last)
 
     def trades(
@@ -183,9 +183,9 @@ class View:
         """
         from ticklake.query.resample import resample
 
-        known = known_dataset(self.engine, dataset)
+        dataset = known_dataset(self.engine, dataset)
         length = Timeframe.parse(timeframe)
-        bars = resample(self.engine.store, known, Span.parse(start, end), length)
+        bars = resample(self.engine.store, dataset, Span.parse(start, end), length)
         return _narrowed(bars, columns, last)
 
     def book(
@@ -249,11 +249,11 @@ class View:
         """Return the spans without rows that should have them; by default inside what the lake holds."""
         from ticklake.audit.gaps import missing_intervals
 
-        known = known_dataset(self.engine, dataset)
-        span = span_of_interest(self.engine, known, start, end)
+        dataset = known_dataset(self.engine, dataset)
+        span = span_of_interest(self.engine, dataset, start, end)
         if span is None:
             return []
-        return missing_intervals(self.engine, known, span)
+        return missing_intervals(self.engine, dataset, span)
 
     def gaps(
         self,
@@ -284,11 +284,11 @@ class View:
         from ticklake.audit.gaps import gap_report
         from ticklake.core.gaps import GapReport
 
-        known = known_dataset(self.engine, dataset)
-        span = span_of_interest(self.engine, known, start, end)
+        dataset = known_dataset(self.engine, dataset)
+        span = span_of_interest(self.engine, dataset, start, end)
         if span is None:
             return GapReport()
-        return gap_report(self.engine, known, span, quick=quick)
+        return gap_report(self.engine, dataset, span, quick=quick)
 
     def coverage(self, dataset: DatasetLike) -> Coverage:
         """Return which spans were looked at, and what was found."""
@@ -322,11 +322,11 @@ class View:
         if dataset is not None:
             return self.engine.catalog.quarantined(known_dataset(self.engine, dataset), limit=left)
         rows: list[dict[str, Any]] = []
-        for known in self.datasets():
+        for each in self.datasets():
             if left == 0:
                 break
-            refused = self.engine.catalog.quarantined(known, limit=left)
-            rows.extend({"dataset": str(known), **row} for row in refused)
+            refused = self.engine.catalog.quarantined(each, limit=left)
+            rows.extend({"dataset": str(each), **row} for row in refused)
             if left is not None:
                 left -= len(refused)
         return rows
@@ -349,14 +349,14 @@ class View:
         from ticklake.audit.gaps import gap_report
         from ticklake.audit.quality import Assessor
 
-        known = known_dataset(self.engine, dataset)
-        whole = span_of_interest(self.engine, known)
-        span = span_of_interest(self.engine, known, start, end)
-        quality = Assessor(self.engine).assess(known, span, whole)
+        dataset = known_dataset(self.engine, dataset)
+        whole = span_of_interest(self.engine, dataset)
+        span = span_of_interest(self.engine, dataset, start, end)
+        quality = Assessor(self.engine).assess(dataset, span, whole)
         if span is None:
             return quality
         # Days keep figures and not gaps: the gaps themselves are looked for only if somebody reads them.
-        return replace(quality, find_gaps=lambda: gap_report(self.engine, known, span).gaps)
+        return replace(quality, find_gaps=lambda: gap_report(self.engine, dataset, span).gaps)
 
     def quality_trend(
         self, dataset: DatasetLike, start: TimeLike | None = None, end: TimeLike | None = None

@@ -222,10 +222,10 @@ class Writer(View):
         UnknownDataset
             If the lake has no such dataset.
         """
-        known = known_dataset(self.engine, dataset)
+        dataset = known_dataset(self.engine, dataset)
         # Only of these the deleted span becomes not_fetched: no source can bring imported rows back.
-        wanted = str(known) in self._collector.collected()
-        return self.engine.delete(known, Span.parse(start, end), wanted=wanted, dry_run=dry_run)
+        is_collected = str(dataset) in self._collector.collected()
+        return self.engine.delete(dataset, Span.parse(start, end), wanted=is_collected, dry_run=dry_run)
 
     def drop(self, dataset: DatasetLike, *, dry_run: bool = False) -> int:
         """Remove a dataset with its rows, coverage and refused rows; return how many rows went.

@@ -105,6 +105,7 @@ def backfill(
     Interrupt it at any moment; the same command goes on where it stopped. Exit code 3: done, but gaps remain.
     """
     exchange, symbols, timeframe, kind = to_collect(what, timeframe, kind)
+    # All options but depth, which plan() does not take.
     request: dict[str, Any] = {
         "symbols": [*symbols, *(more or ())],
         "timeframe": timeframe,

@@ -179,6 +179,7 @@ def parameters_of(
         if not sign:
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
         named[name.replace("-", "_")] = _value(value)
+    # timeframe and kind become part of a name, or are said by it: the operation must not get them twice.
     if operation == "backfill" and what:
         exchange, symbols, timeframe, kind = to_collect(what, named.pop("timeframe", None), named.pop("kind", None))
         return [exchange, symbols], {**named, **_without_none({"timeframe": timeframe, "kind": kind})}

@@ -101,7 +101,7 @@ def _say_usage(error: Any) -> int:
 
 
 def _refused_value(error: Any) -> str:
-    """Return the value that pydantic refused, which its message leaves out."""
+    """Return the refused value, which the message of typer leaves out."""
     problems = getattr(error.__cause__, "errors", None)
     if problems is None:
         return ""
@@ -118,8 +118,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_given: bool) -> None:
+    if is_given:
         from importlib.metadata import version
 
         say(f"ticklake {version('ticklake')}")
@@ -128,7 +128,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    _wanted: Annotated[
+    _version_option: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:

@@ -66,7 +66,7 @@ def verify(
     if as_json:
         print_json(problems)
     elif problems:
-        rows = [(found.dataset, found.segment, found.problem) for found in problems]
+        rows = [(damage.dataset, damage.segment, damage.problem) for damage in problems]
         print_table(["dataset", "segment", "problem"], rows)
     else:
         say(f"{subject} as it was written ({count:,} datasets)")

@@ -82,6 +82,7 @@ def total_of(counts: Sequence[int | None]) -> str:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, results in their one form."""
+    # Imported on use: it loads polars, which help and tables of texts do not need.
     from ticklake.interfaces.schema import to_json
 
     indent = None
