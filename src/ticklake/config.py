@@ -189,6 +189,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the environment before the file."""
+        # Neither .env files nor folders of secrets are read.
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     def exchange(self, name: str) -> ExchangeSettings:

@@ -135,6 +135,7 @@ def frame_text(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _times_text(times: pl.Series) -> pl.Series:
     """Write times as :func:`~ticklake.core.time.format_time` does."""
+    # Most frames have whole seconds, and nothing to trim.
     if not (times.dt.nanosecond() != 0).any():
         return times.dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     text = times.dt.strftime("%Y-%m-%dT%H:%M:%S%.f")
@@ -144,6 +145,7 @@ def _times_text(times: pl.Series) -> pl.Series:
 
 @to_json.register
 def _(frame: pl.DataFrame) -> Any:
+    # Polars writes floats that are no numbers as null.
     return json.loads(frame_text(frame).write_json())
 
 

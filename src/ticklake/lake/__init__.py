@@ -1,4 +1,4 @@
-"""The facade: a lake, its snapshots, and the namespaces of its verbs."""
+"""The facade: a lake, its snapshots, and the namespaces of its methods."""
 
 from ticklake.lake.lake import Lake
 from ticklake.lake.snapshot import Snapshot

@@ -131,6 +131,7 @@ def optional_time(value: TimeLike | None) -> int | None:
 
 def check_tolerance(value: Any) -> None:
     """Refuse a tolerance that is no share: no finite number from 0 on."""
+    # True and False are integers, too.
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 <= value < math.inf:
         raise BadInput(f"tolerance={value!r} is no share: pass a number from 0 on, like 1e-6")
@@ -147,6 +148,7 @@ def known_dataset(engine: Engine, dataset: DatasetLike) -> Dataset:
         If several markets of the exchange have that id.
     """
     parsed = Dataset.parse(dataset)
+    # The list of markets is long: it is read only for a name that the lake does not have.
     if engine.catalog.has(parsed):
         return parsed
     unified_name = _by_native_id(engine, parsed)

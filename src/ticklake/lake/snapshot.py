@@ -12,7 +12,7 @@ __all__ = ["Snapshot"]
 
 
 class Snapshot(View):
-    """The lake as of one version: every answer is of that version, and no verb changes the lake.
+    """The lake as of one version: every answer is of that version, and no method changes the lake.
 
     Made by :meth:`Lake.at`. A dataset that came later is known and has no rows.
 

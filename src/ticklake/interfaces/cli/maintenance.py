@@ -356,6 +356,7 @@ def config(as_json: o.AsJson = False) -> None:
     """Show the settings in force; secrets are never shown."""
     from ticklake.config import load_settings
 
+    # Pydantic dumps secrets as asterisks.
     settings = load_settings().model_dump(mode="json")
     if as_json:
         return print_json(settings)

@@ -88,6 +88,7 @@ def print_json(value: Any) -> None:
     indent = None
     if sys.stdout.isatty():
         indent = 2
+    # to_json writes NaN as null; Python would write a word that other JSON parsers refuse.
     typer.echo(json.dumps(to_json(value), indent=indent, ensure_ascii=False, allow_nan=False))
 
 

@@ -78,6 +78,7 @@ def _bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        # On standard error: the answer may be piped into a file.
         console=errors(),
     )
 
