@@ -6,7 +6,7 @@ import pytest
 from engine_lakes import BARS, TRADES, at, full
 
 from ticklake import Book
-from ticklake.errors import BadInput, UnknownDataset
+from ticklake.errors import BadInput, InvalidData, UnknownDataset
 from ticklake.testing.rows import START, bars, trades
 
 SECOND = 10**9
@@ -124,3 +124,11 @@ def test_a_lazy_frame_of_the_last_rows_can_be_filtered(filled):
         == 2
     )
     assert filled.scan(BARS).collect().equals(full(bars(0, 20)))
+
+
+def test_the_provenance_of_rows_can_be_asked_for_by_name_where_rows_have_one(lake):
+    lake.save(BARS, bars(0, 120))
+    assert lake.load(BARS, columns="provenance").columns == ["provenance"]
+    assert lake.scan(BARS, columns=["ts", "provenance"]).collect().columns == ["ts", "provenance"]
+    with pytest.raises(InvalidData, match="has no column 'provenance'"):
+        lake.resample(BARS, "1h", columns="provenance")

@@ -15,8 +15,10 @@ __all__ = ["parse_columns", "parse_count", "parse_names", "parse_text"]
 _MOST = 2**63 - 1
 
 
-def parse_columns(kind: Kind, columns: str | Sequence[str] | None) -> list[str] | None:
+def parse_columns(kind: Kind, columns: str | Sequence[str] | None, *, with_provenance: bool = True) -> list[str] | None:
     """Read which columns are wanted; one name is one column, ``None`` is all of them.
+
+    Stored rows have a provenance, too; rows that are computed have none.
 
     Raises
     ------
@@ -28,7 +30,10 @@ def parse_columns(kind: Kind, columns: str | Sequence[str] | None) -> list[str] 
     names = parse_names("columns", columns)
     if not names:
         raise InvalidData(f"columns={columns!r} names no column: leave it out for all, or name some of {_list(kind)}")
-    unknown = next((name for name in names if name not in (*kind.names, PROVENANCE)), None)
+    known = set(kind.names)
+    if with_provenance:
+        known.add(PROVENANCE)
+    unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
         raise InvalidData(
             f"{kind.name} has no column {unknown!r}{did_you_mean(unknown, kind.names)}: its columns are {_list(kind)}"

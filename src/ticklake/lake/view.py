@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import TIME, kind_of
+from ticklake.core.kinds import PROVENANCE, TIME, kind_of
 from ticklake.core.provenance import Provenance
 from ticklake.core.selection import parse_columns, parse_count, parse_text
 from ticklake.core.span import ALL_TIME, Span
@@ -92,7 +92,7 @@ class View:
         dataset = known_dataset(self.engine, dataset)
         span = Span.parse(start, end)
         names = parse_columns(dataset.spec, columns)
-        rows = self.engine.scan(dataset, span, provenance=provenance)
+        rows = self.engine.scan(dataset, span, provenance=provenance or PROVENANCE in (names or ()))
         if last is not None:
             rows = rows.tail(parse_count("last", last))
         if names is not None:
@@ -464,7 +464,7 @@ def _inventory_row(row: DatasetRow, files: int) -> dict[str, Any]:
 
 
 def _narrowed(bars: pl.DataFrame, columns: Columns | None, last: int | None) -> pl.DataFrame:
-    names = parse_columns(kind_of("ohlcv"), columns)
+    names = parse_columns(kind_of("ohlcv"), columns, with_provenance=False)
     if last is not None:
         bars = bars.tail(parse_count("last", last))
     if names is not None:
