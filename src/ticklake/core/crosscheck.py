@@ -15,9 +15,8 @@ from ticklake.core.merge import Keying, key_of
 from ticklake.core.outage import inside
 from ticklake.core.span import Span
 from ticklake.core.time import MS
-from ticklake.core.timeframe import Timeframe
 
-__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "differences_by_key", "rows_in", "told", "whole_bars"]
+__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "differences_by_key", "rows_in", "told"]
 
 TOLERANCE = 1e-6
 """By how much, relative to the larger one, sums of floats may differ: they depend on the order of adding."""
@@ -68,12 +67,6 @@ class CrossCheck(Displayed):
     def agrees(self) -> bool:
         """Whether there is no difference."""
         return not self.differences.height
-
-
-def whole_bars(spans: Sequence[Span], timeframe: Timeframe, anchor: int | None) -> list[Span]:
-    """Return the spans of the bars that lie in *spans* wholly."""
-    bounds = ((timeframe.ceil(span.start, anchor), timeframe.floor(span.end, anchor)) for span in spans)
-    return [Span(start, end) for start, end in bounds if start < end]
 
 
 def rows_in(rows: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
