@@ -102,9 +102,12 @@ def compare(
     without
         Columns that are left out.
     """
-    key = ["id"] if keying == "id" else list(key_of(kind, keying))
-    count, apart = differences_by_key(ours, theirs, kind, key, tolerance=tolerance, without=without)
-    return count, apart.select(*DIFFERENCES)
+    key = key_of(kind, keying)
+    if keying == "id":
+        # Without the time, which may differ between endpoints by less than a millisecond: it is compared as a value.
+        key = ("id",)
+    count, differences = differences_by_key(ours, theirs, kind, key, tolerance=tolerance, without=without)
+    return count, differences.select(*DIFFERENCES)
 
 
 def differences_by_key(
@@ -118,34 +121,40 @@ def differences_by_key(
 ) -> tuple[int, pl.DataFrame]:
     """Compare rows by any *key*, as :func:`compare` does, and return the differences with the key, as ``_of`` a struct."""
     names = [name for name in kind.names if name not in {*key, *kind.same, *without}]
-    left, right = (_numbers(frame, key, names) for frame in (ours, theirs))
+    left, right = _numbers(ours, key, names), _numbers(theirs, key, names)
     both = left.join(right, on=list(key), how="full", coalesce=True, suffix="_", nulls_equal=True)
-    both = both.with_columns(_when=pl.coalesce("ts" if "ts" in key else "_ts", "_ts_"), _of=pl.struct(key))
-    found = [_one_sided(both), *(_apart(both, name, tolerance) for name in names)]
-    return both.height, pl.concat(found).sort("ts", maintain_order=True)
+    time = "_ts"
+    if "ts" in key:
+        # The join makes one column of both sides of a key, so it is there for rows of either side.
+        time = "ts"
+    both = both.with_columns(_when=pl.coalesce(time, "_ts_"), _of=pl.struct(key))
+    differences = [_one_sided(both)]
+    differences += [_apart(both, name, tolerance) for name in names]
+    return both.height, pl.concat(differences).sort("ts", maintain_order=True)
 
 
 def _numbers(frame: pl.DataFrame, key: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
     """Return the key, the time, a mark, and every other column as floats; the newest row of a key only."""
-    values = (_number(name, frame.schema[name]) for name in names if name in frame.columns)
-    absent = (pl.lit(None, pl.Float64).alias(name) for name in names if name not in frame.columns)
-    chosen = frame.unique(subset=list(key), keep="last", maintain_order=True)
+    values = [_number(frame.schema, name) for name in names]
+    newest = frame.unique(subset=list(key), keep="last", maintain_order=True)
     time = pl.col("ts").to_physical().alias("_ts")
-    keys = (pl.col(name).to_physical() for name in key)
-    return chosen.select(*keys, time, pl.lit(True).alias("_there"), *values, *absent)
+    return newest.select(pl.col(key).to_physical(), time, pl.lit(True).alias("_there"), *values)
 
 
-def _number(name: str, dtype: pl.DataType) -> pl.Expr:
+def _number(schema: pl.Schema, name: str) -> pl.Expr:
+    """Return a column as floats, a side as 1 or -1; nulls if there is no such column."""
+    if name not in schema:
+        return pl.lit(None, pl.Float64).alias(name)
     column = pl.col(name)
-    if dtype == pl.String:
+    if schema[name] == pl.String:
         return column.replace_strict(_SIDES, default=None, return_dtype=pl.Float64).alias(name)
     return column.to_physical().cast(pl.Float64)
 
 
 def _one_sided(both: pl.DataFrame) -> pl.DataFrame:
-    alone = both.filter(pl.col("_there").is_null() | pl.col("_there_").is_null())
-    ours, theirs = (pl.col(name).cast(pl.Float64) for name in ("_there", "_there_"))
-    return _listed(alone, "row", ours, theirs)
+    ours, theirs = pl.col("_there"), pl.col("_there_")
+    alone = both.filter(ours.is_null() | theirs.is_null())
+    return _listed(alone, "row", ours.cast(pl.Float64), theirs.cast(pl.Float64))
 
 
 def _apart(both: pl.DataFrame, name: str, tolerance: float) -> pl.DataFrame:
