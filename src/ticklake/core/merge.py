@@ -56,12 +56,16 @@ def key_of_batch(frame: pl.DataFrame, kind: Kind) -> Keying:
     """Choose how a dataset will tell its rows apart, from the first batch it gets."""
     if "id" not in kind.key:
         return "natural"
-    return "id" if frame.height and frame["id"].null_count() == 0 else "print"
+    if frame.height and frame["id"].null_count() == 0:
+        return "id"
+    return "print"
 
 
 def key_of(kind: Kind, keying: Keying) -> tuple[str, ...]:
     """Return the key columns."""
-    return _PRINT if keying == "print" else kind.key
+    if keying == "print":
+        return _PRINT
+    return kind.key
 
 
 def collapse(frames: Sequence[pl.LazyFrame], kind: Kind, keying: Keying) -> pl.LazyFrame:
@@ -90,9 +94,10 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     met, differs, old = _match(middle, existing, kind, key)
     same = middle[met.filter(~differs)]
     if newer.height:
-        real = ~is_in(newer, same.select(key))
-        repeats += int((~real).sum())
-        older, newer = older.filter(real), newer.filter(real)
+        # Where the last row of a key is the stored one, its other versions in the batch changed nothing.
+        is_change = ~is_in(newer, same.select(key))
+        repeats += int((~is_change).sum())
+        older, newer = older.filter(is_change), newer.filter(is_change)
     return Difference(
         add=_without(batch, met.filter(~differs) + first),
         new=batch.height - met.len(),
@@ -145,22 +150,23 @@ def _collapse_batch(
     repeated = batch.select(pl.struct(key).is_duplicated()).to_series()
     rows = batch.with_row_index("_row").filter(repeated)
     names = _values(kind, key)
-    winners: dict[object, tuple[int, tuple[object, ...]]] = {}
-    before, after = [], []
+    winners: dict[object, tuple[int, list[object]]] = {}
+    before: list[int] = []
+    after: list[int] = []
+    # Times as integers: as objects of Python they would lose their nanoseconds.
     exact = rows.with_columns(pl.selectors.temporal().to_physical())
-    told = exact.select("_row", pl.struct(key).alias("_key"), *names)
-    for row, identity, *values in told.iter_rows():
-        mark = tuple(identity.values())
-        held = winners.get(mark)
-        if held is not None:
-            if all(new is None or new == old for new, old in zip(values, held[1], strict=True)):
+    for row, fields, *values in exact.select("_row", pl.struct(key).alias("_key"), *names).iter_rows():
+        identity = tuple(fields.values())
+        winner = winners.get(identity)
+        if winner is not None:
+            if all(new is None or new == old for new, old in zip(values, winner[1], strict=True)):
                 continue
-            before.append(held[0])
+            before.append(winner[0])
             after.append(row)
-        winners[mark] = (row, tuple(values))
+        winners[identity] = (row, values)
     kept = pl.Series("_row", sorted(row for row, _ in winners.values()), dtype=pl.UInt32)
-    everything = batch.with_row_index("_row")
-    left = everything.filter(~repeated | everything["_row"].is_in(kept.implode())).drop("_row")
+    numbered = batch.with_row_index("_row")
+    left = numbered.filter(~repeated | numbered["_row"].is_in(kept.implode())).drop("_row")
     return left, batch.height - left.height - len(after), batch[before], batch[after]
 
 
@@ -170,7 +176,10 @@ def has_repeats(batch: pl.DataFrame, key: Sequence[str]) -> bool:
     if tied is None:
         return False
     rows = batch.filter(tied).select(key)
-    return rows.hash_rows().n_unique() < rows.height and bool(rows.select(pl.struct(key).is_duplicated().any()).item())
+    # Hashes are fast and may collide: what differs in them is no repeat, what does not is looked at.
+    if rows.hash_rows().n_unique() == rows.height:
+        return False
+    return bool(rows.select(pl.struct(key).is_duplicated().any()).item())
 
 
 def is_in(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
