@@ -67,7 +67,9 @@ class Sessions:
 
     def zone(self, exchange: str) -> str:
         """Return the time zone whose dates the exchange's sessions have."""
-        return VENUES[exchange].zone if exchange in VENUES else "UTC"
+        if exchange not in VENUES:
+            return "UTC"
+        return VENUES[exchange].zone
 
 
 def between(opens: Iterable[Span], span: Span) -> list[Span]:
