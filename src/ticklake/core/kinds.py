@@ -288,17 +288,23 @@ class KindRegistry:
 def _check_declared(kind: Kind) -> None:
     if not _NAME.fullmatch(kind.name) or kind.name in _RESERVED:
         raise InvalidName(f"{kind.name!r} cannot name a kind: use lower-case letters, digits and _, like 'momentum'")
-    columns = kind.stored
-    names, numbers = [column.name for column in columns], [column.field_id for column in columns]
-    time = kind.columns[0] if kind.columns else None
-    if time is None or (time.name, time.dtype, time.required) != ("ts", TIME, True):
+    first = kind.columns[:1]
+    if not first or (first[0].name, first[0].dtype, first[0].required) != ("ts", TIME, True):
         raise BadInput(f"the kind {kind.name!r} must begin with a required column 'ts' of times")
-    if len(set(names)) < len(names) or len(set(numbers)) < len(numbers):
-        raise BadInput(f"two columns of the kind {kind.name!r} have the same name or field id: give each its own")
-    unknown = sorted({*kind.key, *kind.order, *kind.any_of} - set(names))
-    if not kind.key or unknown:
-        told = f"names {', '.join(unknown)}, which it has not" if unknown else "is empty"
-        raise BadInput(f"the key or order of the kind {kind.name!r} {told}: name its columns")
+    names: set[str] = set()
+    field_ids: set[int] = set()
+    for column in kind.stored:
+        if column.name in names or column.field_id in field_ids:
+            raise BadInput(f"two columns of the kind {kind.name!r} have the same name or field id: give each its own")
+        names.add(column.name)
+        field_ids.add(column.field_id)
+    unknown = sorted({*kind.key, *kind.order, *kind.any_of} - names)
+    if unknown:
+        raise BadInput(
+            f"the key or order of the kind {kind.name!r} names {', '.join(unknown)}, which it has not: name its columns"
+        )
+    if not kind.key:
+        raise BadInput(f"the key or order of the kind {kind.name!r} is empty: name its columns")
 
 
 BUILT_IN = KindRegistry()
