@@ -60,8 +60,10 @@ def dividend_multipliers(dates: pl.Series, dividends: pl.DataFrame, closes: pl.D
     """
     if not dates.len():
         return pl.Series([], dtype=pl.Float64)
+    # Earlier dividends change none of these dates, so their closes need not be known.
     matter = dividends.filter(dividends["ts"].to_physical() > dates[0])
     before = closes.select("ts", "close", seen="ts").drop_nulls("close")
+    # On the ex-date itself the price is without the dividend already.
     paid = matter.join_asof(before, on="ts", strategy="backward", allow_exact_matches=False)
     late = (paid["ts"] - paid["seen"]).dt.total_nanoseconds() > _STALE
     unknown = paid.filter(late.fill_null(True) | (paid["amount"] >= paid["close"]))

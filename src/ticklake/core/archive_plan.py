@@ -145,6 +145,7 @@ def _days(want: Span, terms: ArchiveTerms) -> Sequence[Piece]:
 
 
 def _is_worth_it(file: ArchiveFile, part: Span, terms: ArchiveTerms) -> bool:
+    # Of long bars and funding rates one call brings more than the file of a month (decision 12).
     return file.span.end <= terms.now and (part.length > terms.page_span or terms.only_here(part))
 
 

@@ -201,6 +201,7 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
 
 def _rests(piece: Covered, known: Sequence[Span]) -> Iterator[Covered]:
     """Yield the parts of a piece outside *known*, which is sorted and disjoint."""
+    # Looked up: walking through all spans for each piece took time in proportion to their product.
     near = bisect_right(known, piece.span.start, key=lambda span: span.end)
     for rest in subtract(piece.span, islice(known, near, None)):
         yield Covered(rest, piece.found, piece.reason)

@@ -16,7 +16,7 @@ from ticklake.core.outage import inside
 from ticklake.core.span import Span
 from ticklake.core.time import MS
 
-__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "differences_by_key", "rows_in", "told"]
+__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "differences_by_key", "rows_in", "without_untraded"]
 
 TOLERANCE = 1e-6
 """By how much, relative to the larger one, sums of floats may differ: they depend on the order of adding."""
@@ -74,7 +74,7 @@ def rows_in(rows: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
     return rows.filter(inside(rows["ts"].to_physical(), spans))
 
 
-def told(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+def without_untraded(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     """Return bars without those in which nothing was traded and that the *other* side does not have.
 
     Some exchanges send bars without trades and some leave them out; neither is wrong.
@@ -166,6 +166,7 @@ def _apart(both: pl.DataFrame, name: str, tolerance: float) -> pl.DataFrame:
         apart = (ours - theirs).abs() > tolerance * pl.max_horizontal(ours.abs(), theirs.abs())
     else:
         apart = ours != theirs
+    # A row that one side lacks is one difference, not one of each of its values.
     known = pl.col("_there") & pl.col("_there_")
     return _listed(both.filter((apart & known).fill_null(False)), name, ours, theirs)
 

@@ -63,6 +63,7 @@ class Dataset:
             raise InvalidName(f"a dataset has a symbol and a timeframe, not {self.symbol!r} and {self.timeframe!r}")
         object.__setattr__(self, "exchange", exchange_id(self.exchange))
         if self.kind not in BAR_KINDS:
+            # Refuses a kind that does not exist. Bars, which do, are not looked up: the table of kinds loads polars.
             _ = self.spec
         if self.kind in USUAL_FRAMES:
             if self.timeframe == USUAL_FRAMES[self.kind]:
@@ -122,6 +123,7 @@ class Dataset:
     @cached_property
     def spec(self) -> Kind:
         """The row of the table of kinds that says what its rows are."""
+        # On use, as it loads polars: names of datasets are read by commands that need no rows.
         from ticklake.core.kinds import kind_of
 
         return kind_of(self.kind)

@@ -112,6 +112,7 @@ def _between(times: Sequence[int]) -> Iterator[Missed]:
     steps = _steps(times)
     for place, step in enumerate(steps):
         before, after = steps[max(place - NEIGHBOURS, 0) : place], steps[place + 1 : place + 1 + NEIGHBOURS]
+        # The longer one where the interval changes just here: no more is claimed than must be missing.
         interval = _whole(max((median_low(side) for side in (before, after) if side), default=step))
         count = -(-(step - 2 * JITTER) // interval) - 1
         if count > 0 and step + 2 * JITTER >= TOO_LONG * interval:

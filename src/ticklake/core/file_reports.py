@@ -68,8 +68,17 @@ class FileReport(Displayed):
         return "; ".join(self.problems)
 
     def _summary(self) -> dict[str, Any]:
-        counts = {name: getattr(self, name) for name in _COUNTS}
-        return {"path": self.path, "state": self.state.value, "dataset": self.dataset, **counts, "note": self.note}
+        return {
+            "path": self.path,
+            "state": self.state.value,
+            "dataset": self.dataset,
+            "rows": self.rows,
+            "new": self.new,
+            "changed": self.changed,
+            "duplicate": self.duplicate,
+            "quarantined": self.quarantined,
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -90,8 +90,13 @@ class Sighting(Displayed):
     described: tuple[Instrument, ...] = ()
 
     def _summary(self) -> dict[str, Any]:
-        counts = {name: len(getattr(self, name)) for name in ("new", "changed", "gone", "described")}
-        return {"listed": self.listed, **counts}
+        return {
+            "listed": self.listed,
+            "new": len(self.new),
+            "changed": len(self.changed),
+            "gone": len(self.gone),
+            "described": len(self.described),
+        }
 
 
 def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int) -> Sighting:
@@ -121,6 +126,7 @@ def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int)
         is_date_new = bool(instrument.listed_at and not old.listed_at)
         dated = replace(instrument, listed_at=instrument.listed_at or old.listed_at)
         if old.native_id and not old.has_terms_of(instrument):
+            # The old description ends here and is kept: contract sizes change, and old rows were traded on the old ones.
             changed.append(old)
             new.append(dated)
         elif not old.native_id or old.details != instrument.details or is_date_new:

@@ -30,6 +30,7 @@ ID_WINDOW = SECOND
 Keying = str
 """How a dataset tells its rows apart: ``natural`` (the kind's key), or for trades ``id`` or ``print``."""
 
+# Identical prints are real, so n, the number among them, is part of the key.
 _PRINT = ("ts", "price", "amount", "side", "n")
 
 
@@ -56,6 +57,7 @@ def key_of_batch(frame: pl.DataFrame, kind: Kind) -> Keying:
     """Choose how a dataset will tell its rows apart, from the first batch it gets."""
     if "id" not in kind.key:
         return "natural"
+    # One row without an id is enough: it could never be told from the next one without.
     if frame.height and frame["id"].null_count() == 0:
         return "id"
     return "print"
@@ -87,6 +89,7 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     if keying == "id" and existing.height:
         batch = _with_known_times(batch, existing, kind)
     batch, repeats, older, newer = _collapse_batch(batch, kind, key)
+    # Only rows that can meet existing ones are compared: most batches come after all of them (decision 10).
     first, last = _meeting(batch, existing)
     if first == last:
         return Difference(batch, batch.height, repeats, older, newer)
@@ -117,6 +120,7 @@ def _meeting(batch: pl.DataFrame, existing: pl.DataFrame, window: int = 0) -> tu
 
 def _with_known_times(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     """Give trades the times under which the lake knows their ids."""
+    # Calls and streams of one exchange send the same trade with times of other precision.
     first, last = _meeting(batch, existing, ID_WINDOW)
     middle = batch.slice(first, last - first)
     pairs = existing[["ts", "id"]]

@@ -301,6 +301,7 @@ _PARTED = re.compile(r"([A-Za-z0-9]+)[-_/]([A-Za-z0-9]+)(?:[-_:/]([A-Za-z0-9]+))
 
 def _legacy(native: str, _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read Kraken's old names of two codes with four letters each: ``XETHZUSD``."""
+    # Only where both are codes: a plain name of eight letters may be split anywhere.
     base, quote = native[:4].upper(), native[4:].upper()
     codes = CODES["kraken"]
     if exchange not in {"", "kraken"} or base not in codes or quote not in codes:

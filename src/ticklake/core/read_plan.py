@@ -79,6 +79,7 @@ def _slices(group: list[Segment], span: Span) -> list[Slice]:
     whole = span_of(group)
     if len(group) == 1:
         return [_slice(whole, group, span)]
+    # The sweep ends as soon as there are too many: thousands of segments that meet would make thousands of slices in vain.
     slices = list(itertools.islice(_sweep(group, span), MOST_SLICES + 1))
     if len(slices) > MOST_SLICES:
         return [_slice(whole, group, span)]

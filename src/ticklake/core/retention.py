@@ -60,6 +60,7 @@ def kept_from(dataset: Dataset, days: int, now: int) -> int:
 
 def last_uncut(segments: Iterable[Span], before: int) -> int:
     """Return the latest time up to *before* that lies inside none of *segments*: what is older leaves without a cut."""
+    # From the latest end down: the time before one segment may lie inside another, which begins earlier.
     for segment in sorted(segments, key=lambda span: span.end, reverse=True):
         if segment.start < before < segment.end:
             before = segment.start

@@ -161,6 +161,7 @@ def _outliers(prices: pl.DataFrame) -> pl.Series:
     own = (base - middle).abs()
     count = own.is_not_null().cast(pl.Float64).rolling_sum(_WINDOW, center=True, min_samples=1)
     around = own.rolling_sum(_WINDOW, center=True, min_samples=_FEWEST) - own
+    # Rolling sums of floats can leave a rest a little below 0.
     scale = around.clip(lower_bound=0) / (count - 1)
     far = logs.select(pl.max_horizontal((pl.all() - middle).abs())).to_series()
     return ((far > DEVIATIONS * scale) & (far > FLOOR)).fill_null(False)

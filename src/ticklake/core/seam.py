@@ -73,6 +73,7 @@ def _marked(frame: pl.DataFrame, kind: Kind, span: Span) -> pl.DataFrame:
     """Return the rows of *span* with what tells them apart: a number of theirs, or the millisecond and a place in it."""
     rows = rows_in(frame, [span])
     milliseconds = pl.format("@{}", pl.col("ts").to_physical() // MS)
+    # An empty id tells no row from another: such rows are told apart by time.
     numbers = [pl.col(name).cast(pl.String).replace("", None) for name in ("id", "seq") if name in rows.columns]
     marked = rows.with_columns(_mark=pl.coalesce(*numbers, milliseconds))
     is_alone = pl.lit(kind.bars) | (pl.col("_mark") != milliseconds)

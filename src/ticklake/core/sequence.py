@@ -161,6 +161,7 @@ class Numbering:
     def _follow(self, run: _Run) -> None:
         last = self._last
         if last is None or run.anchor:
+            # A snapshot says where the numbering stands, so nothing is known to be missing before it.
             self._close()
             self._last, self._aside = run, None
         elif run.first > last.last and (self._aside is None or run.first != self._aside.last + 1):
@@ -168,13 +169,16 @@ class Numbering:
                 self._open.append(Jump(last.end, run.start, last.last + 1, run.first - 1))
             self._last, self._aside = run, None
         elif self._aside is not None:
+            # A second run of lower numbers: the first one was no row out of place, numbers begin anew with it.
             self._begin_anew(self._aside)
             self._follow(run)
         elif not self._fills(run):
+            # Alone it may be a row out of place; the next run decides.
             self._aside = run
 
     def _fills(self, run: _Run) -> bool:
         """Let rows that come out of turn fill the hole they left; tell whether there is one."""
+        # From the newest hole back: a row that is late by more than LATE for one is so for all before it.
         for place in range(len(self._open) - 1, -1, -1):
             hole = self._open[place]
             if run.start > hole.after + LATE:

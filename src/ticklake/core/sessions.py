@@ -87,6 +87,7 @@ def forex_closed(span: Span) -> list[Span]:
 
     That is 21:00 UTC while New York keeps summer time, else 22:00. Banks' holidays are not counted: some quote.
     """
+    # From a week before: a weekend that began there may reach into the span.
     day = dt.date(1970, 1, 1) + dt.timedelta(days=span.start // DAY - 7)
     last = dt.date(1970, 1, 1) + dt.timedelta(days=span.end // DAY + 1)
     day += dt.timedelta(days=(_SATURDAY - day.weekday()) % 7)

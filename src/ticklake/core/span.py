@@ -137,15 +137,15 @@ def outside(spans: Iterable[Span], covered: Sequence[Span]) -> Iterator[Span]:
         yield from subtract(span, covered)
 
 
-def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
+def common(left: Sequence[Span], right: Sequence[Span]) -> list[Span]:
     """Return the instants that lie in both; each sorted and disjoint."""
     shared: list[Span] = []
     first = second = 0
-    while first < len(one) and second < len(other):
-        span = one[first].intersect(other[second])
+    while first < len(left) and second < len(right):
+        span = left[first].intersect(right[second])
         if span is not None:
             shared.append(span)
-        if one[first].end < other[second].end:
+        if left[first].end < right[second].end:
             first += 1
         else:
             second += 1

@@ -97,6 +97,7 @@ class Symbol:
     @property
     def escaped(self) -> str:
         """The symbol as one path component, percent-escaped."""
+        # Not even the slash is safe: it would make a folder of the base.
         return quote(self.text, safe="")
 
     def _part(self, name: str) -> str | None:

@@ -52,6 +52,7 @@ class Timeframe:
     def __post_init__(self) -> None:
         if not _TEXT.fullmatch(str(self)):
             raise UnknownTimeframe(f"{str(self)!r} is not a timeframe: write it like 1m, 5m, 1h, 1d, 1w or 1M")
+        # One spelling each, so that a dataset of 60m is the dataset of 1h.
         while self.unit in _LARGER and self.count % _LARGER[self.unit][0] == 0:
             times, unit = _LARGER[self.unit]
             object.__setattr__(self, "count", self.count // times)
@@ -154,6 +155,7 @@ class Timeframe:
 
     def opens(self, span: Span, anchor: int | None = None) -> pl.Series:
         """Return the open times inside *span* as an ``Int64`` series named ``ts``."""
+        # On use: timeframes are parsed by commands that need no rows.
         import polars as pl
 
         if self.is_month:
