@@ -235,10 +235,6 @@ class CoverageWalk:
         shown = self._findings.widest // (self.grid.step(start, 1) - self.grid.step(start, 0))
         return min(self.page, max(shown, HONOURED))
 
-    def _around(self, row: int) -> Span:
-        """Return a narrow window around a row: bounds may be exclusive, and a longer one could be cut."""
-        return Span(self.grid.step(row, -1), self.grid.step(row, 2))
-
     # One gap
 
     def _close(self, gap: Span) -> Generator[Step, Any, None]:
@@ -362,7 +358,7 @@ class CoverageWalk:
             known = times[0]
         for row in (known, self.hint):
             if row is not None and row <= ts:
-                around = self._around(row)
+                around = self._findings.window_around(row)
                 times_around = yield from self._ask(around)
                 if any(around.start <= shown <= ts for shown in times_around):
                     return True

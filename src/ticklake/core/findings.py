@@ -152,6 +152,10 @@ class Findings:
         """Whether at least half of a window of so many rows from *row* on is left for the gap."""
         return self.grid.step(row, rows // 2) >= gap.start
 
+    def window_around(self, row: int) -> Span:
+        """Return a narrow window around a row: bounds may be exclusive, and a longer one could be cut."""
+        return Span(self.grid.step(row, -1), self.grid.step(row, 2))
+
     def window_inside(self, quiet: Span, later: int) -> Span:
         """Return a window of a silence without the rows beside it, whether bounds are inclusive or exclusive."""
         start, end = quiet.start, quiet.end
