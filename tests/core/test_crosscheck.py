@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.crosscheck import DIFFERENCES, compare, rows_in, told, whole_bars
+from ticklake.core.crosscheck import DIFFERENCES, compare, rows_in, without_untraded
 from ticklake.core.kinds import KINDS, TIME
 from ticklake.core.span import Span, common, normalise
 from ticklake.core.time import MINUTE, MS, parse_time
@@ -77,9 +77,9 @@ def test_quiet_bars_may_be_left_out():
     """Field note: some exchanges emit zero-volume bars, some omit them."""
     quiet = (1, 1.5, 1.5, 1.5, 1.5, 0.0, 0.0, 0)
     both = bars(ONE, quiet)
-    assert told(both, bars(ONE)).height == 1
-    assert told(both, both).height == 2
-    assert told(both.with_columns(volume=pl.lit(None, pl.Float64)), bars(ONE)).height == 2
+    assert without_untraded(both, bars(ONE)).height == 1
+    assert without_untraded(both, both).height == 2
+    assert without_untraded(both.with_columns(volume=pl.lit(None, pl.Float64)), bars(ONE)).height == 2
 
 
 def test_trades_are_the_same_by_their_id_and_equal_within_a_millisecond():
@@ -101,7 +101,7 @@ def test_only_bars_that_lie_wholly_inside_are_compared():
         Span(T + 15 * MINUTE, T + 16 * MINUTE),
         Span(T + 20 * MINUTE, T + 30 * MINUTE),
     ]
-    whole = whole_bars(spans, five, None)
+    whole = five.whole_bars(spans)
     assert whole == [Span(T + 5 * MINUTE, T + 10 * MINUTE), Span(T + 20 * MINUTE, T + 30 * MINUTE)]
     rows = bars(*[(n, *ONE[1:]) for n in range(0, 40, 5)])
     assert ((rows_in(rows, whole)["ts"].to_physical() - T) // MINUTE).to_list() == [5, 20, 25]

@@ -11,7 +11,7 @@ from ticklake.audit.gaps import gap_report
 from ticklake.catalog.changes import keying_of
 from ticklake.core.batch import canonical, number_prints, sort
 from ticklake.core.coverage import Found
-from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, told, whole_bars
+from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, without_untraded
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
 from ticklake.core.span import Span, common, normalise, subtract
@@ -86,11 +86,15 @@ def _rebuilt_from(
         # Aggregated trades are fewer than those that the exchange counts in its bars.
         without.append("trades")
     compared, found = 0, [pl.DataFrame(schema=DIFFERENCES)]
-    for window, parts in _windows(whole_bars(spans, frame, dataset.anchor), frame, dataset.anchor):
+    for window, parts in _windows(frame.whole_bars(spans, dataset.anchor), frame, dataset.anchor):
         ours = rows_in(resample(engine.store, witness, window, frame), parts)
         theirs = rows_in(engine.load(dataset, window), parts)
         count, apart = compare(
-            told(ours, theirs), told(theirs, ours), dataset.spec, tolerance=tolerance, without=without
+            without_untraded(ours, theirs),
+            without_untraded(theirs, ours),
+            dataset.spec,
+            tolerance=tolerance,
+            without=without,
         )
         compared += count
         found.append(apart)

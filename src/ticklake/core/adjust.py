@@ -60,8 +60,10 @@ def dividend_multipliers(dates: pl.Series, dividends: pl.DataFrame, closes: pl.D
     """
     if not dates.len():
         return pl.Series([], dtype=pl.Float64)
+    # Earlier dividends change none of these dates, so their closes need not be known.
     matter = dividends.filter(dividends["ts"].to_physical() > dates[0])
     before = closes.select("ts", "close", seen="ts").drop_nulls("close")
+    # On the ex-date itself the price is without the dividend already.
     paid = matter.join_asof(before, on="ts", strategy="backward", allow_exact_matches=False)
     late = (paid["ts"] - paid["seen"]).dt.total_nanoseconds() > _STALE
     unknown = paid.filter(late.fill_null(True) | (paid["amount"] >= paid["close"]))
@@ -75,8 +77,11 @@ def dividend_multipliers(dates: pl.Series, dividends: pl.DataFrame, closes: pl.D
 
 def adjusted(bars: pl.DataFrame, divisors: pl.Series, multipliers: pl.Series | None = None) -> pl.DataFrame:
     """Return bars with prices divided and volumes multiplied by *divisors*, and prices multiplied by *multipliers*."""
-    price = 1 / divisors if multipliers is None else multipliers / divisors
-    return bars.with_columns(*(bars[name] * price for name in _PRICES), bars["volume"] * divisors)
+    factor = 1 / divisors
+    if multipliers is not None:
+        factor = multipliers / divisors
+    prices = [bars[name] * factor for name in _PRICES]
+    return bars.with_columns(*prices, bars["volume"] * divisors)
 
 
 def unadjusted(bars: pl.DataFrame, divisors: pl.Series) -> pl.DataFrame:
@@ -84,7 +89,8 @@ def unadjusted(bars: pl.DataFrame, divisors: pl.Series) -> pl.DataFrame:
 
     Every price is the shortest decimal that such a float may have meant; volumes are whole.
     """
-    raw = bars.with_columns(*(bars[name] * divisors for name in _PRICES), volume=(bars["volume"] / divisors).round(0))
+    prices = [bars[name] * divisors for name in _PRICES]
+    raw = bars.with_columns(*prices, volume=(bars["volume"] / divisors).round(0))
     return raw.with_columns(shortest(pl.col(name)) for name in _PRICES)
 
 
@@ -94,14 +100,17 @@ def shortest(price: pl.Expr) -> pl.Expr:
     >>> pl.select(shortest(pl.lit(46.78749847412109 * 4))).item()
     187.15
     """
-    near = [price.round(places) for places in range(9)]
-    fits = [pl.when((one - price).abs() <= _FLOAT32 * price.abs()).then(one) for one in near]
-    return pl.coalesce(*fits, price)
+    tolerance = _FLOAT32 * price.abs()
+    candidates: list[pl.Expr] = []
+    for places in range(9):
+        rounded = price.round(places)
+        candidates.append(pl.when((rounded - price).abs() <= tolerance).then(rounded))
+    return pl.coalesce(*candidates, price)
 
 
 def _later(dates: pl.Series, at: pl.Series, factors: pl.Series) -> pl.Series:
     """Return for each of the sorted dates the product of the factors at later ones."""
     events = pl.DataFrame({"ts": at.to_physical(), "factor": factors}).sort("ts")
     products = events.with_columns(pl.col("factor").cum_prod(reverse=True))
-    found = pl.DataFrame({"ts": dates}).join_asof(products, on="ts", strategy="forward", allow_exact_matches=False)
-    return found["factor"].fill_null(1.0)
+    later = pl.DataFrame({"ts": dates}).join_asof(products, on="ts", strategy="forward", allow_exact_matches=False)
+    return later["factor"].fill_null(1.0)

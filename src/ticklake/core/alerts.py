@@ -1,4 +1,4 @@
-"""Alerts, decided: what is told, what is told again, and what is well once more."""
+"""Alerts: which troubles a user is told of, when again, and when they are over."""
 
 from __future__ import annotations
 
@@ -102,8 +102,13 @@ class Alert(Displayed):
     is_told: bool
 
     def _summary(self) -> dict[str, Any]:
-        times = {"since": moment(self.since), "told": moment(self.told_at)}
-        return {"rule": self.rule.value, "subject": self.subject, "text": self.text, **times}
+        return {
+            "rule": self.rule.value,
+            "subject": self.subject,
+            "text": self.text,
+            "since": moment(self.since),
+            "told": moment(self.told_at),
+        }
 
     @property
     def key(self) -> Key:
@@ -122,8 +127,13 @@ class Message(Displayed):
     since: int
 
     def _summary(self) -> dict[str, Any]:
-        said = {"rule": self.rule.value, "subject": self.subject, "text": self.text, "since": moment(self.since)}
-        return {**said, "is_recovery": self.is_recovery}
+        return {
+            "rule": self.rule.value,
+            "subject": self.subject,
+            "text": self.text,
+            "since": moment(self.since),
+            "is_recovery": self.is_recovery,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,26 +159,35 @@ def decide(troubles: Iterable[Trouble], known: Mapping[Key, Alert], cooldown: in
     messages: list[Message] = []
     alerts: list[Alert] = []
     for key in sorted({*present, *known}):
-        message, alert = _step(present.get(key), known.get(key), cooldown, now)
-        messages += [message] if message else []
-        alerts += [alert] if alert else []
+        message: Message | None = None
+        alert: Alert | None = None
+        if key in present:
+            message, alert = _trouble(present[key], known.get(key), cooldown, now)
+        else:
+            message, alert = _recovery(known[key], cooldown, now)
+        if message is not None:
+            messages.append(message)
+        if alert is not None:
+            alerts.append(alert)
     return Decision(tuple(sorted(messages)), tuple(alerts))
 
 
-def _step(trouble: Trouble | None, known: Alert | None, cooldown: int, now: int) -> tuple[Message | None, Alert | None]:
-    """Decide about one subject: what is told, and what is remembered."""
-    if trouble is None:
-        return (None, None) if known is None else _well(known, cooldown, now)
-    since = known.since if known and known.since is not None else now
-    told_at = known.told_at if known else None
-    is_told = known is not None and known.since is not None and known.is_told
+def _trouble(trouble: Trouble, known: Alert | None, cooldown: int, now: int) -> tuple[Message | None, Alert]:
+    """Decide about a subject that is in trouble: what is told, and what is remembered."""
+    since, told_at, is_told = now, None, False
+    if known is not None:
+        # Kept even if it was well meanwhile: a trouble that comes and goes is not told more often than every cooldown.
+        told_at = known.told_at
+        if known.since is not None:
+            since, is_told = known.since, known.is_told
     alert = Alert(trouble.rule, trouble.subject, trouble.text, since, told_at, is_told)
     if told_at is not None and now - told_at < cooldown:
         return None, alert
-    return Message(False, alert.rule, alert.subject, alert.text, since), replace(alert, told_at=now, is_told=True)
+    message = Message(False, trouble.rule, trouble.subject, trouble.text, since)
+    return message, replace(alert, told_at=now, is_told=True)
 
 
-def _well(known: Alert, cooldown: int, now: int) -> tuple[Message | None, Alert | None]:
+def _recovery(known: Alert, cooldown: int, now: int) -> tuple[Message | None, Alert | None]:
     """Say that it is well again, and remember when trouble was told last for as long as that matters."""
     message = None
     if known.since is not None and known.is_told:
@@ -197,19 +216,25 @@ def gap_trouble(dataset: Dataset, gaps: Sequence[Gap]) -> Trouble | None:
     if not bad:
         return None
     first = min(bad)
-    more = f", and {len(bad) - 1:,} more" if len(bad) > 1 else ""
-    text = f"{first.span} is {first.reason}{more}: ticklake gaps shows all, ticklake repair fills what can be had"
+    missing = f"{first.span} is {first.reason}"
+    if len(bad) > 1:
+        missing += f", and {len(bad) - 1:,} more"
+    text = f"{missing}: ticklake gaps shows all, ticklake repair fills what can be had"
     return Trouble(AlertRule.GAPS, str(dataset), text)
 
 
 def summary(messages: Sequence[Message], name: str) -> tuple[str, str]:
     """Return the title and the text of one notification about all *messages* of a lake."""
     wrong = sum(not message.is_recovery for message in messages)
-    told = [f"{wrong:,} wrong"] if wrong else []
-    told += [f"{len(messages) - wrong:,} well again"] if len(messages) > wrong else []
+    counts: list[str] = []
+    if wrong:
+        counts.append(f"{wrong:,} wrong")
+    if len(messages) > wrong:
+        counts.append(f"{len(messages) - wrong:,} well again")
     lines = [_line(message) for message in messages[:LINES]]
-    lines += [f"and {len(messages) - LINES:,} more"] if len(messages) > LINES else []
-    return f"ticklake {name}: {', '.join(told)}", "\n".join(lines)
+    if len(messages) > LINES:
+        lines.append(f"and {len(messages) - LINES:,} more")
+    return f"ticklake {name}: {', '.join(counts)}", "\n".join(lines)
 
 
 def _line(message: Message) -> str:

@@ -54,12 +54,19 @@ def arrival_of(
     """Describe a sorted batch; ``None`` if it has no rows."""
     if not batch.height:
         return None
-    ts, first, last = batch["ts"].cast(pl.Int64), None, None
-    column = next((name for name in ("id", "seq") if name in kind.schema), None)
-    if column is not None:
-        first, last = batch[column][0], batch[column][-1]
-    names = (None if first is None else str(first), None if last is None else str(last))
-    return Arrival(ts[0], ts[-1], *names, received, new, changed, duplicate)
+    ts = batch["ts"].cast(pl.Int64)
+    first_id = last_id = None
+    for name in ("id", "seq"):
+        if name in kind.schema:
+            first_id, last_id = _text(batch[name][0]), _text(batch[name][-1])
+            break
+    return Arrival(ts[0], ts[-1], first_id, last_id, received, new, changed, duplicate)
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return str(value)
 
 
 def joins(
@@ -77,12 +84,16 @@ def joins(
     if known is None:
         return Joins.FIRST, None
     first, last = known
+    if batch.end < first:
+        return Joins.EARLIER, None
     if batch.start <= last:
-        return (Joins.EARLIER if batch.end < first else Joins.OVERLAPS), None
+        return Joins.OVERLAPS, None
     missing = _between(dataset, id_space, last, last_id, batch)
     if missing is None:
         return Joins.FOLLOWS, None
-    return (Joins.JUMPS, missing) if missing else (Joins.TOUCHES, 0)
+    if missing:
+        return Joins.JUMPS, missing
+    return Joins.TOUCHES, 0
 
 
 def _between(dataset: Dataset, id_space: str, last: int, last_id: str | None, batch: Arrival) -> int | None:
@@ -90,9 +101,16 @@ def _between(dataset: Dataset, id_space: str, last: int, last_id: str | None, ba
     frame = dataset.timeframe
     if frame is not None:
         due = frame.next(last, dataset.anchor)
-        return frame.count_in(Span(due, batch.start), dataset.anchor) if due < batch.start else 0
-    numbers = (last_id, batch.first_id)
-    if dataset.kind != "trades" or not has_numbers(dataset, id_space) or not all(n and n.isdecimal() for n in numbers):
+        if due >= batch.start:
+            return 0
+        return frame.count_in(Span(due, batch.start), dataset.anchor)
+    if dataset.kind != "trades" or not has_numbers(dataset, id_space):
         return None
-    step = int(batch.first_id or 0) - int(last_id or 0)
-    return step - 1 if step > 0 else None
+    before, after = last_id or "", batch.first_id or ""
+    if not before.isdecimal() or not after.isdecimal():
+        return None
+    step = int(after) - int(before)
+    if step <= 0:
+        # Ids may begin anew, after a relisting for example: such a step counts nothing.
+        return None
+    return step - 1

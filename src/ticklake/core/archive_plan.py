@@ -25,7 +25,6 @@ __all__ = [
 
 MISSES = 3
 """After so many absent days in a row the rest of their month is left to the exchange's own calls."""
-_MONTH = Timeframe(1, "M")
 
 
 class Period(StrEnum):
@@ -33,6 +32,9 @@ class Period(StrEnum):
 
     DAY = "daily"
     MONTH = "monthly"
+
+
+_STEPS = {Period.DAY: (Timeframe(1, "d"), "%Y-%m-%d"), Period.MONTH: (Timeframe(1, "M"), "%Y-%m")}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -105,22 +107,29 @@ def finer(piece: Piece, terms: ArchiveTerms) -> tuple[Piece, ...]:
 
 def without_days(pieces: Iterable[Piece], month: str) -> tuple[Piece, ...]:
     """Return the pieces with the days of *month* (``2024-01``) left to calls."""
-    return joined(
-        Piece(piece.span) if piece.file and piece.file.period is Period.DAY and piece.file.label[:7] == month else piece
-        for piece in pieces
-    )
+    kept: list[Piece] = []
+    for piece in pieces:
+        file = piece.file
+        if file is not None and file.period is Period.DAY and file.label[:7] == month:
+            kept.append(Piece(piece.span))
+        else:
+            kept.append(piece)
+    return joined(kept)
 
 
 def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     """Return the pieces with neighbours that have no file made one."""
     kept: list[Piece] = []
     for piece in pieces:
-        last = kept[-1] if kept else None
-        if last and last.file is None and piece.file is None and last.span.end == piece.span.start:
-            kept[-1] = Piece(Span(last.span.start, piece.span.end))
+        if kept and _are_one_call(kept[-1], piece):
+            kept[-1] = Piece(Span(kept[-1].span.start, piece.span.end))
         else:
             kept.append(piece)
     return tuple(kept)
+
+
+def _are_one_call(piece: Piece, following: Piece) -> bool:
+    return piece.file is None and following.file is None and piece.span.end == following.span.start
 
 
 def _days(want: Span, terms: ArchiveTerms) -> Sequence[Piece]:
@@ -128,22 +137,24 @@ def _days(want: Span, terms: ArchiveTerms) -> Sequence[Piece]:
     for day in _files(want, Period.DAY, terms.offset):
         part = day.span.intersect(want)
         if part is not None:
-            taken = Period.DAY in terms.periods and _is_worth_it(day, part, terms)
-            pieces.append(Piece(part, day if taken else None))
+            if Period.DAY in terms.periods and _is_worth_it(day, part, terms):
+                pieces.append(Piece(part, day))
+            else:
+                pieces.append(Piece(part))
     return pieces
 
 
 def _is_worth_it(file: ArchiveFile, part: Span, terms: ArchiveTerms) -> bool:
+    # Of long bars and funding rates one call brings more than the file of a month (decision 12).
     return file.span.end <= terms.now and (part.length > terms.page_span or terms.only_here(part))
 
 
 def _files(want: Span, period: Period, offset: int) -> Iterator[ArchiveFile]:
     """Yield the files whose spans meet *want*, whether they are published or not."""
-    step = _MONTH if period is Period.MONTH else Timeframe(1, "d")
+    step, label_format = _STEPS[period]
     start = step.floor(want.start - offset)
     while start + offset < want.end:
         end = step.next(start)
         date = dt.date(1970, 1, 1) + dt.timedelta(days=start // DAY)
-        label = f"{date:%Y-%m}" if period is Period.MONTH else f"{date:%Y-%m-%d}"
-        yield ArchiveFile(Span(start + offset, end + offset), period, label)
+        yield ArchiveFile(Span(start + offset, end + offset), period, date.strftime(label_format))
         start = end

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -32,6 +32,7 @@ Records = Any
 """A Polars, pandas or Arrow frame, or a sequence of records (dataclasses or mappings)."""
 
 _MARK = Column(PROVENANCE, pl.Int32, 50)
+_EXACT_NUMBERS = (int, Decimal)
 _UNITS = ((10**11, "seconds", 10**9), (10**14, "milliseconds", 10**6), (10**17, "microseconds", 10**3))
 
 
@@ -48,40 +49,57 @@ def canonical(data: Records, kind: Kind, provenance: int = 0) -> pl.DataFrame:
     """
     frame = _to_frame(data, kind)
     given = {series.name: series for series in frame.get_columns()}
-    unknown = next((name for name in given if name not in kind.stored_schema), None)
-    if unknown is not None:
-        raise InvalidData(
-            f"{kind.name} has no column {unknown!r}{did_you_mean(unknown, kind.names)}: its columns are {', '.join(kind.names)}; "
-            "rename or drop the others"
-        )
-    missing = next((name for name in kind.required if name not in given), None)
-    if missing is not None:
-        raise InvalidData(f"{kind.name} needs a column {missing!r}: got {', '.join(given) or 'none'}")
-    columns = [
-        _column(given[column.name], column.dtype) if column.name in given else _absent(column, frame.height)
-        for column in kind.columns
-    ]
-    hidden = [
-        given[column.name].cast(column.dtype) if column.name in given else _constant(column, 0, frame.height)
-        for column in kind.hidden
-    ]
-    return pl.DataFrame([*columns, *hidden, _constant(_MARK, provenance, frame.height)])
+    _check_names(given, kind)
+    columns: list[pl.Series] = []
+    for column in kind.columns:
+        if column.name in given:
+            columns.append(_column(given[column.name], column.dtype))
+        else:
+            columns.append(_absent(column, frame.height))
+    for column in kind.hidden:
+        if column.name in given:
+            columns.append(given[column.name].cast(column.dtype))
+        else:
+            columns.append(_constant(column, 0, frame.height))
+    columns.append(_constant(_MARK, provenance, frame.height))
+    return pl.DataFrame(columns)
+
+
+def _check_names(given: Iterable[str], kind: Kind) -> None:
+    """Refuse columns that a kind does not have, and the absence of those that it needs."""
+    # Unknown ones first: a misspelt column is missing under its right name, and the error should name the mistake.
+    for name in given:
+        if name not in kind.stored_schema:
+            raise InvalidData(
+                f"{kind.name} has no column {name!r}{did_you_mean(name, kind.names)}: its columns are {', '.join(kind.names)}; "
+                "rename or drop the others"
+            )
+    for name in kind.required:
+        if name not in given:
+            raise InvalidData(f"{kind.name} needs a column {name!r}: got {', '.join(given) or 'none'}")
 
 
 def canonical_all(items: Sequence[tuple[Records, Kind]], provenance: int = 0) -> list[pl.DataFrame]:
-    """Return every item as :func:`canonical` does; frames that look alike are worked on together."""
+    """Return every item as :func:`canonical` does; frames with the same columns and types are worked on together."""
     alike: dict[Any, list[int]] = {}
     for place, (data, kind) in enumerate(items):
-        look = (*data.columns, *data.dtypes) if isinstance(data, pl.DataFrame) else place
+        look: Any = place
+        if isinstance(data, pl.DataFrame):
+            look = (*data.columns, *data.dtypes)
         alike.setdefault((kind.name, look), []).append(place)
     frames: dict[int, pl.DataFrame] = {}
     for places in alike.values():
-        kind, start = items[places[0]][1], 0
-        data = items[places[0]][0] if len(places) == 1 else pl.concat([items[place][0] for place in places])
-        whole = canonical(data, kind, provenance)
+        data, kind = items[places[0]]
+        if len(places) == 1:
+            frames[places[0]] = canonical(data, kind, provenance)
+            continue
+        # The cost of a small frame is that of its calls, so many are concatenated, converted once, and cut again.
+        together = canonical(pl.concat([items[place][0] for place in places]), kind, provenance)
+        start = 0
         for place in places:
-            height = whole.height if len(places) == 1 else items[place][0].height
-            frames[place], start = whole.slice(start, height), start + height
+            height = items[place][0].height
+            frames[place] = together.slice(start, height)
+            start += height
     return [frames[place] for place in range(len(items))]
 
 
@@ -108,8 +126,10 @@ def ties(frame: pl.DataFrame) -> pl.Series | None:
     same = ts.slice(1) == ts.head(max(frame.height - 1, 0))
     if not same.any():
         return None
-    no = pl.Series([False])
-    return pl.concat([no, same]) | pl.concat([same, no])
+    edge = pl.Series([False])
+    same_as_previous = pl.concat([edge, same])
+    same_as_next = pl.concat([same, edge])
+    return same_as_previous | same_as_next
 
 
 def number_prints(frame: pl.DataFrame) -> pl.DataFrame:
@@ -126,7 +146,10 @@ def number_prints(frame: pl.DataFrame) -> pl.DataFrame:
 
 def present(frame: pl.DataFrame, kind: Kind, *, provenance: bool = False) -> pl.DataFrame:
     """Return what a reader sees: the public columns, and the provenance number if asked for."""
-    return frame.select([*kind.names, PROVENANCE] if provenance else kind.names)
+    names = kind.names
+    if provenance:
+        names = [*names, PROVENANCE]
+    return frame.select(names)
 
 
 def _to_frame(data: Records, kind: Kind) -> pl.DataFrame:
@@ -135,8 +158,8 @@ def _to_frame(data: Records, kind: Kind) -> pl.DataFrame:
     if isinstance(data, pl.LazyFrame):
         return data.collect()
     if hasattr(data, "__arrow_c_stream__"):
-        converted = pl.DataFrame(data)
-        return converted.drop([name for name in converted.columns if name.startswith("__index_level_")])
+        # pandas writes its index into Arrow as columns of this name.
+        return pl.DataFrame(data).drop(pl.selectors.starts_with("__index_level_"))
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
         return _from_records(data, kind)
     raise InvalidData(
@@ -145,12 +168,19 @@ def _to_frame(data: Records, kind: Kind) -> pl.DataFrame:
 
 
 def _from_records(records: Sequence[Any], kind: Kind) -> pl.DataFrame:
-    rows = [row for record in records for row in _rows(record)]
+    rows: list[Mapping[str, Any]] = []
+    for record in records:
+        rows += _rows(record)
     if not rows:
         return kind.empty()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: [row.get(name) for row in rows] for name in names}
-    return pl.DataFrame([_series(name, values, kind) for name, values in columns.items()])
+    names: dict[str, None] = {}
+    for row in rows:
+        names.update(dict.fromkeys(row))
+    columns: list[pl.Series] = []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        columns.append(_series(name, values, kind))
+    return pl.DataFrame(columns)
 
 
 def _rows(record: Any) -> list[Mapping[str, Any]]:
@@ -168,23 +198,26 @@ def _rows(record: Any) -> list[Mapping[str, Any]]:
 def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
     dtype = kind.stored_schema.get(name)
     if dtype == TIME:
-        return pl.Series(name, [None if value is None else _instant(name, value) for value in values], dtype=pl.Int64)
+        return pl.Series(name, [_instant(name, value) for value in values], dtype=pl.Int64)
     values = [_plain(value) for value in values]
-    if dtype not in (None, pl.Boolean) and any(isinstance(value, bool) for value in values):
+    if dtype not in (None, pl.Boolean) and bool in map(type, values):
         raise InvalidData(f"{name} of a record is a boolean: {kind.name} needs {dtype}, and true is no number")
     if dtype == pl.Float64:
-        values = [_float(name, value) if isinstance(value, int | Decimal) else value for value in values]
+        values = [_float(name, value) for value in values]
     elif dtype == pl.String:
-        values = [str(value) if isinstance(value, int) else value for value in values]
+        values = [_text(value) for value in values]
     elif dtype == pl.Int64:
-        values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+        values = [_integer(value) for value in values]
     try:
         return pl.Series(name, values, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise InvalidData(f"{name} of a record does not fit {kind.name}: {_first_line(error)}") from error
 
 
-def _float(name: str, value: int | Decimal) -> float:
+def _float(name: str, value: Any) -> Any:
+    """Return an integer or a decimal as the float that it is; anything else as it is, to be refused if it does not fit."""
+    if not isinstance(value, _EXACT_NUMBERS):
+        return value
     try:
         return float(value)
     except OverflowError as error:
@@ -193,12 +226,30 @@ def _float(name: str, value: int | Decimal) -> float:
         ) from error
 
 
+def _text(value: Any) -> Any:
+    """Return an integer as text: exchanges write ids as either."""
+    if isinstance(value, int):
+        return str(value)
+    return value
+
+
+def _integer(value: Any) -> Any:
+    """Return a whole float as an integer: pandas makes floats of integers where one is absent."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
 def _plain(value: Any) -> Any:
     """Return a scalar of NumPy as what Python has for it."""
-    return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    return value
 
 
-def _instant(name: str, value: Any) -> int:
+def _instant(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
     if getattr(value, "tzinfo", True) is None:
         raise InvalidData(
             f"{name} {value!r} has no time zone: a record's time must say which, like tzinfo=timezone.utc"
@@ -209,6 +260,7 @@ def _instant(name: str, value: Any) -> int:
         raise InvalidData(f"{name}: {error}") from error
 
 
+# Series are extended from one cached value: a planned expression costs more than all else in a small append (decision 10).
 def _absent(column: Column, height: int) -> pl.Series:
     return _single(column.name, column.dtype, None).new_from_index(0, height)
 
@@ -228,6 +280,7 @@ def _column(series: pl.Series, dtype: Any) -> pl.Series:
         return _time(series)
     if series.dtype == pl.Boolean and dtype not in (pl.Boolean, pl.Null):
         raise InvalidData(f"column {name!r} holds booleans, not {dtype}: true is no number")
+    # A table with an absent integer makes a float of it: 1 would become the id "1.0".
     if dtype == pl.String and series.dtype.is_float():
         raise InvalidData(
             f"column {name!r} holds floats: write whole numbers as text or integers, or an id is not itself"
@@ -240,7 +293,10 @@ def _column(series: pl.Series, dtype: Any) -> pl.Series:
         raise InvalidData(f"column {name!r} does not fit {dtype}: {_first_line(error)}") from error
     if cast.dtype != dtype or series.dtype.is_nested():
         raise InvalidData(f"column {name!r} holds {series.dtype}, not {dtype}")
-    return cast.fill_nan(None) if dtype == pl.Float64 and math.isnan(cast.sum()) else cast
+    # The sum is NaN if one value is, or if both infinities are in it; it costs less than looking at each value.
+    if dtype == pl.Float64 and math.isnan(cast.sum()):
+        return cast.fill_nan(None)
+    return cast
 
 
 def _time(series: pl.Series) -> pl.Series:
@@ -275,18 +331,23 @@ def _read_time(series: pl.Series) -> pl.Series:
 def _from_integers(series: pl.Series) -> pl.Series:
     integers = series.cast(pl.Int64)
     top = integers.abs().max()
-    if isinstance(top, int) and 0 < top < FIRST_PLAUSIBLE:
-        unit, factor = next(((word, by) for limit, word, by in _UNITS if top < limit), ("another unit", 0))
-        raise InvalidData(
-            f"column {series.name!r} looks like {unit}: integer times are nanoseconds; multiply by {factor:,}"
-        )
+    if not isinstance(top, int) or not 0 < top < FIRST_PLAUSIBLE:
+        return integers
+    # The largest time decides: columns of nanoseconds with a single time in 1970 are left to the checks.
+    for limit, unit, factor in _UNITS:
+        if top < limit:
+            raise InvalidData(
+                f"column {series.name!r} looks like {unit}: integer times are nanoseconds; multiply by {factor:,}"
+            )
     return integers
 
 
 def did_you_mean(name: object, known: Sequence[str]) -> str:
     """Ask whether the likeliest of the *known* names was meant, if one is likely."""
     close = likely(str(name), known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    if not close:
+        return ""
+    return f" (did you mean {close[0]!r}?)"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Blocks: the rows of an answer between which surely none is left out.
 
 Some sources send along rows from outside the asked window, like the first or the newest of all, and others cut a page at a limit
-that nobody told. So not every two neighbours of an answer prove that nothing stands between them.
+that is documented nowhere. So not every two neighbours of an answer prove that nothing stands between them.
 """
 
 from __future__ import annotations

@@ -19,11 +19,13 @@ class Book(pl.DataFrame):
     reason: str = ""
 
     def __repr__(self) -> str:
-        return f"Book(empty: {self.reason})" if self.reason else super().__repr__()
+        if self.reason:
+            return f"Book(empty: {self.reason})"
+        return super().__repr__()
 
     def _repr_html_(self, *, _from_series: bool = False) -> str:
         from html import escape
 
-        return (
-            f"<p>no book: {escape(self.reason)}</p>" if self.reason else super()._repr_html_(_from_series=_from_series)
-        )
+        if self.reason:
+            return f"<p>no book: {escape(self.reason)}</p>"
+        return super()._repr_html_(_from_series=_from_series)

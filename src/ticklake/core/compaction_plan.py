@@ -56,7 +56,8 @@ class Rewrite:
     @property
     def observed_at(self) -> int | None:
         """When the newest input was observed, as far as that is known."""
-        return max((segment.observed_at for segment in self.segments if segment.observed_at is not None), default=None)
+        observed = [segment.observed_at for segment in self.segments if segment.observed_at is not None]
+        return max(observed, default=None)
 
 
 def period_of(ts: int, grain: Grain) -> Period:
@@ -78,8 +79,7 @@ def periods(segments: Sequence[Segment], target_rows: int = TARGET_ROWS) -> list
     """Cut time into the coarsest calendar periods that hold rows, each of at most *target_rows* (or a day)."""
     if not segments:
         return []
-    span = span_of(segments)
-    return list(_cut(span, "year", segments, target_rows))
+    return list(_cut(span_of(segments), "year", segments, target_rows))
 
 
 def plan_compaction(segments: Iterable[Segment], target_rows: int = TARGET_ROWS) -> list[Rewrite]:
@@ -90,41 +90,52 @@ def plan_compaction(segments: Iterable[Segment], target_rows: int = TARGET_ROWS)
     """
     ordered = sorted(segments, key=lambda segment: (segment.min_ts, segment.max_ts))
     cuts = periods(ordered, target_rows)
-    rewrites = []
+    rewrites: list[Rewrite] = []
     for group in _groups(ordered, cuts):
         if _is_done(group):
             continue
-        span = Span(group[0].min_ts, max(segment.max_ts for segment in group) + 1)
+        span = span_of(group)
         inside = tuple(period for period in cuts if period.span.overlaps(span))
-        rewrites.append(Rewrite(tuple(sorted(group, key=lambda segment: segment.seq)), inside))
+        # Of two rows with one key the later content wins, so segments are read in the order of their contents.
+        by_content = sorted(group, key=lambda segment: segment.seq)
+        rewrites.append(Rewrite(tuple(by_content), inside))
     return rewrites
 
 
 def _is_done(group: Sequence[Segment]) -> bool:
     """Whether the group is files already, one to a period, none of which meet."""
-    labels = {segment.period for segment in group}
-    apart = all(left.max_ts < right.min_ts for left, right in pairwise(group))
-    return all(segment.path is not None for segment in group) and len(labels) == len(group) and apart
+    labels: set[str] = set()
+    for segment in group:
+        if segment.path is None or segment.period in labels:
+            return False
+        labels.add(segment.period)
+    return all(left.max_ts < right.min_ts for left, right in pairwise(group))
 
 
 def _cut(span: Span, grain: Grain, segments: Sequence[Segment], target_rows: int) -> Iterator[Period]:
     cursor = span.start
     while cursor < span.end:
         period = period_of(cursor, grain)
+        # Only these are handed to the finer periods: with all, thousands of small segments took seconds.
         inside = [segment for segment in segments if segment.span.overlaps(period.span)]
         cursor = period.span.end
         if not inside:
             continue
-        if grain == "day" or sum(_share(segment, period.span) for segment in inside) <= target_rows:
+        if grain == "day" or _rows_in(period.span, inside) <= target_rows:
             yield period
         else:
             rest = period.span.intersect(span) or period.span
             yield from _cut(rest, _FINER[grain], inside, target_rows)
 
 
-def _share(segment: Segment, span: Span) -> float:
-    overlap = segment.span.intersect(span)
-    return segment.rows * overlap.length / segment.span.length if overlap else 0.0
+def _rows_in(span: Span, segments: Iterable[Segment]) -> float:
+    """Estimate the rows inside *span*, as if those of each segment were spread evenly over its time."""
+    rows = 0.0
+    for segment in segments:
+        overlap = segment.span.intersect(span)
+        if overlap is not None:
+            rows += segment.rows * overlap.length / segment.span.length
+    return rows
 
 
 def _groups(ordered: Sequence[Segment], cuts: Sequence[Period]) -> list[list[Segment]]:

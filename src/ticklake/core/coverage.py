@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain, islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ticklake.core.span import Span, normalise, subtract
@@ -91,22 +91,30 @@ class Coverage:
         if new.found is Found.DATA:
             return Coverage(_join([*self._outside(new.span), new]))
         if new.found is Found.NOT_FETCHED:
-            everything = normalise(piece.span for piece in self.pieces)
-            return Coverage(_join([*self.pieces, *_rests(new, everything)]))
-        known = normalise(piece.span for piece in self.pieces if piece.found is Found.DATA)
-        fresh = [Covered(span, new.found, new.reason) for span in subtract(new.span, known)]
-        kept = [piece for piece in self.pieces if piece.found is Found.DATA]
-        others = [piece for piece in self._outside(new.span) if piece.found is not Found.DATA]
-        return Coverage(_join([*kept, *others, *fresh]))
+            return Coverage(_join([*self.pieces, *_rests(new, self.spans(*Found))]))
+        kept: list[Covered] = []
+        for piece in self.pieces:
+            if piece.found is Found.DATA:
+                kept.append(piece)
+            else:
+                kept += _rests(piece, [new.span])
+        return Coverage(_join([*kept, *_rests(new, self.spans(Found.DATA))]))
 
     def _after(self, later: Coverage) -> Coverage:
         """Return the coverage after all looks of *later*."""
-        looked, data = later.spans(), later.spans(Found.DATA)
-        known, everything = self.spans(Found.DATA), self.spans(*Found)
-        hidden: dict[Found, Sequence[Span]] = {Found.DATA: (), Found.NOT_FETCHED: everything}
-        kept = (_rests(piece, data if piece.found is Found.DATA else looked) for piece in self.pieces)
-        fresh = (_rests(piece, hidden.get(piece.found, known)) for piece in later.pieces)
-        return Coverage(_join(chain(*kept, *fresh)))
+        joined: list[Covered] = []
+        later_looks, later_data = later.spans(), later.spans(Found.DATA)
+        for piece in self.pieces:
+            if piece.found is Found.DATA:
+                joined += _rests(piece, later_data)
+            else:
+                joined += _rests(piece, later_looks)
+        # What a later look does not replace, as in add: data replaces all, a request nothing, the rest all but data.
+        kept: dict[Found, Sequence[Span]] = {Found.DATA: (), Found.NOT_FETCHED: self.spans(*Found)}
+        data = self.spans(Found.DATA)
+        for piece in later.pieces:
+            joined += _rests(piece, kept.get(piece.found, data))
+        return Coverage(_join(joined))
 
     @property
     def looked_at(self) -> tuple[Covered, ...]:
@@ -116,7 +124,9 @@ class Coverage:
     @property
     def reach(self) -> Span | None:
         """From the first to the last instant that was looked at or asked for; ``None`` if there is none."""
-        return Span(self.pieces[0].span.start, self.pieces[-1].span.end) if self.pieces else None
+        if not self.pieces:
+            return None
+        return Span(self.pieces[0].span.start, self.pieces[-1].span.end)
 
     def spans(self, *found: Found) -> list[Span]:
         """Return the spans with one of these findings (all that were looked at by default), normalised."""
@@ -129,23 +139,30 @@ class Coverage:
         With *retry*, parts that were ``unavailable`` or ``lost`` count as missing too.
         """
         near = self.within(want)
-        return subtract(want, near.spans(Found.DATA, *COMPLETE) if retry else near.spans())
+        if retry:
+            return subtract(want, near.spans(Found.DATA, *COMPLETE))
+        return subtract(want, near.spans())
 
     def within(self, span: Span) -> Coverage:
         """Return what falls inside *span*."""
-        first = bisect_right(self.pieces, span.start, key=lambda piece: piece.span.end)
-        near = takewhile(lambda piece: piece.span.start < span.end, islice(self.pieces, first, None))
-        clipped = ((piece.span.intersect(span), piece) for piece in near)
-        return Coverage(tuple(Covered(cut, piece.found, piece.reason) for cut, piece in clipped if cut))
+        inside: list[Covered] = []
+        first = bisect_right(self.pieces, span.start, key=_end)
+        for piece in islice(self.pieces, first, None):
+            if piece.span.start >= span.end:
+                break
+            part = Span(max(piece.span.start, span.start), min(piece.span.end, span.end))
+            inside.append(Covered(part, piece.found, piece.reason))
+        return Coverage(tuple(inside))
 
     def without(self, span: Span) -> Coverage:
         """Return the coverage with *span* forgotten."""
         return Coverage(tuple(self._outside(span)))
 
     def _outside(self, span: Span) -> list[Covered]:
-        return [
-            Covered(rest, piece.found, piece.reason) for piece in self.pieces for rest in subtract(piece.span, [span])
-        ]
+        outside: list[Covered] = []
+        for piece in self.pieces:
+            outside += _rests(piece, [span])
+        return outside
 
 
 def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence[Span]:
@@ -165,32 +182,45 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
         How long a bar lasts; 0 where there are none.
     """
     steps = times.diff().drop_nulls()
-    longest = max(int(steps.max() or 0), bar) - bar  # type: ignore[arg-type]
-    usual = 0 if bar else int(steps.median() or 0)  # type: ignore[arg-type]
-    most = max(DAY, 3 * bar, 100 * usual)
-    far = times.gather((steps - bar > most).arg_true()).to_list()
-    near = times.gather((steps - bar > most).arg_true() + 1).to_list()
-    edge = min(longest, most) if bar else most
-    start = named.start if span.start - named.start <= edge else span.start
-    end = named.end if named.end - span.end <= edge else span.end
-    return list(
-        subtract(Span(start, end), [Span(low + max(bar, 1), high) for low, high in zip(far, near, strict=True)])
-    )
+    if bar:
+        longest_shown = max(DAY, 3 * bar)
+        longest_hole = max(int(steps.max() or 0), bar) - bar  # type: ignore[arg-type]
+        longest_edge = min(longest_hole, longest_shown)
+    else:
+        longest_shown = max(DAY, 100 * int(steps.median() or 0))  # type: ignore[arg-type]
+        longest_edge = longest_shown
+    start, end = named
+    if span.start - named.start > longest_edge:
+        start = span.start
+    if named.end - span.end > longest_edge:
+        end = span.end
+    before_holes = (steps - bar > longest_shown).arg_true()
+    holes = [Span(times[place] + max(bar, 1), times[place + 1]) for place in before_holes]
+    return list(subtract(Span(start, end), holes))
 
 
 def _rests(piece: Covered, known: Sequence[Span]) -> Iterator[Covered]:
     """Yield the parts of a piece outside *known*, which is sorted and disjoint."""
+    # Looked up: walking through all spans for each piece took time in proportion to their product.
     near = bisect_right(known, piece.span.start, key=lambda span: span.end)
     for rest in subtract(piece.span, islice(known, near, None)):
         yield Covered(rest, piece.found, piece.reason)
 
 
 def _join(pieces: Iterable[Covered]) -> tuple[Covered, ...]:
+    """Return pieces in order, those that touch and say the same as one."""
     joined: list[Covered] = []
     for piece in sorted(pieces):
-        last = joined[-1] if joined else None
-        if last and last.span.end == piece.span.start and (last.found, last.reason) == (piece.found, piece.reason):
-            joined[-1] = Covered(Span(last.span.start, piece.span.end), piece.found, piece.reason)
+        if joined and _continues(joined[-1], piece):
+            joined[-1] = Covered(Span(joined[-1].span.start, piece.span.end), piece.found, piece.reason)
         else:
             joined.append(piece)
     return tuple(joined)
+
+
+def _continues(last: Covered, piece: Covered) -> bool:
+    return last.span.end == piece.span.start and (last.found, last.reason) == (piece.found, piece.reason)
+
+
+def _end(piece: Covered) -> int:
+    return piece.span.end

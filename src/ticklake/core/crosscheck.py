@@ -15,9 +15,8 @@ from ticklake.core.merge import Keying, key_of
 from ticklake.core.outage import inside
 from ticklake.core.span import Span
 from ticklake.core.time import MS
-from ticklake.core.timeframe import Timeframe
 
-__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "differences_by_key", "rows_in", "told", "whole_bars"]
+__all__ = ["DIFFERENCES", "TOLERANCE", "CrossCheck", "compare", "differences_by_key", "rows_in", "without_untraded"]
 
 TOLERANCE = 1e-6
 """By how much, relative to the larger one, sums of floats may differ: they depend on the order of adding."""
@@ -70,18 +69,12 @@ class CrossCheck(Displayed):
         return not self.differences.height
 
 
-def whole_bars(spans: Sequence[Span], timeframe: Timeframe, anchor: int | None) -> list[Span]:
-    """Return the spans of the bars that lie in *spans* wholly."""
-    bounds = ((timeframe.ceil(span.start, anchor), timeframe.floor(span.end, anchor)) for span in spans)
-    return [Span(start, end) for start, end in bounds if start < end]
-
-
 def rows_in(rows: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
     """Return those of the *rows* that lie in sorted, disjoint *spans*."""
     return rows.filter(inside(rows["ts"].to_physical(), spans))
 
 
-def told(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+def without_untraded(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     """Return bars without those in which nothing was traded and that the *other* side does not have.
 
     Some exchanges send bars without trades and some leave them out; neither is wrong.
@@ -109,9 +102,12 @@ def compare(
     without
         Columns that are left out.
     """
-    key = ["id"] if keying == "id" else list(key_of(kind, keying))
-    count, apart = differences_by_key(ours, theirs, kind, key, tolerance=tolerance, without=without)
-    return count, apart.select(*DIFFERENCES)
+    key = key_of(kind, keying)
+    if keying == "id":
+        # Without the time, which may differ between endpoints by less than a millisecond: it is compared as a value.
+        key = ("id",)
+    count, differences = differences_by_key(ours, theirs, kind, key, tolerance=tolerance, without=without)
+    return count, differences.select(*DIFFERENCES)
 
 
 def differences_by_key(
@@ -125,34 +121,40 @@ def differences_by_key(
 ) -> tuple[int, pl.DataFrame]:
     """Compare rows by any *key*, as :func:`compare` does, and return the differences with the key, as ``_of`` a struct."""
     names = [name for name in kind.names if name not in {*key, *kind.same, *without}]
-    left, right = (_numbers(frame, key, names) for frame in (ours, theirs))
+    left, right = _numbers(ours, key, names), _numbers(theirs, key, names)
     both = left.join(right, on=list(key), how="full", coalesce=True, suffix="_", nulls_equal=True)
-    both = both.with_columns(_when=pl.coalesce("ts" if "ts" in key else "_ts", "_ts_"), _of=pl.struct(key))
-    found = [_one_sided(both), *(_apart(both, name, tolerance) for name in names)]
-    return both.height, pl.concat(found).sort("ts", maintain_order=True)
+    time = "_ts"
+    if "ts" in key:
+        # The join makes one column of both sides of a key, so it is there for rows of either side.
+        time = "ts"
+    both = both.with_columns(_when=pl.coalesce(time, "_ts_"), _of=pl.struct(key))
+    differences = [_one_sided(both)]
+    differences += [_apart(both, name, tolerance) for name in names]
+    return both.height, pl.concat(differences).sort("ts", maintain_order=True)
 
 
 def _numbers(frame: pl.DataFrame, key: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
     """Return the key, the time, a mark, and every other column as floats; the newest row of a key only."""
-    values = (_number(name, frame.schema[name]) for name in names if name in frame.columns)
-    absent = (pl.lit(None, pl.Float64).alias(name) for name in names if name not in frame.columns)
-    chosen = frame.unique(subset=list(key), keep="last", maintain_order=True)
+    values = [_number(frame.schema, name) for name in names]
+    newest = frame.unique(subset=list(key), keep="last", maintain_order=True)
     time = pl.col("ts").to_physical().alias("_ts")
-    keys = (pl.col(name).to_physical() for name in key)
-    return chosen.select(*keys, time, pl.lit(True).alias("_there"), *values, *absent)
+    return newest.select(pl.col(key).to_physical(), time, pl.lit(True).alias("_there"), *values)
 
 
-def _number(name: str, dtype: pl.DataType) -> pl.Expr:
+def _number(schema: pl.Schema, name: str) -> pl.Expr:
+    """Return a column as floats, a side as 1 or -1; nulls if there is no such column."""
+    if name not in schema:
+        return pl.lit(None, pl.Float64).alias(name)
     column = pl.col(name)
-    if dtype == pl.String:
+    if schema[name] == pl.String:
         return column.replace_strict(_SIDES, default=None, return_dtype=pl.Float64).alias(name)
     return column.to_physical().cast(pl.Float64)
 
 
 def _one_sided(both: pl.DataFrame) -> pl.DataFrame:
-    alone = both.filter(pl.col("_there").is_null() | pl.col("_there_").is_null())
-    ours, theirs = (pl.col(name).cast(pl.Float64) for name in ("_there", "_there_"))
-    return _listed(alone, "row", ours, theirs)
+    ours, theirs = pl.col("_there"), pl.col("_there_")
+    alone = both.filter(ours.is_null() | theirs.is_null())
+    return _listed(alone, "row", ours.cast(pl.Float64), theirs.cast(pl.Float64))
 
 
 def _apart(both: pl.DataFrame, name: str, tolerance: float) -> pl.DataFrame:
@@ -164,6 +166,7 @@ def _apart(both: pl.DataFrame, name: str, tolerance: float) -> pl.DataFrame:
         apart = (ours - theirs).abs() > tolerance * pl.max_horizontal(ours.abs(), theirs.abs())
     else:
         apart = ours != theirs
+    # A row that one side lacks is one difference, not one of each of its values.
     known = pl.col("_there") & pl.col("_there_")
     return _listed(both.filter((apart & known).fill_null(False)), name, ours, theirs)
 

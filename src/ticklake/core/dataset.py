@@ -63,24 +63,29 @@ class Dataset:
             raise InvalidName(f"a dataset has a symbol and a timeframe, not {self.symbol!r} and {self.timeframe!r}")
         object.__setattr__(self, "exchange", exchange_id(self.exchange))
         if self.kind not in BAR_KINDS:
+            # Refuses a kind that does not exist. Bars, which do, are not looked up: the table of kinds loads polars.
             _ = self.spec
         if self.kind in USUAL_FRAMES:
             if self.timeframe == USUAL_FRAMES[self.kind]:
                 object.__setattr__(self, "timeframe", None)
-        elif (self.kind in BAR_KINDS) != (self.timeframe is not None):
-            need = "needs a timeframe, like 1h" if self.timeframe is None else "has no timeframe"
-            raise InvalidName(f"a dataset of kind {self.kind!r} {need}")
+        elif self.kind in BAR_KINDS and self.timeframe is None:
+            raise InvalidName(f"a dataset of kind {self.kind!r} needs a timeframe, like 1h")
+        elif self.kind not in BAR_KINDS and self.timeframe is not None:
+            raise InvalidName(f"a dataset of kind {self.kind!r} has no timeframe")
 
     @classmethod
     def of(cls, exchange: str, symbol: str, kind: str, timeframe: str | Timeframe | None = None) -> Dataset:
         """Build a dataset from texts."""
-        parsed = None if timeframe is None else Timeframe.parse(timeframe)
-        return cls(exchange, kind, Symbol(symbol), parsed)
+        if timeframe is not None:
+            timeframe = Timeframe.parse(timeframe)
+        return cls(exchange, kind, Symbol(symbol), timeframe)
 
     @classmethod
     def parse(cls, text: str | Dataset) -> Dataset:
         """Read the text form."""
-        return text if isinstance(text, Dataset) else _parsed(str(text))
+        if isinstance(text, Dataset):
+            return text
+        return _parsed(str(text))
 
     @classmethod
     def _read(cls, text: str) -> Dataset:
@@ -118,12 +123,14 @@ class Dataset:
 
     @cached_property
     def _text(self) -> str:
-        middle = f":{self.timeframe}" if self.timeframe else ""
-        return f"{self.exchange}:{self.kind}{middle}:{self.symbol}"
+        if self.timeframe is None:
+            return f"{self.exchange}:{self.kind}:{self.symbol}"
+        return f"{self.exchange}:{self.kind}:{self.timeframe}:{self.symbol}"
 
     @cached_property
     def spec(self) -> Kind:
         """The row of the table of kinds that says what its rows are."""
+        # On use, as it loads polars: names of datasets are read by commands that need no rows.
         from ticklake.core.kinds import kind_of
 
         return kind_of(self.kind)
@@ -131,8 +138,10 @@ class Dataset:
     @property
     def path(self) -> str:
         """Its folder inside the lake, Hive style; never leaves the root whatever the symbol."""
-        timeframe = f"/timeframe={self.timeframe}" if self.timeframe else ""
-        return f"{self.kind}/exchange={self.exchange}/symbol={self.symbol.escaped}{timeframe}"
+        folder = f"{self.kind}/exchange={self.exchange}/symbol={self.symbol.escaped}"
+        if self.timeframe is None:
+            return folder
+        return f"{folder}/timeframe={self.timeframe}"
 
     def row_end(self, ts: int) -> int:
         """Return when a row that begins at *ts* ends: with its bar, or a nanosecond later."""
@@ -143,7 +152,9 @@ class Dataset:
     @property
     def anchor(self) -> int | None:
         """From where its exchange counts weeks and bars of several days; ``None`` for the usual."""
-        return self.anchor_of(self.timeframe) if self.timeframe else None
+        if self.timeframe is None:
+            return None
+        return self.anchor_of(self.timeframe)
 
     def anchor_of(self, timeframe: Timeframe) -> int | None:
         """Return from where its exchange counts bars of *timeframe*, which need not be the dataset's own."""

@@ -12,7 +12,9 @@ __all__ = ["Displayed", "moment"]
 
 def moment(ns: int | None) -> str | None:
     """Write a time for people; ``None`` stays."""
-    return None if ns is None else format_time(ns)
+    if ns is None:
+        return None
+    return format_time(ns)
 
 
 class Displayed:
@@ -28,22 +30,26 @@ class Displayed:
         return {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={_text(value)}" for name, value in self._shown())
-        return f"{type(self).__name__}({told})"
+        values = ", ".join(f"{name}={_text(value)}" for name, value in self._shown())
+        return f"{type(self).__name__}({values})"
 
     def _repr_html_(self) -> str:
         from html import escape
 
-        cells = (f"<tr><th>{escape(name)}</th><td>{escape(_text(value))}</td></tr>" for name, value in self._shown())
-        return f"<table><caption>{escape(type(self).__name__)}</caption>{''.join(cells)}</table>"
+        rows = ""
+        for name, value in self._shown():
+            rows += f"<tr><th>{escape(name)}</th><td>{escape(_text(value))}</td></tr>"
+        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
 
     def _shown(self) -> list[tuple[str, Any]]:
         return [(name, value) for name, value in self._summary().items() if value]
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is True:
+        return "yes"
+    if value is False:
+        return "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, tuple):

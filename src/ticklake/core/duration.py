@@ -31,7 +31,9 @@ def parse_duration(value: DurationLike) -> int:
         If it is negative or cannot be read, or if an integer is so small that it was meant in another unit.
     """
     if isinstance(value, str):
-        return 0 if value.strip() in _NONE else parse_every(value)
+        if value.strip() in _NONE:
+            return 0
+        return parse_every(value)
     if isinstance(value, dt.timedelta):
         return _not_negative(_nanoseconds(value), value)
     if isinstance(value, int) and not isinstance(value, bool):

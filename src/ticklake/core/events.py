@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise, takewhile
+from itertools import chain, islice, pairwise
 from statistics import median_low
 
 from ticklake.core.span import Span
@@ -23,8 +23,6 @@ TOO_LONG = 1.5
 """From how many intervals on something is missing: where 8 hours become 4, one event may be missing in 12."""
 JITTER = 5 * SECOND
 """Events come this much late or early."""
-
-
 LATE = 2 * JITTER
 """So long after it was due, an event is missing: the instant decides which stretch of coverage answers for it."""
 
@@ -33,7 +31,7 @@ LATE = 2 * JITTER
 class Missed:
     """Events that should have come: from when the first of them was due up to the next that came, and how many at least.
 
-    ``interval`` is the time between two, in nanoseconds.
+    ``interval`` is the time between two of them, in nanoseconds.
     """
 
     span: Span
@@ -43,14 +41,19 @@ class Missed:
     def within(self, span: Span) -> Missed | None:
         """Return those of the events that *span* answers for, if any: each event belongs to one of adjoining spans."""
         part = self._part(self._place(span.start), self._place(span.end))
-        return part and replace(part, span=Span(part.span.start, min(part.span.end, span.end)))
+        if part is None:
+            return None
+        return replace(part, span=Span(part.span.start, min(part.span.end, span.end)))
 
     def without(self, times: Iterable[int]) -> Iterator[Missed]:
         """Yield what is left without the events that were due at one of *times*."""
-        near = ((ts, round((ts - self.span.start) / self.interval)) for ts in times)
-        explained = {place for ts, place in near if abs(ts - self.span.start - place * self.interval) <= JITTER}
-        bounds = [-1, *sorted(place for place in explained if 0 <= place < self.count), self.count]
-        for before, after in pairwise(bounds):
+        explained: set[int] = set()
+        for ts in times:
+            place = round((ts - self.span.start) / self.interval)
+            is_due = abs(ts - self.span.start - place * self.interval) <= JITTER
+            if is_due and 0 <= place < self.count:
+                explained.add(place)
+        for before, after in pairwise([-1, *sorted(explained), self.count]):
             part = self._part(before + 1, after)
             if part is not None:
                 yield part
@@ -62,8 +65,11 @@ class Missed:
     def _part(self, first: int, last: int) -> Missed | None:
         if first >= last:
             return None
-        start, end = (self.span.start + place * self.interval for place in (first, last))
-        return Missed(Span(start, self.span.end if last == self.count else end), last - first, self.interval)
+        start = self.span.start + first * self.interval
+        end = self.span.start + last * self.interval
+        if last == self.count:
+            end = self.span.end
+        return Missed(Span(start, end), last - first, self.interval)
 
 
 def missed_events(times: Sequence[int], want: Span | None = None) -> Iterator[Missed]:
@@ -80,46 +86,62 @@ def missed_events(times: Sequence[int], want: Span | None = None) -> Iterator[Mi
     >>> [missed.count for missed in missed_events([16 * HOUR, 24 * HOUR], Span(0, 48 * HOUR))]
     [2, 2]
     """
-    found = [_before(times, want), *_between(times), _after(times, want)]
-    parts = (missed if missed is None or want is None else missed.within(want) for missed in found)
-    yield from (part for part in parts if part is not None)
+    missed = _between(times)
+    if want is not None:
+        missed = chain(_before(times, want), missed, _after(times, want))
+    for events in missed:
+        part: Missed | None = events
+        if want is not None:
+            part = events.within(want)
+        if part is not None:
+            yield part
 
 
 def missed_within(missed: Sequence[Missed], span: Span) -> Iterator[Missed]:
     """Yield those of sorted, disjoint *missed* events that *span* answers for, in order."""
-    first = bisect_right(missed, span.start, key=lambda one: one.span.end)
-    near = takewhile(lambda one: one.span.start < span.end, islice(missed, first, None))
-    parts = (one.within(span) for one in near)
-    yield from (part for part in parts if part is not None)
+    first = bisect_right(missed, span.start, key=lambda events: events.span.end)
+    for events in islice(missed, first, None):
+        if events.span.start >= span.end:
+            break
+        part = events.within(span)
+        if part is not None:
+            yield part
 
 
 def _between(times: Sequence[int]) -> Iterator[Missed]:
-    steps = [later - earlier for earlier, later in pairwise(times)]
+    steps = _steps(times)
     for place, step in enumerate(steps):
-        sides = (steps[max(place - NEIGHBOURS, 0) : place], steps[place + 1 : place + 1 + NEIGHBOURS])
-        interval = _whole(max((median_low(side) for side in sides if side), default=step))
+        before, after = steps[max(place - NEIGHBOURS, 0) : place], steps[place + 1 : place + 1 + NEIGHBOURS]
+        # The longer one where the interval changes just here: no more is claimed than must be missing.
+        interval = _whole(max((median_low(side) for side in (before, after) if side), default=step))
         count = -(-(step - 2 * JITTER) // interval) - 1
         if count > 0 and step + 2 * JITTER >= TOO_LONG * interval:
             yield Missed(Span(_nominal(times[place]) + interval, times[place + 1]), count, interval)
 
 
-def _before(times: Sequence[int], want: Span | None) -> Missed | None:
-    """Return the events that were due inside *want* before the first that came."""
-    if want is None or len(times) < 2 or times[0] <= want.start:
-        return None
-    interval = _whole(median_low([later - earlier for earlier, later in pairwise(times[: NEIGHBOURS + 1])]))
+def _before(times: Sequence[int], want: Span) -> Iterator[Missed]:
+    """Yield the events that were due inside *want* before the first that came, if there are any."""
+    if len(times) < 2 or times[0] <= want.start:
+        return
+    interval = _whole(median_low(_steps(times[: NEIGHBOURS + 1])))
     count = (_nominal(times[0]) - want.start) // interval
-    return Missed(Span(_nominal(times[0]) - count * interval, times[0]), count, interval) if count > 0 else None
+    if count > 0:
+        yield Missed(Span(_nominal(times[0]) - count * interval, times[0]), count, interval)
 
 
-def _after(times: Sequence[int], want: Span | None) -> Missed | None:
-    """Return the events that were due inside *want* after the last that came."""
-    if want is None or len(times) < 2 or times[-1] >= want.end:
-        return None
-    interval = _whole(median_low([later - earlier for earlier, later in pairwise(times[-NEIGHBOURS - 1 :])]))
+def _after(times: Sequence[int], want: Span) -> Iterator[Missed]:
+    """Yield the events that were due inside *want* after the last that came, if there are any."""
+    if len(times) < 2 or times[-1] >= want.end:
+        return
+    interval = _whole(median_low(_steps(times[-NEIGHBOURS - 1 :])))
     first = _nominal(times[-1]) + interval
     count = -((first - want.end) // interval)
-    return Missed(Span(first, want.end), count, interval) if count > 0 else None
+    if count > 0:
+        yield Missed(Span(first, want.end), count, interval)
+
+
+def _steps(times: Sequence[int]) -> list[int]:
+    return [later - earlier for earlier, later in pairwise(times)]
 
 
 def _nominal(ts: int) -> int:

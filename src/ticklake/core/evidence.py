@@ -5,7 +5,7 @@ cost real data when it was taken for granted:
 
 1. *Rows on both sides of a silence in one answer* prove it: an answer is one unbroken block, whatever was asked for.
    Rows that all lie outside the asked window prove nothing about the window.
-2. *A page may be cut*, by a limit that nobody told. So nothing is concluded from where a window ends: the next question
+2. *A page may be cut*, by a limit that is documented nowhere. So nothing is concluded from where a window ends: the next question
    begins at the last row that came, or asks for the narrow hole between two blocks.
 3. *The horizon*: silence is true only if the same kind of call still serves a row from before it. Otherwise the source may
    simply keep no more. It is ``unavailable`` then. The oldest row served is a horizon, not a listing. A source that is
@@ -18,16 +18,16 @@ funding and open interest, and is tested against a model of badly behaved exchan
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ticklake.core.blocks import LATE_EVENT, NEAR, Times, blocks_of, shortest_interval
-from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.blocks import LATE_EVENT, Times, blocks_of
+from ticklake.core.coverage import Found
+from ticklake.core.findings import Findings
 from ticklake.core.questions import AskOther, AskRows, AskTraded, AskTrades, Grid, Settled, Step
-from ticklake.core.span import Span, normalise, subtract
-from ticklake.core.time import DAY, MINUTE, MS, SECOND, format_time
+from ticklake.core.span import Span
+from ticklake.core.time import DAY, MINUTE, SECOND, format_time
 from ticklake.errors import SourceError
 
 __all__ = [
@@ -90,18 +90,20 @@ def serves(
         rows = yield AskRows(window)
         if isinstance(rows, SourceError):
             return False
-        if any(window.start <= row <= ts for row in rows) or (
-            rows and (keeps_rows is not None and len(rows) < keeps_rows)
-        ):
+        if any(window.start <= row <= ts for row in rows):
             return True
         if rows:
-            break
+            # It answers with rows of other times. They tell something only if they are all that there ever were.
+            return keeps_rows is not None and len(rows) < keeps_rows
     return False
 
 
 def _since_epoch(start: int, end: int) -> Span | None:
     """Return a window without what lies before 1970: many pages of long bars reach back to times that nobody can ask for."""
-    return Span(max(start, 0), end) if end > max(start, 0) else None
+    start = max(start, 0)
+    if start >= end:
+        return None
+    return Span(start, end)
 
 
 @dataclass(slots=True)
@@ -136,19 +138,16 @@ class CoverageWalk:
     keeps_rows: int | None = None
     hint: int | None = None
     sends_end: bool = True
+    _findings: Findings = field(init=False)
     _cursor: int = 0
-    _proven: list[Span] = field(default_factory=list)
-    _gone: Coverage = field(default_factory=Coverage)
-    _edges: list[int] = field(default_factory=list)
-    _starts: set[int] = field(default_factory=set)
-    _capacity: int = 0
-    _widest: int = 0
-    _intervals: dict[int, int] = field(default_factory=dict)
     _refusal: SourceError | None = None
     _refusals: int = 0
-    _doubted: bool = False
-    _looked_back: bool = False
+    _has_doubted: bool = False
+    _has_looked_back: bool = False
     _unanswered: int = 0
+
+    def __post_init__(self) -> None:
+        self._findings = Findings(self.grid)
 
     def steps(self) -> Generator[Step, Any, None]:
         """Yield questions, take their answers, and yield what is settled, oldest first."""
@@ -166,54 +165,45 @@ class CoverageWalk:
 
     def _before_first(self) -> Generator[Step, Any, None]:
         """Say once that no event was due before the first of all, if the source keeps all: silence is not a hole there."""
-        if self._looked_back or not (self._edges and self.keeps_all and self.grid.scheduled):
+        edges = self._findings.edges
+        if self._has_looked_back or not (edges and self.keeps_all and self.grid.scheduled):
             return
-        self._looked_back, start = True, self.want.start
+        self._has_looked_back = True
+        if self.hint is not None:
+            return
+        start = self.want.start
         self._refusal = None
-        if self.hint is None and self._row_before(start + 1) is None:
+        if self._findings.row_before(start + 1) is None:
+            # A hole right at the start would look the same, so the page before it is asked for.
             yield from self._ask(Span(self.grid.step(start, 1 - self.page), self.grid.step(start, 1)))
-        if self.hint is None and self._refusal is None and self._edges[0] > start:
-            silent = Span(start, min(self._edges[0], self.want.end))
-            for span in self._within(silent):
-                self._gone = self._gone.add(Covered(span, Found.UNLISTED, BEFORE_FIRST))
-            self._forget(silent)
+        if self._refusal is None and edges[0] > start:
+            silent = Span(start, min(edges[0], self.want.end))
+            for span in self._findings.proven_in(silent):
+                self._findings.settle(span, Found.UNLISTED, BEFORE_FIRST)
+            self._findings.forget(silent)
 
     def _leave_unanswered(self, gap: Span) -> None:
         """Put off the beginning of a gap of which several questions in a row brought nothing to know: a walk must end."""
-        self._unanswered = self._unanswered + 1 if self._gap() == gap else 0
+        if self._gap() != gap:
+            self._unanswered = 0
+            return
+        self._unanswered += 1
         if self._unanswered == ASKS:
             self._unanswered = 0
             self._put_off(Span(gap.start, min(self.grid.step(gap.start, self.page), gap.end)), OTHER_TIMES)
-
-    # What is known so far
 
     def _gap(self) -> Span | None:
         """Return the first part of the wanted span of which nothing is known."""
         if self._cursor >= self.want.end:
             return None
-        known = normalise([*self._proven, *self._gone.spans(*Found)])
-        return next(subtract(Span(self._cursor, self.want.end), known), None)
-
-    def _knows(self, ts: int) -> bool:
-        return any(ts in span for span in self._proven) or any(ts in piece.span for piece in self._gone.pieces)
-
-    def _row_before(self, ts: int) -> int | None:
-        place = bisect_left(self._edges, ts)
-        return self._edges[place - 1] if place else None
-
-    def _row_after(self, ts: int) -> int | None:
-        place = bisect_left(self._edges, ts)
-        return self._edges[place] if place < len(self._edges) else None
-
-    def _prove(self, span: Span) -> None:
-        self._proven = normalise([*self._proven, span])
+        return self._findings.first_unknown(Span(self._cursor, self.want.end))
 
     def _give_up(self, span: Span, reason: str) -> None:
-        self._gone = self._gone.add(Covered(span, Found.UNAVAILABLE, reason))
+        self._findings.settle(span, Found.UNAVAILABLE, reason)
 
     def _put_off(self, span: Span, reason: str) -> None:
         """Leave a span to a later run: the source is out of order now."""
-        self._gone = self._gone.add(Covered(span, Found.NOT_FETCHED, reason))
+        self._findings.settle(span, Found.NOT_FETCHED, reason)
 
     # Questions
 
@@ -231,71 +221,44 @@ class CoverageWalk:
                 return []
             times = answer
             for block in blocks_of(times, span, self.grid, sends_end=self.sends_end):
-                self._take(block)
-            self._learn_interval(times, span)
+                self._findings.take(block)
+            self._findings.learn_interval(times, span)
             if times and (since is None or times[-1] >= since):
                 break
         return times
-
-    def _learn_interval(self, times: Times, window: Span) -> None:
-        """Take the shortest time between the events of an answer for their interval where no block tells it."""
-        events = [ts for ts in times if ts in window]
-        if not self.grid.scheduled or len(events) < 2:
-            return
-        interval = shortest_interval(events)
-        for edge in (events[0], *events[-2:]):
-            self._intervals.setdefault(edge, interval)
-
-    def _take(self, times: Times) -> None:
-        """Remember a block: it is one answer, so all rows between its first and its last are in it."""
-        first, last = times[0], times[-1]
-        self._prove(Span(first, self.grid.close(last)))
-        for edge in {first, last, *times[-2:]} - set(self._edges):
-            insort(self._edges, edge)
-        self._starts.add(first)
-        self._capacity = max(self._capacity, len(times))
-        self._widest = max(self._widest, last - first)
-        if self.grid.scheduled and len(times) > 1:
-            self._intervals |= {first: shortest_interval(times[:NEAR]), last: shortest_interval(times[-NEAR:])}
-
-    def _window(self, gap: Span, rows: int) -> Span:
-        """Return the window to ask for a gap: from the row before it, if that is near, to a row after it."""
-        start, row = self.grid.step(gap.start, -1), self._row_before(gap.start)
-        if row is not None and self.grid.step(row, rows // 2) >= gap.start:
-            earlier = self._row_before(row)
-            if earlier is not None and self.grid.step(earlier, rows // 2) >= gap.start:
-                row = earlier
-            start = min(row, gap.start - 1)
-        return Span(start, min(self.grid.step(start, rows), self.grid.step(gap.end, 1)))
 
     def _honoured(self, start: int) -> int:
         """Return how many rows long a window at *start* may be so that its silence counts, as one answer was so long."""
         if self.keeps_all:
             return self.page
-        shown = self._widest // (self.grid.step(start, 1) - self.grid.step(start, 0))
+        # ccxt's class of MEXC cuts windows to 500 minutes without a word, and what it cut off looked like a silence.
+        shown = self._findings.widest // (self.grid.step(start, 1) - self.grid.step(start, 0))
         return min(self.page, max(shown, HONOURED))
-
-    def _around(self, row: int) -> Span:
-        """Return a narrow window around a row: bounds may be exclusive, and a longer one could be cut."""
-        return Span(self.grid.step(row, -1), self.grid.step(row, 2))
 
     # One gap
 
     def _close(self, gap: Span) -> Generator[Step, Any, None]:
         """Settle at least the beginning of a gap."""
-        window = self._window(gap, self.page)
-        times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
+        window = self._findings.window_for(gap, self.page)
+        times = yield from self._ask_about(gap, window)
         if self._refusal is not None:
             yield from self._refused(gap, self._refusal)
-        if self._knows(gap.start):
+        if self._findings.knows(gap.start):
             return
-        shorter = self._window(gap, self._honoured(gap.start))
+        shorter = self._findings.window_for(gap, self._honoured(gap.start))
         if shorter.end < window.end:
             window = shorter
-            times = yield from self._ask(window, None if self._none_due(gap) else gap.start)
-            if self._knows(gap.start):
+            times = yield from self._ask_about(gap, window)
+            if self._findings.knows(gap.start):
                 return
         yield from self._judge(gap, window, times)
+
+    def _ask_about(self, gap: Span, window: Span) -> Generator[Step, Any, Times]:
+        """Ask for a window of a gap: again if no row of the gap comes, unless the schedule says that none is due."""
+        since = None
+        if not self._findings.expects_nothing_in(gap):
+            since = gap.start
+        return (yield from self._ask(window, since))
 
     def _refused(self, gap: Span, refusal: SourceError) -> Generator[Step, Any, None]:
         """Say that a refused time is unavailable, up to the first one that the source takes.
@@ -305,7 +268,7 @@ class CoverageWalk:
         SourceError
             The refusal, if the source serves an older row or nothing at all: then its reason is not the age.
         """
-        if self._row_before(gap.start + 1) is not None:
+        if self._findings.row_before(gap.start + 1) is not None:
             raise refusal
         if not self._refusals:
             taken = yield from self._first_taken(gap)
@@ -313,12 +276,15 @@ class CoverageWalk:
             # The horizon moves on while it is asked for.
             taken = min(self.grid.step(gap.start, self.page << self._refusals), gap.end)
         self._refusals += 1
-        if taken >= gap.end and not self._edges:
-            newest = yield from self._ask(Span(self.grid.step(self.now, 1 - self.page), self.grid.step(self.now, 1)))
+        if taken >= gap.end and not self._findings.edges:
+            newest = yield from self._ask(self._newest_page())
             if not newest:
                 raise refusal
-        for span in subtract(Span(gap.start, taken), self._proven):
+        for span in self._findings.not_proven_in(Span(gap.start, taken)):
             self._give_up(span, f"the source refuses to serve it: {refusal}")
+
+    def _newest_page(self) -> Span:
+        return Span(self.grid.step(self.now, 1 - self.page), self.grid.step(self.now, 1))
 
     def _first_taken(self, gap: Span) -> Generator[Step, Any, int]:
         """Find by bisection from where on windows are not refused."""
@@ -326,13 +292,11 @@ class CoverageWalk:
         while low < high:
             middle = max(self.grid.step((low + high) // 2, 0), low)
             yield from self._ask(Span(self.grid.step(middle, -1), self.grid.step(middle, self.page)))
-            low, high = (low, middle) if self._refusal is None else (self.grid.step(middle, 1), high)
+            if self._refusal is None:
+                high = middle
+            else:
+                low = self.grid.step(middle, 1)
         return high
-
-    def _none_due(self, gap: Span) -> bool:
-        """Whether the schedule says that nothing comes in a gap."""
-        row = self._row_before(gap.start)
-        return row is not None and gap.end <= row // MINUTE * MINUTE + self._intervals.get(row, 0)
 
     def _judge(self, gap: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
         """Decide what a silence means: nothing happened, or the source does not serve that time, or it answers nonsense.
@@ -344,26 +308,34 @@ class CoverageWalk:
         quiet = Span(gap.start, min(later, gap.end))
         if not self._starts_after(quiet, times):
             quiet = Span(gap.start, min(quiet.end, window.end))
-        silence = self._inside(quiet, later) if times else window
-        first_answer = (yield from self._ask_silence(silence, quiet)) if times else []
-        if self._knows(gap.start) or any(ts in quiet for ts in first_answer):
-            return
+        silence = window
+        first_answer: Times = []
+        if times:
+            silence = self._findings.window_inside(quiet, later)
+            first_answer = yield from self._ask_silence(silence, quiet)
+            if self._has_broken(quiet, first_answer):
+                return
         served = yield from self._serves(gap.start, window, times)
-        if self._knows(gap.start):
+        if self._findings.knows(gap.start):
             return
         if not served:
             yield from self._beyond_horizon(gap, window, times)
             return
+        # Asked for once more after the source has shown that it is awake: an outage that ends in between looks like a silence.
         answer = yield from self._ask_silence(silence, quiet)
-        if self._knows(gap.start) or any(ts in quiet for ts in answer):
+        if self._has_broken(quiet, answer):
             return
         is_silent = not (first_answer or answer) or self._starts_after(quiet, answer)
-        if is_silent or self._none_due(quiet):
-            self._prove(quiet)
+        if is_silent or self._findings.expects_nothing_in(quiet):
+            self._findings.prove(quiet)
         elif answer and answer[0] > window.end:
             self._give_up(Span(gap.start, min(later, gap.end)), OTHER_TIMES)
         else:
             self._put_off(quiet, OTHER_TIMES)
+
+    def _has_broken(self, quiet: Span, answer: Times) -> bool:
+        """Whether a silence is none: its beginning is known now, or rows of it came."""
+        return self._findings.knows(quiet.start) or any(ts in quiet for ts in answer)
 
     def _ask_silence(self, silence: Span, quiet: Span) -> Generator[Step, Any, Times]:
         """Ask for a silence alone; return what comes without the rows beside it, as some sources round bounds to seconds."""
@@ -375,40 +347,37 @@ class CoverageWalk:
         """Whether a source that keeps everything, and is told no end, begins with a row after a silence."""
         return self.keeps_all and not self.sends_end and bool(answer) and answer[0] >= quiet.end
 
-    def _inside(self, quiet: Span, later: int) -> Span:
-        """Return a window of a silence without the rows beside it, whether bounds are inclusive or exclusive."""
-        row = self._row_before(quiet.start)
-        start = quiet.start if row is not None and row + MS >= quiet.start else quiet.start - MS
-        end = quiet.end - MS if later == quiet.end else quiet.end
-        return Span(start, max(end, start + MS))
-
     def _serves(self, ts: int, window: Span, times: Times) -> Generator[Step, Any, bool]:
         """Find out whether the source serves a row at or before *ts* now.
 
         A row that came earlier is asked for again: horizons move forward with time. A source that is known to keep everything
         is not believed either where it leaves out a row that it served once.
         """
-        known = self._row_before(ts + 1)
+        known = self._findings.row_before(ts + 1)
         if known is None and times and window.start <= times[0] <= ts:
             known = times[0]
         for row in (known, self.hint):
             if row is not None and row <= ts:
-                around = self._around(row)
-                found = yield from self._ask(around)
-                if any(around.start <= shown <= ts for shown in found):
+                around = self._findings.window_around(row)
+                times_around = yield from self._ask(around)
+                if any(around.start <= shown <= ts for shown in times_around):
                     return True
         if known is not None:
             return False
-        may_show = self.keeps_all and (self.hint is None or self._knows(self.hint))
-        enough = 1 if self.grid.scheduled else min(self._capacity or self.page, self.page // 2)
         rule = serves(
             ts,
             lambda windows: self.grid.step(ts, 1 - windows * self.page),
-            others=may_show,
-            enough=enough,
+            others=self.keeps_all and (self.hint is None or self._findings.knows(self.hint)),
+            enough=self._enough_of_another(),
             keeps_rows=self.keeps_rows,
         )
         return (yield from self._follow(rule))
+
+    def _enough_of_another(self) -> int:
+        """Return how many rows of another market show that the source serves a time: about a full page, but for events."""
+        if self.grid.scheduled:
+            return 1
+        return min(self._findings.largest or self.page, self.page // 2)
 
     def _follow(self, rule: Generator[AskRows | AskOther, Any, bool]) -> Generator[Step, Any, bool]:
         """Ask what a rule wants to know, and return what it finds."""
@@ -416,8 +385,8 @@ class CoverageWalk:
         while True:
             try:
                 question = rule.send(reply)
-            except StopIteration as found:
-                return bool(found.value)
+            except StopIteration as end:
+                return bool(end.value)
             if isinstance(question, AskRows):
                 times = yield from self._ask(question.span)
                 reply = self._refusal or times
@@ -426,51 +395,61 @@ class CoverageWalk:
 
     def _beyond_horizon(self, gap: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
         """Say that a silence is unavailable, up to the oldest row that is served."""
-        first = self._row_after(gap.start + 1)
+        first = self._findings.row_after(gap.start + 1)
         if not times and (first is None or first > window.end):
             yield from self._look_for_first(gap, window)
-            if self._knows(gap.start):
+            if self._findings.knows(gap.start):
                 return
-            first = self._row_after(gap.start + 1)
-        if first is None and (self._edges or self.hint is not None):
+            first = self._findings.row_after(gap.start + 1)
+        if first is None and (self._findings.edges or self.hint is not None):
             self._put_off(gap, SILENT)
         elif first is None:
             self._give_up(gap, NOTHING)
-        elif first - gap.start < self._intervals.get(first, 0) - LATE_EVENT:
-            self._prove(Span(gap.start, min(first, gap.end)))
+        elif first - gap.start < self._findings.interval_at(first) - LATE_EVENT:
+            # Less than an interval before a scheduled event no other was due.
+            self._findings.prove(Span(gap.start, min(first, gap.end)))
         else:
-            kept = f", as it keeps the newest {self.keeps_rows} rows" if self.keeps_rows else ""
-            reason = f"the source serves nothing older than {format_time(first)}{kept}"
+            reason = f"the source serves nothing older than {format_time(first)}"
+            if self.keeps_rows:
+                reason += f", as it keeps the newest {self.keeps_rows} rows"
             self._give_up(Span(gap.start, min(first, gap.end)), reason)
 
     def _look_for_first(self, gap: Span, window: Span) -> Generator[Step, Any, None]:
         """Search for the oldest row that is served, in few questions: by bisection, then where daily bars have trades."""
-        first = self._row_after(gap.start)
+        first = self._findings.row_after(gap.start)
         for pages in NEWEST_PAGES:
             start = max(self.grid.step(self.now, -pages * self.page), gap.start)
             if first is None and start < self.now:
                 yield from self._ask(Span(start, self.grid.step(self.now, 1)))
-                first = self._row_after(gap.start)
-        low, high, page = window.end, gap.end if first is None else min(first, gap.end), self._honoured(gap.start)
-        while first is not None and self.grid.step(low, 1) < high:
-            is_last = high <= self.grid.step(low, page)
-            middle = low if is_last else self.grid.step((low + high) // 2, 0)
+                first = self._findings.row_after(gap.start)
+        high = gap.end
+        if first is not None:
+            high = yield from self._bisect(gap, window.end, min(first, gap.end))
+        yield from self._doubt(gap, high)
+
+    def _bisect(self, gap: Span, low: int, high: int) -> Generator[Step, Any, int]:
+        """Return the first row that is served after the start of a gap, which lies between *low* and *high*, by bisection."""
+        page = self._honoured(gap.start)
+        while self.grid.step(low, 1) < high:
+            middle = low
+            if self.grid.step(low, page) < high:
+                middle = self.grid.step((low + high) // 2, 0)
             # A page may keep the newest rows of a window, so rows that came before must not fill it.
             probe = Span(middle, min(self.grid.step(middle, page), high))
             yield from self._ask(probe)
-            found = self._row_after(gap.start)
-            if found is None or found >= high:
+            first = self._findings.row_after(gap.start)
+            if first is None or first >= high:
                 low = probe.end
             else:
                 # Rows before it may have been cut off, so only silence moves the lower bound.
-                high = found
-        yield from self._doubt(gap, high)
+                high = first
+        return high
 
     def _doubt(self, gap: Span, first: int) -> Generator[Step, Any, None]:
         """Look where the daily bars say that there were trades, as a market may be silent for long in between."""
-        if self._doubted or first - gap.start < DAY:
+        if self._has_doubted or first - gap.start < DAY:
             return
-        self._doubted = True
+        self._has_doubted = True
         day = yield AskTraded(Span(gap.start, first))
         if day is not None:
             yield from self._ask(Span(self.grid.step(day, -1), self.grid.step(day, self.page - 1)))
@@ -478,47 +457,61 @@ class CoverageWalk:
     # The end
 
     def _passed(self) -> int:
-        """Return up to where what is known may be told: the feed has shown a row after it."""
+        """Return until when what is known can be settled: the feed has shown a row after it."""
+        known_until = self.want.end
         gap = self._gap()
-        known = self.want.end if gap is None else gap.start
-        newest = self._edges[-1] if self._edges else None
-        return known if newest is not None and newest >= known else self._silent_from(known)
+        if gap is not None:
+            known_until = gap.start
+        newest = self._findings.newest
+        if newest is not None and newest >= known_until:
+            return known_until
+        return self._silent_from(known_until)
 
-    def _silent_from(self, known: int) -> int:
-        """Return where the silence after the newest row begins, of what is known up to *known*."""
-        return max(self._cursor, min(known, self.grid.close(self._edges[-1]))) if self._edges else self._cursor
+    def _silent_from(self, known_until: int) -> int:
+        """Return where the silence after the newest row begins, of what is known up to *known_until*."""
+        newest = self._findings.newest
+        if newest is None:
+            return self._cursor
+        return max(self._cursor, min(known_until, self.grid.close(newest)))
 
     def _finish(self, *, last: bool) -> Generator[Step, Any, bool]:
         """Judge the silence after the newest row; what cannot be known yet is forgotten. Return whether that is all."""
-        start = self._silent_from(self.want.end)
-        held = list(self._within(Span(start, self.want.end))) if start < self.want.end else []
-        if not held or (self._edges and self._edges[-1] >= self.want.end):
+        tail = self._silent_tail()
+        if tail is None:
             return True
-        tail, rows = Span(held[0].start, self.want.end), len(self._edges)
+        edges_before = len(self._findings.edges)
         reached = yield from self._reach(tail)
-        fresh = [edge for edge in self._edges if edge in tail] if len(self._edges) > rows else []
-        if fresh:
-            self._forget(tail, keep=[Span(fresh[0], self.grid.close(fresh[-1]))])
-            return last
+        if len(self._findings.edges) > edges_before:
+            fresh = [edge for edge in self._findings.edges if edge in tail]
+            if fresh:
+                # The silence was none. Only what lies between its rows is proven; the rest is to be asked for again.
+                self._findings.forget(tail, keep=[Span(fresh[0], self.grid.close(fresh[-1]))])
+                return last
         if reached < self.want.end:
-            self._forget(Span(max(reached, tail.start), self.want.end) if reached > tail.start else tail)
+            self._findings.forget(Span(max(reached, tail.start), self.want.end))
         return True
 
-    def _within(self, span: Span) -> list[Span]:
-        return [cut for piece in self._proven if (cut := piece.intersect(span))]
-
-    def _forget(self, span: Span, keep: Sequence[Span] = ()) -> None:
-        self._proven = normalise([*(rest for piece in self._proven for rest in subtract(piece, [span])), *keep])
+    def _silent_tail(self) -> Span | None:
+        """Return the silence after the newest row, from where it is taken for proven; ``None`` if there is none."""
+        newest = self._findings.newest
+        start = self._silent_from(self.want.end)
+        if start >= self.want.end or (newest is not None and newest >= self.want.end):
+            return None
+        first_proven = next(self._findings.proven_in(Span(start, self.want.end)), None)
+        if first_proven is None:
+            return None
+        return Span(first_proven.start, self.want.end)
 
     def _reach(self, tail: Span) -> Generator[Step, Any, int]:
         """Return up to where the silence of *tail* is true, as the feed has passed it."""
-        due = self._due(tail) if self.grid.scheduled else tail.start
+        due = tail.start
+        if self.grid.scheduled:
+            due = self._due(tail)
         if due >= tail.end:
             return tail.end
         if self.grid.step(tail.end, 1) < self.now:
             after = Span(tail.end, self.grid.step(tail.end, self.page))
-            newest_page = Span(self.grid.step(self.now, 1 - self.page), self.grid.step(self.now, 1))
-            for window in (after, newest_page):
+            for window in (after, self._newest_page()):
                 rows = yield from self._ask(window)
                 if rows and rows[-1] >= tail.end:
                     return tail.end
@@ -527,24 +520,27 @@ class CoverageWalk:
         trades = yield AskTrades()
         if not trades or any(ts in tail for ts in trades):
             return tail.start
-        return tail.end if trades[0] < tail.start else tail.start
+        # Only trades that reach back before the silence show that there were none in it.
+        if trades[0] >= tail.start:
+            return tail.start
+        return tail.end
 
     def _due(self, tail: Span) -> int:
         """Return the first instant at which the schedule lets a row come after the newest one that is known."""
-        newest = self._edges[-1] if self._edges else self.hint
+        newest = self._findings.newest
+        if newest is None:
+            newest = self.hint
         if newest is None:
             return tail.start
-        return max(newest // MINUTE * MINUTE + self._intervals.get(newest, self.grid.step(0, 1)), tail.start)
+        interval = self._findings.interval_at(newest, self.grid.step(0, 1))
+        return max(newest // MINUTE * MINUTE + interval, tail.start)
 
     def _emit(self, until: int) -> Generator[Step, Any, None]:
-        """Tell what is known up to *until*, and forget it."""
+        """Settle what is known up to *until*."""
         if until <= self._cursor:
             return
-        part = Span(self._cursor, until)
-        known = self._gone.within(part)
-        for span in self._within(part):
-            known = known.add(Covered(span))
-        if known.pieces:
-            yield Settled(known.pieces)
+        pieces = self._findings.settled_in(Span(self._cursor, until))
+        if pieces:
+            yield Settled(pieces)
         self._cursor = until
-        self._proven = [span for span in self._proven if span.end > until]
+        self._findings.drop_before(until)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed
-from ticklake.core.span import Span, subtract
+from ticklake.core.span import Span, outside
 from ticklake.core.time import MINUTE, SECOND, format_time
 
 __all__ = ["FINAL_AFTER", "FetchPlan", "horizon", "plan_fetch", "with_archives"]
@@ -61,7 +62,9 @@ class FetchPlan(Displayed):
 def horizon(dataset: Dataset, now: int) -> int:
     """Return the end of what is final at *now*: forming bars lie after it."""
     final = now - FINAL_AFTER
-    return dataset.timeframe.unfinished_from(final, dataset.anchor) if dataset.timeframe else final
+    if dataset.timeframe is None:
+        return final
+    return dataset.timeframe.unfinished_from(final, dataset.anchor)
 
 
 def plan_fetch(
@@ -97,29 +100,31 @@ def plan_fetch(
     delisted_at
         When the market was noticed to be gone; what lies after is known to be empty.
     """
-    empty = (*_before_listing(want, listed_at), *_after_delisting(want, delisted_at))
-    known = tuple(piece for piece in empty if any(coverage.missing(piece.span)))
+    known = [piece for piece in _unlisted(want, listed_at, delisted_at) if any(coverage.missing(piece.span))]
     for piece in known:
         coverage = coverage.add(piece)
     spans = list(coverage.missing(want, retry=retry))
     if at_head and dataset.timeframe is not None:
         spans = _with_recheck(dataset, want, coverage, spans)
-    gone = Span(want.start, min(served_from, want.end)) if served_from and served_from > want.start else None
-    fetched = [rest for span in spans for rest in subtract(span, [gone] if gone else [])]
-    pages = sum(-(-span.length // max(page_span, 1)) for span in fetched)
-    rows = sum(span.length for span in fetched) * page_rows // max(page_span, 1)
+    unavailable: Span | None = None
+    served = spans
+    if served_from and served_from > want.start:
+        unavailable = Span(want.start, min(served_from, want.end))
+        served = list(outside(spans, [unavailable]))
+    pages = _pages(served, page_span)
+    rows = sum(span.length for span in served) * page_rows // max(page_span, 1)
     return FetchPlan(
         dataset,
         want,
         tuple(spans),
-        known,
-        gone,
-        pages,
-        pages * seconds_per_page,
-        rows * _BYTES_PER_ROW.get(dataset.kind, 24),
-        note,
-        page_span,
-        now,
+        tuple(known),
+        unavailable,
+        pages=pages,
+        seconds=pages * seconds_per_page,
+        bytes=rows * _BYTES_PER_ROW.get(dataset.kind, 24),
+        note=note,
+        page_span=page_span,
+        now=now,
     )
 
 
@@ -129,22 +134,23 @@ def with_archives(
     """Return the plan with the dump *files* that come first; calls are counted for what is *left*."""
     if not files:
         return plan
-    pages = sum(-(-span.length // max(plan.page_span, 1)) for span in left)
+    pages = _pages(left, plan.page_span)
     return replace(plan, archives=files, pages=pages, seconds=pages * seconds_per_page)
 
 
-def _before_listing(want: Span, listed_at: int | None) -> tuple[Covered, ...]:
-    if listed_at is None or listed_at <= want.start:
-        return ()
-    reason = f"not listed before {format_time(listed_at)}"
-    return (Covered(Span(want.start, min(listed_at, want.end)), Found.UNLISTED, reason),)
+def _pages(spans: Iterable[Span], page_span: int) -> int:
+    """Return how many calls spans take: each of them begins a page of its own."""
+    return sum(-(-span.length // max(page_span, 1)) for span in spans)
 
 
-def _after_delisting(want: Span, delisted_at: int | None) -> tuple[Covered, ...]:
-    if delisted_at is None or delisted_at >= want.end:
-        return ()
-    reason = f"not listed after {format_time(delisted_at)}"
-    return (Covered(Span(max(want.start, delisted_at), want.end), Found.UNLISTED, reason),)
+def _unlisted(want: Span, listed_at: int | None, delisted_at: int | None) -> Iterator[Covered]:
+    """Yield the parts of *want* before the listing and after the delisting."""
+    if listed_at is not None and listed_at > want.start:
+        reason = f"not listed before {format_time(listed_at)}"
+        yield Covered(Span(want.start, min(listed_at, want.end)), Found.UNLISTED, reason)
+    if delisted_at is not None and delisted_at < want.end:
+        reason = f"not listed after {format_time(delisted_at)}"
+        yield Covered(Span(max(want.start, delisted_at), want.end), Found.UNLISTED, reason)
 
 
 def _with_recheck(dataset: Dataset, want: Span, coverage: Coverage, spans: list[Span]) -> list[Span]:
@@ -152,11 +158,16 @@ def _with_recheck(dataset: Dataset, want: Span, coverage: Coverage, spans: list[
     frame = dataset.timeframe
     if frame is None:
         return spans
-    tail = spans[-1].start if spans and spans[-1].end == want.end else want.end
+    tail = want.end
+    if spans and spans[-1].end == want.end:
+        tail = spans[-1].start
+    if tail <= want.start:
+        return spans
+    # Of short bars more are asked for again: exchanges correct volumes for minutes, however many bars close meanwhile.
     bars = max(RECHECK_BARS, -(-RECHECK_TIME // frame.length))
-    reach = Span(max(frame.advance(tail, -bars, dataset.anchor), want.start), tail) if tail > want.start else None
-    covered = [piece.span for piece in coverage.within(reach).pieces if piece.found is Found.DATA] if reach else []
-    if not covered or covered[-1].end != tail:
+    recheck = Span(max(frame.advance(tail, -bars, dataset.anchor), want.start), tail)
+    covered = coverage.within(recheck).pieces
+    if not covered or covered[-1].found is not Found.DATA or covered[-1].span.end != tail:
         return spans
     kept = [span for span in spans if span.start != tail]
-    return [*kept, Span(covered[-1].start, want.end)]
+    return [*kept, Span(covered[-1].span.start, want.end)]

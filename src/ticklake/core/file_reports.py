@@ -68,8 +68,17 @@ class FileReport(Displayed):
         return "; ".join(self.problems)
 
     def _summary(self) -> dict[str, Any]:
-        counts = {name: getattr(self, name) for name in _COUNTS}
-        return {"path": self.path, "state": self.state.value, "dataset": self.dataset, **counts, "note": self.note}
+        return {
+            "path": self.path,
+            "state": self.state.value,
+            "dataset": self.dataset,
+            "rows": self.rows,
+            "new": self.new,
+            "changed": self.changed,
+            "duplicate": self.duplicate,
+            "quarantined": self.quarantined,
+            "note": self.note,
+        }
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,18 +97,19 @@ class Report(Displayed):
     @property
     def told(self) -> str:
         """What it did, in words."""
-        counts, files = self.counts, len(self.files)
+        counts = self.counts
         bad = counts.get(FileState.REFUSED, 0) + counts.get(FileState.FAILED, 0)
-        told = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
-        return (
-            f"{told}, {counts['quarantined']:,} refused; {bad:,} of {files:,} files were refused or could not be read"
-        )
+        rows = f"{counts['new']:,} new, {counts['changed']:,} changed, {counts['duplicate']:,} already there"
+        refused = f"{counts['quarantined']:,} refused"
+        return f"{rows}, {refused}; {bad:,} of {len(self.files):,} files were refused or could not be read"
 
     @property
     def counts(self) -> dict[str, int]:
         """How many files are in each state, and the sums of their rows."""
-        states = Counter(str(file.state) for file in self.files)
-        return {**states, **{name: sum(getattr(file, name) for file in self.files) for name in _COUNTS}}
+        counts: dict[str, int] = dict(Counter(str(file.state) for file in self.files))
+        for name in _COUNTS:
+            counts[name] = sum(getattr(file, name) for file in self.files)
+        return counts
 
     def _summary(self) -> dict[str, Any]:
         return {"layout": self.layout, "root": self.root, "files": len(self.files), **self.counts}

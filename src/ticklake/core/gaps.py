@@ -16,7 +16,7 @@ from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed
 from ticklake.core.events import Missed, missed_within
-from ticklake.core.outage import LONGEST, inside
+from ticklake.core.outage import LONGEST, covers, inside
 from ticklake.core.sequence import Jump
 from ticklake.core.span import Span, normalise, outside, subtract
 from ticklake.core.time import format_time
@@ -72,9 +72,12 @@ class Gap(Displayed):
 
     def _summary(self) -> dict[str, Any]:
         start, end = map(format_time, self.span)
+        missing = "?"
+        if self.missing is not None:
+            missing = f"{self.missing:,}"
         return {
             "span": f"{start} .. {end}",
-            "missing": "?" if self.missing is None else f"{self.missing:,}",
+            "missing": missing,
             "reason": self.reason.value,
             "detail": self.detail,
         }
@@ -101,7 +104,8 @@ class GapReport(Displayed):
 
 
 _FEW_TIMES = 1 << 18
-_WORDS = {Found.UNAVAILABLE: GapReason.UNAVAILABLE, Found.LOST: GapReason.LOST}
+"""So many times are collected before repetitions among them are dropped."""
+_REASON_OF = {Found.UNAVAILABLE: GapReason.UNAVAILABLE, Found.LOST: GapReason.LOST}
 
 
 def gaps_of(
@@ -130,22 +134,21 @@ def gaps_of(
         Whether the rows tell of an instant each, and nobody asked for what lies between them.
     """
     if dataset.timeframe is None:
-        refused = _distinct(times.filter(inside(times, [want])) for times in invalid)
-        refusals = (Gap(Span(ts, ts + 1), None, GapReason.INVALID) for ts in refused)
-        open_spans = subtract(want, closed)
-        return sorted(
-            [
-                *(
-                    gap
-                    for span in open_spans
-                    for gap in _by_coverage(dataset, span, coverage, only_snapshots=only_snapshots)
-                ),
-                *refusals,
-            ],
-            key=_start,
-        )
+        gaps: list[Gap] = []
+        for open_span in subtract(want, closed):
+            gaps += _by_coverage(dataset, open_span, coverage, only_snapshots=only_snapshots)
+        gaps += _refused_rows(want, invalid)
+        return sorted(gaps, key=_start)
     holes = bar_holes(dataset, want, present, coverage, closed)
-    return list(_bar_gaps(dataset, holes, coverage, _refused_bars(dataset, holes, invalid)))
+    refused = _refused_bars(dataset, holes, invalid)
+    return list(_bar_gaps(dataset, holes, coverage, refused))
+
+
+def _refused_rows(want: Span, invalid: Iterable[pl.Series]) -> Iterator[Gap]:
+    """Yield a gap of an instant for each time inside *want* at which rows were refused."""
+    refused = _distinct(times.filter(inside(times, [want])) for times in invalid)
+    for ts in refused:
+        yield Gap(Span(ts, ts + 1), None, GapReason.INVALID)
 
 
 def never_fetched(want: Span, coverage: Coverage, *, only_snapshots: bool = False) -> Iterator[Span]:
@@ -155,7 +158,8 @@ def never_fetched(want: Span, coverage: Coverage, *, only_snapshots: bool = Fals
     """
     expected: Span | None = want
     if only_snapshots:
-        expected = want.intersect(coverage.reach) if coverage.reach else None
+        reach = coverage.reach
+        expected = reach and reach.intersect(want)
     if expected is not None:
         yield from coverage.missing(expected)
 
@@ -182,13 +186,29 @@ def missing_words(gaps: Iterable[Gap]) -> str:
         else:
             rows[gap.reason] += gap.known_missing
     missing: list[str] = []
-    quiet: list[str] = []
+    not_missing: list[str] = []
     for reason in sorted({*rows, *spans}):
-        counts = [f"{rows[reason]:,} {reason}"] if rows[reason] else []
-        counts += [f"{spans[reason]:,} {'span' if spans[reason] == 1 else 'spans'} {reason}"] if spans[reason] else []
-        (missing if reason.is_missing else quiet).extend(counts)
-    text = f"missing: {', '.join(missing)}" if missing else "nothing is missing"
-    return f"{text} (and {', '.join(quiet)})" if quiet else text
+        counts = _counted_words(rows[reason], spans[reason], reason)
+        if reason.is_missing:
+            missing += counts
+        else:
+            not_missing += counts
+    text = "nothing is missing"
+    if missing:
+        text = f"missing: {', '.join(missing)}"
+    if not_missing:
+        text += f" (and {', '.join(not_missing)})"
+    return text
+
+
+def _counted_words(rows: int, spans: int, reason: GapReason) -> Iterator[str]:
+    """Yield how many rows are absent for a reason, and how many spans without a count of rows, if there are any."""
+    if rows:
+        yield f"{rows:,} {reason}"
+    if spans == 1:
+        yield f"1 span {reason}"
+    elif spans:
+        yield f"{spans:,} spans {reason}"
 
 
 def bar_holes(
@@ -206,9 +226,9 @@ def bar_holes(
     if end <= start:
         return []
     bars = Span(start, end)
-    absent = _absent_months(frame, bars, present) if frame.is_month else _absent_bars(frame, anchor, bars, present)
-    shut = [(frame.ceil(span.start, anchor), frame.floor(span.end, anchor)) for span in closed]
-    absent = outside(absent, [Span(first, last) for first, last in shut if first < last])
+    absent = _absent_bars(frame, anchor, bars, present)
+    # A bar that lies only partly in a closed stretch is expected: the market traded in the rest of it.
+    absent = outside(absent, frame.whole_bars(closed, anchor))
     return list(outside(absent, coverage.spans(*COMPLETE)))
 
 
@@ -218,20 +238,28 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
     A jump where something was ``lost`` anyway counts what is missing there; one that reaches into a stretch that was
     never looked at, or is unavailable, proves nothing.
     """
-    told, known, last = list(gaps), [at for at, gap in enumerate(gaps) if gap.reason is GapReason.LOST], len(gaps)
-    data, looked = coverage.spans(Found.DATA), coverage.spans(Found.DATA, Found.LOST)
+    others = [gap for gap in gaps if gap.reason is not GapReason.LOST]
+    lost = [gap for gap in gaps if gap.reason is GapReason.LOST]
+    from_jumps: list[Gap] = []
+    data = coverage.spans(Found.DATA)
+    data_or_lost = coverage.spans(Found.DATA, Found.LOST)
     for jump in jumps:
-        if any(subtract(jump.span, looked)):
+        if not covers(data_or_lost, jump.span):
             continue
-        near = bisect_right(known, jump.span.start, key=lambda at: told[at].span.end)
-        places = [*known[near : near + 1], *range(last, len(told))]
-        place = next((at for at in places if told[at].span.overlaps(jump.span)), None)
-        if place is not None:
-            told[place] = replace(told[place], missing=(told[place].missing or 0) + jump.count)
-        elif not any(subtract(jump.span, data)):
-            last = len(told)
-            told.append(Gap(jump.span, jump.count, GapReason.LOST, f"{what} {jump.first} to {jump.last} are missing"))
-    return sorted(told, key=_start)
+        place = bisect_right(lost, jump.span.start, key=_end)
+        if place < len(lost) and lost[place].span.overlaps(jump.span):
+            lost[place] = _with_more(lost[place], jump.count)
+        elif from_jumps and from_jumps[-1].span.overlaps(jump.span):
+            # A jump that is split by a refused row comes as two jumps with the same span.
+            from_jumps[-1] = _with_more(from_jumps[-1], jump.count)
+        elif covers(data, jump.span):
+            detail = f"{what} {jump.first} to {jump.last} are missing"
+            from_jumps.append(Gap(jump.span, jump.count, GapReason.LOST, detail))
+    return sorted([*lost, *others, *from_jumps], key=_start)
+
+
+def _with_more(gap: Gap, count: int) -> Gap:
+    return replace(gap, missing=(gap.missing or 0) + count)
 
 
 def gaps_within(gaps: Iterable[Gap], want: Span) -> list[Gap]:
@@ -239,60 +267,91 @@ def gaps_within(gaps: Iterable[Gap], want: Span) -> list[Gap]:
 
     Where in a gap its rows are missing nobody knows, so they are counted where it begins, as quality counts them.
     """
-    clipped = ((gap, gap.span.intersect(want)) for gap in gaps)
-    return [
-        gap
-        if part == gap.span
-        else replace(gap, span=part, missing=gap.missing if part.start == gap.span.start else None)
-        for gap, part in clipped
-        if part
-    ]
+    inside_want: list[Gap] = []
+    for gap in gaps:
+        part = gap.span.intersect(want)
+        if part is None:
+            continue
+        missing = gap.missing
+        if part.start != gap.span.start:
+            missing = None
+        inside_want.append(replace(gap, span=part, missing=missing))
+    return inside_want
 
 
 def with_events(gaps: Sequence[Gap], missed: Sequence[Missed]) -> list[Gap]:
     """Count in sorted *gaps* the events that the schedule says are missing there; where none is, nobody can count."""
-    counts = (sum(part.count for part in missed_within(missed, gap.span)) for gap in gaps)
-    return [replace(gap, missing=count or gap.missing) for gap, count in zip(gaps, counts, strict=True)]
+    counted: list[Gap] = []
+    for gap in gaps:
+        count = sum(part.count for part in missed_within(missed, gap.span))
+        counted.append(replace(gap, missing=count or gap.missing))
+    return counted
 
 
 def during_outages(dataset: Dataset, gaps: Sequence[Gap], outages: Iterable[tuple[Span, str]]) -> list[Gap]:
-    """Give the parts of ``no_trades`` gaps that lie in an outage that word, with its detail.
+    """Give the parts of ``no_trades`` gaps that lie in an outage the reason ``outage``, with its detail.
 
     Where all were silent for longer than an exchange is ever out, the source does not serve that time.
     """
-    spans, told = sorted(outages), list[Gap]()
+    ordered = sorted(outages)
+    explained: list[Gap] = []
     for gap in gaps:
-        first = bisect_right(spans, gap.span.start, key=lambda one: one[0].end)
-        meeting = [one for one in islice(spans, first, None) if one[0].start < gap.span.end]
-        if gap.reason is not GapReason.NO_TRADES or not meeting:
-            told.append(gap)
-            continue
-        rests = subtract(gap.span, [span for span, _ in meeting])
-        told += [replace(gap, span=rest, missing=_bars(dataset, rest)) for rest in rests]
-        cuts = ((gap.span.intersect(span), detail) for span, detail in meeting)
-        told += [Gap(cut, _bars(dataset, cut), silence_reason(cut), detail) for cut, detail in cuts if cut]
-    return sorted(told, key=_start)
+        if gap.reason is GapReason.NO_TRADES:
+            explained += _split_by_outages(dataset, gap, ordered)
+        else:
+            explained.append(gap)
+    return sorted(explained, key=_start)
+
+
+def _split_by_outages(dataset: Dataset, gap: Gap, outages: Sequence[tuple[Span, str]]) -> Iterator[Gap]:
+    """Yield the parts of a gap inside and between sorted outages; the gap as it is if none meets it."""
+    first = bisect_right(outages, gap.span.start, key=lambda outage: outage[0].end)
+    overlapping: list[Span] = []
+    for span, detail in islice(outages, first, None):
+        if span.start >= gap.span.end:
+            break
+        overlapping.append(span)
+        part = gap.span.intersect(span)
+        if part is not None:
+            yield Gap(part, _bars(dataset, part), silence_reason(part), detail)
+    if not overlapping:
+        yield gap
+        return
+    for rest in subtract(gap.span, overlapping):
+        yield replace(gap, span=rest, missing=_bars(dataset, rest))
 
 
 def silence_reason(span: Span) -> GapReason:
     """Return what a silence of all symbols of an exchange is: an outage, unless it is longer than any was."""
-    return GapReason.OUTAGE if span.length <= LONGEST else GapReason.UNAVAILABLE
+    if span.length <= LONGEST:
+        return GapReason.OUTAGE
+    return GapReason.UNAVAILABLE
 
 
 def _start(gap: Gap) -> Span:
     return gap.span
 
 
+def _end(gap: Gap) -> int:
+    return gap.span.end
+
+
 def _absent_bars(frame: Timeframe, anchor: int | None, bars: Span, present: Iterable[pl.Series]) -> Iterator[Span]:
     """Yield the stretches of *bars* between those whose open times come by, in order; rows off the grid are no bars."""
-    length, offset, due = frame.length, frame.offset(anchor), bars.start
+    if frame.is_month:
+        yield from _absent_months(frame, bars, present)
+        return
+    length, offset = frame.length, frame.offset(anchor)
+    due = bars.start
     for times in present:
-        opens = times.filter(inside(times, [bars]) & ((times - offset) % length == 0))
+        is_on_grid = (times - offset) % length == 0
+        opens = times.filter(inside(times, [bars]) & is_on_grid)
         if not opens.len():
             continue
+        # Each bar is compared with the end of the one before it in one go: years of minutes have millions of bars.
         expected = pl.concat([pl.Series([due], dtype=pl.Int64), opens[:-1].rename("") + length])
-        late = opens > expected
-        yield from map(Span, expected.filter(late).to_list(), opens.filter(late).to_list())
+        is_late = opens > expected
+        yield from map(Span, expected.filter(is_late).to_list(), opens.filter(is_late).to_list())
         due = int(opens[-1]) + length
     if due < bars.end:
         yield Span(due, bars.end)
@@ -307,31 +366,40 @@ def _absent_months(frame: Timeframe, bars: Span, present: Iterable[pl.Series]) -
 
 def _distinct(pieces: Iterable[pl.Series]) -> list[int]:
     """Return the times of all pieces once each, sorted."""
-    held, fresh, count = pl.Series([], dtype=pl.Int64), list[pl.Series](), 0
+    distinct = pl.Series([], dtype=pl.Int64)
+    fresh: list[pl.Series] = []
+    fresh_count = 0
     for times in pieces:
         fresh.append(times.rename("").unique())
-        count += fresh[-1].len()
-        if count > max(held.len(), _FEW_TIMES):
-            held, fresh, count = pl.concat([held, *fresh]).unique(), [], 0
-    return pl.concat([held, *fresh]).unique().sort().to_list()
+        fresh_count += fresh[-1].len()
+        # Merging only once the fresh times outnumber the others keeps the whole linear, and memory bounded by what is distinct.
+        if fresh_count > max(distinct.len(), _FEW_TIMES):
+            distinct = pl.concat([distinct, *fresh]).unique()
+            fresh = []
+            fresh_count = 0
+    return pl.concat([distinct, *fresh]).unique().sort().to_list()
 
 
 def _refused_bars(dataset: Dataset, holes: Sequence[Span], invalid: Iterable[pl.Series]) -> list[int]:
-    """Return the open times of the bars in *holes* of which rows were refused, sorted; elsewhere one came in all the same."""
-    frame, anchor = dataset.timeframe, dataset.anchor
+    """Return the open times of the bars in *holes* of which rows were refused, sorted; elsewhere a good row came as well."""
+    frame = dataset.timeframe
     if frame is None or not holes:
         return []
+    refused = (_opens_of(frame, dataset.anchor, times) for times in invalid)
+    return _distinct(opens.filter(inside(opens, holes)) for opens in refused)
+
+
+def _opens_of(frame: Timeframe, anchor: int | None, times: pl.Series) -> pl.Series:
+    """Return the open times of the bars in which ``Int64`` *times* lie."""
     if frame.is_month:
-        opens = ((frame.floor(ts, anchor) for ts in times.to_list()) for times in invalid)
-        refused = (pl.Series(list(months), dtype=pl.Int64) for months in opens)
-    else:
-        length, offset = frame.length, frame.offset(anchor)
-        refused = ((times - offset) // length * length + offset for times in invalid)
-    return _distinct(times.filter(inside(times, holes)) for times in refused)
+        months = [frame.floor(ts, anchor) for ts in times.to_list()]
+        return pl.Series(months, dtype=pl.Int64)
+    length, offset = frame.length, frame.offset(anchor)
+    return (times - offset) // length * length + offset
 
 
 def _bar_gaps(dataset: Dataset, holes: Iterable[Span], coverage: Coverage, refused: Sequence[int]) -> Iterator[Gap]:
-    """Give the *holes* in the bars their words, in order."""
+    """Yield the gaps of the *holes* in the bars, each with its reason, in order."""
     data = coverage.spans(Found.DATA)
     for hole in holes:
         if _is_quiet(hole, data, refused):
@@ -344,12 +412,12 @@ def _by_coverage(dataset: Dataset, want: Span, coverage: Coverage, *, only_snaps
     for span in never_fetched(want, coverage, only_snapshots=only_snapshots):
         yield Gap(span, _bars(dataset, span), GapReason.NOT_FETCHED)
     for piece in coverage.within(want).pieces:
-        if piece.found in _WORDS:
-            yield Gap(piece.span, _bars(dataset, piece.span), _WORDS[piece.found], piece.reason)
+        if piece.found in _REASON_OF:
+            yield Gap(piece.span, _bars(dataset, piece.span), _REASON_OF[piece.found], piece.reason)
 
 
 def _explain(dataset: Dataset, hole: Span, coverage: Coverage, refused: Sequence[int]) -> Iterator[Gap]:
-    """Give each part of a hole in the bars its word."""
+    """Yield the parts of a hole in the bars, each with its reason."""
     yield from _by_coverage(dataset, hole, coverage)
     for piece in coverage.within(hole).pieces:
         if piece.found is Found.DATA:
@@ -369,15 +437,11 @@ def _quiet(dataset: Dataset, span: Span, refused: Sequence[int]) -> Iterator[Gap
     if frame is None:
         return
     opens = refused[bisect_left(refused, span.start) : bisect_left(refused, span.end)]
-    bad = normalise(Span(ts, min(frame.next(ts, dataset.anchor), span.end)) for ts in opens)
-    cursor = span.start
-    for piece in bad:
-        if piece.start > cursor:
-            yield _gap(dataset, Span(cursor, piece.start), GapReason.NO_TRADES)
-        yield _gap(dataset, piece, GapReason.INVALID)
-        cursor = piece.end
-    if cursor < span.end:
-        yield _gap(dataset, Span(cursor, span.end), GapReason.NO_TRADES)
+    invalid = normalise(Span(ts, min(frame.next(ts, dataset.anchor), span.end)) for ts in opens)
+    for part in subtract(span, invalid):
+        yield _gap(dataset, part, GapReason.NO_TRADES)
+    for part in invalid:
+        yield _gap(dataset, part, GapReason.INVALID)
 
 
 def _gap(dataset: Dataset, span: Span, reason: GapReason) -> Gap:
@@ -385,4 +449,6 @@ def _gap(dataset: Dataset, span: Span, reason: GapReason) -> Gap:
 
 
 def _bars(dataset: Dataset, span: Span) -> int | None:
-    return dataset.timeframe.count_in(span, dataset.anchor) if dataset.timeframe else None
+    if dataset.timeframe is None:
+        return None
+    return dataset.timeframe.count_in(span, dataset.anchor)

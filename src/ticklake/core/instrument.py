@@ -90,8 +90,13 @@ class Sighting(Displayed):
     described: tuple[Instrument, ...] = ()
 
     def _summary(self) -> dict[str, Any]:
-        counts = {name: len(getattr(self, name)) for name in ("new", "changed", "gone", "described")}
-        return {"listed": self.listed, **counts}
+        return {
+            "listed": self.listed,
+            "new": len(self.new),
+            "changed": len(self.changed),
+            "gone": len(self.gone),
+            "described": len(self.described),
+        }
 
 
 def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int) -> Sighting:
@@ -104,24 +109,29 @@ def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int)
     BadResponse
         If most markets are gone at once: that is a broken answer, not a mass delisting.
     """
-    open_ = {one.symbol: one for one in known}
-    seen = {one.symbol: replace(one, valid_from=at) for one in listed}
-    gone = [one for symbol, one in open_.items() if symbol not in seen and one.native_id]
-    if len(gone) > max(_FEW, len(open_) // 2):
-        raise BadResponse(f"{gone[0].exchange} lists {len(seen)} of {len(open_)} known markets: that is not believed")
+    before = {instrument.symbol: instrument for instrument in known}
+    now = {instrument.symbol: replace(instrument, valid_from=at) for instrument in listed}
+    # Those without a native id are known by name only: no list had them yet, so that this one lacks them says nothing.
+    gone = [instrument for symbol, instrument in before.items() if symbol not in now and instrument.native_id]
+    if len(gone) > max(_FEW, len(before) // 2):
+        raise BadResponse(f"{gone[0].exchange} lists {len(now)} of {len(before)} known markets: that is not believed")
     new: list[Instrument] = []
     changed: list[Instrument] = []
     described: list[Instrument] = []
-    for symbol, one in seen.items():
-        held = open_.get(symbol)
-        if held is None:
-            new.append(one)
-        elif held.native_id and not held.has_terms_of(one):
-            changed.append(held)
-            new.append(replace(one, listed_at=one.listed_at or held.listed_at))
-        elif not held.native_id or held.details != one.details or (one.listed_at and not held.listed_at):
-            described.append(replace(one, valid_from=held.valid_from, listed_at=one.listed_at or held.listed_at))
-    return Sighting(len(seen), tuple(new), tuple(changed), tuple(gone), tuple(described))
+    for symbol, instrument in now.items():
+        old = before.get(symbol)
+        if old is None:
+            new.append(instrument)
+            continue
+        is_date_new = bool(instrument.listed_at and not old.listed_at)
+        dated = replace(instrument, listed_at=instrument.listed_at or old.listed_at)
+        if old.native_id and not old.has_terms_of(instrument):
+            # The old description ends here and is kept: contract sizes change, and old rows were traded on the old ones.
+            changed.append(old)
+            new.append(dated)
+        elif not old.native_id or old.details != instrument.details or is_date_new:
+            described.append(replace(dated, valid_from=old.valid_from))
+    return Sighting(len(now), tuple(new), tuple(changed), tuple(gone), tuple(described))
 
 
 def unified(name: str, listed: Iterable[Instrument]) -> str:
@@ -132,10 +142,13 @@ def unified(name: str, listed: Iterable[Instrument]) -> str:
     UnknownSymbol
         If several markets have that native id, like spot and a perpetual.
     """
-    known = list(listed)
-    meant = sorted(meant_symbols(name, {instrument.symbol: instrument.native_id for instrument in known}))
-    if len(meant) > 1:
+    instruments = list(listed)
+    native_ids = {instrument.symbol: instrument.native_id for instrument in instruments}
+    symbols = sorted(meant_symbols(name, native_ids))
+    if not symbols:
+        return name
+    if len(symbols) > 1:
         raise UnknownSymbol(
-            f"{name} is the id of {len(meant)} markets of {known[0].exchange}: say {' or '.join(meant)}"
+            f"{name} is the id of {len(symbols)} markets of {instruments[0].exchange}: say {' or '.join(symbols)}"
         )
-    return meant[0] if meant else name
+    return symbols[0]

@@ -81,14 +81,19 @@ class Job(Displayed):
     outcome: str = ""
 
     def _summary(self) -> dict[str, Any]:
+        done = due = None
+        if self.is_active:
+            done = f"{self.done:.0%}"
+        if self.state is JobState.QUEUED:
+            due = moment(self.due_at)
         return {
             "id": str(self.id),
             "operation": self.operation,
             "subject": self.subject,
             "state": self.state.value,
-            "done": f"{self.done:.0%}" if self.is_active else None,
+            "done": done,
             "tries": f"{self.attempts} of {self.max_attempts}",
-            "due": moment(self.due_at) if self.state is JobState.QUEUED else None,
+            "due": due,
             "outcome": self.outcome,
         }
 

@@ -35,8 +35,14 @@ def meant_symbols(text: str, listed: Mapping[str, str]) -> list[str]:
     if text in listed:
         return [text]
     folded = text.casefold()
-    same = [symbol for symbol in listed if symbol.casefold() == folded]
-    return same or [symbol for symbol, native in listed.items() if native.casefold() == folded]
+    by_symbol: list[str] = []
+    by_native_id: list[str] = []
+    for symbol, native in listed.items():
+        if symbol.casefold() == folded:
+            by_symbol.append(symbol)
+        if native.casefold() == folded:
+            by_native_id.append(symbol)
+    return by_symbol or by_native_id
 
 
 def meant_datasets(
@@ -52,20 +58,21 @@ def meant_datasets(
     A symbol may be a pattern, like ``BTC/*``. *natives* are the native ids of symbols of the exchange; without one, the
     parts of a symbol make it: ``BTCUSDT``.
     """
-    found = [
-        one
-        for one in datasets
-        if exchange in (None, one.exchange)
-        and kind in (None, one.kind)
-        and (timeframe is None or str(one.timeframe) == timeframe)
-    ]
+    found: list[Dataset] = []
+    for dataset in datasets:
+        is_timeframe = timeframe is None or str(dataset.timeframe) == timeframe
+        if is_timeframe and exchange in (None, dataset.exchange) and kind in (None, dataset.kind):
+            found.append(dataset)
     if symbol is None:
         return found
     if is_pattern(symbol):
-        return [one for one in found if fnmatchcase(str(one.symbol), symbol)]
-    listed = {str(one.symbol): (natives or {}).get(str(one.symbol)) or _joined(one.symbol) for one in found}
-    meant = set(meant_symbols(symbol, listed))
-    return [one for one in found if str(one.symbol) in meant]
+        return [dataset for dataset in found if fnmatchcase(str(dataset.symbol), symbol)]
+    native_ids: dict[str, str] = {}
+    for dataset in found:
+        name = str(dataset.symbol)
+        native_ids[name] = (natives or {}).get(name) or _joined(dataset.symbol)
+    meant = meant_symbols(symbol, native_ids)
+    return [dataset for dataset in found if str(dataset.symbol) in meant]
 
 
 def likely(text: str, known: Sequence[str], count: int = 3) -> list[str]:
@@ -75,4 +82,6 @@ def likely(text: str, known: Sequence[str], count: int = 3) -> list[str]:
 
 
 def _joined(symbol: Symbol) -> str:
-    return f"{symbol.base}{symbol.quote}" if symbol.base and symbol.quote else ""
+    if not symbol.base or not symbol.quote:
+        return ""
+    return f"{symbol.base}{symbol.quote}"

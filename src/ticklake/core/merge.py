@@ -30,6 +30,7 @@ ID_WINDOW = SECOND
 Keying = str
 """How a dataset tells its rows apart: ``natural`` (the kind's key), or for trades ``id`` or ``print``."""
 
+# Identical prints are real, so n, the number among them, is part of the key.
 _PRINT = ("ts", "price", "amount", "side", "n")
 
 
@@ -56,12 +57,17 @@ def key_of_batch(frame: pl.DataFrame, kind: Kind) -> Keying:
     """Choose how a dataset will tell its rows apart, from the first batch it gets."""
     if "id" not in kind.key:
         return "natural"
-    return "id" if frame.height and frame["id"].null_count() == 0 else "print"
+    # One row without an id is enough: it could never be told from the next one without.
+    if frame.height and frame["id"].null_count() == 0:
+        return "id"
+    return "print"
 
 
 def key_of(kind: Kind, keying: Keying) -> tuple[str, ...]:
     """Return the key columns."""
-    return _PRINT if keying == "print" else kind.key
+    if keying == "print":
+        return _PRINT
+    return kind.key
 
 
 def collapse(frames: Sequence[pl.LazyFrame], kind: Kind, keying: Keying) -> pl.LazyFrame:
@@ -83,6 +89,7 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     if keying == "id" and existing.height:
         batch = _with_known_times(batch, existing, kind)
     batch, repeats, older, newer = _collapse_batch(batch, kind, key)
+    # Only rows that can meet existing ones are compared: most batches come after all of them (decision 10).
     first, last = _meeting(batch, existing)
     if first == last:
         return Difference(batch, batch.height, repeats, older, newer)
@@ -90,9 +97,10 @@ def difference(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind, keying: 
     met, differs, old = _match(middle, existing, kind, key)
     same = middle[met.filter(~differs)]
     if newer.height:
-        real = ~is_in(newer, same.select(key))
-        repeats += int((~real).sum())
-        older, newer = older.filter(real), newer.filter(real)
+        # Where the last row of a key is the stored one, its other versions in the batch changed nothing.
+        is_change = ~is_in(newer, same.select(key))
+        repeats += int((~is_change).sum())
+        older, newer = older.filter(is_change), newer.filter(is_change)
     return Difference(
         add=_without(batch, met.filter(~differs) + first),
         new=batch.height - met.len(),
@@ -112,6 +120,7 @@ def _meeting(batch: pl.DataFrame, existing: pl.DataFrame, window: int = 0) -> tu
 
 def _with_known_times(batch: pl.DataFrame, existing: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     """Give trades the times under which the lake knows their ids."""
+    # Calls and streams of one exchange send the same trade with times of other precision.
     first, last = _meeting(batch, existing, ID_WINDOW)
     middle = batch.slice(first, last - first)
     pairs = existing[["ts", "id"]]
@@ -145,22 +154,23 @@ def _collapse_batch(
     repeated = batch.select(pl.struct(key).is_duplicated()).to_series()
     rows = batch.with_row_index("_row").filter(repeated)
     names = _values(kind, key)
-    winners: dict[object, tuple[int, tuple[object, ...]]] = {}
-    before, after = [], []
+    winners: dict[object, tuple[int, list[object]]] = {}
+    before: list[int] = []
+    after: list[int] = []
+    # Times as integers: as objects of Python they would lose their nanoseconds.
     exact = rows.with_columns(pl.selectors.temporal().to_physical())
-    told = exact.select("_row", pl.struct(key).alias("_key"), *names)
-    for row, identity, *values in told.iter_rows():
-        mark = tuple(identity.values())
-        held = winners.get(mark)
-        if held is not None:
-            if all(new is None or new == old for new, old in zip(values, held[1], strict=True)):
+    for row, fields, *values in exact.select("_row", pl.struct(key).alias("_key"), *names).iter_rows():
+        identity = tuple(fields.values())
+        winner = winners.get(identity)
+        if winner is not None:
+            if all(new is None or new == old for new, old in zip(values, winner[1], strict=True)):
                 continue
-            before.append(held[0])
+            before.append(winner[0])
             after.append(row)
-        winners[mark] = (row, tuple(values))
+        winners[identity] = (row, values)
     kept = pl.Series("_row", sorted(row for row, _ in winners.values()), dtype=pl.UInt32)
-    everything = batch.with_row_index("_row")
-    left = everything.filter(~repeated | everything["_row"].is_in(kept.implode())).drop("_row")
+    numbered = batch.with_row_index("_row")
+    left = numbered.filter(~repeated | numbered["_row"].is_in(kept.implode())).drop("_row")
     return left, batch.height - left.height - len(after), batch[before], batch[after]
 
 
@@ -170,7 +180,10 @@ def has_repeats(batch: pl.DataFrame, key: Sequence[str]) -> bool:
     if tied is None:
         return False
     rows = batch.filter(tied).select(key)
-    return rows.hash_rows().n_unique() < rows.height and bool(rows.select(pl.struct(key).is_duplicated().any()).item())
+    # Hashes are fast and may collide: what differs in them is no repeat, what does not is looked at.
+    if rows.hash_rows().n_unique() == rows.height:
+        return False
+    return bool(rows.select(pl.struct(key).is_duplicated().any()).item())
 
 
 def is_in(frame: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:

@@ -23,11 +23,15 @@ def format_share(ratio: float | None) -> str:
     """Write a share, 0 to 1, so that only what is whole is 100 %; ``?`` if there is none."""
     if ratio is None:
         return "?"
-    return "100 %" if ratio == 1 else f"{min(100 * ratio, 99.99):.2f} %"
+    if ratio == 1:
+        return "100 %"
+    return f"{min(100 * ratio, 99.99):.2f} %"
 
 
 def _format_count(count: int | None) -> str:
-    return "?" if count is None else f"{count:,}"
+    if count is None:
+        return "?"
+    return f"{count:,}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +68,9 @@ class Metric:
 
     def of(self, figures: object) -> Any:
         """Return its value; ``None`` where nobody can know."""
-        return getattr(figures, self.name) if self.value is None else self.value(figures)
+        if self.value is None:
+            return getattr(figures, self.name)
+        return self.value(figures)
 
     def text(self, figures: object) -> str:
         """Return its value for people."""

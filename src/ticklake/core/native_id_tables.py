@@ -45,21 +45,7 @@ QUOTES: dict[str, tuple[str, ...]] = {
     "bitmex": ("USD", "USDT", "USDC", "XBT", "EUR", "ETH"),
     "bitstamp": ("USD", "EUR", "GBP", "USDT", "USDC", "PYUSD", "RLUSD", "PAX", "BTC", "ETH"),
     "bybit": (
-        "USDT",
-        "USDC",
-        "USDE",
-        "USD1",
-        "DAI",
-        "BTC",
-        "ETH",
-        "EUR",
-        "BRL",
-        "PLN",
-        "TRY",
-        "BRZ",
-        "MNT",
-        "SOL",
-        "USD",
+        *("USDT", "USDC", "USDE", "USD1", "DAI", "BTC", "ETH", "EUR", "BRL", "PLN", "TRY", "BRZ", "MNT", "SOL", "USD"),
     ),
     "cex": ("USD", "EUR", "GBP", "USDT", "USDC", "RUB", "BTC", "ETH"),
     "coinbase": ("USD", "USDC", "USDT", "EUR", "GBP", "BTC", "ETH", "DAI"),
@@ -69,21 +55,7 @@ QUOTES: dict[str, tuple[str, ...]] = {
     "gemini": ("USD", "GUSD", "EUR", "GBP", "SGD", "DAI", "USDT", "USDC", "RLUSD", "BTC", "ETH", "BCH", "LTC", "FIL"),
     "hitbtc": ("USD", "USDT", "USDC", "TUSD", "DAI", "EURS", "EOS", "BTC", "ETH", "BCH"),
     "htx": (
-        "USDT",
-        "USDC",
-        "HUSD",
-        "USDD",
-        "TUSD",
-        "BTC",
-        "ETH",
-        "HT",
-        "TRX",
-        "EUR",
-        "TRY",
-        "BRL",
-        "RUB",
-        "UAH",
-        "GBP",
+        *("USDT", "USDC", "HUSD", "USDD", "TUSD", "BTC", "ETH", "HT", "TRX", "EUR", "TRY", "BRL", "RUB", "UAH", "GBP"),
     ),
     "kraken": (
         *("USD", "EUR", "GBP", "CAD", "JPY", "AUD", "CHF", "KRW", "AED", "USDT", "USDC", "DAI", "PYUSD", "RLUSD"),
@@ -102,24 +74,16 @@ QUOTES["dukascopy"] = QUOTES["oanda"]
 QUOTES["upbit"] = ("KRW", "SGD", "IDR", "THB", "USDT", "BTC", "ETH")
 QUOTES["bittrex"] = ("USD", "EUR", "USDT", "USDC", "BTC", "ETH")
 _OTHERS = {"BVND", "CUSD", "DUSD", "IDR", "INR", "JPYC", "KCS", "MATIC", "OKB", "PHP", "SUSD", "USDK", "VND"}
-ALL_QUOTES = tuple(
-    sorted(
-        {quote for quotes in QUOTES.values() for quote in quotes} | _OTHERS,
-        key=lambda quote: (-len(quote), quote),
-    )
-)
+ALL_QUOTES = tuple(sorted(_OTHERS.union(*QUOTES.values()), key=lambda quote: (-len(quote), quote)))
+"""Longest first; several readings of a name are listed in this order."""
 
-_KRAKEN = {
-    **{
-        code: code[1:]
-        for code in ("XETC", "XETH", "XICN", "XLTC", "XMLN", "XNMC", "XREP", "XXLM", "XXMR", "XXRP", "XZEC")
-    },
-    **{code: code[1:] for code in ("ZAUD", "ZCAD", "ZEUR", "ZGBP", "ZJPY", "ZKRW", "ZUSD")},
-    "XDAO": "DAO",
-    "XXBT": "BTC",
-    "XXDG": "DOGE",
-    "XXVN": "VEN",
-}
+_KRAKEN = {"XDAO": "DAO", "XXBT": "BTC", "XXDG": "DOGE", "XXVN": "VEN"}
+# Kraken's oldest codes have four letters: X before a coin and Z before a currency.
+for _code in (
+    *("XETC", "XETH", "XICN", "XLTC", "XMLN", "XNMC", "XREP", "XXLM", "XXMR", "XXRP", "XZEC"),
+    *("ZAUD", "ZCAD", "ZEUR", "ZGBP", "ZJPY", "ZKRW", "ZUSD"),
+):
+    _KRAKEN[_code] = _code[1:]
 CODES: dict[str, dict[str, str]] = {
     "": {"XBT": "BTC", "XDG": "DOGE"},
     "kraken": _KRAKEN,
@@ -187,7 +151,11 @@ _RENAMED = {
 }
 """Further assets that CCXT calls otherwise than the exchange: ``commonCurrencies`` of CCXT 4.5.90, without those with spaces."""
 for _exchange, _codes in _RENAMED.items():
-    CODES[_exchange] = {**CODES.get(_exchange, {}), **dict(code.split("=") for code in _codes.split())}
+    _own = CODES.setdefault(_exchange, {})
+    for _renamed in _codes.split():
+        _code, _, _unified = _renamed.partition("=")
+        # CCXT's name wins over the exchange's own list, as the symbols of a lake are CCXT's.
+        _own[_code] = _unified
 
 KNOWN_IDS: dict[str, dict[str, str]] = {
     "kraken": {"USDTZUSD": "USDT/USD"},

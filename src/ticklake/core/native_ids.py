@@ -58,16 +58,18 @@ class MarketList:
         pairs: set[str] = set()
         for native, symbol in markets:
             pairs.add(_pair_of(symbol))
-            if native:
-                known = by_id.get(native.upper(), ())
-                by_id[native.upper()] = known if symbol in known else (*known, symbol)
+            known = by_id.get(native.upper(), ())
+            if native and symbol not in known:
+                by_id[native.upper()] = (*known, symbol)
         return cls(by_id, frozenset(pairs))
 
     def named(self, native: str, market: Market | None) -> tuple[str, ...]:
         """Return the symbols that had a native id, those of *market* if there are any."""
-        found = self.by_id.get(native.upper(), ())
-        fitting = tuple(symbol for symbol in found if market in (None, _market_of(symbol)))
-        return fitting or found
+        symbols = self.by_id.get(native.upper(), ())
+        if market is None:
+            return symbols
+        of_market = tuple(symbol for symbol in symbols if _market_of(symbol) == market)
+        return of_market or symbols
 
 
 NOT_LISTED = MarketList()
@@ -90,48 +92,55 @@ def unified(
     InvalidName
         If the name has several readings, or is an option's.
     """
-    found = readings(native, market, exchange, listed)
-    _refuse_another_part(native, found, exchange)
-    if said in found or (market is None and _pair_of(said) in {_pair_of(symbol) for symbol in found}):
+    symbols = readings(native, market, exchange, listed)
+    _refuse_another_part(native, symbols, exchange)
+    if said in symbols or (market is None and _pair_of(said) in map(_pair_of, symbols)):
         return said
-    if len(found) > 1:
-        where = f" on {exchange}" if exchange else ""
-        raise InvalidName(
-            f"{native!r} may be {' or '.join(found)}{where}: say which with symbol={found[0]!r} (--symbol {found[0]})"
-        )
-    if not found and _OPTION.fullmatch(native):
-        raise InvalidName(f"{native!r} is an option, whose symbol is not told from names: name the dataset (--dataset)")
-    return found[0] if found else None
+    if not symbols:
+        if _OPTION.fullmatch(native):
+            raise InvalidName(
+                f"{native!r} is an option, whose symbol is not told from names: name the dataset (--dataset)"
+            )
+        return None
+    first = symbols[0]
+    if len(symbols) > 1:
+        choices = " or ".join(symbols)
+        if exchange:
+            choices += f" on {exchange}"
+        raise InvalidName(f"{native!r} may be {choices}: say which with symbol={first!r} (--symbol {first})")
+    return first
 
 
-def _refuse_another_part(native: str, found: Iterable[str], exchange: str) -> None:
+def _refuse_another_part(native: str, symbols: Iterable[str], exchange: str) -> None:
     """Refuse a contract of another part of the exchange: ``ETHUSDT_210924`` is none of Binance's contracts on coins."""
-    only = ONLY_MARKET.get(exchange)
-    others = [symbol for symbol in found if only not in (None, _market_of(symbol))]
-    if others:
-        raise InvalidName(
-            f"{native!r} is {others[0]}, which {exchange} does not trade: say --exchange "
-            f"{PART_OF_BINANCE[_market_of(others[0])]}"
-        )
+    if exchange not in ONLY_MARKET:
+        return
+    for symbol in symbols:
+        market = _market_of(symbol)
+        if market != ONLY_MARKET[exchange]:
+            raise InvalidName(
+                f"{native!r} is {symbol}, which {exchange} does not trade: say --exchange {PART_OF_BINANCE[market]}"
+            )
 
 
 def readings(
     native: str, market: Market | None = None, exchange: str = "", listed: MarketList = NOT_LISTED
 ) -> tuple[str, ...]:
     """Return every symbol that a native name can mean, the likeliest alone if it stands out; see :func:`unified`."""
-    found = listed.named(native, market)
-    if found:
-        return found
+    symbols = listed.named(native, market)
+    if symbols:
+        return symbols
     text = native.upper()
     known = KNOWN_IDS.get(exchange, {}).get(text)
     if known is not None:
         return (known,)
     if _OPTION.fullmatch(text) or _names_no_market(native, exchange):
         return ()
+    # From the most to the least specific: a contract's suffix or day would be taken for a currency by the rules after it.
     for read in (_contract, _legacy, _parted):
-        read_so = read(native, market, exchange)
-        if read_so:
-            return read_so
+        symbols = read(native, market, exchange)
+        if symbols:
+            return symbols
     return _split(text, market or HOME_MARKET.get(exchange), exchange, listed)
 
 
@@ -148,14 +157,17 @@ def contract_market(native: str, exchange: str) -> Market | None:
     """Return in what a contract with a joined name like ``BTCUSD`` is settled; ``None`` for names that say it themselves."""
     if not native.isalnum():
         return None
-    is_inverse = native.upper().endswith(_DOLLARS) and exchange in INVERSE_USD
-    return "inverse" if is_inverse else "linear"
+    if native.upper().endswith(_DOLLARS) and exchange in INVERSE_USD:
+        return "inverse"
+    return "linear"
 
 
 def _contract(native: str, market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read a contract, whose name says that it is one."""
     for exchanges, pattern, build in _CONTRACTS:
-        match = pattern.fullmatch(native) if not exchanges or exchange in exchanges else None
+        if exchanges and exchange not in exchanges:
+            continue
+        match = pattern.fullmatch(native)
         if match is not None:
             return build(match, market, exchange)
     return ()
@@ -163,19 +175,23 @@ def _contract(native: str, market: Market | None, exchange: str) -> tuple[str, .
 
 def _binance_like(match: re.Match[str], market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read ``BTCUSD_PERP``, ``ETHUSDT_210924``, ``BTC-USD-SWAP``, ``BTC_USDT_20240329``; Binance alone joins the pair."""
-    pair, day = match["pair"], match["day"]
+    pair = match["pair"]
     exchange = exchange or _writer_of(match)
-    pairs = _pairs(pair, "inverse" if pair.upper().endswith(_DOLLARS) else "linear", exchange)
-    contracts = (_with_settle(base, quote, market, exchange) for base, quote in pairs)
-    expiry = f"-{day[-6:]}" if day else ""
-    return tuple(f"{symbol}{expiry}" for symbols in contracts for symbol in symbols)
+    priced: Market = "linear"
+    if pair.upper().endswith(_DOLLARS):
+        priced = "inverse"
+    contracts = _contracts_on(_pairs(pair, priced, exchange), market, exchange)
+    # Some write the century of the day (``20240329``); unified symbols never do.
+    return _expiring(contracts, (match["day"] or "")[-6:])
 
 
 def _writer_of(match: re.Match[str]) -> str:
     """Return an exchange that writes contracts so: ``BTCUSD_PERP`` Binance, ``BTC-USD-SWAP`` OKX, ``BTC-USD-PERP`` those on dollars."""
     if match["pair"].isalnum():
         return "binance"
-    return "ftx" if match[0].upper().endswith("PERP") else "okx"
+    if match[0].upper().endswith("PERP"):
+        return "ftx"
+    return "okx"
 
 
 def _by_day(match: re.Match[str], market: Market | None, exchange: str) -> tuple[str, ...]:
@@ -183,8 +199,8 @@ def _by_day(match: re.Match[str], market: Market | None, exchange: str) -> tuple
     month = _MONTHS.get(match["month"].upper())
     if month is None:
         return ()
-    expiry = f"-{match['year']}{month:02d}{int(match['day']):02d}"
-    return tuple(f"{symbol}{expiry}" for symbol in _of_base_or_pair(match["pair"], market, exchange))
+    contracts = _of_base_or_pair(match["pair"], market, exchange)
+    return _expiring(contracts, f"{match['year']}{month:02d}{int(match['day']):02d}")
 
 
 def _perpetual(match: re.Match[str], market: Market | None, exchange: str) -> tuple[str, ...]:
@@ -193,71 +209,74 @@ def _perpetual(match: re.Match[str], market: Market | None, exchange: str) -> tu
 
 
 def _of_base_or_pair(text: str, market: Market | None, exchange: str) -> tuple[str, ...]:
-    base, mark, quote = text.partition("_")
-    if mark:
-        return _with_settle(_plain(base, exchange), _plain(quote, exchange), market, exchange)
-    if exchange == "bybit" and not any(text.endswith(quote) for quote in ("USDT", "USDC", _DOLLARS)):
-        return (f"{_plain(text, exchange)}/USDC:USDC",)
-    if exchange == "bybit":
-        return tuple(
-            symbol
-            for base, quote in _pairs(text, "linear", exchange)
-            for symbol in _with_settle(base, quote, market, exchange)
-        )
-    return (f"{_plain(text, exchange)}/USD:{_plain(text, exchange)}",)
+    base, separator, quote = text.partition("_")
+    if separator:
+        pair = (_plain(base, exchange), _plain(quote, exchange))
+        return _contracts_on([pair], market, exchange)
+    if exchange != "bybit":
+        return (_symbol(_plain(text, exchange), _DOLLARS, "inverse"),)
+    if text.endswith(("USDT", "USDC", _DOLLARS)):
+        return _contracts_on(_pairs(text, "linear", exchange), market, exchange)
+    return (_symbol(_plain(text, exchange), "USDC", "linear"),)
 
 
 def _by_month_code(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read ``XBTH24`` and ``BTCUSDZ24``: inverse, and over on the last Friday of the month."""
-    base, year, month = _plain(match["base"], exchange), 2000 + int(match["year"]), _MONTH_CODES[match["month"]]
+    year, month = 2000 + int(match["year"]), _MONTH_CODES[match["month"]]
     last = dt.date(year, month, calendar.monthrange(year, month)[1])
     expiry = last - dt.timedelta(days=(last.weekday() - _FRIDAY) % 7)
-    return (f"{base}/USD:{base}-{expiry:%y%m%d}",)
+    contract = _symbol(_plain(match["base"], exchange), _DOLLARS, "inverse")
+    return _expiring([contract], f"{expiry:%y%m%d}")
 
 
 def _kraken_futures(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
     """Read ``PI_XBTUSD`` (inverse) and ``PF_XBTUSD`` (linear), and ``FI_`` and ``FF_`` with a day."""
-    told: Market = "inverse" if match["sort"][1] == "I" else "linear"
-    expiry = f"-{match['day']}" if match["day"] else ""
-    return tuple(
-        f"{_joined(base, quote, told)}{expiry}" for base, quote in _pairs(match["pair"], told, "krakenfutures")
-    )
+    market: Market = "linear"
+    if match["sort"][1] == "I":
+        market = "inverse"
+    contracts = _symbols(_pairs(match["pair"], market, "krakenfutures"), market)
+    return _expiring(contracts, match["day"] or "")
 
 
 def _suffixed(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read Bitget's first names, ``BTCUSDT_UMCBL``, and Phemex' spot names, ``sBTCUSDT``."""
-    told: Market = {"UMCBL": "linear", "CMCBL": "linear", "DMCBL": "inverse"}.get(match["sort"], "spot")  # type: ignore[assignment]
     if match["sort"] == "CMCBL":
-        return (f"{match['pair'].removesuffix('PERP')}/USDC:USDC",)
-    return tuple(_joined(base, quote, told) for base, quote in _pairs(match["pair"], told, exchange))
+        # Its contracts in USDC name the base alone: ``BTCPERP_CMCBL``.
+        return (_symbol(match["pair"].removesuffix("PERP"), "USDC", "linear"),)
+    market = _MARKET_OF_SUFFIX.get(match["sort"], "spot")
+    return _symbols(_pairs(match["pair"], market, exchange), market)
+
+
+_MARKET_OF_SUFFIX: dict[str, Market] = {"UMCBL": "linear", "DMCBL": "inverse"}
 
 
 def _kucoin(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read ``XBTUSDTM``, and ``XBTUSDM``, which is inverse."""
-    return tuple(
-        symbol
-        for base, quote in _pairs(match["pair"], "linear", exchange)
-        for symbol in _with_settle(base, quote, None, "kucoinfutures")
-    )
+    # CCXT has KuCoin's contracts as an exchange of its own, so the tables list them there.
+    return _contracts_on(_pairs(match["pair"], "linear", exchange), None, "kucoinfutures")
 
 
 def _bitmex(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read ``ADAUSD`` and ``XBTUSDT``: contracts on dollars are settled in bitcoin, others in their quote currency."""
     base, quote = _plain(match["base"], exchange), match["quote"]
-    return (f"{base}/{quote}:{'BTC' if quote == _DOLLARS else quote}",)
+    if quote == _DOLLARS:
+        return (f"{base}/{quote}:BTC",)
+    return (_symbol(base, quote, "linear"),)
 
 
 def _bitfinex(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
     """Read ``tBTCUSD``, ``tDUSK:USD``, and ``tBTCF0:USTF0``, which is a perpetual contract."""
     pair = match["pair"]
-    base, mark, quote = pair.partition(":")
-    if not mark:
-        return tuple(f"{base}/{quote}" for base, quote in _pairs(pair, "spot", "bitfinex"))
+    base, separator, quote = pair.partition(":")
+    if not separator:
+        return _symbols(_pairs(pair, "spot", "bitfinex"), "spot")
     if base.endswith("F0") and quote.endswith("F0"):
-        return (_joined(_plain(base[:-2], "bitfinex"), _plain(quote[:-2], "bitfinex"), "linear"),)
-    return (_joined(_plain(base, "bitfinex"), _plain(quote, "bitfinex"), "spot"),)
+        return (_symbol(_plain(base[:-2], "bitfinex"), _plain(quote[:-2], "bitfinex"), "linear"),)
+    return (_symbol(_plain(base, "bitfinex"), _plain(quote, "bitfinex"), "spot"),)
 
 
+_Pair = tuple[str, str]
+"""A base and a quote."""
 _Build = Callable[[re.Match[str], "Market | None", str], tuple[str, ...]]
 _ANY: frozenset[str] = frozenset()
 _PAIR = r"(?P<pair>[A-Za-z0-9]+(?:[-_/][A-Za-z0-9]+)?)"
@@ -282,6 +301,7 @@ _PARTED = re.compile(r"([A-Za-z0-9]+)[-_/]([A-Za-z0-9]+)(?:[-_:/]([A-Za-z0-9]+))
 
 def _legacy(native: str, _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read Kraken's old names of two codes with four letters each: ``XETHZUSD``."""
+    # Only where both are codes: a plain name of eight letters may be split anywhere.
     base, quote = native[:4].upper(), native[4:].upper()
     codes = CODES["kraken"]
     if exchange not in {"", "kraken"} or base not in codes or quote not in codes:
@@ -296,55 +316,60 @@ def _parted(native: str, market: Market | None, exchange: str) -> tuple[str, ...
         return ()
     base, quote, last = match[1], match[2], match[3] or ""
     if last.upper() in {"PERP", "SWAP"}:
-        return _with_settle(_plain(base, exchange), _plain(quote, exchange), market, exchange)
-    if exchange in _QUOTE_FIRST:
-        base, quote = _by_rank(base.upper(), quote.upper(), QUOTES[exchange])
-    plain_base, plain_quote = _plain(base, exchange), _plain(quote, exchange)
+        pair = (_plain(base, exchange), _plain(quote, exchange))
+        return _contracts_on([pair], market, exchange)
+    if exchange in _QUOTE_FIRST and _rank(base, exchange) < _rank(quote, exchange):
+        base, quote = quote, base
+    base, quote = _plain(base, exchange), _plain(quote, exchange)
     if last:
-        return (f"{plain_base}/{plain_quote}:{_plain(last, exchange)}",)
-    return (_joined(plain_base, plain_quote, market or HOME_MARKET.get(exchange, "spot")),)
+        return (f"{base}/{quote}:{_plain(last, exchange)}",)
+    return (_symbol(base, quote, market or HOME_MARKET.get(exchange, "spot")),)
 
 
-def _by_rank(one: str, other: str, quotes: tuple[str, ...]) -> tuple[str, str]:
-    ranks = [quotes.index(name) if name in quotes else len(quotes) for name in (one, other)]
-    return (other, one) if ranks[0] < ranks[1] else (one, other)
+def _rank(currency: str, exchange: str) -> int:
+    """Return the place of a currency among those in which an exchange prices; the number of them if it is none."""
+    quotes = QUOTES[exchange]
+    if currency.upper() in quotes:
+        return quotes.index(currency.upper())
+    return len(quotes)
 
 
 def _split(text: str, market: Market | None, exchange: str, listed: MarketList) -> tuple[str, ...]:
     pairs = _pairs(text, market, exchange, listed)
     if market in {"linear", "inverse"}:
-        return tuple(symbol for base, quote in pairs for symbol in _with_settle(base, quote, market, exchange))
-    return tuple(_joined(base, quote, "spot") for base, quote in pairs)
+        return _contracts_on(pairs, market, exchange)
+    return _symbols(pairs, "spot")
 
 
-def _pairs(
-    text: str, market: Market | None, exchange: str, listed: MarketList = NOT_LISTED
-) -> tuple[tuple[str, str], ...]:
+def _pairs(text: str, market: Market | None, exchange: str, listed: MarketList = NOT_LISTED) -> tuple[_Pair, ...]:
     """Return the likeliest bases and quotes that a name is made of; several if nothing speaks for one of them."""
     match = _PARTED.fullmatch(text)
     if match is not None:
         return ((_plain(match[1], exchange), _plain(match[2], exchange)),)
-    ours = _quotes_of(market, exchange)
-    found: dict[tuple[str, str], int] = {}
-    for quote in dict.fromkeys((*ours, *ALL_QUOTES)):
+    own_quotes = _quotes_of(market, exchange)
+    weights: dict[_Pair, int] = {}
+    # Every currency is tried, as names that end with a longer one may be meant otherwise: ETHUSD is ETH/USD and not ET/HUSD.
+    for quote in dict.fromkeys((*own_quotes, *ALL_QUOTES)):
         base = text.upper().removesuffix(quote)
         if base in {text.upper(), ""} or not base.isalnum():
             continue
         pair = (_plain(base, exchange), _plain(quote, exchange))
         weight = _weight_of_base(pair[0], base)
-        if quote in ours:
+        if quote in own_quotes:
             weight += _PRICES_IN
         if "/".join(pair) in listed.pairs:
             weight += _LISTED
-        found[pair] = max(weight, found.get(pair, weight))
-    most = max(found.values(), default=0)
-    return tuple(pair for pair, weight in found.items() if weight == most)
+        weights[pair] = max(weight, weights.get(pair, weight))
+    most = max(weights.values(), default=0)
+    return tuple(pair for pair, weight in weights.items() if weight == most)
 
 
 def _weight_of_base(asset: str, text: str) -> int:
     if asset in KNOWN_ASSETS:
         return _KNOWN
-    return _UNLIKELY if len(text) < 3 else 0
+    if len(text) < 3:
+        return _UNLIKELY
+    return 0
 
 
 def _quotes_of(market: Market | None, exchange: str) -> tuple[str, ...]:
@@ -356,21 +381,44 @@ def _quotes_of(market: Market | None, exchange: str) -> tuple[str, ...]:
     return QUOTES.get(exchange, ())
 
 
-def _with_settle(base: str, quote: str, market: Market | None, exchange: str) -> tuple[str, ...]:
-    """Return the contract on a pair; on dollars it depends on the exchange what it is settled in."""
+def _contracts_on(pairs: Iterable[_Pair], market: Market | None, exchange: str) -> tuple[str, ...]:
+    """Return the contracts on pairs: two of a pair if nothing says what they are settled in."""
+    symbols: list[str] = []
+    for base, quote in pairs:
+        symbols += [_symbol(base, quote, settled) for settled in _settled(quote, market, exchange)]
+    return tuple(symbols)
+
+
+def _settled(quote: str, market: Market | None, exchange: str) -> tuple[Market, ...]:
+    """Return what contracts priced in *quote* may be; on dollars it depends on the exchange what they are settled in."""
     if quote != _DOLLARS:
-        return (_joined(base, quote, "linear"),)
+        return ("linear",)
     if market in {"linear", "inverse"}:
-        return (_joined(base, quote, market),)
+        return (market,)
     if exchange in LINEAR_USD:
-        return (_joined(base, quote, "linear"),)
-    inverse = _joined(base, quote, "inverse")
-    return (inverse,) if exchange in INVERSE_USD else (inverse, _joined(base, quote, "linear"))
+        return ("linear",)
+    if exchange in INVERSE_USD:
+        return ("inverse",)
+    return ("inverse", "linear")
 
 
-def _joined(base: str, quote: str, market: Market) -> str:
-    settle = {"spot": "", "linear": f":{quote}", "inverse": f":{base}"}[market]
-    return f"{base}/{quote}{settle}"
+def _symbols(pairs: Iterable[_Pair], market: Market) -> tuple[str, ...]:
+    return tuple(_symbol(base, quote, market) for base, quote in pairs)
+
+
+def _symbol(base: str, quote: str, market: Market) -> str:
+    if market == "linear":
+        return f"{base}/{quote}:{quote}"
+    if market == "inverse":
+        return f"{base}/{quote}:{base}"
+    return f"{base}/{quote}"
+
+
+def _expiring(contracts: Iterable[str], day: str) -> tuple[str, ...]:
+    """Return contracts that end on a *day*, ``YYMMDD``; as they are if it is empty."""
+    if not day:
+        return tuple(contracts)
+    return tuple(f"{contract}-{day}" for contract in contracts)
 
 
 def _plain(name: str, exchange: str) -> str:
@@ -383,7 +431,9 @@ def _pair_of(symbol: str) -> str:
 
 
 def _market_of(symbol: str) -> Market:
-    pair, mark, settle = symbol.partition(":")
-    if not mark:
+    pair, separator, settle = symbol.partition(":")
+    if not separator:
         return "spot"
-    return "inverse" if settle.partition("-")[0] == pair.partition("/")[0] else "linear"
+    if settle.partition("-")[0] == pair.partition("/")[0]:
+        return "inverse"
+    return "linear"

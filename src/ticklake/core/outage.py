@@ -81,9 +81,12 @@ def usual_pause(times: pl.Series, silence: Span, bar: int) -> int:
 
     It is the third longest: a market may have been halted once or twice. *times* are sorted ``Int64``; *bar* is how long a bar lasts, 0 for what is not bars.
     """
-    sides = (times.filter(times < silence.start), times.filter(times >= silence.end))
-    pauses = pl.concat([side.diff().drop_nulls() - bar for side in sides]).top_k(_HALTS + 1)
-    return max(int(pauses.min() or 0), 0) if pauses.len() > _HALTS else 0  # type: ignore[arg-type]
+    before, after = times.filter(times < silence.start), times.filter(times >= silence.end)
+    pauses = pl.concat([before.diff().drop_nulls(), after.diff().drop_nulls()]) - bar
+    longest = pauses.top_k(_HALTS + 1)
+    if longest.len() <= _HALTS:
+        return 0
+    return max(int(longest.min() or 0), 0)  # type: ignore[arg-type]
 
 
 def are_enough(witnesses: Sequence[Witness], length: int) -> bool:
@@ -91,11 +94,19 @@ def are_enough(witnesses: Sequence[Witness], length: int) -> bool:
 
     Five active symbols do, or two busy ones; several markets of one base count once.
     """
-    active = [one for one in witnesses if length >= _ACTIVE * one.pause]
-    busy = {one.base for one in active if length >= _BUSY * one.pause}
-    rows = sum(one.rate for one in active) * length
-    enough = len({one.base for one in active}) >= _ENOUGH_ACTIVE or len(busy) >= _ENOUGH_BUSY
-    return enough and rows >= FEWEST_ROWS
+    active: set[str] = set()
+    busy: set[str] = set()
+    rate = 0.0
+    for witness in witnesses:
+        if length < _ACTIVE * witness.pause:
+            continue
+        active.add(witness.base)
+        rate += witness.rate
+        if length >= _BUSY * witness.pause:
+            busy.add(witness.base)
+    if len(active) < _ENOUGH_ACTIVE and len(busy) < _ENOUGH_BUSY:
+        return False
+    return rate * length >= FEWEST_ROWS
 
 
 class SilentBars:
@@ -112,7 +123,8 @@ class SilentBars:
     """
 
     def __init__(self, opens: pl.Series, share: float, expected: int) -> None:
-        odds = pl.lit(math.log(max(share, _LEAST)))
+        # Logarithms: the product of many small shares is less than a float can hold.
+        odds = pl.lit(_log_share(share))
         self._bars = opens.alias("ts").to_frame().with_columns(odds=odds, seen=pl.lit(0))
         self._budget = math.log(CHANCE) - math.log(max(expected, 1))
 
@@ -126,9 +138,10 @@ class SilentBars:
         """
         own = cls(opens, share, expected)
         bars = common.filter(pl.col("ts").is_in(opens.implode()))
-        weight, heard = math.log(max(share, _LEAST)), inside(bars["ts"], looked_at)
+        was_counted = inside(bars["ts"], looked_at)
         own._bars = bars.with_columns(
-            odds=pl.col("odds") + pl.when(heard).then(0.0).otherwise(weight), seen=pl.col("seen") - heard.cast(pl.Int32)
+            odds=pl.col("odds") + pl.when(was_counted).then(0.0).otherwise(_log_share(share)),
+            seen=pl.col("seen") - was_counted.cast(pl.Int32),
         )
         return own
 
@@ -145,9 +158,9 @@ class SilentBars:
     def ask(self, present: pl.Series, looked_at: Sequence[Span], share: float) -> None:
         """Hear another symbol: which bars it has, where it was looked at while it traded, and what it lacks anyway."""
         heard = inside(self.opens, looked_at)
-        weight = math.log(max(share, _LEAST))
         bars = self._bars.with_columns(
-            odds=pl.col("odds") + pl.when(heard).then(weight).otherwise(0.0), seen=pl.col("seen") + heard.cast(pl.Int32)
+            odds=pl.col("odds") + pl.when(heard).then(_log_share(share)).otherwise(0.0),
+            seen=pl.col("seen") + heard.cast(pl.Int32),
         )
         self._bars = bars.join(present.alias("ts").to_frame(), on="ts", how="anti", maintain_order="left")
 
@@ -163,6 +176,10 @@ class SilentBars:
         )
         for row in runs.filter(pl.col("odds") < self._budget).iter_rows(named=True):
             yield Span(row["start"], row["last"] + length), row["seen"]
+
+
+def _log_share(share: float) -> float:
+    return math.log(max(share, _LEAST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,23 +204,24 @@ class Quiet:
     span: Span
     shortest: int
     found: list[Span] = field(default_factory=list)
-    _after: int | None = None
+    _start: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.span.start
 
     def feed(self, times: pl.Series) -> None:
         """Take the ``Int64`` times of the next rows, in order."""
         if not times.len():
             return
-        first = self.span.start if self._after is None else self._after
-        starts = pl.concat([pl.Series([first], dtype=pl.Int64), times[:-1].rename("") + 1])
+        starts = pl.concat([pl.Series([self._start], dtype=pl.Int64), times[:-1].rename("") + 1])
         long = (times - starts >= self.shortest).arg_true()
-        self.found += [Span(starts[at], times[at]) for at in long.to_list()]
-        self._after = int(times[-1]) + 1
+        self.found += [Span(starts[place], times[place]) for place in long.to_list()]
+        self._start = int(times[-1]) + 1
 
     def finish(self) -> list[Span]:
         """Return what was found, what comes after the last row included."""
-        first = self.span.start if self._after is None else self._after
-        if self.span.end - first >= self.shortest:
-            self.found.append(Span(first, self.span.end))
+        if self.span.end - self._start >= self.shortest:
+            self.found.append(Span(self._start, self.span.end))
         return self.found
 
 
@@ -212,6 +230,7 @@ def witnessed(silence: Silence, quiet: Sequence[Span], looked_at: Sequence[Span]
 
     Only pieces of at least *shortest* count. Where the other symbol was not looked at, it says nothing.
     """
-    for part in (part for span in quiet if (part := silence.span.intersect(span))):
-        if part.length >= shortest:
+    for span in quiet:
+        part = silence.span.intersect(span)
+        if part is not None and part.length >= shortest:
             yield replace(silence, span=part, seen=silence.seen + covers(looked_at, part))

@@ -49,8 +49,13 @@ class Progress:
     @property
     def done(self) -> float:
         """The share of the asked time that is done, 0 to 1."""
-        shares = (min(self.finished[name] / total, 1.0) if total else 1.0 for name, total in self.planned.items())
-        return sum(shares) / max(self.datasets, 1)
+        done = 0.0
+        for name, planned in self.planned.items():
+            if planned:
+                done += min(self.finished[name] / planned, 1.0)
+            else:
+                done += 1.0
+        return done / max(self.datasets, 1)
 
     def failed(self, name: str, error: TicklakeError) -> None:
         """Note why a dataset was given up."""
@@ -70,8 +75,12 @@ class Progress:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts and failures as a plain mapping."""
-        told = {"failures": dict(self.failures), "skipped": dict(self.skipped), "retriable": bool(self.again)}
-        return {**self.counts, **told}
+        return {
+            **self.counts,
+            "failures": dict(self.failures),
+            "skipped": dict(self.skipped),
+            "retriable": bool(self.again),
+        }
 
 
 Watch = Callable[[Progress], None]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
@@ -51,9 +52,6 @@ class Holes:
         return Holes(self.count + other.count, self.records + other.records, self.time + other.time)
 
 
-_V = TypeVar("_V", Holes, int)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Figures:
     """What was measured.
@@ -94,7 +92,11 @@ class Figures:
     @property
     def missing(self) -> Holes:
         """The holes in which something is missing (:attr:`~ticklake.core.gaps.GapReason.is_missing`)."""
-        return sum((holes for reason, holes in self.gaps.items() if GapReason(reason).is_missing), Holes())
+        missing = Holes()
+        for reason, holes in self.gaps.items():
+            if GapReason(reason).is_missing:
+                missing += holes
+        return missing
 
     @property
     def missing_records(self) -> int:
@@ -109,7 +111,9 @@ class Figures:
     @property
     def expected_records(self) -> int | None:
         """Bars that should be there; ``None`` for kinds without a grid."""
-        return self.present_records + self.missing_records if self.on_grid else None
+        if not self.on_grid:
+            return None
+        return self.present_records + self.missing_records
 
     @property
     def completeness_ratio(self) -> float | None:
@@ -118,13 +122,20 @@ class Figures:
         It is 1 only where nothing is missing, however little that may be.
         """
         share = self._share_there
-        return share if share is None or self.is_complete else min(share, _ALL_BUT_NOTHING)
+        if share is None or self.is_complete:
+            return share
+        # A nanosecond in a year is less than a float can tell from nothing.
+        return min(share, _ALL_BUT_NOTHING)
 
     @property
     def _share_there(self) -> float | None:
         if self.on_grid:
-            return self.present_records / self.expected_records if self.expected_records else None
-        return 1 - self.missing.time / self.open_time if self.open_time else None
+            if not self.expected_records:
+                return None
+            return self.present_records / self.expected_records
+        if not self.open_time:
+            return None
+        return 1 - self.missing.time / self.open_time
 
     @property
     def is_complete(self) -> bool:
@@ -138,30 +149,36 @@ class Figures:
         The shares are: refused rows of all that came (for bars 0, as they are missing already), outliers and stale
         prices of the rows, crossed books of those judged.
         """
+        refused = 0
+        if not self.on_grid:
+            refused = _refused(self)
         rows, books = max(self.present_records, 1), max(self.judged_books, 1)
-        refused = 0 if self.on_grid else sum(self.quarantined.values())
-        shares = {
-            "quarantined": refused / max(self.present_records + refused, 1),
-            "outliers": self.outliers / rows,
-            "stale": self.stale_prices / rows,
-            "crossed": self.crossed_books / books,
-        }
-        return max(0.0, 1 - sum(PENALTIES[name] * share for name, share in shares.items()))
+        penalty = PENALTIES["quarantined"] * (refused / max(self.present_records + refused, 1))
+        penalty += PENALTIES["outliers"] * (self.outliers / rows)
+        penalty += PENALTIES["stale"] * (self.stale_prices / rows)
+        penalty += PENALTIES["crossed"] * (self.crossed_books / books)
+        return max(0.0, 1 - penalty)
 
     @property
     def score(self) -> float | None:
         """``100 x completeness_ratio x soundness``, 100 only if both are 1; ``None`` where completeness cannot be known."""
         ratio = self.completeness_ratio
-        return None if ratio is None else _rounded(100 * ratio * self.soundness)
+        if ratio is None:
+            return None
+        return _rounded(100 * ratio * self.soundness)
 
 
 def _refused(figures: Figures) -> int:
     return sum(figures.quarantined.values())
 
 
-COUNTED = tuple(
-    Metric(one.name, is_stored=True, **one.metadata) for one in fields(Figures) if "heading" in one.metadata
-)
+def _counted_metrics() -> Iterator[Metric]:
+    for figure in fields(Figures):
+        if "heading" in figure.metadata:
+            yield Metric(figure.name, is_stored=True, **figure.metadata)
+
+
+COUNTED = tuple(_counted_metrics())
 """What is counted in rows: the fields of :class:`Figures` that say so."""
 METRICS = (
     Metric("score", "score", pl.Float64, format_score, is_stored=True),
@@ -221,22 +238,25 @@ class Quality(Displayed, Figures):
     find_gaps: Callable[[], Sequence[Gap]] = field(default=tuple, repr=False, compare=False)
 
     def _summary(self) -> dict[str, Any]:
-        start, end = (None, None) if self.span is None else map(format_time, self.span)
+        span = None
+        if self.span is not None:
+            start, end = map(format_time, self.span)
+            span = f"{start} .. {end}"
         return {
             "dataset": str(self.dataset),
-            "span": None if start is None else f"{start} .. {end}",
+            "span": span,
             "score": format_score(self.score),
             "complete": format_share(self.completeness_ratio),
             "present": self.present_records,
             "missing": self.missing_records,
-            "quarantined": sum(self.quarantined.values()),
+            "quarantined": _refused(self),
             "days": len(self.days),
             "last": moment(self.last),
         }
 
     @property
     def gap_list(self) -> tuple[Gap, ...]:
-        """Every hole inside the span, as ``lake.gaps`` tells it; looked for when it is asked for, while the lake is open."""
+        """Every hole inside the span, as ``lake.gaps`` returns it; looked for on access, while the lake is open."""
         return tuple(self.find_gaps())
 
 
@@ -251,54 +271,63 @@ def days_of(span: Span) -> Iterable[Span]:
 
 def holes_by_day(dataset: Dataset, gaps: Iterable[Gap], inside: Span) -> dict[int, dict[str, Holes]]:
     """Share out gaps among the days of *inside*. A gap that began before it is counted on none of them."""
-    found: dict[int, dict[str, Holes]] = {}
+    by_day: dict[int, dict[str, Holes]] = {}
     for gap in gaps:
         span = gap.span.intersect(inside)
-        for part in days_of(span) if span else ():
+        if span is None:
+            continue
+        reason = str(gap.reason)
+        for part in days_of(span):
+            # A hole counts once, on the day where it begins, so that the sum of days is the number of holes.
             begins = part.start == gap.span.start
             holes = Holes(int(begins), _records(dataset, gap, part, begins=begins), part.length)
-            day = found.setdefault(part.start // DAY * DAY, {})
-            day[str(gap.reason)] = day.get(str(gap.reason), Holes()) + holes
-    return found
+            day = by_day.setdefault(part.start // DAY * DAY, {})
+            day[reason] = day.get(reason, Holes()) + holes
+    return by_day
 
 
 def total(figures: Iterable[Figures]) -> Figures:
     """Return the sums of *figures*."""
-    listed = list(figures)
-    times = [one.open_time for one in listed if one.open_time is not None]
-    return Figures(
-        on_grid=any(one.on_grid for one in listed),
-        open_time=sum(times) if times else None,
-        gaps=_summed((one.gaps for one in listed), Holes()),
-        quarantined=_summed((one.quarantined for one in listed), 0),
-        **{metric.name: sum(metric.of(one) for one in listed) for metric in COUNTED},
-    )
+    on_grid = False
+    open_time: int | None = None
+    gaps: dict[str, Holes] = {}
+    quarantined: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for part in figures:
+        on_grid = on_grid or part.on_grid
+        if part.open_time is not None:
+            open_time = (open_time or 0) + part.open_time
+        for reason, holes in part.gaps.items():
+            gaps[reason] = gaps.get(reason, Holes()) + holes
+        quarantined.update(part.quarantined)
+        for metric in COUNTED:
+            counts[metric.name] += metric.of(part)
+    return Figures(on_grid=on_grid, open_time=open_time, gaps=gaps, quarantined=dict(quarantined), **counts)
 
 
 def trend_of(days: Iterable[DayQuality]) -> pl.DataFrame:
     """Return a row a day: ``day`` and every one of the :data:`METRICS`."""
     schema: dict[str, type[pl.DataType]] = {"day": pl.Int64}
     schema |= {metric.name: metric.dtype for metric in METRICS}
-    rows = [(one.day, *(metric.of(one) for metric in METRICS)) for one in days]
+    rows: list[list[Any]] = []
+    for day in days:
+        values = [metric.of(day) for metric in METRICS]
+        rows.append([day.day, *values])
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col("day").cast(TIME))
 
 
 def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
     """Return how many records are missing in one day's part of a gap."""
     if dataset.timeframe is None:
-        return (gap.known_missing or 0) if begins else 0
+        if not begins:
+            return 0
+        return gap.known_missing or 0
     if part == gap.span and gap.missing is not None:
         return gap.missing
     return dataset.timeframe.count_in(part, dataset.anchor)
 
 
 def _rounded(score: float) -> float:
-    return min(round(score, 2), _BELOW_FULL) if score < _FULL else _FULL
-
-
-def _summed(mappings: Iterable[Mapping[str, _V]], zero: _V) -> dict[str, _V]:
-    summed: dict[str, _V] = {}
-    for mapping in mappings:
-        for key, value in mapping.items():
-            summed[key] = summed.get(key, zero) + value
-    return summed
+    if score >= _FULL:
+        return _FULL
+    return min(round(score, 2), _BELOW_FULL)

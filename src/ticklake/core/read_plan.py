@@ -32,19 +32,26 @@ class Slice:
 
 def plan_read(segments: Iterable[Segment], span: Span) -> list[Slice]:
     """Sweep the segments' ranges into disjoint slices inside *span*, in time order."""
-    inside = sorted((s for s in segments if s.min_ts < span.end and s.max_ts >= span.start), key=_start)
-    return [piece for group in _touching(inside) for piece in _slices(group, span)]
+    inside = sorted(_meeting(segments, span.start, span.end), key=_start)
+    slices: list[Slice] = []
+    for group in _touching(inside):
+        slices += _slices(group, span)
+    return slices
 
 
 def cut(piece: Slice, rows: int = CHUNK_ROWS) -> Iterator[Slice]:
     """Cut a slice into slices of about *rows* rows, between blocks and between instants where that is possible."""
-    start, held, before = piece.span.start, 0, piece.span.start
+    start = piece.span.start
+    gathered = 0
+    reach = piece.span.start
     for low, high, count in sorted(_stretches(piece)):
-        clean = low > before or held > 2 * rows
-        if held >= rows and clean and start < low < piece.span.end:
+        # Where blocks keep overlapping, memory counts for more than reading some of them twice.
+        is_between_blocks = low > reach or gathered > 2 * rows
+        if gathered >= rows and is_between_blocks and start < low < piece.span.end:
             yield Slice(Span(start, low), _meeting(piece.segments, start, low))
-            start, held = low, 0
-        held, before = held + count, max(before, high)
+            start, gathered = low, 0
+        gathered += count
+        reach = max(reach, high)
     yield Slice(Span(start, piece.span.end), _meeting(piece.segments, start, piece.span.end))
 
 
@@ -57,10 +64,12 @@ def _touching(ordered: Sequence[Segment]) -> Iterator[list[Segment]]:
     group: list[Segment] = []
     reach = 0
     for segment in ordered:
-        if group and segment.min_ts > reach:
+        if not group:
+            reach = segment.max_ts
+        elif segment.min_ts > reach:
             yield group
-            group = []
-        reach = max(reach, segment.max_ts) if group else segment.max_ts
+            group, reach = [], segment.max_ts
+        reach = max(reach, segment.max_ts)
         group.append(segment)
     if group:
         yield group
@@ -70,8 +79,11 @@ def _slices(group: list[Segment], span: Span) -> list[Slice]:
     whole = span_of(group)
     if len(group) == 1:
         return [_slice(whole, group, span)]
+    # The sweep ends as soon as there are too many: thousands of segments that meet would make thousands of slices in vain.
     slices = list(itertools.islice(_sweep(group, span), MOST_SLICES + 1))
-    return slices if len(slices) <= MOST_SLICES else [_slice(whole, group, span)]
+    if len(slices) > MOST_SLICES:
+        return [_slice(whole, group, span)]
+    return slices
 
 
 def _slice(stretch: Span, segments: Sequence[Segment], span: Span) -> Slice:
@@ -80,13 +92,15 @@ def _slice(stretch: Span, segments: Sequence[Segment], span: Span) -> Slice:
 
 
 def _sweep(segments: Sequence[Segment], span: Span) -> Iterator[Slice]:
-    bounds = sorted({bound for segment in segments for bound in (segment.min_ts, segment.max_ts + 1)})
-    starts = sorted(segments, key=_start, reverse=True)
+    bounds: set[int] = set()
+    for segment in segments:
+        bounds.update((segment.min_ts, segment.max_ts + 1))
+    waiting = sorted(segments, key=_start, reverse=True)
     active: list[Segment] = []
-    for start, end in itertools.pairwise(bounds):
+    for start, end in itertools.pairwise(sorted(bounds)):
         active = [segment for segment in active if segment.max_ts >= start]
-        while starts and starts[-1].min_ts <= start:
-            active.append(starts.pop())
+        while waiting and waiting[-1].min_ts <= start:
+            active.append(waiting.pop())
         stretch = Span(start, end)
         if active and stretch.overlaps(span):
             yield _slice(stretch, active, span)
@@ -95,12 +109,14 @@ def _sweep(segments: Sequence[Segment], span: Span) -> Iterator[Slice]:
 def _stretches(piece: Slice) -> Iterator[tuple[int, int, int]]:
     """Yield first and last time and number of rows of everything that is read as a whole."""
     for segment in piece.segments:
-        blocks = [block for block in segment.blocks if block.rows and block.meets(piece.span)]
-        if blocks:
-            yield from ((block.min_ts, block.max_ts, block.rows) for block in blocks)
-        else:
+        has_blocks = False
+        for block in segment.blocks:
+            if block.rows and block.meets(piece.span):
+                has_blocks = True
+                yield block.min_ts, block.max_ts, block.rows
+        if not has_blocks:
             yield segment.min_ts, segment.max_ts, segment.rows
 
 
-def _meeting(segments: Sequence[Segment], start: int, end: int) -> tuple[Segment, ...]:
+def _meeting(segments: Iterable[Segment], start: int, end: int) -> tuple[Segment, ...]:
     return tuple(segment for segment in segments if segment.min_ts < end and segment.max_ts >= start)

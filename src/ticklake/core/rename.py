@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ticklake.core.dataset import Dataset
@@ -31,7 +31,7 @@ def rename_in_parameters(parameters: Mapping[str, Any], old: Dataset, new: Datas
     if moved.get("dataset") == str(old):
         moved["dataset"] = str(new)
     if "datasets" in moved:
-        moved["datasets"] = [str(new) if name == str(old) else name for name in _listed(moved, "datasets")]
+        moved["datasets"] = _replaced(_listed(moved, "datasets"), [str(old)], str(new))
     named = _symbols_of(parameters, old)
     if not named:
         return moved
@@ -39,8 +39,19 @@ def rename_in_parameters(parameters: Mapping[str, Any], old: Dataset, new: Datas
     if new.exchange != old.exchange and len(named) < len(symbols):
         raise BadInput(f"it names other symbols of {old.exchange}, too, and {new} is of {new.exchange}")
     moved["exchange"] = new.exchange
-    moved["symbols"] = [str(new.symbol) if symbol in named else symbol for symbol in symbols]
+    moved["symbols"] = _replaced(symbols, named, str(new.symbol))
     return moved
+
+
+def _replaced(names: Iterable[str], old: Collection[str], new: str) -> list[str]:
+    """Return *names* with *new* in the place of each of the *old* ones."""
+    replaced: list[str] = []
+    for name in names:
+        if name in old:
+            replaced.append(new)
+        else:
+            replaced.append(name)
+    return replaced
 
 
 def _symbols_of(parameters: Mapping[str, Any], dataset: Dataset) -> list[str]:
@@ -62,4 +73,6 @@ def _symbols_of(parameters: Mapping[str, Any], dataset: Dataset) -> list[str]:
 
 def _listed(parameters: Mapping[str, Any], name: str) -> list[str]:
     value = parameters.get(name) or []
-    return [value] if isinstance(value, str) else list(value)
+    if isinstance(value, str):
+        return [value]
+    return list(value)

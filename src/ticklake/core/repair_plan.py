@@ -8,7 +8,7 @@ from typing import Any
 
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.display import Displayed
-from ticklake.core.gaps import Gap, GapReason
+from ticklake.core.gaps import Gap, GapReason, missing_in
 from ticklake.core.results import Mended
 from ticklake.core.runs import Run
 from ticklake.core.span import Span, normalise
@@ -59,12 +59,15 @@ class Repaired(Displayed):
     left: tuple[Left, ...] = ()
 
     def _summary(self) -> dict[str, Any]:
+        outcome = self.note
+        if self.run is not None:
+            outcome = self.run.outcome
         return {
             "dataset": str(self.mended.dataset),
             "restored": self.mended.restored,
             "replaced": self.mended.replaced,
             "lost": self.mended.lost,
-            "outcome": self.run.outcome if self.run else self.note,
+            "outcome": outcome,
             "closed": len(self.closed),
             "left": len(self.left),
         }
@@ -98,12 +101,13 @@ def plan_repair(
         Whether a source was ever asked for the dataset. What was only imported or saved is left alone: nobody said that
         the rows of a source belong with it.
     """
-    ask = [_wide(dataset, span) for span in fresh] if is_collected else []
+    missing = missing_in(gaps)
+    if not is_collected:
+        return RepairPlan(dataset, left=tuple(Left(gap, _NOT_COLLECTED) for gap in missing))
+    ask = [_wide(dataset, span) for span in fresh]
     left: list[Left] = []
-    for gap in gaps:
-        if not gap.reason.is_missing:
-            continue
-        why = _why_not(dataset, gap, in_vain, retry=retry) if is_collected else _NOT_COLLECTED
+    for gap in missing:
+        why = _why_not(dataset, gap, in_vain, retry=retry)
         if why:
             left.append(Left(gap, why))
         else:
@@ -113,15 +117,18 @@ def plan_repair(
 
 def _why_not(dataset: Dataset, gap: Gap, in_vain: Mapping[tuple[Span, str], str], *, retry: bool) -> str:
     """Return why a gap is not asked for; nothing if it is."""
+    if dataset.kind == "book":
+        return "order books of the past are served by nobody"
     if dataset.kind in SNAPSHOTS:
-        what = "order books" if dataset.kind == "book" else "predicted funding rates"
-        return f"{what} of the past are served by nobody"
+        return "predicted funding rates of the past are served by nobody"
     words = in_vain.get((gap.span, str(gap.reason)))
     if retry or (words is None and gap.reason is not GapReason.UNAVAILABLE):
         return ""
     if words is None:
         return f"{gap.detail or 'it is served no more'}; {_AGAIN}"
-    return f"asked for again in vain{': ' if words else ''}{words}; {_AGAIN}"
+    if not words:
+        return f"asked for again in vain; {_AGAIN}"
+    return f"asked for again in vain: {words}; {_AGAIN}"
 
 
 def _wide(dataset: Dataset, span: Span) -> Span:

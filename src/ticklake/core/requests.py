@@ -25,7 +25,9 @@ _NAMED = 3
 
 def usual_kind(timeframe: object) -> str:
     """Return the kind that is meant if none is named: bars if there is a *timeframe*, else trades."""
-    return "ohlcv" if timeframe else "trades"
+    if timeframe:
+        return "ohlcv"
+    return "trades"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,15 @@ class BackfillRequest:
         if options.get("depth") is not None:
             options["depth"] = parse_count("depth", options["depth"], 1, of="levels")
         span = Span.parse(start, end)
-        first = None if start is None else span.start
-        last = None if end is None else span.end
-        frame = None if timeframe is None else str(Timeframe.parse(timeframe))
+        if start is not None:
+            options["start"] = span.start
+        if end is not None:
+            options["end"] = span.end
+        if timeframe is not None:
+            timeframe = str(Timeframe.parse(timeframe))
         if options.get("kind") is not None:
             kind_of(options["kind"])
-        return cls(exchange_id(exchange), named, frame, start=first, end=last, **options)
+        return cls(exchange_id(exchange), named, timeframe, **options)
 
     @property
     def kind_meant(self) -> str:
@@ -154,13 +159,17 @@ class BackfillRequest:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept in jobs, schedules and the manifest: what is as it would be anyhow is left out."""
-        plain: dict[str, Any] = {"exchange": self.exchange, "symbols": list(self.symbols)}
+        kept: dict[str, Any] = {"exchange": self.exchange}
+        if self.symbols:
+            kept["symbols"] = list(self.symbols)
         for name in ("timeframe", "kind", "all_quote", "depth", "last_days"):
-            plain[name] = getattr(self, name)
+            value = getattr(self, name)
+            if value is not None:
+                kept[name] = value
         for name in ("start", "end"):
-            moment = getattr(self, name)
-            plain[name] = None if moment is None else format_time(moment)
-        kept = {name: value for name, value in plain.items() if value not in (None, [])}
+            ns = getattr(self, name)
+            if ns is not None:
+                kept[name] = format_time(ns)
         if self.retry:
             kept["retry"] = True
         if not self.archives:
@@ -179,9 +188,9 @@ class BackfillRequest:
         if not isinstance(kept, Mapping):
             raise BadInput(f"{kept!r} is no request: pass an object with an exchange and symbols")
         known = [field.name for field in fields(cls)]
-        unknown = next((name for name in kept if name not in known), None)
-        if unknown is not None:
-            raise BadInput(f"a backfill has no {unknown!r}: it has {', '.join(known)}")
+        for name in kept:
+            if name not in known:
+                raise BadInput(f"a backfill has no {name!r}: it has {', '.join(known)}")
         for name in ("exchange", "timeframe", "kind", "all_quote"):
             if name == "exchange" or kept.get(name) is not None:
                 parse_text(name, kept.get(name))

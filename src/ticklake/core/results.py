@@ -49,11 +49,19 @@ class Receipt(Displayed):
 
     def _summary(self) -> dict[str, Any]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.items())
-        names = ("received", "new", "changed", "duplicate", "quarantined")
-        counts = {name: getattr(self, name) for name in names}
-        return {**counts, "reasons": reasons, "version": str(self.version)}
+        return {
+            "received": self.received,
+            "new": self.new,
+            "changed": self.changed,
+            "duplicate": self.duplicate,
+            "quarantined": self.quarantined,
+            "reasons": reasons,
+            # As text: a number of a commit is not written with commas.
+            "version": str(self.version),
+        }
 
     def __add__(self, other: Receipt) -> Receipt:
+        # The version is that of the later commit; the rest adds up.
         return Receipt(
             self.received + other.received,
             self.new + other.new,

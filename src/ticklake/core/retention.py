@@ -26,19 +26,23 @@ def days_by_kind(
     """
     if kinds is not None and not isinstance(kinds, Iterable):
         raise BadInput(f"kinds={kinds!r} are none: pass a list like ['trades', 'book']")
-    wanted = list(KINDS if kinds is None else kinds)
-    unknown = next((kind for kind in (*wanted, *keep) if kind not in KINDS), None)
-    if unknown is not None:
-        raise BadInput(f"{unknown!r} is not a kind: use one of {', '.join(KINDS)}")
+    chosen = list(KINDS)
+    if kinds is not None:
+        chosen = list(kinds)
+    for kind in (*chosen, *keep):
+        if kind not in KINDS:
+            raise BadInput(f"{kind!r} is not a kind: use one of {', '.join(KINDS)}")
     if days is not None and (isinstance(days, bool) or not isinstance(days, int)):
         raise BadInput(f"{days!r} is not a number of days: say a whole number of at least 1")
-    said = keep if days is None else dict.fromkeys(wanted, days)
-    chosen = {kind: said[kind] for kind in wanted if kind in said}
-    if not chosen:
+    if days is not None:
+        keep = dict.fromkeys(chosen, days)
+    kept_days = {kind: keep[kind] for kind in chosen if kind in keep}
+    if not kept_days:
         raise BadInput("nothing says how long data is kept: say --days, or set keep (docs/how-to/retention.md)")
-    if min(chosen.values()) < 1:
-        raise BadInput(f"{min(chosen.values())} days cannot be kept: say at least 1; delete removes everything")
-    return chosen
+    fewest = min(kept_days.values())
+    if fewest < 1:
+        raise BadInput(f"{fewest} days cannot be kept: say at least 1; delete removes everything")
+    return kept_days
 
 
 def midnight(now: int, days: int) -> int:
@@ -49,11 +53,14 @@ def midnight(now: int, days: int) -> int:
 def kept_from(dataset: Dataset, days: int, now: int) -> int:
     """Return the time of the oldest row that stays: a midnight UTC, or the open time of the bar that holds it."""
     start = midnight(now, days)
-    return dataset.timeframe.floor(start, dataset.anchor) if dataset.timeframe else start
+    if dataset.timeframe is None:
+        return start
+    return dataset.timeframe.floor(start, dataset.anchor)
 
 
 def last_uncut(segments: Iterable[Span], before: int) -> int:
     """Return the latest time up to *before* that lies inside none of *segments*: what is older leaves without a cut."""
+    # From the latest end down: the time before one segment may lie inside another, which begins earlier.
     for segment in sorted(segments, key=lambda span: span.end, reverse=True):
         if segment.start < before < segment.end:
             before = segment.start
@@ -66,10 +73,15 @@ def expired(coverage: Coverage, first: int | None, before: int, reason: str) -> 
     *first* is the time of the oldest row, if there is one. Time that was never looked at between what was counts as
     removed too: it would be fetched for nothing.
     """
-    starts = [piece.span.start for piece in coverage.pieces] + ([] if first is None else [first])
-    if not starts or min(starts) >= before:
+    start = before
+    if coverage.reach is not None:
+        start = min(start, coverage.reach.start)
+    if first is not None:
+        start = min(start, first)
+    if start == before:
         return None, ()
-    known = Span(min(starts), before)
-    unlisted = [piece for piece in coverage.within(known).pieces if piece.found is Found.UNLISTED]
-    rest = subtract(known, [piece.span for piece in unlisted])
-    return known, (*unlisted, *(Covered(span, Found.EXPIRED, reason) for span in rest))
+    known = Span(start, before)
+    within = coverage.within(known)
+    unlisted = [piece for piece in within.pieces if piece.found is Found.UNLISTED]
+    rests = subtract(known, within.spans(Found.UNLISTED))
+    return known, (*unlisted, *(Covered(span, Found.EXPIRED, reason) for span in rests))

@@ -25,6 +25,7 @@ class RetryPolicy:
 
         Half of the wait is certain, the other half is *chance* (0 to 1). *at_least* is what the exchange asked for, in seconds.
         """
+        # Far beyond the longest wait the power stops growing: no float holds 2 to the power of any attempt.
         doubled = min(self.first_wait * 2 ** min(attempt - 1, 32), self.longest_wait)
         return int(max(doubled * (0.5 + 0.5 * chance), at_least) * SECOND)
 

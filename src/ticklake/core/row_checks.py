@@ -36,6 +36,8 @@ _COLUMNS = {
     "book": ["ts", "seq", "side", "price", "is_snapshot"],
 }
 _COUNTS = tuple(metric.name for metric in COUNTED if metric.name != "present_records")
+_BAR_CONDITIONS = {metric.name: metric.of_bars for metric in COUNTED if metric.of_bars is not None}
+_QUOTE_CONDITIONS = {metric.name: metric.of_quotes for metric in COUNTED if metric.of_quotes is not None}
 
 
 def columns_of(kind: Kind) -> list[str]:
@@ -43,8 +45,8 @@ def columns_of(kind: Kind) -> list[str]:
     if not kind.bars:
         return _COLUMNS.get(kind.name, ["ts"])
     judged = {"ts", "high", "low", "close"}
-    for metric in COUNTED:
-        judged.update([] if metric.of_bars is None else metric.of_bars.meta.root_names())
+    for condition in _BAR_CONDITIONS.values():
+        judged.update(condition.meta.root_names())
     return [name for name in kind.names if name in judged]
 
 
@@ -78,40 +80,47 @@ def measure(rows: pl.DataFrame, kind: Kind, inside: Span = ALL_TIME) -> pl.DataF
     names = [name for name in _COUNTS if name in flagged.columns]
     counted = flagged.filter((ts >= inside.start) & (ts < inside.end))
     counts = counted.group_by("_day", maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("present_records"), *(pl.col(name).sum().cast(pl.Int64) for name in names)
+        pl.len().cast(pl.Int64).alias("present_records"), pl.col(names).sum().cast(pl.Int64)
     )
-    books = _books(timed) if kind.name == "book" else None
-    counts = counts if books is None else counts.join(books, on="_day", how="left", maintain_order="left")
-    zeros = (pl.lit(0, pl.Int64).alias(name) for name in _COUNTS if name not in counts.columns)
-    return counts.with_columns(*zeros).select(pl.col("_day").alias("day"), "present_records", *_COUNTS).fill_null(0)
+    if kind.name == "book":
+        counts = counts.join(_books(timed), on="_day", how="left", maintain_order="left")
+    not_measured = [name for name in _COUNTS if name not in counts.columns]
+    counts = counts.with_columns(pl.lit(0, pl.Int64).alias(name) for name in not_measured)
+    return counts.select(pl.col("_day").alias("day"), "present_records", *_COUNTS).fill_null(0)
 
 
 def _bars(rows: pl.DataFrame) -> pl.DataFrame:
+    # The price of a bar that never moved, null for others: a change of it ends a run of stale bars.
     still = pl.when(pl.col("high") == pl.col("low")).then("close")
     marked = rows.with_columns(
         still.rle_id().alias("_run"),
         _outliers(rows.select("close", "high", "low")).alias("outliers"),
-        *(metric.of_bars.alias(metric.name) for metric in COUNTED if metric.of_bars is not None),
+        **_BAR_CONDITIONS,
     )
     runs = marked.filter(still.is_not_null()).group_by("_run").len().filter(pl.col("len") >= STALE_ROWS)
     return marked.with_columns(stale_prices=pl.col("_run").is_in(runs["_run"].implode()))
 
 
 def _ticks(rows: pl.DataFrame) -> pl.DataFrame:
-    tied = ties(rows)
-    prints = None if tied is None else rows.filter(tied).select("_day", "ts", "price", "amount", "side")
-    repeats = None if prints is None else prints.filter(~pl.struct("ts", "price", "amount", "side").is_first_distinct())
     judged = _hourly(rows, pl.col("price"))
-    if repeats is None or not repeats.height:
+    tied = ties(rows)
+    if tied is None:
         return judged
-    first = judged.select(pl.col("_day").is_first_distinct()).to_series()
-    days = judged.join(repeats.group_by("_day").agg(pl.len().alias("_n")), on="_day", how="left", maintain_order="left")
-    return days.with_columns(duplicates=pl.when(first).then("_n").fill_null(0)).drop("_n")
+    # Prints can only be identical within one instant, and few instants hold several: the others are not compared.
+    prints = rows.filter(tied)
+    repeats = prints.filter(~pl.struct("ts", "price", "amount", "side").is_first_distinct())
+    if not repeats.height:
+        return judged
+    # All repeats of a day are counted on its first row, as the counts of a day are added up.
+    by_day = repeats.group_by("_day").agg(pl.len().alias("_n"))
+    days = judged.join(by_day, on="_day", how="left", maintain_order="left")
+    is_first_of_day = pl.col("_day").is_first_distinct()
+    return days.with_columns(duplicates=pl.when(is_first_of_day).then("_n").fill_null(0)).drop("_n")
 
 
 def _quotes(rows: pl.DataFrame) -> pl.DataFrame:
-    marks = {metric.name: metric.of_quotes.fill_null(False) for metric in COUNTED if metric.of_quotes is not None}
-    return _hourly(rows.with_columns(**marks), (pl.col("bid_price") + pl.col("ask_price")) / 2)
+    marked = rows.with_columns(**_QUOTE_CONDITIONS).with_columns(pl.col(list(_QUOTE_CONDITIONS)).fill_null(False))
+    return _hourly(marked, (pl.col("bid_price") + pl.col("ask_price")) / 2)
 
 
 def _books(rows: pl.DataFrame) -> pl.DataFrame:
@@ -129,11 +138,15 @@ def _hourly(rows: pl.DataFrame, price: pl.Expr) -> pl.DataFrame:
     hours = priced.group_by("_hour", maintain_order=True).agg(
         pl.len(), still=(pl.len() >= STALE_ROWS) & (pl.col("_price").min() == pl.col("_price").max())
     )
-    starts = (hours["len"].cum_sum() - hours["len"]).to_list()
-    parts = (priced.slice(start, rows)[["_price"]] for start, rows in zip(starts, hours["len"], strict=True))
+    # Each hour is judged by itself, so that figures do not depend on how many are handed in together.
+    outliers = [pl.Series([], dtype=pl.Boolean)]
+    start = 0
+    for height in hours["len"]:
+        outliers.append(_outliers(priced.slice(start, height).select("_price")))
+        start += height
     stale = hours.filter("still")["_hour"]
     return priced.with_columns(
-        pl.concat([pl.Series([], dtype=pl.Boolean), *map(_outliers, parts)]).alias("outliers"),
+        pl.concat(outliers).alias("outliers"),
         pl.col("_hour").is_in(stale.implode()).alias("stale_prices"),
     )
 
@@ -148,6 +161,7 @@ def _outliers(prices: pl.DataFrame) -> pl.Series:
     own = (base - middle).abs()
     count = own.is_not_null().cast(pl.Float64).rolling_sum(_WINDOW, center=True, min_samples=1)
     around = own.rolling_sum(_WINDOW, center=True, min_samples=_FEWEST) - own
+    # Rolling sums of floats can leave a rest a little below 0.
     scale = around.clip(lower_bound=0) / (count - 1)
     far = logs.select(pl.max_horizontal((pl.all() - middle).abs())).to_series()
     return ((far > DEVIATIONS * scale) & (far > FLOOR)).fill_null(False)

@@ -49,6 +49,9 @@ class Run(Displayed):
     progress: dict[str, Any] = field(default_factory=dict)
 
     def _summary(self) -> dict[str, Any]:
+        done = None
+        if self.is_active:
+            done = f"{self.done:.0%}"
         return {
             "id": str(self.id),
             "operation": self.operation,
@@ -56,7 +59,7 @@ class Run(Displayed):
             "state": self.state.value,
             "started": moment(self.started_at),
             "finished": moment(self.finished_at),
-            "done": f"{self.done:.0%}" if self.is_active else None,
+            "done": done,
             "outcome": self.outcome,
         }
 

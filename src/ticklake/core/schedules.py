@@ -27,7 +27,9 @@ class Rhythm:
     zone: str = "UTC"
 
     def __str__(self) -> str:
-        return f"every {format_every(self.every)}" if self.every is not None else f"{self.cron} {self.zone}"
+        if self.every is None:
+            return f"{self.cron} {self.zone}"
+        return f"every {format_every(self.every)}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -81,13 +83,21 @@ class Change(Displayed):
     warning: str = ""
 
     def _summary(self) -> dict[str, Any]:
-        names = ("action", "name", "detail", "retention", "warning")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "action": self.action,
+            "name": self.name,
+            "detail": self.detail,
+            "retention": self.retention,
+            "warning": self.warning,
+        }
 
     @property
     def effect(self) -> tuple[Any, ...]:
         """What applying it does: two changes with the same effect are the same, however far a running job has come."""
-        detail = "" if self.action == "begin" else self.detail
+        detail = self.detail
+        if self.action == "begin":
+            # It says how far the history has come, which moves on while a job runs.
+            detail = ""
         return self.action, self.name, detail, self.schedule, self.job
 
 

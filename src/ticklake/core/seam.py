@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -25,19 +24,25 @@ def overlap(rows: pl.DataFrame, seam: int, reach: int, bars: int = 3, others: in
     It begins at a whole millisecond from which on *rows* (sorted, those just before the seam) are complete, and
     goes back *reach* nanoseconds at most.
     """
-    ts = rows["ts"].to_physical() if rows.height else None
-    if ts is None or int(ts[-1]) < seam - reach:
+    if not rows.height:
         return None
-    last = int(ts[-1])
+    ts = rows["ts"].to_physical()
+    if int(ts[-1]) < seam - reach:
+        return None
     if "open" in rows.columns:
         start = int(ts[-min(bars, rows.height)])
     else:
-        first = int(ts[-min(others, rows.height)])
-        start = (first // MS + 1) * MS if first // MS < last // MS else last // MS * MS
-        if rows.height > others and first // MS == last // MS:
+        first, last = int(ts[-min(others, rows.height)]), int(ts[-1])
+        start = last // MS * MS
+        if first < start:
+            # Other rows of the first one's millisecond may be cut off, so it begins with the next.
+            start = (first // MS + 1) * MS
+        elif rows.height > others:
             return None
     start = max(start, seam - reach)
-    return Span(start, seam) if start < seam else None
+    if start >= seam:
+        return None
+    return Span(start, seam)
 
 
 def seam_differences(kept: pl.DataFrame, other: pl.DataFrame, kind: Kind, span: Span) -> list[str]:
@@ -51,25 +56,24 @@ def seam_differences(kept: pl.DataFrame, other: pl.DataFrame, kind: Kind, span: 
     list of str
         One text a difference, with the time and both values; empty is good.
     """
-    left, right = (_marked(frame, kind, span) for frame in (kept, other))
+    left, right = _marked(kept, kind, span), _marked(other, kind, span)
     # Nothing is forgiven here: where a file and a call differ by the last bit, one of them was changed on the way.
-    _, apart = differences_by_key(left, right, kind, _KEY, tolerance=0.0, without=("id",))
-    ours, theirs = (_by_mark(frame) for frame in (left, right))
-    found = [
-        _text(column, ours.get(tuple(of.values())), theirs.get(tuple(of.values()))) for of, column in _pairs(apart)
-    ]
-    told = found[:SHOWN]
-    return [*told, f"and {len(found) - SHOWN} more differences at this seam"] if len(found) > SHOWN else told
-
-
-def _pairs(apart: pl.DataFrame) -> Iterator[tuple[dict[str, Any], str]]:
-    yield from apart.select("_of", "column").iter_rows()
+    _, differences = differences_by_key(left, right, kind, _KEY, tolerance=0.0, without=("id",))
+    ours, theirs = _by_mark(left), _by_mark(right)
+    texts: list[str] = []
+    for mark, column in differences.head(SHOWN).select("_of", "column").iter_rows():
+        key = tuple(mark.values())
+        texts.append(_text(column, ours.get(key), theirs.get(key)))
+    if differences.height > SHOWN:
+        texts.append(f"and {differences.height - SHOWN} more differences at this seam")
+    return texts
 
 
 def _marked(frame: pl.DataFrame, kind: Kind, span: Span) -> pl.DataFrame:
     """Return the rows of *span* with what tells them apart: a number of theirs, or the millisecond and a place in it."""
     rows = rows_in(frame, [span])
     milliseconds = pl.format("@{}", pl.col("ts").to_physical() // MS)
+    # An empty id tells no row from another: such rows are told apart by time.
     numbers = [pl.col(name).cast(pl.String).replace("", None) for name in ("id", "seq") if name in rows.columns]
     marked = rows.with_columns(_mark=pl.coalesce(*numbers, milliseconds))
     is_alone = pl.lit(kind.bars) | (pl.col("_mark") != milliseconds)
@@ -92,5 +96,7 @@ def _text(column: str, ours: dict[str, Any] | None, theirs: dict[str, Any] | Non
 
 
 def _where(row: dict[str, Any]) -> str:
-    identity = f" id {row['id']}" if row.get("id") else ""
-    return f"{format_time(row['ts'])}{identity}"
+    time = format_time(row["ts"])
+    if not row.get("id"):
+        return time
+    return f"{time} id {row['id']}"

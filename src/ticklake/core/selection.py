@@ -33,14 +33,14 @@ def parse_columns(kind: Kind, columns: str | Sequence[str] | None, *, with_prove
     known = set(kind.names)
     if with_provenance:
         known.add(PROVENANCE)
-    unknown = next((name for name in names if name not in known), None)
-    if unknown is not None:
-        raise InvalidData(
-            f"{kind.name} has no column {unknown!r}{did_you_mean(unknown, kind.names)}: its columns are {_list(kind)}"
-        )
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InvalidData(f"column {twice!r} is named twice: name it once")
+    for name in names:
+        if name not in known:
+            raise InvalidData(
+                f"{kind.name} has no column {name!r}{did_you_mean(name, kind.names)}: its columns are {_list(kind)}"
+            )
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidData(f"column {name!r} is named twice: name it once")
     return names
 
 
@@ -54,10 +54,11 @@ def parse_names(name: str, value: Any) -> list[str]:
     """
     if isinstance(value, str):
         return [value]
-    names = list(value) if isinstance(value, Iterable) else None
-    if names is None or not all(isinstance(one, str) for one in names):
-        raise BadInput(f"{name}={value!r} is no list of texts: pass one text, or a list of them")
-    return names
+    if isinstance(value, Iterable):
+        texts = list(value)
+        if all(isinstance(text, str) for text in texts):
+            return texts
+    raise BadInput(f"{name}={value!r} is no list of texts: pass one text, or a list of them")
 
 
 def parse_text(name: str, value: Any) -> str:

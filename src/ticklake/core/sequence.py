@@ -59,8 +59,12 @@ def follows(numbers: pl.Series, *, shared: bool = False) -> bool:
     >>> follows(pl.Series([7, 8, 8, 9])), follows(pl.Series([7, 8, 8, 9]), shared=True)
     (False, True)
     """
-    steps = [0, 1] if shared else [1]
-    return not numbers.null_count() and bool(numbers.diff().drop_nulls().is_in(steps).all())
+    if numbers.null_count():
+        return False
+    steps = numbers.diff().drop_nulls()
+    if shared:
+        return bool(steps.is_in([0, 1]).all())
+    return bool((steps == 1).all())
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -135,11 +139,14 @@ class Numbering:
         """
         if self.is_scattered:
             return
-        frame = pl.DataFrame([times.alias("ts"), numbers.cast(pl.Int64).alias("n")])
-        frame = frame.with_columns(anchor=pl.lit(False) if anchors is None else anchors).drop_nulls("n")
+        if anchors is None:
+            anchors = pl.Series([False]).new_from_index(0, times.len())
+        frame = pl.DataFrame([times.alias("ts"), numbers.cast(pl.Int64).alias("n"), anchors.alias("anchor")])
+        frame = frame.drop_nulls("n")
         self.rows += frame.height
         runs = _runs(frame)
         if len(runs) > max(_FEW, frame.height * SCATTERED):
+            # Rows of one instant may come in any order: by number they may well follow each other.
             runs = _runs(frame.sort("ts", "n", maintain_order=True))
         self.breaks += max(len(runs) - 1, 0)
         for run in runs:
@@ -154,6 +161,7 @@ class Numbering:
     def _follow(self, run: _Run) -> None:
         last = self._last
         if last is None or run.anchor:
+            # A snapshot says where the numbering stands, so nothing is known to be missing before it.
             self._close()
             self._last, self._aside = run, None
         elif run.first > last.last and (self._aside is None or run.first != self._aside.last + 1):
@@ -161,13 +169,16 @@ class Numbering:
                 self._open.append(Jump(last.end, run.start, last.last + 1, run.first - 1))
             self._last, self._aside = run, None
         elif self._aside is not None:
+            # A second run of lower numbers: the first one was no row out of place, numbers begin anew with it.
             self._begin_anew(self._aside)
             self._follow(run)
         elif not self._fills(run):
+            # Alone it may be a row out of place; the next run decides.
             self._aside = run
 
     def _fills(self, run: _Run) -> bool:
         """Let rows that come out of turn fill the hole they left; tell whether there is one."""
+        # From the newest hole back: a row that is late by more than LATE for one is so for all before it.
         for place in range(len(self._open) - 1, -1, -1):
             hole = self._open[place]
             if run.start > hole.after + LATE:
@@ -192,15 +203,23 @@ def spared(jumps: Collection[Jump], known: Collection[int]) -> Iterator[Jump]:
     """Yield the jumps without the numbers that are *known* from elsewhere, like those of refused rows."""
     numbers = sorted(known)
     for jump in jumps:
-        pieces = [jump]
+        first = jump.first
         for number in numbers[bisect_left(numbers, jump.first) : bisect_right(numbers, jump.last)]:
-            pieces[-1:] = _without(pieces[-1], number, number) if pieces else []
-        yield from pieces
+            if first < number:
+                yield replace(jump, first=first, last=number - 1)
+            first = number + 1
+        if first <= jump.last:
+            yield replace(jump, first=first)
 
 
 def _without(hole: Jump, first: int, last: int) -> list[Jump]:
-    parts = (replace(hole, last=first - 1), replace(hole, first=last + 1))
-    return [part for part in parts if part.first <= part.last]
+    """Return what is left of a hole once rows *first* to *last* of it came."""
+    parts: list[Jump] = []
+    if hole.first < first:
+        parts.append(replace(hole, last=first - 1))
+    if last < hole.last:
+        parts.append(replace(hole, first=last + 1))
+    return parts
 
 
 def _runs(frame: pl.DataFrame) -> list[_Run]:
@@ -212,5 +231,7 @@ def _runs(frame: pl.DataFrame) -> list[_Run]:
     starts = breaks.arg_true()
     ends = pl.concat([starts[1:].cast(pl.Int64) - 1, pl.Series([frame.height - 1], dtype=pl.Int64)])
     first, last = frame[starts.to_list()], frame[ends.to_list()]
-    columns = (first["ts"], last["ts"], first["n"], last["n"], first["anchor"])
-    return [_Run(*values) for values in zip(*(column.to_list() for column in columns), strict=True)]
+    columns = pl.DataFrame(
+        {"start": first["ts"], "end": last["ts"], "first": first["n"], "last": last["n"], "anchor": first["anchor"]}
+    )
+    return [_Run(*values) for values in columns.iter_rows()]

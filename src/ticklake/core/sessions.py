@@ -67,7 +67,9 @@ class Sessions:
 
     def zone(self, exchange: str) -> str:
         """Return the time zone whose dates the exchange's sessions have."""
-        return VENUES[exchange].zone if exchange in VENUES else "UTC"
+        if exchange not in VENUES:
+            return "UTC"
+        return VENUES[exchange].zone
 
 
 def between(opens: Iterable[Span], span: Span) -> list[Span]:
@@ -85,6 +87,7 @@ def forex_closed(span: Span) -> list[Span]:
 
     That is 21:00 UTC while New York keeps summer time, else 22:00. Banks' holidays are not counted: some quote.
     """
+    # From a week before: a weekend that began there may reach into the span.
     day = dt.date(1970, 1, 1) + dt.timedelta(days=span.start // DAY - 7)
     last = dt.date(1970, 1, 1) + dt.timedelta(days=span.end // DAY + 1)
     day += dt.timedelta(days=(_SATURDAY - day.weekday()) % 7)

@@ -39,10 +39,12 @@ class Span:
     @classmethod
     def parse(cls, start: TimeLike | None, end: TimeLike | None) -> Span:
         """Read two times; ``None`` is the beginning or the end of all time."""
-        return cls(
-            ALL_TIME.start if start is None else parse_time(start),
-            ALL_TIME.end if end is None else parse_time(end),
-        )
+        first, last = ALL_TIME
+        if start is not None:
+            first = parse_time(start)
+        if end is not None:
+            last = parse_time(end)
+        return cls(first, last)
 
     @property
     def length(self) -> int:
@@ -67,7 +69,9 @@ class Span:
     def intersect(self, other: Span) -> Span | None:
         """Return what the two share, or ``None``."""
         start, end = max(self.start, other.start), min(self.end, other.end)
-        return Span(start, end) if start < end else None
+        if start >= end:
+            return None
+        return Span(start, end)
 
     def hull(self, other: Span) -> Span:
         """Return the span from the earlier start to the later end."""
@@ -81,8 +85,11 @@ class Span:
         return f"Span({str(self)[1:-1]})"
 
     def __str__(self) -> str:
-        start = "-" if self.start == ALL_TIME.start else format_time(self.start)
-        end = "-" if self.end == ALL_TIME.end else format_time(self.end)
+        start = end = "-"
+        if self.start != ALL_TIME.start:
+            start = format_time(self.start)
+        if self.end != ALL_TIME.end:
+            end = format_time(self.end)
         return f"[{start} .. {end})"
 
 
@@ -103,7 +110,8 @@ def normalise(spans: Iterable[Span]) -> list[Span]:
 def subtract(span: Span, covered: Iterable[Span]) -> Iterator[Span]:
     """Yield the parts of *span* outside *covered* (sorted and disjoint), in order.
 
-    A sequence is searched, so that many spans can be held against many; of an iterator all that comes before is passed.
+    Where *covered* is a sequence, the first piece that matters is looked up, so that subtracting many spans takes no time in
+    proportion to all; an iterator is walked through.
     """
     cursor = span.start
     if isinstance(covered, Sequence):
@@ -129,14 +137,15 @@ def outside(spans: Iterable[Span], covered: Sequence[Span]) -> Iterator[Span]:
         yield from subtract(span, covered)
 
 
-def common(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
+def common(left: Sequence[Span], right: Sequence[Span]) -> list[Span]:
     """Return the instants that lie in both; each sorted and disjoint."""
     shared: list[Span] = []
     first = second = 0
-    while first < len(one) and second < len(other):
-        span = one[first].intersect(other[second])
-        shared += [span] if span else []
-        if one[first].end < other[second].end:
+    while first < len(left) and second < len(right):
+        span = left[first].intersect(right[second])
+        if span is not None:
+            shared.append(span)
+        if left[first].end < right[second].end:
             first += 1
         else:
             second += 1

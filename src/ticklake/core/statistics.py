@@ -47,9 +47,16 @@ class GroupStats(Displayed):
     last: int | None
 
     def _summary(self) -> dict[str, Any]:
-        counts = {name: getattr(self, name) for name in ("datasets", "rows", "files", "bytes")}
-        times = {"first": moment(self.first), "last": moment(self.last)}
-        return {"exchange": self.exchange, "kind": self.kind, **counts, **times}
+        return {
+            "exchange": self.exchange,
+            "kind": self.kind,
+            "datasets": self.datasets,
+            "rows": self.rows,
+            "files": self.files,
+            "bytes": self.bytes,
+            "first": moment(self.first),
+            "last": moment(self.last),
+        }
 
     @property
     def raw_bytes(self) -> int:
@@ -106,7 +113,9 @@ class LakeStats(Displayed):
     @property
     def compression(self) -> float | None:
         """How many times smaller the rows are than uncompressed; ``None`` if there are none."""
-        return self.raw_bytes / self.bytes if self.bytes else None
+        if not self.bytes:
+            return None
+        return self.raw_bytes / self.bytes
 
     def _summary(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("datasets", "rows", "files", "bytes")}
+        return {"datasets": self.datasets, "rows": self.rows, "files": self.files, "bytes": self.bytes}

@@ -39,7 +39,10 @@ def exchange_id(name: str) -> str:
     InvalidName
         If it can be none.
     """
-    return check_exchange(name.lower() if isinstance(name, str) and name.isascii() else name)
+    # Letters that only become ASCII in lower case, like the sign of Kelvin, are refused with the rest.
+    if isinstance(name, str) and name.isascii():
+        name = name.lower()
+    return check_exchange(name)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,16 +90,21 @@ class Symbol:
             return "option"
         if self._part("expiry"):
             return "future"
-        return "swap" if self.settle else "spot"
+        if self.settle:
+            return "swap"
+        return "spot"
 
     @property
     def escaped(self) -> str:
         """The symbol as one path component, percent-escaped."""
+        # Not even the slash is safe: it would make a folder of the base.
         return quote(self.text, safe="")
 
     def _part(self, name: str) -> str | None:
         match = _PARTS.fullmatch(self.text)
-        return match[name] if match else None
+        if match is None:
+            return None
+        return match[name]
 
 
 def _problem(text: str) -> str | None:
@@ -104,9 +112,11 @@ def _problem(text: str) -> str | None:
         return "it is empty"
     if text != text.strip():
         return "it begins or ends with a blank"
-    if any(not character.isprintable() for character in text):
+    if not text.isprintable():
         return "it holds a control character"
-    if any(part in {".", ".."} for part in text.replace("\\", "/").split("/")):
+    # On Windows a backslash separates folders, too.
+    steps = text.replace("\\", "/").split("/")
+    if "." in steps or ".." in steps:
         return "it holds a path step ('.' or '..')"
     if len(quote(text, safe="")) > _LONGEST:
         return f"its escaped form is longer than {_LONGEST} characters"

@@ -91,7 +91,9 @@ def format_time(ns: int) -> str:
     """
     seconds, fraction = divmod(ns, SECOND)
     text = (_EPOCH + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{f'{fraction:09d}'.rstrip('0')}Z" if fraction else f"{text}Z"
+    if fraction:
+        text += "." + f"{fraction:09d}".rstrip("0")
+    return f"{text}Z"
 
 
 def decimal_to_ns(text: str | int | float, unit: int = SECOND) -> int:
@@ -121,10 +123,14 @@ def _inside(ns: int, value: object) -> int:
 
 
 def _from_datetime(value: dt.datetime) -> int:
+    # NaT of pandas is a datetime that is not even equal to itself.
     if value != value:
         raise InvalidTime(f"{value!r} is not a time")
-    aware = value if value.tzinfo else value.replace(tzinfo=dt.UTC)
+    aware = value
+    if value.tzinfo is None:
+        aware = value.replace(tzinfo=dt.UTC)
     delta = aware - _EPOCH
+    # A pandas Timestamp is a datetime with nanoseconds of its own.
     nanosecond = int(getattr(value, "nanosecond", 0))
     return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds * US + nanosecond
 
@@ -152,7 +158,9 @@ def _from_text(text: str) -> int:
 def _zone(text: str | None) -> dt.timezone:
     if text is None or text in {"Z", "z", "UTC"}:
         return dt.UTC
-    sign = -1 if text[0] == "-" else 1
     if int(text[-2:]) > 59:
         raise ValueError(f"the offset {text} has more than 59 minutes")
-    return dt.timezone(sign * dt.timedelta(hours=int(text[1:3]), minutes=int(text[-2:])))
+    offset = dt.timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
+    if text[0] == "-":
+        offset = -offset
+    return dt.timezone(offset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ class Timeframe:
     def __post_init__(self) -> None:
         if not _TEXT.fullmatch(str(self)):
             raise UnknownTimeframe(f"{str(self)!r} is not a timeframe: write it like 1m, 5m, 1h, 1d, 1w or 1M")
+        # One spelling each, so that a dataset of 60m is the dataset of 1h.
         while self.unit in _LARGER and self.count % _LARGER[self.unit][0] == 0:
             times, unit = _LARGER[self.unit]
             object.__setattr__(self, "count", self.count // times)
@@ -62,10 +63,11 @@ class Timeframe:
         """Read ``5m``, ``1d``, ``1M`` and so on."""
         if isinstance(text, Timeframe):
             return text
-        match = _TEXT.fullmatch(text) if isinstance(text, str) else None
-        if not match:
-            raise UnknownTimeframe(f"{text!r} is not a timeframe: write it like 1m, 5m, 1h, 1d, 1w or 1M")
-        return cls(int(match[1]), match[2])
+        if isinstance(text, str):
+            match = _TEXT.fullmatch(text)
+            if match:
+                return cls(int(match[1]), match[2])
+        raise UnknownTimeframe(f"{text!r} is not a timeframe: write it like 1m, 5m, 1h, 1d, 1w or 1M")
 
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"
@@ -78,13 +80,20 @@ class Timeframe:
     @property
     def length(self) -> int:
         """Length in nanoseconds; for months the longest possible one."""
-        return self.count * (31 * DAY if self.is_month else _UNITS[self.unit])
+        if self.is_month:
+            return self.count * 31 * DAY
+        return self.count * _UNITS[self.unit]
 
     def offset(self, anchor: int | None = None) -> int:
         """Return by how much open times are shifted from multiples of the length since the epoch."""
         if self.unit == "w":
-            return MONDAY if anchor is None else anchor
-        return anchor or 0 if self.unit == "d" and self.count > 1 else 0
+            if anchor is None:
+                return MONDAY
+            return anchor
+
+        if self.unit == "d" and self.count > 1:
+            return anchor or 0
+        return 0
 
     def floor(self, ts: int, anchor: int | None = None) -> int:
         """Return the open time of the bar that contains *ts*."""
@@ -117,12 +126,25 @@ class Timeframe:
     def ceil(self, ts: int, anchor: int | None = None) -> int:
         """Return the first open time that is not before *ts*."""
         floor = self.floor(ts, anchor)
-        return floor if floor == ts else self.next(ts, anchor)
+        if floor == ts:
+            return ts
+        return self.next(ts, anchor)
 
     def inner(self, span: Span, anchor: int | None = None) -> Span | None:
         """Return the span of whole bars that open inside *span*, or ``None``."""
         start, end = self.ceil(span.start, anchor), self.ceil(span.end, anchor)
-        return Span(start, end) if start < end else None
+        if start == end:
+            return None
+        return Span(start, end)
+
+    def whole_bars(self, spans: Iterable[Span], anchor: int | None = None) -> list[Span]:
+        """Return the spans of the bars that lie wholly in one of *spans*, in order."""
+        whole: list[Span] = []
+        for span in spans:
+            start, end = self.ceil(span.start, anchor), self.floor(span.end, anchor)
+            if start < end:
+                whole.append(Span(start, end))
+        return whole
 
     def count_in(self, span: Span, anchor: int | None = None) -> int:
         """Return how many bars open inside *span*."""
@@ -133,6 +155,7 @@ class Timeframe:
 
     def opens(self, span: Span, anchor: int | None = None) -> pl.Series:
         """Return the open times inside *span* as an ``Int64`` series named ``ts``."""
+        # On use: timeframes are parsed by commands that need no rows.
         import polars as pl
 
         if self.is_month:
@@ -163,7 +186,9 @@ def _month_index(ts: int) -> int:
 
 def _month_start(index: int) -> int:
     year, month = divmod(index, 12)
-    if abs(year) > _MOST_YEARS:
-        return _LAST if year > 0 else -_LAST
+    if year > _MOST_YEARS:
+        return _LAST
+    if year < -_MOST_YEARS:
+        return -_LAST
     start = (dt.date(1970 + year, month + 1, 1) - dt.date(1970, 1, 1)).days * DAY
     return min(max(start, -_LAST), _LAST)
