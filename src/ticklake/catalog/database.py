@@ -233,6 +233,9 @@ class Database:
             if row is not None:
                 raise CatalogDamaged(f"{self.where}: {row} is not what was written; {_CURE}") from error
             raise _catalog_error(error, self.where) from error
+        except UnicodeDecodeError as error:
+            # SQLite quotes the damaged bytes of a schema, and Python cannot make an error message of them.
+            raise CatalogDamaged(f"{self.where} is damaged (its schema is not UTF-8): {_CURE}") from error
 
 
 class _ReadOnly(Database):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ticklake.catalog.database import BUSY_SECONDS, Database, busy
 from ticklake.catalog.file_header import continue_header
+from ticklake.catalog.salvage import UNREADABLE
 from ticklake.errors import CatalogError, DiskFull, ReadOnlyLake
 
 __all__ = ["can_be_locked", "copy_aside", "put_in_place", "replace_content", "set_aside"]
@@ -38,7 +39,7 @@ def can_be_locked(path: Path) -> bool:
             raise ReadOnlyLake(f"{path} cannot be written ({error}): check the folder's permissions") from error
         if "locked" not in str(error):
             raise _translated(error, path) from error
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return False
     return True
 

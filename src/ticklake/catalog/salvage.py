@@ -18,8 +18,10 @@ from ticklake.catalog.migrations import NEWEST
 from ticklake.core.dataset import Dataset
 from ticklake.errors import CatalogTooNew, TicklakeError
 
-__all__ = ["TableRead", "copy_readable", "damage_of", "refuse_newer"]
+__all__ = ["UNREADABLE", "TableRead", "copy_readable", "damage_of", "refuse_newer"]
 
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading damaged pages raises: where SQLite's message quotes bytes that are not UTF-8, Python raises the second."""
 _AT_ONCE = 500
 """How many rows are read with one statement."""
 _PROBES = 20_000
@@ -56,7 +58,7 @@ def damage_of(path: Path) -> str | None:
         if "locked" in str(error):
             return None
         return str(error)
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         return str(error)
 
 
@@ -69,7 +71,7 @@ def refuse_newer(old: sqlite3.Connection, path: Path) -> None:
     """
     try:
         row = old.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return
     if row and str(row[0]).isdecimal() and int(row[0]) > NEWEST:
         raise CatalogTooNew(f"{path} has schema {row[0]}, this ticklake knows {NEWEST}: upgrade it, then rebuild")
@@ -119,7 +121,7 @@ def _shared_columns(old: sqlite3.Connection, table: Table) -> list[str]:
     """Return the columns of *table* that the old catalog has, too: an older schema lacks some."""
     try:
         there = {row[1] for row in old.execute(f'PRAGMA table_info("{table.name}")')}
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return []
     return [column.name for column in table.columns if column.name in there]
 
@@ -211,7 +213,7 @@ class _Reader:
                 for row in self._connection.execute(query, values):
                     last, count = tuple(row[: len(self._key)]), count + 1
                     yield row[len(self._key) :]
-            except sqlite3.DatabaseError:
+            except UNREADABLE:
                 return last
             if count < _AT_ONCE:
                 return True
@@ -246,7 +248,7 @@ class _Reader:
             for row in self._connection.execute(query, (low, high)):
                 reached = int(row[0])
                 yield row[1:]
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             if high - reached == 2:
                 return
             middle = (reached + high) // 2
@@ -256,7 +258,7 @@ class _Reader:
     def _reach(self, first: int) -> int:
         """Return how far numbers may go on after *first* where the end of the table cannot be read: indexes know."""
         queries = [f"SELECT seq FROM sqlite_sequence WHERE name = '{self._table}'"]  # noqa: S608
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*UNREADABLE):
             indexes = [row[1] for row in self._connection.execute(f'PRAGMA index_list("{self._table}")')]
             queries += [f'SELECT max(rowid) FROM "{self._table}" INDEXED BY "{name}"' for name in indexes]  # noqa: S608
         highest = max(_numbers_of((self._connection, query) for query in queries), default=0)
@@ -286,7 +288,7 @@ def _named(connection: sqlite3.Connection) -> list[tuple[int, str]]:
             for number, name in connection.execute(f"SELECT rowid, name FROM datasets {place}"):  # noqa: S608
                 if isinstance(name, str):
                     found[int(number)] = name
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             continue
     return sorted(found.items())
 
@@ -349,7 +351,7 @@ def _numbers_of(queries: Iterable[tuple[Any, str]]) -> Iterator[int]:
         try:
             execute = connection.execute if isinstance(connection, sqlite3.Connection) else connection.exec_driver_sql
             row = execute(query).fetchone()
-        except sqlite3.DatabaseError:
+        except UNREADABLE:
             continue
         if row and isinstance(row[0], int):
             yield row[0]
