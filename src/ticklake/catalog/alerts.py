@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.alerts import Alert, AlertRule, Decision, Key
 
 __all__ = ["AlertRecords"]
@@ -53,11 +54,11 @@ class AlertRecords:
 
 def _put(connection: Any, gone: Iterable[Key], alerts: Iterable[Alert]) -> None:
     table = schema.alerts
-    fresh = list(alerts)
-    for rule, subject in [*gone, *(alert.key for alert in fresh)]:
+    for rule, subject in gone:
         connection.execute(table.delete().where(table.c.rule == rule, table.c.subject == subject))
-    if fresh:
-        connection.execute(table.insert(), [_row(alert) for alert in fresh])
+    rows = [_row(alert) for alert in alerts]
+    if rows:
+        connection.execute(insert_or_replace(table), rows)
 
 
 def _row(alert: Alert) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, or_, select, text, update
-from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
+from ticklake.catalog.upsert import insert_or_update
 from ticklake.core.jobs import Job, JobState
 from ticklake.errors import LeaseLost
 
@@ -62,10 +62,10 @@ def claim(by_number: bool) -> Any:
 def take() -> Any:
     """Return the statement that takes a lease which is free, or ours, or over."""
     ours = or_(_LEASES.c.expires_at <= bindparam("now"), _LEASES.c.job_id == bindparam("job_id"))
-    words = insert(_LEASES)
-    words = words.values({name: bindparam(name) for name in ("name", "job_id", "fence", "expires_at")})
-    new = {name: words.excluded[name] for name in ("job_id", "fence", "expires_at")}
-    return words.on_conflict_do_update(index_elements=["name"], set_=new, where=ours).returning(_LEASES.c.name)
+    overwritten = ("job_id", "fence", "expires_at")
+    # Parameters of the condition may not share the names of values that SQLAlchemy binds by itself.
+    values: dict[str, Any] = {name: bindparam(name) for name in ("name", *overwritten)}
+    return insert_or_update(_LEASES, ["name"], overwritten, where=ours, **values).returning(_LEASES.c.name)
 
 
 @cache

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from ticklake.catalog import schema, segment_columns
@@ -17,6 +16,7 @@ from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.coverage_log import log_coverage
 from ticklake.catalog.dataset_names import drop_name
 from ticklake.catalog.rename import carry_over
+from ticklake.catalog.upsert import insert_new
 from ticklake.core.append_log import Arrival, joins
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.segment import Segment
@@ -253,12 +253,5 @@ def _insert_history(connection: Connection, pairs: Sequence[tuple[Row[Any], Chan
         stamp = {"dataset_id": row.id, "commit_id": version, "created_at": now}
         refused += [{**stamp, **asdict(bad)} for bad in change.quarantine]
         revised += [{**stamp, **asdict(revision)} for revision in change.revisions]
-    _insert_new(connection, schema.quarantine, refused)
+    _insert(connection, insert_new(schema.quarantine), refused)
     _insert(connection, schema.revisions.insert(), revised)
-
-
-def _insert_new(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert *rows* but those that are there already."""
-    values = list(rows)
-    if values:
-        connection.execute(insert(table).on_conflict_do_nothing(), values)

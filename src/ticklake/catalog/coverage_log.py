@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.span import Span
 from ticklake.errors import CatalogDamaged, CatalogError
@@ -94,8 +95,7 @@ def trim_coverage_log(connection: Connection, version: int) -> None:
     number = func.substr(_META.c.key, func.length(_META.c.key) - _DIGITS + 1, _DIGITS)
     old = _META.c.key.like(f"{_PREFIX}%") & (number <= f"{version:0{_DIGITS}d}")
     connection.execute(_META.delete().where(old))
-    connection.execute(_META.delete().where(_META.c.key == _SINCE))
-    _put(connection, _SINCE, str(version))
+    connection.execute(insert_or_replace(_META), {"key": _SINCE, "value": str(version)})
 
 
 def _check(text: str) -> str:

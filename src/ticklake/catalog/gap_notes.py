@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap
 from ticklake.core.span import Span
@@ -35,14 +36,14 @@ class GapNotes:
 
     def want(self, dataset: Dataset, span: Span) -> None:
         """Remember that *span* was asked for."""
-        table, known = schema.wanted, self.wanted(dataset)
+        known = self.wanted(dataset)
         if known is not None and known.start <= span.start and span.end <= known.end:
             return
         with self._database.write() as connection:
             before = _wanted(connection, dataset)
             wide = span.hull(before) if before else span
-            connection.execute(table.delete().where(table.c.dataset == str(dataset)))
-            connection.execute(table.insert().values(dataset=str(dataset), start=wide.start, end=wide.end))
+            values = {"dataset": str(dataset), "start": wide.start, "end": wide.end}
+            connection.execute(insert_or_replace(schema.wanted), values)
 
     def in_vain(self, dataset: Dataset) -> dict[tuple[Span, str], str]:
         """Return the spans, each with its word, that were asked for again and are still missing, and why."""

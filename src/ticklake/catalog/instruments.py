@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, tupl
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.instrument import Instrument, Rename, Sighting, compared
 
 __all__ = ["Instruments"]
@@ -108,17 +109,19 @@ class Instruments:
         key = _SEARCH + dataset
         value = json.dumps([searched_at, first_served])
         with self._database.write() as connection:
-            connection.execute(schema.meta.delete().where(schema.meta.c.key == key))
-            connection.execute(schema.meta.insert().values(key=key, value=value))
+            connection.execute(insert_or_replace(schema.meta), {"key": key, "value": value})
 
     def link(self, rename: Rename) -> None:
         """Remember that a symbol goes on under another name; saying it again with another time corrects the time."""
-        table, values = schema.renames, {"at": rename.at, "noted_at": self._now()}
-        key = {"exchange": rename.exchange, "old": rename.old, "new": rename.new}
-        same = and_(*(table.c[name] == value for name, value in key.items()))
+        values = {
+            "exchange": rename.exchange,
+            "old": rename.old,
+            "new": rename.new,
+            "at": rename.at,
+            "noted_at": self._now(),
+        }
         with self._database.write() as connection:
-            connection.execute(table.delete().where(same))
-            connection.execute(table.insert().values(**key, **values))
+            connection.execute(insert_or_replace(schema.renames), values)
 
     def links(self, exchange: str) -> list[Rename]:
         """Return the renames of an exchange, oldest first."""
@@ -156,10 +159,9 @@ def _values(instrument: Instrument) -> dict[str, Any]:
 
 def _insert(connection: Connection, new: Iterable[Instrument]) -> None:
     """Add descriptions; one from the very same instant is replaced."""
-    instruments = list(new)
-    if instruments:
-        connection.execute(_TABLE.delete().where(_is_named()), [_key(instrument) for instrument in instruments])
-        connection.execute(_TABLE.insert(), [_values(instrument) for instrument in instruments])
+    rows = [_values(instrument) for instrument in new]
+    if rows:
+        connection.execute(insert_or_replace(_TABLE), rows)
 
 
 def _end(connection: Connection, ended: Iterable[Instrument], at: int, delisted_at: int | None) -> None:
@@ -200,6 +202,5 @@ def _checked_at(connection: Connection, exchange: str) -> int | None:
 
 
 def _check(connection: Connection, exchange: str, at: int, listed: int) -> None:
-    table = schema.instrument_checks
-    connection.execute(table.delete().where(table.c.exchange == exchange))
-    connection.execute(table.insert().values(exchange=exchange, checked_at=at, listed=listed))
+    values = {"exchange": exchange, "checked_at": at, "listed": listed}
+    connection.execute(insert_or_replace(schema.instrument_checks), values)

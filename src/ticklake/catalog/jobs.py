@@ -21,12 +21,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import claims, schema
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.fences import fenced
+from ticklake.catalog.upsert import insert_new
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
 from ticklake.core.selection import parse_count
 from ticklake.errors import BadInput, LeaseHeld
@@ -68,7 +68,7 @@ class JobQueue:
         now = self._now()
         for start in range(0, len(jobs), _AT_ONCE):
             rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
-            connection.execute(insert(_JOBS).on_conflict_do_nothing(), rows)
+            connection.execute(insert_new(_JOBS), rows)
         found = _identical(connection, [job.fingerprint for job in jobs])
         return [found[job.fingerprint] for job in jobs]
 

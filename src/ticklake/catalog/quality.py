@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, or_, select
-from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import name_at
+from ticklake.catalog.upsert import insert_or_update
 from ticklake.core.dataset import Dataset
 from ticklake.core.quality import COUNTED, METRICS, DayQuality, Holes
 from ticklake.core.span import Span
@@ -58,9 +58,8 @@ class QualityDays:
             rows = [_row(number, day) for day in days]
             if number is None or not rows:
                 return
-            new = insert(schema.quality_days)
-            others = {name: new.excluded[name] for name in rows[0] if name not in {"dataset_id", "day"}}
-            connection.execute(new.on_conflict_do_update(index_elements=["dataset_id", "day"], set_=others), rows)
+            figures = rows[0].keys() - {"dataset_id", "day"}
+            connection.execute(insert_or_update(schema.quality_days, ["dataset_id", "day"], sorted(figures)), rows)
 
     def confirm(self, dataset: Dataset, days: Iterable[int], version: int) -> None:
         """Note that nothing had changed on *days* up to *version*."""
