@@ -15,6 +15,7 @@ from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
+from ticklake.catalog.parameters import bind_new
 from ticklake.catalog.processes import is_gone, is_ours, this_process
 from ticklake.core.dataset import Dataset
 from ticklake.core.runs import LogLine, Run, RunState, kept_up_by
@@ -310,7 +311,7 @@ class Runs:
 _ENDING = (
     update(schema.runs)
     .where(schema.runs.c.id == bindparam("run"), schema.runs.c.state == RunState.RUNNING.value)
-    .values({name: bindparam(f"new_{name}") for name in ("state", "progress", "outcome")})
+    .values(bind_new(["state", "progress", "outcome"]))
     .values(finished_at=bindparam("now"), heartbeat_at=bindparam("now"))
 )
 _CLOSING = {True: _ENDING.values(done=1.0), False: _ENDING}

@@ -1,10 +1,10 @@
-"""Statistics from the catalog alone: two statements, however many datasets there are."""
+"""Statistics from the catalog alone: two statements, whatever the number of datasets."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -21,11 +21,15 @@ _FILE, _INLINE = and_(_LIVE, _S.path.is_not(None)), and_(_LIVE, _S.path.is_(None
 def lake_stats(database: Database) -> LakeStats:
     """Count what the lake holds by exchange and kind."""
     with database.read() as connection:
-        rows = {(row.exchange, row.kind): row._mapping for row in connection.execute(_rows())}
-        stored = {(row.exchange, row.kind): row._mapping for row in connection.execute(_stored())}
+        rows = _by_group(connection, _rows())
+        stored = _by_group(connection, _stored())
     groups = [_group(key, rows.get(key, {}), stored.get(key, {})) for key in sorted({*rows, *stored})]
     catalog_bytes, wal_bytes = database.sizes()
     return LakeStats(tuple(groups), catalog_bytes, wal_bytes)
+
+
+def _by_group(connection: Connection, query: Select[Any]) -> dict[tuple[str, str], Any]:
+    return {(row.exchange, row.kind): row._mapping for row in connection.execute(query)}
 
 
 def _rows() -> Select[Any]:
