@@ -24,7 +24,7 @@ from ticklake.catalog.witness import Witness, outdated
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, size_of_all
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.errors import CatalogDamaged
 
@@ -282,7 +282,7 @@ class Catalog:
         """Refuse to return a whole dataset if its segments do not add up to its row: a damaged index misses rows."""
         if head.min_ts is None or head.max_ts is None or not (span.start <= head.min_ts and head.max_ts < span.end):
             return
-        size = sum(segment.size for segment in segments)
+        size = size_of_all(segments)
         if size != head.bytes:
             raise CatalogDamaged(
                 f"{self.database.where}: {head.dataset} has segments of {head.bytes:,} bytes and those of {size:,} are "
