@@ -144,6 +144,7 @@ class Peers:
     def _is_proven(self, silence: Span) -> bool:
         """Whether enough symbols were silent to conclude that the exchange was out."""
         frame = self._dataset.timeframe
+        # Two thin symbols are silent together every night: an outage takes more rows, or more symbols (docs/adr/0024).
         if frame and (1 + len(self._others)) * (silence.length // frame.length) < FEWEST_ROWS:
             return False
         if self._row is None:
@@ -180,6 +181,7 @@ class Peers:
             return None
         origins = self._store.catalog.provenances()
         edge = int(times.search_sorted(silence.start))
+        # The rows on both sides of the silence; exports of files are cut anywhere.
         for number in rows[PROVENANCE].slice(max(edge - 1, 0), 2):
             if origins[number].source == "file":
                 return None

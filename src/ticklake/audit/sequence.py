@@ -39,6 +39,7 @@ def _proven_seams(store: Store, dataset: Dataset, most: int) -> list[Span]:
     row = store.catalog.dataset(dataset)
     if row is None or row.min_ts is None or row.max_ts is None or dataset.kind not in NUMBERS:
         return []
+    # Ids of aggregated and of raw trades are two numberings: what is known of one exchange may hold for one of them only.
     is_known = has_numbers(dataset, row.id_space)
     if dataset.kind == "book" and not is_known:
         return []

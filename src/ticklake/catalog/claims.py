@@ -44,6 +44,7 @@ def claim(by_number: bool) -> Any:
         is_eligible = _JOBS.c.id == bindparam("number")
     ready = select(_JOBS.c.id).where(IS_QUEUED, ~lease.exists(), is_eligible)
     first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
+    # Choosing and claiming is one statement, so that no other worker claims the same job in between.
     return (
         update(_JOBS)
         .where(_JOBS.c.id == first.scalar_subquery(), IS_QUEUED)

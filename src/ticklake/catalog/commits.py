@@ -98,6 +98,7 @@ def _dataset(change: Change, now: int) -> dict[str, Any]:
 def _settle_names(connection: Connection, row: Row[Any], change: Change) -> None:
     """Record how the first rows are keyed and numbered; refuse later rows that differ."""
     table = schema.datasets
+    # Another writer may have committed the first rows, with another key, after this change was computed.
     if change.add and row.keying != change.keying:
         has_segments = select(exists().where(schema.segments.c.dataset_id == row.id))
         if connection.execute(has_segments).scalar():
@@ -147,6 +148,7 @@ def _insert_segments(connection: Connection, pairs: Pairs, version: int) -> None
     try:
         _insert(connection, schema.segments.insert(), segments)
     except IntegrityError as error:
+        # The ids of segments are in the footers of their files, by which a rebuild takes in files without a commit.
         raise Conflict("a rebuild took in what is to be committed before its commit") from error
 
 
@@ -195,6 +197,7 @@ def _summary(connection: Connection, row: Row[Any], change: Change, version: int
     """Return the new values of a dataset's row; the transaction holds the write lock, so nobody else changes it."""
     first, last = row.min_ts, row.max_ts
     if change.remove:
+        # Bounds only widen by themselves. The new segments are inserted by now, so they are counted.
         first, last = _bounds(connection, row.id)
     size, seq = row.bytes, row.seq
     for segment in change.add:
@@ -283,5 +286,6 @@ def _insert_history(connection: Connection, pairs: Pairs, version: int, now: int
         stamp = {"dataset_id": row.id, "commit_id": version, "created_at": now}
         refused += [{**stamp, **asdict(bad)} for bad in change.quarantine]
         revised += [{**stamp, **asdict(revision)} for revision in change.revisions]
+    # A row that is refused again is not recorded again.
     _insert(connection, insert_new(schema.quarantine), refused)
     _insert(connection, schema.revisions.insert(), revised)

@@ -13,6 +13,10 @@ from ticklake.core.statistics import GroupStats, LakeStats
 
 __all__ = ["lake_stats"]
 
+_COUNTS = (
+    *("datasets", "rows", "files", "file_bytes"),
+    *("inline_segments", "inline_rows", "inline_bytes", "retired_segments", "retired_bytes"),
+)
 _D, _S = schema.datasets.c, schema.segments.c
 _LIVE = _S.removed_in.is_(None)
 _FILE, _INLINE = and_(_LIVE, _S.path.is_not(None)), and_(_LIVE, _S.path.is_(None))
@@ -72,13 +76,7 @@ def _sum(where: ColumnElement[bool], value: Any) -> Any:
 
 
 def _group(key: tuple[str, str], rows: Any, stored: Any) -> GroupStats:
-    counts = {name: int(rows.get(name) or 0) for name in ("datasets", "rows")}
-    counts |= {name: int(stored.get(name) or 0) for name in _STORED}
+    """Return the statistics of an exchange and kind; one of the queries may have no row for it."""
     exchange, kind = key
+    counts = {name: int(rows.get(name) or stored.get(name) or 0) for name in _COUNTS}
     return GroupStats(exchange=exchange, kind=kind, **counts, first=rows.get("first"), last=rows.get("last"))
-
-
-_STORED = (
-    *("files", "file_bytes", "inline_segments", "inline_rows", "inline_bytes"),
-    *("retired_segments", "retired_bytes"),
-)

@@ -28,7 +28,7 @@ def oldest_version(connection: Connection) -> int:
 
 
 def set_oldest_version(connection: Connection, version: int) -> None:
-    """Note that versions before *version* can no longer be read."""
+    """Record that versions before *version* can no longer be read."""
     connection.execute(insert_or_replace(schema.meta), {"key": _OLDEST, "value": str(version)})
 
 

@@ -123,6 +123,7 @@ class Witness:
     def newest_change(self, lake: str) -> int | None:
         """Return the number of the newest change of *lake* that was acknowledged, if one is recorded."""
         newest: int | None = None
+        # Changes that were not fsynced are compared only until the machine restarts, which may lose them.
         for start, owner in ((_CHANGES, lake), (_CHANGES_OF_BOOT, _until_next_boot(lake))):
             if not owner:
                 continue
@@ -169,6 +170,7 @@ class Witness:
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
                 finalize(self, os.close, self._descriptor)
             place = start + number % _SLOTS * _SIZE
+            # Processes acknowledge in any order: a slot may hold a newer number by now.
             old = _unpacked(os.pread(self._descriptor, _SIZE, place))
             if old is None or old.name != _name(owner) or is_newer(number, old.number):
                 os.pwrite(self._descriptor, _packed(owner, number), place)

@@ -115,11 +115,13 @@ def _change(
     reach = _reach(batch, keying)
     existing, newer = kind.empty(), kind.empty()
     now = store.now()
+    # Most batches are newer than all stored rows: they need no read (docs/adr/0010).
     if head is not None and reach is not None and _may_meet(head, reach):
         view = replace(store.view(dataset, reach), keying=keying)
         version, head = view.version, view.row
         existing = _existing(store, view)
         if incoming.observed_at is not None:
+            # A worker that was stopped between the answer of an exchange and its commit has old rows (docs/adr/0021).
             newer = observed_after(store, view, incoming.observed_at, now)
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)

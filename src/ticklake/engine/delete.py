@@ -60,6 +60,7 @@ def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered
     if view.row is None:
         return Deleted()
     gone = _count(store, view)
+    # Segments are immutable: one that the span cuts is replaced by what it holds outside of it.
     kept: list[Segment] = []
     with store.swept_if_it_fails(kept):
         for segment in view.segments:

@@ -127,6 +127,7 @@ class Store:
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Cache the rows of an inline segment that was just written: the next append often reads them."""
         self.recent[segment.id] = frame
+        # Other threads append, too: one of them may have removed the last entry meanwhile.
         with contextlib.suppress(KeyError):
             while len(self.recent) > RECENT:
                 self.recent.popitem(last=False)
