@@ -125,22 +125,16 @@ def _change(
             newer = observed_after(store, view, incoming.observed_at, now)
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
-    seq = 1
-    if head is not None:
-        seq = head.seq + 1
-    added = write_segments(store, dataset, diff.add, seq, keying, _observation_time(incoming, now))
+    added = write_segments(store, dataset, diff.add, _next_seq(head), keying, _observation_time(incoming, now))
     duplicate = diff.duplicate + late.height
     revisions = _revisions(diff.before, diff.after, kind)
     revisions += _late_revisions(store, dataset, late, existing, keying)
-    coverage = incoming.coverage
-    if newer.height:
-        coverage = _uncovered(store, incoming)
     change = Change(
         dataset,
         keying=keying,
         id_space=incoming.origin.id_space,
         add=tuple(added),
-        coverage=coverage,
+        coverage=_coverage(store, incoming, newer),
         quarantine=tuple(_quarantined(checked.bad, kind)),
         revisions=tuple(revisions),
         new_rows=diff.new,
@@ -151,6 +145,18 @@ def _change(
     return change, Receipt(
         incoming.frame.height, diff.new, diff.changed, duplicate, checked.bad.height, reasons=_counted(checked.bad)
     )
+
+
+def _next_seq(head: DatasetRow | None) -> int:
+    if head is None:
+        return 1
+    return head.seq + 1
+
+
+def _coverage(store: Store, incoming: Incoming, newer: pl.DataFrame) -> tuple[Covered, ...]:
+    if newer.height:
+        return _uncovered(store, incoming)
+    return incoming.coverage
 
 
 def _observation_time(incoming: Incoming, now: int) -> int:
