@@ -5,7 +5,7 @@ import pytest
 from tests.growth import growth
 from ticklake.catalog.instruments import Instruments
 from ticklake.core.instrument import Instrument, Rename
-from ticklake.errors import BadResponse
+from ticklake.errors import BadResponse, CatalogDamaged
 
 DAY = 86_400 * 10**9
 T = 1_700_000_000 * 10**9
@@ -146,6 +146,16 @@ def test_a_rename_is_a_link_and_can_be_corrected(instruments):
     instruments.link(Rename("x", "MATIC/USDT", "POL/USDT", T + DAY))
     assert instruments.links("x") == [Rename("x", "MATIC/USDT", "POL/USDT", T + DAY)]
     assert instruments.links("y") == []
+
+
+def test_a_damaged_link_that_is_made_again_is_sound(database, instruments):
+    instruments.link(Rename("x", "MATIC/USDT", "POL/USDT", T))
+    with database.driver_connection() as connection:
+        connection.execute("update renames set row_check = row_check + 1")
+    with pytest.raises(CatalogDamaged):
+        instruments.links("x")
+    instruments.link(Rename("x", "MATIC/USDT", "POL/USDT", T + DAY))
+    assert instruments.links("x") == [Rename("x", "MATIC/USDT", "POL/USDT", T + DAY)]
 
 
 def test_three_thousand_markets_take_ten_times_as_long_as_three_hundred(instruments):

@@ -211,3 +211,15 @@ def test_a_damaged_statement_of_the_schema_is_told_in_one_line(root):
         answers(root)
     with refused(CATALOG_FILE, kind=CatalogDamaged):
         problems(root)
+
+
+def test_damaged_schema_text_that_is_not_utf8_is_one_clear_error(root):
+    fill(root)
+    path = root / CATALOG_FILE
+    flip(path, path.read_bytes().index(b" TABLE revisions"), 7)
+    with refused(CATALOG_FILE, kind=CatalogDamaged):
+        answers(root)
+    with refused(CATALOG_FILE, kind=CatalogDamaged):
+        problems(root)
+    rebuild_lake(root)
+    assert problems(root) == []

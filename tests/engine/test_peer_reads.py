@@ -60,12 +60,12 @@ def test_what_was_read_is_read_anew_after_a_commit(lake, exchange):
     assert lake.gaps(exchange[0])[0].reason == "no_trades"
 
 
-def test_little_is_kept_and_nothing_is_answered_differently(lake, exchange, monkeypatch):
+def test_little_is_cached_and_nothing_is_answered_differently(lake, exchange, monkeypatch):
     before = [lake.gaps(dataset) for dataset in exchange]
     lake.engine._derived.clear()
     monkeypatch.setattr(peers, "_MOST", 900)
     assert [lake.gaps(dataset) for dataset in exchange] == before
-    assert sum(weight for _, weight in lake.engine._derived["peers"][1]._kept.values()) <= 900
+    assert sum(weight for _, weight in lake.engine._derived["peers"][1]._cache.values()) <= 900
 
 
 def test_outages_do_not_depend_on_where_blocks_end(lake, exchange, monkeypatch):

@@ -1,4 +1,4 @@
-"""Cross-checks: bars against what they can be rebuilt from, and stored rows against the exchange's answer."""
+"""Cross-checks: bars against bars rebuilt from other datasets, and stored rows against the exchange's answer."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def witnesses(engine: Engine, dataset: Dataset) -> list[Dataset]:
     frame = dataset.timeframe
     if frame is None:
         return []
-    fit = [row.dataset for row in engine.inventory() if _is_witness(row.dataset, dataset, frame)]
-    return sorted(fit, key=_bar_length)
+    datasets = [row.dataset for row in engine.inventory() if _is_witness(row.dataset, dataset, frame)]
+    return sorted(datasets, key=_bar_length)
 
 
 def _is_witness(other: Dataset, dataset: Dataset, frame: Timeframe) -> bool:
@@ -45,17 +45,19 @@ def _is_witness(other: Dataset, dataset: Dataset, frame: Timeframe) -> bool:
 
 
 def _bar_length(dataset: Dataset) -> int:
-    return 0 if dataset.timeframe is None else dataset.timeframe.length
+    if dataset.timeframe is None:
+        return 0
+    return dataset.timeframe.length
 
 
 def rebuilt(engine: Engine, dataset: Dataset, want: Span, tolerance: float) -> Iterator[CrossCheck]:
     """Yield the comparison of the stored bars of *dataset* with those that each witness makes.
 
-    Only bars are compared that lie wholly where both sides have everything.
+    Only bars that lie wholly where both sides are complete are compared.
     """
-    theirs = complete_spans(engine, dataset, want)
+    complete = complete_spans(engine, dataset, want)
     for witness in witnesses(engine, dataset):
-        shared = common(theirs, complete_spans(engine, witness, want))
+        shared = common(complete, complete_spans(engine, witness, want))
         yield _rebuilt_from(engine, dataset, witness, shared, tolerance)
 
 
@@ -65,13 +67,19 @@ def complete_spans(engine: Engine, dataset: Dataset, want: Span) -> list[Span]:
     Trades without any coverage are taken to be complete between the first and the last.
     """
     known = engine.known(dataset)
-    span = None if known is None else known.intersect(want)
+    if known is None:
+        return []
+    span = known.intersect(want)
     if span is None:
         return []
-    taken = {reason for reason in GapReason if not reason.is_missing}
-    if dataset.timeframe is None and not engine.catalog.coverage(dataset).pieces:
-        taken.add(GapReason.NOT_FETCHED)
-    holes = (gap.span for gap in gap_report(engine, dataset, span).gaps if gap.reason not in taken)
+    # Imported trades have no coverage: all between them counts as not fetched.
+    is_imported = dataset.timeframe is None and not engine.catalog.coverage(dataset).pieces
+    holes: list[Span] = []
+    for gap in gap_report(engine, dataset, span).gaps:
+        if is_imported and gap.reason is GapReason.NOT_FETCHED:
+            continue
+        if gap.reason.is_missing:
+            holes.append(gap.span)
     return list(subtract(span, normalise(holes)))
 
 
@@ -85,20 +93,21 @@ def _rebuilt_from(
     if _is_aggregated(engine, witness):
         # Aggregated trades are fewer than those that the exchange counts in its bars.
         without.append("trades")
-    compared, found = 0, [pl.DataFrame(schema=DIFFERENCES)]
+    compared = 0
+    differences = [pl.DataFrame(schema=DIFFERENCES)]
     for window, parts in _windows(frame.whole_bars(spans, dataset.anchor), frame, dataset.anchor):
-        ours = rows_in(resample(engine.store, witness, window, frame), parts)
-        theirs = rows_in(engine.load(dataset, window), parts)
-        count, apart = compare(
-            without_untraded(ours, theirs),
-            without_untraded(theirs, ours),
+        rebuilt_bars = rows_in(resample(engine.store, witness, window, frame), parts)
+        stored = rows_in(engine.load(dataset, window), parts)
+        count, different = compare(
+            without_untraded(rebuilt_bars, stored),
+            without_untraded(stored, rebuilt_bars),
             dataset.spec,
             tolerance=tolerance,
             without=without,
         )
         compared += count
-        found.append(apart)
-    return CrossCheck(dataset, str(witness), compared, pl.concat(found))
+        differences.append(different)
+    return CrossCheck(dataset, str(witness), compared, pl.concat(differences))
 
 
 def _is_aggregated(engine: Engine, witness: Dataset) -> bool:
@@ -109,40 +118,42 @@ def _is_aggregated(engine: Engine, witness: Dataset) -> bool:
 
 def _windows(spans: Sequence[Span], frame: Timeframe, anchor: int | None) -> Iterator[tuple[Span, list[Span]]]:
     """Yield windows of a bounded number of bars, each with the parts of *spans* in it."""
-    left = list(reversed(spans))
-    while left:
-        end = frame.advance(left[-1].start, BARS_AT_ONCE, anchor)
-        window, parts = Span(left[-1].start, end), list[Span]()
-        while left and left[-1].start < end:
-            span = left.pop()
+    rest = list(reversed(spans))
+    while rest:
+        start = rest[-1].start
+        end = frame.advance(start, BARS_AT_ONCE, anchor)
+        parts: list[Span] = []
+        while rest and rest[-1].start < end:
+            span = rest.pop()
             parts.append(Span(span.start, min(span.end, end)))
             if span.end > end:
-                left.append(Span(end, span.end))
-        yield Span(window.start, parts[-1].end), parts
+                rest.append(Span(end, span.end))
+        yield Span(start, parts[-1].end), parts
 
 
 async def against_source(
     engine: Engine, source: Source, dataset: Dataset, spans: Iterable[Span], tolerance: float
 ) -> CrossCheck:
-    """Compare stored rows with what *source* says of them now; nothing is stored."""
-    compared, found = 0, [pl.DataFrame(schema=DIFFERENCES)]
+    """Compare stored rows with those that *source* returns now; nothing is stored."""
+    compared = 0
+    differences = [pl.DataFrame(schema=DIFFERENCES)]
     for span in spans:
         async for page in source.history(dataset, span):
-            count, apart = await asyncio.to_thread(_against_page, engine, dataset, span, page, tolerance)
+            count, different = await asyncio.to_thread(_against_page, engine, dataset, span, page, tolerance)
             compared += count
-            found.append(apart)
+            differences.append(different)
     origin = source.provenance(dataset)
-    return CrossCheck(dataset, f"{origin.source} {origin.endpoint}".strip(), compared, pl.concat(found))
+    return CrossCheck(dataset, f"{origin.source} {origin.endpoint}".strip(), compared, pl.concat(differences))
 
 
 def _against_page(
     engine: Engine, dataset: Dataset, span: Span, page: Page, tolerance: float
 ) -> tuple[int, pl.DataFrame]:
-    """Compare where the page is the truth: its rows, or that there are none."""
+    """Compare the spans that the page covers with data, where it is the truth even if it has no rows."""
     data = normalise(piece.span for piece in page.covered if piece.found is Found.DATA)
     parts = common(data, [span])
-    row, kind = engine.catalog.dataset(dataset), dataset.spec
-    keying = keying_of(row)
+    kind = dataset.spec
+    keying = keying_of(engine.catalog.dataset(dataset))
     theirs = rows_in(sort(canonical(page.frame, kind), kind), parts)
     stored = pl.concat([kind.empty().select(kind.names), *(engine.load(dataset, part) for part in parts)])
     ours = canonical(stored, kind)

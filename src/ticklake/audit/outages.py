@@ -1,11 +1,11 @@
-"""Outages: whether a stretch where one symbol has no rows was silent for the others of its exchange, too."""
+"""Outages: whether the other symbols of an exchange were silent, too, while one symbol had no rows."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import islice, takewhile
+from itertools import islice
 
 import polars as pl
 
@@ -39,15 +39,15 @@ from ticklake.engine.store import Store, retried
 __all__ = ["Peers"]
 
 _AROUND, _FEWEST_BARS = 20, 2000
-"""What is usual is seen in so many lengths of a silence on either side of it, or in so many bars."""
+"""Usual pauses are measured on either side of a silence, within this many of its lengths or at least this many bars."""
 _MOST_WITNESSES = 32
 _BLOCK = 1 << 14
-"""So many bars are read together: about as many are decoded for one of them anyway."""
+"""So many bars are read together: to read one of them, about as many are decoded anyway."""
 _NO_BARS = pl.DataFrame(schema={"ts": pl.Int64, "odds": pl.Float64, "seen": pl.Int32})
 
 
 class Peers:
-    """The datasets of the same exchange, kind and timeframe, for other symbols; those with most rows first."""
+    """The datasets of the same exchange, kind and timeframe, for other symbols; those with the most rows first."""
 
     def __init__(self, store: Store, dataset: Dataset, coverage: Coverage, reads: PeerReads) -> None:
         self._store = store
@@ -63,25 +63,28 @@ class Peers:
         return f"no other symbol of {self._dataset.exchange} is held: whether it was an outage cannot be told"
 
     def silent_bars(self, silent: Sequence[Span], want: Span) -> Iterator[tuple[Span, str]]:
-        """Yield the stretches of *silent* where all are silent, each with who says so."""
+        """Yield the parts of *silent* where all symbols are silent, each with the reason to give."""
         frame = self._dataset.timeframe
         if frame is None or frame.is_month:
             return
-        size = _BLOCK * frame.length
-        blocks = [Span(number * size, number * size + size) for number in _blocks(silent, size)]
-        lacked = pl.concat([_NO_BARS, *(self._lacked_by_all(frame, block) for block in blocks)])
-        opens = lacked["ts"].filter(inside(lacked["ts"], normalise(silent)))
+        blocks = _blocks(silent, _BLOCK * frame.length)
+        missing = pl.concat([_NO_BARS, *(self._missing_everywhere(frame, block) for block in blocks)])
+        opens = missing["ts"].filter(inside(missing["ts"], normalise(silent)))
         looked_at: list[Span] = []
         share = 1.0
         if self._row is not None:
-            looked_at, share = self._looked_at(self._row), self._share(self._row)
-        bars = SilentBars.among(lacked, opens, looked_at, share, frame.count_in(want, self._dataset.anchor))
-        for span, seen in bars.outages(frame.length):
+            looked_at = self._looked_at(self._row)
+            share = self._share(self._row)
+        bars = SilentBars.among(missing, opens, looked_at, share, frame.count_in(want, self._dataset.anchor))
+        for span, witnesses in bars.outages(frame.length):
             if self._is_proven(span):
-                yield span, self._words(seen)
+                yield span, self._reason(witnesses)
 
-    def _lacked_by_all(self, frame: Timeframe, block: Span) -> pl.DataFrame:
-        """Return the bars of a block that no symbol has, this one included: it is the same for all of them."""
+    def _missing_everywhere(self, frame: Timeframe, block: Span) -> pl.DataFrame:
+        """Return the bars of a block that no symbol has.
+
+        This symbol is among them, so that the answer is the same for all symbols and is read only once.
+        """
 
         def read() -> pl.DataFrame:
             span = block.intersect(ALL_TIME)
@@ -96,28 +99,28 @@ class Peers:
             return bars.bars.cast(_NO_BARS.schema)
 
         group = (self._dataset.exchange, self._dataset.kind, str(frame))
-        return self._reads.once(("lacked", *group, block), read, lambda bars: 3 * bars.height)
+        return self._reads.once(("missing", *group, block), read, lambda bars: 3 * bars.height)
 
     def shortest(self, want: Span) -> int:
-        """Return how long trades must be silent for it to be no chance."""
+        """Return how long trades must be silent for it not to be chance."""
         rate = sum(_rate(row) for row in self._others)
         if self._row is not None:
             rate += _rate(self._row)
         return shortest_silence(rate, want.length)
 
     def silent_trades(self, silent: Sequence[Span], shortest: int) -> Iterator[Gap]:
-        """Yield the stretches of *silent* where nobody trades."""
-        found = [Silence(span) for span in silent if span.length >= shortest]
+        """Yield the parts of *silent* in which no symbol trades."""
+        silences = [Silence(span) for span in silent if span.length >= shortest]
         for other in self._others:
-            found = list(self._shared(other, found, shortest))
-        for silence in found:
+            silences = list(self._shared(other, silences, shortest))
+        for silence in silences:
             if silence.seen and self._is_proven(silence.span):
-                yield Gap(silence.span, None, silence_reason(silence.span), self._words(silence.seen))
+                yield Gap(silence.span, None, silence_reason(silence.span), self._reason(silence.seen))
 
-    def _shared(self, other: DatasetRow, found: Sequence[Silence], shortest: int) -> Iterator[Silence]:
-        """Yield what is left of sorted silences once another symbol was heard; those near each other are read together."""
+    def _shared(self, other: DatasetRow, silences: Sequence[Silence], shortest: int) -> Iterator[Silence]:
+        """Yield what is left of sorted silences after the trades of another symbol."""
         looked_at = self._looked_at(other)
-        for group in _near(found):
+        for group in _groups(silences):
             quiet = self._quiet(other.dataset, Span(group[0].span.start, group[-1].span.end), shortest)
             for silence in group:
                 first = bisect_right(quiet, silence.span.start, key=lambda span: span.end)
@@ -126,28 +129,30 @@ class Peers:
 
     def missed_events(self, missed: Sequence[Missed]) -> Iterator[Gap]:
         """Yield a gap for the *missed* events inside coverage: an outage if all symbols lack them, else lost."""
-        covered = [(part, span) for span in self._data for part in missed_within(missed, span)]
-        if not covered:
-            return
-        others = [self._reads.events(other.dataset) for other in self._others]
-        for part, span in covered:
-            seen = _lacking(part, others)
-            every = f"one was due every {part.interval / HOUR:g} h"
-            hole = Span(max(part.span.start, span.start), part.span.end)
-            if seen and hole.length <= LONGEST:
-                yield Gap(hole, part.count, GapReason.OUTAGE, f"{every}; {self._words(seen)}")
-            else:
-                yield Gap(hole, part.count, GapReason.LOST, every)
+        for span in self._data:
+            for part in missed_within(missed, span):
+                hole = Span(max(part.span.start, span.start), part.span.end)
+                yield self._missed_gap(hole, part)
+
+    def _missed_gap(self, hole: Span, missed: Missed) -> Gap:
+        witnesses = _count_without(missed, self._events_of_others)
+        reason = f"one was due every {missed.interval / HOUR:g} h"
+        if witnesses and hole.length <= LONGEST:
+            return Gap(hole, missed.count, GapReason.OUTAGE, f"{reason}; {self._reason(witnesses)}")
+        return Gap(hole, missed.count, GapReason.LOST, reason)
 
     def _is_proven(self, silence: Span) -> bool:
-        """Whether the symbols that were silent are enough to say that the exchange was."""
-        own, frame = self._row, self._dataset.timeframe
+        """Whether enough symbols were silent to conclude that the exchange was out."""
+        frame = self._dataset.timeframe
+        # Two thin symbols are silent together every night: an outage takes more rows, or more symbols (docs/adr/0024).
         if frame and (1 + len(self._others)) * (silence.length // frame.length) < FEWEST_ROWS:
             return False
-        first = None if own is None else self._witness(own, silence)
-        if first is None:
+        if self._row is None:
             return False
-        witnesses = [first]
+        own = self._witness(self._row, silence)
+        if own is None:
+            return False
+        witnesses = [own]
         for other in self._others[:_MOST_WITNESSES]:
             if are_enough(witnesses, silence.length):
                 break
@@ -159,24 +164,30 @@ class Peers:
         return are_enough(witnesses, silence.length)
 
     def _witness(self, row: DatasetRow, silence: Span) -> Witness | None:
-        """Return how a symbol is around a silence; ``None`` if its rows come from files, which may lack any part."""
+        """Return how a symbol traded around a silence; ``None`` if its rows come from files, which may lack any part."""
         return self._reads.once(("witness", row.dataset, silence), lambda: self._read_witness(row, silence))
 
     def _read_witness(self, row: DatasetRow, silence: Span) -> Witness | None:
         frame = row.dataset.timeframe
         if frame is None:
-            bar, reach = 0, min(_AROUND * silence.length, 6 * HOUR)
+            bar = 0
+            reach = min(_AROUND * silence.length, 6 * HOUR)
         else:
-            bar, reach = frame.length, max(_AROUND * silence.length, _FEWEST_BARS * frame.length)
-        around = silence.widen(reach, reach)
-        rows = load(self._store, row.dataset, around, columns=["ts", PROVENANCE])
-        times, origins = rows["ts"].to_physical(), self._store.catalog.provenances()
-        edge = int(times.search_sorted(silence.start))
-        beside = rows[PROVENANCE].slice(max(edge - 1, 0), 2).to_list()
-        if not times.len() or any(origins[number].source == "file" for number in beside):
+            bar = frame.length
+            reach = max(_AROUND * silence.length, _FEWEST_BARS * bar)
+        rows = load(self._store, row.dataset, silence.widen(reach, reach), columns=["ts", PROVENANCE])
+        times = rows["ts"].to_physical()
+        if not times.len():
             return None
+        origins = self._store.catalog.provenances()
+        edge = int(times.search_sorted(silence.start))
+        # The rows on both sides of the silence; exports of files are cut anywhere.
+        for number in rows[PROVENANCE].slice(max(edge - 1, 0), 2):
+            if origins[number].source == "file":
+                return None
         symbol = row.dataset.symbol
-        rate = times.len() / max(int(times[-1]) - int(times[0]) + bar - silence.length, 1)
+        traded_time = int(times[-1]) - int(times[0]) + bar - silence.length
+        rate = times.len() / max(traded_time, 1)
         return Witness(symbol.base or str(symbol), usual_pause(times, silence, bar), rate)
 
     @cached_property
@@ -185,22 +196,31 @@ class Peers:
         return [row for row in alike if row.dataset.symbol != self._dataset.symbol]
 
     @cached_property
-    def _row(self) -> DatasetRow | None:
-        return next((row for row in self._reads.alike(self._dataset) if row.dataset == self._dataset), None)
+    def _events_of_others(self) -> list[tuple[pl.Series, Sequence[Missed]]]:
+        return [self._reads.events(other.dataset) for other in self._others]
 
-    def _words(self, seen: int) -> str:
-        return f"{seen + 1} symbols of {self._dataset.exchange} were looked at, and all were silent"
+    @cached_property
+    def _row(self) -> DatasetRow | None:
+        for row in self._reads.alike(self._dataset):
+            if row.dataset == self._dataset:
+                return row
+        return None
+
+    def _reason(self, witnesses: int) -> str:
+        return f"{witnesses + 1} symbols of {self._dataset.exchange} were looked at, and all were silent"
 
     def _share(self, row: DatasetRow) -> float:
-        """Return which share of its bars a dataset lacks between its first and its last."""
+        """Return the share of bars that a dataset lacks between its first and its last bar."""
         frame = self._dataset.timeframe
-        expected = 0 if frame is None else frame.count_in(_stored(row), self._dataset.anchor)
+        if frame is None:
+            return 1.0
+        expected = frame.count_in(_stored(row), self._dataset.anchor)
         if not expected:
             return 1.0
         return max(1 - row.rows / expected, 0.0)
 
     def _looked_at(self, row: DatasetRow) -> list[Span]:
-        """Return where a dataset was looked at while it traded."""
+        """Return the covered spans of a dataset between its first and its last row."""
 
         def read() -> list[Span]:
             return common(list(self._reads.looked_at(row.dataset)), [_stored(row)])
@@ -228,15 +248,19 @@ def _rate(row: DatasetRow) -> float:
     return row.rows / _stored(row).length
 
 
-def _blocks(spans: Sequence[Span], size: int) -> list[int]:
-    """Return the numbers of the blocks, each *size* long, that *spans* meet."""
-    return sorted({number for span in spans for number in range(span.start // size, (span.end - 1) // size + 1)})
+def _blocks(spans: Sequence[Span], size: int) -> list[Span]:
+    """Return the blocks, each *size* long, that overlap one of *spans*, in order."""
+    numbers = set[int]()
+    for span in spans:
+        numbers.update(range(span.start // size, (span.end - 1) // size + 1))
+    return [Span(number * size, number * size + size) for number in sorted(numbers)]
 
 
-def _near(found: Sequence[Silence]) -> Iterator[list[Silence]]:
-    """Yield sorted silences in groups: rows between those less than a day apart would be decoded for each anyway."""
+def _groups(silences: Sequence[Silence]) -> Iterator[list[Silence]]:
+    """Yield sorted silences in groups that are a day or more apart."""
+    # Row groups are decoded whole: reading near silences one by one would decode the rows between them each time.
     group: list[Silence] = []
-    for silence in found:
+    for silence in silences:
         if group and silence.span.start - group[-1].span.end >= DAY:
             yield group
             group = []
@@ -246,21 +270,28 @@ def _near(found: Sequence[Silence]) -> Iterator[list[Silence]]:
 
 
 def _due(missed: Missed) -> Span:
-    """Return when missing events should have come, give or take what they jitter."""
+    """Return when missing events should have come, widened by their jitter."""
     last = missed.span.start + (missed.count - 1) * missed.interval
     return Span(missed.span.start - JITTER, last + JITTER + 1)
 
 
-def _lacking(missed: Missed, others: Sequence[tuple[pl.Series, Sequence[Missed]]]) -> int:
-    """Return how many others lack events at that time, too; none if any has one."""
+def _count_without(missed: Missed, others: Sequence[tuple[pl.Series, Sequence[Missed]]]) -> int:
+    """Return how many other symbols lack events at that time, too; 0 if any of them has one."""
     due = _due(missed)
-    if any(times.search_sorted(due.start) < times.search_sorted(due.end) for times, _ in others):
-        return 0
-    return sum(_lacks(theirs, due) for _, theirs in others)
+    count = 0
+    for times, missed_by_other in others:
+        if times.search_sorted(due.start) < times.search_sorted(due.end):
+            return 0
+        count += _is_any_due(missed_by_other, due)
+    return count
 
 
-def _lacks(theirs: Sequence[Missed], due: Span) -> bool:
-    """Whether events are missing of sorted *theirs* that were due at that time."""
-    near = bisect_right(theirs, due.start, key=lambda missed: missed.span.end + JITTER)
-    met = takewhile(lambda missed: missed.span.start - JITTER < due.end, islice(theirs, near, None))
-    return any(_due(missed).overlaps(due) for missed in met)
+def _is_any_due(missed: Sequence[Missed], due: Span) -> bool:
+    """Whether any of sorted *missed* events was due inside *due*."""
+    first = bisect_right(missed, due.start, key=lambda part: part.span.end + JITTER)
+    for part in islice(missed, first, None):
+        if part.span.start - JITTER >= due.end:
+            return False
+        if _due(part).overlaps(due):
+            return True
+    return False

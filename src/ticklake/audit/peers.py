@@ -1,4 +1,4 @@
-"""What the other symbols of an exchange hold, read once for the gap reports of all datasets."""
+"""A cache of what gap reports read about the other symbols of an exchange."""
 
 from __future__ import annotations
 
@@ -22,38 +22,42 @@ __all__ = ["PeerReads"]
 T = TypeVar("T")
 
 _MOST = 4_000_000
-"""About so many times and spans are kept: 32 MB of times."""
+"""About so many times and spans are cached: 32 MB of times."""
 
 
 class PeerReads:
-    """What one version of a lake says of its datasets.
+    """A cache of reads from one version of a lake.
 
-    A report on all datasets of an exchange asks the same of each: which others there are, where they were looked at, which
-    bars they have in a common silence. What was used least lately is forgotten when it is too much.
+    Reports on all datasets of an exchange read the same for each: which other datasets there are, where they are covered,
+    which bars they have in a common silence. The least recently used values are dropped when the cache is full.
     """
 
     def __init__(self, store: Store, version: int) -> None:
         self.version = version
         self._store = store
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._cache: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._weight = 0
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def alike(self, dataset: Dataset) -> Sequence[DatasetRow]:
-        """Return the datasets with rows of the same exchange, kind and timeframe, those with most rows first."""
+        """Return the datasets of the same exchange, kind and timeframe that have rows, those with the most rows first."""
 
         def read() -> list[DatasetRow]:
-            rows = (row for row in self._store.catalog.alike(dataset) if row.rows)
+            rows = [row for row in self._store.catalog.alike(dataset) if row.rows]
             return sorted(rows, key=lambda row: -row.rows)
 
         return self.once(("alike", dataset.exchange, dataset.kind, str(dataset.timeframe)), read, len)
 
     def looked_at(self, dataset: Dataset) -> Sequence[Span]:
-        """Return where a dataset was looked at, sorted and disjoint."""
-        return self.once(("coverage", dataset), lambda: self._store.catalog.coverage(dataset).spans(Found.DATA), len)
+        """Return the spans whose data a dataset has, sorted and disjoint."""
+
+        def read() -> list[Span]:
+            return self._store.catalog.coverage(dataset).spans(Found.DATA)
+
+        return self.once(("coverage", dataset), read, len)
 
     def times(self, dataset: Dataset, span: Span) -> pl.Series:
-        """Return the times of a dataset's rows inside *span*; they are not kept."""
+        """Return the times of a dataset's rows inside *span*; they are not cached."""
         return load(self._store, dataset, span, columns=["ts"])["ts"].to_physical()
 
     def events(self, dataset: Dataset) -> tuple[pl.Series, Sequence[Missed]]:
@@ -63,23 +67,24 @@ class PeerReads:
             times = self.times(dataset, ALL_TIME)
             return times, list(missed_events(times.to_list()))
 
-        return self.once(("events", dataset), read, lambda found: found[0].len() + len(found[1]))
+        return self.once(("events", dataset), read, lambda events: events[0].len() + len(events[1]))
 
     def once(self, key: Hashable, read: Callable[[], T], weigh: Callable[[T], int] = lambda _: 1) -> T:
-        """Return what was read under *key*; it is read if it was not, or is forgotten."""
-        with self._turn:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return cast(T, self._kept[key][0])
+        """Return the value cached under *key*; if there is none, call *read* and cache its result."""
+        # The lock is not held while reading: two threads may read the same, which is harmless.
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return cast(T, self._cache[key][0])
         value = read()
-        self._keep(key, value, 1 + weigh(value))
+        self._store_value(key, value, 1 + weigh(value))
         return value
 
-    def _keep(self, key: Hashable, value: object, weight: int) -> None:
-        with self._turn:
-            _, before = self._kept.pop(key, (None, 0))
-            self._kept[key] = value, weight
+    def _store_value(self, key: Hashable, value: object, weight: int) -> None:
+        with self._lock:
+            _, before = self._cache.pop(key, (None, 0))
+            self._cache[key] = value, weight
             self._weight += weight - before
-            while self._weight > _MOST and len(self._kept) > 1:
-                _, (_, freed) = self._kept.popitem(last=False)
+            while self._weight > _MOST and len(self._cache) > 1:
+                _, (_, freed) = self._cache.popitem(last=False)
                 self._weight -= freed

@@ -1,4 +1,4 @@
-"""Quality: days are measured when somebody asks, and kept until something of them changes."""
+"""Quality: a day is measured when it is asked for; the result is stored until something it depends on changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.quality import DayQuality, Holes, Quality, days_of, holes_by_day, total
 from ticklake.core.row_checks import REACH, columns_of, measure
-from ticklake.core.span import Span, subtract
+from ticklake.core.span import Span, common, subtract
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.engine import Engine
 from ticklake.errors import CatalogOutdated, ReadOnlyLake
@@ -25,16 +25,16 @@ from ticklake.errors import CatalogOutdated, ReadOnlyLake
 __all__ = ["Assessor"]
 
 FORMULA = 3
-"""Raised when a measure changes, so that what was stored before is measured anew."""
+"""Increased when a measure changes, so that days stored before are measured again."""
 BARS_AT_ONCE = 1 << 20
 """About so many bars are measured at a time."""
 DAYS_AT_ONCE = 31
-"""So many days of a kind without a grid."""
+"""So many days are measured at a time of kinds without a grid."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Day:
-    """The part of a UTC day that is asked for; ``basis`` is a digest of what its figures depend on besides rows."""
+    """The requested part of a UTC day; ``basis`` is a digest of everything but rows that its figures depend on."""
 
     span: Span
     basis: str
@@ -46,7 +46,7 @@ class _Day:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """A dataset, which part of it is wanted, all that is known of it, and the state that was looked at."""
+    """A dataset, the span to measure, the span it holds or covers, and the state of the catalog that was read."""
 
     dataset: Dataset
     want: Span
@@ -57,22 +57,19 @@ class _Scope:
     changed_in: int
 
     def days(self) -> list[_Day]:
-        """Return the days that are wanted."""
+        """Return the days to measure."""
         facts: dict[int, list[tuple[object, ...]]] = {}
         for piece in self.coverage.within(self.want).pieces:
             for part in days_of(piece.span):
                 facts.setdefault(part.start // DAY, []).append((part, str(piece.found), piece.reason))
-        for span in self.closed:
-            inside = span.intersect(self.want)
-            if inside is None:
-                continue
-            for part in days_of(inside):
+        for span in common(self.closed, [self.want]):
+            for part in days_of(span):
                 facts.setdefault(part.start // DAY, []).append((part,))
         return [_Day(part, _digest(part, self.says_when, facts.get(part.start // DAY))) for part in days_of(self.want)]
 
     @property
     def everything(self) -> Span:
-        """The span of all that is known or wanted."""
+        """The span of everything known or to be measured."""
         return self.want.hull(self.known)
 
     @property
@@ -81,15 +78,26 @@ class _Scope:
         return bool(self.coverage.pieces) or self.dataset.timeframe is not None
 
     def is_whole(self, day: _Day) -> bool:
-        """Whether the part of a day that is asked for is all that is known of it."""
+        """Whether the requested part of a day is everything known of that day."""
         return day.span == Span(day.begin, day.begin + DAY).intersect(self.known)
+
+    def open_time(self, day: _Day) -> int | None:
+        """Return how long the market was open on a day; ``None`` if nothing defines when rows are expected."""
+        if not self.says_when:
+            return None
+        open_time = day.span.length
+        for span in self.closed:
+            closed = span.intersect(day.span)
+            if closed is not None:
+                open_time -= closed.length
+        return open_time
 
 
 class Assessor:
     """Measures the quality of datasets.
 
-    Whole days are taken from the catalog where nothing of them has changed since they were measured, and stored there
-    otherwise.
+    Whole days are read from the catalog if nothing has changed since they were measured; others are measured and stored
+    there.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -98,105 +106,115 @@ class Assessor:
         self._batches = Batches(engine.catalog.database, engine.catalog.pinned)
 
     def assess(self, dataset: Dataset, want: Span | None, known: Span | None) -> Quality:
-        """Return the quality of *dataset* inside *want*; *known* is all that the lake holds or has looked at."""
+        """Return the quality of *dataset* inside *want*; *known* is the span that the lake holds or covers."""
         version, heads = self._engine.catalog.heads([dataset])
         head = heads.get(dataset)
         if want is None or known is None or head is None:
             return Quality(dataset=dataset, on_grid=dataset.timeframe is not None)
-        coverage, closed = self._engine.catalog.coverage(dataset), closed_spans(self._engine, dataset, want)
+        coverage = self._engine.catalog.coverage(dataset)
+        closed = closed_spans(self._engine, dataset, want)
         scope = _Scope(dataset, want, known, coverage, closed, version, head.changed_in)
         days = self._up_to_date(scope)
         sums = dict(vars(total(days)))
         if want == known:
-            sums["quarantined"] = _added(sums["quarantined"], self._days.quarantined_elsewhere(dataset, known))
+            elsewhere = self._days.quarantined_elsewhere(dataset, known)
+            sums["quarantined"] = _sum_counts(sums["quarantined"], elsewhere)
         sums["offered_again"] = self._batches.offered_again(dataset, want)
         return Quality(dataset=dataset, span=want, days=tuple(days), **sums, **self._freshness(dataset, head.max_ts))
 
     def _up_to_date(self, scope: _Scope) -> list[DayQuality]:
-        """Return the figures of every day, measured only where that is needed."""
+        """Return the figures of every day; only days that are not stored or have changed are measured."""
         days = scope.days()
         is_newest = self._engine.catalog.pinned is None
-        stored = self._unchanged(scope, days) if is_newest else {}
+        stored: dict[int, StoredDay] = {}
+        if is_newest:
+            stored = self._unchanged(scope, days)
         fresh: dict[int, DayQuality] = {}
         for window in _windows(scope.dataset, [day for day in days if day.begin not in stored]):
-            fresh |= {figures.day: figures for figures in self._measured(scope, window)}
+            for figures in self._measured(scope, window):
+                fresh[figures.day] = figures
         if scope.dataset.timeframe is None and (fresh or scope.dataset.kind == "funding"):
             stored, fresh = self._with_gaps_of_all(scope, stored, fresh)
         if is_newest:
             self._keep(scope, days, stored, fresh)
-        figures = fresh | {begin: day.figures for begin, day in stored.items()}
-        return [figures[day.begin] for day in days]
+        return [fresh[day.begin] if day.begin in fresh else stored[day.begin].figures for day in days]
 
     def _keep(
         self, scope: _Scope, days: Sequence[_Day], stored: Mapping[int, StoredDay], fresh: Mapping[int, DayQuality]
     ) -> None:
-        """Store what was measured, where the lake can be written; only figures of the newest version are kept."""
+        """Store what was measured, unless the lake cannot be written; only figures of the newest version are stored."""
+        whole = [day for day in days if day.begin in fresh and scope.is_whole(day)]
+        measured = [StoredDay(fresh[day.begin], scope.version, day.basis) for day in whole]
+        unchanged = [begin for begin, day in stored.items() if day.version < scope.changed_in]
         with suppress(ReadOnlyLake, CatalogOutdated):
-            whole = [day for day in days if day.begin in fresh and scope.is_whole(day)]
-            self._days.store(scope.dataset, [StoredDay(fresh[d.begin], scope.version, d.basis) for d in whole])
-            old = [begin for begin, day in stored.items() if day.version < scope.changed_in]
-            self._days.confirm(scope.dataset, old, scope.version)
+            self._days.store(scope.dataset, measured)
+            self._days.confirm(scope.dataset, unchanged, scope.version)
 
     def _with_gaps_of_all(
         self, scope: _Scope, stored: dict[int, StoredDay], fresh: dict[int, DayQuality]
     ) -> tuple[dict[int, StoredDay], dict[int, DayQuality]]:
-        """Give every day its holes as :func:`~ticklake.audit.gaps.gap_report` tells them of the whole dataset.
+        """Give every day the holes that :func:`~ticklake.audit.gaps.gap_report` finds in the whole dataset.
 
-        Numbers jump, and events are due, between rows that may be any number of days apart, so no day can be judged by
-        what is near it; and other symbols, whose changes are not looked at here, say whether funding was lost.
+        A day cannot be judged by the rows near it: sequence numbers jump, and events are missing, between rows that may be
+        any number of days apart. And whether funding was lost depends on other symbols, whose changes are not checked here.
         """
         gaps = gap_report(self._engine, scope.dataset, scope.everything).gaps
         holes = holes_by_day(scope.dataset, gaps, scope.want)
-        outdated = {day for day, kept in stored.items() if kept.figures.gaps != holes.get(day, {})}
-        changed = {day: stored[day].figures for day in outdated}
-        kept = {day: value for day, value in stored.items() if day not in outdated}
-        judged = {day: replace(figures, gaps=holes.get(day, {})) for day, figures in (fresh | changed).items()}
-        return kept, judged
+        unchanged: dict[int, StoredDay] = {}
+        for begin, day in stored.items():
+            if day.figures.gaps == holes.get(begin, {}):
+                unchanged[begin] = day
+            else:
+                fresh[begin] = day.figures
+        for begin, figures in fresh.items():
+            fresh[begin] = replace(figures, gaps=holes.get(begin, {}))
+        return unchanged, fresh
 
     def _unchanged(self, scope: _Scope, days: Sequence[_Day]) -> dict[int, StoredDay]:
-        """Return the days that are stored as they would be measured now."""
+        """Return the stored days whose figures would be the same if they were measured now."""
         stored = self._days.stored(scope.dataset, Span(days[0].begin, scope.want.end))
         if not stored:
             return {}
-        moved = self._moved(scope, min(day.version for day in stored.values()))
+        changed_in = self._changes_by_day(scope, min(day.version for day in stored.values()))
         oldest = self._engine.catalog.oldest_version()
         unchanged: dict[int, StoredDay] = {}
         for day in days:
             kept = stored.get(day.begin)
             if kept is None or kept.basis != day.basis or not scope.is_whole(day):
                 continue
-            # What changed between two vacuumed versions cannot be told any more: such a day is measured again.
-            vacuumed = kept.version < oldest and kept.version < scope.changed_in
-            if not vacuumed and moved.get(day.begin, 0) <= kept.version:
+            # Vacuum removed the record of what changed between older versions: such a day is measured again.
+            is_vacuumed = kept.version < oldest and kept.version < scope.changed_in
+            if not is_vacuumed and changed_in.get(day.begin, 0) <= kept.version:
                 unchanged[day.begin] = kept
         return unchanged
 
-    def _moved(self, scope: _Scope, since: int) -> dict[int, int]:
-        """Return in which version each day last changed after *since*; rows near a day's bounds are judged with it."""
-        want, moved = _judged_with(scope.dataset, scope.want), dict[int, int]()
+    def _changes_by_day(self, scope: _Scope, since: int) -> dict[int, int]:
+        """Return the version that last changed each day after *since*; rows near a day's bounds belong to it, too."""
+        want = _judged_with(scope.dataset, scope.want)
+        newest: dict[int, int] = {}
         for span, version in self._days.changes(scope.dataset, want, since):
             near = _judged_with(scope.dataset, span).intersect(want)
             if near is None:
                 continue
             for part in days_of(near):
                 begin = part.start // DAY * DAY
-                moved[begin] = max(moved.get(begin, 0), version)
-        return moved
+                newest[begin] = max(newest.get(begin, 0), version)
+        return newest
 
     def _measured(self, scope: _Scope, days: Sequence[_Day]) -> Iterator[DayQuality]:
-        """Measure days that follow one another."""
-        dataset, span = scope.dataset, Span(days[0].span.start, days[-1].span.end)
+        """Measure consecutive days."""
+        dataset = scope.dataset
+        span = Span(days[0].span.start, days[-1].span.end)
         holes: dict[int, dict[str, Holes]] = {}
         if dataset.timeframe is not None:
-            holes = holes_by_day(dataset, gap_report(self._engine, dataset, _for_gaps(scope, span)).gaps, span)
+            gaps = gap_report(self._engine, dataset, _for_gaps(scope, span)).gaps
+            holes = holes_by_day(dataset, gaps, span)
         refused = self._days.quarantined(dataset, span)
-        counts = {row["day"]: row for row in self._counted(dataset, span).to_dicts()}
+        counts = {row["day"]: row for row in self._counted(dataset, span).iter_rows(named=True)}
         for day in days:
-            parts = (span.intersect(day.span) for span in scope.closed)
-            shut = sum(part.length for part in parts if part is not None)
             yield DayQuality(
                 on_grid=dataset.timeframe is not None,
-                open_time=day.span.length - shut if scope.says_when else None,
+                open_time=scope.open_time(day),
                 gaps=holes.get(day.begin, {}),
                 quarantined=refused.get(day.begin, {}),
                 **counts.get(day.begin, {"day": day.begin}),
@@ -217,28 +235,30 @@ class Assessor:
         """Return the newest row's time, how long ago it ended, and how many bars have closed since."""
         if last is None:
             return {}
-        frame, now = dataset.timeframe, self._engine.now()
+        frame = dataset.timeframe
+        now = self._engine.now()
         if frame is None:
             return {"last": last, "freshness": now - last}
-        ended, latest = frame.next(last, dataset.anchor), frame.floor(now, dataset.anchor)
+        ended = frame.next(last, dataset.anchor)
+        latest = frame.floor(now, dataset.anchor)
         behind = 0
         if latest > ended:
             since = Span(ended, latest)
-            trading = subtract(since, closed_spans(self._engine, dataset, since))
-            behind = sum(frame.count_in(part, dataset.anchor) for part in trading)
+            for trading in subtract(since, closed_spans(self._engine, dataset, since)):
+                behind += frame.count_in(trading, dataset.anchor)
         return {"last": last, "freshness": now - ended, "bars_behind": behind}
 
 
-def _digest(part: Span, looked: bool, facts: object) -> str:
-    return hashlib.blake2b(repr((FORMULA, part, looked, facts)).encode(), digest_size=8).hexdigest()
+def _digest(part: Span, says_when: bool, facts: object) -> str:
+    return hashlib.blake2b(repr((FORMULA, part, says_when, facts)).encode(), digest_size=8).hexdigest()
 
 
-def _added(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    return {reason: counts.get(reason, 0) + more.get(reason, 0) for reason in sorted({*counts, *more})}
+def _sum_counts(counts: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
+    return {reason: counts.get(reason, 0) + others.get(reason, 0) for reason in sorted({*counts, *others})}
 
 
 def _windows(dataset: Dataset, days: Sequence[_Day]) -> Iterator[Sequence[_Day]]:
-    """Yield days that follow one another, as many as are measured at a time."""
+    """Yield runs of consecutive days, at most as many as are measured at a time."""
     frame = dataset.timeframe
     most = DAYS_AT_ONCE
     if frame is not None:
@@ -254,7 +274,7 @@ def _windows(dataset: Dataset, days: Sequence[_Day]) -> Iterator[Sequence[_Day]]
 
 
 def _judged_with(dataset: Dataset, span: Span) -> Span:
-    """Return the span whose rows decide on those of *span*."""
+    """Return *span* with the neighbouring rows that its own rows are compared with."""
     frame, anchor = dataset.timeframe, dataset.anchor
     if frame is None:
         return span.widen(DAY, DAY)
@@ -262,7 +282,7 @@ def _judged_with(dataset: Dataset, span: Span) -> Span:
 
 
 def _for_gaps(scope: _Scope, span: Span) -> Span:
-    """Return *span* with what is around it, so that a hole over its bounds is seen as one, with its size.
+    """Return *span* with what is around it, so that a hole across its bounds is found whole, with its size.
 
     A bar that lasts longer than a day belongs to the day on which it opens.
     """
@@ -271,10 +291,12 @@ def _for_gaps(scope: _Scope, span: Span) -> Span:
 
 
 def _hours(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Cut sorted frames anew, between hours: an hour is judged as a whole."""
+    """Cut sorted frames again, between hours: the measures of an hour need all its rows."""
     rest: pl.DataFrame | None = None
     for frame in frames:
-        rows = frame if rest is None else pl.concat([rest, frame])
+        rows = frame
+        if rest is not None:
+            rows = pl.concat([rest, frame])
         ts = rows["ts"].to_physical()
         cut = ts.search_sorted(int(ts[-1]) // HOUR * HOUR)
         rest = rows.slice(cut)

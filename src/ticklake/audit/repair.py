@@ -1,11 +1,11 @@
-"""Repairing gaps: ask once more for what can be had, remember what cannot, and say why."""
+"""Repair of gaps: ask the sources again, and note which gaps cannot be closed and why."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from itertools import islice
 
 from ticklake.audit.gaps import gap_report
 from ticklake.audit.sequence import cover_seams
@@ -27,7 +27,7 @@ Ask = Callable[[Dataset, tuple[Span, ...]], Run]
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of asking: the run, or why there is none or it failed; ``final`` if asking again cannot help."""
+    """The answer of a source: the run, or why there is none or it failed; ``final`` if asking again cannot help."""
 
     run: Run | None = None
     note: str = ""
@@ -43,7 +43,7 @@ class Repairs:
     ask: Ask
 
     def repair(self, mended: Iterable[Mended], *, retry: bool = False) -> Iterator[Repaired]:
-        """Close what can be closed of each dataset, given what was mended of it."""
+        """Close the gaps of each dataset that can be closed, given what was mended of it before."""
         for result in mended:
             repaired = self._repair(result, retry=retry)
             if not repaired.is_idle:
@@ -58,13 +58,13 @@ class Repairs:
         plan = plan_repair(dataset, before, in_vain, fresh=mended.lost, retry=retry, is_collected=is_collected)
         if not plan.ask:
             return Repaired(mended, left=plan.left)
-        answer = self._asked(plan)
+        answer = self._ask_source(plan)
         after = self._gaps(dataset)
         self.notes.note(dataset, _in_vain(plan, after, in_vain, answer))
         closed = tuple(gap for gap in before if plan.asks_for(gap) and not _is_open(gap, after))
         return Repaired(mended, answer.run, answer.note, closed, self._left(dataset, after, answer))
 
-    def _asked(self, plan: RepairPlan) -> _Answer:
+    def _ask_source(self, plan: RepairPlan) -> _Answer:
         try:
             run = self.ask(plan.dataset, plan.ask)
         except BadInput as error:
@@ -76,14 +76,14 @@ class Repairs:
         return _Answer(run, run.outcome, final=not run["retriable"])
 
     def _left(self, dataset: Dataset, after: Sequence[Gap], answer: _Answer) -> tuple[Left, ...]:
-        """Say why each gap that is still open stays so."""
-        settled = plan_repair(dataset, after, self.notes.in_vain(dataset))
-        reasons = {left.gap: left.why for left in settled.left}
+        """Return the gaps that are still open, each with the reason."""
+        plan = plan_repair(dataset, after, self.notes.in_vain(dataset))
+        reasons = {left.gap: left.why for left in plan.left}
         otherwise = answer.note or "it was asked for and did not come: run it again"
         return tuple(Left(gap, reasons.get(gap, otherwise)) for gap in missing_in(after))
 
     def _gaps(self, dataset: Dataset) -> tuple[Gap, ...]:
-        """Return the gaps that ``lake.gaps`` reports; none of a dataset without coverage: no source was asked for it."""
+        """Return the gaps that ``lake.gaps`` reports; none without coverage, because no source was asked."""
         if not self.engine.catalog.coverage(dataset).pieces:
             return ()
         known = self.engine.known(dataset)
@@ -93,10 +93,14 @@ class Repairs:
 
 
 def _is_open(gap: Gap, after: Sequence[Gap]) -> bool:
-    """Whether a part of a gap is still there for the same reason; *after* is sorted."""
-    near = bisect_right(after, gap.span.start, key=lambda other: other.span.end)
-    met = takewhile(lambda other: other.span.start < gap.span.end, islice(after, near, None))
-    return any(other.reason is gap.reason for other in met)
+    """Whether a part of a gap is still missing for the same reason; *after* is sorted."""
+    first = bisect_right(after, gap.span.start, key=lambda other: other.span.end)
+    for other in islice(after, first, None):
+        if other.span.start >= gap.span.end:
+            return False
+        if other.reason is gap.reason:
+            return True
+    return False
 
 
 def _in_vain(
@@ -104,14 +108,14 @@ def _in_vain(
 ) -> Iterator[Gap]:
     """Yield the gaps that were asked for in vain, now or before, each with the reason.
 
-    What was never fetched counts only if the source cannot serve it at all.
+    A gap that was never fetched counts only if the source refuses to serve it.
     """
-    refused = answer.final and bool(answer.note)
+    is_refused = answer.final and bool(answer.note)
     for gap in after:
-        known = before.get((gap.span, str(gap.reason)))
-        if known is not None:
-            yield replace(gap, detail=known)
+        noted = before.get((gap.span, str(gap.reason)))
+        if noted is not None:
+            yield replace(gap, detail=noted)
         elif not gap.reason.is_missing or not (answer.final and plan.asks_for(gap)):
             continue
-        elif refused or gap.reason is not GapReason.NOT_FETCHED:
+        elif is_refused or gap.reason is not GapReason.NOT_FETCHED:
             yield replace(gap, detail=answer.note or gap.detail)

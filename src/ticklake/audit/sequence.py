@@ -1,4 +1,4 @@
-"""Sequence numbers: rows whose numbers follow each other prove that nothing lies between them, whatever was looked at."""
+"""Sequence numbers: if the numbers of two rows follow each other, nothing is missing between them, covered or not."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["cover_seams", "whole_numbers"]
 
 
 def cover_seams(engine: Engine, dataset: Dataset, most: int = 10_000) -> None:
-    """Cover the stretches that were never looked at, where the numbers of the rows on both sides follow each other.
+    """Cover the uncovered spans that lie between rows whose numbers follow each other.
 
-    They become coverage, so that gaps, quality and plans know of them alike, and nobody fetches them again. The *most*
-    newest such stretches are looked at.
+    As coverage they count in gaps, quality and fetch plans alike, and are not fetched again. Only the *most* newest
+    uncovered spans are checked.
     """
     seams = _proven_seams(engine.store, dataset, most)
     if seams:
@@ -30,16 +30,16 @@ def cover_seams(engine: Engine, dataset: Dataset, most: int = 10_000) -> None:
 
 
 def _proven_seams(store: Store, dataset: Dataset, most: int) -> list[Span]:
-    """Return the stretches that lack trades by their coverage, but lie between rows with numbers that follow each other.
+    """Return the uncovered spans between rows whose numbers follow each other; each check takes a short read.
 
-    Of all that were never looked at, or could not be had, the *most* newest are; each takes a short read.
-    Files that were brought in one after the other end at a last row and begin at a first one; pages of an exchange that
-    serves the newest trades alone, shortly after the one and at the other. Whole numbers of trades
-    prove the stretch between, on any exchange; those of books only where they are known to follow each other.
+    Such a seam lies between two imported files, from the last row of one to the first row of the next, and between
+    two pages of an exchange that serves only its newest trades. Integer ids of trades prove a seam on any exchange, the
+    numbers of books only where they are known to follow each other.
     """
     row = store.catalog.dataset(dataset)
     if row is None or row.min_ts is None or row.max_ts is None or dataset.kind not in NUMBERS:
         return []
+    # Ids of aggregated and of raw trades are two numberings: what is known of one exchange may hold for one of them only.
     is_known = has_numbers(dataset, row.id_space)
     if dataset.kind == "book" and not is_known:
         return []
@@ -51,20 +51,26 @@ def _proven_seams(store: Store, dataset: Dataset, most: int) -> list[Span]:
 def _is_proven(store: Store, dataset: Dataset, seam: Span, coverage: Coverage, *, is_known: bool) -> bool:
     """Whether the numbers of the rows in a seam and on its two sides follow each other.
 
-    The rows beside it are the nearest ones of what is whole right before and after it, at most a minute away. Where nobody
-    knows how an exchange numbers its trades, all rows of that minute have to follow each other: each side of the book
-    might have numbers of its own.
+    The rows beside it are those of the covered spans that touch the seam, at most a minute away. Where it is not known how
+    an exchange numbers its trades, all rows of that minute have to follow each other: each side of the book might have
+    numbers of its own.
     """
-    near = coverage.within(Span(seam.start - MINUTE, seam.end + MINUTE)).spans(Found.DATA)
-    before = next((span for span in near if span.end == seam.start), None)
-    after = next((span for span in near if span.start == seam.end), None)
-    if before is None or after is None:
+    start: int | None = None
+    end: int | None = None
+    for span in coverage.within(Span(seam.start - MINUTE, seam.end + MINUTE)).spans(Found.DATA):
+        if span.end == seam.start:
+            start = span.start
+        if span.start == seam.end:
+            end = span.end
+    if start is None or end is None:
         return False
     column = NUMBERS[dataset.kind]
-    rows = load(store, dataset, Span(before.start, after.end), columns=["ts", column])
+    rows = load(store, dataset, Span(start, end), columns=["ts", column])
     rows = rows.with_columns(whole_numbers(rows[column])).sort("ts", column, maintain_order=True)
-    times, numbers = rows["ts"].to_physical(), rows[column]
-    earlier, later = times.filter(times < seam.start), times.filter(times >= seam.end)
+    times = rows["ts"].to_physical()
+    numbers = rows[column]
+    earlier = times.filter(times < seam.start)
+    later = times.filter(times >= seam.end)
     if not earlier.len() or not later.len():
         return False
     if is_known:
@@ -73,7 +79,8 @@ def _is_proven(store: Store, dataset: Dataset, seam: Span, coverage: Coverage, *
 
 
 def whole_numbers(values: pl.Series) -> pl.Series:
-    """Return ids as integers, null where one is no whole number: trade ids are stored as text, as exchanges give them."""
+    """Return ids as integers, null for an id that is not an integer."""
+    # Trade ids are stored as text, as exchanges send them.
     if values.dtype != pl.String:
         return values
     return values.str.to_integer(strict=False, dtype=pl.Int64)

@@ -1,28 +1,32 @@
-"""Alerts that were told: remembered in the catalog, so that one of many processes tells each."""
+"""Records of alerts: kept in the catalog, so that only one of many processes sends each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
+from ticklake.catalog.parameters import attributes
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.alerts import Alert, AlertRule, Decision, Key
 
 __all__ = ["AlertRecords"]
 
+_COLUMNS = ("rule", "subject", "text", "since", "told_at", "is_told")
+
 
 class AlertRecords:
-    """What is remembered of troubles."""
+    """The alerts that were sent or are to be sent."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def all(self) -> list[Alert]:
-        """Return everything that is remembered, by rule and subject."""
+        """Return all recorded alerts, sorted by rule and subject."""
         query = rows_of(schema.alerts).order_by(schema.alerts.c.rule, schema.alerts.c.subject)
         with self._database.read() as connection:
             return [_alert(row) for row in connection.execute(query)]
@@ -30,38 +34,48 @@ class AlertRecords:
     def settle(
         self, concerns: Callable[[Key], bool], decide: Callable[[Mapping[Key, Alert]], Decision]
     ) -> tuple[Decision, Mapping[Key, Alert]]:
-        """Let *decide* say what becomes of what is remembered of the keys it *concerns*, while nobody else does.
+        """Replace the records of the keys that *concerns* accepts by what *decide* returns for them.
+
+        Both happen in one transaction, so that no other process decides about the same records.
 
         Returns
         -------
         tuple
-            What was decided, and what was remembered before.
+            The decision, and the records before it.
         """
+        recorded: dict[Key, Alert] = {}
         with self._database.write() as connection:
-            all_known = (_alert(row) for row in connection.execute(rows_of(schema.alerts)))
-            known = {alert.key: alert for alert in all_known if concerns(alert.key)}
-            decision = decide(known)
-            gone = known.keys() - {alert.key for alert in decision.alerts}
-            _put(connection, gone, [alert for alert in decision.alerts if known.get(alert.key) != alert])
-        return decision, known
+            for row in connection.execute(rows_of(schema.alerts)):
+                alert = _alert(row)
+                if concerns(alert.key):
+                    recorded[alert.key] = alert
+            decision = decide(recorded)
+            changed: list[Alert] = []
+            removed = set(recorded)
+            for alert in decision.alerts:
+                removed.discard(alert.key)
+                if recorded.get(alert.key) != alert:
+                    changed.append(alert)
+            _delete(connection, removed)
+            _put(connection, changed)
+        return decision, recorded
 
     def restore(self, alerts: Iterable[Alert]) -> None:
-        """Remember *alerts* instead of what was decided about them: it could not be told."""
+        """Put back the records as they were before a decision whose messages could not be sent."""
         with self._database.write() as connection:
-            _put(connection, [], alerts)
+            _put(connection, alerts)
 
 
-def _put(connection: Any, gone: Iterable[Key], alerts: Iterable[Alert]) -> None:
+def _delete(connection: Connection, keys: Iterable[Key]) -> None:
     table = schema.alerts
-    fresh = list(alerts)
-    for rule, subject in [*gone, *(alert.key for alert in fresh)]:
+    for rule, subject in keys:
         connection.execute(table.delete().where(table.c.rule == rule, table.c.subject == subject))
-    if fresh:
-        connection.execute(table.insert(), [_row(alert) for alert in fresh])
 
 
-def _row(alert: Alert) -> dict[str, Any]:
-    return {name: getattr(alert, name) for name in ("rule", "subject", "text", "since", "told_at", "is_told")}
+def _put(connection: Connection, alerts: Iterable[Alert]) -> None:
+    rows = [attributes(alert, _COLUMNS) for alert in alerts]
+    if rows:
+        connection.execute(insert_or_replace(schema.alerts), rows)
 
 
 def _alert(row: Row[Any]) -> Alert:

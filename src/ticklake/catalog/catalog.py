@@ -1,9 +1,10 @@
-"""The catalog: datasets, segments, commits, coverage and where rows came from."""
+"""The catalog: datasets, segments, commits, coverage and the provenance of rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
@@ -12,7 +13,7 @@ from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.checksums import damaged_rows, intact, pages_damaged, rows_of
 from ticklake.catalog.commits import apply_changes
-from ticklake.catalog.coverage_log import coverage_at
+from ticklake.catalog.coverage_log import coverage_at, read_coverage
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at, plain_name
 from ticklake.catalog.fences import check_fence
@@ -20,10 +21,10 @@ from ticklake.catalog.listeners import CommitListeners
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
 from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, refuse_vacuumed
 from ticklake.catalog.witness import Witness, outdated
-from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, size_of_all
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.errors import CatalogDamaged
 
@@ -37,7 +38,7 @@ _REFUSED_AT_ONCE = 1 << 17
 _ANY_HEADS = select(NEWEST.scalar_subquery(), schema.datasets.c.name, *_HEAD)
 _HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
 _ONE_HEAD = _ANY_HEADS.where(schema.datasets.c.name == bindparam("name"))
-"""One alone is most common, and a list of names is compiled anew each time."""
+"""A single dataset is most common, and SQLAlchemy compiles an expanding list again for each execution."""
 _MEETS = and_(
     schema.segments.c.dataset_id == schema.datasets.c.id,
     schema.segments.c.max_ts >= bindparam("start"),
@@ -49,21 +50,33 @@ _AT = and_(
     schema.segments.c.added_in <= bindparam("version"),
     or_(schema.segments.c.removed_in.is_(None), schema.segments.c.removed_in > bindparam("version")),
 )
-_SNAPSHOTS = {
-    (past, data): select(NEWEST.scalar_subquery(), *_HEAD, *(SEGMENT if data else WITHOUT_DATA))
-    .select_from(schema.datasets.outerjoin(schema.segments, _AT if past else _LIVE))
-    .where(schema.datasets.c.name == bindparam("name"))
-    for past in (False, True)
-    for data in (False, True)
-}
-_NEWEST = {
-    past: select(intact(schema.segments.c.min_ts), schema.segments.c.rows)
-    .select_from(schema.datasets.join(schema.segments, _AT if past else _LIVE))
-    .where(schema.datasets.c.name == bindparam("name"))
-    .order_by(schema.segments.c.max_ts.desc())
-    .limit(bindparam("limit"))
-    for past in (False, True)
-}
+
+
+@cache
+def _snapshot(*, of_version: bool, data: bool) -> Select[Any]:
+    """Select a dataset's row and its segments inside a span, those of a version or the live ones."""
+    # Cached, because every read of rows executes it.
+    columns = WITHOUT_DATA
+    if data:
+        columns = SEGMENT
+    joined = schema.datasets.outerjoin(schema.segments, _in_span(of_version=of_version))
+    query = select(NEWEST.scalar_subquery(), *_HEAD, *columns).select_from(joined)
+    return query.where(schema.datasets.c.name == bindparam("name"))
+
+
+@cache
+def _newest(*, of_version: bool) -> Select[Any]:
+    """Select the first time and the rows of a dataset's segments that end last inside a span."""
+    joined = schema.datasets.join(schema.segments, _in_span(of_version=of_version))
+    query = select(intact(schema.segments.c.min_ts), schema.segments.c.rows).select_from(joined)
+    query = query.where(schema.datasets.c.name == bindparam("name"))
+    return query.order_by(schema.segments.c.max_ts.desc()).limit(bindparam("limit"))
+
+
+def _in_span(*, of_version: bool) -> ColumnElement[bool]:
+    if of_version:
+        return _AT
+    return _LIVE
 
 
 _NUMBER = select(schema.datasets.c.id).where(schema.datasets.c.name == bindparam("name"))
@@ -75,9 +88,9 @@ _COVERAGE = (
 
 
 class Catalog:
-    """What the lake holds, in one database.
+    """The metadata of a lake, in one database.
 
-    Every change is one transaction and has a number: the lake's version. Reads see one version.
+    Every commit is one transaction and has a number: the lake's version. Reads see one version.
     """
 
     pinned: int | None = None
@@ -91,12 +104,12 @@ class Catalog:
         self._now = now
         self._provenance: dict[Provenance, int] = {}
         self.listeners = CommitListeners()
-        """Who in this process is told of its commits."""
+        """The listeners of this process, which are called after its commits."""
         self.check_files: Callable[[Sequence[Change]], None] = lambda _changes: None
-        """Called by each commit while it holds the write lock; raises if a file that it is to name is gone."""
+        """Called by each commit under the write lock; raises if a file that the commit refers to is gone."""
 
     def commit(self, operation: str, changes: Sequence[Change]) -> int:
-        """Apply *changes*, one a dataset, together, durably, and return the new version.
+        """Apply *changes*, one per dataset, in one durable transaction, and return the new version.
 
         Raises
         ------
@@ -109,7 +122,7 @@ class Catalog:
         """
         now, lake = self._now(), self.database.lake()
         with self.database.write() as connection:
-            # Inside the transaction: until it holds the write lock, another worker may take over the job.
+            # Inside the transaction: before it holds the write lock, another worker may still take over the job.
             check_fence(self.database, connection)
             self.check_files(changes)
             result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
@@ -123,7 +136,7 @@ class Catalog:
         return version
 
     def acknowledge(self) -> None:
-        """Tell the witness that everything in the catalog is durable."""
+        """Record in the witness that everything in the catalog is durable."""
         if self._witness is not None:
             lake = self.database.lake()
             self._witness.acknowledge(lake, self.version())
@@ -144,7 +157,8 @@ class Catalog:
             raise outdated(self.database.where, what, self._witness)
 
     def _refuse_outdated(self, lake: str, version: int) -> None:
-        """Refuse to commit the version after *version*; a witness of an older Ticklake knows of versions only."""
+        """Refuse to commit the version after *version* if earlier commits are missing."""
+        # The witness of an older Ticklake has no changes, only versions: they are compared here.
         if self._witness is None or 0 < self._witness.newest(lake) <= version:
             return
         change = self.database.change_number()
@@ -175,7 +189,7 @@ class Catalog:
             return connection.execute(query).scalar() or 0
 
     def dataset(self, dataset: Dataset) -> DatasetRow | None:
-        """Return the dataset's row, or ``None`` if the lake has never heard of it."""
+        """Return the dataset's row, or ``None`` if the lake does not have it."""
         return self.heads([dataset])[1].get(dataset)
 
     def has(self, dataset: Dataset) -> bool:
@@ -187,17 +201,19 @@ class Catalog:
 
     def datasets(self) -> list[DatasetRow]:
         """Return every dataset, sorted by name."""
-        query = select(schema.datasets.c.name, *_HEAD).where(IS_HERE).order_by(schema.datasets.c.name)
-        with self.database.read() as connection:
-            rows = connection.execute(query).all()
-        return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
+        return self._rows_where()
 
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
         """Return the datasets of the same exchange, kind and timeframe, this one included, sorted by name."""
-        columns, frame = schema.datasets.c, dataset.timeframe
-        has_timeframe = columns.timeframe.is_(None) if frame is None else columns.timeframe == str(frame)
-        same = [IS_HERE, columns.exchange == dataset.exchange, columns.kind == dataset.kind, has_timeframe]
-        query = select(columns.name, *_HEAD).where(*same).order_by(columns.name)
+        columns = schema.datasets.c
+        has_timeframe: ColumnElement[bool] = columns.timeframe.is_(None)
+        if dataset.timeframe is not None:
+            has_timeframe = columns.timeframe == str(dataset.timeframe)
+        return self._rows_where(columns.exchange == dataset.exchange, columns.kind == dataset.kind, has_timeframe)
+
+    def _rows_where(self, *conditions: ColumnElement[bool]) -> list[DatasetRow]:
+        columns = schema.datasets.c
+        query = select(columns.name, *_HEAD).where(IS_HERE, *conditions).order_by(columns.name)
         with self.database.read() as connection:
             rows = connection.execute(query).all()
         return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
@@ -210,16 +226,21 @@ class Catalog:
             return [tuple(row) for row in connection.execute(query.where(IS_HERE).order_by(columns.name))]
 
     def heads(self, datasets: Sequence[Dataset]) -> tuple[int, dict[Dataset, DatasetRow]]:
-        """Return the newest version and, as of it, the rows of those datasets that the lake knows."""
-        named = {str(dataset): dataset for dataset in datasets}
-        names: list[str] = list(named)
-        found: dict[Dataset, DatasetRow] = {}
+        """Return the newest version and, as of it, the rows of those datasets that the lake has."""
+        by_name = {str(dataset): dataset for dataset in datasets}
+        names = list(by_name)
+        heads: dict[Dataset, DatasetRow] = {}
+        newest: int | None = None
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
-                rows = connection.execute(*_heads_of(names[start : start + _AT_ONCE])).all()
-                found |= {named[name]: _dataset_row(named[name], values) for _, name, *values in rows}
-            version = rows[0][0] if names and rows else newest_version(connection)
-        return version, found
+                for version, name, *values in connection.execute(*_heads_of(names[start : start + _AT_ONCE])):
+                    dataset = by_name[name]
+                    heads[dataset] = _dataset_row(dataset, values)
+                    newest = version
+            # Each row has the version. Without rows it takes a statement of its own.
+            if newest is None:
+                newest = newest_version(connection)
+        return newest, heads
 
     def snapshot(
         self,
@@ -232,8 +253,8 @@ class Catalog:
     ) -> tuple[int, DatasetRow | None, list[Segment]]:
         """Return one consistent view: the version, the dataset's row, and its segments that meet *span*.
 
-        With *data* the bytes of inline segments come along. While a catalog is rebuilt, its rows of datasets are not
-        *summarised* yet, and nothing is compared with them.
+        With *data* the segments have the bytes of inline segments. While a catalog is rebuilt, the rows of datasets are
+        not *summarised* yet, and segments are not compared with them.
 
         Raises
         ------
@@ -244,10 +265,10 @@ class Catalog:
         if version is not None:
             values["version"] = version
         with self.database.read() as connection:
-            # In the same transaction: a vacuum in between would make the answer short.
+            # In the same transaction as the query: a vacuum in between would remove segments from the answer.
             refuse_vacuumed(connection, version)
             values["name"] = name_at(connection, dataset, version)
-            rows = connection.execute(_SNAPSHOTS[version is not None, data], values).all()
+            rows = connection.execute(_snapshot(of_version=version is not None, data=data), values).all()
             if not rows:
                 return newest_version(connection), None, []
         width = len(_HEAD) + 1
@@ -258,10 +279,10 @@ class Catalog:
         return rows[0][0], head, segments
 
     def _check_whole(self, head: DatasetRow, segments: Sequence[Segment], span: Span) -> None:
-        """Refuse to answer for a whole dataset if the damaged catalog does not find all of its segments."""
+        """Refuse to return a whole dataset if its segments do not add up to its row: a damaged index misses rows."""
         if head.min_ts is None or head.max_ts is None or not (span.start <= head.min_ts and head.max_ts < span.end):
             return
-        size = sum(segment.size for segment in segments)
+        size = size_of_all(segments)
         if size != head.bytes:
             raise CatalogDamaged(
                 f"{self.database.where}: {head.dataset} has segments of {head.bytes:,} bytes and those of {size:,} are "
@@ -276,10 +297,11 @@ class Catalog:
         with self.database.read() as connection:
             refuse_vacuumed(connection, version)
             values["name"] = name_at(connection, dataset, version)
-            return [(row.min_ts, row.rows) for row in connection.execute(_NEWEST[version is not None], values)]
+            rows = connection.execute(_newest(of_version=version is not None), values)
+            return [(row.min_ts, row.rows) for row in rows]
 
     def count_files(self) -> dict[str, int]:
-        """Return how many live files each dataset has; those that have none are left out."""
+        """Return how many live files each dataset has; datasets without files are left out."""
         version, columns = self.pinned, schema.segments.c
         live: ColumnElement[bool] = columns.removed_in.is_(None)
         if version is not None:
@@ -294,9 +316,9 @@ class Catalog:
             return {plain_name(name): count for name, count in connection.execute(query)}
 
     def observed_after(self, dataset: Dataset, span: Span, observed_at: int, now: int) -> list[Segment]:
-        """Return the segments of all versions that meet *span* and were observed after *observed_at*, up to *now*.
+        """Return the segments of all versions that overlap *span* and were observed after *observed_at*, up to *now*.
 
-        In the place of one that others were rewritten as stand those others, as long as they are known.
+        Of a rewritten segment the originals are returned, as long as the catalog has them.
         """
         table, inputs = schema.segments, schema.segments.alias()
         rewritten = select(inputs.c.id).where(
@@ -313,24 +335,24 @@ class Catalog:
             return [Segment(*row) for row in connection.execute(query, values)]
 
     def newest_commit_at(self) -> int:
-        """Return when the newest version was committed, by the clock of who did it; 0 for an empty lake."""
+        """Return when the newest version was committed, by the clock of the process that did; 0 for an empty lake."""
         query = select(schema.commits.c.created_at).order_by(schema.commits.c.id.desc()).limit(1)
         with self.database.read() as connection:
             return connection.execute(query).scalar() or 0
 
     def restore_data(self, segment_id: str, data: bytes) -> None:
-        """Put back the bytes that an inline segment had."""
+        """Restore the bytes of an inline segment."""
         table = schema.segments
         with self.database.write() as connection:
             connection.execute(table.update().where(table.c.id == segment_id).values(data=data))
 
     def problems(self) -> list[str]:
-        """Return what is wrong with the catalog itself: its pages, and every row that is not what was written."""
+        """Return the problems of the catalog itself: damaged pages, and rows that are not what was written."""
         with self.database.read() as connection:
             return [*pages_damaged(connection), *(f"{row} is not what was written" for row in damaged_rows(connection))]
 
     def coverage(self, dataset: Dataset, *, version: int | None = None) -> Coverage:
-        """Return what of *dataset* was looked at, in the newest version or an older one.
+        """Return the coverage of *dataset* in the newest version or an older one.
 
         Raises
         ------
@@ -342,21 +364,19 @@ class Catalog:
             number = connection.execute(_NUMBER, {"name": name_at(connection, dataset, version)}).scalar()
             if number is None:
                 return Coverage()
-            rows = connection.execute(_COVERAGE, {"dataset": number}).all()
-            newest = Coverage(tuple(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows))
+            newest = read_coverage(connection.execute(_COVERAGE, {"dataset": number}))
             if version is None:
                 return newest
             return coverage_at(connection, number, version, newest, is_newest=version >= newest_version(connection))
 
     def provenance_id(self, origin: Provenance) -> int:
-        """Return the number of *origin*, given on first use."""
-        known = self._provenance.get(origin)
-        if known is not None:
-            return known
-        columns = schema.provenance.c
-        match = and_(*(columns[name] == value for name, value in origin.to_dict().items()))
+        """Return the number of *origin*, which is assigned on first use."""
+        number = self._provenance.get(origin)
+        if number is not None:
+            return number
+        query = select(schema.provenance.c.id).filter_by(**origin.to_dict())
         with self.database.write() as connection:
-            number = connection.execute(select(columns.id).where(match)).scalar()
+            number = connection.execute(query).scalar()
             if number is None:
                 inserted = connection.execute(schema.provenance.insert().values(**origin.to_dict()))
                 number = inserted.inserted_primary_key[0]  # type: ignore[index]
@@ -367,31 +387,38 @@ class Catalog:
         """Return every origin by its number."""
         with self.database.read() as connection:
             rows = connection.execute(rows_of(schema.provenance)).all()
-        values = [dict(row._mapping) for row in rows]
-        return {origin.pop("id"): Provenance(**origin) for origin in values}
+        origins: dict[int, Provenance] = {}
+        for row in rows:
+            values = dict(row._mapping)
+            number = values.pop("id")
+            origins[number] = Provenance(**values)
+        return origins
 
     def restore_provenance(self, origins: Mapping[int, Provenance]) -> None:
         """Write origins under the numbers that rows in files have for them; used when the catalog is rebuilt.
 
-        An origin may be known under another number by now: then its note tells the two apart.
+        If an origin has another number by now, its note tells the two apart.
         """
         known = self.provenances()
         taken = set(known.values())
-        fresh: list[dict[str, Any]] = []
+        new: list[dict[str, Any]] = []
         for number, origin in origins.items():
-            if number not in known:
-                note = f"{origin.note} [{number}]".strip() if origin in taken else origin.note
-                fresh.append({"id": number, **replace(origin, note=note).to_dict()})
-        if fresh:
+            if number in known:
+                continue
+            note = origin.note
+            if origin in taken:
+                note = f"{note} [{number}]".strip()
+            new.append({"id": number, **replace(origin, note=note).to_dict()})
+        if new:
             with self.database.write() as connection:
-                connection.execute(schema.provenance.insert(), fresh)
+                connection.execute(schema.provenance.insert(), new)
 
     def quarantined(
         self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``; without a time included.
+        """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``, rows without a time included.
 
-        With a *limit*, only so many, the first that were refused.
+        With a *limit*, only the rows that were refused first.
         """
         names = ("ts", "reason", "row", "created_at")
         return self._history(schema.quarantine, dataset, _refused_in(span), names, version, limit)
@@ -399,10 +426,10 @@ class Catalog:
     def refused(
         self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None
     ) -> Iterator[Sequence[Sequence[Any]]]:
-        """Yield the named columns, ``ts`` first, of the rows that :meth:`quarantined` returns, many at a time, in any order.
+        """Yield the named columns, ``ts`` first, of the rows that :meth:`quarantined` returns, in batches and in any order.
 
-        Millions of rows may be refused: sorting them, or a mapping for each, takes gigabytes. They are of one transaction,
-        so nothing else is to be asked of the catalog meanwhile.
+        Millions of rows may be refused: sorting them, or a mapping for each, would take gigabytes. The transaction stays open
+        between batches, so do not use the catalog for anything else meanwhile.
         """
         query = _history_of(schema.quarantine, _refused_in(span), names, version)
         with self.database.read() as connection:
@@ -439,13 +466,16 @@ def _refused_in(span: Span) -> ColumnElement[bool]:
 
 
 def _history_of(table: Any, where: Any, names: Sequence[str], version: int | None) -> Select[Any]:
-    """Select columns of rows that were refused or changed, up to *version*, whichever their dataset."""
+    """Select columns of the refused or changed rows of all datasets, up to *version*."""
+    first, *others = names
     query = (
-        select(intact(table.c[names[0]]), *(table.c[name] for name in names[1:]))
+        select(intact(table.c[first]), *(table.c[name] for name in others))
         .join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
         .where(where)
     )
-    return query if version is None else query.where(table.c.commit_id <= version)
+    if version is None:
+        return query
+    return query.where(table.c.commit_id <= version)
 
 
 def _heads_of(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:

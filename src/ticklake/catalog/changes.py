@@ -36,11 +36,11 @@ class Revision:
 class Change:
     """One dataset's part of a commit.
 
-    ``read_version`` and ``read_span`` say what the change was computed from: if another segment came into
-    that span since, the commit is refused with :class:`~ticklake.errors.Conflict`. ``new_rows`` is by how
-    many rows the dataset grows (or shrinks). ``forget`` are spans whose coverage is dropped. ``arrival`` is the batch that
-    an append brought. With ``drop`` the dataset itself leaves, once everything else is done; ``successor`` is the dataset
-    of the same commit that gets all that is known of it first.
+    ``read_version`` and ``read_span`` say what the change was computed from: if segments of that span changed since, the
+    commit is refused with :class:`~ticklake.errors.Conflict`. ``new_rows`` is by how many rows the dataset grows (or
+    shrinks). ``forget`` are spans whose coverage is deleted. ``arrival`` is the batch of an append. With ``drop`` the dataset
+    itself is removed, after everything else; ``successor`` is the dataset of the same commit to which its notes and history
+    move before that.
     """
 
     dataset: Dataset
@@ -68,7 +68,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRow:
-    """A dataset as the catalog knows it; times are nanoseconds, ``bytes`` counts live segments.
+    """A dataset's row in the catalog; times are nanoseconds, ``bytes`` counts live segments.
 
     ``changed_in`` is the version that last changed its segments.
     """
@@ -87,5 +87,7 @@ class DatasetRow:
 
 
 def keying_of(row: DatasetRow | None) -> Keying:
-    """Return how the rows of a dataset are told apart; by their natural key if the lake does not have it."""
-    return "natural" if row is None else row.keying
+    """Return the keying of a dataset: its natural key if the lake does not have it."""
+    if row is None:
+        return "natural"
+    return row.keying

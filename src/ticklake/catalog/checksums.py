@@ -1,8 +1,8 @@
-"""Checksums of the catalog's rows: what SQLite reads back is what was written.
+"""Checksums of the catalog's rows, which show whether what SQLite reads is what was written.
 
-SQLite compares no checksum of the pages of its main file: a flipped bit there is another value. So every row that answers
-depend on carries a CRC-32 of its values in ``row_check``. Temporary triggers write it, which only our own connections
-have: whoever changes a row by other means leaves a row that is found to be damaged.
+SQLite keeps no checksum of the pages of its main file: a flipped bit there is read as another value. So every row that
+answers depend on carries a CRC-32 of its values in ``row_check``. It is written by temporary triggers, which only our own
+connections have: a row that is changed by other means is found to be damaged.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ __all__ = [
 TABLES: tuple[Table, ...] = tuple(table for table in schema.metadata.sorted_tables if "row_check" in table.c)
 """The tables whose rows are checked."""
 _UNCHECKED = frozenset({"row_check", "data", "heartbeat_at", "process"})
-"""``data`` has a digest of its own; signs of life decide nothing once a run has ended."""
-_found = threading.local()
+"""``data`` has a digest of its own; heartbeats decide nothing once a run has ended."""
+_damage = threading.local()
 
 
 def row_check(*values: object) -> int:
@@ -56,10 +56,10 @@ class _Intact(FunctionElement[Any]):
 
 
 def intact(column: Column[Any]) -> Label[Any]:
-    """Select a column of a table; if the row is not what was written, the statement ends with ``CatalogDamaged``.
+    """Select a column of a table; if the row is not what was written, the statement fails with ``CatalogDamaged``.
 
-    It belongs among what is selected: in a condition SQLite would put constants in the place of columns that equal them,
-    and compare rows that are not asked for with those.
+    Use it among the selected columns only: in a condition, SQLite replaces columns that equal a constant by the constant,
+    and checks rows that the condition excludes.
     """
     return _Intact(column).label(column.name)
 
@@ -75,21 +75,21 @@ def _compared(element: _Intact, compiler: Any, **options: Any) -> str:
 
 
 def rows_of(table: Table) -> Select[Any]:
-    """Select the rows of a table, without the checksums that they are compared with."""
+    """Select the checked rows of a table, without their checksums."""
     key = next(iter(table.primary_key))
-    others = (column for column in table.c if column.name != "row_check" and column is not key)
+    others = [column for column in table.c if column.name != "row_check" and column is not key]
     return select(intact(key), *others)
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Give a connection the functions that compute and compare checksums."""
+    """Register the functions that compute and compare checksums with a connection."""
     connection.create_function("ticklake_check", -1, row_check, deterministic=True)
     connection.create_function("ticklake_recheck", -1, _recheck, deterministic=True)
     connection.create_function("ticklake_intact", -1, _intact, deterministic=True)
 
 
 def install(connection: sqlite3.Connection) -> None:
-    """Let a connection, outside of a transaction, keep the checksums of all rows that it writes."""
+    """Create the triggers that write checksums, for a connection outside of a transaction."""
     for table in TABLES:
         for statement in _triggers(table):
             connection.execute(statement)
@@ -98,48 +98,59 @@ def install(connection: sqlite3.Connection) -> None:
 def damaged_rows(connection: Connection) -> Iterator[str]:
     """Name every row whose values are not those that were written."""
     for table in TABLES:
-        columns = ", ".join(f'"{column.name}"' for column in checked_columns(table))
-        wrong = f"SELECT {columns} FROM {table.name} WHERE row_check IS NOT ticklake_check({columns})"  # noqa: S608
-        yield from (_row_name(table, tuple(row)) for row in connection.exec_driver_sql(wrong))
+        columns = ", ".join(_quoted_names(table))
+        query = f"SELECT {columns} FROM {table.name} WHERE row_check IS NOT ticklake_check({columns})"  # noqa: S608
+        for row in connection.exec_driver_sql(query):
+            yield _row_name(table, tuple(row))
 
 
 def pages_damaged(connection: Connection) -> list[str]:
-    """Return what SQLite's own check of its pages and indexes finds."""
+    """Return the problems that SQLite's own check of its pages and indexes finds."""
     return [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check(20)") if row[0] != "ok"]
 
 
 def damage_found() -> str | None:
-    """Return which row this thread last found to be damaged, once."""
-    text: str | None = getattr(_found, "text", None)
-    _found.text = None
-    return text
+    """Return the name of the damaged row that this thread found last, and forget it."""
+    name: str | None = getattr(_damage, "row", None)
+    _damage.row = None
+    return name
 
 
-def _intact(table: str, answer: Any, check: int | None, *values: Any) -> Any:
-    outer_join_found_none = check is None and all(value is None for value in values)
-    if check == row_check(*values) or outer_join_found_none:
-        return answer
-    _found.text = _row_name(schema.metadata.tables[table], values)
-    raise ValueError(_found.text)
+def _intact(table: str, value: Any, check: int | None, *values: Any) -> Any:
+    is_outer_join_without_row = check is None and all(other is None for other in values)
+    if check == row_check(*values) or is_outer_join_without_row:
+        return value
+    # SQLite reports only that a function raised an error: what it was is passed on beside it.
+    _damage.row = _row_name(schema.metadata.tables[table], values)
+    raise ValueError(_damage.row)
 
 
 def _recheck(check: int | None, *values: object) -> int | None:
-    """Return the checksum of a changed row; a row that was damaged before stays so, and is found."""
-    before, after = values[: len(values) // 2], values[len(values) // 2 :]
-    return row_check(*after) if check == row_check(*before) else None
+    """Return the checksum of a changed row; a row that was damaged before gets none and stays damaged."""
+    middle = len(values) // 2
+    before, after = values[:middle], values[middle:]
+    if check != row_check(*before):
+        return None
+    return row_check(*after)
 
 
 def checked_columns(table: Table) -> list[Any]:
-    """Return the columns that the checksum is of, those of the key first."""
+    """Return the columns that the checksum covers, those of the primary key first."""
     keys = list(table.primary_key)
     return keys + [column for column in table.c if column.name not in _UNCHECKED and column not in keys]
 
 
+def _quoted_names(table: Table) -> list[str]:
+    return [f'"{column.name}"' for column in checked_columns(table)]
+
+
 def _triggers(table: Table) -> tuple[str, str]:
-    names = [f'"{column.name}"' for column in checked_columns(table)]
-    old, new = (", ".join(f"{row}.{name}" for name in names) for row in ("OLD", "NEW"))
+    names = _quoted_names(table)
+    old = "OLD." + ", OLD.".join(names)
+    new = "NEW." + ", NEW.".join(names)
     same = " AND ".join(f'"{column.name}" = NEW."{column.name}"' for column in table.primary_key)
-    start, update = f"CREATE TEMP TRIGGER IF NOT EXISTS {table.name}", f"UPDATE {table.name} SET row_check ="  # noqa: S608
+    start = f"CREATE TEMP TRIGGER IF NOT EXISTS {table.name}"
+    update = f"UPDATE {table.name} SET row_check ="  # noqa: S608
     return (
         f"{start}_came AFTER INSERT ON main.{table.name} BEGIN {update} ticklake_check({new}) WHERE {same}; END",
         f"{start}_changed AFTER UPDATE OF {', '.join(names)} ON main.{table.name} "
@@ -148,8 +159,10 @@ def _triggers(table: Table) -> tuple[str, str]:
 
 
 def _row_name(table: Table, values: tuple[Any, ...]) -> str:
-    """Name a row by its key, or a segment as other messages do."""
-    named = dict(zip((column.name for column in checked_columns(table)), values, strict=True))
+    """Name a row by its key, a segment by its path if it has one."""
+    names = [column.name for column in checked_columns(table)]
+    named = dict(zip(names, values, strict=True))
     if table is schema.segments:
         return f"the row of {named['path'] or 'inline segment ' + str(named['id'])} in segments"
-    return f"the row {', '.join(str(named[column.name]) for column in table.primary_key)} of {table.name}"
+    key = values[: len(table.primary_key)]
+    return f"the row {', '.join(map(str, key))} of {table.name}"

@@ -1,4 +1,4 @@
-"""The statements with which the queue of jobs claims, and by which a claim is held."""
+"""The statements that claim jobs of the queue, and that keep and release claims."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, or_, select, text, update
-from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
+from ticklake.catalog.parameters import bind_new, new_values
+from ticklake.catalog.upsert import insert_or_update
 from ticklake.core.jobs import Job, JobState
 from ticklake.errors import LeaseLost
 
@@ -28,7 +29,7 @@ __all__ = [
 
 _JOBS, _LEASES = schema.jobs, schema.leases
 IS_QUEUED, IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
-"""Written out: SQLite takes a partial index only where the words of its condition stand in the statement."""
+"""Literal text: SQLite uses a partial index only if its condition appears in the statement, not a parameter."""
 
 
 @cache
@@ -38,9 +39,12 @@ def claim(by_number: bool) -> Any:
     It chooses and takes in one statement, so two workers never get the same job.
     """
     lease = select(_LEASES.c.name).where(_LEASES.c.name == _JOBS.c.dataset, _LEASES.c.expires_at > bindparam("now"))
-    is_meant = _JOBS.c.id == bindparam("number") if by_number else _JOBS.c.due_at <= bindparam("now")
-    ready = select(_JOBS.c.id).where(IS_QUEUED, ~lease.exists(), is_meant)
+    is_eligible = _JOBS.c.due_at <= bindparam("now")
+    if by_number:
+        is_eligible = _JOBS.c.id == bindparam("number")
+    ready = select(_JOBS.c.id).where(IS_QUEUED, ~lease.exists(), is_eligible)
     first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
+    # Choosing and claiming is one statement, so that no other worker claims the same job in between.
     return (
         update(_JOBS)
         .where(_JOBS.c.id == first.scalar_subquery(), IS_QUEUED)
@@ -60,19 +64,19 @@ def claim(by_number: bool) -> Any:
 
 @cache
 def take() -> Any:
-    """Return the statement that takes a lease which is free, or ours, or over."""
+    """Return the statement that takes a lease if it is free, expired or ours."""
     ours = or_(_LEASES.c.expires_at <= bindparam("now"), _LEASES.c.job_id == bindparam("job_id"))
-    words = insert(_LEASES)
-    words = words.values({name: bindparam(name) for name in ("name", "job_id", "fence", "expires_at")})
-    new = {name: words.excluded[name] for name in ("job_id", "fence", "expires_at")}
-    return words.on_conflict_do_update(index_elements=["name"], set_=new, where=ours).returning(_LEASES.c.name)
+    overwritten = ("job_id", "fence", "expires_at")
+    # Parameters of the condition may not share the names of values that SQLAlchemy binds by itself.
+    values: dict[str, Any] = {name: bindparam(name) for name in ("name", *overwritten)}
+    return insert_or_update(_LEASES, ["name"], overwritten, where=ours, **values).returning(_LEASES.c.name)
 
 
 @cache
 def mine(*names: str) -> Any:
-    """Return the statement that sets columns of a job which is still ours; see :func:`named`."""
+    """Return the statement that sets columns of a job if it is still ours; see :func:`named`."""
     ours = (_JOBS.c.id == bindparam("own_id"), _JOBS.c.fence == bindparam("own_fence"), IS_RUNNING)
-    return update(_JOBS).where(*ours).values({name: bindparam(f"new_{name}") for name in names}).returning(_JOBS)
+    return update(_JOBS).where(*ours).values(bind_new(names)).returning(_JOBS)
 
 
 MINE = select(intact(_JOBS.c.id)).where(
@@ -85,7 +89,7 @@ RELEASE = delete(_LEASES).where(_HELD)
 
 
 def lease_lost(job: Job) -> LeaseLost:
-    """Say that a job is no longer ours."""
+    """Return the error for a job that is no longer ours."""
     return LeaseLost(
         f"job {job.id} was taken over by another worker: this one was silent for too long, or it was ended; "
         "nothing was written"
@@ -93,5 +97,5 @@ def lease_lost(job: Job) -> LeaseLost:
 
 
 def named(job: Job, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of :func:`mine`, :data:`MINE`, :data:`PROLONG` and :data:`RELEASE` for a job."""
-    return {"own_id": job.id, "own_fence": job.fence, **{f"new_{name}": value for name, value in values.items()}}
+    """Return the parameters of :func:`mine`, :data:`MINE`, :data:`PROLONG` and :data:`RELEASE` for a job."""
+    return {"own_id": job.id, "own_fence": job.fence, **new_values(values)}

@@ -1,100 +1,94 @@
-"""How the changes of one commit are applied inside a catalog transaction, each statement once for all of them."""
+"""How the changes of one commit are applied in a catalog transaction: one statement of each kind for all changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, bindparam, exists, func, or_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from ticklake.catalog import schema, segment_columns
 from ticklake.catalog.changes import Change
 from ticklake.catalog.checksums import rows_of
-from ticklake.catalog.coverage_log import log_coverage
+from ticklake.catalog.coverage_log import log_coverage, read_coverage
 from ticklake.catalog.dataset_names import drop_name
+from ticklake.catalog.parameters import attributes, bind_new, new_values
 from ticklake.catalog.rename import carry_over
+from ticklake.catalog.upsert import insert_new
 from ticklake.core.append_log import Arrival, joins
-from ticklake.core.coverage import Coverage, Covered, Found
-from ticklake.core.segment import Segment
-from ticklake.core.span import Span
+from ticklake.core.coverage import Covered
 from ticklake.errors import Conflict, InvalidData
 
 __all__ = ["apply_changes"]
+
+Pairs = Sequence[tuple[Row[Any], Change]]
+"""The changes of a commit, each with the row of its dataset before it."""
 
 _AT_ONCE = 500
 """How many names or ids go into one statement."""
 _ANY = rows_of(schema.datasets)
 _DATASETS = _ANY.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
 _DATASET = _ANY.where(schema.datasets.c.name == bindparam("name"))
-"""One alone is most common, and a list of names is compiled anew each time."""
+"""A single dataset is most common, and SQLAlchemy compiles an expanding list again for each execution."""
 _SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
-_SUMMARISE = (
-    schema.datasets.update()
-    .where(schema.datasets.c.id == bindparam("dataset"))
-    .values({name: bindparam(f"new_{name}") for name in _SUMMARY})
-)
+_SUMMARISE = schema.datasets.update().where(schema.datasets.c.id == bindparam("dataset")).values(bind_new(_SUMMARY))
 
 
 def apply_changes(connection: Connection, changes: Sequence[Change], version: int, now: int) -> None:
-    """Apply *changes*, one a dataset, as commit *version*, or raise :class:`Conflict` and let nothing happen."""
-    known = _datasets(connection, changes, now)
-    rows = [known[str(change.dataset)] for change in changes]
-    for row, change in zip(rows, changes, strict=True):
+    """Apply *changes*, one per dataset, as commit *version*; if it raises :class:`Conflict`, nothing is changed."""
+    rows = _datasets(connection, changes, now)
+    pairs = [(rows[str(change.dataset)], change) for change in changes]
+    for row, change in pairs:
         _settle_names(connection, row, change)
         _refuse_stale(connection, row, change)
         _remove(connection, row.id, change, version)
         if change.coverage or change.forget:
             _cover(connection, row.id, change, version)
-    pairs = list(zip(rows, changes, strict=True))
-    added = [_segment(row.id, segment, version) for row, change in pairs for segment in change.add]
-    try:
-        _insert(connection, schema.segments.insert(), added)
-    except IntegrityError as error:
-        raise Conflict("a rebuild took in what is to be committed before its commit") from error
+    _insert_segments(connection, pairs, version)
     _insert_history(connection, pairs, version, now)
-    joined = (_batch(row, c, c.arrival, version) for row, c in pairs if c.add and c.arrival)
-    _insert(connection, schema.batches.insert(), joined)
-    moved = (_summary(connection, row, c, version, now) for row, c in pairs if c.add or c.remove or c.new_rows)
-    _insert(connection, _SUMMARISE, moved)
+    _insert_batches(connection, pairs, version)
+    _summarise(connection, pairs, version, now)
     for row, change in pairs:
         if change.successor is not None:
-            carry_over(connection, row, known[str(change.successor)], version)
+            carry_over(connection, row, rows[str(change.successor)], version)
         if change.drop:
             drop_name(connection, row.id, row.name, version)
 
 
 def _datasets(connection: Connection, changes: Sequence[Change], now: int) -> dict[str, Row[Any]]:
-    """Return the row of each change's dataset, made where there was none."""
-    known = _named(connection, [str(change.dataset) for change in changes])
-    fresh = [change for change in changes if str(change.dataset) not in known]
-    if fresh:
-        connection.execute(schema.datasets.insert(), [_dataset(change, now) for change in fresh])
-        known |= _named(connection, [str(change.dataset) for change in fresh])
-    return known
+    """Return the row of each change's dataset by name; missing rows are created."""
+    by_name = {str(change.dataset): change for change in changes}
+    rows = _rows_by_name(connection, list(by_name))
+    new = [name for name in by_name if name not in rows]
+    if new:
+        connection.execute(schema.datasets.insert(), [_dataset(by_name[name], now) for name in new])
+        rows |= _rows_by_name(connection, new)
+    return rows
 
 
-def _named(connection: Connection, names: Sequence[str]) -> dict[str, Row[Any]]:
+def _rows_by_name(connection: Connection, names: Sequence[str]) -> dict[str, Row[Any]]:
     if len(names) == 1:
         return {row.name: row for row in connection.execute(_DATASET, {"name": names[0]})}
-    found: dict[str, Row[Any]] = {}
+    rows: dict[str, Row[Any]] = {}
     for start in range(0, len(names), _AT_ONCE):
-        part = names[start : start + _AT_ONCE]
-        found |= {row.name: row for row in connection.execute(_DATASETS, {"names": part})}
-    return found
+        for row in connection.execute(_DATASETS, {"names": names[start : start + _AT_ONCE]}):
+            rows[row.name] = row
+    return rows
 
 
 def _dataset(change: Change, now: int) -> dict[str, Any]:
     dataset = change.dataset
+    timeframe = None
+    if dataset.timeframe is not None:
+        timeframe = str(dataset.timeframe)
     return {
         "name": str(dataset),
         "exchange": dataset.exchange,
         "kind": dataset.kind,
         "symbol": str(dataset.symbol),
-        "timeframe": str(dataset.timeframe) if dataset.timeframe else None,
+        "timeframe": timeframe,
         "keying": change.keying,
         "id_space": change.id_space,
         "updated_at": now,
@@ -102,8 +96,9 @@ def _dataset(change: Change, now: int) -> dict[str, Any]:
 
 
 def _settle_names(connection: Connection, row: Row[Any], change: Change) -> None:
-    """Let the first rows decide how rows are told apart and numbered; later on it is fixed."""
+    """Record how the first rows are keyed and numbered; refuse later rows that differ."""
     table = schema.datasets
+    # Another writer may have committed the first rows, with another key, after this change was computed.
     if change.add and row.keying != change.keying:
         has_segments = select(exists().where(schema.segments.c.dataset_id == row.id))
         if connection.execute(has_segments).scalar():
@@ -135,28 +130,37 @@ def _refuse_stale(connection: Connection, row: Row[Any], change: Change) -> None
 
 
 def _remove(connection: Connection, dataset_id: int, change: Change, version: int) -> None:
-    table, left = schema.segments, iter([segment.id for segment in change.remove])
-    while part := list(islice(left, _AT_ONCE)):
+    table = schema.segments
+    ids = [segment.id for segment in change.remove]
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
         live = and_(table.c.id.in_(part), table.c.dataset_id == dataset_id, table.c.removed_in.is_(None))
         if connection.execute(table.update().where(live).values(removed_in=version)).rowcount != len(part):
             raise Conflict(f"a segment of {change.dataset} was replaced meanwhile")
 
 
-def _segment(dataset_id: int, segment: Segment, version: int) -> dict[str, Any]:
-    return {
-        "dataset_id": dataset_id,
-        "added_in": version,
-        **{name: getattr(segment, name) for name in segment_columns.NAMES},
-    }
+def _insert_segments(connection: Connection, pairs: Pairs, version: int) -> None:
+    segments: list[dict[str, Any]] = []
+    for row, change in pairs:
+        for segment in change.add:
+            values = attributes(segment, segment_columns.NAMES)
+            segments.append({"dataset_id": row.id, "added_in": version, **values})
+    try:
+        _insert(connection, schema.segments.insert(), segments)
+    except IntegrityError as error:
+        # The ids of segments are in the footers of their files, by which a rebuild takes in files without a commit.
+        raise Conflict("a rebuild took in what is to be committed before its commit") from error
 
 
 def _cover(connection: Connection, dataset_id: int, change: Change, version: int) -> None:
+    """Replace the pieces of coverage that the change touches, and log what was there before."""
     table = schema.coverage
-    touched = [*(piece.span for piece in change.coverage), *change.forget]
-    reach = Span(min(span.start for span in touched), max(span.end for span in touched))
+    touched = [*change.forget, *(piece.span for piece in change.coverage)]
+    reach = touched[0]
+    for span in touched:
+        reach = reach.hull(span)
     near = and_(table.c.dataset_id == dataset_id, table.c.start <= reach.end, table.c.end >= reach.start)
-    rows = connection.execute(rows_of(table).where(near)).all()
-    old = Coverage(tuple(sorted(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows)))
+    old = read_coverage(connection.execute(rows_of(table).where(near).order_by(table.c.start)))
     new = old
     for span in change.forget:
         new = new.without(span)
@@ -166,7 +170,7 @@ def _cover(connection: Connection, dataset_id: int, change: Change, version: int
         return
     log_coverage(connection, dataset_id, version, reach, old.pieces)
     connection.execute(table.delete().where(near))
-    _insert(connection, table.insert(), (_coverage(dataset_id, piece) for piece in new.pieces))
+    _insert(connection, table.insert(), [_coverage(dataset_id, piece) for piece in new.pieces])
 
 
 def _coverage(dataset_id: int, piece: Covered) -> dict[str, Any]:
@@ -179,39 +183,68 @@ def _coverage(dataset_id: int, piece: Covered) -> dict[str, Any]:
     }
 
 
+def _summarise(connection: Connection, pairs: Pairs, version: int, now: int) -> None:
+    """Update the rows of the datasets whose segments or number of rows change."""
+    summaries: list[dict[str, Any]] = []
+    for row, change in pairs:
+        if change.add or change.remove or change.new_rows:
+            summary = _summary(connection, row, change, version, now)
+            summaries.append({"dataset": row.id, **new_values(summary)})
+    _insert(connection, _SUMMARISE, summaries)
+
+
 def _summary(connection: Connection, row: Row[Any], change: Change, version: int, now: int) -> dict[str, Any]:
-    """Return what the dataset's row will say; it is locked, so nobody else changes it meanwhile."""
-    size = sum(segment.size for segment in change.add) - sum(segment.size for segment in change.remove)
-    lows = [row.min_ts, *(segment.min_ts for segment in change.add)]
-    highs = [row.max_ts, *(segment.max_ts for segment in change.add)]
+    """Return the new values of a dataset's row; the transaction holds the write lock, so nobody else changes it."""
+    first, last = row.min_ts, row.max_ts
     if change.remove:
-        low, high = _bounds(connection, row.id)
-        lows, highs = [low], [high]
+        # Bounds only widen by themselves. The new segments are inserted by now, so they are counted.
+        first, last = _bounds(connection, row.id)
+    size, seq = row.bytes, row.seq
+    for segment in change.add:
+        size += segment.size
+        seq = max(seq, segment.seq)
+        if first is None or segment.min_ts < first:
+            first = segment.min_ts
+        if last is None or segment.max_ts > last:
+            last = segment.max_ts
+    for segment in change.remove:
+        size -= segment.size
     return {
-        "dataset": row.id,
-        "new_rows": row.rows + change.new_rows,
-        "new_bytes": row.bytes + size,
-        "new_seq": max([row.seq, *(segment.seq for segment in change.add)]),
-        "new_min_ts": min((ts for ts in lows if ts is not None), default=None),
-        "new_max_ts": max((ts for ts in highs if ts is not None), default=None),
-        "new_updated_at": now,
-        "new_changed_in": version,
-        "new_last_id": _last_id(row, change, highs),
+        "rows": row.rows + change.new_rows,
+        "bytes": size,
+        "seq": seq,
+        "min_ts": first,
+        "max_ts": last,
+        "updated_at": now,
+        "changed_in": version,
+        "last_id": _last_id(row, change, last),
     }
 
 
-def _last_id(row: Row[Any], change: Change, highs: Sequence[int | None]) -> str | None:
-    """Return the id of the newest row, if that is known."""
-    last = max((ts for ts in highs if ts is not None), default=None)
+def _last_id(row: Row[Any], change: Change, last: int | None) -> str | None:
+    """Return the id of the newest row, which is at *last*, if it is known."""
     if change.arrival is not None and change.arrival.end == last:
         return change.arrival.last_id
-    return row.last_id if row.max_ts == last else None
+    if row.max_ts != last:
+        return None
+    last_id: str | None = row.last_id
+    return last_id
+
+
+def _insert_batches(connection: Connection, pairs: Pairs, version: int) -> None:
+    batches: list[dict[str, Any]] = []
+    for row, change in pairs:
+        if change.add and change.arrival:
+            batches.append(_batch(row, change, change.arrival, version))
+    _insert(connection, schema.batches.insert(), batches)
 
 
 def _batch(row: Row[Any], change: Change, arrival: Arrival, version: int) -> dict[str, Any]:
-    """Return how a batch joins the rows of its dataset, whose row is locked and not changed yet."""
-    known = None if row.min_ts is None else (row.min_ts, row.max_ts)
-    how, missing = joins(change.dataset, change.id_space or row.id_space, known, row.last_id, arrival)
+    """Return how a batch joins the rows that its dataset had before; *row* is still the old one."""
+    bounds: tuple[int, int] | None = None
+    if row.min_ts is not None:
+        bounds = (row.min_ts, row.max_ts)
+    how, missing = joins(change.dataset, change.id_space or row.id_space, bounds, row.last_id, arrival)
     return {
         "dataset_id": row.id,
         "commit_id": version,
@@ -232,20 +265,20 @@ def _batch(row: Row[Any], change: Change, arrival: Arrival, version: int) -> dic
 
 
 def _bounds(connection: Connection, dataset_id: int) -> tuple[int | None, int | None]:
+    """Return the times of the first and the last row in live segments, the new ones included."""
     table = schema.segments
     live = and_(table.c.dataset_id == dataset_id, table.c.removed_in.is_(None))
     low, high = connection.execute(select(func.min(table.c.min_ts), func.max(table.c.max_ts)).where(live)).one()
     return low, high
 
 
-def _insert(connection: Connection, statement: Any, rows: Iterable[dict[str, Any]]) -> None:
+def _insert(connection: Connection, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
     """Execute *statement* once for all *rows*, if there are any."""
-    values = list(rows)
-    if values:
-        connection.execute(statement, values)
+    if rows:
+        connection.execute(statement, rows)
 
 
-def _insert_history(connection: Connection, pairs: Sequence[tuple[Row[Any], Change]], version: int, now: int) -> None:
+def _insert_history(connection: Connection, pairs: Pairs, version: int, now: int) -> None:
     """Insert the refused rows and the revisions of a commit."""
     refused: list[dict[str, Any]] = []
     revised: list[dict[str, Any]] = []
@@ -253,12 +286,6 @@ def _insert_history(connection: Connection, pairs: Sequence[tuple[Row[Any], Chan
         stamp = {"dataset_id": row.id, "commit_id": version, "created_at": now}
         refused += [{**stamp, **asdict(bad)} for bad in change.quarantine]
         revised += [{**stamp, **asdict(revision)} for revision in change.revisions]
-    _insert_new(connection, schema.quarantine, refused)
+    # A row that is refused again is not recorded again.
+    _insert(connection, insert_new(schema.quarantine), refused)
     _insert(connection, schema.revisions.insert(), revised)
-
-
-def _insert_new(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert *rows* but those that are there already."""
-    values = list(rows)
-    if values:
-        connection.execute(insert(table).on_conflict_do_nothing(), values)

@@ -1,7 +1,7 @@
-"""The log of coverage: what each commit replaced, so that the coverage of an older version can be told.
+"""The log of coverage: what each commit replaced, so that the coverage of an older version can be computed.
 
-The table of coverage holds the newest state alone. Each commit that changes it writes down the pieces that were there before;
-the coverage of a version is the newest one with all later commits taken back, newest first.
+The table of coverage holds only the newest state. Each commit that changes it logs the pieces that were there before; the
+coverage of a version is the newest one with all later commits undone, newest first.
 """
 
 from __future__ import annotations
@@ -11,28 +11,36 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.span import Span
 from ticklake.errors import CatalogDamaged, CatalogError
 
-__all__ = ["coverage_at", "log_coverage", "refuse_forgotten", "trim_coverage_log"]
+__all__ = ["coverage_at", "log_coverage", "read_coverage", "refuse_forgotten", "trim_coverage_log"]
 
 _META = schema.meta
 _SINCE = "coverage_since"
-"""From which version on the log, and the list of batches, are complete."""
+"""The key of the first version from which the log, and the list of batches, are complete."""
 _PREFIX = "coverage/"
 _DIGITS = 20
 
 
+def read_coverage(rows: Iterable[Row[Any]]) -> Coverage:
+    """Return the coverage of rows of its table, which are sorted by their start."""
+    return Coverage(tuple(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows))
+
+
 def log_coverage(connection: Connection, dataset_id: int, version: int, reach: Span, before: Sequence[Covered]) -> None:
-    """Note what commit *version* replaces: the pieces that touch *reach*."""
+    """Log what commit *version* replaces: the pieces that touch *reach*."""
     if _since(connection) is None:
-        # A catalog of an older Ticklake has coverage without a log: its past ends here.
-        since = version - 1 if _has_coverage(connection) else 0
+        since = 0
+        if _has_coverage(connection):
+            # A catalog of an older Ticklake has coverage without a log: its history begins with this commit.
+            since = version - 1
         _put(connection, _SINCE, str(since))
     pieces = [(piece.span.start, piece.span.end, piece.found.value, piece.reason) for piece in before]
     text = json.dumps({"reach": [reach.start, reach.end], "pieces": pieces}, separators=(",", ":"))
@@ -64,17 +72,17 @@ def coverage_at(
             raise CatalogDamaged(
                 f"the log of coverage is damaged: restore a backup, or ask for a newer version than {version}"
             )
-        coverage = _taken_back(coverage, json.loads(text))
+        coverage = _undone(coverage, json.loads(text))
     return coverage
 
 
 def refuse_forgotten(connection: Connection, version: int) -> None:
-    """Refuse a version whose history vacuum has forgotten, though its rows may still be there.
+    """Refuse a version whose history vacuum has removed, even if its rows can still be read.
 
     Raises
     ------
     CatalogError
-        If *version* is such a one.
+        If the history of *version* was removed.
     """
     since = _since(connection)
     if since is not None and version < since:
@@ -85,7 +93,7 @@ def refuse_forgotten(connection: Connection, version: int) -> None:
 
 
 def trim_coverage_log(connection: Connection, version: int) -> None:
-    """Forget the coverage of versions older than *version*."""
+    """Remove the log of coverage of versions older than *version*."""
     since = _since(connection)
     if version <= (since or 0):
         return
@@ -94,23 +102,21 @@ def trim_coverage_log(connection: Connection, version: int) -> None:
     number = func.substr(_META.c.key, func.length(_META.c.key) - _DIGITS + 1, _DIGITS)
     old = _META.c.key.like(f"{_PREFIX}%") & (number <= f"{version:0{_DIGITS}d}")
     connection.execute(_META.delete().where(old))
-    connection.execute(_META.delete().where(_META.c.key == _SINCE))
-    _put(connection, _SINCE, str(version))
+    connection.execute(insert_or_replace(_META), {"key": _SINCE, "value": str(version)})
 
 
 def _check(text: str) -> str:
-    """Return the checksum of an entry: SQLite would not notice a flipped bit in it."""
+    """Return the checksum of an entry: SQLite does not notice a flipped bit in it."""
     return f"{zlib.crc32(text.encode()):08x}"
 
 
-def _taken_back(coverage: Coverage, entry: dict[str, Any]) -> Coverage:
+def _undone(coverage: Coverage, entry: dict[str, Any]) -> Coverage:
+    """Return the coverage before the commit that wrote *entry*."""
     reach = Span(*entry["reach"])
-    elsewhere = [piece for piece in coverage.pieces if not piece.span.touches(reach)]
-    return Coverage(tuple(sorted([*elsewhere, *_pieces(entry["pieces"])])))
-
-
-def _pieces(rows: Iterable[Sequence[Any]]) -> list[Covered]:
-    return [Covered(Span(start, end), Found(found), reason) for start, end, found, reason in rows]
+    pieces = [piece for piece in coverage.pieces if not piece.span.touches(reach)]
+    for start, end, found, reason in entry["pieces"]:
+        pieces.append(Covered(Span(start, end), Found(found), reason))
+    return Coverage(tuple(sorted(pieces)))
 
 
 def _has_coverage(connection: Connection) -> bool:
@@ -119,7 +125,9 @@ def _has_coverage(connection: Connection) -> bool:
 
 def _since(connection: Connection) -> int | None:
     value = connection.execute(select(intact(_META.c.value)).where(_META.c.key == _SINCE)).scalar()
-    return None if value is None else int(value)
+    if value is None:
+        return None
+    return int(value)
 
 
 def _put(connection: Connection, key: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""The door to SQL: connections, transactions and their errors."""
+"""Connections to the catalog's database, their transactions and their errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
 from ticklake.catalog import checksums, schema
 from ticklake.catalog.file_header import change_number, count_change, is_newer, name_copy, refuse_foreign_log
@@ -27,7 +27,7 @@ __all__ = ["BUSY_SECONDS", "Database", "busy"]
 
 _FULL, _NORMAL = "FULL", "NORMAL"
 _DAMAGE = ("malformed", "not a database", "could not decode", "user-defined function")
-"""What SQLite says of a damaged file; Python's module of text that is none any more, also as a value to be compared."""
+"""Parts of the messages for a damaged file: of SQLite, and of Python's module for text that is not UTF-8 any more."""
 _CURE = "restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
 BUSY_SECONDS = 60
 """How long a statement waits for other processes before it gives up."""
@@ -67,11 +67,11 @@ class Database:
         if self._file is None:
             return 0, 0
         log = self._file.with_name(f"{self._file.name}-wal")
-        return tuple(path.stat().st_size if path.exists() else 0 for path in (self._file, log))  # type: ignore[return-value]
+        return _size(self._file), _size(log)
 
     @classmethod
     def in_file(cls, path: Path) -> Database:
-        """Open the SQLite catalog at *path*, made on first use; from a place that cannot be written, for reading only."""
+        """Open the SQLite catalog at *path*, created on first use; if it cannot be written, for reading only."""
         refuse_foreign_log(path)
         try:
             return cls(URL.create("sqlite", database=str(path)))
@@ -82,7 +82,7 @@ class Database:
 
     @classmethod
     def in_memory(cls) -> Database:
-        """Open a catalog that is gone when closed: the in-memory twin."""
+        """Open a catalog in memory, which is lost when it is closed."""
         return cls("sqlite://")
 
     def is_same(self, other: Database) -> bool:
@@ -91,7 +91,7 @@ class Database:
         return bool(mine and theirs and Path(mine).resolve() == Path(theirs).resolve())
 
     def keep_witness(self, witness: Witness) -> None:
-        """From now on tell *witness* of every change, and refuse to change anything while some that it knows are missing."""
+        """Record every change in *witness*, and refuse to change anything if changes that it has recorded are missing."""
         self._witness = witness
 
     def lake(self) -> str:
@@ -109,12 +109,12 @@ class Database:
             return change_number(driver)
 
     def _refuse_outdated(self, connection: Connection, change: int, lake: str) -> None:
-        """Refuse to change anything in a transaction that does not see everything that was acknowledged."""
+        """Refuse to change anything in a transaction that does not see every acknowledged change."""
         witness = self._witness
         if witness is None:
             return
-        known = witness.newest_change(lake)
-        if known is None or not is_newer(known, change):
+        acknowledged = witness.newest_change(lake)
+        if acknowledged is None or not is_newer(acknowledged, change):
             return
         version = connection.execute(select(func.max(schema.commits.c.id))).scalar() or 0
         what = witness.acknowledged(lake).missing_in(version, change)
@@ -132,9 +132,9 @@ class Database:
     def write(self, *, durable: bool = True, checks: bool = True) -> Iterator[Connection]:
         """Open a transaction that holds the catalog's write lock; it is durable when the block ends.
 
-        One that is not *durable* waits for no disk: it outlives every process, and the loss of power if a durable one came
-        after it. That is enough for what is only known of work (claims, progress, signs of life). Only migrations write
-        rows without keeping their *checks*.
+        One that is not *durable* does not wait for the disk: it survives the death of processes, but a power failure only
+        if a durable one followed. That is enough for claims, progress and heartbeats. Only migrations write rows without
+        keeping their *checks*.
         """
         self._check_place()
         lake = self.lake() if self._witness is not None else ""
@@ -151,11 +151,11 @@ class Database:
                     number = count_change(driver)
             if is_changed and self._witness is not None:
                 self._witness.acknowledge_change(lake, number, durable=durable)
-        # Once more: a file that was deleted or replaced during the transaction took the rows with it.
+        # Checked again: if the file was deleted or replaced during the transaction, the rows are lost with it.
         self._check_place()
 
     def backup(self, path: Path) -> None:
-        """Copy the catalog to *path* with SQLite's online backup, whatever writers do meanwhile."""
+        """Copy the catalog to *path* with SQLite's online backup; writers may go on meanwhile."""
         with self._translated(), self._engine.connect() as connection:
             source: Any = connection.connection.driver_connection
             try:
@@ -169,26 +169,27 @@ class Database:
 
     @contextmanager
     def driver_connection(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection of SQLite itself, for what SQLAlchemy has no words for."""
+        """Yield a connection of the sqlite3 module, for what SQLAlchemy does not offer."""
         with self._engine.connect() as connection:
-            found: Any = connection.connection.driver_connection
-            yield found
+            driver: Any = connection.connection.driver_connection
+            yield driver
 
     def shorten_log(self) -> None:
-        """Write what the log holds into the file and cut the log, as far as readers let it: the disk is short of space."""
+        """Move the log into the file and truncate it, as far as readers allow; called when the disk is short of space."""
         with suppress(DBAPIError), self._turn, self._engine.connect() as connection:
-            found: Any = connection.connection.driver_connection
+            driver: Any = connection.connection.driver_connection
             with suppress(sqlite3.Error):
-                found.execute("PRAGMA busy_timeout=1000")  # a reader may take as long as it likes
-                found.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            found.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+                driver.execute("PRAGMA busy_timeout=1000")  # a reader may keep its transaction open for hours
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
     def _open_patiently(self) -> None:
-        """Open it; SQLite does not wait by itself while another process makes the file or empties its log."""
+        """Open the database, and retry while it is busy."""
+        # SQLite's own timeout does not apply while another process creates the file or empties its log.
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -208,17 +209,17 @@ class Database:
                 name_copy(driver, anew=False)
 
     def _check_place(self) -> None:
-        """Refuse to go on with a file that is no longer where it was: what it takes would be gone with it."""
+        """Refuse to use a file that is no longer at its path: what is written to it would be lost."""
         if self._file is None:
             return
         try:
             status = self._file.stat()
-            found: tuple[int, int] | None = (status.st_dev, status.st_ino)
+            identity: tuple[int, int] | None = (status.st_dev, status.st_ino)
         except FileNotFoundError:
-            found = None
+            identity = None
         if self._identity is None:
-            self._identity = found
-        elif found != self._identity:
+            self._identity = identity
+        elif identity != self._identity:
             raise CatalogDamaged(
                 f"{self.where} was deleted or replaced while it was open: restore a backup or run 'ticklake rebuild', "
                 "then open the lake again"
@@ -233,14 +234,16 @@ class Database:
             if row is not None:
                 raise CatalogDamaged(f"{self.where}: {row} is not what was written; {_CURE}") from error
             raise _catalog_error(error, self.where) from error
+        except UnicodeDecodeError as error:
+            # SQLite quotes the damaged bytes of a schema, and Python cannot make an error message of them.
+            raise CatalogDamaged(f"{self.where} is damaged (its schema is not UTF-8): {_CURE}") from error
 
 
 class _ReadOnly(Database):
-    """A catalog in a place that cannot be written, which others may still write to.
+    """A catalog that this process cannot write, but others may.
 
-    While a writer has it open, its log and index are there, and SQLite reads along with them. Without them the file is
-    read as one that does not change: SQLite cannot make an index there. Whenever that may have changed, it is opened
-    anew.
+    While a writer has it open, its log and the log's index exist, and SQLite reads these, too. Otherwise the file is read as
+    one that does not change, because SQLite cannot create the index. It is opened again whenever that may have changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -276,7 +279,7 @@ class _ReadOnly(Database):
         return all(self._path.with_name(f"{self._path.name}{suffix}").exists() for suffix in ("-wal", "-shm"))
 
     def _state(self) -> tuple[int, ...]:
-        """Return what differs once the file has to be opened anew; a writer's log tells of its own changes."""
+        """Return a value that changes when the file has to be opened again; changes in a writer's log need no opening."""
         try:
             status = self._path.stat()
         except FileNotFoundError:
@@ -293,21 +296,32 @@ class _ReadOnly(Database):
 
 
 def _file_of(url: URL) -> Path | None:
-    """Return the file that a URL names, if it is one."""
+    """Return the file of a URL; ``None`` for a catalog in memory or one opened for reading only."""
     if not url.database or "uri" in url.query:
         return None
     return Path(url.database)
 
 
+def _size(path: Path) -> int:
+    if not path.exists():
+        return 0
+    return path.stat().st_size
+
+
 def _engine(url: URL) -> Engine:
-    in_memory = not url.database
+    pool: type[Pool] = QueuePool
+    if not url.database:
+        # Each connection to a catalog in memory would be a catalog of its own.
+        pool = StaticPool
     engine = create_engine(
         url,
-        poolclass=StaticPool if in_memory else QueuePool,
+        poolclass=pool,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
-    is_for_reading = "uri" in url.query
-    event.listen(engine, "connect", _on_connect_for_reading if is_for_reading else _on_connect)
+    if "uri" in url.query:
+        event.listen(engine, "connect", _on_connect_for_reading)
+    else:
+        event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
     return engine
 
@@ -331,11 +345,15 @@ def _on_begin(connection: Connection) -> None:
     if level is not None and connection.info.get("synchronous", _FULL) != level:
         connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.info["synchronous"] = level
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if level else "BEGIN")
+    if level is None:
+        connection.exec_driver_sql("BEGIN")
+    else:
+        # A transaction that starts as a reader cannot become a writer once another process has written.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def busy(where: str) -> CatalogBusy:
-    """Return the error that says who held the catalog for too long."""
+    """Return the error that names the process which held the catalog for too long."""
     holder = write_lock_holder(Path(where)) or "another process"
     return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
 

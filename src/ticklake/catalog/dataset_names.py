@@ -1,7 +1,7 @@
-"""Under which name the catalog keeps a dataset, in the newest version and in older ones.
+"""The names of datasets in the catalog, in the newest version and in older ones.
 
-A dropped dataset keeps its row, so that older versions can be read until vacuum. Its name gets an ending that no dataset can
-have; data that comes under the same name later is another dataset with a row of its own.
+A dropped dataset keeps its row, so that older versions can be read until vacuum. Its name gets a suffix that no dataset can
+have; a later dataset of the same name gets a row of its own.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ IS_HERE = schema.datasets.c.name.not_like(f"%{_MARK}%")
 
 
 def drop_name(connection: Connection, dataset_id: int, name: str, version: int) -> None:
-    """Let a dataset leave with commit *version*, and what is noted of its name with it."""
+    """Drop a dataset with commit *version*, and the notes on its name."""
     table = schema.datasets
-    gone = {"name": f"{name}{_MARK}{version:020d}", "changed_in": version}
-    connection.execute(update(table).where(table.c.id == dataset_id).values(gone))
+    dropped = {"name": f"{name}{_MARK}{version:020d}", "changed_in": version}
+    connection.execute(update(table).where(table.c.id == dataset_id).values(dropped))
     for notes in (schema.wanted, schema.unclosable):
         connection.execute(notes.delete().where(notes.c.dataset == name))
 
@@ -41,8 +41,8 @@ def name_at(connection: Connection, dataset: Dataset, version: int | None) -> st
         return name
     column = schema.datasets.c.name
     later = select(column).where(column > f"{name}{_MARK}{version:020d}", column <= f"{name}{_MARK}{'9' * 20}")
-    found = connection.execute(later.order_by(column).limit(1)).scalar()
-    return found or name
+    dropped_name = connection.execute(later.order_by(column).limit(1)).scalar()
+    return dropped_name or name
 
 
 def plain_name(name: str) -> str:
@@ -53,12 +53,14 @@ def plain_name(name: str) -> str:
 def dropped_in(name: str) -> int | None:
     """Return the version that dropped the dataset of this name, if one did."""
     version = name.partition(_MARK)[2]
-    return int(version) if version else None
+    if not version:
+        return None
+    return int(version)
 
 
 @dataclass(frozen=True, slots=True)
 class Respelled:
-    """A dataset that got the name which its timeframe has now; *is_apart* if another one had that name already."""
+    """A dataset whose timeframe is spelled differently now; *is_apart* if another dataset had the new name already."""
 
     before: str
     dataset: Dataset
@@ -66,9 +68,9 @@ class Respelled:
 
 
 def respell_timeframes(database: Database) -> list[Respelled]:
-    """Rename the datasets of older catalogs whose timeframe is spelled another way now: ``60m`` was not ``1h``.
+    """Rename the datasets of older catalogs whose timeframe is spelled differently now: ``60m`` was not ``1h``.
 
-    Where a lake has both, the one with the old spelling is kept apart, under a symbol that says so.
+    If a lake has both, the one with the old spelling is kept apart, under a symbol that shows the spelling.
     """
     with database.read() as connection:
         odd = list(_oddly_spelled(connection))

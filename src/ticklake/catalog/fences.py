@@ -1,4 +1,4 @@
-"""Fences: what a worker commits after its job was taken over is refused."""
+"""Fences: commits of a worker whose job was taken over are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FENCE: ContextVar[tuple[Database, Job] | None] = ContextVar("fence", default=No
 
 @contextmanager
 def fenced(database: Database, job: Job) -> Iterator[None]:
-    """Let every commit to *database* inside the block be part of a job: only while its lease was not taken over."""
+    """Make every commit to *database* inside the block part of a job: it is refused once the job's lease is lost."""
     token = _FENCE.set((database, job))
     try:
         yield
@@ -28,7 +28,7 @@ def fenced(database: Database, job: Job) -> Iterator[None]:
 
 
 def check_fence(database: Database, connection: Connection) -> None:
-    """Look, inside the transaction of a commit, whether the job that it is part of is still ours.
+    """Check, inside the transaction of a commit, that the job which it is part of is still ours.
 
     Raises
     ------

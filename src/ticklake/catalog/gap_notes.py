@@ -1,14 +1,16 @@
-"""Notes on gaps: what was ever asked for, and what was asked again in vain."""
+"""Notes on gaps: which spans were ever asked for, and which gaps were asked for again in vain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import Gap
 from ticklake.core.span import Span
@@ -17,50 +19,53 @@ __all__ = ["GapNotes"]
 
 
 class GapNotes:
-    """What a repair has to remember between two runs. None of it changes the lake's version."""
+    """What repairs record between two runs. Notes do not change the lake's version."""
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database = database
         self._now = now
 
     def wanted(self, dataset: Dataset) -> Span | None:
-        """Return what was asked for so far, from the earliest start to the latest end."""
+        """Return the span that was asked for so far, from the earliest start to the latest end."""
         with self._database.read() as connection:
             return _wanted(connection, dataset)
 
     def collected(self) -> frozenset[str]:
-        """Return the names of the datasets that a source was ever asked for; others were only imported or saved."""
+        """Return the names of the datasets that were ever fetched from a source; others were only imported or saved."""
         with self._database.read() as connection:
             return frozenset(connection.execute(select(intact(schema.wanted.c.dataset))).scalars())
 
     def want(self, dataset: Dataset, span: Span) -> None:
-        """Remember that *span* was asked for."""
-        table, known = schema.wanted, self.wanted(dataset)
+        """Record that *span* was asked for."""
+        known = self.wanted(dataset)
         if known is not None and known.start <= span.start and span.end <= known.end:
             return
         with self._database.write() as connection:
+            # Read again under the write lock: another process may have recorded a span meanwhile.
             before = _wanted(connection, dataset)
-            wide = span.hull(before) if before else span
-            connection.execute(table.delete().where(table.c.dataset == str(dataset)))
-            connection.execute(table.insert().values(dataset=str(dataset), start=wide.start, end=wide.end))
+            if before is not None:
+                span = span.hull(before)
+            values = {"dataset": str(dataset), "start": span.start, "end": span.end}
+            connection.execute(insert_or_replace(schema.wanted), values)
 
     def in_vain(self, dataset: Dataset) -> dict[tuple[Span, str], str]:
-        """Return the spans, each with its word, that were asked for again and are still missing, and why."""
+        """Return why gaps are still missing that were asked for again, by their span and reason."""
         table = schema.unclosable
         with self._database.read() as connection:
             rows = connection.execute(rows_of(table).where(table.c.dataset == str(dataset))).all()
         return {(Span(row.start, row.end), row.reason): row.detail for row in rows}
 
     def note(self, dataset: Dataset, gaps: Iterable[Gap]) -> None:
-        """Remember these gaps as asked for again in vain, and no others."""
+        """Record these gaps as asked for again in vain, in place of all recorded before."""
         details = {(gap.span, str(gap.reason)): gap.detail for gap in gaps}
         if details == self.in_vain(dataset):
             return
-        table, stamp = schema.unclosable, {"dataset": str(dataset), "asked_at": self._now()}
-        values = [
-            {**stamp, "start": span.start, "end": span.end, "reason": word, "detail": detail}
-            for (span, word), detail in details.items()
-        ]
+        table = schema.unclosable
+        values: list[dict[str, Any]] = []
+        now = self._now()
+        for (span, reason), detail in details.items():
+            key = {"dataset": str(dataset), "start": span.start, "end": span.end, "reason": reason}
+            values.append({**key, "detail": detail, "asked_at": now})
         with self._database.write() as connection:
             connection.execute(table.delete().where(table.c.dataset == str(dataset)))
             if values:

@@ -1,4 +1,4 @@
-"""Heartbeats: signs of life of what is going on, given in the background."""
+"""Heartbeats: recorded in the background while work is going on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat:
-    """Gives signs of life of things by their numbers, from one thread that is there only while there are any.
+    """Records heartbeats of numbered work, in one thread that exists only while there is any.
 
     Parameters
     ----------
     beat
-        Called with the numbers of all that is going on; an error is passed over, the next beat comes.
+        Called with the numbers of all active work; an error is ignored, because the next beat follows.
     every
         Seconds between two beats.
     """
@@ -28,7 +28,7 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     def begin(self, number: int) -> None:
-        """Give signs of life of *number* from now on."""
+        """Start the heartbeats of *number*."""
         with self._turn:
             self._alive.add(number)
             if self._thread is None:
@@ -36,12 +36,12 @@ class Heartbeat:
                 self._thread.start()
 
     def end(self, number: int) -> None:
-        """Give no more of it."""
+        """Stop the heartbeats of *number*."""
         with self._turn:
             self._alive.discard(number)
 
     def stop(self) -> None:
-        """Give none any more."""
+        """Stop all heartbeats."""
         with self._turn:
             self._alive.clear()
             self._turn.notify_all()
@@ -52,7 +52,7 @@ class Heartbeat:
                 self._beat(alive)
 
     def _next(self) -> Collection[int]:
-        """Wait for the next beat and return what is alive then; the thread ends with nothing."""
+        """Wait for the next beat and return the active numbers; if there are none, the thread ends."""
         with self._turn:
             self._turn.wait(self._every)
             if not self._alive:

@@ -1,4 +1,4 @@
-"""Instruments: what exchanges list and listed, from when to when, and what became of what."""
+"""Instruments: what exchanges list and listed, from when to when, and which symbols were renamed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from sqlalchemy import Connection, Row, and_, bindparam, func, or_, select, tupl
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
+from ticklake.catalog.parameters import attributes, bind_new, new_values
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.instrument import Instrument, Rename, Sighting, compared
 
 __all__ = ["Instruments"]
 
 _TABLE = schema.instruments
-_COLUMNS = ("contract_size", "tick_size", "lot_size", "native_id", "market_type", "listed_at", "valid_from")
-
+_TERMS = ("contract_size", "tick_size", "lot_size", "native_id", "market_type", "listed_at")
+_COLUMNS = (*_TERMS, "valid_from")
 _SEARCH = "listing searched:"
 
 
 class Instruments:
-    """The markets the lake has met. Nothing is ever removed: what is described anew or gone gets an end.
+    """The markets known to the lake. Nothing is ever removed: a description that is replaced or delisted gets an end.
 
-    Times of snapshots are the exchange's; *now* stamps what is found out otherwise.
+    Times of snapshots are the exchange's; everything else is stamped with *now*.
     """
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
@@ -41,12 +43,14 @@ class Instruments:
         return _instrument(row)
 
     def history(self, exchange: str, at: int | None = None) -> list[Instrument]:
-        """Return the newest description of every symbol, or the one that held *at* a time, sorted by symbol.
+        """Return the newest description of every symbol, or the one valid *at* a time, sorted by symbol.
 
-        A market whose listing date is known held from then on, even if it was first seen later.
+        The first description of a market is valid from its listing date, even if it was first seen later.
         """
-        chosen = _newest(exchange) if at is None else _holding(exchange, at)
-        query = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, chosen).order_by(_TABLE.c.symbol)
+        is_chosen = _is_newest(exchange)
+        if at is not None:
+            is_chosen = _is_valid(exchange, at)
+        query = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, is_chosen).order_by(_TABLE.c.symbol)
         with self._database.read() as connection:
             return [_instrument(row) for row in connection.execute(query)]
 
@@ -57,68 +61,71 @@ class Instruments:
             return [(row.native_id, row.symbol) for row in connection.execute(query)]
 
     def snapshot(self, exchange: str, listed: Sequence[Instrument], at: int) -> Sighting:
-        """Take what an exchange lists at its time *at*: one transaction, in which only what is other than known is written.
+        """Record what an exchange lists at its time *at*: only differences are written, in one transaction.
 
         Raises
         ------
         BadResponse
-            If most of what is known is not listed; nothing is changed then.
+            If most of the known markets are not listed; nothing is changed then.
         """
         with self._database.write() as connection:
             last = _checked_at(connection, exchange)
-            still = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.valid_to.is_(None))
-            known = [_instrument(row) for row in connection.execute(still)]
+            valid = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.valid_to.is_(None))
+            known = [_instrument(row) for row in connection.execute(valid)]
             seen = compared(known, listed, at)
             _end(connection, seen.changed, at, None)
-            # When it went is not known: the last look is the last time at which it was certainly listed.
-            _end(connection, seen.gone, at, at if last is None else last)
+            # When it was delisted is not known: the last snapshot is the last time at which it was certainly listed.
+            delisted_at = at
+            if last is not None:
+                delisted_at = last
+            _end(connection, seen.gone, at, delisted_at)
             _describe(connection, seen.described)
             _insert(connection, seen.new)
             _check(connection, exchange, at, len(listed))
         return seen
 
     def checked_at(self, exchange: str) -> int | None:
-        """Return when, by the exchange's clock, its list was last looked at."""
+        """Return when the last snapshot was taken, by the exchange's clock."""
         with self._database.read() as connection:
             return _checked_at(connection, exchange)
 
     def remember_listing(self, exchange: str, symbol: str, listed_at: int) -> None:
-        """Remember when a symbol's history begins."""
+        """Record when a symbol's history begins."""
         known = self.get(exchange, symbol)
         instrument = known or Instrument(exchange, symbol, valid_from=self._now())
-        mine = and_(_TABLE.c.symbol == symbol, _TABLE.c.valid_from == instrument.valid_from)
         with self._database.write() as connection:
             if known is None:
                 _insert(connection, [instrument])
-            values = {"listed_at": listed_at}
-            connection.execute(_TABLE.update().where(_TABLE.c.exchange == exchange, mine).values(values))
+            connection.execute(_TABLE.update().where(_is_named()).values(listed_at=listed_at), _key(instrument))
 
     def last_search(self, dataset: str) -> tuple[int, int | None] | None:
-        """Return when a listing was last searched for in vain, and from when on rows are served if that was found out."""
+        """Return when a listing was last searched for in vain, and the time of the first row served, if known."""
+        query = select(intact(schema.meta.c.value)).where(schema.meta.c.key == _SEARCH + dataset)
         with self._database.read() as connection:
-            known = select(intact(schema.meta.c.value)).where(schema.meta.c.key == _SEARCH + dataset)
-            text = connection.execute(known).scalar()
+            text = connection.execute(query).scalar()
         if text is None:
             return None
         searched_at, first_served = json.loads(text)
         return searched_at, first_served
 
     def remember_search(self, dataset: str, searched_at: int, first_served: int | None) -> None:
-        """Remember that the exchange could not prove since when a market was listed, so that it isn't asked all the time."""
+        """Record that the exchange could not prove when a market was listed, so that it is not asked each time."""
         key = _SEARCH + dataset
         value = json.dumps([searched_at, first_served])
         with self._database.write() as connection:
-            connection.execute(schema.meta.delete().where(schema.meta.c.key == key))
-            connection.execute(schema.meta.insert().values(key=key, value=value))
+            connection.execute(insert_or_replace(schema.meta), {"key": key, "value": value})
 
     def link(self, rename: Rename) -> None:
-        """Remember that a symbol goes on under another name; saying it again with another time corrects the time."""
-        table, values = schema.renames, {"at": rename.at, "noted_at": self._now()}
-        key = {"exchange": rename.exchange, "old": rename.old, "new": rename.new}
-        same = and_(*(table.c[name] == value for name, value in key.items()))
+        """Record that a symbol continues under another name; a second call with another time corrects the time."""
+        values = {
+            "exchange": rename.exchange,
+            "old": rename.old,
+            "new": rename.new,
+            "at": rename.at,
+            "noted_at": self._now(),
+        }
         with self._database.write() as connection:
-            connection.execute(table.delete().where(same))
-            connection.execute(table.insert().values(**key, **values))
+            connection.execute(insert_or_replace(schema.renames), values)
 
     def links(self, exchange: str) -> list[Rename]:
         """Return the renames of an exchange, oldest first."""
@@ -134,14 +141,14 @@ def _instrument(row: Row[Any]) -> Instrument:
     return Instrument(**{**row._mapping, "details": details, "active": active})
 
 
-def _newest(exchange: str) -> Any:
-    """Choose the last description of each symbol."""
+def _is_newest(exchange: str) -> Any:
+    """Return the condition for the last description of each symbol."""
     last = select(_TABLE.c.symbol, func.max(_TABLE.c.valid_from)).where(_TABLE.c.exchange == exchange)
     return tuple_(_TABLE.c.symbol, _TABLE.c.valid_from).in_(last.group_by(_TABLE.c.symbol))
 
 
-def _holding(exchange: str, at: int) -> Any:
-    """Choose the description of each symbol that held *at* a time: the first one from the listing on, if that is known."""
+def _is_valid(exchange: str, at: int) -> Any:
+    """Return the condition for the description valid *at* a time: the first one from the listing on, if that is known."""
     first = select(_TABLE.c.symbol, func.min(_TABLE.c.valid_from)).where(_TABLE.c.exchange == exchange)
     is_first = tuple_(_TABLE.c.symbol, _TABLE.c.valid_from).in_(first.group_by(_TABLE.c.symbol))
     begun = or_(_TABLE.c.valid_from <= at, and_(_TABLE.c.listed_at <= at, is_first))
@@ -150,36 +157,30 @@ def _holding(exchange: str, at: int) -> Any:
 
 def _values(instrument: Instrument) -> dict[str, Any]:
     details = json.dumps({**instrument.details, "active": instrument.active}, default=str)
-    named = {name: getattr(instrument, name) for name in _COLUMNS}
-    return {"exchange": instrument.exchange, "symbol": instrument.symbol, **named, "details": details}
+    return {**attributes(instrument, ("exchange", "symbol", *_COLUMNS)), "details": details}
 
 
 def _insert(connection: Connection, new: Iterable[Instrument]) -> None:
-    """Add descriptions; one from the very same instant is replaced."""
-    instruments = list(new)
-    if instruments:
-        connection.execute(_TABLE.delete().where(_is_named()), [_key(instrument) for instrument in instruments])
-        connection.execute(_TABLE.insert(), [_values(instrument) for instrument in instruments])
+    """Add descriptions; one that is valid from the same time is replaced."""
+    rows = [_values(instrument) for instrument in new]
+    if rows:
+        connection.execute(insert_or_replace(_TABLE), rows)
 
 
 def _end(connection: Connection, ended: Iterable[Instrument], at: int, delisted_at: int | None) -> None:
-    """Let descriptions hold until *at*."""
+    """Make descriptions valid until *at*."""
+    update = _TABLE.update().where(_is_named()).values(valid_to=bindparam("until"), delisted_at=delisted_at)
     rows = [{**_key(instrument), "until": max(at, instrument.valid_from + 1)} for instrument in ended]
     if rows:
-        connection.execute(
-            _TABLE.update().where(_is_named()).values(valid_to=bindparam("until"), delisted_at=delisted_at), rows
-        )
+        connection.execute(update, rows)
 
 
 def _describe(connection: Connection, described: Iterable[Instrument]) -> None:
-    rows: list[dict[str, Any]] = []
-    for instrument in described:
-        values = _values(instrument)
-        rows.append({**_key(instrument), **{f"new_{name}": value for name, value in values.items()}})
+    """Overwrite descriptions whose validity does not change."""
+    update = _TABLE.update().where(_is_named()).values(bind_new([*_TERMS, "details"]))
+    rows = [{**_key(instrument), **new_values(_values(instrument))} for instrument in described]
     if rows:
-        names = [*(name for name in _COLUMNS if name != "valid_from"), "details"]
-        changes: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-        connection.execute(_TABLE.update().where(_is_named()).values(changes), rows)
+        connection.execute(update, rows)
 
 
 def _key(instrument: Instrument) -> dict[str, Any]:
@@ -194,12 +195,11 @@ def _is_named() -> Any:
 
 def _checked_at(connection: Connection, exchange: str) -> int | None:
     table = schema.instrument_checks
-    known = select(intact(table.c.checked_at)).where(table.c.exchange == exchange)
-    found = connection.execute(known).scalar()
-    return None if found is None else int(found)
+    query = select(intact(table.c.checked_at)).where(table.c.exchange == exchange)
+    checked_at: int | None = connection.execute(query).scalar()
+    return checked_at
 
 
 def _check(connection: Connection, exchange: str, at: int, listed: int) -> None:
-    table = schema.instrument_checks
-    connection.execute(table.delete().where(table.c.exchange == exchange))
-    connection.execute(table.insert().values(exchange=exchange, checked_at=at, listed=listed))
+    values = {"exchange": exchange, "checked_at": at, "listed": listed}
+    connection.execute(insert_or_replace(schema.instrument_checks), values)

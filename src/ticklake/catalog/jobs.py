@@ -1,4 +1,4 @@
-"""The queue of jobs: what is to be done, who does it now, and how it ended."""
+"""The queue of jobs: what is to be done, which worker does it, and how it ended."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import claims, schema
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.fences import fenced
+from ticklake.catalog.parameters import attributes
+from ticklake.catalog.upsert import insert_new
 from ticklake.core.jobs import ACTIVE, ENDED, Job, JobState, NewJob
 from ticklake.core.selection import parse_count
 from ticklake.errors import BadInput, LeaseHeld
@@ -46,11 +47,11 @@ _AT_ONCE = 500
 class JobQueue:
     """Jobs in the catalog, and the leases of those that run.
 
-    Who claims a job holds a lease on it, and on its dataset, until ``lease`` nanoseconds after the last sign of life. Every
-    claim gets the next fence; whoever comes with an old one is refused with :class:`~ticklake.errors.LeaseLost`.
+    A worker that claims a job holds a lease on it, and on its dataset, until ``lease`` nanoseconds after its last heartbeat.
+    Every claim gets the next fence; a worker with an old fence is refused with :class:`~ticklake.errors.LeaseLost`.
 
-    A new job is durable when it is returned. What is known of its tries is so with the next durable commit: after a
-    loss of power a job may be tried again, which does no harm.
+    A new job is durable when it is returned. Its attempts become durable with the next durable commit: after a power
+    failure a job may be attempted again, which does no harm.
     """
 
     def __init__(self, database: Database, now: Callable[[], int], lease: int) -> None:
@@ -59,25 +60,25 @@ class JobQueue:
         self.lease = lease
 
     def add(self, jobs: Sequence[NewJob]) -> list[Job]:
-        """Put jobs into the queue; where an identical one is active, return that instead."""
+        """Queue jobs; if an identical one is active, return that instead."""
         with self._database.write() as connection:
             return self.add_within(connection, jobs)
 
     def add_within(self, connection: Connection, jobs: Sequence[NewJob]) -> list[Job]:
-        """Do the same inside a transaction in which something else is done, too."""
+        """Do the same inside a transaction of the caller."""
         now = self._now()
         for start in range(0, len(jobs), _AT_ONCE):
             rows = [_values(job, now) for job in jobs[start : start + _AT_ONCE]]
-            connection.execute(insert(_JOBS).on_conflict_do_nothing(), rows)
-        found = _identical(connection, [job.fingerprint for job in jobs])
-        return [found[job.fingerprint] for job in jobs]
+            connection.execute(insert_new(_JOBS), rows)
+        active = _identical(connection, [job.fingerprint for job in jobs])
+        return [active[job.fingerprint] for job in jobs]
 
     def fenced(self, job: Job) -> AbstractContextManager[None]:
-        """Let what is committed inside the block be refused once *job* was taken over."""
+        """Refuse commits inside the block once *job* was taken over."""
         return fenced(self._database, job)
 
     def active_like(self, job: NewJob) -> Job | None:
-        """Return the identical job that waits or runs."""
+        """Return the identical job that is queued or runs."""
         with self._database.read() as connection:
             return _identical(connection, [job.fingerprint]).get(job.fingerprint)
 
@@ -129,9 +130,9 @@ class JobQueue:
             return connection.execute(select(func.min(_JOBS.c.due_at)).where(claims.IS_QUEUED)).scalar()
 
     def claim(self, owner: str, job_id: int | None = None) -> Job | None:
-        """Take the first job that waits for nothing, or the one with that number; ``None`` if there is none.
+        """Claim the first job that is due, or the one with that number; ``None`` if there is none.
 
-        First come those with the highest priority, then the oldest; of a dataset only one runs at a time.
+        Jobs with the highest priority come first, then the oldest; only one job per dataset runs at a time.
         """
         now = self._now()
         with self._database.write(durable=False) as connection:
@@ -141,13 +142,14 @@ class JobQueue:
             row = connection.execute(statement, values).first()
             if row is None:
                 return None
-            job = _job(connection.execute(rows_of(_JOBS).where(_JOBS.c.id == row.id)).one())  # it is compared now
+            # Read again, because this compares the row with its checksum and RETURNING does not.
+            job = _job(connection.execute(rows_of(_JOBS).where(_JOBS.c.id == row.id)).one())
             if job.dataset is not None:
                 self._hold(connection, job, [job.dataset], now)
         return job
 
     def hold(self, job: Job, names: Sequence[str]) -> None:
-        """Let *job* alone work on more datasets, until it ends.
+        """Take leases on more datasets for *job*, until it ends.
 
         Raises
         ------
@@ -163,7 +165,7 @@ class JobQueue:
             self._hold(connection, job, names, now)
 
     def beat(self, job: Job, done: float | None = None) -> bool:
-        """Prolong the lease, record the share that is done, and return whether the job shall be cancelled.
+        """Extend the lease, record the share that is done, and return whether the job is to be cancelled.
 
         Raises
         ------
@@ -181,12 +183,12 @@ class JobQueue:
         return bool(row.cancelling)
 
     def finish(self, job: Job, state: JobState, outcome: str, closing: Statement | None = None) -> Job:
-        """Record how it ended, and execute *closing* in the same transaction.
+        """Record how a job ended, and execute *closing* in the same transaction.
 
         Raises
         ------
         LeaseLost
-            If the lease was taken over: then the other worker says how it ended.
+            If the lease was taken over: then the other worker records how it ended.
         """
         ending: dict[str, Any] = {"state": state.value, "outcome": outcome, "finished_at": self._now()}
         if state is JobState.SUCCEEDED:
@@ -194,16 +196,16 @@ class JobQueue:
         return self._leave(job, ending, closing)
 
     def retry(self, job: Job, outcome: str, wait: int, closing: Statement | None = None) -> Job:
-        """Put it back after a failed try, not to be begun before *wait* nanoseconds."""
+        """Queue a job again after a failed attempt, due in *wait* nanoseconds."""
         return self._leave(job, {"state": _QUEUED, "outcome": outcome, "due_at": self._now() + wait}, closing)
 
     def give_back(self, job: Job, outcome: str, wait: int = 0, closing: Statement | None = None) -> Job:
-        """Put it back as if it had not been begun: its worker is asked to stop, or its dataset is held by another."""
+        """Queue a job again without counting the attempt: its worker was asked to stop, or another job has its dataset."""
         values = {"state": _QUEUED, "outcome": outcome, "due_at": self._now() + wait, "attempts": job.attempts - 1}
         return self._leave(job, values, closing)
 
     def cancel(self, job_id: int) -> Job:
-        """Cancel a job: one that waits is cancelled at once, a running one when its worker notices."""
+        """Cancel a job: a queued one at once, a running one when its worker notices."""
         parse_count("job_id", job_id, of="a job")
         waiting = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _QUEUED)
         running = update(_JOBS).where(_JOBS.c.id == job_id, _JOBS.c.state == _RUNNING)
@@ -214,7 +216,7 @@ class JobQueue:
         return self.get(job_id)
 
     def recover(self) -> list[Job]:
-        """Take jobs from workers that gave no sign of life: back into the queue, or to their end if they had all tries."""
+        """Take jobs from workers without heartbeats: queue them again, or end them if all attempts are used up."""
         now = self._now()
         with self._database.read() as connection:
             if connection.execute(select(_JOBS.c.id).where(_is_silent(now)).limit(1)).first() is None:
@@ -223,7 +225,7 @@ class JobQueue:
             return _recover(connection, now)
 
     def cleanup_completed(self, max_age: int) -> int:
-        """Forget jobs that ended more than *max_age* nanoseconds ago, and return how many; their runs stay."""
+        """Delete jobs that ended more than *max_age* nanoseconds ago, and return how many; their runs stay."""
         ended = _JOBS.c.state.in_(_ENDED) & (_JOBS.c.finished_at <= self._now() - max_age)
         with self._database.write() as connection:
             return connection.execute(delete(_JOBS).where(ended)).rowcount
@@ -252,7 +254,7 @@ def _is_silent(now: int) -> ColumnElement[bool]:
 
 
 def _recover(connection: Connection, now: int) -> list[Job]:
-    """Take jobs from silent workers before anything of theirs is given to others: they are told that it is lost."""
+    """Take jobs from workers without heartbeats, before others get their leases."""
     used_up = _JOBS.c.attempts >= _JOBS.c.max_attempts
     state = case(
         (_JOBS.c.cancelling, JobState.CANCELLED.value), (used_up, JobState.FAILED.value), else_=literal(_QUEUED)
@@ -263,39 +265,38 @@ def _recover(connection: Connection, now: int) -> list[Job]:
         "outcome": literal("its worker ") + _JOBS.c.owner + literal(" died"),
     }
     recovered = connection.execute(update(_JOBS).where(_is_silent(now)).values(**values).returning(_JOBS))
-    jobs = [_job(row) for row in recovered]
+    jobs = {row.id: _job(row) for row in recovered}
     if jobs:
-        connection.execute(delete(_LEASES).where(_LEASES.c.job_id.in_([job.id for job in jobs])))
-    return jobs
+        connection.execute(delete(_LEASES).where(_LEASES.c.job_id.in_(list(jobs))))
+    return list(jobs.values())
 
 
 def _identical(connection: Connection, fingerprints: Sequence[str]) -> dict[str, Job]:
-    found: dict[str, Job] = {}
+    """Return the active jobs with these fingerprints."""
+    jobs: dict[str, Job] = {}
     for start in range(0, len(fingerprints), _AT_ONCE):
         part = fingerprints[start : start + _AT_ONCE]
         is_identical = _JOBS.c.fingerprint.in_(part) & _JOBS.c.state.in_(_ACTIVE)
         for row in connection.execute(rows_of(_JOBS).where(is_identical)):
-            found[row.fingerprint] = _job(row)
-    return found
+            jobs[row.fingerprint] = _job(row)
+    return jobs
 
 
 def _values(job: NewJob, now: int) -> dict[str, Any]:
+    same = ("operation", "subject", "dataset", "fingerprint", "priority", "max_attempts")
     return {
-        "operation": job.operation,
-        "subject": job.subject,
-        "dataset": job.dataset,
+        **attributes(job, same),
         "parameters": json.dumps(job.parameters, ensure_ascii=False),
-        "fingerprint": job.fingerprint,
-        "priority": job.priority,
         "state": _QUEUED,
-        "max_attempts": job.max_attempts,
         "created_at": now,
         "due_at": now,
     }
 
 
 def _job(row: Row[Any]) -> Job:
-    values = {name: value for name, value in row._mapping.items() if name not in {"fingerprint", "row_check"}}
+    values = dict(row._mapping)
+    del values["fingerprint"]
+    values.pop("row_check", None)
     values["state"] = JobState(values["state"])
     values["parameters"] = json.loads(values["parameters"])
     values["cancelling"] = bool(values["cancelling"])

@@ -1,4 +1,4 @@
-"""Who holds the write lock of a SQLite catalog, as far as the system tells."""
+"""Which process holds the write lock of a SQLite catalog, if the system shows it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ _LOCKS = Path("/proc/locks")
 
 
 def write_lock_holder(catalog: Path) -> str:
-    """Name the process that holds the write lock and say if it is stopped; empty if that is not known.
-
-    The file itself is not opened: closing it would drop all locks that this process has on it.
-    """
+    """Return the process that holds the write lock, and whether it is stopped; empty if that is not known."""
+    # The file itself is not opened: closing it would release all locks that this process has on it.
     with suppress(OSError, ValueError, IndexError):
         inode = str(catalog.with_name(f"{catalog.name}-shm").stat().st_ino)
         for line in _LOCKS.read_text().splitlines():

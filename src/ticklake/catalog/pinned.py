@@ -1,4 +1,4 @@
-"""A catalog pinned to one version: it answers as the newest one did then, and changes nothing."""
+"""A catalog pinned to one version: it returns what the newest version was then, and cannot be changed."""
 
 from __future__ import annotations
 
@@ -25,16 +25,14 @@ __all__ = ["PinnedCatalog"]
 
 _SEGMENTS = schema.segments.c
 _FACTS = (schema.segments.c.added_in, schema.quarantine.c.commit_id)
-"""What says that a dataset was there: its segments and its refused rows."""
-
-
+"""The commits of segments and of refused rows, which show that a dataset existed."""
 _NEVER = 2**63
 
 
 class PinnedCatalog(Catalog):
     """The catalog as of *version*.
 
-    The rows of a dataset are counted by segment: where segments overlap, the count is too high.
+    The rows of a dataset are summed over its segments: where segments overlap, the count is too high.
     """
 
     def __init__(self, catalog: Catalog, version: int) -> None:
@@ -42,7 +40,7 @@ class PinnedCatalog(Catalog):
         self.pinned = version
 
     def version(self) -> int:
-        """Return the version that it is pinned to."""
+        """Return the version that this catalog is pinned to."""
         assert self.pinned is not None  # noqa: S101
         return self.pinned
 
@@ -52,7 +50,7 @@ class PinnedCatalog(Catalog):
             refuse_vacuumed(connection, self.pinned)
 
     def datasets(self) -> list[DatasetRow]:
-        """Return the datasets that were there, sorted by name."""
+        """Return the datasets of the version, sorted by name."""
         self.refuse_vacuumed()
         return self._datasets
 
@@ -61,16 +59,19 @@ class PinnedCatalog(Catalog):
         return [(str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts) for row in self.datasets()]
 
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
-        """Return the datasets of the same exchange, kind and timeframe that were there, sorted by name."""
-        same = (dataset.exchange, dataset.kind, dataset.timeframe)
-        return [
-            row for row in self.datasets() if (row.dataset.exchange, row.dataset.kind, row.dataset.timeframe) == same
-        ]
+        """Return the datasets of the same exchange, kind and timeframe in the version, sorted by name."""
+        rows: list[DatasetRow] = []
+        group = (dataset.exchange, dataset.kind, dataset.timeframe)
+        for row in self.datasets():
+            other = row.dataset
+            if (other.exchange, other.kind, other.timeframe) == group:
+                rows.append(row)
+        return rows
 
     def heads(self, datasets: Sequence[Dataset]) -> tuple[int, dict[Dataset, DatasetRow]]:
-        """Return the version that it is pinned to, and the rows of those datasets that were there."""
-        wanted = set(datasets)
-        return self.version(), {row.dataset: row for row in self.datasets() if row.dataset in wanted}
+        """Return the version that this catalog is pinned to, and the rows of those datasets that it has."""
+        names = set(datasets)
+        return self.version(), {row.dataset: row for row in self.datasets() if row.dataset in names}
 
     def snapshot(
         self,
@@ -81,7 +82,7 @@ class PinnedCatalog(Catalog):
         data: bool = True,
         is_summarised: bool = True,
     ) -> tuple[int, DatasetRow | None, list[Segment]]:
-        """Return the dataset's row and its segments that meet *span*; the row's sums are those of the newest version."""
+        """Return the dataset's row and its segments that overlap *span*; the row's sums are those of the newest version."""
         pinned = self._or_pinned(version)
         _, row, segments = super().snapshot(dataset, span, version=pinned, data=data, is_summarised=is_summarised)
         return self.version(), row, segments
@@ -91,23 +92,23 @@ class PinnedCatalog(Catalog):
         return super().newest(dataset, span, limit, version=self._or_pinned(version))
 
     def coverage(self, dataset: Dataset, *, version: int | None = None) -> Coverage:
-        """Return what of *dataset* had been looked at."""
+        """Return the coverage of *dataset* in the version."""
         return super().coverage(dataset, version=self._or_pinned(version))
 
     def quarantined(
         self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, limit: int | None = None
     ) -> list[dict[str, Any]]:
-        """Return the rows that had been refused."""
+        """Return the rows that were refused up to the version."""
         return super().quarantined(dataset, span, version=self._or_pinned(version), limit=limit)
 
     def refused(
         self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None
     ) -> Iterator[Sequence[Sequence[Any]]]:
-        """Yield columns of the rows that had been refused, many at a time."""
+        """Yield columns of the rows that were refused up to the version, in batches."""
         return super().refused(dataset, span, names, version=self._or_pinned(version))
 
     def revisions(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[dict[str, Any]]:
-        """Return the rows that had been changed."""
+        """Return the rows that were changed up to the version."""
         return super().revisions(dataset, span, version=self._or_pinned(version))
 
     def commit(self, *_parts: Any) -> NoReturn:
@@ -115,7 +116,7 @@ class PinnedCatalog(Catalog):
         raise _refused("a commit")
 
     def check_current(self) -> NoReturn:
-        """Refuse: what asks for this is about to remove something."""
+        """Refuse: the caller is about to remove something."""
         raise _refused("a vacuum")
 
     def restore_data(self, *_parts: Any) -> NoReturn:
@@ -123,36 +124,39 @@ class PinnedCatalog(Catalog):
         raise _refused("a repair")
 
     def provenance_id(self, *_parts: Any) -> NoReturn:
-        """Refuse: only rows that come in need a number for where they came from."""
+        """Refuse: only an append needs the number of an origin."""
         raise _refused("an append")
 
     @cached_property
     def _datasets(self) -> list[DatasetRow]:
         with self.database.read() as connection:
-            sums, seen = self._sums(connection), self._seen(connection)
+            sums = self._sums(connection)
+            committed = self._committed(connection)
             rows: Sequence[Any] = connection.execute(rows_of(schema.datasets)).all()
-        # The row that holds a name's rows of then comes last: the first one that was dropped since, if one was.
+        # Several rows may have had one name. That of the version is the first one dropped after it, which comes last here.
         rows = sorted(rows, key=lambda row: (plain_name(row.name), -(dropped_in(row.name) or _NEVER)))
         by_name: dict[str, tuple[Dataset, Any]] = {}
         for row in rows:
-            dataset = self._named_then(row.name)
+            dataset = self._dataset_of(row.name)
             if dataset is not None:
                 by_name[str(dataset)] = dataset, row
-        return [
-            _row(row, dataset, sums)
-            for dataset, row in by_name.values()
-            if row.id in seen or self.coverage(dataset).pieces
-        ]
+        datasets: list[DatasetRow] = []
+        for dataset, row in by_name.values():
+            if row.id in committed or self.coverage(dataset).pieces:
+                datasets.append(_row(row, dataset, sums))
+        return datasets
 
-    def _named_then(self, name: str) -> Dataset | None:
-        """Return the dataset that a row of this name was; none if it had been dropped."""
+    def _dataset_of(self, name: str) -> Dataset | None:
+        """Return the dataset that a row of this name was in the version; ``None`` if it had been dropped."""
         dropped = dropped_in(name)
         if dropped is not None and dropped <= self.version():
             return None
         return Dataset.parse(plain_name(name))
 
     def _or_pinned(self, version: int | None) -> int:
-        return self.version() if version is None else version
+        if version is None:
+            return self.version()
+        return version
 
     def _sums(self, connection: Connection) -> dict[int, Any]:
         is_live = or_(_SEGMENTS.removed_in.is_(None), _SEGMENTS.removed_in > self.pinned)
@@ -169,17 +173,18 @@ class PinnedCatalog(Catalog):
         )
         return {row.dataset_id: row for row in connection.execute(query)}
 
-    def _seen(self, connection: Connection) -> set[int]:
-        """Return the numbers of the datasets of which something had been committed."""
-        queries = [select(fact.table.c.dataset_id).where(fact <= self.pinned).distinct() for fact in _FACTS]
-        # Batches say so only where no segment is left that could: a renamed dataset has those of its earlier name.
+    def _committed(self, connection: Connection) -> set[int]:
+        """Return the numbers of the datasets to which something had been committed."""
+        numbers = set[int]()
+        for commit in _FACTS:
+            query = select(commit.table.c.dataset_id).where(commit <= self.pinned).distinct()
+            numbers.update(connection.execute(query).scalars())
+        # Batches count only if no segments are left: a renamed dataset also has the batches of its earlier name.
         batches = schema.batches.c
         has_segments = exists().where(_SEGMENTS.dataset_id == batches.dataset_id)
-        queries.append(select(batches.dataset_id).where(batches.commit_id <= self.pinned, ~has_segments).distinct())
-        seen = set[int]()
-        for query in queries:
-            seen.update(connection.execute(query).scalars())
-        return seen
+        query = select(batches.dataset_id).where(batches.commit_id <= self.pinned, ~has_segments).distinct()
+        numbers.update(connection.execute(query).scalars())
+        return numbers
 
 
 def _row(row: Any, dataset: Dataset, sums: dict[int, Any]) -> DatasetRow:

@@ -1,4 +1,4 @@
-"""Which process does something, as a name that others can judge: host, number, and a token that no later one has."""
+"""Names of processes that show whether they still run: host, process id, and a token that no later process has."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def this_process() -> str:
 
 
 def is_ours(process: str) -> bool:
-    """Whether that is this very process, not an earlier one that had its number."""
+    """Whether that is this process, and not an earlier one with the same process id."""
     return process == this_process()
 
 
 def is_gone(process: str) -> bool:
-    """Whether that process ran on this host and is certainly no more; of another host nobody knows."""
+    """Whether that process ran on this host and has certainly ended; for another host that is not known."""
     host, number, _token = (*process.split("/"), "", "", "")[:3]
     if host != platform.node() or not number.isdecimal():
         return False
@@ -36,5 +36,5 @@ def is_gone(process: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _name(pid: int) -> str:
-    """Name it once a process; a forked one has another number and gets another token."""
+    """Return the name of this process; a forked process has another id, and so gets another token."""
     return f"{platform.node()}/{pid}/{uuid.uuid4().hex[:8]}"

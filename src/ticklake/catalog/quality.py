@@ -1,4 +1,4 @@
-"""Quality by day, as the catalog keeps it, and what has changed since it was measured."""
+"""Quality by day as the catalog stores it, and what has changed since it was measured."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, func, or_, select
-from sqlalchemy.dialects.sqlite import insert
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import name_at
+from ticklake.catalog.parameters import attributes
+from ticklake.catalog.upsert import insert_or_update
 from ticklake.core.dataset import Dataset
 from ticklake.core.quality import COUNTED, METRICS, DayQuality, Holes
 from ticklake.core.span import Span
@@ -27,7 +28,7 @@ _DERIVED = tuple(metric.name for metric in METRICS if metric.is_stored and metri
 
 @dataclass(frozen=True, slots=True)
 class StoredDay:
-    """A day's figures, from which version they are, and a digest of everything else they were computed from."""
+    """A day's figures, the version they were measured in, and a digest of everything else they were computed from."""
 
     figures: DayQuality
     version: int
@@ -35,7 +36,7 @@ class StoredDay:
 
 
 class QualityDays:
-    """The figures of days. They are derived: dropping them loses nothing.
+    """The figures of days. They can be measured again: deleting them loses nothing.
 
     With a *version*, rows that were refused later are not counted.
     """
@@ -45,64 +46,57 @@ class QualityDays:
         self._version = version
 
     def stored(self, dataset: Dataset, span: Span) -> dict[int, StoredDay]:
-        """Return the days that begin inside *span*, by their begin."""
+        """Return the days that begin inside *span*, by their start."""
         table = schema.quality_days
         query = _of(rows_of(table), table, dataset).where(table.c.day >= span.start, table.c.day < span.end)
         with self._database.read() as connection:
             return {row.day: _stored(row) for row in connection.execute(query)}
 
     def store(self, dataset: Dataset, days: Iterable[StoredDay]) -> None:
-        """Put days, in place of what was known of them."""
+        """Write days, in place of what was stored of them."""
         with self._database.write() as connection:
             number = connection.execute(_number(dataset)).scalar()
             rows = [_row(number, day) for day in days]
+            # A dataset that was dropped meanwhile has no number.
             if number is None or not rows:
                 return
-            new = insert(schema.quality_days)
-            others = {name: new.excluded[name] for name in rows[0] if name not in {"dataset_id", "day"}}
-            connection.execute(new.on_conflict_do_update(index_elements=["dataset_id", "day"], set_=others), rows)
+            figures = rows[0].keys() - {"dataset_id", "day"}
+            connection.execute(insert_or_update(schema.quality_days, ["dataset_id", "day"], sorted(figures)), rows)
 
     def confirm(self, dataset: Dataset, days: Iterable[int], version: int) -> None:
-        """Note that nothing had changed on *days* up to *version*."""
-        table, listed = schema.quality_days, [{"_day": day, "_version": version} for day in days]
+        """Record that nothing had changed on *days* up to *version*."""
+        table = schema.quality_days
+        rows = [{"_day": day, "_version": version} for day in days]
         with self._database.write() as connection:
             number = connection.execute(_number(dataset)).scalar()
-            change = table.update().where(table.c.dataset_id == number, table.c.day == bindparam("_day"))
-            if number is not None and listed:
-                connection.execute(change.values(version=bindparam("_version")), listed)
+            update = table.update().where(table.c.dataset_id == number, table.c.day == bindparam("_day"))
+            if number is not None and rows:
+                connection.execute(update.values(version=bindparam("_version")), rows)
 
     def changes(self, dataset: Dataset, span: Span, since: int) -> list[tuple[Span, int]]:
-        """Return where rows came, went or were refused inside *span* after version *since*, each with its version.
+        """Return the spans in which rows were added, removed or refused after version *since*, each with its version.
 
-        Compaction changes no rows and does not count.
+        Compaction changes no rows and does not count. Only spans that overlap *span* are returned.
         """
-        segments, refused = schema.segments.c, schema.quarantine.c
-        added, removed = schema.commits.alias(), schema.commits.alias()
-        came = func.coalesce(added.c.id, 0)
-        went = func.coalesce(removed.c.id, 0)
-        moved = (
-            _of(select(intact(segments.min_ts), segments.max_ts, came, went), schema.segments, dataset)
-            .outerjoin(added, and_(added.c.id == segments.added_in, added.c.operation != "compact"))
-            .outerjoin(removed, and_(removed.c.id == segments.removed_in, removed.c.operation != "compact"))
-            .where(segments.min_ts < span.end, segments.max_ts >= span.start, or_(came > since, went > since))
-        )
-        bad = _of(select(intact(refused.ts), refused.commit_id), schema.quarantine, dataset)
-        bad = bad.where(refused.ts >= span.start, refused.ts < span.end, refused.commit_id > since)
+        changes: list[tuple[Span, int]] = []
         with self._database.read() as connection:
-            found = [(Span(low, high + 1), max(a, b)) for low, high, a, b in connection.execute(moved)]
-            return found + [(Span(ts, ts + 1), version) for ts, version in connection.execute(bad)]
+            for first, last, added_in, removed_in in connection.execute(_moved_segments(dataset, span, since)):
+                changes.append((Span(first, last + 1), max(added_in, removed_in)))
+            for ts, version in connection.execute(_refused_rows(dataset, span, since)):
+                changes.append((Span(ts, ts + 1), version))
+        return changes
 
     def quarantined(self, dataset: Dataset, span: Span) -> dict[int, dict[str, int]]:
-        """Return how many rows of each day that meets *span* were refused, by reason."""
+        """Return how many rows inside *span* were refused, by day and reason."""
         columns = schema.quarantine.c
         day = columns.ts - (columns.ts % DAY + DAY) % DAY
         query = _joined(select(day, columns.reason, func.count(intact(columns.id).element)), schema.quarantine)
         query = query.where(columns.ts >= span.start, columns.ts < span.end).group_by(day, columns.reason)
-        found: dict[int, dict[str, int]] = {}
+        counts: dict[int, dict[str, int]] = {}
         with self._database.read() as connection:
             for begin, reason, count in connection.execute(query.where(self._is_of(connection, dataset))):
-                found.setdefault(int(begin), {})[reason] = count
-        return found
+                counts.setdefault(int(begin), {})[reason] = count
+        return counts
 
     def quarantined_elsewhere(self, dataset: Dataset, span: Span) -> dict[str, int]:
         """Return how many rows without a time, or with one outside *span*, were refused, by reason."""
@@ -116,11 +110,31 @@ class QualityDays:
         return {row[0]: row[1] for row in rows}
 
     def _is_of(self, connection: Connection, dataset: Dataset) -> ColumnElement[bool]:
-        """Return what is true of the rows that *dataset* had refused in the version that is asked for."""
-        mine = schema.datasets.c.name == name_at(connection, dataset, self._version)
+        """Return the condition for the rows of *dataset* that were refused up to the version."""
+        is_named = schema.datasets.c.name == name_at(connection, dataset, self._version)
         if self._version is None:
-            return mine
-        return and_(mine, schema.quarantine.c.commit_id <= self._version)
+            return is_named
+        return and_(is_named, schema.quarantine.c.commit_id <= self._version)
+
+
+def _moved_segments(dataset: Dataset, span: Span, since: int) -> Select[Any]:
+    """Select the segments that were added or removed after *since*, but not by a compaction, with these versions."""
+    columns = schema.segments.c
+    added, removed = schema.commits.alias(), schema.commits.alias()
+    added_in = func.coalesce(added.c.id, 0)
+    removed_in = func.coalesce(removed.c.id, 0)
+    return (
+        _of(select(intact(columns.min_ts), columns.max_ts, added_in, removed_in), schema.segments, dataset)
+        .outerjoin(added, and_(added.c.id == columns.added_in, added.c.operation != "compact"))
+        .outerjoin(removed, and_(removed.c.id == columns.removed_in, removed.c.operation != "compact"))
+        .where(columns.min_ts < span.end, columns.max_ts >= span.start, or_(added_in > since, removed_in > since))
+    )
+
+
+def _refused_rows(dataset: Dataset, span: Span, since: int) -> Select[Any]:
+    columns = schema.quarantine.c
+    query = _of(select(intact(columns.ts), columns.commit_id), schema.quarantine, dataset)
+    return query.where(columns.ts >= span.start, columns.ts < span.end, columns.commit_id > since)
 
 
 def _of(query: Select[Any], table: Table, dataset: Dataset) -> Select[Any]:
@@ -138,19 +152,20 @@ def _number(dataset: Dataset) -> Select[Any]:
 
 def _row(number: int | None, stored: StoredDay) -> dict[str, Any]:
     day = stored.figures
+    gaps = {reason: list(asdict(holes).values()) for reason, holes in day.gaps.items()}
     return {
         "dataset_id": number,
         "day": day.day,
         "version": stored.version,
         "basis": stored.basis,
-        "gaps": _json({reason: list(asdict(holes).values()) for reason, holes in day.gaps.items()}),
+        "gaps": _json(gaps),
         "quarantined": _json(day.quarantined),
-        **{name: getattr(day, name) for name in (*_MEASURED, *_DERIVED)},
+        **attributes(day, (*_MEASURED, *_DERIVED)),
     }
 
 
 def _stored(row: Row[Any]) -> StoredDay:
-    values = {name: getattr(row, name) for name in _MEASURED}
+    values = attributes(row, _MEASURED)
     gaps = {reason: Holes(*holes) for reason, holes in json.loads(row.gaps).items()}
     figures = DayQuality(day=row.day, gaps=gaps, quarantined=json.loads(row.quarantined), **values)
     return StoredDay(figures, row.version, row.basis)

@@ -1,4 +1,4 @@
-"""Removal: what vacuum takes out of the lake for ever, and the paths that it must not touch."""
+"""Removal: what vacuum deletes from the lake for ever, and the paths that it must not touch."""
 
 from __future__ import annotations
 
@@ -33,43 +33,46 @@ def retired_segments(database: Database, dataset: Dataset | None = None) -> list
 
 
 def forget_segments(database: Database, segments: Iterable[tuple[int, Segment]]) -> None:
-    """Drop retired segments for ever, each given with the version that removed it.
+    """Delete retired segments for ever, each given with the version that removed it.
 
-    Versions from before can no longer be read.
+    Versions before the newest of these can no longer be read.
     """
-    gone = list(segments)
-    if not gone:
+    rows: list[dict[str, str]] = []
+    oldest = 0
+    for removed_in, segment in segments:
+        rows.append({"segment": segment.id})
+        oldest = max(oldest, removed_in)
+    if not rows:
         return
-    delete = schema.segments.delete().where(
-        schema.segments.c.id == bindparam("segment"), schema.segments.c.removed_in.is_not(None)
-    )
+    columns = schema.segments.c
+    delete = schema.segments.delete().where(columns.id == bindparam("segment"), columns.removed_in.is_not(None))
     with database.write() as connection:
-        oldest = max(oldest_version(connection), *(removed_in for removed_in, _ in gone))
-        connection.execute(delete, [{"segment": segment.id} for _, segment in gone])
-        set_oldest_version(connection, oldest)
+        connection.execute(delete, rows)
+        set_oldest_version(connection, max(oldest_version(connection), oldest))
 
 
 def forget_history(database: Database, version: int) -> None:
-    """Drop what is only needed to tell the coverage of versions older than *version*."""
+    """Delete what is only needed for the coverage of versions older than *version*."""
     with database.write() as connection:
         trim_coverage_log(connection, version)
 
 
 def known_paths(database: Database) -> set[str]:
-    """Return the path of every segment that the catalog names, live or retired."""
+    """Return the path of every file segment in the catalog, live or retired."""
     query = select(intact(schema.segments.c.path)).where(schema.segments.c.path.is_not(None))
     with database.read() as connection:
         return {path for path in connection.execute(query).scalars() if path}
 
 
 def remove_unnamed(database: Database, paths: Mapping[str, str], remove: Callable[[str], None]) -> list[str]:
-    """Call *remove* with the keys of objects whose paths no segment has, while no commit can begin; return them.
+    """Call *remove* with the keys of objects whose paths no segment has; return these keys.
 
-    *paths* are the paths of segments by the keys of objects. The write lock is held for a few of them at a time.
+    *paths* are the paths of segments by the keys of objects.
     """
+    # Under the write lock, so that no commit names such a file meanwhile; for a few at a time, so that writers get a turn.
     removed: list[str] = []
-    left = iter(paths.items())
-    while part := dict(islice(left, _REMOVED_AT_ONCE)):
+    remaining = iter(paths.items())
+    while part := dict(islice(remaining, _REMOVED_AT_ONCE)):
         query = select(schema.segments.c.path).where(schema.segments.c.path.in_(set(part.values())))
         with database.write(durable=False) as connection:
             named = set(connection.execute(query).scalars())

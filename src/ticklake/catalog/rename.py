@@ -1,4 +1,4 @@
-"""What the catalog knows of a dataset beside its rows moves with them to another name, in the same transaction."""
+"""Rename: move what the catalog has of a dataset besides its rows to another name, in the same transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BY_NUMBER = (schema.batches, schema.quarantine, schema.revisions)
 
 
 def carry_over(connection: Connection, before: Row[Any], after: Row[Any], version: int) -> None:
-    """In commit *version*, give one dataset all that is known of the other: notes, batches, refused rows, revisions, alerts and schedules.
+    """In commit *version*, move notes, batches, refused rows, revisions, alerts and schedules from one dataset to another.
 
     Raises
     ------
@@ -35,6 +35,7 @@ def carry_over(connection: Connection, before: Row[Any], after: Row[Any], versio
         connection.execute(update(column.table).where(column == str(old)).values({column.name: str(new)}))
     for table in _BY_NUMBER:
         _copy(connection, table, before.id, after.id, version)
+    # The next batch is joined to the newest row by its id.
     newest = {"last_id": before.last_id}
     connection.execute(update(schema.datasets).where(schema.datasets.c.id == after.id).values(newest))
 
@@ -42,8 +43,8 @@ def carry_over(connection: Connection, before: Row[Any], after: Row[Any], versio
 def _copy(connection: Connection, table: Table, old_id: int, new_id: int, version: int) -> None:
     """Copy the rows of a dataset; older versions keep those that are there.
 
-    Refused rows and revisions belong to the commit that renames, or the new name would be there in versions before it;
-    they keep the time at which they came. A batch is told by the commit that brought it.
+    Copies of refused rows and revisions belong to the commit that renames, or the new name would exist in versions before
+    it; they keep their times. Copies of batches keep their commit, which is part of their key.
     """
     given: dict[str, int] = {"dataset_id": new_id}
     if table is not schema.batches:

@@ -1,4 +1,4 @@
-"""Replacing what a catalog holds, in one step that other processes see whole or not at all."""
+"""Replacement of a catalog's content, in one step that other processes see completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ticklake.catalog.database import BUSY_SECONDS, Database, busy
 from ticklake.catalog.file_header import continue_header
+from ticklake.catalog.salvage import UNREADABLE
 from ticklake.errors import CatalogError, DiskFull, ReadOnlyLake
 
 __all__ = ["can_be_locked", "copy_aside", "put_in_place", "replace_content", "set_aside"]
@@ -20,12 +21,12 @@ _PAUSE = 0.02
 
 
 def can_be_locked(path: Path) -> bool:
-    """Whether SQLite still takes the file for a database, so that writers can be kept out of it.
+    """Whether SQLite still accepts the file as a database, so that its write lock keeps writers out.
 
     Raises
     ------
     ReadOnlyLake, DiskFull, CatalogError
-        If it cannot be written now, which says nothing about what it holds.
+        If it cannot be written now, whatever its content.
     """
     if not path.is_file() or not path.stat().st_size:
         return False
@@ -38,13 +39,13 @@ def can_be_locked(path: Path) -> bool:
             raise ReadOnlyLake(f"{path} cannot be written ({error}): check the folder's permissions") from error
         if "locked" not in str(error):
             raise _translated(error, path) from error
-    except sqlite3.DatabaseError:
+    except UNREADABLE:
         return False
     return True
 
 
 def replace_content(path: Path, fresh: Database, fill: Callable[[sqlite3.Connection], None]) -> None:
-    """Replace what the catalog at *path* holds by what *fill* writes into *fresh*, in one transaction of SQLite.
+    """Replace the content of the catalog at *path* by what *fill* writes into *fresh*, in one transaction of SQLite.
 
     *fill* is called with a connection that reads the old content once the write lock is held: nobody commits from
     then until the new content is there. Connections that others have open see it with their next transaction. Killed
@@ -84,22 +85,23 @@ def put_in_place(fresh: Path, path: Path) -> None:
 
 
 def set_aside(path: Path, kept: Path) -> bool:
-    """Keep what is no database any more under another name, and take its log away: a new file must not meet an old log.
+    """Keep a file that is not a database any more under another name, and move its log away.
 
-    Return whether there was anything. The file itself keeps its name, too, until the new one takes it.
+    Return whether there was a file. It also keeps its own name until the new file replaces it.
     """
-    found = False
+    is_kept = False
+    # SQLite would apply the log of the old file to the new one.
     for suffix in ("-wal", "-shm"):
         old = path.with_name(f"{path.name}{suffix}")
         if old.exists():
-            found = True
+            is_kept = True
             old.rename(kept.with_name(f"{kept.name}{suffix}"))
     if path.exists():
-        found = True
+        is_kept = True
         with suppress(FileExistsError):
             os.link(path, kept)
     _sync(path.parent)
-    return found
+    return is_kept
 
 
 def copy_aside(old: sqlite3.Connection, kept: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Restoring: what a rebuild writes into a new catalog besides the rows that it copies."""
+"""Restore: what a rebuild writes into a new catalog besides the rows that it copies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sqlalchemy import and_, case, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
+from ticklake.catalog.parameters import attributes
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
@@ -18,16 +19,16 @@ _FACTS = ("seq", "rows", "min_ts", "max_ts", "size", "digest", "period", "packed
 
 
 def correct_segments(database: Database, segments: Sequence[Segment]) -> None:
-    """Let the catalog say of file segments what they say of themselves."""
+    """Overwrite what the catalog records of file segments with what is read from the files."""
     table = schema.segments
     with database.write() as connection:
         for segment in segments:
-            facts = {name: getattr(segment, name) for name in _FACTS}
+            facts = attributes(segment, _FACTS)
             connection.execute(table.update().where(table.c.id == segment.id).values(facts))
 
 
 def go_on_after(database: Database, version: int) -> None:
-    """Let the next commit of a new catalog have a higher number than *version*, which was acknowledged in the old one."""
+    """Number the next commit of a new catalog higher than *version*, which was acknowledged in the old one."""
     with database.write() as connection:
         row = connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'commits'").first()
         if row is not None and row.seq >= version:
@@ -37,13 +38,13 @@ def go_on_after(database: Database, version: int) -> None:
 
 
 def mark_changed(database: Database, version: int) -> None:
-    """Make every commit that was computed from the old catalog look again at what it was computed from."""
+    """Mark every dataset as changed, so that commits computed from the old catalog are refused and computed again."""
     with database.write() as connection:
         connection.execute(schema.datasets.update().values(changed_in=version))
 
 
 def restore_summary(database: Database, dataset: Dataset, keying: Keying, rows: int, version: int) -> None:
-    """Summarise a dataset anew from its live segments, which together hold so many *rows*."""
+    """Compute the summary of a dataset from its live segments, which hold *rows* rows together."""
     table, segments = schema.datasets, schema.segments
     mine = segments.c.dataset_id == select(table.c.id).where(table.c.name == str(dataset)).scalar_subquery()
     live = and_(mine, segments.c.removed_in.is_(None))

@@ -1,9 +1,9 @@
-"""Runs: one execution of an operation each, kept for ever."""
+"""Runs: each is one execution of an operation; they are kept for ever."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -15,6 +15,7 @@ from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.heartbeat import Heartbeat
+from ticklake.catalog.parameters import bind_new, new_values
 from ticklake.catalog.processes import is_gone, is_ours, this_process
 from ticklake.core.dataset import Dataset
 from ticklake.core.runs import LogLine, Run, RunState, kept_up_by
@@ -25,7 +26,7 @@ from ticklake.errors import BadInput, CatalogError, StorageError
 __all__ = ["Runs"]
 
 LEASE = 60 * SECOND
-"""A running run of another process that gave no sign of life for this long was killed."""
+"""A running run of another process without a heartbeat for this long counts as killed."""
 LOG_TAIL = 200
 """How many log lines of a run are kept."""
 LOG_LINE = 10_000
@@ -36,12 +37,12 @@ _JOB: ContextVar[int | None] = ContextVar("job", default=None)
 class Runs:
     """The history of runs: append-only, one row each.
 
-    While a run goes on, its process gives signs of life; one that gives none any more is ``killed`` for whoever looks.
+    While a run is active, its process records heartbeats; a run without them is marked as ``killed`` when it is next read.
 
     Attributes
     ----------
     ended
-        Called with every run that has ended, by :meth:`finish` or by who executed :meth:`closing`; must return at once
+        Called with every run that has ended, by :meth:`finish` or by the caller of :meth:`closing`; must return at once
         and not raise.
     """
 
@@ -52,12 +53,12 @@ class Runs:
         self._heart = Heartbeat(self._beat, beat_every)
 
     def close(self) -> None:
-        """Give no more signs of life."""
+        """Stop the heartbeats."""
         self._heart.stop()
 
     @contextmanager
     def of_job(self, job_id: int) -> Iterator[None]:
-        """Let every run that starts inside the block belong to a job."""
+        """Assign every run that starts inside the block to a job."""
         token = _JOB.set(job_id)
         try:
             yield
@@ -65,22 +66,23 @@ class Runs:
             _JOB.reset(token)
 
     def create(self, operation: str, subject: str = "", parameters: Mapping[str, Any] | None = None) -> Run:
-        """Record that an operation began; who creates a run must :meth:`finish` it.
+        """Record that an operation began; the caller must :meth:`finish` the run.
 
         Parameters
         ----------
         operation
-            What is done, like ``backfill``; any word of your own.
+            The name of the operation, like ``backfill``, or any word of your own.
         subject
-            What it is done to; people read it.
+            What the operation works on, for display.
         parameters
-            What was asked; what is no JSON is kept as text.
+            The parameters of the operation; values that are not JSON are stored as text.
         """
         if not isinstance(operation, str) or not operation.strip():
             raise BadInput(f"operation={operation!r} is no word: say what is done, like 'backfill'")
         parse_text("subject", subject)
         _check_mapping("parameters", parameters)
-        now, kept = self._now(), json.dumps(dict(parameters or {}), default=str)
+        now = self._now()
+        stored_parameters = json.dumps(dict(parameters or {}), default=str)
         row: dict[str, Any] = {
             "operation": operation,
             "subject": subject,
@@ -90,21 +92,21 @@ class Runs:
             "job_id": _JOB.get(),
         }
         with self._database.write(durable=False) as connection:
-            texts = {"state": RunState.RUNNING.value, "parameters": kept}
+            texts = {"state": RunState.RUNNING.value, "parameters": stored_parameters}
             result = connection.execute(schema.runs.insert(), {**row, **texts})
             number = int(result.inserted_primary_key[0])  # type: ignore[index]
         self._heart.begin(number)
-        return Run(id=number, state=RunState.RUNNING, parameters=json.loads(kept), **row)
+        return Run(id=number, state=RunState.RUNNING, parameters=json.loads(stored_parameters), **row)
 
     def update_progress(self, run_id: int, done: float, progress: Mapping[str, Any] | None = None) -> None:
-        """Record how far a run is; also the sign of life.
+        """Record the progress of a run; it counts as a heartbeat, too.
 
         Parameters
         ----------
         done
             The share that is done, 0 to 1.
         progress
-            Counts, like ``{"new": 3}``; those recorded before stay if it is left out.
+            Counts, like ``{"new": 3}``; if it is left out, the recorded ones stay.
 
         Raises
         ------
@@ -154,9 +156,9 @@ class Runs:
         state
             ``succeeded``, ``incomplete``, ``failed`` or ``cancelled``.
         progress
-            The final counts; those recorded before stay if it is left out.
+            The final counts; if it is left out, the recorded ones stay.
         outcome
-            How it went, in words.
+            The outcome as text.
 
         Raises
         ------
@@ -177,15 +179,14 @@ class Runs:
     def closing(
         self, run_id: int, state: RunState, progress: Mapping[str, Any], outcome: str
     ) -> tuple[Executable, dict[str, Any]]:
-        """Return the statement with which it ends, for a transaction in which something else ends, too."""
+        """Return the statement that ends a run and its parameters, for a transaction that ends something else, too."""
         self._heart.end(run_id)
-        values = {
-            "new_state": state.value,
-            "new_progress": json.dumps(dict(progress), default=str),
-            "new_outcome": outcome,
-            "now": self._now(),
-            "run": run_id,
+        ending = {
+            "state": state.value,
+            "progress": json.dumps(dict(progress), default=str),
+            "outcome": outcome,
         }
+        values = {**new_values(ending), "now": self._now(), "run": run_id}
         return _CLOSING[state is RunState.SUCCEEDED], values
 
     def trim_logs(self, before: int, *, dry_run: bool = False) -> int:
@@ -226,11 +227,11 @@ class Runs:
         Parameters
         ----------
         subject
-            Any part of what they worked on.
+            Any part of the subject.
         dataset
-            A dataset that they worked on, alone or among others.
+            A dataset that the run worked on, alone or among others.
         job
-            The job whose tries they were.
+            The job that the runs were attempts of.
         """
         limit = parse_count("limit", limit, of="runs")
         if subject is not None:
@@ -239,6 +240,7 @@ class Runs:
             job = parse_count("job", job, 1, of="a job")
         if state is not None and state not in set(RunState):
             raise BadInput(f"{state!r} is not a run state: use one of {', '.join(RunState)}")
+        # Runs whose process died are marked first: the conditions below depend on the state.
         self.active()
         table = schema.runs.c
         query = rows_of(schema.runs).order_by(table.id.desc()).limit(limit)
@@ -254,22 +256,22 @@ class Runs:
             query = query.where(table.job_id == job)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        settled = map(self._settled, map(_run, rows))
-        return [run for run in settled if state in (None, run.state)]
+        runs = self._settle_all(rows)
+        return [run for run in runs if state in (None, run.state)]
 
     def active(self) -> Sequence[Run]:
-        """Return what is going on, newest first; those that died without a word are marked as ``killed``."""
+        """Return the active runs, newest first; those whose process died are marked as ``killed``."""
         table = schema.runs
         query = rows_of(table).where(table.c.state == RunState.RUNNING.value).order_by(table.c.id.desc())
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-        return [run for run in map(self._settled, map(_run, rows)) if run.is_active]
+        return [run for run in self._settle_all(rows) if run.is_active]
 
     def kept_up(self) -> frozenset[str]:
-        """Return the datasets that any run was asked to bring up to now, however long ago."""
+        """Return the datasets that any run was asked to keep up to date, however long ago."""
         columns = schema.runs.c
-        # One schedule asks for the same again and again: there are few different parameters among many runs.
-        # They are chosen below: a condition here would pass over a damaged row without a word.
+        # A schedule repeats its parameters: there are few different ones among many runs.
+        # All operations are read: a condition on them would silently skip a damaged row.
         query = select(intact(columns.operation), columns.parameters).distinct()
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -292,25 +294,29 @@ class Runs:
             return [LogLine(row.created_at, row.level, row.message) for row in connection.execute(query)]
 
     def _beat(self, numbers: Collection[int]) -> None:
-        going_on = schema.runs.c.id.in_(numbers) & (schema.runs.c.state == RunState.RUNNING.value)
+        is_running = schema.runs.c.id.in_(numbers) & (schema.runs.c.state == RunState.RUNNING.value)
         with self._database.write(durable=False) as connection:
-            connection.execute(schema.runs.update().where(going_on).values(heartbeat_at=self._now()))
+            connection.execute(schema.runs.update().where(is_running).values(heartbeat_at=self._now()))
+
+    def _settle_all(self, rows: Iterable[Row[Any]]) -> Sequence[Run]:
+        return [self._settled(_run(row)) for row in rows]
 
     def _settled(self, run: Run) -> Run:
-        """Notice a run whose process died without a word."""
+        """Mark a run as killed if its process died, and return it."""
         if run.state is not RunState.RUNNING or _is_alive(run, self._now()):
             return run
         outcome = "its process died; run it again to go on"
         try:
             return self.finish(run.id, RunState.KILLED, run.progress, outcome)
         except (CatalogError, StorageError):
+            # A lake that cannot be written can still be read.
             return replace(run, state=RunState.KILLED, outcome=outcome)
 
 
 _ENDING = (
     update(schema.runs)
     .where(schema.runs.c.id == bindparam("run"), schema.runs.c.state == RunState.RUNNING.value)
-    .values({name: bindparam(f"new_{name}") for name in ("state", "progress", "outcome")})
+    .values(bind_new(["state", "progress", "outcome"]))
     .values(finished_at=bindparam("now"), heartbeat_at=bindparam("now"))
 )
 _CLOSING = {True: _ENDING.values(done=1.0), False: _ENDING}

@@ -1,4 +1,4 @@
-"""The table of schedules: each fires once for a time, whoever looks."""
+"""The table of schedules: each fires once at a time, however many processes watch it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, Update, delete, insert, update
+from sqlalchemy import Row, Update, delete, update
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
+from ticklake.catalog.parameters import attributes
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.jobs import Job, NewJob
 from ticklake.core.schedules import Rhythm, Schedule
 from ticklake.errors import BadInput
@@ -20,6 +22,11 @@ from ticklake.errors import BadInput
 __all__ = ["ScheduleTable"]
 
 _TABLE = schema.schedules
+_PLAIN_COLUMNS = (
+    *("name", "operation", "priority", "paused", "managed"),
+    *("created_at", "next_at", "last_at", "last_job", "missed"),
+)
+"""The columns that are attributes of a :class:`Schedule`."""
 
 
 class ScheduleTable:
@@ -31,16 +38,14 @@ class ScheduleTable:
         self._now = now
 
     def put(self, schedule: Schedule) -> Schedule:
-        """Write a schedule, in place of one with its name, of which when it fired last is kept."""
-        kept = replace(schedule, created_at=self._now())
+        """Write a schedule; it replaces one of the same name and keeps that one's history."""
+        stored = replace(schedule, created_at=self._now())
         with self._database.write() as connection:
             old = connection.execute(rows_of(_TABLE).where(_TABLE.c.name == schedule.name)).first()
             if old is not None:
-                history = {name: getattr(old, name) for name in ("created_at", "last_at", "last_job", "missed")}
-                kept = replace(kept, **history)
-                connection.execute(delete(_TABLE).where(_TABLE.c.name == schedule.name))
-            connection.execute(insert(_TABLE), _values(kept))
-        return kept
+                stored = replace(stored, **attributes(old, ("created_at", "last_at", "last_job", "missed")))
+            connection.execute(insert_or_replace(_TABLE), _values(stored))
+        return stored
 
     def get(self, name: str) -> Schedule:
         """Return one schedule.
@@ -62,7 +67,7 @@ class ScheduleTable:
             return [_schedule(row) for row in connection.execute(rows_of(_TABLE).order_by(_TABLE.c.name))]
 
     def due(self) -> Sequence[Schedule]:
-        """Return those whose time has come, the one that waits longest first."""
+        """Return the schedules that are due, the longest overdue first."""
         query = rows_of(_TABLE).where(_TABLE.c.next_at <= self._now()).order_by(_TABLE.c.next_at)
         with self._database.read() as connection:
             return [_schedule(row) for row in connection.execute(query)]
@@ -74,42 +79,30 @@ class ScheduleTable:
             connection.execute(delete(_TABLE).where(_TABLE.c.name == name))
 
     def fire(self, schedule: Schedule, job: NewJob, next_at: int | None, missed: int) -> Job | None:
-        """Make the job and go on to the next time, together; ``None`` if another process was first."""
+        """Queue the job and advance to the next time in one transaction; ``None`` if another process was first."""
         with self._database.write() as connection:
-            if not connection.execute(_go_on(schedule, next_at)).rowcount:
+            if not connection.execute(_advance(schedule, next_at)).rowcount:
                 return None
-            (made,) = self._queue.add_within(connection, [job])
-            values = {"last_at": self._now(), "last_job": made.id, "missed": _TABLE.c.missed + missed}
+            (queued,) = self._queue.add_within(connection, [job])
+            values = {"last_at": self._now(), "last_job": queued.id, "missed": _TABLE.c.missed + missed}
             connection.execute(update(_TABLE).where(_TABLE.c.name == schedule.name).values(**values))
-        return made
+        return queued
 
     def skip(self, schedule: Schedule, next_at: int | None) -> None:
-        """Go on to the next time without a job, unless it was changed, paused or removed meanwhile."""
+        """Advance to the next time without a job, unless the schedule was changed, paused or removed meanwhile."""
         with self._database.write() as connection:
-            connection.execute(_go_on(schedule, next_at))
+            connection.execute(_advance(schedule, next_at))
 
 
-def _go_on(schedule: Schedule, next_at: int | None) -> Update:
-    """Return what moves a schedule on to its next time if it still stands at the one that was looked at."""
-    same = (_TABLE.c.name == schedule.name, _TABLE.c.next_at == schedule.next_at)
-    return update(_TABLE).where(*same).values(next_at=next_at)
+def _advance(schedule: Schedule, next_at: int | None) -> Update:
+    """Return the update to the next time; it changes nothing if another process has moved the schedule since it was read."""
+    unmoved = (_TABLE.c.name == schedule.name, _TABLE.c.next_at == schedule.next_at)
+    return update(_TABLE).where(*unmoved).values(next_at=next_at)
 
 
 def _values(schedule: Schedule) -> dict[str, Any]:
-    same = (
-        "name",
-        "operation",
-        "priority",
-        "paused",
-        "managed",
-        "created_at",
-        "next_at",
-        "last_at",
-        "last_job",
-        "missed",
-    )
     return {
-        **{name: getattr(schedule, name) for name in same},
+        **attributes(schedule, _PLAIN_COLUMNS),
         "parameters": json.dumps(schedule.parameters, ensure_ascii=False),
         "cron": schedule.rhythm.cron,
         "every": schedule.rhythm.every,
@@ -121,5 +114,6 @@ def _schedule(row: Row[Any]) -> Schedule:
     values = dict(row._mapping)
     rhythm = Rhythm(values.pop("cron"), values.pop("every"), values.pop("zone"))
     values["parameters"] = json.loads(values["parameters"])
-    values |= {name: bool(values[name]) for name in ("paused", "managed")}
+    values["paused"] = bool(values["paused"])
+    values["managed"] = bool(values["managed"])
     return Schedule(rhythm=rhythm, **values)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
-from sqlalchemy import null
+from sqlalchemy import ColumnElement, null
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
@@ -13,7 +14,17 @@ from ticklake.core.segment import Segment
 __all__ = ["NAMES", "SEGMENT", "WITHOUT_DATA"]
 
 NAMES = tuple(field.name for field in fields(Segment))
-SEGMENT = tuple(intact(schema.segments.c.id) if name == "id" else schema.segments.c[name] for name in NAMES)
-"""What is selected to make a segment of a row."""
-WITHOUT_DATA = tuple(null().label("data") if column.name == "data" else column for column in SEGMENT)
+
+
+def _columns(*, data: bool) -> tuple[ColumnElement[Any], ...]:
+    columns: dict[str, ColumnElement[Any]] = {name: schema.segments.c[name] for name in NAMES}
+    columns["id"] = intact(schema.segments.c.id)
+    if not data:
+        columns["data"] = null().label("data")
+    return tuple(columns.values())
+
+
+SEGMENT = _columns(data=True)
+"""The columns to select for a segment."""
+WITHOUT_DATA = _columns(data=False)
 """The same without the bytes of inline segments."""

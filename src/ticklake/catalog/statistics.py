@@ -1,10 +1,10 @@
-"""Statistics from the catalog alone: two statements, however many datasets there are."""
+"""Statistics from the catalog alone: two statements, whatever the number of datasets."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -13,6 +13,10 @@ from ticklake.core.statistics import GroupStats, LakeStats
 
 __all__ = ["lake_stats"]
 
+_COUNTS = (
+    *("datasets", "rows", "files", "file_bytes"),
+    *("inline_segments", "inline_rows", "inline_bytes", "retired_segments", "retired_bytes"),
+)
 _D, _S = schema.datasets.c, schema.segments.c
 _LIVE = _S.removed_in.is_(None)
 _FILE, _INLINE = and_(_LIVE, _S.path.is_not(None)), and_(_LIVE, _S.path.is_(None))
@@ -21,11 +25,15 @@ _FILE, _INLINE = and_(_LIVE, _S.path.is_not(None)), and_(_LIVE, _S.path.is_(None
 def lake_stats(database: Database) -> LakeStats:
     """Count what the lake holds by exchange and kind."""
     with database.read() as connection:
-        rows = {(row.exchange, row.kind): row._mapping for row in connection.execute(_rows())}
-        stored = {(row.exchange, row.kind): row._mapping for row in connection.execute(_stored())}
+        rows = _by_group(connection, _rows())
+        stored = _by_group(connection, _stored())
     groups = [_group(key, rows.get(key, {}), stored.get(key, {})) for key in sorted({*rows, *stored})]
     catalog_bytes, wal_bytes = database.sizes()
     return LakeStats(tuple(groups), catalog_bytes, wal_bytes)
+
+
+def _by_group(connection: Connection, query: Select[Any]) -> dict[tuple[str, str], Any]:
+    return {(row.exchange, row.kind): row._mapping for row in connection.execute(query)}
 
 
 def _rows() -> Select[Any]:
@@ -68,13 +76,7 @@ def _sum(where: ColumnElement[bool], value: Any) -> Any:
 
 
 def _group(key: tuple[str, str], rows: Any, stored: Any) -> GroupStats:
-    counts = {name: int(rows.get(name) or 0) for name in ("datasets", "rows")}
-    counts |= {name: int(stored.get(name) or 0) for name in _STORED}
+    """Return the statistics of an exchange and kind; one of the queries may have no row for it."""
     exchange, kind = key
+    counts = {name: int(rows.get(name) or stored.get(name) or 0) for name in _COUNTS}
     return GroupStats(exchange=exchange, kind=kind, **counts, first=rows.get("first"), last=rows.get("last"))
-
-
-_STORED = (
-    *("files", "file_bytes", "inline_segments", "inline_rows", "inline_bytes"),
-    *("retired_segments", "retired_bytes"),
-)

@@ -1,8 +1,6 @@
-"""Trimming: history of rows that are no longer kept."""
+"""Trimming of the history of rows that are no longer kept."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select
 
@@ -13,25 +11,27 @@ from ticklake.core.results import History
 
 __all__ = ["history_before", "trim_history"]
 
+_TABLES = (schema.quarantine, schema.revisions)
+
 
 def history_before(database: Database, dataset: Dataset, before: int) -> History:
-    """Count the refused and changed rows of the time before *before*; where that is not known, it is when they came."""
+    """Count the refused and changed rows whose time is before *before*; rows without a time count by when they came."""
+    counts: list[int] = []
     with database.read() as connection:
-        counts: list[int] = []
-        for table in (schema.quarantine, schema.revisions):
+        for table in _TABLES:
             query = select(func.count()).select_from(table).where(_old(table, dataset, before))
             counts.append(connection.execute(query).scalar_one())
     return History(*counts)
 
 
 def trim_history(database: Database, dataset: Dataset, before: int) -> History:
-    """Remove them, and return how many went."""
+    """Remove the rows that :func:`history_before` counts, and return how many were removed."""
+    counts: list[int] = []
     with database.write() as connection:
-        gone: list[Any] = [
-            connection.execute(table.delete().where(_old(table, dataset, before)))
-            for table in (schema.quarantine, schema.revisions)
-        ]
-    return History(*(result.rowcount for result in gone))
+        for table in _TABLES:
+            removed = connection.execute(table.delete().where(_old(table, dataset, before)))
+            counts.append(removed.rowcount)
+    return History(*counts)
 
 
 def _old(table: Table, dataset: Dataset, before: int) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Inserts that say what becomes of a row whose key is there already: their words differ between databases, and stand here."""
+"""Inserts for rows whose key may exist already. Their SQL differs between databases, so it is kept in this module."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table
 from sqlalchemy.dialects.sqlite import Insert, insert
 
-__all__ = ["insert_new", "insert_or_update"]
+__all__ = ["insert_new", "insert_or_replace", "insert_or_update"]
 
 
 def insert_new(table: Table) -> Insert:
-    """Return the insert that passes over rows that are there already."""
+    """Return an insert that skips rows whose key exists."""
     return insert(table).on_conflict_do_nothing()
+
+
+def insert_or_replace(table: Table) -> Insert:
+    """Return an insert that deletes a row with the same key first."""
+    # An update would keep the checksum of a damaged row wrong (see catalog/checksums.py). A row written whole is sound again.
+    return insert(table).prefix_with("OR REPLACE")
 
 
 def insert_or_update(
     table: Table, key: Sequence[str], columns: Iterable[str], where: ColumnElement[bool] | None = None, **values: Any
 ) -> Insert:
-    """Return the insert that overwrites *columns* of the row with the same *key*; with *where*, only if that is true of it."""
+    """Return an insert that overwrites *columns* of the row with the same *key*; with *where*, only if that row meets it."""
     statement = insert(table)
     if values:
         statement = statement.values(values)

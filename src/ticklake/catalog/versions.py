@@ -6,6 +6,7 @@ from sqlalchemy import Connection, func, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
+from ticklake.catalog.upsert import insert_or_replace
 from ticklake.errors import CatalogError
 
 __all__ = ["NEWEST", "newest_version", "oldest_version", "refuse_vacuumed", "set_oldest_version"]
@@ -27,9 +28,8 @@ def oldest_version(connection: Connection) -> int:
 
 
 def set_oldest_version(connection: Connection, version: int) -> None:
-    """Note that versions before *version* can no longer be read."""
-    connection.execute(schema.meta.delete().where(schema.meta.c.key == _OLDEST))
-    connection.execute(schema.meta.insert().values(key=_OLDEST, value=str(version)))
+    """Record that versions before *version* can no longer be read."""
+    connection.execute(insert_or_replace(schema.meta), {"key": _OLDEST, "value": str(version)})
 
 
 def refuse_vacuumed(connection: Connection, version: int | None) -> None:

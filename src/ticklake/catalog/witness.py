@@ -1,14 +1,14 @@
-"""The witness: a small file beside the catalog that says which version was acknowledged last.
+"""The witness: a small file beside the catalog that records which version was acknowledged last.
 
-SQLite's log ends at the first page whose checksum differs: a flipped bit there takes back every later commit without a
-word, and a catalog that was put back from yesterday is as sound as any. The witness tells both.
+SQLite reads its log up to the first page whose checksum is wrong: a flipped bit there silently undoes every later commit. And
+a catalog restored from yesterday's copy looks as sound as any. The witness shows both.
 
-Rows that are no part of a version (runs, instruments, quality, notes of gaps) are changes of the catalog, too, and those have
-numbers of their own; see :mod:`ticklake.catalog.file_header`.
+Rows that belong to no version (runs, instruments, quality, notes of gaps) are changes of the catalog, too, and have numbers
+of their own; see :mod:`ticklake.catalog.file_header`.
 
-It is written after each commit, before the commit is acknowledged, and not fsynced: it may be older than the catalog after a
-loss of power, but never newer, unless commits were lost. Changes that wait for no disk may be lost then: what it says of
-them counts until the machine starts anew.
+It is written after each commit, before the commit is acknowledged, and not fsynced: after a power failure it may be older
+than the catalog, but never newer, unless commits were lost. Changes that are not durable may be lost then: what the
+witness says of them is valid until the machine restarts.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = ["WITNESS_FILE", "Witness", "outdated"]
 WITNESS_FILE = "catalog.db-witness"
 _SLOT = struct.Struct("<8s32sQ")
 _TIMED = struct.Struct("<Q")
-"""When the slot was written follows its checksum; witnesses of older versions do not say it."""
+"""The time of writing follows the checksum of a slot; older versions did not write it."""
 _SIZE = 64
 _CHECKSUM = 4
 _SLOTS = 8
-"""Versions take turns: a process that writes late does not put an old version in the place of the newest."""
+"""Versions are written to slots in turn, so that a process that writes late does not overwrite the newest version."""
 _VERSIONS, _CHANGES, _CHANGES_OF_BOOT = (number * _SIZE * _SLOTS for number in range(3))
 """Where the slots of each kind begin."""
 _MAGIC = b"tlwitns1"
@@ -45,7 +45,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """One entry of the witness: whose number it is, and when it was written, if it says so."""
+    """One entry of the witness: the owner of a number, the number, and when it was written, if known."""
 
     name: bytes
     number: int
@@ -54,31 +54,35 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """What was acknowledged last: a version, that of another lake if none of this was, and the number of a change."""
+    """What was acknowledged last: the version, that of another lake if none of this one was, and the newest change."""
 
     version: int
     version_of_another: int
     change: int | None
 
     def missing_in(self, version: int, change: int) -> str | None:
-        """Say what is missing in a catalog that is at a *version*, and at the *change* with that number; ``None`` if nothing."""
+        """Return what a catalog lacks that is at *version* and at the change numbered *change*; ``None`` if nothing."""
         if self.version_of_another:
             return f"holds another lake than that whose version {self.version_of_another} was the newest here"
         if self.version > version:
             first = version + 1
-            lost = f"version {first} is" if self.version == first else f"versions {first} to {self.version} are"
+            lost = f"versions {first} to {self.version} are"
+            if self.version == first:
+                lost = f"version {first} is"
             return f"is at version {version} and {lost} missing"
         if self.change is None or not is_newer(self.change, change):
             return None
         count = distance(self.change, change)
-        lost = "one later change is" if count == 1 else f"{count:,} later changes are"
+        lost = f"{count:,} later changes are"
+        if count == 1:
+            lost = "one later change is"
         return f"is at version {version} and {lost} missing (of runs, quality, instruments, jobs or notes)"
 
 
 class Witness:
-    """Says which version of a lake was acknowledged last, as far as its file tells.
+    """Records which version of a lake was acknowledged last.
 
-    The file stays open once it was written: opening it costs more than all else that a commit does with it.
+    The file stays open once it was written: opening it costs more than everything else that a commit does with it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,17 +90,25 @@ class Witness:
         self._descriptor: int | None = None
 
     def newest(self, lake: str) -> int:
-        """Return the newest version of *lake* that was acknowledged; 0 if nobody knows."""
-        return max((slot.number for slot in self._slots(_VERSIONS) if slot.name == _name(lake)), default=0)
+        """Return the newest version of *lake* that was acknowledged; 0 if none is recorded."""
+        slot = self._newest_slot(lake)
+        if slot is None:
+            return 0
+        return slot.number
 
     def acknowledged_at(self, lake: str) -> int | None:
         """Return when the newest version of *lake* was acknowledged, in nanoseconds UTC of the machine's clock, if known."""
+        slot = self._newest_slot(lake)
+        if slot is None:
+            return None
+        return slot.written_at
+
+    def _newest_slot(self, lake: str) -> _Slot | None:
         slots = [slot for slot in self._slots(_VERSIONS) if slot.name == _name(lake)]
-        newest = max(slots, key=lambda slot: slot.number, default=None)
-        return None if newest is None else newest.written_at
+        return max(slots, key=lambda slot: slot.number, default=None)
 
     def newest_of_any(self) -> int:
-        """Return the newest version that was acknowledged here, of whichever lake; 0 if nobody knows."""
+        """Return the newest version that was acknowledged here, of any lake; 0 if none is recorded."""
         return max((slot.number for slot in self._slots(_VERSIONS)), default=0)
 
     def newest_of_another(self, lake: str) -> int:
@@ -104,14 +116,14 @@ class Witness:
 
         A log that is damaged at its start leaves an empty catalog, which becomes a new lake.
         """
-        is_known = any(slot.name == _name(lake) for slot in self._slots(_VERSIONS))
-        if is_known:
+        if self._newest_slot(lake) is not None:
             return 0
         return self.newest_of_any()
 
     def newest_change(self, lake: str) -> int | None:
-        """Return the number of the newest change of *lake* that was acknowledged, if anybody knows."""
+        """Return the number of the newest change of *lake* that was acknowledged, if one is recorded."""
         newest: int | None = None
+        # Changes that were not fsynced are compared only until the machine restarts, which may lose them.
         for start, owner in ((_CHANGES, lake), (_CHANGES_OF_BOOT, _until_next_boot(lake))):
             if not owner:
                 continue
@@ -121,7 +133,7 @@ class Witness:
         return newest
 
     def acknowledged(self, lake: str) -> Acknowledged:
-        """Return what was acknowledged last; ask before the catalog is read: others write to both in between."""
+        """Return what was acknowledged last. Call it before reading the catalog: others write to both in between."""
         return Acknowledged(self.newest(lake), self.newest_of_another(lake), self.newest_change(lake))
 
     def _slots(self, start: int) -> list[_Slot]:
@@ -129,8 +141,12 @@ class Witness:
             data = self._read(start)
         except OSError:
             return []
-        slots = (_unpacked(data[place : place + _SIZE]) for place in range(0, _SIZE * _SLOTS, _SIZE))
-        return [slot for slot in slots if slot is not None]
+        slots: list[_Slot] = []
+        for place in range(0, _SIZE * _SLOTS, _SIZE):
+            slot = _unpacked(data[place : place + _SIZE])
+            if slot is not None:
+                slots.append(slot)
+        return slots
 
     def _read(self, start: int) -> bytes:
         if self._descriptor is None:
@@ -138,14 +154,15 @@ class Witness:
         return os.pread(self._descriptor, _SIZE * _SLOTS, start)
 
     def acknowledge(self, lake: str, version: int) -> None:
-        """Note that a version is durable. A place that cannot be written is no reason to fail: it is durable all the same."""
+        """Record that a version is durable. If the file cannot be written, do nothing: the version is durable all the same."""
         self._write(_VERSIONS, lake, version)
 
     def acknowledge_change(self, lake: str, number: int, *, durable: bool) -> None:
-        """Note that a change was made; one that is not *durable* need not outlive a loss of power."""
-        start, owner = (_CHANGES, lake) if durable else (_CHANGES_OF_BOOT, _until_next_boot(lake))
-        if owner:
-            self._write(start, owner, number)
+        """Record that a change was made; one that is not *durable* may be lost in a power failure."""
+        if durable:
+            self._write(_CHANGES, lake, number)
+        elif owner := _until_next_boot(lake):
+            self._write(_CHANGES_OF_BOOT, owner, number)
 
     def _write(self, start: int, owner: str, number: int) -> None:
         with suppress(OSError):
@@ -153,12 +170,13 @@ class Witness:
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
                 finalize(self, os.close, self._descriptor)
             place = start + number % _SLOTS * _SIZE
-            found = _unpacked(os.pread(self._descriptor, _SIZE, place))
-            if found is None or found.name != _name(owner) or is_newer(number, found.number):
+            # Processes acknowledge in any order: a slot may hold a newer number by now.
+            old = _unpacked(os.pread(self._descriptor, _SIZE, place))
+            if old is None or old.name != _name(owner) or is_newer(number, old.number):
                 os.pwrite(self._descriptor, _packed(owner, number), place)
 
     def forget(self) -> None:
-        """Forget every version, in place: other processes have the file open."""
+        """Forget every version. The file is emptied and not deleted, because other processes have it open."""
         with suppress(FileNotFoundError):
             os.truncate(self.path, 0)
 
@@ -180,7 +198,7 @@ def _boot() -> str:
 
 
 def _until_next_boot(lake: str) -> str:
-    """Return a name for *lake* that it has until the machine starts anew; none where that cannot be told."""
+    """Return a name that *lake* has until the machine restarts; empty where restarts cannot be detected."""
     if not _boot():
         return ""
     return blake2b(f"{lake}/{_boot()}".encode(), digest_size=16).hexdigest()
@@ -200,13 +218,15 @@ def _with_checksum(data: bytes) -> bytes:
 
 
 def _without_checksum(data: bytes) -> bytes | None:
-    """Return the data before its checksum, if that fits."""
+    """Return the data without its checksum; ``None`` if that is wrong."""
     body = data[:-_CHECKSUM]
-    return body if len(data) > _CHECKSUM and _with_checksum(body) == data else None
+    if len(data) <= _CHECKSUM or _with_checksum(body) != data:
+        return None
+    return body
 
 
 def _unpacked(slot: bytes) -> _Slot | None:
-    """Return what a slot says, if it is neither empty nor damaged."""
+    """Return the entry of a slot; ``None`` if it is empty or damaged."""
     body = _without_checksum(slot[: _SLOT.size + _CHECKSUM])
     if body is None:
         return None
@@ -214,5 +234,7 @@ def _unpacked(slot: bytes) -> _Slot | None:
     if magic != _MAGIC:
         return None
     timed = _without_checksum(slot)
-    written_at = None if timed is None else int.from_bytes(timed[-_TIMED.size :], "little")
+    written_at: int | None = None
+    if timed is not None:
+        (written_at,) = _TIMED.unpack(timed[-_TIMED.size :])
     return _Slot(name.rstrip(b"\0"), int(number), written_at)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ticklake.core.span import Span
 
-__all__ = ["Block", "Segment", "pack_blocks", "span_of", "unpack_blocks"]
+__all__ = ["Block", "Segment", "pack_blocks", "rows_in_all", "size_of_all", "span_of", "unpack_blocks"]
 
 _BLOCK = struct.Struct("<QIIIqq")
 
@@ -85,6 +85,16 @@ class Segment:
     def name(self) -> str:
         """What to call it in a message."""
         return self.path or f"inline segment {self.id}"
+
+
+def rows_in_all(segments: Iterable[Segment]) -> int:
+    """Return how many rows *segments* have together; rows that are in several of them count several times."""
+    return sum(segment.rows for segment in segments)
+
+
+def size_of_all(segments: Iterable[Segment]) -> int:
+    """Return how many bytes *segments* have together."""
+    return sum(segment.size for segment in segments)
 
 
 def span_of(segments: Sequence[Segment]) -> Span:

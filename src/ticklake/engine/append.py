@@ -1,4 +1,4 @@
-"""Appending: from batches to one durable commit, and from rows to the segments that it names."""
+"""Append: from batches to one durable commit, and from rows to its segments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ticklake.core.kinds import Kind
 from ticklake.core.merge import ID_WINDOW, Keying, difference, has_repeats, key_of, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, rows_in_all
 from ticklake.core.span import Span, subtract
 from ticklake.engine.observation import observed_after, split_late
 from ticklake.engine.read import read_rows
@@ -35,7 +35,7 @@ _UNDONE = "nothing was committed, try again, and report it if it stays"
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Canonical rows on their way into a dataset, where they come from, and what they cover.
+    """Canonical rows to append to a dataset, their provenance and coverage.
 
     ``observed_at`` is when a source was asked for them, by the lake's clock; ``None`` for rows that are the newest.
     """
@@ -48,48 +48,50 @@ class Incoming:
 
 
 def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]:
-    """Add rows to datasets: check, dedupe against what is there, write, commit once for all of them.
+    """Add rows to datasets: check them, compare them with stored rows, write them, and commit once for all datasets.
 
-    When this returns, the rows are durable. Appending the same rows twice changes nothing. Batches of one
-    dataset go in one after the other, each in a commit of its own.
+    When this returns, the rows are durable. Appending the same rows twice changes nothing. Batches of one dataset are
+    appended one after the other, each in a commit of its own.
     """
     receipts = [Receipt()] * len(batches)
-    for places in _rounds(batches):
-        group = [batches[place] for place in places]
-        for place, receipt in zip(places, retried(partial(_attempt, store, group, now)), strict=True):
+    for group in _rounds(batches):
+        attempt = partial(_attempt, store, list(group.values()), now)
+        for place, receipt in zip(group, retried(attempt), strict=True):
             receipts[place] = receipt
     return receipts
 
 
-def _rounds(batches: Sequence[Incoming]) -> list[list[int]]:
-    """Return the places of batches in groups that have no dataset twice."""
-    rounds: list[list[int]] = []
-    seen: dict[Dataset, int] = {}
+def _rounds(batches: Sequence[Incoming]) -> list[dict[int, Incoming]]:
+    """Return the batches, by their places, in groups that have no dataset twice."""
+    rounds: list[dict[int, Incoming]] = []
+    counts: dict[Dataset, int] = {}
     for place, batch in enumerate(batches):
-        turn = seen[batch.dataset] = seen.get(batch.dataset, -1) + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(place)
+        earlier = counts.get(batch.dataset, 0)
+        counts[batch.dataset] = earlier + 1
+        if earlier == len(rounds):
+            rounds.append({})
+        rounds[earlier][place] = batch
     return rounds
 
 
 def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]:
     version, heads = store.catalog.heads([batch.dataset for batch in group])
-    keyings = [_keying(heads.get(batch.dataset), batch) for batch in group]
-    checked = check_all(
-        [(batch.frame, batch.dataset, keying == "id") for batch, keying in zip(group, keyings, strict=True)], now
-    )
+    keyings: list[Keying] = []
+    unchecked: list[tuple[pl.DataFrame, Dataset, bool]] = []
+    for batch in group:
+        keying = _keying(heads.get(batch.dataset), batch)
+        keyings.append(keying)
+        unchecked.append((batch.frame, batch.dataset, keying == "id"))
     changes: list[Change] = []
     receipts: list[Receipt] = []
-    try:
-        for batch, keying, rows in zip(group, keyings, checked, strict=True):
-            change, receipt = _change(store, batch, keying, rows, heads.get(batch.dataset), version)
+    written: list[Segment] = []
+    # After an interrupt, too: no commit would ever name these files.
+    with store.swept_if_it_fails(written):
+        for batch, keying, checked in zip(group, keyings, check_all(unchecked, now), strict=True):
+            change, receipt = _change(store, batch, keying, checked, heads.get(batch.dataset), version)
             changes.append(change)
             receipts.append(receipt)
-    except BaseException:
-        # An interrupt, too, must not leave files behind that no commit will ever name.
-        store.sweep([segment for change in changes for segment in change.add])
-        raise
+            written += change.add
     effective = [change for change in changes if not change.is_empty]
     if effective:
         version = store.commit("append", *effective)
@@ -113,16 +115,17 @@ def _change(
     reach = _reach(batch, keying)
     existing, newer = kind.empty(), kind.empty()
     now = store.now()
+    # Most batches are newer than all stored rows: they need no read (docs/adr/0010).
     if head is not None and reach is not None and _may_meet(head, reach):
         view = replace(store.view(dataset, reach), keying=keying)
         version, head = view.version, view.row
         existing = _existing(store, view)
         if incoming.observed_at is not None:
+            # A worker that was stopped between the answer of an exchange and its commit has old rows (docs/adr/0021).
             newer = observed_after(store, view, incoming.observed_at, now)
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
-    seq = head.seq + 1 if head else 1
-    added = write_segments(store, dataset, diff.add, seq, keying, _observation_time(incoming, now))
+    added = write_segments(store, dataset, diff.add, _next_seq(head), keying, _observation_time(incoming, now))
     duplicate = diff.duplicate + late.height
     revisions = _revisions(diff.before, diff.after, kind)
     revisions += _late_revisions(store, dataset, late, existing, keying)
@@ -131,7 +134,7 @@ def _change(
         keying=keying,
         id_space=incoming.origin.id_space,
         add=tuple(added),
-        coverage=_uncovered(store, incoming) if newer.height else incoming.coverage,
+        coverage=_coverage(store, incoming, newer),
         quarantine=tuple(_quarantined(checked.bad, kind)),
         revisions=tuple(revisions),
         new_rows=diff.new,
@@ -144,10 +147,23 @@ def _change(
     )
 
 
+def _next_seq(head: DatasetRow | None) -> int:
+    if head is None:
+        return 1
+    return head.seq + 1
+
+
+def _coverage(store: Store, incoming: Incoming, newer: pl.DataFrame) -> tuple[Covered, ...]:
+    if newer.height:
+        return _uncovered(store, incoming)
+    return incoming.coverage
+
+
 def _observation_time(incoming: Incoming, now: int) -> int:
-    """Return when the rows were observed; never later than *now*, or nothing could replace them until then."""
+    """Return when the rows were observed."""
     if incoming.observed_at is None:
         return now
+    # Not later than now, or newer rows could not replace them until that time.
     return min(incoming.observed_at, now)
 
 
@@ -159,7 +175,7 @@ def _may_meet(head: DatasetRow, reach: Span) -> bool:
 
 
 def _existing(store: Store, view: DatasetView) -> pl.DataFrame:
-    """Return the rows of a view, without those of damaged segments: new rows can be added all the same."""
+    """Return the rows of a view, without those of damaged segments, which must not prevent an append."""
     try:
         return read_rows(store, view)
     except (CorruptSegment, MissingSegment):
@@ -222,13 +238,13 @@ def _late_revisions(
     outdated = difference(late, existing, dataset.spec, keying)
     ts = late["ts"].cast(pl.Int64)
     logged = store.catalog.revisions(dataset, Span(ts[0], ts[-1] + 1))
-    known = {(row["ts"], row["before"], row["after"]) for row in logged}
+    known = {Revision(row["ts"], row["before"], row["after"]) for row in logged}
     revisions = _revisions(outdated.after, outdated.before, dataset.spec)
-    return [revision for revision in revisions if (revision.ts, revision.before, revision.after) not in known]
+    return [revision for revision in revisions if revision not in known]
 
 
 def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
-    """Return the coverage of a late batch, without the spans that were looked at since."""
+    """Return the coverage of a late batch, without the spans that were covered since."""
     known = store.catalog.coverage(incoming.dataset).spans()
     uncovered: list[Covered] = []
     for piece in incoming.coverage:
@@ -264,7 +280,7 @@ def write_segments(
             segment = write_file(store, dataset, [part], seq, keying, label, observed_at=observed_at)
             if segment is not None:
                 written.append(segment)
-        count = sum(segment.rows for segment in written)
+        count = rows_in_all(written)
         if count != frame.height:
             raise WriteFailed(f"{dataset}: {count:,} rows were written, not {frame.height:,}; {_UNDONE}")
     return written
@@ -285,8 +301,8 @@ def write_file(
     from ticklake.storage.encoding import check_written
     from ticklake.storage.encoding import write_file as encode
 
-    left = (frame for frame in frames if frame.height)
-    first = next(left, None)
+    filled = (frame for frame in frames if frame.height)
+    first = next(filled, None)
     if first is None:
         return None
     footer = segments.Footer(
@@ -305,18 +321,19 @@ def write_file(
     )
     path = f"{dataset.path}/{period}-{footer.id}.parquet"
     with store.objects.create(path) as sink:
-        segment = encode(sink, chain([first], left), footer, path, seen)
+        segment = encode(sink, chain([first], filled), footer, path, seen)
     with store.swept_if_it_fails([segment]):
         store.check_there(segment)
-        wrong = check_written(store.objects.source(path), segment)
-        if wrong:
-            raise WriteFailed(f"{dataset}: {path} {wrong}; {_UNDONE}")
+        problem = check_written(store.objects.source(path), segment)
+        if problem:
+            raise WriteFailed(f"{dataset}: {path} {problem}; {_UNDONE}")
     return segment
 
 
 def _check_rows(dataset: Dataset, frame: pl.DataFrame, keying: Keying) -> None:
-    """Refuse rows that must not be written: a mistake of ours, caught before anybody reads it."""
+    """Refuse unsorted or repeated rows, which would be a bug in the code before."""
     ts = frame["ts"].cast(pl.Int64)
+    # Times that only rise are sorted and have no repeats: the common case is checked by one pass.
     if (ts.slice(1) > ts.head(frame.height - 1)).all():
         return
     if not is_ordered(frame, dataset.spec):

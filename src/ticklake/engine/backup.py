@@ -1,4 +1,4 @@
-"""Backing up: a copy of the lake that is itself a lake."""
+"""Backup: a copy of the lake that is itself a lake."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["backup", "opened_copy"]
 
 
 _ATTEMPTS = 8
-"""How often a backup begins anew because files were removed meanwhile; what it has copied by then it has."""
+"""How often a backup is started because files were removed meanwhile; files that were copied are not copied again."""
 
 
 def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
-    """Copy the lake as it is at one instant to *folder*, whatever writers do meanwhile.
+    """Copy the lake as it is at one instant to *folder*; writers may go on meanwhile.
 
-    Every file is durable before the catalog that names it takes its place, last of all: a backup that was cut short, by a
-    loss of power too, still is the one before it. Files of an older backup that are no longer part of the lake are removed.
+    The catalog is replaced last, when every file that it names is durable: if a backup is interrupted, even by a power
+    failure, the backup before it stays intact. Files of an older backup that are no longer part of the lake are removed.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     CatalogOutdated
         If commits are missing here that an older backup may still have.
     CorruptSegment
-        If a file is damaged: a backup holds only what is whole, so the one before it stays.
+        If a file is damaged: a backup has only undamaged files, so the backup before it stays.
     """
     store.catalog.check_current()
     fresh, target = folder / f"{catalog_name}.new", store.open_folder(folder)
@@ -59,7 +59,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
                 _copy(store, segment, folder, copied)
             break
         except MissingSegment:
-            # A vacuum that keeps no old versions may remove a file as soon as it is replaced: what is there now is copied.
+            # A vacuum that keeps no old versions may delete a file as soon as it is replaced: the newest state is copied.
             if attempt == _ATTEMPTS or _is_live(store, segment):
                 raise
     _replace_catalog(fresh, folder / catalog_name)
@@ -84,16 +84,14 @@ def _is_live(store: Store, segment: Segment) -> bool:
     """Whether the lake still needs a segment: then its file is missing, and no other file replaced it."""
     for row in store.catalog.datasets():
         live = store.view(row.dataset, data=False).segments
-        if any(segment.id == other.id for other in live):
+        if segment.id in [other.id for other in live]:
             return True
     return False
 
 
 def _replace_catalog(fresh: Path, path: Path) -> None:
-    """Put the copied catalog in its place, with nothing beside it of a copy that somebody worked on.
-
-    A log of the old one would be read into the new one, and what was acknowledged in it is none of the new one's versions.
-    """
+    """Replace the catalog of the older backup, which may have been used as a lake since."""
+    # SQLite would apply its log to the new catalog, and versions in its witness are not those of the new one.
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size:
         raise BadInput(f"{path} is written to by another process: end it, or name another folder")
@@ -144,13 +142,14 @@ def _catalog(path: Path, store: Store) -> Iterator[Catalog]:
 
 
 def _files(path: Path, store: Store) -> list[Segment]:
-    """Return the live file segments that the catalog at *path* names, and make it forget the others."""
+    """Return the live file segments in the catalog at *path*, and delete the retired ones from it."""
+    files: list[Segment] = []
     with _catalog(path, store) as copy:
         forget_segments(copy.database, retired_segments(copy.database))
-        live: list[Segment] = []
         for row in copy.datasets():
-            live += copy.snapshot(row.dataset, data=False)[2]
-    return [segment for segment in live if segment.path is not None]
+            _, _, segments = copy.snapshot(row.dataset, data=False)
+            files += [segment for segment in segments if segment.path is not None]
+    return files
 
 
 def _remove_others(objects: ObjectStore, named: set[str | None]) -> None:

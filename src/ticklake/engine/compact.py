@@ -1,4 +1,4 @@
-"""Compaction: many small segments become few large ones, proven equal before the swap."""
+"""Compaction: many small segments become few large ones, which are read back and compared before the swap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ticklake.core.compaction_plan import TARGET_ROWS, Rewrite, plan_compaction
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.results import Compaction
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, size_of_all
 from ticklake.engine.append import write_file
 from ticklake.engine.read import read_chunks
 from ticklake.engine.store import DatasetView, Store, retried
@@ -22,30 +22,27 @@ __all__ = ["compact", "compact_all"]
 
 
 def compact(store: Store, dataset: Dataset, target_rows: int = TARGET_ROWS) -> Compaction:
-    """Rewrite a dataset's small segments as one file a period. Harmless to repeat and to kill.
+    """Rewrite a dataset's small segments as one file per period. It can be repeated, and killed at any time.
 
     Raises
     ------
     CorruptSegment
         If a segment is damaged; its period is left as it is, all others are compacted.
     """
-    # What an earlier compaction could not move after its commit leaves the tree first.
+    # An earlier compaction may have been killed after its commit, before it moved the replaced files.
     store.settle(dataset)
     before = store.view(dataset, data=False).segments
     retried(lambda: _round(store, dataset, target_rows))
-    after = store.view(dataset, data=False)
-    return Compaction(
-        str(dataset),
-        len(before),
-        len(after.segments),
-        after.row.rows if after.row else 0,
-        sum(segment.size for segment in before),
-        sum(segment.size for segment in after.segments),
-    )
+    view = store.view(dataset, data=False)
+    after = view.segments
+    rows = 0
+    if view.row is not None:
+        rows = view.row.rows
+    return Compaction(str(dataset), len(before), len(after), rows, size_of_all(before), size_of_all(after))
 
 
 def compact_all(store: Store, datasets: Iterable[Dataset]) -> list[Compaction]:
-    """Compact one dataset after the other; what is damaged is left as it is, and told at the end.
+    """Compact one dataset after the other; damaged segments are left as they are and reported at the end.
 
     Raises
     ------
@@ -84,7 +81,7 @@ def _round(store: Store, dataset: Dataset, target_rows: int) -> None:
 
 
 def _is_live(store: Store, dataset: Dataset, rewrite: Rewrite) -> bool:
-    """Whether the catalog still names every segment of a rewrite."""
+    """Whether every segment of a rewrite is still live: then its file is missing, and not only moved by a compaction."""
     live = {segment.id for segment in store.view(dataset, data=False).segments}
     return all(segment.id in live for segment in rewrite.segments)
 
@@ -96,9 +93,9 @@ def _rewrite(store: Store, view: DatasetView, rewrite: Rewrite, coverage: Covera
         for period, segments in rewrite.by_period():
             count = _Count()
             chunks = read_chunks(store, view.of(segments, period.span))
-            known = coverage.within(period.span).looked_at
+            covered = coverage.within(period.span).looked_at
             segment = write_file(
-                store, dataset, chunks, rewrite.seq, keying, period.label, known, count.add, rewrite.observed_at
+                store, dataset, chunks, rewrite.seq, keying, period.label, covered, count.add, rewrite.observed_at
             )
             if segment is not None:
                 written.append(segment)
@@ -108,7 +105,7 @@ def _rewrite(store: Store, view: DatasetView, rewrite: Rewrite, coverage: Covera
 
 @dataclass
 class _Count:
-    """How many rows there are, and a sum over them that does not depend on their order."""
+    """The number of rows, and a checksum that does not depend on their order."""
 
     rows: int = 0
     total: int = 0
@@ -119,14 +116,14 @@ class _Count:
         self.total = (self.total + int(frame.hash_rows().sum())) % 2**64
 
 
-def _prove(store: Store, dataset: Dataset, segment: Segment, wanted: _Count) -> None:
-    """Read the file back and compare it with what was to be written."""
-    found = _Count()
+def _prove(store: Store, dataset: Dataset, segment: Segment, expected: _Count) -> None:
+    """Read the file back and compare it with the rows that were to be written."""
+    actual = _Count()
     try:
         for frame in read_chunks(store, DatasetView.of_segment(dataset, segment)):
-            found.add(frame)
+            actual.add(frame)
     except StorageError as error:
         store.check_there(segment)
         raise StorageError(f"{segment.name} cannot be read back, nothing was replaced: {error}") from error
-    if found != wanted:
+    if actual != expected:
         raise StorageError(f"{segment.name} does not read back as it was written: nothing was replaced")

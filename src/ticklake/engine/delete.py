@@ -11,7 +11,7 @@ from ticklake.catalog.changes import Change
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.results import Deleted
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, rows_in_all, size_of_all
 from ticklake.core.span import ALL_TIME, Span, subtract
 from ticklake.engine.append import write_file, write_segments
 from ticklake.engine.read import count_rows, read_chunks
@@ -27,9 +27,9 @@ DELETED = "deleted"
 def delete(
     store: Store, dataset: Dataset, span: Span, coverage: Sequence[Covered] = (), operation: str = "delete"
 ) -> Deleted:
-    """Remove the rows inside *span* and forget that it was covered, or say instead what *coverage* says.
+    """Remove the rows inside *span*, and replace its coverage by *coverage*, which is none by default.
 
-    Older versions still hold them until vacuum.
+    Older versions still have the rows until vacuum.
     """
     return retried(lambda: _attempt(store, dataset, span, tuple(coverage), operation))
 
@@ -37,17 +37,21 @@ def delete(
 def drop(store: Store, dataset: Dataset) -> Deleted:
     """Remove a dataset: its rows, its coverage and its name.
 
-    Older versions still hold it until vacuum.
+    Older versions still have it until vacuum.
     """
     return retried(lambda: _drop(store, dataset))
 
 
 def would_delete(store: Store, dataset: Dataset, span: Span) -> Deleted:
-    """Return what :func:`delete` would take; the bytes of segments that it would cut are estimated by time."""
+    """Return what :func:`delete` would remove; the bytes of segments that it would cut are estimated by time."""
     view = store.view(dataset, span)
     if view.row is None:
         return Deleted()
-    freed = sum(segment.size * (_inside(segment, span) / segment.span.length) for segment in view.segments)
+    freed = 0.0
+    for segment in view.segments:
+        inside = segment.span.intersect(span)
+        if inside is not None:
+            freed += segment.size * (inside.length / segment.span.length)
     return _deleted(view, _count(store, view), int(freed))
 
 
@@ -56,6 +60,7 @@ def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered
     if view.row is None:
         return Deleted()
     gone = _count(store, view)
+    # Segments are immutable: one that the span cuts is replaced by what it holds outside of it.
     kept: list[Segment] = []
     with store.swept_if_it_fails(kept):
         for segment in view.segments:
@@ -72,11 +77,11 @@ def _attempt(store: Store, dataset: Dataset, span: Span, coverage: tuple[Covered
         read_span=span,
     )
     store.commit(operation, change)
-    return _deleted(view, gone, _size(view.segments) - _size(kept))
+    return _deleted(view, gone, size_of_all(view.segments) - size_of_all(kept))
 
 
 def leaving(view: DatasetView, rows: int) -> Change:
-    """Return the change by which a dataset leaves the lake with all of its *rows*, as they were read."""
+    """Return the change that removes a dataset with all of its *rows*, as they were read."""
     return Change(
         view.dataset,
         view.keying,
@@ -95,7 +100,7 @@ def _drop(store: Store, dataset: Dataset) -> Deleted:
         return Deleted()
     gone = _count(store, view)
     store.commit("drop", leaving(view, gone))
-    return _deleted(view, gone, _size(view.segments))
+    return _deleted(view, gone, size_of_all(view.segments))
 
 
 def _deleted(view: DatasetView, rows: int, freed: int) -> Deleted:
@@ -103,24 +108,12 @@ def _deleted(view: DatasetView, rows: int, freed: int) -> Deleted:
     return Deleted(rows, freed, whole, len(view.segments) - whole)
 
 
-def _size(segments: Sequence[Segment]) -> int:
-    return sum(segment.size for segment in segments)
-
-
-def _inside(segment: Segment, span: Span) -> int:
-    """Return for how long a segment reaches into *span*."""
-    part = segment.span.intersect(span)
-    if part is None:
-        return 0
-    return part.length
-
-
 def _count(store: Store, view: DatasetView) -> int:
-    """Count the rows that go; those of a segment that cannot be read any more by what the catalog says of it."""
+    """Count the rows to remove; if a segment cannot be read, by the counts in the catalog."""
     try:
         return count_rows(store, view)
     except StorageError:
-        return sum(segment.rows for segment in view.segments if segment.lies_in(view.span))
+        return rows_in_all(segment for segment in view.segments if segment.lies_in(view.span))
 
 
 def _rest(store: Store, view: DatasetView, segment: Segment) -> list[Segment]:

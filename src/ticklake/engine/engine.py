@@ -1,6 +1,6 @@
-"""The engine: everything that happens to the rows of a lake, behind one face.
+"""The engine: one class with every operation on the rows of a lake.
 
-What is used seldom is imported on use, so that a lake opens fast.
+Modules that are seldom used are imported on use, so that a lake opens fast.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.core.batch import Records, canonical, canonical_all
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import BUILT_IN, PROVENANCE, KindRegistry
+from ticklake.core.kinds import BUILT_IN, PROVENANCE, Kind, KindRegistry
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Cleaned, Compaction, Mended, Problem, Receipt, Vacuumed
 from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
-from ticklake.core.span import ALL_TIME, Span, normalise
+from ticklake.core.span import ALL_TIME, Span, common, normalise
 from ticklake.engine.append import Incoming, append
 from ticklake.engine.read import chunks, count_rows, load, scan
 from ticklake.engine.store import Store, no_folder
@@ -37,7 +37,7 @@ __all__ = ["Engine"]
 
 T = TypeVar("T")
 _ATTEMPTS_ON_FULL_DISK = 8
-"""How often an operation that frees space is repeated on a full disk: each attempt has freed some."""
+"""How often an operation that frees space is repeated on a full disk: each attempt frees some."""
 
 
 class Engine:
@@ -46,19 +46,19 @@ class Engine:
     Parameters
     ----------
     catalog, objects
-        What is true, and the bytes.
+        The catalog, and the store of the files.
     now
         The clock, in nanoseconds UTC.
     tool
-        Name and version, kept in every file.
+        Name and version, written to every file.
     sessions
         When markets are closed; never, by default.
     check_space
-        Called before rows are taken in; raises if that would fill the disk. What frees space never asks it.
+        Called before an append; raises if the disk is nearly full. Operations that free space do not call it.
     reserve
-        Space that what frees space may use when there is no other.
+        Disk space that is given up to operations that free space, if there is no other.
     kinds
-        The kinds that the lake knows: the built-in ones, by default.
+        The kinds of the lake: the built-in ones, by default.
     open_folder
         Opens the object store in a folder: that of a backup.
     """
@@ -85,7 +85,7 @@ class Engine:
         self._derived: dict[str, tuple[int, Any]] = {}
 
     def at(self, version: int, moment: int) -> Engine:
-        """Return the same rows as of *version*, for reading only; *moment* is the time that takes the place of now.
+        """Return an engine that reads the lake as of *version*; *moment* is its current time.
 
         Raises
         ------
@@ -108,13 +108,13 @@ class Engine:
         )
 
     def cached(self, name: str, make: Callable[[int], T]) -> T:
-        """Return what *make* derives from the newest version, made once for each version; only the last one is kept."""
+        """Return what *make* derives from the newest version; it is called once for each version, the last result is kept."""
         version = self.catalog.version()
-        cached = self._derived.get(name)
-        if cached is None or cached[0] != version:
-            cached = (version, make(version))
-            self._derived[name] = cached
-        return cast("T", cached[1])
+        entry = self._derived.get(name)
+        if entry is None or entry[0] != version:
+            entry = (version, make(version))
+            self._derived[name] = entry
+        return cast("T", entry[1])
 
     def append(
         self,
@@ -147,9 +147,13 @@ class Engine:
     ) -> list[Receipt]:
         """Add rows to many datasets in one commit: all of them are durable when this returns, or none is."""
         self._check_space()
-        listed, origin = list(items), self.catalog.provenance_id(provenance)
-        frames = canonical_all([(data, dataset.spec) for dataset, data in listed], origin)
-        datasets = [dataset for dataset, _ in listed]
+        origin = self.catalog.provenance_id(provenance)
+        datasets: list[Dataset] = []
+        records: list[tuple[Records, Kind]] = []
+        for dataset, data in items:
+            datasets.append(dataset)
+            records.append((data, dataset.spec))
+        frames = canonical_all(records, origin)
         batches = [
             Incoming(dataset, frame, provenance, tuple(coverage), observed_at)
             for dataset, frame in zip(datasets, frames, strict=True)
@@ -190,10 +194,9 @@ class Engine:
         return chunks(self.store, dataset, span, columns=columns, version=version)
 
     def stretches(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[Span]:
-        """Return the spans inside *span* that segments reach over: outside of them there are no rows."""
+        """Return the parts of *span* that segments extend over: outside of them there are no rows."""
         segments = self.store.view(dataset, span, version, data=False).segments
-        parts = (segment.span.intersect(span) for segment in segments)
-        return normalise(part for part in parts if part)
+        return common(normalise(segment.span for segment in segments), [span])
 
     def load(
         self,
@@ -215,8 +218,9 @@ class Engine:
         names = parse_columns(dataset.spec, columns)
         if names is not None and provenance and PROVENANCE not in names:
             names.append(PROVENANCE)
-        count = None if last is None else parse_count("last", last)
-        return load(self.store, dataset, span, columns=names, last=count, version=version, provenance=provenance)
+        if last is not None:
+            last = parse_count("last", last)
+        return load(self.store, dataset, span, columns=names, last=last, version=version, provenance=provenance)
 
     def inventory(self) -> list[DatasetRow]:
         """Return every dataset with its summary."""
@@ -226,19 +230,19 @@ class Engine:
         return [self._counted(row) for row in rows]
 
     def _counted(self, row: DatasetRow) -> DatasetRow:
-        """Return a dataset's row with its rows counted: of an older version the catalog has no sums."""
+        """Return a dataset's row with its rows counted: the catalog has no sums for older versions."""
         return replace(row, rows=count_rows(self.store, self.store.view(row.dataset)))
 
     def provenance(self, dataset: Dataset, span: Span) -> list[Provenance]:
-        """Return where the rows inside *span* came from; empty if there are none."""
+        """Return the origins of the rows inside *span*; empty if there are none."""
         rows = self.scan(dataset, span, provenance=True).select(PROVENANCE).unique().collect(engine="streaming")
         origins = self.catalog.provenances()
         return [origins[number] for number in rows[PROVENANCE].unique().sort().to_list()]
 
     def delete(self, dataset: Dataset, span: Span, *, wanted: bool = False, dry_run: bool = False) -> int:
-        """Remove the rows inside *span*; return how many went, or would go with *dry_run*.
+        """Remove the rows inside *span*; return how many were removed, or would be with *dry_run*.
 
-        If the dataset is *wanted*, what was known of the span is ``not_fetched`` from then on.
+        If the dataset is *wanted*, the part of the span that was known is ``not_fetched`` from then on.
         """
         from ticklake.engine.delete import DELETED, delete, would_delete
 
@@ -251,7 +255,7 @@ class Engine:
         return delete(self.store, dataset, span, coverage).rows
 
     def drop(self, dataset: Dataset, *, dry_run: bool = False) -> int:
-        """Remove a dataset from the newest version on; return how many rows went, or would go with *dry_run*."""
+        """Remove a dataset from the newest version on; return how many rows were removed, or would be with *dry_run*."""
         from ticklake.engine.delete import drop, would_delete
 
         if dry_run:
@@ -275,7 +279,7 @@ class Engine:
         self._fill_reserve()
 
     def compact(self, datasets: Iterable[Dataset] | None = None) -> list[Compaction]:
-        """Make few large files of many small segments.
+        """Rewrite many small segments as few large files.
 
         Raises
         ------
@@ -287,7 +291,7 @@ class Engine:
         return compact_all(self.store, self._chosen(datasets))
 
     def verify(self, datasets: Iterable[Dataset] | None = None, *, deep: bool = False) -> Iterator[Problem]:
-        """Yield everything that is not as it should be."""
+        """Yield every problem found."""
         from ticklake.engine.verify import verify, verify_lake
 
         if datasets is None:
@@ -297,7 +301,7 @@ class Engine:
             yield from verify(self.store, dataset, deep=deep)
 
     def vacuum(self, keep: int = KEEP, *, dry_run: bool = False) -> Vacuumed:
-        """Remove versions older than *keep* nanoseconds, and garbage; or only say what would go."""
+        """Remove versions older than *keep* nanoseconds, and garbage; with *dry_run*, only return what would be removed."""
         if dry_run:
             return would_vacuum(self.store, keep)
         for attempt in count(1):
@@ -313,7 +317,7 @@ class Engine:
     def mend(
         self, datasets: Iterable[Dataset] | None = None, backup: Path | None = None, name: str = ""
     ) -> list[Mended]:
-        """Replace damaged segments, from the *backup* whose catalog has this *name* or by what can be read of them."""
+        """Replace damaged segments by those of the *backup* whose catalog has this *name*, or by what can be read of them."""
         from ticklake.engine.backup import opened_copy
         from ticklake.engine.salvage import mend
 
@@ -322,38 +326,40 @@ class Engine:
         return [result for result in mended if result.restored or result.replaced]
 
     def known(self, dataset: Dataset) -> Span | None:
-        """Return the span of all that the lake holds of *dataset*, has looked at or was asked for, if that is anything.
+        """Return the span of everything that the lake holds or covers of *dataset* or was asked for; ``None`` if nothing.
 
-        Gaps, quality, repairs and alerts are about this span unless told otherwise.
+        It is the default span of gaps, quality, repairs and alerts.
         """
-        row, reach = self.catalog.dataset(dataset), self.catalog.coverage(dataset).reach
+        row = self.catalog.dataset(dataset)
+        reach = self.catalog.coverage(dataset).reach
         if row is None or row.min_ts is None or row.max_ts is None:
             return reach
         stored = Span(row.min_ts, dataset.row_end(row.max_ts))
-        return stored if reach is None else stored.hull(reach)
+        if reach is None:
+            return stored
+        return stored.hull(reach)
 
     def want(self, dataset: Dataset, span: Span, final: int | None = None) -> None:
-        """Note that *span* is asked for: its rows are ``not_fetched`` until a source was asked.
+        """Record that *span* is asked for: its rows are ``not_fetched`` until a source was asked.
 
         It is a commit, so that gaps, quality and snapshots agree on it, even if the process that asks is killed.
 
         Parameters
         ----------
         final
-            Until when rows can be final, if the source tells its time. What was asked for beyond, by a clock that is ahead
-            of the source's, is asked for no more.
+            The time up to which rows can be final, if the source tells its time. Spans after it, which a clock ahead of the
+            source's asked for, are no longer asked for.
         """
         coverage = self.catalog.coverage(dataset)
         piece = Covered(span, Found.NOT_FETCHED)
-        forget: tuple[Span, ...] = ()
+        forget: list[Span] = []
         if final is not None:
-            pending = coverage.spans(Found.NOT_FETCHED)
-            forget = tuple(Span(max(part.start, final), part.end) for part in pending if part.end > final)
+            forget = common(coverage.spans(Found.NOT_FETCHED), [Span(final, ALL_TIME.end)])
         if forget or coverage.add(piece) != coverage:
-            self.store.commit("ask", Change(dataset, coverage=(piece,), forget=forget))
+            self.store.commit("ask", Change(dataset, coverage=(piece,), forget=tuple(forget)))
 
     def _makes_space(self, error: TicklakeError, attempt: int) -> bool:
-        """Give up the reserve and cut the log if the disk is full; return whether trying again can help."""
+        """Give up the reserve and shorten the log if the disk is full; return whether another attempt can succeed."""
         if self._reserve is None or attempt > _ATTEMPTS_ON_FULL_DISK:
             return False
         if not isinstance(error, DiskFull) and not is_full(self._reserve.path.parent):

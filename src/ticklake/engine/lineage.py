@@ -1,4 +1,4 @@
-"""Origins: where the rows of a dataset came from, file by file."""
+"""Lineage: the origins of a dataset's rows, file by file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 
 def origins_by_file(store: Store, dataset: Dataset) -> pl.DataFrame:
-    """Return a row for each file and origin of its rows, sorted by time; ``file`` is null for rows that wait in the catalog.
+    """Return a row for each file and origin of its rows, sorted by time; ``file`` is null for rows stored in the catalog.
 
     Raises
     ------

@@ -21,9 +21,9 @@ __all__ = ["observed_after", "split_late"]
 def observed_after(store: Store, live: DatasetView, observed_at: int, now: int) -> pl.DataFrame:
     """Return the rows of a view that were observed after *observed_at*.
 
-    A rewritten segment (compacted, cut) holds rows of several observations; the segments that it was made of tell
-    them apart until vacuum forgets them. Observations that lie after *now* are those of a clock that was
-    ahead: they are passed over, or nothing could correct them until then.
+    A rewritten segment (compacted, cut) has rows of several observations; the segments that it was made of tell them
+    apart until vacuum deletes them. Observations after *now* come from a clock that was ahead: they are ignored, or nothing
+    could correct them until that time.
     """
     rewritten = [segment for segment in live.segments if _is_between(segment, observed_at, now)]
     if not rewritten:
@@ -41,7 +41,9 @@ def split_late(
     """Split a batch into the rows of which *newer* holds a later observation, and all others."""
     if not newer.height:
         return batch.clear(), batch
-    key = ["id"] if keying == "id" else list(key_of(kind, keying))
+    key = list(key_of(kind, keying))
+    if keying == "id":
+        key = ["id"]
     late = is_in(batch, newer.select(key))
     return batch.filter(late), batch.filter(~late)
 

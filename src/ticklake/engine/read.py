@@ -1,11 +1,11 @@
-"""Reading: sorted frames of what one version has, at once, in chunks, or as a lazy frame."""
+"""Reads of one version: its sorted rows at once, in chunks, or as a lazy frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain, groupby
+from itertools import groupby
 
 import polars as pl
 from polars.io.plugins import register_io_source
@@ -23,7 +23,7 @@ from ticklake.storage.segments import corrupt
 __all__ = ["chunks", "count_rows", "load", "read_chunks", "read_rows", "scan"]
 
 _REACHES = (8, 128, 2048)
-"""How many segments are looked at, in turn, to find the newest rows."""
+"""How many of the newest segments are considered, in turn, to find the newest rows."""
 _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What Polars raises at a damaged file; some footers make it panic, which is no ``Exception``."""
 
@@ -33,7 +33,7 @@ def scan(
 ) -> pl.LazyFrame:
     """Return the rows inside *span*, sorted, as a lazy frame that always shows this version.
 
-    Files are opened when the frame is collected, wherever compaction has put them by then.
+    Files are opened when the frame is collected, even if compaction has moved them by then.
     """
     view = store.view(dataset, span, version)
     schema = dict(view.kind.schema)
@@ -51,10 +51,13 @@ def scan(
 def chunks(
     store: Store, dataset: Dataset, span: Span, *, columns: Sequence[str] | None = None, version: int | None = None
 ) -> Iterator[pl.DataFrame]:
-    """Yield the rows inside *span* of one version in order, as frames that never cut an instant nor need much memory."""
-    names = dataset.spec.names if columns is None else list(columns)
-    frames = _frames(store, store.view(dataset, span, version), names, None, None)
-    yield from (frame for frame in frames if frame.height)
+    """Yield the rows inside *span* of one version in order, as frames of bounded size that never split an instant."""
+    names = list(dataset.spec.names)
+    if columns is not None:
+        names = list(columns)
+    for frame in _frames(store, store.view(dataset, span, version), names, None, None):
+        if frame.height:
+            yield frame
 
 
 def load(
@@ -68,9 +71,12 @@ def load(
     provenance: bool = False,
 ) -> pl.DataFrame:
     """Return the rows inside *span*, sorted, as a frame; with *last*, only that many from the end."""
-    names = list(dataset.spec.names if columns is None else columns)
-    if columns is None and provenance:
-        names.append(PROVENANCE)
+    if columns is not None:
+        names = list(columns)
+    else:
+        names = list(dataset.spec.names)
+        if provenance:
+            names.append(PROVENANCE)
     if last is not None:
         return _load_last(store, dataset, span, names, last, version)
     return _load(store, dataset, span, names, version)
@@ -83,7 +89,7 @@ def _load(store: Store, dataset: Dataset, span: Span, names: Sequence[str], vers
 def _load_last(
     store: Store, dataset: Dataset, span: Span, names: Sequence[str], last: int, version: int | None
 ) -> pl.DataFrame:
-    """Read back from the end, only as far as it takes."""
+    """Read the newest segments only, more of them until there are enough rows."""
     for reach in _REACHES:
         ends = store.catalog.newest(dataset, span, reach, version=version)
         start = _start_of(ends, last)
@@ -99,10 +105,13 @@ def _load_last(
 def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:
     """Return the start of the newest segments that together hold *last* rows; ``None`` if all hold fewer."""
     total = 0
-    for place, (_, rows) in enumerate(ends):
+    earliest: int | None = None
+    for start, rows in ends:
         total += rows
+        if earliest is None or start < earliest:
+            earliest = start
         if total >= last:
-            return min(start for start, _ in ends[: place + 1])
+            return earliest
     return None
 
 
@@ -114,36 +123,57 @@ def read_rows(store: Store, view: DatasetView, columns: Sequence[str] | None = N
     MissingSegment, CorruptSegment
     """
     kind = view.kind
-    names = list(kind.stored_schema if columns is None else columns)
-    parts: list[pl.LazyFrame] = []
-    for inline, pieces in groupby(plan_read(view.segments, view.span), _is_inline):
+    names = _names(kind, columns)
+    frames: list[pl.LazyFrame] = []
+    for inline, slices in groupby(plan_read(view.segments, view.span), _is_inline):
         if inline:
-            rows = pl.concat([store.rows(piece.segments[0], kind, piece.span) for piece in pieces])
-            parts.append(rows[names].lazy())
+            frames.append(_inline_rows(store, slices, kind, names).lazy())
         else:
-            parts += [_read_slice(store, piece, kind, view.keying, names) for piece in pieces]
-    if not parts:
+            frames += [_read_slice(store, part, kind, view.keying, names) for part in slices]
+    if not frames:
         return kind.empty()[names]
-    frame = parts[0] if len(parts) == 1 else pl.concat(parts)
+    frame = frames[0]
+    if len(frames) > 1:
+        frame = pl.concat(frames)
     return _collect(store, frame, view.segments)
 
 
+def _names(kind: Kind, columns: Sequence[str] | None) -> list[str]:
+    if columns is None:
+        return list(kind.stored_schema)
+    return list(columns)
+
+
+def _inline_rows(store: Store, slices: Iterable[Slice], kind: Kind, names: Sequence[str]) -> pl.DataFrame:
+    return pl.concat([store.rows(part.segments[0], kind, part.span) for part in slices])[list(names)]
+
+
 def read_chunks(store: Store, view: DatasetView, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a view in order, as frames that together never need much memory.
+    """Yield the rows of a view in order, as frames of bounded size.
 
-    The next frame is read while the one before it is worked on.
+    The next frame is read while the one before it is used.
     """
-    names = list(view.kind.stored_schema if columns is None else columns)
-    parts = chain.from_iterable(map(cut, plan_read(view.segments, view.span)))
-    frames = (_read_group(store, group, view.kind, view.keying, names) for group in _grouped(parts))
-    return _ahead(frame for frame in frames if frame.height)
+    return _ahead(_read_groups(store, view, _names(view.kind, columns)))
 
 
-def _grouped(parts: Iterator[Slice]) -> Iterator[list[Slice]]:
-    """Put inline segments that follow one another together: each frame costs more than its few rows."""
+def _read_groups(store: Store, view: DatasetView, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    for group in _grouped(_slices(view)):
+        frame = _read_group(store, group, view.kind, view.keying, names)
+        if frame.height:
+            yield frame
+
+
+def _slices(view: DatasetView) -> Iterator[Slice]:
+    """Yield the slices of a view, cut to bounded size."""
+    for part in plan_read(view.segments, view.span):
+        yield from cut(part)
+
+
+def _grouped(slices: Iterator[Slice]) -> Iterator[list[Slice]]:
+    """Put consecutive inline segments together: a frame costs more than the few rows of one of them."""
     group: list[Slice] = []
     rows = 0
-    for part in parts:
+    for part in slices:
         if group and not (_is_inline(group[-1]) and _is_inline(part) and rows < CHUNK_ROWS):
             yield group
             group, rows = [], 0
@@ -155,26 +185,28 @@ def _grouped(parts: Iterator[Slice]) -> Iterator[list[Slice]]:
 
 def _read_group(store: Store, group: Sequence[Slice], kind: Kind, keying: Keying, names: Sequence[str]) -> pl.DataFrame:
     if _is_inline(group[0]):
-        return pl.concat([store.rows(part.segments[0], kind, part.span) for part in group])[list(names)]
+        return _inline_rows(store, group, kind, names)
     return _collect(store, _read_slice(store, group[0], kind, keying, names), group[0].segments)
 
 
 def _ahead(items: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Yield *items*, each computed in a thread of its own while the one before is used."""
+    """Yield *items*; each is computed in a thread while the one before is used."""
     with ThreadPoolExecutor(1, "ticklake-read") as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
+        pending = pool.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = pool.submit(next, items, None)
             yield item
 
 
 def _read_slice(
     store: Store, piece: Slice, kind: Kind, keying: Keying, columns: Sequence[str] | None = None
 ) -> pl.LazyFrame:
-    """Return the rows of one slice, merged by key where several segments meet; all stored *columns* by default."""
+    """Return the rows of one slice, merged by key where segments overlap; all stored *columns* by default."""
     if len(piece.segments) == 1:
-        # Without a span Polars need not compare the times of a segment that lies inside it as a whole.
-        span = None if piece.is_whole else piece.span
+        span: Span | None = piece.span
+        if piece.is_whole:
+            # Without a span, Polars does not compare the time of every row.
+            span = None
         return store.scan(piece.segments[0], kind, span, columns)
     merged = collapse([store.scan(segment, kind, piece.span) for segment in piece.segments], kind, keying)
     if columns is None:
@@ -183,7 +215,7 @@ def _read_slice(
 
 
 def count_rows(store: Store, view: DatasetView) -> int:
-    """Count the rows of a view, reading only where segments meet or the span cuts them."""
+    """Count the rows of a view; only segments that overlap or that the span cuts are read."""
     total = 0
     for piece in plan_read(view.segments, view.span):
         if piece.is_whole:
@@ -196,12 +228,12 @@ def count_rows(store: Store, view: DatasetView) -> int:
 
 
 def _collect(store: Store, frame: pl.LazyFrame, segments: Sequence[Segment]) -> pl.DataFrame:
-    """Collect a frame that was made of *segments*.
+    """Collect a frame that reads *segments*.
 
     Raises
     ------
     MissingSegment
-        If a file went away meanwhile: plan again from a newer version.
+        If a file was removed meanwhile: plan again from a newer version.
     CorruptSegment
         If a file is damaged; it is named.
     """
@@ -219,7 +251,7 @@ def _frames(
     """Yield the rows slice by slice; *n_rows* counts rows before the predicate, as Polars asks for them."""
     left = n_rows
     yield view.kind.empty().select(columns)
-    for piece in chain.from_iterable(map(cut, plan_read(view.segments, view.span))):
+    for piece in _slices(view):
         frame = retried(partial(_read_part, store, piece, view, columns, predicate, left))
         if left is None:
             yield frame
@@ -248,7 +280,7 @@ def _is_inline(piece: Slice) -> bool:
 
 
 def _blame(store: Store, segments: Sequence[Segment], error: BaseException) -> TicklakeError:
-    """Find which segment cannot be read: Polars' errors do not name the file."""
+    """Return the error for the segment that cannot be read: Polars' errors do not name the file."""
     files = [segment for segment in segments if segment.path is not None]
     for segment in files:
         try:

@@ -1,4 +1,4 @@
-"""Rebuilding: a new catalog from what can be read of the old one and from the files in the tree."""
+"""Rebuild: a new catalog from what can be read of the old one and from the files in the tree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from ticklake.storage.space import Reserve, is_full
 __all__ = ["interrupted_rebuilds", "rebuild"]
 
 _PATIENCE = 1.0
-"""Seconds in which a writer at work commits or removes the file that it has just written."""
+"""Seconds in which a writer commits or removes the file that it has just written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class _Lake:
     tool: str
 
     def witness(self) -> Witness:
-        """Return what says which version was acknowledged last."""
+        """Return the witness of the version that was acknowledged last."""
         return Witness(self.path.with_name(WITNESS_FILE))
 
     def fill(self, old: sqlite3.Connection | None, database: Database, tree: Tree) -> Filled:
@@ -63,10 +63,10 @@ def rebuild(
     *,
     force: bool = False,
 ) -> Rebuilt:
-    """Make a new catalog from the old one, as far as it can be read, and from the files of the lake in *root*, which are *objects*.
+    """Make a new catalog from what can be read of the old one and from the files of the lake in *root*, which are *objects*.
 
-    Writers wait at the old catalog's write lock and go on in the new one; nothing they were told is done is missing.
-    Killed at any moment, the old catalog or the new one is there, whole: run it again.
+    Writers wait at the old catalog's write lock and go on in the new one; no acknowledged commit is missing there.
+    If the rebuild is killed, either the old catalog or the new one is in place, complete: run it again.
 
     Raises
     ------
@@ -110,9 +110,9 @@ def rebuild(
 
 
 def interrupted_rebuilds(path: Path) -> list[Path]:
-    """Return what rebuilds of the catalog at *path* left that were killed."""
-    found = path.parent.glob(f"{path.name}.rebuilt*")
-    return [file for file in found if not _is_at_work(file.name.removeprefix(f"{path.name}.rebuilt"))]
+    """Return the files that killed rebuilds of the catalog at *path* left."""
+    files = path.parent.glob(f"{path.name}.rebuilt*")
+    return [file for file in files if not _is_at_work(file.name.removeprefix(f"{path.name}.rebuilt"))]
 
 
 def _is_at_work(suffix: str) -> bool:
@@ -124,10 +124,13 @@ def _refuse_nothing(lake: _Lake) -> None:
     root = lake.path.parent
     if not root.is_dir():
         raise NoLake(f"there is no folder {root}: name the lake's")
-    if any(file.name != f"{lake.path.name}.reserve" for file in root.glob(f"{lake.path.name}*")):
-        return
-    if not any(next(iter(lake.objects.list(kind)), None) for kind in KINDS):
-        raise NoLake(f"there is no lake in {root}: it holds neither a catalog nor files of a lake")
+    for file in root.glob(f"{lake.path.name}*"):
+        if file.name != f"{lake.path.name}.reserve":
+            return
+    for kind in KINDS:
+        for _item in lake.objects.list(kind):
+            return
+    raise NoLake(f"there is no lake in {root}: it holds neither a catalog nor files of a lake")
 
 
 def _refuse_sound(lake: _Lake) -> None:
@@ -136,51 +139,54 @@ def _refuse_sound(lake: _Lake) -> None:
     try:
         with _opened(lake.path) as database:
             store = Store(Catalog(database, lake.now, lake.witness()), lake.objects, lake.now, lake.tool)
-            wrong = _why(store, lake.witness())
+            reason = _reason(store, lake.witness())
     except CatalogDamaged:
         return
-    if wrong is None:
+    if reason is None:
         raise BadInput(f"{lake.path} is sound: there is nothing to rebuild; --force (force=True) does it all the same")
 
 
-def _why(store: Store, witness: Witness) -> str | None:
-    """Say what speaks for a rebuild although the catalog's file is sound."""
+def _reason(store: Store, witness: Witness) -> str | None:
+    """Return the reason for a rebuild if the catalog's file is sound; ``None`` if there is none."""
     try:
         store.catalog.check_current()
     except CatalogOutdated as error:
         return str(error)
-    problem = next(iter(store.catalog.problems()), None)
-    if problem is not None:
+    for problem in store.catalog.problems():
         return problem
     named = known_paths(store.catalog.database)
     strays = _strays(store, witness)
     deadline = time.monotonic() + _PATIENCE
     while strays and time.monotonic() < deadline:
-        # A writer at work has not committed its newest file yet: only what stays unnamed speaks for a rebuild.
+        # A writer may not have committed its newest file yet: only files that stay unnamed are a reason.
         time.sleep(_PATIENCE / 10)
         strays &= _strays(store, witness)
     if strays:
         return f"no commit names {min(strays)}"
-    gone = (path for path in named if not store.objects.exists(path) and not store.objects.exists(retired_path(path)))
-    return next((f"{path} is not there" for path in gone), None)
+    for path in named:
+        if not store.objects.exists(path) and not store.objects.exists(retired_path(path)):
+            return f"{path} is not there"
+    return None
 
 
 def _strays(store: Store, witness: Witness) -> set[str]:
-    """Return the files that no commit names, without those that never were committed."""
+    """Return the files that no commit names, without those that were never committed."""
     complete = complete_until(store, store.catalog.database.change_number(), witness)
     return {item.key for item in unnamed(store, KINDS) if not is_uncommitted(item, complete)}
 
 
 def _rebuild(lake: _Lake, tree: Tree, *, in_memory: bool = False) -> tuple[Filled, str | None]:
-    """Build the new catalog beside the old one, or *in_memory* for want of space, and put it in its place.
+    """Build the new catalog beside the old one, or *in_memory* if there is no space, and replace the old one.
 
-    Return what it holds, and where the old one is kept.
+    Return the content of the new one, and the name under which the old one is kept.
     """
     fresh = lake.path.with_name(f"{lake.path.name}.rebuilt.{_this_rebuild()}")
     kept = lake.path.with_name(f"{lake.path.name}.{lake.now()}.old")
-    if replace.can_be_locked(lake.path):
-        return _replace_content(lake, tree, None if in_memory else fresh, kept)
-    return _replace_file(lake, tree, fresh, kept, in_memory=in_memory)
+    if not replace.can_be_locked(lake.path):
+        return _replace_file(lake, tree, fresh, kept, in_memory=in_memory)
+    if in_memory:
+        return _replace_content(lake, tree, None, kept)
+    return _replace_content(lake, tree, fresh, kept)
 
 
 def _this_rebuild() -> str:
@@ -194,36 +200,46 @@ def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) ->
 
         def fill_locked(old: sqlite3.Connection) -> None:
             refuse_newer(old, lake.path)
-            is_kept = fresh is not None and replace.copy_aside(old, kept)  # without space, the new one comes first
-            filled = lake.fill(old, database, tree)
-            done.append((filled, kept.name if is_kept else None))
+            kept_name: str | None = None
+            # In memory means that there is no space: then the old catalog is not kept.
+            if fresh is not None and replace.copy_aside(old, kept):
+                kept_name = kept.name
+            done.append((lake.fill(old, database, tree), kept_name))
 
         replace.replace_content(lake.path, database, fill_locked)
     return done[0]
 
 
 def _replace_file(lake: _Lake, tree: Tree, fresh: Path, kept: Path, *, in_memory: bool) -> tuple[Filled, str | None]:
-    """Put a new file in place of one that SQLite takes for no database: whoever has it open is refused from then on."""
+    """Replace a file that SQLite does not accept as a database; processes that have it open are refused from then on."""
+    path: Path | None = fresh
+    if in_memory:
+        path = None
+    kept_name: str | None = None
     with _removed_afterwards(fresh):
-        with _new_catalog(None if in_memory else fresh, keep=True) as database:
+        with _new_catalog(path, keep=True) as database:
             filled = lake.fill(None, database, tree)
             if in_memory:
                 database.backup(fresh)
-        # It is closed: no log of its own stays behind under the name it had.
-        is_kept = replace.set_aside(lake.path, kept)
+        # The new catalog is closed before it is moved, so that its log does not stay behind under the old name.
+        if replace.set_aside(lake.path, kept):
+            kept_name = kept.name
         replace.put_in_place(fresh, lake.path)
-    return filled, kept.name if is_kept else None
+    return filled, kept_name
 
 
 @contextmanager
 def _new_catalog(path: Path | None, *, keep: bool = False) -> Iterator[Database]:
     """Open an empty catalog, in memory without *path*; its file is removed afterwards unless it is to *keep*."""
-    with nullcontext() if path is None or keep else _removed_afterwards(path):
-        database = Database.in_memory() if path is None else Database.in_file(path)
-        try:
-            yield database
-        finally:
-            database.close()
+    with ExitStack() as stack:
+        if path is None:
+            database = Database.in_memory()
+        else:
+            if not keep:
+                stack.enter_context(_removed_afterwards(path))
+            database = Database.in_file(path)
+        stack.callback(database.close)
+        yield database
 
 
 @contextmanager

@@ -1,12 +1,11 @@
-"""What a rebuilt catalog is filled with: the readable rows of the old one, and the files that they do not name."""
+"""Recovery: fill a new catalog with the readable rows of the old one, and with the files that these do not name."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.file_header import change_number
@@ -19,8 +18,8 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
-from ticklake.core.segment import Segment
-from ticklake.core.span import ALL_TIME, Span, normalise, subtract
+from ticklake.core.segment import Segment, rows_in_all, size_of_all
+from ticklake.core.span import ALL_TIME, Span, normalise, outside, subtract
 from ticklake.core.time import MS
 from ticklake.engine.read import count_rows, read_chunks
 from ticklake.engine.store import DatasetView, Store, retired_path
@@ -34,33 +33,35 @@ from ticklake.storage.segments import Footer, corrupt, decode_inline
 __all__ = ["Filled", "Tree", "complete_until", "fill", "is_uncommitted"]
 
 _TICK = 100 * MS
-"""File systems give files the time of the last tick of the kernel's clock, which is some milliseconds ago."""
+"""The time of a file is that of the last tick of the kernel's clock, which is up to some milliseconds earlier."""
 
 
 class Tree:
-    """The files of a lake as their own footers describe them. A file is read once."""
+    """The files of a lake as their footers describe them. Each file is read once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.found: dict[str, tuple[Footer, Segment]] = {}
         self.unreadable: dict[str, StoredObject] = {}
-        self._there: dict[str, StoredObject] = {}
+        self._listed: dict[str, StoredObject] = {}
 
     def look(self) -> None:
-        """Read the files that have come since the last look, and forget those that have gone."""
-        self._there = {}
+        """Read the files that are new since the last look, and forget those that were removed."""
+        self._listed = {}
         for kind in KINDS:
             for item in self._store.objects.list(kind):
-                self._there[item.key] = item
+                self._listed[item.key] = item
                 if item.key not in self.found and self.unreadable.get(item.key) != item:
                     self._read(item)
-        self.found = {key: found for key, found in self.found.items() if key in self._there}
-        self.unreadable = {key: item for key, item in self.unreadable.items() if key in self._there}
+        for key in self.found.keys() - self._listed:
+            del self.found[key]
+        for key in self.unreadable.keys() - self._listed:
+            del self.unreadable[key]
 
     def forget_uncommitted(self, named: Set[str], catalog_complete_until: int | None) -> list[str]:
         """Forget the files that are not *named* and were never committed; return them."""
         uncommitted: list[str] = []
-        for key, item in self._there.items():
+        for key, item in self._listed.items():
             if key not in named and is_uncommitted(item, catalog_complete_until):
                 self.found.pop(key, None)
                 self.unreadable.pop(key, None)
@@ -102,20 +103,22 @@ def _described(objects: ObjectStore, item: StoredObject) -> tuple[Footer, Segmen
 
 
 def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:
-    """Whether the rows of a file are what its footer says."""
+    """Whether all rows of a file can be read."""
+    rows = 0
     try:
-        chunks = read_chunks(store, DatasetView.of_segment(footer.dataset, segment))
-        return sum(frame.height for frame in chunks) == footer.rows
+        for frame in read_chunks(store, DatasetView.of_segment(footer.dataset, segment)):
+            rows += frame.height
     except TicklakeError:
         return False
+    return rows == footer.rows
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What the new catalog holds: datasets with rows, their files, inline segments and rows.
+    """The content of the new catalog: datasets with rows, their files, inline segments and rows.
 
-    ``unreadable`` are damaged or missing segments, ``lost`` says of which tables not every row could be carried over,
-    ``uncommitted`` are files that no commit named although no commit is missing: they are left to vacuum.
+    ``unreadable`` are damaged or missing segments, ``lost`` names the tables of which some rows could not be copied,
+    ``uncommitted`` are files that no commit names although no commit is missing: they are left to vacuum.
     """
 
     datasets: int
@@ -130,14 +133,14 @@ class Filled:
 def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witness) -> Filled:
     """Fill the empty catalog of *store*; return what it holds then.
 
-    What the old catalog says of a file is believed before the file's own footer: which files are live, what was
-    covered, what expired. Files that it does not name are taken in, as it may have lost the commits that do; but not those
-    that were there before the newest commit, if it and the *witness* show that no commit is missing: a killed writer left
-    them, and what was deleted since would come back with them. Its versions come after the one that was acknowledged
-    last: nobody meets two of one number.
+    The old catalog takes precedence over the footers of files: it says which files are live, and what was covered and
+    expired. Files that it does not name are taken in, because it may have lost their commits. But if it and the *witness*
+    show that no commit is missing, unnamed files from before the newest commit are not: a killed writer left them, and
+    rows that were deleted since would come back with them. New versions come after the one that was acknowledged last, so
+    that no number is used for two versions.
     """
-    tables = _carried_over(old, store)
-    complete = None
+    tables = _copy_tables(old, store)
+    complete: int | None = None
     if old is not None and all(table.is_whole for table in tables):
         complete = complete_until(store, change_number(old), witness)
     go_on_after(store.catalog.database, witness.newest_of_any())
@@ -151,11 +154,12 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witn
     added = _take_in(store, tree, before)
     version = store.catalog.commit("rebuild", added)
     if tables and not (is_whole["coverage"] and is_whole["meta"]):
-        # Taken back from coverage that is not whole, or by a log that is not, the past would be told wrongly.
+        # Older coverage is computed from the newest one and the log: if one of them is incomplete, it would be wrong.
         forget_history(store.catalog.database, version)
     is_certain = is_whole.get("segments", False) and is_whole.get("datasets", False)
+    extended = {change.dataset for change in added}
     for row in store.catalog.datasets():
-        if not is_certain or any(change.dataset == row.dataset for change in added):
+        if not is_certain or row.dataset in extended:
             _settle(store, row, before.get(row.dataset), version)
     mark_changed(store.catalog.database, version)
     strange = _strange(store, tree, passing_young=is_whole.get("segments", False))
@@ -168,9 +172,9 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witn
 
 
 def complete_until(store: Store, change: int, witness: Witness) -> int | None:
-    """Return until when a catalog, which is at *change*, names every committed file; ``None`` if it may have lost commits.
+    """Return up to which time a catalog at *change* names every committed file; ``None`` if it may have lost commits.
 
-    The time is that of the machine's clock, as that of files is.
+    The time is by the machine's clock, like the times of files.
     """
     lake, version = store.catalog.database.lake(), store.catalog.version()
     is_current = witness.acknowledged(lake).missing_in(version, change) is None
@@ -180,30 +184,35 @@ def complete_until(store: Store, change: int, witness: Witness) -> int | None:
 
 
 def _names_all_bytes(store: Store) -> bool:
-    """Whether the segments of every dataset add up to what the dataset's own row says."""
+    """Whether the segments of every dataset add up to the bytes in the dataset's row."""
     for row in store.catalog.datasets():
-        _, _, segments = store.catalog.snapshot(row.dataset, data=False, is_summarised=False)
-        if sum(segment.size for segment in segments) != row.bytes:
+        size = size_of_all(_segments(store, row.dataset, data=False))
+        if size != row.bytes:
             return False
     return True
 
 
 def is_uncommitted(item: StoredObject, catalog_complete_until: int | None) -> bool:
-    """Whether a file that no commit names never was committed: a catalog without a missing commit came after it."""
+    """Whether a file that no commit names was never committed: the catalog is complete up to a later time."""
     return catalog_complete_until is not None and item.arrived < catalog_complete_until - _TICK
 
 
 def _strange(store: Store, tree: Tree, *, passing_young: bool) -> list[str]:
     """Return the files that cannot be read and that the catalog does not name.
 
-    Where it is whole, young ones are passed over: a writer is at work on them.
+    With *passing_young*, new ones are left out: a writer may be writing them.
     """
-    named, recent = known_paths(store.catalog.database), store.now() - FRESH
-    unnamed = [item for key, item in tree.unreadable.items() if key not in named]
-    return [item.key for item in unnamed if not passing_young or item.modified < recent]
+    strange: list[str] = []
+    named = known_paths(store.catalog.database)
+    recent = store.now() - FRESH
+    for key, item in tree.unreadable.items():
+        is_young = item.modified >= recent
+        if key not in named and not (passing_young and is_young):
+            strange.append(key)
+    return strange
 
 
-def _carried_over(old: sqlite3.Connection | None, store: Store) -> list[TableRead]:
+def _copy_tables(old: sqlite3.Connection | None, store: Store) -> list[TableRead]:
     if old is None:
         return []
     with store.catalog.database.write() as connection:
@@ -211,43 +220,39 @@ def _carried_over(old: sqlite3.Connection | None, store: Store) -> list[TableRea
 
 
 def _restore_origins(store: Store, tree: Tree) -> None:
-    """Restore the origins of rows that the catalog lost: those of files from their footers, inline rows get one that says so.
-
-    Their numbers must not be given to new origins: these rows would be theirs.
-    """
+    """Restore lost origins: those of files from their footers; inline rows get an origin that says it was lost."""
+    # If the numbers stayed unused, they would be given to new origins, and these rows would seem to be theirs.
     for footer, _ in tree.found.values():
         store.catalog.restore_provenance(footer.provenance)
-    numbers: set[int] = set()
+    lost: dict[int, Provenance] = {}
     for row in store.catalog.datasets():
         for segment in _segments(store, row.dataset):
             if segment.path is None and _can_be_decoded(segment, row.dataset):
-                numbers |= set(decode_inline(segment, row.dataset.spec)[PROVENANCE].unique())
-    lost = {number: Provenance("unknown", note=f"lost with a damaged catalog [{number}]") for number in numbers}
+                for number in decode_inline(segment, row.dataset.spec)[PROVENANCE].unique():
+                    lost[number] = Provenance("unknown", note=f"lost with a damaged catalog [{number}]")
     store.catalog.restore_provenance(lost)
 
 
-def _losses(tables: Sequence[TableRead]) -> list[str]:
-    return [
-        f"{table.name}: not all of it could be read, {table.rows:,} rows were carried over"
-        for table in tables
-        if not table.is_whole
-    ]
+def _losses(tables: Sequence[TableRead]) -> Iterator[str]:
+    for table in tables:
+        if not table.is_whole:
+            yield f"{table.name}: not all of it could be read, {table.rows:,} rows were carried over"
 
 
 def _check_files(store: Store, tree: Tree) -> list[str]:
-    """Correct what the catalog says of whole files by their footers; return the names of segments that are damaged.
+    """Correct the catalog's records of sound files by their footers; return the names of damaged segments.
 
-    They stay in the catalog: reading names them, and ``repair`` takes out of them what it can.
+    Damaged segments stay in the catalog: reads report them, and ``repair`` salvages what it can.
     """
     bad: list[str] = []
-    right: list[Segment] = []
+    corrected: list[Segment] = []
     for row in store.catalog.datasets():
         for segment in _segments(store, row.dataset):
             if _is_damaged(store, tree, segment, row.dataset):
-                bad.append(segment.name if segment.path is None else segment.path)
+                bad.append(segment.name)
             elif segment.path in tree.found and tree.found[segment.path][1] != segment:
-                right.append(tree.found[segment.path][1])
-    correct_segments(store.catalog.database, right)
+                corrected.append(tree.found[segment.path][1])
+    correct_segments(store.catalog.database, corrected)
     return bad
 
 
@@ -274,38 +279,46 @@ def _take_in(store: Store, tree: Tree, known: dict[Dataset, DatasetRow]) -> list
     for path, (footer, segment) in tree.found.items():
         if path not in named:
             pieces[footer.dataset].append((footer, segment))
-    return [_addition(store, dataset, found, known.get(dataset)) for dataset, found in pieces.items()]
+    return [_addition(store, dataset, files, known.get(dataset)) for dataset, files in pieces.items()]
 
 
 def _addition(store: Store, dataset: Dataset, pieces: list[tuple[Footer, Segment]], row: DatasetRow | None) -> Change:
+    """Return the change that adds files to a dataset, in the order of their contents."""
     pieces.sort(key=lambda piece: piece[0].seq)
-    for footer, _ in pieces:
+    # The dataset's own row may be lost: then the newest file defines how rows are keyed.
+    keying = pieces[-1][0].keying
+    id_space = ""
+    if row is not None:
+        keying = row.keying or keying
+        id_space = row.id_space
+    segments: list[Segment] = []
+    footers: list[Footer] = []
+    for footer, segment in pieces:
         store.catalog.restore_provenance(footer.provenance)
-    origins = [origin for footer, _ in pieces for origin in footer.provenance.values()]
-    spaces = (origin.id_space for origin in origins if origin.id_space)
-    # The dataset's own row may be lost: then the newest file says how rows are told apart.
-    keying = row.keying if row and row.keying else pieces[-1][0].keying
-    id_space = row.id_space if row and row.id_space else next(spaces, "")
+        segments.append(segment)
+        footers.append(footer)
+        for origin in footer.provenance.values():
+            id_space = id_space or origin.id_space
     return Change(
         dataset,
         keying=keying,
         id_space=id_space,
-        add=tuple(segment for _, segment in pieces),
-        coverage=_unknown_coverage(store, dataset, [footer for footer, _ in pieces]),
+        add=tuple(segments),
+        coverage=tuple(_unknown_coverage(store, dataset, footers)),
     )
 
 
-def _unknown_coverage(store: Store, dataset: Dataset, footers: Sequence[Footer]) -> tuple[Covered, ...]:
-    """Return what footers say of spans of which the catalog knows nothing."""
+def _unknown_coverage(store: Store, dataset: Dataset, footers: Sequence[Footer]) -> Iterator[Covered]:
+    """Yield the coverage of footers outside of what the catalog covers."""
     known = store.catalog.coverage(dataset).spans()
-    unknown: list[Covered] = []
-    for piece in chain.from_iterable(footer.coverage for footer in footers):
-        unknown += [replace(piece, span=span) for span in subtract(piece.span, known)]
-    return tuple(unknown)
+    for footer in footers:
+        for piece in footer.coverage:
+            for span in subtract(piece.span, known):
+                yield replace(piece, span=span)
 
 
 def _settle(store: Store, row: DatasetRow, before: DatasetRow | None, version: int) -> None:
-    """Count anew what a dataset holds, and forget coverage whose rows are lost with damaged pages of the old catalog."""
+    """Write the summary of a dataset, and forget coverage whose rows are lost with damaged pages of the old catalog."""
     segments = _segments(store, row.dataset)
     keying = row.keying or _keying(segments, row.dataset)
     rows = _count(store, DatasetView(row.dataset, ALL_TIME, version, row, row.dataset.spec, keying, tuple(segments)))
@@ -323,11 +336,11 @@ def _count(store: Store, view: DatasetView) -> int:
     try:
         return count_rows(store, view)
     except StorageError:
-        return sum(segment.rows for segment in view.segments)
+        return rows_in_all(view.segments)
 
 
 def _keying(segments: Sequence[Segment], dataset: Dataset) -> Keying:
-    """Find the keying from the rows themselves, where the dataset's own row is lost."""
+    """Find the keying from the rows themselves if the dataset's own row is lost."""
     for segment in segments:
         if segment.path is None:
             try:
@@ -338,22 +351,22 @@ def _keying(segments: Sequence[Segment], dataset: Dataset) -> Keying:
 
 
 def _forget_unproven(store: Store, dataset: Dataset, segments: Sequence[Segment]) -> None:
-    """Keep of what counts as looked at only what rows are left of, so that the rest is fetched again."""
+    """Forget the coverage outside of the remaining rows, so that it is fetched again."""
     stored = normalise(Span(segment.min_ts, dataset.row_end(segment.max_ts)) for segment in segments)
-    looked_at = store.catalog.coverage(dataset).spans(Found.DATA)
-    unproven = tuple(rest for span in looked_at for rest in subtract(span, stored))
+    unproven = tuple(outside(store.catalog.coverage(dataset).spans(Found.DATA), stored))
     if unproven:
         store.catalog.commit("rebuild", [Change(dataset, forget=unproven)])
 
 
 def _figures(store: Store) -> dict[str, int]:
-    rows = store.catalog.datasets()
-    live: list[Segment] = []
-    for row in rows:
-        live += _segments(store, row.dataset, data=False)
-    return {
-        "datasets": sum(1 for row in rows if row.rows),
-        "files": sum(segment.path is not None for segment in live),
-        "inline": sum(segment.path is None for segment in live),
-        "rows": sum(row.rows for row in rows),
-    }
+    figures = {"datasets": 0, "files": 0, "inline": 0, "rows": 0}
+    for row in store.catalog.datasets():
+        if row.rows:
+            figures["datasets"] += 1
+        figures["rows"] += row.rows
+        for segment in _segments(store, row.dataset, data=False):
+            if segment.path is None:
+                figures["inline"] += 1
+            else:
+                figures["files"] += 1
+    return figures

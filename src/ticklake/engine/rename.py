@@ -1,4 +1,4 @@
-"""Renaming: everything of a dataset moves to another name, in one commit."""
+"""Rename: everything of a dataset moves to another name, in one commit."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ __all__ = ["rename"]
 def rename(store: Store, old: Dataset, new: Dataset) -> int:
     """Write the rows of *old* under the name *new*, and drop *old* with the same commit; return how many rows moved.
 
-    Files say of which dataset they are, in their folder and in themselves: that is why they are written anew.
-
     Raises
     ------
     BadInput
-        If *new* is there, or cannot hold what *old* does.
+        If *new* exists, or cannot hold the rows of *old*.
     """
+    # Files are written again, because their folders and their footers name their dataset.
     _refuse_other_rows(old, new)
     return retried(lambda: _attempt(store, old, new))
 
@@ -55,7 +54,7 @@ def _attempt(store: Store, old: Dataset, new: Dataset) -> int:
         rewrite = Rewrite(segments, tuple(periods(segments)))
         for period in rewrite.periods:
             chunks = read_chunks(store, view.of(segments, period.span))
-            # A page that was asked for before these rows and comes in after the rename must not replace them.
+            # A page that was requested before these rows, and is appended after the rename, must not replace them.
             observed_at = rewrite.observed_at
             segment = write_file(store, new, chunks, row.seq, row.keying, period.label, observed_at=observed_at)
             if segment is not None:

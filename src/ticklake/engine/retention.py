@@ -1,4 +1,4 @@
-"""Retention: rows that are older than they are kept leave, and the lake remembers that it was on purpose."""
+"""Retention: remove rows older than they are to be kept, and record that they were removed on purpose."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["cleanup"]
 def cleanup(
     store: Store, keep: Iterable[tuple[Dataset, int]], *, history: bool = False, dry_run: bool = False
 ) -> Iterator[Cleaned]:
-    """Remove what is older than the days that each dataset is kept for; one commit a dataset, in the given order.
+    """Remove rows older than the days that each dataset is kept for; one commit per dataset, in the given order.
 
     Raises
     ------
     CorruptSegment
-        At the end, if segments that had to be cut are damaged: they are named, everything else was cleaned.
+        At the end, if segments that had to be cut are damaged: they are named, everything else was removed.
     DiskFull
-        At the end, if there is no space to write what stays of a segment that has to be cut; what is older left whole.
+        At the end, if there is no space to write the rest of a segment that has to be cut; older segments were removed.
     """
     bad: list[str] = []
     full: DiskFull | None = None
@@ -53,20 +53,28 @@ def cleanup(
 
 def _clean_uncut(store: Store, dataset: Dataset, days: int) -> Cleaned | None:
     """Remove the segments that are too old as a whole, which takes no space; ``None`` if there are none."""
-    row, coverage = store.catalog.dataset(dataset), store.catalog.coverage(dataset)
+    coverage = store.catalog.coverage(dataset)
     before = kept_from(dataset, days, store.now())
-    known, words = expired(coverage, row.min_ts if row else None, before, _reason(days))
-    if known is None:
+    span, marks = expired(coverage, _first(store, dataset), before, _reason(days))
+    if span is None:
         return None
-    segments = store.view(dataset, known, data=False).segments
-    end = last_uncut((segment.span for segment in segments), known.end)
-    if end <= known.start:
+    segments = store.view(dataset, span, data=False).segments
+    end = last_uncut((segment.span for segment in segments), span.end)
+    if end <= span.start:
         return None
-    uncut = Span(known.start, end)
-    deleted = delete(store, dataset, uncut, Coverage(words).within(uncut).pieces, "cleanup")
+    uncut = Span(span.start, end)
+    deleted = delete(store, dataset, uncut, Coverage(marks).within(uncut).pieces, "cleanup")
     if not deleted.rows:
         return None
     return Cleaned(dataset, end, deleted, History())
+
+
+def _first(store: Store, dataset: Dataset) -> int | None:
+    """Return the time of a dataset's first row."""
+    row = store.catalog.dataset(dataset)
+    if row is None:
+        return None
+    return row.min_ts
 
 
 def _reason(days: int) -> str:
@@ -75,23 +83,24 @@ def _reason(days: int) -> str:
 
 def _clean(store: Store, dataset: Dataset, days: int, *, history: bool, dry_run: bool) -> Cleaned | None:
     """Clean one dataset; ``None`` if there was nothing to do."""
-    row, coverage = store.catalog.dataset(dataset), store.catalog.coverage(dataset)
-    first = row.min_ts if row else None
+    first = _first(store, dataset)
+    coverage = store.catalog.coverage(dataset)
     before = kept_from(dataset, days, store.now())
-    known, words = expired(coverage, first, before, _reason(days))
-    if known is None:
+    span, marks = expired(coverage, first, before, _reason(days))
+    if span is None:
         return None
-    is_done = coverage.within(known).pieces == words and (first is None or first >= before)
+    is_done = coverage.within(span).pieces == marks and (first is None or first >= before)
     if is_done:
         deleted = Deleted()
     elif dry_run:
-        deleted = would_delete(store, dataset, known)
+        deleted = would_delete(store, dataset, span)
     else:
-        deleted = delete(store, dataset, known, words, "cleanup")
+        deleted = delete(store, dataset, span, marks, "cleanup")
     trimmed = History()
-    if history:
-        trim = history_before if dry_run else trim_history
-        trimmed = trim(store.catalog.database, dataset, before)
+    if history and dry_run:
+        trimmed = history_before(store.catalog.database, dataset, before)
+    elif history:
+        trimmed = trim_history(store.catalog.database, dataset, before)
     if is_done and not trimmed.rows:
         return None
     return Cleaned(dataset, before, deleted, trimmed)

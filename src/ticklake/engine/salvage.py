@@ -1,4 +1,4 @@
-"""Repairing: damaged segments leave, and what of them can be saved stays."""
+"""Repair: replace damaged segments by copies, or by the rows that can be read of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import Keying
 from ticklake.core.results import Mended
-from ticklake.core.segment import Block, Segment, span_of
+from ticklake.core.segment import Block, Segment, rows_in_all, span_of
 from ticklake.core.span import Span, normalise
 from ticklake.engine.append import write_file
 from ticklake.engine.read import count_rows
@@ -36,7 +36,7 @@ class Copy:
     objects: ObjectStore
 
     def data(self, dataset: Dataset, segment: Segment) -> bytes | None:
-        """Return the bytes of the very same segment, if the copy has them whole."""
+        """Return the bytes of the same segment, if the copy has them undamaged."""
         for data in self._candidates(dataset, segment):
             if digest(data) == segment.digest:
                 return data
@@ -45,7 +45,9 @@ class Copy:
     def _candidates(self, dataset: Dataset, segment: Segment) -> Iterator[bytes]:
         if segment.path is None:
             _, _, copies = self.catalog.snapshot(dataset, segment.span)
-            yield from (copy.data for copy in copies if copy.id == segment.id and copy.data)
+            for copy in copies:
+                if copy.id == segment.id and copy.data:
+                    yield copy.data
             return
         for path in (segment.path, retired_path(segment.path)):
             with suppress(StorageError):
@@ -53,17 +55,22 @@ class Copy:
 
 
 def mend(store: Store, dataset: Dataset, copy: Copy | None = None) -> Mended:
-    """Take damaged segments from *copy* where it has them, and replace the others by what can be read of them."""
+    """Restore damaged segments from *copy* if it has them, and replace the others by what can be read of them."""
     view = store.view(dataset)
-    broken = [segment for segment in view.segments if problems_of(store, dataset, segment, view.keying)]
-    left = [segment for segment in broken if copy is None or not _restore(store, copy, dataset, segment)]
-    restored = len(broken) - len(left)
-    if restored and not left:
+    restored = 0
+    broken = set[str]()
+    # All segments are checked before the first is restored.
+    for segment in [segment for segment in view.segments if problems_of(store, dataset, segment, view.keying)]:
+        if copy is not None and _restore(store, copy, dataset, segment):
+            restored += 1
+        else:
+            broken.add(segment.id)
+    if restored and not broken:
         retried(lambda: _recount(store, dataset))
-    if not left:
+    if not broken:
         return Mended(dataset, restored)
-    salvaged, lost = retried(lambda: _replace(store, dataset, view.keying, {segment.id for segment in left}))
-    return Mended(dataset, restored, len(left), salvaged, tuple(lost))
+    salvaged, lost = retried(lambda: _replace(store, dataset, view.keying, broken))
+    return Mended(dataset, restored, len(broken), salvaged, tuple(lost))
 
 
 def _restore(store: Store, copy: Copy, dataset: Dataset, segment: Segment) -> bool:
@@ -79,7 +86,7 @@ def _restore(store: Store, copy: Copy, dataset: Dataset, segment: Segment) -> bo
 
 
 def _recount(store: Store, dataset: Dataset) -> None:
-    """Count anew what a dataset holds: what was appended around the damage was counted as new."""
+    """Count the rows of a dataset again: rows appended while a segment was damaged were all counted as new."""
     view = store.view(dataset)
     if view.row is not None:
         grown = count_rows(store, view) - view.row.rows
@@ -92,14 +99,20 @@ def _recount(store: Store, dataset: Dataset) -> None:
 def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -> tuple[int, list[Span]]:
     """Commit the salvaged rows in place of the broken segments; return their number and the spans that are lost."""
     view = store.view(dataset)
-    row, segments = view.row, view.segments
-    gone = [segment for segment in segments if segment.id in broken]
-    if row is None or not gone:
+    row = view.row
+    removed: list[Segment] = []
+    kept: list[Segment] = []
+    for segment in view.segments:
+        if segment.id in broken:
+            removed.append(segment)
+        else:
+            kept.append(segment)
+    if row is None or not removed:
         return 0, []
     lost: list[Span] = []
     saved: list[Segment] = []
     with store.swept_if_it_fails(saved):
-        for segment in gone:
+        for segment in removed:
             frames, holes = _salvage(store, dataset, segment)
             lost += holes
             period = segment.period or "salvaged"
@@ -107,21 +120,20 @@ def _replace(store: Store, dataset: Dataset, keying: Keying, broken: set[str]) -
             if written is not None:
                 saved.append(written)
         lost = normalise(lost)
-        alive = [segment for segment in segments if segment.id not in broken] + saved
-        words = f"{', '.join(segment.name for segment in gone)} was damaged"
+        reason = f"{', '.join(segment.name for segment in removed)} was damaged"
         change = Change(
             dataset,
             keying,
             add=tuple(saved),
-            remove=tuple(gone),
+            remove=tuple(removed),
             forget=tuple(lost),
-            coverage=tuple(Covered(span, Found.LOST, words) for span in lost),
-            new_rows=count_rows(store, view.of(alive)) - row.rows,
+            coverage=tuple(Covered(span, Found.LOST, reason) for span in lost),
+            new_rows=count_rows(store, view.of([*kept, *saved])) - row.rows,
             read_version=view.version,
-            read_span=span_of(segments),
+            read_span=span_of(view.segments),
         )
     store.commit("repair", change)
-    return sum(segment.rows for segment in saved), lost
+    return rows_in_all(saved), lost
 
 
 def _salvage(store: Store, dataset: Dataset, segment: Segment) -> tuple[list[pl.DataFrame], list[Span]]:

@@ -1,4 +1,4 @@
-"""Where segments stand, and what the parts of the engine share."""
+"""The store: access to the segments of a lake, shared by all operations of the engine."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ __all__ = ["RETIRED", "Store", "DatasetView", "no_folder", "retired_path", "retr
 RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
 RECENT = 16
-"""How many inline segments are kept as they were written."""
+"""How many inline segments are cached as frames after they were written."""
 ATTEMPTS = 50
-"""How often a change is computed anew because another writer committed first."""
+"""How often a change is computed because another writer committed first."""
 VANISHED_ATTEMPTS = 5
-"""How often it is computed anew because a file was moved; after that the file is missing."""
+"""How often it is computed because a file was moved meanwhile; after that the file counts as missing."""
 T = TypeVar("T")
 
 
 def retired_path(path: str) -> str:
-    """Return where a replaced segment's file waits for vacuum."""
+    """Return the path to which the file of a replaced segment is moved until vacuum deletes it."""
     return f"{RETIRED}/{path}"
 
 
 def retried(attempt: Callable[[], T]) -> T:
-    """Call *attempt* again while another writer commits first, or moves away the files that it reads."""
+    """Call *attempt* again while another writer commits first, or moves the files that it reads."""
     conflicts = vanished = 0
     while True:
         try:
@@ -64,9 +64,9 @@ def retried(attempt: Callable[[], T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class DatasetView:
-    """What one version of the lake has of a dataset inside a span: what is needed to read its rows.
+    """What one version of the lake has of a dataset inside a span: all that is needed to read its rows.
 
-    ``row`` is ``None`` if the lake does not have the dataset. ``segments`` are those that meet the span.
+    ``row`` is ``None`` if the lake does not have the dataset. ``segments`` are those that overlap the span.
     """
 
     dataset: Dataset
@@ -88,13 +88,13 @@ class DatasetView:
 
 
 def no_folder(folder: Path) -> ObjectStore:
-    """Refuse to open a folder: the way of a store that was handed no other."""
+    """Refuse to open a folder: the default of a store that was made without a way to do so."""
     raise Unsupported(f"{folder} cannot be opened: this lake was made without a way to open another folder")
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The two halves of a lake, the clock, and the kinds that it knows."""
+    """The catalog and the files of a lake, its clock and its kinds."""
 
     catalog: Catalog
     objects: ObjectStore
@@ -120,12 +120,14 @@ class Store:
             If *version* was vacuumed.
         """
         newest, row, segments = self.catalog.snapshot(dataset, span, version=version, data=data)
-        seen = newest if version is None else version
-        return DatasetView(dataset, span, seen, row, self.kinds[dataset.kind], keying_of(row), tuple(segments))
+        if version is None:
+            version = newest
+        return DatasetView(dataset, span, version, row, self.kinds[dataset.kind], keying_of(row), tuple(segments))
 
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
-        """Keep the rows of an inline segment that was just written: the next append often looks at them."""
+        """Cache the rows of an inline segment that was just written: the next append often reads them."""
         self.recent[segment.id] = frame
+        # Other threads append, too: one of them may have removed the last entry meanwhile.
         with contextlib.suppress(KeyError):
             while len(self.recent) > RECENT:
                 self.recent.popitem(last=False)
@@ -144,7 +146,7 @@ class Store:
             raise
 
     def data(self, segment: Segment) -> bytes:
-        """Return the bytes of a segment, wherever its file is by now."""
+        """Return the bytes of a segment, live or retired."""
         if segment.path is None:
             return segment.data or b""
         try:
@@ -190,17 +192,15 @@ class Store:
                 self.objects.move(segment.path, retired_path(segment.path))
 
     def commit(self, operation: str, *changes: Change) -> int:
-        """Commit *changes* together; if that fails, sweep the files they wrote. Replaced files leave the tree.
-
-        What is committed is done: files that cannot be moved now are moved by the next compaction or vacuum.
-        """
-        added = [segment for change in changes for segment in change.add]
-        removed = [segment for change in changes for segment in change.remove]
-        try:
+        """Commit *changes* together and move replaced files out of the tree; if the commit fails, delete the new files."""
+        added: list[Segment] = []
+        removed: list[Segment] = []
+        for change in changes:
+            added += change.add
+            removed += change.remove
+        with self.swept_if_it_fails(added):
             version = self.catalog.commit(operation, changes)
-        except BaseException:
-            self.sweep(added)
-            raise
+        # The commit is done: files that cannot be moved now are moved by the next compaction or vacuum.
         with contextlib.suppress(StorageError):
             self.retire(removed)
         return version
@@ -211,7 +211,7 @@ class Store:
                 self.check_there(segment)
 
     def check_there(self, segment: Segment) -> None:
-        """Refuse to go on with a new file that is gone: a vacuum whose clock runs ahead takes it for garbage.
+        """Refuse to use a new file that was removed: a vacuum whose clock is ahead takes it for garbage.
 
         Raises
         ------
@@ -223,8 +223,8 @@ class Store:
     def sweep(self, segments: Sequence[Segment]) -> None:
         """Delete the files of segments that were not committed.
 
-        After an interrupt their commit may have been done all the same, and a rebuild may have taken them in. What
-        cannot be deleted now is garbage for vacuum.
+        After an interrupt they may have been committed all the same, and a rebuild may have taken them in: such files are
+        kept. Files that cannot be deleted now are garbage for vacuum.
         """
         paths = {segment.path: segment.path for segment in segments if segment.path is not None}
         if paths:
@@ -233,7 +233,7 @@ class Store:
 
     @contextlib.contextmanager
     def swept_if_it_fails(self, written: list[Segment]) -> Iterator[None]:
-        """Delete the files that were *written* in the block if it does not come to its end."""
+        """Delete the files of the segments in *written* if the block raises; the block may add to the list."""
         try:
             yield
         except BaseException:
@@ -241,6 +241,7 @@ class Store:
             raise
 
     def settle(self, dataset: Dataset | None = None) -> None:
-        """Move out of the tree what a process that died after its commit left there."""
-        gone = (segment for _, segment in retired_segments(self.catalog.database, dataset))
-        self.retire([segment for segment in gone if segment.path is not None and self.objects.exists(segment.path)])
+        """Move files of replaced segments out of the tree that a process left there when it died after its commit."""
+        for _, segment in retired_segments(self.catalog.database, dataset):
+            if segment.path is not None and self.objects.exists(segment.path):
+                self.retire([segment])

@@ -1,4 +1,4 @@
-"""Vacuum: old versions and garbage leave for good."""
+"""Vacuum: old versions and garbage are deleted for ever."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from ticklake.catalog.append_log import Batches
 from ticklake.catalog.removal import forget_history, forget_segments, known_paths, remove_unnamed, retired_segments
 from ticklake.core.results import Vacuumed
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Segment, size_of_all
 from ticklake.core.time import DAY, HOUR
 from ticklake.engine.store import RETIRED, Store, retired_path
 from ticklake.storage.objects import StoredObject
@@ -17,22 +17,22 @@ __all__ = ["is_garbage", "unnamed", "vacuum", "would_vacuum"]
 KEEP = 7 * DAY
 """How long replaced segments stay readable by default."""
 GRACE = HOUR
-"""A file that the catalog does not name may be about to be committed: younger ones are left alone."""
+"""Younger files that the catalog does not name are kept: they may be about to be committed."""
 _AT_ONCE = 200
-"""How many segments are forgotten in one commit: on a full disk, the files of some make space for forgetting others."""
+"""How many segments are deleted in one commit: on a full disk, the files of the first ones make space for the next commit."""
 QUIET_GRACE = DAY
-"""The same while nothing is committed: then only the clock tells how old a file is, and clocks jump."""
+"""The same if nothing was committed since: then the age of a file depends on the clock alone, and clocks jump."""
 
 
 def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     """Remove segments replaced more than *keep* nanoseconds ago, and files the catalog does not name.
 
-    Versions from before then can no longer be read with ``at``.
+    Versions from before that time can no longer be read with ``at``.
 
     Raises
     ------
     CatalogOutdated
-        If the catalog is older than what was acknowledged: the files of the missing commits would be garbage.
+        If acknowledged commits are missing in the catalog: their files would be taken for garbage.
     """
     store.catalog.check_current()
     store.settle()
@@ -42,46 +42,64 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     for start in range(0, len(old), _AT_ONCE):
         part = old[start : start + _AT_ONCE]
         forget_segments(database, part)
-        paths = [segment.path for _, segment in part if segment.path]
-        # A file that could not be moved when it was replaced is still in the tree.
-        _remove(store, [*map(retired_path, paths), *paths])
+        _remove(store, _keys_of(part))
     forget_history(database, horizon)
     Batches(database).fold(horizon)
     garbage = _garbage(store, grace)
     removed = _remove(store, garbage)
-    freed = sum(segment.size for _, segment in old) + sum(garbage[key] for key in removed)
+    freed = _size_of(old)
+    for key in removed:
+        freed += garbage[key]
     return Vacuumed(len(old), len(removed), freed)
+
+
+def _keys_of(retired: Iterable[tuple[int, Segment]]) -> Iterator[str]:
+    """Yield the keys under which the files of retired segments can be."""
+    for _, segment in retired:
+        if segment.path:
+            yield retired_path(segment.path)
+            # A file that could not be moved when it was replaced is still in the tree.
+            yield segment.path
+
+
+def _size_of(retired: Iterable[tuple[int, Segment]]) -> int:
+    return size_of_all(segment for _, segment in retired)
 
 
 def would_vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
     """Return what :func:`vacuum` would remove."""
     old = _outdated(store, store.catalog.version_at(store.now() - keep))
     garbage = _garbage(store, grace)
-    return Vacuumed(len(old), len(garbage), sum(segment.size for _, segment in old) + sum(garbage.values()))
+    return Vacuumed(len(old), len(garbage), _size_of(old) + sum(garbage.values()))
 
 
 def _outdated(store: Store, horizon: int) -> list[tuple[int, Segment]]:
     """Return the segments that were replaced up to a version, oldest first."""
     retired = retired_segments(store.catalog.database)
-    return sorted((item for item in retired if item[0] <= horizon), key=lambda item: item[0])
+    outdated = [(removed_in, segment) for removed_in, segment in retired if removed_in <= horizon]
+    return sorted(outdated, key=lambda item: item[0])
 
 
 def _garbage(store: Store, grace: int) -> dict[str, int]:
-    """Return the files that no commit names and that are old enough to go, with their sizes."""
+    """Return the files that no commit names and that are old enough to be deleted, with their sizes."""
+    garbage: dict[str, int] = {}
     newest = store.catalog.newest_commit_at()
-    return {item.key: item.size for item in unnamed(store) if is_garbage(item.modified, store.now(), newest, grace)}
+    for item in unnamed(store):
+        if is_garbage(item.modified, store.now(), newest, grace):
+            garbage[item.key] = item.size
+    return garbage
 
 
 def is_garbage(modified: int, now: int, newest_commit: int, grace: int = GRACE) -> bool:
-    """Whether a file that no commit names is old enough to go, by the clock and by what was committed since.
+    """Whether a file that no commit names is old enough to be deleted, by the clock and by the commits since.
 
-    A commit checks for itself that its files are there: a wrong answer costs its writer the work, and no rows.
+    Commits check that their files exist: if the answer is wrong, a writer has to repeat its work, but no rows are lost.
     """
     return modified < now - grace and (modified < newest_commit - grace or modified < now - QUIET_GRACE)
 
 
 def _remove(store: Store, keys: Iterable[str]) -> list[str]:
-    """Delete files unless a commit names them by now; return those that went."""
+    """Delete files unless a commit names them by now; return those that were deleted."""
     paths = {key: key.removeprefix(f"{RETIRED}/") for key in keys}
     return remove_unnamed(store.catalog.database, paths, store.objects.delete)
 

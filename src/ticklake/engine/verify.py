@@ -1,4 +1,4 @@
-"""Verifying: every segment is there and is what was written."""
+"""Verification: every segment exists and is what was written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["CATALOG", "problems_of", "verify", "verify_lake"]
 
 
 CATALOG = "the catalog"
-"""What stands in the place of a segment where the catalog itself is damaged."""
+"""The name that problems of the catalog itself have in the place of a segment."""
 FRESH = 60 * SECOND
 """A file that no commit names is reported once it is this old: a younger one may be about to be committed."""
 
@@ -44,20 +44,22 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
             problems = problems_of(store, dataset, segment, view.keying, deep=deep)
         except StorageError as error:
             problems = [str(error)]
-        yield from (Problem(str(dataset), segment.name, problem) for problem in problems)
+        for problem in problems:
+            yield Problem(str(dataset), segment.name, problem)
 
 
 def verify_lake(store: Store, *, deep: bool = False) -> Iterator[Problem]:
-    """Check the catalog, every dataset, and that nothing lies in the tree that no commit names."""
+    """Check the catalog, every dataset, and that the tree has no files that no commit names."""
     damage = list(_verify_catalog(store))
     yield from damage
     try:
         for row in store.catalog.datasets():
-            problems = verify(store, row.dataset, deep=deep)
-            yield from (problem for problem in problems if not damage or problem.segment != CATALOG)
+            for problem in verify(store, row.dataset, deep=deep):
+                if not damage or problem.segment != CATALOG:
+                    yield problem
         yield from _strays(store)
     except CatalogDamaged:
-        # A damaged catalog was told already: what it cannot answer is no second problem.
+        # If damage of the catalog was reported, what cannot be read because of it is not reported again.
         if not damage:
             raise
 
@@ -73,9 +75,9 @@ def _verify_catalog(store: Store) -> Iterator[Problem]:
 
 
 def _strays(store: Store) -> Iterator[Problem]:
-    """Yield the files in the tree that no commit names: leftovers of a kill, or of a catalog that lost its newest part.
+    """Yield the files in the tree that no commit names: a writer was killed, or the catalog lost its newest commits.
 
-    Files that were written just now are passed over: they may be about to be committed.
+    Files that were written just now are left out: they may be about to be committed.
     """
     for item in unnamed(store, store.kinds):
         if item.modified < store.now() - FRESH:
@@ -85,12 +87,12 @@ def _strays(store: Store) -> Iterator[Problem]:
 
 
 def problems_of(store: Store, dataset: Dataset, segment: Segment, keying: Keying, *, deep: bool = False) -> list[str]:
-    """Return what is wrong with the bytes of one segment.
+    """Return the problems of one segment.
 
     Raises
     ------
     StorageError
-        If they cannot be looked at now, which says nothing about them.
+        If it cannot be read now, which does not mean that it is damaged.
     """
     try:
         return retried(lambda: list(_problems(store, dataset, segment, keying, deep=deep)))
@@ -127,8 +129,10 @@ def _digest(source: Path | bytes, segment: Segment) -> str:
 def _content(
     dataset: Dataset, segment: Segment, frames: Iterable[pl.DataFrame], keying: Keying, *, deep: bool
 ) -> Iterator[str]:
-    kind, key = dataset.spec, key_of(dataset.spec, keying)
-    rows, last = 0, segment.min_ts
+    kind = dataset.spec
+    key = key_of(kind, keying)
+    rows = 0
+    last = segment.min_ts
     bounds: list[int] = []
     for frame in frames:
         ts = frame["ts"].to_physical()
@@ -139,7 +143,9 @@ def _content(
         if frame.select(pl.struct(key).is_duplicated().any()).item():
             yield "two of its rows have the same key"
         if deep:
-            yield from (f"column {name} has nulls" for name in kind.required if frame[name].null_count())
+            for name in kind.required:
+                if frame[name].null_count():
+                    yield f"column {name} has nulls"
         last = int(ts[-1])
     if rows != segment.rows:
         yield f"has {rows} rows, not {segment.rows}"

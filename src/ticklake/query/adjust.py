@@ -1,4 +1,4 @@
-"""Adjusting at read: bars without the jumps that splits and dividends make."""
+"""Adjusted bars: without the price jumps that splits and dividends cause."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ticklake.errors import BadInput
 __all__ = ["load_adjusted"]
 
 _EARLIER = 31 * DAY
-"""Closes are looked for so far before the first bar: the one before its date is among them."""
+"""How long before the first bar closes are read: far enough to have the last close before its date."""
 
 
 def load_adjusted(
     store: Store, dataset: Dataset, span: Span, how: Adjust, zone: str, *, version: int | None = None
 ) -> pl.DataFrame:
-    """Return the bars inside *span* as they look after the newest split (and dividend) that the lake holds.
+    """Return the bars inside *span*, adjusted for all splits (and dividends) that the lake holds.
 
     Parameters
     ----------
@@ -42,7 +42,9 @@ def load_adjusted(
     bars = load(store, dataset, span, version=version)
     if not bars.height:
         return bars
-    dates = session_dates(bars["ts"], "UTC" if keeps_days(dataset) else zone)
+    if keeps_days(dataset):
+        zone = "UTC"
+    dates = session_dates(bars["ts"], zone)
     around = Span(int(dates[0]), int(dates[-1]) + DAY)
     divisors = split_divisors(dates, _events(store, dataset, "splits", around, version))
     if how == "splits":
@@ -53,7 +55,7 @@ def load_adjusted(
 
 
 def _events(store: Store, dataset: Dataset, kind: str, around: Span, version: int | None) -> pl.DataFrame:
-    """Return the events after *around* began; refuses if nobody ever asked for those inside it."""
+    """Return the events since the start of *around*; refuse if those inside it were never asked for."""
     events = Dataset(dataset.exchange, kind, dataset.symbol)
     unasked = _unasked(store, events, around)
     if unasked is not None:
@@ -65,12 +67,13 @@ def _events(store: Store, dataset: Dataset, kind: str, around: Span, version: in
 
 
 def _unasked(store: Store, events: Dataset, around: Span) -> Span | None:
-    """Return the first part of *around* that nobody asked for; none if events are stored without word of what they cover."""
+    """Return the first part of *around* that was never asked for; ``None`` if events are stored without any coverage."""
     coverage = store.catalog.coverage(events)
     if coverage.pieces:
         return next(coverage.missing(around), None)
-    is_known = store.catalog.dataset(events) is not None
-    return None if is_known else around
+    if store.catalog.dataset(events) is not None:
+        return None
+    return around
 
 
 def _closes(store: Store, dataset: Dataset, start: int, version: int | None) -> pl.DataFrame:

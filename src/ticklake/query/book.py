@@ -16,25 +16,33 @@ __all__ = ["book_at"]
 
 
 def book_at(engine: Engine, dataset: Dataset, at: int | None, depth: int | None, columns: Sequence[str] | None) -> Book:
-    """Return the newest snapshot at or before *at*, or an empty book that says why there is none."""
-    names = list(columns) if columns is not None else dataset.spec.names
-    until = Span(ALL_TIME.start, ALL_TIME.end if at is None else min(at + 1, ALL_TIME.end))
-    rows = engine.scan(dataset, until)
+    """Return the newest snapshot at or before *at*, or an empty book with the reason why there is none."""
+    names = list(dataset.spec.names)
+    if columns is not None:
+        names = list(columns)
+    end = ALL_TIME.end
+    if at is not None:
+        end = min(at + 1, end)
+    rows = engine.scan(dataset, Span(ALL_TIME.start, end))
     snapshots = rows.filter("is_snapshot")
     newest = snapshots.select("ts", "seq").tail(1).collect()
     if not newest.height:
         return _empty(dataset, names, _why(dataset, rows, at))
-    # Read again at that instant alone: a snapshot is one moment with one number.
+    # All rows of a snapshot have one time and one sequence number, so it is read at that time alone.
     last = newest.with_columns(pl.col("ts").to_physical()).row(0, named=True)
     moment = engine.scan(dataset, Span(last["ts"], last["ts"] + 1)).filter("is_snapshot", seq=last["seq"]).collect()
     bids = moment.filter(side="bid").sort("price", descending=True)
     asks = moment.filter(side="ask").sort("price")
-    sides = [side if depth is None else side.head(depth) for side in (bids, asks)]
-    return Book(pl.concat(sides).select(names))
+    if depth is not None:
+        bids = bids.head(depth)
+        asks = asks.head(depth)
+    return Book(pl.concat([bids, asks]).select(names))
 
 
 def _why(dataset: Dataset, rows: pl.LazyFrame, at: int | None) -> str:
-    until = "" if at is None else f" at or before {format_time(at)}"
+    until = ""
+    if at is not None:
+        until = f" at or before {format_time(at)}"
     changes = int(rows.select(pl.len()).collect().item())
     if changes:
         return f"{dataset} has {changes:,} changes{until}, and no snapshot that they change"

@@ -1,8 +1,8 @@
-"""Resampling: bars from trades or shorter bars, streamed, so that any number of rows fits in memory."""
+"""Resampling: bars from trades or shorter bars, computed chunk by chunk, so that memory does not grow with the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import polars as pl
 
@@ -64,7 +64,9 @@ def _rows(store: Store, dataset: Dataset, span: Span, version: int | None) -> It
 
 def _bars(chunks: Iterator[pl.DataFrame], dataset: Dataset, timeframe: Timeframe) -> Iterator[pl.DataFrame]:
     """Yield whole bars chunk by chunk; the last bar of a chunk waits for what follows."""
-    make = bars_from_trades if dataset.kind == "trades" else bars_from_bars
+    make: Callable[[pl.LazyFrame, Timeframe, int | None], pl.LazyFrame] = bars_from_bars
+    if dataset.kind == "trades":
+        make = bars_from_trades
     anchor = dataset.anchor_of(timeframe)
     held: pl.DataFrame | None = None
     for chunk in chunks:
