@@ -149,10 +149,11 @@ def _joined(held: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def numbered_pages(fetch: AskFrom) -> AskSpan:
-    """Return what answers windows from pages that have numbers, of which the first holds the newest rows.
+    """Return a function that asks for the rows of a window where pages have numbers and the first one holds the newest rows.
 
-    Rows that are new push older ones to later pages, so that pages may overlap and leave nothing out between them. An answer
-    is all rows of the window. Older pages are asked for once.
+    It returns all known rows from the start of the window to the newest one, as far back as the source serves any; no rows if
+    none of them lies in the window. Older pages are asked for once, the newest one each time: new rows push older ones to later
+    pages, so that pages overlap and leave nothing out between them.
     """
     known: list[pl.DataFrame] = []
     asked = ended = 0
@@ -179,9 +180,10 @@ def numbered_pages(fetch: AskFrom) -> AskSpan:
 
 
 def linked_pages(fetch: AskLinked) -> AskSpan:
-    """Return what answers windows from pages that tell where the next one begins, which holds older rows.
+    """Return a function that asks for the rows of a window where each page tells where the next one begins, with older rows.
 
-    An answer is what it is with pages that have numbers.
+    It returns what that of :func:`numbered_pages` does: all known rows from the start of the window to the newest one; no rows
+    if none of them lies in the window.
     """
     known: list[pl.DataFrame] = []
     cursor: str | None = None
