@@ -9,11 +9,10 @@ import polars as pl
 
 from ticklake.core import evidence
 from ticklake.core.coverage import Covered, Found
-from ticklake.core.evidence import ASKS
 from ticklake.core.span import Span
 from ticklake.core.time import HOUR, SECOND, format_time
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.paging import FIRST_IDS, AskFrom, AskSpan, inside, served_before
+from ticklake.sources.ccxt.paging import FIRST_IDS, AskFrom, AskSpan, ask_until, inside, served_before
 
 __all__ = ["cursor_pages"]
 
@@ -182,9 +181,7 @@ class _CursorWalk:
 
     async def _answer_since(self, since: int, cursor: int) -> _Answer:
         """Ask until something comes, a few times at most."""
-        requests, page = 1, await self.ask(since)
-        while not page.height and requests < ASKS:
-            requests, page = requests + 1, await self.ask(since)
+        page, requests = await ask_until(lambda: self.ask(since), lambda answer: answer.height > 0)
         times = page["ts"].to_physical()
         rows = page.filter(times >= cursor)
         only_older = page.height > 0 and not rows.height

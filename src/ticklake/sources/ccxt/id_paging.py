@@ -13,11 +13,12 @@ import polars as pl
 
 from ticklake.core import evidence
 from ticklake.core.coverage import Covered, Found
+from ticklake.core.evidence import ASKS
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, subtract
 from ticklake.errors import SourceError
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.paging import ASKS, FIRST_IDS, AskFrom, AskNewest, believed, inside, rows_or_refusal
+from ticklake.sources.ccxt.paging import FIRST_IDS, AskFrom, AskNewest, inside, rows_of_window, rows_or_refusal
 from ticklake.sources.ccxt.trade_paging import WindowWalk, trade_pages
 
 __all__ = ["by_number", "id_pages", "is_first"]
@@ -98,10 +99,9 @@ class _IdWalk:
     async def _next_window(self) -> pl.DataFrame:
         """Return the trades of the next window of time."""
         window = Span(self.cursor, min(self.cursor + self.walk.calls.longest, self.span.end))
-        rows, requests = await believed(self._ask_time, window)
+        rows, requests = await rows_of_window(self._ask_time, window)
         self.requests += requests
         self.cursor = window.end
-        rows = inside(rows, window)
         if is_first(rows):
             # Before the first trade of all there was none, whatever is served.
             self.walk.served_before = True

@@ -161,7 +161,7 @@ class CcxtSource(Source):
         end = first - _LISTING
         window = Span(end - self._page_bars(daily) * DAY, end)
         rows = await self._other_markets(daily, self._bars_of)(window)
-        return paging.inside(rows, window).height > 0
+        return rows.height > 0
 
     def _other_markets(self, dataset: Dataset, ask_of: Callable[[Dataset], paging.AskSpan]) -> paging.AskSpan:
         """Return what brings the rows of another market, of the first one that has any."""
@@ -172,12 +172,12 @@ class CcxtSource(Source):
             try:
                 for symbol in other_markets(await self._load_markets(), str(dataset.symbol)):
                     try:
-                        rows, _ = await paging.believed(ask_of(replace(dataset, symbol=Symbol(symbol))), span)
+                        rows, _ = await paging.rows_of_window(ask_of(replace(dataset, symbol=Symbol(symbol))), span)
                     except SourceError as error:
                         if error.retriable or isinstance(error, AccessDenied | Banned):
                             raise
                         continue
-                    if paging.inside(rows, span).height:
+                    if rows.height:
                         return rows
             finally:
                 _ANSWERS.reset(counted)
@@ -248,7 +248,7 @@ class CcxtSource(Source):
                 sends_end=quirks.until,
             )
             others = self._other_markets(dataset, self._bars_of)
-            return paging.walked(walk, ask, newest, lambda silence: self.first_traded(dataset, silence), others)
+            return paging.coverage_pages(walk, ask, newest, lambda silence: self.first_traded(dataset, silence), others)
 
         oldest = limits.served_since(quirks, dataset, now) if quirks.served_bars else None
         reason = f"only the newest {quirks.served_bars or 0:,} bars are served"
@@ -475,7 +475,7 @@ class CcxtSource(Source):
             sends_end=quirks.funding != "cursor",
         )
         others = self._other_markets(dataset, self._funding_of)
-        return paging.walked(walk, self._funding_of(dataset), other=others)
+        return paging.coverage_pages(walk, self._funding_of(dataset), other=others)
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         oldest, frame = self._oldest(dataset, await self.now()), dataset.timeframe or OPEN_INTEREST
@@ -497,7 +497,7 @@ class CcxtSource(Source):
         now, hint = await self.now(), self._hints.get(dataset)
 
         def pages(part: Span) -> AsyncIterator[Page]:
-            return paging.walked(CoverageWalk(part, EventGrid(frame.length), limit - 1, now, hint=hint), ask)
+            return paging.coverage_pages(CoverageWalk(part, EventGrid(frame.length), limit - 1, now, hint=hint), ask)
 
         async for page in limits.since_served(pages, span, oldest, reason, mapping.events("open_interest", [])):
             yield page
@@ -508,8 +508,7 @@ class CcxtSource(Source):
         return [Span(start, min(start + step, end)) for start in range(coarse.floor(BEFORE_ALL), end, step)]
 
     async def _first_in(self, daily: Dataset, window: Span) -> int | None:
-        found, _ = await paging.believed(self._bars_of(daily), window)
-        rows = paging.inside(found, window)
+        rows, _ = await paging.rows_of_window(self._bars_of(daily), window)
         return int(rows["ts"].to_physical().min()) if rows.height else None  # type: ignore[arg-type]
 
 

@@ -18,7 +18,7 @@ from ticklake.core.evidence import NOTHING_OLDER
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.core.time import HOUR, format_time
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.paging import ASKS, AskNewest, inside, newest_page, served_before
+from ticklake.sources.ccxt.paging import AskNewest, ask_until, inside, newest_page, served_before
 from ticklake.sources.ccxt.row_counts import Answer
 from ticklake.sources.ccxt.trade_calls import TradeCalls
 
@@ -153,11 +153,8 @@ def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
 
 async def _answer(walk: WindowWalk, window: Span, exactly: bool, known: pl.DataFrame) -> tuple[Answer, int]:
     """Ask until rows come, the known ones among them, or too few came often enough to be believed."""
-    for asked in range(1, ASKS + 1):
-        answer = await walk.ask(window, exactly)
-        if answer.frame.height >= max(known.height, 1) or asked == ASKS:
-            return answer, asked
-    raise AssertionError("unreachable")
+    enough = max(known.height, 1)
+    return await ask_until(lambda: walk.ask(window, exactly), lambda answer: answer.frame.height >= enough)
 
 
 async def _look_before(walk: WindowWalk, start: int) -> int:
