@@ -25,7 +25,7 @@ from ticklake.errors import AccessDenied, BadResponse, Banned, SourceError, Unsu
 from ticklake.sources.base import Capability, Page, Source
 from ticklake.sources.ccxt import id_paging, limits, mapping, paging, trade_paging
 from ticklake.sources.ccxt.capabilities import check_served, method_of
-from ticklake.sources.ccxt.client import RETRIES, Door, ExchangeOptions
+from ticklake.sources.ccxt.client import RETRIES, ExchangeClient, ExchangeOptions
 from ticklake.sources.ccxt.cursor_paging import cursor_pages
 from ticklake.sources.ccxt.exact_time import BEFORE_ALL, to_ns
 from ticklake.sources.ccxt.other_markets import other_markets
@@ -50,10 +50,10 @@ class CcxtSource(Source):
         self, exchange: str, options: ExchangeOptions | None = None, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self.exchange = exchange
-        self._door = Door(exchange, options or ExchangeOptions())
+        self._client = ExchangeClient(exchange, options or ExchangeOptions())
         self._quirks = quirks_of(exchange)
         self._clock = clock
-        client = self._door.client
+        client = self._client.ccxt
         client.parse_ohlcv = mapping.with_raw_columns(client.parse_ohlcv, self._quirks)
         count_rows(client)
         self._markets: dict[str, Any] | None = None
@@ -65,7 +65,7 @@ class CcxtSource(Source):
 
     async def now(self) -> int:
         """Return the exchange's time, or ours if it does not tell."""
-        told = await self._door.call("fetch_time") if self._door.client.has.get("fetchTime") else None
+        told = await self._client.call("fetch_time") if self._client.ccxt.has.get("fetchTime") else None
         if told is None:
             return self._clock()
         now = to_ns(told)
@@ -76,13 +76,13 @@ class CcxtSource(Source):
     async def instruments(self) -> list[Instrument]:
         """Return what the exchange lists."""
         markets = await self._load_markets()
-        mode = self._door.client.precisionMode
+        mode = self._client.ccxt.precisionMode
         return sorted((mapping.instrument(self.exchange, m, mode) for m in markets.values()), key=lambda i: i.symbol)
 
     async def capability(self, dataset: Dataset, now: int) -> Capability:
         """Say what can be had, or refuse with what is possible."""
-        check_served(self._door.client, await self._load_markets(), dataset)
-        pace = self._door.client.rateLimit / 1000
+        check_served(self._client.ccxt, await self._load_markets(), dataset)
+        pace = self._client.ccxt.rateLimit / 1000
         if dataset.kind == "open_interest":
             rows, frame = self._quirks.page_open_interest, dataset.timeframe or OPEN_INTEREST
             return Capability(rows, rows * frame.length, pace, self._oldest(dataset, now))
@@ -114,7 +114,7 @@ class CcxtSource(Source):
             if first is not None and await self._serves_older(dataset, first):
                 return first
         created = mapping.created((await self._load_markets()).get(str(dataset.symbol)) or {})
-        if created is None or "1d" not in (self._door.client.timeframes or {}):
+        if created is None or "1d" not in (self._client.ccxt.timeframes or {}):
             return created
         # Markets are renamed and moved: rows from before the date prove that it is not the listing.
         daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
@@ -129,10 +129,10 @@ class CcxtSource(Source):
 
     async def _first_bars(self, dataset: Dataset) -> tuple[int | None, int | None]:
         """Find the first week that has a bar, then the first day in it: a market may be silent for years later on."""
-        if self._quirks.recent_bars or "1d" not in (self._door.client.timeframes or {}):
+        if self._quirks.recent_bars or "1d" not in (self._client.ccxt.timeframes or {}):
             return None, None
         daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
-        coarse = Timeframe(1, "w") if "1w" in self._door.client.timeframes else Timeframe(1, "d")
+        coarse = Timeframe(1, "w") if "1w" in self._client.ccxt.timeframes else Timeframe(1, "d")
         bars = Dataset(self.exchange, "ohlcv", dataset.symbol, coarse)
         for window in await self._windows(bars, coarse):
             week = await self._first_in(bars, window)
@@ -190,7 +190,7 @@ class CcxtSource(Source):
         markets = await self._load_markets()
         if instrument.symbol in markets or not instrument.native_id:
             return
-        client, market = self._door.client, mapping.market(instrument)
+        client, market = self._client.ccxt, mapping.market(instrument)
         restored = client.safe_market_structure(market)
         markets[instrument.symbol] = client.markets[instrument.symbol] = restored
         client.markets_by_id.setdefault(instrument.native_id, []).append(restored)
@@ -199,7 +199,7 @@ class CcxtSource(Source):
         """Look for a daily bar that lies in *span* wholly, where days are longer than what is asked for."""
         frame, day = dataset.timeframe, Timeframe(1, "d")
         first, last = day.ceil(span.start), day.floor(span.end)
-        served = "1d" in (self._door.client.timeframes or {})
+        served = "1d" in (self._client.ccxt.timeframes or {})
         if first >= last or not served or dataset.kind not in _TRADED or (frame and frame.length >= DAY):
             return None
         return await self._first_in(Dataset(self.exchange, "ohlcv", dataset.symbol, day), Span(first, last))
@@ -257,12 +257,12 @@ class CcxtSource(Source):
 
     def _newest_trades(self, dataset: Dataset) -> paging.AskNewest | None:
         """Return what brings the newest trades, as far as the exchange serves any: they tell whether its bars are late."""
-        if not self._door.client.has.get("fetchTrades"):
+        if not self._client.ccxt.has.get("fetchTrades"):
             return None
 
         async def newest() -> pl.DataFrame:
             try:
-                rows = await self._door.call("fetch_trades", str(dataset.symbol), None, self._quirks.page_trades)
+                rows = await self._client.call("fetch_trades", str(dataset.symbol), None, self._quirks.page_trades)
             except Banned:
                 raise
             except SourceError:
@@ -274,16 +274,16 @@ class CcxtSource(Source):
 
     async def book(self, dataset: Dataset, depth: int | None) -> Page:
         """Return the book of now."""
-        check_served(self._door.client, await self._load_markets(), dataset)
-        raw = await self._door.call("fetch_order_book", str(dataset.symbol), depth)
+        check_served(self._client.ccxt, await self._load_markets(), dataset)
+        raw = await self._client.call("fetch_order_book", str(dataset.symbol), depth)
         frame, clock = mapping.book(raw, self._clock())
         notes = () if clock == "exchange" else (f"{self.exchange} gives its book no time: ts is this machine's",)
         return Page(frame, (), 1, notes, clock)
 
     async def predicted_funding(self, dataset: Dataset) -> Page:
         """Return the funding rate that is predicted now."""
-        check_served(self._door.client, await self._load_markets(), dataset)
-        raw = await self._door.call("fetch_funding_rate", str(dataset.symbol))
+        check_served(self._client.ccxt, await self._load_markets(), dataset)
+        raw = await self._client.call("fetch_funding_rate", str(dataset.symbol))
         frame, clock = mapping.predicted_funding(raw, self._clock())
         if not frame.height:
             raise BadResponse(f"{self.exchange} predicts no funding rate of {dataset.symbol}")
@@ -297,19 +297,19 @@ class CcxtSource(Source):
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._door.close()
+        await self._client.close()
 
     def _page_bars(self, dataset: Dataset) -> int:
-        return limits.page_bars(self._door.client, self._quirks, self._market(dataset))
+        return limits.page_bars(self._client.ccxt, self._quirks, self._market(dataset))
 
     def _market(self, dataset: Dataset) -> dict[str, Any]:
         """Return what ccxt keeps of a market; nothing, if it knows none."""
-        market: dict[str, Any] = (self._door.client.markets or {}).get(str(dataset.symbol)) or {}
+        market: dict[str, Any] = (self._client.ccxt.markets or {}).get(str(dataset.symbol)) or {}
         return market
 
     async def _load_markets(self) -> dict[str, Any]:
         if self._markets is None:
-            self._markets = dict(await self._door.call("load_markets"))
+            self._markets = dict(await self._client.call("load_markets"))
         return self._markets
 
     def _oldest(self, dataset: Dataset, now: int) -> int | None:
@@ -341,7 +341,7 @@ class CcxtSource(Source):
 
         async def ask(span: Span) -> pl.DataFrame:
             params = {**extra, **({"until": span.end // MS - 1} if self._quirks.until else {})}
-            rows = await self._door.call(
+            rows = await self._client.call(
                 "fetch_ohlcv", str(dataset.symbol), str(dataset.timeframe), span.start // MS, limit, params
             )
             frame = self._answered("ohlcv", rows).frame
@@ -356,7 +356,7 @@ class CcxtSource(Source):
 
         async def ask(since: int | None, params: dict[str, Any]) -> Answer:
             limit = self._quirks.page_trades
-            rows = await self._door.call("fetch_trades", str(dataset.symbol), since, limit, params)
+            rows = await self._client.call("fetch_trades", str(dataset.symbol), since, limit, params)
             answer = self._answered("trades", rows)
             if not _all_ids(answer.frame):
                 return answer
@@ -435,7 +435,7 @@ class CcxtSource(Source):
         async def numbered(page: int) -> pl.DataFrame:
             # With a start, ccxt would cut the older rows of a page.
             params = {str(page_number): page}
-            rows = await self._door.call("fetch_funding_rate_history", symbol, None, quirks.page_events, params)
+            rows = await self._client.call("fetch_funding_rate_history", symbol, None, quirks.page_events, params)
             return self._answered("funding", rows).frame
 
         if page_number is not None:
@@ -446,7 +446,7 @@ class CcxtSource(Source):
         async def ask(part: Span) -> pl.DataFrame:
             end = {} if quirks.funding == "cursor" else {quirks.funding_end: part.end // MS}
             start, limit = -(-part.start // MS), quirks.page_events
-            rows = await self._door.call("fetch_funding_rate_history", symbol, start, limit, end)
+            rows = await self._client.call("fetch_funding_rate_history", symbol, start, limit, end)
             return self._answered("funding", rows).frame
 
         return ask
@@ -457,7 +457,7 @@ class CcxtSource(Source):
         async def linked(cursor: str | None) -> tuple[pl.DataFrame, str | None]:
             params = {} if cursor is None else {parameter: cursor}
             limit = self._quirks.page_events
-            rows = await self._door.call("fetch_funding_rate_history", symbol, None, limit, params)
+            rows = await self._client.call("fetch_funding_rate_history", symbol, None, limit, params)
             following = next((row["info"][field] for row in rows if row["info"].get(field)), None)
             return self._answered("funding", rows).frame, None if following is None else str(following)
 
@@ -484,7 +484,7 @@ class CcxtSource(Source):
 
         async def ask(part: Span) -> pl.DataFrame:
             params = {"until": part.end // MS - 1}
-            rows = await self._door.call(
+            rows = await self._client.call(
                 "fetch_open_interest_history",
                 str(dataset.symbol),
                 str(frame),
