@@ -1,6 +1,6 @@
 """What is peculiar to each exchange: a table of facts, so that the page loops need no branches for exchanges.
 
-Sources: the exchanges' public API documentation and the field notes in ``docs/explanation/field-notes.md``.
+Sources: the exchanges' public API documentation, and what their answers showed.
 """
 
 from __future__ import annotations
