@@ -12,7 +12,7 @@ from tests.sources.scripted_exchanges import market, script_client
 from ticklake.app import open_lake
 from ticklake.config import Settings
 from ticklake.core.time import HOUR, MINUTE, MS, SECOND, format_time, parse_time
-from ticklake.sources.ccxt.client import Door
+from ticklake.sources.ccxt.client import ExchangeClient
 
 NOW = parse_time("2025-06-01T06:00:30")
 PAGE = 60
@@ -58,13 +58,13 @@ def recorded(tmp_path, monkeypatch):
             return script([trade for trade in numbered if trade[0] <= here.now][-PAGE:])
 
         here = Exchange(times, answer, polls[0])
-        make = Door.__init__
+        make = ExchangeClient.__init__
 
-        def init(self: Door, *args: Any, **kwargs: Any) -> None:
+        def init(self: ExchangeClient, *args: Any, **kwargs: Any) -> None:
             make(self, *args, **kwargs)
-            script_client(self.client, here, [market("BTC/USDT", native)], lambda: here.now)
+            script_client(self.ccxt, here, [market("BTC/USDT", native)], lambda: here.now)
 
-        monkeypatch.setattr(Door, "__init__", init)
+        monkeypatch.setattr(ExchangeClient, "__init__", init)
         settings = Settings(exchanges={exchange: {"rate_limit_ms": 0.001}}, state=str(tmp_path / "state"))
         lake = open_lake(tmp_path / "lake", settings=settings, clock=lambda: here.now)
         lakes.append(lake)

@@ -13,7 +13,7 @@ from tests.sources.scripted_exchanges import market, script_client
 from ticklake.app import open_lake
 from ticklake.config import Settings
 from ticklake.core.time import DAY, HOUR, MINUTE, MS, SECOND
-from ticklake.sources.ccxt.client import Door
+from ticklake.sources.ccxt.client import ExchangeClient
 
 NOW = int(datetime(2025, 6, 1, 0, 0, 30, tzinfo=UTC).timestamp()) * SECOND
 Times = list[int]
@@ -207,13 +207,13 @@ def lake_on(monkeypatch, tmp_path):
     """Return what opens a lake whose exchanges all answer as the given one."""
 
     def opened(here: Exchange, markets: list[dict[str, Any]]) -> Any:
-        begin = Door.__init__
+        begin = ExchangeClient.__init__
 
-        def scripted(self: Door, *arguments: Any, **options: Any) -> None:
+        def scripted(self: ExchangeClient, *arguments: Any, **options: Any) -> None:
             begin(self, *arguments, **options)
-            script_client(self.client, here, markets, lambda: here.now)
+            script_client(self.ccxt, here, markets, lambda: here.now)
 
-        monkeypatch.setattr(Door, "__init__", scripted)
+        monkeypatch.setattr(ExchangeClient, "__init__", scripted)
         names = ("gemini", "hyperliquid", "mexc", "gate", "binance", "okx", "bitget", "bybit")
         settings = Settings(
             retry={"attempts": 2, "first_wait": 0.001, "longest_wait": 0.002},

@@ -7,24 +7,24 @@ from pathlib import Path
 
 from ticklake.core.retry import RetryPolicy
 from ticklake.errors import TicklakeError
-from ticklake.sources.ccxt.client import Door, ExchangeOptions
+from ticklake.sources.ccxt.client import ExchangeClient, ExchangeOptions
 from ticklake.sources.pacing.pace import Pace
 
 
 async def main(url: str, ledger: str, calls: int, milliseconds: float) -> None:
     retry = RetryPolicy(attempts=20, first_wait=0.001, longest_wait=0.002)
     pace = Pace("binance", "binance@here", Path(ledger))
-    door = Door("binance", ExchangeOptions(f"{url}/binance", milliseconds, 5.0, retry, pace=pace))
+    client = ExchangeClient("binance", ExchangeOptions(f"{url}/binance", milliseconds, 5.0, retry, pace=pace))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
     told = "done"
     try:
         for _ in range(calls):
-            await door.call("publicGetKlines", {"symbol": "BTCUSDT", "interval": "1m", "limit": 1})
+            await client.call("publicGetKlines", {"symbol": "BTCUSDT", "interval": "1m", "limit": 1})
     except TicklakeError as error:
         told = f"{type(error).__name__}: {error}"
-    await door.close()
+    await client.close()
     sys.stdout.write(json.dumps(told))
 
 

@@ -38,7 +38,7 @@ def scripted(exchange: str, answer: Answer, markets: list[dict[str, Any]], now: 
     """Return a source whose exchange answers by *answer*, at the time *now* in nanoseconds."""
     retry = RetryPolicy(attempts=2, first_wait=0.001, longest_wait=0.002)
     source = CcxtSource(exchange, ExchangeOptions(rate_limit_ms=0.001, retry=retry), clock=lambda: now)
-    script_client(source._door.client, answer, markets, lambda: now)
+    script_client(source._client.ccxt, answer, markets, lambda: now)
     return source
 
 

@@ -1,4 +1,4 @@
-"""The door: real ccxt against a scripted HTTP server on loopback."""
+"""The client: real ccxt against a scripted HTTP server on loopback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ticklake.errors import (
     UnknownSymbol,
     Unsupported,
 )
-from ticklake.sources.ccxt.client import RETRIES, Door, ExchangeOptions, exchange_ids, translated
+from ticklake.sources.ccxt.client import RETRIES, ExchangeClient, ExchangeOptions, exchange_ids, translated
 
 QUICK = RetryPolicy(attempts=4, first_wait=0.01, longest_wait=0.05)
 TIME = {"serverTime": 1_704_067_200_000}
@@ -69,13 +69,13 @@ def answer(status: int = 200, body: Any = TIME, headers: dict[str, str] | None =
 
 def meet(
     script: Script,
-    visit: Callable[[Door], Awaitable[Any]],
+    visit: Callable[[ExchangeClient], Awaitable[Any]],
     exchange: str = "binance",
     timeout: float = 2.0,
     retry: RetryPolicy = QUICK,
     **options: Any,
 ) -> Any:
-    """Serve *script* on loopback, let *visit* use a door to it, and clean up."""
+    """Serve *script* on loopback, let *visit* use a client of it, and clean up."""
 
     async def run() -> Any:
         application = web.Application()
@@ -85,18 +85,20 @@ def meet(
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        door = Door(exchange, ExchangeOptions(url=url, rate_limit_ms=1, timeout=timeout, retry=retry, **options))
+        client = ExchangeClient(
+            exchange, ExchangeOptions(url=url, rate_limit_ms=1, timeout=timeout, retry=retry, **options)
+        )
         try:
-            return await visit(door)
+            return await visit(client)
         finally:
-            await door.close()
+            await client.close()
             await runner.cleanup()
 
     return asyncio.run(run())
 
 
-async def ask_time(door: Door) -> Any:
-    return await door.call("fetch_time")
+async def ask_time(client: ExchangeClient) -> Any:
+    return await client.call("fetch_time")
 
 
 class TestRateLimits:
@@ -111,11 +113,11 @@ class TestRateLimits:
     def test_429_makes_every_other_call_to_the_exchange_wait(self):
         script = Script(answer(429, {}, {"Retry-After": "0.3"}), answer())
 
-        async def visit(door: Door) -> None:
-            first = asyncio.create_task(ask_time(door))
+        async def visit(client: ExchangeClient) -> None:
+            first = asyncio.create_task(ask_time(client))
             await script.asked.wait()
             await asyncio.sleep(0.1)
-            await asyncio.gather(first, ask_time(door), ask_time(door))
+            await asyncio.gather(first, ask_time(client), ask_time(client))
 
         meet(script, visit)
         assert len(script) == 4
@@ -130,8 +132,8 @@ class TestRateLimits:
 
         script = Script(answer(429, {}, {"Retry-After": "0.6"}), moment, answer())
 
-        async def visit(door: Door) -> None:
-            await asyncio.gather(ask_time(door), ask_time(door))
+        async def visit(client: ExchangeClient) -> None:
+            await asyncio.gather(ask_time(client), ask_time(client))
 
         meet(script, visit)
         assert script.times[2] - script.times[0] >= 0.6
@@ -175,9 +177,9 @@ class TestRateLimits:
         headers = {"gw-ratelimit-limit": "500", "gw-ratelimit-remaining": "3", "gw-ratelimit-reset": "400"}
         script = Script(answer(200, {"code": "200000", "data": 1_704_067_200_000}, headers))
 
-        async def visit(door: Door) -> None:
-            await ask_time(door)
-            await ask_time(door)
+        async def visit(client: ExchangeClient) -> None:
+            await ask_time(client)
+            await ask_time(client)
 
         meet(script, visit, "kucoin")
         assert script.times[1] - script.times[0] >= 0.4
@@ -205,9 +207,9 @@ class TestFailures:
     def test_a_server_error_that_passes_is_only_a_note(self):
         script = Script(answer(503, ""), answer(500, ""), answer())
 
-        async def visit(door: Door) -> tuple[int, int, list[str]]:
+        async def visit(client: ExchangeClient) -> tuple[int, int, list[str]]:
             RETRIES.set(notes := [])
-            return await ask_time(door), door.calls, notes
+            return await ask_time(client), client.calls, notes
 
         value, calls, notes = meet(script, visit)
         assert (value, calls) == (1_704_067_200_000, 3)
@@ -227,11 +229,11 @@ class TestFailures:
 
     def test_nobody_listening_is_unavailable(self):
         async def run() -> None:
-            door = Door("binance", ExchangeOptions(url="http://127.0.0.1:9", rate_limit_ms=1, retry=QUICK))
+            client = ExchangeClient("binance", ExchangeOptions(url="http://127.0.0.1:9", rate_limit_ms=1, retry=QUICK))
             try:
-                await door.call("fetch_time")
+                await client.call("fetch_time")
             finally:
-                await door.close()
+                await client.close()
 
         with pytest.raises(SourceUnavailable):
             asyncio.run(run())
@@ -281,7 +283,7 @@ class TestErrorBodies:
         once = RetryPolicy(1, 0.5, 30.0)
 
         with pytest.raises(error, match=exchange):
-            meet(Script(answer(200, body)), lambda door: door.call(method, params), exchange, retry=once)
+            meet(Script(answer(200, body)), lambda client: client.call(method, params), exchange, retry=once)
 
     @pytest.mark.parametrize(
         ("exchange", "method", "params", "status", "body"),
@@ -295,7 +297,7 @@ class TestErrorBodies:
         script = Script(answer(status, body))
 
         with pytest.raises(UnknownSymbol):
-            meet(script, lambda door: door.call(method, params), exchange)
+            meet(script, lambda client: client.call(method, params), exchange)
 
         assert len(script) == 1
 
@@ -303,7 +305,7 @@ class TestErrorBodies:
         script = Script(answer(400, {"code": -1130, "msg": "parameter 'startTime' is invalid."}))
 
         with pytest.raises(SourceError) as caught:
-            meet(script, lambda door: door.call("publicGetKlines", KLINES))
+            meet(script, lambda client: client.call("publicGetKlines", KLINES))
 
         assert not caught.value.retriable
         assert len(script) == 1
@@ -312,11 +314,11 @@ class TestErrorBodies:
 class TestSecrets:
     KEYS: ClassVar = {"apiKey": "KEY0123456789", "secret": "SECRET0123456789", "password": "PASSWORD0123456789"}
 
-    def visit(self, method: str) -> Callable[[Door], Awaitable[tuple[str, list[str]]]]:
-        async def call(door: Door) -> tuple[str, list[str]]:
+    def visit(self, method: str) -> Callable[[ExchangeClient], Awaitable[tuple[str, list[str]]]]:
+        async def call(client: ExchangeClient) -> tuple[str, list[str]]:
             RETRIES.set(notes := [])
             with pytest.raises(TicklakeError) as caught:
-                await door.call(method, {"symbol": "BTCUSDT"})
+                await client.call(method, {"symbol": "BTCUSDT"})
             return str(caught.value), notes
 
         return call
@@ -364,7 +366,7 @@ class TestAddress:
         ],
     )
     def test_the_url_option_moves_every_address_that_a_call_can_reach(self, exchange, sandbox):
-        client = Door(exchange, ExchangeOptions(url=self.HERE, settings={"sandbox": sandbox})).client
+        client = ExchangeClient(exchange, ExchangeOptions(url=self.HERE, settings={"sandbox": sandbox})).ccxt
         addresses = list(leaves(client.urls["api"]))
 
         assert len(addresses) > 0
@@ -372,21 +374,21 @@ class TestAddress:
 
     def test_every_exchange_of_ccxt_is_moved(self):
         for exchange in exchange_ids():
-            client = Door(exchange, ExchangeOptions(url=self.HERE)).client
+            client = ExchangeClient(exchange, ExchangeOptions(url=self.HERE)).ccxt
             moved = list(leaves(client.urls["api"]))
             assert moved, exchange
             assert all(url.startswith(self.HERE) and "{" not in url for url in moved), exchange
 
     def test_moved_addresses_keep_their_paths(self):
         before = list(leaves(ccxt.binance().urls["api"]))
-        after = list(leaves(Door("binance", ExchangeOptions(url=self.HERE)).client.urls["api"]))
+        after = list(leaves(ExchangeClient("binance", ExchangeOptions(url=self.HERE)).ccxt.urls["api"]))
 
         assert [urlsplit(url).path for url in after] == ["/here" + urlsplit(url).path for url in before]
 
     def test_moving_one_door_leaves_the_next_where_it_was(self):
-        Door("binance", ExchangeOptions(url=self.HERE))
+        ExchangeClient("binance", ExchangeOptions(url=self.HERE))
 
-        assert "api.binance.com" in Door("binance", ExchangeOptions()).client.urls["api"]["public"]
+        assert "api.binance.com" in ExchangeClient("binance", ExchangeOptions()).ccxt.urls["api"]["public"]
 
     @pytest.mark.parametrize(
         ("exchange", "path"),
@@ -411,12 +413,12 @@ class TestAddress:
 class TestNames:
     def test_an_unknown_exchange_is_refused_with_the_nearest(self):
         with pytest.raises(UnknownExchange, match=r"binnance.*did you mean.*binance"):
-            Door("binnance", ExchangeOptions())
+            ExchangeClient("binnance", ExchangeOptions())
 
     @pytest.mark.parametrize("name", ["", "Exchange", "__init__", "base", "Binance", "binance "])
-    def test_only_ccxts_own_ids_open_a_door(self, name):
+    def test_only_ccxts_own_ids_open_a_client(self, name):
         with pytest.raises(UnknownExchange):
-            Door(name, ExchangeOptions())
+            ExchangeClient(name, ExchangeOptions())
 
 
 FOREIGN = [error for _, error in inspect.getmembers(ccxt, inspect.isclass) if issubclass(error, ccxt.BaseError)]
@@ -459,9 +461,9 @@ class TestTranslation:
         assert len(str(translated(ccxt.ExchangeError(text), "kraken"))) <= 320
 
     def test_the_original_is_kept_as_the_cause(self):
-        async def visit(door: Door) -> BaseException | None:
+        async def visit(client: ExchangeClient) -> BaseException | None:
             with pytest.raises(UnknownSymbol) as caught:
-                await door.call("publicGetKlines", KLINES)
+                await client.call("publicGetKlines", KLINES)
             return caught.value.__cause__
 
         cause = meet(Script(answer(400, {"code": -1121, "msg": "Invalid symbol."})), visit)

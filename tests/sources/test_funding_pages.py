@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 from scripted_exchanges import assert_no_false_data, data_spans, market, pages_of, scripted, times_of
 
 from ticklake.core.coverage import Found
+from ticklake.core.kinds import TIME
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MS, SECOND, parse_time
+from ticklake.errors import SourceError
+from ticklake.sources.ccxt import paging
 
 NOW = parse_time("2025-05-02T00:00:20")
 RATES = [NOW // (8 * HOUR) * 8 * HOUR - number * 8 * HOUR for number in range(600)][::-1]
@@ -122,3 +127,23 @@ def test_pages_that_cannot_be_turned_leave_the_rest_unavailable():
         sum(piece.span.length for page in pages for piece in page.covered if piece.found is Found.UNAVAILABLE)
         > 80 * DAY
     )
+
+
+def test_a_page_that_is_refused_once_leaves_no_hole_between_those_around_it():
+    refusals = [SourceError("page 3 is refused")]
+
+    async def fetch(number: int) -> pl.DataFrame:
+        if number == 3 and refusals:
+            raise refusals.pop()
+        last = 20 - 3 * number
+        return pl.DataFrame({"ts": [last, last + 1, last + 2]}, schema={"ts": TIME})
+
+    async def fetch_window_twice() -> pl.DataFrame:
+        ask = paging.numbered_pages(fetch)
+        with pytest.raises(SourceError):
+            await ask(Span(5, 20))
+        return await ask(Span(5, 20))
+
+    rows = asyncio.run(fetch_window_twice())
+
+    assert rows["ts"].to_physical().to_list() == list(range(5, 20))

@@ -95,7 +95,7 @@ class TestPace:
     def test_a_refusal_is_everybodys_pause(self, path):
         clock = ManualClock(NOW / 1_000)
         told, other = Pace("x", path=path, clock=clock), Ledger(path)
-        with pytest.raises(RateLimited), told.minding():
+        with pytest.raises(RateLimited), told.pause_on_refusal():
             raise RateLimited("slow down", 2.5)
         assert other.take("x", 1, NOW).wait == 2_501
         told.close()
@@ -105,26 +105,26 @@ class TestPace:
         clock = ManualClock(NOW / 1_000)
         pace, waits = Pace("x", clock=clock), []
         for _ in range(8):
-            with pytest.raises(RateLimited), pace.minding():
+            with pytest.raises(RateLimited), pace.pause_on_refusal():
                 raise RateLimited("slow down")
             waits.append(pace._with_ledger(lambda ledger: ledger.take("x", 1, pace._now())).wait / 1_000)
             clock.now += waits[-1] + 0.01
         assert waits == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], abs=0.1)
         clock.now += 3_600
-        with pytest.raises(RateLimited), pace.minding():
+        with pytest.raises(RateLimited), pace.pause_on_refusal():
             raise RateLimited("slow down")
         assert pace._with_ledger(lambda ledger: ledger.take("x", 1, pace._now())).wait == 1_001
 
     def test_a_ban_is_refused_here_without_a_call_until_it_is_over(self, path):
         clock = ManualClock(NOW / 1_000)
         pace = Pace("x", path=path, clock=clock)
-        with pytest.raises(Banned), pace.minding():
+        with pytest.raises(Banned), pace.pause_on_refusal():
             raise Banned("418")
         pace.close()
         clock.now += 10
         again = Pace("x", path=path, clock=clock)
         for _ in range(3):
-            with pytest.raises(Banned, match="until 2023-11-14T22:18:20Z: wait") as caught, again.minding():
+            with pytest.raises(Banned, match="until 2023-11-14T22:18:20Z: wait") as caught, again.pause_on_refusal():
                 asyncio.run(again.turn(1))
         assert caught.value.retry_after == pytest.approx(BAN - 10, abs=0.1)
         clock.now += BAN
@@ -134,7 +134,7 @@ class TestPace:
     def test_headers_that_tell_of_a_budget_nearly_used_up_pause_everybody(self, path):
         clock = ManualClock(1_700_000_039.0)
         pace, other = Pace("binance", path=path, clock=clock), Ledger(path)
-        pace.heard("/api/v3/klines", {"X-MBX-USED-WEIGHT-1M": "5900"})
+        pace.pause_by_headers("/api/v3/klines", {"X-MBX-USED-WEIGHT-1M": "5900"})
         assert other.take("binance", 1, 1_700_000_039_000).wait == pytest.approx(1_000, abs=2)
         pace.close()
         other.close()
@@ -165,7 +165,7 @@ class TestPace:
             other.execute("DROP TABLE turns")
         asyncio.run(pace.turn(1, told.append))
         asyncio.run(pace.turn(1, told.append))
-        with pytest.raises(RateLimited), pace.minding():
+        with pytest.raises(RateLimited), pace.pause_on_refusal():
             raise RateLimited("slow down", 0.01)
         assert len(told) == 1
         assert "this process only" in told[0]

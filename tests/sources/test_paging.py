@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.evidence import CONFIRMS, CoverageWalk
+from ticklake.core.evidence import ASKS, CONFIRMS, CoverageWalk
 from ticklake.core.kinds import TIME
 from ticklake.core.questions import BarGrid
 from ticklake.core.span import Span, normalise
@@ -114,7 +114,7 @@ def bar_pages(ask, dataset: Dataset, span: Span, page: int, **known) -> AsyncIte
     assert dataset.timeframe is not None
     known = {"keeps_all": True, "now": span.end + dataset.timeframe.length, **known}
     grid = BarGrid(dataset.timeframe, dataset.anchor)
-    return paging.walked(CoverageWalk(span, grid, page, **known), ask, known_trades(span), other=every_minute)
+    return paging.coverage_pages(CoverageWalk(span, grid, page, **known), ask, known_trades(span), other=every_minute)
 
 
 async def every_minute(span: Span) -> pl.DataFrame:
@@ -147,7 +147,7 @@ def id_pages(exchange: Scripted, span: Span, window: int, limit: int, by_id=None
 
 def event_pages(ask, span: Span, window: int) -> AsyncIterator[Page]:
     walk_over = CoverageWalk(span, BarGrid(Timeframe(1, "m")), window // MINUTE, span.end, keeps_all=True)
-    return paging.walked(walk_over, ask, known_trades(span), other=every_minute)
+    return paging.coverage_pages(walk_over, ask, known_trades(span), other=every_minute)
 
 
 def walk(pages: AsyncIterator[Page]) -> list[Page]:
@@ -278,7 +278,7 @@ class TestBars:
 
         (page,) = walk(bar_pages(exchange.span, MINUTES, minutes(0, 50), 100))
 
-        asked = paging.ASKS + CONFIRMS
+        asked = ASKS + CONFIRMS
         assert (exchange.calls, page.requests) == (asked, asked + 1), "and the newest trades"
 
     def test_a_full_page_is_asked_for_once(self):
@@ -756,7 +756,7 @@ class TestRefusals:
 
         span = minutes(0, 500)
         walk_over = CoverageWalk(span, BarGrid(Timeframe(1, "m")), 100, span.end, keeps_all=keeps_all)
-        return walk(paging.walked(walk_over, ask, known_trades(span)))
+        return walk(paging.coverage_pages(walk_over, ask, known_trades(span)))
 
     @pytest.mark.parametrize("keeps_all", [False, True])
     def test_what_is_refused_is_unavailable_and_the_rest_is_fetched(self, keeps_all):

@@ -37,7 +37,7 @@ def ask(server, visit):
 
     def call(exchange: str, method: str, *arguments: Any) -> Any:
         async def use(source: CcxtSource) -> Any:
-            return await source._door.call(method, *arguments)
+            return await source._client.call(method, *arguments)
 
         return visit(server, exchange, use)
 

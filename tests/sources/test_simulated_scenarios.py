@@ -147,17 +147,17 @@ def test_moods_are_set_over_http_and_said(market, serve):
 def test_ccxt_sees_the_shorter_list(market, serve):
     import ccxt.async_support as ccxt
 
-    from ticklake.sources.ccxt.client import Door, ExchangeOptions
+    from ticklake.sources.ccxt.client import ExchangeClient, ExchangeOptions
 
     exchange = serve(market, NOW)
     exchange.be("delist=ETH/USDT@2024-01-04")
     assert ccxt
 
     async def listed():
-        door = Door("binance", ExchangeOptions(url=f"{exchange.url}/binance", rate_limit_ms=1))
+        client = ExchangeClient("binance", ExchangeOptions(url=f"{exchange.url}/binance", rate_limit_ms=1))
         try:
-            return set(await door.call("load_markets"))
+            return set(await client.call("load_markets"))
         finally:
-            await door.close()
+            await client.close()
 
     assert asyncio.run(listed()) == {"BTC/USDT", "BTC/USDT:USDT", "ETH/USDT:USDT"}

@@ -42,6 +42,10 @@ class Page:
         """The covered spans."""
         return [piece.span for piece in self.covered]
 
+    def covered_until(self, ts: int) -> int:
+        """Return the end of the last covered span, or *ts* if that is later."""
+        return max([ts, *(span.end for span in self.spans)])
+
 
 @dataclass(frozen=True, slots=True)
 class Capability:

@@ -62,7 +62,7 @@ class Site:
         self.requests += 1
         try:
             async with self._opened().get(url, headers=headers or {}, allow_redirects=False) as response:
-                with self.pace.minding():
+                with self.pace.pause_on_refusal():
                     _check_status(response, url)
                 yield response
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:

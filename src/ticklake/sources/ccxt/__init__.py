@@ -1,1 +1,1 @@
-"""Every exchange that ccxt knows, behind one door."""
+"""Every exchange that ccxt knows."""

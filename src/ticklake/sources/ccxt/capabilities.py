@@ -1,4 +1,4 @@
-"""What ccxt says an exchange can do, and clear refusals of the rest."""
+"""Which kinds and timeframes an exchange serves, and errors for those that it does not."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NEED_KEY = {
     "mudrex": _ALL,
     "woofipro": ("ohlcv", "book"),
 }
-"""Kinds whose calls are private; all of them where the list of markets is."""
+"""The kinds whose calls need a key, by exchange; all kinds where the list of markets does."""
 _CONTRACTS_ONLY = frozenset({"mark_ohlcv", "index_ohlcv", "funding", "predicted_funding", "open_interest"})
 
 
 def method_of(kind: str) -> str:
-    """Return the call that brings a kind, as provenance names it."""
+    """Return the name of ccxt's call for a kind, as provenance has it."""
     return _METHODS[kind][1]
 
 
@@ -53,28 +53,28 @@ def served_by(exchange: str) -> list[str]:
 
 
 def restrictions_of(exchange: str) -> dict[str, str]:
-    """Return what stands in the way of kinds that an exchange serves, by kind."""
+    """Return the restrictions of the kinds that an exchange serves, in words, by kind."""
     import ccxt
 
-    client, quirks = getattr(ccxt, exchange)(), quirks_of(exchange)
-    found: dict[str, str] = {}
+    client = getattr(ccxt, exchange)()
+    quirks = quirks_of(exchange)
+    restrictions: dict[str, str] = {}
     newest = quirks.recent_bars or quirks.served_bars
     if newest:
-        found |= dict.fromkeys(BAR_KINDS, f"newest {newest:,} only")
+        restrictions |= dict.fromkeys(BAR_KINDS, f"newest {newest:,} only")
     if quirks.trades == "recent":
-        found["trades"] = "newest page only"
+        restrictions["trades"] = "newest page only"
     if quirks.trade_days:
-        found["trades"] = f"last {quirks.trade_days} days only"
+        restrictions["trades"] = f"last {quirks.trade_days} days only"
     if quirks.open_interest_days:
-        found["open_interest"] = f"last {quirks.open_interest_days} days only"
-    kinds = kinds_of(client)
+        restrictions["open_interest"] = f"last {quirks.open_interest_days} days only"
     secrets = ", ".join(name for name, needed in client.requiredCredentials.items() if needed)
-    found |= dict.fromkeys(NEED_KEY.get(exchange, ()), f"needs a key ({secrets})")
-    return {kind: found[kind] for kind in kinds if kind in found}
+    restrictions |= dict.fromkeys(NEED_KEY.get(exchange, ()), f"needs a key ({secrets})")
+    return {kind: restrictions[kind] for kind in kinds_of(client) if kind in restrictions}
 
 
 def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None:
-    """Refuse what the exchange does not serve, and say what it does.
+    """Refuse what the exchange does not serve, and name what it does.
 
     Raises
     ------
@@ -83,21 +83,33 @@ def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None
     kinds = kinds_of(client)
     if dataset.kind not in kinds:
         raise Unsupported(f"{dataset.exchange} does not serve {dataset.kind}: it serves {', '.join(kinds)}")
+    _check_symbol(markets, dataset)
+    _check_timeframe(client, dataset)
+
+
+def _check_symbol(markets: dict[str, Any], dataset: Dataset) -> None:
     symbol = str(dataset.symbol)
     if symbol not in markets:
+        hint = f"'ticklake symbols {dataset.exchange}' lists them"
         close = difflib.get_close_matches(symbol, markets, n=3, cutoff=0.5)
-        hint = f"did you mean {', '.join(close)}?" if close else f"'ticklake symbols {dataset.exchange}' lists them"
+        if close:
+            hint = f"did you mean {', '.join(close)}?"
         raise UnknownSymbol(f"{dataset.exchange} does not list {symbol!r}: {hint}")
     if dataset.kind in _CONTRACTS_ONLY and not markets[symbol].get("contract"):
-        contracts = [name for name in markets if name.startswith(f"{symbol}:")]
-        raise Unsupported(
-            f"{symbol} is a spot market and has no {dataset.kind}: ask for a contract"
-            + (f", like {contracts[0]}" if contracts else "")
-        )
+        text = f"{symbol} is a spot market and has no {dataset.kind}: ask for a contract"
+        for name in markets:
+            if name.startswith(f"{symbol}:"):
+                text += f", like {name}"
+                break
+        raise Unsupported(text)
+
+
+def _check_timeframe(client: Any, dataset: Dataset) -> None:
     timeframes: Collection[str] = client.timeframes or {}
+    rows = "bars"
     if dataset.kind == "open_interest":
         timeframes = quirks_of(dataset.exchange).open_interest_frames
+        rows = "open interest"
     if dataset.timeframe is not None and str(dataset.timeframe) not in timeframes:
-        what = "open interest" if dataset.kind == "open_interest" else "bars"
         served = ", ".join(timeframes) or "one timeframe only: ask for it without one"
-        raise UnknownTimeframe(f"{dataset.exchange} has no {dataset.timeframe} {what}: it serves {served}")
+        raise UnknownTimeframe(f"{dataset.exchange} has no {dataset.timeframe} {rows}: it serves {served}")

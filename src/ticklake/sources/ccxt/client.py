@@ -1,15 +1,16 @@
-"""The door to ccxt: clients, calls, retries, and the translation of every error."""
+"""The client of one exchange through ccxt: calls, retries, and the translation of every error."""
 
 from __future__ import annotations
 
 import asyncio
+import difflib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import ccxt.async_support as ccxt
@@ -31,20 +32,19 @@ from ticklake.sources.pacing.headers import ban_of, retry_after
 from ticklake.sources.pacing.pace import Pace
 from ticklake.sources.retry import retrying
 
-__all__ = ["RETRIES", "Door", "ExchangeOptions", "exchange_ids"]
+__all__ = ["RETRIES", "ExchangeClient", "ExchangeOptions", "exchange_ids"]
 
-T = TypeVar("T")
 RETRIES: ContextVar[list[str] | None] = ContextVar("RETRIES", default=None)
-"""Where the task that calls wants to read which calls were repeated, and why."""
+"""The list to which calls of this task add why they were repeated or had to wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOptions:
     """How to reach an exchange.
 
-    ``url`` replaces scheme and host of every address that ccxt knows for it; ``rate_limit_ms`` its pace;
-    ``timeout`` is in seconds; ``settings`` goes to ccxt's constructor as it is; ``pace`` gives turns to calls (one of
-    our own, if not given).
+    ``url`` replaces scheme and host of every address that ccxt knows for it, ``rate_limit_ms`` the time between calls;
+    ``timeout`` is in seconds; ``settings`` goes to ccxt's constructor as it is; ``pace`` gives turns to calls (by default a
+    pace of this client alone).
     """
 
     url: str | None = None
@@ -60,49 +60,62 @@ def exchange_ids() -> list[str]:
     return list(ccxt.exchanges)
 
 
-class Door:
-    """One exchange through ccxt. Every call is paced, retried where that helps, and fails with our errors."""
+class ExchangeClient:
+    """One exchange through ccxt. Every call is paced, retried where that helps, and fails with our errors.
+
+    ``ccxt`` is ccxt's own object for the exchange, ``calls`` the number of calls so far, with the repeated ones.
+    """
 
     def __init__(self, exchange: str, options: ExchangeOptions) -> None:
         if exchange not in ccxt.exchanges:
             raise UnknownExchange(f"{exchange!r} is not an exchange ccxt knows{_near(exchange)}: 'ticklake exchanges'")
         self.exchange = exchange
         self.retry = options.retry
-        self.client: Any = _client(exchange, options)
-        self.client.on_rest_response = self._on_response
-        self.client.throttle = self._throttle
+        self.ccxt: Any = _ccxt_exchange(exchange, options)
+        self.ccxt.on_rest_response = self._on_response
+        self.ccxt.throttle = self._throttle
         self.pace = options.pace or Pace(exchange)
         self.calls = 0
 
     async def call(self, method: str, *arguments: Any, **params: Any) -> Any:
-        """Call a method of ccxt until it answers or there is no hope."""
-        return await retrying(self.retry, _note)(self._once, method, *arguments, **params)
+        """Call a method of ccxt until it answers or a repetition cannot help.
+
+        Raises
+        ------
+        TicklakeError
+            The last error, translated.
+        """
+        return await retrying(self.retry, _note)(self._call_once, method, *arguments, **params)
 
     async def close(self) -> None:
         """Close the connections."""
         self.pace.close()
-        await self.client.close()
+        await self.ccxt.close()
 
-    async def _once(self, method: str, *arguments: Any, **params: Any) -> Any:
+    async def _call_once(self, method: str, *arguments: Any, **params: Any) -> Any:
         self.calls += 1
-        with self.pace.minding():
-            return await self._translated(lambda: getattr(self.client, method)(*arguments, **params))
+        with self.pace.pause_on_refusal():
+            try:
+                return await getattr(self.ccxt, method)(*arguments, **params)
+            except TicklakeError:
+                raise
+            except Exception as error:
+                raise translated(error, self.exchange, self._secrets()) from error
 
     async def _throttle(self, cost: float | None = None) -> None:
         """Take a turn before a request, in the place of ccxt's own throttler, which knows of one process only."""
-        await self.pace.turn(self.client.rateLimit * (1 if cost is None else cost), _note)
+        if cost is None:
+            cost = 1
+        await self.pace.turn(self.ccxt.rateLimit * cost, _note)
 
     def _secrets(self) -> list[str]:
-        names = ("apiKey", "secret", "password", "uid", "token", "privateKey")
-        return [value for name in names if isinstance(value := getattr(self.client, name, None), str) and value]
-
-    async def _translated(self, call: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await call()
-        except TicklakeError:
-            raise
-        except Exception as error:
-            raise translated(error, self.exchange, self._secrets()) from error
+        """Return the credentials that are set, which must appear in no error."""
+        secrets = []
+        for name in ("apiKey", "secret", "password", "uid", "token", "privateKey"):
+            value = getattr(self.ccxt, name, None)
+            if isinstance(value, str) and value:
+                secrets.append(value)
+        return secrets
 
     def _on_response(
         self,
@@ -114,24 +127,48 @@ class Door:
         body: str,
         *_request: Any,
     ) -> str:
-        """Judge an answer by its status and shape before ccxt reads it."""
+        """Raise our error for an answer by its status and shape; return the body for ccxt to read.
+
+        ccxt maps statuses differently for each exchange (OKX's 429 becomes ``ExchangeNotAvailable``), and drops ``Retry-After``.
+        """
         path = urlsplit(url).path
         where = f"{self.exchange} {method} {path}: {code} {reason}"
-        self.pace.heard(path, headers)
-        after = retry_after({name.lower(): value for name, value in headers.items()}, time.time())
+        self.pace.pause_by_headers(path, headers)
+        lowered = {name.lower(): value for name, value in headers.items()}
+        after = retry_after(lowered, time.time())
         if code == 429:
             raise RateLimited(f"{where}: too many requests", after)
         ban = ban_of(self.exchange, code, body)
         if code == 418 or ban:
+            if after is None:
+                after = ban
             text = f"{where}: the exchange warns of a ban; wait some minutes, then run the same command again"
-            raise Banned(text, ban if after is None else after)
+            raise Banned(text, after)
         if code in {401, 403, 451}:
             raise AccessDenied(f"{where}: the exchange does not serve this address or key")
         if code >= 500:
             raise SourceUnavailable(where)
+        # ccxt does not refuse such a body: it hands it on as text or as bytes.
         if code == 200 and not _is_json(body):
             raise BadResponse(f"{where}: the answer is cut short or no JSON")
         return body.strip()
+
+
+_ERRORS: tuple[tuple[type[Exception], type[TicklakeError]], ...] = (
+    (ccxt.BadSymbol, UnknownSymbol),
+    # The two for too many requests are siblings under NetworkError: they must come before it.
+    (ccxt.RateLimitExceeded, RateLimited),
+    (ccxt.DDoSProtection, RateLimited),
+    (ccxt.PermissionDenied, AccessDenied),
+    (ccxt.AuthenticationError, AccessDenied),
+    (ccxt.NetworkError, SourceUnavailable),
+    (ccxt.NotSupported, Unsupported),
+    (ccxt.BadRequest, SourceError),
+    (ccxt.ExchangeError, BadResponse),
+    (asyncio.TimeoutError, SourceUnavailable),
+    (OSError, SourceUnavailable),
+)
+"""Errors of ccxt and what they become: the first row that fits counts."""
 
 
 def translated(error: Exception, exchange: str, secrets: Sequence[str] = ()) -> TicklakeError:
@@ -139,28 +176,27 @@ def translated(error: Exception, exchange: str, secrets: Sequence[str] = ()) -> 
     text = str(error)
     for secret in secrets:
         text = text.replace(secret, "***")
-    text = text[:300] if text.startswith(exchange) else f"{exchange}: {text[:300]}"
+    text = text[:300]
+    if not text.startswith(exchange):
+        text = f"{exchange}: {text}"
+    # ccxt has no rule for these words of Kraken's and would call them a bad answer.
     if "Unknown asset pair" in text:
         return UnknownSymbol(text)
-    table: tuple[tuple[type[Exception], type[TicklakeError]], ...] = (
-        (ccxt.BadSymbol, UnknownSymbol),
-        (ccxt.RateLimitExceeded, RateLimited),
-        (ccxt.DDoSProtection, RateLimited),
-        (ccxt.PermissionDenied, AccessDenied),
-        (ccxt.AuthenticationError, AccessDenied),
-        (ccxt.NetworkError, SourceUnavailable),
-        (ccxt.NotSupported, Unsupported),
-        (ccxt.BadRequest, SourceError),
-        (ccxt.ExchangeError, BadResponse),
-        (asyncio.TimeoutError, SourceUnavailable),
-        (OSError, SourceUnavailable),
-    )
-    ours = next((ours for theirs, ours in table if isinstance(error, theirs)), BadResponse)
-    return ours(f"{text}: no answer; check the network, or try later" if ours is SourceUnavailable else text)
+    error_type = _error_type(error)
+    if error_type is SourceUnavailable:
+        text = f"{text}: no answer; check the network, or try later"
+    return error_type(text)
+
+
+def _error_type(error: Exception) -> type[TicklakeError]:
+    for theirs, ours in _ERRORS:
+        if isinstance(error, theirs):
+            return ours
+    return BadResponse
 
 
 def _note(text: str) -> None:
-    """Keep for the run's log what was repeated, and why."""
+    """Keep for the run's log why a call was repeated or had to wait."""
     notes = RETRIES.get()
     if notes is not None:
         notes.append(text)
@@ -174,34 +210,36 @@ def _is_json(body: str) -> bool:
     return True
 
 
-def _client(exchange: str, options: ExchangeOptions) -> Any:
+def _ccxt_exchange(exchange: str, options: ExchangeOptions) -> Any:
     logging.getLogger("ccxt").setLevel(logging.CRITICAL)
     settings = {"enableRateLimit": True, "timeout": int(options.timeout * 1000), **(options.settings or {})}
     if options.rate_limit_ms is not None:
         settings["rateLimit"] = options.rate_limit_ms
     client = getattr(ccxt, exchange)(settings)
     if options.url is not None:
-        client.urls["api"] = _moved(client.urls["api"], options.url.rstrip("/"))
-    _untrimmed(client)
+        client.urls["api"] = _with_base(client.urls["api"], options.url.rstrip("/"))
+    _disable_filters(client)
     return client
 
 
-def _untrimmed(client: Any) -> None:
+def _disable_filters(client: Any) -> None:
     """Stop ccxt from cutting an answer to the asked limit and start: repeated rows would push real ones out."""
     by_value = client.filter_by_value_since_limit
     client.filter_by_since_limit = lambda array, *_, **__: client.to_array(array or [])
     client.filter_by_value_since_limit = lambda array, field, value=None, *_, **__: by_value(array, field, value)
 
 
-def _moved(urls: Any, base: str) -> Any:
+def _with_base(urls: Any, base: str) -> Any:
     """Return ccxt's table of addresses with every scheme and host replaced by *base*."""
     if isinstance(urls, dict):
-        return {name: _moved(url, base) for name, url in urls.items()}
-    return base + urlsplit(urls).path if isinstance(urls, str) else urls
+        return {name: _with_base(url, base) for name, url in urls.items()}
+    if isinstance(urls, str):
+        return base + urlsplit(urls).path
+    return urls
 
 
 def _near(exchange: str) -> str:
-    import difflib
-
     close = difflib.get_close_matches(str(exchange), ccxt.exchanges, n=3)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
+    if not close:
+        return ""
+    return f" (did you mean {' or '.join(close)}?)"

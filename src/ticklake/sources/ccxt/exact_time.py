@@ -15,8 +15,8 @@ NOT_A_TIME = re.compile(r"id$|seq|price|amount|size|qty|quantity|volume|order|co
 """Fields of a trade that hold no time of it, though their digits may look like one."""
 
 _DECIMAL = re.compile(r"(\d{9,19})(?:\.\d+)?")
-_UNITS = ((11, SECOND), (14, MS), (17, US), (20, 1))
-"""How many digits before the point a time of today has at most, in which unit."""
+_UNITS = ((11, SECOND), (14, MS), (17, US))
+"""A time of today with fewer digits before the point than this is in this unit; one with more is in nanoseconds."""
 BEFORE_ALL = parse_time("2009-01-03")
 """No crypto market is older than the first block."""
 LAST = 2**63 - 1
@@ -39,45 +39,63 @@ def exact_time(trade: dict[str, Any]) -> int | None:
     ts = event_time(trade)
     if ts is None:
         return None
-    # ccxt rounds, or multiplies floats and cuts, so that its millisecond may be the next or the one before.
-    finer = (found for found in _times(trade.get("info")) if found % MS and -MS < found - ts < 2 * MS)
-    return next(finer, ts)
+    for raw_time in _times(trade.get("info")):
+        # ccxt rounds, or multiplies floats and cuts, so that its millisecond may be the next or the one before.
+        is_same = -MS < raw_time - ts < 2 * MS
+        is_finer = raw_time % MS != 0
+        if is_same and is_finer:
+            return raw_time
+    return ts
 
 
 def event_time(row: dict[str, Any]) -> int | None:
     """Return the time of one of ccxt's structures in nanoseconds.
 
-    Where ccxt reads it in the wrong unit (Bitstamp's funding rates come out in January 1970), that is told by a time
-    before the first block, and the one time in the raw row counts.
+    A time before the first block shows that ccxt read it in the wrong unit (Bitstamp's funding rates come out in January
+    1970). Then the only time in the raw row counts, if there is just one.
     """
     ts = to_ns(row.get("timestamp"))
     if ts is None or ts >= BEFORE_ALL:
         return ts
-    plausible = {found for found in _times(row.get("info")) if found >= BEFORE_ALL}
-    return plausible.pop() if len(plausible) == 1 else ts
+    plausible = {raw_time for raw_time in _times(row.get("info")) if raw_time >= BEFORE_ALL}
+    if len(plausible) == 1:
+        return plausible.pop()
+    return ts
 
 
 def _times(info: Any) -> Iterator[int]:
-    """Yield what the fields of a raw row say if they are read as times."""
-    if isinstance(info, dict):
-        values = [value for name, value in info.items() if not NOT_A_TIME.search(str(name))]
-    else:
-        values = info if isinstance(info, list) else []
-    for value in values:
-        found = _read(value)
-        if found is not None:
-            yield found
+    """Yield the fields of a raw row that can be read as times, in nanoseconds."""
+    for value in _candidates(info):
+        raw_time = _read(value)
+        if raw_time is not None:
+            yield raw_time
+
+
+def _candidates(info: Any) -> Iterator[Any]:
+    """Yield the fields of a raw row, but for those whose name says that they are no times."""
+    if isinstance(info, list):
+        yield from info
+    elif isinstance(info, dict):
+        for name, value in info.items():
+            if not NOT_A_TIME.search(str(name)):
+                yield value
 
 
 def _read(value: Any) -> int | None:
     text = str(value)
     decimal = _DECIMAL.fullmatch(text)
     if decimal:
-        digits = len(decimal[1])
-        return decimal_to_ns(text, next(unit for most, unit in _UNITS if digits < most))
+        return decimal_to_ns(text, _unit(len(decimal[1])))
     if not isinstance(value, str) or text[4:5] != "-":
         return None
     try:
         return parse_time(value)
     except InvalidTime:
         return None
+
+
+def _unit(digits: int) -> int:
+    for too_many, unit in _UNITS:
+        if digits < too_many:
+            return unit
+    return 1

@@ -1,29 +1,31 @@
 """Page loops by trade ids, which cannot miss a trade, and what to do where ids begin anew or lead nowhere.
 
-Ids are followed only while they are whole numbers. Where they are text, are missing or are ignored by calls, windows of
-time lead on.
+Ids are followed only while they are whole numbers. Where they are text, are missing or are ignored by calls, trades are asked
+for by windows of time.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import polars as pl
 
 from ticklake.core import evidence
 from ticklake.core.coverage import Covered, Found
+from ticklake.core.evidence import ASKS
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, subtract
 from ticklake.errors import SourceError
 from ticklake.sources.base import Page
-from ticklake.sources.ccxt.paging import ASKS, FIRST_IDS, AskFrom, AskNewest, believed, inside, rows_or_refusal
+from ticklake.sources.ccxt.paging import FIRST_IDS, AskFrom, AskNewest, inside, rows_of_window, rows_or_refusal
 from ticklake.sources.ccxt.trade_paging import WindowWalk, trade_pages
 
 __all__ = ["by_number", "id_pages", "is_first"]
 
 MOST_FAILURES = 8
-"""So often ids may lead nowhere before they are no longer followed: eras of ids are few."""
+"""How often ids may lead nowhere before they are no longer followed. An exchange begins its ids anew a few times at most."""
 _WHOLE_NUMBER = "^[0-9]{1,38}$"
 """Ids that can be followed, as 128 bits hold them."""
 
@@ -39,8 +41,8 @@ def id_pages(
     """Page through trades by their ids, which cannot miss one; by time only to find the first.
 
     Ids may have begun anew since: where a call by id does not find the trade that has it, or finds no more though there
-    are newer ones, windows of time lead on until ids do again. A silence is covered only with the trade after it, as a jump
-    in the ids says that it was none.
+    are newer ones, trades are asked for by windows of time until ids lead on again. A silence is covered only with the trade
+    after it, as a jump in the ids shows that trades are missing in it.
 
     Parameters
     ----------
@@ -58,8 +60,9 @@ def id_pages(
 class _IdWalk:
     """The walk over one span.
 
-    Windows of time are asked for from ``cursor`` on. Nothing came since ``quiet``; once it has *begun*, the last trade stands at
-    that very instant. ``requests`` are the calls that no page counts yet.
+    Windows of time are asked for from ``cursor`` on. Pages have covered everything before ``silent_since``, and no trade came
+    from between the two. ``is_at_trade`` says whether the last trade stands at ``silent_since`` itself. ``failures`` counts how
+    often ids led nowhere, ``requests`` the calls that no page counts yet.
     """
 
     walk: WindowWalk
@@ -68,75 +71,105 @@ class _IdWalk:
     span: Span
     empty: pl.DataFrame
     cursor: int
-    quiet: int
+    silent_since: int
     requests: int = 0
     failures: int = 0
-    begun: bool = False
+    is_at_trade: bool = False
 
     async def pages(self) -> AsyncIterator[Page]:
-        """Yield the pages, oldest first."""
+        """Yield the pages, oldest first.
+
+        Each round finds the next trade by a window of time and follows the ids from it, as far as they lead. If they lead
+        nowhere from the start, the round pages by time past that window.
+        """
         while self.cursor < self.span.end and self.failures <= MOST_FAILURES:
             rows = await self._next_window()
             if not rows.height:
                 continue
-            quiet_before = self.quiet
-            async for page in self._by_ids(rows):
+            silent_since = self.silent_since
+            async for page in self._follow_ids(rows):
                 yield page
-            self.failures += self.quiet < self.span.end
-            if self.quiet != quiet_before:
-                self.cursor, self.begun = self.quiet, True
+            if self.silent_since < self.span.end:
+                self.failures += 1
+            if self.silent_since != silent_since:
+                self.cursor = self.silent_since
+                self.is_at_trade = True
                 continue
-            async for page in self._by_time(self.cursor):
+            async for page in self._follow_time(self.cursor):
                 yield page
-        if self.cursor < self.span.end:
-            async for page in trade_pages(self.walk, self.newest, Span(self.quiet, self.span.end), self.empty):
+        rest_by_time = self.cursor < self.span.end
+        if rest_by_time:
+            async for page in trade_pages(self.walk, self.newest, Span(self.silent_since, self.span.end), self.empty):
                 yield self._counted(page)
-        elif self.quiet < self.span.end:
-            rest = Span(self.quiet, self.span.end)
-            yield await _quiet_end(self._ask_id, self.newest, rest, self.requests, begun=self.begun)
+        elif self.silent_since < self.span.end:
+            yield self._counted(await self._silent_end())
 
     async def _next_window(self) -> pl.DataFrame:
-        """Return the trades of the next window of time."""
+        """Return the trades of the next window of time, and move the cursor behind it."""
         window = Span(self.cursor, min(self.cursor + self.walk.calls.longest, self.span.end))
-        rows, requests = await believed(self._ask_time, window)
+        rows, requests = await rows_of_window(self._ask_time, window)
         self.requests += requests
         self.cursor = window.end
-        rows = inside(rows, window)
         if is_first(rows):
             # Before the first trade of all there was none, whatever is served.
             self.walk.served_before = True
         return rows
 
-    async def _by_ids(self, rows: pl.DataFrame) -> AsyncIterator[Page]:
+    async def _follow_ids(self, rows: pl.DataFrame) -> AsyncIterator[Page]:
         """Follow the ids from the first trade since the silence on, as far as they lead."""
-        since = self.quiet + 1 if self.begun else self.quiet
-        next_id, follows, requests = await _first_id(self._ask_id, rows, since, self.walk.limit)
+        since = self.silent_since
+        if self.is_at_trade:
+            since += 1
+        next_id, follows_older, requests = await _first_id(self._ask_id, rows, since, self.walk.limit)
         self.requests += requests
         if next_id is None:
             return
-        is_oldest = not follows
-        async for found in _pages_from(self._ask_id, self.newest, next_id, Span(self.quiet, self.span.end)):
-            page = found
-            if is_oldest:
-                page = _without_older(found)
-            # An instant may take several pages, of which the first ones cover nothing.
-            is_oldest = is_oldest and not found.frame.height
+        is_first_page = not follows_older
+        rest = Span(self.silent_since, self.span.end)
+        async for full_page in _pages_from(self._ask_id, self.newest, next_id, rest):
+            page = full_page
+            if is_first_page:
+                page = _without_older(full_page)
+                # Rows tell which page is the first: an instant may take several pages, of which the first ones cover nothing.
+                is_first_page = not full_page.frame.height
             yield self._counted(replace(page, frame=inside(page.frame, self.span)))
-            self.quiet = max([self.quiet, *(piece.span.end for piece in page.covered)])
+            self.silent_since = page.covered_until(self.silent_since)
 
-    async def _by_time(self, end: int) -> AsyncIterator[Page]:
-        """Go on by windows of time up to *end*, where ids lead nowhere."""
-        windows = trade_pages(self.walk, self.newest, Span(self.quiet, end), self.empty)
+    async def _follow_time(self, end: int) -> AsyncIterator[Page]:
+        """Page by windows of time up to *end*, where ids lead nowhere."""
+        windows = trade_pages(self.walk, self.newest, Span(self.silent_since, end), self.empty)
         async for page in _up_to_last_trade(windows):
             yield self._counted(page)
-            self.quiet = max([self.quiet, *(piece.span.end for piece in page.covered)])
+            self.silent_since = page.covered_until(self.silent_since)
             times = page.frame["ts"].to_physical()
-            self.begun = times.len() > 0 and self.quiet == times.max()
+            self.is_at_trade = times.len() > 0 and self.silent_since == times.max()
+
+    async def _silent_end(self) -> Page:
+        """Cover the silence at the end, unless the newest trades lie in it: then calls by time did not bring them.
+
+        Where no trade came at all, silence is true only if an older trade is served, or the first of all is a newer one.
+        """
+        rest = Span(self.silent_since, self.span.end)
+        newest = await self.newest()
+        times = newest["ts"].to_physical()
+        if ((times > rest.start) & (times < rest.end)).any():
+            return Page(self.empty, (), 1)
+        if self.is_at_trade or (times <= rest.start).any():
+            return Page(self.empty, (Covered(rest),), 1)
+        oldest, requests = await _page_by_id(self._ask_id, 0)
+        times = oldest["ts"].to_physical()
+        if is_first(oldest) or (times <= rest.start).any():
+            return Page(self.empty, (Covered(rest),), 1 + requests)
+        reason = evidence.NOTHING
+        if times.len():
+            reason = evidence.NOTHING_OLDER
+        return Page(self.empty, (Covered(rest, Found.UNAVAILABLE, reason),), 1 + requests)
 
     def _counted(self, page: Page) -> Page:
         """Return a page with the calls that no page counted before it."""
-        requests, self.requests = self.requests, 0
-        return replace(page, requests=page.requests + requests)
+        requests = page.requests + self.requests
+        self.requests = 0
+        return replace(page, requests=requests)
 
     async def _ask_time(self, window: Span) -> pl.DataFrame:
         return (await self.walk.ask(window, False)).frame
@@ -148,41 +181,46 @@ class _IdWalk:
         return by_number(rows)
 
 
+# Pages by time
+
+
 async def _up_to_last_trade(pages: AsyncIterator[Page]) -> AsyncIterator[Page]:
     """Yield pages without the silence after the last trade, which is covered with the trade after it."""
-    held: list[Page] = []
+    silent: list[Page] = []
     async for page in pages:
         if not page.frame.height:
-            held.append(page)
+            silent.append(page)
             continue
-        for earlier in held:
+        for earlier in silent:
             yield earlier
-        last = int(page.frame["ts"].to_physical().max())  # type: ignore[arg-type]
-        yield replace(page, covered=tuple(_known(page, last)))
-        held = [Page(page.frame.clear(), tuple(_silent(page, last)), 0)]
-    for rest in held:
-        # Nothing but what is gone counts of the silence at the end.
-        gone = tuple(piece for piece in rest.covered if piece.found is not Found.DATA)
-        if gone or rest.requests:
-            yield replace(rest, covered=gone)
+        with_trades, after_trades = _split_at_last_trade(page)
+        yield with_trades
+        silent = [after_trades]
+    for page in silent:
+        # What is lost or unavailable stays so, whatever trade comes next.
+        covered = tuple(piece for piece in page.covered if piece.found is not Found.DATA)
+        if covered or page.requests:
+            yield replace(page, covered=covered)
 
 
-def _known(page: Page, last: int) -> list[Covered]:
-    """Return what a page covers up to its last trade, and what it says is lost or gone after it."""
-    cut = [
-        replace(piece, span=Span(piece.span.start, min(piece.span.end, last)))
-        for piece in page.covered
-        if piece.found is Found.DATA and piece.span.start < last
-    ]
-    return sorted([*cut, *(piece for piece in page.covered if piece.found is not Found.DATA)])
+def _split_at_last_trade(page: Page) -> tuple[Page, Page]:
+    """Return a page that covers no data from its last trade on, and one without rows that covers that data."""
+    last = int(page.frame["ts"].to_physical().max())  # type: ignore[arg-type]
+    covered: list[Covered] = []
+    silence: list[Covered] = []
+    for piece in page.covered:
+        span = piece.span
+        if piece.found is not Found.DATA:
+            covered.append(piece)
+            continue
+        if span.start < last:
+            covered.append(replace(piece, span=Span(span.start, min(span.end, last))))
+        if span.end > last:
+            silence.append(replace(piece, span=Span(max(span.start, last), span.end)))
+    return replace(page, covered=tuple(sorted(covered))), Page(page.frame.clear(), tuple(silence), 0)
 
 
-def _silent(page: Page, last: int) -> list[Covered]:
-    return [
-        replace(piece, span=Span(max(piece.span.start, last), piece.span.end))
-        for piece in page.covered
-        if piece.found is Found.DATA and piece.span.end > last
-    ]
+# Pages by id
 
 
 def _without_older(page: Page) -> Page:
@@ -193,32 +231,11 @@ def _without_older(page: Page) -> Page:
     covered: list[Covered] = []
     for piece in page.covered:
         if piece.span.start < first:
-            covered.append(
-                Covered(Span(piece.span.start, min(piece.span.end, first)), Found.UNAVAILABLE, evidence.NOTHING_OLDER)
-            )
+            before_first = Span(piece.span.start, min(piece.span.end, first))
+            covered.append(Covered(before_first, Found.UNAVAILABLE, evidence.NOTHING_OLDER))
         if piece.span.end > first:
             covered.append(replace(piece, span=Span(max(piece.span.start, first), piece.span.end)))
     return replace(page, covered=tuple(covered))
-
-
-async def _quiet_end(by_id: AskFrom, newest: AskNewest, rest: Span, requests: int, *, begun: bool) -> Page:
-    """Cover the silence at the end, unless the newest trades lie in it: then calls by time did not bring them.
-
-    Where no trade came at all, silence is true only if an older trade is served, or the first of all is a newer one.
-    """
-    last = await newest()
-    times, requests = last["ts"].to_physical(), requests + 1
-    if ((times > rest.start) & (times < rest.end)).any():
-        return Page(last.clear(), (), requests)
-    if begun or (times <= rest.start).any():
-        return Page(last.clear(), (Covered(rest),), requests)
-    oldest, asked = await _page_by_id(by_id, 0)
-    requests += asked
-    times = oldest["ts"].to_physical()
-    if is_first(oldest) or (times <= rest.start).any():
-        return Page(last.clear(), (Covered(rest),), requests)
-    reason = evidence.NOTHING_OLDER if times.len() else evidence.NOTHING
-    return Page(last.clear(), (Covered(rest, Found.UNAVAILABLE, reason),), requests)
 
 
 async def _pages_from(by_id: AskFrom, newest: AskNewest, next_id: int, span: Span) -> AsyncIterator[Page]:
@@ -229,34 +246,41 @@ async def _pages_from(by_id: AskFrom, newest: AskNewest, next_id: int, span: Spa
         rows, requests = await _page_by_id(by_id, next_id)
         if not rows.height:
             last = await newest()
+            # A newer trade that no call by id brings belongs to ids that began anew.
             if not last.height or int(last["ts"].to_physical()[-1]) <= cursor:
                 yield Page(rows, (Covered(rest),), requests + 1)
             return
         page = _trade_page(rows, rest, next_id, requests)
         yield page
-        cursor = max([cursor, *(piece.span.end for piece in page.covered)])
+        cursor = page.covered_until(cursor)
         next_id = _ids(rows)[-1] + 1
 
 
 async def _page_by_id(by_id: AskFrom, next_id: int) -> tuple[pl.DataFrame, int]:
-    """Ask for the page that starts at an id; again if it is empty or ids are missing in it.
+    """Ask for the page that starts at an id, again if it is empty or ids are missing in it; count the calls.
 
     Where that id alone is missing, it is asked for from the id before, as the bound may be excluded.
     """
     start = next_id
-    for asked in range(1, ASKS + 1):
+    requests = 0
+    while True:
         rows = await by_id(start)
+        requests += 1
         rows = rows.filter(_numbers(rows) >= next_id)
-        if (rows.height and not _jumps(rows, next_id)) or asked == ASKS:
-            return rows, asked
+        is_whole = rows.height > 0 and not _jumps(rows, next_id)
+        if is_whole or requests == ASKS:
+            return rows, requests
         is_excluded = start == next_id > 0 and rows.height > 0 and _ids(rows)[0] == next_id + 1
-        start = next_id - 1 if is_excluded else next_id
-    raise AssertionError("unreachable")
+        start = next_id
+        if is_excluded:
+            start -= 1
 
 
 def by_number(rows: pl.DataFrame) -> pl.DataFrame:
     """Return trades by their numbers; none if one of them has no number."""
-    return rows.sort(_numbers(rows), maintain_order=True) if _is_numbered(rows) else rows.clear()
+    if not _is_numbered(rows):
+        return rows.clear()
+    return rows.sort(_numbers(rows), maintain_order=True)
 
 
 def _is_numbered(rows: pl.DataFrame) -> bool:
@@ -267,45 +291,61 @@ def _numbers(rows: pl.DataFrame) -> pl.Series:
     return rows["id"].str.to_integer(dtype=pl.Int128)
 
 
-async def _first_id(by_id: AskFrom, found: pl.DataFrame, start: int, limit: int) -> tuple[int | None, bool, int]:
-    """Step back until the trade before the first *found* is older than *start*: calls by time may begin late.
+def _ids(rows: pl.DataFrame) -> list[int]:
+    return [int(text) for text in rows["id"].to_list()]
 
-    Returns no id if calls by id do not find that trade; whether it follows one that is older; and how many calls that took.
+
+async def _first_id(by_id: AskFrom, rows: pl.DataFrame, since: int, limit: int) -> tuple[int | None, bool, int]:
+    """Step back by id from the first of *rows* to the first trade from *since* on: calls by time may begin late.
+
+    Returns its id, or ``None`` if calls by id do not find the first of *rows*; whether an older trade precedes it; and the
+    number of calls.
     """
-    if not _is_numbered(found):
+    if not _is_numbered(rows):
         return None, False, 0
-    known, when = _ids(found)[0], int(found["ts"].to_physical()[0])
-    requests, first, step, at = 0, known, 1, known
-    while at > 0:
-        at = max(at - step, 0)
-        rows, asked = await _page_by_id(by_id, at)
-        requests += asked
-        if at == known - 1 and _leads_elsewhere(rows, known, when):
+    known_id = _ids(rows)[0]
+    known_time = int(rows["ts"].to_physical()[0])
+    first_id = known_id
+    position = known_id
+    step = 1
+    requests = 0
+    while position > 0:
+        position = max(position - step, 0)
+        page, calls = await _page_by_id(by_id, position)
+        requests += calls
+        if position == known_id - 1 and _leads_elsewhere(page, known_id, known_time):
             return None, False, requests
-        older = _older(rows, start)
+        older = _older(page, since)
         if older.height:
             return _ids(older)[-1] + 1, True, requests
-        first = min([first, *_ids(rows.filter(rows["ts"].to_physical() <= when))[:1]])
-        step = step * 2 if not rows.height or _ids(rows)[0] > at else limit
-    return first, False, requests
+        # Where ids began anew, these may belong to trades that are newer than the known one.
+        earlier = page.filter(page["ts"].to_physical() <= known_time)
+        if earlier.height:
+            first_id = min(first_id, _ids(earlier)[0])
+        if page.height and _ids(page)[0] <= position:
+            step = limit
+        else:
+            # No trade has this id, nor any between it and the page: larger steps pass what is missing.
+            step *= 2
+    return first_id, False, requests
 
 
-def _older(rows: pl.DataFrame, start: int) -> pl.DataFrame:
-    """Return the trades up to the first one that is not older than *start*, or may be followed by such a one."""
+def _older(rows: pl.DataFrame, since: int) -> pl.DataFrame:
+    """Return the trades up to the first one that is not older than *since*, or may be followed by such a one."""
     times = rows["ts"].to_physical()
-    return rows.filter((times >= start - _disorder(times)).cum_max().not_())
+    return rows.filter((times >= since - _disorder(times)).cum_max().not_())
 
 
 def _disorder(times: pl.Series) -> int:
-    """Return how far times may go back: twice as far as they do among these trades."""
+    """Return how far times may go back from one id to the next: twice as far as they do among these trades."""
     return 2 * int((times.cum_max() - times).max() or 0)  # type: ignore[arg-type]
 
 
-def _leads_elsewhere(rows: pl.DataFrame, known: int, when: int) -> bool:
-    """Whether a call by id brought other trades than the *known* one, though it reached that far."""
-    if rows.height and _ids(rows)[-1] < known:
+def _leads_elsewhere(rows: pl.DataFrame, known_id: int, known_time: int) -> bool:
+    """Whether a call by id brought other trades than the known one, though it reached that far."""
+    if rows.height and _ids(rows)[-1] < known_id:
         return False
-    return not rows.filter(id=str(known), ts=pl.lit(when).cast(TIME)).height
+    return not rows.filter(id=str(known_id), ts=pl.lit(known_time).cast(TIME)).height
 
 
 def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> Page:
@@ -317,32 +357,48 @@ def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> 
     times = rows["ts"].to_physical()
     end = min(int(times.max()) - _disorder(times), rest.end)  # type: ignore[arg-type]
     lost: list[Covered] = []
-    for before, after, first, last in _jumps(rows, next_id, rest.start):
-        hole = Span(before, max(after, before + 1)).intersect(rest)
+    for jump in _jumps(rows, next_id, rest.start):
+        hole = Span(jump.start, max(jump.end, jump.start + 1)).intersect(rest)
+        if hole is None:
+            continue
+        reason = f"trade ids {jump.first_id} to {jump.last_id} are not served"
         taken = [piece.span for piece in lost]
-        reason = f"trade ids {first} to {last} are not served"
-        lost += [Covered(part, Found.LOST, reason) for part in (subtract(hole, taken) if hole else ())]
-    end = max([end, *(piece.span.end for piece in lost)])
+        for part in subtract(hole, taken):
+            lost.append(Covered(part, Found.LOST, reason))
+            end = max(end, part.end)
     data: list[Covered] = []
     if end > rest.start:
-        data = [Covered(part) for part in subtract(Span(rest.start, end), sorted(piece.span for piece in lost))]
-    asked = rows.filter(rows["ts"].to_physical() < rest.end)
-    return Page(asked, (*data, *lost), requests, tuple(piece.reason for piece in lost))
+        lost_spans = sorted(piece.span for piece in lost)
+        data = [Covered(part) for part in subtract(Span(rest.start, end), lost_spans)]
+    rows_of_rest = rows.filter(times < rest.end)
+    return Page(rows_of_rest, (*data, *lost), requests, tuple(piece.reason for piece in lost))
 
 
-def _jumps(rows: pl.DataFrame, next_id: int, since: int | None = None) -> list[tuple[int, int, int, int]]:
-    """Return time before and after, first and last missing id, for every jump in the ids."""
+class _Jump(NamedTuple):
+    """Ids that are missing: the times of the trades before and after them, the first and the last id."""
+
+    start: int
+    end: int
+    first_id: int
+    last_id: int
+
+
+def _jumps(rows: pl.DataFrame, next_id: int, since: int | None = None) -> list[_Jump]:
+    """Return the jumps in the ids of trades that should begin with *next_id*.
+
+    A jump before the first trade begins at *since*, if that is earlier.
+    """
     if not rows.height:
         return []
-    ids, times = _ids(rows), rows["ts"].to_physical().to_list()
-    found = []
-    before, expected = times[0] if since is None else min(since, times[0]), next_id
-    for identity, ts in zip(ids, times, strict=True):
-        if identity > expected:
-            found.append((before, ts, expected, identity - 1))
-        before, expected = ts, max(identity + 1, expected)
-    return found
-
-
-def _ids(rows: pl.DataFrame) -> list[int]:
-    return [int(text) for text in rows["id"].to_list()]
+    times = rows["ts"].to_physical().to_list()
+    before = times[0]
+    if since is not None:
+        before = min(since, before)
+    jumps = []
+    expected = next_id
+    for trade_id, ts in zip(_ids(rows), times, strict=True):
+        if trade_id > expected:
+            jumps.append(_Jump(before, ts, expected, trade_id - 1))
+        before = ts
+        expected = max(trade_id + 1, expected)
+    return jumps

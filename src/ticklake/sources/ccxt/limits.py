@@ -16,22 +16,29 @@ from ticklake.sources.ccxt.quirks import Quirks
 __all__ = ["DEFAULT_PAGE", "page_bars", "served_since", "since_served"]
 
 DEFAULT_PAGE = 100
-"""Rows that fit one call of an exchange of which nobody says how many do."""
+"""Rows that fit one call of an exchange for which neither the quirks nor ccxt say how many do."""
 
 
 def page_bars(client: Any, quirks: Quirks, market: dict[str, Any]) -> int:
-    """Return how many bars of a market fit one call: the quirks' word, else ccxt's for that type of market."""
+    """Return how many bars of a market fit one call.
+
+    That is the smaller one of what the quirks and ccxt say, unless the quirks tell it for certain.
+    """
     if quirks.recent_bars:
         return quirks.recent_bars
-    written = quirks.contract_bars if market.get("contract") else None
-    return written or _least(quirks.page_bars, _ccxt_limit(client, market, "fetchOHLCV"))
+    if quirks.contract_bars and market.get("contract"):
+        return quirks.contract_bars
+    limits = (quirks.page_bars, _ccxt_limit(client, market, "fetchOHLCV"))
+    known_limits = [limit for limit in limits if limit]
+    return min(known_limits, default=DEFAULT_PAGE)
 
 
 def served_since(quirks: Quirks, dataset: Dataset, now: int) -> int | None:
-    """Return the oldest bar that is served at *now*, where only so many back from now are."""
-    frame = dataset.timeframe
+    """Return the open time of the oldest bar that is served at *now*, where only the newest so many bars are."""
     bars = quirks.recent_bars or quirks.served_bars
-    return None if frame is None or bars is None else frame.advance(now, -bars + 1, dataset.anchor)
+    if dataset.timeframe is None or bars is None:
+        return None
+    return dataset.timeframe.advance(now, 1 - bars, dataset.anchor)
 
 
 async def since_served(
@@ -39,11 +46,11 @@ async def since_served(
 ) -> AsyncIterator[Page]:
     """Yield the pages of what is served; what is older than *oldest* is not asked for, and covered as unavailable."""
     if oldest is not None and oldest > span.start:
-        gone = Span(span.start, min(oldest, span.end))
-        yield Page(empty, (Covered(gone, Found.UNAVAILABLE, reason),), 0, (reason,))
-        if gone.end >= span.end:
+        unavailable = Span(span.start, min(oldest, span.end))
+        yield Page(empty, (Covered(unavailable, Found.UNAVAILABLE, reason),), 0, (reason,))
+        if unavailable.end >= span.end:
             return
-        span = Span(gone.end, span.end)
+        span = Span(unavailable.end, span.end)
     async for page in pages(span):
         yield page
 
@@ -53,10 +60,11 @@ def _ccxt_limit(client: Any, market: dict[str, Any], method: str) -> int | None:
     kind = market.get("type") or "spot"
     features = (getattr(client, "features", None) or {}).get(kind) or {}
     if kind != "spot":
-        features = features.get("inverse" if market.get("inverse") else "linear") or {}
+        contract = "linear"
+        if market.get("inverse"):
+            contract = "inverse"
+        features = features.get(contract) or {}
     limit = (features.get(method) or {}).get("limit")
-    return None if limit is None else int(limit)
-
-
-def _least(*limits: int | None) -> int:
-    return min((limit for limit in limits if limit), default=DEFAULT_PAGE)
+    if limit is None:
+        return None
+    return int(limit)

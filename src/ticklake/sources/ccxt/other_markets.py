@@ -7,8 +7,8 @@ from typing import Any
 
 __all__ = ["other_markets"]
 
-ASKED = 3
-"""So many other markets are asked, one after the other, until one has rows."""
+MOST_MARKETS = 3
+"""How many other markets are asked at most, one after the other, until one has rows."""
 _BASES = ("BTC", "ETH", "LTC", "XRP")
 _QUOTES = ("USDT", "USD", "BTC", "EUR", "USDC")
 
@@ -16,12 +16,11 @@ _QUOTES = ("USDT", "USD", "BTC", "EUR", "USDC")
 def other_markets(markets: Mapping[str, Mapping[str, Any]], symbol: str) -> list[str]:
     """Return the symbols of a few markets like the one of *symbol*: those that are old and busy on most exchanges."""
     kind = (markets.get(symbol) or {}).get("type")
-    alike = [
-        name
-        for name, market in markets.items()
-        if name != symbol and market.get("type") == kind and market.get("active") is not False
-    ]
-    return sorted(alike, key=lambda name: (_rank(markets[name]), name))[:ASKED]
+    alike = []
+    for name, market in markets.items():
+        if name != symbol and market.get("type") == kind and market.get("active") is not False:
+            alike.append(name)
+    return sorted(alike, key=lambda name: (_rank(markets[name]), name))[:MOST_MARKETS]
 
 
 def _rank(market: Mapping[str, Any]) -> tuple[int, int]:
@@ -29,4 +28,7 @@ def _rank(market: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _place(names: tuple[str, ...], name: Any) -> int:
-    return names.index(name) if name in names else len(names)
+    """Return the place of a name among *names*; names that are not among them come last."""
+    if name in names:
+        return names.index(name)
+    return len(names)

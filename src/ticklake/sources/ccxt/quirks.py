@@ -1,6 +1,6 @@
-"""What is peculiar to each exchange: one row a fact, no branch in the flow.
+"""What is peculiar to each exchange: a table of facts, so that the page loops need no branches for exchanges.
 
-Sources: the exchanges' public API documentation and the field notes in ``docs/explanation/field-notes.md``.
+Sources: the exchanges' public API documentation, and what their answers showed.
 """
 
 from __future__ import annotations
@@ -28,47 +28,46 @@ class Quirks:
     Parameters
     ----------
     page_bars, contract_bars
-        Bars that fit one call for sure: the smaller one of this and ccxt's word for the type of market counts, else 100;
-        and what counts for contracts whatever ccxt says.
+        Bars that fit one call. The smaller one of *page_bars* and ccxt's limit for the type of market counts, 100 if neither is
+        known. *contract_bars* counts for contracts, whatever ccxt says.
     recent_bars
-        Only this many of the newest bars are served, whatever is asked.
+        Each call returns this many of the newest bars, whatever it asks for.
     served_bars
         A call may begin only so many bars before now; older ones are refused.
     until
-        Whether the end of a window may be sent along.
+        Whether calls for bars take the end of a window.
     quote_volume, bar_trades
-        Where the raw bar keeps its quote volume and its number of trades, as list indices.
+        The indices of the quote volume and the number of trades in a bar as the exchange sends it, a list.
     trades
         How trades are paged: by ``id``, by ``time``, by ``window``, or ``recent`` if only the newest are served.
     trade_calls, trade_days
         How a window of trades is asked for, and for how many days trades are served, where older ones are refused.
     page_trades, trade_window
-        Trades that fit one call; the longest window a call by time may span (nanoseconds).
+        Trades that fit one call; the time that they usually span, in nanoseconds.
     trade_time
         Reads a trade's time as exactly as the exchange sends it.
     since_param
         The parameter that takes a nanosecond trade cursor, exclusive.
     id_space
-        Which numbering the trade ids belong to.
+        The name of the numbering of trade ids, where the exchange has several.
     page_events
         Funding rates that fit one call.
     funding, funding_end
-        How they are paged: from a cursor on, where the oldest come first, or by windows that fit even hourly
-        rates, whose end goes by this parameter.
+        How funding rates are paged: from a cursor on, the oldest first, or by windows that fit even hourly rates. *funding_end*
+        is the parameter for the end of a window.
     funding_page, inverse_funding_page
-        The parameter that takes the number of a page, where they are paged by numbers, the newest first, and take no times;
-        and the same where only contracts that settle in their base currency are.
+        The parameter for the number of a page, where calls take no times and page 1 holds the newest rates; *inverse_funding_page*
+        where only calls for contracts that settle in their base currency are so.
     funding_cursor
-        The parameter that takes where a page begins, and the field of a raw row of the page before that tells it, where pages
-        take no times, either.
+        The parameter for the cursor of a page, and the field of the exchange's rows that holds the cursor of the next one, where
+        calls take cursors and no times.
     open_interest_days
         Open interest is served for this many days only.
     keeps
-        The kinds whose history is kept whole since the listing. Then a row of another market shows, too, how far back it is
-        served; of other kinds a silence is only believed where an older row of the market itself is.
+        The kinds whose history is kept whole since the listing. For these, an older row of another market proves a silence, too;
+        for other kinds, only an older row of the market itself does.
     open_interest_frames, page_open_interest
-        The timeframes it is served in beside the usual one; none are known where there are none. How many of its rows
-        fit one call.
+        The timeframes of open interest that can be asked for; how many of its rows fit one call.
     """
 
     page_bars: int | None = None
@@ -222,10 +221,10 @@ _UNKNOWN = Quirks()
 
 
 def known_exchanges() -> list[str]:
-    """Return the exchanges of which something is written down."""
+    """Return the exchanges that have a row in the table."""
     return sorted(_QUIRKS)
 
 
 def quirks_of(exchange: str) -> Quirks:
-    """Return what is known about an exchange; cautious answers for those nobody wrote down."""
+    """Return what is peculiar to an exchange; cautious defaults for one that has no row."""
     return _QUIRKS.get(exchange, _UNKNOWN)

@@ -2,8 +2,8 @@
 
 ccxt drops the rows whose symbol it does not recognise (Bitstamp's funding rates have none), and fills quiet minutes
 with copies of other bars (BitoPro). So every row that its parsers return is remembered during a call, and the call's
-result is put right by them: a row that the exchange did not send is taken out, a row that was dropped is put back where
-it certainly belongs to the asked market, and counted as dropped where it may.
+result is corrected: a row that the exchange did not send is taken out; a row that was dropped is put back if it certainly
+belongs to the market that was asked for, and counted as dropped if it may.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class _Call:
 
 
 _CALL: ContextVar[_Call | None] = ContextVar("_CALL", default=None)
-"""The call that the task makes, and the counts of its last one: a task makes one call after the other."""
+"""The call that the task makes, or its last one: a task makes one call after the other."""
 
 
 def count_rows(client: Any) -> None:
-    """Let a client of ccxt count its rows; what its calls for history return is put right by the counts."""
+    """Make ccxt's object for an exchange count its rows, and correct what its calls for history return."""
     for name in _PARSERS:
         setattr(client, name, _remembering(getattr(client, name)))
     by_value = client.filter_by_value_since_limit
@@ -103,25 +103,32 @@ def counted_page(page: Page, answers: Sequence[Answer]) -> Page:
 
     A span that may lack rows that the exchange sent is ``lost``, not ``data``.
     """
-    answers = _distinct(answers)
-    dropped = [row for answer in answers for row in answer.dropped]
-    invented = sum(answer.invented for answer in answers)
-    if not dropped and not invented:
-        return page
-    notes = [f"{invented:,} rows were refused: ccxt invented them, the exchange did not send them"] if invented else []
-    reason = ""
+    dropped: list[Dropped] = []
+    invented = sent = 0
+    for answer in _distinct(answers):
+        dropped += answer.dropped
+        invented += answer.invented
+        sent += answer.raw_rows
+    notes = list(page.notes)
+    if invented:
+        notes.append(f"{invented:,} rows were refused: ccxt invented them, the exchange did not send them")
+    covered = page.covered
     if dropped:
-        total = sum(answer.raw_rows for answer in answers)
-        words = Counter(row.reason for row in dropped)
-        reason = f"{len(dropped):,} of {total:,} rows that the exchange sent are not here: "
-        reason += ", ".join(f"{count:,} {word}" for word, count in sorted(words.items()))
+        reason = _dropped_reason(dropped, sent)
         notes.append(reason)
-    covered = tuple(_judged(piece, dropped, reason) for piece in page.covered)
-    return replace(page, covered=covered, notes=(*page.notes, *notes))
+        covered = tuple(_lost_if_dropped(piece, dropped, reason) for piece in covered)
+    return replace(page, covered=covered, notes=tuple(notes))
+
+
+def _dropped_reason(dropped: Sequence[Dropped], sent: int) -> str:
+    """Return how many of the rows that were sent are dropped, and why."""
+    counts = Counter(row.reason for row in dropped)
+    words = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+    return f"{len(dropped):,} of {sent:,} rows that the exchange sent are not here: {words}"
 
 
 def _distinct(answers: Sequence[Answer]) -> list[Answer]:
-    """Return the answers without those that came before in the same words: a question may be asked more than once."""
+    """Return the answers without repeated ones: a question may be asked more than once."""
     distinct: list[Answer] = []
     for answer in answers:
         if not any(answer.is_same(other) for other in distinct):
@@ -131,17 +138,25 @@ def _distinct(answers: Sequence[Answer]) -> list[Answer]:
 
 def later_answers(answers: Sequence[Answer], page: Page) -> list[Answer]:
     """Return what the answers say of the time after a page: rows may be held back until their time is settled."""
-    end = max((piece.span.end for piece in page.covered), default=None)
-    if end is None:
+    if not page.covered:
         return list(answers)
-    left = [tuple(row for row in answer.dropped if row.ts is not None and row.ts >= end) for answer in answers]
-    return [replace(answer, dropped=rows, invented=0) for answer, rows in zip(answers, left, strict=True) if rows]
+    end = max(span.end for span in page.spans)
+    later = []
+    for answer in answers:
+        dropped = tuple(row for row in answer.dropped if row.ts is not None and row.ts >= end)
+        if dropped:
+            later.append(replace(answer, dropped=dropped, invented=0))
+    return later
 
 
-def _judged(piece: Covered, dropped: Sequence[Dropped], reason: str) -> Covered:
-    """Call a span lost if a dropped row lies in it, or may."""
-    lacks = any(row.ts is None or row.ts in piece.span for row in dropped)
-    return Covered(piece.span, Found.LOST, reason) if lacks and piece.found is Found.DATA else piece
+def _lost_if_dropped(piece: Covered, dropped: Sequence[Dropped], reason: str) -> Covered:
+    """Return a covered span as lost if a dropped row lies in it, or may."""
+    if piece.found is not Found.DATA:
+        return piece
+    for row in dropped:
+        if row.ts is None or row.ts in piece.span:
+            return Covered(piece.span, Found.LOST, reason)
+    return piece
 
 
 def _remembering(parse: Callable[..., Row]) -> Callable[..., Row]:
@@ -162,7 +177,7 @@ def _counting(client: Any, fetch: Callable[..., Awaitable[list[Row]]], *, bars: 
         rows = await fetch(symbol, *arguments, **options)
         if bars:
             return _sent_bars(call, rows)
-        return _asked_rows(call, rows, symbol, client)
+        return _rows_of_market(call, rows, symbol, client)
 
     return counted
 
@@ -170,8 +185,8 @@ def _counting(client: Any, fetch: Callable[..., Awaitable[list[Row]]], *, bars: 
 def _sent_bars(call: _Call, rows: list[Row]) -> list[Row]:
     """Return the bars that the exchange sent, in time order: all that were parsed, and none that was not."""
     call.raw_rows = len(call.parsed)
-    parsed = {id(bar) for bar in call.parsed}
-    returned = {id(bar) for bar in rows}
+    parsed = _identities(call.parsed)
+    returned = _identities(rows)
     if rows and not parsed & returned:
         # The class built new lists of what it parsed: only times tell the bars apart.
         sent = Counter(bar[0] for bar in call.parsed)
@@ -184,27 +199,38 @@ def _sent_bars(call: _Call, rows: list[Row]) -> list[Row]:
     return sorted(call.parsed, key=lambda bar: (bar[0] is None, bar[0] or 0))
 
 
-def _asked_rows(call: _Call, rows: list[Row], symbol: str, client: Any) -> list[Row]:
+def _rows_of_market(call: _Call, rows: list[Row], symbol: str, client: Any) -> list[Row]:
     """Return the rows of the asked market, also those that ccxt dropped because they name no symbol or another one."""
-    sent = list({id(row): row for row in call.unfiltered or call.parsed}.values())
+    sent = _without_repeats(call.unfiltered or call.parsed)
     call.raw_rows = max(len(sent), len(call.parsed))
     if call.unfiltered and len(call.parsed) > len(sent):
         call.dropped += [Dropped(None, UNPARSED)] * (len(call.parsed) - len(sent))
-    returned = {id(row) for row in rows}
-    if rows and not any(id(row) in returned for row in sent):
-        return rows  # the class built new rows after the filter, and nothing tells which of them were sent
-    known = {id(row) for row in sent}
+    returned = _identities(rows)
+    known = _identities(sent)
+    if rows and not known & returned:
+        # The class built new rows after the filter, and nothing tells which of them were sent.
+        return rows
     kept = [row for row in rows if id(row) in known]
     call.invented = len(rows) - len(kept)
-    nameless = all(row.get("symbol") is None for row in sent)
+    is_nameless = all(row.get("symbol") is None for row in sent)
     for row in sent:
         if id(row) in returned:
             continue
-        if nameless or _names(row, symbol, client):
+        if is_nameless or _names(row, symbol, client):
             kept.append(row)
         elif not _names(row, row.get("symbol"), client):
             call.dropped.append(Dropped(to_ns(row.get("timestamp")), FILTERED))
     return kept
+
+
+def _identities(rows: list[Row]) -> set[int]:
+    """Return which objects the rows are: equal rows may be two that the exchange sent."""
+    return {id(row) for row in rows}
+
+
+def _without_repeats(rows: list[Row]) -> list[Row]:
+    """Return each object once: ccxt may filter the same rows twice."""
+    return list({id(row): row for row in rows}.values())
 
 
 def _names(row: Row, symbol: str | None, client: Any) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any
 
 import ccxt
 import polars as pl
@@ -14,33 +12,25 @@ import polars as pl
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.evidence import CoverageWalk
 from ticklake.core.instrument import Instrument
-from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.questions import BarGrid, EventGrid
 from ticklake.core.span import Span
-from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import AccessDenied, BadResponse, Banned, SourceError, Unsupported
+from ticklake.errors import BadResponse, Unsupported
 from ticklake.sources.base import Capability, Page, Source
 from ticklake.sources.ccxt import id_paging, limits, mapping, paging, trade_paging
+from ticklake.sources.ccxt.calls import ANSWERS, OPEN_INTEREST, ExchangeCalls
 from ticklake.sources.ccxt.capabilities import check_served, method_of
-from ticklake.sources.ccxt.client import RETRIES, Door, ExchangeOptions
+from ticklake.sources.ccxt.client import RETRIES, ExchangeClient, ExchangeOptions
 from ticklake.sources.ccxt.cursor_paging import cursor_pages
-from ticklake.sources.ccxt.exact_time import BEFORE_ALL, to_ns
-from ticklake.sources.ccxt.other_markets import other_markets
+from ticklake.sources.ccxt.exact_time import to_ns
+from ticklake.sources.ccxt.listing import ListingSearch
 from ticklake.sources.ccxt.quirks import quirks_of
-from ticklake.sources.ccxt.row_counts import Answer, count_rows, counted_page, last_answer, later_answers
+from ticklake.sources.ccxt.row_counts import Answer, counted_page, later_answers
 from ticklake.sources.ccxt.trade_paging import WindowWalk
 
 __all__ = ["CcxtSource"]
-
-OPEN_INTEREST = Timeframe(5, "m")
-_ANSWERS: ContextVar[list[Answer] | None] = ContextVar("_ANSWERS", default=None)
-"""What the calls brought since the last page of this task."""
-_LISTING = 30 * DAY
-"""A first row is a listing if another market is served from so long before it on."""
-_TRADED = frozenset({"trades", "ohlcv"})
 
 
 class CcxtSource(Source):
@@ -50,13 +40,11 @@ class CcxtSource(Source):
         self, exchange: str, options: ExchangeOptions | None = None, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self.exchange = exchange
-        self._door = Door(exchange, options or ExchangeOptions())
+        self._client = ExchangeClient(exchange, options or ExchangeOptions())
         self._quirks = quirks_of(exchange)
         self._clock = clock
-        client = self._door.client
-        client.parse_ohlcv = mapping.with_raw_columns(client.parse_ohlcv, self._quirks)
-        count_rows(client)
-        self._markets: dict[str, Any] | None = None
+        self._calls = ExchangeCalls(self._client, self._quirks)
+        self._listing = ListingSearch(self._calls, self._quirks, self.now)
         self._hints: dict[Dataset, int] = {}
 
     def hint(self, dataset: Dataset, ts: int) -> None:
@@ -65,154 +53,121 @@ class CcxtSource(Source):
 
     async def now(self) -> int:
         """Return the exchange's time, or ours if it does not tell."""
-        told = await self._door.call("fetch_time") if self._door.client.has.get("fetchTime") else None
-        if told is None:
+        if not self._client.ccxt.has.get("fetchTime"):
             return self._clock()
-        now = to_ns(told)
+        raw_time = await self._client.call("fetch_time")
+        if raw_time is None:
+            return self._clock()
+        now = to_ns(raw_time)
         if now is None:
-            raise BadResponse(f"{self.exchange} says that its time is {told}, which is outside 1677..2262")
+            raise BadResponse(f"{self.exchange} says that its time is {raw_time}, which is outside 1677..2262")
         return now
 
     async def instruments(self) -> list[Instrument]:
         """Return what the exchange lists."""
-        markets = await self._load_markets()
-        mode = self._door.client.precisionMode
-        return sorted((mapping.instrument(self.exchange, m, mode) for m in markets.values()), key=lambda i: i.symbol)
-
-    async def capability(self, dataset: Dataset, now: int) -> Capability:
-        """Say what can be had, or refuse with what is possible."""
-        check_served(self._door.client, await self._load_markets(), dataset)
-        pace = self._door.client.rateLimit / 1000
-        if dataset.kind == "open_interest":
-            rows, frame = self._quirks.page_open_interest, dataset.timeframe or OPEN_INTEREST
-            return Capability(rows, rows * frame.length, pace, self._oldest(dataset, now))
-        if dataset.timeframe is not None:
-            rows, served = self._page_bars(dataset), self._quirks.recent_bars or self._quirks.served_bars
-            note = f"{self.exchange} serves the newest {served} bars only" if served else ""
-            return Capability(rows, rows * dataset.timeframe.length, pace, self._oldest(dataset, now), note)
-        if dataset.kind == "funding":
-            return Capability(self._quirks.page_events, self._quirks.page_events * 8 * 60 * MINUTE, pace)
-        note = f"{self.exchange} serves the newest trades only" if self._quirks.trades == "recent" else ""
-        days = self._quirks.trade_days if dataset.kind == "trades" else None
-        note = f"{self.exchange} serves the trades of the last {days} days only" if days else note
-        served_from = None if days is None else now - days * DAY
-        return Capability(self._quirks.page_trades, self._quirks.trade_window, pace, served_from, note)
-
-    async def listed_at(self, dataset: Dataset) -> int | None:
-        """Return the first day that has a bar, where the exchange shows that it keeps all; else the date that it tells.
-
-        Exchanges change without a word, so that one which is known to keep everything is not believed, either. It has to serve
-        days from the first week on, and the first trade of all on the first day, or another market from before.
-        """
-        if "ohlcv" in self._quirks.keeps:
-            trade = await self._first_trade(dataset)
-            has_others = bool(other_markets(await self._load_markets(), str(dataset.symbol)))
-            # Where nothing could prove a first day, it is not looked for.
-            _, first = await self._first_bars(dataset) if trade is not None or has_others else (None, None)
-            if first is not None and trade is not None and first <= trade < first + DAY:
-                return Timeframe(1, "m").floor(trade)
-            if first is not None and await self._serves_older(dataset, first):
-                return first
-        created = mapping.created((await self._load_markets()).get(str(dataset.symbol)) or {})
-        if created is None or "1d" not in (self._door.client.timeframes or {}):
-            return created
-        # Markets are renamed and moved: rows from before the date prove that it is not the listing.
-        daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
-        first = Timeframe(1, "d").floor(created)
-        earlier = await self._first_in(daily, Span(max(first - self._page_bars(daily) * DAY, BEFORE_ALL), first))
-        return created if earlier is None else None
-
-    async def first_served(self, dataset: Dataset) -> int | None:
-        """Find the first day that has a bar, or the first week if there is none in it."""
-        week, day = await self._first_bars(dataset)
-        return week if day is None else day
-
-    async def _first_bars(self, dataset: Dataset) -> tuple[int | None, int | None]:
-        """Find the first week that has a bar, then the first day in it: a market may be silent for years later on."""
-        if self._quirks.recent_bars or "1d" not in (self._door.client.timeframes or {}):
-            return None, None
-        daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
-        coarse = Timeframe(1, "w") if "1w" in self._door.client.timeframes else Timeframe(1, "d")
-        bars = Dataset(self.exchange, "ohlcv", dataset.symbol, coarse)
-        for window in await self._windows(bars, coarse):
-            week = await self._first_in(bars, window)
-            if week is not None:
-                return week, await self._first_in(daily, Span(week, coarse.next(week, bars.anchor)))
-        return None, None
-
-    async def _first_trade(self, dataset: Dataset) -> int | None:
-        """Return the time of the first trade that there ever was, where trades are numbered from the beginning."""
-        if self._quirks.trades != "id":
-            return None
-        ask = self._trade_call(replace(dataset, kind="trades", timeframe=None))
-
-        async def by_id(first: int) -> pl.DataFrame:
-            return (await ask(None, {"fromId": first})).frame
-
-        rows = await paging.rows_or_refusal(by_id, 0)
-        if isinstance(rows, SourceError):
-            return None
-        rows = id_paging.by_number(rows)
-        return int(rows["ts"].to_physical()[0]) if id_paging.is_first(rows) else None
-
-    async def _serves_older(self, dataset: Dataset, first: int) -> bool:
-        """Whether days of another market are served from long before *first*."""
-        daily = Dataset(self.exchange, "ohlcv", dataset.symbol, Timeframe(1, "d"))
-        end = first - _LISTING
-        window = Span(end - self._page_bars(daily) * DAY, end)
-        rows = await self._other_markets(daily, self._bars_of)(window)
-        return paging.inside(rows, window).height > 0
-
-    def _other_markets(self, dataset: Dataset, ask_of: Callable[[Dataset], paging.AskSpan]) -> paging.AskSpan:
-        """Return what brings the rows of another market, of the first one that has any."""
-
-        async def ask(span: Span) -> pl.DataFrame:
-            # What is dropped of another market is no loss of this one.
-            counted = _ANSWERS.set(None)
-            try:
-                for symbol in other_markets(await self._load_markets(), str(dataset.symbol)):
-                    try:
-                        rows, _ = await paging.believed(ask_of(replace(dataset, symbol=Symbol(symbol))), span)
-                    except SourceError as error:
-                        if error.retriable or isinstance(error, AccessDenied | Banned):
-                            raise
-                        continue
-                    if paging.inside(rows, span).height:
-                        return rows
-            finally:
-                _ANSWERS.reset(counted)
-            return pl.DataFrame(schema={"ts": TIME})
-
-        return ask
+        markets = await self._calls.markets()
+        mode = self._client.ccxt.precisionMode
+        instruments = [mapping.instrument(self.exchange, market, mode) for market in markets.values()]
+        return sorted(instruments, key=lambda instrument: instrument.symbol)
 
     async def recall(self, instrument: Instrument) -> None:
         """Put a market that is no longer listed back among ccxt's, under its native id."""
-        markets = await self._load_markets()
+        markets = await self._calls.markets()
         if instrument.symbol in markets or not instrument.native_id:
             return
-        client, market = self._door.client, mapping.market(instrument)
-        restored = client.safe_market_structure(market)
-        markets[instrument.symbol] = client.markets[instrument.symbol] = restored
-        client.markets_by_id.setdefault(instrument.native_id, []).append(restored)
+        exchange = self._client.ccxt
+        restored = exchange.safe_market_structure(mapping.market(instrument))
+        markets[instrument.symbol] = restored
+        exchange.markets[instrument.symbol] = restored
+        exchange.markets_by_id.setdefault(instrument.native_id, []).append(restored)
+
+    async def capability(self, dataset: Dataset, now: int) -> Capability:
+        """Return what can be fetched, or refuse with what is possible."""
+        await self._check_served(dataset)
+        pace = self._client.ccxt.rateLimit / 1000
+        quirks = self._quirks
+        if dataset.kind == "open_interest":
+            length = (dataset.timeframe or OPEN_INTEREST).length
+            rows = quirks.page_open_interest
+            return Capability(rows, rows * length, pace, self._oldest_open_interest(now))
+        if dataset.timeframe is not None:
+            rows = self._calls.page_bars(dataset)
+            served_bars = quirks.recent_bars or quirks.served_bars
+            note = f"{self.exchange} serves the newest {served_bars} bars only" if served_bars else ""
+            oldest = limits.served_since(quirks, dataset, now)
+            return Capability(rows, rows * dataset.timeframe.length, pace, oldest, note)
+        if dataset.kind == "funding":
+            return Capability(quirks.page_events, quirks.page_events * 8 * HOUR, pace)
+        note = ""
+        served_from = None
+        if quirks.trades == "recent":
+            note = f"{self.exchange} serves the newest trades only"
+        if dataset.kind == "trades" and quirks.trade_days is not None:
+            note = f"{self.exchange} serves the trades of the last {quirks.trade_days} days only"
+            served_from = now - quirks.trade_days * DAY
+        return Capability(quirks.page_trades, quirks.trade_window, pace, served_from, note)
+
+    async def listed_at(self, dataset: Dataset) -> int | None:
+        """Return the first day that has a bar, where the exchange shows that it keeps all; else the date that it announces."""
+        return await self._listing.listed_at(dataset)
+
+    async def first_served(self, dataset: Dataset) -> int | None:
+        """Find the first day that has a bar, or the first week if none of its days has one."""
+        return await self._listing.first_served(dataset)
 
     async def first_traded(self, dataset: Dataset, span: Span) -> int | None:
-        """Look for a daily bar that lies in *span* wholly, where days are longer than what is asked for."""
-        frame, day = dataset.timeframe, Timeframe(1, "d")
-        first, last = day.ceil(span.start), day.floor(span.end)
-        served = "1d" in (self._door.client.timeframes or {})
-        if first >= last or not served or dataset.kind not in _TRADED or (frame and frame.length >= DAY):
-            return None
-        return await self._first_in(Dataset(self.exchange, "ohlcv", dataset.symbol, day), Span(first, last))
+        """Find the first daily bar that lies in *span* wholly, where days are longer than the rows of the dataset."""
+        return await self._listing.first_traded(dataset, span)
+
+    async def book(self, dataset: Dataset, depth: int | None) -> Page:
+        """Return the book of now."""
+        await self._check_served(dataset)
+        raw = await self._client.call("fetch_order_book", str(dataset.symbol), depth)
+        frame, clock = mapping.book(raw, self._clock())
+        return self._snapshot(frame, clock, "book")
+
+    async def predicted_funding(self, dataset: Dataset) -> Page:
+        """Return the funding rate that is predicted now."""
+        await self._check_served(dataset)
+        raw = await self._client.call("fetch_funding_rate", str(dataset.symbol))
+        frame, clock = mapping.predicted_funding(raw, self._clock())
+        if not frame.height:
+            raise BadResponse(f"{self.exchange} predicts no funding rate of {dataset.symbol}")
+        return self._snapshot(frame, clock, "rate")
+
+    def _snapshot(self, frame: pl.DataFrame, clock: str, name: str) -> Page:
+        """Return the page of a call that brings what is true now; it covers nothing."""
+        notes: tuple[str, ...] = ()
+        if clock != "exchange":
+            notes = (f"{self.exchange} gives its {name} no time: ts is this machine's",)
+        return Page(frame, (), 1, notes, clock)
+
+    def provenance(self, dataset: Dataset) -> Provenance:
+        """Return where rows of *dataset* come from."""
+        id_space = ""
+        if dataset.kind == "trades":
+            id_space = self._quirks.id_space
+        return Provenance("ccxt", method_of(dataset.kind), f"ccxt {ccxt.__version__}", id_space=id_space)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _check_served(self, dataset: Dataset) -> None:
+        check_served(self._client.ccxt, await self._calls.markets(), dataset)
+
+    # History
 
     async def history(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield pages that cover *span*; their notes say which calls had to be repeated."""
         repeated: list[str] = []
         answers: list[Answer] = []
         RETRIES.set(repeated)
-        _ANSWERS.set(answers)
+        ANSWERS.set(answers)
         async for page in self._pages(dataset, span):
             counted = counted_page(page, answers)
             yield replace(counted, notes=(*counted.notes, *repeated))
+            # The calls add to these two lists: they are emptied, not replaced.
             repeated.clear()
             answers[:] = later_answers(answers, page)
 
@@ -232,236 +187,85 @@ class CcxtSource(Source):
 
     async def _bars(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         """Yield bars; where calls may begin only so many bars before now, what is older is not asked for."""
-        now, quirks, ask = await self.now(), self._quirks, self._bars_of(dataset)
-        grid, hint = BarGrid(dataset.timeframe or Timeframe(1, "d"), dataset.anchor), self._hints.get(dataset)
-        newest = self._newest_trades(dataset) if dataset.kind == "ohlcv" else None
+        now = await self.now()
+        quirks = self._quirks
+        ask = self._calls.bars(dataset)
+        newest = None
+        if dataset.kind == "ohlcv":
+            newest = self._calls.newest_trades_if_served(dataset)
+        other = self._calls.of_other_markets(dataset, self._calls.bars)
+
+        async def first_traded(silence: Span) -> int | None:
+            return await self.first_traded(dataset, silence)
 
         def pages(part: Span) -> AsyncIterator[Page]:
             walk = CoverageWalk(
                 part,
-                grid,
-                self._page_bars(dataset),
+                BarGrid(dataset.timeframe or Timeframe(1, "d"), dataset.anchor),
+                self._calls.page_bars(dataset),
                 now,
                 keeps_all="ohlcv" in quirks.keeps,
                 keeps_rows=quirks.recent_bars,
-                hint=hint,
+                hint=self._hints.get(dataset),
                 sends_end=quirks.until,
             )
-            others = self._other_markets(dataset, self._bars_of)
-            return paging.walked(walk, ask, newest, lambda silence: self.first_traded(dataset, silence), others)
+            return paging.coverage_pages(walk, ask, newest, first_traded, other)
 
-        oldest = limits.served_since(quirks, dataset, now) if quirks.served_bars else None
+        # Exchanges that always answer with their newest bars refuse nothing: what they lack shows in the answer.
+        oldest = None
+        if quirks.served_bars:
+            oldest = limits.served_since(quirks, dataset, now)
         reason = f"only the newest {quirks.served_bars or 0:,} bars are served"
         async for page in limits.since_served(pages, span, oldest, reason, mapping.bars([])):
             yield page
 
-    def _newest_trades(self, dataset: Dataset) -> paging.AskNewest | None:
-        """Return what brings the newest trades, as far as the exchange serves any: they tell whether its bars are late."""
-        if not self._door.client.has.get("fetchTrades"):
-            return None
-
-        async def newest() -> pl.DataFrame:
-            try:
-                rows = await self._door.call("fetch_trades", str(dataset.symbol), None, self._quirks.page_trades)
-            except Banned:
-                raise
-            except SourceError:
-                rows = []
-            kept, _ = mapping.split_by_time("trades", rows, self._quirks)
-            return mapping.trades(kept, self._quirks)
-
-        return newest
-
-    async def book(self, dataset: Dataset, depth: int | None) -> Page:
-        """Return the book of now."""
-        check_served(self._door.client, await self._load_markets(), dataset)
-        raw = await self._door.call("fetch_order_book", str(dataset.symbol), depth)
-        frame, clock = mapping.book(raw, self._clock())
-        notes = () if clock == "exchange" else (f"{self.exchange} gives its book no time: ts is this machine's",)
-        return Page(frame, (), 1, notes, clock)
-
-    async def predicted_funding(self, dataset: Dataset) -> Page:
-        """Return the funding rate that is predicted now."""
-        check_served(self._door.client, await self._load_markets(), dataset)
-        raw = await self._door.call("fetch_funding_rate", str(dataset.symbol))
-        frame, clock = mapping.predicted_funding(raw, self._clock())
-        if not frame.height:
-            raise BadResponse(f"{self.exchange} predicts no funding rate of {dataset.symbol}")
-        notes = () if clock == "exchange" else (f"{self.exchange} gives its rate no time: ts is this machine's",)
-        return Page(frame, (), 1, notes, clock)
-
-    def provenance(self, dataset: Dataset) -> Provenance:
-        """Return where rows of *dataset* come from."""
-        space = self._quirks.id_space if dataset.kind == "trades" else ""
-        return Provenance("ccxt", method_of(dataset.kind), f"ccxt {ccxt.__version__}", id_space=space)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._door.close()
-
-    def _page_bars(self, dataset: Dataset) -> int:
-        return limits.page_bars(self._door.client, self._quirks, self._market(dataset))
-
-    def _market(self, dataset: Dataset) -> dict[str, Any]:
-        """Return what ccxt keeps of a market; nothing, if it knows none."""
-        market: dict[str, Any] = (self._door.client.markets or {}).get(str(dataset.symbol)) or {}
-        return market
-
-    async def _load_markets(self) -> dict[str, Any]:
-        if self._markets is None:
-            self._markets = dict(await self._door.call("load_markets"))
-        return self._markets
-
-    def _oldest(self, dataset: Dataset, now: int) -> int | None:
-        """Return the oldest instant that is still served, where that is known."""
-        if dataset.kind == "open_interest":
-            days = self._quirks.open_interest_days
-            return None if days is None else now - days * DAY + 10 * MINUTE
-        return limits.served_since(self._quirks, dataset, now)
-
-    def _answered(self, kind: str, rows: list[Any]) -> Answer:
-        """Return the answer of the call that just brought *rows*, and keep its counts for the page that it is part of."""
-        kept, refused = mapping.split_by_time(kind, rows, self._quirks)
-        if kind == "ohlcv":
-            frame = mapping.bars(kept)
-        elif kind == "trades":
-            frame = mapping.trades(kept, self._quirks)
-        else:
-            frame = mapping.events(kind, kept)
-        answer = last_answer(frame, refused)
-        answers = _ANSWERS.get()
-        if answers is not None:
-            answers.append(answer)
-        return answer
-
-    def _bars_of(self, dataset: Dataset) -> paging.AskSpan:
-        extra = {"mark_ohlcv": {"price": "mark"}, "index_ohlcv": {"price": "index"}}.get(dataset.kind, {})
-        recent = self._quirks.recent_bars is not None
-        limit = None if recent else self._page_bars(dataset)
-
-        async def ask(span: Span) -> pl.DataFrame:
-            params = {**extra, **({"until": span.end // MS - 1} if self._quirks.until else {})}
-            rows = await self._door.call(
-                "fetch_ohlcv", str(dataset.symbol), str(dataset.timeframe), span.start // MS, limit, params
-            )
-            frame = self._answered("ohlcv", rows).frame
-            if recent:
-                frame = frame.filter(frame["ts"].to_physical() >= span.start)
-            return frame if dataset.kind == "ohlcv" else frame.with_columns(volume=None, quote_volume=None, trades=None)
-
-        return ask
-
-    def _trade_call(self, dataset: Dataset) -> Callable[[int | None, dict[str, Any]], Awaitable[Answer]]:
-        """Return what asks for trades; those that come twice in one answer are taken once, if all have ids."""
-
-        async def ask(since: int | None, params: dict[str, Any]) -> Answer:
-            limit = self._quirks.page_trades
-            rows = await self._door.call("fetch_trades", str(dataset.symbol), since, limit, params)
-            answer = self._answered("trades", rows)
-            if not _all_ids(answer.frame):
-                return answer
-            return replace(answer, frame=answer.frame.unique(["ts", "id"], keep="first", maintain_order=True))
-
-        return ask
-
-    def _trades_after(self, dataset: Dataset) -> paging.AskFrom:
-        """Return what asks for the trades from a time on."""
-        ask, name = self._trade_call(dataset), self._quirks.since_param
-
-        async def after(cursor: int) -> pl.DataFrame:
-            answer = await (ask(None, {name: str(cursor - 1)}) if name else ask(cursor // MS, {}))
-            return answer.frame
-
-        return after
-
     def _trades(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        quirks, limit, ask = self._quirks, self._quirks.page_trades, self._trade_call(dataset)
-        empty = mapping.trades([], quirks)
-
-        async def fetch(since: int | None, params: dict[str, Any]) -> pl.DataFrame:
-            return (await ask(since, params)).frame
-
-        async def ask_window(window: Span, exactly: bool) -> Answer:
-            return await ask(*quirks.trade_calls.bounds(window, exactly=exactly))
-
-        async def newest() -> pl.DataFrame:
-            return await fetch(None, {})
-
-        if quirks.trades == "id":
-            return id_paging.id_pages(
-                WindowWalk(ask_window, quirks.trade_calls, limit),
-                lambda first: fetch(None, {"fromId": first}),
-                newest,
-                span,
-                empty,
-            )
+        """Return the pages of trades by ids, by time or by windows, as the exchange takes them; else its newest page."""
+        quirks = self._quirks
+        newest = self._calls.newest_trades(dataset)
+        if quirks.trades == "recent":
+            return paging.newest_page(newest, span)
         if quirks.trades == "time":
-            unit, overlap = (1, 1000) if quirks.since_param else (MS, MS)
-            return cursor_pages(
-                self._trades_after(dataset), span, limit, unit, overlap, other=self._other_trades(dataset)
-            )
-        if quirks.trades == "window":
-            return self._served_trades(
-                lambda part: trade_paging.trade_pages(
-                    WindowWalk(ask_window, quirks.trade_calls, limit), newest, part, empty
-                ),
-                span,
-            )
-        return paging.newest_page(newest, span)
+            return self._trades_by_time(dataset, span)
+        empty = mapping.trades([], quirks)
+        walk = WindowWalk(self._calls.trades_of_window(dataset), quirks.trade_calls, quirks.page_trades)
+        if quirks.trades == "id":
+            return id_paging.id_pages(walk, self._calls.trades_from_id(dataset), newest, span, empty)
 
-    def _other_trades(self, dataset: Dataset) -> paging.AskSpan | None:
-        """Return what brings trades of another market, where the exchange is known to keep them all."""
+        def pages(part: Span) -> AsyncIterator[Page]:
+            return trade_paging.trade_pages(walk, newest, part, empty)
 
-        def ask_of(other: Dataset) -> paging.AskSpan:
-            after = self._trades_after(other)
-            return lambda span: after(span.start)
+        return self._served_trades(pages, span)
 
-        return self._other_markets(dataset, ask_of) if "trades" in self._quirks.keeps else None
+    def _trades_by_time(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
+        unit, overlap = MS, MS
+        if self._quirks.since_param:
+            unit, overlap = 1, 1000
+        other = None
+        if "trades" in self._quirks.keeps:
+            other = self._calls.of_other_markets(dataset, self._trades_since)
+        return cursor_pages(
+            self._calls.trades_after(dataset), span, self._quirks.page_trades, unit, overlap, other=other
+        )
+
+    def _trades_since(self, dataset: Dataset) -> paging.AskSpan:
+        """Return a function that asks for the trades from the start of a window on."""
+        ask_after = self._calls.trades_after(dataset)
+
+        async def ask(window: Span) -> pl.DataFrame:
+            return await ask_after(window.start)
+
+        return ask
 
     async def _served_trades(self, pages: Callable[[Span], AsyncIterator[Page]], span: Span) -> AsyncIterator[Page]:
         """Yield trades where calls for older ones are refused."""
         days = self._quirks.trade_days
-        oldest = None if days is None else await self.now() - days * DAY + HOUR
+        oldest = None
+        if days is not None:
+            oldest = await self.now() - days * DAY + HOUR
         reason = f"only the last {days} days are served"
         async for page in limits.since_served(pages, span, oldest, reason, mapping.trades([], self._quirks)):
             yield page
-
-    def _funding_of(self, dataset: Dataset) -> paging.AskSpan:
-        quirks, symbol = self._quirks, str(dataset.symbol)
-        page_number = quirks.funding_page
-        if page_number is None and self._market(dataset).get("inverse"):
-            page_number = quirks.inverse_funding_page
-
-        async def numbered(page: int) -> pl.DataFrame:
-            # With a start, ccxt would cut the older rows of a page.
-            params = {str(page_number): page}
-            rows = await self._door.call("fetch_funding_rate_history", symbol, None, quirks.page_events, params)
-            return self._answered("funding", rows).frame
-
-        if page_number is not None:
-            return paging.numbered_pages(numbered)
-        if quirks.funding_cursor is not None:
-            return paging.linked_pages(self._linked_funding(symbol, *quirks.funding_cursor))
-
-        async def ask(part: Span) -> pl.DataFrame:
-            end = {} if quirks.funding == "cursor" else {quirks.funding_end: part.end // MS}
-            start, limit = -(-part.start // MS), quirks.page_events
-            rows = await self._door.call("fetch_funding_rate_history", symbol, start, limit, end)
-            return self._answered("funding", rows).frame
-
-        return ask
-
-    def _linked_funding(self, symbol: str, parameter: str, field: str) -> paging.AskLinked:
-        """Return what asks for funding rates by where a page begins, and tells where the next one does."""
-
-        async def linked(cursor: str | None) -> tuple[pl.DataFrame, str | None]:
-            params = {} if cursor is None else {parameter: cursor}
-            limit = self._quirks.page_events
-            rows = await self._door.call("fetch_funding_rate_history", symbol, None, limit, params)
-            following = next((row["info"][field] for row in rows if row["info"].get(field)), None)
-            return self._answered("funding", rows).frame, None if following is None else str(following)
-
-        return linked
 
     async def _funding(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
         quirks = self._quirks
@@ -474,44 +278,27 @@ class CcxtSource(Source):
             hint=self._hints.get(dataset),
             sends_end=quirks.funding != "cursor",
         )
-        others = self._other_markets(dataset, self._funding_of)
-        return paging.walked(walk, self._funding_of(dataset), other=others)
+        other = self._calls.of_other_markets(dataset, self._calls.funding)
+        return paging.coverage_pages(walk, self._calls.funding(dataset), other=other)
 
     async def _open_interest(self, dataset: Dataset, span: Span) -> AsyncIterator[Page]:
-        oldest, frame = self._oldest(dataset, await self.now()), dataset.timeframe or OPEN_INTEREST
-        limit = self._quirks.page_open_interest
+        oldest = self._oldest_open_interest(await self.now())
         reason = f"only the last {self._quirks.open_interest_days} days are served"
-
-        async def ask(part: Span) -> pl.DataFrame:
-            params = {"until": part.end // MS - 1}
-            rows = await self._door.call(
-                "fetch_open_interest_history",
-                str(dataset.symbol),
-                str(frame),
-                part.start // MS,
-                limit,
-                params,
-            )
-            return self._answered("open_interest", rows).frame
-
-        now, hint = await self.now(), self._hints.get(dataset)
+        grid = EventGrid((dataset.timeframe or OPEN_INTEREST).length)
+        page_rows = self._quirks.page_open_interest - 1
+        now = await self.now()
+        ask = self._calls.open_interest(dataset)
 
         def pages(part: Span) -> AsyncIterator[Page]:
-            return paging.walked(CoverageWalk(part, EventGrid(frame.length), limit - 1, now, hint=hint), ask)
+            walk = CoverageWalk(part, grid, page_rows, now, hint=self._hints.get(dataset))
+            return paging.coverage_pages(walk, ask)
 
         async for page in limits.since_served(pages, span, oldest, reason, mapping.events("open_interest", [])):
             yield page
 
-    async def _windows(self, bars: Dataset, coarse: Timeframe) -> list[Span]:
-        """Cut the time since before everything into windows of one page of *coarse* bars."""
-        end, step = await self.now(), self._page_bars(bars) * coarse.length
-        return [Span(start, min(start + step, end)) for start in range(coarse.floor(BEFORE_ALL), end, step)]
-
-    async def _first_in(self, daily: Dataset, window: Span) -> int | None:
-        found, _ = await paging.believed(self._bars_of(daily), window)
-        rows = paging.inside(found, window)
-        return int(rows["ts"].to_physical().min()) if rows.height else None  # type: ignore[arg-type]
-
-
-def _all_ids(frame: pl.DataFrame) -> bool:
-    return frame.height > 0 and frame["id"].null_count() == 0
+    def _oldest_open_interest(self, now: int) -> int | None:
+        """Return the oldest open interest that is asked for, where only that of the last days is served."""
+        days = self._quirks.open_interest_days
+        if days is None:
+            return None
+        return now - days * DAY + 10 * MINUTE

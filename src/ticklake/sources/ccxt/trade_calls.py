@@ -17,12 +17,12 @@ class TradeCalls:
     Parameters
     ----------
     start, end
-        Parameters of ccxt's call that bound the window: ``since`` is its argument; no start means that the newest trades
-        before the end come. ``since`` and ``until`` are in milliseconds.
+        The parameters of ccxt's call that bound the window. ``since`` stands for ccxt's own argument. ``since`` and ``until``
+        are sent in milliseconds, others in *unit*. No start means that the newest trades before the end come.
     unit
-        The precision of the bounds, in nanoseconds; what is sent under another name than these two is in this unit.
+        The precision of the bounds, in nanoseconds.
     params
-        What is sent along.
+        Other parameters of each call.
     longest
         The longest window that the exchange takes.
     """
@@ -36,19 +36,27 @@ class TradeCalls:
     def bounds(self, window: Span, *, exactly: bool = False) -> tuple[int | None, dict[str, object]]:
         """Return ccxt's ``since`` and ``params`` for a window.
 
-        It is asked from one unit early on and to its end inclusively, as bounds may be excluded and rows outside do no
-        harm, unless those are so many that they push out what is inside: then it is asked *exactly*.
+        The call begins one unit early and ends with the end of the window, as bounds may be excluded and rows outside of it do
+        no harm. If those are so many that they push out what is inside, the start is sent *exactly*.
         """
-        early = self.unit if self.start and not exactly else 0
-        start, end = window.start // self.unit * self.unit - early, -(-window.end // self.unit) * self.unit
+        end = -(-window.end // self.unit) * self.unit
         params: dict[str, object] = {**dict(self.params), self.end: self._sent(self.end, end)}
-        if self.start not in {None, "since"}:
-            params[str(self.start)] = self._sent(str(self.start), start)
-        return (start // MS if self.start == "since" else None), params
+        if self.start is None:
+            return None, params
+        start = window.start // self.unit * self.unit
+        if not exactly:
+            start -= self.unit
+        if self.start == "since":
+            return start // MS, params
+        params[self.start] = self._sent(self.start, start)
+        return None, params
 
     def _sent(self, name: str, ns: int) -> int:
-        return ns // (MS if name in {"since", "until"} else self.unit)
+        """Return a bound in the unit in which the parameter *name* takes it."""
+        if name == "until":
+            return ns // MS
+        return ns // self.unit
 
 
 BY_SINCE = TradeCalls()
-"""By ccxt's own arguments."""
+"""A window bounded by ccxt's own arguments, ``since`` and ``until``."""

@@ -47,7 +47,7 @@ class Client:
         async with self._slots:
             await self._options.pace.turn(self._options.rate_limit_ms or 0, self.repeated.append)
             try:
-                with self._options.pace.minding():
+                with self._options.pace.pause_on_refusal():
                     body = await self._body(path)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise SourceUnavailable(f"dukascopy {path}: {error or type(error).__name__}: no answer") from error

@@ -74,7 +74,7 @@ class Pace:
                 is_reported = True
             await asyncio.sleep(seconds)
 
-    def heard(self, path: str, headers: Mapping[str, str]) -> None:
+    def pause_by_headers(self, path: str, headers: Mapping[str, str]) -> None:
         """Pause if the headers of a response (names in any case) say that the budget is nearly used."""
         lowered = {name.lower(): value for name, value in headers.items()}
         seconds = asked_pause(self.name, path, lowered, self._clock())
@@ -82,7 +82,7 @@ class Pace:
             self._pause(seconds)
 
     @contextmanager
-    def minding(self) -> Iterator[None]:
+    def pause_on_refusal(self) -> Iterator[None]:
         """Pause all processes if the block is refused or banned."""
         try:
             yield

@@ -99,7 +99,7 @@ class Client:
 
     async def _call_once(self, call: Callable[[], T]) -> T:
         await self._options.pace.turn(self._options.rate_limit_ms or 0, self.repeated.append)
-        with self._options.pace.minding():
+        with self._options.pace.pause_on_refusal():
             return await asyncio.to_thread(call)
 
     def _fetch(self, name: str, options: dict[str, Any]) -> History | None:
