@@ -361,20 +361,7 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     from ticklake.catalog.runs import Runs
     from ticklake.collect.collector import Collector
 
-    objects: ObjectStore = MemoryStore()
-    witness = reserve = None
-    check_space: Callable[[], None] = _no_check
-    if root is not None:
-        objects = LocalStore(root)
-        witness = Witness(root / WITNESS_FILE)
-        reserve = Reserve(root / RESERVE_FILE)
-        check_space = Space(root, settings.min_free).check
-    catalog = Catalog(database, clock, witness)
-    _warn_if_outdated(catalog)
-    _rename_timeframes(database)
-    calendars = {name: options.calendar for name, options in settings.exchanges.items() if options.calendar}
-    sessions = KnownSessions(calendars)
-    engine = Engine(catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore)
+    engine = _wire_engine(database, root, settings, clock)
     collector = Collector(
         engine,
         Runs(database, clock),
@@ -396,6 +383,24 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
     if settings.alerts.urls:
         collector.runs.ended = lambda run: lake.alerts.after(run)
     return lake
+
+
+def _wire_engine(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Engine:
+    """Connect catalog and files."""
+    objects: ObjectStore = MemoryStore()
+    witness = reserve = None
+    check_space: Callable[[], None] = _no_check
+    if root is not None:
+        objects = LocalStore(root)
+        witness = Witness(root / WITNESS_FILE)
+        reserve = Reserve(root / RESERVE_FILE)
+        check_space = Space(root, settings.min_free).check
+    catalog = Catalog(database, clock, witness)
+    _warn_if_outdated(catalog)
+    _rename_timeframes(database)
+    calendars = {name: options.calendar for name, options in settings.exchanges.items() if options.calendar}
+    sessions = KnownSessions(calendars)
+    return Engine(catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore)
 
 
 def _no_check(*_size: int) -> None:

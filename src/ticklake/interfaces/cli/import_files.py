@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,6 +110,11 @@ def import_files(
         print_json(reports)
     else:
         _show(reports, dry_run=dry_run, every=every)
+    _exit_if_refused(reports)
+
+
+def _exit_if_refused(reports: Sequence[FileReport]) -> None:
+    """Exit with 1 if every file was refused, and with 3 if some were."""
     refused = sum(file.refused for file in reports)
     if refused and refused == len(reports):
         raise typer.Exit(1)
