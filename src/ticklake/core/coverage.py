@@ -153,7 +153,7 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
 
     A file says for which time it stands (*named*), and is cut short or has holes all the same: dump sites have published
     months without the middle. So it stands for no stretch without rows that is longer than a day, three bars and
-    a hundred usual steps; and before its first bar and after its last only for as long as the longest hole between bars.
+    a hundred usual steps, which its other rows tell; and before its first bar and after its last only for as long as the longest hole between bars.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
     """
     steps = times.diff().drop_nulls()
     longest = max(int(steps.max() or 0), bar) - bar  # type: ignore[arg-type]
-    usual = 0 if bar else int(steps.median() or 0)  # type: ignore[arg-type]
+    usual = 0 if bar else _usual_step(steps)
     most = max(DAY, 3 * bar, 100 * usual)
     far = times.gather((steps - bar > most).arg_true()).to_list()
     near = times.gather((steps - bar > most).arg_true() + 1).to_list()
@@ -176,6 +176,14 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
     return list(
         subtract(Span(start, end), [Span(low + max(bar, 1), high) for low, high in zip(far, near, strict=True)])
     )
+
+
+def _usual_step(steps: pl.Series) -> int:
+    """Return the median of the steps between rows; the longest does not count, as it would vouch for itself in a short file."""
+    shorter = steps.sort()[:-1]
+    if not shorter.len():
+        return 0
+    return int(shorter[(shorter.len() - 1) // 2])
 
 
 def _rests(piece: Covered, known: Sequence[Span]) -> Iterator[Covered]:
