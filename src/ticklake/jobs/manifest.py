@@ -167,7 +167,7 @@ class Planned:
         """Names and patterns of its datasets."""
         prefix = f"{self.wanted.exchange}:{self.kind}"
         if self.timeframe:
-            prefix += f":{self.timeframe}"
+            prefix += f":{Timeframe.parse(self.timeframe)}"
         return [f"{prefix}:{symbol}" for symbol in self.wanted.symbols]
 
     @property
