@@ -151,6 +151,9 @@ class TestApplying:
         job = lake.jobs.create("cleanup", **lake.schedules.get("binance ohlcv 60m keep").parameters)
         assert lake.jobs.start(job.id).outcome == "1 rows went"
 
+    def test_an_exchange_is_meant_in_any_case(self, write):
+        assert write(FILE.replace('"binance"', '"BINANCE"')).collect[0].exchange == "binance"
+
     def test_old_rows_of_patterns_go_however_long_bars_are_written(self, lake, write):
         lake.save(BTC, [ticklake.OHLCVBar("2023-12-01T00:00:00Z", 1, 1, 1, 1, 1)])
         lake.apply(
@@ -236,7 +239,7 @@ COLLECT = '[[collect]]\nexchange = "binance"\nsymbols = ["BTC/USDT"]\n'
         (COLLECT + 'symbol = "ETH/USDT"', r"collect\[0\].symbol: Extra inputs are not permitted"),
         (
             '[[collect]]\nexchange = "Binance!"\nsymbols = ["A/B"]',
-            r"collect\[0\].exchange: 'Binance!' is not an exchange",
+            r"collect\[0\].exchange: 'binance!' is not an exchange",
         ),
         ('[[collect]]\nexchange = "binance"\nsymbols = []', r"collect\[0\].symbols: .*at least 1"),
         (
