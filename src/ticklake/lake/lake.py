@@ -529,7 +529,7 @@ class Lake(Writer):
         self,
         days_to_keep: int | None = None,
         *,
-        kinds: Iterable[str] | None = None,
+        kinds: str | Iterable[str] | None = None,
         exchange: str | None = None,
         datasets: Iterable[DatasetLike] | None = None,
         history: bool = False,
