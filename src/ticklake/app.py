@@ -121,6 +121,8 @@ def _folder(address: str | Path) -> Path:
             note = ": catalogs in PostgreSQL come with a later version"
         # Without the rest of the URL, which may hold a password.
         raise BadInput(f"path={scheme}://... is no place for a catalog{note}; name a folder, or sqlite:///folder")
+    if "?" in place or place == "/:memory:":
+        raise BadInput(f"path={address} has options, or is no file: name a folder, like sqlite:///folder")
     folder = as_path("path", place.removeprefix("/"))
     if folder.name == CATALOG_FILE:
         return folder.parent

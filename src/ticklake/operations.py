@@ -155,10 +155,12 @@ def export(
 def cleanup(
     lake: Lake, work: Work, days_to_keep: int | None = None, *, datasets: Sequence[str] | None = None
 ) -> Outcome:
-    """Remove rows past their retention: of all datasets, or of those that names or patterns match."""
+    """Remove rows past their retention: of all datasets, or of those that names or patterns mean."""
+    from ticklake.lake.arguments import present_datasets
+
     chosen = None
     if datasets is not None:
-        chosen = [str(dataset) for dataset in lake.datasets() if any(map(dataset.matches, datasets))]
+        chosen = [str(dataset) for dataset in present_datasets(lake.engine, datasets)]
         work.hold(chosen)
     work.check()
     done = lake.admin.cleanup(days_to_keep, datasets=chosen)

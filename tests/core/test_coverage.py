@@ -179,6 +179,13 @@ class TestWhatAFileShows:
     def test_what_is_rare_by_nature_is_shown(self):
         assert self.shown(range(0, 300 * DAY, 5 * DAY), 0, Span(0, 300 * DAY)) == [Span(0, 300 * DAY)]
 
+    @pytest.mark.parametrize("times", [[0, 200 * DAY], [0, 2 * DAY, 300 * DAY], [0, MINUTE, 200 * DAY]])
+    def test_a_long_hole_does_not_vouch_for_itself(self, times):
+        *before, last = times
+        whole = Span(0, last + 1)
+        assert self.shown(times, 0, whole)[-1] == Span(last, last + 1)
+        assert self.shown(times, 0, whole)[-2].end == before[-1] + 1
+
 
 @given(st.lists(looks, max_size=60))
 def test_many_looks_at_once_are_the_same_looks_one_after_the_other(history):

@@ -34,6 +34,15 @@ def test_old_rows_go_and_are_counted_with_their_bytes(any_lake, today):
     assert any_lake.verify(deep=True) == []
 
 
+def test_one_kind_needs_no_list(lake, today):
+    today(20)
+    lake.save(BARS, bars(0, DAY_MINUTES))
+    lake.save(TRADES, trades(0, 10))
+    assert {cleaned.dataset.kind for cleaned in lake.cleanup(10, kinds="ohlcv", dry_run=True).datasets} == {"ohlcv"}
+    with pytest.raises(BadInput, match="'olhcv' is not a kind"):
+        lake.cleanup(10, kinds="olhcv")
+
+
 def test_whole_segments_go_without_being_read(lake, root, today):
     lake.save(BARS, bars(0, MANY))
     lake.save(BARS, bars(2 * MANY, 3 * MANY))

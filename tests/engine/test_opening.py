@@ -64,7 +64,10 @@ def test_a_catalog_in_postgresql_is_refused_and_nothing_is_made(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/lake", "mysql://host/db", "sqlite://", "sqlite:///"])
+@pytest.mark.parametrize(
+    "url",
+    ["s3://bucket/lake", "mysql://host/db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///mine?mode=ro"],
+)
 def test_a_url_that_names_no_place_for_a_catalog_is_refused(tmp_path, monkeypatch, url):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput):

@@ -124,6 +124,33 @@ def test_rows_of_several_markets_are_told_apart_by_their_columns(lake, tmp_path)
     assert "rows of several symbols" in refused.problems[-1]
 
 
+@pytest.mark.parametrize(
+    ("exchange", "dataset"),
+    [("bybit", "bybit:trades:BTC/USD:BTC"), ("bitmex", "bitmex:trades:XBT/USD:BTC")],
+)
+def test_columns_of_contracts_say_that_a_renamed_file_is_of_no_spot_market(exchange, dataset, lake, tmp_path):
+    """The amounts of ``BTCUSD`` are dollars: as trades of a spot market they would be thousands of times too large."""
+    native = dataset.split(":")[2].replace("/", "")
+    text = (
+        "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional\n"
+        f"1704153600.5,{native},Buy,1,100,x,a-1,1,1,1\n"
+    )
+    done = one(lake, put(tmp_path, f"{exchange}_trades.csv", text), exchange=exchange)
+    assert done.dataset == dataset.replace("XBT", "BTC")
+
+
+@pytest.mark.parametrize(
+    ("native", "symbol"),
+    [("SOLUSDT", "SOL/USDT:USDT"), ("SOLPERP", "SOL/USDC:USDC"), ("ETHUSDH24", "ETH/USD:ETH-240329")],
+)
+def test_a_renamed_file_of_bybit_is_of_the_contract_in_its_rows(native, symbol, lake, tmp_path):
+    text = (
+        "timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,homeNotional,foreignNotional\n"
+        f"1704153600.5,{native},Sell,1,100,x,a-1,1,1,1\n"
+    )
+    assert one(lake, put(tmp_path, "x.csv", text), exchange="bybit").dataset == f"bybit:trades:{symbol}"
+
+
 def test_a_zip_of_many_members_is_as_many_files(lake, tmp_path):
     """Kraken's whole history is one zip."""
     path = tmp_path / "Kraken_OHLCVT.zip"

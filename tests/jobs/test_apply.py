@@ -138,6 +138,30 @@ class TestApplying:
         assert lake.load(BTC)["ts"].min().date().isoformat() >= "2023-12-22"
         assert lake.load("binance:ohlcv:1h:LTC/USDT").height == 1
 
+    def test_a_market_may_be_written_as_elsewhere(self, lake, write):
+        """Any case, and ``60m`` for an hour: what was collected is as wanted, and its old rows go."""
+        wanted = write(
+            FILE.replace('"BTC/USDT", "ETH/USDT"', '"btc/usdt"').replace('"1h"', '"60m"').replace("365d", "2w")
+        )
+        (begun,) = [change for change in lake.apply(wanted) if change.action == "begin"]
+        ended = lake.jobs.start(lake.jobs.list()[0].id)
+        assert ended.state == "succeeded", (begun, ended.outcome)
+        assert lake.apply(wanted) == []
+        lake.save(BTC, [ticklake.OHLCVBar("2023-12-01T00:00:00Z", 1, 1, 1, 1, 1)])
+        job = lake.jobs.create("cleanup", **lake.schedules.get("binance ohlcv 60m keep").parameters)
+        assert lake.jobs.start(job.id).outcome == "1 rows went"
+
+    def test_an_exchange_is_meant_in_any_case(self, write):
+        assert write(FILE.replace('"binance"', '"BINANCE"')).collect[0].exchange == "binance"
+
+    def test_old_rows_of_patterns_go_however_long_bars_are_written(self, lake, write):
+        lake.save(BTC, [ticklake.OHLCVBar("2023-12-01T00:00:00Z", 1, 1, 1, 1, 1)])
+        lake.apply(
+            write(FILE.replace('"BTC/USDT", "ETH/USDT"', '"BTC/*"').replace('"1h"', '"60m"').replace("365d", "2w"))
+        )
+        job = lake.jobs.create("cleanup", **lake.schedules.get("binance ohlcv 60m keep").parameters)
+        assert lake.jobs.start(job.id).outcome == "1 rows went"
+
     def test_a_schedule_made_by_hand_is_not_taken_over(self, lake, write):
         lake.schedules.add("tidy", "update", every="1d")
         with pytest.raises(BadInput, match="'tidy' was made by hand"):
@@ -215,7 +239,7 @@ COLLECT = '[[collect]]\nexchange = "binance"\nsymbols = ["BTC/USDT"]\n'
         (COLLECT + 'symbol = "ETH/USDT"', r"collect\[0\].symbol: Extra inputs are not permitted"),
         (
             '[[collect]]\nexchange = "Binance!"\nsymbols = ["A/B"]',
-            r"collect\[0\].exchange: 'Binance!' is not an exchange",
+            r"collect\[0\].exchange: 'binance!' is not an exchange",
         ),
         ('[[collect]]\nexchange = "binance"\nsymbols = []', r"collect\[0\].symbols: .*at least 1"),
         (

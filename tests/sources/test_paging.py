@@ -396,6 +396,21 @@ class TestRecentBars:
         )
         assert exchange.calls == lies + 1
 
+    @pytest.mark.parametrize(("first", "pause"), [(2000, 1), (9000, 40), (100, 3)])
+    def test_the_time_before_fewer_bars_than_it_keeps_is_covered(self, first, pause):
+        """A new market, asked for from before its listing: these are all bars there are, however the source is asked."""
+        rows = bars_at(*range(first, 10_000, pause))[-700:]
+        exchange = Scripted(rows)
+
+        async def since(span: Span) -> pl.DataFrame:
+            return await exchange.since(span.start)
+
+        assert_exact(
+            walk(bar_pages(since, MINUTES, minutes(0, 10_000), 720, keeps_all=False, keeps_rows=720, sends_end=False)),
+            rows,
+            minutes(0, 10_000),
+        )
+
     def test_repeated_rows_do_not_make_old_bars_unavailable(self):
         """717 bars of which three come twice are not 720 bars."""
         rows = bars_at(*range(100, 817))

@@ -170,7 +170,7 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
 
     A file says for which time it stands (*named*), and is cut short or has holes all the same: dump sites have published
     months without the middle. So it stands for no stretch without rows that is longer than a day, three bars and
-    a hundred usual steps; and before its first bar and after its last only for as long as the longest hole between bars.
+    a hundred usual steps, which its other rows tell; and before its first bar and after its last only for as long as the longest hole between bars.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
         longest_hole = max(int(steps.max() or 0), bar) - bar  # type: ignore[arg-type]
         longest_edge = min(longest_hole, longest_shown)
     else:
-        longest_shown = max(DAY, 100 * int(steps.median() or 0))  # type: ignore[arg-type]
+        longest_shown = max(DAY, 100 * _usual_step(steps))
         longest_edge = longest_shown
     start, end = named
     if span.start - named.start > longest_edge:
@@ -197,6 +197,14 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
     before_holes = (steps - bar > longest_shown).arg_true()
     holes = [Span(times[place] + max(bar, 1), times[place + 1]) for place in before_holes]
     return list(subtract(Span(start, end), holes))
+
+
+def _usual_step(steps: pl.Series) -> int:
+    """Return the median of the steps between rows; the longest does not count, as it would vouch for itself in a short file."""
+    shorter = steps.sort()[:-1]
+    if not shorter.len():
+        return 0
+    return int(shorter[(shorter.len() - 1) // 2])
 
 
 def _rests(piece: Covered, known: Sequence[Span]) -> Iterator[Covered]:

@@ -344,8 +344,9 @@ class CoverageWalk:
         return [ts for ts in times if ts in quiet or not start <= ts <= end]
 
     def _starts_after(self, quiet: Span, answer: Times) -> bool:
-        """Whether a source that keeps everything, and is told no end, begins with a row after a silence."""
-        return self.keeps_all and not self.sends_end and bool(answer) and answer[0] >= quiet.end
+        """Whether a source that shows all it keeps from a time on, and is told no end, begins with a row after a silence."""
+        shows_all = self.keeps_all or self.keeps_rows is not None
+        return shows_all and not self.sends_end and bool(answer) and answer[0] >= quiet.end
 
     def _serves(self, ts: int, window: Span, times: Times) -> Generator[Step, Any, bool]:
         """Find out whether the source serves a row at or before *ts* now.

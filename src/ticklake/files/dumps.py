@@ -95,6 +95,20 @@ def _dumped(name: str, exchange: str, market: Market, kind: str, pattern: str) -
     return Preset(name, kind, _mapping_of(layout), pattern, header, exchange=exchange, market=market, whole=whole)
 
 
+def _unnamed_bybit() -> tuple[Preset, ...]:
+    """Return the preset of files of Bybit's derivatives, or BitMEX's, under any other name: the columns are those of contracts.
+
+    Both exchanges write the same columns, so that the caller says which it is.
+    """
+    named = _dumped("bybit-trades", "bybit", "linear", "trades", "")
+    columns = {**named.mapping.columns, "symbol": "symbol"}
+    header = (*named.header, "symbol", *_COLUMNS_OF_CONTRACTS)
+    mapping = replace(named.mapping, columns=columns)
+    return (Preset(named.name, named.kind, mapping, header=header, derivatives=("bybit",)),)
+
+
+_COLUMNS_OF_CONTRACTS = ("tickDirection", "trdMatchID", "homeNotional", "foreignNotional")
+"""Columns that only the trades of contracts have."""
 _BYBIT_LINEAR = r"(?P<symbol>[A-Z0-9]+(?:USDT|PERP|(?:USDT)?-\d{1,2}[A-Z]{3}\d\d))"
 _BYBIT_INVERSE = r"(?P<symbol>[A-Z0-9]+USD(?:[FGHJKMNQUVXZ]\d\d)?)"
 _KRAKEN = r"(?P<symbol>[A-Z0-9]{5,})"
@@ -102,6 +116,7 @@ DUMPS: tuple[Preset, ...] = (
     *_binance(),
     _dumped("bybit-trades", "bybit", "linear", "trades", rf"{_BYBIT_LINEAR}-?\d{{4}}-\d\d-\d\d"),
     _dumped("bybit-inverse-trades", "bybit", "inverse", "trades", rf"{_BYBIT_INVERSE}-?\d{{4}}-\d\d-\d\d"),
+    *_unnamed_bybit(),
     _dumped("okx-trades", "okx", "spot", "trades", r"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+)-trades-\d{4}-\d\d-\d\d"),
     _dumped("okx-ohlcv", "okx", "spot", "ohlcv", r"(?P<symbol>[A-Z0-9]+-[A-Z0-9]+)-candlesticks-\d{4}-\d\d-\d\d"),
     Preset(

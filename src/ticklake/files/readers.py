@@ -291,7 +291,7 @@ def _refuse_other_market(exchange: str, market: Market | None) -> None:
     if home is not None and market != home:
         raise InvalidData(
             f"its messages are of Binance's {CALLED[market]}, not of {exchange}: "
-            f"say --exchange {_BINANCE_IDS[market]}, or --exchange binance"
+            f"say {' or '.join(dict.fromkeys([f'--exchange {_BINANCE_IDS[market]}', '--exchange binance']))}"
         )
 
 

@@ -17,7 +17,7 @@ from ticklake.core.kinds import kind_of
 from ticklake.core.lookup import is_pattern
 from ticklake.core.requests import BackfillRequest, usual_kind
 from ticklake.core.schedules import parse_every
-from ticklake.core.symbol import check_exchange
+from ticklake.core.symbol import exchange_id
 from ticklake.core.time import DAY, format_time, parse_time
 from ticklake.core.timeframe import Timeframe
 
@@ -83,7 +83,7 @@ class Timed(BaseModel):
 class Collect(Timed):
     """What is collected: symbols of an exchange, of one kind, in some timeframes."""
 
-    exchange: Annotated[Text, AfterValidator(check_exchange)] = Field(description="CCXT's id, like binance.")
+    exchange: Annotated[Text, AfterValidator(exchange_id)] = Field(description="CCXT's id, like binance.")
     symbols: Texts = Field(description="CCXT's unified symbols, or patterns like 'BTC/*'.")
     kind: str | None = Field(None, description="ohlcv (with timeframes), trades (without), funding, book, ...")
     timeframes: Annotated[list[str], BeforeValidator(_as_list)] = Field(default_factory=list, description="1m, 1h, ...")
@@ -167,7 +167,7 @@ class Planned:
         """Names and patterns of its datasets."""
         prefix = f"{self.wanted.exchange}:{self.kind}"
         if self.timeframe:
-            prefix += f":{self.timeframe}"
+            prefix += f":{Timeframe.parse(self.timeframe)}"
         return [f"{prefix}:{symbol}" for symbol in self.wanted.symbols]
 
     @property

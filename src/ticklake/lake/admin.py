@@ -149,7 +149,7 @@ class Admin:
         self,
         days_to_keep: int | None = None,
         *,
-        kinds: Iterable[str] | None = None,
+        kinds: str | Iterable[str] | None = None,
         exchange: str | None = None,
         datasets: Iterable[DatasetLike] | None = None,
         history: bool = False,
@@ -166,7 +166,7 @@ class Admin:
             Whole days UTC before today, at least 1; by default what the setting ``keep`` says of each kind, and
             kinds that it does not name are kept for ever.
         kinds, exchange, datasets
-            Only these.
+            Only these; of kinds one, or several in a list.
         history
             Also remove refused rows and revisions of that time, and log lines of runs from before it.
         dry_run
@@ -181,7 +181,10 @@ class Admin:
         """
         from ticklake.core.retention import days_by_kind, midnight
 
-        days = days_by_kind(self._keep, days_to_keep, kinds)
+        chosen_kinds = None
+        if kinds is not None:
+            chosen_kinds = as_list("kinds", kinds)
+        days = days_by_kind(self._keep, days_to_keep, chosen_kinds)
         if exchange is not None:
             exchange = exchange_id(exchange)
         chosen = self._datasets("datasets", datasets)

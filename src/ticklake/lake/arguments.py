@@ -11,6 +11,7 @@ from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import unified
+from ticklake.core.lookup import is_pattern
 from ticklake.core.provenance import Provenance
 from ticklake.core.requests import BackfillRequest
 from ticklake.core.selection import parse_count
@@ -35,6 +36,7 @@ __all__ = [
     "matching_datasets",
     "optional_count",
     "optional_time",
+    "present_datasets",
     "span_of_interest",
     "version_and_time",
 ]
@@ -202,6 +204,27 @@ def matching_datasets(engine: Engine, names: Any) -> list[Dataset]:
         if not matching:
             raise BadInput(f"the lake has no {name}: 'ticklake list' shows what it holds")
         chosen.update(dict.fromkeys(matching))
+    return list(chosen)
+
+
+def present_datasets(engine: Engine, names: Iterable[str]) -> list[Dataset]:
+    """Return the datasets of the lake that names or patterns mean, each once; a name that it does not have yet means none.
+
+    Raises
+    ------
+    UnknownSymbol
+        If a name has the id of several markets.
+    """
+    known = [row.dataset for row in engine.catalog.datasets()]
+    chosen: dict[Dataset, None] = {}
+    for name in names:
+        if is_pattern(name):
+            chosen.update(dict.fromkeys(dataset for dataset in known if dataset.matches(name)))
+            continue
+        try:
+            chosen[known_dataset(engine, name)] = None
+        except UnknownDataset:
+            continue
     return list(chosen)
 
 

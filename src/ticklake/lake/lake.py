@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.duration import DurationLike
 from ticklake.core.requests import BackfillRequest
@@ -28,6 +29,7 @@ from ticklake.lake.arguments import (
     datasets_of,
     known_dataset,
     optional_count,
+    present_datasets,
     span_of_interest,
     version_and_time,
 )
@@ -440,7 +442,7 @@ class Lake(Writer):
 
         if not isinstance(wanted, Wanted):
             raise BadInput(f"wanted={wanted!r} is no manifest: pass what ticklake.config.load_wanted(path) returns")
-        applying = Applying(self.jobs, self.schedules, self.engine.catalog.coverage, self.engine.now())
+        applying = Applying(self.jobs, self.schedules, self._coverage_if_present, self.engine.now())
         changes = applying.plan(wanted)
         # Effects are compared, not texts: how far a running backfill has come changes all the time.
         if shown is not None and [change.effect for change in changes] != [change.effect for change in shown]:
@@ -448,6 +450,13 @@ class Lake(Writer):
         if not dry_run:
             applying.apply(changes)
         return changes
+
+    def _coverage_if_present(self, dataset: Dataset) -> Coverage:
+        """Return the coverage of a dataset that the lake may have under the unified name of its market; empty if it has none."""
+        coverage = Coverage()
+        for present in present_datasets(self.engine, [str(dataset)]):
+            coverage = self.engine.catalog.coverage(present)
+        return coverage
 
     @cached_property
     def admin(self) -> Admin:
@@ -520,7 +529,7 @@ class Lake(Writer):
         self,
         days_to_keep: int | None = None,
         *,
-        kinds: Iterable[str] | None = None,
+        kinds: str | Iterable[str] | None = None,
         exchange: str | None = None,
         datasets: Iterable[DatasetLike] | None = None,
         history: bool = False,
