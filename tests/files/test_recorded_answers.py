@@ -10,6 +10,7 @@ import pytest
 
 from ticklake import Mapping
 from ticklake.app import memory_lake
+from ticklake.core.span import Span
 from ticklake.core.time import format_time, parse_time
 from ticklake.lake import Lake
 
@@ -173,3 +174,22 @@ class TestWhatComesIn:
         assert "2 of bybit:book:?: name the dataset" in refused.problems[-1]
         (done,) = lake.import_files(path, "bybit:book:BTC/USDT:USDT")
         assert done.new == 2
+
+
+def kraken_trades(first, count):
+    """An answer of Kraken's Trades call: *count* trades a second apart."""
+    start = parse_time(first) // 10**9
+    rows = [["100.0", "1.0", start + n, "b", "l", "", start + n] for n in range(count)]
+    body = {"error": [], "result": {"XXBTZUSD": rows, "last": str((start + count) * 10**9)}}
+    return json.dumps({"uri": "https://api.kraken.com/0/public/Trades?pair=XXBTZUSD", "body": body})
+
+
+def test_answers_that_were_recorded_hours_apart_show_nothing_of_the_time_between(lake_at, tmp_path):
+    file = tmp_path / "answers.jsonl"
+    file.write_text("\n".join([kraken_trades("2024-01-01T00:00", 60), kraken_trades("2024-01-01T22:00", 60)]))
+    lake = lake_at()
+    (report,) = lake.import_files(file)
+    assert (report.rows, report.dataset) == (120, "kraken:trades:BTC/USD")
+    hole = Span(parse_time("2024-01-01T00:00:59") + 1, parse_time("2024-01-01T22:00"))
+    assert [(gap.span, str(gap.reason)) for gap in lake.gaps(report.dataset)] == [(hole, "not_fetched")]
+    assert not lake.quality(report.dataset).is_complete

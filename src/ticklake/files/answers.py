@@ -17,7 +17,7 @@ from ticklake.errors import InvalidData
 from ticklake.files.binance_markets import market_of_message
 from ticklake.files.decompress import Unpacked
 from ticklake.files.filenames import venue_of
-from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
+from ticklake.files.frames import FULL, FrameBuilder, Origin, RecordFrame, RecordingInfo, parse_line
 from ticklake.sources.wire.answers import EXCHANGES, Answer, Reading, host_of, is_reference, read_answer
 from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.messages import read_message
@@ -55,11 +55,15 @@ def answers(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     for line in recorded:
         single_trades |= line.numbered_markets("raw")
 
-    def rows() -> Iterator[Origin]:
-        for line in recorded:
-            yield from _count(line, single_trades, info)
-
-    yield from frames_by_market(rows())
+    builder = FrameBuilder()
+    for number, (record, line) in enumerate(zip(records, recorded, strict=True)):
+        # Pages follow one another without a hole. Other answers may have been recorded hours apart.
+        answer = None if "start" in record else number
+        for row, source, market in _count(line, single_trades, info):
+            builder.add(row, source, market, answer=answer)
+        if builder.count >= FULL:
+            yield from builder.flush()
+    yield from builder.flush()
 
 
 def _refuse_unknown_exchange(exchange: str, records: list[dict[str, Any]]) -> None:

@@ -15,15 +15,18 @@ from ticklake.errors import InvalidData
 from ticklake.files.message_counts import Tally
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["FrameBuilder", "Origin", "RecordFrame", "RecordingInfo", "frames_by_market", "parse_line"]
+__all__ = ["FULL", "FrameBuilder", "Origin", "RecordFrame", "RecordingInfo", "frames_by_market", "parse_line"]
 
-_FULL = 200_000
+FULL = 200_000
 """After this many rows frames are given out: memory does not grow with the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFrame:
-    """Rows of one kind and market; ``exchange``, ``market`` and the ids' ``space`` are empty where records do not name them."""
+    """Rows of one kind and market; ``exchange``, ``market`` and the ids' ``space`` are empty where records do not name them.
+
+    ``answers`` says in which recorded answer each row came; ``None`` where rows come one after the other without holes.
+    """
 
     frame: pl.DataFrame
     kind: str
@@ -32,6 +35,7 @@ class RecordFrame:
     exchange: str = ""
     market: Market | None = None
     space: str = ""
+    answers: pl.Series | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +70,27 @@ class FrameBuilder:
     """Collects rows by kind and market, and returns them as frames."""
 
     groups: dict[_Group, list[tuple[Any, ...]]] = field(default_factory=dict)
+    answers: dict[_Group, list[int]] = field(default_factory=dict)
     count: int = 0
 
-    def add(self, row: Row, exchange: str = "", market: Market | None = None) -> None:
-        """Add a row."""
+    def add(self, row: Row, exchange: str = "", market: Market | None = None, *, answer: int | None = None) -> None:
+        """Add a row, with the number of the answer that brought it if others were recorded at other times."""
         group = (row.kind, row.native, row.timeframe, row.space, exchange, market)
         self.groups.setdefault(group, []).append(row.values)
+        if answer is not None:
+            self.answers.setdefault(group, []).append(answer)
         self.count += 1
 
     def flush(self) -> Iterator[RecordFrame]:
         """Yield all rows as frames, and forget them."""
-        for (kind, native, timeframe, space, exchange, market), rows in self.groups.items():
+        for group, rows in self.groups.items():
+            kind, native, timeframe, space, exchange, market = group
+            answers = None
+            if group in self.answers:
+                answers = pl.Series(self.answers[group], dtype=pl.Int64)
             frame = _frame(kind, rows)
-            yield RecordFrame(frame, kind, native, timeframe, exchange, market, space)
-        self.groups, self.count = {}, 0
+            yield RecordFrame(frame, kind, native, timeframe, exchange, market, space, answers)
+        self.groups, self.answers, self.count = {}, {}, 0
 
 
 def _frame(kind: str, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
@@ -99,7 +110,7 @@ def frames_by_market(rows: Iterable[Origin]) -> Iterator[RecordFrame]:
     builder = FrameBuilder()
     for row, exchange, market in rows:
         builder.add(row, exchange, market)
-        if builder.count >= _FULL:
+        if builder.count >= FULL:
             yield from builder.flush()
     yield from builder.flush()
 

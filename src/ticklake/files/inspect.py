@@ -13,7 +13,7 @@ from ticklake.core.checks import check
 from ticklake.core.coverage import Covered, shown_spans
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
-from ticklake.core.span import Span
+from ticklake.core.span import Span, normalise
 from ticklake.core.time import format_time
 from ticklake.errors import InvalidData
 from ticklake.files.filenames import PartialDataset, label_of, span_in
@@ -74,7 +74,8 @@ class FileDataset:
 
     ``frames`` are its rows in the order they came, dropped once there are more than :data:`MOST_IN_MEMORY`. Bars that begin at
     ``final`` or later are not over: they are left out, and counted as ``forming``;
-    ``off_grid`` counts bars that do not begin where bars of the timeframe begin.
+    ``off_grid`` counts bars that do not begin where bars of the timeframe begin. ``answers`` are the spans of recorded answers:
+    each shows what there is between its first row and its last, and nothing of what lies between two answers.
     """
 
     dataset: Dataset
@@ -89,6 +90,7 @@ class FileDataset:
     forming: int = 0
     off_grid: float = 0
     invalid: InvalidRows = field(default_factory=InvalidRows)
+    answers: list[Span] | None = None
     _previous: int | None = None
 
     def add(self, part: Part, now: int) -> None:
@@ -111,6 +113,8 @@ class FileDataset:
         self.invalid.add(replace(part, frame=frame, places=places), self.dataset, now)
         self.rows += frame.height
         self._add_times(frame["ts"].cast(pl.Int64))
+        if part.answers is not None:
+            self._add_answers(frame["ts"].cast(pl.Int64), part.answers.filter(is_final))
         if self.frames is not None:
             self.frames.append(frame)
             if self.rows > MOST_IN_MEMORY:
@@ -132,6 +136,12 @@ class FileDataset:
             self.first = low
         if self.last is None or high > self.last:
             self.last = high
+
+    def _add_answers(self, ts: pl.Series, answers: pl.Series) -> None:
+        times = pl.DataFrame({"answer": answers, "ts": ts}).drop_nulls()
+        edges = times.group_by("answer").agg(first=pl.col("ts").min(), last=pl.col("ts").max())
+        spans = [Span(first, self.dataset.row_end(last)) for _, first, last in edges.iter_rows()]
+        self.answers = list(normalise([*(self.answers or ()), *spans]))
 
     def without_forming(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the rows without bars that are not over."""
@@ -185,6 +195,9 @@ class FileDataset:
         if self.first is None or self.last is None:
             return ()
         span = Span(self.first, self.dataset.row_end(self.last))
+        if self.answers is not None:
+            parts = (answer.intersect(span) for answer in self.answers)
+            return tuple(Covered(part) for part in parts if part is not None)
         # A name that lies about the rows, or speaks of days to come, is no evidence.
         if not (named and named.end <= now and named.start <= span.start and span.end <= named.end):
             named = span

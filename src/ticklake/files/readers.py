@@ -118,7 +118,8 @@ class Part:
 
     ``sure`` says that the file names the market of the exchange (spot, linear, inverse) on which they were traded;
     ``space`` is the numbering of trade ids. ``places`` are the numbers of their lines in the file, or of rows where there are no
-    lines, from 1; ``None`` if they are not known.
+    lines, from 1; ``None`` if they are not known. ``answers`` are the numbers of the recorded answers that rows came in, where
+    each answer shows only its own time.
     """
 
     frame: pl.DataFrame
@@ -129,6 +130,7 @@ class Part:
     sure: bool = False
     space: str = ""
     places: pl.Series | None = None
+    answers: pl.Series | None = None
 
     def is_of(self, dataset: Dataset) -> bool:
         """Whether the rows can belong to a dataset: native names do not tell a swap from a spot market, unless ``sure``."""
@@ -280,6 +282,7 @@ def _part_of_records(records: RecordFrame, plan: FilePlan, now: int) -> Part:
         records.exchange,
         sure=records.market is not None,
         space=records.space,
+        answers=records.answers,
     )
 
 
