@@ -97,7 +97,7 @@ class BookFileHistory(BookHistory):
 HISTORIES = (BarHistory, BarFileHistory, IdHistory, PrintHistory, BookHistory, BookFileHistory)
 _COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "print_blob": True}
 SHORT = settings(max_examples=20, stateful_step_count=14, **_COMMON)
-LONG = settings(max_examples=3_000, stateful_step_count=40, **_COMMON)
+LONG = settings(max_examples=500, stateful_step_count=40, **_COMMON)
 
 
 def _case(machine, how, mark=lambda case: case):
