@@ -21,6 +21,7 @@ from ticklake.core.jobs import NewJob
 from ticklake.core.provenance import Provenance
 from ticklake.core.runs import RunState
 from ticklake.core.span import Span
+from ticklake.core.time import DAY
 from ticklake.errors import CatalogDamaged, TicklakeError
 from ticklake.testing.rows import bars
 
@@ -51,7 +52,7 @@ def fill(root):
         notes = GapNotes(database, lambda: 5)
         notes.want(BARS, Span(at(0), at(400)))
         lake.quality(BARS)
-        queue = JobQueue(database, lake.engine.now, 60 * 10**9)
+        queue = JobQueue(database, lake.engine.now, DAY)  # a lease that ends meanwhile changes the answers
         queue.add([NewJob("compact", str(name), str(name), {"number": 1}) for name in (BARS, ETH)])
         assert queue.claim("me") is not None
         lake.schedules.add("nightly", "compact", every="1d")
