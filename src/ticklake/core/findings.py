@@ -122,8 +122,10 @@ class Findings:
 
     def learn_interval(self, times: Times, window: Span) -> None:
         """Take the shortest time between the events of an answer for their interval where no block tells it."""
+        if not self.grid.scheduled:
+            return
         events = [ts for ts in times if ts in window]
-        if not self.grid.scheduled or len(events) < 2:
+        if len(events) < 2:
             return
         interval = shortest_interval(events)
         for edge in (events[0], *events[-2:]):

@@ -155,12 +155,13 @@ def _reason(store: Store, witness: Witness) -> str | None:
     for problem in store.catalog.problems():
         return problem
     named = known_paths(store.catalog.database)
-    strays = _strays(store, witness)
+    complete = complete_until(store, store.catalog.database.change_number(), witness)
+    strays = _strays(store, complete)
     deadline = time.monotonic() + _PATIENCE
     while strays and time.monotonic() < deadline:
         # A writer may not have committed its newest file yet: only files that stay unnamed are a reason.
         time.sleep(_PATIENCE / 10)
-        strays &= _strays(store, witness)
+        strays &= _strays(store, complete)
     if strays:
         return f"no commit names {min(strays)}"
     for path in named:
@@ -169,9 +170,8 @@ def _reason(store: Store, witness: Witness) -> str | None:
     return None
 
 
-def _strays(store: Store, witness: Witness) -> set[str]:
+def _strays(store: Store, complete: int | None) -> set[str]:
     """Return the files that no commit names, without those that were never committed."""
-    complete = complete_until(store, store.catalog.database.change_number(), witness)
     return {item.key for item in unnamed(store, KINDS) if not is_uncommitted(item, complete)}
 
 
