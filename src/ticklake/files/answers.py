@@ -268,6 +268,9 @@ def _read_without_call(record: dict[str, Any], answer: Answer) -> _RecordedAnswe
     name, rows = sort.channel, None
     if name == "?":
         name = _channel_of(record)
+    message = None
     if not sort.is_control:
-        rows = read_message(answer.body, None)
+        message = read_message(answer.body, None)
+    if message is not None:
+        rows = message.rows
     return _RecordedAnswer(answer, Reading(name, rows, market=market_of_message(answer.body)), sort.is_control)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.errors import InvalidData
-from ticklake.sources.wire.messages import Row
+from ticklake.sources.wire.rows import Row
 
 __all__ = ["CALLED", "in_one_market", "market_of_message"]
 

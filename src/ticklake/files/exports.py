@@ -16,7 +16,7 @@ from ticklake.errors import InvalidData
 from ticklake.files.decompress import Entry, Unpacked, spooled
 from ticklake.files.frames import FrameBuilder, Origin, RecordFrame, frames_by_market, parse_line
 from ticklake.sources.dukascopy.files import decode, points_of
-from ticklake.sources.wire.messages import Row
+from ticklake.sources.wire.rows import Row
 
 __all__ = ["bi5", "bitstamp_log", "candles_db", "gdax_export"]
 

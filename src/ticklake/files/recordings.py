@@ -107,7 +107,10 @@ def _read(
     if sort.is_control:
         info.tally.control(sort.channel)
         return None, ()
-    return market_of_message(message), info.tally.read(sort.channel, read_message(message, received))
+    reading, rows = read_message(message, received, channels.subscription_of(message)), None
+    if reading is not None:
+        rows = reading.rows
+    return market_of_message(message), info.tally.read(sort.channel, rows)
 
 
 def _rows_of_answer(url: str, body: Any, received: int, info: RecordingInfo) -> Iterator[Origin]:

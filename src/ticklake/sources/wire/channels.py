@@ -41,7 +41,7 @@ class Sort:
 class Channels:
     """Finds the channels of the messages of one connection. It remembers the numbers that Bitfinex gives to channels."""
 
-    numbered: dict[Any, str] = field(default_factory=dict)
+    numbered: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, message: Any) -> Sort:
         """Return the channel of a message.
@@ -56,7 +56,7 @@ class Channels:
         if not isinstance(message, Mapping):
             return Sort("?")
         if "chanId" in message and "channel" in message:
-            self.numbered[message["chanId"]] = str(message["channel"])
+            self.numbered[message["chanId"]] = message
         if any(fits(message) for fits in _CONTROLS):
             return Sort(CONTROL, is_control=True)
         for find_name in _NAMES:
@@ -73,7 +73,16 @@ class Channels:
             return Sort(CONTROL, is_control=True)
         if not message:
             return Sort("?")
-        return Sort(self.numbered.get(message[0], "?"))
+        subscription = self.subscription_of(message)
+        if subscription is None:
+            return Sort("?")
+        return Sort(str(subscription["channel"]))
+
+    def subscription_of(self, message: Any) -> Mapping[str, Any] | None:
+        """Return the message that gave the channel of a list its number, or ``None`` if none did."""
+        if not isinstance(message, list) or not message or not isinstance(message[0], int):
+            return None
+        return self.numbered.get(message[0])
 
 
 def _inner(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:

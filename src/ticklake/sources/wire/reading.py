@@ -1,0 +1,100 @@
+"""What a message of an exchange says: its rows, and the marks by which the exchange lets us check that none is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ticklake.sources.wire.rows import Row
+
+__all__ = ["Mark", "Reader", "Reading", "read_with"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a message stands in the numbering of its stream, and the checksum of the book after it.
+
+    A reader yields a mark after the rows of its message. Unknown is ``None``.
+
+    Parameters
+    ----------
+    kind, native
+        What is numbered: the books (or trades) of one market; both are empty if an exchange numbers all messages of a connection.
+    first, last
+        The first and the last number in the message.
+    previous
+        The number of the message before, where the exchange sends it.
+    starts
+        Whether the numbering begins with this message: it has a whole book.
+    checksum
+        The exchange's checksum of the book after this message; ``None`` where it offers none (OKX sends 0 for that).
+    """
+
+    kind: str
+    native: str
+    first: int | None = None
+    last: int | None = None
+    previous: int | None = None
+    starts: bool = False
+    checksum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads one sort of messages.
+
+    Parameters
+    ----------
+    fits
+        Whether it reads a message. It must not raise, whatever is in the message.
+    read
+        Yields the rows of a message, then its marks. The second argument is the time of receipt in nanoseconds, if that is known.
+    form
+        The type of the messages, ``dict`` or ``list``: *fits* is asked about no others.
+    numbered
+        Whether the message names its channel by a number that an earlier message gave it: then *read* gets that earlier message as
+        its third argument.
+    """
+
+    fits: Callable[[Any], bool]
+    read: Callable[..., Iterator[Row] | Iterator[Row | Mark]]
+    form: type = dict
+    numbered: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """The rows and the marks of one message."""
+
+    rows: list[Row] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+
+
+def read_with(
+    readers: tuple[Reader, ...], message: Any, received_at: int | None, subscription: Mapping[str, Any] | None = None
+) -> Reading | None:
+    """Return what a message says by the first reader that fits, or ``None`` if none does.
+
+    Parameters
+    ----------
+    subscription
+        The message that gave this one's channel its number, for exchanges that number their channels (Bitfinex).
+    """
+    for reader in readers:
+        if isinstance(message, reader.form) and reader.fits(message):
+            break
+    else:
+        return None
+    arguments: tuple[Any, ...] = (message, received_at)
+    if reader.numbered:
+        if subscription is None:
+            return None
+        arguments = (message, received_at, subscription)
+    reading = Reading()
+    for item in reader.read(*arguments):
+        if isinstance(item, Mark):
+            reading.marks.append(item)
+        else:
+            reading.rows.append(item)
+    return reading
