@@ -1,0 +1,452 @@
+"""The live service: takes what feeds deliver, commits it in batches with its coverage, and fills the holes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ticklake.collect.live_buffer import DatasetRows, LiveBuffer
+from ticklake.core.coverage import Covered, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.live_coverage import Hole, StreamCoverage
+from ticklake.core.provenance import Provenance
+from ticklake.core.results import Receipt
+from ticklake.core.span import Span, subtract
+from ticklake.core.streams import LiveOptions, StreamCounts, StreamStatus
+from ticklake.core.time import DAY, SECOND
+from ticklake.engine.engine import Engine
+from ticklake.errors import StorageError, TicklakeError
+from ticklake.sources.live.base import Control, Feed, LiveMessage
+
+__all__ = ["LiveService"]
+
+FILLABLE = frozenset({"trades", "ohlcv", "mark_ohlcv", "index_ohlcv", "funding", "open_interest"})
+"""Kinds of which exchanges serve the past by calls; of the others a hole stays a hole."""
+MOST_RESUMED = DAY
+"""A hole since the last collection is filled if it is not longer; a longer one is left to a backfill."""
+FILL_TRIES = 3
+_STOPPED = "nobody collected"
+_RATE_WINDOW = 60
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0
+"""Seconds between two tries of a commit."""
+
+Fill = Callable[[Dataset, Span], Awaitable[None]]
+"""Asks the exchange by calls for the rows of a span, and commits them with their coverage."""
+Listener = Callable[[Dataset, Sequence[Sequence[Any]], int], None]
+"""Is called with the dataset, the rows and the time of receipt of each message; must return at once."""
+
+
+@dataclass
+class _Stream:
+    """The state of one stream."""
+
+    dataset: Dataset
+    feed: Feed | None = None
+    state: str = "connecting"
+    text: str = ""
+    counts: StreamCounts = field(default_factory=StreamCounts)
+    coverage: StreamCoverage = field(default_factory=StreamCoverage)
+    last_event: int | None = None
+    last_received: int | None = None
+    lag: float | None = None
+    gaps: int = 0
+    connections: int = 0
+    seconds: deque[tuple[int, int]] = field(default_factory=deque)
+    """Rows of each second of the last minute."""
+
+    def count(self, rows: int, received_at: int) -> None:
+        second = received_at // SECOND
+        if self.seconds and self.seconds[-1][0] == second:
+            rows += self.seconds.pop()[1]
+        self.seconds.append((second, rows))
+        while self.seconds[0][0] <= second - _RATE_WINDOW:
+            self.seconds.popleft()
+
+    def rate(self, now: int) -> float:
+        """Return the rows a second in the minute before *now*."""
+        since = now // SECOND - _RATE_WINDOW
+        return sum(rows for second, rows in self.seconds if second > since) / _RATE_WINDOW
+
+
+@dataclass
+class _Connection:
+    """The counts of one feed: ``messages`` is the sum of those with rows and of the two others."""
+
+    messages: int = 0
+    control: int = 0
+    unparsed: int = 0
+
+
+class LiveService:
+    """Collects from any number of feeds into one lake.
+
+    It is the :class:`~ticklake.sources.live.base.Sink` of its feeds. All methods are called in one event loop; commits are made in a
+    thread beside it.
+
+    Parameters
+    ----------
+    fill
+        Asks the exchange by calls for rows of a hole.
+    clock
+        This machine's time in nanoseconds UTC.
+    listeners
+        Who is told of rows at once, before they are committed.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        fill: Fill,
+        options: LiveOptions | None = None,
+        clock: Callable[[], int] = time.time_ns,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        self._engine = engine
+        self._fill = fill
+        self._options = options or LiveOptions()
+        self._clock = clock
+        self._listeners = list(listeners)
+        self._buffer = LiveBuffer()
+        self._streams: dict[Dataset, _Stream] = {}
+        self._connections: dict[int, _Connection] = {}
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._flushing = asyncio.Lock()
+        self._fills: dict[str, asyncio.Queue[tuple[Dataset, Span, int]]] = {}
+        self._fillers: list[asyncio.Task[None]] = []
+        self._error: TicklakeError | None = None
+
+    async def run(self, feeds: Sequence[Feed]) -> None:
+        """Collect until the task is cancelled or all feeds have ended; what was received is committed before this returns.
+
+        Raises
+        ------
+        TicklakeError
+            If the lake cannot be written for longer than the options allow, or a feed ends with an error.
+        """
+        for feed in feeds:
+            await self._attach(feed)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                flushes = tasks.create_task(self._flush_often())
+                async with asyncio.TaskGroup() as running:
+                    for feed in feeds:
+                        running.create_task(self._run_feed(feed))
+                flushes.cancel()
+                await self.flush()
+                for queue in self._fills.values():
+                    await queue.join()
+                raise _Ended
+        except BaseExceptionGroup as errors:
+            error = _first(errors)
+            if not isinstance(error, _Ended):
+                raise error from None
+        finally:
+            for task in self._fillers:
+                task.cancel()
+            await self._end()
+
+    async def put(self, feed: Feed, message: LiveMessage) -> None:
+        """Take a message; wait if too many rows wait for their commit."""
+        connection = self._connections[id(feed)]
+        connection.messages += 1
+        for control in message.controls:
+            self._take_control(feed, control)
+        if not message.is_known:
+            connection.unparsed += 1
+        elif not message.rows:
+            connection.control += 1
+        else:
+            self._take_rows(feed, message)
+        if self._buffer.count >= self._options.flush_rows:
+            self._wake.set()
+        while self._buffer.count >= self._options.most_rows:
+            await self._wait_for_room(feed)
+
+    def status(self) -> list[StreamStatus]:
+        """Return how each stream goes, by the name of its dataset."""
+        now = self._clock()
+        return [self._status(stream, now) for stream in sorted(self._streams.values(), key=lambda s: str(s.dataset))]
+
+    async def flush(self) -> None:
+        """Commit all rows that wait, with the coverage that they prove. A commit that has begun is finished, whoever is cancelled."""
+        commit = asyncio.ensure_future(self._flush())
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await commit
+            raise
+
+    # Feeds
+
+    async def _attach(self, feed: Feed) -> None:
+        self._connections[id(feed)] = _Connection()
+        for dataset in feed.datasets.values():
+            stream = self._streams.setdefault(dataset, _Stream(dataset))
+            stream.feed = feed
+            row = await asyncio.to_thread(self._engine.catalog.dataset, dataset)
+            if row is not None and row.max_ts is not None:
+                newest = _reached(dataset, row.max_ts)
+                if self._clock() - newest <= MOST_RESUMED:
+                    stream.coverage.resume(newest, _STOPPED)
+
+    async def _run_feed(self, feed: Feed) -> None:
+        try:
+            await feed.run(self)
+        finally:
+            for dataset in set(feed.datasets.values()):
+                self._streams[dataset].state = "stopped"
+
+    async def _wait_for_room(self, feed: Feed) -> None:
+        self._room.clear()
+        self._wake.set()
+        for dataset in set(feed.datasets.values()):
+            self._streams[
+                dataset
+            ].text = "rows come in faster than they can be stored: reading has stopped until they are"
+        await self._room.wait()
+        for dataset in set(feed.datasets.values()):
+            self._streams[dataset].text = ""
+        if self._error is not None:
+            raise self._error
+
+    def _take_rows(self, feed: Feed, message: LiveMessage) -> None:
+        datasets = feed.datasets
+        by_dataset: dict[Dataset, list[Sequence[Any]]] = {}
+        for row in message.rows:
+            dataset = datasets.get((row.kind, row.native, row.timeframe))
+            # A message may say more than is wanted, like the ticker that carries both quotes and prices of the day.
+            if dataset is not None:
+                self._buffer.add(dataset, row.values, row.space)
+                by_dataset.setdefault(dataset, []).append(row.values)
+        for dataset, rows in by_dataset.items():
+            self._streams[dataset].count(len(rows), message.received_at)
+            self._note_rows(self._streams[dataset], rows, message.received_at)
+            for listener in self._listeners:
+                listener(dataset, rows, message.received_at)
+        if not by_dataset:
+            self._connections[id(feed)].control += 1
+
+    def _note_rows(self, stream: _Stream, rows: Sequence[Sequence[Any]], received_at: int) -> None:
+        stream.counts.received += len(rows)
+        stream.last_received = received_at
+        dataset = stream.dataset
+        for values in rows:
+            ts = values[0]
+            # A row without a time is refused at the commit; it proves nothing.
+            if not isinstance(ts, int):
+                continue
+            stream.coverage.row(ts, _reached(dataset, ts))
+            if stream.last_event is None or ts > stream.last_event:
+                stream.last_event = ts
+
+    def _take_control(self, feed: Feed, control: Control) -> None:
+        datasets: Iterable[Dataset] = set(feed.datasets.values())
+        if control.dataset is not None:
+            datasets = (control.dataset,)
+        for dataset in datasets:
+            stream = self._streams.get(dataset)
+            if stream is not None:
+                _apply(stream, control)
+
+    # Commits
+
+    async def _flush_often(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._options.flush_seconds)
+            self._wake.clear()
+            await self.flush()
+
+    async def _flush(self) -> None:
+        async with self._flushing:
+            await self._commit_waiting()
+
+    async def _commit_waiting(self) -> None:
+        items: list[tuple[Dataset, Any, Provenance, Sequence[Covered]]] = []
+        holes: list[tuple[Dataset, Hole]] = []
+        batches = {batch.dataset: batch for batch in self._buffer.take()}
+        for dataset, stream in self._streams.items():
+            covered = [Covered(span) for span in stream.coverage.take_covered()]
+            for hole in stream.coverage.take_holes():
+                stream.gaps += 1
+                covered.append(Covered(hole.span, Found.NOT_FETCHED, _words(hole)))
+                holes.append((dataset, hole))
+            batch = batches.get(dataset)
+            if batch is None and not covered:
+                continue
+            batch = batch or DatasetRows(dataset)
+            items.append((dataset, batch, self._provenance(stream, batch), covered))
+        if items:
+            receipts = await self._stored(items)
+            self._count(items, receipts)
+        self._room.set()
+        for dataset, hole in holes:
+            self._ask_for(dataset, hole.span)
+
+    async def _stored(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
+        """Commit rows; if the lake cannot be written now, try again within a bounded time."""
+        waited, pause = 0.0, _FIRST_WAIT
+        while True:
+            try:
+                return await asyncio.to_thread(self._append, items)
+            except TicklakeError as error:
+                if not (error.retriable or isinstance(error, StorageError)) or waited >= self._options.store_retry:
+                    self._error = error
+                    self._room.set()
+                    raise
+            await asyncio.sleep(pause)
+            waited += pause
+            pause = min(pause * 2, _LONGEST_WAIT)
+
+    def _append(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
+        frames = []
+        for dataset, batch, origin, covered in items:
+            frames.append((dataset, batch.frame(), origin, covered))
+        return self._engine.append_each(frames)
+
+    def _count(
+        self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]], receipts: Sequence[Receipt]
+    ) -> None:
+        now = self._clock()
+        for (dataset, batch, _, _), receipt in zip(items, receipts, strict=True):
+            stream = self._streams[dataset]
+            stream.counts.stored += receipt.new + receipt.changed
+            stream.counts.duplicate += receipt.duplicate
+            stream.counts.quarantined += receipt.quarantined
+            if batch.rows and stream.last_event is not None:
+                stream.lag = (now - stream.last_event) / SECOND
+
+    def _provenance(self, stream: _Stream, batch: DatasetRows) -> Provenance:
+        return Provenance("live", f"{stream.dataset.exchange} socket", self._engine.store.tool, id_space=batch.space)
+
+    async def _end(self) -> None:
+        """Commit what is left, and close what streams cover: also if the service was cancelled."""
+        for stream in self._streams.values():
+            stream.coverage.interrupted("the service was stopped")
+        if self._error is None:
+            await self.flush()
+
+    # Holes
+
+    def _ask_for(self, dataset: Dataset, span: Span, tried: int = 0) -> None:
+        """Ask for the rows of a hole, one hole of an exchange after the other."""
+        queue = self._fills.get(dataset.exchange)
+        if queue is None:
+            queue = self._fills[dataset.exchange] = asyncio.Queue()
+            self._fillers.append(asyncio.create_task(self._fill_holes(queue)))
+        queue.put_nowait((dataset, span, tried))
+
+    async def _fill_holes(self, queue: asyncio.Queue[tuple[Dataset, Span, int]]) -> None:
+        while True:
+            dataset, span, tried = await queue.get()
+            await asyncio.sleep(self._options.fill_delay)
+            try:
+                await self._fill_hole(dataset, span)
+            except Exception as error:
+                # Whatever goes wrong with one hole, the others are still to be filled.
+                self._streams[dataset].text = f"a hole could not be filled: {error}"
+                if getattr(error, "retriable", False) and tried + 1 < FILL_TRIES:
+                    queue.put_nowait((dataset, span, tried + 1))
+                else:
+                    await self._give_up(dataset, span, str(error))
+            finally:
+                queue.task_done()
+
+    async def _fill_hole(self, dataset: Dataset, span: Span) -> None:
+        if dataset.kind in FILLABLE:
+            await self._fill(dataset, span)
+        else:
+            await self._give_up(dataset, span, f"exchanges serve no {dataset.kind} of the past")
+
+    async def _give_up(self, dataset: Dataset, span: Span, reason: str) -> None:
+        """Note what of a hole is lost: another collector may have had its rows."""
+
+        def note() -> None:
+            have = self._engine.catalog.coverage(dataset).spans(Found.DATA)
+            lost = [Covered(part, Found.LOST, reason) for part in subtract(span, have)]
+            if lost:
+                origin = Provenance("live", f"{dataset.exchange} socket", self._engine.store.tool)
+                self._engine.append(dataset, dataset.spec.empty(), origin, lost)
+
+        await asyncio.to_thread(note)
+
+    # Status
+
+    def _status(self, stream: _Stream, now: int) -> StreamStatus:
+        connection = _Connection()
+        if stream.feed is not None:
+            connection = self._connections[id(stream.feed)]
+        counts = stream.counts
+        return StreamStatus(
+            dataset=str(stream.dataset),
+            state=stream.state,
+            rate=stream.rate(now),
+            last_event=stream.last_event,
+            last_received=stream.last_received,
+            lag=stream.lag,
+            received=counts.received,
+            stored=counts.stored,
+            duplicate=counts.duplicate,
+            quarantined=counts.quarantined,
+            waiting=counts.waiting,
+            gaps=stream.gaps,
+            reconnects=max(stream.connections - 1, 0),
+            messages=connection.messages,
+            control=connection.control,
+            unparsed=connection.unparsed,
+            text=stream.text,
+        )
+
+
+class _Ended(Exception):
+    """All feeds have ended: the tasks beside them are cancelled."""
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error in nested groups."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _apply(stream: _Stream, control: Control) -> None:
+    """Change the state of a stream by what happened to it."""
+    match control.name:
+        case "connected":
+            stream.connections += 1
+        case "subscribed":
+            stream.state, stream.text = "live", ""
+            stream.coverage.subscribed()
+        case "refused":
+            stream.state, stream.text = "refused", control.text
+            stream.coverage.interrupted(control.text)
+        case "disconnected":
+            if stream.state != "refused":
+                stream.state, stream.text = "reconnecting", control.text
+            stream.coverage.interrupted(control.text or "the connection was lost")
+        case "gap" if control.span is not None:
+            stream.coverage.gap(control.span, control.text, control.first, control.last)
+        case _:
+            pass
+
+
+def _reached(dataset: Dataset, ts: int) -> int:
+    """Return how far a stream has come with a row: others may share its time, but for bars."""
+    if dataset.timeframe is None:
+        return ts
+    return dataset.row_end(ts)
+
+
+def _words(hole: Hole) -> str:
+    """Say in words why rows of a hole are missing."""
+    if hole.first is None or hole.last is None:
+        return hole.reason
+    return f"{hole.reason}: numbers {hole.first} to {hole.last}"

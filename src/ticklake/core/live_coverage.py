@@ -1,0 +1,113 @@
+"""What a live stream has covered: from its control events and the times of its rows to spans and holes.
+
+A stream covers the time between two of its rows if nothing broke in between: the connection stayed, the exchange had acknowledged the
+subscription before the first of them, and no message is known to be missing. Rows are what proves that the stream was alive, so the
+time before the first row and after the newest one is not covered yet. Neither is the instant of the newest row: others may share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ticklake.core.span import Span
+
+__all__ = ["Hole", "StreamCoverage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A span in which rows of a stream are missing, or may be: between the row before it and the one after.
+
+    ``first`` and ``last`` are the numbers of the missing rows, if they are known.
+    """
+
+    span: Span
+    reason: str
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass
+class StreamCoverage:
+    """Follows one stream. Times are those of its rows, in nanoseconds.
+
+    Examples
+    --------
+    >>> stream = StreamCoverage()
+    >>> stream.subscribed()
+    >>> stream.row(10, 10)
+    >>> stream.row(20, 20)
+    >>> stream.interrupted("the connection was lost")
+    >>> stream.subscribed()
+    >>> stream.row(50, 50)
+    >>> stream.row(60, 60)
+    >>> [tuple(span) for span in stream.take_covered()], [tuple(hole.span) for hole in stream.take_holes()]
+    ([(10, 20), (50, 60)], [(20, 50)])
+    """
+
+    is_subscribed: bool = False
+    newest: int | None = None
+    """How far rows have come: the time of the newest one, and of bars the time at which it closes."""
+    _start: int | None = None
+    _reason: str = ""
+    _covered: list[Span] = field(default_factory=list)
+    _holes: list[Hole] = field(default_factory=list)
+
+    def resume(self, newest: int, reason: str) -> None:
+        """Go on after what the lake has of the stream, up to *newest*: the time from there to the first row is a hole."""
+        self.newest, self._reason = newest, reason
+
+    def subscribed(self) -> None:
+        """Take note that the exchange has acknowledged the subscription."""
+        self.is_subscribed = True
+
+    def row(self, ts: int, reached: int) -> None:
+        """Take note of a row that came: its time *ts*, and how far the stream has come, at which a bar closes."""
+        if not self.is_subscribed:
+            return
+        if self._start is None:
+            self._begin(ts)
+        if self.newest is None or reached > self.newest:
+            self.newest = reached
+
+    def gap(self, span: Span, reason: str, first: int | None = None, last: int | None = None) -> None:
+        """Take note that rows are missing inside *span*, after the rows so far."""
+        self._close(span.start)
+        self._holes.append(Hole(span, reason, first, last))
+        self._start = span.end
+        self.newest = max(self.newest or span.end, span.end)
+
+    def interrupted(self, reason: str) -> None:
+        """Take note that rows may be missing from the newest one on, until the first after the next subscription."""
+        self._close(self.newest)
+        self._start = None
+        self.is_subscribed = False
+        self._reason = reason
+
+    def take_covered(self) -> list[Span]:
+        """Return what was covered since the last call. What follows the newest row is left for later."""
+        if self._start is not None and self.newest is not None and self.newest > self._start:
+            self._covered.append(Span(self._start, self.newest))
+            self._start = self.newest
+        covered, self._covered = self._covered, []
+        return covered
+
+    def take_holes(self) -> list[Hole]:
+        """Return the holes that were found since the last call."""
+        holes, self._holes = self._holes, []
+        return holes
+
+    def _begin(self, ts: int) -> None:
+        self._start = ts
+        if self.newest is None:
+            return
+        if ts > self.newest:
+            self._holes.append(Hole(Span(self.newest, ts), self._reason))
+        else:
+            # The exchange sent again what came before the interruption: nothing is missing.
+            self._start = self.newest
+
+    def _close(self, end: int | None) -> None:
+        if self._start is not None and end is not None and end > self._start:
+            self._covered.append(Span(self._start, end))
+        self._start = None

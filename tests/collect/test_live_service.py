@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from ticklake.app import memory_lake
+from ticklake.collect.live import LiveService
+from ticklake.core.coverage import Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import Span
+from ticklake.core.streams import LiveOptions
+from ticklake.core.time import MINUTE, SECOND
+from ticklake.errors import CatalogBusy, DiskFull, SourceUnavailable
+from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink, Subscription
+from ticklake.sources.wire.rows import Row
+from ticklake.testing.rows import START
+
+TRADES = Dataset.parse("x:trades:BTC/USDT")
+BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
+BOOK = Dataset.parse("x:book:BTC/USDT")
+NAMES = {
+    ("trades", "BTCUSDT", ""): TRADES,
+    ("ohlcv", "BTCUSDT", "1m"): BARS,
+    ("book", "BTCUSDT", ""): BOOK,
+}
+QUICK = LiveOptions(flush_rows=10, flush_seconds=0.05, fill_delay=0.0, store_retry=1.0)
+
+
+class ScriptedFeed(Feed):
+    """Delivers messages, then waits until it is cancelled, or ends."""
+
+    def __init__(self, messages: Sequence[LiveMessage], *, ends: bool = True) -> None:
+        self.exchange = "x"
+        self.datasets = NAMES
+        self.subscriptions = tuple(Subscription(dataset) for dataset in NAMES.values())
+        self.messages, self.ends = messages, ends
+        self.delivered = 0
+
+    async def run(self, sink: Sink) -> None:
+        for message in self.messages:
+            await sink.put(self, message)
+            self.delivered += 1
+            await asyncio.sleep(0)
+        if not self.ends:
+            await asyncio.Event().wait()
+
+
+def trade(number: int) -> Row:
+    ts = START + number * SECOND
+    return Row("trades", "BTCUSDT", (ts, ts + 1000, str(number), "100.5", "2", "buy"))
+
+
+def rows(first: int, last: int) -> list[LiveMessage]:
+    """One message a trade."""
+    return [LiveMessage(START + number * SECOND, [trade(number)]) for number in range(first, last)]
+
+
+def control(name, **details) -> LiveMessage:
+    return LiveMessage(START, controls=[Control(name, START, **details)])
+
+
+SUBSCRIBED = control("subscribed")
+
+
+@pytest.fixture
+def lake():
+    with memory_lake(clock=lambda: START + 1000 * SECOND) as lake:
+        yield lake
+
+
+def collect(lake, messages, fill=None, options=QUICK, **more):
+    """Run the service until its feed has ended, and return it."""
+
+    async def ignore(dataset, span):
+        pass
+
+    async def go():
+        service = LiveService(lake.engine, fill or ignore, options, clock=lambda: START + 1000 * SECOND, **more)
+        await service.run([ScriptedFeed(messages)])
+        return service
+
+    return asyncio.run(go())
+
+
+def status_of(service, dataset):
+    return next(status for status in service.status() if status.dataset == str(dataset))
+
+
+def spans(lake, dataset, found=Found.DATA):
+    unit = SECOND
+    return [
+        ((span.start - START) // unit, (span.end - START) // unit)
+        for span in lake.engine.catalog.coverage(dataset).spans(found)
+    ]
+
+
+def test_rows_are_committed_with_the_time_that_they_cover(lake):
+    collect(lake, [SUBSCRIBED, *rows(1, 31)])
+    assert lake.load(TRADES)["id"].to_list() == [str(number) for number in range(1, 31)]
+    # The instant of the newest row is not covered: other rows may share it.
+    assert spans(lake, TRADES) == [(1, 30)]
+
+
+def test_rows_before_the_acknowledgement_are_stored_and_cover_nothing(lake):
+    collect(lake, [*rows(1, 5), SUBSCRIBED, *rows(5, 10)])
+    assert lake.load(TRADES).height == 9
+    assert spans(lake, TRADES) == [(5, 9)]
+
+
+def test_a_lost_connection_leaves_a_hole_that_is_asked_for(lake):
+    asked = []
+
+    async def fill(dataset, span):
+        asked.append((dataset, span))
+
+    messages = [SUBSCRIBED, *rows(1, 5), control("disconnected", text="reset"), SUBSCRIBED, *rows(8, 12)]
+    service = collect(lake, messages, fill)
+    assert asked == [(TRADES, Span(START + 4 * SECOND, START + 8 * SECOND))]
+    assert spans(lake, TRADES) == [(1, 4), (8, 11)]
+    assert spans(lake, TRADES, Found.NOT_FETCHED) == [(4, 8)]
+    assert status_of(service, TRADES).gaps == 1
+
+
+def test_a_hole_in_a_book_is_lost_with_its_reason(lake):
+    def level(number):
+        ts = START + number * SECOND
+        return LiveMessage(ts, [Row("book", "BTCUSDT", (ts, ts, number, "bid", "9.5", "1", None, number == 1))])
+
+    hole = Span(START + 2 * SECOND, START + 6 * SECOND)
+    gap = LiveMessage(START, [], [Control("gap", START, BOOK, "a message is missing", hole, 3, 5)])
+    collect(lake, [SUBSCRIBED, level(1), level(2), gap, level(6), level(7)])
+    lost = [piece for piece in lake.engine.catalog.coverage(BOOK).pieces if piece.found is Found.LOST]
+    assert [piece.span for piece in lost] == [hole]
+    assert "no book of the past" in lost[0].reason
+
+
+def test_what_another_collector_has_is_not_lost(lake):
+    def level(number):
+        ts = START + number * SECOND
+        return LiveMessage(ts, [Row("book", "BTCUSDT", (ts, ts, number, "bid", "9.5", "1", None, False))])
+
+    collect(lake, [SUBSCRIBED, *(level(number) for number in range(1, 11))])
+    hole = Span(START + 2 * SECOND, START + 6 * SECOND)
+    gap = LiveMessage(START, [], [Control("gap", START, BOOK, "a message is missing", hole, 3, 5)])
+    collect(lake, [SUBSCRIBED, level(1), level(2), gap, *(level(number) for number in range(6, 12))])
+    assert spans(lake, BOOK, Found.LOST) == []
+
+
+def test_a_fill_that_fails_for_good_is_lost_and_one_that_may_pass_is_tried_again(lake):
+    tries = []
+
+    async def fill(dataset, span):
+        tries.append(span)
+        raise SourceUnavailable("the exchange is away")
+
+    collect(lake, [SUBSCRIBED, *rows(1, 5), control("disconnected"), SUBSCRIBED, *rows(8, 12)], fill)
+    assert len(tries) == 3
+    assert spans(lake, TRADES, Found.LOST) == [(4, 8)]
+
+
+def test_collecting_again_asks_for_the_time_in_between(lake):
+    asked = []
+
+    async def fill(dataset, span):
+        asked.append(span)
+
+    collect(lake, [SUBSCRIBED, *rows(1, 5)])
+    collect(lake, [SUBSCRIBED, *rows(50, 60)], fill)
+    assert asked == [Span(START + 4 * SECOND, START + 50 * SECOND)]
+
+
+def test_bars_cover_their_whole_length(lake):
+    def bar(number):
+        ts = START + number * MINUTE
+        return LiveMessage(ts, [Row("ohlcv", "BTCUSDT", (ts, "1", "2", "0.5", "1.5", "10", None, 7), "1m")])
+
+    collect(lake, [SUBSCRIBED, bar(0), bar(1), bar(2)])
+    assert lake.load(BARS)["close"].to_list() == [1.5] * 3
+    assert spans(lake, BARS) == [(0, 180)]
+
+
+def test_counters_balance(lake):
+    bad = Row("trades", "BTCUSDT", (START + 5 * SECOND, START, "5", "-1", "2", "buy"))
+    messages = [
+        SUBSCRIBED,
+        *rows(1, 5),
+        *rows(3, 5),
+        LiveMessage(START, [bad]),
+        LiveMessage(START, [], is_known=False),
+        LiveMessage(START, [Row("quotes", "BTCUSDT", (START, START, 1, 1, 1, 2, 1))]),
+    ]
+    service = collect(lake, messages, options=LiveOptions(flush_rows=4, flush_seconds=60))
+    status = status_of(service, TRADES)
+    assert (status.received, status.stored, status.duplicate, status.quarantined, status.waiting) == (7, 4, 2, 1, 0)
+    assert (status.messages, status.control, status.unparsed) == (10, 2, 1)
+
+
+def test_a_busy_catalog_is_waited_for(lake, monkeypatch):
+    append, failures = lake.engine.append_each, [CatalogBusy("busy"), DiskFull("full")]
+
+    def failing(items):
+        if failures:
+            raise failures.pop()
+        return append(items)
+
+    monkeypatch.setattr(lake.engine, "append_each", failing)
+    collect(lake, [SUBSCRIBED, *rows(1, 31)])
+    assert not failures
+    assert lake.load(TRADES).height == 30
+
+
+def test_a_lake_that_stays_closed_ends_the_service_with_its_error(lake, monkeypatch):
+    def failing(items):
+        raise DiskFull("the disk is full")
+
+    monkeypatch.setattr(lake.engine, "append_each", failing)
+    with pytest.raises(DiskFull):
+        collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(flush_rows=5, store_retry=0.2))
+
+
+def test_feeds_wait_while_too_many_rows_wait(lake, monkeypatch):
+    append, waiting = lake.engine.append_each, []
+
+    def counting(items):
+        items = list(items)
+        waiting.append(sum(frame.height for _, frame, _, _ in items))
+        return append(items)
+
+    monkeypatch.setattr(lake.engine, "append_each", counting)
+    collect(lake, [SUBSCRIBED, *rows(1, 200)], options=LiveOptions(flush_rows=10, most_rows=20, flush_seconds=60))
+    assert max(waiting) <= 20
+    assert lake.load(TRADES).height == 199
+
+
+def test_a_cancelled_service_commits_what_it_has(lake):
+    async def ignore(dataset, span):
+        pass
+
+    async def go():
+        options = LiveOptions(flush_rows=1000, flush_seconds=60)
+        service = LiveService(lake.engine, ignore, options)
+        feed = ScriptedFeed([SUBSCRIBED, *rows(1, 31)], ends=False)
+        task = asyncio.create_task(service.run([feed]))
+        while feed.delivered < 31:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(go())
+    assert lake.load(TRADES).height == 30
+
+
+def test_listeners_see_rows_before_they_are_committed(lake):
+    seen = []
+
+    def listener(dataset, values, received_at):
+        seen.append((dataset, len(values), received_at, lake.engine.catalog.version()))
+
+    collect(lake, [SUBSCRIBED, *rows(1, 3)], listeners=[listener], options=LiveOptions(flush_seconds=60))
+    assert [entry[:3] for entry in seen] == [(TRADES, 1, START + SECOND), (TRADES, 1, START + 2 * SECOND)]
+    assert {entry[3] for entry in seen} == {0}
