@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ticklake.core.segment import Segment
     from ticklake.core.span import Span
     from ticklake.core.statistics import GroupStats, LakeStats
+    from ticklake.core.streams import StreamRequest, StreamStatus
     from ticklake.core.symbol import Symbol
     from ticklake.core.timeframe import Timeframe
     from ticklake.errors import TicklakeError
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake, Snapshot
     from ticklake.lake.admin import Admin
     from ticklake.lake.instruments import LakeInstruments
+    from ticklake.lake.streams import Streams
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -121,6 +123,9 @@ _PUBLIC = {
     "Sighting": "core.instrument",
     "Snapshot": "lake",
     "Span": "core.span",
+    "StreamRequest": "core.streams",
+    "StreamStatus": "core.streams",
+    "Streams": "lake.streams",
     "Symbol": "core.symbol",
     "TicklakeError": "errors",
     "Timeframe": "core.timeframe",
@@ -194,6 +199,9 @@ __all__ = [
     "Sighting",
     "Snapshot",
     "Span",
+    "StreamRequest",
+    "StreamStatus",
+    "Streams",
     "Symbol",
     "TicklakeError",
     "Timeframe",

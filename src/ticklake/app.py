@@ -36,6 +36,8 @@ from ticklake.storage.space import Reserve, Space, is_full
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.catalog.runs import Runs
+    from ticklake.collect.collector import Collector
+    from ticklake.collect.streaming import Streaming
     from ticklake.config import Settings
     from ticklake.core.jobs import Job
     from ticklake.core.results import Rebuilt
@@ -381,10 +383,25 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         rebuild=lambda folder, force: rebuild_lake(folder, clock, force=force),
         make_queue=lambda: _queue(lake, database, settings, clock),
         make_alerts=lambda: _alerts(engine, collector.runs, root, database, settings),
+        make_streaming=lambda: _streaming(collector, settings, clock),
     )
     if settings.alerts.urls:
         collector.runs.ended = lambda run: lake.alerts.after(run)
     return lake
+
+
+def _streaming(collector: Collector, settings: Settings, clock: Clock) -> Streaming:
+    """Return what collects streams; its holes are filled by calls, as dump sites have nothing of today."""
+    from ticklake.collect.streaming import Streaming
+
+    return Streaming(
+        collector.engine,
+        collector.runs,
+        collector.instruments,
+        collector.gap_notes,
+        source=lambda exchange: wire_source(exchange, settings, clock, archives=False),
+        options=settings.live.options,
+    )
 
 
 def _wire_engine(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Engine:

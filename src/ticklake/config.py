@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
+from ticklake.core.streams import OF_STREAMS, LiveOptions
 from ticklake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "AlertSettings",
     "ExchangeSettings",
     "JobSettings",
+    "LiveSettings",
     "Settings",
     "load_settings",
     "load_wanted",
@@ -129,6 +131,33 @@ class JobSettings(BaseModel):
         return RetryPolicy(self.attempts, self.first_wait, self.longest_wait)
 
 
+class LiveSettings(BaseModel):
+    """How live rows are collected."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    flush_rows: int = Field(OF_STREAMS.flush_rows, ge=1, description="Rows are committed when so many wait.")
+    flush_seconds: float = Field(OF_STREAMS.flush_seconds, gt=0, description="And when the oldest has waited so long.")
+    most_rows: int = Field(
+        OF_STREAMS.most_rows,
+        ge=1,
+        description="When so many wait, nothing is read from sockets until a commit is done.",
+    )
+    store_retry: float = Field(
+        OF_STREAMS.store_retry,
+        ge=0,
+        description="Seconds for which a commit is tried again while the lake cannot be written.",
+    )
+    fill_delay: float = Field(
+        OF_STREAMS.fill_delay, ge=0, description="Seconds from the end of a hole until calls are asked for its rows."
+    )
+
+    @property
+    def options(self) -> LiveOptions:
+        """The same as a value."""
+        return LiveOptions(**self.model_dump())
+
+
 Rule = Literal["run_failed", "stale", "gaps", "disk"]
 Length = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
 
@@ -177,6 +206,7 @@ class Settings(BaseSettings):
         default_factory=dict, description="Which source serves an exchange, where several do, by its name."
     )
     jobs: JobSettings = Field(default_factory=JobSettings, description="How jobs are done.")
+    live: LiveSettings = Field(default_factory=LiveSettings, description="How live rows are collected.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
 
     @classmethod

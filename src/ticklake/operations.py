@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import JobState
 from ticklake.core.requests import BackfillRequest
+from ticklake.core.streams import StreamRequest, StreamStatus
 from ticklake.errors import CorruptSegment
 from ticklake.jobs.operations import Operation, Outcome, Work
 
@@ -65,6 +66,16 @@ def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
 def poll(lake: Lake, work: Work, dataset: str, *, every: str = "5s") -> Outcome:
     """Keep a dataset up to now until the job is cancelled."""
     return Outcome.of(lake.poll(dataset, every=every, watch=work.watch))
+
+
+def stream(lake: Lake, work: Work, streams: Sequence[dict[str, Any]]) -> Outcome:
+    """Collect streams of any number of exchanges until the job is cancelled; each is what :meth:`StreamRequest.of` takes."""
+    requests = [StreamRequest.of(**request) for request in streams]
+
+    def watch(_status: Sequence[StreamStatus]) -> None:
+        work.check()
+
+    return Outcome.of(lake.streams.run(requests, watch=watch))
 
 
 def repair(lake: Lake, work: Work, dataset: str | None = None, *, fetch: bool = True) -> Outcome:
@@ -182,6 +193,7 @@ BUILT_IN = {
     "backfill": Operation("backfill", backfill, records_runs=True),
     "update": Operation("update", update, records_runs=True),
     "poll": Operation("poll", poll, records_runs=True),
+    "stream": Operation("stream", stream, records_runs=True),
     "repair": Operation("repair", repair),
     "compact": Operation("compact", compact),
     "quality": Operation("quality", quality),

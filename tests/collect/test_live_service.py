@@ -36,13 +36,13 @@ class ScriptedFeed(Feed):
         self.datasets = NAMES
         self.subscriptions = tuple(Subscription(dataset) for dataset in NAMES.values())
         self.messages, self.ends = messages, ends
-        self.delivered = 0
+        self.all_delivered = asyncio.Event()
 
     async def run(self, sink: Sink) -> None:
         for message in self.messages:
             await sink.put(self, message)
-            self.delivered += 1
             await asyncio.sleep(0)
+        self.all_delivered.set()
         if not self.ends:
             await asyncio.Event().wait()
 
@@ -243,8 +243,7 @@ def test_a_cancelled_service_commits_what_it_has(lake):
         service = LiveService(lake.engine, ignore, options)
         feed = ScriptedFeed([SUBSCRIBED, *rows(1, 31)], ends=False)
         task = asyncio.create_task(service.run([feed]))
-        while feed.delivered < 31:
-            await asyncio.sleep(0.001)
+        await feed.all_delivered.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -33,7 +33,7 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, BrokenPlugin, InvalidName, MissingExtra, SourceError
 from ticklake.sources.base import Source
 
-__all__ = ["Collector"]
+__all__ = ["Collector", "run_async"]
 
 T = TypeVar("T")
 _PAUSE = 0.2
@@ -157,7 +157,7 @@ class Collector:
             finally:
                 await source.close()
 
-        return _run(scoped())
+        return run_async(scoped())
 
 
 async def requested_datasets(source: Source, request: BackfillRequest) -> list[Dataset]:
@@ -175,7 +175,7 @@ async def requested_datasets(source: Source, request: BackfillRequest) -> list[D
     return [request.dataset_of(symbol) for symbol in symbols]
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, also where an event loop is already running (notebooks), and in the same context."""
     try:
         asyncio.get_running_loop()

@@ -14,7 +14,7 @@ from ticklake.core.symbol import exchange_id
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput
 
-__all__ = ["STREAMED", "LiveOptions", "StreamCounts", "StreamRequest", "StreamStatus"]
+__all__ = ["OF_STREAMS", "STREAMED", "LiveOptions", "StreamCounts", "StreamRequest", "StreamStatus"]
 
 STREAMED = (
     "trades",
@@ -127,6 +127,10 @@ class LiveOptions:
     most_rows: int = 500_000
     store_retry: float = 300.0
     fill_delay: float = 2.0
+
+
+OF_STREAMS = LiveOptions()
+"""The usual ones."""
 
 
 @dataclass(slots=True)

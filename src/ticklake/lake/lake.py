@@ -39,6 +39,7 @@ from ticklake.lake.writer import Writer
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.collect.collector import Collector
+    from ticklake.collect.streaming import Streaming
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.instrument import Rename, Sighting
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake.admin import Admin
     from ticklake.lake.instruments import LakeInstruments
+    from ticklake.lake.streams import Streams
 
 __all__ = ["Lake"]
 
@@ -80,6 +82,7 @@ class Lake(Writer):
         rebuild: Callable[[Path, bool], Rebuilt],
         make_queue: Callable[[], tuple[Jobs, Schedules]],
         make_alerts: Callable[[], Alerts],
+        make_streaming: Callable[[], Streaming],
     ) -> None:
         super().__init__(engine, root, collector)
         self._catalog_file = catalog_file
@@ -88,6 +91,7 @@ class Lake(Writer):
         # Made on first use: a program that only reads loads neither jobs nor alerts.
         self._make_queue = make_queue
         self._make_alerts = make_alerts
+        self._make_streaming = make_streaming
 
     def __repr__(self) -> str:
         return f"Lake({str(self.root or 'in memory')!r})"
@@ -102,6 +106,8 @@ class Lake(Writer):
 
     def close(self) -> None:
         """Close the catalog."""
+        if "streams" in vars(self):
+            self.streams.stop()
         self.runs.close()
         # A cached property: to read it would load the senders of messages only to close them.
         if "alerts" in vars(self):
@@ -471,6 +477,13 @@ class Lake(Writer):
         from ticklake.lake.instruments import LakeInstruments
 
         return LakeInstruments(self._collector)
+
+    @cached_property
+    def streams(self) -> Streams:
+        """Live collection: ``streams.start("binance", "BTC/USDT")``, ``streams.status()``, ``streams.stop()``."""
+        from ticklake.lake.streams import Streams
+
+        return Streams(self._make_streaming(), self.runs)
 
     @property
     def jobs(self) -> Jobs:

@@ -16,6 +16,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.retry import OF_CALLS, RetryPolicy
 from ticklake.core.span import Span
 from ticklake.errors import Unsupported
+from ticklake.sources.live.base import Feed, Subscription
 from ticklake.sources.pacing.pace import Pace
 
 __all__ = ["Archives", "Capability", "Page", "Source", "SourceFactory", "SourceOptions"]
@@ -144,6 +145,17 @@ class Source(ABC):
             Unless overridden.
         """
         raise Unsupported(f"{self.exchange} does not serve {dataset.kind}")
+
+    async def feeds(self, subscriptions: Sequence[Subscription]) -> list[Feed]:
+        """Return live feeds that together carry these streams, as many as the exchange's limits on connections ask for.
+
+        Raises
+        ------
+        UnknownSymbol, Unsupported
+            The message says what is possible instead. Unless overridden, nothing is.
+        """
+        kinds = ", ".join(sorted({subscription.dataset.kind for subscription in subscriptions}))
+        raise Unsupported(f"{self.exchange} sends no {kinds} over a socket")
 
     @abstractmethod
     def provenance(self, dataset: Dataset) -> Provenance:

@@ -27,6 +27,7 @@ from ticklake.interfaces.cli import (
     runs,
     schedule,
     simulate,
+    stream,
     worker,
 )
 from ticklake.interfaces.cli.output import errors, print_error, say
@@ -148,6 +149,8 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("instruments", instruments.instruments),
         ("backfill", backfill.backfill),
         ("update", backfill.update),
+        ("stream", stream.stream),
+        ("streams", stream.streams),
         ("import", import_files.import_files),
     ),
     "With other lakes": (("import-lake", lakes.import_lake), ("export", lakes.export), ("migrate", lakes.migrate)),

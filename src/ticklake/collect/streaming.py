@@ -1,0 +1,177 @@
+"""Streaming: one run of the live service, from requests to feeds of many exchanges, recorded like any other run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ticklake.catalog.gap_notes import GapNotes
+from ticklake.catalog.instruments import Instruments
+from ticklake.catalog.runs import Runs
+from ticklake.collect.backfill import Backfill
+from ticklake.collect.live import Listener, LiveService
+from ticklake.collect.plan import FetchScope, select_symbols
+from ticklake.core.dataset import Dataset
+from ticklake.core.runs import Run, RunState
+from ticklake.core.span import Span
+from ticklake.core.streams import LiveOptions, StreamRequest, StreamStatus
+from ticklake.engine.engine import Engine
+from ticklake.errors import Cancelled, SourceUnavailable, TicklakeError
+from ticklake.sources.base import Source
+from ticklake.sources.live.base import Feed, Subscription
+
+__all__ = ["StreamWatch", "Streaming"]
+
+REPORT_EVERY = 1.0
+"""Seconds between two looks at the streams: whoever watches is told, and may stop them."""
+RECORD_EVERY = 5.0
+"""Seconds between two records of how the streams go, for other processes to read."""
+
+StreamWatch = Callable[[Sequence[StreamStatus]], None]
+"""Is called with how the streams go; what it raises ends them: :class:`~ticklake.errors.Cancelled` in good order."""
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """Collects streams of any number of exchanges in one run.
+
+    Parameters
+    ----------
+    source
+        Makes the source of an exchange.
+    options
+        How live rows are collected.
+    """
+
+    engine: Engine
+    runs: Runs
+    instruments: Instruments
+    gap_notes: GapNotes
+    source: Callable[[str], Source]
+    options: LiveOptions
+
+    async def run(
+        self,
+        requests: Sequence[StreamRequest],
+        watch: StreamWatch = lambda _status: None,
+        seconds: float | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> Run:
+        """Collect until cancelled, until *watch* raises, or for so many *seconds*; return the finished run.
+
+        Raises
+        ------
+        TicklakeError
+            If streams cannot be opened at all, or the lake cannot be written.
+        """
+        async with AsyncExitStack() as stack:
+            sources: dict[str, Source] = {}
+            for request in requests:
+                if request.exchange not in sources:
+                    sources[request.exchange] = self.source(request.exchange)
+                    stack.push_async_callback(sources[request.exchange].close)
+            feeds = await _feeds(sources, requests)
+            datasets = sorted({dataset for feed in feeds for dataset in feed.datasets.values()}, key=str)
+            service = LiveService(self.engine, self._filler(sources), self.options, self.engine.now, listeners)
+            return await self._recorded(service, feeds, datasets, watch, seconds)
+
+    async def _recorded(
+        self,
+        service: LiveService,
+        feeds: Sequence[Feed],
+        datasets: Sequence[Dataset],
+        watch: StreamWatch,
+        seconds: float | None,
+    ) -> Run:
+        names = [str(dataset) for dataset in datasets]
+        subject = ", ".join(names[:3])
+        if len(names) > 3:
+            subject = f"{len(names):,} streams of {', '.join(sorted({dataset.exchange for dataset in datasets}))}"
+        run = await asyncio.to_thread(self.runs.create, "stream", subject, {"datasets": names})
+        state = RunState.CANCELLED
+        try:
+            async with asyncio.timeout(seconds):
+                await self._watched(service, feeds, run, watch)
+            state = RunState.SUCCEEDED
+        except TimeoutError:
+            state = RunState.SUCCEEDED
+        except Cancelled:
+            pass
+        except asyncio.CancelledError:
+            self._finish(run, service, RunState.CANCELLED)
+            raise
+        except BaseException as error:
+            self.runs.finish(run.id, RunState.FAILED, _progress(service.status()), str(error))
+            raise
+        return await asyncio.to_thread(self._finish, run, service, state)
+
+    async def _watched(self, service: LiveService, feeds: Sequence[Feed], run: Run, watch: StreamWatch) -> None:
+        collecting = asyncio.create_task(service.run(feeds))
+        since_record = RECORD_EVERY
+        try:
+            while not collecting.done():
+                watch(service.status())
+                if since_record >= RECORD_EVERY:
+                    since_record = 0.0
+                    await asyncio.to_thread(self.runs.update_progress, run.id, 0.0, _progress(service.status()))
+                await asyncio.wait([collecting], timeout=REPORT_EVERY)
+                since_record += REPORT_EVERY
+        finally:
+            collecting.cancel()
+            await asyncio.gather(collecting, return_exceptions=True)
+            # An error of the last commit counts more than the reason to end.
+            if not collecting.cancelled():
+                collecting.result()
+
+    def _finish(self, run: Run, service: LiveService, state: RunState) -> Run:
+        status = service.status()
+        stored = sum(stream.stored for stream in status)
+        gaps = sum(stream.gaps for stream in status)
+        outcome = f"{stored:,} rows of {len(status):,} streams, {gaps:,} holes"
+        refused = [f"{stream.dataset}: {stream.text}" for stream in status if stream.state == "refused"]
+        if refused:
+            outcome = f"{'; '.join(refused)}; {outcome}"
+            if state is RunState.SUCCEEDED:
+                state = RunState.INCOMPLETE
+        return self.runs.finish(run.id, state, _progress(status), outcome)
+
+    def _filler(self, sources: dict[str, Source]) -> Callable[[Dataset, Span], Any]:
+        async def fill(dataset: Dataset, span: Span) -> None:
+            backfill = Backfill(
+                sources[dataset.exchange], self.engine, self.runs, self.instruments, gap_notes=self.gap_notes
+            )
+            run = await backfill.run([dataset], FetchScope(retry=True, again=(span,)))
+            if run.state is RunState.FAILED:
+                error: type[TicklakeError] = TicklakeError
+                if run["retriable"]:
+                    error = SourceUnavailable
+                raise error(run.outcome)
+
+        return fill
+
+
+async def _feeds(sources: dict[str, Source], requests: Sequence[StreamRequest]) -> list[Feed]:
+    """Return the feeds of all requests: streams that are named twice are collected once."""
+    wanted: dict[str, dict[Dataset, Subscription]] = {}
+    for request in requests:
+        source = sources[request.exchange]
+        for symbol in await select_symbols(source, request.symbols):
+            for dataset in request.datasets_of(symbol):
+                of_exchange = wanted.setdefault(request.exchange, {})
+                of_exchange[dataset] = Subscription(dataset, request.depth if dataset.kind == "book" else None)
+    feeds: list[Feed] = []
+    for exchange, subscriptions in wanted.items():
+        feeds += await sources[exchange].feeds(list(subscriptions.values()))
+    return feeds
+
+
+def _progress(status: Sequence[StreamStatus]) -> dict[str, Any]:
+    """Return the counts of all streams, and how each goes, for the record of the run."""
+    counts = {
+        name: sum(getattr(stream, name) for stream in status) for name in ("received", "duplicate", "quarantined")
+    }
+    counts["new"] = sum(stream.stored for stream in status)
+    return {**counts, "streams": [asdict(stream) for stream in status]}

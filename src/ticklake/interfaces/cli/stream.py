@@ -1,0 +1,167 @@
+"""Commands about live collection: stream, streams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import errors, print_error, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ticklake.core.runs import Run
+    from ticklake.core.streams import StreamStatus
+
+__all__ = ["stream", "streams"]
+
+LINE_EVERY = 5.0
+"""Seconds between two plain lines where the output is no terminal."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the streams of other processes."""
+_COLUMNS = ("dataset", "state", "rows/s", "stored", "waiting", "lag", "holes", "reconnects", "last event")
+_NUMBERS = ("rows/s", "stored", "waiting", "lag", "holes", "reconnects")
+_MOST_LINES = 40
+"""Streams that a moving table shows."""
+
+
+def stream(
+    exchange: o.ExchangeName,
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Like BTC/USDT, or patterns like 'BTC/*'.")],
+    kinds: Annotated[
+        str,
+        typer.Option("--kinds", help="What to collect, with commas: trades, book, quotes, ohlcv, liquidations, ..."),
+    ] = "trades",
+    timeframes: Annotated[str, typer.Option("--timeframes", "-t", help="Lengths of bars, with commas.")] = "1m",
+    depth: o.Depth = None,
+    length: Annotated[
+        str | None, typer.Option("--for", metavar="LENGTH", help="Stop after so long, like 30s or 1h.")
+    ] = None,
+    lake_path: o.LakePath = None,
+    exchange_url: o.ExchangeUrl = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Collect what an exchange sends over its sockets, until it is interrupted.
+
+    Rows are committed about every five seconds. After a lost connection, and after the command was stopped for less than a day, what is
+    missing is asked for by calls. Exit code 3: some streams were refused.
+    """
+    from ticklake.core.schedules import parse_every
+    from ticklake.core.streams import StreamRequest
+    from ticklake.core.time import SECOND
+
+    request = StreamRequest.of(exchange.lower(), symbols, _words(kinds), _words(timeframes), depth)
+    seconds = None
+    if length is not None:
+        seconds = parse_every(length) / SECOND
+    with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake, _shown(quiet=as_json) as watch:
+        run = lake.streams.run(request, seconds=seconds, watch=watch)
+    if as_json:
+        return print_json(run)
+    say(f"run {run.id} {run.state}: {run.outcome}")
+    return _exit(run)
+
+
+def streams(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show it moving, until interrupted.")] = False,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show how the streams go that are collected now, by whichever process."""
+    with o.opened(lake_path) as lake:
+        if as_json:
+            return print_json(lake.streams.status())
+        if not follow:
+            return _print(lake.streams.status())
+        with _shown(quiet=False) as watch:
+            while True:
+                watch(lake.streams.status())
+                time.sleep(LOOK_EVERY)
+    return None
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _exit(run: Run) -> None:
+    if run.state == "incomplete":
+        raise typer.Exit(3)
+
+
+def _print(status: Sequence[StreamStatus]) -> None:
+    if not status:
+        return say("nothing is collected live: 'ticklake stream binance BTC/USDT' begins")
+    return print_table(list(_COLUMNS), list(map(_row, status)), numbers=_NUMBERS)
+
+
+def _row(stream: StreamStatus) -> tuple[str, ...]:
+    lag = ""
+    if stream.lag is not None:
+        lag = f"{stream.lag:.1f} s"
+    state = stream.state
+    if stream.text:
+        state += f": {stream.text}"
+    return (
+        stream.dataset,
+        state,
+        f"{stream.rate:,.1f}",
+        f"{stream.stored:,}",
+        f"{stream.waiting:,}",
+        lag,
+        f"{stream.gaps:,}",
+        f"{stream.reconnects:,}",
+        o.moment(stream.last_event) or "",
+    )
+
+
+@contextmanager
+def _shown(*, quiet: bool) -> Iterator[Callable[[Sequence[StreamStatus]], None]]:
+    """Show streams while the block runs: a moving table on a terminal, else a line every few seconds."""
+    console = errors()
+    if quiet:
+        yield lambda _status: None
+    elif console.is_terminal:
+        from rich.live import Live
+
+        with Live(console=console, refresh_per_second=2) as live:
+            yield lambda status: live.update(_table(status))
+    else:
+        yield _Lines()
+
+
+def _table(status: Sequence[StreamStatus]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right" if column in _NUMBERS else "left", no_wrap=column == "dataset")
+    for stream in status[:_MOST_LINES]:
+        table.add_row(*_row(stream))
+    if len(status) > _MOST_LINES:
+        table.caption = f"and {len(status) - _MOST_LINES:,} more"
+    return table
+
+
+class _Lines:
+    """Prints a line every few seconds: a log file has no use for a moving table."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, status: Sequence[StreamStatus]) -> None:
+        if time.monotonic() - self._last < LINE_EVERY:
+            return
+        self._last = time.monotonic()
+        states: dict[str, int] = {}
+        for stream in status:
+            states[stream.state] = states.get(stream.state, 0) + 1
+        words = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        rate = sum(stream.rate for stream in status)
+        stored = sum(stream.stored for stream in status)
+        print_error(f"{words}; {rate:,.1f} rows/s; {stored:,} stored")

@@ -1,0 +1,167 @@
+"""The namespace ``lake.streams``: live collection from the sockets of exchanges."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import MutableSequence, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ticklake.core.streams import StreamRequest, StreamStatus
+from ticklake.errors import BadInput, TicklakeError
+
+if TYPE_CHECKING:
+    from ticklake.catalog.runs import Runs
+    from ticklake.collect.streaming import Streaming, StreamWatch
+    from ticklake.core.runs import Run
+
+__all__ = ["Streams"]
+
+
+@dataclass
+class _Session:
+    """Streams that are collected in a thread of this process."""
+
+    request: StreamRequest
+    thread: threading.Thread | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    task: asyncio.Task[Run] | None = None
+    status: Sequence[StreamStatus] = ()
+    run: Run | None = None
+    error: BaseException | None = None
+    begun: threading.Event = field(default_factory=threading.Event)
+
+
+class Streams:
+    """Live collection.
+
+    Streams of this process run in threads of their own, until they are stopped or the lake is closed. :meth:`status` shows those of
+    other processes, too: each records how its streams go every five seconds.
+    """
+
+    def __init__(self, streaming: Streaming, runs: Runs) -> None:
+        self._streaming = streaming
+        self._runs = runs
+        self._sessions: MutableSequence[_Session] = []
+
+    def run(
+        self,
+        requests: StreamRequest | Sequence[StreamRequest],
+        *,
+        seconds: float | None = None,
+        watch: StreamWatch = lambda _status: None,
+    ) -> Run:
+        """Collect streams until it is interrupted, *watch* raises, or for so many *seconds*; return the finished run.
+
+        What was received is committed before this returns or raises.
+
+        Parameters
+        ----------
+        requests
+            What to collect; of several exchanges at once, if there are several.
+        watch
+            Is called about every second with a :class:`~ticklake.core.streams.StreamStatus` for each stream.
+
+        Raises
+        ------
+        UnknownExchange, UnknownSymbol, Unsupported
+            If a stream does not exist.
+        """
+        from ticklake.collect.collector import run_async
+
+        if isinstance(requests, StreamRequest):
+            requests = [requests]
+        return run_async(self._streaming.run(requests, watch, seconds))
+
+    def start(
+        self,
+        exchange: str,
+        symbols: str | Sequence[str],
+        kinds: str | Sequence[str] = ("trades",),
+        *,
+        timeframes: str | Sequence[str] = ("1m",),
+        depth: int | None = None,
+        wait: float = 30.0,
+    ) -> None:
+        """Begin to collect streams in the background.
+
+        Parameters
+        ----------
+        kinds
+            ``trades``, ``book``, ``quotes``, ``ohlcv`` (final bars only), ``predicted_funding``, ``liquidations``, ...
+        timeframes
+            Of bars.
+        depth
+            Levels of a book on each side; all that the exchange sends, by default.
+        wait
+            Seconds until it is an error that the streams have not begun.
+
+        Raises
+        ------
+        BadInput
+            If a stream does not exist, or is collected by this process already.
+        """
+        session = _Session(StreamRequest.of(exchange, symbols, kinds, timeframes, depth))
+        session.thread = threading.Thread(target=self._collect, args=(session,), name="ticklake-streams", daemon=True)
+        session.thread.start()
+        if not session.begun.wait(wait):
+            self._stop(session)
+            raise TicklakeError(f"{exchange} has not opened a stream within {wait:g} s")
+        if session.error is not None:
+            raise session.error
+        self._sessions.append(session)
+
+    def stop(self, exchange: str | None = None) -> Sequence[Run]:
+        """Stop the streams of this process, of one *exchange* or all, commit what they received, and return their runs."""
+        stopped = [session for session in self._sessions if exchange in (None, session.request.exchange)]
+        if exchange is not None and not stopped:
+            raise BadInput(f"no stream of {exchange} was started by this process: streams.status() lists all")
+        for session in stopped:
+            self._stop(session)
+            self._sessions.remove(session)
+        return [session.run for session in stopped if session.run is not None]
+
+    def list(self) -> Sequence[str]:
+        """Return the names of the datasets that are collected now, by whichever process."""
+        return sorted({stream.dataset for stream in self.status()})
+
+    def status(self) -> Sequence[StreamStatus]:
+        """Return how each stream goes that is collected now: those of this process as of the last second, of others as recorded."""
+        status: MutableSequence[StreamStatus] = []
+        own: set[str] = set()
+        for session in self._sessions:
+            if session.error is None and session.run is None:
+                status += session.status
+                own.update(stream.dataset for stream in session.status)
+        for run in self._runs.list(state="running"):
+            if run.operation == "stream":
+                recorded = [StreamStatus(**stream) for stream in run.progress.get("streams", ())]
+                status += [stream for stream in recorded if stream.dataset not in own]
+        return sorted(status, key=lambda stream: stream.dataset)
+
+    def _collect(self, session: _Session) -> None:
+        def watch(status: Sequence[StreamStatus]) -> None:
+            session.status = status
+            session.begun.set()
+
+        async def go() -> Run:
+            session.loop = asyncio.get_running_loop()
+            session.task = asyncio.current_task()
+            return await self._streaming.run([session.request], watch)
+
+        try:
+            session.run = asyncio.run(go())
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            session.error = error
+        session.begun.set()
+
+    def _stop(self, session: _Session) -> None:
+        if session.loop is not None and session.task is not None:
+            with suppress(RuntimeError):  # it ended just now
+                session.loop.call_soon_threadsafe(session.task.cancel)
+        if session.thread is not None:
+            session.thread.join()
