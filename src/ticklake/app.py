@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.catalog.runs import Runs
     from ticklake.collect.collector import Collector
-    from ticklake.collect.streaming import Streaming
     from ticklake.config import Settings
     from ticklake.core.jobs import Job
     from ticklake.core.results import Rebuilt
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
+    from ticklake.lake.streams import Streams
     from ticklake.sources.base import Source
     from ticklake.sources.pacing.pace import Pace
     from ticklake.testing.exchange.server import SimulatedExchange
@@ -383,18 +383,21 @@ def _wire(database: Database, root: Path | None, settings: Settings, clock: Cloc
         rebuild=lambda folder, force: rebuild_lake(folder, clock, force=force),
         make_queue=lambda: _queue(lake, database, settings, clock),
         make_alerts=lambda: _alerts(engine, collector.runs, root, database, settings),
-        make_streaming=lambda: _streaming(collector, settings, clock),
+        make_streams=lambda: _streams(collector, settings, clock),
     )
     if settings.alerts.urls:
         collector.runs.ended = lambda run: lake.alerts.after(run)
     return lake
 
 
-def _streaming(collector: Collector, settings: Settings, clock: Clock) -> Streaming:
+def _streams(collector: Collector, settings: Settings, clock: Clock) -> Streams:
     """Return what collects streams; its holes are filled by calls, as dump sites have nothing of today."""
+    from ticklake.collect.broadcast import Broadcast
     from ticklake.collect.streaming import Streaming
+    from ticklake.lake.streams import Streams
+    from ticklake.query.hot_cache import HotCache
 
-    return Streaming(
+    streaming = Streaming(
         collector.engine,
         collector.runs,
         collector.instruments,
@@ -402,6 +405,8 @@ def _streaming(collector: Collector, settings: Settings, clock: Clock) -> Stream
         source=lambda exchange: wire_source(exchange, settings, clock, archives=False),
         options=settings.live.options,
     )
+    cache = HotCache(clock, settings.live.cache_seconds, settings.live.cache_bytes)
+    return Streams(streaming, collector.runs, Broadcast(cache))
 
 
 def _wire_engine(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Engine:

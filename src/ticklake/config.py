@@ -152,10 +152,13 @@ class LiveSettings(BaseModel):
         OF_STREAMS.fill_delay, ge=0, description="Seconds from the end of a hole until calls are asked for its rows."
     )
 
+    cache_seconds: float = Field(300.0, gt=0, description="How long the newest rows of live datasets stay in memory.")
+    cache_bytes: Size = Field(ByteSize(256 * 1024**2), description="Memory for these rows, of all datasets together.")
+
     @property
     def options(self) -> LiveOptions:
-        """The same as a value."""
-        return LiveOptions(**self.model_dump())
+        """How rows are collected, as a value."""
+        return LiveOptions(**self.model_dump(exclude={"cache_seconds", "cache_bytes"}))
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]

@@ -244,6 +244,10 @@ class Cancelled(TicklakeError):
     exit_code = 130
 
 
+class SlowSubscriber(TicklakeError):
+    """A subscriber of live rows did not read them fast enough, and gets no more."""
+
+
 class AlertNotSent(TicklakeError):
     """An address of alerts did not take one; ``nobody`` says whether none did."""
 

@@ -253,11 +253,16 @@ def test_a_cancelled_service_commits_what_it_has(lake):
 
 
 def test_listeners_see_rows_before_they_are_committed(lake):
-    seen = []
+    seen, controls = [], []
 
-    def listener(dataset, values, received_at):
-        seen.append((dataset, len(values), received_at, lake.engine.catalog.version()))
+    class Listening:
+        def rows(self, dataset, values, received_at):
+            seen.append((dataset, len(values), received_at, lake.engine.catalog.version()))
 
-    collect(lake, [SUBSCRIBED, *rows(1, 3)], listeners=[listener], options=LiveOptions(flush_seconds=60))
+        def control(self, dataset, control):
+            controls.append((dataset, control.name))
+
+    collect(lake, [SUBSCRIBED, *rows(1, 3)], listeners=[Listening()], options=LiveOptions(flush_seconds=60))
+    assert set(controls) == {(dataset, "subscribed") for dataset in NAMES.values()}
     assert [entry[:3] for entry in seen] == [(TRADES, 1, START + SECOND), (TRADES, 1, START + 2 * SECOND)]
     assert {entry[3] for entry in seen} == {0}

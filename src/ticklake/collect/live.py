@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ticklake.collect.live_buffer import DatasetRows, LiveBuffer
 from ticklake.core.coverage import Covered, Found
@@ -37,8 +37,16 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0
 
 Fill = Callable[[Dataset, Span], Awaitable[None]]
 """Asks the exchange by calls for the rows of a span, and commits them with their coverage."""
-Listener = Callable[[Dataset, Sequence[Sequence[Any]], int], None]
-"""Is called with the dataset, the rows and the time of receipt of each message; must return at once."""
+
+
+class Listener(Protocol):
+    """Who is told of live rows at once, before they are committed. Its methods are called in the loop of the service and must return at once."""
+
+    def rows(self, dataset: Dataset, rows: Sequence[Sequence[Any]], received_at: int) -> None:
+        """Take the rows of one message: values in the order of the kind's columns."""
+
+    def control(self, dataset: Dataset, control: Control) -> None:
+        """Take note of what happened to a stream."""
 
 
 @dataclass
@@ -229,7 +237,7 @@ class LiveService:
             self._streams[dataset].count(len(rows), message.received_at)
             self._note_rows(self._streams[dataset], rows, message.received_at)
             for listener in self._listeners:
-                listener(dataset, rows, message.received_at)
+                listener.rows(dataset, rows, message.received_at)
         if not by_dataset:
             self._connections[id(feed)].control += 1
 
@@ -252,8 +260,11 @@ class LiveService:
             datasets = (control.dataset,)
         for dataset in datasets:
             stream = self._streams.get(dataset)
-            if stream is not None:
-                _apply(stream, control)
+            if stream is None:
+                continue
+            _apply(stream, control)
+            for listener in self._listeners:
+                listener.control(dataset, control)
 
     # Commits
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from ticklake.core.batch import from_rows
 from ticklake.core.dataset import Dataset
 
 __all__ = ["DatasetRows", "LiveBuffer"]
@@ -22,17 +23,8 @@ class DatasetRows:
     rows: list[Sequence[Any]] = field(default_factory=list)
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows as a frame whose types are those of the kind; exchanges send numbers as text, too."""
-        kind = self.dataset.spec
-        if not self.rows:
-            return kind.empty().select(kind.names)
-        columns: list[pl.Series] = []
-        for column, values in zip(kind.columns, zip(*self.rows, strict=True), strict=True):
-            series = pl.Series(column.name, values, strict=False)
-            if series.dtype != column.dtype:
-                series = series.cast(column.dtype, strict=False)
-            columns.append(series)
-        return pl.DataFrame(columns)
+        """Return the rows as a frame of the kind's types."""
+        return from_rows(self.rows, self.dataset.spec)
 
 
 @dataclass

@@ -21,6 +21,7 @@ __all__ = [
     "canonical",
     "canonical_all",
     "did_you_mean",
+    "from_rows",
     "is_ordered",
     "number_prints",
     "present",
@@ -62,6 +63,22 @@ def canonical(data: Records, kind: Kind, provenance: int = 0) -> pl.DataFrame:
         else:
             columns.append(_constant(column, 0, frame.height))
     columns.append(_constant(_MARK, provenance, frame.height))
+    return pl.DataFrame(columns)
+
+
+def from_rows(rows: Sequence[Sequence[Any]], kind: Kind) -> pl.DataFrame:
+    """Return rows, each with the values of the kind's columns in order, as a frame of its types.
+
+    Numbers may be texts, as exchanges send them; what is no number becomes null. Integers are times in nanoseconds.
+    """
+    if not rows:
+        return kind.empty().select(kind.names)
+    columns: list[pl.Series] = []
+    for column, values in zip(kind.columns, zip(*rows, strict=True), strict=True):
+        series = pl.Series(column.name, values, strict=False)
+        if series.dtype != column.dtype:
+            series = series.cast(column.dtype, strict=False)
+        columns.append(series)
     return pl.DataFrame(columns)
 
 

@@ -39,7 +39,6 @@ from ticklake.lake.writer import Writer
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.collect.collector import Collector
-    from ticklake.collect.streaming import Streaming
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.instrument import Rename, Sighting
@@ -82,7 +81,7 @@ class Lake(Writer):
         rebuild: Callable[[Path, bool], Rebuilt],
         make_queue: Callable[[], tuple[Jobs, Schedules]],
         make_alerts: Callable[[], Alerts],
-        make_streaming: Callable[[], Streaming],
+        make_streams: Callable[[], Streams],
     ) -> None:
         super().__init__(engine, root, collector)
         self._catalog_file = catalog_file
@@ -91,7 +90,7 @@ class Lake(Writer):
         # Made on first use: a program that only reads loads neither jobs nor alerts.
         self._make_queue = make_queue
         self._make_alerts = make_alerts
-        self._make_streaming = make_streaming
+        self._make_streams = make_streams
 
     def __repr__(self) -> str:
         return f"Lake({str(self.root or 'in memory')!r})"
@@ -107,7 +106,7 @@ class Lake(Writer):
     def close(self) -> None:
         """Close the catalog."""
         if "streams" in vars(self):
-            self.streams.stop()
+            self.streams.close()
         self.runs.close()
         # A cached property: to read it would load the senders of messages only to close them.
         if "alerts" in vars(self):
@@ -481,9 +480,31 @@ class Lake(Writer):
     @cached_property
     def streams(self) -> Streams:
         """Live collection: ``streams.start("binance", "BTC/USDT")``, ``streams.status()``, ``streams.stop()``."""
-        from ticklake.lake.streams import Streams
+        return self._make_streams()
 
-        return Streams(self._make_streaming(), self.runs)
+    def latest(self, dataset: DatasetLike, count: int = 1) -> pl.DataFrame:
+        """Return the newest *count* rows of a dataset: from memory if this process collects it live, else from the lake.
+
+        Rows in memory include those that wait for their commit. After a hole, memory begins anew, and the lake answers.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has no such dataset.
+        """
+        return self.latest_with_source(dataset, count)[0]
+
+    def latest_with_source(self, dataset: DatasetLike, count: int = 1) -> tuple[pl.DataFrame, str]:
+        """Return what :meth:`latest` returns, and where all of it was: in the ``cache``, ``inline`` in the catalog, or in ``files``."""
+        from ticklake.query.latest import latest
+
+        count = parse_count("count", count, 1)
+        if "streams" in vars(self):
+            named = Dataset.parse(dataset)
+            newest = self.streams.newest(named, count)
+            if newest is not None:
+                return newest, "cache"
+        return latest(self.engine, known_dataset(self.engine, dataset), count)
 
     @property
     def jobs(self) -> Jobs:

@@ -9,13 +9,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from ticklake.core.selection import parse_count
 from ticklake.core.streams import StreamRequest, StreamStatus
 from ticklake.errors import BadInput, TicklakeError
 
 if TYPE_CHECKING:
     from ticklake.catalog.runs import Runs
+    from ticklake.collect.broadcast import Broadcast, Subscriber
     from ticklake.collect.streaming import Streaming, StreamWatch
+    from ticklake.core.dataset import Dataset
     from ticklake.core.runs import Run
+    from ticklake.query.hot_cache import CacheStats
 
 __all__ = ["Streams"]
 
@@ -41,8 +47,9 @@ class Streams:
     other processes, too: each records how its streams go every five seconds.
     """
 
-    def __init__(self, streaming: Streaming, runs: Runs) -> None:
+    def __init__(self, streaming: Streaming, runs: Runs, live: Broadcast) -> None:
         self._streaming = streaming
+        self._live = live
         self._runs = runs
         self._sessions: MutableSequence[_Session] = []
 
@@ -73,7 +80,7 @@ class Streams:
 
         if isinstance(requests, StreamRequest):
             requests = [requests]
-        return run_async(self._streaming.run(requests, watch, seconds))
+        return run_async(self._streaming.run(requests, watch, seconds, [self._live]))
 
     def start(
         self,
@@ -141,6 +148,37 @@ class Streams:
                 status += [stream for stream in recorded if stream.dataset not in own]
         return sorted(status, key=lambda stream: stream.dataset)
 
+    def subscribe(self, *patterns: str, most_rows: int = 100_000) -> Subscriber:
+        """Return the live rows of datasets, as this process receives them: ``for batch in ...``, or ``async for``.
+
+        Rows come before their commit. A subscriber that does not read fast enough is told, and gets no more; it delays nobody.
+
+        Parameters
+        ----------
+        patterns
+            Names of datasets, or patterns like ``binance:trades:*``; all, if there are none.
+        most_rows
+            How many rows may wait to be read.
+        """
+
+        def wanted(dataset: Dataset) -> bool:
+            return not patterns or any(dataset.matches(pattern) for pattern in patterns)
+
+        return self._live.subscribe(wanted, parse_count("most_rows", most_rows, 1))
+
+    def newest(self, dataset: Dataset, count: int) -> pl.DataFrame | None:
+        """Return the newest rows of a dataset that this process collects, or ``None`` if its cache does not have so many."""
+        return self._live.cache.newest(dataset, count)
+
+    def stats(self) -> CacheStats:
+        """Return what the cache of live rows holds."""
+        return self._live.cache.stats()
+
+    def close(self) -> None:
+        """Stop all streams of this process, and end all subscriptions."""
+        self.stop()
+        self._live.close()
+
     def _collect(self, session: _Session) -> None:
         def watch(status: Sequence[StreamStatus]) -> None:
             session.status = status
@@ -149,7 +187,7 @@ class Streams:
         async def go() -> Run:
             session.loop = asyncio.get_running_loop()
             session.task = asyncio.current_task()
-            return await self._streaming.run([session.request], watch)
+            return await self._streaming.run([session.request], watch, listeners=[self._live])
 
         try:
             session.run = asyncio.run(go())

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import threading
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.time import SECOND
+from ticklake.query.hot_cache import HotCache
+from ticklake.testing.rows import START
+
+TRADES = Dataset.parse("x:trades:BTC/USDT")
+OTHER = Dataset.parse("x:trades:ETH/USDT")
+
+
+def rows(first, last, *, ids=True):
+    found = []
+    for number in range(first, last):
+        ts = START + number * SECOND
+        found.append((ts, ts + 1, str(number) if ids else None, "1.5", 2, "buy"))
+    return found
+
+
+def cache_of(*batches, **more):
+    cache = HotCache(lambda: START + 10**6 * SECOND, **more)
+    for batch in batches:
+        cache.add(TRADES, batch)
+    return cache
+
+
+def ids(frame):
+    return [int(ident) for ident in frame["id"]]
+
+
+def test_the_newest_rows_come_in_order():
+    cache = cache_of(rows(0, 5), rows(5, 9))
+    assert ids(cache.newest(TRADES, 3)) == [6, 7, 8]
+    assert cache.newest(TRADES, 3)["price"].to_list() == [1.5] * 3
+
+
+def test_more_than_it_has_is_none():
+    cache = cache_of(rows(0, 5))
+    assert cache.newest(TRADES, 6) is None
+    assert cache.newest(OTHER, 1) is None
+    assert (cache.stats().hits, cache.stats().misses) == (0, 2)
+
+
+def test_late_and_repeated_rows_are_put_in_order_once():
+    cache = cache_of(rows(0, 5))
+    assert cache.newest(TRADES, 5) is not None
+    cache.add(TRADES, rows(3, 8))
+    cache.add(TRADES, rows(1, 2))
+    assert ids(cache.rows(TRADES)) == list(range(8))
+
+
+def test_identical_prints_without_ids_are_kept():
+    row = (START, START, None, "1.5", 2, "buy")
+    other = (START, START, None, "1.6", 2, "buy")
+    cache = cache_of([row, row, other])
+    assert cache.rows(TRADES).height == 3
+
+
+def test_refused_rows_are_not_served():
+    cache = cache_of([*rows(0, 2), (START + 5 * SECOND, START, "5", "-3", 1, "buy")])
+    assert ids(cache.rows(TRADES)) == [0, 1]
+
+
+def test_old_rows_go():
+    cache = cache_of(rows(0, 100), seconds=10)
+    assert ids(cache.rows(TRADES)) == list(range(89, 100))
+    assert cache.stats().evicted == 89
+
+
+def test_a_frame_that_was_given_out_does_not_change():
+    cache = cache_of(rows(0, 5))
+    frame = cache.rows(TRADES)
+    cache.add(TRADES, rows(5, 2000))
+    cache.rows(TRADES)
+    assert ids(frame) == list(range(5))
+
+
+def test_the_budget_is_kept_by_datasets_that_nobody_reads():
+    cache = HotCache(lambda: START + 10**6 * SECOND, seconds=10**9, budget=500_000)
+    for first in range(0, 200_000, 10_000):
+        cache.add(TRADES, rows(first, first + 10_000))
+    assert cache.stats().bytes < 1_000_000
+    assert cache.stats().evicted > 100_000
+
+
+def test_rows_before_a_hole_are_forgotten():
+    cache = cache_of(rows(0, 5))
+    cache.forget(TRADES)
+    cache.add(TRADES, rows(8, 10))
+    assert cache.newest(TRADES, 3) is None
+    assert ids(cache.newest(TRADES, 2)) == [8, 9]
+
+
+def test_readers_and_a_writer_at_the_same_time():
+    cache = cache_of(rows(0, 1))
+    done = threading.Event()
+    wrong = []
+
+    def read():
+        while not done.is_set():
+            frame = cache.rows(TRADES)
+            if ids(frame) != list(range(frame.height)):
+                wrong.append(frame)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 300):
+        cache.add(TRADES, rows(number, number + 1))
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong
+    assert ids(cache.rows(TRADES)) == list(range(300))
