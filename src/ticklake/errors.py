@@ -71,6 +71,7 @@ __all__ = [
     "NoLake",
     "RateLimited",
     "ReadOnlyLake",
+    "SlowSubscriber",
     "SourceError",
     "SourceUnavailable",
     "StorageError",
