@@ -17,6 +17,8 @@ _PACKINGS = (
     (b"\x1f\x8b", "gz"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zst"),
+    # A frame that readers skip (RFC 8878, 3.1.2), of which a capture has one before each of its own.
+    (b"\x5c\x2a\x4d\x18", "zst"),
     (b"BZh", "bz2"),
     (b"PK\x03\x04", "zip"),
 )

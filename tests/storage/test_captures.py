@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from ticklake.errors import InvalidData
+from ticklake.storage.captures import CaptureFile, captured_messages
+
+AT = 1_704_067_200_123_456_789
+
+
+def written(path, count=10, frames=2):
+    with CaptureFile(path, "binance", [{"dataset": "binance:trades:BTC/USDT"}]) as capture:
+        for frame in range(frames):
+            for number in range(count):
+                capture.add("0", AT + frame * count + number, f'{{"n": {frame * count + number}}}'.encode())
+            capture.flush()
+    return path
+
+
+def test_messages_come_back_as_they_were(tmp_path):
+    path = written(tmp_path / "capture.zst")
+    found = list(captured_messages(path))
+    assert [message.received_at for message in found] == [AT + number for number in range(20)]
+    assert [message.data for message in found] == [f'{{"n": {number}}}'.encode() for number in range(20)]
+    assert {message.exchange for message in found} == {"binance"}
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    with CaptureFile(tmp_path / "capture.zst", "htx") as capture:
+        capture.add("0", AT, b"\x1f\x8b\xff\x00")
+    assert [message.data for message in captured_messages(tmp_path / "capture.zst")] == [b"\x1f\x8b\xff\x00"]
+
+
+def test_a_file_that_is_cut_short_says_so_after_what_can_be_read(tmp_path):
+    path = written(tmp_path / "capture.zst")
+    whole = len(written(tmp_path / "half.zst", frames=1).read_bytes())
+    content = path.read_bytes()
+    for end in range(whole + 1, len(content), 7):
+        path.write_bytes(content[:end])
+        messages = captured_messages(path)
+        assert len(list(islice(messages, 10))) == 10
+        with pytest.raises(InvalidData, match="cut short"):
+            next(messages)
+
+
+def test_a_capture_goes_on_in_the_same_file(tmp_path):
+    path = written(tmp_path / "capture.zst", frames=1)
+    written(path, frames=1)
+    assert len(list(captured_messages(path))) == 20
+
+
+def test_a_frame_that_cannot_be_written_waits(tmp_path):
+    capture = CaptureFile(tmp_path / "none" / "capture.zst", "binance")
+    capture.add("0", AT, b"{}")
+    with pytest.raises(OSError, match="No such file"):
+        capture.flush()
+    (tmp_path / "none").mkdir()
+    capture.flush()
+    assert len(list(captured_messages(capture.path))) == 1
+
+
+def test_import_reads_a_capture(tmp_path):
+    from ticklake.app import memory_lake
+
+    text = '{"e":"trade","E":1,"s":"BTCUSDT","t":%d,"p":"1.5","q":"2","T":1704067200%03d,"m":true,"M":true}'
+    path = tmp_path / "capture.jsonl.zst"
+    with CaptureFile(path, "binance") as capture:
+        for number in range(5):
+            capture.add("0", AT, (text % (number, number)).encode())
+    with memory_lake() as lake:
+        assert lake.import_files(path)[0].state == "imported"
+        assert lake.load("binance:trades:BTC/USDT")["id"].to_list() == [str(number) for number in range(5)]
