@@ -301,3 +301,10 @@ def test_a_catalog_that_was_brought_forward_has_what_a_new_one_has(tmp_path):
             )
         database.close()
     assert seen[0] == seen[1]
+
+
+def test_a_lane_has_the_jobs_of_streams_or_all_others(queue):
+    stream, other = add(queue, NewJob("stream", "all streams", None, {"streams": []}, priority=9), new(1))
+    assert queue.claim("me", lane="others").id == other
+    assert queue.claim("me", lane="others") is None
+    assert queue.claim("you", lane="streams").id == stream

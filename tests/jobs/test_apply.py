@@ -331,3 +331,42 @@ class TestShell:
         assert "next job at" in shell("schedule", "resume", "bars").stdout
         assert shell("schedule", "remove", "bars").exit_code == 0
         assert shell("schedule", "remove", "bars").exit_code == 2
+
+
+STREAMS = """
+[[stream]]
+exchange = "binance"
+symbols = ["BTC/USDT"]
+kinds = ["trades", "book"]
+
+[[stream]]
+exchange = "kraken"
+symbols = "BTC/USD"
+"""
+
+
+class TestStreams:
+    def test_all_streams_are_one_job_that_a_schedule_keeps_running(self, lake, write):
+        changes = lake.apply(write(STREAMS))
+        assert told(changes) == [("add", "streams")]
+        [schedule] = lake.schedules.list()
+        assert schedule.operation == "stream"
+        streams = schedule.parameters["streams"]
+        assert [(each["exchange"], each["kinds"]) for each in streams] == [
+            ("binance", ["trades", "book"]),
+            ("kraken", ["trades"]),
+        ]
+        assert lake.apply(write(STREAMS)) == []
+
+    def test_other_streams_end_the_job_of_the_old_ones(self, lake, write):
+        lake.apply(write(STREAMS))
+        [schedule] = lake.schedules.list()
+        old = lake.jobs.create("stream", **schedule.parameters)
+        by_hand = lake.jobs.create("stream", streams=[{"exchange": "okx", "symbols": ["BTC/USDT"]}])
+        lake.apply(write(STREAMS.replace("BTC/USD\"", "ETH/USD\"")))
+        assert lake.jobs.get(old.id).status == "cancelled"
+        assert lake.jobs.get(by_hand.id).status == "queued"
+
+    def test_a_kind_that_no_socket_sends_is_refused_with_its_place(self, write):
+        with pytest.raises(BadInput, match=r"stream\[0\].*splits is not sent over sockets"):
+            write(STREAMS.replace('"book"', '"splits"'))

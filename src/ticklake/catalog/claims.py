@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import and_, bindparam, delete, or_, select, text, update
 
@@ -15,6 +15,7 @@ from ticklake.core.jobs import Job, JobState
 from ticklake.errors import LeaseLost
 
 __all__ = [
+    "Lane",
     "IS_QUEUED",
     "IS_RUNNING",
     "MINE",
@@ -28,13 +29,17 @@ __all__ = [
 ]
 
 _JOBS, _LEASES = schema.jobs, schema.leases
+STREAM = "stream"
+"""The operation that goes on until it is cancelled, for any number of streams."""
+Lane = Literal["all", "streams", "others"]
+"""Which jobs a worker takes: a job of streams would keep it from all others."""
 IS_QUEUED, IS_RUNNING = text("jobs.state = 'queued'"), text("jobs.state = 'running'")
 """Literal text: SQLite uses a partial index only if its condition appears in the statement, not a parameter."""
 
 
 @cache
-def claim(by_number: bool) -> Any:
-    """Return the statement that takes the first job that is due, or one *by number*.
+def claim(by_number: bool, lane: Lane = "all") -> Any:
+    """Return the statement that takes the first job of a lane that is due, or one *by number*.
 
     It chooses and takes in one statement, so two workers never get the same job.
     """
@@ -43,6 +48,10 @@ def claim(by_number: bool) -> Any:
     if by_number:
         is_eligible = _JOBS.c.id == bindparam("number")
     ready = select(_JOBS.c.id).where(IS_QUEUED, ~lease.exists(), is_eligible)
+    if lane == "streams":
+        ready = ready.where(_JOBS.c.operation == STREAM)
+    elif lane == "others":
+        ready = ready.where(_JOBS.c.operation != STREAM)
     first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
     # Choosing and claiming is one statement, so that no other worker claims the same job in between.
     return (

@@ -129,15 +129,15 @@ class JobQueue:
         with self._database.read() as connection:
             return connection.execute(select(func.min(_JOBS.c.due_at)).where(claims.IS_QUEUED)).scalar()
 
-    def claim(self, owner: str, job_id: int | None = None) -> Job | None:
-        """Claim the first job that is due, or the one with that number; ``None`` if there is none.
+    def claim(self, owner: str, job_id: int | None = None, lane: claims.Lane = "all") -> Job | None:
+        """Claim the first job of a lane that is due, or the one with that number; ``None`` if there is none.
 
         Jobs with the highest priority come first, then the oldest; only one job per dataset runs at a time.
         """
         now = self._now()
         with self._database.write(durable=False) as connection:
             _recover(connection, now)
-            statement = claims.claim(job_id is not None)
+            statement = claims.claim(job_id is not None, lane)
             values = {"now": now, "expires": now + self.lease, "who": owner, "number": job_id}
             row = connection.execute(statement, values).first()
             if row is None:

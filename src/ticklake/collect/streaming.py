@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -91,22 +91,17 @@ class Streaming:
         if len(names) > 3:
             subject = f"{len(names):,} streams of {', '.join(sorted({dataset.exchange for dataset in datasets}))}"
         run = await asyncio.to_thread(self.runs.create, "stream", subject, {"datasets": names})
-        state = RunState.CANCELLED
         try:
-            async with asyncio.timeout(seconds):
-                await self._watched(service, feeds, run, watch)
-            state = RunState.SUCCEEDED
-        except TimeoutError:
-            state = RunState.SUCCEEDED
-        except Cancelled:
-            pass
-        except asyncio.CancelledError:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._watched(service, feeds, run, watch)
+        except (asyncio.CancelledError, Cancelled):
             self._finish(run, service, RunState.CANCELLED)
             raise
         except BaseException as error:
             self.runs.finish(run.id, RunState.FAILED, _progress(service.status()), str(error))
             raise
-        return await asyncio.to_thread(self._finish, run, service, state)
+        return await asyncio.to_thread(self._finish, run, service, RunState.SUCCEEDED)
 
     async def _watched(self, service: LiveService, feeds: Sequence[Feed], run: Run, watch: StreamWatch) -> None:
         collecting = asyncio.create_task(service.run(feeds))

@@ -11,7 +11,7 @@ from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.schedules import Change, Schedule
 from ticklake.core.time import format_time
 from ticklake.errors import BadInput
-from ticklake.jobs.manifest import Planned, Wanted
+from ticklake.jobs.manifest import STREAMS, Planned, Wanted
 from ticklake.jobs.queue import Jobs
 from ticklake.jobs.schedules import Schedules
 
@@ -19,6 +19,8 @@ __all__ = ["Applying"]
 
 COLLECT_EVERY, KEEP_EVERY = "1h", "1d"
 """How often data is collected and old rows are removed, if the manifest does not say."""
+STREAMS_EVERY = "1m"
+"""How often it is made sure that the job of the streams runs."""
 AS_WANTED = "as wanted"
 """The state of a dataset whose history goes back far enough."""
 
@@ -65,11 +67,22 @@ class Applying:
     def apply(self, changes: Sequence[Change]) -> None:
         """Make the changes: schedules first, then all jobs in one transaction."""
         for change in changes:
+            if change.action in {"change", "remove"}:
+                self._end_streams(change.name)
             if change.action == "remove":
                 self.schedules.remove(change.name)
             elif change.schedule is not None:
                 self.schedules.add(change.name, **change.schedule, managed=True)
         self.jobs.create_all(change.job for change in changes if change.job is not None)
+
+    def _end_streams(self, name: str) -> None:
+        """Cancel the job that collects the streams of a schedule: it would go on with what is no longer wanted."""
+        schedule = self.schedules.get(name)
+        if schedule.operation != "stream":
+            return
+        for job in self.jobs.list(state="active", operation="stream"):
+            if job.parameters == schedule.parameters:
+                self.jobs.cancel(job.id)
 
     def _declared(self, wanted: Wanted) -> Sequence[_WantedSchedule]:
         """Return the schedules that the manifest declares."""
@@ -83,6 +96,9 @@ class Applying:
                 declared.append(
                     _WantedSchedule(part.keep_name, "cleanup", parameters, {"every": KEEP_EVERY}, part.days)
                 )
+        if wanted.stream:
+            streams = [stream.request.to_json() for stream in wanted.stream]
+            declared.append(_WantedSchedule(STREAMS, "stream", {"streams": streams}, {"every": STREAMS_EVERY}))
         declared += [
             _WantedSchedule(again.name, again.operation, again.parameters, again.rhythm(""))
             for again in wanted.schedule

@@ -17,11 +17,15 @@ from ticklake.core.kinds import kind_of
 from ticklake.core.lookup import is_pattern
 from ticklake.core.requests import BackfillRequest, usual_kind
 from ticklake.core.schedules import parse_every
+from ticklake.core.streams import StreamRequest
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import DAY, format_time, parse_time
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["Collect", "Every", "Planned", "Wanted"]
+__all__ = ["STREAMS", "Collect", "Every", "Planned", "Wanted"]
+
+STREAMS = "streams"
+"""The name of the schedule that keeps the job of all streams running."""
 
 
 def _time(value: Any) -> Any:
@@ -204,12 +208,35 @@ class Again(Timed):
         return self
 
 
+class Stream(BaseModel):
+    """What is collected live: streams of an exchange."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    exchange: Annotated[Text, AfterValidator(exchange_id)] = Field(description="CCXT's id, like binance.")
+    symbols: Texts = Field(description="CCXT's unified symbols, or patterns like 'BTC/*'.")
+    kinds: Texts = Field(default_factory=lambda: ["trades"], description="trades, book, quotes, ohlcv, ...")
+    timeframes: Texts = Field(default_factory=lambda: ["1m"], description="Of bars.")
+    depth: int | None = Field(None, ge=1, description="Levels of a book on each side; all by default.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Stream:
+        _ = self.request
+        return self
+
+    @property
+    def request(self) -> StreamRequest:
+        """The request for these streams."""
+        return StreamRequest.of(self.exchange, self.symbols, self.kinds, self.timeframes, self.depth)
+
+
 class Wanted(BaseModel):
     """Everything that a file declares."""
 
     model_config = ConfigDict(extra="forbid")
 
     collect: list[Collect] = Field(default_factory=list, description="What is collected.")
+    stream: list[Stream] = Field(default_factory=list, description="What is collected live, all of it by one job.")
     schedule: list[Again] = Field(default_factory=list, description="What else is done again and again.")
 
     @model_validator(mode="after")
@@ -218,6 +245,7 @@ class Wanted(BaseModel):
         for part in self.parts():
             names.update(part.schedules)
         names.update(again.name for again in self.schedule)
+        names.update([STREAMS] * bool(self.stream))
         for name, count in names.items():
             if count > 1:
                 raise ValueError(f"two schedules would be called {name!r}: give one of them another name")

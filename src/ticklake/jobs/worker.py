@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticklake.catalog.claims import Lane
 from ticklake.catalog.heartbeat import Heartbeat
 from ticklake.catalog.jobs import JobQueue, Statement
 from ticklake.catalog.processes import this_process
@@ -43,6 +44,8 @@ class Worker:
         Seconds between two looks at an empty queue.
     report
         Called with every job when it begins and when it has ended.
+    lane
+        Which jobs it takes: ``all``, those of ``streams``, which never end by themselves, or the ``others``.
     """
 
     execute: Execute
@@ -53,6 +56,7 @@ class Worker:
     idle: float = 1.0
     report: Callable[[Job], None] = lambda _job: None
     stopping: threading.Event = field(default_factory=threading.Event)
+    lane: Lane = "all"
 
     def __post_init__(self) -> None:
         self._shifts: dict[int, _Shift] = {}
@@ -86,7 +90,7 @@ class Worker:
     def run_one(self, job_id: int | None = None) -> Job | None:
         """Take one job and run it. Return it as it ended, or ``None`` if none could be taken."""
         try:
-            job = self.queue.claim(this_process(), job_id)
+            job = self.queue.claim(this_process(), job_id, self.lane)
         except LeaseHeld:
             return None
         if job is None:

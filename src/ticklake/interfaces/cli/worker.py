@@ -67,23 +67,31 @@ def worker(
 def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_json: o.AsJson = False) -> None:
     """Make jobs of schedules whenever their time has come, and do the jobs of the queue, until told to stop.
 
-    Times that were missed while no daemon ran make one job each schedule. Further workers may run beside it.
+    Times that were missed while no daemon ran make one job each schedule. Further workers may run beside it. Streams are collected
+    beside all other jobs.
     """
     ended: Counter[str] = Counter()
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake:
         this_worker = lake.jobs.worker(lambda job: _report(job, ended, as_json=as_json))
         scheduler = lake.schedules.scheduler(print_error)
-        # One event for both: a signal reaches the main thread only, where the worker runs.
-        scheduler.stopping = this_worker.stopping
+        # One event for all: a signal reaches the main thread only, where this worker runs.
+        streams_worker = lake.jobs.worker(lambda job: _report(job, ended, as_json=as_json))
+        scheduler.stopping = streams_worker.stopping = this_worker.stopping
+        this_worker.lane, streams_worker.lane = "others", "streams"
         on_stop(this_worker.stop)
-        thread = threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler")
-        thread.start()
+        threads = [
+            threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler"),
+            threading.Thread(target=streams_worker.run, name="ticklake-streams"),
+        ]
+        for thread in threads:
+            thread.start()
         try:
             count = this_worker.run()
         finally:
-            # Also after an error of the worker: the process cannot end while the thread runs.
+            # Also after an error of the worker: the process cannot end while the threads run.
             this_worker.stop()
-            thread.join()
+            for thread in threads:
+                thread.join()
     if as_json:
         print_json({"taken": count, **ended})
 
