@@ -363,7 +363,7 @@ class TestStreams:
         [schedule] = lake.schedules.list()
         old = lake.jobs.create("stream", **schedule.parameters)
         by_hand = lake.jobs.create("stream", streams=[{"exchange": "okx", "symbols": ["BTC/USDT"]}])
-        lake.apply(write(STREAMS.replace("BTC/USD\"", "ETH/USD\"")))
+        lake.apply(write(STREAMS.replace('BTC/USD"', 'ETH/USD"')))
         assert lake.jobs.get(old.id).status == "cancelled"
         assert lake.jobs.get(by_hand.id).status == "queued"
 

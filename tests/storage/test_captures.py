@@ -7,11 +7,13 @@ import pytest
 from ticklake.errors import InvalidData
 from ticklake.storage.captures import CaptureFile, captured_messages
 
+STREAM = {"dataset": "binance:trades:BTC/USDT", "kind": "trades", "native": "BTCUSDT", "timeframe": ""}
 AT = 1_704_067_200_123_456_789
 
 
 def written(path, count=10, frames=2):
-    with CaptureFile(path, "binance", [{"dataset": "binance:trades:BTC/USDT"}]) as capture:
+    with CaptureFile(path, "binance") as capture:
+        capture.name([STREAM])
         for frame in range(frames):
             for number in range(count):
                 capture.add("0", AT + frame * count + number, f'{{"n": {frame * count + number}}}'.encode())
@@ -25,10 +27,12 @@ def test_messages_come_back_as_they_were(tmp_path):
     assert [message.received_at for message in found] == [AT + number for number in range(20)]
     assert [message.data for message in found] == [f'{{"n": {number}}}'.encode() for number in range(20)]
     assert {message.exchange for message in found} == {"binance"}
+    assert all(message.streams == (STREAM,) for message in found)
 
 
 def test_bytes_that_are_no_text(tmp_path):
     with CaptureFile(tmp_path / "capture.zst", "htx") as capture:
+        capture.name([])
         capture.add("0", AT, b"\x1f\x8b\xff\x00")
     assert [message.data for message in captured_messages(tmp_path / "capture.zst")] == [b"\x1f\x8b\xff\x00"]
 
@@ -67,6 +71,7 @@ def test_import_reads_a_capture(tmp_path):
     text = '{"e":"trade","E":1,"s":"BTCUSDT","t":%d,"p":"1.5","q":"2","T":1704067200%03d,"m":true,"M":true}'
     path = tmp_path / "capture.jsonl.zst"
     with CaptureFile(path, "binance") as capture:
+        capture.name([STREAM])
         for number in range(5):
             capture.add("0", AT, (text % (number, number)).encode())
     with memory_lake() as lake:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ticklake.collect.capture import Capture
 from ticklake.collect.live_buffer import DatasetRows, LiveBuffer
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
@@ -104,6 +105,8 @@ class LiveService:
         This machine's time in nanoseconds UTC.
     listeners
         Who is told of rows at once, before they are committed.
+    capture
+        Where messages are written as they were received.
     """
 
     def __init__(
@@ -113,12 +116,14 @@ class LiveService:
         options: LiveOptions | None = None,
         clock: Callable[[], int] = time.time_ns,
         listeners: Iterable[Listener] = (),
+        capture: Capture | None = None,
     ) -> None:
         self._engine = engine
         self._fill = fill
         self._options = options or LiveOptions()
         self._clock = clock
         self._listeners = list(listeners)
+        self._capture = capture
         self._buffer = LiveBuffer()
         self._streams: dict[Dataset, _Stream] = {}
         self._connections: dict[int, _Connection] = {}
@@ -164,6 +169,8 @@ class LiveService:
         """Take a message; wait if too many rows wait for their commit."""
         connection = self._connections[id(feed)]
         connection.messages += 1
+        if self._capture is not None:
+            self._capture.add(feed, message)
         for control in message.controls:
             self._take_control(feed, control)
         if not message.is_known:
@@ -278,6 +285,8 @@ class LiveService:
     async def _flush(self) -> None:
         async with self._flushing:
             await self._commit_waiting()
+            if self._capture is not None:
+                await asyncio.to_thread(self._capture.flush)
 
     async def _commit_waiting(self) -> None:
         items: list[tuple[Dataset, Any, Provenance, Sequence[Covered]]] = []

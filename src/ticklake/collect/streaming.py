@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Runs
 from ticklake.collect.backfill import Backfill
+from ticklake.collect.capture import Capture
 from ticklake.collect.live import Listener, LiveService
 from ticklake.collect.plan import FetchScope, select_symbols
 from ticklake.core.dataset import Dataset
@@ -59,8 +61,11 @@ class Streaming:
         watch: StreamWatch = lambda _status: None,
         seconds: float | None = None,
         listeners: Iterable[Listener] = (),
+        capture: Path | None = None,
     ) -> Run:
         """Collect until cancelled, until *watch* raises, or for so many *seconds*; return the finished run.
+
+        Messages are written as they were received to files in the folder *capture*, if there is one.
 
         Raises
         ------
@@ -73,9 +78,14 @@ class Streaming:
                 if request.exchange not in sources:
                     sources[request.exchange] = self.source(request.exchange)
                     stack.push_async_callback(sources[request.exchange].close)
-            feeds = await _feeds(sources, requests)
+            feeds = await _feeds(sources, requests, capture=capture is not None)
             datasets = sorted({dataset for feed in feeds for dataset in feed.datasets.values()}, key=str)
-            service = LiveService(self.engine, self._filler(sources), self.options, self.engine.now, listeners)
+            captured = None
+            if capture is not None:
+                captured = Capture(capture)
+            service = LiveService(
+                self.engine, self._filler(sources), self.options, self.engine.now, listeners, captured
+            )
             return await self._recorded(service, feeds, datasets, watch, seconds)
 
     async def _recorded(
@@ -148,7 +158,7 @@ class Streaming:
         return fill
 
 
-async def _feeds(sources: dict[str, Source], requests: Sequence[StreamRequest]) -> list[Feed]:
+async def _feeds(sources: dict[str, Source], requests: Sequence[StreamRequest], *, capture: bool) -> list[Feed]:
     """Return the feeds of all requests: streams that are named twice are collected once."""
     wanted: dict[str, dict[Dataset, Subscription]] = {}
     for request in requests:
@@ -159,7 +169,7 @@ async def _feeds(sources: dict[str, Source], requests: Sequence[StreamRequest]) 
                 of_exchange[dataset] = Subscription(dataset, request.depth if dataset.kind == "book" else None)
     feeds: list[Feed] = []
     for exchange, subscriptions in wanted.items():
-        feeds += await sources[exchange].feeds(list(subscriptions.values()))
+        feeds += await sources[exchange].feeds(list(subscriptions.values()), capture=capture)
     return feeds
 
 

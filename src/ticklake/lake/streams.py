@@ -7,6 +7,7 @@ import threading
 from collections.abc import MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -14,6 +15,7 @@ import polars as pl
 from ticklake.core.selection import parse_count
 from ticklake.core.streams import StreamRequest, StreamStatus
 from ticklake.errors import BadInput, TicklakeError
+from ticklake.lake.arguments import as_path
 
 if TYPE_CHECKING:
     from ticklake.catalog.runs import Runs
@@ -59,6 +61,7 @@ class Streams:
         *,
         seconds: float | None = None,
         watch: StreamWatch = lambda _status: None,
+        capture: str | Path | None = None,
     ) -> Run:
         """Collect streams until it is interrupted, *watch* raises, or for so many *seconds*; return the finished run.
 
@@ -70,6 +73,8 @@ class Streams:
             What to collect; of several exchanges at once, if there are several.
         watch
             Is called about every second with a :class:`~ticklake.core.streams.StreamStatus` for each stream.
+        capture
+            A folder to which messages are written as they were received, a file for each exchange.
 
         Raises
         ------
@@ -80,7 +85,7 @@ class Streams:
 
         if isinstance(requests, StreamRequest):
             requests = [requests]
-        return run_async(self._streaming.run(requests, watch, seconds, [self._live]))
+        return run_async(self._streaming.run(requests, watch, seconds, [self._live], _folder(capture)))
 
     def start(
         self,
@@ -203,3 +208,15 @@ class Streams:
                 session.loop.call_soon_threadsafe(session.task.cancel)
         if session.thread is not None:
             session.thread.join()
+
+
+def _folder(capture: str | Path | None) -> Path | None:
+    """Make the folder for captures, if one is named."""
+    if capture is None:
+        return None
+    folder = as_path("capture", capture)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"capture={folder} cannot be made ({error.strerror}): name another folder") from error
+    return folder

@@ -146,8 +146,10 @@ class Source(ABC):
         """
         raise Unsupported(f"{self.exchange} does not serve {dataset.kind}")
 
-    async def feeds(self, subscriptions: Sequence[Subscription]) -> list[Feed]:
+    async def feeds(self, subscriptions: Sequence[Subscription], *, capture: bool = False) -> list[Feed]:  # noqa: ARG002
         """Return live feeds that together carry these streams, as many as the exchange's limits on connections ask for.
+
+        With *capture*, they pass each message on as it was received, too.
 
         Raises
         ------

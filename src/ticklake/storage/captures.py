@@ -1,7 +1,7 @@
 """Captures: messages as they were received, in a file of compressed frames that each end with their own count.
 
 A file is a sequence of complete zstd frames; any program reads it as one zstd file of lines. Each line is a JSON object: ``t`` is ``header``
-(with ``exchange`` and ``streams``), ``recv`` (with ``conn``, ``ts`` in seconds, and ``data`` or ``b64``) or ``frame`` (the last line
+(with ``exchange`` and ``streams``; there may be several), ``recv`` (with ``conn``, ``ts`` in seconds, and ``data`` or ``b64``) or ``frame`` (the last line
 of a frame, with ``count``, the lines before it in the frame). Before each frame stands a skippable one (RFC 8878, 3.1.2) with the lengths of the frame,
 compressed and not, as two little-endian integers of 8 bytes: so a reader knows where each frame ends, and has all of those before one that was cut short.
 """
@@ -32,12 +32,16 @@ LEVEL = 3
 
 @dataclass(frozen=True, slots=True)
 class CapturedMessage:
-    """A message as it was received over the connection number *connection* of *exchange*, at a time in nanoseconds UTC."""
+    """A message as it was received over the connection number *connection* of *exchange*, at a time in nanoseconds UTC.
+
+    ``streams`` are those that headers have named so far.
+    """
 
     exchange: str
     connection: str
     received_at: int
     data: bytes
+    streams: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass
@@ -52,9 +56,7 @@ class CaptureFile:
 
     path: Path
     exchange: str
-    streams: Sequence[Mapping[str, Any]] = ()
     _lines: list[bytes] = field(default_factory=list)
-    _has_header: bool = False
 
     def __enter__(self) -> CaptureFile:
         return self
@@ -63,6 +65,11 @@ class CaptureFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.flush()
+
+    def name(self, streams: Sequence[Mapping[str, str]]) -> None:
+        """Name streams whose messages follow, in a header."""
+        header = {"t": "header", "exchange": self.exchange, "streams": [dict(stream) for stream in streams]}
+        self._lines.append(f"{json.dumps(header, separators=(',', ':'))}\n".encode())
 
     def add(self, connection: str, received_at: int, data: bytes) -> None:
         """Add a message."""
@@ -81,9 +88,6 @@ class CaptureFile:
         import pyarrow as pa
 
         lines = self._lines
-        if not self._has_header:
-            header = {"t": "header", "exchange": self.exchange, "streams": [dict(stream) for stream in self.streams]}
-            lines = [f"{json.dumps(header, separators=(',', ':'))}\n".encode(), *lines]
         end = f'{{"t":"frame","count":{len(lines)}}}\n'.encode()
         content = b"".join([*lines, end])
         frame = pa.Codec("zstd", LEVEL).compress(content, asbytes=True)
@@ -91,7 +95,7 @@ class CaptureFile:
             file.write(_SKIPPABLE.pack(_SKIPPABLE_MAGIC, 16, len(frame), len(content)) + frame)
             file.flush()
             os.fsync(file.fileno())
-        self._has_header, self._lines = True, []
+        self._lines = []
 
 
 def captured_messages(path: Path) -> Iterator[CapturedMessage]:
@@ -103,6 +107,7 @@ def captured_messages(path: Path) -> Iterator[CapturedMessage]:
         After the messages of all whole frames, if the file is cut short or damaged.
     """
     exchange = ""
+    streams: tuple[Mapping[str, str], ...] = ()
     with path.open("rb") as file:
         while content := _next_frame(file, path):
             *lines, end = content.splitlines()
@@ -111,9 +116,9 @@ def captured_messages(path: Path) -> Iterator[CapturedMessage]:
             for line in lines:
                 record = json.loads(line, parse_float=Decimal)
                 if record["t"] == "header":
-                    exchange = str(record["exchange"])
+                    exchange, streams = str(record["exchange"]), (*streams, *record["streams"])
                 elif record["t"] == "recv":
-                    yield _message(record, exchange)
+                    yield _message(record, exchange, streams)
 
 
 def _next_frame(file: BinaryIO, path: Path) -> bytes:
@@ -137,8 +142,8 @@ def _next_frame(file: BinaryIO, path: Path) -> bytes:
         raise InvalidData(f"{path} is damaged: {error}") from error
 
 
-def _message(record: Mapping[str, Any], exchange: str) -> CapturedMessage:
+def _message(record: Mapping[str, Any], exchange: str, streams: Sequence[Mapping[str, str]]) -> CapturedMessage:
     data = str(record.get("data")).encode()
     if "b64" in record:
         data = base64.b64decode(record["b64"])
-    return CapturedMessage(exchange, str(record["conn"]), decimal_to_ns(record["ts"], SECOND), data)
+    return CapturedMessage(exchange, str(record["conn"]), decimal_to_ns(record["ts"], SECOND), data, streams)

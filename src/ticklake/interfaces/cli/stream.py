@@ -42,6 +42,9 @@ def stream(
     length: Annotated[
         str | None, typer.Option("--for", metavar="LENGTH", help="Stop after so long, like 30s or 1h.")
     ] = None,
+    capture: Annotated[
+        str | None, typer.Option("--capture", metavar="FOLDER", help="Write messages as they were received, too.")
+    ] = None,
     lake_path: o.LakePath = None,
     exchange_url: o.ExchangeUrl = None,
     as_json: o.AsJson = False,
@@ -60,7 +63,7 @@ def stream(
     if length is not None:
         seconds = parse_every(length) / SECOND
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake, _shown(quiet=as_json) as watch:
-        run = lake.streams.run(request, seconds=seconds, watch=watch)
+        run = lake.streams.run(request, seconds=seconds, watch=watch, capture=capture)
     if as_json:
         return print_json(run)
     say(f"run {run.id} {run.state}: {run.outcome}")

@@ -1,0 +1,78 @@
+"""Capture: every message of live feeds as it was received, in a file for each exchange."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ticklake.core.time import SECOND
+from ticklake.sources.live.base import Feed, LiveMessage
+from ticklake.storage.captures import CaptureFile
+
+__all__ = ["Capture"]
+
+MOST_BYTES = 64 * 1024**2
+"""Messages wait in memory while a file cannot be written; more than so many bytes are dropped, and counted."""
+
+
+@dataclass
+class Capture:
+    """Writes the messages of feeds below *folder*. Nothing that goes wrong with it keeps rows from being collected.
+
+    Attributes
+    ----------
+    problem
+        Why the last frame could not be written; empty if it was.
+    dropped
+        Messages of each exchange that were dropped while files could not be written.
+    """
+
+    folder: Path
+    problem: str = ""
+    dropped: Counter[str] = field(default_factory=Counter)
+    _files: dict[str, CaptureFile] = field(default_factory=dict)
+    _connections: dict[int, str] = field(default_factory=dict)
+    _waiting: int = 0
+
+    def add(self, feed: Feed, message: LiveMessage) -> None:
+        """Add a message, if its feed passes it on as it was received."""
+        if not message.raw:
+            return
+        if self._waiting > MOST_BYTES:
+            self.dropped[feed.exchange] += 1
+            return
+        connection = self._connections.get(id(feed))
+        if connection is None:
+            connection = self._connections[id(feed)] = str(len(self._connections))
+            self._begin(feed, message.received_at)
+        self._waiting += len(message.raw)
+        self._files[feed.exchange].add(connection, message.received_at, message.raw)
+
+    def flush(self) -> None:
+        """Write what waits: one frame for each exchange."""
+        try:
+            for file in list(self._files.values()):
+                file.flush()
+        except OSError as error:
+            self.problem = f"messages cannot be captured: {error}"
+        else:
+            self.problem, self._waiting = "", 0
+
+    def _begin(self, feed: Feed, received_at: int) -> None:
+        """Open the file of an exchange with its first feed, and name the streams of the feed in it."""
+        file = self._files.get(feed.exchange)
+        if file is None:
+            began = dt.datetime.fromtimestamp(received_at // SECOND, dt.UTC)
+            path = self.folder / f"{feed.exchange}-{began:%Y%m%dT%H%M%S}.jsonl.zst"
+            file = self._files[feed.exchange] = CaptureFile(path, feed.exchange)
+        file.name(_streams_of(feed))
+
+
+def _streams_of(feed: Feed) -> list[dict[str, str]]:
+    """Return what tells the dataset of each row when a capture is replayed."""
+    streams: list[dict[str, str]] = []
+    for (kind, native, timeframe), dataset in feed.datasets.items():
+        streams.append({"dataset": str(dataset), "kind": kind, "native": native, "timeframe": timeframe})
+    return streams
