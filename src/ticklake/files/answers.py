@@ -17,7 +17,7 @@ from ticklake.errors import InvalidData
 from ticklake.files.binance_markets import market_of_message
 from ticklake.files.decompress import Unpacked
 from ticklake.files.filenames import venue_of
-from ticklake.files.frames import FULL, FrameBuilder, Origin, RecordFrame, RecordingInfo, parse_line
+from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
 from ticklake.sources.wire.answers import EXCHANGES, Answer, Reading, host_of, is_reference, read_answer
 from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.messages import read_message
@@ -55,15 +55,13 @@ def answers(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     for line in recorded:
         single_trades |= line.numbered_markets("raw")
 
-    builder = FrameBuilder()
-    for number, (record, line) in enumerate(zip(records, recorded, strict=True)):
-        # Pages follow one another without a hole. Other answers may have been recorded hours apart.
-        answer = None if "start" in record else number
-        for row, source, market in _count(line, single_trades, info):
-            builder.add(row, source, market, answer=answer)
-        if builder.count >= FULL:
-            yield from builder.flush()
-    yield from builder.flush()
+    def rows() -> Iterator[Origin]:
+        for number, (record, line) in enumerate(zip(records, recorded, strict=True)):
+            # Pages follow one another without a hole. Other answers may have been recorded hours apart.
+            answer = None if "start" in record else number
+            yield from _count(line, single_trades, info, answer)
+
+    yield from frames_by_market(rows())
 
 
 def _refuse_unknown_exchange(exchange: str, records: list[dict[str, Any]]) -> None:
@@ -110,7 +108,9 @@ def rows_of_call(answer: Answer, info: RecordingInfo) -> Iterator[Origin]:
     yield from _count(_RecordedAnswer(answer, read_answer(answer)), set(), info)
 
 
-def _count(line: _RecordedAnswer, single_trades: set[_NumberedMarket], info: RecordingInfo) -> Iterator[Origin]:
+def _count(
+    line: _RecordedAnswer, single_trades: set[_NumberedMarket], info: RecordingInfo, answer: int | None = None
+) -> Iterator[Origin]:
     """Count an answer and yield its rows; *single_trades* are the markets of which the file has trades that are not aggregated."""
     reading, tally, exchange = line.reading, info.tally, line.answer.exchange
     problem = reading.refused or _problem(reading.rows, info)
@@ -124,9 +124,9 @@ def _count(line: _RecordedAnswer, single_trades: set[_NumberedMarket], info: Rec
         is_ambiguous = line.market is None and exchange in _SHARED_NAMES
         for row in tally.read(reading.channel, reading.rows):
             if is_ambiguous:
-                yield replace(row, native=""), exchange, line.market
+                yield Origin(replace(row, native=""), exchange, line.market, answer)
             else:
-                yield row, exchange, line.market
+                yield Origin(row, exchange, line.market, answer)
 
 
 def _problem(rows: list[Row] | None, info: RecordingInfo) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.errors import InvalidData
+from ticklake.files.frames import Origin
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["CALLED", "in_one_market", "market_of_message"]
@@ -64,9 +65,7 @@ def _is_future(message: Mapping[str, Any]) -> bool | None:
     return None
 
 
-def in_one_market(
-    messages: Iterable[tuple[Market | None, Sequence[Row]]],
-) -> Iterator[tuple[Row, str, Market | None]]:
+def in_one_market(messages: Iterable[tuple[Market | None, Sequence[Row]]]) -> Iterator[Origin]:
     """Yield the rows of messages with their one market; rows before the first message that shows it wait for it.
 
     Raises
@@ -86,10 +85,10 @@ def in_one_market(
                 continue
             passed += len(waiting)
         for row in waiting:
-            yield row, "", file_market
+            yield Origin(row, "", file_market)
         waiting = []
     for row in waiting:
-        yield row, "", file_market
+        yield Origin(row, "", file_market)
 
 
 def _refuse_mixture(file_market: Market | None, market: Market | None, passed: int) -> None:

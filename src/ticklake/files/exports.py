@@ -14,7 +14,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS, SECOND, parse_time
 from ticklake.errors import InvalidData
 from ticklake.files.decompress import Entry, Unpacked, spooled
-from ticklake.files.frames import FrameBuilder, Origin, RecordFrame, frames_by_market, parse_line
+from ticklake.files.frames import Origin, RecordFrame, frames_by_market, parse_line
 from ticklake.sources.dukascopy.files import decode, points_of
 from ticklake.sources.wire.rows import Row
 
@@ -34,12 +34,14 @@ def candles_db(stream: Unpacked, entry: Entry) -> Iterator[RecordFrame]:
             raise InvalidData(f"its SQLite has no table of candles: {error}") from error
         finally:
             connection.close()
-    builder = FrameBuilder()
-    for exchange, symbol, timeframe, candle in candles:
-        ts, *values = json.loads(candle)
-        row = Row("ohlcv", symbol, (int(ts) * SECOND, *values[:5], None, None), timeframe)
-        builder.add(row, exchange.lower())
-    yield from builder.flush()
+
+    def rows() -> Iterator[Origin]:
+        for exchange, symbol, timeframe, candle in candles:
+            ts, *values = json.loads(candle)
+            row = Row("ohlcv", symbol, (int(ts) * SECOND, *values[:5], None, None), timeframe)
+            yield Origin(row, exchange.lower())
+
+    yield from frames_by_market(rows())
 
 
 _HOUR = re.compile(r"([A-Z]{3})([A-Z]{3})/(\d{4})/(\d\d)/(\d\d)/(\d\d)h_ticks")
@@ -65,7 +67,7 @@ def gdax_export(stream: Unpacked, entry: Entry) -> Iterator[RecordFrame]:
     def rows() -> Iterator[Origin]:
         for line in csv.DictReader(io.TextIOWrapper(stream, "utf-8", newline="")):
             for row in _gdax_rows(line):
-                yield row, "coinbase", None
+                yield Origin(row, "coinbase")
 
     yield from frames_by_market(rows())
 
@@ -105,7 +107,7 @@ def bitstamp_log(stream: Unpacked, entry: Entry) -> Iterator[RecordFrame]:
             received, event, text = line.split(b" ", 2)
             if event in {b"trade", b"order_book"}:
                 for row in _bitstamp_rows(int(received), parse_line(text, number), number):
-                    yield row, "bitstamp", None
+                    yield Origin(row, "bitstamp")
 
     yield from frames_by_market(rows())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -15,9 +15,9 @@ from ticklake.errors import InvalidData
 from ticklake.files.message_counts import Tally
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["FULL", "FrameBuilder", "Origin", "RecordFrame", "RecordingInfo", "frames_by_market", "parse_line"]
+__all__ = ["Origin", "RecordFrame", "RecordingInfo", "frames_by_market", "parse_line"]
 
-FULL = 200_000
+_FULL = 200_000
 """After this many rows frames are given out: memory does not grow with the file."""
 
 
@@ -62,19 +62,32 @@ class RecordingInfo:
     tally: Tally = field(default_factory=Tally)
 
 
+class Origin(NamedTuple):
+    """A row, its exchange and its market, as far as the file says them.
+
+    ``answer`` is the number of the answer that brought the row, if others were recorded at other times.
+    """
+
+    row: Row
+    exchange: str = ""
+    market: Market | None = None
+    answer: int | None = None
+
+
 _Group = tuple[str, str, str, str, str, Market | None]
 
 
 @dataclass
-class FrameBuilder:
+class _FrameBuilder:
     """Collects rows by kind and market, and returns them as frames."""
 
     groups: dict[_Group, list[tuple[Any, ...]]] = field(default_factory=dict)
     answers: dict[_Group, list[int]] = field(default_factory=dict)
     count: int = 0
 
-    def add(self, row: Row, exchange: str = "", market: Market | None = None, *, answer: int | None = None) -> None:
-        """Add a row, with the number of the answer that brought it if others were recorded at other times."""
+    def add(self, origin: Origin) -> None:
+        """Add a row."""
+        row, exchange, market, answer = origin
         group = (row.kind, row.native, row.timeframe, row.space, exchange, market)
         self.groups.setdefault(group, []).append(row.values)
         if answer is not None:
@@ -101,17 +114,16 @@ def _frame(kind: str, rows: list[tuple[Any, ...]]) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-Origin = tuple[Row, str, Market | None]
-"""A row, its exchange and its market, as far as the file says them."""
-
-
 def frames_by_market(rows: Iterable[Origin]) -> Iterator[RecordFrame]:
-    """Yield rows as frames, many at a time."""
-    builder = FrameBuilder()
-    for row, exchange, market in rows:
-        builder.add(row, exchange, market)
-        if builder.count >= FULL:
+    """Yield rows as frames, many at a time; the rows of one answer are never divided."""
+    builder = _FrameBuilder()
+    last_answer: int | None = None
+    for origin in rows:
+        begins_answer = origin.answer is None or origin.answer != last_answer
+        if builder.count >= _FULL and begins_answer:
             yield from builder.flush()
+        builder.add(origin)
+        last_answer = origin.answer
     yield from builder.flush()
 
 

@@ -96,7 +96,7 @@ class _Recording:
         if market is None or self.exchange not in {"", "binance", "binanceus"}:
             market = self.connections.get(connection, self.market)
         for row in rows:
-            yield row, self.exchange, market
+            yield Origin(row, self.exchange, market)
 
 
 def _read(
@@ -171,6 +171,6 @@ def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame
                 received = decimal_to_ns(message[1].decode(), SECOND)
                 _, message_rows = _read(parse_line(message[2], number), received, channels, info)
                 for row in message_rows:
-                    yield row, exchange, market
+                    yield Origin(row, exchange, market)
 
     yield from frames_by_market(rows())
