@@ -124,11 +124,6 @@ class JobQueue:
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def next_due(self) -> int | None:
-        """Return when the next queued job may begin; ``None`` if none is queued."""
-        with self._database.read() as connection:
-            return connection.execute(select(func.min(_JOBS.c.due_at)).where(claims.IS_QUEUED)).scalar()
-
     def claim(self, owner: str, job_id: int | None = None, lane: claims.Lane = "all") -> Job | None:
         """Claim the first job of a lane that is due, or the one with that number; ``None`` if there is none.
 

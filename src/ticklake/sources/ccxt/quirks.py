@@ -13,7 +13,7 @@ from ticklake.core.time import DAY, HOUR, SECOND, decimal_to_ns
 from ticklake.sources.ccxt.exact_time import exact_time
 from ticklake.sources.ccxt.trade_calls import BY_SINCE, TradeCalls
 
-__all__ = ["Quirks", "known_exchanges", "quirks_of"]
+__all__ = ["QUIRKS", "Quirks", "quirks_of"]
 
 
 def _kraken_time(trade: dict[str, Any]) -> int:
@@ -158,7 +158,7 @@ _GATE = Quirks(
 )
 _ORDERLY = Quirks(funding_page="page", page_events=25)
 
-_QUIRKS: dict[str, Quirks] = {
+QUIRKS: dict[str, Quirks] = {
     "binance": _BINANCE,
     "binanceusdm": _BINANCE,
     "binancecoinm": _BINANCE,
@@ -220,11 +220,6 @@ _QUIRKS: dict[str, Quirks] = {
 _UNKNOWN = Quirks()
 
 
-def known_exchanges() -> list[str]:
-    """Return the exchanges that have a row in the table."""
-    return sorted(_QUIRKS)
-
-
 def quirks_of(exchange: str) -> Quirks:
     """Return what is peculiar to an exchange; cautious defaults for one that has no row."""
-    return _QUIRKS.get(exchange, _UNKNOWN)
+    return QUIRKS.get(exchange, _UNKNOWN)
