@@ -289,6 +289,15 @@ class Catalog:
                 "found; restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
             )
 
+    def names_all_bytes(self) -> bool:
+        """Whether the segments of every dataset add up to the bytes in the dataset's row."""
+        table, segments = schema.datasets, schema.segments
+        live = and_(segments.c.dataset_id == table.c.id, segments.c.removed_in.is_(None))
+        size = func.coalesce(func.sum(intact(segments.c.size).element), 0)
+        query = select(intact(table.c.bytes)).select_from(table.outerjoin(segments, live)).where(IS_HERE)
+        with self.database.read() as connection:
+            return connection.execute(query.group_by(table.c.id).having(size != table.c.bytes)).first() is None
+
     def newest(self, dataset: Dataset, span: Span, limit: int, *, version: int | None = None) -> list[tuple[int, int]]:
         """Return first time and rows of the *limit* segments inside *span* that end last, the last one first."""
         values: dict[str, Any] = {"start": span.start, "end": span.end, "limit": limit}

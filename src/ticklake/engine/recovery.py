@@ -18,7 +18,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
-from ticklake.core.segment import Segment, rows_in_all, size_of_all
+from ticklake.core.segment import Segment, rows_in_all
 from ticklake.core.span import ALL_TIME, Span, normalise, outside, subtract
 from ticklake.core.time import MS
 from ticklake.engine.read import count_rows, read_chunks
@@ -178,18 +178,9 @@ def complete_until(store: Store, change: int, witness: Witness) -> int | None:
     """
     lake, version = store.catalog.database.lake(), store.catalog.version()
     is_current = witness.acknowledged(lake).missing_in(version, change) is None
-    if not is_current or not _names_all_bytes(store):
+    if not is_current or not store.catalog.names_all_bytes():
         return None
     return witness.acknowledged_at(lake)
-
-
-def _names_all_bytes(store: Store) -> bool:
-    """Whether the segments of every dataset add up to the bytes in the dataset's row."""
-    for row in store.catalog.datasets():
-        size = size_of_all(_segments(store, row.dataset, data=False))
-        if size != row.bytes:
-            return False
-    return True
 
 
 def is_uncommitted(item: StoredObject, catalog_complete_until: int | None) -> bool:
