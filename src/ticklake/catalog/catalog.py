@@ -206,10 +206,11 @@ class Catalog:
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
         """Return the datasets of the same exchange, kind and timeframe, this one included, sorted by name."""
         columns = schema.datasets.c
-        has_timeframe: ColumnElement[bool] = columns.timeframe.is_(None)
-        if dataset.timeframe is not None:
-            has_timeframe = columns.timeframe == str(dataset.timeframe)
-        return self._rows_where(columns.exchange == dataset.exchange, columns.kind == dataset.kind, has_timeframe)
+        return self._rows_where(
+            columns.exchange == dataset.exchange,
+            columns.kind == dataset.kind,
+            columns.timeframe == dataset.timeframe_text,
+        )
 
     def _rows_where(self, *conditions: ColumnElement[bool]) -> list[DatasetRow]:
         columns = schema.datasets.c

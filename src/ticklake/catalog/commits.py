@@ -80,15 +80,12 @@ def _rows_by_name(connection: Connection, names: Sequence[str]) -> dict[str, Row
 
 def _dataset(change: Change, now: int) -> dict[str, Any]:
     dataset = change.dataset
-    timeframe = None
-    if dataset.timeframe is not None:
-        timeframe = str(dataset.timeframe)
     return {
         "name": str(dataset),
         "exchange": dataset.exchange,
         "kind": dataset.kind,
         "symbol": str(dataset.symbol),
-        "timeframe": timeframe,
+        "timeframe": dataset.timeframe_text,
         "keying": change.keying,
         "id_space": change.id_space,
         "updated_at": now,

@@ -329,12 +329,10 @@ def _restore_names(old: sqlite3.Connection, new: Connection) -> None:
             "exchange": dataset.exchange,
             "kind": dataset.kind,
             "symbol": str(dataset.symbol),
-            "timeframe": None,
+            "timeframe": dataset.timeframe_text,
             "keying": "",
             "updated_at": 0,
         }
-        if dataset.timeframe is not None:
-            values["timeframe"] = str(dataset.timeframe)
         new.execute(table.insert().prefix_with("OR IGNORE"), values)
 
 

@@ -14,7 +14,7 @@ from ticklake.core.selection import parse_count, parse_names, parse_text
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, format_time
-from ticklake.core.timeframe import Timeframe
+from ticklake.core.timeframe import normal_timeframe
 from ticklake.errors import BadInput, InvalidName
 
 __all__ = ["BackfillRequest", "usual_kind"]
@@ -96,11 +96,9 @@ class BackfillRequest:
             options["start"] = span.start
         if end is not None:
             options["end"] = span.end
-        if timeframe is not None:
-            timeframe = str(Timeframe.parse(timeframe))
         if options.get("kind") is not None:
             kind_of(options["kind"])
-        return cls(exchange_id(exchange), named, timeframe, **options)
+        return cls(exchange_id(exchange), named, normal_timeframe(timeframe), **options)
 
     @property
     def kind_meant(self) -> str:

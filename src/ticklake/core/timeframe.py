@@ -15,7 +15,7 @@ from ticklake.errors import UnknownTimeframe
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MONDAY", "THURSDAY", "Timeframe"]
+__all__ = ["MONDAY", "THURSDAY", "Timeframe", "normal_timeframe"]
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _LARGER = {"s": (60, "m"), "m": (60, "h"), "h": (24, "d")}
@@ -177,6 +177,13 @@ class Timeframe:
         while ts < min(span.end, _LAST):
             yield ts
             ts = self.next(ts)
+
+
+def normal_timeframe(text: str | None) -> str | None:
+    """Return a timeframe in the one spelling that names of datasets have, ``1h`` for ``60m``; ``None`` if there is none."""
+    if text is None:
+        return None
+    return str(Timeframe.parse(text))
 
 
 def _month_index(ts: int) -> int:

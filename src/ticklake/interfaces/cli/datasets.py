@@ -265,9 +265,10 @@ def _datasets_of(lake: Lake, parts: _NameParts, name: str = "") -> list[Dataset]
     """Return the datasets that parts of a name match; errors show *name* if it was written as a whole."""
     from ticklake.core.kinds import kind_of
     from ticklake.core.lookup import is_pattern, meant_datasets
+    from ticklake.core.timeframe import normal_timeframe
     from ticklake.errors import BadInput
 
-    timeframe = _normal_timeframe(parts.timeframe)
+    timeframe = normal_timeframe(parts.timeframe)
     if parts.kind is not None:
         # Refuses an unknown kind.
         kind_of(parts.kind)
@@ -288,15 +289,6 @@ def _datasets_of(lake: Lake, parts: _NameParts, name: str = "") -> list[Dataset]
     return matching
 
 
-def _normal_timeframe(text: str | None) -> str | None:
-    """Write a timeframe as names of datasets do: ``60m`` is ``1h``."""
-    from ticklake.core.timeframe import Timeframe
-
-    if text is None:
-        return None
-    return str(Timeframe.parse(text))
-
-
 def _native_ids(lake: Lake, exchange: str) -> dict[str, str]:
     from ticklake.core.symbol import check_exchange
 
@@ -307,9 +299,10 @@ def _native_ids(lake: Lake, exchange: str) -> dict[str, str]:
 def _filtered(named: list[Dataset], words: Sequence[str], timeframe: str | None, kind: str | None) -> list[Dataset]:
     """Return those of the *named* datasets that have the timeframe and the kind of the options."""
     from ticklake.core.lookup import meant_datasets
+    from ticklake.core.timeframe import normal_timeframe
     from ticklake.errors import BadInput
 
-    matching = meant_datasets(named, None, None, _normal_timeframe(timeframe), kind)
+    matching = meant_datasets(named, None, None, normal_timeframe(timeframe), kind)
     if not matching:
         raise BadInput(f"{' '.join(words)} and {' '.join(filter(None, (timeframe, kind)))} contradict each other")
     return matching
