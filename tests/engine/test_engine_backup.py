@@ -1,5 +1,6 @@
 """Backing up: a copy that is itself a lake, whatever writers do meanwhile."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from engine_lakes import BARS, MANY, MINUTE, TRADES, USER, Overtaken, at, full, 
 import ticklake
 from ticklake.app import CATALOG_FILE
 from ticklake.engine import backup
-from ticklake.errors import BadInput, MissingSegment, StorageError, TicklakeError
+from ticklake.errors import BadInput, DiskFull, MissingSegment, StorageError, TicklakeError
 from ticklake.testing.rows import bars, trades
 
 SOURCES = Path(ticklake.__file__).parents[1]
@@ -136,6 +137,17 @@ def test_a_place_that_cannot_be_written_is_an_error_that_names_it(lake, tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file/copy"):
         lake.backup(tmp_path / "file" / "copy")
+
+
+def test_a_full_disk_is_disk_full(lake, tmp_path, monkeypatch):
+    lake.save(BARS, bars(0, MANY))
+
+    def refuse(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(backup, "replace_file", refuse)
+    with pytest.raises(DiskFull, match=r"no space for .*parquet"):
+        lake.admin.backup(tmp_path / "copy")
 
 
 def test_a_lake_is_not_backed_up_onto_itself(lake, root):

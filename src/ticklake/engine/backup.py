@@ -11,11 +11,12 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.removal import forget_segments, retired_segments
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
+from ticklake.core.os_errors import as_storage_error
 from ticklake.core.results import Backup
 from ticklake.core.segment import Segment
 from ticklake.engine.salvage import Copy
 from ticklake.engine.store import Store
-from ticklake.errors import BadInput, MissingSegment, StorageError
+from ticklake.errors import BadInput, MissingSegment
 from ticklake.storage.durable import make_folder, replace_file, sync_folder
 from ticklake.storage.files import file_digest
 from ticklake.storage.objects import ObjectStore
@@ -46,10 +47,8 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
     store.catalog.check_current()
     fresh, target = folder / f"{catalog_name}.new", store.open_folder(folder)
     _check_target(store, folder, catalog_name)
-    try:
+    with as_storage_error(folder):
         make_folder(folder)
-    except OSError as error:
-        raise _failed(folder, error) from error
     copied: dict[str, int] = {}
     for attempt in range(1, _ATTEMPTS + 1):
         store.catalog.database.backup(fresh)
@@ -76,7 +75,8 @@ def _copy(store: Store, segment: Segment, folder: Path, copied: dict[str, int]) 
     data = store.data(segment)
     if digest(data) != segment.digest:
         raise corrupt(segment.name, "its bytes changed")
-    _write(data, target)
+    with as_storage_error(target):
+        replace_file(target, data)
     copied[segment.name] = segment.size
 
 
@@ -157,14 +157,3 @@ def _remove_others(objects: ObjectStore, named: set[str | None]) -> None:
         for item in list(objects.list(kind)):
             if item.key not in named:
                 objects.delete(item.key)
-
-
-def _write(data: bytes, target: Path) -> None:
-    try:
-        replace_file(target, data)
-    except OSError as error:
-        raise _failed(target, error) from error
-
-
-def _failed(target: Path, error: OSError) -> StorageError:
-    return StorageError(f"{target} could not be written: {error.strerror or error}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ticklake.errors import DiskFull, MissingSegment, ReadOnlyLake, StorageError
+from ticklake.core.os_errors import as_storage_error
+from ticklake.errors import MissingSegment
 from ticklake.storage.durable import durably, make_folder, sync_folder
 from ticklake.storage.objects import ObjectStore, Sink, StoredObject, checked_key
 
@@ -104,17 +104,8 @@ class LocalStore(ObjectStore):
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise MissingSegment(f"{path} is not there: 'ticklake verify' lists what is damaged") from error
-    except OSError as error:
-        raise _storage_error(error, path) from error
-
-
-def _storage_error(error: OSError, path: Path) -> StorageError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return DiskFull(f"no space for {path} ({error.strerror}): free some, nothing acknowledged was lost")
-    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        return ReadOnlyLake(f"{path} cannot be written ({error.strerror}): check the folder's permissions")
-    return StorageError(f"{path}: {error.strerror or error}")
+    with as_storage_error(path):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise MissingSegment(f"{path} is not there: 'ticklake verify' lists what is damaged") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import aiohttp
 
-from ticklake.errors import BadResponse, DiskFull, InvalidData, ReadOnlyLake, StorageError
+from ticklake.core.os_errors import as_storage_error
+from ticklake.errors import BadResponse, InvalidData, StorageError
 from ticklake.sources.archives.http import Site
 from ticklake.sources.retry import retrying
 
@@ -83,10 +83,10 @@ class Downloads:
         """
         folder = self._open_folder()
         name = hashlib.sha256(url.encode()).hexdigest()[:40]
-        with _translated(folder):
+        with as_storage_error(folder):
             path, descriptor = _open_locked(folder / name)
         try:
-            with _translated(path):
+            with as_storage_error(path):
                 async for attempt in retrying(self._site.retry):
                     with attempt:
                         await self._receive(url, path, descriptor)
@@ -152,7 +152,7 @@ class Downloads:
                 self._folder = Path(self._temporary.name)
                 return self._folder
             folder = self._root / FOLDER
-            with _translated(folder):
+            with as_storage_error(folder):
                 if folder.is_symlink():
                     raise StorageError(f"{folder} is a link: downloads stay inside the lake; remove it")
                 folder.mkdir(exist_ok=True)
@@ -216,17 +216,3 @@ def _remove_old(folder: Path, before: float) -> None:
     for path in folder.iterdir():
         if path.suffix in {".part", ".json"} and path.lstat().st_mtime < before:
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise DiskFull(
-                f"no space for {path} ({error.strerror}): free some, nothing acknowledged was lost"
-            ) from error
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-            raise ReadOnlyLake(f"{path} cannot be written ({error.strerror}): check its permissions") from error
-        raise StorageError(f"{path}: {error.strerror or error}") from error
