@@ -10,7 +10,6 @@ import polars as pl
 from ticklake.audit.gaps import gap_report
 from ticklake.catalog.changes import keying_of
 from ticklake.core.batch import canonical, number_prints, sort
-from ticklake.core.coverage import Found
 from ticklake.core.crosscheck import DIFFERENCES, CrossCheck, compare, rows_in, without_untraded
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
@@ -150,8 +149,7 @@ def _against_page(
     engine: Engine, dataset: Dataset, span: Span, page: Page, tolerance: float
 ) -> tuple[int, pl.DataFrame]:
     """Compare the spans that the page covers with data, where it is the truth even if it has no rows."""
-    data = normalise(piece.span for piece in page.covered if piece.found is Found.DATA)
-    parts = common(data, [span])
+    parts = common(normalise(page.data_spans), [span])
     kind = dataset.spec
     keying = keying_of(engine.catalog.dataset(dataset))
     theirs = rows_in(sort(canonical(page.frame, kind), kind), parts)

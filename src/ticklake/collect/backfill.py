@@ -283,7 +283,7 @@ class Backfill:
                 # Taken before the request: a page that is committed late must not replace what was observed meanwhile.
                 requested_at = self.engine.now()
                 async for page in self.source.history(plan.dataset, Span(cursor, span.end)):
-                    cursor = max([cursor, *(covered.end for covered in page.spans)])
+                    cursor = page.covered_until(cursor)
                     await self._commit(run_id, plan, page, progress, requested_at)
                     requested_at = self.engine.now()
                     failures = 0

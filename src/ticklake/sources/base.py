@@ -9,7 +9,7 @@ from time import time_ns
 
 import polars as pl
 
-from ticklake.core.coverage import Covered
+from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.provenance import Provenance
@@ -42,6 +42,11 @@ class Page:
     def spans(self) -> list[Span]:
         """The covered spans."""
         return [piece.span for piece in self.covered]
+
+    @property
+    def data_spans(self) -> list[Span]:
+        """The spans that are covered with data: these rows are all that there are."""
+        return [piece.span for piece in self.covered if piece.found is Found.DATA]
 
     def covered_until(self, ts: int) -> int:
         """Return the end of the last covered span, or *ts* if that is later."""

@@ -279,7 +279,7 @@ class CombinedSource(Source):
             lap_pages: list[Page] = []
             async with aclosing(self._fetch(walk, request)) as pages:
                 async for page in pages:
-                    reached = max((span.end for span in page.spans), default=request.start)
+                    reached = page.covered_until(request.start)
                     if lap is not None:
                         lap_pages.append(page)
                         if reached >= part.start:
@@ -326,7 +326,7 @@ def _compare_tail(walk: _Walk, pages: Sequence[Page], lap: Span) -> Iterator[str
     """Yield the differences between the archive's last rows and the same rows by calls, if calls have all of *lap*."""
     with_data: list[Span] = []
     for page in pages:
-        with_data += [piece.span for piece in page.covered if piece.found is Found.DATA]
+        with_data += page.data_spans
     if walk.tail is None or list(subtract(lap, normalise(with_data))):
         return
     fetched = pl.concat([page.frame for page in pages], how="diagonal")
