@@ -20,14 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ticklake.core.blocks import LATE_EVENT, Times, blocks_of
 from ticklake.core.coverage import Found
 from ticklake.core.findings import Findings
-from ticklake.core.questions import AskOther, AskRows, AskTraded, AskTrades, Grid, Settled, Step
+from ticklake.core.first_row import FirstRowSearch
+from ticklake.core.questions import AskOther, AskRows, AskTrades, Grid, Question, Settled, Step
 from ticklake.core.span import Span
-from ticklake.core.time import DAY, MINUTE, SECOND, format_time
+from ticklake.core.time import MINUTE, SECOND, format_time
 from ticklake.errors import SourceError
 
 __all__ = [
@@ -46,8 +47,6 @@ CONFIRMS = 2
 """So often a silence is asked for once more after the source has shown that it is awake."""
 LOOK_BACK = (1, 10, 100)
 """So many windows before a silence a row is looked for that shows that the source serves that time."""
-NEWEST_PAGES = (1, 10, 100)
-"""How many pages before now are looked at for any row at all, where nothing is known of a source yet."""
 HONOURED = 100
 """Windows of so many rows are taken as asked; a longer one may be cut short, by ccxt too, however few rows it holds."""
 REWALKS = 2
@@ -58,6 +57,7 @@ NOTHING_OLDER = "the source serves nothing older"
 """It names no time: windows that lie one after the other are one gap then."""
 SILENT = "the source answers with nothing, though it served rows before"
 NOTHING = "the source serves nothing of it"
+_Finding = TypeVar("_Finding")
 
 
 def serves(
@@ -139,20 +139,21 @@ class CoverageWalk:
     hint: int | None = None
     sends_end: bool = True
     _findings: Findings = field(init=False)
+    _search: FirstRowSearch = field(init=False)
     _cursor: int = 0
     _refusal: SourceError | None = None
     _refusals: int = 0
-    _has_doubted: bool = False
     _has_looked_back: bool = False
     _unanswered: int = 0
 
     def __post_init__(self) -> None:
+        self.page = max(self.page, 2)
         self._findings = Findings(self.grid)
+        self._search = FirstRowSearch(self._findings, self.page, self.now, self._honoured)
 
     def steps(self) -> Generator[Step, Any, None]:
         """Yield questions, take their answers, and yield what is settled, oldest first."""
         self._cursor = self.want.start
-        self.page = max(self.page, 2)
         for rewalks_left in reversed(range(1 + REWALKS)):
             while (gap := self._gap()) is not None:
                 yield from self._close(gap)
@@ -271,7 +272,7 @@ class CoverageWalk:
         if self._findings.row_before(gap.start + 1) is not None:
             raise refusal
         if not self._refusals:
-            taken = yield from self._first_taken(gap)
+            taken = yield from self._follow(self._search.first_taken(gap))
         else:
             # The horizon moves on while it is asked for.
             taken = min(self.grid.step(gap.start, self.page << self._refusals), gap.end)
@@ -285,18 +286,6 @@ class CoverageWalk:
 
     def _newest_page(self) -> Span:
         return Span(self.grid.step(self.now, 1 - self.page), self.grid.step(self.now, 1))
-
-    def _first_taken(self, gap: Span) -> Generator[Step, Any, int]:
-        """Find by bisection from where on windows are not refused."""
-        low, high = gap.start, gap.end
-        while low < high:
-            middle = max(self.grid.step((low + high) // 2, 0), low)
-            yield from self._ask(Span(self.grid.step(middle, -1), self.grid.step(middle, self.page)))
-            if self._refusal is None:
-                high = middle
-            else:
-                low = self.grid.step(middle, 1)
-        return high
 
     def _judge(self, gap: Span, window: Span, times: Times) -> Generator[Step, Any, None]:
         """Decide what a silence means: nothing happened, or the source does not serve that time, or it answers nonsense.
@@ -380,14 +369,15 @@ class CoverageWalk:
             return 1
         return min(self._findings.largest or self.page, self.page // 2)
 
-    def _follow(self, rule: Generator[AskRows | AskOther, Any, bool]) -> Generator[Step, Any, bool]:
+    def _follow(self, rule: Generator[Question, Any, _Finding]) -> Generator[Step, Any, _Finding]:
         """Ask what a rule wants to know, and return what it finds."""
         reply: Any = None
         while True:
             try:
                 question = rule.send(reply)
             except StopIteration as end:
-                return bool(end.value)
+                finding: _Finding = end.value
+                return finding
             if isinstance(question, AskRows):
                 times = yield from self._ask(question.span)
                 reply = self._refusal or times
@@ -398,7 +388,7 @@ class CoverageWalk:
         """Say that a silence is unavailable, up to the oldest row that is served."""
         first = self._findings.row_after(gap.start + 1)
         if not times and (first is None or first > window.end):
-            yield from self._look_for_first(gap, window)
+            yield from self._follow(self._search.rows(gap, window.end))
             if self._findings.knows(gap.start):
                 return
             first = self._findings.row_after(gap.start + 1)
@@ -414,46 +404,6 @@ class CoverageWalk:
             if self.keeps_rows:
                 reason += f", as it keeps the newest {self.keeps_rows} rows"
             self._give_up(Span(gap.start, min(first, gap.end)), reason)
-
-    def _look_for_first(self, gap: Span, window: Span) -> Generator[Step, Any, None]:
-        """Search for the oldest row that is served, in few questions: by bisection, then where daily bars have trades."""
-        first = self._findings.row_after(gap.start)
-        for pages in NEWEST_PAGES:
-            start = max(self.grid.step(self.now, -pages * self.page), gap.start)
-            if first is None and start < self.now:
-                yield from self._ask(Span(start, self.grid.step(self.now, 1)))
-                first = self._findings.row_after(gap.start)
-        high = gap.end
-        if first is not None:
-            high = yield from self._bisect(gap, window.end, min(first, gap.end))
-        yield from self._doubt(gap, high)
-
-    def _bisect(self, gap: Span, low: int, high: int) -> Generator[Step, Any, int]:
-        """Return the first row that is served after the start of a gap, which lies between *low* and *high*, by bisection."""
-        page = self._honoured(gap.start)
-        while self.grid.step(low, 1) < high:
-            middle = low
-            if self.grid.step(low, page) < high:
-                middle = self.grid.step((low + high) // 2, 0)
-            # A page may keep the newest rows of a window, so rows that came before must not fill it.
-            probe = Span(middle, min(self.grid.step(middle, page), high))
-            yield from self._ask(probe)
-            first = self._findings.row_after(gap.start)
-            if first is None or first >= high:
-                low = probe.end
-            else:
-                # Rows before it may have been cut off, so only silence moves the lower bound.
-                high = first
-        return high
-
-    def _doubt(self, gap: Span, first: int) -> Generator[Step, Any, None]:
-        """Look where the daily bars say that there were trades, as a market may be silent for long in between."""
-        if self._has_doubted or first - gap.start < DAY:
-            return
-        self._has_doubted = True
-        day = yield AskTraded(Span(gap.start, first))
-        if day is not None:
-            yield from self._ask(Span(self.grid.step(day, -1), self.grid.step(day, self.page - 1)))
 
     # The end
 

@@ -18,6 +18,7 @@ __all__ = [
     "BarGrid",
     "EventGrid",
     "Grid",
+    "Question",
     "Settled",
     "Step",
 ]
@@ -109,4 +110,5 @@ class Settled:
     pieces: tuple[Covered, ...]
 
 
-Step = AskOther | AskRows | AskTrades | AskTraded | Settled
+Question = AskOther | AskRows | AskTrades | AskTraded
+Step = Question | Settled
