@@ -531,7 +531,8 @@ class Lake(Writer):
     def _queue(self) -> tuple[Jobs, Schedules]:
         return self._make_queue()
 
-    # Short names of methods of the namespaces: what users of the first versions wrote, and docs/reference lists.
+    # Short names of methods of the namespaces: what users of the first versions wrote, and docs/reference lists. They are written
+    # out, because to inherit them would load every namespace with each lake, and to make them would hide them from editors.
 
     def stats(self) -> LakeStats:
         """Return how much the lake holds and how much space that takes: :meth:`Admin.stats`."""
