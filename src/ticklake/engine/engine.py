@@ -160,16 +160,14 @@ class Engine:
         ]
         return self._append(batches, now)
 
-    def append_each(
-        self, items: Iterable[tuple[Dataset, Records, Provenance, Sequence[Covered]]], now: int | None = None
-    ) -> list[Receipt]:
+    def append_each(self, items: Iterable[tuple[Dataset, Records, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         """Add rows to many datasets in one commit like :meth:`append_all`, each with its own provenance and coverage."""
         self._check_space()
         batches: list[Incoming] = []
         for dataset, data, origin, coverage in items:
             frame = canonical(data, dataset.spec, self.catalog.provenance_id(origin))
             batches.append(Incoming(dataset, frame, origin, tuple(coverage)))
-        return self._append(batches, now)
+        return append(self.store, batches, self.store.now())
 
     def _append(self, batches: Sequence[Incoming], now: int | None) -> list[Receipt]:
         if now is None:

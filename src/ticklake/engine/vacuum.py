@@ -66,10 +66,10 @@ def _size_of(retired: Iterable[tuple[int, Segment]]) -> int:
     return size_of_all(segment for _, segment in retired)
 
 
-def would_vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
+def would_vacuum(store: Store, keep: int = KEEP) -> Vacuumed:
     """Return what :func:`vacuum` would remove."""
     old = _outdated(store, store.catalog.version_at(store.now() - keep))
-    garbage = _garbage(store, grace)
+    garbage = _garbage(store, GRACE)
     return Vacuumed(len(old), len(garbage), _size_of(old) + sum(garbage.values()))
 
 

@@ -34,15 +34,15 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_whole(path: Path, most: int = MOST_BYTES) -> None:
+def check_whole(path: Path) -> None:
     """Unpack a file and discard the bytes, so that its CRC is checked before any row of it is used.
 
     Raises
     ------
     InvalidData
-        If it is truncated, damaged, or larger than *most* bytes.
+        If it is truncated, damaged, or unpacks to too many bytes.
     """
-    with _opened(path, most) as stream:
+    with _opened(path, MOST_BYTES) as stream:
         while stream.read(CHUNK):
             pass
 
