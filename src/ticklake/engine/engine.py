@@ -174,11 +174,9 @@ class Engine:
             now = self.store.now()
         return append(self.store, batches, now)
 
-    def scan(
-        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, provenance: bool = False
-    ) -> pl.LazyFrame:
+    def scan(self, dataset: Dataset, span: Span = ALL_TIME, *, provenance: bool = False) -> pl.LazyFrame:
         """Return a lazy frame pinned to one version."""
-        return scan(self.store, dataset, span, version=version, provenance=provenance)
+        return scan(self.store, dataset, span, provenance=provenance)
 
     def chunks(
         self,
@@ -186,14 +184,13 @@ class Engine:
         span: Span = ALL_TIME,
         *,
         columns: Sequence[str] | None = None,
-        version: int | None = None,
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows of one version in order, in frames of whole instants that together need little memory."""
-        return chunks(self.store, dataset, span, columns=columns, version=version)
+        return chunks(self.store, dataset, span, columns=columns)
 
-    def stretches(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[Span]:
+    def stretches(self, dataset: Dataset, span: Span = ALL_TIME) -> list[Span]:
         """Return the parts of *span* that segments extend over: outside of them there are no rows."""
-        segments = self.store.view(dataset, span, version, data=False).segments
+        segments = self.store.view(dataset, span, data=False).segments
         return common(normalise(segment.span for segment in segments), [span])
 
     def load(
@@ -203,7 +200,6 @@ class Engine:
         *,
         columns: str | Sequence[str] | None = None,
         last: int | None = None,
-        version: int | None = None,
         provenance: bool = False,
     ) -> pl.DataFrame:
         """Return the rows inside *span*, sorted; with *last*, only that many from the end.
@@ -218,7 +214,7 @@ class Engine:
             names.append(PROVENANCE)
         if last is not None:
             last = parse_count("last", last)
-        return load(self.store, dataset, span, columns=names, last=last, version=version, provenance=provenance)
+        return load(self.store, dataset, span, columns=names, last=last, provenance=provenance)
 
     def inventory(self) -> list[DatasetRow]:
         """Return every dataset with its summary."""

@@ -28,14 +28,12 @@ _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What Polars raises at a damaged file; some footers make it panic, which is no ``Exception``."""
 
 
-def scan(
-    store: Store, dataset: Dataset, span: Span, *, version: int | None = None, provenance: bool = False
-) -> pl.LazyFrame:
+def scan(store: Store, dataset: Dataset, span: Span, *, provenance: bool = False) -> pl.LazyFrame:
     """Return the rows inside *span*, sorted, as a lazy frame that always shows this version.
 
     Files are opened when the frame is collected, even if compaction has moved them by then.
     """
-    view = store.view(dataset, span, version)
+    view = store.view(dataset, span)
     schema = dict(view.kind.schema)
     if provenance:
         schema[PROVENANCE] = pl.Int32()
@@ -49,13 +47,13 @@ def scan(
 
 
 def chunks(
-    store: Store, dataset: Dataset, span: Span, *, columns: Sequence[str] | None = None, version: int | None = None
+    store: Store, dataset: Dataset, span: Span, *, columns: Sequence[str] | None = None
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows inside *span* of one version in order, as frames of bounded size that never split an instant."""
     names = list(dataset.spec.names)
     if columns is not None:
         names = list(columns)
-    for frame in _frames(store, store.view(dataset, span, version), names, None, None):
+    for frame in _frames(store, store.view(dataset, span), names, None, None):
         if frame.height:
             yield frame
 
@@ -67,7 +65,6 @@ def load(
     *,
     columns: Sequence[str] | None = None,
     last: int | None = None,
-    version: int | None = None,
     provenance: bool = False,
 ) -> pl.DataFrame:
     """Return the rows inside *span*, sorted, as a frame; with *last*, only that many from the end."""
@@ -78,28 +75,26 @@ def load(
         if provenance:
             names.append(PROVENANCE)
     if last is not None:
-        return _load_last(store, dataset, span, names, last, version)
-    return _load(store, dataset, span, names, version)
+        return _load_last(store, dataset, span, names, last)
+    return _load(store, dataset, span, names)
 
 
-def _load(store: Store, dataset: Dataset, span: Span, names: Sequence[str], version: int | None) -> pl.DataFrame:
-    return retried(lambda: read_rows(store, store.view(dataset, span, version), names))
+def _load(store: Store, dataset: Dataset, span: Span, names: Sequence[str]) -> pl.DataFrame:
+    return retried(lambda: read_rows(store, store.view(dataset, span), names))
 
 
-def _load_last(
-    store: Store, dataset: Dataset, span: Span, names: Sequence[str], last: int, version: int | None
-) -> pl.DataFrame:
+def _load_last(store: Store, dataset: Dataset, span: Span, names: Sequence[str], last: int) -> pl.DataFrame:
     """Read the newest segments only, more of them until there are enough rows."""
     for reach in _REACHES:
-        ends = store.catalog.newest(dataset, span, reach, version=version)
+        ends = store.catalog.newest(dataset, span, reach)
         start = _start_of(ends, last)
         if start is not None and start > span.start:
-            rows = _load(store, dataset, Span(start, span.end), names, version)
+            rows = _load(store, dataset, Span(start, span.end), names)
             if rows.height >= last:
                 return rows.tail(last)
         if len(ends) < reach:
             break
-    return _load(store, dataset, span, names, version).tail(last)
+    return _load(store, dataset, span, names).tail(last)
 
 
 def _start_of(ends: Sequence[tuple[int, int]], last: int) -> int | None:

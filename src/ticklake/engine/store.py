@@ -107,21 +107,17 @@ class Store:
     def __post_init__(self) -> None:
         self.catalog.check_files = self._refuse_vanished
 
-    def view(
-        self, dataset: Dataset, span: Span = ALL_TIME, version: int | None = None, *, data: bool = True
-    ) -> DatasetView:
-        """Return what there is of *dataset* inside *span*, in the newest version or an older one.
+    def view(self, dataset: Dataset, span: Span = ALL_TIME, *, data: bool = True) -> DatasetView:
+        """Return what there is of *dataset* inside *span*, in the version that the catalog shows.
 
         With *data* the bytes of inline segments come along: without them only the catalog's facts can be used.
 
         Raises
         ------
         CatalogError
-            If *version* was vacuumed.
+            If that version was vacuumed.
         """
-        newest, row, segments = self.catalog.snapshot(dataset, span, version=version, data=data)
-        if version is None:
-            version = newest
+        version, row, segments = self.catalog.snapshot(dataset, span, data=data)
         return DatasetView(dataset, span, version, row, self.kinds[dataset.kind], keying_of(row), tuple(segments))
 
     def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:

@@ -26,7 +26,7 @@ __all__ = ["Export", "check_place"]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One export of the rows inside *span* to files below *root*.
+    """One export of the rows inside *span* to files below *root*; *engine* is pinned to one version.
 
     A file is replaced only by a whole one, and only if an export wrote it; with *overwrite*, whoever wrote it. It never
     loses time that it held before: its span is that of all exports to it.
@@ -36,7 +36,6 @@ class Export:
     layout: Layout
     root: Path
     span: Span
-    version: int
     overwrite: bool = False
     watch: Watch = lambda _progress: None
 
@@ -62,7 +61,7 @@ class Export:
         # Refuses a dataset that has no place, even if it has no rows.
         self.layout.place(dataset, "")
         grain, cursor = self.layout.grain(dataset), ALL_TIME.start
-        for stretch in self.engine.stretches(dataset, self.span, version=self.version):
+        for stretch in self.engine.stretches(dataset, self.span):
             cursor = max(cursor, stretch.start)
             while cursor < stretch.end:
                 period = period_of(cursor, grain)
@@ -125,7 +124,7 @@ class _Frames:
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
         layout = self.export.layout
-        for rows in self.export.engine.chunks(self.dataset, self.span, version=self.export.version):
+        for rows in self.export.engine.chunks(self.dataset, self.span):
             ts = rows["ts"].cast(pl.Int64)
             self.first, self.last = self.first or ts[0], ts[-1]
             yield layout.to_theirs(self.dataset, rows)

@@ -428,8 +428,8 @@ class View:
         from ticklake.interchange.layouts import layout_of
 
         target = check_place(as_path("path", path), self.root)
-        version = self.engine.catalog.version()
-        work = Export(self.engine, layout_of(layout), target, Span.parse(start, end), version, overwrite, watch)
+        pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
+        work = Export(pinned, layout_of(layout), target, Span.parse(start, end), overwrite, watch)
         return work.run(matching_datasets(self.engine, datasets))
 
 

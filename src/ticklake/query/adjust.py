@@ -20,9 +20,7 @@ _EARLIER = 31 * DAY
 """How long before the first bar closes are read: far enough to have the last close before its date."""
 
 
-def load_adjusted(
-    store: Store, dataset: Dataset, span: Span, how: Adjust, zone: str, *, version: int | None = None
-) -> pl.DataFrame:
+def load_adjusted(store: Store, dataset: Dataset, span: Span, how: Adjust, zone: str) -> pl.DataFrame:
     """Return the bars inside *span*, adjusted for all splits (and dividends) that the lake holds.
 
     Parameters
@@ -39,22 +37,22 @@ def load_adjusted(
     """
     if how not in ADJUSTMENTS or not dataset.spec.bars:
         raise BadInput(f"adjust={how!r} of {dataset.kind}: only bars can be adjusted, by splits or all")
-    bars = load(store, dataset, span, version=version)
+    bars = load(store, dataset, span)
     if not bars.height:
         return bars
     if keeps_days(dataset):
         zone = "UTC"
     dates = session_dates(bars["ts"], zone)
     around = Span(int(dates[0]), int(dates[-1]) + DAY)
-    divisors = split_divisors(dates, _events(store, dataset, "splits", around, version))
+    divisors = split_divisors(dates, _events(store, dataset, "splits", around))
     if how == "splits":
         return adjusted(bars, divisors)
-    dividends = _events(store, dataset, "dividends", around, version)
-    closes = _closes(store, dataset, around.start, version)
+    dividends = _events(store, dataset, "dividends", around)
+    closes = _closes(store, dataset, around.start)
     return adjusted(bars, divisors, dividend_multipliers(dates, dividends, closes))
 
 
-def _events(store: Store, dataset: Dataset, kind: str, around: Span, version: int | None) -> pl.DataFrame:
+def _events(store: Store, dataset: Dataset, kind: str, around: Span) -> pl.DataFrame:
     """Return the events since the start of *around*; refuse if those inside it were never asked for."""
     events = Dataset(dataset.exchange, kind, dataset.symbol)
     unasked = _unasked(store, events, around)
@@ -63,7 +61,7 @@ def _events(store: Store, dataset: Dataset, kind: str, around: Span, version: in
             f"the {kind} of {dataset.symbol} on {dataset.exchange} are not known for {unasked}: "
             f"ticklake backfill {dataset.exchange} {dataset.symbol} --kind {kind}"
         )
-    return load(store, events, Span(around.start, Span.parse(None, None).end), version=version)
+    return load(store, events, Span(around.start, Span.parse(None, None).end))
 
 
 def _unasked(store: Store, events: Dataset, around: Span) -> Span | None:
@@ -76,9 +74,7 @@ def _unasked(store: Store, events: Dataset, around: Span) -> Span | None:
     return around
 
 
-def _closes(store: Store, dataset: Dataset, start: int, version: int | None) -> pl.DataFrame:
+def _closes(store: Store, dataset: Dataset, start: int) -> pl.DataFrame:
     """Return the raw closes of the daily bars, from some days before *start* on."""
     daily = Dataset(dataset.exchange, dataset.kind, dataset.symbol, Timeframe(1, "d"))
-    return load(
-        store, daily, Span(start - _EARLIER, Span.parse(None, None).end), columns=["ts", "close"], version=version
-    )
+    return load(store, daily, Span(start - _EARLIER, Span.parse(None, None).end), columns=["ts", "close"])

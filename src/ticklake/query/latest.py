@@ -13,12 +13,13 @@ __all__ = ["latest"]
 
 def latest(engine: Engine, dataset: Dataset, count: int) -> tuple[pl.DataFrame, str]:
     """Return the newest rows, and ``inline`` if all of them are in the catalog itself, else ``files``."""
-    version = engine.catalog.version()
-    rows = engine.load(dataset, last=count, version=version)
+    # Pinned, because rows may move to files between the two reads.
+    pinned = engine.at(engine.catalog.version(), engine.now())
+    rows = pinned.load(dataset, last=count)
     if not rows.height:
         return rows, "inline"
     first = int(rows["ts"].to_physical()[0])
-    segments = engine.store.view(dataset, Span(first, ALL_TIME.end), version, data=False).segments
+    segments = pinned.store.view(dataset, Span(first, ALL_TIME.end), data=False).segments
     if any(segment.path for segment in segments):
         return rows, "files"
     return rows, "inline"

@@ -21,9 +21,7 @@ __all__ = ["can_become", "resample"]
 _NEEDED = {"trades": ["ts", "price", "amount"]}
 
 
-def resample(
-    store: Store, dataset: Dataset, span: Span, timeframe: Timeframe, version: int | None = None
-) -> pl.DataFrame:
+def resample(store: Store, dataset: Dataset, span: Span, timeframe: Timeframe) -> pl.DataFrame:
     """Return the bars of the rows inside *span*; stretches without rows have no bar.
 
     Raises
@@ -32,7 +30,7 @@ def resample(
         If the rows are neither trades nor bars that *timeframe* is a multiple of.
     """
     _refuse_unfit(dataset, timeframe)
-    bars = list(_bars(_rows(store, dataset, span, version), dataset, timeframe))
+    bars = list(_bars(_rows(store, dataset, span), dataset, timeframe))
     return pl.concat([pl.DataFrame(schema=KINDS["ohlcv"].schema), *bars])
 
 
@@ -57,9 +55,9 @@ def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
     raise Unsupported(f"{own} bars cannot become {timeframe} bars: name a timeframe made of whole {own} bars")
 
 
-def _rows(store: Store, dataset: Dataset, span: Span, version: int | None) -> Iterator[pl.DataFrame]:
+def _rows(store: Store, dataset: Dataset, span: Span) -> Iterator[pl.DataFrame]:
     columns = _NEEDED.get(dataset.kind, list(KINDS["ohlcv"].schema))
-    return read_chunks(store, store.view(dataset, span, version), columns)
+    return read_chunks(store, store.view(dataset, span), columns)
 
 
 def _bars(chunks: Iterator[pl.DataFrame], dataset: Dataset, timeframe: Timeframe) -> Iterator[pl.DataFrame]:
