@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, Quarantined, Revision
 from ticklake.catalog.database import Database
+from ticklake.catalog.pinned import PinnedCatalog
 from ticklake.catalog.removal import forget_segments, known_paths, retired_segments
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
@@ -191,7 +192,7 @@ def test_a_snapshot_at_an_old_version_shows_what_was_live_then(catalog):
     catalog.commit("append", [Change(BTC, add=(first,))])
     catalog.commit("append", [Change(BTC, add=(second,))])
     catalog.commit("compact", [Change(BTC, add=(merged,), remove=(first, second))])
-    seen = [live(catalog, version=version) for version in range(4)]
+    seen = [live(PinnedCatalog(catalog, version)) for version in range(4)]
     assert seen == [[], [first.id], ids([first, second]), [merged.id]]
     assert live(catalog) == [merged.id]
 

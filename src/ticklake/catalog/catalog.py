@@ -248,7 +248,6 @@ class Catalog:
         dataset: Dataset,
         span: Span = ALL_TIME,
         *,
-        version: int | None = None,
         data: bool = True,
         is_summarised: bool = True,
     ) -> tuple[int, DatasetRow | None, list[Segment]]:
@@ -260,8 +259,9 @@ class Catalog:
         Raises
         ------
         CatalogError
-            If *version* was vacuumed.
+            If the version was vacuumed.
         """
+        version = self.pinned
         values: dict[str, Any] = {"start": span.start, "end": span.end}
         if version is not None:
             values["version"] = version
@@ -271,13 +271,17 @@ class Catalog:
             values["name"] = name_at(connection, dataset, version)
             rows = connection.execute(_snapshot(of_version=version is not None, data=data), values).all()
             if not rows:
-                return newest_version(connection), None, []
+                if version is None:
+                    version = newest_version(connection)
+                return version, None, []
         width = len(_HEAD) + 1
         segments = [Segment(*row[width:]) for row in rows if row[width] is not None]
         head = _dataset_row(dataset, rows[0][1:width])
         if version is None and is_summarised:
             self._check_whole(head, segments, span)
-        return rows[0][0], head, segments
+        if version is None:
+            version = rows[0][0]
+        return version, head, segments
 
     def _check_whole(self, head: DatasetRow, segments: Sequence[Segment], span: Span) -> None:
         """Refuse to return a whole dataset if its segments do not add up to its row: a damaged index misses rows."""
@@ -299,8 +303,9 @@ class Catalog:
         with self.database.read() as connection:
             return connection.execute(query.group_by(table.c.id).having(size != table.c.bytes)).first() is None
 
-    def newest(self, dataset: Dataset, span: Span, limit: int, *, version: int | None = None) -> list[tuple[int, int]]:
+    def newest(self, dataset: Dataset, span: Span, limit: int) -> list[tuple[int, int]]:
         """Return first time and rows of the *limit* segments inside *span* that end last, the last one first."""
+        version = self.pinned
         values: dict[str, Any] = {"start": span.start, "end": span.end, "limit": limit}
         if version is not None:
             values["version"] = version
@@ -361,14 +366,15 @@ class Catalog:
         with self.database.read() as connection:
             return [*pages_damaged(connection), *(f"{row} is not what was written" for row in damaged_rows(connection))]
 
-    def coverage(self, dataset: Dataset, *, version: int | None = None) -> Coverage:
-        """Return the coverage of *dataset* in the newest version or an older one.
+    def coverage(self, dataset: Dataset) -> Coverage:
+        """Return the coverage of *dataset*.
 
         Raises
         ------
         CatalogError
-            If *version* was vacuumed, or its coverage is no longer known.
+            If the version was vacuumed, or its coverage is no longer known.
         """
+        version = self.pinned
         with self.database.read() as connection:
             refuse_vacuumed(connection, version)
             number = connection.execute(_NUMBER, {"name": name_at(connection, dataset, version)}).scalar()
@@ -423,36 +429,32 @@ class Catalog:
             with self.database.write() as connection:
                 connection.execute(schema.provenance.insert(), new)
 
-    def quarantined(
-        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
+    def quarantined(self, dataset: Dataset, span: Span = ALL_TIME, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``, rows without a time included.
 
         With a *limit*, only the rows that were refused first.
         """
         names = ("ts", "reason", "row", "created_at")
-        return self._history(schema.quarantine, dataset, _refused_in(span), names, version, limit)
+        return self._history(schema.quarantine, dataset, _refused_in(span), names, limit)
 
-    def refused(
-        self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None
-    ) -> Iterator[Sequence[Sequence[Any]]]:
+    def refused(self, dataset: Dataset, span: Span, names: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
         """Yield the named columns, ``ts`` first, of the rows that :meth:`quarantined` returns, in batches and in any order.
 
         Millions of rows may be refused: sorting them, or a mapping for each, would take gigabytes. The transaction stays open
         between batches, so do not use the catalog for anything else meanwhile.
         """
-        query = _history_of(schema.quarantine, _refused_in(span), names, version)
+        query = _history_of(schema.quarantine, _refused_in(span), names, self.pinned)
         with self.database.read() as connection:
-            refuse_vacuumed(connection, version)
-            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, version))
+            refuse_vacuumed(connection, self.pinned)
+            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, self.pinned))
             yield from connection.execution_options(yield_per=_REFUSED_AT_ONCE).execute(mine).partitions()
 
-    def revisions(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[dict[str, Any]]:
+    def revisions(self, dataset: Dataset, span: Span = ALL_TIME) -> list[dict[str, Any]]:
         """Return changed rows with ``ts``, ``before``, ``after`` (JSON), ``commit_id``, ``created_at``."""
         columns = schema.revisions.c
         inside = and_(columns.ts >= span.start, columns.ts < span.end)
         names = ("ts", "before", "after", "commit_id", "created_at")
-        return self._history(schema.revisions, dataset, inside, names, version)
+        return self._history(schema.revisions, dataset, inside, names)
 
     def _history(
         self,
@@ -460,13 +462,12 @@ class Catalog:
         dataset: Dataset,
         where: Any,
         names: tuple[str, ...],
-        version: int | None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        query = _history_of(table, where, names, version).order_by(table.c.id).limit(limit)
+        query = _history_of(table, where, names, self.pinned).order_by(table.c.id).limit(limit)
         with self.database.read() as connection:
-            refuse_vacuumed(connection, version)
-            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, version))
+            refuse_vacuumed(connection, self.pinned)
+            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, self.pinned))
             return [dict(row._mapping) for row in connection.execute(mine)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NoReturn
@@ -15,10 +15,7 @@ from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.checksums import rows_of
 from ticklake.catalog.dataset_names import dropped_in, plain_name
 from ticklake.catalog.versions import refuse_vacuumed
-from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
-from ticklake.core.segment import Segment
-from ticklake.core.span import ALL_TIME, Span
 from ticklake.errors import ReadOnlyLake
 
 __all__ = ["PinnedCatalog"]
@@ -73,44 +70,6 @@ class PinnedCatalog(Catalog):
         names = set(datasets)
         return self.version(), {row.dataset: row for row in self.datasets() if row.dataset in names}
 
-    def snapshot(
-        self,
-        dataset: Dataset,
-        span: Span = ALL_TIME,
-        *,
-        version: int | None = None,
-        data: bool = True,
-        is_summarised: bool = True,
-    ) -> tuple[int, DatasetRow | None, list[Segment]]:
-        """Return the dataset's row and its segments that overlap *span*; the row's sums are those of the newest version."""
-        pinned = self._or_pinned(version)
-        _, row, segments = super().snapshot(dataset, span, version=pinned, data=data, is_summarised=is_summarised)
-        return self.version(), row, segments
-
-    def newest(self, dataset: Dataset, span: Span, limit: int, *, version: int | None = None) -> list[tuple[int, int]]:
-        """Return first time and rows of the *limit* segments inside *span* that end last, the last one first."""
-        return super().newest(dataset, span, limit, version=self._or_pinned(version))
-
-    def coverage(self, dataset: Dataset, *, version: int | None = None) -> Coverage:
-        """Return the coverage of *dataset* in the version."""
-        return super().coverage(dataset, version=self._or_pinned(version))
-
-    def quarantined(
-        self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None, limit: int | None = None
-    ) -> list[dict[str, Any]]:
-        """Return the rows that were refused up to the version."""
-        return super().quarantined(dataset, span, version=self._or_pinned(version), limit=limit)
-
-    def refused(
-        self, dataset: Dataset, span: Span, names: Sequence[str], *, version: int | None = None
-    ) -> Iterator[Sequence[Sequence[Any]]]:
-        """Yield columns of the rows that were refused up to the version, in batches."""
-        return super().refused(dataset, span, names, version=self._or_pinned(version))
-
-    def revisions(self, dataset: Dataset, span: Span = ALL_TIME, *, version: int | None = None) -> list[dict[str, Any]]:
-        """Return the rows that were changed up to the version."""
-        return super().revisions(dataset, span, version=self._or_pinned(version))
-
     def commit(self, *_parts: Any) -> NoReturn:
         """Refuse: a version never changes."""
         raise _refused("a commit")
@@ -152,11 +111,6 @@ class PinnedCatalog(Catalog):
         if dropped is not None and dropped <= self.version():
             return None
         return Dataset.parse(plain_name(name))
-
-    def _or_pinned(self, version: int | None) -> int:
-        if version is None:
-            return self.version()
-        return version
 
     def _sums(self, connection: Connection) -> dict[int, Any]:
         is_live = or_(_SEGMENTS.removed_in.is_(None), _SEGMENTS.removed_in > self.pinned)
