@@ -55,7 +55,7 @@ def backfill(
 
 def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     """Bring a dataset, or all that were collected, up to now."""
-    outcome = _outcome_of(lake.update(dataset, watch=work.watch), "there was nothing to bring up to now")
+    outcome = _outcome_of(lake.update(dataset, watch=work.watch))
     left_alone = len(lake.datasets()) - len(lake.collected())
     if dataset is not None or not left_alone:
         return outcome
@@ -212,8 +212,8 @@ def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:
         yield each
 
 
-def _outcome_of(runs: Sequence[Run], nothing: str) -> Outcome:
-    """Return the outcome of a job that made several runs, or *nothing*: it failed only if all of them did."""
+def _outcome_of(runs: Sequence[Run]) -> Outcome:
+    """Return the outcome of a job that made several runs: it failed only if all of them did."""
     outcomes = [Outcome.of(run) for run in runs]
     states = {outcome.state for outcome in outcomes}
     state = JobState.SUCCEEDED
@@ -224,4 +224,6 @@ def _outcome_of(runs: Sequence[Run], nothing: str) -> Outcome:
     elif states & {JobState.FAILED, JobState.INCOMPLETE}:
         state = JobState.INCOMPLETE
     text = "; ".join(f"{run.subject}: {run.outcome}" for run in runs)
-    return Outcome(state, text or nothing, any(outcome.retriable for outcome in outcomes))
+    return Outcome(
+        state, text or "there was nothing to bring up to now", any(outcome.retriable for outcome in outcomes)
+    )

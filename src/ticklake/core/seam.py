@@ -15,10 +15,12 @@ __all__ = ["SHOWN", "overlap", "seam_differences"]
 
 SHOWN = 10
 """So many differences at one seam are written out; the others are counted."""
+_BARS, _OTHER_ROWS = 3, 20
+"""So many rows before a seam are asked again."""
 _KEY = ("_mark", "_nth")
 
 
-def overlap(rows: pl.DataFrame, seam: int, reach: int, bars: int = 3, others: int = 20) -> Span | None:
+def overlap(rows: pl.DataFrame, seam: int, reach: int) -> Span | None:
     """Return the span before *seam* whose rows are asked again, or ``None`` if there are none near enough.
 
     It begins at a whole millisecond from which on *rows* (sorted, those just before the seam) are complete, and
@@ -30,14 +32,14 @@ def overlap(rows: pl.DataFrame, seam: int, reach: int, bars: int = 3, others: in
     if int(ts[-1]) < seam - reach:
         return None
     if "open" in rows.columns:
-        start = int(ts[-min(bars, rows.height)])
+        start = int(ts[-min(_BARS, rows.height)])
     else:
-        first, last = int(ts[-min(others, rows.height)]), int(ts[-1])
+        first, last = int(ts[-min(_OTHER_ROWS, rows.height)]), int(ts[-1])
         start = last // MS * MS
         if first < start:
             # Other rows of the first one's millisecond may be cut off, so it begins with the next.
             start = (first // MS + 1) * MS
-        elif rows.height > others:
+        elif rows.height > _OTHER_ROWS:
             return None
     start = max(start, seam - reach)
     if start >= seam:

@@ -24,7 +24,7 @@ QUIET_GRACE = DAY
 """The same if nothing was committed since: then the age of a file depends on the clock alone, and clocks jump."""
 
 
-def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
+def vacuum(store: Store, keep: int = KEEP) -> Vacuumed:
     """Remove segments replaced more than *keep* nanoseconds ago, and files the catalog does not name.
 
     Versions from before that time can no longer be read with ``at``.
@@ -45,7 +45,7 @@ def vacuum(store: Store, keep: int = KEEP, grace: int = GRACE) -> Vacuumed:
         _remove(store, _keys_of(part))
     forget_history(database, horizon)
     Batches(database).fold(horizon)
-    garbage = _garbage(store, grace)
+    garbage = _garbage(store)
     removed = _remove(store, garbage)
     freed = _size_of(old)
     for key in removed:
@@ -66,10 +66,10 @@ def _size_of(retired: Iterable[tuple[int, Segment]]) -> int:
     return size_of_all(segment for _, segment in retired)
 
 
-def would_vacuum(store: Store, keep: int = KEEP) -> Vacuumed:
+def would_vacuum(store: Store, keep: int) -> Vacuumed:
     """Return what :func:`vacuum` would remove."""
     old = _outdated(store, store.catalog.version_at(store.now() - keep))
-    garbage = _garbage(store, GRACE)
+    garbage = _garbage(store)
     return Vacuumed(len(old), len(garbage), _size_of(old) + sum(garbage.values()))
 
 
@@ -80,22 +80,22 @@ def _outdated(store: Store, horizon: int) -> list[tuple[int, Segment]]:
     return sorted(outdated, key=lambda item: item[0])
 
 
-def _garbage(store: Store, grace: int) -> dict[str, int]:
+def _garbage(store: Store) -> dict[str, int]:
     """Return the files that no commit names and that are old enough to be deleted, with their sizes."""
     garbage: dict[str, int] = {}
     newest = store.catalog.newest_commit_at()
     for item in unnamed(store):
-        if is_garbage(item.modified, store.now(), newest, grace):
+        if is_garbage(item.modified, store.now(), newest):
             garbage[item.key] = item.size
     return garbage
 
 
-def is_garbage(modified: int, now: int, newest_commit: int, grace: int = GRACE) -> bool:
+def is_garbage(modified: int, now: int, newest_commit: int) -> bool:
     """Whether a file that no commit names is old enough to be deleted, by the clock and by the commits since.
 
     Commits check that their files exist: if the answer is wrong, a writer has to repeat its work, but no rows are lost.
     """
-    return modified < now - grace and (modified < newest_commit - grace or modified < now - QUIET_GRACE)
+    return modified < now - GRACE and (modified < newest_commit - GRACE or modified < now - QUIET_GRACE)
 
 
 def _remove(store: Store, keys: Iterable[str]) -> list[str]:

@@ -44,15 +44,13 @@ class Layout:
     skip: int = 0
 
 
-def layout_of(head: bytes, *, header: bool | None = None, names: Sequence[str] = (), skip: int | None = None) -> Layout:
+def layout_of(head: bytes, *, header: bool | None = None, skip: int | None = None) -> Layout:
     """Return the layout of a table of text, from its beginning.
 
     Parameters
     ----------
     header
         Whether there is a line of names; guessed from its cells if ``None``.
-    names
-        What the columns are called if the file does not say.
     skip
         Lines before the header or the first row; those that are shorter than the rest, by default.
     """
@@ -71,9 +69,7 @@ def layout_of(head: bytes, *, header: bool | None = None, names: Sequence[str] =
     if header:
         _refuse_repeated_names(first)
         return Layout(tuple(first), True, delimiter, skip + 1)
-    given = tuple(names[: len(first)])
-    numbers = map(str, range(len(given), len(first)))
-    return Layout((*given, *numbers), bool(given), delimiter, skip)
+    return Layout(tuple(map(str, range(len(first)))), False, delimiter, skip)
 
 
 def frames_of(

@@ -47,9 +47,7 @@ def check_whole(path: Path) -> None:
             pass
 
 
-def read_rows(
-    path: Path, layout: Layout, span: Span, chunk: int = CHUNK, most: int = MOST_BYTES
-) -> Iterator[tuple[pl.DataFrame, int]]:
+def read_rows(path: Path, layout: Layout, span: Span) -> Iterator[tuple[pl.DataFrame, int]]:
     """Yield the rows of a file in time order, chunk by chunk, each with the instant up to which all rows were yielded.
 
     Parameters
@@ -60,10 +58,10 @@ def read_rows(
     Raises
     ------
     InvalidData
-        If the file is damaged or larger than *most* bytes unpacked, if its columns or values do not fit the layout, if
+        If the file is damaged or unpacks to too many bytes, if its columns or values do not fit the layout, if
         it has rows outside *span*, or if its rows are not in order where the layout says that they are.
     """
-    frames = _frames(path, layout, span, chunk, most)
+    frames = _frames(path, layout, span)
     if layout.ordered:
         yield from _in_order(frames, span)
         return
@@ -117,15 +115,15 @@ def _sort_after(rows: pl.DataFrame, done: int) -> pl.DataFrame:
     return ordered
 
 
-def _frames(path: Path, layout: Layout, span: Span, chunk: int, most: int) -> Iterator[pl.DataFrame]:
+def _frames(path: Path, layout: Layout, span: Span) -> Iterator[pl.DataFrame]:
     """Yield the rows of a file in its order, all of them inside *span*."""
-    limit = most
-    if not layout.ordered:
-        limit = min(most, MOST_WHOLE)
+    most = MOST_WHOLE
+    if layout.ordered:
+        most = MOST_BYTES
     allowed = Span(span.start, span.end + max(layout.grid, 1))
-    with _opened(path, limit) as stream:
+    with _opened(path, most) as stream:
         header: Header | None = None
-        for number, lines in enumerate(whole_lines(stream, chunk)):
+        for number, lines in enumerate(whole_lines(stream, CHUNK)):
             if number == 0:
                 header, lines = _split_header(lines, layout)
             frame = rows_of(lines, header, layout)

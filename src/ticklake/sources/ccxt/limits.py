@@ -28,7 +28,7 @@ def page_bars(client: Any, quirks: Quirks, market: dict[str, Any]) -> int:
         return quirks.recent_bars
     if quirks.contract_bars and market.get("contract"):
         return quirks.contract_bars
-    limits = (quirks.page_bars, _ccxt_limit(client, market, "fetchOHLCV"))
+    limits = (quirks.page_bars, _ccxt_limit(client, market))
     known_limits = [limit for limit in limits if limit]
     return min(known_limits, default=DEFAULT_PAGE)
 
@@ -55,8 +55,8 @@ async def since_served(
         yield page
 
 
-def _ccxt_limit(client: Any, market: dict[str, Any], method: str) -> int | None:
-    """Return what ccxt says fits one call, which depends on the type of the market and on what contracts settle in."""
+def _ccxt_limit(client: Any, market: dict[str, Any]) -> int | None:
+    """Return how many bars ccxt says fit one call, which depends on the type of the market and on what contracts settle in."""
     kind = market.get("type") or "spot"
     features = (getattr(client, "features", None) or {}).get(kind) or {}
     if kind != "spot":
@@ -64,7 +64,7 @@ def _ccxt_limit(client: Any, market: dict[str, Any], method: str) -> int | None:
         if market.get("inverse"):
             contract = "inverse"
         features = features.get(contract) or {}
-    limit = (features.get(method) or {}).get("limit")
+    limit = (features.get("fetchOHLCV") or {}).get("limit")
     if limit is None:
         return None
     return int(limit)

@@ -48,9 +48,9 @@ def generated_market(start: int = START, end: int = END) -> Market:
     return market
 
 
-def _uniform(column: str, seed: int) -> pl.Expr:
-    """Numbers in [0, 1) that depend on the column's value and the seed alone."""
-    value = (pl.col(column).cast(pl.Int64) // MS + seed * 1_000_003) % _PRIME
+def _uniform(seed: int) -> pl.Expr:
+    """Numbers in [0, 1) that depend on the time and the seed alone."""
+    value = (pl.col("ts").cast(pl.Int64) // MS + seed * 1_000_003) % _PRIME
     for addend in (12_345, 67_891, 424_243):
         value = (value * value + addend * (value + 1)) % _PRIME
     return value / _PRIME
@@ -60,7 +60,7 @@ def _price(base: float, seed: int) -> pl.Expr:
     day = pl.col("ts").cast(pl.Int64) / DAY
     waves = [(0.031, 9.7), (0.017, 3.1), (0.006, 0.83), (0.0021, 0.119), (0.0006, 0.0231)]
     drift = pl.sum_horizontal((day * (2 * math.pi / period) + seed * period).sin() * size for size, period in waves)
-    noise = (_uniform("ts", seed + 11) - 0.5) * 0.0004
+    noise = (_uniform(seed + 11) - 0.5) * 0.0004
     return (base * (1 + drift + noise)).round(2)
 
 
@@ -68,15 +68,15 @@ def _trades(start: int, end: int, seed: int, base: float, pace: float) -> pl.Dat
     slots = int(2 * pace * 4)
     step = MINUTE // slots // MS * MS
     grid = pl.select(ts=pl.int_range(start, end, step, dtype=pl.Int64))
-    kept = grid.filter(_uniform("ts", seed) < pace / (MINUTE / step))
-    jitter = (_uniform("ts", seed + 5) * (step / MS - 1)).cast(pl.Int64) * MS
+    kept = grid.filter(_uniform(seed) < pace / (MINUTE / step))
+    jitter = (_uniform(seed + 5) * (step / MS - 1)).cast(pl.Int64) * MS
     moved = kept.with_columns(ts=pl.col("ts") + jitter)
     return moved.select(
         ts=pl.col("ts").cast(TIME),
         id=pl.int_range(1, pl.len() + 1).cast(pl.String),
         price=_price(base, seed),
-        amount=(0.0001 + _uniform("ts", seed + 7) ** 4 * 2).round(5),
-        side=pl.when(_uniform("ts", seed + 9) < 0.5).then(pl.lit("buy")).otherwise(pl.lit("sell")),
+        amount=(0.0001 + _uniform(seed + 7) ** 4 * 2).round(5),
+        side=pl.when(_uniform(seed + 9) < 0.5).then(pl.lit("buy")).otherwise(pl.lit("sell")),
     )
 
 
@@ -93,14 +93,14 @@ def _funding(start: int, end: int, seed: int, base: float) -> pl.DataFrame:
     grid = pl.select(ts=pl.int_range(start, end, 8 * HOUR, dtype=pl.Int64))
     return grid.select(
         ts=pl.col("ts").cast(TIME),
-        rate=((_uniform("ts", seed) - 0.4) * 0.0005).round(8),
+        rate=((_uniform(seed) - 0.4) * 0.0005).round(8),
         mark_price=_price(base, seed),
     )
 
 
 def _open_interest(start: int, end: int, seed: int, base: float) -> pl.DataFrame:
     grid = pl.select(ts=pl.int_range(start, end, 5 * MINUTE, dtype=pl.Int64))
-    amount = (80_000 + _uniform("ts", seed) * 500).round(3)
+    amount = (80_000 + _uniform(seed) * 500).round(3)
     return grid.select(
         ts=pl.col("ts").cast(TIME),
         open_interest=amount,
