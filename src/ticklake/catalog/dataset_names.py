@@ -28,6 +28,7 @@ IS_HERE = schema.datasets.c.name.not_like(f"%{_MARK}%")
 def drop_name(connection: Connection, dataset_id: int, name: str, version: int) -> None:
     """Drop a dataset with commit *version*, and the notes on its name."""
     table = schema.datasets
+    # With leading zeros the names sort by the version that dropped them.
     dropped = {"name": f"{name}{_MARK}{version:020d}", "changed_in": version}
     connection.execute(update(table).where(table.c.id == dataset_id).values(dropped))
     for notes in (schema.wanted, schema.unclosable):
