@@ -99,6 +99,7 @@ class Collect(Timed):
         kind = self.kind or usual_kind(self.timeframes)
         bars = kind in BAR_KINDS
         kind_of(kind)
+        # Kinds with a usual timeframe may be named with one or without.
         if kind not in USUAL_FRAMES:
             if bars and not self.timeframes:
                 raise ValueError(f"{kind} needs timeframes, like ['1h']")

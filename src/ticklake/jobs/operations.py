@@ -89,6 +89,7 @@ class Operation:
             raise BadInput(f"{self.name}: {error}; it takes {takes}") from error
         plain = {name: _plain(name, value) for name, value in bound.arguments.items()}
         defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+        # Defaults are left out, so that two spellings of one job are identical and only one is queued.
         kept = {name: value for name, value in plain.items() if value != defaults[name] and value not in ([], None)}
         try:
             json.dumps(kept)
@@ -133,6 +134,7 @@ class Operations:
         if point is None:
             raise BadInput(f"there is no operation {name!r} for jobs: there are {', '.join(self.names)}")
         try:
+            # Code of other packages may raise anything.
             found = point.load()
         except Exception as error:
             raise BrokenPlugin(f"the operation {name} ({point.value}) cannot be loaded: {error}") from error

@@ -99,6 +99,7 @@ class Jobs:
         self, *, state: str | None = None, operation: str | None = None, search: str = "", limit: int = 50
     ) -> Sequence[Job]:
         """Return jobs, newest first; *state* may be ``active``."""
+        # A list must not show jobs as running whose worker is dead.
         self.queue.recover()
         parse_text("search", search)
         if operation is not None:
