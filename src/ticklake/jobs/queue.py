@@ -139,7 +139,7 @@ class Jobs:
         return job
 
     def worker(self, told: Callable[[Job], None] = lambda _job: None) -> Worker:
-        """Return a worker of this process; *told* is called with every job when it begins and when it has ended."""
+        """Return a worker of this process; it calls *told* with every job when it begins and when it has ended."""
         return self._worker(told)
 
     def cleanup_completed(self, max_age: DurationLike = 30 * DAY, *, max_age_hours: float | None = None) -> int:
