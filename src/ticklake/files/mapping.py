@@ -186,6 +186,7 @@ def cells_of(raw: pl.DataFrame, theirs: str) -> pl.Series:
     InvalidData
         If it is not there.
     """
+    # A column may have a plus in its own name.
     names = [theirs]
     if theirs not in raw.columns:
         names = theirs.split("+")
