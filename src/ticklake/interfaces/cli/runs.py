@@ -68,6 +68,7 @@ def list_runs(
         for name in names:
             for run in lake.runs.list(state=state, dataset=name, job=job, limit=limit):
                 by_id[run.id] = run
+    # Each dataset gave its own newest ones: the newest of all are among them, and the limit is for all together.
     newest_first = sorted(by_id.values(), key=lambda run: run.id, reverse=True)
     listed = newest_first[:limit]
     if as_json:
