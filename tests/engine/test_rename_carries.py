@@ -4,6 +4,8 @@ import pytest
 from engine_lakes import BARS, MINUTE, TRADES, USER, at, lake_in, span
 
 from ticklake import Dataset
+from ticklake.catalog.alerts import AlertRecords
+from ticklake.core.alerts import Alert, AlertRule
 from ticklake.core.gaps import Gap, GapReason
 from ticklake.errors import BadInput, TicklakeWarning
 from ticklake.testing.rows import bars, trades
@@ -115,3 +117,14 @@ def test_a_job_that_is_to_work_on_it_is_named(lake, root, clock):
     assert lake.rename(BARS, NEW) == 5
     with lake_in(root, clock) as again:
         assert again.load(NEW, start=at(0)).height == 5
+
+
+def test_an_alert_about_the_new_name_from_before_makes_way_for_that_of_the_dataset(lake):
+    lake.save(BARS, bars(0, 5))
+    table = AlertRecords(lake.engine.catalog.database)
+    of_dataset = Alert(AlertRule.RUN_FAILED, str(BARS), "the exchange is down", since=1, told_at=1, is_told=True)
+    of_name = Alert(AlertRule.RUN_FAILED, str(NEW), "no such symbol", since=1, told_at=1, is_told=True)
+    table.restore([of_dataset, of_name])
+    lake.rename(BARS, NEW)
+    (alert,) = table.all()
+    assert (alert.subject, alert.text) == (str(NEW), "the exchange is down")

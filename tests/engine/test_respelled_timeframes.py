@@ -6,6 +6,7 @@ from sqlalchemy import update
 
 from ticklake import Dataset
 from ticklake.catalog import schema
+from ticklake.core.span import Span
 from ticklake.errors import TicklakeWarning
 from ticklake.testing.rows import bars
 
@@ -46,3 +47,13 @@ def test_beside_one_of_1h_it_is_kept_apart_and_said(root):
     with lake:
         assert lake.load(HOURS).height == 2
         assert lake.load("x:ohlcv:1h:BTC/USDT (60m)").height == 24
+
+
+def test_notes_on_the_new_name_do_not_keep_a_lake_from_opening(root):
+    spelled_as_before(root)
+    with lake_in(root) as lake, lake.engine.catalog.database.write() as connection:
+        connection.execute(update(schema.datasets).values(name=OLD, timeframe="60m"))
+        for name, end in ((OLD, 24), (str(HOURS), 9)):
+            connection.execute(schema.wanted.insert(), {"dataset": name, "start": 0, "end": end})
+    with lake_in(root) as lake:
+        assert lake._collector.gap_notes.wanted(HOURS) == Span(0, 24)

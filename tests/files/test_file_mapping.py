@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 import pytest
 
@@ -175,3 +177,16 @@ def test_a_header_has_no_numbers():
 )
 def test_native_names_as_far_as_they_tell(native, market, symbol):
     assert unified(native, market) == symbol
+
+
+@pytest.mark.parametrize(("kind", "column"), [("trades", "id"), ("ohlcv", "trades"), ("book", "seq")])
+def test_whole_numbers_among_absent_ones_come_as_floats_and_are_whole_again(kind, column):
+    values = mapped({column: [7.0, math.nan, None, float(2**53)]}, kind)[column].cast(pl.String)
+    assert values.to_list() == ["7", None, None, str(2**53)]
+
+
+@pytest.mark.parametrize(("kind", "column"), [("trades", "id"), ("ohlcv", "trades"), ("book", "seq")])
+@pytest.mark.parametrize("wrong", [1.5, 2.0**53 + 2, math.inf, -1e300])
+def test_floats_that_are_no_exact_whole_numbers_are_no_ids_or_counts(kind, column, wrong):
+    with pytest.raises(InvalidData, match=f"{wrong!r} is not a valid {column}".replace("+", "[+]")):
+        mapped({column: [7.0, None, wrong]}, kind)

@@ -312,6 +312,13 @@ class TestSimulate:
         assert result.exit_code == 2
         assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
 
+    def test_the_demo_never_removes_a_lake_that_it_did_not_make(self, shell, tmp_path):
+        shell("init", "mine")
+        result = shell("demo", "--lake", "mine")
+        assert result.exit_code == 2
+        assert "mine was not made by the demo" in result.stderr
+        assert (tmp_path / "mine" / "catalog.db").is_file()
+
 
 class TestCleanup:
     def test_old_rows_go_after_a_dry_run_said_so(self, shell):

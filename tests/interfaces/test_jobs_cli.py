@@ -7,6 +7,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from ticklake.app import open_lake
+from ticklake.catalog.runs import LOG_TAIL, Runs
+from ticklake.interfaces.cli import runs as cli_runs
 from ticklake.interfaces.cli.main import app
 
 BTC = "binance:ohlcv:1h:BTC/USDT"
@@ -60,6 +63,31 @@ def test_runs_alone_lists_and_a_number_alone_shows(shell):
     assert answer(shell("runs", "tail", "1", "--json")) == []
     assert shell("runs", "tail", "1", "--follow").exit_code == 0
     assert "list" in shell("runs", "--help").stdout
+
+
+def test_a_followed_run_shows_each_line_once_though_its_log_is_full(shell, tmp_path, monkeypatch):
+    """Its log keeps the last lines only, and the last ones are written just before it ends."""
+    with open_lake(tmp_path / "lake") as lake:
+        run = lake.runs.create("noted").id
+        for number in range(LOG_TAIL):
+            lake.runs.append_log(run, f"line {number}")
+        tail, looks = Runs.tail, []
+
+        def write_after_the_look(runs, run_id):
+            lines = tail(runs, run_id)
+            looks.append(len(lines))
+            if len(looks) < 3:
+                lake.runs.append_log(run, f"after look {len(looks)}")
+            if len(looks) == 2:
+                lake.runs.finish(run)
+            return lines
+
+        monkeypatch.setattr(Runs, "tail", write_after_the_look)
+        monkeypatch.setattr(cli_runs, "LOOK_EVERY", 0)
+        said = shell("runs", "tail", str(run), "--follow", "--json").stdout.splitlines()
+    expected = [f"line {number}" for number in range(LOG_TAIL)] + ["after look 1", "after look 2"]
+    assert [json.loads(line)[2] for line in said] == expected
+    assert looks == [LOG_TAIL] * 3
 
 
 @pytest.mark.parametrize("option", [("--limit", "1"), ("--job", "1"), ("--json", "--limit", "1")])

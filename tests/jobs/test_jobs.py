@@ -109,7 +109,7 @@ class TestCreating:
             lake.jobs.create("backfill", "binance", "BTC/USDT", tf="1h")
         with pytest.raises(InvalidTime, match="yesterday"):
             lake.jobs.create("backfill", "binance", "BTC/USDT", "1h", start="yesterday")
-        with pytest.raises(BadInput, match="cannot be kept"):
+        with pytest.raises(BadInput, match="is not JSON"):
             lake.jobs.create("backfill", "binance", "BTC/USDT", "1h", depth=object())
 
 

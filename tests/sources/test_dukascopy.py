@@ -120,6 +120,26 @@ def test_what_is_no_file_of_ticks_is_refused(body):
         decode(body, 0, 100_000)
 
 
+def sized(body, size):
+    """Write into the header how many bytes are in the file, which then needs no mark of its end."""
+    return body[:5] + struct.pack("<Q", size) + body[13:]
+
+
+@pytest.mark.parametrize("says_size", [False, True])
+def test_a_file_that_is_cut_anywhere_is_refused_or_has_all_its_ticks(says_size):
+    ticks = [(number, 110_000 + number, 109_990, 1.0, 2.0) for number in range(40)]
+    body = bi5(ticks)
+    if says_size:
+        body = sized(body, 20 * len(ticks))
+    heights = set()
+    for length in range(1, len(body) + 1):
+        try:
+            heights.add(decode(body[:length], 0, 100_000).height)
+        except BadResponse:
+            continue
+    assert heights == {len(ticks)}
+
+
 def test_a_file_that_unpacks_to_too_much_is_refused():
     with pytest.raises(BadResponse, match="more than"):
         decode(lzma.compress(bytes(65 * 2**20), lzma.FORMAT_ALONE), 0, 100_000)

@@ -105,6 +105,7 @@ def _bars_in_outages(dataset: Dataset, want: Span, gaps: Sequence[Gap], peers: P
             explained.append(replace(gap, detail=peers.alone))
         else:
             explained.append(gap)
+    # Without silent bars no other symbol has to be read.
     if not silent or peers.alone:
         return explained
     return during_outages(dataset, gaps, peers.silent_bars(silent, want))
@@ -144,11 +145,13 @@ def _by_numbers(
         return GapReport(tuple(gaps))
     around = want
     if is_numbered:
+        # A jump across a bound of the span shows between a row inside and one outside.
         around = _with_neighbours(store, dataset, want)
     numbering, quiet = retried(lambda: _read_numbers(store, dataset, around, want, is_numbered, shortest))
     jumps: list[Jump] = []
     if numbering is not None:
         jumps = [jump for jump in numbering.jumps if jump.span.overlaps(want)]
+    # Refused rows are searched only if there are jumps to explain: there may be millions of them.
     if jumps:
         jumps = list(spared(jumps, _refused_numbers(store, dataset, around, column, jumps)))
     gaps = gaps_within(with_jumps(gaps, jumps, coverage, what), want)
@@ -264,6 +267,7 @@ def _keys_at(store: Store, dataset: Dataset, times: pl.Series) -> set[tuple[str,
     names = list(dataset.spec.key)
     spans = [Span(int(times[0]), int(times[-1]) + 1)]
     if times.len() <= _FEW:
+        # Reading one instant decodes one row group: for many of them, one read is cheaper.
         spans = [Span(ts, ts + 1) for ts in times]
     keys = set[tuple[str, ...]]()
     for span in spans:

@@ -65,8 +65,10 @@ class Peers:
     def silent_bars(self, silent: Sequence[Span], want: Span) -> Iterator[tuple[Span, str]]:
         """Yield the parts of *silent* where all symbols are silent, each with the reason to give."""
         frame = self._dataset.timeframe
+        # Months differ in length, so blocks of them have no fixed bounds.
         if frame is None or frame.is_month:
             return
+        # All symbols have the same blocks, so what one report reads serves the reports of the others.
         blocks = _blocks(silent, _BLOCK * frame.length)
         missing = pl.concat([_NO_BARS, *(self._missing_everywhere(frame, block) for block in blocks)])
         opens = missing["ts"].filter(inside(missing["ts"], normalise(silent)))
@@ -92,6 +94,7 @@ class Peers:
                 return _NO_BARS
             bars = SilentBars(frame.opens(span, self._dataset.anchor), 1.0, 1)
             for row in self._reads.alike(self._dataset):
+                # Each bar of the block was found at some symbol: no other one need be read.
                 if not bars.opens.len():
                     break
                 present = self._reads.times(row.dataset, span)
@@ -99,6 +102,7 @@ class Peers:
             return bars.bars.cast(_NO_BARS.schema)
 
         group = (self._dataset.exchange, self._dataset.kind, str(frame))
+        # The cache is bounded by values, and a bar has three.
         return self._reads.once(("missing", *group, block), read, lambda bars: 3 * bars.height)
 
     def shortest(self, want: Span) -> int:
@@ -114,6 +118,7 @@ class Peers:
         for other in self._others:
             silences = list(self._shared(other, silences, shortest))
         for silence in silences:
+            # One symbol alone makes no outage (docs/adr/0015).
             if silence.seen and self._is_proven(silence.span):
                 yield Gap(silence.span, None, silence_reason(silence.span), self._reason(silence.seen))
 
@@ -186,6 +191,7 @@ class Peers:
             if origins[number].source == "file":
                 return None
         symbol = row.dataset.symbol
+        # The silence itself must not lower the rate by which it is judged.
         traded_time = int(times[-1]) - int(times[0]) + bar - silence.length
         rate = times.len() / max(traded_time, 1)
         return Witness(symbol.base or str(symbol), usual_pause(times, silence, bar), rate)

@@ -85,6 +85,7 @@ class PeerReads:
             _, before = self._cache.pop(key, (None, 0))
             self._cache[key] = value, weight
             self._weight += weight - before
+            # The newest value stays, however large it is: it is about to be used.
             while self._weight > _MOST and len(self._cache) > 1:
                 _, (_, freed) = self._cache.popitem(last=False)
                 self._weight -= freed

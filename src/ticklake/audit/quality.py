@@ -116,9 +116,11 @@ class Assessor:
         scope = _Scope(dataset, want, known, coverage, closed, version, head.changed_in)
         days = self._up_to_date(scope)
         sums = dict(vars(total(days)))
+        # Refused rows without a time, or with a wild one, are of no day: only a report on everything counts them.
         if want == known:
             elsewhere = self._days.quarantined_elsewhere(dataset, known)
             sums["quarantined"] = _sum_counts(sums["quarantined"], elsewhere)
+        # Batches may extend over many days, so they are counted for the whole span.
         sums["offered_again"] = self._batches.offered_again(dataset, want)
         return Quality(dataset=dataset, span=want, days=tuple(days), **sums, **self._freshness(dataset, head.max_ts))
 
@@ -133,6 +135,7 @@ class Assessor:
         for window in _windows(scope.dataset, [day for day in days if day.begin not in stored]):
             for figures in self._measured(scope, window):
                 fresh[figures.day] = figures
+        # Whether funding was lost also depends on other symbols, so it is checked each time (docs/adr/0016).
         if scope.dataset.timeframe is None and (fresh or scope.dataset.kind == "funding"):
             stored, fresh = self._with_gaps_of_all(scope, stored, fresh)
         if is_newest:
@@ -145,7 +148,9 @@ class Assessor:
         """Store what was measured, unless the lake cannot be written; only figures of the newest version are stored."""
         whole = [day for day in days if day.begin in fresh and scope.is_whole(day)]
         measured = [StoredDay(fresh[day.begin], scope.version, day.basis) for day in whole]
+        # Once confirmed, they need not be measured again when vacuum has removed what shows that nothing changed.
         unchanged = [begin for begin, day in stored.items() if day.version < scope.changed_in]
+        # Stored days only save time: a lake that cannot be written can be measured all the same.
         with suppress(ReadOnlyLake, CatalogOutdated):
             self._days.store(scope.dataset, measured)
             self._days.confirm(scope.dataset, unchanged, scope.version)

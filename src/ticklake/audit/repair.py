@@ -51,8 +51,10 @@ class Repairs:
 
     def _repair(self, mended: Mended, *, retry: bool) -> Repaired:
         dataset = mended.dataset
+        # Spans that consecutive ids prove complete need no call.
         cover_seams(self.engine, dataset)
         before = self._gaps(dataset)
+        # A repair may run each night: what nobody has is not asked for again (docs/adr/0015).
         in_vain = self.notes.in_vain(dataset)
         is_collected = self.notes.wanted(dataset) is not None
         plan = plan_repair(dataset, before, in_vain, fresh=mended.lost, retry=retry, is_collected=is_collected)
@@ -70,6 +72,7 @@ class Repairs:
         except BadInput as error:
             return _Answer(None, str(error), final=True)
         except SourceError as error:
+            # The source did not answer: the gaps are not noted as requested in vain.
             return _Answer(None, str(error))
         if run.state is not RunState.FAILED:
             return _Answer(run, final=True)

@@ -44,6 +44,7 @@ def _proven_seams(store: Store, dataset: Dataset, most: int) -> list[Span]:
     if dataset.kind == "book" and not is_known:
         return []
     coverage = store.catalog.coverage(dataset)
+    # Unavailable trades count, too: a source that serves its newest page alone leaves such a span before each page.
     missing = list(coverage.missing(Span(row.min_ts, row.max_ts + 1), retry=dataset.kind == "trades"))
     return [seam for seam in missing[-most:] if _is_proven(store, dataset, seam, coverage, is_known=is_known)]
 

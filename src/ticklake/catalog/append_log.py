@@ -100,6 +100,7 @@ def _add(head: dict[str, Any], row: Row[Any]) -> None:
     """Merge a batch into the one before it."""
     for name in _COUNTS:
         head[f"new_{name}"] += getattr(row, name)
+    # A batch may hold older rows: the id is that of the newest row, not of the newest batch.
     if row.end >= head["new_end"]:
         head["new_last_id"] = row.last_id
     head["new_start"] = min(head["new_start"], row.start)

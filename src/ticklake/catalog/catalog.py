@@ -392,6 +392,7 @@ class Catalog:
             return number
         query = select(schema.provenance.c.id).filter_by(**origin.to_dict())
         with self.database.write() as connection:
+            # Looked up under the write lock: two processes would give one origin two numbers.
             number = connection.execute(query).scalar()
             if number is None:
                 inserted = connection.execute(schema.provenance.insert().values(**origin.to_dict()))

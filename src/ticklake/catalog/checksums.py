@@ -66,6 +66,7 @@ def intact(column: Column[Any]) -> Label[Any]:
 
 @compiles(_Intact)
 def _plain(element: _Intact, compiler: Any, **options: Any) -> str:
+    # Databases that have checksums of their pages need none of rows (docs/adr/0022).
     return str(compiler.process(next(iter(element.clauses)), **options))
 
 
@@ -99,6 +100,7 @@ def damaged_rows(connection: Connection) -> Iterator[str]:
     """Name every row whose values are not those that were written."""
     for table in TABLES:
         columns = ", ".join(_quoted_names(table))
+        # IS NOT also finds rows without a checksum, which another program may have written.
         query = f"SELECT {columns} FROM {table.name} WHERE row_check IS NOT ticklake_check({columns})"  # noqa: S608
         for row in connection.exec_driver_sql(query):
             yield _row_name(table, tuple(row))

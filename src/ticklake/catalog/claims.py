@@ -53,7 +53,7 @@ def claim(by_number: bool, lane: Lane = "all") -> Any:
     elif lane == "others":
         ready = ready.where(_JOBS.c.operation != STREAM)
     first = ready.order_by(_JOBS.c.priority.desc(), _JOBS.c.id).limit(1)
-    # Choosing and claiming is one statement, so that no other worker claims the same job in between.
+    # Every claim gets a new fence: what an earlier owner still writes is told apart by it (docs/adr/0017).
     return (
         update(_JOBS)
         .where(_JOBS.c.id == first.scalar_subquery(), IS_QUEUED)

@@ -97,6 +97,7 @@ def _settle_names(connection: Connection, row: Row[Any], change: Change) -> None
     table = schema.datasets
     # Another writer may have committed the first rows, with another key, after this change was computed.
     if change.add and row.keying != change.keying:
+        # Retired segments count, too: older versions read them with this keying.
         has_segments = select(exists().where(schema.segments.c.dataset_id == row.id))
         if connection.execute(has_segments).scalar():
             raise Conflict(f"{change.dataset} is keyed by {row.keying}")
@@ -156,6 +157,7 @@ def _cover(connection: Connection, dataset_id: int, change: Change, version: int
     reach = touched[0]
     for span in touched:
         reach = reach.hull(span)
+    # Pieces that only touch it are read, too: neighbours with the same finding become one piece.
     near = and_(table.c.dataset_id == dataset_id, table.c.start <= reach.end, table.c.end >= reach.start)
     old = read_coverage(connection.execute(rows_of(table).where(near).order_by(table.c.start)))
     new = old
@@ -222,6 +224,7 @@ def _last_id(row: Row[Any], change: Change, last: int | None) -> str | None:
     """Return the id of the newest row, which is at *last*, if it is known."""
     if change.arrival is not None and change.arrival.end == last:
         return change.arrival.last_id
+    # A deletion took away the newest row, and the id of the row before it is not known here.
     if row.max_ts != last:
         return None
     last_id: str | None = row.last_id

@@ -26,6 +26,7 @@ _META = schema.meta
 _SINCE = "coverage_since"
 """The key of the first version from which the log, and the list of batches, are complete."""
 _PREFIX = "coverage/"
+# Keys are compared as text: with leading zeros they are in the order of versions.
 _DIGITS = 20
 
 
@@ -98,6 +99,7 @@ def trim_coverage_log(connection: Connection, version: int) -> None:
     if version <= (since or 0):
         return
     if since is None and _has_coverage(connection):
+        # An older Ticklake wrote coverage without a log: no earlier state can be computed.
         version = int(connection.execute(select(func.max(schema.commits.c.id))).scalar_one())
     number = func.substr(_META.c.key, func.length(_META.c.key) - _DIGITS + 1, _DIGITS)
     old = _META.c.key.like(f"{_PREFIX}%") & (number <= f"{version:0{_DIGITS}d}")

@@ -55,6 +55,7 @@ class Database:
         self._identity: tuple[int, int] | None = None
         self._lake: str | None = None
         self._witness: Witness | None = None
+        # All threads share the one connection to a catalog in memory, so they have to take turns.
         self._turn: AbstractContextManager[Any] = threading.RLock() if in_memory else nullcontext()
         try:
             self._open_patiently()
@@ -139,6 +140,7 @@ class Database:
         self._check_place()
         lake = self.lake() if self._witness is not None else ""
         with self._turn, self._translated(), self._engine.connect() as connection:
+            # In WAL mode only FULL waits for the disk when a transaction ends.
             level = _FULL if durable else _NORMAL
             writer = connection.execution_options(ticklake_write=level, ticklake_checks=checks)
             with writer.begin():
@@ -146,6 +148,7 @@ class Database:
                 number, rows = change_number(driver), driver.total_changes
                 self._refuse_outdated(writer, number, lake)
                 yield writer
+                # A transaction that changed nothing gets no number: there is nothing of it that could be lost.
                 is_changed = driver.total_changes != rows
                 if is_changed:
                     number = count_change(driver)
@@ -161,6 +164,7 @@ class Database:
             try:
                 with closing(sqlite3.connect(path, isolation_level=None)) as target:
                     source.backup(target)
+                    # Without a name of its own, the log of the original would seem to belong to it (docs/adr/0030).
                     name_copy(target)
             except sqlite3.Error as error:
                 if "full" in str(error) or "disk I/O" in str(error):
@@ -316,6 +320,7 @@ def _engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         poolclass=pool,
+        # Without a level the driver leaves transactions to _on_begin: it would begin them at the first change only.
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
     if "uri" in url.query:

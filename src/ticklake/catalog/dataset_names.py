@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Column, Connection, select, update
 
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
@@ -17,7 +18,16 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["IS_HERE", "Respelled", "drop_name", "dropped_in", "name_at", "plain_name", "respell_timeframes"]
+__all__ = [
+    "IS_HERE",
+    "Respelled",
+    "drop_name",
+    "dropped_in",
+    "move_notes",
+    "name_at",
+    "plain_name",
+    "respell_timeframes",
+]
 
 _MARK = "\x1f"
 """A control character: symbols have none."""
@@ -28,10 +38,19 @@ IS_HERE = schema.datasets.c.name.not_like(f"%{_MARK}%")
 def drop_name(connection: Connection, dataset_id: int, name: str, version: int) -> None:
     """Drop a dataset with commit *version*, and the notes on its name."""
     table = schema.datasets
+    # With leading zeros the names sort by the version that dropped them.
     dropped = {"name": f"{name}{_MARK}{version:020d}", "changed_in": version}
     connection.execute(update(table).where(table.c.id == dataset_id).values(dropped))
     for notes in (schema.wanted, schema.unclosable):
         connection.execute(notes.delete().where(notes.c.dataset == name))
+
+
+def move_notes(connection: Connection, column: Column[Any], old: str, new: str) -> None:
+    """Rename a dataset in a table of notes that names datasets in *column*."""
+    table = column.table
+    # Notes on a dataset of the new name may be left from before: it had no rows, or was dropped.
+    connection.execute(table.delete().where(column == new))
+    connection.execute(update(table).where(column == old).values({column.name: new}))
 
 
 def name_at(connection: Connection, dataset: Dataset, version: int | None) -> str:
@@ -101,5 +120,5 @@ def _respell(connection: Connection, number: int, name: str) -> Respelled:
     connection.execute(update(table).where(table.c.id == number).values(values))
     if not is_apart:
         for notes in (schema.wanted, schema.unclosable):
-            connection.execute(update(notes).where(notes.c.dataset == name).values(dataset=str(dataset)))
+            move_notes(connection, notes.c.dataset, name, str(dataset))
     return Respelled(name, dataset, is_apart)

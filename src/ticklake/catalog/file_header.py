@@ -125,9 +125,11 @@ def _is_foreign(log: BinaryIO, file: _Numbers) -> bool:
     is_other_copy = file.copy not in (0, first.copy)  # 0: the copy got its name in the log
     lacks_changes = is_newer(first.change, (file.change + 1) % _NUMBERS)
     if is_other_copy or lacks_changes:
+        # SQLite stops at the first damaged frame: what comes after it is never written into the file.
         return _is_sound(log, place)
     if not is_newer(file.change, first.change):
         return False
+    # A file that is newer than the whole log is a later copy: the log would take it back in time.
     return all(is_newer(file.change, found.change) for _, found in frames)
 
 
@@ -159,6 +161,7 @@ def _is_sound(log: BinaryIO, end: int) -> bool:
     log.seek(0)
     header = log.read(_LOG_HEADER.size)
     magic, _, size, *_ = _LOG_HEADER.unpack(header)
+    # The last bit of the magic number says in which byte order the checksums were computed.
     order = ">" if magic & 1 else "<"
     sums = _checksum(order, header[:24], (0, 0))
     if sums != _LOG_HEADER.unpack(header)[6:]:

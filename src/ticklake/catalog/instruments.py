@@ -170,6 +170,7 @@ def _insert(connection: Connection, new: Iterable[Instrument]) -> None:
 def _end(connection: Connection, ended: Iterable[Instrument], at: int, delisted_at: int | None) -> None:
     """Make descriptions valid until *at*."""
     update = _TABLE.update().where(_is_named()).values(valid_to=bindparam("until"), delisted_at=delisted_at)
+    # A description noted without a snapshot begins by our clock, which may be ahead of the exchange's.
     rows = [{**_key(instrument), "until": max(at, instrument.valid_from + 1)} for instrument in ended]
     if rows:
         connection.execute(update, rows)

@@ -213,6 +213,7 @@ class JobQueue:
     def recover(self) -> list[Job]:
         """Take jobs from workers without heartbeats: queue them again, or end them if all attempts are used up."""
         now = self._now()
+        # Every worker looks each second, and nearly always no other one is silent: a look needs no write lock.
         with self._database.read() as connection:
             if connection.execute(select(_JOBS.c.id).where(_is_silent(now)).limit(1)).first() is None:
                 return []
@@ -236,6 +237,7 @@ class JobQueue:
         values = {"expires_at": None, **values}
         with self._database.write(durable=False) as connection:
             row = connection.execute(claims.mine(*values), claims.named(job, values)).first()
+            # The fence has moved on: another worker has claimed the job, or it was ended.
             if row is None:
                 raise claims.lease_lost(job)
             connection.execute(claims.RELEASE, claims.named(job, {}))

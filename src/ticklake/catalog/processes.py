@@ -30,7 +30,9 @@ def is_gone(process: str) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
+        # It runs under another user.
         return False
+    # A later process may have the same number. That is certain only if it is our own.
     return int(number) == os.getpid() and not is_ours(process)
 
 

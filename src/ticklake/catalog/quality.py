@@ -89,6 +89,7 @@ class QualityDays:
     def quarantined(self, dataset: Dataset, span: Span) -> dict[int, dict[str, int]]:
         """Return how many rows inside *span* were refused, by day and reason."""
         columns = schema.quarantine.c
+        # The remainder of a negative number is negative in SQL: times before 1970 need the second step.
         day = columns.ts - (columns.ts % DAY + DAY) % DAY
         query = _joined(select(day, columns.reason, func.count(intact(columns.id).element)), schema.quarantine)
         query = query.where(columns.ts >= span.start, columns.ts < span.end).group_by(day, columns.reason)

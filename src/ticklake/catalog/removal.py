@@ -74,6 +74,7 @@ def remove_unnamed(database: Database, paths: Mapping[str, str], remove: Callabl
     remaining = iter(paths.items())
     while part := dict(islice(remaining, _REMOVED_AT_ONCE)):
         query = select(schema.segments.c.path).where(schema.segments.c.path.in_(set(part.values())))
+        # Nothing is written in it: the transaction is there for its lock.
         with database.write(durable=False) as connection:
             named = set(connection.execute(query).scalars())
             for key, path in part.items():

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, insert, literal, select, update
 
 from ticklake.catalog import schema
+from ticklake.catalog.dataset_names import move_notes
 from ticklake.core.dataset import Dataset
 from ticklake.core.jobs import ACTIVE
 from ticklake.core.rename import names_dataset, rename_in_parameters
@@ -32,7 +33,7 @@ def carry_over(connection: Connection, before: Row[Any], after: Row[Any], versio
     _refuse_active_jobs(connection, old)
     _move_schedules(connection, old, new)
     for column in _BY_NAME:
-        connection.execute(update(column.table).where(column == str(old)).values({column.name: str(new)}))
+        move_notes(connection, column, str(old), str(new))
     for table in _BY_NUMBER:
         _copy(connection, table, before.id, after.id, version)
     # The next batch is joined to the newest row by its id.

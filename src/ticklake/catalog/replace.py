@@ -37,6 +37,7 @@ def can_be_locked(path: Path) -> bool:
     except sqlite3.OperationalError as error:
         if "readonly" in str(error) or "unable to open" in str(error):
             raise ReadOnlyLake(f"{path} cannot be written ({error}): check the folder's permissions") from error
+        # Only a database can be locked by another process.
         if "locked" not in str(error):
             raise _translated(error, path) from error
     except UNREADABLE:
@@ -72,6 +73,7 @@ def replace_content(path: Path, fresh: Database, fill: Callable[[sqlite3.Connect
 
     with fresh.driver_connection() as source, closing(sqlite3.connect(path, isolation_level=None)) as target:
         try:
+            # One page at a time: the first page takes the lock, and only then the new content is made.
             source.backup(target, pages=1, progress=step, sleep=_PAUSE)
         except sqlite3.Error as error:
             raise _translated(error, path) from error

@@ -56,6 +56,7 @@ def restore_summary(database: Database, dataset: Dataset, keying: Keying, rows: 
         "keying": keying,
         "rows": rows,
         "bytes": size,
+        # It never gets lower: segments that could not be read may have had higher numbers.
         "seq": case((table.c.seq > newest, table.c.seq), else_=newest),
         "min_ts": first,
         "max_ts": last,

@@ -257,6 +257,7 @@ class Runs:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         runs = self._settle_all(rows)
+        # Settling may just have marked some of them as killed.
         return [run for run in runs if state in (None, run.state)]
 
     def active(self) -> Sequence[Run]:

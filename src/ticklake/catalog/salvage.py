@@ -55,6 +55,7 @@ def damage_of(path: Path) -> str | None:
                 return None
             return str(problem).replace("\n", " ")
     except sqlite3.OperationalError as error:
+        # A catalog in use cannot be checked now: that says nothing of damage.
         if "locked" in str(error):
             return None
         return str(error)
@@ -216,6 +217,7 @@ class _Reader:
                 yield from self._between(first, high[0])
             else:
                 yield from self._between(first, first + self._reach(first))
+        # Keys of several columns cannot be halved: these rows are looked for dataset by dataset.
         elif self._by_dataset and high is not True:
             yield from self._of_each_dataset(low, high)
 
@@ -272,6 +274,7 @@ class _Reader:
                 reached = int(row[0])
                 yield row[1:]
         except UNREADABLE:
+            # A single row is left between the two, and it is the damaged one.
             if high - reached == 2:
                 return
             middle = (reached + high) // 2
@@ -302,6 +305,7 @@ class _Reader:
 def _named(connection: sqlite3.Connection) -> list[tuple[int, str]]:
     """Return the numbers and names of datasets, from the table and from the index of their names."""
     names: dict[int, str] = {}
+    # A name that damage hides in one of the two is often readable in the other.
     for place in ("NOT INDEXED", "INDEXED BY sqlite_autoindex_datasets_1"):
         try:
             for number, name in connection.execute(f"SELECT rowid, name FROM datasets {place}"):  # noqa: S608
@@ -330,6 +334,7 @@ def _restore_names(old: sqlite3.Connection, new: Connection) -> None:
             "kind": dataset.kind,
             "symbol": str(dataset.symbol),
             "timeframe": dataset.timeframe_text,
+            # Recovery finds it from the rows themselves.
             "keying": "",
             "updated_at": 0,
         }

@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 metadata = MetaData()
+# SQLite numbers rows by itself only in a column that is declared INTEGER.
 _ID = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -90,6 +91,7 @@ commits = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("operation", String, nullable=False),
     _row_check(),
+    # A version is never numbered like one that was lost or removed: changes are computed from versions.
     sqlite_autoincrement=True,
 )
 
@@ -110,6 +112,7 @@ segments = Table(
     Column("removed_in", _ID),
     Column("observed_at", BigInteger),
     _row_check(),
+    # The large columns come last, so that readers of the others do not have to pass over them.
     Column("packed", LargeBinary, nullable=False),
     Column("data", LargeBinary),
     Index("segments_live", "dataset_id", "removed_in", "max_ts"),

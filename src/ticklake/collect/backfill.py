@@ -94,10 +94,12 @@ class Backfill:
         try:
             remarks = await self._prepare(datasets, scope)
         except SourceError as error:
+            # The exchange did not answer: our own clock says what can be final (docs/adr/0031).
             await self._want_unplanned(datasets, scope, self.engine.now())
             failed = await asyncio.to_thread(
                 record_failure, self.runs, operation, self._subject(datasets), datasets, scope, error
             )
+            # An update goes on with other exchanges: the failed run is enough for alerts.
             if scope.known and every is None:
                 return failed
             raise
@@ -128,6 +130,7 @@ class Backfill:
     async def _prepare(self, datasets: Sequence[Dataset], scope: FetchScope) -> list[str]:
         """Update the list of instruments, refuse what the exchange does not serve, and return remarks for the log."""
         remarks = await look_daily(self.source, self.instruments)
+        # Before capabilities are checked: exchanges often serve the history of markets that they no longer list.
         await recall(self.source, self.instruments, datasets)
         now = await self.source.now()
         if not scope.known:
@@ -216,15 +219,18 @@ class Backfill:
                 if BANNED in progress.failures:
                     break
                 plan = await self._planned_and_wanted(dataset, scope)
+                # Each round plans what is still missing, so it begins without failed windows.
                 progress.skipped.pop(name, None)
                 progress.again.discard(name)
                 await self._fetch_round(run_id, plan, progress)
                 await self._check_start(run_id, plan)
                 if name not in progress.skipped:
                     break
+            # If other windows were fetched, the dataset has not failed: it is incomplete.
             if name in progress.skipped and name not in progress.reached:
                 progress.failures[name] = progress.skipped.pop(name)
         except Banned as error:
+            # The exchange bans the address: calls for other datasets would make it worse.
             progress.failures[BANNED] = str(error)
             await self._log(run_id, "error", str(error))
         except UnknownSymbol as error:
@@ -297,6 +303,7 @@ class Backfill:
                 progress.skipped[str(plan.dataset)] = str(error)
                 progress.again.add(str(plan.dataset))
                 await self._log(run_id, "warning", f"{plan.dataset} at {format_time(cursor)}: {error}")
+                # A window that the exchange cannot answer must not keep the ones after it from being fetched.
                 cursor += plan.page_span
 
     def _hint(self, dataset: Dataset, span: Span) -> None:
@@ -307,6 +314,7 @@ class Backfill:
 
     async def _cover_known(self, plan: FetchPlan) -> None:
         if plan.known:
+            # What is known without a call, like the time before the listing, is committed as coverage without rows.
             empty, origin = plan.dataset.spec.empty(), self.source.provenance(plan.dataset)
             await asyncio.to_thread(self.engine.append, plan.dataset, empty, origin, plan.known)
 

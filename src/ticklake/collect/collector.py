@@ -187,6 +187,7 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         started.append((asyncio.get_running_loop(), cast("asyncio.Task[Any]", asyncio.current_task())))
         return await work
 
+    # The context goes along: it holds the fence of the job and the number of its run.
     with ThreadPoolExecutor(1, "ticklake") as thread:
         going = thread.submit(copy_context().run, asyncio.run, cancellable())
         try:

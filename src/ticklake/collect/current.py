@@ -34,8 +34,10 @@ async def take_snapshots(
         except SourceError as error:
             progress.failed(str(dataset), error)
             continue
+        # Some exchanges send no time with a book: the origin says whose clock its time is from.
         origin = replace(source.provenance(dataset), clock=page.clock)
         receipt = await asyncio.to_thread(engine.append, dataset, page.frame, origin)
+        # Progress is measured by spans, and a snapshot has none: any one will do.
         progress.page(dataset, [Span(0, 1)], receipt, page.requests)
         for note in page.notes:
             await asyncio.to_thread(runs.append_log, run.id, note)

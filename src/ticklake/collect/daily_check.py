@@ -49,5 +49,6 @@ def _cover_as_unavailable(engine: Engine, source: Source, dataset: Dataset, empt
     covered = engine.catalog.coverage(dataset).within(empty)
     no_rows, origin = dataset.spec.empty(), source.provenance(dataset)
     for span in covered.spans(Found.DATA):
+        # New coverage never replaces data, so it is deleted first. Nothing else takes coverage back (docs/adr/0015).
         engine.delete(dataset, span)
         engine.append(dataset, no_rows, origin, [Covered(span, Found.UNAVAILABLE, reason)])

@@ -30,6 +30,7 @@ async def look_daily(source: Source, instruments: Instruments) -> list[str]:
         return []
     try:
         seen = await look(source, instruments)
+    # Sources of equities have no list.
     except Unsupported:
         return []
     if last is None:

@@ -58,6 +58,7 @@ class FetchScope:
             end = min(self.end, final)
         if timeframe is not None:
             start = timeframe.ceil(start, dataset.anchor)
+            # Only whole bars can be fetched: a bar that is requested in part is requested whole.
             end = min(timeframe.ceil(end, dataset.anchor), final)
         if start >= end:
             return None
@@ -81,9 +82,11 @@ async def plan_dataset(
     listed_at = None
     if instrument is not None:
         listed_at = instrument.listed_at
+    # The search costs several calls: an update from known history does not need it.
     if listed_at is None and _needs_listing(scope, coverage):
         listed_at = await _listed_at(source, instruments, dataset, now)
     if listed_at is not None and dataset.timeframe is not None:
+        # The bar that contains the listing counts as listed, so that a first week or month is whole (docs/adr/0003).
         listed_at = dataset.timeframe.floor(listed_at, dataset.anchor)
     start = scope.begins(coverage)
     if start is None:
@@ -224,6 +227,7 @@ async def _searched_today(instruments: Instruments, dataset: Dataset, now: int) 
 
 def _delisted_at(dataset: Dataset, instrument: Instrument | None) -> int | None:
     """Return the time from which there can be no rows because the market is delisted."""
+    # When the end was noticed, not when it was last listed: there may be trades in between.
     if instrument is None or instrument.delisted_at is None or instrument.valid_to is None:
         return None
     if dataset.timeframe is None:

@@ -105,6 +105,7 @@ def shortest(price: pl.Expr) -> pl.Expr:
     for places in range(9):
         rounded = price.round(places)
         candidates.append(pl.when((rounded - price).abs() <= tolerance).then(rounded))
+    # Fewest places first: the price that was meant is a round one, its float seldom is.
     return pl.coalesce(*candidates, price)
 
 

@@ -1,4 +1,4 @@
-"""Alerts: which troubles a user is told of, when again, and when they are over."""
+"""Alerts: which problems a user is notified of, when again, and when they are over."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 Key = tuple[str, str]
 """A rule and its subject."""
 LINES = 20
-"""So many lines a notification has; what is left out is counted."""
+"""The most lines of a notification; those left out are counted."""
 
 
 class AlertRule(StrEnum):
@@ -44,18 +44,18 @@ class AlertRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What is told, and when again. Times are nanoseconds.
+    """What a user is notified of, and how often. Times are nanoseconds.
 
     Parameters
     ----------
     on
-        The rules that hold.
+        The rules that are active.
     cooldown
-        One trouble is told again after so long.
+        The least time between two notifications of one problem.
     stale_bars, stale_after
-        Bars are stale so many lengths after the newest one closed, other kinds so long after their newest row.
+        Bars are stale this many bars after the newest one closed, other kinds this long after their newest row.
     gap_window
-        Gaps are looked for in so much time before now.
+        How far back from now gaps are looked for.
     datasets
         Patterns of the datasets that ``stale`` and ``gaps`` are about.
     """
@@ -68,13 +68,13 @@ class Policy:
     datasets: tuple[str, ...] = ("*",)
 
     def covers(self, dataset: Dataset) -> bool:
-        """Whether a dataset is one that should be looked after."""
+        """Whether ``stale`` and ``gaps`` apply to a dataset."""
         return any(dataset.matches(pattern) for pattern in self.datasets)
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong now: with which subject (a dataset, an operation and its subject, a folder), in words."""
+    """A problem that exists now: its rule, its subject (a dataset, an operation, a folder), and a text about it."""
 
     rule: AlertRule
     subject: str
@@ -82,16 +82,16 @@ class Trouble:
 
     @property
     def key(self) -> Key:
-        """What tells it from others."""
+        """What identifies it: its rule and its subject."""
         return self.rule.value, self.subject
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Alert(Displayed):
-    """What is remembered of a trouble.
+    """The record of a problem.
 
-    ``since`` is when it began, ``None`` once it is well again; ``told_at`` when it was told last, ``None`` if never;
-    ``is_told`` whether it was told since it began.
+    ``since`` is when it began, ``None`` once it is over; ``told_at`` when the user was last notified, ``None`` if never;
+    ``is_told`` whether the user was notified since it began.
     """
 
     rule: AlertRule
@@ -112,13 +112,13 @@ class Alert(Displayed):
 
     @property
     def key(self) -> Key:
-        """What tells it from others."""
+        """What identifies it: its rule and its subject."""
         return self.rule.value, self.subject
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
 class Message(Displayed):
-    """What is to be told: that something is wrong, still wrong, or well again."""
+    """A message to the user: something is wrong, still wrong, or well again."""
 
     is_recovery: bool
     rule: AlertRule
@@ -138,22 +138,22 @@ class Message(Displayed):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is told now, and what is to be remembered of the subjects that were looked at."""
+    """The messages to send now, and the records to keep of the subjects that were checked."""
 
     messages: tuple[Message, ...]
     alerts: tuple[Alert, ...]
 
 
 def decide(troubles: Iterable[Trouble], known: Mapping[Key, Alert], cooldown: int, now: int) -> Decision:
-    """Decide what is told.
+    """Decide which messages are sent.
 
-    A trouble is told when it begins and again every *cooldown*, also if it went and came back meanwhile. That it is
-    well again is told if the trouble was.
+    The user is notified of a problem when it begins and again every *cooldown*, even if it was over in between. The
+    end of a problem is reported if the problem was.
 
     Parameters
     ----------
     known
-        What is remembered of the subjects that were looked at, with trouble now or without.
+        The records of the subjects that were checked, with a problem now or without.
     """
     present = {trouble.key: trouble for trouble in troubles}
     messages: list[Message] = []
@@ -173,10 +173,10 @@ def decide(troubles: Iterable[Trouble], known: Mapping[Key, Alert], cooldown: in
 
 
 def _trouble(trouble: Trouble, known: Alert | None, cooldown: int, now: int) -> tuple[Message | None, Alert]:
-    """Decide about a subject that is in trouble: what is told, and what is remembered."""
+    """Return the message about a problem, if it is due, and its new record."""
     since, told_at, is_told = now, None, False
     if known is not None:
-        # Kept even if it was well meanwhile: a trouble that comes and goes is not told more often than every cooldown.
+        # Kept even if it was over meanwhile: a problem that comes and goes is reported once in a cooldown.
         told_at = known.told_at
         if known.since is not None:
             since, is_told = known.since, known.is_told
@@ -188,7 +188,7 @@ def _trouble(trouble: Trouble, known: Alert | None, cooldown: int, now: int) -> 
 
 
 def _recovery(known: Alert, cooldown: int, now: int) -> tuple[Message | None, Alert | None]:
-    """Say that it is well again, and remember when trouble was told last for as long as that matters."""
+    """Return the message that a problem is over, and its record, which is kept until the cooldown ends."""
     message = None
     if known.since is not None and known.is_told:
         message = Message(True, known.rule, known.subject, known.text, known.since)
@@ -198,20 +198,21 @@ def _recovery(known: Alert, cooldown: int, now: int) -> tuple[Message | None, Al
 
 
 def is_late(dataset: Dataset, newest: int, policy: Policy, now: int, closed: int = 0) -> bool:
-    """Whether the *newest* row (its ``ts``) is older than it should ever be, the *closed* time since then left out."""
+    """Whether the *newest* row (its ``ts``) is too old; time since then in which the market was *closed* does not count."""
     frame = dataset.timeframe
     if frame is None:
         return newest + policy.stale_after + closed < now
+    # One bar more: a bar is named by its open time, and the next one cannot come before it has closed.
     return frame.advance(newest, 1 + policy.stale_bars, dataset.anchor) + closed < now
 
 
 def stale_trouble(dataset: Dataset, newest: int) -> Trouble:
-    """Say that nothing new came."""
+    """Return the problem that a dataset has no new rows."""
     return Trouble(AlertRule.STALE, str(dataset), f"nothing new since {format_time(newest)}")
 
 
 def gap_trouble(dataset: Dataset, gaps: Sequence[Gap]) -> Trouble | None:
-    """Say what is missing; ``None`` if nothing is."""
+    """Return the problem that rows are missing; ``None`` if none are."""
     bad = missing_in(gaps)
     if not bad:
         return None

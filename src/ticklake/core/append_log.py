@@ -1,4 +1,4 @@
-"""Joining: how a batch of rows continues the rows that were there before it. Pure."""
+"""How a batch of rows joins the rows that a dataset had before. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Joins(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A batch as it came: times of its first and last row (inclusive), their ids where it has some, and its rows.
+    """A batch as it arrived: the times of its first and last row (inclusive), their ids if it has any, and counts.
 
     ``received`` is the sum of ``new``, ``changed``, ``duplicate`` and of those that were refused.
     """
@@ -97,7 +97,7 @@ def joins(
 
 
 def _between(dataset: Dataset, id_space: str, last: int, last_id: str | None, batch: Arrival) -> int | None:
-    """Count what lies between the last row and the batch: bars by the calendar, trades by ids without holes."""
+    """Count the records missing between the last row and the batch: bars by the calendar, trades by their ids."""
     frame = dataset.timeframe
     if frame is not None:
         due = frame.next(last, dataset.anchor)

@@ -24,11 +24,11 @@ __all__ = [
 ]
 
 MISSES = 3
-"""After so many absent days in a row the rest of their month is left to the exchange's own calls."""
+"""After this many absent days in a row, the rest of their month is fetched by calls."""
 
 
 class Period(StrEnum):
-    """How long a stretch one file of a dump site holds."""
+    """The time that one file of a dump site holds."""
 
     DAY = "daily"
     MONTH = "monthly"
@@ -48,7 +48,7 @@ class ArchiveFile:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveTerms:
-    """What is published of a dataset, and when a file is worth its download.
+    """Which files a dump site publishes of a dataset, and when a file is worth its download.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ class ArchiveTerms:
     now
         Files that end later are not there yet.
     page_span
-        How long a stretch one call to the exchange brings: a file that would spare less than a call is not taken.
+        The time that one call to the exchange covers: a file that would save less than a call is not taken.
     served_from
-        What lies before, the exchange's own calls no longer bring: there every file is worth it.
+        The oldest time that calls to the exchange still serve: before it, every file is worth its download.
     """
 
     periods: tuple[Period, ...]
@@ -77,7 +77,7 @@ class ArchiveTerms:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch and the file that holds it; without a file the exchange itself is asked."""
+    """A span and the file that holds it; without a file it is fetched by calls to the exchange."""
 
     span: Span
     file: ArchiveFile | None = None
@@ -90,6 +90,7 @@ def plan_archives(want: Span, terms: ArchiveTerms) -> tuple[Piece, ...]:
         part = month.span.intersect(want)
         if part is None:
             continue
+        # A month of which only a part is wanted is fetched by days, unless there are none.
         whole = part == month.span or Period.DAY not in terms.periods
         if Period.MONTH in terms.periods and whole and _is_worth_it(month, part, terms):
             pieces.append(Piece(part, month))
@@ -99,7 +100,7 @@ def plan_archives(want: Span, terms: ArchiveTerms) -> tuple[Piece, ...]:
 
 
 def finer(piece: Piece, terms: ArchiveTerms) -> tuple[Piece, ...]:
-    """Return what takes the place of a piece whose file is not there: days for a month, calls for a day."""
+    """Return the pieces that replace one whose file does not exist: days for a month, calls for a day."""
     if piece.file is not None and piece.file.period is Period.MONTH:
         return joined(_days(piece.span, terms))
     return (Piece(piece.span),)
@@ -118,7 +119,7 @@ def without_days(pieces: Iterable[Piece], month: str) -> tuple[Piece, ...]:
 
 
 def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    """Return the pieces with neighbours that have no file made one."""
+    """Return the pieces; neighbours without a file become one."""
     kept: list[Piece] = []
     for piece in pieces:
         if kept and _are_one_call(kept[-1], piece):

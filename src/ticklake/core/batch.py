@@ -34,6 +34,7 @@ Records = Any
 
 _MARK = Column(PROVENANCE, pl.Int32, 50)
 _EXACT_NUMBERS = (int, Decimal)
+# A time of today has 10 digits in seconds, 13 in milliseconds and 16 in microseconds.
 _UNITS = ((10**11, "seconds", 10**9), (10**14, "milliseconds", 10**6), (10**17, "microseconds", 10**3))
 
 
@@ -100,6 +101,7 @@ def canonical_all(items: Sequence[tuple[Records, Kind]], provenance: int = 0) ->
     """Return every item as :func:`canonical` does; frames with the same columns and types are worked on together."""
     alike: dict[Any, list[int]] = {}
     for place, (data, kind) in enumerate(items):
+        # Other data than Polars frames is not compared with each other: each is worked on alone.
         look: Any = place
         if isinstance(data, pl.DataFrame):
             look = (*data.columns, *data.dtypes)

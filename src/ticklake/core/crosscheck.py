@@ -136,6 +136,7 @@ def differences_by_key(
 def _numbers(frame: pl.DataFrame, key: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
     """Return the key, the time, a mark, and every other column as floats; the newest row of a key only."""
     values = [_number(frame.schema, name) for name in names]
+    # Pages overlap, so an answer may hold a row twice.
     newest = frame.unique(subset=list(key), keep="last", maintain_order=True)
     time = pl.col("ts").to_physical().alias("_ts")
     return newest.select(pl.col(key).to_physical(), time, pl.lit(True).alias("_there"), *values)

@@ -113,6 +113,7 @@ class Dataset:
         """Whether *pattern* is its text form, or one that matches it, like ``binance:trades:*``."""
         if not isinstance(pattern, str):
             raise InvalidName(f"{pattern!r} is no pattern: write it like 'binance:trades:*'")
+        # Compared as text first: a symbol may contain brackets, which have a meaning in patterns.
         return self._text == pattern or fnmatchcase(self._text, pattern)
 
     def __str__(self) -> str:
@@ -169,6 +170,7 @@ def _is_timeframe(text: str) -> bool:
     return True
 
 
+# Names are parsed again for every row of the catalog: a lake may have thousands of datasets.
 @lru_cache(maxsize=65_536)
 def _parsed(text: str) -> Dataset:
     return Dataset._read(text)

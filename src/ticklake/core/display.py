@@ -46,6 +46,7 @@ class Displayed:
 
 
 def _text(value: Any) -> str:
+    # Before integers: in Python true and false are integers, too.
     if value is True:
         return "yes"
     if value is False:

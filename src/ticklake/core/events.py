@@ -114,6 +114,7 @@ def _between(times: Sequence[int]) -> Iterator[Missed]:
         before, after = steps[max(place - NEIGHBOURS, 0) : place], steps[place + 1 : place + 1 + NEIGHBOURS]
         # The longer one where the interval changes just here: no more is claimed than must be missing.
         interval = _whole(max((median_low(side) for side in (before, after) if side), default=step))
+        # The event before may have come late and the one after early: at least this much time lies between them.
         count = -(-(step - 2 * JITTER) // interval) - 1
         if count > 0 and step + 2 * JITTER >= TOO_LONG * interval:
             yield Missed(Span(_nominal(times[place]) + interval, times[place + 1]), count, interval)

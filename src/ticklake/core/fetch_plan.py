@@ -1,4 +1,4 @@
-"""Fetch plans: what a backfill would ask for, decided before anything is asked."""
+"""Fetch plans: which spans a backfill requests, decided before any request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ FINAL_AFTER = 15 * SECOND
 """A bar is final this long after its close; the same grace holds for everything else."""
 RECHECK_BARS = 3
 RECHECK_TIME = 15 * MINUTE
-"""Bars at the live end are asked again on the next run: volumes change for minutes after a close."""
+"""How many bars, or how much time, before the live end is fetched again by the next run: volumes are corrected late."""
+# Measured, and rounded up (docs/adr/0009).
 _BYTES_PER_ROW = {"ohlcv": 32, "trades": 10, "book": 12, "quotes": 20}
 
 
@@ -100,6 +101,7 @@ def plan_fetch(
     delisted_at
         When the market was noticed to be gone; what lies after is known to be empty.
     """
+    # Only what is not covered yet: committing it again would add a version to each run.
     known = [piece for piece in _unlisted(want, listed_at, delisted_at) if any(coverage.missing(piece.span))]
     for piece in known:
         coverage = coverage.add(piece)
@@ -167,6 +169,7 @@ def _with_recheck(dataset: Dataset, want: Span, coverage: Coverage, spans: list[
     bars = max(RECHECK_BARS, -(-RECHECK_TIME // frame.length))
     recheck = Span(max(frame.advance(tail, -bars, dataset.anchor), want.start), tail)
     covered = coverage.within(recheck).pieces
+    # Only bars that the exchange gave can have been corrected by it since.
     if not covered or covered[-1].found is not Found.DATA or covered[-1].span.end != tail:
         return spans
     kept = [span for span in spans if span.start != tail]

@@ -159,6 +159,7 @@ def never_fetched(want: Span, coverage: Coverage, *, only_snapshots: bool = Fals
     expected: Span | None = want
     if only_snapshots:
         reach = coverage.reach
+        # Snapshots are expected only from the first to the last piece of coverage (docs/adr/0031).
         expected = reach and reach.intersect(want)
     if expected is not None:
         yield from coverage.missing(expected)
@@ -273,6 +274,7 @@ def gaps_within(gaps: Iterable[Gap], want: Span) -> list[Gap]:
         if part is None:
             continue
         missing = gap.missing
+        # Counted in the part that holds the beginning, so that the sum over all parts is right.
         if part.start != gap.span.start:
             missing = None
         inside_want.append(replace(gap, span=part, missing=missing))

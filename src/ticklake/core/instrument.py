@@ -14,15 +14,15 @@ __all__ = ["Instrument", "Rename", "Sighting", "compared", "unified"]
 
 _FEW = 10
 _TERMS = ("native_id", "market_type", "active", "base", "quote", "settle", "contract_size", "tick_size", "lot_size")
-"""What makes a market another one when it changes; limits and fees move too often for that."""
+"""The terms of a market: if one changes, a new description begins. Limits and fees change too often for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A market as the exchange described it, from *valid_from* until it was described otherwise or gone.
+    """A market as the exchange described it, from *valid_from* until its terms changed or it was delisted.
 
-    ``listed_at`` is when its history begins, once somebody found out; ``delisted_at`` is when it was last seen on the
-    exchange's list, if it is gone from there; ``valid_to`` is when that was noticed, or when it was described anew.
+    ``listed_at`` is when its history begins, if that is known; ``delisted_at`` is when it was last seen on the
+    exchange's list, if it is no longer there; ``valid_to`` is when that was noticed, or when a new description began.
     ``tick_size`` and ``lot_size`` are the steps of price and amount, ``contract_size`` is how much of the base (for
     inverse contracts, of the quote) one contract stands for. ``details`` holds what else CCXT says; its ``created`` is
     what the exchange says of its listing, which on some is that of its newest platform. Times are nanoseconds.
@@ -64,7 +64,7 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
 class Rename(Displayed):
-    """A link: from *at* on, what was *old* is *new*. The data of the two stay apart."""
+    """A link between symbols: from *at* on, *old* is called *new*. Their data stay apart."""
 
     exchange: str
     old: str
@@ -77,10 +77,10 @@ class Rename(Displayed):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sighting(Displayed):
-    """What the list of an exchange says that was not known: markets that came, changed or went.
+    """What is new in the list of an exchange: markets that were added, changed or removed.
 
-    ``changed`` and ``gone`` are the descriptions that hold no longer, ``described`` the markets whose limits or
-    listing date alone are other than known.
+    ``changed`` and ``gone`` are the descriptions that are no longer valid, ``described`` the markets of which only the
+    limits or the listing date differ.
     """
 
     listed: int = 0
@@ -102,7 +102,7 @@ class Sighting(Displayed):
 def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int) -> Sighting:
     """Compare what is *known* to be listed with what an exchange lists at its time *at*.
 
-    A market that is back after it was gone is new. One that is known by name only takes its first description.
+    A market that was removed and is back is new. One that is known by name only gets its first description.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Jobs as values: what is to be done, how it stands, and when a failed try is worth another."""
+"""Jobs as values: what is to be done, and its state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ACTIVE", "ENDED", "Job", "JobState", "NewJob", "fingerprint"]
 
 
 class JobState(StrEnum):
-    """How a job stands. ``incomplete`` is done, with spans that are known to be missing."""
+    """The state of a job. ``incomplete`` has ended, with spans that are known to be missing."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -26,7 +26,7 @@ class JobState(StrEnum):
 
 
 ACTIVE = frozenset({JobState.QUEUED, JobState.RUNNING})
-"""States in which something is still to come."""
+"""States in which a job has not ended."""
 ENDED = frozenset(JobState) - ACTIVE
 
 
@@ -34,8 +34,8 @@ ENDED = frozenset(JobState) - ACTIVE
 class NewJob:
     """What is to be done: an operation with its parameters.
 
-    ``dataset`` is the one dataset it works on, where it is one: nobody else works on that meanwhile. ``subject``
-    is what people read. Of jobs that wait, those with the highest ``priority`` come first, then the oldest.
+    ``dataset`` is the dataset that it works on, if it is a single one: no other job works on that meanwhile. ``subject``
+    is its description for people. Waiting jobs run by ``priority``, the highest first, then by age.
     """
 
     operation: str
@@ -47,7 +47,7 @@ class NewJob:
 
     @property
     def fingerprint(self) -> str:
-        """What identical jobs have in common."""
+        """A digest that identical jobs share."""
         return fingerprint(self.operation, self.subject, self.parameters)
 
 
@@ -55,9 +55,9 @@ class NewJob:
 class Job(Displayed):
     """One job as the catalog knows it.
 
-    Times are nanoseconds: it waits until ``due_at``; the lease of who runs it ends at ``expires_at``. ``attempts``
-    counts its tries; ``fence`` grows with each, so that a try whose lease was taken over can end nothing. ``done`` is the
-    share that is done, 0 to 1.
+    Times are nanoseconds: it waits until ``due_at``; the lease of its worker ends at ``expires_at``. ``attempts``
+    counts its tries; ``fence`` grows with each, so that a worker that lost its lease cannot end the job. ``done`` is the
+    finished share, 0 to 1.
     """
 
     id: int
@@ -99,27 +99,28 @@ class Job(Displayed):
 
     @property
     def is_active(self) -> bool:
-        """Whether something is still to come."""
+        """Whether it has not ended."""
         return self.state in ACTIVE
 
     @property
     def status(self) -> str:
-        """How it stands, in a word: the value of ``state``."""
+        """The value of ``state``, as text."""
         return self.state.value
 
     @property
     def progress(self) -> float:
-        """The share that is done, 0 to 1."""
+        """The finished share, 0 to 1."""
         return self.done
 
     def seconds_left(self, now: int) -> float | None:
-        """Estimate the seconds until it is done from how long its share so far took; ``None`` while nobody knows."""
+        """Estimate the seconds until it is done from its finished share and the time so far; ``None`` if neither is known."""
         if self.state is not JobState.RUNNING or self.started_at is None or not 0 < self.done <= 1:
             return None
         return (now - self.started_at) / SECOND * (1 - self.done) / self.done
 
 
 def fingerprint(operation: str, subject: str, parameters: dict[str, Any]) -> str:
-    """Return a digest that is the same for jobs that would do the same."""
+    """Return a digest that is the same for jobs that do the same."""
+    # Sorted, because parameters mean the same in any order.
     text = json.dumps([operation, subject, parameters], sort_keys=True, ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

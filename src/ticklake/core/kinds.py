@@ -286,6 +286,7 @@ class KindRegistry:
 
     def declare(self, *kinds: Kind) -> KindRegistry:
         """Return a registry that has *kinds*, too."""
+        # The new registry adds the built-in kinds by itself.
         own = [kind for name, kind in self._kinds.items() if name not in KINDS]
         return KindRegistry([*own, *kinds])
 

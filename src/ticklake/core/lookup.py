@@ -42,6 +42,7 @@ def meant_symbols(text: str, listed: Mapping[str, str]) -> list[str]:
             by_symbol.append(symbol)
         if native.casefold() == folded:
             by_native_id.append(symbol)
+    # A unified symbol in another case is nearer to what was written than an exchange's own name.
     return by_symbol or by_native_id
 
 

@@ -43,6 +43,7 @@ LONGEST = 7 * DAY
 """No exchange was ever out for longer: a longer silence of all is a source that does not serve that time."""
 _ACTIVE, _BUSY = 3, 10
 """So many times longer than the usual pause around it a silence is, for a symbol that is active, or busy."""
+# The longest pauses are left out: the market itself may have been halted once or twice.
 _HALTS = 2
 _ENOUGH_ACTIVE, _ENOUGH_BUSY = 5, 2
 FEWEST_ROWS = 10
@@ -82,6 +83,7 @@ def usual_pause(times: pl.Series, silence: Span, bar: int) -> int:
     It is the third longest: a market may have been halted once or twice. *times* are sorted ``Int64``; *bar* is how long a bar lasts, 0 for what is not bars.
     """
     before, after = times.filter(times < silence.start), times.filter(times >= silence.end)
+    # Each side by itself: the silence between them is what is to be judged.
     pauses = pl.concat([before.diff().drop_nulls(), after.diff().drop_nulls()]) - bar
     longest = pauses.top_k(_HALTS + 1)
     if longest.len() <= _HALTS:

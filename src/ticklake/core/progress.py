@@ -1,4 +1,4 @@
-"""What long work tells those who watch it: backfills, imports, exports."""
+"""Progress of long work: backfills, imports, exports."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ticklake.errors import TicklakeError
 __all__ = ["Progress", "Watch"]
 
 _STEPS = "steps"
-"""What stands in the place of a dataset where steps are counted instead of time."""
+"""The name used instead of a dataset if steps are counted and not time."""
 
 
 @dataclass
 class Progress:
-    """How far work is: counts so far, and the share that is done.
+    """The progress of work: counts so far, and the finished share.
 
-    ``names`` are the datasets, ``again`` those of them whose trouble may pass: trying again later can help.
-    ``failures`` says why datasets were given up, ``skipped`` why windows of a dataset were passed over.
-    ``planned`` and ``finished`` are nanoseconds of each dataset; ``reached`` is how far in time each is.
+    ``names`` are the datasets, ``again`` those that failed for a reason that may pass. ``failures`` says why datasets
+    were given up, ``skipped`` why windows of a dataset were left out. ``planned`` and ``finished`` are nanoseconds of
+    each dataset; ``reached`` is the time up to which each was fetched.
     """
 
     datasets: int = 1
@@ -48,12 +48,13 @@ class Progress:
 
     @property
     def done(self) -> float:
-        """The share of the asked time that is done, 0 to 1."""
+        """The finished share of the planned time, 0 to 1."""
         done = 0.0
         for name, planned in self.planned.items():
             if planned:
                 done += min(self.finished[name] / planned, 1.0)
             else:
+                # Nothing had to be fetched of it.
                 done += 1.0
         return done / max(self.datasets, 1)
 
@@ -86,5 +87,5 @@ class Progress:
 Watch = Callable[[Progress], None]
 """Called before the first page and after every committed one; must return at once.
 
-What it raises ends the work: :class:`~ticklake.errors.Cancelled` in good order, with all that was committed.
+If it raises, the work ends. :class:`~ticklake.errors.Cancelled` cancels it: what was committed stays.
 """

@@ -330,4 +330,5 @@ def _records(dataset: Dataset, gap: Gap, part: Span, *, begins: bool) -> int:
 def _rounded(score: float) -> float:
     if score >= _FULL:
         return _FULL
+    # Rounding must not turn an incomplete dataset into a full score.
     return min(round(score, 2), _BELOW_FULL)

@@ -88,6 +88,7 @@ def _slices(group: list[Segment], span: Span) -> list[Slice]:
 
 def _slice(stretch: Span, segments: Sequence[Segment], span: Span) -> Slice:
     cut_off = stretch.intersect(span) or stretch
+    # Merging keeps the last row of a key: that of the newest content.
     return Slice(cut_off, tuple(sorted(segments, key=lambda segment: segment.seq)))
 
 

@@ -65,6 +65,7 @@ def _symbols_of(parameters: Mapping[str, Any], dataset: Dataset) -> list[str]:
         try:
             named = Dataset.of(parameters["exchange"], symbol, kind, timeframe)
         except (InvalidName, UnknownTimeframe):
+            # Parameters that were written by hand may be wrong: they name no dataset then.
             continue
         if named == dataset:
             found.append(symbol)

@@ -1,4 +1,4 @@
-"""Repair plans: which gaps are worth another question, and why the others are not."""
+"""Repair plans: which gaps are requested again, and why the others are not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_COLLECTED = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Left(Displayed):
-    """A gap that stays, and why it cannot be closed."""
+    """A gap that remains, and why it cannot be closed."""
 
     gap: Gap
     why: str
@@ -32,14 +32,14 @@ class Left(Displayed):
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """What a repair asks a source for: *ask*, sorted and disjoint; what it leaves as it is, and why."""
+    """The spans that a repair requests (``ask``, sorted and disjoint), and the gaps that it leaves, each with the reason."""
 
     dataset: Dataset
     ask: tuple[Span, ...] = ()
     left: tuple[Left, ...] = ()
 
     def asks_for(self, gap: Gap) -> bool:
-        """Whether a gap meets what is asked."""
+        """Whether a gap touches a requested span."""
         return any(gap.span.touches(span) for span in self.ask)
 
 
@@ -92,14 +92,14 @@ def plan_repair(
     Parameters
     ----------
     in_vain
-        Gaps that were asked for again before and stayed, with what was said of them: only *retry* asks once more.
+        Gaps that an earlier repair requested in vain, with the reasons: only *retry* requests them again.
     fresh
-        Spans whose rows were just lost to damage: asked for whatever was known of them.
+        Spans whose rows were just lost to damage: they are requested in any case.
     retry
-        Also ask for what is ``unavailable``, and for what was asked in vain.
+        Also request what is ``unavailable``, and what was requested in vain.
     is_collected
-        Whether a source was ever asked for the dataset. What was only imported or saved is left alone: nobody said that
-        the rows of a source belong with it.
+        Whether the dataset was ever fetched from a source. One that was only imported or saved is left alone: rows of
+        a source may not belong to it.
     """
     missing = missing_in(gaps)
     if not is_collected:
@@ -116,7 +116,7 @@ def plan_repair(
 
 
 def _why_not(dataset: Dataset, gap: Gap, in_vain: Mapping[tuple[Span, str], str], *, retry: bool) -> str:
-    """Return why a gap is not asked for; nothing if it is."""
+    """Return why a gap is not requested; empty if it is."""
     if dataset.kind == "book":
         return "order books of the past are served by nobody"
     if dataset.kind in SNAPSHOTS:
@@ -132,7 +132,7 @@ def _why_not(dataset: Dataset, gap: Gap, in_vain: Mapping[tuple[Span, str], str]
 
 
 def _wide(dataset: Dataset, span: Span) -> Span:
-    """Return the span to ask for: whole bars; for trades with the instant after it, where some may stand, too."""
+    """Return the span to request: whole bars, or for trades whole milliseconds and the one after them."""
     frame, anchor = dataset.timeframe, dataset.anchor
     if frame is not None:
         return Span(frame.floor(span.start, anchor), frame.ceil(span.end, anchor))

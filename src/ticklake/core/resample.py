@@ -42,6 +42,7 @@ def _total(name: str) -> pl.Expr:
 
 
 def _grouped(rows: pl.LazyFrame, timeframe: Timeframe, anchor: int | None) -> pl.lazyframe.group_by.LazyGroupBy:
+    # The order matters: open and close are the first and the last value of a group.
     return rows.group_by(_open_time(timeframe, anchor).alias("ts"), maintain_order=True)
 
 

@@ -153,6 +153,7 @@ def _hourly(rows: pl.DataFrame, price: pl.Expr) -> pl.DataFrame:
 
 def _outliers(prices: pl.DataFrame) -> pl.Series:
     """Mark rows of which one price is far from the medians of those in the first column around it."""
+    # A logarithm needs a positive price; others are judged by the checks of single rows.
     logs = prices.select(pl.when(pl.all() > 0).then(pl.all()).log())
     base = logs.get_columns()[0]
     if _is_calm(logs):

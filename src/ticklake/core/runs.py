@@ -15,7 +15,7 @@ KEEP_UP = frozenset({"backfill", "poll", "stream"})
 
 
 class RunState(StrEnum):
-    """How a run stands. ``incomplete`` is done, with spans that are known to be missing."""
+    """The state of a run. ``incomplete`` has ended, with spans that are known to be missing."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"

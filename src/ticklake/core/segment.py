@@ -38,6 +38,7 @@ def pack_blocks(blocks: Iterable[Block]) -> bytes:
     return b"".join(_BLOCK.pack(*block) for block in blocks)
 
 
+# Every read of a segment asks for its blocks, and a large file has hundreds of them.
 @lru_cache(maxsize=4096)
 def unpack_blocks(packed: bytes) -> tuple[Block, ...]:
     """Read what :func:`pack_blocks` wrote."""

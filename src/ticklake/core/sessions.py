@@ -34,6 +34,7 @@ VENUES: dict[str, Venue] = {
     "nasdaq": Venue("XNYS", "America/New_York"),
     "amex": Venue("XNYS", "America/New_York"),
     "arca": Venue("XNYS", "America/New_York"),
+    # What LEAN calls the market of all equities of the United States.
     "usa": Venue("XNYS", "America/New_York"),
     "tsx": Venue("XTSE", "America/Toronto"),
     "lse": Venue("XLON", "Europe/London"),

@@ -110,6 +110,7 @@ class Symbol:
 def _problem(text: str) -> str | None:
     if not isinstance(text, str) or not text:
         return "it is empty"
+    # Symbols that differ in blanks alone would look the same in every table.
     if text != text.strip():
         return "it begins or ends with a blank"
     if not text.isprintable():

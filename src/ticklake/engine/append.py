@@ -54,6 +54,7 @@ def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]
     appended one after the other, each in a commit of its own.
     """
     receipts = [Receipt()] * len(batches)
+    # A second batch of a dataset is compared with the rows of the first, which must be committed by then.
     for group in _rounds(batches):
         attempt = partial(_attempt, store, list(group.values()), now)
         for place, receipt in zip(group, retried(attempt), strict=True):
@@ -99,6 +100,7 @@ def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]
 
 
 def _keying(head: DatasetRow | None, batch: Incoming) -> Keying:
+    # A dataset without segments is known by its coverage alone: its first rows decide (docs/adr/0005).
     if head is not None and head.seq:
         return head.keying
     return key_of_batch(batch.frame, batch.dataset.spec)
@@ -117,6 +119,7 @@ def _change(
     now = store.now()
     # Most batches are newer than all stored rows: they need no read (docs/adr/0010).
     if head is not None and reach is not None and _may_meet(head, reach):
+        # Keyed as the batch was checked: if another writer decided otherwise meanwhile, the commit is a conflict.
         view = replace(store.view(dataset, reach), keying=keying)
         version, head = view.version, view.row
         existing = _existing(store, view)
@@ -126,6 +129,7 @@ def _change(
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
     added = write_segments(store, dataset, diff.add, _next_seq(head), keying, _observation_time(incoming, now))
+    # A late row is outdated when it arrives: it counts as one that is there already (docs/adr/0021).
     duplicate = diff.duplicate + late.height
     revisions = _revisions(diff.before, diff.after, kind)
     revisions += _late_revisions(store, dataset, late, existing, keying)
@@ -180,6 +184,7 @@ def _existing(store: Store, view: DatasetView) -> pl.DataFrame:
         return read_rows(store, view)
     except (CorruptSegment, MissingSegment):
         readable = [segment for segment in view.segments if _can_be_read(store, view.of([segment]))]
+        # Each of them can be read by now: a file was moved meanwhile, so the whole attempt is repeated.
         if len(readable) == len(view.segments):
             raise
         return _existing(store, view.of(readable))
@@ -237,6 +242,7 @@ def _late_revisions(
         return []
     outdated = difference(late, existing, dataset.spec, keying)
     ts = late["ts"].cast(pl.Int64)
+    # A job that is repeated may bring the same late page again: the log has its rows once.
     logged = store.catalog.revisions(dataset, Span(ts[0], ts[-1] + 1))
     known = {Revision(row["ts"], row["before"], row["after"]) for row in logged}
     revisions = _revisions(outdated.after, outdated.before, dataset.spec)
@@ -271,6 +277,7 @@ def write_segments(
         return []
     _check_rows(dataset, frame, keying)
     if frame.height <= segments.INLINE_ROWS:
+        # A small batch is durable sooner in the catalog: a file takes two more fsyncs (docs/adr/0009).
         data = segments.encode_inline(frame)
         if len(data) <= segments.INLINE_BYTES:
             return [store.remember(segments.inline_segment(frame, seq, data, observed_at), frame)]
@@ -298,6 +305,7 @@ def write_file(
     observed_at: int | None = None,
 ) -> Segment | None:
     """Write sorted frames as one durable Parquet file in the dataset's folder; ``None`` if they have no rows."""
+    # Most appends are inline: pyarrow is loaded only for those that write a file.
     from ticklake.storage.encoding import check_written
     from ticklake.storage.encoding import write_file as encode
 
@@ -309,6 +317,7 @@ def write_file(
         dataset=dataset,
         id=segments.new_id(),
         seq=seq,
+        # Counts and range are not known yet: the writer counts what it writes, and replaces them.
         rows=0,
         min_ts=0,
         max_ts=0,
@@ -324,6 +333,7 @@ def write_file(
         segment = encode(sink, chain([first], filled), footer, path, seen)
     with store.swept_if_it_fails([segment]):
         store.check_there(segment)
+        # No commit names the file yet: damage found now costs another attempt, and no row.
         problem = check_written(store.objects.source(path), segment)
         if problem:
             raise WriteFailed(f"{dataset}: {path} {problem}; {_UNDONE}")

@@ -70,6 +70,7 @@ def backup(store: Store, folder: Path, catalog_name: str) -> Backup:
 def _copy(store: Store, segment: Segment, folder: Path, copied: dict[str, int]) -> None:
     """Copy a file, unless it is there already, and note its size in *copied*."""
     target = folder / (segment.path or "")
+    # The content is compared, not the size: a file that was damaged in the backup is copied again.
     if segment.name in copied or (target.exists() and file_digest(target) == segment.digest):
         return
     data = store.data(segment)
@@ -103,6 +104,7 @@ def _replace_catalog(fresh: Path, path: Path) -> None:
 def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
     """Refuse a folder in which a copy would mix with something else."""
     if not (folder / catalog_name).is_file():
+        # The first backup to this folder was interrupted: it may be continued there.
         begun = (folder / f"{catalog_name}.new").is_file()
         if folder.is_dir() and any(folder.iterdir()) and not begun:
             raise BadInput(f"{folder} is not empty and holds no lake: name an empty folder")
@@ -111,6 +113,7 @@ def _check_target(store: Store, folder: Path, catalog_name: str) -> None:
     with _catalog(folder / catalog_name, store) as copy:
         if copy.database.lake() != source.lake() or copy.database.is_same(source):
             raise BadInput(f"{folder} holds another lake, or this one itself: name another folder")
+        # A log that stays although it is shortened is in use by another process: _replace_catalog refuses that.
         copy.database.shorten_log()
 
 
@@ -145,6 +148,7 @@ def _files(path: Path, store: Store) -> list[Segment]:
     """Return the live file segments in the catalog at *path*, and delete the retired ones from it."""
     files: list[Segment] = []
     with _catalog(path, store) as copy:
+        # The backup has no files of older versions, so its catalog must not offer them.
         forget_segments(copy.database, retired_segments(copy.database))
         for row in copy.datasets():
             _, _, segments = copy.snapshot(row.dataset, data=False)

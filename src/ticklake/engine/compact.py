@@ -73,6 +73,7 @@ def _round(store: Store, dataset: Dataset, target_rows: int) -> None:
         except CorruptSegment as error:
             bad.append(str(error))
         except MissingSegment as error:
+            # Another compaction has moved it: this round is planned again.
             if not _is_live(store, dataset, rewrite):
                 raise
             bad.append(str(error))
@@ -93,6 +94,7 @@ def _rewrite(store: Store, view: DatasetView, rewrite: Rewrite, coverage: Covera
         for period, segments in rewrite.by_period():
             count = _Count()
             chunks = read_chunks(store, view.of(segments, period.span))
+            # For a rebuild without a catalog. Files do not say what was only asked for (docs/adr/0031).
             covered = coverage.within(period.span).looked_at
             segment = write_file(
                 store, dataset, chunks, rewrite.seq, keying, period.label, covered, count.add, rewrite.observed_at
@@ -113,6 +115,7 @@ class _Count:
     def add(self, frame: pl.DataFrame) -> None:
         """Count the rows of *frame* too."""
         self.rows += frame.height
+        # A sum: when the file is read back, the rows come in other chunks.
         self.total = (self.total + int(frame.hash_rows().sum())) % 2**64
 
 

@@ -51,6 +51,7 @@ def would_delete(store: Store, dataset: Dataset, span: Span) -> Deleted:
     for segment in view.segments:
         inside = segment.span.intersect(span)
         if inside is not None:
+            # Writing the rest of the segment to measure it would cost as much as the deletion.
             freed += segment.size * (inside.length / segment.span.length)
     return _deleted(view, _count(store, view), int(freed))
 
@@ -111,6 +112,7 @@ def _deleted(view: DatasetView, rows: int, freed: int) -> Deleted:
 def _count(store: Store, view: DatasetView) -> int:
     """Count the rows to remove; if a segment cannot be read, by the counts in the catalog."""
     try:
+        # Where segments overlap, some rows are in two of them: the sum of their counts would be too high.
         return count_rows(store, view)
     except StorageError:
         return rows_in_all(segment for segment in view.segments if segment.lies_in(view.span))

@@ -97,6 +97,7 @@ class Engine:
         catalog = PinnedCatalog(self.catalog, version)
         catalog.refuse_vacuumed()
         store = self.store
+        # Snapshots write nothing: they need neither the reserve nor the check of free space.
         return Engine(
             catalog,
             self.objects,
@@ -211,6 +212,7 @@ class Engine:
         """
         names = parse_columns(dataset.spec, columns)
         if names is not None and provenance and PROVENANCE not in names:
+            # The option asks for the column already: it need not be named as well.
             names.append(PROVENANCE)
         if last is not None:
             last = parse_count("last", last)
@@ -349,6 +351,7 @@ class Engine:
         forget: list[Span] = []
         if final is not None:
             forget = common(coverage.spans(Found.NOT_FETCHED), [Span(final, ALL_TIME.end)])
+        # Otherwise each update of a dataset that is up to date would add a version.
         if forget or coverage.add(piece) != coverage:
             self.store.commit("ask", Change(dataset, coverage=(piece,), forget=tuple(forget)))
 
@@ -356,9 +359,11 @@ class Engine:
         """Give up the reserve and shorten the log if the disk is full; return whether another attempt can succeed."""
         if self._reserve is None or attempt > _ATTEMPTS_ON_FULL_DISK:
             return False
+        # SQLite reports a full disk in several ways: as a failed read or write, too.
         if not isinstance(error, DiskFull) and not is_full(self._reserve.path.parent):
             return False
         self._reserve.give()
+        # The log holds pages that are in the file already: on a full disk that is space, too.
         self.catalog.database.shorten_log()
         return True
 

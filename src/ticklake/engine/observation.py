@@ -31,6 +31,7 @@ def observed_after(store: Store, live: DatasetView, observed_at: int, now: int) 
     newer = store.catalog.observed_after(live.dataset, live.span, observed_at, now)
     try:
         return read_rows(store, live.of(newer))
+    # The originals are damaged or gone: then all rows of a rewritten segment count as newer (docs/adr/0021).
     except (CorruptSegment, MissingSegment):
         return read_rows(store, live.of(rewritten))
 
@@ -42,6 +43,7 @@ def split_late(
     if not newer.height:
         return batch.clear(), batch
     key = list(key_of(kind, keying))
+    # The time of a trade may come back with another precision, its id does not.
     if keying == "id":
         key = ["id"]
     late = is_in(batch, newer.select(key))

@@ -43,6 +43,7 @@ def scan(store: Store, dataset: Dataset, span: Span, *, provenance: bool = False
     ) -> Iterator[pl.DataFrame]:
         yield from _frames(store, view, columns or list(schema), predicate, n_rows)
 
+    # A version never changes, so Polars may collect it once for several uses.
     return register_io_source(source, schema=schema, is_pure=True)
 
 
@@ -92,6 +93,7 @@ def _load_last(store: Store, dataset: Dataset, span: Span, names: Sequence[str],
             rows = _load(store, dataset, Span(start, span.end), names)
             if rows.height >= last:
                 return rows.tail(last)
+        # These were all segments of the span: considering more of them finds no more rows.
         if len(ends) < reach:
             break
     return _load(store, dataset, span, names).tail(last)
@@ -121,6 +123,7 @@ def read_rows(store: Store, view: DatasetView, columns: Sequence[str] | None = N
     names = _names(kind, columns)
     frames: list[pl.LazyFrame] = []
     for inline, slices in groupby(plan_read(view.segments, view.span), _is_inline):
+        # Inline segments in a row become one frame: a lazy frame for each would cost more than its rows.
         if inline:
             frames.append(_inline_rows(store, slices, kind, names).lazy())
         else:
@@ -263,6 +266,7 @@ def _read_part(
     store: Store, piece: Slice, view: DatasetView, columns: list[str], predicate: pl.Expr | None, left: int | None
 ) -> pl.DataFrame:
     lazy = _read_slice(store, piece, view.kind, view.keying)
+    # The caller filters: the rows that the predicate drops count, too.
     if left is not None:
         return _collect(store, lazy.head(left), piece.segments)
     if predicate is not None:
@@ -279,11 +283,13 @@ def _blame(store: Store, segments: Sequence[Segment], error: BaseException) -> T
     files = [segment for segment in segments if segment.path is not None]
     for segment in files:
         try:
+            # No globbing: the name of the folder may contain brackets.
             pl.scan_parquet(store.source(segment), glob=False, hive_partitioning=False).collect()
         except MissingSegment as missing:
             return missing
         except _UNREADABLE as own:
             return corrupt(segment.name, own)
+    # It can be read as a whole, but only this file can have failed.
     if len(files) == 1 and not isinstance(error, FileNotFoundError):
         return corrupt(files[0].name, error)
     return MissingSegment(f"a segment went away while it was read ({str(error).partition(chr(10))[0]}): read again")

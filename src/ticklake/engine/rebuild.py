@@ -80,6 +80,7 @@ def rebuild(
         If the log of another catalog lies beside it.
     """
     if root.is_dir() and is_full(root):
+        # SQLite cannot even open a catalog without space for its index of the log.
         reserve.give()
     lake = _Lake(root / catalog_name, objects, now, tool)
     _refuse_nothing(lake)
@@ -95,6 +96,7 @@ def rebuild(
         filled, kept = _rebuild(lake, tree)
     except DiskFull:
         reserve.give()
+        # The content of the old catalog is replaced in place, so what is built in memory needs hardly more space.
         filled, kept = _rebuild(lake, tree, in_memory=True)
     reserve.fill()
     return Rebuilt(
@@ -125,6 +127,7 @@ def _refuse_nothing(lake: _Lake) -> None:
     if not root.is_dir():
         raise NoLake(f"there is no folder {root}: name the lake's")
     for file in root.glob(f"{lake.path.name}*"):
+        # A reserve alone is no lake: there is nothing in it to make a catalog from.
         if file.name != f"{lake.path.name}.reserve":
             return
     for kind in KINDS:
@@ -199,6 +202,7 @@ def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) ->
     with _new_catalog(fresh) as database:
 
         def fill_locked(old: sqlite3.Connection) -> None:
+            # Looked at under the write lock: before it, another process may still migrate the catalog.
             refuse_newer(old, lake.path)
             kept_name: str | None = None
             # In memory means that there is no space: then the old catalog is not kept.

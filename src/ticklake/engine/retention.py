@@ -39,6 +39,7 @@ def cleanup(
             continue
         except DiskFull as error:
             full = error
+            # Cutting a segment writes its rest: whole segments can leave without space.
             done = _clean_uncut(store, dataset, days)
         if done is not None:
             yield done
@@ -89,6 +90,7 @@ def _clean(store: Store, dataset: Dataset, days: int, *, history: bool, dry_run:
     span, marks = expired(coverage, first, before, _reason(days))
     if span is None:
         return None
+    # Without this every run of a schedule would add a version in which nothing changed.
     is_done = coverage.within(span).pieces == marks and (first is None or first >= before)
     if is_done:
         deleted = Deleted()

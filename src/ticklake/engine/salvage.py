@@ -49,6 +49,7 @@ class Copy:
                 if copy.id == segment.id and copy.data:
                     yield copy.data
             return
+        # The backup may have been used as a lake since, and have compacted it away.
         for path in (segment.path, retired_path(segment.path)):
             with suppress(StorageError):
                 yield self.objects.get(path)
@@ -80,6 +81,7 @@ def _restore(store: Store, copy: Copy, dataset: Dataset, segment: Segment) -> bo
     if segment.path is None:
         store.catalog.restore_data(segment.id, data)
     else:
+        # Stores never overwrite an object.
         store.objects.delete(segment.path)
         store.objects.put(segment.path, data)
     return True
@@ -141,6 +143,7 @@ def _salvage(store: Store, dataset: Dataset, segment: Segment) -> tuple[list[pl.
     frames: list[pl.DataFrame] = []
     lost: list[Span] = []
     offset = 0
+    # Inline segments have a single checksum: it does not show which of their rows are sound.
     if len(segment.blocks) < 2:
         return [], [Span(segment.min_ts, dataset.row_end(segment.max_ts))]
     # The last block is the footer: it holds no rows.

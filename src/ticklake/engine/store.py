@@ -137,6 +137,7 @@ class Store:
         except MissingSegment:
             if self.objects.exists(retired_path(path)):
                 return self.objects.source(retired_path(path))
+            # Between the two looks a repair may have put the file back.
             if self.objects.exists(path):
                 return self.objects.source(path)
             raise

@@ -41,6 +41,7 @@ def vacuum(store: Store, keep: int = KEEP) -> Vacuumed:
     old = _outdated(store, horizon)
     for start in range(0, len(old), _AT_ONCE):
         part = old[start : start + _AT_ONCE]
+        # Forgotten first: if vacuum is killed in between, it leaves garbage, not versions without their files.
         forget_segments(database, part)
         _remove(store, _keys_of(part))
     forget_history(database, horizon)

@@ -35,6 +35,7 @@ def verify(store: Store, dataset: Dataset, *, deep: bool = False) -> Iterator[Pr
     """
     try:
         view = store.view(dataset)
+        # Coverage is read only to compare its checksums.
         store.catalog.coverage(dataset)
     except CatalogDamaged as error:
         yield Problem(str(dataset), CATALOG, str(error))
@@ -137,6 +138,7 @@ def _content(
     for frame in frames:
         ts = frame["ts"].to_physical()
         rows += frame.height
+        # Reads skip segments by their recorded range: a wrong one would hide rows.
         bounds = [*bounds[:1], int(ts[0]), int(ts[-1])]
         if not ts.is_sorted() or ts[0] < last:
             yield "its rows are not sorted by ts"

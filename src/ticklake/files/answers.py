@@ -227,6 +227,7 @@ def _ends_of_pages(records: list[dict[str, Any]]) -> list[int | None]:
     if not times:
         return [None] * len(records)
     last = times[-1]
+    # The shortest step is the length of a page: a longer one lies beside a page that is missing.
     length = min((later - earlier for earlier, later in itertools.pairwise(times)), default=0)
     newest = 0
     for record, start in zip(records, starts, strict=True):

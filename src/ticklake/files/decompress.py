@@ -113,6 +113,7 @@ def opened(entry: Entry) -> Iterator[Unpacked]:
 @contextmanager
 def spooled(stream: Unpacked, entry: Entry) -> Iterator[Path]:
     """Write the decompressed bytes to a file, for formats that are not read from the front."""
+    # Nothing was unpacked: the file itself can be read.
     if not stream.layers:
         yield entry.path
         return

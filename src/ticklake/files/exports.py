@@ -62,6 +62,7 @@ def bi5(stream: Unpacked, entry: Entry) -> Iterator[RecordFrame]:
 def gdax_export(stream: Unpacked, entry: Entry) -> Iterator[RecordFrame]:
     """Yield the rows of MongoDB's export of GDAX messages."""
     del entry
+    # A cell may hold a whole book, and the csv module takes 128 KiB by default.
     csv.field_size_limit(2**27)
 
     def rows() -> Iterator[Origin]:

@@ -190,6 +190,7 @@ class Importer:
 
     def _save(self, plan: FilePlan, datasets: Sequence[FileDataset]) -> list[Receipt]:
         """Save all rows of a file with one commit; only rows that do not fit in memory take several."""
+        # Very large: it is read again, piece by piece.
         if any(content.frames is None for content in datasets):
             return [self._save_in_pieces(plan, content) for content in datasets]
         return self.engine.append_each(

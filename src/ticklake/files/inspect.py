@@ -105,6 +105,7 @@ class FileDataset:
             raise InvalidData(
                 f"its trades have {self.space!r} and {part.space!r} ids: two numberings cannot be one dataset"
             )
+        # Forming bars are neither checked nor counted as rows: their values are not final.
         is_final = self._is_final(part.frame)
         frame, places = part.frame.filter(is_final), part.places
         if places is not None:
@@ -387,6 +388,7 @@ def _refuse_mislabelled(datasets: Iterable[FileDataset], symbols: Collection[str
         timeframe, order = content.dataset.timeframe, content.order
         if content.off_grid > _MOST_OFF_GRID * content.rows:
             raise InvalidData(f"its rows are not {timeframe} bars: most do not begin where such bars begin")
+        # What does not fit in memory is saved in the order of the file.
         if content.frames is None and (order.newest_first or order.odd):
             raise InvalidData(
                 f"its {content.rows:,} rows are not in order of time, and too many to sort: divide the file"
@@ -400,6 +402,7 @@ def _refuse_untrue(datasets: Iterable[FileDataset], plan: FilePlan) -> None:
         return
     rows = sum(content.rows for content in read)
     reasons = "; ".join(str(content.invalid) for content in read[:_FEW])
+    # If no row is possible, the mapping is most likely wrong, so the error shows it.
     columns = ", ".join(f"{ours}={theirs}" for ours, theirs in plan.mapping.columns.items())
     if columns:
         reasons += f", read as {columns}: say which column is which (--columns)"
@@ -443,6 +446,7 @@ def _leave_out_forming(content: FileDataset, plan: FilePlan, now: int) -> None:
     timeframe = content.dataset.timeframe
     if timeframe is None or content.last is None:
         return
+    # Nothing else says when the file was written.
     written = plan.entry.path.stat().st_mtime_ns
     final = timeframe.unfinished_from(now, content.dataset.anchor, last=content.last, written=written)
     if final != content.final:

@@ -41,6 +41,9 @@ _PRICES = ("price", "open", "high", "low", "close", "bid_price", "ask_price", "m
 _SPARE = 10**7
 """Digits that no price has: without them a number fits a float exactly, and is divided only once."""
 
+_LARGEST_EXACT = 2**53
+"""Up to this number floats hold every integer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
@@ -183,6 +186,7 @@ def cells_of(raw: pl.DataFrame, theirs: str) -> pl.Series:
     InvalidData
         If it is not there.
     """
+    # A column may have a plus in its own name.
     names = [theirs]
     if theirs not in raw.columns:
         names = theirs.split("+")
@@ -252,7 +256,7 @@ def _divided(number: pl.Series, scale: float) -> pl.Series:
 
 def _text(cells: pl.Series) -> pl.Series:
     if cells.dtype.is_float():
-        cells = cells.cast(pl.Int64)
+        cells = _whole(cells, cells.name)
     text = cells.cast(pl.String)
     return text.set(text.is_in(["", "nan", "None", "null"]), None)
 
@@ -261,6 +265,8 @@ def _number(cells: pl.Series, name: str, dtype: Any) -> pl.Series:
     """Return numbers; text that is none is an error, empty text is null."""
     if cells.dtype == pl.Binary:
         return _fixed(cells).alias(name)
+    if dtype == pl.Int64 and cells.dtype.is_float():
+        return _whole(cells, name)
     if cells.dtype != pl.String:
         number = cells.cast(dtype, strict=False).alias(name)
         if dtype == pl.Float64:
@@ -273,10 +279,21 @@ def _number(cells: pl.Series, name: str, dtype: Any) -> pl.Series:
     if dtype == pl.Int64:
         digits = text.str.replace(r"\.0*$", "")
     number = digits.cast(dtype, strict=False)
-    wrong = text.filter(number.is_null() & text.is_not_null())
+    _refuse_wrong(text.filter(number.is_null() & text.is_not_null()), name)
+    return number.alias(name)
+
+
+def _whole(cells: pl.Series, name: str) -> pl.Series:
+    """Return the integers that were written as floats, as programs do beside absent values; others are an error."""
+    number = cells.fill_nan(None)
+    # Larger floats are more than 1 apart: the number that was meant is not known any more.
+    _refuse_wrong(number.filter((number % 1 != 0) | (number.abs() > _LARGEST_EXACT)), name)
+    return number.cast(pl.Int64).alias(name)
+
+
+def _refuse_wrong(wrong: pl.Series, name: str) -> None:
     if wrong.len():
         raise InvalidData(f"{wrong[0]!r} is not a valid {name}: the column may be another one, or the file is damaged")
-    return number.alias(name)
 
 
 def _fixed(cells: pl.Series) -> pl.Series:

@@ -108,6 +108,7 @@ class FilePlan:
         if dataset.missing:
             return dataset.missing
         if dataset.dataset() is None:
+            # No part is missing, but one of them is not valid.
             return ["dataset"]
         return []
 
@@ -151,6 +152,7 @@ def plan_file(entry: Entry, options: ImportOptions) -> FilePlan:
         If the file has nothing that could be read, or its columns cannot be identified.
     """
     label, layout = label_of(entry), None
+    # A caller who names a preset takes responsibility for how the file is read.
     if not options.preset:
         _refuse_uncertain(label)
     with opened(entry) as stream:
@@ -267,6 +269,7 @@ def _part_of_records(records: RecordFrame, plan: FilePlan, now: int) -> Part:
     """Return rows in their kind's types; rows of a kind that the caller did not ask for are only counted."""
     rows = records.frame
     if plan.only_kind in ("", records.kind):
+        # Constants of the caller replace what the records say.
         columns = {name: name for name in rows.columns if name not in plan.mapping.constants}
         rows = map_rows(rows, plan.mapping.over(Mapping(columns)), records.kind, now)
     exchange = records.exchange or plan.from_path.exchange or plan.markets.exchange
@@ -364,6 +367,7 @@ def _with_origin(mapping: Mapping, label: str, preset: Preset, options: ImportOp
     if preset.at_open:
         bar = bar_of(preset, label)
         if not bar and options.timeframe is not None:
+            # The caller may have named the timeframe that the path does not.
             bar = options.timeframe.length
         if not bar:
             raise InvalidData("its bars are named by their ends, and nothing says how long they are: name the dataset")

@@ -112,6 +112,7 @@ def sample_of(stream: Unpacked, form: Format, entry: Entry, layout: Layout | Non
     """
     if form is Format.JSON:
         value = _beginning_of_json(stream.head())
+        # The beginning shows the columns, so a long value is not read twice.
         if value is not None and _rows_in(value):
             return _table(value)
     return next(frames_of(stream, form, entry, layout, _SAMPLE), None)

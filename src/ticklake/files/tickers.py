@@ -64,5 +64,6 @@ def _changed(frame: pl.DataFrame, watched: Sequence[str], before: tuple[object, 
     """Return the rows that differ from the one before them; *before* is the one before the frame."""
     differs = frame.select(pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in watched))
     is_changed = differs.to_series()
+    # A change may lie between two chunks.
     is_changed[0] = frame.select(watched).row(0) != before
     return frame.filter(is_changed)

@@ -180,6 +180,7 @@ def _counts(column: pl.Series, words: TimeWords, now: int) -> pl.Series:
     factor = UNITS[unit]
     if largest > (2**63 - 1) // factor:
         raise InvalidData(f"column {column.name!r}: {largest} {unit} is not a time: {_better_unit(largest)}")
+    # Integers all the way: floats would be off by up to 100 ns.
     ns = whole * factor + billionths * factor // SECOND
     if words.since:
         return _localised((ns + words.since).alias(column.name), words)
@@ -323,6 +324,7 @@ def _localised(ns: pl.Series, words: TimeWords) -> pl.Series:
     offset = fixed_offset(zone)
     if offset is not None:
         return (ns - offset).cast(TIME)
+    # Polars refuses local times that a change of clocks skips or repeats: they are not one instant.
     local: Any = ns.cast(pl.Datetime("ns"))
     try:
         utc: pl.Series = local.dt.replace_time_zone(zone).dt.convert_time_zone("UTC").cast(TIME)

@@ -227,6 +227,7 @@ def job_to_json(job: Job, now: int | None = None) -> dict[str, Any]:
         seconds_left = round(seconds_left, 1)
     return {
         "id": job.id,
+        # Both names, here and for progress: programs came to read either, and neither may vanish.
         "status": job.status,
         "state": job.status,
         "operation": job.operation,

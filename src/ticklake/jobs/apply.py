@@ -113,6 +113,7 @@ class Applying:
             change = self._schedule_change(wanted, existing.get(wanted.name))
             if change is not None:
                 yield change
+        # Schedules that are not managed were made by hand: a manifest does not remove them.
         names = {wanted.name for wanted in declared}
         for schedule in existing.values():
             if schedule.managed and schedule.name not in names:
@@ -141,6 +142,7 @@ class Applying:
             return None
         start = part.begins(self.now)
         wanted_start = start
+        # The listing is not known here: any history goes back far enough.
         if part.wanted.since is None:
             wanted_start = None
         states = {str(dataset): self._state(dataset, wanted_start) for dataset in part.datasets}
@@ -167,6 +169,7 @@ class Applying:
             return "begins"
         first = spans[0].start
         if wanted_start is not None and dataset.timeframe is not None:
+            # Only whole bars are fetched, so coverage begins at a bar.
             wanted_start = dataset.timeframe.ceil(wanted_start, dataset.anchor)
         if wanted_start is not None and first > wanted_start:
             return f"goes back from {format_time(first)} to {format_time(wanted_start)}"

@@ -67,8 +67,8 @@ class Timed(BaseModel):
     name: str | None = Field(None, description="What its schedule is called.")
     every: Every | None = Field(None, description="How often: 90s, 15m, 1h, 1d, 2w.")
     cron: str | None = Field(None, description="Or when: minute hour day month weekday.")
-    zone: str = Field("UTC", description="Where the clock of cron hangs.")
-    priority: int = Field(0, description="Of its jobs: those with a higher one come first.")
+    zone: str = Field("UTC", description="The time zone of cron.")
+    priority: int = Field(0, description="The priority of its jobs: the highest come first.")
 
     @model_validator(mode="after")
     def _one_rhythm(self) -> Timed:
@@ -99,6 +99,7 @@ class Collect(Timed):
         kind = self.kind or usual_kind(self.timeframes)
         bars = kind in BAR_KINDS
         kind_of(kind)
+        # Kinds with a usual timeframe may be named with one or without.
         if kind not in USUAL_FRAMES:
             if bars and not self.timeframes:
                 raise ValueError(f"{kind} needs timeframes, like ['1h']")

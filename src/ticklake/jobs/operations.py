@@ -26,7 +26,7 @@ GROUP = "ticklake.operations"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a try ended: ``succeeded``, ``incomplete`` or ``failed``, in words, and whether another try may help."""
+    """The end of one try: its state (``succeeded``, ``incomplete`` or ``failed``), a text, and whether to try again."""
 
     state: JobState
     text: str
@@ -34,22 +34,22 @@ class Outcome:
 
     @classmethod
     def of(cls, run: Run) -> Outcome:
-        """Return how a run ended."""
+        """Return the outcome of a run."""
         return cls(JobState(run.state), run.outcome, bool(run["retriable"]))
 
 
 class Work(Protocol):
-    """What an operation is given by who runs it."""
+    """The work of an operation, by which it reports progress and learns that it must stop."""
 
     @property
     def watch(self) -> Watch:
         """To be called after every committed page; raises :class:`~ticklake.errors.Cancelled` to stop the work."""
 
     def check(self, done: float | None = None) -> None:
-        """Tell the share that is done; to be called between pieces of work. Raises ``Cancelled`` like ``watch``."""
+        """Report the finished share; to be called between pieces of work. It raises ``Cancelled`` like ``watch``."""
 
     def hold(self, datasets: Sequence[str]) -> None:
-        """Let nobody else work on these datasets until the job ends; raises ``LeaseHeld`` if somebody does."""
+        """Lock these datasets until the job ends; raises ``LeaseHeld`` if another job works on one of them."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Operation:
     Parameters
     ----------
     function
-        ``function(lake, work, **parameters) -> Outcome``. Its own parameters are those of the job: what is called
-        ``start``, ``end``, ``dataset`` or ``symbols`` is read like everywhere, all must fit into JSON. It must be such that
-        doing it twice does no harm: a worker may die between its last effect and the word that it is done.
+        ``function(lake, work, **parameters) -> Outcome``. Its own parameters are those of the job; they must be JSON, and
+        ``start``, ``end``, ``dataset`` and ``symbols`` are parsed like those of the lake's methods. To do it twice must do
+        no harm: a worker may die after the last effect and before its end is recorded.
     records_runs
         Whether it records runs itself; else the worker records one for each try.
     """
@@ -76,7 +76,7 @@ class Operation:
         Raises
         ------
         BadInput
-            If it is not what the operation takes.
+            If the operation does not take these arguments.
         """
         signature = self._signature
         if positional and isinstance(positional[0], BackfillRequest):
@@ -89,11 +89,12 @@ class Operation:
             raise BadInput(f"{self.name}: {error}; it takes {takes}") from error
         plain = {name: _plain(name, value) for name, value in bound.arguments.items()}
         defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
+        # Defaults are left out, so that two spellings of one job are identical and only one is queued.
         kept = {name: value for name, value in plain.items() if value != defaults[name] and value not in ([], None)}
         try:
             json.dumps(kept)
         except TypeError as error:
-            raise BadInput(f"{self.name}: a parameter cannot be kept: {error}") from error
+            raise BadInput(f"{self.name}: a parameter is not JSON, which jobs are stored as: {error}") from error
         return kept
 
     @cached_property
@@ -104,7 +105,7 @@ class Operation:
 
 @dataclass
 class Operations:
-    """The operations there are: Ticklake's own, and those of other packages."""
+    """All operations: Ticklake's own, and those of other packages."""
 
     built_in: Mapping[str, Operation]
     _found: dict[str, Operation] = field(default_factory=dict)
@@ -133,6 +134,7 @@ class Operations:
         if point is None:
             raise BadInput(f"there is no operation {name!r} for jobs: there are {', '.join(self.names)}")
         try:
+            # Code of other packages may raise anything.
             found = point.load()
         except Exception as error:
             raise BrokenPlugin(f"the operation {name} ({point.value}) cannot be loaded: {error}") from error

@@ -99,6 +99,7 @@ class Jobs:
         self, *, state: str | None = None, operation: str | None = None, search: str = "", limit: int = 50
     ) -> Sequence[Job]:
         """Return jobs, newest first; *state* may be ``active``."""
+        # A list must not show jobs as running whose worker is dead.
         self.queue.recover()
         parse_text("search", search)
         if operation is not None:
@@ -138,7 +139,7 @@ class Jobs:
         return job
 
     def worker(self, told: Callable[[Job], None] = lambda _job: None) -> Worker:
-        """Return a worker of this process; *told* is called with every job when it begins and when it has ended."""
+        """Return a worker of this process; it calls *told* with every job when it begins and when it has ended."""
         return self._worker(told)
 
     def cleanup_completed(self, max_age: DurationLike = 30 * DAY, *, max_age_hours: float | None = None) -> int:

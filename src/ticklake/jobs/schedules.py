@@ -129,6 +129,7 @@ class Scheduler:
         while not self.stopping.wait(idle):
             try:
                 self.tick()
+            # Whatever fails now, a daemon that runs for months must make the jobs of the next tick.
             except Exception as error:
                 self.report(_text(error))
 

@@ -68,6 +68,7 @@ class Worker:
 
     def run(self, *, once: bool = False) -> int:
         """Run jobs until stopped, with *once* until none is due, and return how many were taken."""
+        # Reading the active runs marks those whose process was killed.
         self.runs.active()
         count, recovered_at = 0, -self.idle
         while not self.stopping.is_set():
@@ -103,6 +104,7 @@ class Worker:
     def _do(self, job: Job) -> Job:
         """Run a claimed job inside one run, and record in the queue how it ended."""
         run: Run | None = None
+        # Whether the operation recorded a run of its own shows by comparing with this.
         newest = self._newest_run(job)
         try:
             operation = self.operations[job.operation]
@@ -189,6 +191,7 @@ class Worker:
     def _lost(self, job: Job, run: Run | None, error: LeaseLost) -> Job:
         if run is not None:
             self.runs.finish(run.id, RunState.FAILED, {}, str(error))
+        # The job belongs to another worker by now: only the run of this try is ended.
         return self.queue.get(job.id)
 
     def _closing(self, run: Run | None, state: RunState, outcome: str) -> Statement | None:
@@ -213,6 +216,7 @@ class _Shift:
     def watch(self, progress: Progress) -> None:
         """Lock the datasets of a backfill, store its progress, and raise if it must stop."""
         more = set(progress.names) - self._held_datasets
+        # Which datasets a pattern matches is known only once the exchange has listed its markets.
         if more:
             self.hold(sorted(more))
         self.check(progress.done)
@@ -239,4 +243,5 @@ class _Shift:
         try:
             self._cancelled |= self._queue.beat(self._job, done)
         except LeaseLost:
+            # The heartbeat's thread must not raise: the work itself raises at its next check.
             self._lost = True

@@ -126,6 +126,7 @@ class View:
         dataset = Dataset.of(exchange, symbol, "ohlcv", timeframe)
         if adjust is None:
             return self.load(dataset, start, end, columns=columns, last=last)
+        # Imported on use, as in many methods here: a lake that only loads rows opens faster.
         from ticklake.query.adjust import load_adjusted
 
         dataset = known_dataset(self.engine, dataset)
@@ -428,6 +429,7 @@ class View:
         from ticklake.interchange.layouts import layout_of
 
         target = check_place(as_path("path", path), self.root)
+        # One version for all files, as others may write meanwhile.
         pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
         work = Export(pinned, layout_of(layout), target, Span.parse(start, end), overwrite, watch)
         return work.run(matching_datasets(self.engine, datasets))

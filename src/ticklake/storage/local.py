@@ -28,6 +28,7 @@ class LocalStore(ObjectStore):
         path = self._path(key)
         with _translated(path):
             self._make_folder(path.parent)
+            # Exclusively: a name that is taken is an error, so no file that the catalog names is ever written over.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             try:
                 with durably(descriptor) as sink:
@@ -66,6 +67,7 @@ class LocalStore(ObjectStore):
                 source.rename(target)
             except FileNotFoundError:
                 return
+            # The new name first: after a loss of power in between the file has two names, and not none.
             sync_folder(target.parent)
             sync_folder(source.parent)
 
@@ -96,6 +98,7 @@ class LocalStore(ObjectStore):
         return self.root / checked_key(key)
 
     def _make_folder(self, folder: Path) -> None:
+        # Remembered: making it looks at each folder above. Whoever removed it meanwhile gets it made again.
         if folder in self._synced and folder.is_dir():
             return
         make_folder(folder)

@@ -1,4 +1,4 @@
-"""Commands that bring data in: exchanges, symbols, ingest, update."""
+"""Commands that bring data in: exchanges, symbols, backfill, update."""
 
 from __future__ import annotations
 
@@ -140,6 +140,7 @@ def update(
     """
     with o.opened(lake_path, exchange_url=exchange_url) as lake, watching("update", quiet=as_json) as watch:
         collected = set(lake.collected())
+        # A pattern may match both kinds: what was imported is named in a note, and keeps nothing else from being updated.
         to_update: list[Dataset] = []
         left_alone: list[Dataset] = []
         for dataset in chosen(lake, what, timeframe, kind):

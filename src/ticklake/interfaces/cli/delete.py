@@ -41,6 +41,7 @@ def delete(
         dataset = only(lake, what, timeframe, kind, default=False)
         if start is None and end is None:
             raise BadInput(f"from when to when? Say --start or --end; 'ticklake drop {dataset}' removes all of it")
+        # Counted first, for the question: who is asked should know how much would go.
         rows = lake.delete(dataset, start, end, dry_run=True)
         if not dry_run:
             span = f"from {start or 'the beginning'} to {end or 'the end'}"

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ticklake.app import CATALOG_FILE, open_lake, simulated_exchange
+from ticklake.app import open_lake, simulated_exchange
 from ticklake.config import load_settings
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import DAY, HOUR, format_time
@@ -30,6 +30,8 @@ WISHES = {
     "kraken:ohlcv:1h:BTC/USD": 45,
 }
 """What the demo collects, if the market has it, and the newest days of it: of Kraken more than it serves, to show a gap."""
+_MARK = "made-by-the-demo"
+"""An empty file in each folder that the demo made, for only such a folder may be removed without a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ def run_demo(data: Path | None, folder: Path) -> None:
         pace = {name: {"rate_limit_ms": 5} for name in exchange.market.exchanges()}
         settings = load_settings(exchange_url=exchange.url, exchanges=pace)
         with open_lake(folder, settings=settings) as lake:
+            # Not before: a lake is made in an empty folder only. Not at the end: a demo that was stopped may be run again.
+            (folder / _MARK).touch()
             say(f"2. a lake in {folder}")
             for wish in wishes:
                 _collect(lake, wish)
@@ -63,8 +67,8 @@ def run_demo(data: Path | None, folder: Path) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove an older demo's lake, and nothing else."""
-    if folder.exists() and any(folder.iterdir()) and not (folder / CATALOG_FILE).is_file():
-        raise BadInput(f"{folder} is not a lake and not empty: name another folder with --lake")
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).is_file():
+        raise BadInput(f"{folder} was not made by the demo and is not empty: name another folder with --lake")
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -151,6 +151,7 @@ def _show(reports: list[FileReport], *, dry_run: bool, every: bool) -> None:
     accepted = rows = new = 0
     for file in reports:
         new += file.new
+        # Rows of a refused file are not counted: none of them is in the lake.
         if not file.refused:
             accepted += 1
             rows += file.rows

@@ -38,6 +38,7 @@ def instruments(
     """List what an exchange lists and listed, as far as the lake has seen it: terms, and since and until when."""
     from ticklake.sources.registry import Registry
 
+    # ccxt writes the ids of exchanges in lower case; people write Binance.
     exchange = exchange.lower()
     with o.opened(lake_path, create=refresh, exchange_url=exchange_url) as lake:
         if refresh:

@@ -178,6 +178,7 @@ def parameters_of(
         name, sign, value = text.partition("=")
         if not sign:
             raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+        # Options have hyphens, and parameters of operations underscores: whoever knows the one may write it here, too.
         named[name.replace("-", "_")] = _value(value)
     # timeframe and kind become part of a name, or are said by it: the operation must not get them twice.
     if operation == "backfill" and what:

@@ -74,6 +74,7 @@ def _one_line() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except OverflowError as error:
+        # Integers of Python have no bound, but SQLite and Polars hold 64 bits.
         print_error(f"error: a number is larger than 64 bits hold ({error}): say a smaller one")
         raise typer.Exit(2) from None
     except MemoryError:
@@ -89,6 +90,7 @@ def _one_line() -> Iterator[None]:
 
 def _say_usage(error: Any) -> int:
     """Print in one line what is wrong with the arguments of a command, and where its help is."""
+    # typer breaks long messages into lines, and whoever searches a log for an error expects one.
     text = " ".join(error.format_message().split()) + _refused_value(error)
     text = text.rstrip(".")
     command = "ticklake"
@@ -113,6 +115,7 @@ app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
     add_completion=True,
+    # An error that nobody expected ends with a plain traceback, which can be pasted into an issue.
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="A complete, correct, deduplicated copy of market data on your own machine.",
@@ -187,6 +190,7 @@ _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
     "Work": (("jobs", jobs.app), ("schedule", schedule.app), ("runs", runs.app), ("alerts", alerts.app))
 }
 
+# From tables and not where each command is written: the help lists commands in the order of the tables.
 for _panel, _commands in _PANELS.items():
     for _name, _command in _commands:
         app.command(_name, rich_help_panel=_panel)(_command)

@@ -314,6 +314,7 @@ def _cleaned_row(cleaned: Cleaned) -> tuple[Any, ...]:
 
 def rebuild(force: Force = False, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
     """Make a new catalog from what can be read of the old one and from the files; the old one is kept beside it."""
+    # The lake is not opened as in other commands: a catalog that must be rebuilt may not open.
     from ticklake.app import rebuild_lake
     from ticklake.config import load_settings
 

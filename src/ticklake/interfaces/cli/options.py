@@ -88,6 +88,7 @@ def length_of(text: str, days: float | None) -> str | timedelta:
     """Return the length of time that an option says, or the older option in days that scripts may still use."""
     if days is None:
         return text
+    # Not refused: scripts say --days 999999 when they mean for ever.
     return timedelta(days=min(days, LONGEST_DAYS))
 
 

@@ -150,6 +150,7 @@ def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]], number
             else:
                 padded.append(cell + blanks)
         lines.append("  ".join(padded))
+        # In portions: all lines as one text would take as much memory again as the cells.
         if len(lines) == _MANY:
             typer.echo("\n".join(lines))
             lines.clear()
@@ -192,5 +193,6 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise StorageError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
+        # The error that ended the block matters more than a leftover that cannot be removed.
         with suppress(OSError):
             part.unlink(missing_ok=True)

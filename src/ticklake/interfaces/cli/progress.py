@@ -55,6 +55,7 @@ class _Lines:
 
     def __call__(self, progress: Work) -> None:
         now = time.monotonic()
+        # Pages come many times a second: a line for each would fill the log.
         if now - self._last >= LINE_EVERY:
             self._last = now
             print_error(f"{self._title}: {progress.done:.0%} {_detail(progress, now - self._began)}")

@@ -74,6 +74,7 @@ def quality(
         _show_quality(qualities, every=every)
     else:
         say("the lake holds no such dataset")
+    # Only after the answer was printed: a script gets the numbers as well as the exit code.
     if not all(quality.is_complete for quality in qualities):
         raise typer.Exit(3)
 

@@ -70,6 +70,7 @@ def list_datasets(
 
     with o.opened(lake_path) as lake:
         datasets = all_of(lake, what, timeframe, kind)
+        # All in one query, and filtered below: a query for each dataset would take long where there are thousands.
         rows = lake.engine.catalog.inventory()
     columns = ["dataset", "rows", "bytes", "first", "last"]
     names = None
@@ -231,6 +232,7 @@ def book(
     with o.opened(lake_path) as lake:
         dataset = only(lake, what, None, "book")
         rows = lake.book(dataset.exchange, str(dataset.symbol), at, depth)
+    # On standard error: the rows may go into a file or another program.
     if rows.reason:
         print_error(f"note: {rows.reason}")
     write_rows(rows, _format(form, as_json=as_json), output, limit)

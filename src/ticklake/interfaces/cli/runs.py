@@ -13,6 +13,8 @@ from ticklake.interfaces.cli.datasets import Datasets, all_of
 from ticklake.interfaces.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ticklake.core.runs import LogLine, Run
 
 __all__ = ["app"]
@@ -66,6 +68,7 @@ def list_runs(
         for name in names:
             for run in lake.runs.list(state=state, dataset=name, job=job, limit=limit):
                 by_id[run.id] = run
+    # Each dataset gave its own newest ones: the newest of all are among them, and the limit is for all together.
     newest_first = sorted(by_id.values(), key=lambda run: run.id, reverse=True)
     listed = newest_first[:limit]
     if as_json:
@@ -100,18 +103,34 @@ def tail_run(
 ) -> None:
     """Show the last lines of a run's log."""
     with o.opened(lake_path) as lake:
-        lines = lake.runs.tail(run_id)
-        if as_json and not follow:
-            return print_json(lines)
-        printed = 0
+        if not follow:
+            lines = lake.runs.tail(run_id)
+            if as_json:
+                return print_json(lines)
+            for line in lines:
+                _print_line(line, as_json=False)
+            return None
+        shown: Sequence[LogLine] = ()
         while True:
-            for line in lines[printed:]:
+            # Asked before its log is read: what a run writes last is there once it has ended.
+            goes_on = lake.runs.get(run_id).is_active
+            lines = lake.runs.tail(run_id)
+            for line in _lines_after(shown, lines):
                 _print_line(line, as_json=as_json)
-            printed = len(lines)
-            if not follow or not lake.runs.get(run_id).is_active:
+            shown = lines
+            if not goes_on:
                 return None
             time.sleep(LOOK_EVERY)
-            lines = lake.runs.tail(run_id)
+
+
+def _lines_after(before: Sequence[LogLine], now: Sequence[LogLine]) -> Sequence[LogLine]:
+    """Return the lines of *now* that *before*, an earlier look at the same log, did not have."""
+    # A log keeps its last lines only, so its length says nothing: the old look ends where the new one begins.
+    for dropped in range(len(before)):
+        kept = before[dropped:]
+        if now[: len(kept)] == kept:
+            return now[len(kept) :]
+    return now
 
 
 def _print_line(line: LogLine, *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ Cron = Annotated[
     str | None, typer.Option("--cron", metavar="TEXT", help="Minute hour day month weekday, like '5 * * * *'.")
 ]
 Every = Annotated[str | None, typer.Option("--every", metavar="LENGTH", help="A length of time: 90s, 15m, 1h, 1d, 2w.")]
-Zone = Annotated[str, typer.Option("--zone", help="Where the clock of --cron hangs, like Europe/Berlin.")]
+Zone = Annotated[str, typer.Option("--zone", help="The time zone of --cron, like Europe/Berlin.")]
 
 
 @app.command("add")

@@ -134,6 +134,7 @@ def _supervise(command: list[str], count: int, *, once: bool, as_json: bool) -> 
             elif code is not None and code < 0:
                 # Killed by a signal, as by the kernel when memory is short: its job goes on in any other worker.
                 errors().print(f"a worker was killed (signal {-code}): another one takes its place")
+                # A worker that dies at once, again and again, must not keep the machine busy with starting it.
                 time.sleep(RESTART_AFTER)
                 workers[place] = subprocess.Popen(command, stdout=answers)  # noqa: S603
     for process in workers:
@@ -144,4 +145,5 @@ def _supervise(command: list[str], count: int, *, once: bool, as_json: bool) -> 
             output, _ = process.communicate()
             counts.update(json.loads(output or "{}"))
         print_json({"taken": 0, **counts})
+    # Negative: a worker that was stopped before it listened to signals, or was killed, which is no failure of a job.
     return max(0, *(process.wait() for process in workers))

@@ -112,6 +112,7 @@ def quality_page(qualities: Sequence[Quality], lake: str, now: int, tool: str) -
 
 
 def _reasons(qualities: Sequence[Quality]) -> Iterable[_ReasonRow]:
+    # In a fixed order and not by size: whoever compares pages finds a reason in the same place.
     for reason, meaning in MEANINGS.items():
         holes, datasets = Holes(), []
         for quality in qualities:

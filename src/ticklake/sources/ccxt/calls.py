@@ -80,6 +80,7 @@ class ExchangeCalls:
         async def ask(span: Span) -> pl.DataFrame:
             params = dict(_PRICES.get(dataset.kind, {}))
             if self._quirks.until:
+                # The end of a span is exclusive, that of a call is not.
                 params["until"] = span.end // MS - 1
             rows = await self._client.call(
                 "fetch_ohlcv", str(dataset.symbol), str(dataset.timeframe), span.start // MS, limit, params
@@ -88,6 +89,7 @@ class ExchangeCalls:
             if only_recent:
                 frame = frame.filter(frame["ts"].to_physical() >= span.start)
             if dataset.kind != "ohlcv":
+                # Marks and indexes are not traded: what exchanges send in these columns has no meaning.
                 frame = frame.with_columns(volume=None, quote_volume=None, trades=None)
             return frame
 
@@ -126,6 +128,7 @@ class ExchangeCalls:
 
         async def ask(cursor: int) -> pl.DataFrame:
             if name:
+                # This cursor is exclusive.
                 answer = await ask_page(None, {name: str(cursor - 1)})
             else:
                 answer = await ask_page(cursor // MS, {})

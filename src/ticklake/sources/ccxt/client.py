@@ -212,6 +212,7 @@ def _is_json(body: str) -> bool:
 
 def _ccxt_exchange(exchange: str, options: ExchangeOptions) -> Any:
     logging.getLogger("ccxt").setLevel(logging.CRITICAL)
+    # ccxt calls its throttle, which is ours, only if it is to keep a rate.
     settings = {"enableRateLimit": True, "timeout": int(options.timeout * 1000), **(options.settings or {})}
     if options.rate_limit_ms is not None:
         settings["rateLimit"] = options.rate_limit_ms

@@ -125,6 +125,7 @@ def trades(rows: Rows, quirks: Quirks) -> pl.DataFrame:
             trade_id = str(trade_id)
         values.append((quirks.trade_time(row), trade_id, row["price"], row["amount"], row.get("side")))
     frame = _frame("trades", ("ts", "id", "price", "amount", "side"), values)
+    # Trades of one instant come in any order, and their numbers tell the true one.
     number = pl.col("id").str.to_integer(strict=False, dtype=pl.Int128)
     return frame.sort("ts", number, maintain_order=True, nulls_last=True)
 
@@ -150,6 +151,7 @@ def book(snapshot: dict[str, Any], received_at: int) -> tuple[pl.DataFrame, str]
         clock = "exchange"
     if ts is None:
         raise BadResponse(f"the time {exchange_ts} of the order book is outside 1677..2262")
+    # A snapshot without a number is numbered by its time (docs/adr/0026).
     seq = int(snapshot.get("nonce") or ts)
     rows = []
     for side, levels in (("bid", snapshot["bids"]), ("ask", snapshot["asks"])):

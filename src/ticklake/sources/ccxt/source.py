@@ -97,6 +97,7 @@ class CcxtSource(Source):
             oldest = limits.served_since(quirks, dataset, now)
             return Capability(rows, rows * dataset.timeframe.length, pace, oldest, note)
         if dataset.kind == "funding":
+            # Only an estimate: most contracts settle every eight hours.
             return Capability(quirks.page_events, quirks.page_events * 8 * HOUR, pace)
         note = ""
         served_from = None
@@ -262,6 +263,7 @@ class CcxtSource(Source):
         days = self._quirks.trade_days
         oldest = None
         if days is not None:
+            # The oldest time that is served moves on while a run goes.
             oldest = await self.now() - days * DAY + HOUR
         reason = f"only the last {days} days are served"
         async for page in limits.since_served(pages, span, oldest, reason, mapping.trades([], self._quirks)):
@@ -271,6 +273,7 @@ class CcxtSource(Source):
         quirks = self._quirks
         walk = CoverageWalk(
             span,
+            # No exchange settles more often, so that a window never holds more rates than fit a call.
             EventGrid(HOUR),
             quirks.page_events - 2,
             await self.now(),
@@ -301,4 +304,5 @@ class CcxtSource(Source):
         days = self._quirks.open_interest_days
         if days is None:
             return None
+        # The oldest time that is served moves on while a run goes.
         return now - days * DAY + 10 * MINUTE

@@ -63,6 +63,7 @@ class Client:
             if response.status != 200:
                 raise _refusal(f"dukascopy {path}: {response.status} {response.reason}", response.status)
             body = b""
+            # Not read(): the length that an answer announces need not be its length.
             while not response.content.at_eof() and len(body) <= LARGEST:
                 body += await response.content.read(LARGEST + 1 - len(body))
             if len(body) > LARGEST:

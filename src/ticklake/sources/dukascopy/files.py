@@ -31,6 +31,8 @@ _TICK = {
 }
 _LARGEST = 64 * 2**20
 """The most bytes that are unpacked of a file: an hour of ticks is about a megabyte."""
+_HEADER = struct.Struct("<5xQ")
+"""The length of the content, after five bytes of settings; all its bits are set if the file ends with a mark instead."""
 _MILLION = 1_000_000
 _FINE = (
     "EUR",
@@ -134,4 +136,15 @@ def _unpack(data: bytes) -> bytes:
         raise BadResponse(f"dukascopy: a file of ticks cannot be unpacked ({error})") from error
     if not decompressor.eof and not decompressor.needs_input:
         raise BadResponse(f"dukascopy: a file of ticks unpacks to more than {_LARGEST:,} bytes")
+    # A file ends with a mark, or its header says how long its content is. Else a file that was cut would be a quiet hour.
+    if not decompressor.eof and len(records) != _size_in(data):
+        raise BadResponse(f"dukascopy: a file of ticks ends too early, after {len(data):,} bytes")
     return records
+
+
+def _size_in(data: bytes) -> int | None:
+    """Return the length of the content that a file's header says; ``None`` if the header itself is cut."""
+    if len(data) < _HEADER.size:
+        return None
+    size: int = _HEADER.unpack_from(data)[0]
+    return size

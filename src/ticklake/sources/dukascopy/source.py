@@ -109,7 +109,9 @@ class DukascopySource(Source):
             if frame is not None:
                 covered.append(Covered(inside))
             elif hour not in by_hour:
+                # No hole: nobody trades then, and a hole would be asked for again by every repair.
                 covered.append(Covered(inside, Found.DATA, CLOSED))
+            # Of a younger one nothing is said: the feed may still bring it, and the next run asks again.
             elif hour.end + SETTLED <= self._options.clock():
                 covered.append(Covered(inside, Found.UNAVAILABLE, ABSENT))
         rows = pl.concat(all_rows, how="diagonal")
