@@ -361,6 +361,10 @@ def _none_of_dataset(left_out: Counter[str], options: ImportOptions, tally: Tall
     advice = "name the dataset they are of with dataset= (--dataset)"
     if options.dataset is None and all(text.startswith("?:") and "/" in text for text in left_out):
         advice = cure(["exchange"])
+    elif options.dataset is None and not any("/" in text for text in left_out):
+        advice = (
+            "say of which market with exchange= and symbol= (--exchange, --symbol), or name one dataset (--dataset)"
+        )
     return "; ".join([f"{sentence}: {advice}", *tally.notes()])
 
 
