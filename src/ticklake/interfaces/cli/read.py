@@ -66,28 +66,30 @@ def list_datasets(
     as_json: o.AsJson = False,
 ) -> None:
     """List what the lake holds."""
-    from ticklake.interfaces.schema import row_to_json
-
     with o.opened(lake_path) as lake:
         datasets = all_of(lake, what, timeframe, kind)
-        rows = lake.engine.catalog.inventory()
-    columns = ["dataset", "rows", "bytes", "first", "last"]
-    names = None
+        inventory = lake.inventory()
+    names = inventory["dataset"]
+    wanted = names.str.to_lowercase().str.contains(search.lower(), literal=True)
     if datasets is not None:
-        names = set(map(str, datasets))
-    records: list[dict[str, Any]] = []
-    for row in rows:
-        record: dict[str, Any] = dict(zip(columns, row, strict=True))
-        if search.casefold() in record["dataset"].casefold() and (names is None or record["dataset"] in names):
-            records.append(record)
+        wanted &= names.is_in([str(dataset) for dataset in datasets])
+    inventory = inventory.filter(wanted)
     if as_json:
-        return print_json(list(map(row_to_json, records)))
-    for record in records:
-        record["rows"] = f"{record['rows']:,}"
-        record["bytes"] = big(record["bytes"])
-        record["first"] = o.moment(record["first"])
-        record["last"] = o.moment(record["last"])
-    return print_records(columns, records, numbers=("rows", "bytes"))
+        return print_json(inventory)
+    columns = ["dataset", "rows", "bytes", "first", "last"]
+    return print_table(columns, map(_inventory_cells, _numbered(inventory.select(columns))), numbers=("rows", "bytes"))
+
+
+def _numbered(inventory: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Yield rows whose times are nanoseconds."""
+    import polars as pl
+
+    yield from inventory.with_columns(pl.selectors.datetime().cast(pl.Int64)).iter_rows()
+
+
+def _inventory_cells(row: tuple[Any, ...]) -> list[str | None]:
+    name, rows, size, first, last = row
+    return [name, f"{rows:,}", big(size), o.moment(first), o.moment(last)]
 
 
 def read(
