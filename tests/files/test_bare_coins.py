@@ -60,3 +60,10 @@ def test_a_name_that_is_no_base_of_the_symbol_is_not_read():
     assert unified("BTC", None, "hyperliquid", said=SYMBOL) == SYMBOL
     assert unified("ETH", None, "hyperliquid", said=SYMBOL) is None
     assert unified("", None, "hyperliquid", said="") is None
+
+
+def test_what_is_left_out_of_a_file_is_said_once(lake, tmp_path):
+    messages = (book("BTC"), trade("BTC"), trade("ETH"))
+    done = lake.import_files(recorded(tmp_path, *messages), exchange="hyperliquid", symbol=SYMBOL)
+    notes = [note for file in done for note in file.problems if "left out" in note]
+    assert (len(done), len(notes)) == (2, 1)
