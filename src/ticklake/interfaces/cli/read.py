@@ -201,17 +201,20 @@ def resample(
     kind: o.KindName = None,
     start: o.Start = None,
     end: o.End = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also bars at the edges of which only a part of the rows is there.")
+    ] = False,
     form: Format = None,
     output: Output = None,
     limit: Limit = 20,
     lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Make bars of trades or of shorter bars, and print them; nothing is stored."""
+    """Make bars of trades or of shorter bars, and print the whole ones that open in [START, END); nothing is stored."""
     from ticklake.interfaces.cli.formats import write_rows
 
     with o.opened(lake_path) as lake:
-        rows = lake.resample(only(lake, what, timeframe, kind), to, start, end)
+        rows = lake.resample(only(lake, what, timeframe, kind), to, start, end, partial=partial)
     write_rows(rows, _format(form, as_json=as_json), output, limit)
 
 
