@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from ticklake.interfaces.cli.output import (
     print_error,
     print_json,
     print_json_rows,
+    print_long_table,
     print_records,
     print_table,
     say,
@@ -150,18 +152,49 @@ def gaps(
 
     JSON has each hole.
     """
-    from ticklake.core.gaps import missing_in
-
-    with o.opened(lake_path) as lake:
-        reports: dict[Dataset, GapReport] = {}
-        for dataset in chosen(lake, what, timeframe, kind):
-            reports[dataset] = lake.gap_report(dataset, start, end, quick=quick)
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
-    count = sum(len(report.gaps) for report in reports.values())
-    if as_json:
-        print_json_rows(columns, _gap_rows(reports))
-    elif every and count:
-        print_table(columns, _gap_rows(reports), numbers=("missing",))
+    with o.opened(lake_path) as lake:
+        datasets = chosen(lake, what, timeframe, kind)
+        reports = _GapReports(lambda dataset: lake.gap_report(dataset, start, end, quick=quick), datasets)
+        if as_json:
+            print_json_rows(columns, _gap_rows(reports))
+        else:
+            _print_gaps(columns, list(reports), every=every)
+    for note in reports.notes:
+        print_error(f"note: {note}")
+    # no_trades and outage are listed, too, but nothing is missing there.
+    if reports.miss_something:
+        raise typer.Exit(3)
+
+
+_Reported = tuple["Dataset", "GapReport"]
+
+
+@dataclass
+class _GapReports:
+    """The gap reports of datasets, one made after the other, so that each can be forgotten before the next.
+
+    ``notes`` are those of the reports so far; ``miss_something`` says whether rows are missing in any of them.
+    """
+
+    make: Callable[[Dataset], GapReport]
+    datasets: Sequence[Dataset]
+    notes: list[str] = field(default_factory=list)
+    miss_something: bool = False
+
+    def __iter__(self) -> Iterator[_Reported]:
+        for dataset in self.datasets:
+            report = self.make(dataset)
+            self.notes += report.notes
+            if any(gap.reason.is_missing for gap in report.gaps):
+                self.miss_something = True
+            yield dataset, report
+
+
+def _print_gaps(columns: Sequence[str], reports: Sequence[_Reported], *, every: bool) -> None:
+    count = sum(len(report.gaps) for _, report in reports)
+    if every and count:
+        print_long_table(columns, lambda: _gap_rows(reports), numbers=("missing",))
     elif count:
         print_table(holes.COLUMNS, holes.summary_of(_named_gaps(reports)), numbers=holes.NUMBERS)
         say(f"{count_of(count, 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
@@ -169,25 +202,19 @@ def gaps(
         say("nothing is missing")
     else:
         say("the lake holds no such dataset")
-    for report in reports.values():
-        for note in report.notes:
-            print_error(f"note: {note}")
-    # no_trades and outage are listed, too, but nothing is missing there.
-    if any(missing_in(report.gaps) for report in reports.values()):
-        raise typer.Exit(3)
 
 
-def _named_gaps(reports: Mapping[Dataset, GapReport]) -> Iterator[tuple[str, Gap]]:
-    for dataset, report in reports.items():
+def _named_gaps(reports: Iterable[_Reported]) -> Iterator[tuple[str, Gap]]:
+    for dataset, report in reports:
         for gap in report.gaps:
             yield str(dataset), gap
 
 
-def _gap_rows(reports: Mapping[Dataset, GapReport]) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for each gap, so that JSON is printed while they are written: there may be hundreds of thousands."""
+def _gap_rows(reports: Iterable[_Reported]) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each gap, so that they are printed while they are made."""
     from ticklake.interfaces.schema import gaps_to_json
 
-    for dataset, report in reports.items():
+    for dataset, report in reports:
         for row in gaps_to_json(dataset, report):
             yield tuple(row.values())
 
