@@ -22,6 +22,8 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -32,6 +34,7 @@ from pydantic_settings import (
 )
 
 from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
+from ticklake.core.schedules import refuse_bare_number
 from ticklake.core.streams import OF_STREAMS, LiveOptions
 from ticklake.errors import BadInput
 
@@ -52,6 +55,31 @@ __all__ = [
 
 CONFIG_FILE = "ticklake.toml"
 WANTED_FILE = "collect.toml"
+_PLAIN_WORDS = {
+    "missing": "is missing: add it",
+    "extra_forbidden": "there is no such key: check how it is written",
+    "string_type": "is no text: write it in quotes",
+    "string_too_short": "is empty: write at least {min_length} character",
+    "string_pattern_mismatch": "is not written like 30m, 1h, 1d or 2w",
+    "int_type": "is no whole number",
+    "int_parsing": "is no whole number",
+    "int_from_float": "is no whole number",
+    "float_type": "is no number",
+    "float_parsing": "is no number",
+    "bool_type": "is neither true nor false",
+    "bool_parsing": "is neither true nor false",
+    "list_type": "is no list: write it like ['A', 'B']",
+    "too_short": "is empty: name at least {min_length}",
+    "dict_type": "is no table of names and values",
+    "model_type": "is no table of names and values",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "byte_size": "is no size: write it like 500MB",
+    "byte_size_unit": "is no size: write it like 500MB",
+}
+"""The words for the types of errors of pydantic, whose own are those of Python programmers."""
 _SECRETS = frozenset({"api_key", "api_secret", "urls"})
 """Settings whose values are never shown."""
 
@@ -61,6 +89,14 @@ def _refuse_percentage(value: object) -> object:
     if "%" in str(value):
         raise ValueError("a share of a disk is written like 2 %")
     return value
+
+
+def _free_space(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
+    """Refuse what is neither a share nor a size with one error: pydantic has one for each, and names its own types."""
+    try:
+        return parse(value)
+    except ValidationError:
+        raise ValueError("is neither a share of the disk nor a size: write it like '2 %' or '500MB'") from None
 
 
 def _checked_address(value: str) -> str:
@@ -73,7 +109,7 @@ def _checked_address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_checked_address)]
 Share = Annotated[str, StringConstraints(pattern=r"^\s*\d{1,2}(\.\d+)?\s*%\s*$")]
 Size = Annotated[ByteSize, BeforeValidator(_refuse_percentage)]
-MinFree = Annotated[Share | Size, Field(union_mode="left_to_right")]
+MinFree = Annotated[Share | Size, Field(union_mode="left_to_right"), WrapValidator(_free_space)]
 
 
 class ExchangeSettings(BaseModel):
@@ -162,7 +198,7 @@ class LiveSettings(BaseModel):
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]
-Length = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
+Length = Annotated[str, BeforeValidator(refuse_bare_number), StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
 
 
 class AlertSettings(BaseModel):
@@ -296,7 +332,10 @@ def _first_problem(error: ValidationError) -> str:
             key += f"[{step}]"
         else:
             key += f".{step}"
-    text = f"{key.lstrip('.')}: {first['msg'].removeprefix('Value error, ')}"
+    words = first["msg"].removeprefix("Value error, ")
+    if first["type"] in _PLAIN_WORDS:
+        words = _PLAIN_WORDS[first["type"]].format(**first.get("ctx", {}))
+    text = f"{key.lstrip('.')}: {words}"
     value = first["input"]
     # An @ stands before the host of an address: what stands before it may be a password.
     is_secret = not _SECRETS.isdisjoint(map(str, first["loc"])) or "@" in str(value)

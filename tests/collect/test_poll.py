@@ -91,7 +91,7 @@ def test_it_is_given_up_after_three_rounds_that_failed(begun):
 @pytest.mark.parametrize(
     ("datasets", "words"),
     [
-        ("binance:trades:ETH/USDT", "ETH/USDT was never asked for"),
+        ("binance:trades:ETH/USDT", "no binance:trades:ETH/USDT: did you mean binance:trades:BTC/USDT"),
         ([], "these are of none"),
     ],
 )

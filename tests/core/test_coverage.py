@@ -179,6 +179,28 @@ class TestWhatAFileShows:
     def test_what_is_rare_by_nature_is_shown(self):
         assert self.shown(range(0, 300 * DAY, 5 * DAY), 0, Span(0, 300 * DAY)) == [Span(0, 300 * DAY)]
 
+    @pytest.mark.parametrize("bar", [0, MINUTE])
+    def test_two_rows_of_an_unnamed_file_show_their_own_time_only(self, bar):
+        times = [0, 23 * HOUR]
+        length = max(bar, 1)
+        unnamed = Span(0, 23 * HOUR + length)
+        assert self.shown(times, bar, unnamed) == [Span(0, length), Span(23 * HOUR, 23 * HOUR + length)]
+
+    def test_two_rows_of_a_file_that_is_named_by_its_day_show_the_day(self):
+        assert self.shown([0, 23 * HOUR], 0, Span(0, DAY)) == [Span(0, DAY)]
+
+    def test_bars_that_touch_are_one_piece_however_few(self):
+        assert self.shown([0, MINUTE], MINUTE, Span(0, 2 * MINUTE)) == [Span(0, 2 * MINUTE)]
+        assert self.shown([0], MINUTE, Span(0, MINUTE)) == [Span(0, MINUTE)]
+
+    def test_few_rows_show_what_their_other_steps_make_likely(self):
+        assert self.shown([0, MINUTE, 23 * HOUR], 0, Span(0, 23 * HOUR + 1)) == [
+            Span(0, MINUTE + 1),
+            Span(23 * HOUR, 23 * HOUR + 1),
+        ]
+        whole = Span(0, 3 * HOUR + 1)
+        assert self.shown([0, HOUR, 3 * HOUR], 0, whole) == [whole]
+
     @pytest.mark.parametrize("times", [[0, 200 * DAY], [0, 2 * DAY, 300 * DAY], [0, MINUTE, 200 * DAY]])
     def test_a_long_hole_does_not_vouch_for_itself(self, times):
         *before, last = times

@@ -2,17 +2,20 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, TRADES, at, full
+from engine_lakes import BARS, MANY, TRADES, USER, at, full, span
 from polars.testing import assert_frame_equal
 
+from ticklake.catalog.gap_notes import GapNotes
 from ticklake.core import read_plan
+from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.resample import bars_from_bars, bars_from_trades
-from ticklake.core.span import ALL_TIME
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.time import SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidData, Unsupported
 from ticklake.query.resample import resample
-from ticklake.testing.rows import bars, trades
+from ticklake.testing.rows import START, bars, trades
 
 SETS = [Dataset.parse(f"x:ohlcv:1m:C{number}/USDT") for number in range(5)]
 
@@ -78,14 +81,55 @@ def test_bars_become_longer_bars(any_lake):
     any_lake.save(BARS, bars(3, 500))
     for text in ("15m", "1h", "1d", "1M"):
         expected = bars_from_bars(any_lake.load(BARS).lazy(), Timeframe.parse(text)).collect()
-        assert_same(any_lake.resample(BARS, text), expected)
+        assert_same(any_lake.resample(BARS, text, partial=True), expected)
+        length = Timeframe.parse(text)
+        whole = [ts for ts in expected["ts"].to_physical() if at(3) <= ts and length.next(ts) <= at(500)]
+        assert any_lake.resample(BARS, text)["ts"].to_physical().to_list() == whole
 
 
 def test_only_rows_inside_the_span_make_bars(any_lake):
     any_lake.save(BARS, bars(0, 100))
-    made = any_lake.resample(BARS, "1h", at(30), at(90))
+    made = any_lake.resample(BARS, "1h", at(30), at(90), partial=True)
     assert made["ts"].to_physical().to_list() == [at(0), at(60)]
     assert made["volume"][0] == pytest.approx(bars(30, 60)["volume"].sum())
+
+
+def test_bounds_inside_a_bar_do_not_cut_it(any_lake):
+    any_lake.save(BARS, bars(0, 200))
+    whole = any_lake.resample(BARS, "1h")
+    assert whole["ts"].to_physical().to_list() == [at(0), at(60), at(120)]
+    for start, end in ((30, 90), (60, 61), (1, 120), (60, 120)):
+        assert_same(any_lake.resample(BARS, "1h", at(start), at(end)), whole.slice(1, 1))
+    assert any_lake.resample(BARS, "1h", at(61), at(119)).shape == (0, 8)
+    assert any_lake.resample(BARS, "1h", at(5_000), at(6_000)).shape == (0, 8)
+
+
+def test_a_bar_that_goes_on_is_left_out(any_lake):
+    any_lake.save(BARS, bars(0, 119))
+    assert any_lake.resample(BARS, "1h")["ts"].to_physical().to_list() == [at(0)]
+    assert any_lake.resample(BARS, "1h", partial=True).height == 2
+    any_lake.save(BARS, bars(119, 120))
+    assert any_lake.resample(BARS, "1h").height == 2
+
+
+def test_coverage_shows_that_a_bar_is_over_though_its_last_minute_is_quiet(any_lake):
+    any_lake.engine.append(BARS, bars(1, 119), USER, [Covered(span(0, 120))])
+    assert any_lake.resample(BARS, "1h")["ts"].to_physical().to_list() == [at(0), at(60)]
+
+
+def test_of_saved_trades_the_clock_says_whether_the_newest_bar_is_over(any_lake, clock):
+    any_lake.save(TRADES, trades(0, 90))
+    clock.ahead += START + 90 * SECOND - clock()
+    assert any_lake.resample(TRADES, "1m").height == 1
+    clock.ahead += 60 * SECOND
+    assert any_lake.resample(TRADES, "1m").height == 2
+
+
+def test_of_collected_trades_their_coverage_says_whether_a_bar_is_whole(any_lake):
+    covered = Span(START + 30 * SECOND, START + 150 * SECOND)
+    any_lake.engine.append(TRADES, trades(30, 150), USER, [Covered(covered)])
+    GapNotes(any_lake.engine.catalog.database, any_lake.engine.now).want(Dataset.parse(TRADES), covered)
+    assert any_lake.resample(TRADES, "1m")["ts"].to_physical().to_list() == [at(1)]
 
 
 def test_the_past_is_resampled_as_it_was(any_lake):

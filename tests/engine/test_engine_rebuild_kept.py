@@ -389,3 +389,16 @@ def test_origins_on_a_damaged_page_come_from_files_and_are_never_those_of_other_
         lake.engine.append(BARS, bars(60, 70), new)
         origins = [lake.provenance(BARS, at(minute)) for minute in (3, 53, 63)]
     assert [origin.source for (origin,) in origins] == ["first", "unknown", "new"]
+
+
+@pytest.mark.parametrize("folder", ["ohlcv", BARS.path])
+def test_a_foreign_file_in_the_tree_is_no_reason_to_rebuild_a_sound_catalog(root, folder):
+    with lake_in(root) as lake:
+        lake.save(BARS, bars(0, MANY))
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    bars(0, 5).write_parquet(root / folder / "theirs.parquet")
+    (root / folder / "notes.parquet").write_text("no Parquet at all")
+    with pytest.raises(BadInput, match="is sound"):
+        rebuild_lake(root)
+    with lake_in(root) as lake:
+        assert lake.load(BARS).height == MANY

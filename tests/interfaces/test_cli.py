@@ -15,7 +15,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner, Result
 
+from ticklake.app import open_lake
 from ticklake.interfaces.cli.main import app
+from ticklake.interfaces.schema import to_json
 
 NOW = "2024-01-06"
 
@@ -120,6 +122,19 @@ class TestAnswers:
         assert row["rows"] > 1_400
         assert "2024-01-02T00:00:00Z" in shell("list", "--search", "BTC").stdout
         assert "binance" not in shell("list", "--search", "DOGE").stdout
+
+    def test_list_as_json_is_the_inventory(self, shell):
+        ingested(shell)
+        (row,) = json.loads(shell("list", "--json").stdout)
+        with open_lake(json.loads(shell("init", "--json").stdout)["lake"]) as lake:
+            assert to_json(lake.inventory()) == [row]
+        assert (row["exchange"], row["symbol"], row["kind"], row["timeframe"]) == (
+            "binance",
+            "BTC/USDT",
+            "ohlcv",
+            "1m",
+        )
+        assert json.loads(shell("list", "--json", "--search", "DOGE").stdout) == []
 
     def test_a_table_says_how_much_it_leaves_out(self, shell):
         rows = ingested(shell)["new"]

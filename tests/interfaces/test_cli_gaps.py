@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from weakref import WeakSet
 
 import polars as pl
 import pytest
@@ -13,6 +14,9 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import SECOND, parse_time
+from ticklake.errors import StorageError
+from ticklake.interfaces.cli.output import print_long_table
+from ticklake.lake import Lake
 
 from ..conftest import open_lake
 from .test_cli import shell  # noqa: F401
@@ -57,6 +61,62 @@ def test_quiet_minutes_are_listed_and_nothing_is_missing(shell):  # noqa: F811
     result = shell("gaps", "--json")
     assert {row["reason"] for row in json.loads(result.stdout)} == {"no_trades"}
     assert result.exit_code == 0
+
+
+def bars_with_holes(*symbols, minutes=3_000):
+    """Put bars of every other minute into the lake of this folder."""
+    ts = pl.Series([T + n * 60 * SECOND for n in range(0, minutes, 2)], dtype=pl.Int64).cast(TIME)
+    frame = pl.DataFrame({"ts": ts, "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0})
+    with open_lake("data") as lake:
+        for symbol in symbols:
+            lake.engine.append(Dataset.parse(f"x:ohlcv:1m:{symbol}"), frame, Provenance("user"))
+
+
+def test_json_is_printed_while_gaps_are_found(shell, monkeypatch):  # noqa: F811
+    bars_with_holes("A/USD", "B/USD", minutes=20)
+    whole = json.loads(shell("gaps", "--quick", "--json").stdout)
+    assert [row["dataset"] for row in whole] == ["x:ohlcv:1m:A/USD"] * 9 + ["x:ohlcv:1m:B/USD"] * 9
+    report = Lake.gap_report
+
+    def fail_at_the_second(lake, dataset, *bounds, **options):
+        if str(dataset.symbol) == "B/USD":
+            raise StorageError("the disk is gone")
+        return report(lake, dataset, *bounds, **options)
+
+    monkeypatch.setattr(Lake, "gap_report", fail_at_the_second)
+    broken = shell("gaps", "--quick", "--json")
+    assert broken.exit_code != 0
+    assert broken.stdout.count("x:ohlcv:1m:A/USD") == 9
+
+
+def test_a_long_list_is_printed_like_a_short_one(shell):  # noqa: F811
+    bars_with_holes("A/USD")
+    lines = shell("gaps", "--quick", "--all").stdout.splitlines()
+    assert len(lines) == 1 + 1_499
+    assert lines[0].split() == ["dataset", "start", "end", "missing", "reason", "detail"]
+    first = ["x:ohlcv:1m:A/USD", "2024-01-02T00:01:00Z", "2024-01-02T00:02:00Z", "1", "not_fetched"]
+    assert lines[1].split()[:5] == first
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_rows_of_a_long_list_are_made_twice_and_never_held(capsys):
+    alive, most = WeakSet(), 0
+
+    class Cell(str):
+        """A text that can be watched."""
+
+    def rows():
+        nonlocal most
+        for number in range(1_500):
+            cell = Cell(number)
+            alive.add(cell)
+            most = max(most, len(alive))
+            yield [cell]
+            del cell
+
+    print_long_table(["n"], rows, ["n"])
+    assert capsys.readouterr().out.splitlines()[-1] == "1499"
+    assert most < 100
 
 
 def test_ids_that_begin_anew_are_a_note_and_no_gap(shell):  # noqa: F811

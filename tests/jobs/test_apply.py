@@ -226,7 +226,7 @@ COLLECT = '[[collect]]\nexchange = "binance"\nsymbols = ["BTC/USDT"]\n'
     ("text", "words"),
     [
         ("[[collect", "is not TOML"),
-        ("[[colect]]", "colect: Extra inputs are not permitted"),
+        ("[[colect]]", "colect: there is no such key"),
         (COLLECT + 'every = "often"', r"collect\[0\].every: 'often' is not a length of time: write it like 90s"),
         (COLLECT + 'keep = "90m"', r"collect\[0\].keep: '90m' is not whole days: write it like 365d"),
         (COLLECT + 'since = "yesterday"', r"collect\[0\].since: 'yesterday' is not a time"),
@@ -236,7 +236,7 @@ COLLECT = '[[collect]]\nexchange = "binance"\nsymbols = ["BTC/USDT"]\n'
         (COLLECT + 'timeframes = ["1y"]', r"collect\[0\]: .*1y"),
         (COLLECT + 'kind = "trades"\ntimeframes = ["1h"]', r"collect\[0\]: trades has no timeframes"),
         (COLLECT + 'every = "1h"\ncron = "5 * * * *"', "every and cron are both given: say one"),
-        (COLLECT + 'symbol = "ETH/USDT"', r"collect\[0\].symbol: Extra inputs are not permitted"),
+        (COLLECT + 'symbol = "ETH/USDT"', r"collect\[0\].symbol: there is no such key"),
         (
             '[[collect]]\nexchange = "Binance!"\nsymbols = ["A/B"]',
             r"collect\[0\].exchange: 'binance!' is not an exchange",
@@ -253,6 +253,40 @@ COLLECT = '[[collect]]\nexchange = "binance"\nsymbols = ["BTC/USDT"]\n'
 def test_what_cannot_be_meant_is_refused_with_key_value_and_cure(write, text, words):
     with pytest.raises(BadInput, match=words):
         write(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (COLLECT + "keep = 10", r"collect\[0\].keep: a length of time has a unit: write it like '10d'.*\(it is 10\)"),
+        (COLLECT + "every = 5", r"collect\[0\].every: a length of time has a unit: write it like '5d'.*\(it is 5\)"),
+        (COLLECT + "keep = true", r"collect\[0\].keep: is no text: write it in quotes \(it is True\)"),
+        (COLLECT + "cron = 5", r"collect\[0\].cron: is no text"),
+        (COLLECT + "zone = 5", r"collect\[0\].zone: is no text"),
+        (COLLECT + 'name = ["a"]', r"collect\[0\].name: is no text"),
+        (COLLECT + 'priority = "high"', r"collect\[0\].priority: is no whole number \(it is 'high'\)"),
+        (COLLECT + "priority = 1.5", r"collect\[0\].priority: is no whole number \(it is 1.5\)"),
+        (COLLECT + "timeframes = 5", r"collect\[0\].timeframes: is no list"),
+        (COLLECT + "timeframes = [5]", r"collect\[0\].timeframes\[0\]: is no text"),
+        (COLLECT + "since = true", r"collect\[0\].since: is no text"),
+        ('[[collect]]\nexchange = ""\nsymbols = ["A/B"]', r"collect\[0\].exchange: is empty"),
+        ('[[collect]]\nexchange = "binance"\nsymbols = [""]', r"collect\[0\].symbols\[0\]: is empty"),
+        ('[[collect]]\nexchange = "binance"\nsymbols = 5', r"collect\[0\].symbols: is no list"),
+        ('[[collect]]\nsymbols = ["A/B"]', r"collect\[0\].exchange: is missing"),
+        ("collect = 5", "collect: is no list"),
+        ("collect = [5]", r"collect\[0\]: is no table"),
+        ('[[schedule]]\nname = "a"\nevery = "1d"', r"schedule\[0\].operation: is missing"),
+        (
+            '[[schedule]]\nname = "a"\noperation = "compact"\nevery = "1d"\nparameters = 5',
+            r"schedule\[0\].parameters: is no table",
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_plain_words(write, text, words):
+    with pytest.raises(BadInput, match=words) as caught:
+        write(text)
+    assert "\n" not in str(caught.value)
+    assert "Input should" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

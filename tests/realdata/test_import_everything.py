@@ -95,7 +95,12 @@ QUOTES = [
 ]
 FUNDING = [
     *(
-        Case(f"funding/{name}_BTC-USDT_funding.csv.gz", f"{name}:funding:BTC/USDT:USDT", mapping=zone, chosen="generic")
+        Case(
+            f"funding/{name}_BTC-USDT_funding.csv.gz",
+            f"{name}:funding:BTC/USDT:USDT",
+            mapping=zone,
+            chosen="funding-history",
+        )
         for name, zone in [
             *((name, MOSCOW) for name in ("binance", "bybit", "htx", "kucoin", "mexc")),
             *((name, UTC) for name in ("dydx", "gate")),

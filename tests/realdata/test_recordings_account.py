@@ -111,7 +111,7 @@ def test_what_was_received_is_read_or_said_to_be_something_else(file, recorded, 
 
 
 def _left_out(done: list) -> list[str]:
-    """Return the counts of rows that were left out, which every part of a file tells."""
+    """Return the counts of rows that were left out, which the first part of a file tells."""
     text = "; ".join(done[0].problems)
     if done[0].refused:
         held = re.search(r"it holds rows: ([^;]*?): name", text)

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.kinds import PROVENANCE, TIME, Column, Kind
-from ticklake.core.lookup import likely
+from ticklake.core.lookup import did_you_mean
 from ticklake.core.time import FIRST_PLAUSIBLE, parse_time
 from ticklake.errors import InvalidData, InvalidTime
 
@@ -20,7 +20,6 @@ __all__ = [
     "Records",
     "canonical",
     "canonical_all",
-    "did_you_mean",
     "from_rows",
     "is_ordered",
     "number_prints",
@@ -359,14 +358,6 @@ def _from_integers(series: pl.Series) -> pl.Series:
                 f"column {series.name!r} looks like {unit}: integer times are nanoseconds; multiply by {factor:,}"
             )
     return integers
-
-
-def did_you_mean(name: object, known: Sequence[str]) -> str:
-    """Ask whether the likeliest of the *known* names was meant, if one is likely."""
-    close = likely(str(name), known, 1)
-    if not close:
-        return ""
-    return f" (did you mean {close[0]!r}?)"
 
 
 def _first_line(error: Exception) -> str:

@@ -165,12 +165,19 @@ class Coverage:
         return outside
 
 
+_FEW_ROWS = 10
+"""Fewer rows do not show that nothing happened in most of a day between two of them."""
+
+
 def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence[Span]:
     """Return the parts of *named* of which a file shows that it holds what there is.
 
     A file says for which time it stands (*named*), and is cut short or has holes all the same: dump sites have published
     months without the middle. So it stands for no stretch without rows that is longer than a day, three bars and
     a hundred usual steps, which its other rows tell; and before its first bar and after its last only for as long as the longest hole between bars.
+
+    A file of few rows that no name says the time of may be a handful of rows of any history: the day and the three bars do not count then, only
+    the steps of its other rows. Two rows have no other steps: of them only their own time is covered.
 
     Parameters
     ----------
@@ -182,7 +189,9 @@ def shown_spans(times: pl.Series, span: Span, named: Span, bar: int) -> Sequence
         How long a bar lasts; 0 where there are none.
     """
     steps = times.diff().drop_nulls()
-    if bar:
+    if named == span and times.len() < _FEW_ROWS:
+        longest_shown = longest_edge = 100 * _usual_step(steps)
+    elif bar:
         longest_shown = max(DAY, 3 * bar)
         longest_hole = max(int(steps.max() or 0), bar) - bar  # type: ignore[arg-type]
         longest_edge = min(longest_hole, longest_shown)

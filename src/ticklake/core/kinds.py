@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+from ticklake.core.lookup import did_you_mean
 from ticklake.errors import BadInput, InvalidName
 
 if TYPE_CHECKING:
@@ -273,7 +274,8 @@ class KindRegistry:
         try:
             return self._kinds[name]
         except KeyError:
-            raise InvalidName(f"{name!r} is not a kind: use one of {', '.join(self._kinds)}") from None
+            hint = did_you_mean(name, list(self._kinds))
+            raise InvalidName(f"{name!r} is not a kind{hint}: use one of {', '.join(self._kinds)}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._kinds

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
 
-__all__ = ["is_pattern", "is_plain", "likely", "meant_datasets", "meant_symbols"]
+__all__ = ["did_you_mean", "is_pattern", "is_plain", "likely", "meant_datasets", "meant_symbols"]
 
 
 def is_pattern(text: str) -> bool:
@@ -80,6 +80,14 @@ def likely(text: str, known: Sequence[str], count: int = 3) -> list[str]:
     """Return the names that somebody who wrote *text* probably meant, the likeliest first."""
     by_fold = {name.casefold(): name for name in known}
     return [by_fold[fold] for fold in get_close_matches(text.casefold(), list(by_fold), count, 0.6)]
+
+
+def did_you_mean(name: object, known: Sequence[str]) -> str:
+    """Ask whether the likeliest of the *known* names was meant, if one is likely."""
+    close = likely(str(name), known, 1)
+    if not close:
+        return ""
+    return f" (did you mean {close[0]!r}?)"
 
 
 def _joined(symbol: Symbol) -> str:

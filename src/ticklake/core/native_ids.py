@@ -101,6 +101,9 @@ def unified(
             raise InvalidName(
                 f"{native!r} is an option, whose symbol is not told from names: name the dataset (--dataset)"
             )
+        # Hyperliquid names a market by its base alone, which no rule can read: BTC.
+        if native and native.casefold() == _pair_of(said).partition("/")[0].casefold():
+            return said
         return None
     first = symbols[0]
     if len(symbols) > 1:

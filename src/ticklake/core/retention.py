@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import KINDS
+from ticklake.core.kinds import KINDS, kind_of
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput
@@ -30,8 +30,8 @@ def days_by_kind(
     if kinds is not None:
         chosen = list(kinds)
     for kind in (*chosen, *keep):
-        if kind not in KINDS:
-            raise BadInput(f"{kind!r} is not a kind: use one of {', '.join(KINDS)}")
+        # Refuses a kind that does not exist.
+        kind_of(kind)
     if days is not None and (isinstance(days, bool) or not isinstance(days, int)):
         raise BadInput(f"{days!r} is not a number of days: say a whole number of at least 1")
     if days is not None:

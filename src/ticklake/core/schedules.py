@@ -11,7 +11,7 @@ from ticklake.core.jobs import NewJob
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.errors import BadInput
 
-__all__ = ["Change", "Rhythm", "Schedule", "format_every", "parse_every"]
+__all__ = ["Change", "Rhythm", "Schedule", "format_every", "parse_every", "refuse_bare_number"]
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _LONGEST = 36_500 * DAY
@@ -110,6 +110,19 @@ def parse_every(text: str) -> int:
     if length > _LONGEST:
         raise BadInput(f"{text!r} is too long: say at most {format_every(_LONGEST)}")
     return length
+
+
+def refuse_bare_number(value: object) -> object:
+    """Return what stands in the place of a length of time; a number without a unit may mean days as well as seconds.
+
+    Raises
+    ------
+    BadInput
+        If it is a number.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise BadInput(f"a length of time has a unit: write it like '{value}d' for days, or 90s, 15m, 1h, 2w")
+    return value
 
 
 def format_every(ns: int) -> str:

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ticklake.core.batch import did_you_mean
 from ticklake.core.kinds import PROVENANCE, Kind
+from ticklake.core.lookup import did_you_mean
 from ticklake.errors import BadInput, InvalidData
 
 __all__ = ["parse_columns", "parse_count", "parse_names", "parse_text"]

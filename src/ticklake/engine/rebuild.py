@@ -21,7 +21,7 @@ from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.kinds import KINDS
 from ticklake.core.results import Rebuilt
-from ticklake.engine.recovery import Filled, Tree, complete_until, fill, is_uncommitted
+from ticklake.engine.recovery import Filled, Tree, complete_until, fill, is_segment, is_uncommitted
 from ticklake.engine.store import Store, retired_path
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull, NoLake
@@ -174,8 +174,15 @@ def _reason(store: Store, witness: Witness) -> str | None:
 
 
 def _strays(store: Store, complete: int | None) -> set[str]:
-    """Return the files that no commit names, without those that were never committed."""
-    return {item.key for item in unnamed(store, KINDS) if not is_uncommitted(item, complete)}
+    """Return the segments that no commit names, without those that were never committed.
+
+    A file that somebody else put there is none: no rebuild would take it in.
+    """
+    strays: set[str] = set()
+    for item in unnamed(store, KINDS):
+        if not is_uncommitted(item, complete) and is_segment(store.objects, item.key):
+            strays.add(item.key)
+    return strays
 
 
 def _rebuild(lake: _Lake, tree: Tree, *, in_memory: bool = False) -> tuple[Filled, str | None]:

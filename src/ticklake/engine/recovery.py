@@ -30,7 +30,7 @@ from ticklake.storage.files import file_digest, read_blocks
 from ticklake.storage.objects import ObjectStore, StoredObject
 from ticklake.storage.segments import Footer, corrupt, decode_inline
 
-__all__ = ["Filled", "Tree", "complete_until", "fill", "is_uncommitted"]
+__all__ = ["Filled", "Tree", "complete_until", "fill", "is_segment", "is_uncommitted"]
 
 _TICK = 100 * MS
 """The time of a file is that of the last tick of the kernel's clock, which is up to some milliseconds earlier."""
@@ -83,9 +83,7 @@ class Tree:
 
 def _described(objects: ObjectStore, item: StoredObject) -> tuple[Footer, Segment]:
     source = objects.source(item.key)
-    footer = read_footer(source, item.key)
-    if item.key != f"{footer.dataset.path}/{footer.period}-{footer.id}.parquet":
-        raise corrupt(item.key, "its footer belongs to another place")
+    footer = _footer_of(objects, item.key)
     segment = Segment(
         id=footer.id,
         seq=footer.seq,
@@ -100,6 +98,22 @@ def _described(objects: ObjectStore, item: StoredObject) -> tuple[Footer, Segmen
         observed_at=footer.observed_at,
     )
     return footer, segment
+
+
+def _footer_of(objects: ObjectStore, key: str) -> Footer:
+    footer = read_footer(objects.source(key), key)
+    if key != f"{footer.dataset.path}/{footer.period}-{footer.id}.parquet":
+        raise corrupt(key, "its footer belongs to another place")
+    return footer
+
+
+def is_segment(objects: ObjectStore, key: str) -> bool:
+    """Whether a file is a segment in its place: others, which no Ticklake wrote there, cannot be taken into a catalog."""
+    try:
+        _footer_of(objects, key)
+    except StorageError:
+        return False
+    return True
 
 
 def _is_whole(store: Store, footer: Footer, segment: Segment) -> bool:

@@ -286,6 +286,7 @@ def examine(
             content.notes += notes_on(rows, content.dataset, content.order, span_in(label_of(plan.entry)))
             _leave_out_forming(content, plan, options.now)
         content.notes += _notes(content, examination)
+    datasets[0].notes += _notes_on_file(examination)
     return datasets
 
 
@@ -362,6 +363,8 @@ def _none_of_dataset(left_out: Counter[str], options: ImportOptions, tally: Tall
     advice = "name the dataset they are of with dataset= (--dataset)"
     if options.dataset is None and all(text.startswith("?:") and "/" in text for text in left_out):
         advice = cure(["exchange"])
+    elif options.dataset is None and not any("/" in text for text in left_out):
+        advice += ", or their market with exchange= and symbol= (--exchange, --symbol)"
     return "; ".join([f"{sentence}: {advice}", *tally.notes()])
 
 
@@ -410,7 +413,7 @@ def _refuse_untrue(datasets: Iterable[FileDataset], plan: FilePlan) -> None:
 
 
 def _notes(content: FileDataset, examination: _Examination) -> Iterator[str]:
-    """Yield what is odd about the rows of a dataset, and what of the file is left out."""
+    """Yield what is odd about the rows of a dataset."""
     dataset, plan, options = content.dataset, examination.plan, examination.options
     if content.forming and content.final is not None:
         yield f"{content.forming:,} bars from {format_time(content.final)} on left out: not over yet"
@@ -418,11 +421,15 @@ def _notes(content: FileDataset, examination: _Examination) -> Iterator[str]:
         yield f"it says that it is of {dataset.exchange}, not of {options.markets.exchange}"
     if content.invalid.counts:
         yield f"{content.invalid.counts.total():,} rows that cannot be true: {content.invalid}"
-    if plan.preset.left_out:
-        yield f"left out: {plan.preset.left_out}"
     yield from _contradictions(plan, options, examination.symbols)
+
+
+def _notes_on_file(examination: _Examination) -> Iterator[str]:
+    """Yield what of the file is left out: it is said once, with the first dataset of the file."""
+    if examination.plan.preset.left_out:
+        yield f"left out: {examination.plan.preset.left_out}"
     reason = "they are of another dataset"
-    if options.dataset is None:
+    if examination.options.dataset is None:
         reason = "name their dataset to import them"
     for description, count in examination.left_out.items():
         yield f"{count:,} rows of {description} left out: {reason}"

@@ -16,7 +16,7 @@ from ticklake.core.timeframe import Timeframe
 __all__ = ["Order", "funding_shift", "notes_on", "off_grid", "order_of", "spacing", "zone_hint"]
 
 _FUNDING_GRID = 8 * HOUR
-_PHASES = {"kucoin": 4 * HOUR, "bitmex": 4 * HOUR}
+_PHASES = dict.fromkeys(("kucoin", "kucoinfutures", "bitmex"), 4 * HOUR)
 """Exchanges whose funding times are not 00, 08 and 16 h UTC."""
 _MOST_ON_GRID = 0.9
 """Funding times are on a grid if at least this share of them is."""

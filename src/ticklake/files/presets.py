@@ -13,6 +13,9 @@ metatrader
     be given.
 nautilus
     https://nautilustrader.io/docs/latest/concepts/data (Parquet catalog): fixed-point numbers, bars named by their end.
+funding-history
+    Tables of published funding rates, named like ``kucoin_BTC-USDT_funding`` or ``BTC-USDT_kucoin_2021-01-01_2024-01-01_funding_history``;
+    times are local, so ``zone`` must be given.
 crypto-chassis, ccxt, bitfinex, coinbase, bitmex
     The fields of the exchanges' own answers, or of ccxt's, as people save them.
 """
@@ -39,6 +42,7 @@ _FT_NAMES = ("date", *BARS)
 _FT_TRADES = ("timestamp", "id", "type", "side", "price", "amount", "cost")
 _NAUTILUS = r"(?P<symbol>[A-Z0-9_-]+?)\.(?P<exchange>[A-Z_]+)"
 _NAUTILUS_TIMES = {"ts": "ts_event", "received_at": "ts_init"}
+_PAIR = "[A-Z0-9]+-[A-Z0-9]+"
 _MS = "ms"
 
 PRESETS: tuple[Preset, ...] = (
@@ -117,6 +121,14 @@ PRESETS: tuple[Preset, ...] = (
         ),
         rf"data/quote_ticks?/{_NAUTILUS}/[^/]+",
         header=("bid_price", "ask_price", "bid_size", "ask_size", "ts_event", "ts_init"),
+    ),
+    Preset(
+        "funding-history",
+        "funding",
+        Mapping({"ts": "Date", "rate": "Funding Rate", "symbol": "Symbol"}),
+        rf"(?:(?:{_PAIR}_)?(?P<exchange>[a-z][a-z0-9]+)_(?:{_PAIR}_)?)?[^/]*funding[^/]*",
+        header=("Symbol", "Date", "Funding Rate"),
+        market="linear",
     ),
     Preset(
         "bitmex-funding",

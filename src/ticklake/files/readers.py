@@ -183,8 +183,8 @@ def plan_file(entry: Entry, options: ImportOptions) -> FilePlan:
     kind, mapping = _mapping(raw, preset, options, has_names=has_names or bool(preset.names))
     _refuse_incomplete(mapping, kind, raw)
     mapping = _with_origin(mapping, label, preset, options)
-    mapping = _with_unit(mapping, raw, kind, options)
     from_path = dataset_in_path(preset, label, options.names)
+    mapping = _with_unit(mapping, raw, kind, options, from_path.exchange)
     return FilePlan(entry, form, layers, preset, kind, mapping, from_path, layout, markets=options.names)
 
 
@@ -400,8 +400,8 @@ def _zone_of(preset: Preset, label: str, options: ImportOptions) -> str:
     return zone
 
 
-def _with_unit(mapping: Mapping, raw: pl.DataFrame, kind: str, options: ImportOptions) -> Mapping:
-    """Fill in the unit of times, and refuse local times without a zone.
+def _with_unit(mapping: Mapping, raw: pl.DataFrame, kind: str, options: ImportOptions, exchange: str) -> Mapping:
+    """Fill in the unit of times, and refuse local times without a zone; *exchange* is what the file's path says.
 
     The unit is settled once for the whole file: chunk by chunk, times near a limit would be read in different ones.
     """
@@ -415,7 +415,16 @@ def _with_unit(mapping: Mapping, raw: pl.DataFrame, kind: str, options: ImportOp
         return replace(mapping, unit=unit_of(_largest(sample)))
     if mapping.zone or has_zone(sample) or "%z" in mapping.time_format:
         return mapping
-    raise InvalidTime(_zone_needed(sample, theirs, kind, mapping, options))
+    if options.dataset is not None:
+        exchange = options.dataset.exchange
+    hint = ""
+    if kind == "funding":
+        local = read_times(sample, TimeWords(zone="UTC", form=mapping.time_format), options.now)
+        hint = f" ({_funding_hint(local, exchange or options.markets.exchange)})"
+    raise InvalidTime(
+        f"column {theirs!r} has times like {sample.drop_nulls()[0]!r} without a zone{hint}: say where they are local with "
+        "zone='Europe/Moscow', or zone='UTC' (--zone)"
+    )
 
 
 def _largest(counts: pl.Series) -> int:
@@ -426,19 +435,12 @@ def _largest(counts: pl.Series) -> int:
     return int(numbers.sort()[-1])
 
 
-def _zone_needed(sample: pl.Series, theirs: str, kind: str, mapping: Mapping, options: ImportOptions) -> str:
-    """Say that times lack a zone; funding times hint at it, as they lie on a known grid."""
-    hint = ""
-    if kind == "funding":
-        exchange = ""
-        if options.dataset is not None:
-            exchange = options.dataset.exchange
-        local = read_times(sample, TimeWords(zone="UTC", form=mapping.time_format), options.now)
-        hint = f" ({zone_hint(funding_shift(local, exchange))})"
-    return (
-        f"column {theirs!r} has times like {sample.drop_nulls()[0]!r} without a zone{hint}: say where they are local with "
-        "zone='Europe/Moscow', or zone='UTC' (--zone)"
-    )
+def _funding_hint(local: pl.Series, exchange: str) -> str:
+    """Say in which zone local funding times seem to be: they lie on a grid, which depends on the exchange."""
+    hint = zone_hint(funding_shift(local, exchange))
+    if exchange:
+        return hint
+    return f"on most exchanges {hint}; say which it is (--exchange), as KuCoin and BitMEX settle four hours later"
 
 
 @dataclass(frozen=True, slots=True)

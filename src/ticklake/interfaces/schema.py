@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import singledispatch
@@ -301,9 +301,11 @@ def _(gap: Gap) -> dict[str, Any]:
     return {**to_json(gap.span), "missing": gap.missing, "reason": gap.reason.value, "detail": gap.detail}
 
 
-def gaps_to_json(dataset: Dataset, report: GapReport) -> list[dict[str, Any]]:
-    """Return the holes of a dataset as rows with its name."""
-    return rows_of(dataset, map(to_json, report.gaps))
+def gaps_to_json(dataset: Dataset, report: GapReport) -> Iterator[dict[str, Any]]:
+    """Yield the holes of a dataset as rows with its name: there may be hundreds of thousands."""
+    name = str(dataset)
+    for gap in report.gaps:
+        yield {"dataset": name, **to_json(gap)}
 
 
 @to_json.register

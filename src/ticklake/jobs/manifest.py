@@ -16,7 +16,7 @@ from ticklake.core.dataset import BAR_KINDS, SNAPSHOTS, USUAL_FRAMES, Dataset
 from ticklake.core.kinds import kind_of
 from ticklake.core.lookup import is_pattern
 from ticklake.core.requests import BackfillRequest, usual_kind
-from ticklake.core.schedules import parse_every
+from ticklake.core.schedules import parse_every, refuse_bare_number
 from ticklake.core.streams import StreamRequest
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import DAY, format_time, parse_time
@@ -54,8 +54,8 @@ def _as_list(value: Any) -> Any:
 
 Text = Annotated[str, Field(min_length=1)]
 Since = Annotated[str, BeforeValidator(_time)]
-Every = Annotated[str, AfterValidator(_length)]
-Keep = Annotated[str, AfterValidator(_length), AfterValidator(_days)]
+Every = Annotated[str, BeforeValidator(refuse_bare_number), AfterValidator(_length)]
+Keep = Annotated[str, BeforeValidator(refuse_bare_number), AfterValidator(_length), AfterValidator(_days)]
 Texts = Annotated[list[Text], BeforeValidator(_as_list), Field(min_length=1)]
 
 

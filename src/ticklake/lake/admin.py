@@ -10,11 +10,11 @@ from ticklake.catalog.runs import Runs
 from ticklake.core.dataset import Dataset
 from ticklake.core.duration import DurationLike, parse_duration
 from ticklake.core.results import Cleanup
-from ticklake.core.symbol import exchange_id
+from ticklake.core.selection import parse_names
 from ticklake.engine.engine import Engine
 from ticklake.engine.vacuum import KEEP
 from ticklake.errors import BadInput
-from ticklake.lake.arguments import DatasetLike, all_datasets, as_list, as_path, known_dataset
+from ticklake.lake.arguments import DatasetLike, all_datasets, as_list, as_path, known_dataset, known_exchange
 
 if TYPE_CHECKING:
     from ticklake.core.results import Backup, Compaction, Problem, Rebuilt, Vacuumed
@@ -176,6 +176,8 @@ class Admin:
         ------
         BadInput
             If nothing says how long anything is kept, or a kind is unknown.
+        UnknownDataset
+            If the lake has nothing of *exchange*, or no dataset of a name.
         CorruptSegment
             If a damaged segment had to be cut; everything else was cleaned.
         """
@@ -183,10 +185,10 @@ class Admin:
 
         chosen_kinds = None
         if kinds is not None:
-            chosen_kinds = as_list("kinds", kinds)
+            chosen_kinds = parse_names("kinds", kinds)
         days = days_by_kind(self._keep, days_to_keep, chosen_kinds)
         if exchange is not None:
-            exchange = exchange_id(exchange)
+            exchange = known_exchange(self._engine, exchange)
         chosen = self._datasets("datasets", datasets)
         if chosen is None:
             chosen = all_datasets(self._engine)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import unified
-from ticklake.core.lookup import is_pattern
+from ticklake.core.lookup import did_you_mean, is_pattern
 from ticklake.core.provenance import Provenance
 from ticklake.core.requests import BackfillRequest
 from ticklake.core.selection import parse_count
@@ -33,6 +33,7 @@ __all__ = [
     "check_tolerance",
     "datasets_of",
     "known_dataset",
+    "known_exchange",
     "matching_datasets",
     "optional_count",
     "optional_time",
@@ -181,6 +182,24 @@ def _hint(engine: Engine, dataset: Dataset) -> str:
     return "it holds nothing yet"
 
 
+def known_exchange(engine: Engine, name: str) -> str:
+    """Return the id of the exchange of that name, of which the lake must have something.
+
+    Raises
+    ------
+    UnknownDataset
+        If it has nothing of it: a filter that matches nothing is mostly a typing error.
+    """
+    exchange = exchange_id(name)
+    known = sorted({dataset.exchange for dataset in all_datasets(engine)})
+    if exchange in known:
+        return exchange
+    if not known:
+        raise UnknownDataset(f"the lake has nothing of exchange {exchange!r}: it holds nothing yet")
+    hint = did_you_mean(exchange, known)
+    raise UnknownDataset(f"the lake has nothing of exchange {exchange!r}{hint}: it has {', '.join(known)}")
+
+
 def all_datasets(engine: Engine) -> list[Dataset]:
     """Return the datasets of the lake."""
     return [row.dataset for row in engine.catalog.datasets()]
@@ -191,7 +210,7 @@ def matching_datasets(engine: Engine, names: Any) -> list[Dataset]:
 
     Raises
     ------
-    BadInput
+    UnknownDataset
         If the lake has none of a name.
     """
     known = [Dataset.parse(name) for name, *_ in engine.catalog.inventory()]
@@ -201,8 +220,10 @@ def matching_datasets(engine: Engine, names: Any) -> list[Dataset]:
     chosen: dict[Dataset, None] = {}
     for name in map(str, as_list("datasets", names)):
         matching = [dataset for dataset in known if dataset.matches(name)]
+        if not matching and is_pattern(name):
+            raise UnknownDataset(f"the lake has no {name}: 'ticklake list' shows what it holds")
         if not matching:
-            raise BadInput(f"the lake has no {name}: 'ticklake list' shows what it holds")
+            matching = [known_dataset(engine, name)]
         chosen.update(dict.fromkeys(matching))
     return list(chosen)
 
@@ -229,11 +250,17 @@ def present_datasets(engine: Engine, names: Iterable[str]) -> list[Dataset]:
 
 
 def datasets_of(engine: Engine, what: DatasetLike | None) -> list[Dataset]:
-    """Return all datasets of the lake, those of an exchange, or the one that is named."""
+    """Return all datasets of the lake, those of an exchange, or the one that is named.
+
+    Raises
+    ------
+    UnknownDataset
+        If the lake has nothing of the exchange, or no dataset of the name.
+    """
     if what is None:
         return all_datasets(engine)
     if isinstance(what, str) and ":" not in what:
-        exchange = exchange_id(what)
+        exchange = known_exchange(engine, what)
         return [dataset for dataset in all_datasets(engine) if dataset.exchange == exchange]
     return [known_dataset(engine, what)]
 

@@ -11,8 +11,8 @@ from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.requests import BackfillRequest
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import SECOND, TimeLike
-from ticklake.errors import BadInput
-from ticklake.lake.arguments import DatasetLike, as_list, as_request
+from ticklake.errors import BadInput, UnknownDataset
+from ticklake.lake.arguments import DatasetLike, as_list, as_request, known_dataset
 from ticklake.lake.writer import Writer
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ class Collecting(Writer):
 
         Raises
         ------
+        UnknownDataset
+            If the lake has none of a name; the likely one is named.
         BadInput
             If one of them was never collected.
         """
@@ -160,6 +162,8 @@ class Collecting(Writer):
 
         Raises
         ------
+        UnknownDataset
+            If the lake has none of a name; the likely one is named.
         BadInput
             If one was never asked for ('ticklake backfill' begins it), or they are of several exchanges.
         """
@@ -179,21 +183,32 @@ class Collecting(Writer):
     def _collected_only(self, datasets: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
         """Return the named datasets, and refuse those that no source was asked for."""
         collected_names = self._collector.collected()
-        named = list(map(Dataset.parse, as_list("dataset", datasets)))
-        for dataset in named:
-            if str(dataset) in collected_names:
-                continue
-            if dataset.kind in SNAPSHOTS:
-                raise BadInput(
-                    f"{dataset} holds snapshots of now and cannot be brought up to now: 'ticklake backfill' takes one"
-                )
-            raise BadInput(
-                f"{dataset} was never asked for, so nobody knows since when it is wanted: 'ticklake backfill' begins it"
-            )
-        return named
+        collected: list[Dataset] = []
+        for dataset in map(Dataset.parse, as_list("dataset", datasets)):
+            # A dataset may have been asked for in vain: then the lake has none of its rows.
+            if str(dataset) not in collected_names:
+                dataset = self._known_before_update(dataset)
+            if str(dataset) not in collected_names:
+                raise BadInput(_why_not_updated(dataset))
+            collected.append(dataset)
+        return collected
+
+    def _known_before_update(self, dataset: Dataset) -> Dataset:
+        """Return the dataset of that name, which the lake must have; the error also says how a new one begins."""
+        try:
+            return known_dataset(self.engine, dataset)
+        except UnknownDataset as error:
+            raise UnknownDataset(f"{error} ('ticklake backfill' begins what was never asked for)") from None
 
     def symbols(self, exchange: str) -> pl.DataFrame:
         """Return what an exchange lists: ``symbol``, ``native_id``, ``market_type``, ``active``."""
         listed = self._collector.listed(exchange_id(exchange))
         rows = [(market.symbol, market.native_id, market.market_type, market.active) for market in listed]
         return pl.DataFrame(rows, schema=["symbol", "native_id", "market_type", "active"], orient="row")
+
+
+def _why_not_updated(dataset: Dataset) -> str:
+    """Say why a dataset that the lake has cannot be brought up to now."""
+    if dataset.kind in SNAPSHOTS:
+        return f"{dataset} holds snapshots of now and cannot be brought up to now: 'ticklake backfill' takes one"
+    return f"{dataset} was never asked for, so nobody knows since when it is wanted: 'ticklake backfill' begins it"

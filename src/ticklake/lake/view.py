@@ -169,11 +169,19 @@ class View:
         *,
         columns: Columns | None = None,
         last: int | None = None,
+        partial: bool = False,
     ) -> pl.DataFrame:
         """Return bars made from trades or from shorter bars: columns of kind ``ohlcv``, none where there were no rows.
 
-        A bar that *start* or *end* cuts through is made of the rows inside. Rows are streamed: memory does not grow
-        with them.
+        These are the whole bars that open in ``[start, end)``, as if they were stored: *start* and *end* do not cut through a
+        bar. A bar whose beginning or end the rows do not reach, like the newest one while it goes on, is left out. Of trades
+        that were only imported or saved nobody knows whether more follow: there the clock alone says whether a bar is over.
+        Rows are streamed: memory does not grow with them.
+
+        Parameters
+        ----------
+        partial
+            Make bars of exactly the rows in ``[start, end)`` instead, also the first and the last one, which may be cut.
 
         Raises
         ------
@@ -182,11 +190,14 @@ class View:
         Unsupported
             If the dataset holds neither trades nor bars of which *timeframe* is a whole multiple.
         """
-        from ticklake.query.resample import resample
+        from ticklake.query.resample import resample, whole_bars_in
 
         dataset = known_dataset(self.engine, dataset)
         length = Timeframe.parse(timeframe)
-        bars = resample(self.engine.store, dataset, Span.parse(start, end), length)
+        span: Span | None = Span.parse(start, end)
+        if not partial:
+            span = whole_bars_in(self.engine.store, dataset, Span.parse(start, end), length)
+        bars = resample(self.engine.store, dataset, span, length)
         return _narrowed(bars, columns, last)
 
     def book(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
+from ticklake.catalog.gap_notes import GapNotes
+from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS
 from ticklake.core.resample import bars_from_bars, bars_from_trades
@@ -16,13 +18,13 @@ from ticklake.engine.read import read_chunks
 from ticklake.engine.store import Store
 from ticklake.errors import Unsupported
 
-__all__ = ["can_become", "resample"]
+__all__ = ["can_become", "resample", "whole_bars_in"]
 
 _NEEDED = {"trades": ["ts", "price", "amount"]}
 
 
-def resample(store: Store, dataset: Dataset, span: Span, timeframe: Timeframe) -> pl.DataFrame:
-    """Return the bars of the rows inside *span*; stretches without rows have no bar.
+def resample(store: Store, dataset: Dataset, span: Span | None, timeframe: Timeframe) -> pl.DataFrame:
+    """Return the bars of the rows inside *span*; stretches without rows, and no span at all, have no bar.
 
     Raises
     ------
@@ -30,8 +32,55 @@ def resample(store: Store, dataset: Dataset, span: Span, timeframe: Timeframe) -
         If the rows are neither trades nor bars that *timeframe* is a multiple of.
     """
     _refuse_unfit(dataset, timeframe)
-    bars = list(_bars(_rows(store, dataset, span), dataset, timeframe))
-    return pl.concat([pl.DataFrame(schema=KINDS["ohlcv"].schema), *bars])
+    bars = [pl.DataFrame(schema=KINDS["ohlcv"].schema)]
+    if span is not None:
+        bars += _bars(_rows(store, dataset, span), dataset, timeframe)
+    return pl.concat(bars)
+
+
+def whole_bars_in(store: Store, dataset: Dataset, span: Span, timeframe: Timeframe) -> Span | None:
+    """Return the span of the bars that open inside *span* and of which the lake has the rows from end to end.
+
+    A bound inside a bar does not cut it: the bar belongs to the time at which it opens, as stored bars do. Bars at the edges
+    of what is known are left out, as more of their rows may be known later. Holes between the edges are not looked for.
+    """
+    known = _known(store, dataset, timeframe)
+    if known is None:
+        return None
+    anchor = dataset.anchor_of(timeframe)
+    touched = Span(timeframe.floor(known.start, anchor), timeframe.ceil(known.end, anchor))
+    wanted = span.intersect(touched)
+    if wanted is None:
+        return None
+    opening = timeframe.inner(wanted, anchor)
+    whole = timeframe.whole_bars([known], anchor)
+    if opening is None or not whole:
+        return None
+    return opening.intersect(whole[0])
+
+
+def _known(store: Store, dataset: Dataset, timeframe: Timeframe) -> Span | None:
+    """Return from when until when the rows of a dataset are known; ``None`` if it has none."""
+    row = store.catalog.dataset(dataset)
+    if row is None or row.min_ts is None or row.max_ts is None:
+        return None
+    rows = Span(row.min_ts, dataset.row_end(row.max_ts))
+    if dataset.timeframe is None and str(dataset) not in GapNotes(store.catalog.database, store.now).collected():
+        return _known_of_saved_trades(rows, dataset, timeframe, store.now())
+    known = rows
+    for covered in store.catalog.coverage(dataset).spans(Found.DATA):
+        known = known.hull(covered)
+    return known
+
+
+def _known_of_saved_trades(rows: Span, dataset: Dataset, timeframe: Timeframe, now: int) -> Span | None:
+    """Return the time of all bars that trades touch which no source will add to, without one that is not over by the clock."""
+    anchor = dataset.anchor_of(timeframe)
+    start = timeframe.floor(rows.start, anchor)
+    end = min(timeframe.ceil(rows.end, anchor), timeframe.floor(now, anchor))
+    if end <= start:
+        return None
+    return Span(start, end)
 
 
 def can_become(dataset: Dataset, timeframe: Timeframe) -> bool:

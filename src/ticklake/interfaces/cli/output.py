@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,7 @@ __all__ = [
     "print_error",
     "print_json",
     "print_json_rows",
+    "print_long_table",
     "print_records",
     "print_table",
     "say",
@@ -109,7 +111,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: 
     """Print rows as a table; nothing is cut off: a line is as long as it must be, and a terminal wraps it."""
     texts = [list(map(_as_cell, row)) for row in rows]
     if len(texts) > _MANY:
-        return _print_plainly(columns, texts, numbers)
+        return print_long_table(columns, lambda: texts, numbers)
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -134,28 +136,42 @@ def _as_cell(value: Any) -> str:
     return str(value)
 
 
-def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str]) -> None:
-    """Print the same table without rich."""
+def print_long_table(
+    columns: Sequence[str], make_rows: Callable[[], Iterable[Sequence[Any]]], numbers: Sequence[str] = ()
+) -> None:
+    """Print the same table of rows that are made twice, for their widths and to be printed, and never held; without rich."""
     from rich.cells import cell_len
 
-    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    widths = list(map(cell_len, columns))
+    count = 0
+    for row in make_rows():
+        count += 1
+        for place, cell in enumerate(row):
+            widths[place] = max(widths[place], cell_len(_as_cell(cell)))
+    if count <= _MANY:
+        return print_table(columns, make_rows(), numbers)
     lines: list[str] = []
-    for row in [columns, *rows]:
-        padded: list[str] = []
-        for column, cell, width in zip(columns, row, widths, strict=True):
-            # Not str.ljust: a Chinese character is two cells wide.
-            blanks = " " * (width - cell_len(cell))
-            if column in numbers:
-                padded.append(blanks + cell)
-            else:
-                padded.append(cell + blanks)
-        lines.append("  ".join(padded))
+    is_number = [column in numbers for column in columns]
+    for row in chain([columns], make_rows()):
+        cells = map(_as_cell, row)
+        lines.append("  ".join(map(_padded, cells, widths, is_number)))
         # In portions: all lines as one text would take as much memory again as the cells.
         if len(lines) == _MANY:
             typer.echo("\n".join(lines))
             lines.clear()
     if lines:
         typer.echo("\n".join(lines))
+    return None
+
+
+def _padded(cell: str, width: int, is_number: bool) -> str:
+    from rich.cells import cell_len
+
+    # Not str.ljust: a Chinese character is two cells wide.
+    blanks = " " * (width - cell_len(cell))
+    if is_number:
+        return blanks + cell
+    return cell + blanks
 
 
 def big(number: float) -> str:

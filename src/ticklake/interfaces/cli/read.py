@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from ticklake.interfaces.cli.output import (
     print_error,
     print_json,
     print_json_rows,
+    print_long_table,
     print_records,
     print_table,
     say,
@@ -66,29 +68,30 @@ def list_datasets(
     as_json: o.AsJson = False,
 ) -> None:
     """List what the lake holds."""
-    from ticklake.interfaces.schema import row_to_json
-
     with o.opened(lake_path) as lake:
         datasets = all_of(lake, what, timeframe, kind)
-        # All in one query, and filtered below: a query for each dataset would take long where there are thousands.
-        rows = lake.engine.catalog.inventory()
-    columns = ["dataset", "rows", "bytes", "first", "last"]
-    names = None
+        inventory = lake.inventory()
+    names = inventory["dataset"]
+    wanted = names.str.to_lowercase().str.contains(search.lower(), literal=True)
     if datasets is not None:
-        names = set(map(str, datasets))
-    records: list[dict[str, Any]] = []
-    for row in rows:
-        record: dict[str, Any] = dict(zip(columns, row, strict=True))
-        if search.casefold() in record["dataset"].casefold() and (names is None or record["dataset"] in names):
-            records.append(record)
+        wanted &= names.is_in([str(dataset) for dataset in datasets])
+    inventory = inventory.filter(wanted)
     if as_json:
-        return print_json(list(map(row_to_json, records)))
-    for record in records:
-        record["rows"] = f"{record['rows']:,}"
-        record["bytes"] = big(record["bytes"])
-        record["first"] = o.moment(record["first"])
-        record["last"] = o.moment(record["last"])
-    return print_records(columns, records, numbers=("rows", "bytes"))
+        return print_json(inventory)
+    columns = ["dataset", "rows", "bytes", "first", "last"]
+    return print_table(columns, map(_inventory_cells, _numbered(inventory.select(columns))), numbers=("rows", "bytes"))
+
+
+def _numbered(inventory: pl.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Yield rows whose times are nanoseconds."""
+    import polars as pl
+
+    yield from inventory.with_columns(pl.selectors.datetime().cast(pl.Int64)).iter_rows()
+
+
+def _inventory_cells(row: tuple[Any, ...]) -> list[str | None]:
+    name, rows, size, first, last = row
+    return [name, f"{rows:,}", big(size), o.moment(first), o.moment(last)]
 
 
 def read(
@@ -149,18 +152,49 @@ def gaps(
 
     JSON has each hole.
     """
-    from ticklake.core.gaps import missing_in
-
-    with o.opened(lake_path) as lake:
-        reports: dict[Dataset, GapReport] = {}
-        for dataset in chosen(lake, what, timeframe, kind):
-            reports[dataset] = lake.gap_report(dataset, start, end, quick=quick)
     columns = ["dataset", "start", "end", "missing", "reason", "detail"]
-    count = sum(len(report.gaps) for report in reports.values())
-    if as_json:
-        print_json_rows(columns, _gap_rows(reports))
-    elif every and count:
-        print_table(columns, _gap_rows(reports), numbers=("missing",))
+    with o.opened(lake_path) as lake:
+        datasets = chosen(lake, what, timeframe, kind)
+        reports = _GapReports(lambda dataset: lake.gap_report(dataset, start, end, quick=quick), datasets)
+        if as_json:
+            print_json_rows(columns, _gap_rows(reports))
+        else:
+            _print_gaps(columns, list(reports), every=every)
+    for note in reports.notes:
+        print_error(f"note: {note}")
+    # no_trades and outage are listed, too, but nothing is missing there.
+    if reports.miss_something:
+        raise typer.Exit(3)
+
+
+_Reported = tuple["Dataset", "GapReport"]
+
+
+@dataclass
+class _GapReports:
+    """The gap reports of datasets, one made after the other, so that each can be forgotten before the next.
+
+    ``notes`` are those of the reports so far; ``miss_something`` says whether rows are missing in any of them.
+    """
+
+    make: Callable[[Dataset], GapReport]
+    datasets: Sequence[Dataset]
+    notes: list[str] = field(default_factory=list)
+    miss_something: bool = False
+
+    def __iter__(self) -> Iterator[_Reported]:
+        for dataset in self.datasets:
+            report = self.make(dataset)
+            self.notes += report.notes
+            if any(gap.reason.is_missing for gap in report.gaps):
+                self.miss_something = True
+            yield dataset, report
+
+
+def _print_gaps(columns: Sequence[str], reports: Sequence[_Reported], *, every: bool) -> None:
+    count = sum(len(report.gaps) for _, report in reports)
+    if every and count:
+        print_long_table(columns, lambda: _gap_rows(reports), numbers=("missing",))
     elif count:
         print_table(holes.COLUMNS, holes.summary_of(_named_gaps(reports)), numbers=holes.NUMBERS)
         say(f"{count_of(count, 'hole')}: --all lists each, 'ticklake repair' closes those that can be closed")
@@ -168,25 +202,19 @@ def gaps(
         say("nothing is missing")
     else:
         say("the lake holds no such dataset")
-    for report in reports.values():
-        for note in report.notes:
-            print_error(f"note: {note}")
-    # no_trades and outage are listed, too, but nothing is missing there.
-    if any(missing_in(report.gaps) for report in reports.values()):
-        raise typer.Exit(3)
 
 
-def _named_gaps(reports: Mapping[Dataset, GapReport]) -> Iterator[tuple[str, Gap]]:
-    for dataset, report in reports.items():
+def _named_gaps(reports: Iterable[_Reported]) -> Iterator[tuple[str, Gap]]:
+    for dataset, report in reports:
         for gap in report.gaps:
             yield str(dataset), gap
 
 
-def _gap_rows(reports: Mapping[Dataset, GapReport]) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for each gap, so that JSON is printed while they are written: there may be hundreds of thousands."""
+def _gap_rows(reports: Iterable[_Reported]) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each gap, so that they are printed while they are made."""
     from ticklake.interfaces.schema import gaps_to_json
 
-    for dataset, report in reports.items():
+    for dataset, report in reports:
         for row in gaps_to_json(dataset, report):
             yield tuple(row.values())
 
@@ -200,17 +228,20 @@ def resample(
     kind: o.KindName = None,
     start: o.Start = None,
     end: o.End = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Also bars at the edges of which only a part of the rows is there.")
+    ] = False,
     form: Format = None,
     output: Output = None,
     limit: Limit = 20,
     lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Make bars of trades or of shorter bars, and print them; nothing is stored."""
+    """Make bars of trades or of shorter bars, and print the whole ones that open in [START, END); nothing is stored."""
     from ticklake.interfaces.cli.formats import write_rows
 
     with o.opened(lake_path) as lake:
-        rows = lake.resample(only(lake, what, timeframe, kind), to, start, end)
+        rows = lake.resample(only(lake, what, timeframe, kind), to, start, end, partial=partial)
     write_rows(rows, _format(form, as_json=as_json), output, limit)
 
 

@@ -1,0 +1,69 @@
+"""Recordings of an exchange that names its markets by their base alone, like Hyperliquid: the caller says which market that is."""
+
+import json
+
+import pytest
+
+from ticklake.app import memory_lake
+from ticklake.core.native_ids import unified
+from ticklake.core.time import parse_time
+
+SYMBOL = "BTC/USDC:USDC"
+AT = 1_737_918_843_000
+
+
+def book(coin: str) -> dict:
+    levels = [[{"n": 1, "px": "105055.0", "sz": "3.0"}], [{"n": 2, "px": "105056.0", "sz": "1.0"}]]
+    return {"channel": "l2Book", "data": {"coin": coin, "levels": levels, "time": AT}}
+
+
+def trade(coin: str) -> dict:
+    return {
+        "channel": "trades",
+        "data": [{"coin": coin, "px": "105056.0", "sz": "0.5", "side": "B", "tid": 7, "time": AT}],
+    }
+
+
+@pytest.fixture
+def lake():
+    with memory_lake(clock=lambda: parse_time("2026-01-01")) as lake:
+        yield lake
+
+
+def recorded(folder, *messages):
+    path = folder / "session.txt"
+    path.write_text("".join(f"{AT + number}000000 {json.dumps(message)}\n" for number, message in enumerate(messages)))
+    return path
+
+
+def test_exchange_and_symbol_are_enough_for_all_kinds_of_the_recording(lake, tmp_path):
+    done = lake.import_files(recorded(tmp_path, book("BTC"), trade("BTC")), exchange="hyperliquid", symbol=SYMBOL)
+    assert {file.dataset: file.new for file in done} == {
+        f"hyperliquid:book:{SYMBOL}": 2,
+        f"hyperliquid:trades:{SYMBOL}": 1,
+    }
+
+
+def test_another_coin_is_not_taken_for_the_symbol(lake, tmp_path):
+    done = lake.import_files(recorded(tmp_path, trade("BTC"), trade("ETH")), exchange="hyperliquid", symbol=SYMBOL)
+    assert [file.dataset for file in done] == [f"hyperliquid:trades:{SYMBOL}"]
+    assert "1 rows of hyperliquid:trades:ETH left out" in done[0].note
+
+
+def test_without_a_symbol_the_refusal_says_that_it_is_needed(lake, tmp_path):
+    (refused,) = lake.import_files(recorded(tmp_path, trade("BTC")), exchange="hyperliquid")
+    assert refused.refused
+    assert "--symbol" in refused.note
+
+
+def test_a_name_that_is_no_base_of_the_symbol_is_not_read():
+    assert unified("BTC", None, "hyperliquid", said=SYMBOL) == SYMBOL
+    assert unified("ETH", None, "hyperliquid", said=SYMBOL) is None
+    assert unified("", None, "hyperliquid", said="") is None
+
+
+def test_what_is_left_out_of_a_file_is_said_once(lake, tmp_path):
+    messages = (book("BTC"), trade("BTC"), trade("ETH"))
+    done = lake.import_files(recorded(tmp_path, *messages), exchange="hyperliquid", symbol=SYMBOL)
+    notes = [note for file in done for note in file.problems if "left out" in note]
+    assert (len(done), len(notes)) == (2, 1)
