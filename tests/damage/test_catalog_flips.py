@@ -173,6 +173,17 @@ def test_a_lake_without_a_sound_name_or_schema_is_not_opened(root, key):
     assert problems(root) == []
 
 
+def test_a_schema_version_that_became_bytes_is_told_in_one_line(root):
+    # One bit of a record's header is the difference between text and bytes.
+    fill(root)
+    with closing(sqlite3.connect(root / CATALOG_FILE)) as connection, connection:
+        connection.execute("update meta set value = cast(value as blob) where key = 'schema'")
+    with refused("schema version is", kind=CatalogDamaged):
+        lake_in(root)
+    rebuild_lake(root)
+    assert problems(root) == []
+
+
 @pytest.mark.parametrize("change", ["operation = 'compact'", "parameters = replace(parameters, 'x:', 'y:')"])
 def test_what_is_kept_up_is_not_told_from_a_damaged_run(root, change):
     with lake_in(root) as lake:

@@ -198,7 +198,8 @@ def current_version(connection: Connection) -> int:
     row = connection.exec_driver_sql("SELECT * FROM meta WHERE key = 'schema'").mappings().first()
     if row is None:
         return 0
-    value, check = row["value"], row.get("row_check")  # before schema 8 there is no checksum
+    # As text, because a flipped bit makes bytes of it; before schema 8 there is no checksum.
+    value, check = str(row["value"]), row.get("row_check")
     is_known = value.isdecimal() and int(value) <= NEWEST  # what a newer one writes there is not for us to judge
     if not value.isdecimal() or (is_known and check not in {None, row_check("schema", value)}):
         raise CatalogDamaged(f"the catalog's schema version is {value!r}: restore a backup or run 'ticklake rebuild'")
