@@ -77,3 +77,13 @@ def test_import_reads_a_capture(tmp_path):
     with memory_lake() as lake:
         assert lake.import_files(path)[0].state == "imported"
         assert lake.load("binance:trades:BTC/USDT")["id"].to_list() == [str(number) for number in range(5)]
+
+
+def test_what_happened_besides_messages_stands_between_them(tmp_path):
+    with CaptureFile(tmp_path / "capture.zst", "binance") as capture:
+        capture.add("0", AT, b"{}")
+        capture.note("0", AT + 1, {"control": "disconnected", "text": "reset"})
+        capture.add("0", AT + 2, b"[]")
+    found = list(captured_messages(tmp_path / "capture.zst"))
+    assert [message.note for message in found] == [None, {"control": "disconnected", "text": "reset"}, None]
+    assert [message.received_at for message in found] == [AT, AT + 1, AT + 2]

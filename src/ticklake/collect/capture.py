@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import Span
 from ticklake.core.time import SECOND
-from ticklake.sources.live.base import Feed, LiveMessage
+from ticklake.sources.live.base import Control, Feed, LiveMessage
 from ticklake.storage.captures import CaptureFile
 
-__all__ = ["Capture"]
+__all__ = ["Capture", "control_of", "note_of"]
 
 MOST_BYTES = 64 * 1024**2
 """Messages wait in memory while a file cannot be written; more than so many bytes are dropped, and counted."""
@@ -37,9 +41,7 @@ class Capture:
     _waiting: int = 0
 
     def add(self, feed: Feed, message: LiveMessage) -> None:
-        """Add a message, if its feed passes it on as it was received."""
-        if not message.raw:
-            return
+        """Add a message as it was received, and what its feed noticed or fetched besides."""
         if self._waiting > MOST_BYTES:
             self.dropped[feed.exchange] += 1
             return
@@ -47,8 +49,15 @@ class Capture:
         if connection is None:
             connection = self._connections[id(feed)] = str(len(self._connections))
             self._begin(feed, message.received_at)
-        self._waiting += len(message.raw)
-        self._files[feed.exchange].add(connection, message.received_at, message.raw)
+        file = self._files[feed.exchange]
+        for control in message.controls:
+            file.note(connection, control.at, note_of(control))
+        if message.raw:
+            self._waiting += len(message.raw)
+            file.add(connection, message.received_at, message.raw)
+        elif message.rows:
+            # Fetched by a call, like the book that changes of a socket begin with.
+            file.note(connection, message.received_at, {"rows": [astuple(row) for row in message.rows]})
 
     def flush(self) -> None:
         """Write what waits: one frame for each exchange."""
@@ -76,3 +85,30 @@ def _streams_of(feed: Feed) -> list[dict[str, str]]:
     for (kind, native, timeframe), dataset in feed.datasets.items():
         streams.append({"dataset": str(dataset), "kind": kind, "native": native, "timeframe": timeframe})
     return streams
+
+
+def note_of(control: Control) -> dict[str, Any]:
+    """Return a control event as values that JSON has."""
+    dataset = span = None
+    if control.dataset is not None:
+        dataset = str(control.dataset)
+    if control.span is not None:
+        span = [control.span.start, control.span.end]
+    return {
+        "control": control.name,
+        "dataset": dataset,
+        "text": control.text,
+        "span": span,
+        "first": control.first,
+        "last": control.last,
+    }
+
+
+def control_of(note: Mapping[str, Any], at: int) -> Control:
+    """Return the control event of a note."""
+    dataset = span = None
+    if note["dataset"] is not None:
+        dataset = Dataset.parse(note["dataset"])
+    if note["span"] is not None:
+        span = Span(*note["span"])
+    return Control(note["control"], at, dataset, note["text"], span, note["first"], note["last"])

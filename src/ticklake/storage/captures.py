@@ -1,8 +1,8 @@
 """Captures: messages as they were received, in a file of compressed frames that each end with their own count.
 
 A file is a sequence of complete zstd frames; any program reads it as one zstd file of lines. Each line is a JSON object: ``t`` is ``header``
-(with ``exchange`` and ``streams``; there may be several), ``recv`` (with ``conn``, ``ts`` in seconds, and ``data`` or ``b64``) or ``frame`` (the last line
-of a frame, with ``count``, the lines before it in the frame). Before each frame stands a skippable one (RFC 8878, 3.1.2) with the lengths of the frame,
+(with ``exchange`` and ``streams``; there may be several), ``recv`` (with ``conn``, ``ts``, seconds as text, and ``data`` or ``b64``), ``note`` (with ``conn``, ``ts`` and ``note``: what happened besides messages) or ``frame``
+(the last line of a frame, with ``count``, the lines before it in the frame). Before each frame stands a skippable one (RFC 8878, 3.1.2) with the lengths of the frame,
 compressed and not, as two little-endian integers of 8 bytes: so a reader knows where each frame ends, and has all of those before one that was cut short.
 """
 
@@ -34,14 +34,15 @@ LEVEL = 3
 class CapturedMessage:
     """A message as it was received over the connection number *connection* of *exchange*, at a time in nanoseconds UTC.
 
-    ``streams`` are those that headers have named so far.
+    ``streams`` are those that headers have named so far. ``note`` is what happened besides messages: then there is no ``data``.
     """
 
     exchange: str
     connection: str
     received_at: int
-    data: bytes
+    data: bytes = b""
     streams: Sequence[Mapping[str, str]] = ()
+    note: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -71,15 +72,22 @@ class CaptureFile:
         header = {"t": "header", "exchange": self.exchange, "streams": [dict(stream) for stream in streams]}
         self._lines.append(f"{json.dumps(header, separators=(',', ':'))}\n".encode())
 
+    def note(self, connection: str, at: int, note: Mapping[str, Any]) -> None:
+        """Add what happened besides messages, as values that JSON has."""
+        self._add("note", connection, at, f'"note":{json.dumps(note, separators=(",", ":"))}')
+
     def add(self, connection: str, received_at: int, data: bytes) -> None:
         """Add a message."""
-        # Exact: a float has no nanoseconds in our century.
-        seconds = f"{Decimal(received_at) / SECOND:f}"
         try:
             content = f'"data":{json.dumps(data.decode())}'
         except UnicodeDecodeError:
             content = f'"b64":"{base64.b64encode(data).decode()}"'
-        self._lines.append(f'{{"t":"recv","conn":"{connection}","ts":{seconds},{content}}}\n'.encode())
+        self._add("recv", connection, received_at, content)
+
+    def _add(self, kind: str, connection: str, at: int, content: str) -> None:
+        # As text: a float has no nanoseconds in our century.
+        seconds = f"{Decimal(at) / SECOND:f}"
+        self._lines.append(f'{{"t":"{kind}","conn":"{connection}","ts":"{seconds}",{content}}}\n'.encode())
 
     def flush(self) -> None:
         """Write what waits as one frame that is complete on the disk when this returns."""
@@ -114,10 +122,10 @@ def captured_messages(path: Path) -> Iterator[CapturedMessage]:
             if json.loads(end) != {"t": "frame", "count": len(lines)}:
                 raise InvalidData(f"{path} is damaged: a frame of {len(lines):,} lines ends with {end.decode()}")
             for line in lines:
-                record = json.loads(line, parse_float=Decimal)
+                record = json.loads(line)
                 if record["t"] == "header":
                     exchange, streams = str(record["exchange"]), (*streams, *record["streams"])
-                elif record["t"] == "recv":
+                elif record["t"] in {"recv", "note"}:
                     yield _message(record, exchange, streams)
 
 
@@ -143,7 +151,8 @@ def _next_frame(file: BinaryIO, path: Path) -> bytes:
 
 
 def _message(record: Mapping[str, Any], exchange: str, streams: Sequence[Mapping[str, str]]) -> CapturedMessage:
-    data = str(record.get("data")).encode()
+    data = str(record.get("data", "")).encode()
     if "b64" in record:
         data = base64.b64decode(record["b64"])
-    return CapturedMessage(exchange, str(record["conn"]), decimal_to_ns(record["ts"], SECOND), data, streams)
+    at = decimal_to_ns(record["ts"], SECOND)
+    return CapturedMessage(exchange, str(record["conn"]), at, data, streams, record.get("note"))
