@@ -72,6 +72,7 @@ def stream(
 
 def streams(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show it moving, until interrupted.")] = False,
+    prometheus: Annotated[bool, typer.Option("--prometheus", help="Print metrics in Prometheus' text format.")] = False,
     lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
@@ -79,6 +80,10 @@ def streams(
     with o.opened(lake_path) as lake:
         if as_json:
             return print_json(lake.streams.status())
+        if prometheus:
+            from ticklake.interfaces.prometheus import stream_metrics
+
+            return say("\n".join(stream_metrics(lake.streams.status())))
         if not follow:
             return _print(lake.streams.status())
         with _shown(quiet=False) as watch:
