@@ -253,6 +253,28 @@ def _suffixed(match: re.Match[str], _market: Market | None, exchange: str) -> tu
 _MARKET_OF_SUFFIX: dict[str, Market] = {"UMCBL": "linear", "DMCBL": "inverse"}
 
 
+def _phemex(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
+    """Read ``BTCUSD`` and ``cETHUSD``, which are inverse, ``uBTCUSD``, settled in USDT, and others, settled in their quote currency."""
+    base, quote, sort = _plain(match["base"], "phemex"), match["quote"], match["sort"]
+    if sort == "u":
+        return (f"{base}/{quote}:USDT",)
+    if sort == "c" or (base, quote) == ("BTC", _DOLLARS):
+        return (_symbol(base, quote, "inverse"),)
+    return (_symbol(base, quote, "linear"),)
+
+
+def _hyperliquid(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
+    """Read ``BTC`` and ``kPEPE``: perpetual contracts are named by the base alone, and settled in USDC."""
+    return (_symbol(match["base"].upper(), "USDC", "linear"),)
+
+
+def _usual_perpetual(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
+    """Read Bitget's ``BTCPERP``, settled in USDC, and Gemini's ``BTCGUSDPERP``."""
+    if exchange == "bitget":
+        return (_symbol(match["pair"], "USDC", "linear"),)
+    return _contracts_on(_pairs(match["pair"], "linear", exchange), "linear", exchange)
+
+
 def _kucoin(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read ``XBTUSDTM``, and ``XBTUSDM``, which is inverse."""
     # CCXT has KuCoin's contracts as an exchange of its own, so the tables list them there.
@@ -296,6 +318,9 @@ _CONTRACTS: tuple[tuple[frozenset[str], re.Pattern[str], _Build], ...] = (
     (frozenset({"kucoin", "kucoinfutures"}), re.compile(r"(?P<pair>[A-Z0-9]+US(?:DT|DC|D))M"), _kucoin),
     (_ANY, re.compile(r"(?P<pair>[A-Z0-9]+)_(?P<sort>UMCBL|DMCBL|CMCBL|SPBL)"), _suffixed),
     (frozenset({"phemex"}), re.compile(r"(?P<sort>s)(?P<pair>[A-Z0-9]+)"), _suffixed),
+    (frozenset({"phemex"}), re.compile(r"(?P<sort>[cu]?)(?P<base>[A-Z0-9]+?)(?P<quote>USDT|USDC|USD)"), _phemex),
+    (frozenset({"hyperliquid"}), re.compile(r"(?!.+(?:USD[CT]?|usd[ct]?)$)(?P<base>[A-Za-z0-9]+)"), _hyperliquid),
+    (frozenset({"bitget", "gemini"}), re.compile(r"(?P<pair>[A-Z0-9]+)PERP"), _usual_perpetual),
     (frozenset({"", "bitfinex"}), re.compile(r"t(?P<pair>[A-Z0-9]+(?::[A-Z0-9]+)?)"), _bitfinex),
 )  # fmt: skip
 """What the names of contracts look like: on which exchanges (on any, if none is named), and how they are read."""

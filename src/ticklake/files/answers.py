@@ -270,8 +270,11 @@ def _read_without_call(record: dict[str, Any], answer: Answer) -> _RecordedAnswe
     if name == "?":
         name = _channel_of(record)
     message = None
-    if not sort.is_control:
-        message = read_message(answer.body, None)
+    try:
+        if not sort.is_control:
+            message = read_message(answer.body, None, exchange=answer.exchange)
+    except InvalidData as error:
+        return _RecordedAnswer(answer, Reading(name, refused=str(error)))
     if message is not None:
         rows = message.rows
     return _RecordedAnswer(answer, Reading(name, rows, market=market_of_message(answer.body)), sort.is_control)

@@ -12,6 +12,8 @@ from ticklake.sources.wire.rows import Row
 
 __all__ = ["Channel", "Tally"]
 
+_MOST_REASONS = 20
+
 
 @dataclass
 class Channel:
@@ -66,6 +68,9 @@ class Tally:
     def refuse(self, channel: str, reason: str) -> None:
         """Count a message that is understood and not accepted."""
         self._received(channel).refused += 1
+        # Reasons name what was wrong, so that a damaged file has as many as messages.
+        if reason not in self.reasons and len(self.reasons) >= _MOST_REASONS:
+            reason = "other reasons"
         self.reasons[reason] += 1
 
     def notes(self) -> Iterator[str]:

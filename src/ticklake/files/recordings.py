@@ -13,6 +13,7 @@ from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.core.time import SECOND, decimal_to_ns
+from ticklake.errors import InvalidData
 from ticklake.files.answers import answer_of_call, rows_of_call
 from ticklake.files.binance_markets import in_one_market, market_of_message
 from ticklake.files.decompress import Unpacked
@@ -107,7 +108,12 @@ def _read(
     if sort.is_control:
         info.tally.control(sort.channel)
         return None, ()
-    reading, rows = read_message(message, received, channels.subscription_of(message)), None
+    try:
+        reading = read_message(message, received, channels.subscription_of(message), exchange=info.tally.exchange)
+    except InvalidData as error:
+        info.tally.refuse(sort.channel, str(error))
+        return None, ()
+    rows = None
     if reading is not None:
         rows = reading.rows
     return market_of_message(message), info.tally.read(sort.channel, rows)
@@ -150,13 +156,15 @@ def _content_of(record: dict[str, Any]) -> Any:
         return content
 
 
+_OLD_NAME = re.compile(r"(?:-[0-9a-f]{6})?(?:\.(?:ws|http)\.\w+)?\.\d+(?:\.\w+)*$")
+"""What follows the exchange in the names of older recordings: ``CRYPTO.COM.ws.1.0``, ``BITMEX-d944be.0``."""
 _OLD_LINE = re.compile(rb"^(\d{10}\.\d+): (.*)$")
 _OLD_ANSWER = re.compile(rb"^(https?://\S+) -> (\d{10}\.\d+): (.*)$")
 
 
 def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of cryptofeed's older recordings: lines of ``<seconds>: <message>``; the file is named by the exchange."""
-    feed = info.name.partition(".")[0]
+    feed = _OLD_NAME.sub("", info.name)
     exchange, market = _feed(feed)
     info.tally.exchange = venue_of(feed)[0]
     channels = Channels()

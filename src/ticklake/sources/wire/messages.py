@@ -13,17 +13,26 @@ from typing import Any
 
 from ticklake.sources.wire import (
     binance,
+    bitflyer,
+    bitget,
+    bithumb,
     bitmex,
+    bitstamp,
     bybit,
     coinbase,
     cryptocom,
     dydx,
     gate,
+    gemini,
+    hitbtc,
     htx,
     hyperliquid,
     kraken,
+    krakenfutures,
     kucoin,
     okx,
+    phemex,
+    poloniex,
     upbit,
 )
 from ticklake.sources.wire.reading import Reader, Reading, read_with
@@ -44,15 +53,30 @@ READERS: dict[str, tuple[Reader, ...]] = {
     "upbit": upbit.READERS,
     "htx": htx.READERS,
     "kraken": kraken.READERS,
+    "bitget": bitget.READERS,
+    "bitstamp": bitstamp.READERS,
+    "gemini": gemini.READERS,
+    "krakenfutures": krakenfutures.READERS,
+    "phemex": phemex.READERS,
+    "poloniex": poloniex.READERS,
+    "hitbtc": hitbtc.READERS,
+    "bithumb": bithumb.READERS,
+    "bitflyer": bitflyer.READERS,
 }
 """The readers of each exchange. Where the exchange is not known, the first of all that fits reads a message."""
+_PART_OF = {
+    **dict.fromkeys(("binanceus", "binanceusdm", "binancecoinm"), "binance"),
+    **dict.fromkeys(("coinbaseexchange", "coinbaseinternational"), "coinbase"),
+    "kucoinfutures": "kucoin",
+}
+"""Ids of CCXT whose messages have the forms of another's."""
 _ALL = tuple(chain.from_iterable(READERS.values()))
 
 
 def read_message(
-    message: Any, received_at: int | None, subscription: Mapping[str, Any] | None = None
+    message: Any, received_at: int | None, subscription: Mapping[str, Any] | None = None, exchange: str = ""
 ) -> Reading | None:
-    """Return what one message of any exchange says, or ``None`` if no reader knows it.
+    """Return what one message of an exchange says, or ``None`` if no reader knows it.
 
     Parameters
     ----------
@@ -62,8 +86,16 @@ def read_message(
         When it was received, in nanoseconds, if that was recorded. Rows without a time of their own get it.
     subscription
         The message that gave this one's channel its number.
+    exchange
+        CCXT's id. Without it, or if there are no readers of it, the readers of all exchanges are tried.
+
+    Raises
+    ------
+    InvalidData
+        If the message is of a known sort, and not of the form of it: nothing of it is read.
     """
     if isinstance(message, dict) and "stream" in message:
         # Binance wraps the messages of combined streams.
         message = message.get("data")
-    return read_with(_ALL, message, received_at, subscription)
+    readers = READERS.get(_PART_OF.get(exchange, exchange), _ALL)
+    return read_with(readers, message, received_at, subscription)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
+from ticklake.errors import InvalidData, TicklakeError
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["Mark", "Reader", "Reading", "read_with"]
+
+_MISREAD = (TicklakeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What a reader raises on a message that has not the form which it expects."""
+_PLAIN = frozenset({str, int, float, bool, Decimal, type(None)})
+_LARGEST = 2**63 - 1
+"""Times and numbers of books are stored in 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class Reader:
     Parameters
     ----------
     fits
-        Whether it reads a message. It must not raise, whatever is in the message.
+        Whether it reads a message. Where it raises because a message has another form, the message does not fit.
     read
         Yields the rows of a message, then its marks. The second argument is the time of receipt in nanoseconds, if that is known.
     form
@@ -61,6 +69,15 @@ class Reader:
     read: Callable[..., Iterator[Row] | Iterator[Row | Mark]]
     form: type = dict
     numbered: bool = False
+
+    def takes(self, message: Any) -> bool:
+        """Whether it reads a message. It never raises, whatever is in the message."""
+        if not isinstance(message, self.form):
+            return False
+        try:
+            return bool(self.fits(message))
+        except _MISREAD:
+            return False
 
 
 @dataclass(slots=True)
@@ -80,9 +97,14 @@ def read_with(
     ----------
     subscription
         The message that gave this one's channel its number, for exchanges that number their channels (Bitfinex).
+
+    Raises
+    ------
+    InvalidData
+        If the message is of a known sort, and not of the form of it: nothing of it is read.
     """
     for reader in readers:
-        if isinstance(message, reader.form) and reader.fits(message):
+        if reader.takes(message):
             break
     else:
         return None
@@ -92,9 +114,33 @@ def read_with(
             return None
         arguments = (message, received_at, subscription)
     reading = Reading()
-    for item in reader.read(*arguments):
-        if isinstance(item, Mark):
-            reading.marks.append(item)
-        else:
-            reading.rows.append(item)
+    try:
+        for item in reader.read(*arguments):
+            if isinstance(item, Mark):
+                reading.marks.append(item)
+            else:
+                _check(item)
+                reading.rows.append(item)
+    except _MISREAD as error:
+        raise InvalidData(_reason(error)) from error
     return reading
+
+
+def _check(row: Row) -> None:
+    """Refuse a row with a list or an object where a table has a value, or with a number that no column holds."""
+    for value in row.values:
+        if type(value) not in _PLAIN:
+            raise InvalidData(f"it has {type(value).__name__} where the {row.kind} have one value")
+        if type(value) is int and abs(value) > _LARGEST:
+            raise InvalidData(f"{value} is too large")
+    if type(row.native) is not str:
+        raise InvalidData(f"{row.native!r} is no name of a market")
+
+
+def _reason(error: Exception) -> str:
+    """Say why a message cannot be read."""
+    if isinstance(error, TicklakeError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    return f"it is not of the documented form ({error})"
