@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from wire_reading import channel_of, levels_of, rows_of
+
+from tests.sources.wire_reading import channel_of, levels_of, rows_of
 
 TRADES = {"type": "transaction", "content": {"list": [{"buySellGb": "1", "contPrice": "10579000", "contQty": "0.01", "contAmt": "105790.00", "contDtm": "2020-01-29 12:24:18.830039", "updn": "dn", "symbol": "BTC_KRW"}]}}  # fmt: skip
 CHANGES = {"type": "orderbookdepth", "content": {"list": [{"symbol": "BTC_KRW", "orderType": "ask", "price": "10593000", "quantity": "1.1", "total": "3"}, {"symbol": "ETH_KRW", "orderType": "bid", "price": "207000", "quantity": "0", "total": "0"}], "datetime": "1580268255864325"}}  # fmt: skip

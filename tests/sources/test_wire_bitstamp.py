@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from wire_reading import channel_of, levels_of, marks_of, rows_of
 
+from tests.sources.wire_reading import channel_of, levels_of, marks_of, rows_of
 from ticklake.sources.wire.reading import Mark
 
 TRADE = {"event": "trade", "channel": "live_trades_btcusd", "data": {"id": 77, "timestamp": "1633998512", "amount": 0.1, "amount_str": "0.10000000", "price": 57000.5, "price_str": "57000.50", "type": 1, "microtimestamp": "1633998512068001", "buy_order_id": 1, "sell_order_id": 2}}  # fmt: skip

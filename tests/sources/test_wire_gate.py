@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from wire_reading import channel_of, levels_of, marks_of, reading_of, rows_of
 
+from tests.sources.wire_reading import channel_of, levels_of, marks_of, reading_of, rows_of
 from ticklake.sources.wire.reading import Mark
 
 

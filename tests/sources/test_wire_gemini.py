@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from wire_reading import HEARD, channel_of, levels_of, marks_of, reading_of, rows_of
 
+from tests.sources.wire_reading import HEARD, channel_of, levels_of, marks_of, reading_of, rows_of
 from ticklake.sources.wire.reading import Mark
 
 OLD_TRADE = {"type": "trade", "symbol": "BTCUSD", "event_id": 7, "timestamp": 1560976400428, "price": "9122.04", "quantity": "0.07", "side": "sell"}  # fmt: skip

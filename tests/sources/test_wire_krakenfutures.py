@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from wire_reading import channel_of, levels_of, marks_of, rows_of
 
+from tests.sources.wire_reading import channel_of, levels_of, marks_of, rows_of
 from ticklake.sources.wire.reading import Mark
 
 TRADE = {"feed": "trade", "product_id": "PI_XBTUSD", "uid": "u1", "side": "sell", "type": "fill", "seq": 653, "time": 1612266317519, "qty": 440, "price": 34893}  # fmt: skip

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from wire_reading import channel_of, levels_of, marks_of, reading_of, rows_of
 
+from tests.sources.wire_reading import channel_of, levels_of, marks_of, reading_of, rows_of
 from ticklake.sources.wire.reading import Mark
 
 BOOK = {"book": {"asks": [[87705000, 1000000]], "bids": [[87700000, 2000000]]}, "depth": 30, "sequence": 455, "timestamp": 1583555482434235628, "symbol": "BTCUSD", "type": "snapshot"}  # fmt: skip

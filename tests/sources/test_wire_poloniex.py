@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from wire_reading import HEARD, channel_of, levels_of, marks_of, reading_of, rows_of
 
+from tests.sources.wire_reading import HEARD, channel_of, levels_of, marks_of, reading_of, rows_of
 from ticklake.sources.wire.reading import Mark
 
 TRADES = {"channel": "trades", "data": [{"symbol": "BTC_USDT", "amount": "416", "takerSide": "buy", "quantity": "4", "createTime": 1648059516810, "price": "104", "id": "77", "ts": 1648059516832}]}  # fmt: skip

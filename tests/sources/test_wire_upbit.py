@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from wire_reading import channel_of, levels_of, marks_of, rows_of
 
+from tests.sources.wire_reading import channel_of, levels_of, marks_of, rows_of
 from ticklake.sources.wire.messages import read_message
 from ticklake.sources.wire.reading import Mark
 

@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_
 from ticklake.files.tables import read_json
 from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.messages import read_message
+from ticklake.sources.wire.poloniex import numbers_in
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["messages", "old_recording", "recording", "stamped"]
@@ -71,6 +72,7 @@ class _Recording:
     market: Market | None = None
     connections: dict[str, Market | None] = field(default_factory=dict)
     channels: defaultdict[str, Channels] = field(default_factory=lambda: defaultdict(Channels))
+    numbers: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
 
     def rows(self, stream: Unpacked) -> Iterator[Origin]:
         """Yield the rows of all lines."""
@@ -84,7 +86,10 @@ class _Recording:
                 self.connections[record["conn"]] = _market_of(record["addr"]) or self.market
             elif record["t"] == "http":
                 received = decimal_to_ns(record["ts"], SECOND)
-                answered += _rows_of_answer(record["url"], _content_of(record), received, self.info)
+                body = _content_of(record)
+                if self.exchange == "poloniex":
+                    self.numbers |= numbers_in(body)
+                answered += _rows_of_answer(record["url"], body, received, self.info)
             elif record["t"] == "recv":
                 yield from self._rows_of_message(record)
         # A change that ends where a book begins may name the same time, number and price: the book counts, so it comes last.
@@ -92,6 +97,8 @@ class _Recording:
 
     def _rows_of_message(self, record: dict[str, Any]) -> Iterator[Origin]:
         connection, received = record["conn"], decimal_to_ns(record["ts"], SECOND)
+        if connection not in self.channels:
+            self.channels[connection] = Channels(dict(self.numbers))
         market, rows = _read(_content_of(record), received, self.channels[connection], self.info)
         # Other exchanges have fields of the same names, which say nothing about the market.
         if market is None or self.exchange not in {"", "binance", "binanceus"}:

@@ -12,7 +12,7 @@ from ticklake.core.time import SECOND, decimal_to_ns
 from ticklake.sources.wire.reading import Mark, Reader
 from ticklake.sources.wire.rows import Row, levels, ms, trade
 
-__all__ = ["READERS"]
+__all__ = ["READERS", "numbers_in"]
 
 _TICKER = 1002
 
@@ -76,6 +76,21 @@ def _old(message: Sequence[Any], heard: int | None, subscription: Mapping[str, A
             side = "buy" if int(event[2]) else "sell"
             yield trade(native, ts, heard, event[3], event[4], side, event[1])
     yield Mark("book", native, number, number, starts=whole)
+
+
+def numbers_in(body: Any) -> dict[Any, Mapping[str, Any]]:
+    """Return the markets by their numbers, which the first API's ``returnTicker`` tells; none if it is another answer.
+
+    >>> numbers_in({"BTC_ETH": {"id": 148, "last": "0.06"}})
+    {148: {'channel': 'book', 'currencyPair': 'BTC_ETH'}}
+    """
+    if not isinstance(body, dict):
+        return {}
+    return {
+        entry["id"]: {"channel": "book", "currencyPair": native}
+        for native, entry in body.items()
+        if isinstance(entry, dict) and isinstance(entry.get("id"), int)
+    }
 
 
 def _old_ticker(message: Sequence[Any], heard: int | None, subscription: Mapping[str, Any]) -> Iterator[Row]:
