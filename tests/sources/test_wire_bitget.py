@@ -63,9 +63,9 @@ def test_a_whole_book_has_a_checksum():
     assert marks_of("bitget", BOOK) == [Mark("book", "BTCUSDT", starts=True, checksum=-19)]
 
 
-def test_changes_of_a_book_are_numbered_in_the_second_api():
+def test_numbers_without_the_one_before_prove_nothing():
     assert levels_of("bitget", CHANGE) == [("ask", "27001", "0", False)]
-    assert marks_of("bitget", CHANGE) == [Mark("book", "BTCUSDT", 12, 12, checksum=7)]
+    assert marks_of("bitget", CHANGE) == [Mark("book", "BTCUSDT", checksum=7)]
 
 
 def test_changes_of_the_third_api_name_the_number_before():

@@ -48,7 +48,7 @@ MESSAGES = (WHOLE, CHANGE, TRADES, MARKETS, NEW_WHOLE, NEW_CHANGES, NEW_TRADES, 
 def test_a_whole_book_has_the_number_of_its_last_change_and_no_empty_level():
     assert levels_of("dydx", WHOLE) == [("bid", "4216", "6.2", True), ("ask", "4217", "1", True)]
     assert {row["seq"] for row in rows_of("dydx", WHOLE)} == {95}
-    assert marks_of("dydx", WHOLE) == [Mark("book", "ETH-USD", starts=True), Mark("", "", 21, 21)]
+    assert marks_of("dydx", WHOLE) == [Mark("book", "ETH-USD", starts=True)]
 
 
 def test_a_change_has_an_offset_and_the_time_of_receipt():
@@ -72,7 +72,7 @@ def test_markets_have_open_interest_and_funding():
 def test_the_indexer_sends_several_changes_at_once():
     assert levels_of("dydx", NEW_WHOLE) == [("bid", "4216", "6.2", True)]
     assert levels_of("dydx", NEW_CHANGES) == [("bid", "4216", "0", False), ("ask", "4217", "2", False)]
-    assert marks_of("dydx", NEW_CHANGES)[-1] == Mark("", "", 21, 21)
+    assert marks_of("dydx", NEW_CHANGES) == [Mark("book", "ETH-USD"), Mark("book", "ETH-USD")]
 
 
 def test_trades_of_the_indexer_have_ids():

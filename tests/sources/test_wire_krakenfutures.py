@@ -29,7 +29,7 @@ SMALL = {"feed": "ticker_lite", "product_id": "PI_XBTUSD", "bid": 34832.5, "ask"
 MESSAGES = (TRADE, FORCED, OLD_TRADES, BOOK, CHANGE, TICKER, SMALL)
 
 
-def test_a_trade_is_numbered():
+def test_a_trade():
     (row,) = rows_of("krakenfutures", TRADE)
     assert row == {
         "kind": "trades",
@@ -40,7 +40,6 @@ def test_a_trade_is_numbered():
         "amount": 440,
         "side": "sell",
     }
-    assert marks_of("krakenfutures", TRADE) == [Mark("trades", "PI_XBTUSD", 653, 653)]
 
 
 def test_a_liquidation_is_a_trade_too():

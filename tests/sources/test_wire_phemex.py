@@ -58,9 +58,9 @@ def test_a_trade_counts_contracts():
     }
 
 
-def test_books_are_numbered():
-    assert marks_of("phemex", BOOK) == [Mark("book", "BTCUSD", 455, 455, starts=True)]
-    assert marks_of("phemex", CHANGE) == [Mark("book", "BTCUSD", 459, 459)]
+def test_a_book_begins_whole_and_is_changed():
+    assert marks_of("phemex", BOOK) == [Mark("book", "BTCUSD", starts=True)]
+    assert marks_of("phemex", CHANGE) == [Mark("book", "BTCUSD")]
     assert levels_of("phemex", CHANGE) == [("bid", "8770.0000", 0, False)]
 
 

@@ -102,10 +102,12 @@ def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]
             space = ""
         sides = {"bid": _value(entry, "bids", "b") or (), "ask": _value(entry, "asks", "a") or ()}
         yield from levels(native, ts, heard, seq, sides, whole=whole, space=space, market=market)
-        previous, checksum = entry.get("pseq"), int(entry.get("checksum") or 0) or None
-        if previous is not None:
-            previous = int(previous)
-        yield Mark("book", native, last, last, previous, starts=whole, checksum=checksum)
+        checksum = int(entry.get("checksum") or 0) or None
+        # The second API's numbers grow by more than one: only with the number before them they prove anything.
+        if entry.get("pseq") is None:
+            yield Mark("book", native, starts=whole, checksum=checksum)
+        else:
+            yield Mark("book", native, last, last, int(entry["pseq"]), starts=whole, checksum=checksum)
 
 
 def _bar(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:

@@ -1,7 +1,7 @@
 """What dYdX sends: its exchange (v3), and the indexer of its chain (v4). Formats are those of its public API documentation.
 
-Books have no times. In v3 a change has an offset, which is larger than that of any change before it; in v4 nothing but the
-messages of a connection is numbered.
+Books have no times. In v3 a change has an offset, which is larger than that of any change before it. The messages of a connection are
+numbered, but the answers to subscriptions come out of turn, so that a jump in these numbers proves nothing.
 """
 
 from __future__ import annotations
@@ -32,13 +32,7 @@ def _contents(message: Mapping[str, Any]) -> list[Any]:
     return [contents]
 
 
-def _mark(message: Mapping[str, Any]) -> Mark:
-    """Return the place of a message in its connection, whose messages are all numbered one after the other."""
-    number = int(message["message_id"])
-    return Mark("", "", number, number)
-
-
-def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     for contents in _contents(message):
         for entry in contents["trades"]:
             ts, side, ident = parse_time(entry["createdAt"]), entry["side"], entry.get("id")
@@ -46,7 +40,6 @@ def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mar
             yield trade(message["id"], ts, heard, price, amount, side, ident)
             if entry.get("liquidation") is True or entry.get("type") in _FORCED:
                 yield trade(message["id"], ts, heard, price, amount, side, ident, kind="liquidations")
-    yield _mark(message)
 
 
 def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
@@ -60,8 +53,7 @@ def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]
         plain = {side: _plain(side_levels) for side, side_levels in sides.items()}
         yield from levels(native, heard, heard, seq, plain, whole=whole, space=space)
         # Offsets of all markets are one numbering, so that those of one market have gaps.
-        yield Mark("book", native, None, None, starts=whole)
-    yield _mark(message)
+        yield Mark("book", native, starts=whole)
 
 
 def _offset(contents: Mapping[str, Any], sides: Mapping[str, Any]) -> int | None:
@@ -84,7 +76,7 @@ def _plain(side_levels: Any) -> list[Any]:
     return [level[:2] for level in side_levels]
 
 
-def _markets(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _markets(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     """Yield the open interest and the coming funding rate of each market as far as a message has them. It has no time."""
     for contents in _contents(message):
         markets = contents.get("markets") or contents.get("trading") or contents
@@ -96,13 +88,12 @@ def _markets(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Ma
             if entry.get("nextFundingRate") is not None:
                 due = parse_time(entry["nextFundingAt"]) if entry.get("nextFundingAt") else None
                 yield Row("predicted_funding", native, (heard, heard, entry["nextFundingRate"], due, None, None))
-    yield _mark(message)
 
 
-def _candles(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
-    """Yield no bar: no message says that one is over."""
-    del heard
-    yield _mark(message)
+def _candles(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    """Yield nothing: no message says that a bar is over."""
+    del message, heard
+    yield from ()
 
 
 READERS: tuple[Reader, ...] = (

@@ -29,13 +29,10 @@ def _trade(entry: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
         yield trade(native, ts, heard, entry["price"], entry["qty"], side, ident, kind="liquidations")
 
 
-def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     entries = [message] if message["feed"] == "trade" else message["trades"]
     for entry in entries:
         yield from _trade(entry, heard)
-    if message["feed"] == "trade" and "seq" in message:
-        number = int(message["seq"])
-        yield Mark("trades", message["product_id"], number, number)
 
 
 def _whole(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:

@@ -43,18 +43,16 @@ def _amount(native: str, value: Any) -> Any:
     return value
 
 
-def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
-    native, number = message["symbol"], int(message["sequence"])
+def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    native = message["symbol"]
     for time, side, price, amount in message["trades"]:
         yield trade(native, int(time), heard, _price(native, price), _amount(native, amount), side)
-    yield Mark("trades", native, number, number, starts=message["type"] == "snapshot")
 
 
-def _plain_trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
-    native, number = message["symbol"], int(message["sequence"])
+def _plain_trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    native = message["symbol"]
     for time, side, price, amount in message["trades_p"]:
         yield trade(native, int(time), heard, price, amount, side)
-    yield Mark("trades", native, number, number, starts=message["type"] == "snapshot")
 
 
 def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
@@ -74,7 +72,8 @@ def _plain_book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row |
 def _levels(message: Mapping[str, Any], heard: int | None, sides: Mapping[str, Any]) -> Iterator[Row | Mark]:
     native, number, whole = message["symbol"], int(message["sequence"]), message["type"] == "snapshot"
     yield from levels(native, int(message["timestamp"]), heard, number, sides, whole=whole)
-    yield Mark("book", native, number, number, starts=whole)
+    # Numbers grow, but not by one: a jump proves nothing.
+    yield Mark("book", native, starts=whole)
 
 
 def _bars(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:

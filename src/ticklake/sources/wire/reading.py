@@ -15,6 +15,7 @@ __all__ = ["Mark", "Reader", "Reading", "read_with"]
 _MISREAD = (TicklakeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What a reader raises on a message that has not the form which it expects."""
 _PLAIN = frozenset({str, int, float, bool, Decimal, type(None)})
+_SIDES = frozenset({"bid", "ask"})
 _LARGEST = 2**63 - 1
 """Times and numbers of books are stored in 64 bits."""
 
@@ -135,6 +136,16 @@ def _check(row: Row) -> None:
             raise InvalidData(f"{value} is too large")
     if type(row.native) is not str:
         raise InvalidData(f"{row.native!r} is no name of a market")
+    if row.kind == "book":
+        _check_level(*row.values[3:6])
+
+
+def _check_level(side: Any, price: Any, amount: Any) -> None:
+    """Refuse a level that no book can be made of: who checks books does so before rows are in a table."""
+    if side not in _SIDES:
+        raise InvalidData(f"{side!r} is no side of a book")
+    float(price)
+    float(amount)
 
 
 def _reason(error: Exception) -> str:
