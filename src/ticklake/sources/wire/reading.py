@@ -120,15 +120,31 @@ def read_with(
             if isinstance(item, Mark):
                 reading.marks.append(item)
             else:
-                _check(item)
                 reading.rows.append(item)
+        _check(reading.rows)
     except _MISREAD as error:
         raise InvalidData(_reason(error)) from error
     return reading
 
 
-def _check(row: Row) -> None:
-    """Refuse a row with a list or an object where a table has a value, or with a number that no column holds."""
+def _check(rows: list[Row]) -> None:
+    """Refuse rows with a list or an object where a table has a value, or with a number that no column holds.
+
+    The levels of a message share everything but price and amount, and are very many: of them no more is checked than these.
+    """
+    first: Row | None = None
+    for row in rows:
+        if row.kind != "book":
+            _check_row(row)
+        elif first is not None and row.native is first.native and row.values[0] is first.values[0]:
+            _check_level(row.values)
+        else:
+            _check_row(row)
+            _check_level(row.values)
+            first = row
+
+
+def _check_row(row: Row) -> None:
     for value in row.values:
         if type(value) not in _PLAIN:
             raise InvalidData(f"it has {type(value).__name__} where the {row.kind} have one value")
@@ -136,16 +152,16 @@ def _check(row: Row) -> None:
             raise InvalidData(f"{value} is too large")
     if type(row.native) is not str:
         raise InvalidData(f"{row.native!r} is no name of a market")
-    if row.kind == "book":
-        _check_level(*row.values[3:6])
 
 
-def _check_level(side: Any, price: Any, amount: Any) -> None:
+def _check_level(values: tuple[Any, ...]) -> None:
     """Refuse a level that no book can be made of: who checks books does so before rows are in a table."""
-    if side not in _SIDES:
-        raise InvalidData(f"{side!r} is no side of a book")
-    float(price)
-    float(amount)
+    if values[3] not in _SIDES:
+        raise InvalidData(f"{values[3]!r} is no side of a book")
+    if not (-_LARGEST < float(values[4]) < _LARGEST and -_LARGEST < float(values[5]) < _LARGEST):
+        raise InvalidData(f"{values[4]!r} and {values[5]!r} are no price and amount")
+    if values[6] is not None and type(values[6]) not in _PLAIN:
+        raise InvalidData(f"{values[6]!r} is no number of orders")
 
 
 def _reason(error: Exception) -> str:
