@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.core.time import SECOND, decimal_to_ns
+from ticklake.errors import InvalidData
 from ticklake.files.answers import answer_of_call, rows_of_call
 from ticklake.files.binance_markets import in_one_market, market_of_message
 from ticklake.files.decompress import Unpacked
@@ -20,6 +20,7 @@ from ticklake.files.filenames import venue_of
 from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
 from ticklake.files.tables import read_json
 from ticklake.sources.wire.channels import Channels
+from ticklake.sources.wire.decode import decode
 from ticklake.sources.wire.messages import read_message
 from ticklake.sources.wire.rows import Row
 
@@ -51,7 +52,7 @@ def stamped(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
         channels = Channels()
         for number, line in enumerate(stream, 1):
             received, _, text = line.partition(b" ")
-            yield _read(parse_line(text, number), int(received), channels, info)
+            yield _read(_message_of(text, number), int(received), channels, info)
 
     yield from frames_by_market(in_one_market(read()))
 
@@ -91,7 +92,7 @@ class _Recording:
 
     def _rows_of_message(self, record: dict[str, Any]) -> Iterator[Origin]:
         connection, received = record["conn"], decimal_to_ns(record["ts"], SECOND)
-        market, rows = _read(_content_of(record), received, self.channels[connection], self.info)
+        market, rows = _read(_content_of(record), received, self.channels[connection], self.info, connection)
         # Other exchanges have fields of the same names, which say nothing about the market.
         if market is None or self.exchange not in {"", "binance", "binanceus"}:
             market = self.connections.get(connection, self.market)
@@ -100,22 +101,28 @@ class _Recording:
 
 
 def _read(
-    message: Any, received: int | None, channels: Channels, info: RecordingInfo
+    message: Any, received: int | None, channels: Channels, info: RecordingInfo, connection: str = ""
 ) -> tuple[Market | None, Sequence[Row]]:
     """Count a message; return the market of Binance that it shows, if it does, and its rows."""
-    sort = channels.of(message)
-    if sort.is_control:
-        info.tally.control(sort.channel)
-        return None, ()
-    reading, rows = read_message(message, received, channels.subscription_of(message)), None
+    sort, tally = channels.of(message), info.tally
+    subscription = channels.subscription_of(message)
+    reading, rows = read_message(message, received, subscription, channels.memory, tally.exchange), None
+    # Some exchanges number all messages of a connection, those without market data too.
     if reading is not None:
+        tally.prove(reading, connection)
+    if sort.is_control:
+        tally.control(sort.channel)
+        return None, ()
+    if reading is not None and not reading.unread:
         rows = reading.rows
-    return market_of_message(message), info.tally.read(sort.channel, rows)
+    return market_of_message(message), tally.read(sort.channel, rows)
 
 
 def _rows_of_answer(url: str, body: Any, received: int, info: RecordingInfo) -> Iterator[Origin]:
     """Yield the rows of an answer that was fetched beside the messages, like the books to which their changes apply."""
-    yield from rows_of_call(answer_of_call(url, body, received, info), info)
+    origins = list(rows_of_call(answer_of_call(url, body, received, info), info))
+    info.tally.prove_answer([row for row, _, _ in origins])
+    yield from origins
 
 
 def _feed(name: str) -> tuple[str, Market | None]:
@@ -143,11 +150,19 @@ def _content_of(record: dict[str, Any]) -> Any:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
     try:
-        return json.loads(content)
-    except ValueError:
+        return decode(content)
+    except InvalidData:
         if isinstance(content, bytes):
             return content.decode("utf-8", "replace")
         return content
+
+
+def _message_of(text: bytes, number: int) -> Any:
+    """Return the message in a line."""
+    try:
+        return decode(text)
+    except InvalidData as error:
+        raise InvalidData(f"line {number:,} is not complete JSON: {error}") from error
 
 
 _OLD_LINE = re.compile(rb"^(\d{10}\.\d+): (.*)$")
@@ -169,7 +184,7 @@ def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame
                 yield from _rows_of_answer(url, parse_line(answer[3], number), received, info)
             elif message is not None:
                 received = decimal_to_ns(message[1].decode(), SECOND)
-                _, message_rows = _read(parse_line(message[2], number), received, channels, info)
+                _, message_rows = _read(_message_of(message[2], number), received, channels, info)
                 for row in message_rows:
                     yield Origin(row, exchange, market)
 

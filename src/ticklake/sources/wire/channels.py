@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticklake.sources.wire.reading import Memory
+
 __all__ = ["CONTROL", "Channels", "Sort"]
 
 CONTROL = "control"
@@ -22,7 +24,7 @@ _CONTROL_EVENTS = frozenset(
     }
 )
 _CONTROL_CHANNELS = frozenset(
-    {"subscriptions", "heartbeats", "heartbeat", "status", "subscriptionResponse", "pong", "error"}
+    {"subscriptions", "heartbeats", "heartbeat", "status", "instrument", "subscriptionResponse", "pong", "error"}
 )
 _CONTROL_TYPES = frozenset({"welcome", "ack", "ping", "pong", "connected", "subscriptions", "heartbeat", "error"})
 _CONTROL_METHODS = frozenset({"heartbeat", "public/heartbeat", "ping", "pong", "subscribe", "unsubscribe"})
@@ -39,9 +41,13 @@ class Sort:
 
 @dataclass
 class Channels:
-    """Finds the channels of the messages of one connection. It remembers the numbers that Bitfinex gives to channels."""
+    """Finds the channels of the messages of one connection.
+
+    It remembers the numbers that Bitfinex gives to channels, the depth of Kraken's books, and keeps the memory of its readers.
+    """
 
     numbered: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
 
     def of(self, message: Any) -> Sort:
         """Return the channel of a message.
@@ -57,6 +63,7 @@ class Channels:
             return Sort("?")
         if "chanId" in message and "channel" in message:
             self.numbered[message["chanId"]] = message
+        self._keep_depth(message)
         if any(fits(message) for fits in _CONTROLS):
             return Sort(CONTROL, is_control=True)
         for find_name in _NAMES:
@@ -64,6 +71,13 @@ class Channels:
             if name:
                 return Sort(str(name))
         return Sort("?")
+
+    def _keep_depth(self, message: Mapping[str, Any]) -> None:
+        """Keep how many levels a book of Kraken has, which only the answer to the subscription says."""
+        if message.get("method") == "subscribe":
+            answer = _inner(message, "result")
+            if answer.get("channel") == "book" and "depth" in answer:
+                self.memory["depth", answer.get("symbol")] = answer["depth"]
 
     def _of_list(self, message: list[Any]) -> Sort:
         """Return the channel of a list: Kraken's end with channel and pair, Bitfinex's begin with a channel's number."""
