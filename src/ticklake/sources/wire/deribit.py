@@ -29,18 +29,22 @@ def _book(channel: str, book: Mapping[str, Any], heard: int | None, memory: Memo
     yield Mark("book", native, number, number, book.get("prev_change_id"), whole, channel=channel)
 
 
-def _trades(channel: str, trades: list[Mapping[str, Any]], heard: int | None, memory: Memory) -> Iterator[Row]:
+def _trades(channel: str, trades: list[Mapping[str, Any]], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
     """Yield trades, and those that ended a position by force as liquidations, too."""
     del channel, memory
+    numbers: dict[str, list[int]] = {}
     for entry in trades:
         ts, side = ms(entry["timestamp"]), entry["direction"]
         native, ident = entry["instrument_name"], entry["trade_id"]
         price, amount = entry["price"], entry["amount"]
+        numbers.setdefault(native, []).append(int(entry["trade_seq"]))
         yield trade(native, ts, heard, price, amount, side, ident)
         if entry.get("liquidation"):
             if entry["liquidation"] == "M":  # the maker was liquidated, not the taker, nor both
                 side = _OPPOSITE.get(side)
             yield Row("liquidations", native, (ts, heard, str(ident), price, amount, side))
+    for native, of_market in numbers.items():
+        yield Mark("trades", native, min(of_market), max(of_market))
 
 
 def _ticker(channel: str, part: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:

@@ -203,7 +203,8 @@ class Prover:
                 stream.waiting.clear()
         if mark.last is not None:
             stream.position = mark.last
-        stream.waiting.append((mark, rows))
+        if mark.kind == "book":
+            stream.waiting.append((mark, rows))
 
     def _follows(self, stream: _Stream, mark: Mark) -> bool:
         position = stream.position or 0
