@@ -21,6 +21,8 @@ _MOST_WAITING = 2_000
 
 _Key = tuple[str, str, str, str]
 """The kind, the market, the channel and the connection of a stream."""
+_NAMELESS: _Key = ("book", "", "", "")
+"""A book that was fetched before the first change; it is that of the market that comes next."""
 
 
 class Finding(NamedTuple):
@@ -117,6 +119,8 @@ class Prover:
     def _key(self, kind: str, native: str, channel: str, connection: str) -> _Key:
         """Return the key of a stream. A book that was fetched is that of all connections."""
         fetched = (kind, native, channel, "")
+        if _NAMELESS in self._streams and kind == "book" and native:
+            self._streams.setdefault(fetched, self._streams.pop(_NAMELESS))
         if fetched in self._streams:
             return fetched
         return kind, native, channel, connection
