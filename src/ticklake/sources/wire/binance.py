@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ticklake.sources.wire.reading import Mark, Reader
-from ticklake.sources.wire.rows import Row, levels, ms
+from ticklake.sources.wire.reading import Item, Mark, Reader
+from ticklake.sources.wire.rows import Row, level_rows, levels, ms
 
 __all__ = ["READERS"]
 
-_Read = Callable[[Mapping[str, Any], int | None], Iterator[Row | Mark]]
+_Read = Callable[[Mapping[str, Any], int | None], Iterator[Item]]
 
 
 def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
@@ -28,14 +28,15 @@ def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     yield Row("trades", message["s"], values, "", space)
 
 
-def _depth(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _depth(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     native, last = message["s"], message["u"]
-    ts, sides = ms(message.get("T", message["E"])), {"bid": message["b"], "ask": message["a"]}
-    yield from levels(native, ts, heard, last, sides, whole=False)
+    ts = ms(message.get("T", message["E"]))
+    yield level_rows(native, ts, heard, last, "bid", message["b"], whole=False)
+    yield level_rows(native, ts, heard, last, "ask", message["a"], whole=False)
     yield Mark("book", native, message["U"], last, message.get("pu"))
 
 
-def _top_of_futures(message: Mapping[str, Any], heard: int | None, channel: str) -> Iterator[Row | Mark]:
+def _top_of_futures(message: Mapping[str, Any], heard: int | None, channel: str) -> Iterator[Item]:
     """Yield the best levels, which futures send in the form of changes: only the name of the stream tells."""
     native, last = message["s"], message["u"]
     ts, sides = ms(message.get("T", message["E"])), {"bid": message["b"], "ask": message["a"]}
@@ -50,7 +51,7 @@ def _time(message: Mapping[str, Any], heard: int | None) -> int | None:
     return heard
 
 
-def _snapshot(message: Mapping[str, Any], heard: int | None, stream: str = "") -> Iterator[Row | Mark]:
+def _snapshot(message: Mapping[str, Any], heard: int | None, stream: str = "") -> Iterator[Item]:
     """Yield a whole book: the best levels from a stream, or the answer to a call, which does not name its market."""
     native, _, channel = stream.partition("@")
     native = native.upper()
@@ -123,11 +124,11 @@ _EVENTS: dict[Any, _Read] = {
 }
 
 
-def _event(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _event(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     return _EVENTS[message["e"]](message, heard)
 
 
-def _stream(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _stream(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     """Read a message of a combined stream, which names the stream: ``btcusdt@depth20@100ms``."""
     data = message["data"]
     if type(data) is list:
@@ -144,7 +145,7 @@ def _stream(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mar
         yield from _ticker(data, heard)
 
 
-def _list(messages: Sequence[Mapping[str, Any]], heard: int | None) -> Iterator[Row | Mark]:
+def _list(messages: Sequence[Mapping[str, Any]], heard: int | None) -> Iterator[Item]:
     """Read the messages of streams of all markets, like ``!markPrice@arr``."""
     for message in messages:
         yield from _event(message, heard)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ticklake.sources.wire.reading import Mark, Memory, Reader
+from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
 from ticklake.sources.wire.rows import Row, ms, signed, trade
 from ticklake.sources.wire.states import best, closed
 
@@ -31,7 +31,10 @@ def _time(message: _Message, heard: int | None) -> int | None:
 
 def _number(message: _Message) -> int | None:
     """Return the number of a message in its connection, if the connection asked for numbers."""
-    for value in message[2:][-2:]:
+    payload = 2
+    if message[1] in ("cs", "te", "tu"):
+        payload = 3
+    for value in message[payload:]:
         if isinstance(value, int) and not isinstance(value, bool) and value < _FIRST_TIME:
             return value
     return None
@@ -46,7 +49,7 @@ def _entries(payload: Any) -> Sequence[Any]:
     return ()
 
 
-def _book(message: _Message, heard: int | None, subscription: _Subscription) -> Iterator[Row | Mark]:
+def _book(message: _Message, heard: int | None, subscription: _Subscription) -> Iterator[Item]:
     """Yield levels: (price, orders, amount). Amounts of asks are negative; a level of no orders is gone."""
     native, channel = subscription["symbol"], _book_name(subscription)
     payload, ts = message[1], _time(message, heard)
@@ -147,7 +150,7 @@ def _liquidation(entry: Sequence[Any], heard: int | None) -> Iterator[Row]:
     yield Row("liquidations", entry[4], (ms(entry[2]), heard, None, price, size, side))
 
 
-def _read(message: _Message, heard: int | None, subscription: _Subscription, memory: Memory) -> Iterator[Row | Mark]:
+def _read(message: _Message, heard: int | None, subscription: _Subscription, memory: Memory) -> Iterator[Item]:
     channel = subscription["channel"]
     if channel == "candles":
         yield from _candles(message, heard, subscription, memory)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ticklake.core.time import DAY, HOUR, MINUTE, parse_time
-from ticklake.sources.wire.reading import Mark, Memory, Reader
-from ticklake.sources.wire.rows import Row, levels, trade
+from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
+from ticklake.sources.wire.rows import Row, iso, levels, trade
 from ticklake.sources.wire.states import merged
 
 __all__ = ["READERS"]
@@ -21,7 +21,7 @@ _MIDNIGHT = parse_time("2000-01-01")
 def _time(entry: Mapping[str, Any], heard: int | None) -> int | None:
     """Return the time of an entry; those of books have one since 2022."""
     if entry.get("timestamp"):
-        return parse_time(entry["timestamp"])
+        return iso(entry["timestamp"])
     return heard
 
 
@@ -30,7 +30,7 @@ def _trades(message: Mapping[str, Any], heard: int | None, memory: Memory) -> It
     if message["action"] not in _NEW:
         return
     for entry in message["data"]:
-        ts = parse_time(entry["timestamp"])
+        ts = iso(entry["timestamp"])
         yield trade(entry["symbol"], ts, heard, entry["price"], entry["size"], entry["side"], entry["trdMatchID"])
 
 
@@ -40,16 +40,16 @@ def _quotes(message: Mapping[str, Any], heard: int | None, memory: Memory) -> It
         return
     for entry in message["data"]:
         best = (entry.get("bidPrice"), entry.get("bidSize"), entry.get("askPrice"), entry.get("askSize"))
-        yield Row("quotes", entry["symbol"], (parse_time(entry["timestamp"]), heard, None, *best))
+        yield Row("quotes", entry["symbol"], (iso(entry["timestamp"]), heard, None, *best))
 
 
-def _levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Yield the levels of books and of their changes. Changes named levels by their ids alone until 2022."""
     table, action = message["table"], message["action"]
     whole = action == "partial"
     natives: dict[str, None] = {}
     # All levels of a message get its newest time: a book has one.
-    times = [parse_time(entry["timestamp"]) for entry in message["data"] if entry.get("timestamp")]
+    times = [iso(entry["timestamp"]) for entry in message["data"] if entry.get("timestamp")]
     ts = max(times, default=heard)
     for entry in message["data"]:
         native = entry["symbol"]
@@ -76,7 +76,7 @@ def _levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> It
         yield Mark("book", native, starts=whole, channel=table)
 
 
-def _ten_levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _ten_levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Yield the ten best levels of each side, which every message has."""
     del memory
     for entry in message["data"]:
@@ -95,8 +95,8 @@ def _funding(message: Mapping[str, Any], heard: int | None, memory: Memory) -> I
     for entry in message["data"]:
         interval = None
         if entry.get("fundingInterval"):
-            interval = (parse_time(entry["fundingInterval"]) - _MIDNIGHT) or DAY
-        values = (parse_time(entry["timestamp"]), entry["fundingRate"], None, None, None, interval)
+            interval = (iso(entry["fundingInterval"]) - _MIDNIGHT) or DAY
+        values = (iso(entry["timestamp"]), entry["fundingRate"], None, None, None, interval)
         yield Row("funding", entry["symbol"], values)
 
 
@@ -125,7 +125,7 @@ def _instruments(message: Mapping[str, Any], heard: int | None, memory: Memory) 
         if state.get("fundingRate") is not None and not _RATES.isdisjoint(part):
             next_ts = None
             if state.get("fundingTimestamp"):
-                next_ts = parse_time(state["fundingTimestamp"])
+                next_ts = iso(state["fundingTimestamp"])
             values = (ts, heard, state["fundingRate"], next_ts, state.get("markPrice"), None)
             yield Row("predicted_funding", native, values)
 
@@ -142,14 +142,14 @@ def _bars(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iter
     for entry in message["data"]:
         if entry.get("open") is None:  # no trade has ever been made
             continue
-        start = parse_time(entry["timestamp"]) - _LENGTHS[timeframe]
+        start = iso(entry["timestamp"]) - _LENGTHS[timeframe]
         prices = (entry["open"], entry["high"], entry["low"], entry["close"])
         volumes = (entry.get("homeNotional"), entry.get("foreignNotional"), entry.get("trades"))
         yield Row("ohlcv", entry["symbol"], (start, *prices, *volumes), timeframe)
 
 
 _LENGTHS = {"1m": MINUTE, "5m": 5 * MINUTE, "1h": HOUR, "1d": DAY}
-_TABLES: dict[Any, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Row | Mark]]] = {
+_TABLES: dict[Any, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Item]]] = {
     "trade": _trades,
     "quote": _quotes,
     "orderBookL2": _levels,
@@ -162,7 +162,7 @@ _TABLES: dict[Any, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Ro
 }
 
 
-def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     return _TABLES[message["table"]](message, heard, memory)
 
 

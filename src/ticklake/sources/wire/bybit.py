@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ticklake.sources.wire.reading import Mark, Memory, Reader
-from ticklake.sources.wire.rows import Row, levels, ms, trade
+from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
+from ticklake.sources.wire.rows import Row, level_rows, ms, trade
 from ticklake.sources.wire.states import best, merged, timeframe_of
 
 __all__ = ["READERS"]
@@ -22,12 +22,13 @@ def _trades(message: Mapping[str, Any], heard: int | None, memory: Memory) -> It
         yield trade(entry["s"], ms(entry["T"]), heard, entry["p"], entry["v"], entry["S"], entry["i"])
 
 
-def _book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     del memory
     data, whole = message["data"], message["type"] == "snapshot"
     native, number = data["s"], data["u"]
-    sides, ts = {"bid": data["b"], "ask": data["a"]}, ms(message.get("cts", message["ts"]))
-    yield from levels(native, ts, heard, number, sides, whole=whole)
+    ts = ms(message.get("cts", message["ts"]))
+    yield level_rows(native, ts, heard, number, "bid", data["b"], whole=whole)
+    yield level_rows(native, ts, heard, number, "ask", data["a"], whole=whole)
     channel = message["topic"].rpartition(".")[0]
     # 1 is the number of a whole book after the service began anew.
     yield Mark("book", native, number, number, starts=whole or number == 1, channel=channel)
@@ -94,7 +95,7 @@ def _liquidations(message: Mapping[str, Any], heard: int | None, memory: Memory)
         yield Row("liquidations", entry["s"], (ms(entry["T"]), heard, None, entry["p"], entry["v"], side))
 
 
-_TOPICS: dict[str, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Row | Mark]]] = {
+_TOPICS: dict[str, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Item]]] = {
     "publicTrade": _trades,
     "orderbook": _book,
     "tickers": _tickers,
@@ -104,7 +105,7 @@ _TOPICS: dict[str, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Ro
 }
 
 
-def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     return _TOPICS[message["topic"].partition(".")[0]](message, heard, memory)
 
 

@@ -64,7 +64,7 @@ class Channels:
         if "chanId" in message and "channel" in message:
             self.numbered[message["chanId"]] = message
         self._keep_depth(message)
-        if any(fits(message) for fits in _CONTROLS):
+        if _is_control(message):
             return Sort(CONTROL, is_control=True)
         for find_name in _NAMES:
             name = find_name(message)
@@ -97,6 +97,13 @@ class Channels:
         if not isinstance(message, list) or not message or not isinstance(message[0], int):
             return None
         return self.numbered.get(message[0])
+
+
+def _is_control(message: Mapping[str, Any]) -> bool:
+    try:
+        return any(fits(message) for fits in _CONTROLS)
+    except TypeError:  # a list or an object where a name belongs
+        return False
 
 
 def _inner(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:

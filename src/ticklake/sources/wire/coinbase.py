@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ticklake.core.time import SECOND, parse_time
-from ticklake.sources.wire.reading import Mark, Memory, Reader
-from ticklake.sources.wire.rows import Row, levels, trade
+from ticklake.core.time import SECOND
+from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
+from ticklake.sources.wire.rows import Row, iso, level_rows, levels, trade
 from ticklake.sources.wire.states import best, closed
 
 __all__ = ["READERS"]
 
 _OTHER_SIDE = {"BUY": "sell", "SELL": "buy", "buy": "sell", "sell": "buy"}
 """The taker's side by the maker's, which Coinbase reports."""
-_BOOK_SIDES = {"bid": "bid", "offer": "ask", "ask": "ask", "buy": "bid", "sell": "ask"}
+_BOOK_SIDES = {"buy": "bid", "sell": "ask"}
 
-_Read = Callable[[Mapping[str, Any], int | None, Memory], Iterator[Row | Mark]]
+_Read = Callable[[Mapping[str, Any], int | None, Memory], Iterator[Item]]
 
 
 def _trades(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     del memory
     for event in message["events"]:
         for entry in event.get("trades", ()):
-            ts, side = parse_time(entry["time"]), _OTHER_SIDE.get(entry["side"])
+            ts, side = iso(entry["time"]), _OTHER_SIDE.get(entry["side"])
             yield trade(entry["product_id"], ts, heard, entry["price"], entry["size"], side, entry["trade_id"])
 
 
 def _tickers(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     del memory
-    ts = parse_time(message["timestamp"])
+    ts = iso(message["timestamp"])
     for event in message["events"]:
         for entry in event["tickers"]:
             bid = best(entry.get("best_bid"), entry.get("best_bid_quantity"))
@@ -38,16 +38,17 @@ def _tickers(message: Mapping[str, Any], heard: int | None, memory: Memory) -> I
                 yield Row("quotes", entry["product_id"], (ts, heard, None, *bid, *ask))
 
 
-def _levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Yield the levels of books and of their changes. No number of the book is sent: the time of the message numbers it."""
     del memory
-    ts = parse_time(message["timestamp"])
+    ts = iso(message["timestamp"])
     for event in message["events"]:
         native, whole = event["product_id"], event["type"] == "snapshot"
-        for level in event["updates"]:
-            side = _BOOK_SIDES[level["side"]]
-            values = (ts, heard, ts, side, level["price_level"], level["new_quantity"], None, whole)
-            yield Row("book", native, values, "", "time")
+        for word, side in (("bid", "bid"), ("offer", "ask")):
+            pairs = [
+                (level["price_level"], level["new_quantity"]) for level in event["updates"] if level["side"] == word
+            ]
+            yield level_rows(native, ts, heard, ts, side, pairs, whole=whole, space="time")
         yield Mark("book", native, starts=whole)
 
 
@@ -72,7 +73,7 @@ _CHANNELS: dict[Any, _Read] = {
 }
 
 
-def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Read a message of Advanced Trade, which numbers all messages of a connection."""
     yield from _CHANNELS[message["channel"]](message, heard, memory)
     if "sequence_num" in message:
@@ -85,26 +86,26 @@ def _number(message: Mapping[str, Any], heard: int | None) -> Iterator[Mark]:
     yield Mark("", "", number, number, starts=number == 0)
 
 
-def _snapshot(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _snapshot(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     sides = {"bid": message["bids"], "ask": message["asks"]}
     ts = heard
     if "time" in message:
-        ts = parse_time(message["time"])
+        ts = iso(message["time"])
     yield from levels(message["product_id"], ts, heard, ts, sides, whole=True, space="time")
     yield Mark("book", message["product_id"], starts=True)
 
 
-def _changes(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _changes(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     native, ts = message["product_id"], heard
     if "time" in message:  # since 2018
-        ts = parse_time(message["time"])
+        ts = iso(message["time"])
     for side, price, amount in message["changes"]:
         yield Row("book", native, (ts, heard, ts, _BOOK_SIDES[side], price, amount, None, False), "", "time")
     yield Mark("book", native)
 
 
 def _match(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    ts, side = parse_time(message["time"]), _OTHER_SIDE.get(message["side"])
+    ts, side = iso(message["time"]), _OTHER_SIDE.get(message["side"])
     yield trade(message["product_id"], ts, heard, message["price"], message["size"], side, message["trade_id"])
 
 
@@ -112,14 +113,14 @@ def _ticker(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     """Yield the best quote. Amounts came in 2022, and the first message after a subscription has no time."""
     ts = heard
     if "time" in message:
-        ts = parse_time(message["time"])
+        ts = iso(message["time"])
     bid = best(message.get("best_bid"), message.get("best_bid_size"))
     ask = best(message.get("best_ask"), message.get("best_ask_size"))
     if bid != ask:
         yield Row("quotes", message["product_id"], (ts, heard, message.get("sequence"), *bid, *ask))
 
 
-_TYPES: dict[Any, Callable[[Mapping[str, Any], int | None], Iterator[Row | Mark]]] = {
+_TYPES: dict[Any, Callable[[Mapping[str, Any], int | None], Iterator[Item]]] = {
     "snapshot": _snapshot,
     "l2update": _changes,
     "match": _match,
@@ -128,13 +129,13 @@ _TYPES: dict[Any, Callable[[Mapping[str, Any], int | None], Iterator[Row | Mark]
 }
 
 
-def _read_typed(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _read_typed(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     return _TYPES[message["type"]](message, heard)
 
 
 def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     sides = {"bid": message["bids"], "ask": message["asks"]}
-    ts = parse_time(message["captured_at"])
+    ts = iso(message["captured_at"])
     yield from levels(message["product"], ts, heard, message["sequence"], sides, whole=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ticklake.sources.wire.reading import Mark, Memory, Reader
+from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
 from ticklake.sources.wire.rows import Row, ms, trade
 from ticklake.sources.wire.states import best, closed, merged, timeframe_of
 
@@ -14,7 +14,7 @@ __all__ = ["READERS"]
 _OPPOSITE = {"buy": "sell", "sell": "buy"}
 
 
-def _book(channel: str, book: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _book(channel: str, book: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Yield the levels of a book: (action, price, amount) in books and changes, (price, amount) in books of some levels."""
     del memory
     native, number, ts = book["instrument_name"], book["change_id"], ms(book["timestamp"])
@@ -29,7 +29,7 @@ def _book(channel: str, book: Mapping[str, Any], heard: int | None, memory: Memo
     yield Mark("book", native, number, number, book.get("prev_change_id"), whole, channel=channel)
 
 
-def _trades(channel: str, trades: list[Mapping[str, Any]], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _trades(channel: str, trades: list[Mapping[str, Any]], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Yield trades, and those that ended a position by force as liquidations, too."""
     del channel, memory
     numbers: dict[str, list[int]] = {}
@@ -85,7 +85,7 @@ def _chart(channel: str, bar: Mapping[str, Any], heard: int | None, memory: Memo
     yield from closed(memory, [Row("ohlcv", native, values, timeframe)])
 
 
-_CHANNELS: dict[str, Callable[..., Iterator[Row | Mark]]] = {
+_CHANNELS: dict[str, Callable[..., Iterator[Item]]] = {
     "book": _book,
     "trades": _trades,
     "ticker": _ticker,
@@ -95,7 +95,7 @@ _CHANNELS: dict[str, Callable[..., Iterator[Row | Mark]]] = {
 }
 
 
-def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _read(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     parameters = message["params"]
     channel = parameters["channel"]
     return _CHANNELS[channel.partition(".")[0]](channel, parameters["data"], heard, memory)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ticklake.core.time import MINUTE, SECOND, decimal_to_ns, parse_time
-from ticklake.sources.wire.reading import Mark, Memory, Reader
-from ticklake.sources.wire.rows import Row, levels, trade
+from ticklake.core.time import MINUTE, SECOND, decimal_to_ns
+from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
+from ticklake.sources.wire.rows import Row, iso, level_rows, trade
 from ticklake.sources.wire.states import best, closed, timeframe_of
 
 __all__ = ["READERS"]
@@ -43,7 +43,7 @@ def _old_bar(message: Sequence[Any], heard: int | None, memory: Memory) -> Itera
     yield from closed(memory, [Row("ohlcv", message[3], values, timeframe_of(minutes))])
 
 
-def _old_book(message: Sequence[Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _old_book(message: Sequence[Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Yield the levels of a book, or of a change of it, whose sides may come in one object or in two.
 
     Levels have the time of their own last change. Those that come back into the depth have an old one, so the rows of a message get the
@@ -59,14 +59,11 @@ def _old_book(message: Sequence[Any], heard: int | None, memory: Memory) -> Iter
                 checksum = int(side_levels)
             elif key in _BOOK_SIDES:
                 sides[_BOOK_SIDES[key]] = side_levels
-    ts = memory.get(("time", channel, native), 0)
-    for side_levels in sides.values():
-        for level in side_levels:
-            ts = max(ts, decimal_to_ns(level[2], SECOND))
+    times = [level[2] for side_levels in sides.values() for level in side_levels]
+    ts = max(memory.get(("time", channel, native), 0), decimal_to_ns(max(times, key=float, default=0), SECOND))
     memory["time", channel, native] = ts
     for side, side_levels in sides.items():
-        for level in side_levels:
-            yield Row("book", native, (ts, heard, ts, side, level[0], level[1], None, whole), "", "time")
+        yield level_rows(native, ts, heard, ts, side, side_levels, whole=whole, space="time")
     depth = int(channel.partition("-")[2] or 10)
     yield Mark("book", native, starts=whole, checksum=checksum, channel=channel, depth=depth)
 
@@ -77,7 +74,7 @@ _BOOK_SIDES = {"as": "ask", "bs": "bid", "a": "ask", "b": "bid"}
 def _new_trades(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     del memory
     for entry in message["data"]:
-        ts = parse_time(entry["timestamp"])
+        ts = iso(entry["timestamp"])
         yield trade(entry["symbol"], ts, heard, entry["price"], entry["qty"], entry["side"], entry.get("trade_id"))
 
 
@@ -86,7 +83,7 @@ def _new_ticker(message: Mapping[str, Any], heard: int | None, memory: Memory) -
     for entry in message["data"]:
         ts = heard
         if "timestamp" in entry:  # since 2025
-            ts = parse_time(entry["timestamp"])
+            ts = iso(entry["timestamp"])
         sides = (*best(entry["bid"], entry["bid_qty"]), *best(entry["ask"], entry["ask_qty"]))
         yield Row("quotes", entry["symbol"], (ts, heard, None, *sides))
 
@@ -97,28 +94,28 @@ def _new_bars(message: Mapping[str, Any], heard: int | None, memory: Memory) -> 
     bars = []
     for entry in message["data"]:
         prices = (entry["open"], entry["high"], entry["low"], entry["close"])
-        values = (parse_time(entry["interval_begin"]), *prices, entry["volume"], None, entry["trades"])
+        values = (iso(entry["interval_begin"]), *prices, entry["volume"], None, entry["trades"])
         bars.append(Row("ohlcv", entry["symbol"], values, timeframe_of(int(entry["interval"]))))
     yield from closed(memory, bars)
 
 
-def _new_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _new_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     whole = message["type"] == "snapshot"
     for entry in message["data"]:
         native = entry["symbol"]
         key = ("time", "book", native)
         ts = memory.get(key, 0)
         if "timestamp" in entry:
-            ts = max(ts, parse_time(entry["timestamp"]))
+            ts = max(ts, iso(entry["timestamp"]))
         elif heard is not None:  # snapshots had no time until 2025
             ts = max(ts, heard)
         memory[key] = ts
-        sides = {}
-        for side, name in (("bid", "bids"), ("ask", "asks")):
-            sides[side] = [(level["price"], level["qty"]) for level in entry.get(name, ())]
-        yield from levels(native, ts, heard, ts, sides, whole=whole, space="time")
+        bids, asks = entry.get("bids", ()), entry.get("asks", ())
+        for side, side_levels in (("bid", bids), ("ask", asks)):
+            pairs = [(level["price"], level["qty"]) for level in side_levels]
+            yield level_rows(native, ts, heard, ts, side, pairs, whole=whole, space="time")
         if whole and ("depth", native) not in memory:
-            memory["depth", native] = _least_depth(max(map(len, sides.values())))
+            memory["depth", native] = _least_depth(max(len(bids), len(asks)))
         depth = memory.get(("depth", native))
         yield Mark("book", native, starts=whole, checksum=entry.get("checksum"), channel="book", depth=depth)
 
@@ -131,7 +128,7 @@ def _least_depth(count: int) -> int:
     return count
 
 
-_NEW: dict[Any, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Row | Mark]]] = {
+_NEW: dict[Any, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Item]]] = {
     "book": _new_book,
     "trade": _new_trades,
     "ticker": _new_ticker,
@@ -139,7 +136,7 @@ _NEW: dict[Any, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Row |
 }
 
 
-def _new(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
+def _new(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     return _NEW[message["channel"]](message, heard, memory)
 
 

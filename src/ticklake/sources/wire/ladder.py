@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Any
 from zlib import crc32
@@ -98,14 +99,17 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _digits(value: Any) -> str:
-    return _text(value).replace(".", "").lstrip("0")
+@lru_cache(maxsize=100_000)
+def _digits(level: _Level) -> str:
+    """Return the digits of price and amount. Most of the best levels are those of the message before: they are kept."""
+    price, amount = level
+    return _text(price).replace(".", "").lstrip("0") + _text(amount).replace(".", "").lstrip("0")
 
 
 def _kraken(ladder: Ladder) -> int:
     """Return the CRC32 of the digits of ten asks, then ten bids, without points and leading zeros (both APIs)."""
     levels = chain(ladder.top("ask", 10), ladder.top("bid", 10))
-    return crc32("".join(_digits(price) + _digits(amount) for price, amount in levels).encode())
+    return crc32("".join(map(_digits, levels)).encode())
 
 
 def _okx(ladder: Ladder) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ticklake.sources.wire.reading import Mark, Reader
+from ticklake.sources.wire.reading import Item, Mark, Reader
 from ticklake.sources.wire.rows import Row, ms, trade
 from ticklake.sources.wire.states import best
 
@@ -32,7 +32,7 @@ def _best(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
         yield Row("quotes", native, values)
 
 
-def _books(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _books(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     """Yield the levels of a book, or of a change of it. A level is (price, amount, 0, orders)."""
     argument = message["arg"]
     # Channels that send the whole book each time have no action.
@@ -111,7 +111,7 @@ def _liquidations(message: Mapping[str, Any], heard: int | None) -> Iterator[Row
             yield Row("liquidations", entry["instId"], values)
 
 
-_CHANNELS: dict[Any, Callable[[Mapping[str, Any], int | None], Iterator[Row | Mark]]] = {
+_CHANNELS: dict[Any, Callable[[Mapping[str, Any], int | None], Iterator[Item]]] = {
     "trades": _trades,
     "trades-all": _trades,
     "tickers": _tickers,
@@ -131,7 +131,7 @@ for _length in (*_HOURS, "6Hutc", "12Hutc", "1Dutc", "1Wutc", "1Mutc"):
         _CHANNELS[f"{_prefix}{_length}"] = _bars
 
 
-def _read(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _read(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     return _CHANNELS[message["arg"]["channel"]](message, heard)
 
 

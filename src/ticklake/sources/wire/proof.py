@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -72,7 +72,7 @@ class Prover:
     """
 
     exchange: str = ""
-    counts: dict[str, Counter[Found]] = field(default_factory=dict)
+    counts: defaultdict[str, Counter[Found]] = field(default_factory=lambda: defaultdict(Counter))
     _streams: dict[_Key, _Stream] = field(default_factory=dict)
 
     def check(self, reading: Reading, connection: str = "") -> list[Finding]:
@@ -92,7 +92,7 @@ class Prover:
             else:
                 findings += self._check_stream(mark, self._rows_of(mark, reading), connection)
         for finding in findings:
-            self.counts.setdefault(finding.native, Counter())[finding.found] += 1
+            self.counts[finding.native][finding.found] += 1
         return findings
 
     def total(self, found: Found) -> int:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["Mark", "Memory", "Reader", "Reading", "read_with"]
+__all__ = ["Item", "Mark", "Memory", "Reader", "Reading", "read_with"]
 
 Memory = dict[Any, Any]
 """What a connection has said so far and later messages rely on: the prices of BitMEX's level ids, bars that are not over. Keys are
@@ -18,7 +18,7 @@ tuples that begin with the name of what is kept."""
 class Mark(NamedTuple):
     """Where a message stands in the numbering of its stream, and the checksum of the book after it.
 
-    A reader yields a mark after the rows of its message. Unknown is ``None``.
+    A reader yields a mark after the rows of its message. What is not known is ``None``.
 
     Parameters
     ----------
@@ -52,6 +52,10 @@ class Mark(NamedTuple):
     fetched: bool = False
 
 
+Item = Row | Mark | list[Row]
+"""What a reader yields. Many rows at once, as a list, are faster than one by one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Reads one sort of messages.
@@ -59,7 +63,8 @@ class Reader:
     Parameters
     ----------
     fits
-        Whether it reads a message. It must not raise, whatever is in the message.
+        Whether it reads a message. It must not raise, whatever is in the message, but for a ``TypeError`` where a list or an object
+        is looked up in a table of names: such a message does not fit.
     read
         Yields the rows of a message, then its marks. The second argument is the time of receipt in nanoseconds, if that is known.
     form
@@ -76,7 +81,7 @@ class Reader:
     """
 
     fits: Callable[[Any], bool]
-    read: Callable[..., Iterator[Row] | Iterator[Row | Mark]]
+    read: Callable[..., Iterator[Item]]
     form: type = dict
     numbered: bool = False
     remembers: bool = False
@@ -85,7 +90,10 @@ class Reader:
 
     def takes(self, message: Any, subscription: Mapping[str, Any] | None) -> bool:
         """Whether it reads a message."""
-        if not isinstance(message, self.form) or not self.fits(message):
+        try:
+            if not isinstance(message, self.form) or not self.fits(message):
+                return False
+        except TypeError:  # a list or an object where the name of a channel belongs
             return False
         return not self.numbered or (subscription is not None and self.accepts(subscription))
 
@@ -129,10 +137,12 @@ def read_with(
     marks: list[Mark] = []
     try:
         for item in reader.read(*arguments):
-            if type(item) is Mark:
+            if isinstance(item, list):
+                rows += item
+            elif isinstance(item, Mark):
                 marks.append(item)
             else:
-                rows.append(item)  # type: ignore[arg-type]
+                rows.append(item)
     # Readers take fields without asking whether they are there: any of these is a message of another form.
     except (LookupError, TypeError, ValueError, AttributeError):
         return None
