@@ -236,6 +236,20 @@ class TestBybit:
         assert only(rows("bybit", new), "side", "price", "amount") == [("buy", "0.04499", "20000")]
         assert only(rows("bybit", old), "side", "price", "amount") == [("sell", "43511.70", "0.003")]
 
+    def test_the_api_of_contracts_until_2022(self):
+        book = {"topic": "orderBookL2_25.BTCUSD", "type": "snapshot", "data": [{"price": "2999.00", "symbol": "BTCUSD", "id": 29990000, "side": "Buy", "size": 9}], "cross_seq": 11518, "timestamp_e6": 1555647164875373}  # fmt: skip
+        linear = {**book, "data": {"order_book": book["data"]}}
+        assert rows("bybit", book) == rows("bybit", linear)
+        assert only(rows("bybit", book), "ts", "seq", *LEVEL) == [
+            (1555647164875373000, 11518, "bid", "2999.00", 9, True)
+        ]
+        gone = {"price": "3001.00", "symbol": "BTCUSD", "id": 30010000, "side": "Sell"}
+        data = {"delete": [gone], "update": [{**gone, "price": "2999.00", "size": 8}], "insert": []}
+        change = {**book, "type": "delta", "data": data}
+        assert only(rows("bybit", change), *LEVEL) == [("ask", "3001.00", 0, False), ("ask", "2999.00", 8, False)]
+        trade = {"topic": "trade.BTCUSD", "data": [{"timestamp": "2020-01-12T16:59:59.000Z", "trade_time_ms": 1582793344685, "symbol": "BTCUSD", "side": "Sell", "size": 328, "price": 8098, "tick_direction": "MinusTick", "trade_id": "00c706e1", "cross_seq": 1}]}  # fmt: skip
+        assert only(rows("bybit", trade), "ts", "id", "side") == [(1582793344685 * MS, "00c706e1", "Sell")]
+
 
 class TestCoinbase:
     def test_levels_and_the_number_of_the_connection(self):

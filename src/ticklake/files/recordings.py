@@ -33,7 +33,7 @@ _Messages = Iterator[tuple[Market | None, Sequence[Row]]]
 
 def messages(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of messages in a JSON array, of one message, or of one a line."""
-    content = read_json(stream)
+    content = read_json(stream, exact=True)
     if not isinstance(content, list):
         content = [content]
 
@@ -132,8 +132,14 @@ def _feed(name: str) -> tuple[str, Market | None]:
     return venue_of(name)
 
 
+_OLD_BYBIT: dict[str, Market] = {"realtime": "inverse", "realtime_public": "linear"}
+"""The ends of the addresses of Bybit's API until 2022."""
+
+
 def _market_of(address: str) -> Market | None:
     """Return the market at the end of an address, like Bybit's ``wss://stream.bybit.com/v5/public/linear``."""
+    if "bybit" in address and address.rpartition("/")[2] in _OLD_BYBIT:
+        return _OLD_BYBIT[address.rpartition("/")[2]]
     markets: tuple[Market, ...] = ("linear", "inverse", "spot")
     for market in markets:
         if address.endswith(f"/{market}"):

@@ -1,10 +1,11 @@
-"""What Bybit (v5) sends. Formats are those of its public API documentation."""
+"""What Bybit sends: v5, and the API of contracts until 2022. Formats are those of its public API documentation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ticklake.core.time import US, decimal_to_ns
 from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
 from ticklake.sources.wire.rows import Row, level_rows, ms, trade
 from ticklake.sources.wire.states import best, merged, timeframe_of
@@ -95,6 +96,33 @@ def _liquidations(message: Mapping[str, Any], heard: int | None, memory: Memory)
         yield Row("liquidations", entry["s"], (ms(entry["T"]), heard, None, entry["p"], entry["v"], side))
 
 
+def _old_trades(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
+    del memory
+    for entry in message["data"]:
+        ts = ms(entry["trade_time_ms"])
+        yield trade(entry["symbol"], ts, heard, entry["price"], entry["size"], entry["side"], entry["trade_id"])
+
+
+def _old_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
+    """Yield the levels of a book, or those that were deleted, updated and inserted. Numbers ascend, and do not follow one another."""
+    del memory
+    data, whole = message["data"], message["type"] == "snapshot"
+    native, seq = message["topic"].rpartition(".")[2], int(message["cross_seq"])
+    ts = decimal_to_ns(message["timestamp_e6"], US)
+    if whole:
+        entries = data
+        # Inverse contracts send the list itself, linear ones an object with it.
+        if isinstance(data, dict):
+            entries = data["order_book"]
+    else:
+        entries = [*({**entry, "size": 0} for entry in data["delete"]), *data["update"], *data["insert"]]
+    for entry in entries:
+        side = _SIDES[entry["side"]]
+        yield Row("book", native, (ts, heard, seq, side, entry["price"], entry["size"], None, whole))
+    yield Mark("book", native, starts=whole, channel=message["topic"].rpartition(".")[0])
+
+
+_SIDES = {"Buy": "bid", "Sell": "ask"}
 _TOPICS: dict[str, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Item]]] = {
     "publicTrade": _trades,
     "orderbook": _book,
@@ -102,6 +130,9 @@ _TOPICS: dict[str, Callable[[Mapping[str, Any], int | None, Memory], Iterator[It
     "kline": _bars,
     "allLiquidation": _liquidations,
     "liquidation": _liquidations,
+    "trade": _old_trades,
+    "orderBookL2_25": _old_book,
+    "orderBook_200": _old_book,
 }
 
 

@@ -54,7 +54,7 @@ _SAME_AS = {"binanceus": "binance", "binanceusdm": "binance", "binancecoinm": "b
 """Exchanges that send the messages of another one."""
 for _name, _other in _SAME_AS.items():
     READERS[_name] = READERS[_other]
-_ALL = tuple(dict.fromkeys(chain.from_iterable(READERS.values())))
+_ALL = tuple(sorted(dict.fromkeys(chain.from_iterable(READERS.values())), key=lambda reader: reader.unread))
 
 
 def read_message(
