@@ -106,6 +106,35 @@ class TestTheBookThatChangesBeginAt:
         assert again.new == again.changed == 0
 
 
+class TestProofs:
+    def book(self, number: int, sort: str = "delta") -> dict:
+        data = {"s": "BTCUSDT", "b": [[str(number), "1"]], "a": [], "u": number}
+        message = {"topic": "orderbook.50.BTCUSDT", "type": sort, "ts": 1633998512068 + number, "data": data}
+        return frame(message)
+
+    def test_a_change_that_is_missing_is_named(self, lake, tmp_path):
+        path = session(
+            tmp_path / "x.jsonl",
+            "BYBIT",
+            *(self.book(5, "snapshot"), self.book(6), self.book(8), self.book(9), self.book(20, "snapshot")),
+        )
+        (done,) = lake.import_files(path, "bybit:book:BTC/USDT:USDT")
+        assert done.rows == 5
+        assert done.proofs == (
+            "1 message followed on the one before by number, 1 chain break",
+            "1 book followed change by change, crossed after 0 messages",
+            "1 change of books not proven: a change before them is missing",
+            "BTCUSDT: the message after number 6 is missing, the next one has 8",
+        )
+
+    def test_the_shell_says_what_was_proven(self, tmp_path):
+        path = session(tmp_path / "x.jsonl", "BYBIT", self.book(5, "snapshot"), self.book(6))
+        place = ["--lake", str(tmp_path / "lake"), "--dry-run"]
+        command = ["import", str(path), "--dataset", "bybit:book:BTC/USDT:USDT", *place]
+        text = CliRunner().invoke(app, command).output
+        assert "proof: 1 message followed on the one before by number, 0 chain breaks" in text
+
+
 class TestEveryMessageIsCounted:
     def test_what_is_not_known_is_said_by_channel(self, lake, tmp_path):
         path = session(

@@ -203,6 +203,17 @@ class TestOkx:
         (row,) = rows("okx", self.message("liquidation-orders", {"instId": "IOST-USDT-SWAP", "details": [order]}))
         assert (row["native"], row["side"], row["price"], row["amount"]) == ("IOST-USDT-SWAP", "buy", "0.007831", "13")
 
+    def test_the_api_until_2022(self):
+        depth = {"table": "spot/depth", "action": "update", "data": [{"instrument_id": "ETH-USDT", "asks": [["162.1", "1.5", "2"]], "bids": [], "timestamp": "2019-05-06T07:03:33.048Z", "checksum": -1832}]}  # fmt: skip
+        (row,) = rows("okx", depth)
+        assert (row["native"], row["count"], row["is_snapshot"]) == ("ETH-USDT", "2", False)
+        assert row["ts"] == row["seq"] == parse_time("2019-05-06T07:03:33.048Z")
+        assert marks("okx", depth) == [Mark("book", "ETH-USDT", checksum=-1832, channel="spot/depth")]
+        trade = {"table": "swap/trade", "data": [{"instrument_id": "BTC-USD-SWAP", "price": "5611.9", "side": "buy", "size": "2", "timestamp": "2019-05-06T06:51:24.389Z", "trade_id": "227897880202387456"}]}  # fmt: skip
+        assert only(rows("okx", trade), "id", "price", "amount") == [("227897880202387456", "5611.9", "2")]
+        ticker = {"table": "spot/ticker", "data": [{"instrument_id": "ETH-USDT", "best_bid": "8.2", "best_ask": "8.3", "best_bid_size": "1", "best_ask_size": "2", "timestamp": "2019-05-06T06:45:56.716Z"}]}  # fmt: skip
+        assert only(rows("okx", ticker), "bid_price", "ask_amount") == [("8.2", "2")]
+
 
 class TestBybit:
     def test_books_are_named_by_their_depth(self):

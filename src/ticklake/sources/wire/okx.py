@@ -1,4 +1,4 @@
-"""What OKX (v5) sends. Formats are those of its public API documentation."""
+"""What OKX sends: v5, and v3 of OKEx until 2022. Formats are those of its public API documentation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ticklake.sources.wire.reading import Item, Mark, Reader
-from ticklake.sources.wire.rows import Row, ms, trade
+from ticklake.sources.wire.rows import Row, iso, ms, trade
 from ticklake.sources.wire.states import best
 
 __all__ = ["READERS"]
@@ -131,6 +131,43 @@ for _length in (*_HOURS, "6Hutc", "12Hutc", "1Dutc", "1Wutc", "1Mutc"):
         _CHANNELS[f"{_prefix}{_length}"] = _bars
 
 
+def _old_trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    for entry in message["data"]:
+        size = entry.get("size") or entry["qty"]
+        ts, native = iso(entry["timestamp"]), entry["instrument_id"]
+        yield trade(native, ts, heard, entry["price"], size, entry["side"], entry["trade_id"])
+
+
+def _old_tickers(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    for entry in message["data"]:
+        bid = best(entry["best_bid"], entry["best_bid_size"])
+        ask = best(entry["best_ask"], entry["best_ask_size"])
+        yield Row("quotes", entry["instrument_id"], (iso(entry["timestamp"]), heard, None, *bid, *ask))
+
+
+def _old_books(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
+    """Yield the levels of a book, or of a change of it. A level ends with its orders. Nothing numbers it: its time does."""
+    whole = message.get("action", "partial") == "partial"
+    for entry in message["data"]:
+        native, ts = entry["instrument_id"], iso(entry["timestamp"])
+        for side, side_levels in (("bid", entry["bids"]), ("ask", entry["asks"])):
+            for level in side_levels:
+                yield Row("book", native, (ts, heard, ts, side, level[0], level[1], level[-1], whole), "", "time")
+        yield Mark("book", native, starts=whole, checksum=entry.get("checksum") or None, channel=message["table"])
+
+
+_TABLES: dict[Any, Callable[[Mapping[str, Any], int | None], Iterator[Item]]] = {}
+for _part in ("spot", "swap", "futures"):
+    _TABLES[f"{_part}/trade"] = _old_trades
+    _TABLES[f"{_part}/ticker"] = _old_tickers
+    for _name in ("depth", "depth5", "depth_l2_tbt"):
+        _TABLES[f"{_part}/{_name}"] = _old_books
+
+
+def _read_table(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
+    return _TABLES[message["table"]](message, heard)
+
+
 def _read(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
     return _CHANNELS[message["arg"]["channel"]](message, heard)
 
@@ -140,5 +177,8 @@ def _fits(message: Mapping[str, Any]) -> bool:
     return type(argument) is dict and argument.get("channel") in _CHANNELS and "data" in message
 
 
-READERS: tuple[Reader, ...] = (Reader(_fits, _read),)
+READERS: tuple[Reader, ...] = (
+    Reader(_fits, _read),
+    Reader(lambda m: m.get("table") in _TABLES and "data" in m, _read_table),
+)
 """The readers of its messages. The first that fits reads the message."""
