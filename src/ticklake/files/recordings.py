@@ -121,7 +121,7 @@ def _read(
 def _rows_of_answer(url: str, body: Any, received: int, info: RecordingInfo) -> Iterator[Origin]:
     """Yield the rows of an answer that was fetched beside the messages, like the books to which their changes apply."""
     origins = list(rows_of_call(answer_of_call(url, body, received, info), info))
-    info.tally.prove_answer([row for row, _, _ in origins])
+    info.tally.prove_answer([origin.row for origin in origins])
     yield from origins
 
 
