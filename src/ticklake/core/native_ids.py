@@ -34,6 +34,9 @@ _DOLLARS = "USD"
 _QUOTE_FIRST = frozenset({"bittrex", "poloniex", "upbit"})
 """Exchanges that wrote, or write, ``BTC-ETH`` for ETH priced in BTC: the higher ranking quote currency is the quote."""
 _OPTION = re.compile(r"[A-Z0-9_]+(?:-[A-Z]+)?-(?:\d{6,8}|\d{1,2}[A-Z]{3}\d\d)-[\dD.]+-[CP](?:-[A-Z]+)?", re.IGNORECASE)
+_DERIBIT_OPTION = re.compile(
+    r"(?P<pair>[A-Z0-9]+(?:_[A-Z]+)?)-(?P<day>\d{1,2})(?P<month>[A-Z]{3})(?P<year>\d\d)-(?P<strike>\d+(?:D\d+)?)-(?P<right>[CP])"
+)
 _DAY = re.compile(r"\d{1,2}[A-Za-z]{3}\d\d")
 _FUNDING = re.compile(r"f[A-Z0-9]{3,}")
 """What Bitfinex calls a currency that is lent."""
@@ -137,6 +140,9 @@ def readings(
     known = KNOWN_IDS.get(exchange, {}).get(text)
     if known is not None:
         return (known,)
+    option = _DERIBIT_OPTION.fullmatch(text)
+    if option is not None and exchange == "deribit":
+        return _deribit_option(option)
     if _OPTION.fullmatch(text) or _names_no_market(native, exchange):
         return ()
     # From the most to the least specific: a contract's suffix or day would be taken for a currency by the rules after it.
@@ -204,6 +210,12 @@ def _by_day(match: re.Match[str], market: Market | None, exchange: str) -> tuple
         return ()
     contracts = _of_base_or_pair(match["pair"], market, exchange)
     return _expiring(contracts, f"{match['year']}{month:02d}{int(match['day']):02d}")
+
+
+def _deribit_option(match: re.Match[str]) -> tuple[str, ...]:
+    """Read ``BTC-31DEC21-34000-P`` and ``XRP_USDC-5JUL24-0d625-C``, whose point is a ``d``."""
+    strike = match["strike"].replace("D", ".")
+    return tuple(f"{future}-{strike}-{match['right']}" for future in _by_day(match, None, "deribit"))
 
 
 def _perpetual(match: re.Match[str], market: Market | None, exchange: str) -> tuple[str, ...]:

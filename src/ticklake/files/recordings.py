@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from ticklake.files.filenames import venue_of
 from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
 from ticklake.files.tables import read_json
 from ticklake.sources.wire.channels import Channels
+from ticklake.sources.wire.decode import decode
 from ticklake.sources.wire.messages import read_message
 from ticklake.sources.wire.poloniex import numbers_in
 from ticklake.sources.wire.rows import Row
@@ -34,7 +34,7 @@ _Messages = Iterator[tuple[Market | None, Sequence[Row]]]
 
 def messages(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of messages in a JSON array, of one message, or of one a line."""
-    content = read_json(stream)
+    content = read_json(stream, exact=True)
     if not isinstance(content, list):
         content = [content]
 
@@ -53,7 +53,7 @@ def stamped(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
         channels = Channels()
         for number, line in enumerate(stream, 1):
             received, _, text = line.partition(b" ")
-            yield _read(parse_line(text, number), int(received), channels, info)
+            yield _read(_message_of(text, number), int(received), channels, info)
 
     yield from frames_by_market(in_one_market(read()))
 
@@ -99,7 +99,7 @@ class _Recording:
         connection, received = record["conn"], decimal_to_ns(record["ts"], SECOND)
         if connection not in self.channels:
             self.channels[connection] = Channels(dict(self.numbers))
-        market, rows = _read(_content_of(record), received, self.channels[connection], self.info)
+        market, rows = _read(_content_of(record), received, self.channels[connection], self.info, connection)
         # Other exchanges have fields of the same names, which say nothing about the market.
         if market is None or self.exchange not in {"", "binance", "binanceus"}:
             market = self.connections.get(connection, self.market)
@@ -108,27 +108,32 @@ class _Recording:
 
 
 def _read(
-    message: Any, received: int | None, channels: Channels, info: RecordingInfo
+    message: Any, received: int | None, channels: Channels, info: RecordingInfo, connection: str = ""
 ) -> tuple[Market | None, Sequence[Row]]:
     """Count a message; return the market of Binance that it shows, if it does, and its rows."""
-    sort = channels.of(message)
-    if sort.is_control:
-        info.tally.control(sort.channel)
-        return None, ()
+    sort, tally = channels.of(message), info.tally
+    subscription, rows = channels.subscription_of(message), None
     try:
-        reading = read_message(message, received, channels.subscription_of(message), exchange=info.tally.exchange)
+        reading = read_message(message, received, subscription, channels.memory, tally.exchange)
     except InvalidData as error:
-        info.tally.refuse(sort.channel, str(error))
+        tally.refuse(sort.channel, str(error))
         return None, ()
-    rows = None
+    # Some exchanges number all messages of a connection, those without market data too.
     if reading is not None:
+        tally.prove(reading, connection)
+    if sort.is_control:
+        tally.control(sort.channel)
+        return None, ()
+    if reading is not None and not reading.unread:
         rows = reading.rows
-    return market_of_message(message), info.tally.read(sort.channel, rows)
+    return market_of_message(message), tally.read(sort.channel, rows)
 
 
 def _rows_of_answer(url: str, body: Any, received: int, info: RecordingInfo) -> Iterator[Origin]:
     """Yield the rows of an answer that was fetched beside the messages, like the books to which their changes apply."""
-    yield from rows_of_call(answer_of_call(url, body, received, info), info)
+    origins = list(rows_of_call(answer_of_call(url, body, received, info), info))
+    info.tally.prove_answer([origin.row for origin in origins])
+    yield from origins
 
 
 def _feed(name: str) -> tuple[str, Market | None]:
@@ -138,8 +143,14 @@ def _feed(name: str) -> tuple[str, Market | None]:
     return venue_of(name)
 
 
+_OLD_BYBIT: dict[str, Market] = {"realtime": "inverse", "realtime_public": "linear"}
+"""The ends of the addresses of Bybit's API until 2022."""
+
+
 def _market_of(address: str) -> Market | None:
     """Return the market at the end of an address, like Bybit's ``wss://stream.bybit.com/v5/public/linear``."""
+    if "bybit" in address and address.rpartition("/")[2] in _OLD_BYBIT:
+        return _OLD_BYBIT[address.rpartition("/")[2]]
     markets: tuple[Market, ...] = ("linear", "inverse", "spot")
     for market in markets:
         if address.endswith(f"/{market}"):
@@ -156,11 +167,19 @@ def _content_of(record: dict[str, Any]) -> Any:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
     try:
-        return json.loads(content)
-    except ValueError:
+        return decode(content)
+    except InvalidData:
         if isinstance(content, bytes):
             return content.decode("utf-8", "replace")
         return content
+
+
+def _message_of(text: bytes, number: int) -> Any:
+    """Return the message in a line."""
+    try:
+        return decode(text)
+    except InvalidData as error:
+        raise InvalidData(f"line {number:,} is not complete JSON: {error}") from error
 
 
 _OLD_NAME = re.compile(r"(?:-[0-9a-f]{6})?(?:\.(?:ws|http)\.\w+)?\.\d+(?:\.\w+)*$")
@@ -184,7 +203,7 @@ def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame
                 yield from _rows_of_answer(url, parse_line(answer[3], number), received, info)
             elif message is not None:
                 received = decimal_to_ns(message[1].decode(), SECOND)
-                _, message_rows = _read(parse_line(message[2], number), received, channels, info)
+                _, message_rows = _read(_message_of(message[2], number), received, channels, info)
                 for row in message_rows:
                     yield Origin(row, exchange, market)
 

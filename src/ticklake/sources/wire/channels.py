@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ticklake.sources.wire.reading import Memory
+
 __all__ = ["CONTROL", "Channels", "Sort"]
 
 CONTROL = "control"
@@ -24,7 +26,7 @@ _CONTROL_EVENTS = frozenset(
 )
 _CONTROL_CHANNELS = frozenset(
     {
-        *("subscriptions", "heartbeats", "heartbeat", "status", "subscriptionResponse", "pong", "error"),
+        *("subscriptions", "heartbeats", "heartbeat", "status", "instrument", "subscriptionResponse", "pong", "error"),
         *("spot.pong", "futures.pong"),
     }
 )
@@ -45,9 +47,13 @@ class Sort:
 
 @dataclass
 class Channels:
-    """Finds the channels of the messages of one connection. It remembers the numbers that Bitfinex gives to channels."""
+    """Finds the channels of the messages of one connection.
+
+    It remembers the numbers that Bitfinex gives to channels, the depth of Kraken's books, and keeps the memory of its readers.
+    """
 
     numbered: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=dict)
 
     def of(self, message: Any) -> Sort:
         """Return the channel of a message. It never raises, whatever is in the message.
@@ -63,13 +69,21 @@ class Channels:
             return Sort("?")
         if isinstance(message.get("chanId"), int | str) and "channel" in message:
             self.numbered[message["chanId"]] = message
-        if any(fits(message) for fits in _CONTROLS):
+        self._keep_depth(message)
+        if _is_control(message):
             return Sort(CONTROL, is_control=True)
         for find_name in _NAMES:
             name = find_name(message)
             if name and isinstance(name, str):
                 return Sort(name[:_LONGEST])
         return Sort("?")
+
+    def _keep_depth(self, message: Mapping[str, Any]) -> None:
+        """Keep how many levels a book of Kraken has, which only the answer to the subscription says."""
+        if message.get("method") == "subscribe":
+            answer = _inner(message, "result")
+            if answer.get("channel") == "book" and "depth" in answer:
+                self.memory["depth", answer.get("symbol")] = answer["depth"]
 
     def _of_list(self, message: list[Any]) -> Sort:
         """Return the channel of a list: Kraken's end with channel and pair, Bitfinex's begin with a channel's number."""
@@ -106,6 +120,13 @@ class Channels:
         if not isinstance(number, int):
             return None
         return self.numbered.get(number)
+
+
+def _is_control(message: Mapping[str, Any]) -> bool:
+    try:
+        return any(fits(message) for fits in _CONTROLS)
+    except TypeError:  # a list or an object where a name belongs
+        return False
 
 
 def _inner(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
