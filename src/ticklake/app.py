@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from ticklake.lake.streams import Streams
     from ticklake.sources.base import Source
     from ticklake.sources.pacing.pace import Pace
+    from ticklake.sources.wire.proofs import StreamProof
     from ticklake.testing.exchange.server import SimulatedExchange
 
 __all__ = [
     "CATALOG_FILE",
     "list_exchanges",
+    "list_proofs",
     "memory_lake",
     "open_lake",
     "rebuild_lake",
@@ -202,6 +204,13 @@ def wire_source(
     if archives and settings.archives:
         return _with_archives(source, settings, clock, root)
     return source
+
+
+def list_proofs(search: str = "") -> list[StreamProof]:
+    """Return what proves the streams of the exchanges whose id contains *search*, and their blind spots."""
+    from ticklake.sources.wire.proofs import PROOFS
+
+    return [proof for proof in PROOFS if search.lower() in proof.exchange]
 
 
 def list_exchanges(search: str = "") -> tuple[dict[str, dict[str, str]], list[str]]:

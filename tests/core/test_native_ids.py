@@ -125,6 +125,18 @@ def test_an_option_is_refused_as_one(native):
         unified(native)
 
 
+@pytest.mark.parametrize(
+    ("native", "symbol"),
+    [
+        ("BTC-31DEC21-34000-P", "BTC/USD:BTC-211231-34000-P"),
+        ("ETH-2JUL21-2800-C", "ETH/USD:ETH-210702-2800-C"),
+        ("XRP_USDC-5JUL24-0d625-C", "XRP/USDC:USDC-240705-0.625-C"),
+    ],
+)
+def test_the_name_of_an_option_of_deribit_says_everything(native, symbol):
+    assert unified(native, exchange="deribit") == symbol
+
+
 def test_the_market_list_goes_before_every_rule():
     """Even one that contradicts it: the exchange knows best what it lists, or listed once."""
     listed = MarketList.of([("ARBUSD", "ARB/USD"), ("XETHZUSD", "ETH/USD"), ("odd", "ODD/EUR")])

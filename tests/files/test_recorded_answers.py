@@ -159,10 +159,12 @@ class TestWhatComesIn:
             {"arg": {"channel": "candle1D", "instId": "BTC-USDT"}, "data": [bar]},
         ]  # fmt: skip
         lines = [{"fixture": f"ws_{n}", "body": json.dumps(body)} for n, body in enumerate(bodies)]
-        for dataset in ("okx:book:BTC/USDT", "okx:ohlcv:1m:BTC/USDT"):
-            (done,) = lake.import_files(recorded(tmp_path / "okx.jsonl", *lines), dataset)
-            assert done.refused
-            assert "1 books and 1 candle1D answers of okx are not known" in done.problems[-1]
+        path = recorded(tmp_path / "okx.jsonl", *lines)
+        (book,) = lake.import_files(path, "okx:book:BTC/USDT")
+        assert "1 candle1D answer of okx is not known" in book.problems
+        assert lake.load(book.dataset)["is_snapshot"].to_list() == [False, False]
+        (bars,) = lake.import_files(path, "okx:ohlcv:1m:BTC/USDT")
+        assert bars.refused
 
     def test_a_name_that_two_markets_share_must_be_said(self, lake, tmp_path):
         body = {

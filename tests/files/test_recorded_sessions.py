@@ -106,6 +106,35 @@ class TestTheBookThatChangesBeginAt:
         assert again.new == again.changed == 0
 
 
+class TestProofs:
+    def book(self, number: int, sort: str = "delta") -> dict:
+        data = {"s": "BTCUSDT", "b": [[str(number), "1"]], "a": [], "u": number}
+        message = {"topic": "orderbook.50.BTCUSDT", "type": sort, "ts": 1633998512068 + number, "data": data}
+        return frame(message)
+
+    def test_a_change_that_is_missing_is_named(self, lake, tmp_path):
+        path = session(
+            tmp_path / "x.jsonl",
+            "BYBIT",
+            *(self.book(5, "snapshot"), self.book(6), self.book(8), self.book(9), self.book(20, "snapshot")),
+        )
+        (done,) = lake.import_files(path, "bybit:book:BTC/USDT:USDT")
+        assert done.rows == 5
+        assert done.proofs == (
+            "1 message followed on the one before by number, 1 chain break",
+            "1 book followed change by change, crossed after 0 messages",
+            "1 change of books not proven: a change before them is missing",
+            "BTCUSDT: the message after number 6 is missing, the next one has 8",
+        )
+
+    def test_the_shell_says_what_was_proven(self, tmp_path):
+        path = session(tmp_path / "x.jsonl", "BYBIT", self.book(5, "snapshot"), self.book(6))
+        place = ["--lake", str(tmp_path / "lake"), "--dry-run"]
+        command = ["import", str(path), "--dataset", "bybit:book:BTC/USDT:USDT", *place]
+        text = CliRunner().invoke(app, command).output
+        assert "proof: 1 message followed on the one before by number, 0 chain breaks" in text
+
+
 class TestEveryMessageIsCounted:
     def test_what_is_not_known_is_said_by_channel(self, lake, tmp_path):
         path = session(
@@ -113,28 +142,36 @@ class TestEveryMessageIsCounted:
             "KRAKEN",
             frame({"event": "heartbeat"}),
             frame({"event": "subscriptionStatus", "channelName": "book-10", "status": "subscribed"}),
-            frame([1, {"as": [["1.0", "2", "3"]], "bs": []}, "book-10", "XBT/USD"]),
-            frame([1, {"a": [["1.0", "2", "3"]]}, {"b": [["0.9", "2", "3"]], "c": "1"}, "book-10", "XBT/USD"]),
+            frame({"channel": "level3", "type": "update", "data": []}),
+            frame({"channel": "level3", "type": "update", "data": []}),
             frame([2, [["354.11", "0.89", "1618678142.557535", "s", "l", ""]], "trade", "XBT/USD"]),
             frame([3, [["1", "2", "3", "4"]], "spread", "XBT/USD"]),
             {"url": "https://api.kraken.com/0/public/AssetPairs", "data": "{}"},
         )
         (done,) = lake.import_files(path)
         assert (done.dataset, done.rows, done.refused) == ("kraken:trades:BTC/USD", 1, False)
-        assert "2 book and 1 spread messages of kraken are not known" in done.problems
+        assert "2 level3 messages of kraken are not known" in done.problems
         assert channels([done]) == {
             "control": {"received": 2, "control": 2},
-            "book": {"received": 2, "not_known": 2},
+            "level3": {"received": 2, "not_known": 2},
             "trade": {"received": 1, "read": 1, "rows": 1},
-            "spread": {"received": 1, "not_known": 1},
+            "spread": {"received": 1, "refused": 1},
             "AssetPairs": {"received": 1, "control": 1},
         }
+
+    def test_a_message_of_another_form_is_refused(self, lake, tmp_path):
+        """One odd message must not refuse a file."""
+        trade = ["354.11", "0.89", "1618678142.557535", "s", "l", ""]
+        messages = [[1, [trade], "trade", "XBT/USD"], [1, [["odd"]], "trade", "XBT/USD"]]
+        (done,) = lake.import_files(session(tmp_path / "x.jsonl", "KRAKEN", *map(frame, messages)))
+        assert done.new == 1
+        assert channels([done]) == {"trade": {"received": 2, "read": 1, "refused": 1, "rows": 1}}
 
     def test_a_recording_of_nothing_that_is_known_is_refused_with_the_counts(self, lake, tmp_path):
         path = session(
             tmp_path / "x.jsonl",
             "BITFINEX",
-            frame({"event": "subscribed", "channel": "book", "chanId": 7, "symbol": "tBTCUSD"}),
+            frame({"event": "subscribed", "channel": "book", "chanId": 7, "symbol": "tBTCUSD", "prec": "R0"}),
             frame([7, [[1, 2, 3]], 1]),
             frame([7, [1, 2, 3], 2]),
             frame([7, "hb", 3]),
@@ -175,7 +212,7 @@ class TestEveryMessageIsCounted:
         path = session(
             tmp_path / "x.jsonl",
             "KRAKEN",
-            *[frame([1, {"as": []}, "book-10", "XBT/USD"])] * 3,
+            *[frame({"channel": "level3", "type": "update", "data": []})] * 3,
             frame([2, [["354.11", "0.89", "1618678142.557535", "s", "l", ""]], "trade", "XBT/USD"]),
             frame([2, [["354.11", "0.89", "1618678142.557535", "s", "l", ""]], "trade", "ETH/USD"]),
         )
@@ -183,10 +220,10 @@ class TestEveryMessageIsCounted:
         text = CliRunner().invoke(app, command)
         told = CliRunner().invoke(app, [*command, "--json"])
         assert text.exit_code == told.exit_code == 0
-        assert text.output.count("channel book: 3 received, 3 not known") == 1
-        assert text.output.count("3 book messages of kraken are not known") == 1
+        assert text.output.count("channel level3: 3 received, 3 not known") == 1
+        assert text.output.count("3 level3 messages of kraken are not known") == 1
         assert json.loads(told.output)[0]["channels"][0] == {
-            "channel": "book", "received": 3, "read": 0, "without_rows": 0, "refused": 0, "control": 0, "not_known": 3, "rows": 0
+            "channel": "level3", "received": 3, "read": 0, "without_rows": 0, "refused": 0, "control": 0, "not_known": 3, "rows": 0
         }  # fmt: skip
 
 

@@ -193,6 +193,12 @@ class TestAnswers:
         listed = json.loads(shell("symbols", "binance", "--search", "BTC", "--json").stdout)
         assert [row["symbol"] for row in listed] == ["BTC/USDT", "BTC/USDT:USDT"]
 
+    def test_what_proves_the_streams_of_an_exchange_is_listed(self, shell):
+        found = json.loads(shell("exchanges", "kraken", "--proof", "--json").stdout)
+        assert list(found) == ["kraken"]
+        assert found["kraken"]["book"]["by"] == "checksum"
+        assert "ten best levels" in shell("exchanges", "kraken", "--proof").stdout
+
     def test_the_past_can_be_read(self, shell):
         ingested(shell)
         version = json.loads(shell("init", "--json").stdout)["version"]

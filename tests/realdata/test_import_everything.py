@@ -190,14 +190,23 @@ CASES = [*BARS, *TRADES, *QUOTES, *FUNDING, *BOOKS, *STREAMS, *ANSWERS]
 RECORDINGS = {
     "ws_rec/BINANCE.jsonl.zst": {"trades": 2, "quotes": 84, "book": 5_070},
     "ws_rec/BINANCE_FUTURES.jsonl.zst": {"trades": 91, "quotes": 613, "book": 11_902, "ohlcv": 4},
-    "ws_rec/BYBIT.jsonl.zst": {"trades": 347, "book": 20_809},
-    "ws_rec/COINBASE.jsonl.zst": {"trades": 279, "quotes": 160},
+    "ws_rec/BITFINEX.jsonl.zst": {"trades": 210, "quotes": 21, "book": 2_926},
+    "ws_rec/BYBIT.jsonl.zst": {
+        "trades": 347,
+        "quotes": 638,
+        "book": 20_809,
+        "ohlcv": 6,
+        "open_interest": 105,
+        "predicted_funding": 91,
+    },
+    "ws_rec/COINBASE.jsonl.zst": {"trades": 279, "quotes": 160, "book": 74_193, "ohlcv": 198},
+    "ws_rec/DERIBIT.jsonl.zst": {"quotes": 82, "open_interest": 89, "book": 149},
     "ws_rec/CRYPTO.COM.jsonl.zst": {"trades": 1_143},
     "ws_rec/GATEIO.jsonl.zst": {"trades": 9, "book": 1_541},
     "ws_rec/HUOBI.jsonl.zst": {"trades": 73},
-    "ws_rec/KRAKEN.jsonl.zst": {"trades": 10, "quotes": 18},
+    "ws_rec/KRAKEN.jsonl.zst": {"trades": 10, "quotes": 18, "book": 11_745},
     "ws_rec/KUCOIN.jsonl.zst": {"trades": 18, "quotes": 830, "book": 7_856},
-    "ws_rec/OKX.jsonl.zst": {"trades": 74, "quotes": 28},
+    "ws_rec/OKX.jsonl.zst": {"trades": 74, "quotes": 28, "book": 8_264},
     "ws_rec/UPBIT.jsonl.zst": {"trades": 304},
     "ws_rec/DYDX.ws.1.0.zst": {"trades": 1_026},
     "rest/vcr_Binance.jsonl.gz": {"book": 1_572, "trades": 500},
@@ -213,15 +222,15 @@ RECORDINGS = {
     "rest/vcr_OkexSwap.jsonl.gz": {"book": 400},
     "rest/nautilus_bitmex.jsonl.gz": {"trades": 3},
     "rest/nautilus_bybit.jsonl.gz": {"trades": 1, "funding": 2},
-    "rest/nautilus_coinbase.jsonl.gz": {"book": 10, "trades": 5},
-    "rest/nautilus_deribit.jsonl.gz": {"book": 40, "trades": 10},
-    "rest/nautilus_kraken.jsonl.gz": {"trades": 1_000},
-    "rest/nautilus_okx.jsonl.gz": {"trades": 3, "funding": 2},
+    "rest/nautilus_coinbase.jsonl.gz": {"book": 18, "trades": 5},
+    "rest/nautilus_deribit.jsonl.gz": {"book": 54, "trades": 12},
+    "rest/nautilus_kraken.jsonl.gz": {"trades": 1_002, "book": 6},
+    "rest/nautilus_okx.jsonl.gz": {"trades": 3, "funding": 2, "book": 32, "predicted_funding": 1},
 }
 """New rows by kind in recordings that say themselves of what they are."""
 
-AGAIN = {"ws_rec/BINANCE_FUTURES.jsonl.zst": 8}
-"""Levels that a change and the book that it ends at name with the same time and number: they are one row."""
+AGAIN = {"ws_rec/BINANCE_FUTURES.jsonl.zst": 8, "rest/nautilus_kraken.jsonl.gz": 1}
+"""Levels that a change and the book before it name with the same time and number: they are one row."""
 
 UNTRUE = {"rest/vcr_Gate.jsonl.gz": 1}
 """Rows that cannot be true: a trade of nothing."""
@@ -234,8 +243,6 @@ NO_ROWS = {
     "book/bitfinex_tBTCUSD_R0_L3_feed_2021.json.gz": "orders of participants, without times",
     "broken/bitfinex_L3_feed.log.gz": "damaged: refused, see the oddities",
     "broken/l2update_15min_1.csv": "a git-LFS pointer: refused, see the oddities",
-    "ws_rec/BITFINEX.jsonl.zst": "its channels are not known",
-    "ws_rec/DERIBIT.jsonl.zst": "tickers and books of options",
     "ws_rec/BITMEX.0.zst": "instruments",
     "ws_rec/BITMEX.ws.1.0.zst": "what its contracts are settled in is not told: see the test below",
     "ws_rec/DYDX.0.zst": "markets",

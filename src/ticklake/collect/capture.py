@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Capture:
             file.add(connection, message.received_at, message.raw)
         elif message.rows:
             # Fetched by a call, like the book that changes of a socket begin with.
-            file.note(connection, message.received_at, {"rows": [astuple(row) for row in message.rows]})
+            file.note(connection, message.received_at, {"rows": [tuple(row) for row in message.rows]})
 
     def flush(self) -> None:
         """Write what waits: one frame for each exchange."""

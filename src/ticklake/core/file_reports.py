@@ -38,7 +38,8 @@ class FileReport(Displayed):
     and ``quarantined`` of what was brought in, except in a dry run, which knows only the last of these. ``first`` and ``last``
     are times of rows. ``problems`` say what is odd about the file, or what of it could not be represented; of a refused file
     the last one says why. How a foreign file was read is said by ``format``, ``preset`` and ``mapping``. Of recorded messages
-    and answers ``channels`` says what became of all in the file; see :class:`~ticklake.files.message_counts.Channel`.
+    and answers ``channels`` says what became of all in the file; see :class:`~ticklake.files.message_counts.Channel`;
+    ``proofs`` say what their numbers and checksums proved, and where a message is missing.
     """
 
     path: str
@@ -56,6 +57,7 @@ class FileReport(Displayed):
     preset: str = ""
     mapping: Mapping[str, Any] | None = None
     channels: tuple[Mapping[str, Any], ...] = ()
+    proofs: tuple[str, ...] = ()
 
     @property
     def refused(self) -> bool:

@@ -160,6 +160,7 @@ for _exchange, _codes in _RENAMED.items():
 KNOWN_IDS: dict[str, dict[str, str]] = {
     "kraken": {"USDTZUSD": "USDT/USD"},
     "bitmex": {"XBTEUR": "BTC/EUR:BTC", "ETHUSD_ETH": "ETH/USD:ETH"},
+    "bitflyer": {"FX_BTC_JPY": "BTC/JPY:JPY"},
 }
 """Names that follow no rule."""
 
@@ -180,7 +181,7 @@ PART_OF_BINANCE: dict[Market, str] = {"spot": "binance", "linear": "binanceusdm"
 INVERSE_USD = frozenset(
     {"binance", "binancecoinm", "bitget", "bitmex", "bybit", "deribit", "htx", "kucoinfutures", "okx", "phemex"}
 )
-LINEAR_USD = frozenset({"dydx", "ftx", "coinbaseinternational", "krakenfutures", "paradex"})
+LINEAR_USD = frozenset({"bitstamp", "coinbaseinternational", "cryptocom", "dydx", "ftx", "krakenfutures", "paradex"})
 """Where contracts on dollars are settled in the base (inverse), and where in dollars (linear)."""
 
 _ASSETS = (

@@ -34,6 +34,9 @@ _DOLLARS = "USD"
 _QUOTE_FIRST = frozenset({"bittrex", "poloniex", "upbit"})
 """Exchanges that wrote, or write, ``BTC-ETH`` for ETH priced in BTC: the higher ranking quote currency is the quote."""
 _OPTION = re.compile(r"[A-Z0-9_]+(?:-[A-Z]+)?-(?:\d{6,8}|\d{1,2}[A-Z]{3}\d\d)-[\dD.]+-[CP](?:-[A-Z]+)?", re.IGNORECASE)
+_DERIBIT_OPTION = re.compile(
+    r"(?P<pair>[A-Z0-9]+(?:_[A-Z]+)?)-(?P<day>\d{1,2})(?P<month>[A-Z]{3})(?P<year>\d\d)-(?P<strike>\d+(?:D\d+)?)-(?P<right>[CP])"
+)
 _DAY = re.compile(r"\d{1,2}[A-Za-z]{3}\d\d")
 _FUNDING = re.compile(r"f[A-Z0-9]{3,}")
 """What Bitfinex calls a currency that is lent."""
@@ -137,6 +140,9 @@ def readings(
     known = KNOWN_IDS.get(exchange, {}).get(text)
     if known is not None:
         return (known,)
+    option = _DERIBIT_OPTION.fullmatch(text)
+    if option is not None and exchange == "deribit":
+        return _deribit_option(option)
     if _OPTION.fullmatch(text) or _names_no_market(native, exchange):
         return ()
     # From the most to the least specific: a contract's suffix or day would be taken for a currency by the rules after it.
@@ -206,6 +212,12 @@ def _by_day(match: re.Match[str], market: Market | None, exchange: str) -> tuple
     return _expiring(contracts, f"{match['year']}{month:02d}{int(match['day']):02d}")
 
 
+def _deribit_option(match: re.Match[str]) -> tuple[str, ...]:
+    """Read ``BTC-31DEC21-34000-P`` and ``XRP_USDC-5JUL24-0d625-C``, whose point is a ``d``."""
+    strike = match["strike"].replace("D", ".")
+    return tuple(f"{future}-{strike}-{match['right']}" for future in _by_day(match, None, "deribit"))
+
+
 def _perpetual(match: re.Match[str], market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read ``BTC-PERPETUAL``, ``SOL_USDC-PERPETUAL``, ``BTCPERP``."""
     return _of_base_or_pair(match["pair"], market, exchange)
@@ -253,6 +265,28 @@ def _suffixed(match: re.Match[str], _market: Market | None, exchange: str) -> tu
 _MARKET_OF_SUFFIX: dict[str, Market] = {"UMCBL": "linear", "DMCBL": "inverse"}
 
 
+def _phemex(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
+    """Read ``BTCUSD`` and ``cETHUSD``, which are inverse, ``uBTCUSD``, settled in USDT, and others, settled in their quote currency."""
+    base, quote, sort = _plain(match["base"], "phemex"), match["quote"], match["sort"]
+    if sort == "u":
+        return (f"{base}/{quote}:USDT",)
+    if sort == "c" or (base, quote) == ("BTC", _DOLLARS):
+        return (_symbol(base, quote, "inverse"),)
+    return (_symbol(base, quote, "linear"),)
+
+
+def _hyperliquid(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
+    """Read ``BTC`` and ``kPEPE``: perpetual contracts are named by the base alone, and settled in USDC."""
+    return (_symbol(match["base"].upper(), "USDC", "linear"),)
+
+
+def _usual_perpetual(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
+    """Read Bitget's ``BTCPERP``, settled in USDC, and Gemini's ``BTCGUSDPERP``."""
+    if exchange == "bitget":
+        return (_symbol(match["pair"], "USDC", "linear"),)
+    return _contracts_on(_pairs(match["pair"], "linear", exchange), "linear", exchange)
+
+
 def _kucoin(match: re.Match[str], _market: Market | None, exchange: str) -> tuple[str, ...]:
     """Read ``XBTUSDTM``, and ``XBTUSDM``, which is inverse."""
     # CCXT has KuCoin's contracts as an exchange of its own, so the tables list them there.
@@ -296,6 +330,9 @@ _CONTRACTS: tuple[tuple[frozenset[str], re.Pattern[str], _Build], ...] = (
     (frozenset({"kucoin", "kucoinfutures"}), re.compile(r"(?P<pair>[A-Z0-9]+US(?:DT|DC|D))M"), _kucoin),
     (_ANY, re.compile(r"(?P<pair>[A-Z0-9]+)_(?P<sort>UMCBL|DMCBL|CMCBL|SPBL)"), _suffixed),
     (frozenset({"phemex"}), re.compile(r"(?P<sort>s)(?P<pair>[A-Z0-9]+)"), _suffixed),
+    (frozenset({"phemex"}), re.compile(r"(?P<sort>[cu]?)(?P<base>[A-Z0-9]+?)(?P<quote>USDT|USDC|USD)"), _phemex),
+    (frozenset({"hyperliquid"}), re.compile(r"(?!.+(?:USD[CT]?|usd[ct]?)$)(?P<base>[A-Za-z0-9]+)"), _hyperliquid),
+    (frozenset({"bitget", "gemini"}), re.compile(r"(?P<pair>[A-Z0-9]+)PERP"), _usual_perpetual),
     (frozenset({"", "bitfinex"}), re.compile(r"t(?P<pair>[A-Z0-9]+(?::[A-Z0-9]+)?)"), _bitfinex),
 )  # fmt: skip
 """What the names of contracts look like: on which exchanges (on any, if none is named), and how they are read."""

@@ -124,7 +124,7 @@ def _count(
         is_ambiguous = line.market is None and exchange in _SHARED_NAMES
         for row in tally.read(reading.channel, reading.rows):
             if is_ambiguous:
-                yield Origin(replace(row, native=""), exchange, line.market, answer)
+                yield Origin(row._replace(native=""), exchange, line.market, answer)
             else:
                 yield Origin(row, exchange, line.market, answer)
 
@@ -270,8 +270,11 @@ def _read_without_call(record: dict[str, Any], answer: Answer) -> _RecordedAnswe
     if name == "?":
         name = _channel_of(record)
     message = None
-    if not sort.is_control:
-        message = read_message(answer.body, None)
-    if message is not None:
+    try:
+        if not sort.is_control:
+            message = read_message(answer.body, None, exchange=answer.exchange)
+    except InvalidData as error:
+        return _RecordedAnswer(answer, Reading(name, refused=str(error)))
+    if message is not None and not message.unread:
         rows = message.rows
     return _RecordedAnswer(answer, Reading(name, rows, market=market_of_message(answer.body)), sort.is_control)

@@ -53,6 +53,10 @@ _VENUES: dict[str, tuple[str, Market | None]] = {
     "coinbase-international": ("coinbaseinternational", "linear"),
     "cryptofacilities": ("krakenfutures", None),
     "gate-io-futures": ("gate", "linear"),
+    "gateio-futures": ("gate", "linear"),
+    "huobi-swap": ("htx", None),
+    "bitmax": ("ascendex", None),
+    "ascendex-futures": ("ascendex", "linear"),
     "huobi-dm": ("htx", "inverse"),
     "kucoin-futures": ("kucoinfutures", None),
 }

@@ -88,7 +88,7 @@ class _FrameBuilder:
     def add(self, origin: Origin) -> None:
         """Add a row."""
         row, exchange, market, answer = origin
-        group = (row.kind, row.native, row.timeframe, row.space, exchange, market)
+        group = (row.kind, row.native, row.timeframe, row.space, exchange, row.market or market)
         self.groups.setdefault(group, []).append(row.values)
         if answer is not None:
             self.answers.setdefault(group, []).append(answer)

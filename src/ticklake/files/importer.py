@@ -140,11 +140,13 @@ class Importer:
         self.runs.append_log(run.id, f"{result.path}: {'; '.join(result.problems)}", level)
 
     def _import_file(self, plan: FilePlan | FileReport, progress: Progress) -> list[FileReport]:
-        """Import a file that was not refused; every result has the counts of all messages, the first one the notes about them."""
+        """Import a file that was not refused; every result has the counts and proofs of all messages, the first one the notes about them."""
         if isinstance(plan, FileReport):
             return [plan]
         tally = Tally()
-        results = [replace(result, channels=tally.to_dicts()) for result in self._save_file(plan, progress, tally)]
+        results = self._save_file(plan, progress, tally)
+        channels, proofs = tally.to_dicts(), tuple(tally.proofs())
+        results = [replace(result, channels=channels, proofs=proofs) for result in results]
         if results and not results[0].refused:
             results[0] = replace(results[0], problems=(*results[0].problems, *tally.notes()))
         return results

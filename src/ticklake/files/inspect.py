@@ -242,6 +242,9 @@ class _Examination:
             return
         if part.symbol:
             self.symbols.add(part.symbol)
+        if dataset in self.datasets and _is_other_book(part, self.datasets[dataset]):
+            self.left_out[f"{dataset} numbered otherwise"] += part.frame.height
+            return
         if dataset not in self.datasets:
             self.datasets[dataset] = self._empty(dataset, part.space)
         self.datasets[dataset].add(part, self.options.now)
@@ -300,7 +303,7 @@ def pieces_of(plan: FilePlan, content: FileDataset, options: ImportOptions) -> I
         return
     frames: list[pl.DataFrame] = []
     for part in parts_of(plan, options.now):
-        if _dataset_of(part, plan, options) != content.dataset:
+        if _dataset_of(part, plan, options) != content.dataset or _is_other_book(part, content):
             continue
         frames.append(content.without_forming(part.frame))
         if sum(frame.height for frame in frames) > MOST_IN_MEMORY:
@@ -310,6 +313,11 @@ def pieces_of(plan: FilePlan, content: FileDataset, options: ImportOptions) -> I
             frames = [rows.slice(last_instant)]
     if frames:
         yield pl.concat(frames)
+
+
+def _is_other_book(part: Part, content: FileDataset) -> bool:
+    """Whether rows are of a second book of the same market, like the best levels beside the changes: its numbers are others."""
+    return part.kind == "book" and part.space != content.space
 
 
 def _dataset_of(part: Part, plan: FilePlan, options: ImportOptions) -> Dataset | None:

@@ -8,9 +8,16 @@ from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from ticklake.sources.wire.proof import Finding, Prover
+from ticklake.sources.wire.reading import Mark, Reading
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["Channel", "Tally"]
+
+_BAD = frozenset({"chain broken", "checksum failed", "crossed book"})
+_NAMED = 10
+"""At most so many places where something is missing are named."""
+_MOST_REASONS = 20
 
 
 @dataclass
@@ -40,13 +47,32 @@ class Channel:
 class Tally:
     """Counts messages by channel.
 
-    ``exchange`` sent them, if that is known; ``unit`` is what is counted, ``message`` or ``answer``; ``reasons`` counts refusals.
+    ``exchange`` sent them, if that is known; ``unit`` is what is counted, ``message`` or ``answer``; ``reasons`` counts refusals;
+    ``prover`` follows the numbers and checksums of messages, if there is one.
     """
 
     exchange: str = ""
     unit: str = "message"
     channels: dict[str, Channel] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
+    prover: Prover | None = field(default_factory=Prover)
+    broken: list[Finding] = field(default_factory=list)
+
+    def prove(self, reading: Reading, connection: str = "") -> None:
+        """Check a message by the numbers and the checksum in it."""
+        if self.prover is None:
+            return
+        self.prover.exchange = self.exchange
+        for finding in self.prover.check(reading, connection):
+            if finding.found in _BAD and len(self.broken) < _NAMED:
+                self.broken.append(finding)
+
+    def prove_answer(self, rows: Sequence[Row]) -> None:
+        """Take the whole book in an answer, if it is numbered as its changes are."""
+        if rows and rows[0].kind == "book" and not rows[0].space:
+            number = rows[0].values[2]
+            mark = Mark("book", rows[0].native, number, number, starts=True, fetched=True)
+            self.prove(Reading(list(rows), [mark]))
 
     def read(self, channel: str, rows: Sequence[Row] | None) -> Sequence[Row]:
         """Count a message and return its rows; *rows* is ``None`` for a message that is not known."""
@@ -66,6 +92,9 @@ class Tally:
     def refuse(self, channel: str, reason: str) -> None:
         """Count a message that is understood and not accepted."""
         self._received(channel).refused += 1
+        # Reasons name what was wrong, so that a damaged file has as many as messages.
+        if reason not in self.reasons and len(self.reasons) >= _MOST_REASONS:
+            reason = "other reasons"
         self.reasons[reason] += 1
 
     def notes(self) -> Iterator[str]:
@@ -89,6 +118,25 @@ class Tally:
             verb = "is"
         yield f"{last} {self._units(total)}{owner} {verb} not known"
 
+    def proofs(self) -> Iterator[str]:
+        """Say in words what the messages proved, and where something is missing."""
+        if self.prover is None:
+            return
+        total = self.prover.total
+        passed, failed = total("checksum passed"), total("checksum failed")
+        if passed or failed:
+            yield f"{_count(passed, 'checksum')} of books passed, {failed:,} failed"
+        followed, broken = total("chain followed"), total("chain broken")
+        if followed or broken:
+            yield f"{_count(followed, 'message')} followed on the one before by number, {_count(broken, 'chain break')}"
+        crossed, unproven = total("crossed book"), total("not proven")
+        if self.prover.books:
+            yield f"{_count(self.prover.books, 'book')} followed change by change, crossed after {_count(crossed, 'message')}"
+        if unproven:
+            yield f"{_count(unproven, 'change')} of books not proven: a change before them is missing"
+        for finding in self.broken:
+            yield _place(finding)
+
     def to_dicts(self) -> tuple[dict[str, Any], ...]:
         """Return the channels as plain mappings, the one with most messages first."""
         entries = sorted(self.channels.values(), key=attrgetter("received"), reverse=True)
@@ -103,3 +151,20 @@ class Tally:
         if count == 1:
             return self.unit
         return f"{self.unit}s"
+
+
+def _count(count: int, noun: str) -> str:
+    """Return a number of things in words."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}s"
+
+
+def _place(finding: Finding) -> str:
+    """Say where something is missing."""
+    market = finding.native or "the connection"
+    if finding.found == "chain broken":
+        return f"{market}: the message after number {finding.expected} is missing, the next one has {finding.got}"
+    if finding.found == "checksum failed":
+        return f"{market}: the checksum of the book is {finding.expected}, and the exchange sent {finding.got}"
+    return f"{market}: the best bid is not below the best ask"

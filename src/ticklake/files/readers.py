@@ -223,7 +223,8 @@ def parts_of(plan: FilePlan, now: int, chunk: int = CHUNK, *, tally: Tally | Non
     """
     with opened(plan.entry) as stream:
         if plan.preset.shape:
-            for records in _record_frames(stream, plan, tally or Tally()):
+            # Without a tally a file is read again, to save it: it was proven the first time.
+            for records in _record_frames(stream, plan, tally or Tally(prover=None)):
                 yield _part_of_records(records, plan, now)
             return
         first = 1

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.core.time import SECOND, decimal_to_ns
+from ticklake.errors import InvalidData
 from ticklake.files.answers import answer_of_call, rows_of_call
 from ticklake.files.binance_markets import in_one_market, market_of_message
 from ticklake.files.decompress import Unpacked
@@ -20,7 +20,9 @@ from ticklake.files.filenames import venue_of
 from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
 from ticklake.files.tables import read_json
 from ticklake.sources.wire.channels import Channels
+from ticklake.sources.wire.decode import decode
 from ticklake.sources.wire.messages import read_message
+from ticklake.sources.wire.poloniex import numbers_in
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["messages", "old_recording", "recording", "stamped"]
@@ -32,7 +34,7 @@ _Messages = Iterator[tuple[Market | None, Sequence[Row]]]
 
 def messages(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of messages in a JSON array, of one message, or of one a line."""
-    content = read_json(stream)
+    content = read_json(stream, exact=True)
     if not isinstance(content, list):
         content = [content]
 
@@ -51,7 +53,7 @@ def stamped(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
         channels = Channels()
         for number, line in enumerate(stream, 1):
             received, _, text = line.partition(b" ")
-            yield _read(parse_line(text, number), int(received), channels, info)
+            yield _read(_message_of(text, number), int(received), channels, info)
 
     yield from frames_by_market(in_one_market(read()))
 
@@ -70,6 +72,7 @@ class _Recording:
     market: Market | None = None
     connections: dict[str, Market | None] = field(default_factory=dict)
     channels: defaultdict[str, Channels] = field(default_factory=lambda: defaultdict(Channels))
+    numbers: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
 
     def rows(self, stream: Unpacked) -> Iterator[Origin]:
         """Yield the rows of all lines."""
@@ -83,7 +86,10 @@ class _Recording:
                 self.connections[record["conn"]] = _market_of(record["addr"]) or self.market
             elif record["t"] == "http":
                 received = decimal_to_ns(record["ts"], SECOND)
-                answered += _rows_of_answer(record["url"], _content_of(record), received, self.info)
+                body = _content_of(record)
+                if self.exchange == "poloniex":
+                    self.numbers |= numbers_in(body)
+                answered += _rows_of_answer(record["url"], body, received, self.info)
             elif record["t"] == "recv":
                 yield from self._rows_of_message(record)
         # A change that ends where a book begins may name the same time, number and price: the book counts, so it comes last.
@@ -91,7 +97,9 @@ class _Recording:
 
     def _rows_of_message(self, record: dict[str, Any]) -> Iterator[Origin]:
         connection, received = record["conn"], decimal_to_ns(record["ts"], SECOND)
-        market, rows = _read(_content_of(record), received, self.channels[connection], self.info)
+        if connection not in self.channels:
+            self.channels[connection] = Channels(dict(self.numbers))
+        market, rows = _read(_content_of(record), received, self.channels[connection], self.info, connection)
         # Other exchanges have fields of the same names, which say nothing about the market.
         if market is None or self.exchange not in {"", "binance", "binanceus"}:
             market = self.connections.get(connection, self.market)
@@ -100,22 +108,32 @@ class _Recording:
 
 
 def _read(
-    message: Any, received: int | None, channels: Channels, info: RecordingInfo
+    message: Any, received: int | None, channels: Channels, info: RecordingInfo, connection: str = ""
 ) -> tuple[Market | None, Sequence[Row]]:
     """Count a message; return the market of Binance that it shows, if it does, and its rows."""
-    sort = channels.of(message)
-    if sort.is_control:
-        info.tally.control(sort.channel)
+    sort, tally = channels.of(message), info.tally
+    subscription, rows = channels.subscription_of(message), None
+    try:
+        reading = read_message(message, received, subscription, channels.memory, tally.exchange)
+    except InvalidData as error:
+        tally.refuse(sort.channel, str(error))
         return None, ()
-    reading, rows = read_message(message, received, channels.subscription_of(message)), None
+    # Some exchanges number all messages of a connection, those without market data too.
     if reading is not None:
+        tally.prove(reading, connection)
+    if sort.is_control:
+        tally.control(sort.channel)
+        return None, ()
+    if reading is not None and not reading.unread:
         rows = reading.rows
-    return market_of_message(message), info.tally.read(sort.channel, rows)
+    return market_of_message(message), tally.read(sort.channel, rows)
 
 
 def _rows_of_answer(url: str, body: Any, received: int, info: RecordingInfo) -> Iterator[Origin]:
     """Yield the rows of an answer that was fetched beside the messages, like the books to which their changes apply."""
-    yield from rows_of_call(answer_of_call(url, body, received, info), info)
+    origins = list(rows_of_call(answer_of_call(url, body, received, info), info))
+    info.tally.prove_answer([origin.row for origin in origins])
+    yield from origins
 
 
 def _feed(name: str) -> tuple[str, Market | None]:
@@ -125,8 +143,14 @@ def _feed(name: str) -> tuple[str, Market | None]:
     return venue_of(name)
 
 
+_OLD_BYBIT: dict[str, Market] = {"realtime": "inverse", "realtime_public": "linear"}
+"""The ends of the addresses of Bybit's API until 2022."""
+
+
 def _market_of(address: str) -> Market | None:
     """Return the market at the end of an address, like Bybit's ``wss://stream.bybit.com/v5/public/linear``."""
+    if "bybit" in address and address.rpartition("/")[2] in _OLD_BYBIT:
+        return _OLD_BYBIT[address.rpartition("/")[2]]
     markets: tuple[Market, ...] = ("linear", "inverse", "spot")
     for market in markets:
         if address.endswith(f"/{market}"):
@@ -143,20 +167,30 @@ def _content_of(record: dict[str, Any]) -> Any:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
     try:
-        return json.loads(content)
-    except ValueError:
+        return decode(content)
+    except InvalidData:
         if isinstance(content, bytes):
             return content.decode("utf-8", "replace")
         return content
 
 
+def _message_of(text: bytes, number: int) -> Any:
+    """Return the message in a line."""
+    try:
+        return decode(text)
+    except InvalidData as error:
+        raise InvalidData(f"line {number:,} is not complete JSON: {error}") from error
+
+
+_OLD_NAME = re.compile(r"(?:-[0-9a-f]{6})?(?:\.(?:ws|http)\.\w+)?\.\d+(?:\.\w+)*$")
+"""What follows the exchange in the names of older recordings: ``CRYPTO.COM.ws.1.0``, ``BITMEX-d944be.0``."""
 _OLD_LINE = re.compile(rb"^(\d{10}\.\d+): (.*)$")
 _OLD_ANSWER = re.compile(rb"^(https?://\S+) -> (\d{10}\.\d+): (.*)$")
 
 
 def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
     """Yield the rows of cryptofeed's older recordings: lines of ``<seconds>: <message>``; the file is named by the exchange."""
-    feed = info.name.partition(".")[0]
+    feed = _OLD_NAME.sub("", info.name)
     exchange, market = _feed(feed)
     info.tally.exchange = venue_of(feed)[0]
     channels = Channels()
@@ -169,7 +203,7 @@ def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame
                 yield from _rows_of_answer(url, parse_line(answer[3], number), received, info)
             elif message is not None:
                 received = decimal_to_ns(message[1].decode(), SECOND)
-                _, message_rows = _read(parse_line(message[2], number), received, channels, info)
+                _, message_rows = _read(_message_of(message[2], number), received, channels, info)
                 for row in message_rows:
                     yield Origin(row, exchange, market)
 

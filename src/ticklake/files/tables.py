@@ -139,8 +139,8 @@ def one_row_a_level(raw: pl.DataFrame) -> pl.DataFrame:
     return rows.drop("row of the file")
 
 
-def read_json(stream: Unpacked) -> Any:
-    """Return the JSON value of a whole file; several values, one a line, as a list.
+def read_json(stream: Unpacked, *, exact: bool = False) -> Any:
+    """Return the JSON value of a whole file; several values, one a line, as a list. *exact* numbers with a fraction stay text.
 
     Raises
     ------
@@ -150,16 +150,19 @@ def read_json(stream: Unpacked) -> Any:
     text = stream.read(MOST_JSON)
     if len(text) == MOST_JSON:
         raise InvalidData(f"a JSON value of more than {MOST_JSON:,} bytes is not read: write one row a line (NDJSON)")
+    parse_float: type[str] | type[float] = float
+    if exact:
+        parse_float = str
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=parse_float)
     except ValueError as error:
         if "Extra data" in str(error):
-            return _json_lines(text)
+            return _json_lines(text, parse_float)
         raise InvalidData(f"it is not complete JSON: {error}") from error
 
 
-def _json_lines(text: bytes) -> list[Any]:
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+def _json_lines(text: bytes, parse_float: type[str] | type[float] = float) -> list[Any]:
+    return [json.loads(line, parse_float=parse_float) for line in text.splitlines() if line.strip()]
 
 
 def _beginning_of_json(head: bytes) -> Any:

@@ -38,11 +38,16 @@ SymbolOption = Annotated[
 
 def exchanges(
     search: Annotated[str, typer.Argument(help="Only exchanges whose id contains this.")] = "",
+    proof: Annotated[
+        bool, typer.Option("--proof", help="What proves that no message of a stream is missing, and what it can't see.")
+    ] = False,
     as_json: o.AsJson = False,
 ) -> None:
     """List the exchanges that can be asked, what each serves, and what stands in the way of it: a key, a short history."""
     from ticklake.app import list_exchanges
 
+    if proof:
+        return _show_proofs(search, as_json=as_json)
     kinds_by_exchange, broken_sources = list_exchanges(search)
     for problem in broken_sources:
         print_error(f"warning: {problem}")
@@ -50,6 +55,18 @@ def exchanges(
         return print_json(kinds_by_exchange)
     rows = [(name, " ".join(kinds), _restrictions(kinds)) for name, kinds in kinds_by_exchange.items()]
     return print_table(["exchange", "serves", "but"], rows)
+
+
+def _show_proofs(search: str, *, as_json: bool) -> None:
+    from ticklake.app import list_proofs
+
+    proofs = list_proofs(search)
+    if not as_json:
+        return print_table(["exchange", "kind", "proven by", "not seen"], proofs)
+    by_exchange: dict[str, dict[str, dict[str, str]]] = {}
+    for proof in proofs:
+        by_exchange.setdefault(proof.exchange, {})[proof.kind] = {"by": proof.by, "blind": proof.blind}
+    return print_json(by_exchange)
 
 
 def _restrictions(kinds: dict[str, str]) -> str:

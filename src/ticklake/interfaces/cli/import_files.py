@@ -144,6 +144,7 @@ def _show(reports: list[FileReport], *, dry_run: bool, every: bool) -> None:
         lines = _lines(file, dry_run=dry_run)
         if file.path not in with_channels:
             lines += _channel_lines(file)
+            lines += [f"proof: {proof}" for proof in file.proofs]
             with_channels.add(file.path)
         say("\n  ".join([file.path, *lines]))
     if len(listed) < len(reports):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ticklake.core.time import MS, SECOND
+from ticklake.core.time import MS, SECOND, US
 from ticklake.sources.wire.call import Answer, Call, at, has, lists_of, read_time
 from ticklake.sources.wire.rows import Row, levels
 
@@ -145,6 +145,7 @@ _OLD_BYBIT = _Book(
 )
 _KUCOIN = _Book(("data",), ts=("data", "time"), seq=("data", "sequence"))
 _HTX = _Book(("tick",), ts=("tick", "ts"), seq=("tick", "version"), whole=("type", "step0", "step0"))
+_BITSTAMP = _Book((), ts=("microtimestamp",), unit=US, seq=("microtimestamp",), whole=("group", "1", "1"))
 _DERIBIT = _Book(("result",), ts=("result", "timestamp"), seq=("result", "change_id"), native="instrument_name", named_by=("result", "instrument_name"))  # fmt: skip
 _OLD_DERIBIT = _Book(("result",), level=("price", "amount"), ts=("result", "tstamp"), native="instrument", named_by=("result", "instrument"))  # fmt: skip
 
@@ -163,6 +164,7 @@ BOOKS: tuple[Call, ...] = (
     _call("gate", r"^/api/v4/spot/order_book$", _Book((), ts=("current",), seq=("id",), native="currency_pair")),
     _call("gate", r"^/api2/1/orderBook/(?P<symbol>\w+)$", _Book(())),
     _call("htx", r"^/market/depth$", _HTX),
+    _call("bitstamp", r"^/api/v2/order_book/(?P<symbol>[\w-]+)/?$", _BITSTAMP),
     _call("bitmex", r"^/api/v1/orderBook/L2$", _Book((), "", "", ("price", "size"), named_by=(0, "symbol"))),
     _call("deribit", r"^/api/v2/public/get_order_book$", _DERIBIT),
     _call("deribit", r"^/api/v[12]/public/getorderbook$", _OLD_DERIBIT),

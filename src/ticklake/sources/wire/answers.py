@@ -65,6 +65,7 @@ _HOSTS: dict[str, tuple[str, Market | None]] = {
     "api.huobi.pro": ("htx", "spot"),
     "api-aws.huobi.pro": ("htx", "spot"),
     "www.deribit.com": ("deribit", None),
+    "www.bitstamp.net": ("bitstamp", None),
 }
 """The exchange of each host, and its part. The hosts of Huobi in Japan, Korea and Indonesia are other exchanges. Huobi's contracts
 (``api.hbdm.com``) are left out because their names change their meaning every week."""
@@ -75,7 +76,8 @@ EXCHANGES = frozenset(exchange for exchange, _ in _HOSTS.values())
 _CALLS: tuple[Call, ...] = (*BARS, *TRADES, *BOOKS, *FUNDING)
 _REFERENCE = re.compile(
     r"/(?:exchangeInfo|instruments(?:-info)?|instrument/active(?:Intervals)?|get[_-]?instruments|symbols|AssetPairs|Assets|(?:currency_)?pairs|products|"
-    r"currencies|markets?/all|markets|time|ping|status|\w*contract_info|conf/[\w:.]+)/?$"
+    r"currencies|markets?/all|(?:get)?markets(?:/\w+)?|time|ping|status|\w*contract_info|conf/[\w:.]+|"
+    r"contracts(?:/active)?|public/symbol|symbols/details/\w+|trading-pairs-info|bullet-public)/?$"
 )
 _WORD = re.compile(r"OHLC|(?=.*[a-z])(?!t[A-Z])[A-Za-z_-]{3,}")
 

@@ -1,4 +1,8 @@
-"""What dYdX (v3) sends. Formats are those of its public API documentation."""
+"""What dYdX sends: its exchange (v3), and the indexer of its chain (v4). Formats are those of its public API documentation.
+
+Books have no times. In v3 a change has an offset, which is larger than that of any change before it. The messages of a connection are
+numbered, but the answers to subscriptions come out of turn, so that a jump in these numbers proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,96 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ticklake.core.time import parse_time
-from ticklake.sources.wire.reading import Reader
-from ticklake.sources.wire.rows import Row, trade
+from ticklake.sources.wire.reading import Mark, Reader
+from ticklake.sources.wire.rows import BY_TIME, Row, levels, pairs, trade
 
 __all__ = ["READERS"]
 
+_SIDES = {"bids": "bid", "asks": "ask"}
+_FORCED = frozenset({"LIQUIDATED", "DELEVERAGED"})
+
+
+def _channel(*names: str) -> Any:
+    """Return a test for messages with data of these channels."""
+    return lambda m: m["channel"] in names and isinstance(m["contents"], dict | list)
+
+
+def _contents(message: Mapping[str, Any]) -> list[Any]:
+    """Return the parts of a message: ``channel_batch_data`` has several."""
+    contents = message["contents"]
+    if isinstance(contents, list):
+        return contents
+    return [contents]
+
 
 def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    for entry in message["contents"]["trades"]:
-        yield trade(message["id"], parse_time(entry["createdAt"]), heard, entry["price"], entry["size"], entry["side"])
+    for contents in _contents(message):
+        for entry in contents["trades"]:
+            ts, side, ident = parse_time(entry["createdAt"]), entry["side"], entry.get("id")
+            price, amount = entry["price"], entry["size"]
+            yield trade(message["id"], ts, heard, price, amount, side, ident)
+            if entry.get("liquidation") is True or entry.get("type") in _FORCED:
+                yield trade(message["id"], ts, heard, price, amount, side, ident, kind="liquidations")
+
+
+def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+    native, whole = message["id"], message["type"] == "subscribed"
+    for contents in _contents(message):
+        sides = {side: contents.get(name) or () for name, side in _SIDES.items()}
+        number = _offset(contents, sides)
+        seq, space = number, ""
+        if number is None:
+            seq, space = heard, BY_TIME
+        plain = {side: _plain(side_levels) for side, side_levels in sides.items()}
+        yield from levels(native, heard, heard, seq, plain, whole=whole, space=space)
+        # Offsets of all markets are one numbering, so that those of one market have gaps.
+        yield Mark("book", native, starts=whole)
+
+
+def _offset(contents: Mapping[str, Any], sides: Mapping[str, Any]) -> int | None:
+    """Return the offset of a change, or the largest one among the levels of a whole book; ``None`` where there are none (v4)."""
+    if "offset" in contents:
+        return int(contents["offset"])
+    offsets = [
+        int(level["offset"])
+        for side_levels in sides.values()
+        for level in side_levels
+        if isinstance(level, dict) and "offset" in level
+    ]
+    return max(offsets, default=None)
+
+
+def _plain(side_levels: Any) -> list[Any]:
+    """Return levels as pairs of price and amount: whole books have objects, which in v3 keep levels that are gone with 0."""
+    if side_levels and isinstance(side_levels[0], dict):
+        return [level for level in pairs(side_levels, "price", "size") if float(level[1])]
+    return [level[:2] for level in side_levels]
+
+
+def _markets(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    """Yield the open interest and the coming funding rate of each market as far as a message has them. It has no time."""
+    for contents in _contents(message):
+        markets = contents.get("markets") or contents.get("trading") or contents
+        for native, entry in markets.items():
+            if not isinstance(entry, dict):
+                continue
+            if entry.get("openInterest") is not None:
+                yield Row("open_interest", native, (heard, entry["openInterest"], None))
+            if entry.get("nextFundingRate") is not None:
+                due = parse_time(entry["nextFundingAt"]) if entry.get("nextFundingAt") else None
+                yield Row("predicted_funding", native, (heard, heard, entry["nextFundingRate"], due, None, None))
+
+
+def _candles(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    """Yield nothing: no message says that a bar is over."""
+    del message, heard
+    yield from ()
 
 
 READERS: tuple[Reader, ...] = (
-    Reader(lambda m: m.get("channel") == "v3_trades" and isinstance(m.get("contents"), dict), _trades),
+    Reader(_channel("v3_trades", "v4_trades"), _trades),
+    Reader(_channel("v3_orderbook", "v4_orderbook"), _book),
+    Reader(_channel("v3_markets", "v4_markets"), _markets),
+    Reader(_channel("v4_candles"), _candles),
 )
 """The readers of its messages. The first that fits reads the message."""

@@ -1,0 +1,66 @@
+"""What several messages of a connection say together: bars that a later one closes, tickers of which only changes are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ticklake.sources.wire.reading import Memory
+from ticklake.sources.wire.rows import Row
+
+__all__ = ["best", "closed", "merged", "timeframe_of"]
+
+_UNITS = (("w", 10_080), ("d", 1_440), ("h", 60))
+
+
+def timeframe_of(minutes: int) -> str:
+    """Return the timeframe of so many minutes.
+
+    >>> timeframe_of(5), timeframe_of(240), timeframe_of(1440)
+    ('5m', '4h', '1d')
+    """
+    for letter, length in _UNITS:
+        if minutes % length == 0:
+            return f"{minutes // length}{letter}"
+    return f"{minutes}m"
+
+
+def closed(memory: Memory, bars: Iterable[Row]) -> Iterator[Row]:
+    """Yield the bars that are over: those of which a later bar of the same series came, and not again those given before.
+
+    For exchanges that send a bar again and again while it grows, without saying which time was the last.
+    """
+    for bar in sorted(bars, key=_start):
+        series = ("bar", bar.kind, bar.native, bar.timeframe)
+        open_bar = memory.get(series)
+        if open_bar is not None and bar.values[0] < open_bar.values[0]:
+            continue
+        if open_bar is not None and bar.values[0] > open_bar.values[0]:
+            yield open_bar
+        memory[series] = bar
+
+
+def _start(bar: Row) -> int:
+    return int(bar.values[0])
+
+
+def merged(memory: Memory, key: tuple[str, ...], part: Mapping[str, Any], *, whole: bool) -> Mapping[str, Any] | None:
+    """Return all fields of something of which *part* came last; ``None`` if it was never sent as a whole."""
+    if whole:
+        memory[key] = dict(part)
+        return part
+    known: dict[str, Any] | None = memory.get(key)
+    if known is not None:
+        known.update(part)
+    return known
+
+
+def best(price: Any, amount: Any) -> tuple[Any, Any]:
+    """Return a side of a quote. Exchanges write nothing, an empty text or 0 for a side without orders.
+
+    >>> best("0.5", "3"), best("0.0", "0"), best("", "")
+    (('0.5', '3'), (None, None), (None, None))
+    """
+    if price is None or price == "" or float(price) == 0:
+        return None, None
+    return price, amount
