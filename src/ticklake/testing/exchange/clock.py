@@ -18,11 +18,13 @@ class SimulatedClock:
 
     def now(self) -> int:
         """Return the simulated time in nanoseconds."""
-        return self._start + int((self._monotonic() - self._since) * self.speed)
+        start, since = self._origin
+        return start + int((self._monotonic() - since) * self.speed)
 
     def set(self, now: int) -> None:
         """Jump to *now*."""
-        self._start, self._since = now, self._monotonic()
+        # One assignment: another thread that reads in between must not see half of a jump.
+        self._origin = (now, self._monotonic())
 
     def advance(self, by: int) -> None:
         """Jump forward by *by* nanoseconds."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ticklake.core.dataset import Dataset
 from ticklake.core.time import SECOND, format_time, parse_time
 from ticklake.errors import BadInput, TicklakeError
 from ticklake.testing.exchange.archive import SimulatedArchive
@@ -23,6 +24,7 @@ from ticklake.testing.exchange.faults import Failure, Faults
 from ticklake.testing.exchange.kraken import KrakenProtocol
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.scenarios import MoodyMarket, parse_moods
+from ticklake.testing.exchange.sockets import HOSTS, Journal, SocketServer
 
 __all__ = ["Download", "Request", "SimulatedExchange"]
 
@@ -78,6 +80,7 @@ class SimulatedExchange:
     def __post_init__(self) -> None:
         self._plain = self.market
         self._pages = 0
+        self._sockets = SocketServer(self.clock, lambda: self.faults)
         self._wire()
 
     def be(self, *moods: str) -> None:
@@ -91,6 +94,7 @@ class SimulatedExchange:
         self._wire()
 
     def _wire(self) -> None:
+        self._sockets.wire(self.market)
         self._protocols: dict[str, Protocol] = {}
         self._archives: dict[str, SimulatedArchive] = {}
         for exchange in self.market.exchanges():
@@ -105,6 +109,16 @@ class SimulatedExchange:
     def url(self) -> str:
         """The address of the server; add ``/{exchange}`` for the root of one exchange."""
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def socket_url(self) -> str:
+        """The address of the WebSockets; add the real host and its path, like ``/stream.binance.com:9443/ws``."""
+        return f"ws://{LOOPBACK}:{self.port}"
+
+    @property
+    def served(self) -> dict[Dataset, Journal]:
+        """The ids of all trades that were sent by WebSocket, by the dataset of the trades."""
+        return self._sockets.served
 
     async def start(self) -> None:
         """Start listening; port 0 picks a free one.
@@ -134,9 +148,11 @@ class SimulatedExchange:
         except OSError as error:
             raise BadInput(f"port {self.port} is taken: choose another with --port") from error
         self.port = self._runner.addresses[0][1]
+        await self._sockets.start()
 
     async def stop(self) -> None:
         """Stop listening."""
+        await self._sockets.stop()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -155,8 +171,10 @@ class SimulatedExchange:
             thread.join()
             loop.close()
 
-    async def _serve(self, request: web.Request) -> web.Response:
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         exchange, path = request.match_info["exchange"], request.match_info["path"]
+        if exchange in HOSTS:
+            return await self._sockets.serve(request, exchange, path)
         protocol = self._protocols.get(exchange)
         if protocol is None:
             return web.json_response({"error": f"{exchange} is not simulated"}, status=404)
