@@ -14,6 +14,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import HOUR, MS
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
+from ticklake.testing.exchange.book import STEP, Books, amount_text
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
@@ -28,8 +29,9 @@ _PERPETUAL_END = 4_133_404_800_000
 class BinanceProtocol:
     """Answers Binance's market-data requests for one of its sites (``binance``, ``binanceus``, ...)."""
 
-    def __init__(self, market: Market, exchange: str) -> None:
+    def __init__(self, market: Market, exchange: str, books: Books | None = None) -> None:
         self._market = market
+        self._books = books or Books(market)
         self._exchange = exchange
         self._spot: dict[str, Symbol] = {}
         self._perpetuals: dict[str, Symbol] = {}
@@ -134,23 +136,21 @@ class BinanceProtocol:
             served = window(rows, start, end, now, limit)
         return [_agg_trade(row) for row in served.iter_rows(named=True)]
 
-    def _depth(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
-        rows = self._market.rows(self._exchange, self._symbol(family, query, now), "ohlcv", Timeframe(1, "m"))
-        past = rows.filter(pl.col("ts").to_physical() <= now).tail(1)
-        if not past.height:
+    def _depth(self, family: str, query: Query, now: int, faults: Faults) -> Any:
+        """Answer with the book of which the streams carry the changes."""
+        book = self._books.book(self._exchange, self._symbol(family, query, now), faults)
+        step = now // STEP
+        if not book.is_open(step):
             raise Refusal(-1003, "No book yet.")
-        middle, depth = past["close"].item(), _limit(query, 100, 5000)
-        bids: list[list[str]] = []
-        asks: list[list[str]] = []
-        for level in range(min(depth, 500)):
-            step = round(0.01 * (level + 1), 2)
-            amount = number(round(0.1 + (level * 7 % 13) / 10, 5))
-            bids.append([number(round(middle - step, 2)), amount])
-            asks.append([number(round(middle + step, 2)), amount])
-        book: dict[str, Any] = {"lastUpdateId": now // MS, "bids": bids, "asks": asks}
+        bids, asks = book.top(step, _limit(query, 100, 5000))
+        body: dict[str, Any] = {
+            "lastUpdateId": book.snapshot_id(step),
+            "bids": [[book.price_text(index), amount_text(amount)] for index, amount in bids],
+            "asks": [[book.price_text(index), amount_text(amount)] for index, amount in asks],
+        }
         if family == "fapi":
-            book |= {"E": now // MS, "T": now // MS}
-        return book
+            body |= {"E": now // MS, "T": step * STEP // MS}
+        return body
 
     def _funding(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
         symbol = self._symbol(family, query, now)

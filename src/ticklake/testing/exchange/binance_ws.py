@@ -9,98 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ticklake.core.dataset import Dataset
-from ticklake.core.symbol import Symbol
-from ticklake.core.time import MS
+from ticklake.testing.exchange.binance_streams import BinanceStreams
 from ticklake.testing.exchange.faults import Faults
-from ticklake.testing.exchange.market import Market
-from ticklake.testing.exchange.streams import Message, Produce, Stream
-from ticklake.testing.exchange.tape import Tape, decimal_text
+from ticklake.testing.exchange.streams import Stream
 
-__all__ = ["BinanceSession", "BinanceStreams"]
+__all__ = ["BinanceSession"]
 
 _MOST_STREAMS = 1024
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
-
-
-class BinanceStreams:
-    """The streams of one of Binance's sites; *family* is ``spot`` or ``linear``. Connections share them."""
-
-    def __init__(self, market: Market, exchange: str, family: str, faults: Faults) -> None:
-        self._market = market
-        self._exchange = exchange
-        self._is_spot = family == "spot"
-        self._faults = faults
-        self._tapes: dict[Symbol, Tape] = {}
-        self._streams: dict[str, Stream | None] = {}
-        market_type = "spot" if self._is_spot else "swap"
-        self._symbols: dict[str, Symbol] = {}
-        for symbol in market.symbols(exchange):
-            if symbol.market_type == market_type:
-                self._symbols[f"{symbol.base}{symbol.quote}".lower()] = symbol
-
-    def stream(self, name: str) -> Stream | None:
-        """Return a stream by its name, like ``btcusdt@trade``; ``None`` if there is no such stream."""
-        if name not in self._streams:
-            self._streams[name] = self._made(name)
-        return self._streams[name]
-
-    def _made(self, name: str) -> Stream | None:
-        native, _, channel = name.partition("@")
-        symbol = self._symbols.get(native)
-        if symbol is None:
-            return None
-        tape = self._tape(symbol)
-        produce: Produce
-        if channel in ("trade", "aggTrade"):
-            produce = _Trades(tape, native.upper(), channel, self._is_spot, self._skew)
-            return Stream(name, produce, Dataset(self._exchange, "trades", symbol))
-        return None
-
-    def _tape(self, symbol: Symbol) -> Tape:
-        if symbol not in self._tapes:
-            self._tapes[symbol] = Tape(self._market, self._exchange, symbol, self._faults)
-        return self._tapes[symbol]
-
-    @property
-    def _skew(self) -> int:
-        """How many milliseconds the times of events are off."""
-        return 0
-
-
-class _Trades:
-    """``@trade`` and ``@aggTrade``: every trade is an aggregate of its own, as in the answers to calls."""
-
-    def __init__(self, tape: Tape, native: str, channel: str, is_spot: bool, skew: int) -> None:
-        self._tape = tape
-        self._skew = skew
-        self._native = native
-        self._is_aggregate = channel == "aggTrade"
-        self._is_spot = is_spot
-
-    def __call__(self, start: int, end: int) -> list[Message]:
-        tape, native, skew = self._tape, self._native, self._skew
-        tail = '"M":true}' if self._is_spot else '"X":"MARKET"}'
-        if self._is_aggregate and not self._is_spot:
-            tail = '"nq":"0"}'
-        messages: list[Message] = []
-        for place in tape.between(start, end):
-            ts, trade = tape.ts[place], tape.ids[place]
-            at = ts // MS
-            maker = "true" if tape.sides[place] == "sell" else "false"
-            price, amount = decimal_text(tape.prices[place]), decimal_text(tape.amounts[place])
-            if self._is_aggregate:
-                text = (
-                    f'{{"e":"aggTrade","E":{at + skew},"s":"{native}","a":{trade},"p":"{price}","q":"{amount}",'
-                    f'"f":{trade},"l":{trade},"T":{at},"m":{maker},{tail}'
-                )
-            else:
-                text = (
-                    f'{{"e":"trade","E":{at + skew},"s":"{native}","t":{trade},"p":"{price}","q":"{amount}",'
-                    f'"T":{at},"m":{maker},{tail}'
-                )
-            messages.append(Message(ts, text, (trade,)))
-        return messages
 
 
 class BinanceSession:

@@ -53,6 +53,21 @@ class Faults:
         The archive sends this many bytes per second; 0 is no limit.
     archive_header
         Spot files of the archive have a header too.
+    seed
+        Draws what happens on WebSockets. The same seed and market bring the same faults at the same messages.
+    socket_drop, socket_silence, socket_gap, socket_duplicate, socket_reorder, socket_checksum
+        The share of the messages (0 to 1) instead of which the connection breaks, with which it falls silent until
+        the client connects again, which are left out, which come twice, which come after the next one, and whose
+        checksum is wrong.
+    socket_reject, socket_half
+        The share of the subscriptions that are refused, and of those requests for several streams of which
+        only the first half is subscribed to.
+    socket_slow_bytes
+        A client that is this many bytes behind is disconnected; 0 waits for it.
+    socket_restart_every, socket_restart_seconds
+        All WebSockets close every so many seconds of the exchange's time, and none opens for that many; 0 is never.
+    socket_skew
+        The times of events, not those of trades, are this many seconds off.
     """
 
     rate_limit_every: int = 0
@@ -76,6 +91,19 @@ class Faults:
     archive_no_range: bool = False
     archive_rate: float = 0.0
     archive_header: bool = False
+    seed: int = 0
+    socket_drop: float = 0.0
+    socket_silence: float = 0.0
+    socket_gap: float = 0.0
+    socket_duplicate: float = 0.0
+    socket_reorder: float = 0.0
+    socket_checksum: float = 0.0
+    socket_reject: float = 0.0
+    socket_half: float = 0.0
+    socket_slow_bytes: int = 0
+    socket_restart_every: float = 0.0
+    socket_restart_seconds: float = 5.0
+    socket_skew: float = 0.0
 
     @classmethod
     def everything(cls) -> Faults:
@@ -129,7 +157,7 @@ class Faults:
             if name not in names:
                 raise BadInput(f"there is no fault {name!r}: use {', '.join(names)}")
         for name, value in values.items():
-            if not _fits(value, getattr(self, name)):
+            if not _fits(value, getattr(self, name)) or (value < 0 and name != "socket_skew"):
                 raise BadInput(f"fault {name} cannot be {value!r}: it is like {getattr(Faults(), name)!r}")
         return replace(self, **values)
 
@@ -137,7 +165,7 @@ class Faults:
 def _fits(value: Any, like: object) -> bool:
     if isinstance(like, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(like, bool)
-    return isinstance(value, int | float) and value >= 0 and (isinstance(like, float) or isinstance(value, int))
+    return isinstance(value, int | float) and (isinstance(like, float) or isinstance(value, int))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,18 @@ import polars as pl
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import SECOND, decimal_to_ns, format_time
 from ticklake.core.timeframe import THURSDAY, Timeframe
+from ticklake.testing.exchange.book import STEP, Books, Side, amount_text
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
 
-__all__ = ["RECENT_BARS", "KrakenProtocol"]
+__all__ = ["AMOUNT_DECIMALS", "PRICE_DECIMALS", "RECENT_BARS", "KrakenProtocol"]
 
 RECENT_BARS = 720
+PRICE_DECIMALS = 5
+AMOUNT_DECIMALS = 8
+"""How many decimals prices and amounts of all pairs have; checksums of books depend on them."""
+
 Query = Mapping[str, str]
 Route = Callable[[Query, int, Faults], Any]
 _INTERVALS = {1: "1m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 240: "4h", 1440: "1d", 10080: "1w"}
@@ -30,8 +35,9 @@ _ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "USD": "ZUSD", "EUR": "Z
 class KrakenProtocol:
     """Answers Kraken's public requests."""
 
-    def __init__(self, market: Market, exchange: str = "kraken") -> None:
+    def __init__(self, market: Market, exchange: str = "kraken", books: Books | None = None) -> None:
         self._market = market
+        self._books = books or Books(market)
         self._exchange = exchange
         self._pairs = {_native(symbol): symbol for symbol in market.symbols(exchange)}
         self._routes: dict[str, Route] = {
@@ -131,19 +137,20 @@ class KrakenProtocol:
             last = served["ts"][-1]
         return {name: [_trade(row) for row in served.iter_rows(named=True)], "last": str(last)}
 
-    def _depth(self, query: Query, now: int, _faults: Faults) -> Any:
+    def _depth(self, query: Query, now: int, faults: Faults) -> Any:
+        """Answer with the book of which the streams carry the changes."""
         name, symbol = self._pair(query, now)
-        rows = self._market.rows(self._exchange, symbol, "trades")
-        past = rows.filter(pl.col("ts").to_physical() <= now).tail(1)
-        if not past.height:
+        book = self._books.book(self._exchange, symbol, faults)
+        step = now // STEP
+        if not book.is_open(step):
             raise Refusal("", "EGeneral:Temporary lockout")
-        middle, seconds = past["price"].item(), now // SECOND
-        book: dict[str, list[Any]] = {"asks": [], "bids": []}
-        for level in range(min(integer(query, "count", 100), 500)):
-            step = round(0.1 * (level + 1), 1)
-            book["asks"].append([number(round(middle + step, 5)), "1.5", seconds])
-            book["bids"].append([number(round(middle - step, 5)), "1.2", seconds])
-        return {name: book}
+        bids, asks = book.top(step, min(integer(query, "count", 100), 500))
+        seconds = now // SECOND
+
+        def levels(side: Side) -> list[list[Any]]:
+            return [[book.price_text(index, PRICE_DECIMALS), amount_text(amount), seconds] for index, amount in side]
+
+        return {name: {"asks": levels(asks), "bids": levels(bids)}}
 
 
 def _asset(name: str) -> str:
@@ -196,8 +203,8 @@ def _pair_info(symbol: Symbol) -> dict[str, Any]:
         "base": _asset(base),
         "aclass_quote": "currency",
         "quote": _asset(quote),
-        "pair_decimals": 5,
-        "lot_decimals": 8,
+        "pair_decimals": PRICE_DECIMALS,
+        "lot_decimals": AMOUNT_DECIMALS,
         "lot_multiplier": 1,
         "fees": [[0, 0.26]],
         "fees_maker": [[0, 0.16]],

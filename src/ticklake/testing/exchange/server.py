@@ -19,6 +19,7 @@ from ticklake.core.time import SECOND, format_time, parse_time
 from ticklake.errors import BadInput, TicklakeError
 from ticklake.testing.exchange.archive import SimulatedArchive
 from ticklake.testing.exchange.binance import BinanceProtocol
+from ticklake.testing.exchange.book import Books
 from ticklake.testing.exchange.clock import SimulatedClock
 from ticklake.testing.exchange.faults import Failure, Faults
 from ticklake.testing.exchange.kraken import KrakenProtocol
@@ -94,15 +95,16 @@ class SimulatedExchange:
         self._wire()
 
     def _wire(self) -> None:
-        self._sockets.wire(self.market)
+        books = Books(self.market)
+        self._sockets.wire(self.market, books)
         self._protocols: dict[str, Protocol] = {}
         self._archives: dict[str, SimulatedArchive] = {}
         for exchange in self.market.exchanges():
             if exchange == "kraken":
                 # No dump site of Kraken is simulated.
-                self._protocols[exchange] = KrakenProtocol(self.market)
+                self._protocols[exchange] = KrakenProtocol(self.market, books=books)
             else:
-                self._protocols[exchange] = BinanceProtocol(self.market, exchange)
+                self._protocols[exchange] = BinanceProtocol(self.market, exchange, books)
                 self._archives[exchange] = SimulatedArchive(self.archived or self.market, exchange)
 
     @property

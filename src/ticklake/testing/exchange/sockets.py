@@ -12,7 +12,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import SECOND
-from ticklake.testing.exchange.binance_ws import BinanceSession, BinanceStreams
+from ticklake.testing.exchange.binance_streams import BinanceStreams
+from ticklake.testing.exchange.binance_ws import BinanceSession
+from ticklake.testing.exchange.book import Books
 from ticklake.testing.exchange.clock import SimulatedClock
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
@@ -94,9 +96,10 @@ class SocketServer:
         self._pump: asyncio.Task[None] | None = None
         self.served: dict[Dataset, Journal] = {}
 
-    def wire(self, market: Market) -> None:
+    def wire(self, market: Market, books: Books) -> None:
         """Serve this market from now on."""
         self._market = market
+        self._books = books
         self._sites.clear()
 
     async def start(self) -> None:
@@ -142,7 +145,7 @@ class SocketServer:
     def _site(self, exchange: str, family: str) -> BinanceStreams:
         key = exchange, family
         if key not in self._sites:
-            self._sites[key] = BinanceStreams(self._market, exchange, family, self._faults())
+            self._sites[key] = BinanceStreams(self._market, exchange, family, self._books, self._faults)
         return self._sites[key]
 
     async def _run(self) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from ticklake.core.dataset import Dataset
 from ticklake.testing.exchange.faults import Faults
 
-__all__ = ["Message", "Produce", "Session", "Stream"]
+__all__ = ["Message", "Produce", "Session", "Stream", "grid"]
 
 
 class Message(NamedTuple):
@@ -55,3 +55,8 @@ class Session(Protocol):
 
     def heartbeat(self, now: int) -> str | None:
         """Return what is sent each second in which nothing else was sent."""
+
+
+def grid(start: int, end: int, step: int) -> range:
+    """Return the multiples of *step* after *start*, up to *end*."""
+    return range((start // step + 1) * step, end + 1, step)
