@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
-from ticklake.core.time import DAY, MS, SECOND
+from ticklake.core.time import DAY, MINUTE, MS, SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
 from ticklake.testing.exchange.bars import BarStream, FormingBar
@@ -33,6 +33,8 @@ class BinanceStreams:
         self._market = market
         self._exchange = exchange
         self._is_spot = family == "spot"
+        # Binance pings spot clients every 20 seconds, those of futures every three minutes.
+        self.ping_every = 20 * SECOND if self._is_spot else 3 * MINUTE
         self._books = books
         self._faults = faults
         self._streams: dict[str, Stream | None] = {}

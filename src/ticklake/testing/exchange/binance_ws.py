@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ticklake.core.time import DAY
 from ticklake.testing.exchange.binance_streams import BinanceStreams
-from ticklake.testing.exchange.faults import Faults
+from ticklake.testing.exchange.socket_faults import SubscriptionFaults
 from ticklake.testing.exchange.streams import Stream
 
 __all__ = ["BinanceSession"]
@@ -22,11 +23,14 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "G
 class BinanceSession:
     """One connection: ``/ws``, ``/ws/<stream>``, or ``/stream?streams=a/b``, whose messages name their stream."""
 
+    lifetime = DAY
+
     def __init__(self, streams: BinanceStreams, path: str, query: Mapping[str, str]) -> None:
         self._streams = streams
+        self.ping_every = streams.ping_every
         self.subscriptions: dict[str, str] = {}
         segments = path.strip("/").split("/")
-        self._is_combined = "stream" in segments
+        self.names_streams = "stream" in segments
         names = [name for name in query.get("streams", "").split("/") if name]
         if "ws" in segments:
             names += [name for name in segments[segments.index("ws") + 1 :] if "@" in name]
@@ -37,7 +41,7 @@ class BinanceSession:
         """Say nothing: Binance waits for the client."""
         return []
 
-    def receive(self, text: str, now: int, faults: Faults) -> list[str]:  # noqa: ARG002
+    def receive(self, text: str, now: int, faults: SubscriptionFaults) -> list[str]:  # noqa: ARG002
         """Answer SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS and properties."""
         try:
             request = json.loads(text)
@@ -45,7 +49,7 @@ class BinanceSession:
             return [_error(3, f"Invalid JSON: expected value at line {error.lineno} column {error.colno}", None)]
         if not isinstance(request, dict) or "method" not in request:
             return [_error(2, "Invalid request: missing field `method`", None)]
-        return [self._answer(request)]
+        return [self._answer(request, faults)]
 
     def stream(self, name: str) -> Stream | None:
         """Return a stream that this connection subscribed to."""
@@ -53,15 +57,15 @@ class BinanceSession:
 
     def wrap(self, name: str, text: str) -> str:
         """Add the stream's name, if the connection is a combined one."""
-        if self._is_combined:
+        if self.names_streams:
             return f'{{"stream":"{name}","data":{text}}}'
         return text
 
-    def heartbeat(self, now: int) -> str | None:  # noqa: ARG002
+    def heartbeat(self) -> str | None:
         """Send nothing: Binance sends ping frames."""
         return None
 
-    def _answer(self, request: dict[str, Any]) -> str:
+    def _answer(self, request: dict[str, Any], faults: SubscriptionFaults) -> str:
         number, method, params = request.get("id"), request["method"], request.get("params", [])
         if method not in _METHODS:
             known = ", ".join(f"`{name}`" for name in _METHODS)
@@ -71,9 +75,9 @@ class BinanceSession:
         if not isinstance(params, list):
             return _error(2, "Invalid request: params must be a list", number)
         if method == "GET_PROPERTY":
-            return json.dumps({"result": self._is_combined, "id": number})
+            return json.dumps({"result": self.names_streams, "id": number})
         if method == "SET_PROPERTY":
-            self._is_combined = params[-1:] == [True]
+            self.names_streams = params[-1:] == [True]
             return json.dumps({"result": None, "id": number})
         if not all(isinstance(name, str) for name in params):
             return _error(2, "Invalid request: stream names must be strings", number)
@@ -83,8 +87,10 @@ class BinanceSession:
             return json.dumps({"result": None, "id": number})
         if len(self.subscriptions) + len(params) > _MOST_STREAMS:
             return _error(2, "Invalid request: too many parameters", number)
+        if any(faults.rejects(name) for name in params):
+            return _error(-1003, "Too many requests", number)
         # As at Binance, the name of a stream that does not exist is accepted; nothing comes then.
-        for name in params:
+        for name in faults.accepted(params):
             self.subscriptions[name] = name
         return json.dumps({"result": None, "id": number})
 

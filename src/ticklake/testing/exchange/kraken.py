@@ -19,7 +19,7 @@ from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
 
-__all__ = ["AMOUNT_DECIMALS", "PRICE_DECIMALS", "RECENT_BARS", "KrakenProtocol"]
+__all__ = ["AMOUNT_DECIMALS", "INTERVALS", "PRICE_DECIMALS", "RECENT_BARS", "KrakenProtocol"]
 
 RECENT_BARS = 720
 PRICE_DECIMALS = 5
@@ -28,7 +28,7 @@ AMOUNT_DECIMALS = 8
 
 Query = Mapping[str, str]
 Route = Callable[[Query, int, Faults], Any]
-_INTERVALS = {1: "1m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 240: "4h", 1440: "1d", 10080: "1w"}
+INTERVALS = {1: "1m", 5: "5m", 15: "15m", 30: "30m", 60: "1h", 240: "4h", 1440: "1d", 10080: "1w"}
 _ASSETS = {"BTC": "XXBT", "ETH": "XETH", "XRP": "XXRP", "USD": "ZUSD", "EUR": "ZEUR"}
 
 
@@ -108,7 +108,7 @@ class KrakenProtocol:
 
     def _ohlc(self, query: Query, now: int, faults: Faults) -> Any:
         name, symbol = self._pair(query, now)
-        text = _INTERVALS.get(integer(query, "interval", 1))
+        text = INTERVALS.get(integer(query, "interval", 1))
         if text is None:
             raise Refusal("", "EGeneral:Invalid arguments")
         timeframe = Timeframe.parse(text)

@@ -65,6 +65,10 @@ class SimulatedExchange:
     sets fault switches, ``POST /_sim/moods`` (``{"moods": ["outage=..."]}``) sets moods, ``GET /_sim/requests`` returns the requests so far,
     ``GET /_sim`` describes the market.
 
+    WebSockets are served under the names of their real hosts, like ``/stream.binance.com:9443/ws``.
+    ``POST /_sim/sockets`` (``{"do": "drop"}``, ``"silence"``, or ``"restart"`` with ``"seconds"``) disturbs all of them,
+    ``GET /_sim/served`` returns the ids of the trades that were sent and left out, as runs of first and last ids.
+
     Dump sites are served under ``/archive/{exchange}/``. With ``archived`` they have another market than the calls;
     ``downloads`` are the requests for their files.
     """
@@ -122,6 +126,11 @@ class SimulatedExchange:
         """The ids of all trades that were sent by WebSocket, by the dataset of the trades."""
         return self._sockets.served
 
+    @property
+    def withheld(self) -> dict[Dataset, Journal]:
+        """The ids of all trades that a fault left out of a WebSocket's messages."""
+        return self._sockets.withheld
+
     async def start(self) -> None:
         """Start listening; port 0 picks a free one.
 
@@ -137,6 +146,8 @@ class SimulatedExchange:
                 web.post("/_sim/clock", self._set_clock),
                 web.post("/_sim/faults", self._set_faults),
                 web.post("/_sim/moods", self._set_moods),
+                web.post("/_sim/sockets", self._disturb_sockets),
+                web.get("/_sim/served", self._list_served),
                 web.get("/_sim/requests", self._list_requests),
                 web.get("/archive/{exchange}/{path:.*}", self._serve_file),
                 web.get("/{exchange}/{path:.*}", self._serve),
@@ -334,6 +345,24 @@ class SimulatedExchange:
             return {"moods": texts}
 
         return await _apply(request, change)
+
+    async def _disturb_sockets(self, request: web.Request) -> web.Response:
+        def change(values: dict[str, Any]) -> object:
+            what, seconds = values.get("do"), values.get("seconds", 0)
+            if what not in ("drop", "silence", "restart"):
+                raise BadInput(f"sockets cannot {what!r}: use drop, silence or restart")
+            if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds < 0:
+                raise BadInput(f"seconds {seconds!r} is no number of seconds")
+            self._sockets.disturb(what, seconds)
+            return {"do": what, "seconds": seconds}
+
+        return await _apply(request, change)
+
+    async def _list_served(self, _request: web.Request) -> web.Response:
+        def runs(journals: dict[Dataset, Journal]) -> dict[str, list[list[int]]]:
+            return {str(dataset): journal.runs for dataset, journal in journals.items()}
+
+        return web.json_response({"served": runs(self.served), "withheld": runs(self.withheld)})
 
     async def _list_requests(self, _request: web.Request) -> web.Response:
         return web.json_response([asdict(request) for request in self.requests])

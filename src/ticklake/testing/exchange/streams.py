@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ticklake.core.dataset import Dataset
-from ticklake.testing.exchange.faults import Faults
+
+if TYPE_CHECKING:
+    from ticklake.testing.exchange.socket_faults import SubscriptionFaults
 
 __all__ = ["Message", "Produce", "Session", "Stream", "grid"]
 
@@ -36,15 +38,20 @@ class Stream:
 class Session(Protocol):
     """The protocol's side of one connection; it knows no socket.
 
-    ``subscriptions`` are the names of the streams that the client receives.
+    ``subscriptions`` are the names of the streams that the client receives, by the key of the subscription.
+    ``names_streams`` says that messages bear the names of their streams.
+    ``ping_every`` and ``lifetime`` are nanoseconds of the exchange's time; 0 is never.
     """
 
     subscriptions: dict[str, str]
+    names_streams: bool
+    ping_every: int
+    lifetime: int
 
     def greet(self, now: int) -> list[str]:
         """Return what the exchange says first."""
 
-    def receive(self, text: str, now: int, faults: Faults) -> list[str]:
+    def receive(self, text: str, now: int, faults: SubscriptionFaults) -> list[str]:
         """Return the answers to a message of the client at *now*, which may change the subscriptions."""
 
     def stream(self, name: str) -> Stream | None:
@@ -53,8 +60,8 @@ class Session(Protocol):
     def wrap(self, name: str, text: str) -> str:
         """Return a message of a stream as this connection receives it."""
 
-    def heartbeat(self, now: int) -> str | None:
-        """Return what is sent each second in which nothing else was sent."""
+    def heartbeat(self) -> str | None:
+        """Return what is sent after a second in which nothing else was sent."""
 
 
 def grid(start: int, end: int, step: int) -> range:
