@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
@@ -17,7 +17,7 @@ from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.tape import Tape
 
-__all__ = ["STEP", "Book", "Books", "Level", "Side", "amount_text"]
+__all__ = ["STEP", "Book", "Books", "Ladder", "Level", "Side", "amount_text"]
 
 STEP = 100 * MS
 """How long a state of the book lasts."""
@@ -162,6 +162,42 @@ class Book:
         value = (value ^ value >> 15) * 0x2C1B3C6D & _MASK
         value = (value ^ value >> 12) * 0x297A2D39 & _MASK
         return value ^ value >> 15
+
+
+class Ladder:
+    """All levels of a book, carried from step to step: cheaper than :meth:`Book.top` for many levels."""
+
+    def __init__(self, book: Book, number: int) -> None:
+        self._book = book
+        self._number = number
+        bids, asks = book.top(number, _LEVELS)
+        self._bids = dict(bids)
+        self._asks = dict(asks)
+        self._bid_places = sorted(self._bids)
+        self._ask_places = sorted(self._asks)
+
+    def advance(self) -> None:
+        """Go to the next step."""
+        bids, asks = self._book.changes(self._number, self._number + 1)
+        self._number += 1
+        _apply(self._bids, self._bid_places, bids)
+        _apply(self._asks, self._ask_places, asks)
+
+    def top(self, depth: int) -> tuple[Side, Side]:
+        """Return the best *depth* bids and asks, best first."""
+        bids = [(index, self._bids[index]) for index in reversed(self._bid_places[-depth:])]
+        return bids, [(index, self._asks[index]) for index in self._ask_places[:depth]]
+
+
+def _apply(amounts: dict[int, int], places: list[int], changes: Side) -> None:
+    for index, amount in changes:
+        if amount and index not in amounts:
+            insort(places, index)
+        if amount:
+            amounts[index] = amount
+        elif index in amounts:
+            del amounts[index]
+            del places[bisect_left(places, index)]
 
 
 class Books:

@@ -16,7 +16,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.time import DAY, SECOND, US
 from ticklake.core.timeframe import Timeframe
 from ticklake.testing.exchange.bars import BarStream, BarUpdate, FormingBar
-from ticklake.testing.exchange.book import STEP, Book, Books, Side
+from ticklake.testing.exchange.book import STEP, Book, Books, Ladder, Side
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.kraken import AMOUNT_DECIMALS, INTERVALS, PRICE_DECIMALS
 from ticklake.testing.exchange.market import Market
@@ -193,6 +193,7 @@ class _BookStream:
         self._pair = pair
         self._depth = depth
         self._skew = skew
+        self._ladder: Ladder | None = None
         self._last: tuple[int, _TOP] = (-1, ([], []))
 
     def snapshot(self, now: int) -> str | None:
@@ -208,9 +209,11 @@ class _BookStream:
             number = ts // STEP
             if not self._book.is_open(number - 1):
                 continue
-            if self._last[0] != number - 1:
-                self._last = (number - 1, self._book.top(number - 1, self._depth))
-            top = self._book.top(number, self._depth)
+            if self._ladder is None or self._last[0] != number - 1:
+                self._ladder = Ladder(self._book, number - 1)
+                self._last = (number - 1, self._ladder.top(self._depth))
+            self._ladder.advance()
+            top = self._ladder.top(self._depth)
             old = self._last[1]
             self._last = (number, top)
             changed = _changed(old[0], top[0], 1), _changed(old[1], top[1], -1)

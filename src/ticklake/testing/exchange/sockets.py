@@ -42,7 +42,7 @@ ccxt tells spot from futures by the host, so that it must stay in the address.
 """
 
 _TICK = 0.01
-_LONGEST_SLICE = 60 * SECOND
+_LONGEST_SLICE = 10 * SECOND
 _HIGH_WATER = 8 * 2**20
 _PATIENCE = 5.0
 _PING = b"\x89\x00"
@@ -196,11 +196,13 @@ class SocketServer:
         if not socket.can_prepare(request):
             return web.json_response({"error": "this is a WebSocket: connect with ws://"}, status=426)
         session = self._session(exchange, family, path, dict(request.query))
-        await socket.prepare(request)
         now = self._position
         connection = _Connection(session, socket, request, now, sent_at=now, pinged_at=now)
-        for text in session.greet(now):
-            await socket.send_str(text)
+        await socket.prepare(request)
+        connection.write(b"".join(map(_frame, session.greet(now))), now)
+        # The client may be quicker than this task: what happened since it could connect is not lost.
+        if self._position > now:
+            self._deliver_to([connection], now, self._position)
         self._connections.append(connection)
         try:
             async for message in socket:
@@ -255,15 +257,15 @@ class SocketServer:
                 end = min(now, self._position + self._slice)
                 began = time.monotonic()
                 self._deliver(self._position, end)
+                self._adapt(end - self._position, time.monotonic() - began)
                 self._position = end
-                self._adapt(time.monotonic() - began)
                 await self._let_clients_read()
 
-    def _adapt(self, took: float) -> None:
+    def _adapt(self, length: int, took: float) -> None:
         """Choose slices of time that take some milliseconds: long ones would keep calls waiting."""
         if took > 4 * _TICK:
             self._slice = max(self._slice // 2, SECOND // 10)
-        elif took < _TICK:
+        elif took < _TICK and length == self._slice:
             self._slice = min(self._slice * 2, _LONGEST_SLICE)
 
     async def _let_clients_read(self) -> None:
@@ -284,11 +286,14 @@ class SocketServer:
 
     def _deliver(self, start: int, end: int) -> None:
         """Send what happened after *start*, up to *end*."""
+        self._restart(start, end)
+        self._deliver_to(list(self._connections), start, end)
+
+    def _deliver_to(self, connections: list[_Connection], start: int, end: int) -> None:
         faults = self._faults()
-        self._restart(faults, start, end)
         batches: dict[int, _Batch] = {}
         ranks: Counter[int] = Counter()
-        for connection in list(self._connections):
+        for connection in connections:
             if connection.session.lifetime and connection.opened + connection.session.lifetime <= end:
                 self._close(connection, WSCloseCode.GOING_AWAY)
                 continue
@@ -309,8 +314,8 @@ class SocketServer:
                 self._send(connection, received, end)
             self._keep_alive(connection, end)
 
-    def _restart(self, faults: Faults, start: int, end: int) -> None:
-        every = int(faults.socket_restart_every * SECOND)
+    def _restart(self, start: int, end: int) -> None:
+        every = int(self._faults().socket_restart_every * SECOND)
         if every and start // every != end // every:
             for connection in list(self._connections):
                 self._close(connection, WSCloseCode.SERVICE_RESTART)
@@ -344,7 +349,8 @@ class SocketServer:
         if fate is Fate.DROP:
             # What was written before it is delivered, as by a network that breaks a moment later.
             self._close(connection, None)
-        connection.is_silent = fate is Fate.SILENCE
+        if fate is Fate.SILENCE:
+            connection.is_silent = True
 
     def _note(self, journals: dict[Dataset, Journal], stream: Stream, messages: list[Message]) -> None:
         if stream.dataset is None:
