@@ -243,22 +243,34 @@ def simulated_exchange(
     port: int = 0,
     faults: Sequence[str] = (),
     moods: Sequence[str] = (),
+    live: bool = False,
 ) -> SimulatedExchange:
     """Return a simulated exchange that replays the recorded data in a folder, or a generated market.
+
+    Its time begins after the end of the data, so that all of it is history. With *live* the data goes on: a generated
+    market at the real time, recorded data at its first trades.
 
     *faults* are texts like ``error_every=5``, or ``all``; *moods* like ``outage=START/END``.
     """
     from ticklake.core.time import MINUTE, parse_time
     from ticklake.testing.exchange.clock import SimulatedClock
     from ticklake.testing.exchange.faults import Faults
-    from ticklake.testing.exchange.generated import generated_market
+    from ticklake.testing.exchange.generated import generated_market, live_market
     from ticklake.testing.exchange.recorded import recorded_market
     from ticklake.testing.exchange.server import SimulatedExchange
 
-    market = recorded_market(data) if data is not None else generated_market()
-    start = market.end() + 2 * MINUTE
-    if now is not None:
-        start = parse_time(now)
+    start = None if now is None else parse_time(now)
+    if data is not None:
+        market = recorded_market(data)
+        if start is None and live:
+            start = market.first_trades()
+    elif live:
+        start = time.time_ns() if start is None else start
+        market = live_market(start, speed)
+    else:
+        market = generated_market()
+    if start is None:
+        start = market.end() + 2 * MINUTE
     exchange = SimulatedExchange(market, SimulatedClock(start, speed), Faults.parse(faults), port=port)
     exchange.be(*moods)
     return exchange

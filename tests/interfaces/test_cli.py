@@ -311,6 +311,20 @@ class TestSimulate:
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=20) == 0
 
+    def test_a_live_market_runs_and_the_next_command_is_printed(self, tmp_path):
+        command = [sys.executable, "-m", "ticklake", "simulate", "--port", "0", "--live"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        with process.stdout as lines:
+            year = time.strftime("%Y", time.gmtime())
+            assert f"where it is {year}-" in next(lines)
+            printed = ""
+            while "ticklake stream" not in printed:
+                printed += next(lines)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=20) == 0
+        assert "/stream.binance.com:9443" in printed
+        assert "ticklake stream binance BTC/USDT" in printed
+
     def test_a_fault_that_is_none_is_refused(self, shell):
         result = shell("simulate", "--fault", "earthquake_every=3")
         assert result.exit_code == 2

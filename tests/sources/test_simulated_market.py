@@ -18,7 +18,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, MINUTE, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput
-from ticklake.testing.exchange.generated import generated_market
+from ticklake.testing.exchange.generated import generated_market, live_market
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.recorded import FILES, recorded_files, recorded_market
 
@@ -264,3 +264,24 @@ class TestRecorded:
 
 PINNED = "eaa7c73b7aa8080c85b944a126169db442d5e1b1105205fcc969e63e62984fe5"
 """Changes when the generated market does: then say so in the changelog."""
+
+
+def test_a_live_market_stays_the_same_all_week():
+    monday, sunday = parse_time("2026-11-23T00:00:01"), parse_time("2026-11-29T23:00")
+
+    first, last = (
+        live_market(now).rows("kraken", Symbol("ETH/EUR"), "trades").filter(pl.col("ts").to_physical() < sunday)
+        for now in (monday, sunday)
+    )
+
+    assert first.equals(last.head(first.height))
+    assert first["ts"].to_physical()[0] < monday - 6 * DAY
+    assert first["ts"].to_physical()[-1] > monday + DAY
+
+
+def test_further_symbols_trade_at_the_pace_that_is_asked_for():
+    market = generated_market(parse_time("2024-01-01"), parse_time("2024-01-02"), more=2, pace=120.0)
+
+    rows = market.rows("binance", Symbol("SIM001/USDT"), "trades")
+    assert rows.height == pytest.approx(120 * 24 * 60, rel=0.05)
+    assert rows["ts"].is_sorted()

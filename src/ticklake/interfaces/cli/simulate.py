@@ -23,7 +23,16 @@ Now = Annotated[
 ]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Listen here on loopback; 0 picks a free port.")]
 Speed = Annotated[
-    float, typer.Option("--speed", min=0, help="How fast its clock runs: 0 stands still, 1 is real time.")
+    float | None,
+    typer.Option(
+        "--speed", min=0, help="How fast its clock runs: 0 stands still, 1 is real time. [default: 0, with --live 1]"
+    ),
+]
+Live = Annotated[
+    bool,
+    typer.Option(
+        "--live", help="Let the market go on: a generated one at the real time, recorded data from its trades."
+    ),
 ]
 FaultOption = Annotated[
     list[str] | None,
@@ -41,19 +50,24 @@ def simulate(
     data: Data = None,
     now: Now = None,
     port: Port = 8471,
-    speed: Speed = 0.0,
+    speed: Speed = None,
+    live: Live = False,
     fault: FaultOption = None,
     mood: MoodOption = None,
 ) -> None:
-    """Run an exchange on this machine that speaks Binance's and Kraken's REST protocols.
+    """Run an exchange on this machine that speaks Binance's and Kraken's REST and WebSocket protocols.
 
-    Unmodified ccxt works against it; --exchange-url makes ticklake use it.
+    Unmodified ccxt and ccxt.pro work against it; --exchange-url makes ticklake use it.
     """
     import asyncio
 
     from ticklake.app import simulated_exchange
 
-    exchange = simulated_exchange(data, now=now, speed=speed, port=port, faults=fault or (), moods=mood or ())
+    if speed is None:
+        speed = 1.0 if live else 0.0
+    exchange = simulated_exchange(
+        data, now=now, speed=speed, port=port, faults=fault or (), moods=mood or (), live=live
+    )
     asyncio.run(_serve(exchange))
 
 
@@ -73,6 +87,7 @@ async def _serve(exchange: SimulatedExchange) -> None:
     import asyncio
 
     from ticklake.core.time import format_time
+    from ticklake.testing.exchange.sockets import HOSTS
 
     await exchange.start()
     stop = asyncio.Event()
@@ -82,5 +97,22 @@ async def _serve(exchange: SimulatedExchange) -> None:
     for name in exchange.market.exchanges():
         say(f"  {name}: {', '.join(map(str, exchange.market.symbols(name)))}")
     say(f"use it:  export TICKLAKE_EXCHANGE_URL={exchange.url}")
+    if exchange.clock.speed:
+        for host, (name, _) in HOSTS.items():
+            if name in exchange.market.exchanges():
+                say(f"  WebSocket: {exchange.socket_url}/{host}")
+        symbol, name = _streamed(exchange)
+        say(f"then:    ticklake stream {name} {symbol}")
     await stop.wait()
     await exchange.stop()
+
+
+def _streamed(exchange: SimulatedExchange) -> tuple[str, str]:
+    """Return a symbol of which trades will come, and its exchange."""
+    now = exchange.clock.now()
+    for dataset in exchange.market.series:
+        if dataset.kind == "trades":
+            ts = exchange.market.rows(dataset.exchange, dataset.symbol, "trades")["ts"].to_physical()
+            if ts.len() and ts[-1] > now:
+                return str(dataset.symbol), dataset.exchange
+    return "BTC/USDT", "binance"

@@ -11,10 +11,10 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.resample import bars_from_trades
 from ticklake.core.time import DAY, HOUR, MINUTE, MS, parse_time
-from ticklake.core.timeframe import Timeframe
+from ticklake.core.timeframe import MONDAY, Timeframe
 from ticklake.testing.exchange.market import Market
 
-__all__ = ["END", "START", "generated_market"]
+__all__ = ["END", "START", "generated_market", "live_market"]
 
 START = parse_time("2024-01-01")
 END = parse_time("2024-02-01")
@@ -32,11 +32,27 @@ _SYMBOLS: tuple[tuple[str, str, float, float], ...] = (
 """Exchange, symbol, first price, and trades per minute on average."""
 
 
-def generated_market(start: int = START, end: int = END) -> Market:
-    """Return a market of a few symbols on Binance and Kraken between *start* and *end*."""
+_IDS_OF_A_WEEK = 10_000_000
+_MOST_DAYS = 60
+
+
+def generated_market(
+    start: int = START, end: int = END, *, more: int = 0, pace: float = 60.0, first_id: int = 1
+) -> Market:
+    """Return a market of a few symbols on Binance and Kraken between *start* and *end*.
+
+    Parameters
+    ----------
+    more, pace
+        So many further symbols of Binance, ``SIM000/USDT`` and so on, with so many trades per minute on average: for
+        trials with many streams.
+    first_id
+        The id of the first trade of each symbol.
+    """
     market = Market()
-    for seed, (exchange, symbol, price, pace) in enumerate(_SYMBOLS):
-        trades = partial(_trades, start, end, seed, price, pace)
+    further = [("binance", f"SIM{number:03}/USDT", 1_000.0 + number, pace) for number in range(more)]
+    for seed, (exchange, symbol, price, trades_per_minute) in enumerate([*_SYMBOLS, *further]):
+        trades = partial(_trades, start, end, seed, price, trades_per_minute, first_id)
         market.add(Dataset.of(exchange, symbol, "trades"), trades)
         market.add(Dataset.of(exchange, symbol, "ohlcv", "1m"), partial(_bars, trades))
         if symbol.endswith(":USDT"):
@@ -46,6 +62,19 @@ def generated_market(start: int = START, end: int = END) -> Market:
             for kind in ("mark_ohlcv", "index_ohlcv"):
                 market.add(perpetual(kind, "1m"), partial(_price_bars, trades))
     return market
+
+
+def live_market(now: int, speed: float = 1.0) -> Market:
+    """Return a generated market around *now*: from Monday of the week before, for two hours of real time and two days.
+
+    In all of a week it is the same market with the same ids, so that a lake that was filled yesterday fits today.
+    """
+    week = Timeframe.parse("1w")
+    start = week.floor(now, MONDAY) - week.length
+    # A longer market takes longer to make.
+    days = min(math.ceil(speed / 12), _MOST_DAYS) + 2
+    first_id = max((start - START) // week.length, 0) * _IDS_OF_A_WEEK + 1
+    return generated_market(start, now // DAY * DAY + days * DAY, first_id=first_id)
 
 
 def _uniform(seed: int) -> pl.Expr:
@@ -64,7 +93,7 @@ def _price(base: float, seed: int) -> pl.Expr:
     return (base * (1 + drift + noise)).round(2)
 
 
-def _trades(start: int, end: int, seed: int, base: float, pace: float) -> pl.DataFrame:
+def _trades(start: int, end: int, seed: int, base: float, pace: float, first_id: int = 1) -> pl.DataFrame:
     slots = int(2 * pace * 4)
     step = MINUTE // slots // MS * MS
     grid = pl.select(ts=pl.int_range(start, end, step, dtype=pl.Int64))
@@ -73,7 +102,7 @@ def _trades(start: int, end: int, seed: int, base: float, pace: float) -> pl.Dat
     moved = kept.with_columns(ts=pl.col("ts") + jitter)
     return moved.select(
         ts=pl.col("ts").cast(TIME),
-        id=pl.int_range(1, pl.len() + 1).cast(pl.String),
+        id=(pl.int_range(pl.len(), dtype=pl.Int64) + first_id).cast(pl.String),
         price=_price(base, seed),
         amount=(0.0001 + _uniform(seed + 7) ** 4 * 2).round(5),
         side=pl.when(_uniform(seed + 9) < 0.5).then(pl.lit("buy")).otherwise(pl.lit("sell")),

@@ -66,6 +66,11 @@ class Market:
         ends = [self._frame(dataset)["ts"].to_physical().max() for dataset in self.series]
         return max(int(end) for end in ends if isinstance(end, int)) + 1
 
+    def first_trades(self) -> int:
+        """Return when the trades that were recorded last begin; if there are none, when everything ends."""
+        trades = [self._frame(dataset)["ts"].to_physical() for dataset in self.series if dataset.kind == "trades"]
+        return max((int(ts[0]) for ts in trades), default=self.end())
+
     def rows(self, exchange: str, symbol: Symbol, kind: str, timeframe: Timeframe | None = None) -> pl.DataFrame:
         """Return all rows of a dataset with every column of its kind; none if it is not simulated."""
         dataset = Dataset(exchange, kind, symbol, timeframe)
