@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, MINUTE, MS, SECOND, parse_time
 from ticklake.testing.exchange.clock import SimulatedClock
 from ticklake.testing.exchange.faults import Faults
@@ -153,6 +154,58 @@ class TestBinance:
         ]
         assert (got[4]["error"]["code"], got[4]["id"]) == (2, 5)
         assert got[5]["error"]["code"] == 3
+
+
+class TestMarkets:
+    def test_recorded_trades_and_books_are_streamed(self, recorded_market_, http):
+        """Prices far below one, and ids as they were recorded."""
+        rows = recorded_market_.rows("binance", Symbol("XRP/ETH"), "trades").head(20)
+        first, last = (int(rows["ts"].to_physical()[place]) for place in (0, -1))
+        exchange = SimulatedExchange(recorded_market_, SimulatedClock(first - 1))
+
+        async def use(socket: Any) -> list[Any]:
+            exchange.clock.set(last)
+            return await take(socket, 20)
+
+        with exchange.running():
+            got = talk(exchange, f"{SPOT}/ws/xrpeth@aggTrade", use)
+            book = http(f"{exchange.url}/binance/api/v3/depth?symbol=XRPETH&limit=5").body
+
+        assert [(str(trade["a"]), float(trade["p"])) for trade in got] == rows.select("id", "price").rows()
+        bid, ask = float(book["bids"][0][0]), float(book["asks"][0][0])
+        assert bid <= rows["price"][-1] < ask < bid * 1.001
+
+    def test_trades_that_a_mood_withholds_are_not_streamed(self, exchange, market):
+        want = trades_between(market, str(BTC_TRADES), NOW + 5 * MINUTE - NOW % MINUTE, NOW + 10 * MINUTE)
+
+        async def use(socket: Any) -> list[Any]:
+            exchange.be("withhold=BTC/USDT@2024-01-05T12:00/2024-01-05T12:05")
+            exchange.clock.advance(10 * MINUTE)
+            return await take(socket, want.height)
+
+        got = talk(exchange, f"{SPOT}/ws/btcusdt@trade", use)
+
+        assert [str(trade["t"]) for trade in got] == want["id"].to_list()
+
+    def test_marks_and_liquidations_of_futures(self, exchange, market):
+        async def use(socket: Any) -> list[Any]:
+            exchange.clock.advance(60 * MINUTE)
+            return await take(socket, 1200)
+
+        got = talk(exchange, "/fstream.binance.com/stream?streams=btcusdt@markPrice/btcusdt@forceOrder", use)
+
+        marks = [message["data"] for message in got if message["stream"].endswith("markPrice")]
+        orders = [message["data"]["o"] for message in got if message["stream"].endswith("forceOrder")]
+        prices = set(
+            trades_between(market, "binance:trades:BTC/USDT:USDT", NOW - 60 * MINUTE, NOW + 60 * MINUTE)["price"]
+        )
+        assert {float(mark["p"]) for mark in marks} | {float(order["p"]) for order in orders} <= prices
+        assert marks
+        assert orders
+        assert marks[1]["E"] - marks[0]["E"] == 3000
+
+
+BTC_TRADES = Dataset.parse("binance:trades:BTC/USDT")
 
 
 def assert_diffs_lead_from(before: Any, diffs: list[Any], after: Any) -> None:
@@ -392,9 +445,6 @@ class TestKraken:
         assert sorted(pairs) == ["BTC/USD", "ETH/EUR"]
         assert (pairs["BTC/USD"]["price_precision"], pairs["BTC/USD"]["qty_precision"]) == (5, 8)
         assert heartbeat == {"channel": "heartbeat"}
-
-
-BTC_TRADES = Dataset.parse("binance:trades:BTC/USDT")
 
 
 async def ids_until_closed(socket: Any, count: int, key: str = "t") -> list[int]:

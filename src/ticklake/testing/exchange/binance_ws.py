@@ -34,8 +34,7 @@ class BinanceSession:
         names = [name for name in query.get("streams", "").split("/") if name]
         if "ws" in segments:
             names += [name for name in segments[segments.index("ws") + 1 :] if "@" in name]
-        for name in names:
-            self.subscriptions[name] = name
+        self._subscribe(names)
 
     def greet(self, now: int) -> list[str]:  # noqa: ARG002
         """Say nothing: Binance waits for the client."""
@@ -90,9 +89,14 @@ class BinanceSession:
         if any(faults.rejects(name) for name in params):
             return _error(-1003, "Too many requests", number)
         # As at Binance, the name of a stream that does not exist is accepted; nothing comes then.
-        for name in faults.accepted(params):
-            self.subscriptions[name] = name
+        self._subscribe(faults.accepted(params))
         return json.dumps({"result": None, "id": number})
+
+    def _subscribe(self, names: list[str]) -> None:
+        for name in names:
+            self.subscriptions[name] = name
+            # Its trades are made before the answer, so that its first messages are not late.
+            self._streams.stream(name)
 
 
 def _error(code: int, message: str, number: object) -> str:

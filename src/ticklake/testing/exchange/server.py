@@ -31,6 +31,8 @@ __all__ = ["Download", "Request", "SimulatedExchange"]
 
 LOOPBACK = "127.0.0.1"
 Protocol = BinanceProtocol | KrakenProtocol
+_SITES = {"binanceusdm": "binance"}
+"""ccxt's other names of a site, whose markets are part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,7 @@ class SimulatedExchange:
         exchange, path = request.match_info["exchange"], request.match_info["path"]
         if exchange in HOSTS:
             return await self._sockets.serve(request, exchange, path)
-        protocol = self._protocols.get(exchange)
+        protocol = self._protocols.get(_SITES.get(exchange, exchange))
         if protocol is None:
             return web.json_response({"error": f"{exchange} is not simulated"}, status=404)
         query, at = dict(request.query), time.time()
