@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from ticklake.interfaces.cli.main import app
 
 BARS = "binance:ohlcv:1h:BTC/USDT"
-FREE = {"--search", "--lake", "--output", "--html", "--set", "--symbols", "--all-quote", "--fault", "--mood"}
+FREE = {"--search", "--lake", "--output", "--html", "--set", "--symbols", "--all-quote", "--fault", "--mood", "--capture"}
 """Options of which any value can be meant, or that are only looked at when a market is made or an exchange asked."""
 ARGUMENTS = {
     "resample": [BARS],
@@ -24,6 +24,7 @@ ARGUMENTS = {
     "add": ["a", "backfill", "binance", "BTC/USDT", "--every", "1h"],
     "start": ["1"],
     "worker": ["--once"],
+    "stream": ["binance", "BTC/USDT"],
 }
 LEFT_OUT = {"demo", "daemon", "ingest", "book", "rename", "drop", "backup"}
 """Commands without options of their own, or that end with another refusal here."""
