@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, ClassVar
@@ -99,6 +100,38 @@ def meet(
 
 async def ask_time(client: ExchangeClient) -> Any:
     return await client.call("fetch_time")
+
+
+def test_a_client_is_closed_without_a_pause(monkeypatch):
+    """Each command waited a quarter of a second for connections that were closed already."""
+    pauses, transports = [], []
+
+    async def visit(client: ExchangeClient) -> None:
+        await ask_time(client)
+        transports.extend(
+            handler.transport for pool in client.ccxt.tcp_connector._conns.values() for handler, _ in pool
+        )
+        sleep = asyncio.sleep
+
+        def noting(seconds: float, *arguments: Any) -> Any:
+            pauses.append(seconds)
+            return sleep(seconds, *arguments)
+
+        monkeypatch.setattr(asyncio, "sleep", noting)
+        await client.close()
+        assert [transport.get_extra_info("socket").fileno() for transport in transports] == [-1]
+
+    meet(Script(answer()), visit)
+    assert sum(pauses) == 0
+
+
+@pytest.mark.parametrize("settings_of", [{"cafile": ssl.get_default_verify_paths().openssl_cafile}, {"verify": False}])
+def test_clients_share_the_root_certificates_unless_they_have_settings_of_their_own(settings_of):
+    """Reading them took as long as opening a lake three times, for each run."""
+    first, second = (ExchangeClient(name, ExchangeOptions()).ccxt for name in ("binance", "kraken"))
+    own = ExchangeClient("binance", ExchangeOptions(settings=settings_of)).ccxt
+    assert first.ssl_context is second.ssl_context is not None
+    assert own.ssl_context is None
 
 
 class TestRateLimits:

@@ -6,10 +6,12 @@ import asyncio
 import difflib
 import json
 import logging
+import ssl
 import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -219,8 +221,17 @@ def _ccxt_exchange(exchange: str, options: ExchangeOptions) -> Any:
     client = getattr(ccxt, exchange)(settings)
     if options.url is not None:
         client.urls["api"] = _with_base(client.urls["api"], options.url.rstrip("/"))
+    # ccxt waits a quarter of a second for connections to close; aiohttp's close() returns only when they are.
+    client.timeout_on_exit = 0
+    if not settings.keys() & {"cafile", "verify"} and not client.options.get("include_OS_certificates"):
+        client.ssl_context = _tls_context(client.cafile)
     _disable_filters(client)
     return client
+
+
+@cache  # reading all root certificates takes 15 ms, and each run has a client of its own
+def _tls_context(root_certificates: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=root_certificates)
 
 
 def _disable_filters(client: Any) -> None:
