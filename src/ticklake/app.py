@@ -259,6 +259,8 @@ def simulated_exchange(
     from ticklake.testing.exchange.recorded import recorded_market
     from ticklake.testing.exchange.server import SimulatedExchange
 
+    # Checked first: making the market takes seconds.
+    switches = Faults.parse(faults)
     start = None if now is None else parse_time(now)
     if data is not None:
         market = recorded_market(data)
@@ -271,7 +273,7 @@ def simulated_exchange(
         market = generated_market()
     if start is None:
         start = market.end() + 2 * MINUTE
-    exchange = SimulatedExchange(market, SimulatedClock(start, speed), Faults.parse(faults), port=port)
+    exchange = SimulatedExchange(market, SimulatedClock(start, speed), switches, port=port)
     exchange.be(*moods)
     return exchange
 

@@ -52,8 +52,10 @@ def generated_market(
     market = Market()
     further = [("binance", f"SIM{number:03}/USDT", 1_000.0 + number, pace) for number in range(more)]
     for seed, (exchange, symbol, price, trades_per_minute) in enumerate([*_SYMBOLS, *further]):
-        trades = partial(_trades, start, end, seed, price, trades_per_minute, first_id)
-        market.add(Dataset.of(exchange, symbol, "trades"), trades)
+        dataset = Dataset.of(exchange, symbol, "trades")
+        market.add(dataset, partial(_trades, start, end, seed, price, trades_per_minute, first_id))
+        # Bars are made of the rows that the market keeps, not of trades that are generated anew for each kind.
+        trades = partial(market.rows, exchange, dataset.symbol, "trades")
         market.add(Dataset.of(exchange, symbol, "ohlcv", "1m"), partial(_bars, trades))
         if symbol.endswith(":USDT"):
             perpetual = partial(Dataset.of, exchange, symbol)
