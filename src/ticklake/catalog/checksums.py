@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Label, Select, Table, select
@@ -91,9 +92,8 @@ def register(connection: sqlite3.Connection) -> None:
 
 def install(connection: sqlite3.Connection) -> None:
     """Create the triggers that write checksums, for a connection outside of a transaction."""
-    for table in TABLES:
-        for statement in _triggers(table):
-            connection.execute(statement)
+    for statement in _all_triggers():
+        connection.execute(statement)
 
 
 def damaged_rows(connection: Connection) -> Iterator[str]:
@@ -140,6 +140,11 @@ def checked_columns(table: Table) -> list[Any]:
     """Return the columns that the checksum covers, those of the primary key first."""
     keys = list(table.primary_key)
     return keys + [column for column in table.c if column.name not in _UNCHECKED and column not in keys]
+
+
+@cache  # each connection that writes creates them, and most of the time went into their text
+def _all_triggers() -> tuple[str, ...]:
+    return tuple(statement for table in TABLES for statement in _triggers(table))
 
 
 def _quoted_names(table: Table) -> list[str]:

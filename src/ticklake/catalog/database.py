@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
+from sqlalchemy.util import LRUCache
 
 from ticklake.catalog import checksums, schema
 from ticklake.catalog.file_header import change_number, count_change, is_newer, name_copy, refuse_foreign_log
@@ -299,6 +300,28 @@ class _ReadOnly(Database):
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+class _Statements(LRUCache[Any, Any]):
+    """The SQL of statements, for all catalogs that this process opens.
+
+    SQLAlchemy keeps it for each engine, with the engine's dialect as the first part of the key. One class of dialects writes
+    the same SQL.
+    """
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(_of_class(key), default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(_of_class(key), value)
+
+
+def _of_class(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    dialect, *statement = key
+    return type(dialect), *statement
+
+
+_STATEMENTS = _Statements(500)
+
+
 def _file_of(url: URL) -> Path | None:
     """Return the file of a URL; ``None`` for a catalog in memory or one opened for reading only."""
     if not url.database or "uri" in url.query:
@@ -328,7 +351,7 @@ def _engine(url: URL) -> Engine:
     else:
         event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
-    return engine
+    return engine.execution_options(compiled_cache=_STATEMENTS)
 
 
 def _on_connect_for_reading(connection: Any, _record: Any) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, create_mock_engine, inspect
+from sqlalchemy.dialects import sqlite
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import row_check
@@ -223,12 +226,34 @@ def migrate(connection: Connection, where: str) -> None:
     if version == NEWEST:
         return
     if version == 0:
-        schema.metadata.create_all(connection)
+        _create_tables(connection)
         _note(connection, "lake", uuid.uuid4().hex)
     for step in MIGRATIONS[version - 1 :] if version else ():
         step(connection)
     connection.execute(schema.meta.delete().where(schema.meta.c.key == "schema"))
     _note(connection, "schema", str(NEWEST))
+
+
+def _create_tables(connection: Connection) -> None:
+    """Create the tables and indexes of the newest schema that do not exist."""
+    if inspect(connection).get_table_names():
+        schema.metadata.create_all(connection)
+        return
+    for statement in _create_statements():
+        connection.exec_driver_sql(statement)
+
+
+@cache  # to write them and to look for each table first took half the time of making a lake
+def _create_statements() -> tuple[str, ...]:
+    statements: list[str] = []
+    dialect = sqlite.dialect()
+
+    def note(statement: Any, *_arguments: Any, **_options: Any) -> None:
+        statements.append(str(statement.compile(dialect=dialect)))
+
+    recorder: Any = create_mock_engine("sqlite://", note)
+    schema.metadata.create_all(recorder, checkfirst=False)
+    return tuple(statements)
 
 
 def _note(connection: Connection, key: str, value: str) -> None:
