@@ -345,3 +345,14 @@ class TestSwitches:
     def test_a_text_of_the_wrong_type_is_refused(self, text):
         with pytest.raises(BadInput):
             Faults.parse([text])
+
+
+def test_an_exchange_stops_although_an_answer_is_late(market):
+    """It waited for the answer, up to a minute, though whoever had asked was gone."""
+    exchange = SimulatedExchange(market, SimulatedClock(NOW), Faults(timeout_every=1, timeout_seconds=40.0))
+    with exchange.running(), socket.create_connection(("127.0.0.1", exchange.port)) as connection:
+        connection.sendall(f"GET /{BINANCE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        while not exchange.requests:
+            time.sleep(0.01)
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < 20

@@ -155,7 +155,8 @@ class SimulatedExchange:
                 web.get("/{exchange}/{path:.*}", self._serve),
             ]
         )
-        self._runner = web.AppRunner(application, access_log=None)
+        # Late answers are given up: whoever waits for them has hung up, or will find the exchange gone.
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, LOOPBACK, self.port)
         try:
