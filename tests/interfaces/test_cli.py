@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ticklake.app import open_lake
+from ticklake.interfaces.cli import demo
 from ticklake.interfaces.cli.main import app
 from ticklake.interfaces.schema import to_json
 
@@ -337,8 +338,11 @@ class TestSimulate:
         assert "verify found 0 problems" in result.stdout
         assert "no_trades" in result.stdout
         assert "unavailable" in result.stdout
+        monkeypatch.setattr(demo, "WISHES", {"kraken:ohlcv:1h:BTC/USD": 45})
         again = shell("demo", "--lake", "demo")
         assert again.exit_code == 0
+        with open_lake(tmp_path / "demo") as lake:
+            assert list(map(str, lake.datasets())) == list(demo.WISHES)
 
     def test_the_demo_never_removes_a_folder_that_is_no_lake(self, shell, tmp_path):
         (tmp_path / "precious").mkdir()

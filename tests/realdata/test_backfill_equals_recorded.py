@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import polars as pl
 import pytest
 
+from tests.forked import start_command
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
 from ticklake.core.time import format_time
@@ -125,7 +124,7 @@ def test_killed_at_twenty_moments_it_goes_on_and_never_asks_twice(recorded, reco
     exchange = serve(recorded_market_, NOW)
     span = bounds(dataset, rows)
     command = [
-        *(sys.executable, "-m", "ticklake", "ingest", "binance", "BTC/USDT", "--timeframe", "1m", "--json"),
+        *("ingest", "binance", "BTC/USDT", "--timeframe", "1m", "--json"),
         *("--start", format_time(span.start), "--end", format_time(span.end)),
         *("--lake", str(tmp_path / "lake"), "--exchange-url", exchange.url, "--no-archives"),
     ]
@@ -153,16 +152,15 @@ def _kill_often(command: list[str], exchange: SimulatedExchange, dice: random.Ra
     exchange.faults = exchange.faults.changed({"timeout_every": 1, "timeout_seconds": 0.03})
     killed = 0
     for _ in range(rounds):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = start_command(*command)
         first, deadline = len(_pages(exchange)), time.monotonic() + 30
         target = first + dice.randint(1, 2)
-        while len(_pages(exchange)) < target and process.poll() is None and time.monotonic() < deadline:
+        while len(_pages(exchange)) < target and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.001)
         time.sleep(dice.uniform(0, 0.03))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
     exchange.faults = exchange.faults.changed({"timeout_every": 0})
     return killed
 
