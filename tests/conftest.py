@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import uuid
@@ -35,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if shutil.disk_usage(RAM).free >= RAM_NEEDED:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(RAM))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives until the end: it went over all tests and modules again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 RECORDED = Path(os.environ.get("TICKLAKE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
