@@ -30,7 +30,8 @@ def shell(tmp_path, market, serve, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TICKLAKE_EXCHANGE_URL", exchange.url)
     monkeypatch.setenv("TICKLAKE_ARCHIVES", "false")
-    monkeypatch.setenv("TICKLAKE_EXCHANGES__BINANCE__RATE_LIMIT_MS", "1")
+    for name in ("BINANCE", "KRAKEN"):
+        monkeypatch.setenv(f"TICKLAKE_EXCHANGES__{name}__RATE_LIMIT_MS", "1")
     monkeypatch.setenv("TICKLAKE_RETRY__FIRST_WAIT", "0.01")
     monkeypatch.setenv("TICKLAKE_RETRY__LONGEST_WAIT", "0.05")
     runner = CliRunner()
