@@ -1,4 +1,4 @@
-"""Recordings of an exchange that names its markets by their base alone, like Hyperliquid: the caller says which market that is."""
+"""Recordings of an exchange that names its markets by their base alone: Hyperliquid's are perpetuals in USDC, of another exchange the caller says which."""
 
 import json
 
@@ -44,26 +44,27 @@ def test_exchange_and_symbol_are_enough_for_all_kinds_of_the_recording(lake, tmp
     }
 
 
-def test_another_coin_is_not_taken_for_the_symbol(lake, tmp_path):
+def test_another_coin_is_a_market_of_its_own(lake, tmp_path):
     done = lake.import_files(recorded(tmp_path, trade("BTC"), trade("ETH")), exchange="hyperliquid", symbol=SYMBOL)
-    assert [file.dataset for file in done] == [f"hyperliquid:trades:{SYMBOL}"]
-    assert "1 rows of hyperliquid:trades:ETH left out" in done[0].note
+    assert [file.dataset for file in done] == [f"hyperliquid:trades:{SYMBOL}", "hyperliquid:trades:ETH/USDC:USDC"]
 
 
-def test_without_a_symbol_the_refusal_says_that_it_is_needed(lake, tmp_path):
-    (refused,) = lake.import_files(recorded(tmp_path, trade("BTC")), exchange="hyperliquid")
+def test_of_an_exchange_that_is_not_known_the_symbol_is_needed(lake, tmp_path):
+    (refused,) = lake.import_files(recorded(tmp_path, trade("BTC")), exchange="otherdex")
     assert refused.refused
     assert "--symbol" in refused.note
+    done = lake.import_files(recorded(tmp_path, trade("BTC")), exchange="otherdex", symbol=SYMBOL)
+    assert [file.dataset for file in done] == [f"otherdex:trades:{SYMBOL}"]
 
 
 def test_a_name_that_is_no_base_of_the_symbol_is_not_read():
-    assert unified("BTC", None, "hyperliquid", said=SYMBOL) == SYMBOL
-    assert unified("ETH", None, "hyperliquid", said=SYMBOL) is None
-    assert unified("", None, "hyperliquid", said="") is None
+    assert unified("BTC", None, "otherdex", said=SYMBOL) == SYMBOL
+    assert unified("ETH", None, "otherdex", said=SYMBOL) is None
+    assert unified("", None, "otherdex", said="") is None
 
 
 def test_what_is_left_out_of_a_file_is_said_once(lake, tmp_path):
     messages = (book("BTC"), trade("BTC"), trade("ETH"))
-    done = lake.import_files(recorded(tmp_path, *messages), exchange="hyperliquid", symbol=SYMBOL)
+    done = lake.import_files(recorded(tmp_path, *messages), exchange="otherdex", symbol=SYMBOL)
     notes = [note for file in done for note in file.problems if "left out" in note]
     assert (len(done), len(notes)) == (2, 1)

@@ -7,7 +7,18 @@ from typer.testing import CliRunner
 from ticklake.interfaces.cli.main import app
 
 BARS = "binance:ohlcv:1h:BTC/USDT"
-FREE = {"--search", "--lake", "--output", "--html", "--set", "--symbols", "--all-quote", "--fault", "--mood", "--capture"}
+FREE = {
+    "--search",
+    "--lake",
+    "--output",
+    "--html",
+    "--set",
+    "--symbols",
+    "--all-quote",
+    "--fault",
+    "--mood",
+    "--capture",
+}
 """Options of which any value can be meant, or that are only looked at when a market is made or an exchange asked."""
 ARGUMENTS = {
     "resample": [BARS],

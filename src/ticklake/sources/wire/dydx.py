@@ -60,12 +60,9 @@ def _offset(contents: Mapping[str, Any], sides: Mapping[str, Any]) -> int | None
     """Return the offset of a change, or the largest one among the levels of a whole book; ``None`` where there are none (v4)."""
     if "offset" in contents:
         return int(contents["offset"])
-    offsets = [
-        int(level["offset"])
-        for side_levels in sides.values()
-        for level in side_levels
-        if isinstance(level, dict) and "offset" in level
-    ]
+    offsets: list[int] = []
+    for side_levels in sides.values():
+        offsets += [int(level["offset"]) for level in side_levels if isinstance(level, dict) and "offset" in level]
     return max(offsets, default=None)
 
 
