@@ -1,0 +1,714 @@
+"""One connection to an exchange, from its opening to its end: subscribes, reads, proves, keeps alive."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.sequence import Jump, has_numbers
+from ticklake.core.span import Span
+from ticklake.errors import Banned, SourceError, SourceUnavailable, TicklakeError
+from ticklake.sources.live.base import Control, LiveMessage, RowKey
+from ticklake.sources.live.bridge import Bridge, Change, WholeBook
+from ticklake.sources.live.clock import SteeredClock
+from ticklake.sources.live.continuity import Chain, TradeIds
+from ticklake.sources.live.protocol import Protocol, Reply, Stream
+from ticklake.sources.live.socket import Backoff, Socket, at_base
+from ticklake.sources.live.watchdog import Silence, Watchdog
+from ticklake.sources.wire.reading import Mark, Reading, read_with
+from ticklake.sources.wire.rows import Row
+
+__all__ = ["Carrier", "LiveOptions", "Session"]
+
+Put = Callable[[LiveMessage], Awaitable[None]]
+_ATTEMPTS = 3
+"""So often a subscription is sent over one connection before an exchange that acknowledges others counts as refusing it."""
+_PASSING = re.compile(r"\brate\b|too many|try again|maintenance|unavailable|busy|timeout", re.IGNORECASE)
+"""Words of refusals that will pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How live feeds connect. Times are in seconds.
+
+    Parameters
+    ----------
+    url
+        Replaces scheme and host of every address; the exchange's host becomes the first part of the path of streams.
+    native
+        Whether to use Ticklake's own protocols where there are some; otherwise every exchange goes through ccxt.
+    capture
+        Whether messages carry the text that was received.
+    connect_timeout, acknowledge_timeout
+        How long the exchange may take to accept a connection, and to acknowledge a subscription.
+    ping_every
+        Time between pings; ``None`` for what suits the exchange.
+    silence
+        When a silent connection counts as dead.
+    first_pause, longest_pause
+        Bounds of the pauses before new connections.
+    lifetime
+        The age at which the exchange ends connections; ``None`` for what is known of it.
+    overlap
+        How long an old connection still delivers after another has taken over.
+    slow
+        A message that takes longer to hand over is reported as ``slow``.
+    tick
+        How often deadlines are looked at.
+    random
+        Where jitter comes from.
+    monotonic
+        A monotonic clock in seconds.
+    """
+
+    url: str | None = None
+    native: bool = True
+    capture: bool = False
+    connect_timeout: float = 10.0
+    acknowledge_timeout: float = 10.0
+    ping_every: float | None = None
+    silence: Silence = field(default_factory=Silence)
+    first_pause: float = 0.5
+    longest_pause: float = 60.0
+    lifetime: float | None = None
+    overlap: float = 10.0
+    slow: float = 1.0
+    tick: float = 0.25
+    random: random.Random = field(default_factory=random.Random)
+    monotonic: Callable[[], float] = time.monotonic
+
+    def backoff(self) -> Backoff:
+        """Return pauses that begin anew."""
+        return Backoff(self.first_pause, self.longest_pause, self.random)
+
+
+@dataclass
+class Carrier:
+    """What the connections of one feed share.
+
+    Attributes
+    ----------
+    refused
+        The channels that the exchange refused; they are not tried again.
+    owners
+        The number of the connection that delivers a book. While two connections overlap, the newer one takes a book over with its
+        first whole book; from then on the older one delivers no rows of it.
+    """
+
+    protocol: Protocol
+    options: LiveOptions
+    streams: tuple[Stream, ...]
+    datasets: Mapping[RowKey, Dataset]
+    http: aiohttp.ClientSession
+    fetch: Callable[[str], Awaitable[bytes]]
+    clock: SteeredClock
+    refused: dict[str, str] = field(default_factory=dict)
+    owners: dict[RowKey, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Request:
+    """A request to subscribe that is not answered in full."""
+
+    streams: list[Stream]
+    deadline: float
+    attempt: int
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass
+class _Book:
+    """A book that this connection follows."""
+
+    stream: Stream
+    backoff: Backoff
+    chain: Chain = field(default_factory=Chain)
+    bridge: Bridge | None = None
+    is_whole: bool = False
+    last_ts: int | None = None
+
+
+class Session:
+    """One connection.
+
+    Attributes
+    ----------
+    due
+        Set when another connection should take over: this one is near the end of its life, or oddly quiet.
+    ready
+        Set when every subscription was answered and every whole book that must be fetched is here.
+    accepted
+        The streams that the exchange has acknowledged.
+    trades
+        The ids of the trades that came.
+    """
+
+    def __init__(self, number: int, carrier: Carrier, *, is_first: bool = True) -> None:
+        self.number = number
+        self.due = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.accepted: dict[str, list[Stream]] = {}
+        self.trades = TradeIds()
+        self._carrier = carrier
+        self._is_first = is_first
+        self._protocol = carrier.protocol
+        self._options = carrier.options
+        self._decode = msgspec.json.Decoder(float_hook=str).decode
+        self._channels: dict[str, list[Stream]] = {}
+        self._books: dict[str, _Book] = {}
+        self._numbered: dict[tuple[RowKey, str], bool] = {}
+        for stream in carrier.streams:
+            if stream.channel not in carrier.refused:
+                self._add(stream)
+        self._limits = self._protocol.limits(carrier.streams[0].market)
+        self._requests: dict[int, _Request] = {}
+        self._numbers = count(1)
+        self._connection_chain = Chain()
+        self._controls: list[Control] = []
+        self._fetched: set[str] = set()
+        self._is_handing_over = False
+
+    def _add(self, stream: Stream) -> None:
+        self._channels.setdefault(stream.channel, []).append(stream)
+        if stream.key[0] == "book":
+            book = _Book(stream, self._options.backoff())
+            if self._protocol.needs_snapshots and stream.depth is None:
+                book.bridge = Bridge()
+            self._books[stream.native] = book
+
+    async def run(self, put: Put) -> str:
+        """Deliver messages until the connection ends, and return why it did.
+
+        Raises
+        ------
+        TicklakeError
+            What *put* raised, and what no new connection can cure.
+        """
+        url = at_base(self._protocol.url(self._carrier.streams[0]), self._options.url)
+        try:
+            self._socket = await Socket.open(self._carrier.http, url, self._options.connect_timeout)
+        except TicklakeError as error:
+            if not error.retriable:
+                raise
+            return str(error)
+        self._opened_at = self._pinged_at = self._options.monotonic()
+        self._sent_at = self._opened_at - 1
+        self._watchdog = Watchdog(self._options.silence, self._opened_at)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self._tasks.create_task(self._subscribe_all())
+                self._tasks.create_task(self._tend())
+                await self._read(put)
+        except BaseExceptionGroup as errors:
+            cause = _cause(errors)
+            if not isinstance(cause, SourceUnavailable):
+                raise cause from None
+            return str(cause)
+        finally:
+            await self._socket.close()
+        return "the connection ended"
+
+    async def _read(self, put: Put) -> None:
+        clock, monotonic = self._carrier.clock, self._options.monotonic
+        if self._is_first:
+            await put(LiveMessage(clock(), controls=(Control("connected", clock()),)))
+        async for frame in self._socket.frames():
+            received_at, now = clock(), monotonic()
+            if frame.data is None:
+                self._watchdog.sign(now)
+                messages = [LiveMessage(received_at, controls=self._with([Control("heartbeat", received_at)]))]
+            else:
+                messages = self._guarded(frame.data, received_at, now)
+            self._is_handing_over = True
+            for message in messages:
+                await put(message)
+            self._is_handing_over = False
+            took = monotonic() - now
+            if took > self._options.slow:
+                self._watchdog.pause(took)
+                self._controls.append(Control("slow", clock(), text=f"nothing was read for {took:.1f} s"))
+
+    # Subscribing
+
+    async def _subscribe_all(self) -> None:
+        for greeting in self._protocol.greetings():
+            await self._send(greeting)
+        groups: dict[str, list[Stream]] = {}
+        for streams in self._channels.values():
+            # Streams that share a channel share its subscription.
+            groups.setdefault(self._protocol.group(streams[0]), []).append(streams[0])
+        for group in groups.values():
+            for start in range(0, len(group), self._limits.per_message):
+                request = await self._subscribe(group[start : start + self._limits.per_message])
+                if not self._protocol.numbers_requests:
+                    await request.answered.wait()
+
+    async def _subscribe_each(self, streams: Sequence[Stream]) -> None:
+        for stream in streams:
+            request = await self._subscribe([stream])
+            if not self._protocol.numbers_requests:
+                await request.answered.wait()
+
+    async def _subscribe(self, streams: list[Stream], attempt: int = 1) -> _Request:
+        number = next(self._numbers)
+        # Its time begins when it has been sent: before, it may wait for its turn.
+        request = _Request(list(streams), float("inf"), attempt)
+        self._requests[number] = request
+        await self._send(self._protocol.subscribe(streams, number))
+        request.deadline = self._options.monotonic() + self._options.acknowledge_timeout
+        return request
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        """Send a message no sooner than the exchange allows after the last."""
+        interval = 1 / self._limits.messages_per_second
+        now = self._options.monotonic()
+        self._sent_at = max(self._sent_at + interval, now)
+        if self._sent_at > now:
+            await asyncio.sleep(self._sent_at - now)
+        await self._socket.send(msgspec.json.encode(message).decode())
+
+    def _answered(self, reply: Reply, received_at: int) -> list[Control]:
+        """Return what an answer of the exchange means for streams."""
+        if reply.name == "accepted":
+            return self._accept(reply, received_at)
+        if reply.name == "refused":
+            return self._refuse(reply, received_at)
+        if reply.name == "alive":
+            self._watchdog.sign(self._options.monotonic())
+            if self._protocol.sends_heartbeats:
+                self._watchdog.data(self._options.monotonic())
+            return [Control("heartbeat", received_at)]
+        return []
+
+    def _accept(self, reply: Reply, received_at: int) -> list[Control]:
+        if reply.number is None and not reply.channels:
+            return []
+        controls = []
+        for number, stream in self._meant(reply):
+            self._settle(number, stream)
+            self.accepted[stream.channel] = self._channels[stream.channel]
+            controls += [
+                Control("subscribed", received_at, sharing.subscription.dataset)
+                for sharing in self._channels[stream.channel]
+            ]
+            book = self._books.get(stream.native)
+            if book is not None and book.bridge is not None and book.stream is stream:
+                self._tasks.create_task(self._fetch(book))
+        self._note_ready()
+        return controls
+
+    def _refuse(self, reply: Reply, received_at: int) -> list[Control]:
+        meant = self._meant(reply)
+        if _PASSING.search(reply.text):
+            # It stays unanswered: after the deadline it is sent again.
+            return []
+        if len(meant) > 1 and not reply.channels:
+            # One of them is refused, and the answer does not say which: each is sent by itself.
+            for number, stream in meant:
+                self._settle(number, stream)
+            self._tasks.create_task(self._subscribe_each([stream for _, stream in meant]))
+            return []
+        controls = []
+        for number, stream in meant:
+            self._settle(number, stream)
+            controls += self._drop(stream, reply.text, received_at)
+        self._note_ready()
+        return controls
+
+    def _drop(self, stream: Stream, text: str, received_at: int) -> list[Control]:
+        """Give up a channel for good."""
+        self._carrier.refused[stream.channel] = text
+        refused = self._channels.pop(stream.channel, [])
+        if not self._channels:
+            raise SourceError(f"{self._protocol.exchange} refuses {stream.channel} and every other stream: {text}")
+        return [Control("refused", received_at, sharing.subscription.dataset, text) for sharing in refused]
+
+    def _meant(self, reply: Reply) -> list[tuple[int, Stream]]:
+        """Return the streams that an answer is about, each with the number of its request; those that are not settled yet."""
+        numbers: Iterable[int] = self._requests
+        if reply.number is not None:
+            numbers = [reply.number] if reply.number in self._requests else []
+        elif not reply.channels:
+            numbers = list(self._requests)[:1]
+        meant: list[tuple[int, Stream]] = []
+        for number in numbers:
+            meant += [(number, stream) for stream in self._requests[number].streams if _is_meant(stream, reply)]
+        return meant
+
+    def _settle(self, number: int, stream: Stream) -> None:
+        request = self._requests[number]
+        request.streams.remove(stream)
+        if not request.streams:
+            del self._requests[number]
+            request.answered.set()
+
+    def _note_ready(self) -> None:
+        waiting = [
+            book for book in self._books.values() if book.bridge is not None and book.stream.channel in self._channels
+        ]
+        if not self._requests and all(book.stream.channel in self._fetched for book in waiting):
+            settled = len(self.accepted)
+            if settled >= len(self._channels):
+                self.ready.set()
+
+    # Keeping alive
+
+    async def _tend(self) -> None:
+        """Look after deadlines and pings."""
+        while True:
+            await asyncio.sleep(self._options.tick)
+            now = self._options.monotonic()
+            self._judge_silence(now)
+            self._judge_age(now)
+            await self._ping(now)
+            await self._repeat_requests(now)
+
+    def _judge_silence(self, now: float) -> None:
+        if self._is_handing_over:
+            # Nobody reads: the silence is ours.
+            return
+        verdict = self._watchdog.verdict(now)
+        if verdict == "dead":
+            raise SourceUnavailable(f"no sign of life for {self._options.silence.dead:g} s")
+        if verdict == "quiet":
+            self.due.set()
+
+    def _judge_age(self, now: float) -> None:
+        lifetime = self._options.lifetime or self._limits.lifetime
+        # In time for a few attempts: of 24 hours the last 43 minutes.
+        if lifetime is not None and now - self._opened_at > 0.97 * lifetime:
+            self.due.set()
+
+    async def _ping(self, now: float) -> None:
+        if now - self._pinged_at < (self._options.ping_every or self._protocol.ping_every):
+            return
+        self._pinged_at = now
+        if self._protocol.ping:
+            await self._socket.send(self._protocol.ping)
+        else:
+            await self._socket.ping()
+
+    async def _repeat_requests(self, now: float) -> None:
+        for number, request in list(self._requests.items()):
+            if now < request.deadline:
+                continue
+            if not self.accepted:
+                raise SourceUnavailable(
+                    f"no subscription was acknowledged in {self._options.acknowledge_timeout:g} s: {request.streams[0].channel}"
+                )
+            del self._requests[number]
+            request.answered.set()
+            if request.attempt < _ATTEMPTS:
+                await self._subscribe(request.streams, request.attempt + 1)
+                continue
+            text = f"not acknowledged in {_ATTEMPTS} attempts, while other streams are"
+            for stream in request.streams:
+                self._controls += self._drop(stream, text, self._carrier.clock())
+            self._note_ready()
+
+    # Reading messages
+
+    def _with(self, controls: Sequence[Control]) -> tuple[Control, ...]:
+        """Return what happened since the last message, then *controls*."""
+        if not self._controls:
+            return tuple(controls)
+        happened = (*self._controls, *controls)
+        self._controls.clear()
+        return happened
+
+    def _guarded(self, data: bytes | str, received_at: int, now: float) -> list[LiveMessage]:
+        """Return what a message brings. Whatever is in it, reading goes on."""
+        try:
+            return self._messages(data, received_at, now)
+        except SourceError:
+            # Ours: readers raise none.
+            raise
+        except Exception:
+            return [LiveMessage(received_at, (), self._with(()), is_known=False, raw=_bytes(data))]
+
+    def _messages(self, data: bytes | str, received_at: int, now: float) -> list[LiveMessage]:
+        raw = b""
+        if self._options.capture:
+            raw = _bytes(data)
+        try:
+            message = self._decode(data)
+        except msgspec.DecodeError:
+            message = data
+        reply = None
+        if isinstance(message, dict) or message == "pong":
+            reply = self._protocol.reply(message)
+        controls = self._connection_gap(message, received_at)
+        if reply is not None:
+            controls += self._answered(reply, received_at)
+            return [LiveMessage(received_at, controls=self._with(controls), raw=raw)]
+        self._watchdog.data(now)
+        reading = self._reading(message, received_at)
+        if reading is None:
+            return [LiveMessage(received_at, (), self._with(controls), is_known=False, raw=_bytes(data))]
+        return self._proven(message, reading, controls, received_at, raw)
+
+    def _reading(self, message: Any, received_at: int) -> Reading | None:
+        reading = read_with(self._protocol.readers, message, received_at)
+        if reading is None and isinstance(message, dict) and "stream" in message:
+            reading = read_with(self._protocol.readers, message["data"], received_at)
+        return reading
+
+    def _proven(
+        self, message: Any, reading: Reading, controls: list[Control], received_at: int, raw: bytes
+    ) -> list[LiveMessage]:
+        """Return the wanted rows of a message, with what its numbers show."""
+        rows: list[Row] = []
+        last_key: RowKey | None = None
+        is_wanted = False
+        for row in reading.rows:
+            key = (row.kind, row.native, row.timeframe)
+            if key != last_key:
+                last_key, is_wanted = key, key in self._carrier.datasets
+            if is_wanted:
+                rows.append(row)
+        extra: list[LiveMessage] = []
+        marks = [mark for mark in reading.marks or self._protocol.marks(message) if mark.kind == "book"]
+        if marks or (rows and rows[0].kind == "book"):
+            rows, extra = self._book_rows(rows, marks, controls, received_at)
+        elif rows and rows[0].kind == "trades":
+            controls += self._trade_gaps(rows, received_at)
+        elif rows and rows[0].kind == "ohlcv":
+            extra = [self._bar_complete(rows, received_at)]
+        return [LiveMessage(received_at, rows, self._with(controls), raw=raw), *extra]
+
+    def _connection_gap(self, message: Any, received_at: int) -> list[Control]:
+        if not self._protocol.numbers_connection or not isinstance(message, dict):
+            return []
+        for mark in self._protocol.marks(message):
+            before = self._connection_chain.last
+            if not mark.kind and self._connection_chain.follow(mark) == "broken" and before is not None:
+                self._tasks.create_task(self._end("numbers of the connection are missing"))
+                missing = (before + 1, (mark.first or 0) - 1)
+                self._connection_chain = Chain()
+                return [Control("gap", received_at, None, "of the connection", None, *missing)]
+        return []
+
+    async def _end(self, reason: str) -> None:
+        raise SourceUnavailable(reason)
+
+    def _trade_gaps(self, rows: Sequence[Row], received_at: int) -> list[Control]:
+        """Return the jumps of the ids of trades, where they are numbered without holes."""
+        by_key: dict[RowKey, list[tuple[int, int]]] = {}
+        for row in rows:
+            if row.kind != "trades":
+                continue
+            key = (row.kind, row.native, row.timeframe)
+            if self._is_numbered(key, row.space) and row.values[2] is not None:
+                by_key.setdefault(key, []).append((int(row.values[2]), row.values[0]))
+        controls: list[Control] = []
+        for key, trades in by_key.items():
+            dataset = self._carrier.datasets[key]
+            controls += [gap_of(jump, dataset, received_at) for jump in self.trades.follow(key, trades)]
+        return controls
+
+    def _is_numbered(self, key: RowKey, space: str) -> bool:
+        is_numbered = self._numbered.get((key, space))
+        if is_numbered is None:
+            is_numbered = has_numbers(self._carrier.datasets[key], space)
+            self._numbered[key, space] = is_numbered
+        return is_numbered
+
+    def _bar_complete(self, rows: Sequence[Row], received_at: int) -> LiveMessage:
+        """Return the message that the intervals of bars are over; it follows the bars."""
+        controls = []
+        for row in rows:
+            dataset = self._carrier.datasets[row.kind, row.native, row.timeframe]
+            ts = row.values[0]
+            span = Span(ts, dataset.row_end(ts))
+            controls.append(Control("interval_complete", received_at, dataset, span=span))
+        return LiveMessage(received_at, controls=tuple(controls))
+
+    # Books
+
+    def take_back(self, number: int) -> None:
+        """Deliver the books again that the connection *number* had taken over: it ended early."""
+        for book in self._books.values():
+            if self._carrier.owners.get(book.stream.key) == number:
+                del self._carrier.owners[book.stream.key]
+                self._begin_anew(book)
+
+    def _book_rows(
+        self, rows: list[Row], marks: Sequence[Mark], controls: list[Control], received_at: int
+    ) -> tuple[list[Row], list[LiveMessage]]:
+        """Return the rows of books that may be stored, and messages that were held back; add to *controls* what happened."""
+        by_native: dict[str, list[Row]] = {}
+        for row in rows:
+            by_native.setdefault(row.native, []).append(row)
+        if not marks:
+            marks = [Mark("book", native, starts=bool(part[0].values[7])) for native, part in by_native.items()]
+        kept: list[Row] = []
+        extra: list[LiveMessage] = []
+        for mark in marks:
+            book = self._books.get(mark.native)
+            if book is None:
+                continue
+            part = by_native.get(mark.native, [])
+            if book.bridge is not None and not book.is_whole:
+                extra += self._held_back(book, Change(received_at, part, mark))
+            elif self._follows(book, mark, part, controls, received_at) and self._owns(book):
+                kept += part
+        return kept, extra
+
+    def _follows(self, book: _Book, mark: Mark, rows: Sequence[Row], controls: list[Control], received_at: int) -> bool:
+        """Whether the rows of a message lead on from those before. If not, the book is fetched anew."""
+        dataset = self._carrier.datasets[book.stream.key]
+        if mark.starts and (not book.is_whole or book.stream.depth is None):
+            controls.append(Control("resynchronised", received_at, dataset))
+        before = book.chain.last
+        verdict = book.chain.follow(mark)
+        if mark.starts:
+            book.is_whole = True
+            self._carrier.owners[book.stream.key] = max(self.number, self._carrier.owners.get(book.stream.key, 0))
+        if not book.is_whole:
+            return False
+        if verdict == "broken" and before is not None:
+            controls.append(self._book_gap(book, mark, before, rows, received_at))
+            self._begin_anew(book)
+            return False
+        if rows:
+            book.last_ts = rows[0].values[0]
+        return True
+
+    def _owns(self, book: _Book) -> bool:
+        """Whether no newer connection has taken the book over."""
+        return self._carrier.owners.get(book.stream.key, self.number) <= self.number
+
+    def _book_gap(self, book: _Book, mark: Mark, before: int, rows: Sequence[Row], received_at: int) -> Control:
+        dataset = self._carrier.datasets[book.stream.key]
+        span = None
+        if book.last_ts is not None:
+            end = received_at
+            if rows:
+                end = rows[0].values[0]
+            span = Span(book.last_ts, max(end, book.last_ts + 1))
+        last = None
+        if mark.previous is not None:
+            last = mark.previous
+        elif mark.first is not None:
+            last = mark.first - 1
+        return Control("gap", received_at, dataset, "the book's numbers jump", span, before + 1, last)
+
+    def _begin_anew(self, book: _Book) -> None:
+        book.is_whole = False
+        book.chain = Chain()
+        if book.bridge is not None:
+            book.bridge = Bridge()
+            self._tasks.create_task(self._fetch(book))
+        else:
+            self._tasks.create_task(self._resubscribe(book))
+
+    async def _resubscribe(self, book: _Book) -> None:
+        """Subscribe again: the exchange sends the whole book then."""
+        await asyncio.sleep(book.backoff.pause())
+        await self._send(self._protocol.unsubscribe([book.stream], next(self._numbers)))
+        await self._subscribe([book.stream])
+
+    async def _fetch(self, book: _Book) -> None:
+        """Fetch the whole book until one comes; the next change joins it."""
+        bridge = book.bridge
+        url = self._protocol.snapshot_url(book.stream)
+        while book.bridge is bridge and bridge is not None:
+            try:
+                body = await self._carrier.fetch(url)
+                bridge.book = self._whole_book(book.stream, body)
+            except TicklakeError as error:
+                if not error.retriable and not isinstance(error, Banned):
+                    self._controls += self._drop(book.stream, str(error), self._carrier.clock())
+                    self._note_ready()
+                    return
+                await asyncio.sleep(book.backoff.pause())
+                continue
+            self._fetched.add(book.stream.channel)
+            self._note_ready()
+            return
+
+    def _whole_book(self, stream: Stream, body: bytes) -> WholeBook:
+        received_at = self._carrier.clock()
+        try:
+            message = self._decode(body)
+            reading = read_with(self._protocol.readers, message, received_at)
+            if reading is None:
+                raise SourceUnavailable(f"{stream.channel}: the answer is no book: {body[:100]!r}")
+            rows = [Row(row.kind, stream.native, row.values, row.timeframe, row.space) for row in reading.rows]
+            return WholeBook(received_at, rows, message["lastUpdateId"])
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+            raise SourceUnavailable(f"{stream.channel}: the answer is no book: {error}") from error
+
+    def _held_back(self, book: _Book, change: Change) -> list[LiveMessage]:
+        """Keep a change; return the whole book and all changes since, once they join."""
+        bridge = book.bridge
+        if bridge is None:
+            return []
+        bridge.hold(change)
+        had_book = bridge.book is not None
+        joined = bridge.join()
+        if joined is None:
+            if had_book and bridge.book is None:
+                self._tasks.create_task(self._fetch(book))
+            return []
+        whole, changes = joined
+        book.is_whole = True
+        book.bridge = Bridge()
+        book.chain = Chain()
+        key = book.stream.key
+        self._carrier.owners[key] = max(self.number, self._carrier.owners.get(key, 0))
+        rows = whole.at(min(_ts_of(held) for held in changes))
+        control = Control("resynchronised", change.received_at, self._carrier.datasets[key])
+        messages = [LiveMessage(whole.received_at, rows, (control,))]
+        for held in changes:
+            book.chain.follow(held.mark)
+            messages.append(LiveMessage(held.received_at, held.rows))
+        book.last_ts = _ts_of(changes[-1])
+        return messages
+
+
+def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
+    """Return the control event of missing trades."""
+    return Control("gap", at, dataset, "ids are missing", jump.span, jump.first, jump.last)
+
+
+def _is_meant(stream: Stream, reply: Reply) -> bool:
+    """Whether an answer to a request is about a stream: it may name the channel, or the market alone."""
+    return not reply.channels or stream.channel in reply.channels or f":{stream.native}" in reply.channels
+
+
+def _ts_of(change: Change) -> int:
+    if change.rows:
+        ts: int = change.rows[0].values[0]
+        return ts
+    return change.received_at
+
+
+def _bytes(data: bytes | str) -> bytes:
+    if isinstance(data, str):
+        return data.encode()
+    return data
+
+
+def _cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group that is none of a connection, or else the first."""
+    leaves: list[BaseException] = []
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            leaves.append(_cause(error))
+        else:
+            leaves.append(error)
+    for leaf in leaves:
+        if not isinstance(leaf, SourceUnavailable):
+            return leaf
+    return leaves[0]
