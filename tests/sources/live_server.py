@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Subscription
-from ticklake.sources.live.session import LiveOptions
+from ticklake.sources.live.session import FeedOptions
 from ticklake.sources.live.watchdog import Silence
 from ticklake.sources.wire.rows import Row
 
@@ -139,7 +139,7 @@ async def collected(feed: Feed, sink: Remembers, holds: Callable[[], object], se
             raise result
 
 
-def options(server: ScriptedServer, **changes: Any) -> LiveOptions:
+def options(server: ScriptedServer, **changes: Any) -> FeedOptions:
     """Return options that suit a test: short times, no jitter to speak of."""
     usual: dict[str, Any] = {
         "url": server.url,
@@ -153,7 +153,7 @@ def options(server: ScriptedServer, **changes: Any) -> LiveOptions:
         "tick": 0.01,
         "random": random.Random(7),
     }
-    return LiveOptions(**{**usual, **changes})
+    return FeedOptions(**{**usual, **changes})
 
 
 def instrument(exchange: str, symbol: str, native: str, market_type: str = "spot", **details: Any) -> Instrument:

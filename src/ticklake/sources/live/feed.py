@@ -13,7 +13,7 @@ from ticklake.errors import AccessDenied, Banned, RateLimited, SourceError, Sour
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.protocol import Protocol, Stream
-from ticklake.sources.live.session import Carrier, LiveOptions, Session, gap_of
+from ticklake.sources.live.session import Carrier, FeedOptions, Session, gap_of
 from ticklake.sources.pacing.headers import retry_after
 from ticklake.sources.pacing.pace import Pace
 
@@ -45,7 +45,7 @@ class NativeFeed(Feed):
         exchange: str,
         protocol: Protocol,
         streams: tuple[Stream, ...],
-        options: LiveOptions,
+        options: FeedOptions,
         pace: Pace | None = None,
         fetch: Callable[[str], Awaitable[bytes]] | None = None,
         clock: SteeredClock | None = None,
@@ -196,7 +196,7 @@ async def _first_of(
 class _Calls:
     """Calls for whole books, at the pace that all processes share."""
 
-    def __init__(self, http: aiohttp.ClientSession, options: LiveOptions, pace: Pace, exchange: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, options: FeedOptions, pace: Pace, exchange: str) -> None:
         self._http = http
         self._options = options
         self._pace = pace

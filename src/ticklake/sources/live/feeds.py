@@ -15,7 +15,7 @@ from ticklake.sources.live.feed import NativeFeed
 from ticklake.sources.live.kraken import Kraken
 from ticklake.sources.live.okx import Okx
 from ticklake.sources.live.protocol import Protocol, Stream
-from ticklake.sources.live.session import LiveOptions
+from ticklake.sources.live.session import FeedOptions
 from ticklake.sources.pacing.pace import Pace
 
 __all__ = ["PROTOCOLS", "live_feeds"]
@@ -37,7 +37,7 @@ def live_feeds(
     exchange: str,
     subscriptions: Sequence[Subscription],
     instruments: Iterable[Instrument],
-    options: LiveOptions | None = None,
+    options: FeedOptions | None = None,
     pace: Pace | None = None,
 ) -> list[Feed]:
     """Return the feeds that carry *subscriptions*, divided over as many connections as the exchange's limits ask for.
@@ -58,7 +58,7 @@ def live_feeds(
     Unsupported
         If the exchange has no stream of a kind.
     """
-    options = options or LiveOptions()
+    options = options or FeedOptions()
     listed = {instrument.symbol: instrument for instrument in instruments}
     protocol = PROTOCOLS.get(exchange)
     if protocol is None or not options.native:

@@ -28,7 +28,7 @@ from ticklake.sources.live.watchdog import Silence, Watchdog
 from ticklake.sources.wire.reading import Mark, Reading, read_with
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["Carrier", "LiveOptions", "Session"]
+__all__ = ["Carrier", "FeedOptions", "Session"]
 
 Put = Callable[[LiveMessage], Awaitable[None]]
 _ATTEMPTS = 3
@@ -38,7 +38,7 @@ _PASSING = re.compile(r"\brate\b|too many|try again|maintenance|unavailable|busy
 
 
 @dataclass(frozen=True, slots=True)
-class LiveOptions:
+class FeedOptions:
     """How live feeds connect. Times are in seconds.
 
     Parameters
@@ -106,7 +106,7 @@ class Carrier:
     """
 
     protocol: Protocol
-    options: LiveOptions
+    options: FeedOptions
     streams: tuple[Stream, ...]
     datasets: Mapping[RowKey, Dataset]
     http: aiohttp.ClientSession
@@ -136,6 +136,8 @@ class _Book:
     bridge: Bridge | None = None
     is_whole: bool = False
     last_ts: int | None = None
+    missing: tuple[int, int | None] | None = None
+    """The numbers that were missing when the book broke; told when it is whole again, and it is known until when nothing was right."""
 
 
 class Session:
@@ -177,6 +179,7 @@ class Session:
         self._controls: list[Control] = []
         self._fetched: set[str] = set()
         self._is_handing_over = False
+        self._ending = ""
 
     def _add(self, stream: Stream) -> None:
         self._channels.setdefault(stream.channel, []).append(stream)
@@ -233,6 +236,8 @@ class Session:
             for message in messages:
                 await put(message)
             self._is_handing_over = False
+            if self._ending:
+                raise SourceUnavailable(self._ending)
             took = monotonic() - now
             if took > self._options.slow:
                 self._watchdog.pause(took)
@@ -448,6 +453,8 @@ class Session:
         if isinstance(message, dict) or message == "pong":
             reply = self._protocol.reply(message)
         controls = self._connection_gap(message, received_at)
+        if self._ending:
+            return [LiveMessage(received_at, controls=self._with(controls), raw=raw)]
         if reply is not None:
             controls += self._answered(reply, received_at)
             return [LiveMessage(received_at, controls=self._with(controls), raw=raw)]
@@ -487,19 +494,19 @@ class Session:
         return [LiveMessage(received_at, rows, self._with(controls), raw=raw), *extra]
 
     def _connection_gap(self, message: Any, received_at: int) -> list[Control]:
+        """Return the gap in the numbers of the connection; nothing that comes after it is delivered.
+
+        What was lost may belong to any stream: all begin anew over another connection.
+        """
         if not self._protocol.numbers_connection or not isinstance(message, dict):
             return []
         for mark in self._protocol.marks(message):
             before = self._connection_chain.last
             if not mark.kind and self._connection_chain.follow(mark) == "broken" and before is not None:
-                self._tasks.create_task(self._end("numbers of the connection are missing"))
-                missing = (before + 1, (mark.first or 0) - 1)
-                self._connection_chain = Chain()
-                return [Control("gap", received_at, None, "of the connection", None, *missing)]
+                first, last = before + 1, (mark.first or 0) - 1
+                self._ending = f"messages {first} to {last} of the connection are missing"
+                return [Control("gap", received_at, None, self._ending, None, first, last)]
         return []
-
-    async def _end(self, reason: str) -> None:
-        raise SourceUnavailable(reason)
 
     def _trade_gaps(self, rows: Sequence[Row], received_at: int) -> list[Control]:
         """Return the jumps of the ids of trades, where they are numbered without holes."""
@@ -566,9 +573,8 @@ class Session:
 
     def _follows(self, book: _Book, mark: Mark, rows: Sequence[Row], controls: list[Control], received_at: int) -> bool:
         """Whether the rows of a message lead on from those before. If not, the book is fetched anew."""
-        dataset = self._carrier.datasets[book.stream.key]
-        if mark.starts and (not book.is_whole or book.stream.depth is None):
-            controls.append(Control("resynchronised", received_at, dataset))
+        if mark.starts:
+            controls += self._resynchronised(book, rows, received_at)
         before = book.chain.last
         verdict = book.chain.follow(mark)
         if mark.starts:
@@ -577,7 +583,7 @@ class Session:
         if not book.is_whole:
             return False
         if verdict == "broken" and before is not None:
-            controls.append(self._book_gap(book, mark, before, rows, received_at))
+            book.missing = (before + 1, _last_missing(mark))
             self._begin_anew(book)
             return False
         if rows:
@@ -588,20 +594,20 @@ class Session:
         """Whether no newer connection has taken the book over."""
         return self._carrier.owners.get(book.stream.key, self.number) <= self.number
 
-    def _book_gap(self, book: _Book, mark: Mark, before: int, rows: Sequence[Row], received_at: int) -> Control:
+    def _resynchronised(self, book: _Book, rows: Sequence[Row], received_at: int) -> list[Control]:
+        """Return what a whole book means: where one was broken, nothing was right until now.
+
+        Streams of whole books alone say it only once: each message is one.
+        """
         dataset = self._carrier.datasets[book.stream.key]
-        span = None
-        if book.last_ts is not None:
-            end = received_at
-            if rows:
-                end = rows[0].values[0]
-            span = Span(book.last_ts, max(end, book.last_ts + 1))
-        last = None
-        if mark.previous is not None:
-            last = mark.previous
-        elif mark.first is not None:
-            last = mark.first - 1
-        return Control("gap", received_at, dataset, "the book's numbers jump", span, before + 1, last)
+        controls = []
+        if book.missing is not None and book.last_ts is not None and rows:
+            span = Span(book.last_ts, max(rows[0].values[0], book.last_ts + 1))
+            controls.append(Control("gap", received_at, dataset, "the book's numbers jump", span, *book.missing))
+        if not book.is_whole:
+            controls.append(Control("resynchronised", received_at, dataset))
+        book.missing = None
+        return controls
 
     def _begin_anew(self, book: _Book) -> None:
         book.is_whole = False
@@ -662,17 +668,16 @@ class Session:
                 self._tasks.create_task(self._fetch(book))
             return []
         whole, changes = joined
-        book.is_whole = True
         book.bridge = Bridge()
         book.chain = Chain()
         key = book.stream.key
         self._carrier.owners[key] = max(self.number, self._carrier.owners.get(key, 0))
         rows = whole.at(min(_ts_of(held) for held in changes))
-        control = Control("resynchronised", change.received_at, self._carrier.datasets[key])
-        messages = [LiveMessage(whole.received_at, rows, (control,))]
+        messages = [LiveMessage(whole.received_at, rows, self._resynchronised(book, rows, change.received_at))]
         for held in changes:
             book.chain.follow(held.mark)
             messages.append(LiveMessage(held.received_at, held.rows))
+        book.is_whole = True
         book.last_ts = _ts_of(changes[-1])
         return messages
 
@@ -680,6 +685,15 @@ class Session:
 def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
     """Return the control event of missing trades."""
     return Control("gap", at, dataset, "ids are missing", jump.span, jump.first, jump.last)
+
+
+def _last_missing(mark: Mark) -> int | None:
+    """Return the last number before a mark, if it tells."""
+    if mark.previous is not None:
+        return mark.previous
+    if mark.first is not None:
+        return mark.first - 1
+    return None
 
 
 def _is_meant(stream: Stream, reply: Reply) -> bool:
