@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from ticklake.core.instrument import Instrument
-from ticklake.errors import UnknownSymbol, Unsupported
+from ticklake.errors import UnknownSymbol
 from ticklake.sources.live.base import Feed, Subscription
 from ticklake.sources.live.binance import Binance
 from ticklake.sources.live.bybit import Bybit
@@ -62,7 +62,9 @@ def live_feeds(
     listed = {instrument.symbol: instrument for instrument in instruments}
     protocol = PROTOCOLS.get(exchange)
     if protocol is None or not options.native:
-        raise Unsupported(f"{exchange} has no live feed: collect it by calls")
+        from ticklake.sources.ccxt.tap import tapped_feeds
+
+        return tapped_feeds(exchange, subscriptions, listed, options)
     streams = [
         protocol.stream(subscription, _listed(exchange, subscription, listed))
         for subscription in dict.fromkeys(subscriptions)
