@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, subscription, wanted
+from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, subscription, until, wanted
 
+from ticklake.core.instrument import Instrument
 from ticklake.core.native_ids import Market
 from ticklake.errors import SourceError, Unsupported
 from ticklake.sources.live.binance import Binance
 from ticklake.sources.live.feeds import live_feeds
 from ticklake.sources.live.protocol import Limits
+from ticklake.sources.live.watchdog import Silence
 
 BTC = instrument("binance", "BTC/USDT", "BTCUSDT")
 ETH = instrument("binance", "ETH/USDT", "ETHUSDT")
@@ -148,7 +150,8 @@ def test_a_silent_connection_is_given_up_and_opened_anew() -> None:
         sink = Remembers()
         async with ScriptedServer(accept) as server:
             server.is_deaf = True
-            (feed,) = live_feeds("binance", wanted("binance:trades:BTC/USDT"), [BTC], options(server))
+            settings = options(server, silence=Silence(dead=0.2))
+            (feed,) = live_feeds("binance", wanted("binance:trades:BTC/USDT"), [BTC], settings)
             await collected(feed, sink, lambda: len(sink.named("subscribed")) == 2)
         return sink
 
@@ -300,33 +303,36 @@ def test_a_whole_book_older_than_the_first_change_is_fetched_again() -> None:
     assert seqs(sink) == [20, 20, *range(21, 60)]
 
 
-@pytest.mark.parametrize("market", ["spot", "linear"])
-def test_a_break_of_the_chain_is_a_gap_and_the_book_begins_anew(market: str) -> None:
-    previous = {"spot": {}, "linear": {"pu": 12, "T": 14}}[market]
-    before = {"spot": {}, "linear": {"pu": 7, "T": 12}}[market]
-    listed = {"spot": BTC, "linear": PERPETUAL}[market]
+@pytest.mark.parametrize("listed", [BTC, PERPETUAL])
+def test_a_break_of_the_chain_is_a_gap_and_the_book_begins_anew(listed: Instrument) -> None:
+    sink = Remembers()
+    tasks: list[asyncio.Task[None]] = []
+
+    def step(first: int, last: int, previous: int) -> dict[str, Any]:
+        more = {"pu": previous, "T": last} if listed is PERPETUAL else {}
+        return change(first, last, **more)
 
     async def script(peer: Peer, message: Any) -> None:
         await accept(peer, message)
         if message is not None:
-            await peer.send(change(8, 9, **before))
-            await asyncio.sleep(0.03)
-            await peer.send(change(10, 12, **{**before, **({"pu": 9} if before else {})}))
-            await peer.send(change(15, 16, **{**previous, **({"pu": 14} if previous else {})}))
-            await asyncio.sleep(0.05)
-            await peer.send(change(17, 18, **{**previous, **({"pu": 16} if previous else {})}))
+            await peer.send(step(8, 9, 7), step(10, 12, 9))
+            tasks.append(asyncio.create_task(later(peer)))
 
-    async def scenario() -> Remembers:
-        sink = Remembers()
+    async def later(peer: Peer) -> None:
+        await until(lambda: 12 in seqs(sink))
+        await peer.send(step(15, 16, 14), step(17, 18, 16))
+
+    async def scenario() -> None:
         async with ScriptedServer(script) as server:
             server.books = lambda _path, _query: whole(7 if len(server.calls) < 2 else 16)
             (feed,) = live_feeds("binance", wanted(f"binance:book:{listed.symbol}"), [listed], options(server), Quick())
             await collected(feed, sink, lambda: 18 in seqs(sink))
-        return sink
 
-    sink = run(scenario())
+    run(scenario())
     (gap,) = sink.named("gap")
     assert (gap.first, gap.last) == (13, 14)
+    assert gap.span is not None
+    assert tuple(gap.span) == (12_000_000, 18_000_000)
     assert seqs(sink) == [7, 7, 9, 12, 16, 16, 18]
     assert len(sink.named("resynchronised")) == 2
 

@@ -30,7 +30,7 @@ from ticklake.sources.live.socket import at_base
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.messages import READERS
-from ticklake.sources.wire.reading import read_with
+from ticklake.sources.wire.reading import Memory, read_with
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["TapFeed", "tapped_feeds"]
@@ -132,6 +132,7 @@ class _Tapped:
         self._refused = refused
         self._readers = READERS.get(feed.exchange, ())
         self._channels = Channels()
+        self._memory: Memory = {}
         self._pending: dict[Dataset, str] = {}
         self._waiting: deque[LiveMessage] = deque()
         self._arrived = asyncio.Event()
@@ -207,9 +208,7 @@ class _Tapped:
     # Messages
 
     def _read(self, message: Any, received_at: int) -> list[Row] | None:
-        reading = read_with(self._readers, message, received_at)
-        if reading is None and isinstance(message, dict) and "stream" in message:
-            reading = read_with(self._readers, message["data"], received_at)
+        reading = read_with(self._readers, message, received_at, self._channels.subscription_of(message), self._memory)
         if reading is None:
             return None
         return reading.rows

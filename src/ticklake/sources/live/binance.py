@@ -9,7 +9,6 @@ from ticklake.core.instrument import Instrument
 from ticklake.core.native_ids import Market
 from ticklake.sources.live.base import Subscription
 from ticklake.sources.live.protocol import Limits, Protocol, Reply, Stream, market_of
-from ticklake.sources.wire.reading import Mark
 
 __all__ = ["Binance"]
 
@@ -92,13 +91,6 @@ class Binance(Protocol):
         if isinstance(error, dict) and "code" in error:
             return Reply("refused", message.get("id"), text=f"{error['code']}: {error.get('msg', '')}")
         return None
-
-    def marks(self, message: Any) -> Sequence[Mark]:
-        """Return the numbers of a change of a book."""
-        data = message.get("data", message)
-        if data.get("e") != "depthUpdate":
-            return ()
-        return (Mark("book", data["s"], data["U"], data["u"], data.get("pu")),)
 
     def snapshot_url(self, stream: Stream) -> str:
         """Return the address of the call for a whole book."""

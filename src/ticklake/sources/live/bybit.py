@@ -10,7 +10,6 @@ from ticklake.core.native_ids import Market
 from ticklake.core.time import MINUTE
 from ticklake.sources.live.base import Subscription
 from ticklake.sources.live.protocol import Limits, Protocol, Reply, Stream, market_of, smallest_of
-from ticklake.sources.wire.reading import Mark
 
 __all__ = ["Bybit"]
 
@@ -81,14 +80,6 @@ class Bybit(Protocol):
         if operation is not None:
             return Reply("notice")
         return None
-
-    def marks(self, message: Any) -> Sequence[Mark]:
-        """Return the number of a book, or of a change of it. A 1 comes with a whole book after the service began anew."""
-        if not str(message.get("topic")).startswith("orderbook."):
-            return ()
-        data = message["data"]
-        whole = message["type"] == "snapshot" or data["u"] == 1
-        return (Mark("book", data["s"], data["u"], data["u"], starts=whole),)
 
 
 def _interval(timeframe: Any) -> str:

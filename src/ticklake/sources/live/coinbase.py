@@ -26,7 +26,6 @@ class Coinbase(Protocol):
 
     exchange = "coinbase"
     sends_heartbeats = True
-    numbers_connection = True
     numbers_requests = False
 
     def stream(self, subscription: Subscription, instrument: Instrument) -> Stream:
@@ -77,12 +76,12 @@ class Coinbase(Protocol):
             return Reply("refused", text=str(message.get("message", "")))
         return None
 
-    def marks(self, message: Any) -> Sequence[Mark]:
+    def connection_mark(self, message: Any) -> Mark | None:
         """Return the number of a message: all messages of a connection share one numbering."""
         number = message.get("sequence_num")
         if number is None:
-            return ()
-        return (Mark("", "", number, number, starts=number == 0),)
+            return None
+        return Mark("", "", number, number, starts=number == 0)
 
 
 def _request(kind: str, streams: Sequence[Stream]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from ticklake.core.instrument import Instrument
 from ticklake.core.native_ids import Market
 from ticklake.sources.live.base import Subscription
 from ticklake.sources.live.protocol import Limits, Protocol, Reply, Stream, market_of
-from ticklake.sources.wire.reading import Mark
 
 __all__ = ["Okx"]
 
@@ -90,21 +89,6 @@ class Okx(Protocol):
             channels = (f"{named[1]}:{named[2]}",) if named else ()
             return Reply("refused", number, channels, f"{message.get('code')}: {text}")
         return Reply("notice")
-
-    def marks(self, message: Any) -> Sequence[Mark]:
-        """Return the numbers of a book, or of a change of it."""
-        argument = message.get("arg", {})
-        if not str(argument.get("channel")).startswith("books"):
-            return ()
-        whole = message.get("action", "snapshot") == "snapshot"
-        marks = []
-        for entry in message["data"]:
-            previous = None if whole else entry.get("prevSeqId")
-            number = entry.get("seqId")
-            marks.append(
-                Mark("book", argument["instId"], number, number, previous, whole, entry.get("checksum") or None)
-            )
-        return marks
 
 
 def _argument(stream: Stream) -> dict[str, str]:

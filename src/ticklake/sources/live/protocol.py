@@ -102,8 +102,6 @@ class Protocol(ABC):
         Whether the exchange itself sends something when nothing happens: then silence of its streams is not suspicious.
     needs_snapshots
         Whether books begin with an answer to a call (Binance); the other exchanges send the whole book first.
-    numbers_connection
-        Whether marks without a market number all messages of a connection (Coinbase).
     numbers_requests
         Whether answers can be told apart. If not, a request waits for the answer to the one before.
     """
@@ -113,7 +111,6 @@ class Protocol(ABC):
     ping_every: float = 15.0
     sends_heartbeats: bool = False
     needs_snapshots: bool = False
-    numbers_connection: bool = False
     numbers_requests: bool = True
 
     @property
@@ -159,9 +156,9 @@ class Protocol(ABC):
         """Return what is sent first on each connection."""
         return ()
 
-    def marks(self, message: Any) -> Sequence[Mark]:  # noqa: ARG002
-        """Return the marks of a message whose reader yields none."""
-        return ()
+    def connection_mark(self, message: Any) -> Mark | None:  # noqa: ARG002
+        """Return the number of a message among all of its connection, answers and heartbeats included, if there is one."""
+        return None
 
     def snapshot_url(self, stream: Stream) -> str:
         """Return the address of the call for a whole book."""

@@ -17,15 +17,17 @@ import msgspec
 from ticklake.core.dataset import Dataset
 from ticklake.core.sequence import Jump, has_numbers
 from ticklake.core.span import Span
-from ticklake.errors import Banned, SourceError, SourceUnavailable, TicklakeError
+from ticklake.errors import Banned, InvalidData, SourceError, SourceUnavailable, TicklakeError
 from ticklake.sources.live.base import Control, LiveMessage, RowKey
-from ticklake.sources.live.bridge import Bridge, Change, WholeBook
+from ticklake.sources.live.books import Book, Books
+from ticklake.sources.live.bridge import Bridge, WholeBook
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import Chain, TradeIds
 from ticklake.sources.live.protocol import Protocol, Reply, Stream
 from ticklake.sources.live.socket import Backoff, Socket, at_base
 from ticklake.sources.live.watchdog import Silence, Watchdog
-from ticklake.sources.wire.reading import Mark, Reading, read_with
+from ticklake.sources.wire.decode import decode
+from ticklake.sources.wire.reading import Memory, Reading, read_with
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["Carrier", "FeedOptions", "Session"]
@@ -101,8 +103,7 @@ class Carrier:
     refused
         The channels that the exchange refused; they are not tried again.
     owners
-        The number of the connection that delivers a book. While two connections overlap, the newer one takes a book over with its
-        first whole book; from then on the older one delivers no rows of it.
+        The number of the connection that delivers a book.
     """
 
     protocol: Protocol
@@ -124,20 +125,6 @@ class _Request:
     deadline: float
     attempt: int
     answered: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass
-class _Book:
-    """A book that this connection follows."""
-
-    stream: Stream
-    backoff: Backoff
-    chain: Chain = field(default_factory=Chain)
-    bridge: Bridge | None = None
-    is_whole: bool = False
-    last_ts: int | None = None
-    missing: tuple[int, int | None] | None = None
-    """The numbers that were missing when the book broke; told when it is whole again, and it is known until when nothing was right."""
 
 
 class Session:
@@ -165,9 +152,9 @@ class Session:
         self._is_first = is_first
         self._protocol = carrier.protocol
         self._options = carrier.options
-        self._decode = msgspec.json.Decoder(float_hook=str).decode
         self._channels: dict[str, list[Stream]] = {}
-        self._books: dict[str, _Book] = {}
+        self._books = Books(number, carrier.datasets, carrier.owners, self._begin_anew)
+        self._memory: Memory = {}
         self._numbered: dict[tuple[RowKey, str], bool] = {}
         for stream in carrier.streams:
             if stream.channel not in carrier.refused:
@@ -180,14 +167,21 @@ class Session:
         self._fetched: set[str] = set()
         self._is_handing_over = False
         self._ending = ""
+        self._late: list[LiveMessage] = []
 
     def _add(self, stream: Stream) -> None:
         self._channels.setdefault(stream.channel, []).append(stream)
-        if stream.key[0] == "book":
-            book = _Book(stream, self._options.backoff())
-            if self._protocol.needs_snapshots and stream.depth is None:
-                book.bridge = Bridge()
-            self._books[stream.native] = book
+        if stream.key[0] != "book":
+            return
+        book = Book(stream, self._protocol.exchange, self._options.backoff())
+        book.begin_anew()
+        if self._protocol.needs_snapshots and stream.depth is None:
+            book.bridge = Bridge()
+        self._books.by_native[stream.native] = book
+
+    def take_back(self, number: int) -> None:
+        """Deliver the books again that the connection *number* had taken over: it ended early."""
+        self._books.take_back(number)
 
     async def run(self, put: Put) -> str:
         """Deliver messages until the connection ends, and return why it did.
@@ -232,6 +226,9 @@ class Session:
                 messages = [LiveMessage(received_at, controls=self._with([Control("heartbeat", received_at)]))]
             else:
                 messages = self._guarded(frame.data, received_at, now)
+            if self._late:
+                messages = [*self._late, *messages]
+                self._late = []
             self._is_handing_over = True
             for message in messages:
                 await put(message)
@@ -306,7 +303,7 @@ class Session:
                 Control("subscribed", received_at, sharing.subscription.dataset)
                 for sharing in self._channels[stream.channel]
             ]
-            book = self._books.get(stream.native)
+            book = self._books.by_native.get(stream.native)
             if book is not None and book.bridge is not None and book.stream is stream:
                 self._tasks.create_task(self._fetch(book))
         self._note_ready()
@@ -359,7 +356,9 @@ class Session:
 
     def _note_ready(self) -> None:
         waiting = [
-            book for book in self._books.values() if book.bridge is not None and book.stream.channel in self._channels
+            book
+            for book in self._books.by_native.values()
+            if book.bridge is not None and book.stream.channel in self._channels
         ]
         if not self._requests and all(book.stream.channel in self._fetched for book in waiting):
             settled = len(self.accepted)
@@ -446,8 +445,8 @@ class Session:
         if self._options.capture:
             raw = _bytes(data)
         try:
-            message = self._decode(data)
-        except msgspec.DecodeError:
+            message = decode(data)
+        except InvalidData:
             message = data
         reply = None
         if isinstance(message, dict) or message == "pong":
@@ -459,20 +458,12 @@ class Session:
             controls += self._answered(reply, received_at)
             return [LiveMessage(received_at, controls=self._with(controls), raw=raw)]
         self._watchdog.data(now)
-        reading = self._reading(message, received_at)
+        reading = read_with(self._protocol.readers, message, received_at, None, self._memory)
         if reading is None:
             return [LiveMessage(received_at, (), self._with(controls), is_known=False, raw=_bytes(data))]
-        return self._proven(message, reading, controls, received_at, raw)
+        return self._proven(reading, controls, received_at, raw)
 
-    def _reading(self, message: Any, received_at: int) -> Reading | None:
-        reading = read_with(self._protocol.readers, message, received_at)
-        if reading is None and isinstance(message, dict) and "stream" in message:
-            reading = read_with(self._protocol.readers, message["data"], received_at)
-        return reading
-
-    def _proven(
-        self, message: Any, reading: Reading, controls: list[Control], received_at: int, raw: bytes
-    ) -> list[LiveMessage]:
+    def _proven(self, reading: Reading, controls: list[Control], received_at: int, raw: bytes) -> list[LiveMessage]:
         """Return the wanted rows of a message, with what its numbers show."""
         rows: list[Row] = []
         last_key: RowKey | None = None
@@ -484,9 +475,10 @@ class Session:
             if is_wanted:
                 rows.append(row)
         extra: list[LiveMessage] = []
-        marks = [mark for mark in reading.marks or self._protocol.marks(message) if mark.kind == "book"]
+        marks = [mark for mark in reading.marks if mark.kind == "book"]
         if marks or (rows and rows[0].kind == "book"):
-            rows, extra = self._book_rows(rows, marks, controls, received_at)
+            rows, happened, extra = self._books.take(rows, marks, received_at)
+            controls += happened
         elif rows and rows[0].kind == "trades":
             controls += self._trade_gaps(rows, received_at)
         elif rows and rows[0].kind == "ohlcv":
@@ -498,15 +490,15 @@ class Session:
 
         What was lost may belong to any stream: all begin anew over another connection.
         """
-        if not self._protocol.numbers_connection or not isinstance(message, dict):
+        if not isinstance(message, dict):
             return []
-        for mark in self._protocol.marks(message):
-            before = self._connection_chain.last
-            if not mark.kind and self._connection_chain.follow(mark) == "broken" and before is not None:
-                first, last = before + 1, (mark.first or 0) - 1
-                self._ending = f"messages {first} to {last} of the connection are missing"
-                return [Control("gap", received_at, None, self._ending, None, first, last)]
-        return []
+        mark = self._protocol.connection_mark(message)
+        before = self._connection_chain.last
+        if mark is None or self._connection_chain.follow(mark) != "broken" or before is None:
+            return []
+        first, last = before + 1, (mark.first or 0) - 1
+        self._ending = f"messages {first} to {last} of the connection are missing"
+        return [Control("gap", received_at, None, self._ending, None, first, last)]
 
     def _trade_gaps(self, rows: Sequence[Row], received_at: int) -> list[Control]:
         """Return the jumps of the ids of trades, where they are numbered without holes."""
@@ -542,90 +534,21 @@ class Session:
 
     # Books
 
-    def take_back(self, number: int) -> None:
-        """Deliver the books again that the connection *number* had taken over: it ended early."""
-        for book in self._books.values():
-            if self._carrier.owners.get(book.stream.key) == number:
-                del self._carrier.owners[book.stream.key]
-                self._begin_anew(book)
-
-    def _book_rows(
-        self, rows: list[Row], marks: Sequence[Mark], controls: list[Control], received_at: int
-    ) -> tuple[list[Row], list[LiveMessage]]:
-        """Return the rows of books that may be stored, and messages that were held back; add to *controls* what happened."""
-        by_native: dict[str, list[Row]] = {}
-        for row in rows:
-            by_native.setdefault(row.native, []).append(row)
-        if not marks:
-            marks = [Mark("book", native, starts=bool(part[0].values[7])) for native, part in by_native.items()]
-        kept: list[Row] = []
-        extra: list[LiveMessage] = []
-        for mark in marks:
-            book = self._books.get(mark.native)
-            if book is None:
-                continue
-            part = by_native.get(mark.native, [])
-            if book.bridge is not None and not book.is_whole:
-                extra += self._held_back(book, Change(received_at, part, mark))
-            elif self._follows(book, mark, part, controls, received_at) and self._owns(book):
-                kept += part
-        return kept, extra
-
-    def _follows(self, book: _Book, mark: Mark, rows: Sequence[Row], controls: list[Control], received_at: int) -> bool:
-        """Whether the rows of a message lead on from those before. If not, the book is fetched anew."""
-        if mark.starts:
-            controls += self._resynchronised(book, rows, received_at)
-        before = book.chain.last
-        verdict = book.chain.follow(mark)
-        if mark.starts:
-            book.is_whole = True
-            self._carrier.owners[book.stream.key] = max(self.number, self._carrier.owners.get(book.stream.key, 0))
-        if not book.is_whole:
-            return False
-        if verdict == "broken" and before is not None:
-            book.missing = (before + 1, _last_missing(mark))
-            self._begin_anew(book)
-            return False
-        if rows:
-            book.last_ts = rows[0].values[0]
-        return True
-
-    def _owns(self, book: _Book) -> bool:
-        """Whether no newer connection has taken the book over."""
-        return self._carrier.owners.get(book.stream.key, self.number) <= self.number
-
-    def _resynchronised(self, book: _Book, rows: Sequence[Row], received_at: int) -> list[Control]:
-        """Return what a whole book means: where one was broken, nothing was right until now.
-
-        Streams of whole books alone say it only once: each message is one.
-        """
-        dataset = self._carrier.datasets[book.stream.key]
-        controls = []
-        if book.missing is not None and book.last_ts is not None and rows:
-            span = Span(book.last_ts, max(rows[0].values[0], book.last_ts + 1))
-            controls.append(Control("gap", received_at, dataset, "the book's numbers jump", span, *book.missing))
-        if not book.is_whole:
-            controls.append(Control("resynchronised", received_at, dataset))
-        book.missing = None
-        return controls
-
-    def _begin_anew(self, book: _Book) -> None:
-        book.is_whole = False
-        book.chain = Chain()
+    def _begin_anew(self, book: Book) -> None:
+        """Get a whole book: it is fetched where the exchange does not send it."""
         if book.bridge is not None:
-            book.bridge = Bridge()
             self._tasks.create_task(self._fetch(book))
         else:
             self._tasks.create_task(self._resubscribe(book))
 
-    async def _resubscribe(self, book: _Book) -> None:
+    async def _resubscribe(self, book: Book) -> None:
         """Subscribe again: the exchange sends the whole book then."""
         await asyncio.sleep(book.backoff.pause())
         await self._send(self._protocol.unsubscribe([book.stream], next(self._numbers)))
         await self._subscribe([book.stream])
 
-    async def _fetch(self, book: _Book) -> None:
-        """Fetch the whole book until one comes; the next change joins it."""
+    async def _fetch(self, book: Book) -> None:
+        """Fetch the whole book until one comes."""
         bridge = book.bridge
         url = self._protocol.snapshot_url(book.stream)
         while book.bridge is bridge and bridge is not None:
@@ -639,6 +562,8 @@ class Session:
                     return
                 await asyncio.sleep(book.backoff.pause())
                 continue
+            # They are handed over with the next message of the connection, before any change that follows.
+            self._late += self._books.join(book, self._carrier.clock())
             self._fetched.add(book.stream.channel)
             self._note_ready()
             return
@@ -646,40 +571,14 @@ class Session:
     def _whole_book(self, stream: Stream, body: bytes) -> WholeBook:
         received_at = self._carrier.clock()
         try:
-            message = self._decode(body)
+            message = decode(body)
             reading = read_with(self._protocol.readers, message, received_at)
             if reading is None:
                 raise SourceUnavailable(f"{stream.channel}: the answer is no book: {body[:100]!r}")
             rows = [Row(row.kind, stream.native, row.values, row.timeframe, row.space) for row in reading.rows]
             return WholeBook(received_at, rows, message["lastUpdateId"])
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        except (InvalidData, KeyError, TypeError, ValueError) as error:
             raise SourceUnavailable(f"{stream.channel}: the answer is no book: {error}") from error
-
-    def _held_back(self, book: _Book, change: Change) -> list[LiveMessage]:
-        """Keep a change; return the whole book and all changes since, once they join."""
-        bridge = book.bridge
-        if bridge is None:
-            return []
-        bridge.hold(change)
-        had_book = bridge.book is not None
-        joined = bridge.join()
-        if joined is None:
-            if had_book and bridge.book is None:
-                self._tasks.create_task(self._fetch(book))
-            return []
-        whole, changes = joined
-        book.bridge = Bridge()
-        book.chain = Chain()
-        key = book.stream.key
-        self._carrier.owners[key] = max(self.number, self._carrier.owners.get(key, 0))
-        rows = whole.at(min(_ts_of(held) for held in changes))
-        messages = [LiveMessage(whole.received_at, rows, self._resynchronised(book, rows, change.received_at))]
-        for held in changes:
-            book.chain.follow(held.mark)
-            messages.append(LiveMessage(held.received_at, held.rows))
-        book.is_whole = True
-        book.last_ts = _ts_of(changes[-1])
-        return messages
 
 
 def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
@@ -687,25 +586,9 @@ def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
     return Control("gap", at, dataset, "ids are missing", jump.span, jump.first, jump.last)
 
 
-def _last_missing(mark: Mark) -> int | None:
-    """Return the last number before a mark, if it tells."""
-    if mark.previous is not None:
-        return mark.previous
-    if mark.first is not None:
-        return mark.first - 1
-    return None
-
-
 def _is_meant(stream: Stream, reply: Reply) -> bool:
     """Whether an answer to a request is about a stream: it may name the channel, or the market alone."""
     return not reply.channels or stream.channel in reply.channels or f":{stream.native}" in reply.channels
-
-
-def _ts_of(change: Change) -> int:
-    if change.rows:
-        ts: int = change.rows[0].values[0]
-        return ts
-    return change.received_at
 
 
 def _bytes(data: bytes | str) -> bytes:
