@@ -75,7 +75,7 @@ def test_one_refused_stream_does_not_take_the_others_down() -> None:
     async def script(peer: Peer, message: Any) -> None:
         if message is None:
             return
-        if "ethusdt@aggTrade" in message["params"]:
+        if "ethusdt@aggTrade" in message.get("params", ()):
             await peer.send({"error": {"code": 2, "msg": "Invalid request: unknown stream"}, "id": message["id"]})
         else:
             await peer.send({"result": None, "id": message["id"]}, trade(1))
@@ -127,7 +127,7 @@ def test_without_any_acknowledgement_the_connection_is_given_up() -> None:
 
 def test_a_stream_that_is_never_acknowledged_beside_others_counts_as_refused() -> None:
     async def script(peer: Peer, message: Any) -> None:
-        if message is not None and message["params"] == ["btcusdt@aggTrade"]:
+        if message is not None and message.get("params") == ["btcusdt@aggTrade"]:
             await accept(peer, message)
 
     async def scenario() -> tuple[Remembers, int]:
@@ -428,6 +428,30 @@ def test_a_slow_sink_is_reported_and_is_no_silence_of_the_exchange() -> None:
     sink = run(scenario())
     assert sink.named("slow")
     assert not sink.named("disconnected")
+
+
+def test_a_stream_that_binance_accepts_and_does_not_carry_is_subscribed_again() -> None:
+    async def script(peer: Peer, message: Any) -> None:
+        if message is None:
+            return
+        requests = [request for request in peer.received if request["method"] == "SUBSCRIBE"]
+        if message["method"] == "LIST_SUBSCRIPTIONS":
+            carried = ["btcusdt@aggTrade"] if len(requests) == 1 else ["btcusdt@aggTrade", "ethusdt@aggTrade"]
+            await peer.send({"result": carried, "id": message["id"]})
+        else:
+            await accept(peer, message)
+            if message["params"] == ["ethusdt@aggTrade"]:
+                await peer.send(trade(1, native="ETHUSDT"))
+
+    async def scenario() -> Remembers:
+        sink = Remembers()
+        async with ScriptedServer(script) as server:
+            both = wanted("binance:trades:BTC/USDT", "binance:trades:ETH/USDT")
+            (feed,) = live_feeds("binance", both, [BTC, ETH], options(server))
+            await collected(feed, sink, lambda: sink.rows)
+        return sink
+
+    assert run(scenario()).ids() == ["1"]
 
 
 def test_an_error_of_the_sink_ends_the_feed() -> None:

@@ -83,11 +83,22 @@ def test_a_connection_without_any_sign_is_dead() -> None:
     assert watchdog.verdict(30.1) == "dead"
 
 
-def test_a_connection_that_was_never_busy_is_no_reason_to_worry() -> None:
+def test_a_connection_that_was_never_busy_is_quiet_after_the_longest_time() -> None:
     watchdog = Watchdog(Silence(dead=30, longest=900), now=0.0)
-    for second in range(0, 5000, 15):
+    for second in range(0, 902, 15):
         watchdog.sign(float(second))
-    assert watchdog.verdict(5000.0) == "alive"
+    assert watchdog.verdict(900.0) == "alive"
+    assert watchdog.verdict(901.0) == "quiet"
+
+
+def test_the_connection_after_a_quiet_one_knows_the_usual_rate_and_may_be_quiet_for_longer() -> None:
+    first = Watchdog(Silence(dead=10_000, factor=8, shortest=30, longest=900), now=0.0)
+    for second in range(0, 500, 10):
+        first.data(float(second))
+    second_one = Watchdog(Silence(dead=10_000, factor=8, shortest=30, longest=900), now=600.0, before=first)
+    assert second_one.patience == 160.0
+    second_one.data(610.0)
+    assert second_one.patience == 900.0, "an interval of 120 seconds has been seen"
 
 
 def test_a_busy_connection_is_quiet_after_several_times_its_longest_usual_interval() -> None:

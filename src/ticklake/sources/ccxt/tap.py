@@ -111,9 +111,10 @@ class TapFeed(Feed):
         """Deliver messages until the task is cancelled."""
         backoff = self.options.backoff()
         refused: dict[Dataset, str] = {}
+        tapped: _Tapped | None = None
         while True:
             began = self.options.monotonic()
-            tapped = _Tapped(self, sink, refused)
+            tapped = _Tapped(self, sink, refused, tapped)
             reason = await tapped.run()
             now = self.clock()
             await sink.put(self, LiveMessage(now, controls=(Control("disconnected", now, text=reason),)))
@@ -125,7 +126,7 @@ class TapFeed(Feed):
 class _Tapped:
     """One instance of ccxt at work, until its connection ends."""
 
-    def __init__(self, feed: TapFeed, sink: Sink, refused: dict[Dataset, str]) -> None:
+    def __init__(self, feed: TapFeed, sink: Sink, refused: dict[Dataset, str], before: _Tapped | None) -> None:
         self._feed = feed
         self._sink = sink
         self._options = feed.options
@@ -141,7 +142,10 @@ class _Tapped:
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._taken = tap_rows.TakenRows(feed.subscriptions)
         self._ccxt = _tapped_exchange(feed.exchange, self._options, self)
-        self._watchdog = Watchdog(self._options.silence, self._options.monotonic())
+        before_watchdog: Watchdog | None = None
+        if before is not None:
+            before_watchdog = before.watchdog
+        self.watchdog: Watchdog = Watchdog(self._options.silence, self._options.monotonic(), before_watchdog)
         self._has_message = False
 
     async def run(self) -> str:
@@ -175,7 +179,7 @@ class _Tapped:
         """Take a message: it is read, then ccxt's handler gets it. Neither can end the connection by an error."""
         received_at, now = self._feed.clock(), self._options.monotonic()
         self._has_message = True
-        self._watchdog.data(now)
+        self.watchdog.data(now)
         rows: list[Row] = []
         is_known = False
         try:
@@ -368,19 +372,19 @@ class _Tapped:
             if not self._has_message and now > deadline:
                 self.on_end(f"no answer in {self._options.acknowledge_timeout:g} s")
             if not self._may_read.is_set():
-                self._watchdog.pause(self._options.tick)
+                self.watchdog.pause(self._options.tick)
                 continue
             if now - pinged_at >= (self._options.ping_every or 15.0):
                 pinged_at = now
                 await self._ping(now)
-            if self._has_message and self._watchdog.verdict(now) != "alive":
+            if self._has_message and self.watchdog.verdict(now) != "alive":
                 self.on_end("the connection fell silent")
 
     async def _ping(self, now: float) -> None:
         for client in dict(self._ccxt.clients or {}).values():
             if client.lastPong is not None and client.lastPong > getattr(client, "ticklake_pong", 0):
                 client.ticklake_pong = client.lastPong
-                self._watchdog.sign(now)
+                self.watchdog.sign(now)
                 at = self._feed.clock()
                 self._put(LiveMessage(at, controls=(Control("heartbeat", at),)))
             if client.connection is not None and not client.connection.closed:

@@ -85,12 +85,18 @@ class Binance(Protocol):
         """Read an answer. It is about all streams of the request, by its number."""
         if "stream" in message or "e" in message:
             return None
+        if isinstance(message.get("result"), list):
+            return Reply("listed", message.get("id"), tuple(message["result"]))
         if "result" in message:
             return Reply("accepted", message.get("id"))
         error = message.get("error", message)
         if isinstance(error, dict) and "code" in error:
             return Reply("refused", message.get("id"), text=f"{error['code']}: {error.get('msg', '')}")
         return None
+
+    def list_request(self, number: int) -> Mapping[str, Any] | None:
+        """Return the request for a list: Binance accepts a request as a whole, whatever becomes of its parts."""
+        return {"method": "LIST_SUBSCRIPTIONS", "id": number}
 
     def snapshot_url(self, stream: Stream) -> str:
         """Return the address of the call for a whole book."""

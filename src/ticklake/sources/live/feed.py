@@ -107,7 +107,7 @@ class _Running:
             if self._options.monotonic() - began > self._options.longest_pause:
                 self._backoff.reset()
             await asyncio.sleep(self._backoff.pause())
-            current = self._start()
+            current = self._start(ended)
             # Ids go on over the gap: the first trade of the new connection tells how many are missing.
             list(self._tasks[current].trades.continue_from(ended.trades))
 
@@ -117,11 +117,11 @@ class _Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, *, is_first: bool = True) -> asyncio.Task[str]:
+    def _start(self, before: Session | None = None, *, is_first: bool = True) -> asyncio.Task[str]:
         if all(stream.channel in self._carrier.refused for stream in self._carrier.streams):
             channel, text = next(iter(self._carrier.refused.items()))
             raise SourceError(f"{self._feed.exchange} refuses {channel} and every other stream: {text}")
-        session = Session(self._feed.next_number(), self._carrier, is_first=is_first)
+        session = Session(self._feed.next_number(), self._carrier, before, is_first=is_first)
         task = asyncio.create_task(session.run(self._put))
         self._tasks[task] = session
         return task
@@ -132,7 +132,7 @@ class _Running:
         await _first_of(current, session.due)
         if current.done():
             return current
-        successor = self._start(is_first=False)
+        successor = self._start(session, is_first=False)
         await _first_of(successor, self._tasks[successor].ready, current)
         if successor.done():
             return await self._keep(current, successor)

@@ -69,7 +69,8 @@ class Reply:
     Parameters
     ----------
     name
-        ``accepted`` or ``refused`` subscriptions; ``alive``: a heartbeat, or an answer to a ping; ``notice``: something else.
+        ``accepted`` or ``refused`` subscriptions; ``listed``: all that are subscribed; ``alive``: a heartbeat, or an answer to a ping;
+        ``notice``: something else.
     number
         The number of the request that it answers, if it tells.
     channels
@@ -80,7 +81,7 @@ class Reply:
         What must be sent back.
     """
 
-    name: Literal["accepted", "refused", "alive", "notice"]
+    name: Literal["accepted", "refused", "listed", "alive", "notice"]
     number: int | None = None
     channels: tuple[str, ...] = ()
     text: str = ""
@@ -155,6 +156,10 @@ class Protocol(ABC):
     def greetings(self) -> Sequence[Mapping[str, Any]]:
         """Return what is sent first on each connection."""
         return ()
+
+    def list_request(self, number: int) -> Mapping[str, Any] | None:  # noqa: ARG002
+        """Return the request for a list of what is subscribed, where an answer does not name what it accepts."""
+        return None
 
     def connection_mark(self, message: Any) -> Mark | None:  # noqa: ARG002
         """Return the number of a message among all of its connection, answers and heartbeats included, if there is one."""

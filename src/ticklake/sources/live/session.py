@@ -140,14 +140,20 @@ class Session:
         The streams that the exchange has acknowledged.
     trades
         The ids of the trades that came.
+    watchdog
+        Knows the usual rate of the streams, also that of the connection *before*.
     """
 
-    def __init__(self, number: int, carrier: Carrier, *, is_first: bool = True) -> None:
+    def __init__(self, number: int, carrier: Carrier, before: Session | None = None, *, is_first: bool = True) -> None:
         self.number = number
         self.due = asyncio.Event()
         self.ready = asyncio.Event()
         self.accepted: dict[str, list[Stream]] = {}
         self.trades = TradeIds()
+        before_watchdog: Watchdog | None = None
+        if before is not None:
+            before_watchdog = before.watchdog
+        self.watchdog: Watchdog = Watchdog(carrier.options.silence, carrier.options.monotonic(), before_watchdog)
         self._carrier = carrier
         self._is_first = is_first
         self._protocol = carrier.protocol
@@ -168,6 +174,7 @@ class Session:
         self._is_handing_over = False
         self._ending = ""
         self._late: list[LiveMessage] = []
+        self._lists = 0
 
     def _add(self, stream: Stream) -> None:
         self._channels.setdefault(stream.channel, []).append(stream)
@@ -200,7 +207,7 @@ class Session:
             return str(error)
         self._opened_at = self._pinged_at = self._options.monotonic()
         self._sent_at = self._opened_at - 1
-        self._watchdog = Watchdog(self._options.silence, self._opened_at)
+        self.watchdog.restart(self._opened_at)
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 self._tasks.create_task(self._subscribe_all())
@@ -222,7 +229,7 @@ class Session:
         async for frame in self._socket.frames():
             received_at, now = clock(), monotonic()
             if frame.data is None:
-                self._watchdog.sign(now)
+                self.watchdog.sign(now)
                 messages = [LiveMessage(received_at, controls=self._with([Control("heartbeat", received_at)]))]
             else:
                 messages = self._guarded(frame.data, received_at, now)
@@ -237,7 +244,7 @@ class Session:
                 raise SourceUnavailable(self._ending)
             took = monotonic() - now
             if took > self._options.slow:
-                self._watchdog.pause(took)
+                self.watchdog.pause(took)
                 self._controls.append(Control("slow", clock(), text=f"nothing was read for {took:.1f} s"))
 
     # Subscribing
@@ -285,10 +292,12 @@ class Session:
             return self._accept(reply, received_at)
         if reply.name == "refused":
             return self._refuse(reply, received_at)
+        if reply.name == "listed":
+            self._compare(reply)
         if reply.name == "alive":
-            self._watchdog.sign(self._options.monotonic())
+            self.watchdog.sign(self._options.monotonic())
             if self._protocol.sends_heartbeats:
-                self._watchdog.data(self._options.monotonic())
+                self.watchdog.data(self._options.monotonic())
             return [Control("heartbeat", received_at)]
         return []
 
@@ -307,7 +316,22 @@ class Session:
             if book is not None and book.bridge is not None and book.stream is stream:
                 self._tasks.create_task(self._fetch(book))
         self._note_ready()
+        if not self._requests:
+            self._ask_for_list()
         return controls
+
+    def _ask_for_list(self) -> None:
+        """Ask what is subscribed, where the exchange may have accepted a request of which it carries out a part."""
+        question = self._protocol.list_request(next(self._numbers))
+        if question is not None and self._lists < _ATTEMPTS:
+            self._lists += 1
+            self._tasks.create_task(self._send(question))
+
+    def _compare(self, reply: Reply) -> None:
+        """Subscribe again to what should be subscribed and is not."""
+        missing = [streams[0] for channel, streams in self.accepted.items() if channel not in reply.channels]
+        if missing:
+            self._tasks.create_task(self._subscribe_each(missing))
 
     def _refuse(self, reply: Reply, received_at: int) -> list[Control]:
         meant = self._meant(reply)
@@ -381,7 +405,7 @@ class Session:
         if self._is_handing_over:
             # Nobody reads: the silence is ours.
             return
-        verdict = self._watchdog.verdict(now)
+        verdict = self.watchdog.verdict(now)
         if verdict == "dead":
             raise SourceUnavailable(f"no sign of life for {self._options.silence.dead:g} s")
         if verdict == "quiet":
@@ -457,7 +481,7 @@ class Session:
         if reply is not None:
             controls += self._answered(reply, received_at)
             return [LiveMessage(received_at, controls=self._with(controls), raw=raw)]
-        self._watchdog.data(now)
+        self.watchdog.data(now)
         reading = read_with(self._protocol.readers, message, received_at, None, self._memory)
         if reading is None:
             return [LiveMessage(received_at, (), self._with(controls), is_known=False, raw=_bytes(data))]
