@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import aiohttp
@@ -25,6 +23,7 @@ from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import Chain, TradeIds
 from ticklake.sources.live.protocol import Protocol, Reply, Stream
 from ticklake.sources.live.socket import Backoff, Socket, at_base
+from ticklake.sources.live.subscribing import Subscriptions
 from ticklake.sources.live.watchdog import Silence, Watchdog
 from ticklake.sources.wire.decode import decode
 from ticklake.sources.wire.reading import Memory, Reading, read_with
@@ -33,10 +32,6 @@ from ticklake.sources.wire.rows import Row
 __all__ = ["Carrier", "FeedOptions", "Session"]
 
 Put = Callable[[LiveMessage], Awaitable[None]]
-_ATTEMPTS = 3
-"""So often a subscription is sent over one connection before an exchange that acknowledges others counts as refusing it."""
-_PASSING = re.compile(r"\brate\b|too many|try again|maintenance|unavailable|busy|timeout", re.IGNORECASE)
-"""Words of refusals that will pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +112,6 @@ class Carrier:
     owners: dict[RowKey, int] = field(default_factory=dict)
 
 
-@dataclass
-class _Request:
-    """A request to subscribe that is not answered in full."""
-
-    streams: list[Stream]
-    deadline: float
-    attempt: int
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class Session:
     """One connection.
 
@@ -136,8 +121,6 @@ class Session:
         Set when another connection should take over: this one is near the end of its life, or oddly quiet.
     ready
         Set when every subscription was answered and every whole book that must be fetched is here.
-    accepted
-        The streams that the exchange has acknowledged.
     trades
         The ids of the trades that came.
     watchdog
@@ -148,7 +131,6 @@ class Session:
         self.number = number
         self.due = asyncio.Event()
         self.ready = asyncio.Event()
-        self.accepted: dict[str, list[Stream]] = {}
         self.trades = TradeIds()
         before_watchdog: Watchdog | None = None
         if before is not None:
@@ -158,26 +140,31 @@ class Session:
         self._is_first = is_first
         self._protocol = carrier.protocol
         self._options = carrier.options
-        self._channels: dict[str, list[Stream]] = {}
         self._books = Books(number, carrier.datasets, carrier.owners, self._begin_anew)
         self._memory: Memory = {}
         self._numbered: dict[tuple[RowKey, str], bool] = {}
-        for stream in carrier.streams:
-            if stream.channel not in carrier.refused:
+        self._subscriptions = Subscriptions(
+            carrier.protocol,
+            carrier.streams,
+            carrier.refused,
+            send=self._send,
+            start=self._begin,
+            on_accepted=self._note_accepted,
+            timeout=carrier.options.acknowledge_timeout,
+            monotonic=carrier.options.monotonic,
+        )
+        for streams in self._subscriptions.channels.values():
+            for stream in streams:
                 self._add(stream)
         self._limits = self._protocol.limits(carrier.streams[0].market)
-        self._requests: dict[int, _Request] = {}
-        self._numbers = count(1)
         self._connection_chain = Chain()
         self._controls: list[Control] = []
         self._fetched: set[str] = set()
         self._is_handing_over = False
         self._ending = ""
         self._late: list[LiveMessage] = []
-        self._lists = 0
 
     def _add(self, stream: Stream) -> None:
-        self._channels.setdefault(stream.channel, []).append(stream)
         if stream.key[0] != "book":
             return
         book = Book(stream, self._protocol.exchange, self._options.backoff())
@@ -185,6 +172,11 @@ class Session:
         if self._protocol.needs_snapshots and stream.depth is None:
             book.bridge = Bridge()
         self._books.by_native[stream.native] = book
+
+    @property
+    def accepted(self) -> Mapping[str, Sequence[Stream]]:
+        """The streams that the exchange has acknowledged, by channel."""
+        return self._subscriptions.accepted
 
     def take_back(self, number: int) -> None:
         """Deliver the books again that the connection *number* had taken over: it ended early."""
@@ -210,7 +202,7 @@ class Session:
         self.watchdog.restart(self._opened_at)
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._tasks.create_task(self._subscribe_all())
+                self._tasks.create_task(self._subscriptions.subscribe_all())
                 self._tasks.create_task(self._tend())
                 await self._read(put)
         except BaseExceptionGroup as errors:
@@ -249,34 +241,6 @@ class Session:
 
     # Subscribing
 
-    async def _subscribe_all(self) -> None:
-        for greeting in self._protocol.greetings():
-            await self._send(greeting)
-        groups: dict[str, list[Stream]] = {}
-        for streams in self._channels.values():
-            # Streams that share a channel share its subscription.
-            groups.setdefault(self._protocol.group(streams[0]), []).append(streams[0])
-        for group in groups.values():
-            for start in range(0, len(group), self._limits.per_message):
-                request = await self._subscribe(group[start : start + self._limits.per_message])
-                if not self._protocol.numbers_requests:
-                    await request.answered.wait()
-
-    async def _subscribe_each(self, streams: Sequence[Stream]) -> None:
-        for stream in streams:
-            request = await self._subscribe([stream])
-            if not self._protocol.numbers_requests:
-                await request.answered.wait()
-
-    async def _subscribe(self, streams: list[Stream], attempt: int = 1) -> _Request:
-        number = next(self._numbers)
-        # Its time begins when it has been sent: before, it may wait for its turn.
-        request = _Request(list(streams), float("inf"), attempt)
-        self._requests[number] = request
-        await self._send(self._protocol.subscribe(streams, number))
-        request.deadline = self._options.monotonic() + self._options.acknowledge_timeout
-        return request
-
     async def _send(self, message: Mapping[str, Any]) -> None:
         """Send a message no sooner than the exchange allows after the last."""
         interval = 1 / self._limits.messages_per_second
@@ -287,107 +251,33 @@ class Session:
         await self._socket.send(msgspec.json.encode(message).decode())
 
     def _answered(self, reply: Reply, received_at: int) -> list[Control]:
-        """Return what an answer of the exchange means for streams."""
-        if reply.name == "accepted":
-            return self._accept(reply, received_at)
-        if reply.name == "refused":
-            return self._refuse(reply, received_at)
-        if reply.name == "listed":
-            self._compare(reply)
+        """Return what a message about the connection means."""
         if reply.name == "alive":
             self.watchdog.sign(self._options.monotonic())
             if self._protocol.sends_heartbeats:
                 self.watchdog.data(self._options.monotonic())
             return [Control("heartbeat", received_at)]
-        return []
-
-    def _accept(self, reply: Reply, received_at: int) -> list[Control]:
-        if reply.number is None and not reply.channels:
-            return []
-        controls = []
-        for number, stream in self._meant(reply):
-            self._settle(number, stream)
-            self.accepted[stream.channel] = self._channels[stream.channel]
-            controls += [
-                Control("subscribed", received_at, sharing.subscription.dataset)
-                for sharing in self._channels[stream.channel]
-            ]
-            book = self._books.by_native.get(stream.native)
-            if book is not None and book.bridge is not None and book.stream is stream:
-                self._tasks.create_task(self._fetch(book))
-        self._note_ready()
-        if not self._requests:
-            self._ask_for_list()
-        return controls
-
-    def _ask_for_list(self) -> None:
-        """Ask what is subscribed, where the exchange may have accepted a request of which it carries out a part."""
-        question = self._protocol.list_request(next(self._numbers))
-        if question is not None and self._lists < _ATTEMPTS:
-            self._lists += 1
-            self._tasks.create_task(self._send(question))
-
-    def _compare(self, reply: Reply) -> None:
-        """Subscribe again to what should be subscribed and is not."""
-        missing = [streams[0] for channel, streams in self.accepted.items() if channel not in reply.channels]
-        if missing:
-            self._tasks.create_task(self._subscribe_each(missing))
-
-    def _refuse(self, reply: Reply, received_at: int) -> list[Control]:
-        meant = self._meant(reply)
-        if _PASSING.search(reply.text):
-            # It stays unanswered: after the deadline it is sent again.
-            return []
-        if len(meant) > 1 and not reply.channels:
-            # One of them is refused, and the answer does not say which: each is sent by itself.
-            for number, stream in meant:
-                self._settle(number, stream)
-            self._tasks.create_task(self._subscribe_each([stream for _, stream in meant]))
-            return []
-        controls = []
-        for number, stream in meant:
-            self._settle(number, stream)
-            controls += self._drop(stream, reply.text, received_at)
+        controls = self._subscriptions.answered(reply, received_at)
         self._note_ready()
         return controls
 
-    def _drop(self, stream: Stream, text: str, received_at: int) -> list[Control]:
-        """Give up a channel for good."""
-        self._carrier.refused[stream.channel] = text
-        refused = self._channels.pop(stream.channel, [])
-        if not self._channels:
-            raise SourceError(f"{self._protocol.exchange} refuses {stream.channel} and every other stream: {text}")
-        return [Control("refused", received_at, sharing.subscription.dataset, text) for sharing in refused]
-
-    def _meant(self, reply: Reply) -> list[tuple[int, Stream]]:
-        """Return the streams that an answer is about, each with the number of its request; those that are not settled yet."""
-        numbers: Iterable[int] = self._requests
-        if reply.number is not None:
-            numbers = [reply.number] if reply.number in self._requests else []
-        elif not reply.channels:
-            numbers = list(self._requests)[:1]
-        meant: list[tuple[int, Stream]] = []
-        for number in numbers:
-            meant += [(number, stream) for stream in self._requests[number].streams if _is_meant(stream, reply)]
-        return meant
-
-    def _settle(self, number: int, stream: Stream) -> None:
-        request = self._requests[number]
-        request.streams.remove(stream)
-        if not request.streams:
-            del self._requests[number]
-            request.answered.set()
+    def _note_accepted(self, stream: Stream) -> None:
+        """Fetch the whole book, if it does not come by itself."""
+        book = self._books.by_native.get(stream.native)
+        if book is not None and book.stream is stream and book.bridge is not None and not book.is_whole:
+            self._begin(self._fetch(book))
 
     def _note_ready(self) -> None:
-        waiting = [
-            book
+        waited = [
+            book.stream.channel
             for book in self._books.by_native.values()
-            if book.bridge is not None and book.stream.channel in self._channels
+            if book.bridge is not None and book.stream.channel in self._subscriptions.channels
         ]
-        if not self._requests and all(book.stream.channel in self._fetched for book in waiting):
-            settled = len(self.accepted)
-            if settled >= len(self._channels):
-                self.ready.set()
+        if self._subscriptions.are_settled and self._fetched.issuperset(waited):
+            self.ready.set()
+
+    def _begin(self, work: Coroutine[Any, Any, object]) -> None:
+        self._tasks.create_task(work)
 
     # Keeping alive
 
@@ -399,7 +289,8 @@ class Session:
             self._judge_silence(now)
             self._judge_age(now)
             await self._ping(now)
-            await self._repeat_requests(now)
+            self._controls += await self._subscriptions.repeat_late(now, self._carrier.clock())
+            self._note_ready()
 
     def _judge_silence(self, now: float) -> None:
         if self._is_handing_over:
@@ -425,24 +316,6 @@ class Session:
             await self._socket.send(self._protocol.ping)
         else:
             await self._socket.ping()
-
-    async def _repeat_requests(self, now: float) -> None:
-        for number, request in list(self._requests.items()):
-            if now < request.deadline:
-                continue
-            if not self.accepted:
-                raise SourceUnavailable(
-                    f"no subscription was acknowledged in {self._options.acknowledge_timeout:g} s: {request.streams[0].channel}"
-                )
-            del self._requests[number]
-            request.answered.set()
-            if request.attempt < _ATTEMPTS:
-                await self._subscribe(request.streams, request.attempt + 1)
-                continue
-            text = f"not acknowledged in {_ATTEMPTS} attempts, while other streams are"
-            for stream in request.streams:
-                self._controls += self._drop(stream, text, self._carrier.clock())
-            self._note_ready()
 
     # Reading messages
 
@@ -561,15 +434,14 @@ class Session:
     def _begin_anew(self, book: Book) -> None:
         """Get a whole book: it is fetched where the exchange does not send it."""
         if book.bridge is not None:
-            self._tasks.create_task(self._fetch(book))
+            self._begin(self._fetch(book))
         else:
-            self._tasks.create_task(self._resubscribe(book))
+            self._begin(self._resubscribe(book))
 
     async def _resubscribe(self, book: Book) -> None:
         """Subscribe again: the exchange sends the whole book then."""
         await asyncio.sleep(book.backoff.pause())
-        await self._send(self._protocol.unsubscribe([book.stream], next(self._numbers)))
-        await self._subscribe([book.stream])
+        await self._subscriptions.renew(book.stream)
 
     async def _fetch(self, book: Book) -> None:
         """Fetch the whole book until one comes."""
@@ -581,7 +453,7 @@ class Session:
                 bridge.book = self._whole_book(book.stream, body)
             except TicklakeError as error:
                 if not error.retriable and not isinstance(error, Banned):
-                    self._controls += self._drop(book.stream, str(error), self._carrier.clock())
+                    self._controls += self._subscriptions.drop(book.stream, str(error), self._carrier.clock())
                     self._note_ready()
                     return
                 await asyncio.sleep(book.backoff.pause())
@@ -608,11 +480,6 @@ class Session:
 def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
     """Return the control event of missing trades."""
     return Control("gap", at, dataset, "ids are missing", jump.span, jump.first, jump.last)
-
-
-def _is_meant(stream: Stream, reply: Reply) -> bool:
-    """Whether an answer to a request is about a stream: it may name the channel, or the market alone."""
-    return not reply.channels or stream.channel in reply.channels or f":{stream.native}" in reply.channels
 
 
 def _bytes(data: bytes | str) -> bytes:
