@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Subscription
-from ticklake.sources.live.session import FeedOptions
+from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.watchdog import Silence
 from ticklake.sources.wire.rows import Row
 

@@ -9,8 +9,11 @@ import pytest
 from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, wanted
 
 from ticklake.core.instrument import Instrument
-from ticklake.errors import SourceError, Unsupported
+from ticklake.errors import SourceError, UnknownSymbol, Unsupported
+from ticklake.sources.ccxt.client import ExchangeOptions
+from ticklake.sources.ccxt.source import CcxtSource
 from ticklake.sources.live.base import Feed, LiveMessage
+from ticklake.sources.live.feed import NativeFeed
 from ticklake.sources.live.feeds import live_feeds
 
 BINANCE = instrument("binance", "BTC/USDT", "BTCUSDT")
@@ -288,3 +291,31 @@ class TestOtherKinds:
         sink = run(scenario())
         assert sink.ids() == [str(number) for number in range(1, 401)]
         assert sink.named("slow")
+
+
+def test_a_source_of_ccxt_offers_feeds() -> None:
+    """Of Ticklake's own protocol where there is one; symbols are looked up among what the exchange lists."""
+
+    async def script(peer: Peer, message: Any) -> None:
+        await kraken(peer, message)
+        if message is not None and message.get("method") == "subscribe":
+            await peer.send(kraken_trades(1))
+
+    async def scenario() -> tuple[Remembers, type[Feed]]:
+        sink = Remembers()
+        async with ScriptedServer(script) as server:
+            server.books = lambda path, _query: ANSWERS.get(path, {})
+            source = CcxtSource("kraken", ExchangeOptions(url=server.url, rate_limit_ms=0.001))
+            (feed,) = await source.feeds(wanted("kraken:trades:BTC/USD"))
+            await collected(feed, sink, lambda: sink.rows)
+            await source.close()
+            return sink, type(feed)
+
+    sink, kind = run(scenario())
+    assert kind is NativeFeed
+    assert sink.ids() == ["1"]
+
+
+def test_a_symbol_that_is_not_listed_says_so() -> None:
+    with pytest.raises(UnknownSymbol, match="kraken does not list XRP/USD"):
+        live_feeds("kraken", wanted("kraken:trades:XRP/USD"), [KRAKEN])

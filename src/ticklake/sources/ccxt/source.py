@@ -31,7 +31,7 @@ from ticklake.sources.ccxt.row_counts import Answer, counted_page, later_answers
 from ticklake.sources.ccxt.trade_paging import WindowWalk
 from ticklake.sources.live.base import Feed, Subscription
 from ticklake.sources.live.feeds import live_feeds
-from ticklake.sources.live.session import FeedOptions
+from ticklake.sources.live.options import FeedOptions
 
 __all__ = ["CcxtSource"]
 

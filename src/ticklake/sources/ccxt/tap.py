@@ -25,7 +25,8 @@ from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import TradeIds
-from ticklake.sources.live.session import FeedOptions, gap_of
+from ticklake.sources.live.options import FeedOptions
+from ticklake.sources.live.session import gap_of
 from ticklake.sources.live.socket import at_base
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.channels import Channels

@@ -12,8 +12,9 @@ import aiohttp
 from ticklake.errors import AccessDenied, Banned, RateLimited, SourceError, SourceUnavailable
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink
 from ticklake.sources.live.clock import SteeredClock
+from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.protocol import Protocol, Stream
-from ticklake.sources.live.session import Carrier, FeedOptions, Session, gap_of
+from ticklake.sources.live.session import Carrier, Session, gap_of
 from ticklake.sources.pacing.headers import retry_after
 from ticklake.sources.pacing.pace import Pace
 

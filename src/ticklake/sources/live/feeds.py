@@ -14,8 +14,8 @@ from ticklake.sources.live.coinbase import Coinbase
 from ticklake.sources.live.feed import NativeFeed
 from ticklake.sources.live.kraken import Kraken
 from ticklake.sources.live.okx import Okx
+from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.protocol import Protocol, Stream
-from ticklake.sources.live.session import FeedOptions
 from ticklake.sources.pacing.pace import Pace
 
 __all__ = ["PROTOCOLS", "live_feeds"]
