@@ -114,9 +114,9 @@ class CombinedSource(Source):
         """Pass the time of the newest stored row to the calls."""
         self._calls.hint(dataset, ts)
 
-    async def feeds(self, subscriptions: Sequence[Subscription]) -> list[Feed]:
+    async def feeds(self, subscriptions: Sequence[Subscription], *, capture: bool = False) -> list[Feed]:
         """Return the live feeds of the exchange: dump sites have none."""
-        return await self._calls.feeds(subscriptions)
+        return await self._calls.feeds(subscriptions, capture=capture)
 
     async def recall(self, instrument: Instrument) -> None:
         """Let calls serve a market that is no longer listed."""

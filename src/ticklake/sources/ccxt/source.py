@@ -140,9 +140,9 @@ class CcxtSource(Source):
             raise BadResponse(f"{self.exchange} predicts no funding rate of {dataset.symbol}")
         return self._snapshot(frame, clock, "rate")
 
-    async def feeds(self, subscriptions: Sequence[Subscription]) -> list[Feed]:
+    async def feeds(self, subscriptions: Sequence[Subscription], *, capture: bool = False) -> list[Feed]:
         """Return live feeds: of Ticklake's own protocol where there is one, through ccxt otherwise."""
-        options = FeedOptions(self._options.url, connect_timeout=self._options.timeout)
+        options = FeedOptions(self._options.url, capture=capture, connect_timeout=self._options.timeout)
         return live_feeds(self.exchange, subscriptions, await self.instruments(), options, self._client.pace)
 
     def _snapshot(self, frame: pl.DataFrame, clock: str, name: str) -> Page:
