@@ -262,6 +262,24 @@ class TestOtherKinds:
         assert prices == [2820896.0, 2820897.0]
         assert all(row.values[7] for row in sink.rows)
 
+    def test_quotes_come_whenever_they_change(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            await binance(peer, message)
+            if message is not None and "method" in message:
+                for number in (1, 2):
+                    quote = {"u": number, "s": "BTCUSDT", "b": "10", "B": str(number), "a": "11", "A": "2"}
+                    await peer.send(quote)
+
+        async def scenario() -> tuple[Remembers, Peer]:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                await collected(tapped(server, "binance", "quotes", BINANCE), sink, lambda: len(sink.rows) == 2)
+                return sink, server.peers[0]
+
+        sink, peer = run(scenario())
+        assert peer.received[0]["params"] == ["btcusdt@bookTicker"]
+        assert [row.values[2:5] for row in sink.rows] == [(1, "10", "1"), (2, "10", "2")]
+
     def test_nothing_is_read_while_the_sink_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from ticklake.sources.ccxt import tap
 

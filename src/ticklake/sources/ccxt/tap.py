@@ -79,7 +79,8 @@ def _check_served(exchange: str, kind: str) -> None:
     served: Mapping[str, Any] = {}
     if exchange in pro.exchanges:
         served = getattr(pro, exchange)().has
-    if kind not in _METHODS or not served.get(_HAS[kind]):
+    has_quotes = kind == "quotes" and served.get("watchBidsAsks")
+    if kind not in _METHODS or not (served.get(_HAS[kind]) or has_quotes):
         raise Unsupported(f"{exchange} has no stream of {kind} that ccxt knows: collect it by calls")
 
 
@@ -341,6 +342,9 @@ class _Tapped:
         if dataset.timeframe is not None:
             arguments.append(str(dataset.timeframe))
         method = getattr(self._ccxt, _METHODS[dataset.kind])
+        if dataset.kind == "quotes" and self._ccxt.has.get("watchBidsAsks"):
+            # Tickers come every second at best, quotes whenever they change.
+            method, arguments = self._ccxt.watch_bids_asks, [[str(dataset.symbol)]]
         while True:
             try:
                 await method(*arguments)

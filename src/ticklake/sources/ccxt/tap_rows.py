@@ -88,7 +88,7 @@ class TakenRows:
 
     def _take_quotes(self, exchange: Any, received_at: int) -> Iterator[Row]:
         for symbol in self._datasets:
-            ticker = (exchange.tickers or {}).get(symbol)
+            ticker = (exchange.bidsasks or {}).get(symbol) or (exchange.tickers or {}).get(symbol)
             if ticker is None or ticker is self._tickers.get(symbol):
                 continue
             self._tickers[symbol] = ticker
