@@ -188,13 +188,14 @@ class Subscriptions:
         if reply.number is None and not reply.channels:
             return []
         controls: list[Control] = []
-        for number, stream in self._meant(reply):
+        meant = self._meant(reply)
+        for number, stream in meant:
             self._settle(number, stream)
             sharing = self.channels.get(stream.channel, [])
             self.accepted[stream.channel] = sharing
             controls += [Control("subscribed", received_at, entry.subscription.dataset) for entry in sharing]
             self._on_accepted(stream)
-        if not self._requests:
+        if meant and not self._requests:
             self._ask_for_list()
         return controls
 
