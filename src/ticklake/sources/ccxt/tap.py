@@ -145,8 +145,10 @@ class _Tapped:
         self._taken = tap_rows.TakenRows(feed.subscriptions)
         self._ccxt = _tapped_exchange(feed.exchange, self._options, self)
         before_watchdog: Watchdog | None = None
+        self._markets: dict[str, Any] | None = None
         if before is not None:
             before_watchdog = before.watchdog
+            self._markets = before._markets
         self.watchdog: Watchdog = Watchdog(self._options.silence, self._options.monotonic(), before_watchdog)
         self._has_message = False
 
@@ -321,7 +323,12 @@ class _Tapped:
     async def _subscribe(self) -> None:
         """Call ``watch_*`` once for each stream."""
         try:
-            await self._ccxt.load_markets()
+            if self._markets is None:
+                await self._ccxt.load_markets()
+                self._markets = self._ccxt.markets
+            else:
+                # A new connection needs no call.
+                self._ccxt.set_markets(list(self._markets.values()))
         except Exception as error:
             raise_or_end(translated(error, self._feed.exchange), self.on_end)
             return
