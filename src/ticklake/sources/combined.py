@@ -31,6 +31,7 @@ from ticklake.errors import AccessDenied, Banned, InvalidData, SourceError, Unsu
 from ticklake.sources.archives.http import NotThere
 from ticklake.sources.archives.source import ArchiveSource, Shelf
 from ticklake.sources.base import Archives, Capability, Page, Source
+from ticklake.sources.live.base import Feed, Subscription
 
 __all__ = ["CombinedSource"]
 
@@ -112,6 +113,10 @@ class CombinedSource(Source):
     def hint(self, dataset: Dataset, ts: int) -> None:
         """Pass the time of the newest stored row to the calls."""
         self._calls.hint(dataset, ts)
+
+    async def feeds(self, subscriptions: Sequence[Subscription], *, capture: bool = False) -> list[Feed]:
+        """Return the live feeds of the exchange: dump sites have none."""
+        return await self._calls.feeds(subscriptions, capture=capture)
 
     async def recall(self, instrument: Instrument) -> None:
         """Let calls serve a market that is no longer listed."""

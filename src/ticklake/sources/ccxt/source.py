@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 import ccxt
@@ -29,6 +29,9 @@ from ticklake.sources.ccxt.listing import ListingSearch
 from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.ccxt.row_counts import Answer, counted_page, later_answers
 from ticklake.sources.ccxt.trade_paging import WindowWalk
+from ticklake.sources.live.base import Feed, Subscription
+from ticklake.sources.live.feeds import live_feeds
+from ticklake.sources.live.options import FeedOptions
 
 __all__ = ["CcxtSource"]
 
@@ -40,7 +43,8 @@ class CcxtSource(Source):
         self, exchange: str, options: ExchangeOptions | None = None, clock: Callable[[], int] = time.time_ns
     ) -> None:
         self.exchange = exchange
-        self._client = ExchangeClient(exchange, options or ExchangeOptions())
+        self._options = options or ExchangeOptions()
+        self._client = ExchangeClient(exchange, self._options)
         self._quirks = quirks_of(exchange)
         self._clock = clock
         self._calls = ExchangeCalls(self._client, self._quirks)
@@ -135,6 +139,11 @@ class CcxtSource(Source):
         if not frame.height:
             raise BadResponse(f"{self.exchange} predicts no funding rate of {dataset.symbol}")
         return self._snapshot(frame, clock, "rate")
+
+    async def feeds(self, subscriptions: Sequence[Subscription], *, capture: bool = False) -> list[Feed]:
+        """Return live feeds: of Ticklake's own protocol where there is one, through ccxt otherwise."""
+        options = FeedOptions(self._options.url, capture=capture, connect_timeout=self._options.timeout)
+        return live_feeds(self.exchange, subscriptions, await self.instruments(), options, self._client.pace)
 
     def _snapshot(self, frame: pl.DataFrame, clock: str, name: str) -> Page:
         """Return the page of a call that brings what is true now; it covers nothing."""

@@ -1,0 +1,183 @@
+"""One WebSocket connection: opened within a time, read frame by frame, and the pauses between attempts to open one."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ticklake.errors import AccessDenied, RateLimited, SourceUnavailable
+
+__all__ = ["Backoff", "Frame", "Socket", "at_base"]
+
+_LARGEST = 64 * 2**20
+"""No message is larger, in bytes: a whole book of all levels has some megabytes."""
+_CLOSING = frozenset({aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED})
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Pauses between attempts: they double, and each is drawn from between nothing and that (full jitter).
+
+    Many collectors that lost their connections at once must not come back at once.
+
+    Parameters
+    ----------
+    first, longest
+        The bound of the first pause and of all, in seconds.
+    random
+        Where the jitter comes from.
+    """
+
+    first: float = 0.5
+    longest: float = 60.0
+    random: random.Random = field(default_factory=random.Random)
+    attempts: int = 0
+
+    def pause(self) -> float:
+        """Return how long to wait before the next attempt, in seconds."""
+        # Beyond 2**32 times the first pause the bound counts anyway.
+        bound = min(self.longest, self.first * 2 ** min(self.attempts, 32))
+        self.attempts += 1
+        return self.random.uniform(0, bound)
+
+    def reset(self) -> None:
+        """Begin with short pauses again: an attempt has succeeded."""
+        self.attempts = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What came over a socket: a message, or (*data* is ``None``) the answer to a ping."""
+
+    data: bytes | str | None
+
+
+class Socket:
+    """An open connection. Nothing here knows an exchange."""
+
+    def __init__(self, connection: aiohttp.ClientWebSocketResponse) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, session: aiohttp.ClientSession, url: str, within: float) -> Socket:
+        """Connect within so many seconds.
+
+        Raises
+        ------
+        SourceUnavailable, RateLimited, AccessDenied
+            If the exchange cannot be reached or refuses the connection.
+        """
+        try:
+            async with asyncio.timeout(within):
+                # Pings are answered below: aiohttp would hide the answers to ours, which are signs of life.
+                connection = await session.ws_connect(url, autoping=False, max_msg_size=_LARGEST)
+        except aiohttp.WSServerHandshakeError as error:
+            raise _refusal(url, error.status) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            reason = str(error) or f"no answer in {within:g} s"
+            raise SourceUnavailable(f"{url}: cannot connect ({reason}); trying again") from error
+        return cls(connection)
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Yield what comes, until the connection ends.
+
+        Raises
+        ------
+        SourceUnavailable
+            When it has ended, with the reason.
+        """
+        connection = self._connection
+        while True:
+            message = await connection.receive()
+            kind = message.type
+            if kind is aiohttp.WSMsgType.TEXT:
+                yield Frame(message.data)
+            elif kind is aiohttp.WSMsgType.BINARY:
+                yield Frame(unpacked(message.data))
+            elif kind is aiohttp.WSMsgType.PING:
+                await self._answer(message.data)
+                yield Frame(None)
+            elif kind is aiohttp.WSMsgType.PONG:
+                yield Frame(None)
+            elif kind in _CLOSING:
+                raise SourceUnavailable(f"the exchange closed the connection (code {connection.close_code})")
+            else:
+                raise SourceUnavailable(f"the connection broke: {connection.exception() or message.data}")
+
+    async def send(self, text: str) -> None:
+        """Send a text message."""
+        with _translated_errors():
+            await self._connection.send_str(text)
+
+    async def ping(self) -> None:
+        """Send a ping of the WebSocket protocol."""
+        with _translated_errors():
+            await self._connection.ping()
+
+    async def close(self) -> None:
+        """Close the connection; the other side may be gone already."""
+        try:
+            async with asyncio.timeout(1):
+                await self._connection.close()
+        except TimeoutError:
+            pass
+
+    async def _answer(self, data: bytes) -> None:
+        with _translated_errors():
+            await self._connection.pong(data)
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Translate the errors of writing to a connection that has ended."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, RuntimeError) as error:
+        raise SourceUnavailable(f"the connection broke: {error}") from error
+
+
+def unpacked(data: bytes) -> bytes:
+    """Return the text of a binary message, which some exchanges compress. What cannot be unpacked is returned as it is.
+
+    >>> unpacked(b"plain"), unpacked(gzip.compress(b"packed"))
+    (b'plain', b'packed')
+    """
+    try:
+        if data[:2] == b"\x1f\x8b":
+            return gzip.decompress(data)
+        if data[:1] not in b"{[" and not data.isascii():
+            return zlib.decompress(data, -zlib.MAX_WBITS)
+    except (OSError, EOFError, zlib.error):
+        return data
+    return data
+
+
+def at_base(url: str, base: str | None) -> str:
+    """Return the address of a stream at *base*, in the place of the exchange's; its host stays, as part of the path.
+
+    The host tells one market of an exchange from another where paths do not.
+
+    >>> at_base("wss://stream.binance.com:9443/ws", "http://127.0.0.1:8000/binance")
+    'ws://127.0.0.1:8000/stream.binance.com:9443/ws'
+    """
+    if base is None:
+        return url
+    ours, theirs = urlsplit(base), urlsplit(url)
+    scheme = {"http": "ws", "https": "wss"}.get(ours.scheme, ours.scheme)
+    return f"{scheme}://{ours.netloc}/{theirs.netloc}{theirs.path}"
+
+
+def _refusal(url: str, status: int) -> Exception:
+    if status == 429:
+        return RateLimited(f"{url}: too many connections; waiting before the next")
+    if status in {401, 403, 451}:
+        return AccessDenied(f"{url}: the exchange does not serve this address ({status})")
+    return SourceUnavailable(f"{url}: the exchange refuses the connection ({status}); trying again")

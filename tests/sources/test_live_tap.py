@@ -1,0 +1,339 @@
+"""Live feeds through unmodified ccxt.pro, over real sockets on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, wanted
+
+from ticklake.core.instrument import Instrument
+from ticklake.errors import SourceError, UnknownSymbol, Unsupported
+from ticklake.sources.ccxt.client import ExchangeOptions
+from ticklake.sources.ccxt.source import CcxtSource
+from ticklake.sources.live.base import Feed, LiveMessage
+from ticklake.sources.live.feed import NativeFeed
+from ticklake.sources.live.feeds import live_feeds
+
+BINANCE = instrument("binance", "BTC/USDT", "BTCUSDT")
+KRAKEN = instrument("kraken", "BTC/USD", "XXBTZUSD")
+COINCHECK = instrument("coincheck", "BTC/JPY", "btc_jpy")
+
+ANSWERS: dict[str, Any] = {
+    "/api/v3/exchangeInfo": {
+        "symbols": [
+            {
+                "symbol": "BTCUSDT",
+                "status": "TRADING",
+                "baseAsset": "BTC",
+                "quoteAsset": "USDT",
+                "permissions": ["SPOT"],
+            }
+        ]
+    },
+    "/0/public/AssetPairs": {
+        "error": [],
+        "result": {
+            "XXBTZUSD": {
+                "altname": "XBTUSD",
+                "wsname": "XBT/USD",
+                "base": "XXBT",
+                "quote": "ZUSD",
+                "pair_decimals": 1,
+                "lot_decimals": 8,
+                "status": "online",
+            }
+        },
+    },
+    "/0/public/Assets": {"error": [], "result": {}},
+}
+
+
+def tapped(server: ScriptedServer, exchange: str, kind: str, market: Instrument, **changes: Any) -> Feed:
+    server.books = lambda path, _query: ANSWERS.get(path, {})
+    settings = options(server, native=False, acknowledge_timeout=1.0, **changes)
+    (feed,) = live_feeds(exchange, wanted(f"{exchange}:{kind}:{market.symbol}"), [market], settings)
+    return feed
+
+
+def run(scenario: Any) -> Any:
+    return asyncio.run(asyncio.wait_for(scenario, 15))
+
+
+def binance_trade(number: int) -> dict[str, Any]:
+    return {
+        "e": "aggTrade",
+        "E": 1,
+        "s": "BTCUSDT",
+        "a": number,
+        "p": "10.5",
+        "q": "2",
+        "T": 1_700_000_000_000 + number,
+        "m": False,
+    }
+
+
+def kraken_trades(*numbers: int) -> dict[str, Any]:
+    data = [
+        {
+            "symbol": "BTC/USD",
+            "side": "buy",
+            "price": 10.5,
+            "qty": 2.0,
+            "ord_type": "market",
+            "trade_id": number,
+            "timestamp": f"2026-01-01T00:00:00.{number:06d}Z",
+        }
+        for number in numbers
+    ]
+    return {"channel": "trade", "type": "update", "data": data}
+
+
+async def binance(peer: Peer, message: Any) -> None:
+    if message is not None and "method" in message:
+        await peer.send({"result": None, "id": message["id"]})
+
+
+async def kraken(peer: Peer, message: Any) -> None:
+    if message is not None and message.get("method") == "subscribe":
+        result = {"channel": message["params"]["channel"], "symbol": message["params"]["symbol"][0]}
+        await peer.send({"method": "subscribe", "success": True, "result": result, "req_id": message["req_id"]})
+
+
+class TestTrades:
+    def test_every_trade_of_every_message_is_seen_once_however_slow_the_sink(self) -> None:
+        """Far more than ccxt's own cache keeps, and nobody asks ccxt for any."""
+
+        async def script(peer: Peer, message: Any) -> None:
+            await kraken(peer, message)
+            if message is not None and message.get("method") == "subscribe":
+                for start in range(1, 6001, 60):
+                    await peer.send(kraken_trades(*range(start, start + 60)))
+
+        async def scenario() -> Remembers:
+            sink = Remembers(delay=0.001)
+            async with ScriptedServer(script) as server:
+                feed = tapped(server, "kraken", "trades", KRAKEN)
+                await collected(feed, sink, lambda: "6000" in sink.ids(), 10)
+            return sink
+
+        sink = run(scenario())
+        assert [int(ident) for ident in sink.ids()] == list(range(1, 6001))
+        assert not sink.named("gap")
+        row = sink.rows[0]
+        assert row.values[0] == 1_767_225_600_000_001_000
+        assert (float(row.values[3]), float(row.values[4]), row.values[5]) == (10.5, 2.0, "buy")
+
+    def test_binance_is_asked_for_the_numbering_that_calls_return(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            await binance(peer, message)
+            if message is not None and "method" in message:
+                await peer.send(binance_trade(1), binance_trade(2), binance_trade(5))
+
+        async def scenario() -> tuple[Remembers, Peer]:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                await collected(tapped(server, "binance", "trades", BINANCE), sink, lambda: "5" in sink.ids())
+                return sink, server.peers[0]
+
+        sink, peer = run(scenario())
+        assert peer.path.startswith("/stream.binance.com:9443/ws")
+        assert peer.received[0]["params"] == ["btcusdt@aggTrade"]
+        assert {row.space for row in sink.rows} == {"agg"}
+        (gap,) = sink.named("gap")
+        assert (gap.first, gap.last) == (3, 4)
+
+    def test_an_exchange_without_a_reader_is_read_by_ccxt(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            if message is not None:
+                await peer.send([["1663318663", "2357062", "btc_jpy", "2820896.0", "5.0", "sell", "1", "2"]])
+                same = ["1663318664", "2357063", "btc_jpy", "2820897.0", "1.0", "buy", "1", "2"]
+                await peer.send([same, ["1663318664", "2357064", "btc_jpy", "2820898.0", "1.0", "buy", "1", "2"]])
+
+        async def scenario() -> Remembers:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                await collected(tapped(server, "coincheck", "trades", COINCHECK), sink, lambda: len(sink.rows) == 3)
+            return sink
+
+        sink = run(scenario())
+        assert sink.ids() == ["2357062", "2357063", "2357064"]
+        assert sink.rows[0].values[0] == 1_663_318_663_000_000_000
+        assert sink.rows[0].values[3:] == (2820896.0, 5.0, "sell")
+
+    def test_a_message_on_which_ccxt_fails_is_counted_and_ends_nothing(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            if message is not None:
+                await peer.send([["x", None, 7]])
+                await peer.send([["1663318663", "1", "btc_jpy", "2820896.0", "5.0", "sell", "1", "2"]])
+
+        async def scenario() -> Remembers:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                await collected(tapped(server, "coincheck", "trades", COINCHECK), sink, lambda: sink.rows)
+            return sink
+
+        sink = run(scenario())
+        assert not sink.named("disconnected")
+        assert sink.ids() == ["1"]
+
+
+class TestSubscriptions:
+    def test_a_rejection_that_ccxt_hides_is_told(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            if message is not None and message.get("method") == "subscribe":
+                error = {"error": "Currency pair not supported BTC/USD", "success": False, "symbol": "BTC/USD"}
+                await peer.send({"method": "subscribe", **error, "req_id": message["req_id"]})
+
+        async def scenario() -> Remembers:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                await collected(tapped(server, "kraken", "trades", KRAKEN), sink, lambda: False)
+            return sink
+
+        with pytest.raises(SourceError, match="kraken refuses kraken:trades:BTC/USD and every other stream"):
+            run(scenario())
+
+    def test_an_acknowledgement_is_told(self) -> None:
+        async def scenario() -> Remembers:
+            sink = Remembers()
+            async with ScriptedServer(kraken) as server:
+                await collected(tapped(server, "kraken", "trades", KRAKEN), sink, lambda: sink.named("subscribed"))
+            return sink
+
+        assert str(run(scenario()).named("subscribed")[0].dataset) == "kraken:trades:BTC/USD"
+
+    def test_a_lost_connection_comes_back(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            await kraken(peer, message)
+            if message is not None and message.get("method") == "subscribe":
+                await peer.send(kraken_trades(1 + 2 * peer.number))
+                if peer.number == 0:
+                    await peer.socket.close()
+
+        async def scenario() -> Remembers:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                feed = tapped(server, "kraken", "trades", KRAKEN)
+                await collected(feed, sink, lambda: "3" in sink.ids(), 10)
+            return sink
+
+        sink = run(scenario())
+        assert "closed the connection" in sink.named("disconnected")[0].text
+        (gap,) = sink.named("gap")
+        assert (gap.first, gap.last) == (2, 2)
+
+    def test_an_exchange_that_says_nothing_is_given_up(self) -> None:
+        async def silent(peer: Peer, message: Any) -> None:
+            return None
+
+        async def scenario() -> Remembers:
+            sink = Remembers()
+            async with ScriptedServer(silent) as server:
+                settings = {"connect_timeout": 0.3}
+                feed = tapped(server, "kraken", "trades", KRAKEN, **settings)
+                await collected(feed, sink, lambda: sink.named("disconnected"), 10)
+            return sink
+
+        assert run(scenario()).named("disconnected")[0].text == "no answer in 1 s"
+
+    def test_a_kind_that_ccxt_has_no_stream_of_says_so(self) -> None:
+        with pytest.raises(Unsupported, match="coincheck has no stream of quotes that ccxt knows"):
+            live_feeds("coincheck", wanted("coincheck:quotes:BTC/JPY"), [COINCHECK])
+
+
+class TestOtherKinds:
+    def test_books_are_those_that_ccxt_builds(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            if message is not None:
+                for price in ("2820896.0", "2820897.0"):
+                    book = {"bids": [[price, "0.5"]], "asks": [["2820899.0", "1.5"]], "last_update_at": "1663321218"}
+                    await peer.send(["btc_jpy", book])
+
+        async def scenario() -> Remembers:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                await collected(tapped(server, "coincheck", "book", COINCHECK), sink, lambda: len(sink.rows) == 4)
+            return sink
+
+        sink = run(scenario())
+        prices = [row.values[4] for row in sink.rows if row.values[3] == "bid"]
+        assert prices == [2820896.0, 2820897.0]
+        assert all(row.values[7] for row in sink.rows)
+
+    def test_quotes_come_whenever_they_change(self) -> None:
+        async def script(peer: Peer, message: Any) -> None:
+            await binance(peer, message)
+            if message is not None and "method" in message:
+                for number in (1, 2):
+                    quote = {"u": number, "s": "BTCUSDT", "b": "10", "B": str(number), "a": "11", "A": "2"}
+                    await peer.send(quote)
+
+        async def scenario() -> tuple[Remembers, Peer]:
+            sink = Remembers()
+            async with ScriptedServer(script) as server:
+                await collected(tapped(server, "binance", "quotes", BINANCE), sink, lambda: len(sink.rows) == 2)
+                return sink, server.peers[0]
+
+        sink, peer = run(scenario())
+        assert peer.received[0]["params"] == ["btcusdt@bookTicker"]
+        assert [row.values[2:5] for row in sink.rows] == [(1, "10", "1"), (2, "10", "2")]
+
+    def test_nothing_is_read_while_the_sink_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from ticklake.sources.ccxt import tap
+
+        monkeypatch.setattr(tap, "_MOST_WAITING", 20)
+        handed = []
+
+        async def script(peer: Peer, message: Any) -> None:
+            await kraken(peer, message)
+            if message is not None and message.get("method") == "subscribe":
+                for number in range(1, 401):
+                    await peer.send(kraken_trades(number))
+
+        class Stuck(Remembers):
+            async def put(self, feed: Feed, message: LiveMessage) -> None:
+                await super().put(feed, message)
+                if message.rows:
+                    handed.append(len(message.rows))
+                    await asyncio.sleep(0.0005)
+
+        async def scenario() -> Remembers:
+            sink = Stuck()
+            async with ScriptedServer(script) as server:
+                feed = tapped(server, "kraken", "trades", KRAKEN)
+                await collected(feed, sink, lambda: "400" in sink.ids(), 10)
+            return sink
+
+        sink = run(scenario())
+        assert sink.ids() == [str(number) for number in range(1, 401)]
+        assert sink.named("slow")
+
+
+def test_a_source_of_ccxt_offers_feeds() -> None:
+    """Of Ticklake's own protocol where there is one; symbols are looked up among what the exchange lists."""
+
+    async def script(peer: Peer, message: Any) -> None:
+        await kraken(peer, message)
+        if message is not None and message.get("method") == "subscribe":
+            await peer.send(kraken_trades(1))
+
+    async def scenario() -> tuple[Remembers, type[Feed]]:
+        sink = Remembers()
+        async with ScriptedServer(script) as server:
+            server.books = lambda path, _query: ANSWERS.get(path, {})
+            source = CcxtSource("kraken", ExchangeOptions(url=server.url, rate_limit_ms=0.001))
+            (feed,) = await source.feeds(wanted("kraken:trades:BTC/USD"))
+            await collected(feed, sink, lambda: sink.rows)
+            await source.close()
+            return sink, type(feed)
+
+    sink, kind = run(scenario())
+    assert kind is NativeFeed
+    assert sink.ids() == ["1"]
+
+
+def test_a_symbol_that_is_not_listed_says_so() -> None:
+    with pytest.raises(UnknownSymbol, match="kraken does not list XRP/USD"):
+        live_feeds("kraken", wanted("kraken:trades:XRP/USD"), [KRAKEN])
