@@ -36,6 +36,7 @@ ARGUMENTS = {
     "start": ["1"],
     "worker": ["--once"],
     "stream": ["binance", "BTC/USDT"],
+    "replay": ["bars.csv"],
 }
 LEFT_OUT = {"demo", "daemon", "ingest", "book", "rename", "drop", "backup"}
 """Commands without options of their own, or that end with another refusal here."""

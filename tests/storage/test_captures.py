@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from ticklake.errors import InvalidData
-from ticklake.storage.captures import CaptureFile, captured_messages
+from ticklake.storage.captures import CaptureFile, captured_messages, captured_streams
 
 STREAM = {"dataset": "binance:trades:BTC/USDT", "kind": "trades", "native": "BTCUSDT", "timeframe": ""}
 AT = 1_704_067_200_123_456_789
@@ -26,8 +26,7 @@ def test_messages_come_back_as_they_were(tmp_path):
     found = list(captured_messages(path))
     assert [message.received_at for message in found] == [AT + number for number in range(20)]
     assert [message.data for message in found] == [f'{{"n": {number}}}'.encode() for number in range(20)]
-    assert {message.exchange for message in found} == {"binance"}
-    assert all(message.streams == (STREAM,) for message in found)
+    assert captured_streams(path) == ("binance", [STREAM])
 
 
 def test_bytes_that_are_no_text(tmp_path):
@@ -87,3 +86,20 @@ def test_what_happened_besides_messages_stands_between_them(tmp_path):
     found = list(captured_messages(tmp_path / "capture.zst"))
     assert [message.note for message in found] == [None, {"control": "disconnected", "text": "reset"}, None]
     assert [message.received_at for message in found] == [AT, AT + 1, AT + 2]
+
+
+def test_lines_that_come_while_a_frame_is_written_are_in_the_next(tmp_path, monkeypatch):
+    capture = CaptureFile(tmp_path / "capture.zst", "binance")
+    write = capture._write
+
+    def writing(lines):
+        write(lines)
+        if len(capture._lines) == 0:
+            capture.add("0", AT + 1, b"[]")
+
+    monkeypatch.setattr(capture, "_write", writing)
+    capture.add("0", AT, b"{}")
+    capture.flush()
+    monkeypatch.setattr(capture, "_write", write)
+    capture.flush()
+    assert [message.data for message in captured_messages(capture.path)] == [b"{}", b"[]"]

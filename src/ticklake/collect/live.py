@@ -17,6 +17,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import Hole, StreamCoverage
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
+from ticklake.core.sequence import has_numbers
 from ticklake.core.span import Span, subtract
 from ticklake.core.streams import LiveOptions, StreamCounts, StreamStatus
 from ticklake.core.time import DAY, SECOND
@@ -55,6 +56,7 @@ class _Stream:
     """The state of one stream."""
 
     dataset: Dataset
+    is_instant_whole: bool | None = None
     feed: Feed | None = None
     state: str = "connecting"
     text: str = ""
@@ -107,6 +109,8 @@ class LiveService:
         Who is told of rows at once, before they are committed.
     capture
         Where messages are written as they were received.
+    fills
+        Whether holes are filled; otherwise they are only noted.
     """
 
     def __init__(
@@ -117,6 +121,8 @@ class LiveService:
         clock: Callable[[], int] = time.time_ns,
         listeners: Iterable[Listener] = (),
         capture: Capture | None = None,
+        *,
+        fills: bool = True,
     ) -> None:
         self._engine = engine
         self._fill = fill
@@ -124,6 +130,7 @@ class LiveService:
         self._clock = clock
         self._listeners = list(listeners)
         self._capture = capture
+        self._fills_holes = fills
         self._buffer = LiveBuffer()
         self._streams: dict[Dataset, _Stream] = {}
         self._connections: dict[int, _Connection] = {}
@@ -207,7 +214,9 @@ class LiveService:
             stream.feed = feed
             row = await asyncio.to_thread(self._engine.catalog.dataset, dataset)
             if row is not None and row.max_ts is not None:
-                newest = _reached(dataset, row.max_ts)
+                newest = row.max_ts
+                if dataset.timeframe is not None:
+                    newest = dataset.row_end(newest)
                 if self._clock() - newest <= MOST_RESUMED:
                     stream.coverage.resume(newest, _STOPPED)
 
@@ -237,9 +246,13 @@ class LiveService:
         for row in message.rows:
             dataset = datasets.get((row.kind, row.native, row.timeframe))
             # A message may say more than is wanted, like the ticker that carries both quotes and prices of the day.
-            if dataset is not None:
-                self._buffer.add(dataset, row.values, row.space)
-                by_dataset.setdefault(dataset, []).append(row.values)
+            if dataset is None:
+                continue
+            self._buffer.add(dataset, row.values, row.space)
+            if dataset not in by_dataset:
+                by_dataset[dataset] = []
+                self._know(self._streams[dataset], row.space)
+            by_dataset[dataset].append(row.values)
         for dataset, rows in by_dataset.items():
             self._streams[dataset].count(len(rows), message.received_at)
             self._note_rows(self._streams[dataset], rows, message.received_at)
@@ -248,16 +261,23 @@ class LiveService:
         if not by_dataset:
             self._connections[id(feed)].control += 1
 
+    def _know(self, stream: _Stream, space: str) -> None:
+        if stream.is_instant_whole is None:
+            stream.is_instant_whole = has_whole_instants(stream.dataset, space)
+
     def _note_rows(self, stream: _Stream, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         stream.counts.received += len(rows)
         stream.last_received = received_at
-        dataset = stream.dataset
         for values in rows:
             ts = values[0]
             # A row without a time is refused at the commit; it proves nothing.
             if not isinstance(ts, int):
                 continue
-            stream.coverage.row(ts, _reached(dataset, ts))
+            if stream.dataset.timeframe is not None:
+                end = stream.dataset.row_end(ts)
+                stream.coverage.row(ts, end, end)
+            else:
+                stream.coverage.row(ts, ts + bool(stream.is_instant_whole), ts)
             if stream.last_event is None or ts > stream.last_event:
                 stream.last_event = ts
 
@@ -308,7 +328,8 @@ class LiveService:
             self._count(items, receipts)
         self._room.set()
         for dataset, hole in holes:
-            self._ask_for(dataset, hole.span)
+            if self._fills_holes:
+                self._ask_for(dataset, hole.span)
 
     async def _stored(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         """Commit rows; if the lake cannot be written now, try again within a bounded time."""
@@ -425,6 +446,13 @@ class LiveService:
         )
 
 
+def has_whole_instants(dataset: Dataset, id_space: str) -> bool:
+    """Whether a row that shares the time of the one before it could not be missed unnoticed: rows are numbered, or states of now."""
+    if dataset.kind not in {"trades", "liquidations"}:
+        return True
+    return has_numbers(dataset, id_space)
+
+
 class _Ended(Exception):
     """All feeds have ended: the tasks beside them are cancelled."""
 
@@ -456,13 +484,6 @@ def _apply(stream: _Stream, control: Control) -> None:
             stream.coverage.gap(control.span, control.text, control.first, control.last)
         case _:
             pass
-
-
-def _reached(dataset: Dataset, ts: int) -> int:
-    """Return how far a stream has come with a row: others may share its time, but for bars."""
-    if dataset.timeframe is None:
-        return ts
-    return dataset.row_end(ts)
 
 
 def _words(hole: Hole) -> str:

@@ -16,6 +16,7 @@ from ticklake.collect.backfill import Backfill
 from ticklake.collect.capture import Capture
 from ticklake.collect.live import Listener, LiveService
 from ticklake.collect.plan import FetchScope, select_symbols
+from ticklake.collect.replay import ReplayFeed
 from ticklake.core.dataset import Dataset
 from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
@@ -62,8 +63,9 @@ class Streaming:
         seconds: float | None = None,
         listeners: Iterable[Listener] = (),
         capture: Path | None = None,
+        stop: asyncio.Event | None = None,
     ) -> Run:
-        """Collect until cancelled, until *watch* raises, or for so many *seconds*; return the finished run.
+        """Collect until cancelled, until *watch* raises, *stop* is set, or for so many *seconds*; return the finished run.
 
         Messages are written as they were received to files in the folder *capture*, if there is one.
 
@@ -79,32 +81,51 @@ class Streaming:
                     sources[request.exchange] = self.source(request.exchange)
                     stack.push_async_callback(sources[request.exchange].close)
             feeds = await _feeds(sources, requests, capture=capture is not None)
-            datasets = sorted({dataset for feed in feeds for dataset in feed.datasets.values()}, key=str)
             captured = None
             if capture is not None:
                 captured = Capture(capture)
             service = LiveService(
                 self.engine, self._filler(sources), self.options, self.engine.now, listeners, captured
             )
-            return await self._recorded(service, feeds, datasets, watch, seconds)
+            return await self._recorded(service, feeds, watch, seconds, stop=stop)
+
+    async def replay(
+        self, captures: Sequence[Path], speed: float = 0.0, watch: StreamWatch = lambda _status: None
+    ) -> Run:
+        """Send captures through the pipeline again; their holes are not filled, a repair does that.
+
+        Raises
+        ------
+        InvalidData
+            If a capture is cut short or damaged, after what can be read of it was committed.
+        """
+
+        async def leave(_dataset: Dataset, _span: Span) -> None:
+            return
+
+        feeds: list[Feed] = [ReplayFeed(path, speed) for path in captures]
+        service = LiveService(self.engine, leave, self.options, self.engine.now, fills=False)
+        return await self._recorded(service, feeds, watch, None, "replay")
 
     async def _recorded(
         self,
         service: LiveService,
         feeds: Sequence[Feed],
-        datasets: Sequence[Dataset],
         watch: StreamWatch,
         seconds: float | None,
+        operation: str = "stream",
+        stop: asyncio.Event | None = None,
     ) -> Run:
+        datasets = sorted({dataset for feed in feeds for dataset in feed.datasets.values()}, key=str)
         names = [str(dataset) for dataset in datasets]
         subject = ", ".join(names[:3])
         if len(names) > 3:
             subject = f"{len(names):,} streams of {', '.join(sorted({dataset.exchange for dataset in datasets}))}"
-        run = await asyncio.to_thread(self.runs.create, "stream", subject, {"datasets": names})
+        run = await asyncio.to_thread(self.runs.create, operation, subject, {"datasets": names})
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._watched(service, feeds, run, watch)
+                    await self._watched(service, feeds, run, watch, stop or asyncio.Event())
         except (asyncio.CancelledError, Cancelled):
             self._finish(run, service, RunState.CANCELLED)
             raise
@@ -113,18 +134,22 @@ class Streaming:
             raise
         return await asyncio.to_thread(self._finish, run, service, RunState.SUCCEEDED)
 
-    async def _watched(self, service: LiveService, feeds: Sequence[Feed], run: Run, watch: StreamWatch) -> None:
+    async def _watched(
+        self, service: LiveService, feeds: Sequence[Feed], run: Run, watch: StreamWatch, stop: asyncio.Event
+    ) -> None:
         collecting = asyncio.create_task(service.run(feeds))
+        stopped = asyncio.create_task(stop.wait())
         since_record = RECORD_EVERY
         try:
-            while not collecting.done():
+            while not collecting.done() and not stop.is_set():
                 watch(service.status())
                 if since_record >= RECORD_EVERY:
                     since_record = 0.0
                     await asyncio.to_thread(self.runs.update_progress, run.id, 0.0, _progress(service.status()))
-                await asyncio.wait([collecting], timeout=REPORT_EVERY)
+                await asyncio.wait([collecting, stopped], timeout=REPORT_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 since_record += REPORT_EVERY
         finally:
+            stopped.cancel()
             collecting.cancel()
             await asyncio.gather(collecting, return_exceptions=True)
             # An error of the last commit counts more than the reason to end.

@@ -2,7 +2,8 @@
 
 A stream covers the time between two of its rows if nothing broke in between: the connection stayed, the exchange had acknowledged the
 subscription before the first of them, and no message is known to be missing. Rows are what proves that the stream was alive, so the
-time before the first row and after the newest one is not covered yet. Neither is the instant of the newest row: others may share it.
+time before the first row and after the newest one is not covered yet. After an interruption the instant of the newest row is asked for again: others may
+share it.
 """
 
 from __future__ import annotations
@@ -35,19 +36,21 @@ class StreamCoverage:
     --------
     >>> stream = StreamCoverage()
     >>> stream.subscribed()
-    >>> stream.row(10, 10)
-    >>> stream.row(20, 20)
+    >>> stream.row(10, 10, 10)
+    >>> stream.row(20, 20, 20)
     >>> stream.interrupted("the connection was lost")
     >>> stream.subscribed()
-    >>> stream.row(50, 50)
-    >>> stream.row(60, 60)
+    >>> stream.row(50, 50, 50)
+    >>> stream.row(60, 60, 60)
     >>> [tuple(span) for span in stream.take_covered()], [tuple(hole.span) for hole in stream.take_holes()]
     ([(10, 20), (50, 60)], [(20, 50)])
     """
 
     is_subscribed: bool = False
     newest: int | None = None
-    """How far rows have come: the time of the newest one, and of bars the time at which it closes."""
+    """How far rows have come: the end of what the newest one covers."""
+    edge: int | None = None
+    """Where a hole after the newest row begins: with its instant, unless no other row can share it."""
     _start: int | None = None
     _reason: str = ""
     _covered: list[Span] = field(default_factory=list)
@@ -55,20 +58,31 @@ class StreamCoverage:
 
     def resume(self, newest: int, reason: str) -> None:
         """Go on after what the lake has of the stream, up to *newest*: the time from there to the first row is a hole."""
-        self.newest, self._reason = newest, reason
+        self.newest = self.edge = newest
+        self._reason = reason
 
     def subscribed(self) -> None:
         """Take note that the exchange has acknowledged the subscription."""
         self.is_subscribed = True
 
-    def row(self, ts: int, reached: int) -> None:
-        """Take note of a row that came: its time *ts*, and how far the stream has come, at which a bar closes."""
+    def row(self, ts: int, end: int, edge: int) -> None:
+        """Take note of a row that came.
+
+        Parameters
+        ----------
+        ts, end
+            Its time, and the end of what it covers: of a bar when it closes; *ts* if rows that share its time may follow unnoticed.
+        edge
+            Where a hole after it would begin.
+        """
         if not self.is_subscribed:
             return
         if self._start is None:
             self._begin(ts)
-        if self.newest is None or reached > self.newest:
-            self.newest = reached
+        if self.newest is None or end > self.newest:
+            self.newest = end
+        if self.edge is None or edge > self.edge:
+            self.edge = edge
 
     def gap(self, span: Span, reason: str, first: int | None = None, last: int | None = None) -> None:
         """Take note that rows are missing inside *span*, after the rows so far."""
@@ -76,6 +90,7 @@ class StreamCoverage:
         self._holes.append(Hole(span, reason, first, last))
         self._start = span.end
         self.newest = max(self.newest or span.end, span.end)
+        self.edge = max(self.edge or span.end, span.end)
 
     def interrupted(self, reason: str) -> None:
         """Take note that rows may be missing from the newest one on, until the first after the next subscription."""
@@ -99,10 +114,10 @@ class StreamCoverage:
 
     def _begin(self, ts: int) -> None:
         self._start = ts
-        if self.newest is None:
+        if self.newest is None or self.edge is None:
             return
-        if ts > self.newest:
-            self._holes.append(Hole(Span(self.newest, ts), self._reason))
+        if ts > self.edge:
+            self._holes.append(Hole(Span(self.edge, ts), self._reason))
         else:
             # The exchange sent again what came before the interruption: nothing is missing.
             self._start = self.newest

@@ -35,7 +35,7 @@ class _Session:
     request: StreamRequest
     thread: threading.Thread | None = None
     loop: asyncio.AbstractEventLoop | None = None
-    task: asyncio.Task[Run] | None = None
+    stop: asyncio.Event | None = None
     status: Sequence[StreamStatus] = ()
     run: Run | None = None
     error: BaseException | None = None
@@ -86,6 +86,39 @@ class Streams:
         if isinstance(requests, StreamRequest):
             requests = [requests]
         return run_async(self._streaming.run(requests, watch, seconds, [self._live], _folder(capture)))
+
+    def replay(
+        self,
+        captures: str | Path | Sequence[str | Path],
+        *,
+        speed: float = 0.0,
+        watch: StreamWatch = lambda _status: None,
+    ) -> Run:
+        """Send captures through the pipeline again, as if their messages came now, and return the finished run.
+
+        What happened to the streams, like a lost connection, happens again. Rows that the lake has stay as they are.
+
+        Parameters
+        ----------
+        captures
+            Files that :meth:`run` wrote with *capture*.
+        speed
+            How many times as fast as messages were received; 0 is as fast as rows can be stored.
+
+        Raises
+        ------
+        InvalidData
+            If a file is no capture, or is cut short: then what can be read of it is in the lake.
+        """
+        from ticklake.collect.collector import run_async
+
+        if isinstance(captures, str | Path):
+            captures = [captures]
+        paths = [as_path("captures", path) for path in captures]
+        for path in paths:
+            if not path.is_file():
+                raise BadInput(f"there is no file {path}: name a capture, or several")
+        return run_async(self._streaming.replay(paths, speed, watch))
 
     def start(
         self,
@@ -187,25 +220,23 @@ class Streams:
     def _collect(self, session: _Session) -> None:
         def watch(status: Sequence[StreamStatus]) -> None:
             session.status = status
-            session.begun.set()
+            if status:
+                session.begun.set()
 
         async def go() -> Run:
-            session.loop = asyncio.get_running_loop()
-            session.task = asyncio.current_task()
-            return await self._streaming.run([session.request], watch, listeners=[self._live])
+            session.loop, session.stop = asyncio.get_running_loop(), asyncio.Event()
+            return await self._streaming.run([session.request], watch, listeners=[self._live], stop=session.stop)
 
         try:
             session.run = asyncio.run(go())
-        except asyncio.CancelledError:
-            pass
         except BaseException as error:
             session.error = error
         session.begun.set()
 
     def _stop(self, session: _Session) -> None:
-        if session.loop is not None and session.task is not None:
+        if session.loop is not None and session.stop is not None:
             with suppress(RuntimeError):  # it ended just now
-                session.loop.call_soon_threadsafe(session.task.cancel)
+                session.loop.call_soon_threadsafe(session.stop.set)
         if session.thread is not None:
             session.thread.join()
 

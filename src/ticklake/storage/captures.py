@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 from ticklake.core.time import SECOND, decimal_to_ns
 from ticklake.errors import InvalidData
 
-__all__ = ["CaptureFile", "CapturedMessage", "captured_messages"]
+__all__ = ["CaptureFile", "CapturedMessage", "captured_messages", "captured_streams"]
 
 _SKIPPABLE = struct.Struct("<IIQQ")
 _SKIPPABLE_MAGIC = 0x184D2A5C
@@ -32,16 +32,14 @@ LEVEL = 3
 
 @dataclass(frozen=True, slots=True)
 class CapturedMessage:
-    """A message as it was received over the connection number *connection* of *exchange*, at a time in nanoseconds UTC.
+    """A message as it was received over the connection of that number, at a time in nanoseconds UTC.
 
-    ``streams`` are those that headers have named so far. ``note`` is what happened besides messages: then there is no ``data``.
+    ``note`` is what happened besides messages: then there is no ``data``.
     """
 
-    exchange: str
     connection: str
     received_at: int
     data: bytes = b""
-    streams: Sequence[Mapping[str, str]] = ()
     note: Mapping[str, Any] | None = None
 
 
@@ -93,9 +91,17 @@ class CaptureFile:
         """Write what waits as one frame that is complete on the disk when this returns."""
         if not self._lines:
             return
+        # Another thread may add lines meanwhile.
+        lines, self._lines = self._lines, []
+        try:
+            self._write(lines)
+        except OSError:
+            self._lines = lines + self._lines
+            raise
+
+    def _write(self, lines: Sequence[bytes]) -> None:
         import pyarrow as pa
 
-        lines = self._lines
         end = f'{{"t":"frame","count":{len(lines)}}}\n'.encode()
         content = b"".join([*lines, end])
         frame = pa.Codec("zstd", LEVEL).compress(content, asbytes=True)
@@ -103,7 +109,28 @@ class CaptureFile:
             file.write(_SKIPPABLE.pack(_SKIPPABLE_MAGIC, 16, len(frame), len(content)) + frame)
             file.flush()
             os.fsync(file.fileno())
-        self._lines = []
+
+
+def captured_streams(path: Path) -> tuple[str, list[Mapping[str, str]]]:
+    """Return the exchange of a capture and all streams that it names: ``dataset``, and what tells its rows, ``kind``, ``native``, ``timeframe``.
+
+    Raises
+    ------
+    InvalidData
+        If it is no capture. One that is cut short is read as far as it goes.
+    """
+    exchange = ""
+    streams: list[Mapping[str, str]] = []
+    try:
+        for line in _lines(path):
+            if line.startswith(b'{"t":"header"'):
+                header = json.loads(line)
+                exchange = str(header["exchange"])
+                streams += header["streams"]
+    except InvalidData:
+        if not exchange:
+            raise
+    return exchange, streams
 
 
 def captured_messages(path: Path) -> Iterator[CapturedMessage]:
@@ -114,19 +141,20 @@ def captured_messages(path: Path) -> Iterator[CapturedMessage]:
     InvalidData
         After the messages of all whole frames, if the file is cut short or damaged.
     """
-    exchange = ""
-    streams: tuple[Mapping[str, str], ...] = ()
+    for line in _lines(path):
+        record = json.loads(line)
+        if record["t"] in {"recv", "note"}:
+            yield _message(record)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of whole frames, without those that end them."""
     with path.open("rb") as file:
         while content := _next_frame(file, path):
             *lines, end = content.splitlines()
             if json.loads(end) != {"t": "frame", "count": len(lines)}:
                 raise InvalidData(f"{path} is damaged: a frame of {len(lines):,} lines ends with {end.decode()}")
-            for line in lines:
-                record = json.loads(line)
-                if record["t"] == "header":
-                    exchange, streams = str(record["exchange"]), (*streams, *record["streams"])
-                elif record["t"] in {"recv", "note"}:
-                    yield _message(record, exchange, streams)
+            yield from lines
 
 
 def _next_frame(file: BinaryIO, path: Path) -> bytes:
@@ -150,9 +178,9 @@ def _next_frame(file: BinaryIO, path: Path) -> bytes:
         raise InvalidData(f"{path} is damaged: {error}") from error
 
 
-def _message(record: Mapping[str, Any], exchange: str, streams: Sequence[Mapping[str, str]]) -> CapturedMessage:
+def _message(record: Mapping[str, Any]) -> CapturedMessage:
     data = str(record.get("data", "")).encode()
     if "b64" in record:
         data = base64.b64decode(record["b64"])
     at = decimal_to_ns(record["ts"], SECOND)
-    return CapturedMessage(exchange, str(record["conn"]), at, data, streams, record.get("note"))
+    return CapturedMessage(str(record["conn"]), at, data, record.get("note"))

@@ -154,6 +154,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
         ("update", backfill.update),
         ("stream", stream.stream),
         ("streams", stream.streams),
+        ("replay", stream.replay),
         ("import", import_files.import_files),
     ),
     "With other lakes": (("import-lake", lakes.import_lake), ("export", lakes.export), ("migrate", lakes.migrate)),

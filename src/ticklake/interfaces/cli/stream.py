@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ticklake.core.runs import Run
     from ticklake.core.streams import StreamStatus
 
-__all__ = ["stream", "streams"]
+__all__ = ["replay", "stream", "streams"]
 
 LINE_EVERY = 5.0
 """Seconds between two plain lines where the output is no terminal."""
@@ -64,6 +64,23 @@ def stream(
         seconds = parse_every(length) / SECOND
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake, _shown(quiet=as_json) as watch:
         run = lake.streams.run(request, seconds=seconds, watch=watch, capture=capture)
+    if as_json:
+        return print_json(run)
+    say(f"run {run.id} {run.state}: {run.outcome}")
+    return _exit(run)
+
+
+def replay(
+    captures: Annotated[list[str], typer.Argument(metavar="FILE...", help="Captures that 'ticklake stream' wrote.")],
+    speed: Annotated[
+        float, typer.Option("--speed", min=0, help="Times as fast as they were received; 0 is at once.")
+    ] = 0.0,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Send captured messages through the pipeline again, as if they came now."""
+    with o.opened(lake_path, create=True) as lake, _shown(quiet=as_json) as watch:
+        run = lake.streams.replay(captures, speed=speed, watch=watch)
     if as_json:
         return print_json(run)
     say(f"run {run.id} {run.state}: {run.outcome}")

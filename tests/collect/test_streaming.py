@@ -1,0 +1,188 @@
+"""Streams of the simulated exchange, from its sockets to the lake: what was served is there, whatever happened in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from ticklake import StreamRequest
+from ticklake.app import open_lake
+from ticklake.config import LiveSettings
+from ticklake.core.dataset import Dataset
+from ticklake.core.time import MINUTE, SECOND, parse_time
+from ticklake.errors import Cancelled, UnknownSymbol, Unsupported
+from ticklake.testing.exchange.clock import SimulatedClock
+from ticklake.testing.exchange.faults import Faults
+from ticklake.testing.exchange.server import SimulatedExchange
+
+from ..conftest import settings_for
+
+NOW = "2024-01-05T12:00:30Z"
+TRADES = "binance:trades:BTC/USDT"
+QUICK = LiveSettings(flush_rows=20, flush_seconds=0.1, fill_delay=0.05)
+
+
+@pytest.fixture
+def exchange(market):
+    simulated = SimulatedExchange(market, SimulatedClock(parse_time(NOW)))
+    with simulated.running():
+        yield simulated
+
+
+@pytest.fixture
+def lake(exchange, tmp_path):
+    settings = settings_for(exchange.url).model_copy(update={"live": QUICK})
+    with open_lake(tmp_path / "lake", settings=settings) as lake:
+        yield lake
+
+
+class Watching:
+    """Stops streams when it is told to."""
+
+    def __init__(self):
+        self.status, self.is_told = (), False
+
+    def __call__(self, status):
+        self.status = status
+        if self.is_told:
+            raise Cancelled("told to stop")
+
+
+@contextmanager
+def collecting(lake, *requests, capture=None):
+    """Collect in a thread while the block runs, once every stream is live."""
+    watching, ended = Watching(), []
+
+    def run():
+        try:
+            ended.append(lake.streams.run(requests, watch=watching, capture=capture))
+        except Cancelled:
+            ended.append(None)
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait_for(lambda: ended or (watching.status and all(each.state == "live" for each in watching.status)))
+        yield watching
+    finally:
+        watching.is_told = True
+        thread.join(30)
+    assert ended == [None]
+
+
+def wait_for(condition, exchange=None):
+    """Wait until it is so; the market of an *exchange* goes on meanwhile."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        if exchange is not None:
+            exchange.clock.advance(10 * SECOND)
+        time.sleep(0.02)
+
+
+def let_pass(exchange, minutes):
+    """Let the market go on, a minute at a time."""
+    for _ in range(minutes):
+        exchange.clock.advance(MINUTE)
+        time.sleep(0.05)
+
+
+def stored(lake, name):
+    return [int(ident) for ident in lake.load(name)["id"]]
+
+
+def served(exchange, name):
+    return sorted(exchange.served[Dataset.parse(name)].ids())
+
+
+def test_trades_bars_quotes_and_books_come_in(lake, exchange):
+    request = StreamRequest.of("binance", "BTC/USDT", ["trades", "ohlcv", "quotes", "book"])
+    with collecting(lake, request) as watching:
+        let_pass(exchange, 10)
+        wait_for(lambda: len(watching.status) == 4 and all(each.stored for each in watching.status), exchange)
+    assert stored(lake, TRADES) == served(exchange, TRADES)
+    bars = lake.load("binance:ohlcv:1m:BTC/USDT")
+    # The first minute had begun before the stream did.
+    whole = lake.resample(TRADES, "1m")[1:].join(bars, on="ts", how="semi")
+    # Bars of the exchange equal those of its own trades.
+    assert whole.height >= 5
+    assert whole.select("ts", "open", "high", "low", "close").equals(
+        bars.join(whole, on="ts", how="semi").select("ts", "open", "high", "low", "close")
+    )
+    assert lake.book("binance", "BTC/USDT").height > 0
+    (run,) = lake.runs.list(state="cancelled")
+    assert (run.operation, run["new"] > 0) == ("stream", True)
+
+
+def test_what_a_lost_connection_missed_is_fetched(lake, exchange):
+    with collecting(lake, StreamRequest.of("binance", "BTC/USDT")) as watching:
+        let_pass(exchange, 5)
+        exchange.faults = Faults(seed=3, socket_drop=1.0)
+        let_pass(exchange, 3)
+        exchange.faults = Faults()
+        wait_for(lambda: watching.status[0].state == "live", exchange)
+        let_pass(exchange, 5)
+        wait_for(lambda: watching.status[0].gaps and not lake.gap_report(TRADES).gaps, exchange)
+    ids = stored(lake, TRADES)
+    assert ids == list(range(ids[0], ids[-1] + 1))
+    assert set(served(exchange, TRADES)) <= set(ids)
+
+
+def test_missing_numbers_are_fetched(lake, exchange):
+    exchange.faults = Faults(seed=5, socket_gap=0.1)
+    with collecting(lake, StreamRequest.of("binance", "BTC/USDT")) as watching:
+        let_pass(exchange, 10)
+        exchange.faults = Faults()
+        let_pass(exchange, 2)
+        wait_for(lambda: watching.status[0].gaps and not lake.gap_report(TRADES).gaps, exchange)
+    ids = stored(lake, TRADES)
+    assert ids == list(range(ids[0], ids[-1] + 1))
+
+
+def test_a_capture_replayed_is_the_same(lake, exchange, tmp_path):
+    kinds = ["trades", "ohlcv", "quotes"]
+    with collecting(lake, StreamRequest.of("binance", "BTC/USDT", kinds), capture=tmp_path / "raw"):
+        let_pass(exchange, 10)
+        wait_for(lambda: lake.datasets() and stored(lake, TRADES) == served(exchange, TRADES))
+    captures = list((tmp_path / "raw").iterdir())
+    with open_lake(tmp_path / "again") as again:
+        run = again.streams.replay(captures)
+        assert (run.operation, run.state) == ("replay", "succeeded")
+        for dataset in lake.datasets():
+            assert again.load(dataset).equals(lake.load(dataset))
+            assert again.coverage(dataset).spans("data") == lake.coverage(dataset).spans("data")
+
+
+def test_kraken_and_binance_in_one_service(lake, exchange):
+    requests = [StreamRequest.of("binance", ["BTC/USDT", "ETH/USDT"]), StreamRequest.of("kraken", "BTC/USD", "book")]
+    with collecting(lake, *requests) as watching:
+        let_pass(exchange, 5)
+        wait_for(lambda: len(watching.status) == 3 and all(each.stored for each in watching.status), exchange)
+    assert {dataset.exchange for dataset in lake.datasets()} == {"binance", "kraken"}
+
+
+def test_what_does_not_exist_is_refused_before_anything_is_collected(lake):
+    with pytest.raises(UnknownSymbol, match="NOPE/USDT"):
+        lake.streams.run(StreamRequest.of("binance", "NOPE/USDT"))
+    with pytest.raises(Unsupported, match="open_interest"):
+        lake.streams.run(StreamRequest.of("binance", "BTC/USDT", "open_interest"))
+
+
+def test_streams_in_the_background(lake, exchange):
+    lake.streams.start("binance", "BTC/USDT", ["trades"])
+    subscriber = lake.streams.subscribe("binance:trades:*")
+    let_pass(exchange, 5)
+    wait_for(lambda: lake.streams.newest(Dataset.parse(TRADES), 5) is not None, exchange)
+    rows, source = lake.latest_with_source(TRADES, 5)
+    assert (rows.height, source) == (5, "cache")
+    assert lake.streams.list() == [TRADES]
+    assert next(iter(subscriber)).frame().height > 0
+    (run,) = lake.streams.stop()
+    assert (run.state, run.operation) == ("succeeded", "stream")
+    assert lake.streams.status() == []
+    assert rows.equals(lake.load(TRADES).join(rows, on="id", how="semi"))
