@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ticklake.app import open_lake
+from ticklake.core.streams import StreamRequest
 from ticklake.interfaces.cli import demo
 from ticklake.interfaces.cli.main import app
 from ticklake.interfaces.schema import to_json
@@ -343,7 +344,9 @@ class TestSimulate:
         again = shell("demo", "--lake", "demo")
         assert again.exit_code == 0
         with open_lake(tmp_path / "demo") as lake:
-            assert list(map(str, lake.datasets())) == list(demo.WISHES)
+            live = map(str, StreamRequest.of(*demo.LIVE).datasets_of("ETH/USDT"))
+            assert sorted(map(str, lake.datasets())) == sorted([*demo.WISHES, *live])
+            assert lake.load("binance:quotes:ETH/USDT").height > 100
 
     def test_the_demo_never_removes_a_folder_that_is_no_lake(self, shell, tmp_path):
         (tmp_path / "precious").mkdir()

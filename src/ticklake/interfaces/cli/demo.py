@@ -1,4 +1,4 @@
-"""The demo: an exchange on this machine, ccxt, a lake, a table and a gap report."""
+"""The demo: an exchange on this machine, ccxt, a lake, a table, a gap report and live data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from ticklake.app import open_lake, simulated_exchange
 from ticklake.config import load_settings
 from ticklake.core.dataset import Dataset
+from ticklake.core.streams import StreamRequest
 from ticklake.core.time import DAY, HOUR, format_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput
@@ -30,6 +31,9 @@ WISHES = {
     "kraken:ohlcv:1h:BTC/USD": 45,
 }
 """What the demo collects, if the market has it, and the newest days of it: of Kraken more than it serves, to show a gap."""
+LIVE = ("binance", "ETH/USDT", ("trades", "quotes", "book", "ohlcv"))
+LIVE_SECONDS, LIVE_SPEED = 5.0, 30.0
+"""What is collected live, for how long, and how many times as fast as real time that market goes on."""
 _MARK = "made-by-the-demo"
 """An empty file in each folder that the demo made, for only such a folder may be removed without a question."""
 
@@ -62,6 +66,7 @@ def run_demo(data: Path | None, folder: Path) -> None:
                 _collect(lake, wish)
             lake.admin.compact()
             _answer(lake, wishes)
+    _stream(folder)
     _next(folder, wishes)
 
 
@@ -122,6 +127,20 @@ def _answer(lake: Lake, wishes: list[_Wish]) -> None:
     say(f"\n5. {rows:,} rows in the lake; verify found {len(problems)} problems")
 
 
+def _stream(folder: Path) -> None:
+    """Collect live for some seconds, from an exchange whose market goes on."""
+    with simulated_exchange(live=True, speed=LIVE_SPEED).running() as exchange:
+        settings = load_settings(exchange_url=exchange.url)
+        with open_lake(folder, settings=settings) as lake:
+            say(
+                f"\n6. live for {LIVE_SECONDS:g} seconds, over the sockets of an exchange whose time goes {LIVE_SPEED:g} times as fast:"
+            )
+            run = lake.streams.run(StreamRequest.of(*LIVE), seconds=LIVE_SECONDS)
+            columns = ["dataset", "stored", "holes"]
+            rows = [(stream["dataset"], stream["stored"], stream["gaps"]) for stream in run.progress["streams"]]
+            print_table(columns, rows, numbers=("stored", "holes"))
+
+
 def _next(folder: Path, wishes: list[_Wish]) -> None:
     first = wishes[0].dataset
     frame = Timeframe.parse(first.timeframe or "1m")
@@ -130,4 +149,4 @@ def _next(folder: Path, wishes: list[_Wish]) -> None:
     say(f"  ticklake list --lake {folder}")
     say(f"  ticklake read {where} --start {format_time(wishes[0].end - HOUR)}")
     say(f"  ticklake gaps {where}")
-    say("  ticklake simulate            # the exchange by itself, for your own experiments")
+    say("  ticklake simulate --live     # the exchange by itself, for your own experiments")
