@@ -188,6 +188,11 @@ class LiveSettings(BaseModel):
         OF_STREAMS.fill_delay, ge=0, description="Seconds from the end of a hole until calls are asked for its rows."
     )
 
+    recheck_seconds: float = Field(
+        OF_STREAMS.recheck_seconds,
+        gt=0,
+        description="Seconds after which the newest bars are asked for again: they may be corrected late.",
+    )
     cache_seconds: float = Field(300.0, gt=0, description="How long the newest rows of live datasets stay in memory.")
     cache_bytes: Size = Field(ByteSize(256 * 1024**2), description="Memory for these rows, of all datasets together.")
 

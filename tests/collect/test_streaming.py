@@ -22,7 +22,7 @@ from ..conftest import settings_for
 
 NOW = "2024-01-05T12:00:30Z"
 TRADES = "binance:trades:BTC/USDT"
-QUICK = LiveSettings(flush_rows=20, flush_seconds=0.1, fill_delay=0.05)
+QUICK = LiveSettings(flush_rows=20, flush_seconds=0.1, fill_delay=0.05, recheck_seconds=1)
 
 
 @pytest.fixture
@@ -131,6 +131,16 @@ def test_what_a_lost_connection_missed_is_fetched(lake, exchange):
     ids = stored(lake, TRADES)
     assert ids == list(range(ids[0], ids[-1] + 1))
     assert set(served(exchange, TRADES)) <= set(ids)
+
+
+def test_a_bar_that_is_corrected_late_is_corrected_in_the_lake(lake, exchange):
+    bars = "binance:ohlcv:1m:BTC/USDT"
+    with collecting(lake, StreamRequest.of("binance", "BTC/USDT", "ohlcv")) as watching:
+        let_pass(exchange, 5)
+        wait_for(lambda: watching.status[0].stored >= 3, exchange)
+        row = lake.load(bars)[-1:]
+        lake.save(bars, row.with_columns(volume=row["volume"] + 1000))
+        wait_for(lambda: lake.load(bars, row["ts"][0])[:1].equals(row))
 
 
 def test_missing_numbers_are_fetched(lake, exchange):

@@ -201,14 +201,14 @@ RECORDINGS = {
     },
     "ws_rec/COINBASE.jsonl.zst": {"trades": 279, "quotes": 160, "book": 74_193, "ohlcv": 198},
     "ws_rec/DERIBIT.jsonl.zst": {"quotes": 82, "open_interest": 89, "book": 149},
-    "ws_rec/CRYPTO.COM.jsonl.zst": {"trades": 1_143},
-    "ws_rec/GATEIO.jsonl.zst": {"trades": 9, "book": 1_541},
-    "ws_rec/HUOBI.jsonl.zst": {"trades": 73},
+    "ws_rec/CRYPTO.COM.jsonl.zst": {"trades": 1_143, "quotes": 1_481, "book": 373_200},
+    "ws_rec/GATEIO.jsonl.zst": {"trades": 9, "quotes": 22, "book": 2_887},
+    "ws_rec/HUOBI.jsonl.zst": {"trades": 73, "book": 58_996},
     "ws_rec/KRAKEN.jsonl.zst": {"trades": 10, "quotes": 18, "book": 11_745},
-    "ws_rec/KUCOIN.jsonl.zst": {"trades": 18, "quotes": 830, "book": 7_856},
+    "ws_rec/KUCOIN.jsonl.zst": {"trades": 18, "quotes": 830, "book": 10_354},
     "ws_rec/OKX.jsonl.zst": {"trades": 74, "quotes": 28, "book": 8_264},
-    "ws_rec/UPBIT.jsonl.zst": {"trades": 304},
-    "ws_rec/DYDX.ws.1.0.zst": {"trades": 1_026},
+    "ws_rec/UPBIT.jsonl.zst": {"trades": 304, "book": 4_350},
+    "ws_rec/DYDX.ws.1.0.zst": {"trades": 1_026, "book": 7_094},
     "rest/vcr_Binance.jsonl.gz": {"book": 1_572, "trades": 500},
     "rest/vcr_Bitmex.jsonl.gz": {"book": 11_757, "trades": 100},
     "rest/vcr_Bybit.jsonl.gz": {"book": 50},
@@ -229,8 +229,8 @@ RECORDINGS = {
 }
 """New rows by kind in recordings that say themselves of what they are."""
 
-AGAIN = {"ws_rec/BINANCE_FUTURES.jsonl.zst": 8, "rest/nautilus_kraken.jsonl.gz": 1}
-"""Levels that a change and the book before it name with the same time and number: they are one row."""
+AGAIN = {"ws_rec/CRYPTO.COM.jsonl.zst": 18_663, "ws_rec/BINANCE_FUTURES.jsonl.zst": 8, "rest/nautilus_kraken.jsonl.gz": 1}
+"""Levels that a change and the book before it, or two books, name with the same time and number: they are one row."""
 
 UNTRUE = {"rest/vcr_Gate.jsonl.gz": 1}
 """Rows that cannot be true: a trade of nothing."""

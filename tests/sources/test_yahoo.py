@@ -48,8 +48,9 @@ def stock(start="2023-12-01", end="2025-01-09"):
 
 
 @pytest.fixture
-def yahoo(tmp_path):
-    yfinance.set_tz_cache_location(str(tmp_path / "cache"))
+def yahoo(tmp_path_factory):
+    # The first test of the process decides where it stays, so it must outlive that test.
+    yfinance.set_tz_cache_location(str(tmp_path_factory.getbasetemp() / "yfinance"))
     fake = FakeYahoo(NOW // 10**9)
     fake.stocks["AAPL"] = stock()
     yield fake

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.runs import Run, RunState
 from ticklake.core.span import Span
 from ticklake.core.streams import LiveOptions, StreamRequest, StreamStatus
+from ticklake.core.timeframe import Timeframe
 from ticklake.engine.engine import Engine
 from ticklake.errors import Cancelled, SourceUnavailable, TicklakeError
 from ticklake.sources.base import Source
@@ -30,6 +31,8 @@ __all__ = ["StreamWatch", "Streaming"]
 
 REPORT_EVERY = 1.0
 """Seconds between two looks at the streams: whoever watches is told, and may stop them."""
+RECHECKED_BARS = 20
+"""So many of the newest bars are asked for again."""
 RECORD_EVERY = 5.0
 """Seconds between two records of how the streams go, for other processes to read."""
 
@@ -87,7 +90,13 @@ class Streaming:
             service = LiveService(
                 self.engine, self._filler(sources), self.options, self.engine.now, listeners, captured
             )
-            return await self._recorded(service, feeds, watch, seconds, stop=stop)
+            rechecks = [asyncio.create_task(self._recheck_often(source, service)) for source in sources.values()]
+            try:
+                return await self._recorded(service, feeds, watch, seconds, stop=stop)
+            finally:
+                for recheck in rechecks:
+                    recheck.cancel()
+                await asyncio.gather(*rechecks, return_exceptions=True)
 
     async def replay(
         self, captures: Sequence[Path], speed: float = 0.0, watch: StreamWatch = lambda _status: None
@@ -168,6 +177,16 @@ class Streaming:
                 state = RunState.INCOMPLETE
         return self.runs.finish(run.id, state, _progress(status), outcome)
 
+    async def _recheck_often(self, source: Source, service: LiveService) -> None:
+        """Ask by calls for the newest bars of an exchange again and again, so that late corrections come in."""
+        while True:
+            await asyncio.sleep(self.options.recheck_seconds)
+            for datasets, start in _newest_bars(source.exchange, service.status()):
+                backfill = Backfill(source, self.engine, self.runs, self.instruments, gap_notes=self.gap_notes)
+                # What fails is recorded as the failure of that run; the next one is soon.
+                with suppress(TicklakeError):
+                    await backfill.run(datasets, FetchScope(start=start))
+
     def _filler(self, sources: dict[str, Source]) -> Callable[[Dataset, Span], Any]:
         async def fill(dataset: Dataset, span: Span) -> None:
             backfill = Backfill(
@@ -181,6 +200,20 @@ class Streaming:
                 raise error(run.outcome)
 
         return fill
+
+
+def _newest_bars(exchange: str, status: Sequence[StreamStatus]) -> Iterator[tuple[list[Dataset], int]]:
+    """Yield the bars of an exchange that came, those of one length together, and the time from which they are asked for again."""
+    datasets: dict[Timeframe, list[Dataset]] = {}
+    newest: dict[Timeframe, int] = {}
+    for stream in status:
+        dataset = Dataset.parse(stream.dataset)
+        timeframe = dataset.timeframe
+        if dataset.exchange == exchange and timeframe is not None and stream.last_event is not None:
+            datasets.setdefault(timeframe, []).append(dataset)
+            newest[timeframe] = max(newest.get(timeframe, 0), stream.last_event)
+    for timeframe, group in datasets.items():
+        yield group, newest[timeframe] - RECHECKED_BARS * timeframe.length
 
 
 async def _feeds(sources: dict[str, Source], requests: Sequence[StreamRequest], *, capture: bool) -> list[Feed]:

@@ -120,6 +120,8 @@ class LiveOptions:
         service ends with the error.
     fill_delay
         Seconds from the end of a hole until calls are asked for its rows: exchanges serve new rows by call a little later.
+    recheck_seconds
+        How often the newest bars are asked for again by calls: exchanges correct bars late.
     """
 
     flush_rows: int = 100
@@ -127,6 +129,7 @@ class LiveOptions:
     most_rows: int = 500_000
     store_retry: float = 300.0
     fill_delay: float = 2.0
+    recheck_seconds: float = 900.0
 
 
 OF_STREAMS = LiveOptions()
