@@ -195,6 +195,7 @@ def test_counters_balance(lake):
     status = status_of(service, TRADES)
     assert (status.received, status.stored, status.duplicate, status.quarantined, status.waiting) == (7, 4, 2, 1, 0)
     assert (status.messages, status.control, status.unparsed) == (10, 2, 1)
+    assert status.proof == "none"
 
 
 def test_a_busy_catalog_is_waited_for(lake, monkeypatch):

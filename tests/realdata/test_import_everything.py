@@ -229,7 +229,11 @@ RECORDINGS = {
 }
 """New rows by kind in recordings that say themselves of what they are."""
 
-AGAIN = {"ws_rec/CRYPTO.COM.jsonl.zst": 18_663, "ws_rec/BINANCE_FUTURES.jsonl.zst": 8, "rest/nautilus_kraken.jsonl.gz": 1}
+AGAIN = {
+    "ws_rec/CRYPTO.COM.jsonl.zst": 18_663,
+    "ws_rec/BINANCE_FUTURES.jsonl.zst": 8,
+    "rest/nautilus_kraken.jsonl.gz": 1,
+}
 """Levels that a change and the book before it, or two books, name with the same time and number: they are one row."""
 
 UNTRUE = {"rest/vcr_Gate.jsonl.gz": 1}

@@ -24,7 +24,7 @@ LINE_EVERY = 5.0
 """Seconds between two plain lines where the output is no terminal."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at the streams of other processes."""
-_COLUMNS = ("dataset", "state", "rows/s", "stored", "waiting", "lag", "holes", "reconnects", "last event")
+_COLUMNS = ("dataset", "state", "proof", "rows/s", "stored", "waiting", "lag", "holes", "reconnects", "last event")
 _NUMBERS = ("rows/s", "stored", "waiting", "lag", "holes", "reconnects")
 _MOST_LINES = 40
 """Streams that a moving table shows."""
@@ -135,6 +135,7 @@ def _row(stream: StreamStatus) -> tuple[str, ...]:
     return (
         stream.dataset,
         state,
+        stream.proof,
         f"{stream.rate:,.1f}",
         f"{stream.stored:,}",
         f"{stream.waiting:,}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["PROOFS", "By", "StreamProof"]
+__all__ = ["PROOFS", "By", "StreamProof", "proof_of"]
 
 By = Literal["checksum", "chain", "counter", "ids", "time only", "none"]
 """``checksum``: the exchange sums up the book after each change. ``chain``: each message names the number of the one before, or follows
@@ -144,3 +144,15 @@ PROOFS: tuple[StreamProof, ...] = (
     StreamProof("bitmex", "liquidations", "none", "orders that change before they are filled are rows as they began"),
 )
 """Every kind that the readers of :mod:`~ticklake.sources.wire.messages` take from a stream of these exchanges."""
+
+_FAMILIES = {"binanceusdm": "binance", "binancecoinm": "binance", "binanceus": "binance"}
+"""Exchanges that send what another one sends."""
+
+
+def proof_of(exchange: str, kind: str) -> By:
+    """Return what proves a kind of an exchange; ``none`` where nothing is known to."""
+    name = _FAMILIES.get(exchange, exchange)
+    for proof in PROOFS:
+        if (proof.exchange, proof.kind) == (name, kind):
+            return proof.by
+    return "none"
