@@ -209,7 +209,9 @@ def test_addresses_keep_the_host_in_their_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "packed", [b'{"a":1}', gzip.compress(b'{"a":1}'), zlib.compress(b'{"a":1}', wbits=-zlib.MAX_WBITS)]
+    "packed",
+    [b'{"a":1}', gzip.compress(b'{"a":1}'), zlib.compress(b'{"a":1}', wbits=-zlib.MAX_WBITS)],
+    ids=["plain", "gzip", "deflate"],
 )
 def test_binary_messages_are_unpacked(packed: bytes) -> None:
     assert unpacked(packed) == b'{"a":1}'
