@@ -182,3 +182,16 @@ def test_an_exchange_is_named_in_any_case():
     assert str(Dataset.parse("BINANCE:trades:BTC/USDT")) == "binance:trades:BTC/USDT"
     with pytest.raises(InvalidName):
         Dataset.parse("BİNANCE:trades:BTC/USDT")
+
+
+def test_a_dataset_of_another_process_is_the_same_key():
+    import pickle
+    import subprocess
+    import sys
+
+    code = (
+        "import pickle, sys; from ticklake import Dataset; dataset = Dataset.parse('x:ohlcv:1h:BTC/USDT'); hash(dataset);"
+        "sys.stdout.buffer.write(pickle.dumps(dataset))"
+    )
+    written = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert pickle.loads(written) in {Dataset.parse("x:ohlcv:1h:BTC/USDT")}

@@ -122,6 +122,18 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({self._text!r})"
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        # By its name, because another process hashes texts differently.
+        return Dataset.parse, (self._text,)
+
+    @cached_property
+    def _hash(self) -> int:
+        # Kept, because a dataset is the key of many tables: live rows look it up several times each.
+        return hash((self.exchange, self.kind, self.symbol, self.timeframe))
+
     @cached_property
     def _text(self) -> str:
         if self.timeframe is None:
