@@ -123,6 +123,7 @@ BOOKS = [
     ("coinbase", "/products/BTC-USD/book", "level=2", {"sequence": 9, "bids": [["100", "2", 4]], "asks": [["101", "3", 4]]}, ("BTC-USD", LATER, 9, 4)),
     ("kucoin", "/api/v3/market/orderbook/level2", "symbol=BTC-USDT", {"data": {"time": MS, "sequence": "9", "bids": [["100", "2"]], "asks": [["101", "3"]]}}, ("BTC-USDT", AT, 9, None)),
     ("gate", "/api/v4/spot/order_book", "currency_pair=BTC_USDT", {"id": 9, "current": MS, "bids": [["100", "2"]], "asks": [["101", "3"]]}, ("BTC_USDT", AT, 9, None)),
+    ("gate", "/api/v4/futures/usdt/order_book", "contract=BTC_USDT&with_id=true", {"id": 9, "current": f"{S}.0", "update": f"{S}.0", "bids": [{"s": 2, "p": "100"}], "asks": [{"s": 3, "p": "101"}]}, ("BTC_USDT", AT, 9, None)),
     ("htx", "/market/depth", "symbol=btcusdt&type=step0", {"tick": {"ts": MS, "version": 9, "bids": [[100, 2]], "asks": [[101, 3]]}}, ("btcusdt", AT, 9, None)),
     ("bitmex", "/api/v1/orderBook/L2", "symbol=XBTUSD", [{"symbol": "XBTUSD", "id": 1, "side": "Sell", "size": 3, "price": 101}, {"symbol": "XBTUSD", "id": 2, "side": "Buy", "size": 2, "price": 100}], ("XBTUSD", LATER, LATER, None)),
     ("deribit", "/api/v2/public/get_order_book", "instrument_name=BTC-PERPETUAL", {"result": {"timestamp": MS, "change_id": 9, "bids": [[100, 2]], "asks": [[101, 3]]}}, ("BTC-PERPETUAL", AT, 9, None)),
@@ -142,6 +143,13 @@ def test_columns_of_books(exchange, path, query, body, want):
         assert (row.kind, row.native, row.values[:3]) == ("book", native, (ts, LATER, seq))
         assert row.values[6:] == (count, True)
         assert row.space == ("time" if seq == ts else "")
+
+
+@pytest.mark.parametrize(("settle", "market"), [("usdt", "linear"), ("btc", "inverse")])
+def test_contracts_of_gate_are_settled_in_what_the_path_says(settle, market):
+    body = {"id": 9, "current": S, "bids": [{"s": 2, "p": "100"}], "asks": []}
+    call = answer("gate", f"/api/v4/futures/{settle}/order_book", body, "contract=BTC_USD", market="spot")
+    assert read_answer(call).market == market
 
 
 def test_rates_of_funding_are_those_that_were_paid():

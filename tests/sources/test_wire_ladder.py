@@ -50,12 +50,13 @@ def test_the_checksum_of_kraken_is_that_of_its_documentation():
     assert CHECKSUMS["kraken"](book) == 3310070434
 
 
-def test_the_checksum_of_okx_is_that_of_its_documentation():
-    """The example of the documentation: a bid and an ask by turns, then the bids that are left."""
+@pytest.mark.parametrize("exchange", ["okx", "bitget"])
+def test_the_checksum_is_that_of_the_documentation(exchange):
+    """The example of the documentation: a bid and an ask by turns, then the levels that are left."""
     from zlib import crc32
 
     book = ladder([("3366.1", "7"), ("3366", "6")], [("3366.8", "9"), ("3368", "8"), ("3372", "8")])
-    assert CHECKSUMS["okx"](book) == crc32(b"3366.1:7:3366.8:9:3366:6:3368:8:3372:8")
+    assert CHECKSUMS[exchange](book) == crc32(b"3366.1:7:3366.8:9:3366:6:3368:8:3372:8")
 
 
 def test_the_checksum_of_bitfinex_has_negative_asks_and_no_exponents():

@@ -145,6 +145,7 @@ _OLD_BYBIT = _Book(
 )
 _KUCOIN = _Book(("data",), ts=("data", "time"), seq=("data", "sequence"))
 _HTX = _Book(("tick",), ts=("tick", "ts"), seq=("tick", "version"), whole=("type", "step0", "step0"))
+_GATE_CONTRACT = _Book((), level=("p", "s"), ts=("current",), unit=SECOND, seq=("id",), native="contract")
 _BITSTAMP = _Book((), ts=("microtimestamp",), unit=US, seq=("microtimestamp",), whole=("group", "1", "1"))
 _DERIBIT = _Book(("result",), ts=("result", "timestamp"), seq=("result", "change_id"), native="instrument_name", named_by=("result", "instrument_name"))  # fmt: skip
 _OLD_DERIBIT = _Book(("result",), level=("price", "amount"), ts=("result", "tstamp"), native="instrument", named_by=("result", "instrument"))  # fmt: skip
@@ -162,6 +163,7 @@ BOOKS: tuple[Call, ...] = (
     _call("coinbase", r"^/products/(?P<product>[\w-]+)/book$", _GDAX),
     _call("kucoin", r"^/api/v\d/market/orderbook/level2(?:_\d+)?$", _KUCOIN),
     _call("gate", r"^/api/v4/spot/order_book$", _Book((), ts=("current",), seq=("id",), native="currency_pair")),
+    _call("gate", r"^/api/v4/(?:futures|delivery)/(?P<part>usdt|usd|btc)/order_book$", _GATE_CONTRACT),
     _call("gate", r"^/api2/1/orderBook/(?P<symbol>\w+)$", _Book(())),
     _call("htx", r"^/market/depth$", _HTX),
     _call("bitstamp", r"^/api/v2/order_book/(?P<symbol>[\w-]+)/?$", _BITSTAMP),

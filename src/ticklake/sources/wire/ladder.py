@@ -113,7 +113,7 @@ def _kraken(ladder: Ladder) -> int:
 
 
 def _okx(ladder: Ladder) -> int:
-    """Return the CRC32 of price and amount of a bid and an ask by turns, 25 of each; a side that ends earlier is left out."""
+    """Return the CRC32 of price and amount of a bid and an ask by turns, 25 of each; a side that ends earlier is left out (Bitget too)."""
     return crc32(":".join(_by_turns(ladder, "")).encode())
 
 
@@ -132,5 +132,5 @@ def _by_turns(ladder: Ladder, sign_of_asks: str) -> Iterator[str]:
             yield sign_of_asks + _text(ask[1])
 
 
-CHECKSUMS: dict[str, Callable[[Ladder], int]] = {"kraken": _kraken, "okx": _okx, "bitfinex": _bitfinex}
+CHECKSUMS: dict[str, Callable[[Ladder], int]] = {"kraken": _kraken, "okx": _okx, "bitget": _okx, "bitfinex": _bitfinex}
 """How each exchange sums up a book, as an unsigned number of 32 bits, by its public API documentation."""
