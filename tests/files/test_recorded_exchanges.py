@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 from collections.abc import Iterator
@@ -97,6 +98,41 @@ def test_older_recordings_are_named_by_the_exchange(name, exchange, lake, tmp_pa
     path = tmp_path / name
     path.write_text(f"wss://x <-> 1633998512.1\n1633998512.5: {json.dumps(message)}\n")
     assert {one.dataset.partition(":")[0] for one in lake.import_files(path)} == {exchange}
+
+
+def test_older_recordings_have_bytes_as_literals_of_python(lake, tmp_path):
+    data = [{"id": 1, "ts": 1609556645678, "tradeId": 2, "amount": 5, "price": 3, "direction": "buy"}]
+    message = {"ch": "market.btcusdt.trade.detail", "ts": 1609556645680, "tick": {"id": 1, "ts": 1609556645678, "data": data}}  # fmt: skip
+    packed = gzip.compress(json.dumps(message).encode())
+    path = tmp_path / "HUOBI.ws.44.0"
+    path.write_text(f"wss://x <-> 1609556640.1\n1609556646.5: {packed!r}\n1609556646.6: {packed[:-9]!r}\n")
+    (done,) = lake.import_files(path)
+    assert (done.dataset, done.rows) == ("htx:trades:BTC/USDT", 1)
+    assert sum(entry["not_known"] for entry in done.channels) == 1
+
+
+def test_a_line_of_bytes_that_is_cut_short_refuses_the_file(lake, tmp_path):
+    path = tmp_path / "UPBIT.ws.62.0"
+    path.write_text("wss://x <-> 1609556640.1\n1609556646.5: b'{\n")
+    (done,) = lake.import_files(path)
+    assert done.refused
+    assert "line 2 is no complete message of bytes" in done.note
+
+
+@pytest.mark.parametrize(("end", "symbol"), [("realtime_public", "BTC/USDT:USDT"), ("spot", "BTC/USDT")])
+def test_older_recordings_name_the_market_by_the_address(end, symbol, lake, tmp_path):
+    entry = {
+        "symbol": "BTCUSDT",
+        "side": "Buy",
+        "size": 1,
+        "price": 3,
+        "trade_id": "a",
+        "trade_time_ms": "1609556645678",
+    }
+    path = tmp_path / "BYBIT.ws.25.0"
+    message = json.dumps({"topic": "trade.BTCUSDT", "data": [entry]})
+    path.write_text(f"wss://stream.bybit.com/{end} <-> 1609556640.1\n1609556646.5: {message}\n")
+    assert [done.dataset for done in lake.import_files(path)] == [f"bybit:trades:{symbol}"]
 
 
 @pytest.mark.parametrize("feed", FEEDS)

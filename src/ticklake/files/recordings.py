@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import gzip
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,10 +164,22 @@ def _content_of(record: dict[str, Any]) -> Any:
     """Return the message of a recorded frame; frames that are no JSON (pings) stay text."""
     content = record.get("data")
     if content is None:
-        content = base64.b64decode(record["b64"])
-        # HTX compresses its messages.
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
+        content = _unpacked(base64.b64decode(record["b64"]))
+    return _decoded(content)
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Return a message that was sent as bytes: HTX compresses its messages. One that is damaged stays as it is, and is not known."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, OSError, zlib.error):
+        return content
+
+
+def _decoded(content: bytes | str) -> Any:
+    """Return the message in a frame; one that is no JSON stays text."""
     try:
         return decode(content)
     except InvalidData:
@@ -182,29 +196,48 @@ def _message_of(text: bytes, number: int) -> Any:
         raise InvalidData(f"line {number:,} is not complete JSON: {error}") from error
 
 
+def _old_message(text: bytes, number: int) -> Any:
+    """Return the message in a line of an older recording."""
+    if not text.startswith((b"b'", b'b"')):
+        return _message_of(text, number)
+    try:
+        content = ast.literal_eval(text.decode("ascii"))
+    except (ValueError, SyntaxError) as error:
+        raise InvalidData(f"line {number:,} is no complete message of bytes: {error}") from error
+    return _decoded(_unpacked(content))
+
+
 _OLD_NAME = re.compile(r"(?:-[0-9a-f]{6})?(?:\.(?:ws|http)\.\w+)?\.\d+(?:\.\w+)*$")
 """What follows the exchange in the names of older recordings: ``CRYPTO.COM.ws.1.0``, ``BITMEX-d944be.0``."""
 _OLD_LINE = re.compile(rb"^(\d{10}\.\d+): (.*)$")
+_OLD_CONNECT = re.compile(rb"^(wss?://\S+) <-> \d{10}\.\d+$")
 _OLD_ANSWER = re.compile(rb"^(https?://\S+) -> (\d{10}\.\d+): (.*)$")
 
 
 def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame]:
-    """Yield the rows of cryptofeed's older recordings: lines of ``<seconds>: <message>``; the file is named by the exchange."""
+    """Yield the rows of cryptofeed's older recordings: lines of ``<seconds>: <message>``; the file is named by the exchange.
+
+    Messages that were bytes are Python's literals of them. The line of the address begins a connection.
+    """
     feed = _OLD_NAME.sub("", info.name)
     exchange, market = _feed(feed)
     info.tally.exchange = venue_of(feed)[0]
     channels = Channels()
 
     def rows() -> Iterator[Origin]:
+        market_of_connection = market
         for number, line in enumerate(stream, 1):
-            answer, message = _OLD_ANSWER.match(line.strip()), _OLD_LINE.match(line.strip())
-            if answer is not None:
+            text = line.strip()
+            answer, message, connect = _OLD_ANSWER.match(text), _OLD_LINE.match(text), _OLD_CONNECT.match(text)
+            if connect is not None:
+                market_of_connection = _market_of(connect[1].decode()) or market
+            elif answer is not None:
                 url, received = answer[1].decode(), decimal_to_ns(answer[2].decode(), SECOND)
                 yield from _rows_of_answer(url, parse_line(answer[3], number), received, info)
             elif message is not None:
                 received = decimal_to_ns(message[1].decode(), SECOND)
-                _, message_rows = _read(_message_of(message[2], number), received, channels, info)
+                _, message_rows = _read(_old_message(message[2], number), received, channels, info)
                 for row in message_rows:
-                    yield Origin(row, exchange, market)
+                    yield Origin(row, exchange, market_of_connection)
 
     yield from frames_by_market(rows())
