@@ -137,6 +137,26 @@ def test_the_name_of_an_option_of_deribit_says_everything(native, symbol):
     assert unified(native, exchange="deribit") == symbol
 
 
+@pytest.mark.parametrize(
+    ("native", "symbol"),
+    [
+        ("BTC-USD-240329-60000-C", "BTC/USD:BTC-240329-60000-C"),
+        ("EOS-USD-210625-8.5-P", "EOS/USD:EOS-210625-8.5-P"),
+    ],
+)
+def test_the_name_of_an_option_of_okx_says_everything(native, symbol):
+    assert unified(native, exchange="okx") == symbol
+
+
+def test_a_future_of_bitflyer_is_settled_in_yen():
+    assert unified("BTCJPY28DEC2018", exchange="bitflyer") == "BTC/JPY:JPY-181228"
+    assert unified("BTCJPY28XXX2018", exchange="bitflyer") is None
+
+
+def test_a_euro_coin_is_no_euro_priced_in_another_coin():
+    assert unified("EURSUSD", exchange="hitbtc") == "EURS/USD"
+
+
 def test_the_market_list_goes_before_every_rule():
     """Even one that contradicts it: the exchange knows best what it lists, or listed once."""
     listed = MarketList.of([("ARBUSD", "ARB/USD"), ("XETHZUSD", "ETH/USD"), ("odd", "ODD/EUR")])

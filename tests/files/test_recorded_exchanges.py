@@ -100,6 +100,38 @@ def test_older_recordings_are_named_by_the_exchange(name, exchange, lake, tmp_pa
     assert {one.dataset.partition(":")[0] for one in lake.import_files(path)} == {exchange}
 
 
+def test_older_recordings_may_begin_with_what_they_were_asked_for(lake, tmp_path):
+    (message, *_) = [one for one in messages_of("bitstamp") if "trade" in str(one)]
+    path = tmp_path / "BITSTAMP-b88f8b.0"
+    path.write_text(
+        f'configuration: {{"trades":["BTC-USD"]}}\nwss://x <-> 1633998512.1\n1633998512.5: {json.dumps(message)}\n'
+    )
+    assert [done.dataset for done in lake.import_files(path)] == ["bitstamp:trades:BTC/USD"]
+
+
+def hitbtc_trade(native: str) -> dict[str, Any]:
+    data = [{"id": 1, "price": "2", "quantity": "3", "side": "buy", "timestamp": "2021-01-02T03:04:05.678Z"}]
+    return {"jsonrpc": "2.0", "method": "updateTrades", "params": {"symbol": native, "data": data}}
+
+
+def test_a_market_that_cannot_be_named_keeps_no_other_out(lake, tmp_path):
+    done = lake.import_files(
+        session(tmp_path / "x.jsonl", "HITBTC", [hitbtc_trade("ETHBTC"), hitbtc_trade("QQQQTUSD")])
+    )
+    assert [one.dataset for one in done] == ["hitbtc:trades:ETH/BTC"]
+    (note,) = done[0].problems
+    assert "1 rows of hitbtc:trades:QQQQTUSD left out: 'QQQQTUSD' may be" in note
+
+
+def test_a_market_that_cannot_be_named_is_asked_for(lake, tmp_path):
+    path = session(tmp_path / "x.jsonl", "HITBTC", [hitbtc_trade("QQQQTUSD")])
+    (refused,) = lake.import_files(path)
+    assert refused.refused
+    assert "say which with symbol=" in refused.note
+    (done,) = lake.import_files(path, symbol="QQQQ/TUSD")
+    assert done.dataset == "hitbtc:trades:QQQQ/TUSD"
+
+
 def test_older_recordings_have_bytes_as_literals_of_python(lake, tmp_path):
     data = [{"id": 1, "ts": 1609556645678, "tradeId": 2, "amount": 5, "price": 3, "direction": "buy"}]
     message = {"ch": "market.btcusdt.trade.detail", "ts": 1609556645680, "tick": {"id": 1, "ts": 1609556645678, "data": data}}  # fmt: skip

@@ -164,6 +164,7 @@ class TestWhoseItIs:
     def test_a_host_that_is_not_known_is_nobodys(self):
         assert host_of("api.kraken.com") == ("kraken", "spot")
         assert host_of("API.BINANCE.US") == ("binanceus", "spot")
+        assert host_of("www.binance.com") == ("binance", "spot")
         for other in ("api-cloud.huobi.co.jp", "api.hbdm.com", "api.binance.com.evil.example", ""):
             assert host_of(other) == ("", None)
 

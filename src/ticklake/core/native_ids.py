@@ -37,6 +37,8 @@ _OPTION = re.compile(r"[A-Z0-9_]+(?:-[A-Z]+)?-(?:\d{6,8}|\d{1,2}[A-Z]{3}\d\d)-[\
 _DERIBIT_OPTION = re.compile(
     r"(?P<pair>[A-Z0-9]+(?:_[A-Z]+)?)-(?P<day>\d{1,2})(?P<month>[A-Z]{3})(?P<year>\d\d)-(?P<strike>\d+(?:D\d+)?)-(?P<right>[CP])"
 )
+_OKX_OPTION = re.compile(r"(?P<base>[A-Z0-9]+)-USD-(?P<day>\d{6})-(?P<strike>\d+(?:\.\d+)?)-(?P<right>[CP])")
+_BITFLYER_FUTURE = re.compile(r"(?P<base>[A-Z]+)JPY(?P<day>\d\d)(?P<month>[A-Z]{3})20(?P<year>\d\d)")
 _DAY = re.compile(r"\d{1,2}[A-Za-z]{3}\d\d")
 _FUNDING = re.compile(r"f[A-Z0-9]{3,}")
 """What Bitfinex calls a currency that is lent."""
@@ -140,9 +142,9 @@ def readings(
     known = KNOWN_IDS.get(exchange, {}).get(text)
     if known is not None:
         return (known,)
-    option = _DERIBIT_OPTION.fullmatch(text)
-    if option is not None and exchange == "deribit":
-        return _deribit_option(option)
+    option = _option(text, exchange)
+    if option:
+        return option
     if _OPTION.fullmatch(text) or _names_no_market(native, exchange):
         return ()
     # From the most to the least specific: a contract's suffix or day would be taken for a currency by the rules after it.
@@ -212,6 +214,17 @@ def _by_day(match: re.Match[str], market: Market | None, exchange: str) -> tuple
     return _expiring(contracts, f"{match['year']}{month:02d}{int(match['day']):02d}")
 
 
+def _option(text: str, exchange: str) -> tuple[str, ...]:
+    """Read the option of an exchange whose rule is known; empty for all others."""
+    if exchange == "deribit":
+        option = _DERIBIT_OPTION.fullmatch(text)
+        return () if option is None else _deribit_option(option)
+    option = _OKX_OPTION.fullmatch(text)
+    if exchange != "okx" or option is None:
+        return ()
+    return (f"{option['base']}/USD:{option['base']}-{option['day']}-{option['strike']}-{option['right']}",)
+
+
 def _deribit_option(match: re.Match[str]) -> tuple[str, ...]:
     """Read ``BTC-31DEC21-34000-P`` and ``XRP_USDC-5JUL24-0d625-C``, whose point is a ``d``."""
     strike = match["strike"].replace("D", ".")
@@ -242,6 +255,14 @@ def _by_month_code(match: re.Match[str], _market: Market | None, exchange: str) 
     expiry = last - dt.timedelta(days=(last.weekday() - _FRIDAY) % 7)
     contract = _symbol(_plain(match["base"], exchange), _DOLLARS, "inverse")
     return _expiring([contract], f"{expiry:%y%m%d}")
+
+
+def _bitflyer_future(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
+    """Read ``BTCJPY28DEC2018``, which is settled in yen."""
+    month = _MONTHS.get(match["month"])
+    if month is None:
+        return ()
+    return _expiring([f"{match['base']}/JPY:JPY"], f"{match['year']}{month:02d}{match['day']}")
 
 
 def _kraken_futures(match: re.Match[str], _market: Market | None, _exchange: str) -> tuple[str, ...]:
@@ -332,6 +353,7 @@ _CONTRACTS: tuple[tuple[frozenset[str], re.Pattern[str], _Build], ...] = (
     (frozenset({"phemex"}), re.compile(r"(?P<sort>s)(?P<pair>[A-Z0-9]+)"), _suffixed),
     (frozenset({"phemex"}), re.compile(r"(?P<sort>[cu]?)(?P<base>[A-Z0-9]+?)(?P<quote>USDT|USDC|USD)"), _phemex),
     (frozenset({"hyperliquid"}), re.compile(r"(?!.+(?:USD[CT]?|usd[ct]?)$)(?P<base>[A-Za-z0-9]+)"), _hyperliquid),
+    (frozenset({"bitflyer"}), _BITFLYER_FUTURE, _bitflyer_future),
     (frozenset({"bitget", "gemini"}), re.compile(r"(?P<pair>[A-Z0-9]+)PERP"), _usual_perpetual),
     (frozenset({"", "bitfinex"}), re.compile(r"t(?P<pair>[A-Z0-9]+(?::[A-Z0-9]+)?)"), _bitfinex),
 )  # fmt: skip

@@ -58,6 +58,7 @@ _VENUES: dict[str, tuple[str, Market | None]] = {
     "bitmax": ("ascendex", None),
     "ascendex-futures": ("ascendex", "linear"),
     "huobi-dm": ("htx", "inverse"),
+    "huobi-linear-swap": ("htx", "linear"),
     "kucoin-futures": ("kucoinfutures", None),
 }
 """Vendors' names for exchanges, or parts of them, where they differ from ccxt's id."""

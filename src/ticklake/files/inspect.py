@@ -15,7 +15,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.span import Span, normalise
 from ticklake.core.time import format_time
-from ticklake.errors import InvalidData
+from ticklake.errors import InvalidData, InvalidName
 from ticklake.files.filenames import PartialDataset, label_of, span_in
 from ticklake.files.formats import Format
 from ticklake.files.message_counts import Tally
@@ -226,19 +226,23 @@ def cure(missing: Sequence[str]) -> str:
 
 @dataclass
 class _Examination:
-    """The rows of a file as they are read: by dataset, and how many are left out by a description of what they are."""
+    """The rows of a file as they are read: by dataset, and how many are left out by a description of what they are, and why in doubt."""
 
     plan: FilePlan
     options: ImportOptions
     datasets: dict[Dataset, FileDataset] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    doubts: dict[str, str] = field(default_factory=dict)
     symbols: set[str] = field(default_factory=set)
 
     def add(self, part: Part) -> None:
         """Add the next rows to their dataset."""
         dataset = _dataset_of(part, self.plan, self.options)
         if dataset is None:
-            self.left_out[_description(part, self.plan, self.options)] += part.frame.height
+            description = _description(part, self.plan, self.options)
+            self.left_out[description] += part.frame.height
+            if part.doubt:
+                self.doubts[description] = part.doubt
             return
         if part.symbol:
             self.symbols.add(part.symbol)
@@ -280,6 +284,8 @@ def examine(
         examination.add(part)
     datasets = list(examination.datasets.values())
     if not datasets:
+        if examination.doubts:
+            raise InvalidName("; ".join(dict.fromkeys(examination.doubts.values())))
         raise InvalidData(_no_rows(examination.left_out, options, tally))
     _refuse_mislabelled(datasets, examination.symbols, options)
     _refuse_untrue(datasets, plan)
@@ -440,7 +446,7 @@ def _notes_on_file(examination: _Examination) -> Iterator[str]:
     if examination.options.dataset is None:
         reason = "name their dataset to import them"
     for description, count in examination.left_out.items():
-        yield f"{count:,} rows of {description} left out: {reason}"
+        yield f"{count:,} rows of {description} left out: {examination.doubts.get(description, reason)}"
 
 
 def _contradictions(plan: FilePlan, options: ImportOptions, symbols: Collection[str]) -> Iterator[str]:

@@ -161,7 +161,12 @@ SHAPED: tuple[Preset, ...] = (
     Preset("bitfinex-events", "", shape="messages", begins=rb'\[\{"event": ?"info"', exchange="bitfinex"),
     Preset("stamped-messages", "", shape="stamped", begins=rb"\d{19} [\[{]"),
     Preset("cryptofeed-recording", "", shape="recording", begins=rb'\{"t":"header"'),
-    Preset("cryptofeed-old-recording", "", shape="old-recording", begins=rb"\S+ (?:->|<->|<-) \d{10}\.\d+"),
+    Preset(
+        "cryptofeed-old-recording",
+        "",
+        shape="old-recording",
+        begins=rb"(?:configuration: \{.*\}\s*\n)?\S+ (?:->|<->|<-) \d{10}\.\d+",
+    ),
     Preset("recorded-answers", "", shape="answers", begins=rb'\{"(?:method|start|cassette|fixture|uri|path)": ?"'),
     Preset("octobot", "", shape="candles-db", begins=rb"SQLite format 3\x00"),
     Preset("gdax-export", "", shape="gdax-export", begins=rb"_id,asks,bids,changes,"),

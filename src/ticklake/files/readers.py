@@ -12,7 +12,7 @@ from ticklake.core.kinds import kind_of
 from ticklake.core.native_id_tables import HOME_MARKET
 from ticklake.core.native_ids import Market, contract_market
 from ticklake.core.timeframe import Timeframe
-from ticklake.errors import InvalidData, InvalidTime, TicklakeError
+from ticklake.errors import InvalidData, InvalidName, InvalidTime, TicklakeError
 from ticklake.files.binance_markets import CALLED
 from ticklake.files.decompress import Entry, Unpacked, opened
 from ticklake.files.filenames import Markets, PartialDataset, bar_of, dataset_in_path, day_of, label_of, venue_of
@@ -120,7 +120,7 @@ class Part:
     ``sure`` says that the file names the market of the exchange (spot, linear, inverse) on which they were traded;
     ``space`` is the numbering of trade ids. ``places`` are the numbers of their lines in the file, or of rows where there are no
     lines, from 1; ``None`` if they are not known. ``answers`` are the numbers of the recorded answers that rows came in, where
-    each answer shows only its own time.
+    each answer shows only its own time. ``doubt`` says why the symbol is unknown, where the native name cannot be read.
     """
 
     frame: pl.DataFrame
@@ -132,6 +132,7 @@ class Part:
     space: str = ""
     places: pl.Series | None = None
     answers: pl.Series | None = None
+    doubt: str = ""
 
     def is_of(self, dataset: Dataset) -> bool:
         """Whether the rows can belong to a dataset: native names do not tell a swap from a spot market, unless ``sure``."""
@@ -275,9 +276,13 @@ def _part_of_records(records: RecordFrame, plan: FilePlan, now: int) -> Part:
         rows = map_rows(rows, plan.mapping.over(Mapping(columns)), records.kind, now)
     exchange = records.exchange or plan.from_path.exchange or plan.markets.exchange
     _refuse_other_market(exchange, records.market)
-    symbol = None
+    symbol, doubt = None, ""
     if records.native:
-        symbol = plan.markets.unified(records.native, records.market or plan.preset.market, exchange)
+        try:
+            symbol = plan.markets.unified(records.native, records.market or plan.preset.market, exchange)
+        except InvalidName as error:
+            # A recording has many markets: one that cannot be named is no reason to refuse the others.
+            doubt = str(error)
     return Part(
         rows,
         records.kind,
@@ -287,6 +292,7 @@ def _part_of_records(records: RecordFrame, plan: FilePlan, now: int) -> Part:
         sure=records.market is not None,
         space=records.space,
         answers=records.answers,
+        doubt=doubt,
     )
 
 

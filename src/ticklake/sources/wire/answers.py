@@ -38,6 +38,7 @@ _HOSTS: dict[str, tuple[str, Market | None]] = {
     "api2.binance.com": ("binance", "spot"),
     "api3.binance.com": ("binance", "spot"),
     "api4.binance.com": ("binance", "spot"),
+    "www.binance.com": ("binance", "spot"),
     "data.binance.com": ("binance", "spot"),
     "data-api.binance.vision": ("binance", "spot"),
     "fapi.binance.com": ("binance", "linear"),

@@ -13,8 +13,13 @@ from ticklake.sources.wire.rows import Row
 __all__ = ["Answer", "Call", "at", "clock_of", "has", "lists_of", "market_of", "read_time", "value_at"]
 
 _PARTS: dict[str, Market] = {
-    "api": "spot", "fapi": "linear", "dapi": "inverse", "v2": "inverse",
-    "usdt": "linear", "usd": "linear", "btc": "inverse",
+    "api": "spot",
+    "fapi": "linear",
+    "dapi": "inverse",
+    "v2": "inverse",
+    "usdt": "linear",
+    "usd": "linear",
+    "btc": "inverse",
 }
 """The first step of Binance's paths and of Bybit's old API of contracts (names that end in USDT are linear all the same), and what
 Gate's paths say that contracts are settled in."""
