@@ -211,4 +211,12 @@ class TestWhoseItIs:
     def test_lists_of_markets_are_reference(self):
         for path in ("/api/v3/exchangeInfo", "/0/public/AssetPairs", "/api/v5/public/instruments", "/v1/market/all"):
             assert is_reference(path)
+        assert is_reference("/public/ticker/ALL_KRW")
+        assert not is_reference("/public/ticker/BTC_KRW")
         assert not is_reference("/api/v3/depth")
+
+    def test_descriptions_of_single_markets_are_one_channel(self):
+        paths = ("/v1/symbols/details/btcusd", "/v1/symbols/details/ethusd")
+        assert {read_answer(answer("", path, {}, host="api.gemini.com")).channel for path in paths} == {
+            "api.gemini.com/v1/symbols/details"
+        }

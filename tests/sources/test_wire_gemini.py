@@ -33,6 +33,18 @@ def test_a_trade_comes_alone_later():
     assert [row["kind"] for row in rows_of("gemini", OLD_TRADE)] == ["trades"]
 
 
+def test_trades_of_one_order_have_ids_of_their_own():
+    """An order that takes several levels is one event: as ids their event would make one trade of them."""
+    fills = [{**OLD_TRADE, "tid": ident} for ident in (11, 12)]
+    rows = reading_of("gemini", {**FIRST, "trades": fills}).rows
+    assert [(row.values[2], row.space) for row in rows if row.kind == "trades"] == [("11", ""), ("12", "")]
+
+
+def test_the_number_of_an_event_is_no_id_of_a_trade():
+    (row,) = reading_of("gemini", OLD_TRADE).rows
+    assert (row.values[2], row.space) == ("7", "event")
+
+
 def test_the_first_api_begins_with_the_whole_book():
     assert levels_of("gemini", BEGIN) == [("bid", "10", "4", True)]
     assert marks_of("gemini", BEGIN) == [Mark("", "", 0, 0, starts=True)]

@@ -78,8 +78,10 @@ _CALLS: tuple[Call, ...] = (*BARS, *TRADES, *BOOKS, *FUNDING)
 _REFERENCE = re.compile(
     r"/(?:exchangeInfo|instruments(?:-info)?|instrument/active(?:Intervals)?|get[_-]?instruments|symbols|AssetPairs|Assets|(?:currency_)?pairs|products|"
     r"currencies|markets?/all|(?:get)?markets(?:/\w+)?|time|ping|status|\w*contract_info|conf/[\w:.]+|"
-    r"contracts(?:/active)?|public/symbol|symbols/details/\w+|trading-pairs-info|bullet-public)/?$"
+    r"contracts(?:/active)?|public/symbol|symbols/details/\w+|trading-pairs-info|bullet-public|"
+    r"public/ticker/ALL(?:_\w+)?)/?$"
 )
+_DETAILS = re.compile(r"(?<=/details)/\w+/?$")
 _WORD = re.compile(r"OHLC|(?=.*[a-z])(?!t[A-Z])[A-Za-z_-]{3,}")
 
 
@@ -135,7 +137,8 @@ def _read(call: Call, answer: Answer, channel: str) -> Reading:
 def _channel_of(answer: Answer) -> str:
     """Return the name of a call: the last step of its path that is no parameter."""
     if not answer.exchange:
-        return f"{answer.host}{answer.path}"
+        # Gemini describes each market in an answer of its own: hundreds of them are one channel.
+        return f"{answer.host}{_DETAILS.sub('', answer.path)}"
     for step in reversed(answer.path.split("/")):
         if _WORD.fullmatch(step) and step != "hist":
             return step

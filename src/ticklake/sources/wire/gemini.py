@@ -33,7 +33,9 @@ def _changes(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Ma
 
 def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     native, ts, side = message["symbol"], ms(message["timestamp"]), message["side"]
-    yield trade(native, ts, heard, message["price"], message["quantity"], side, message["event_id"])
+    row = trade(native, ts, heard, message["price"], message["quantity"], side, message.get("tid", message["event_id"]))
+    # All trades of an order have the number of its event. Once that was the only one, and it is none of the ids of trades.
+    yield row if "tid" in message else row._replace(space="event")
 
 
 def _bars(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
