@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.sources.wire_reading import HEARD, channel_of, levels_of, marks_of, reading_of, rows_of
+from ticklake.sources.wire.messages import read_message
 from ticklake.sources.wire.reading import Mark
 
 
@@ -42,13 +43,14 @@ NEW_WHOLE = message("v4_orderbook", {"bids": [{"price": "4216", "size": "6.2"}],
 NEW_CHANGES = message("v4_orderbook", [{"bids": [["4216", "0"]]}, {"asks": [["4217", "2"]]}], "channel_batch_data")
 NEW_TRADES = message("v4_trades", [{"trades": [{"id": "02", "size": "0.1", "side": "SELL", "price": "4215.6", "createdAt": "2024-10-28T18:03:51.833Z", "type": "LIMIT"}]}], "channel_batch_data")  # fmt: skip
 CANDLES = message("v4_candles", {"startedAt": "2024-10-28T18:03:00.000Z", "ticker": "ETH-USD", "resolution": "1MIN"})
+NUMBER = Mark("", "", 21, 21, overtakes=True)
 MESSAGES = (WHOLE, CHANGE, TRADES, MARKETS, NEW_WHOLE, NEW_CHANGES, NEW_TRADES, CANDLES)
 
 
 def test_a_whole_book_has_the_number_of_its_last_change_and_no_empty_level():
     assert levels_of("dydx", WHOLE) == [("bid", "4216", "6.2", True), ("ask", "4217", "1", True)]
     assert {row["seq"] for row in rows_of("dydx", WHOLE)} == {95}
-    assert marks_of("dydx", WHOLE) == [Mark("book", "ETH-USD", starts=True)]
+    assert marks_of("dydx", WHOLE) == [Mark("book", "ETH-USD", starts=True), NUMBER]
 
 
 def test_a_change_has_an_offset_and_the_time_of_receipt():
@@ -72,7 +74,20 @@ def test_markets_have_open_interest_and_funding():
 def test_the_indexer_sends_several_changes_at_once():
     assert levels_of("dydx", NEW_WHOLE) == [("bid", "4216", "6.2", True)]
     assert levels_of("dydx", NEW_CHANGES) == [("bid", "4216", "0", False), ("ask", "4217", "2", False)]
-    assert marks_of("dydx", NEW_CHANGES) == [Mark("book", "ETH-USD"), Mark("book", "ETH-USD")]
+    assert marks_of("dydx", NEW_CHANGES) == [Mark("book", "ETH-USD"), Mark("book", "ETH-USD"), NUMBER]
+
+
+@pytest.mark.parametrize("message", [TRADES, MARKETS, CANDLES, {"type": "unsubscribed", "connection_id": "c", "message_id": 21, "channel": "v4_trades", "id": "ETH-USD"}])  # fmt: skip
+def test_every_message_of_a_connection_is_numbered(message):
+    reading = read_message(message, HEARD, exchange="dydx")
+    assert reading is not None
+    assert reading.marks == [NUMBER]
+
+
+def test_the_numbers_begin_with_the_connection():
+    reading = read_message({"type": "connected", "connection_id": "c", "message_id": 0}, HEARD, exchange="dydx")
+    assert reading is not None
+    assert reading.marks == [Mark("", "", 0, 0, starts=True, overtakes=True)]
 
 
 def test_trades_of_the_indexer_have_ids():

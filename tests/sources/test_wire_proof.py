@@ -183,3 +183,40 @@ class TestBooks:
         ladder = prover.ladder("A")
         assert ladder is not None
         assert (ladder.top("bid", 9), ladder.top("ask", 9)) == ([("10", "1")], [])
+
+
+class TestMessagesThatOvertakeOthers:
+    """The answers to subscriptions of dYdX come out of turn: what was overtaken comes soon after, or is missing."""
+
+    def prove(self, *numbers: int) -> Prover:
+        prover = Prover("dydx")
+        prover.check(Reading(marks=[Mark("book", "M", starts=True)]))
+        for number in numbers:
+            prover.check(Reading(marks=[Mark("", "", number, number, overtakes=True)]))
+        return prover
+
+    def test_a_message_that_comes_late_is_not_missing(self):
+        prover = self.prove(0, 3, 1, 2, 4)
+        assert prover.finish() == []
+        assert prover.counts[""] == {"chain followed": 4}
+
+    def test_a_message_that_never_comes_is_missing(self):
+        prover = self.prove(0, 1, 4, *range(5, 203))
+        assert prover.total("chain broken") == 0
+        assert found(prover.check(Reading(marks=[Mark("", "", 203, 203, overtakes=True)]))) == [
+            "chain followed",
+            "chain broken",
+        ]
+        assert prover.ladder("M") is None
+        assert prover.finish() == []
+
+    def test_at_the_end_nothing_can_come_any_more(self):
+        prover = self.prove(0, 1, 4, 6)
+        assert prover.finish() == [Finding("chain broken", "", "", 1, 4), Finding("chain broken", "", "", 4, 6)]
+        assert prover.finish() == []
+
+    def test_a_jump_that_is_too_long_is_a_break(self):
+        assert self.prove(0, 1, 500, 501).counts[""] == {"chain followed": 2, "chain broken": 1}
+
+    def test_a_message_twice_is_not_missing(self):
+        assert self.prove(0, 1, 1, 2).counts[""] == {"chain followed": 2}

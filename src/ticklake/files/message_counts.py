@@ -63,7 +63,10 @@ class Tally:
         if self.prover is None:
             return
         self.prover.exchange = self.exchange
-        for finding in self.prover.check(reading, connection):
+        self._note(self.prover.check(reading, connection))
+
+    def _note(self, findings: list[Finding]) -> None:
+        for finding in findings:
             if finding.found in _BAD and len(self.broken) < _NAMED:
                 self.broken.append(finding)
 
@@ -122,6 +125,7 @@ class Tally:
         """Say in words what the messages proved, and where something is missing."""
         if self.prover is None:
             return
+        self._note(self.prover.finish())
         total = self.prover.total
         passed, failed = total("checksum passed"), total("checksum failed")
         if passed or failed:

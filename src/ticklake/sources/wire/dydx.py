@@ -1,7 +1,7 @@
 """What dYdX sends: its exchange (v3), and the indexer of its chain (v4). Formats are those of its public API documentation.
 
 Books have no times. In v3 a change has an offset, which is larger than that of any change before it. The messages of a connection are
-numbered, but the answers to subscriptions come out of turn, so that a jump in these numbers proves nothing.
+numbered; the answers to subscriptions come out of turn, so that a number is missing only if it does not come soon after.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _contents(message: Mapping[str, Any]) -> list[Any]:
     return [contents]
 
 
-def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     for contents in _contents(message):
         for entry in contents["trades"]:
             ts, side, ident = parse_time(entry["createdAt"]), entry["side"], entry.get("id")
@@ -40,6 +40,7 @@ def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
             yield trade(message["id"], ts, heard, price, amount, side, ident)
             if entry.get("liquidation") is True or entry.get("type") in _FORCED:
                 yield trade(message["id"], ts, heard, price, amount, side, ident, kind="liquidations")
+    yield from _number(message)
 
 
 def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
@@ -54,6 +55,14 @@ def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]
         yield from levels(native, heard, heard, seq, plain, whole=whole, space=space)
         # Offsets of all markets are one numbering, so that those of one market have gaps.
         yield Mark("book", native, starts=whole)
+    yield from _number(message)
+
+
+def _number(message: Mapping[str, Any], _heard: int | None = None) -> Iterator[Mark]:
+    """Yield the number of a message: all messages of a connection have one, and answers to subscriptions come out of order."""
+    if "message_id" in message:
+        number = int(message["message_id"])
+        yield Mark("", "", number, number, starts=message["type"] == "connected", overtakes=True)
 
 
 def _offset(contents: Mapping[str, Any], sides: Mapping[str, Any]) -> int | None:
@@ -73,7 +82,7 @@ def _plain(side_levels: Any) -> list[Any]:
     return [level[:2] for level in side_levels]
 
 
-def _markets(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+def _markets(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     """Yield the open interest and the coming funding rate of each market as far as a message has them. It has no time."""
     for contents in _contents(message):
         markets = contents.get("markets") or contents.get("trading") or contents
@@ -85,12 +94,13 @@ def _markets(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
             if entry.get("nextFundingRate") is not None:
                 due = parse_time(entry["nextFundingAt"]) if entry.get("nextFundingAt") else None
                 yield Row("predicted_funding", native, (heard, heard, entry["nextFundingRate"], due, None, None))
+    yield from _number(message)
 
 
-def _candles(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    """Yield nothing: no message says that a bar is over."""
-    del message, heard
-    yield from ()
+def _candles(message: Mapping[str, Any], heard: int | None) -> Iterator[Mark]:
+    """Yield the number alone: no message says that a bar is over."""
+    del heard
+    yield from _number(message)
 
 
 READERS: tuple[Reader, ...] = (
@@ -98,5 +108,6 @@ READERS: tuple[Reader, ...] = (
     Reader(_channel("v3_orderbook", "v4_orderbook"), _book),
     Reader(_channel("v3_markets", "v4_markets"), _markets),
     Reader(_channel("v4_candles"), _candles),
+    Reader(lambda m: {"connection_id", "message_id", "type"} <= set(m), _number, unread=True),
 )
 """The readers of its messages. The first that fits reads the message."""

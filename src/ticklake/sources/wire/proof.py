@@ -17,6 +17,8 @@ Found = Literal["chain followed", "chain broken", "checksum passed", "checksum f
 
 _MOST_WAITING = 2_000
 """At most so many changes of a book are kept until the whole book comes."""
+_LATEST = 200
+"""A message that others overtook comes at most so many numbers later, or is missing."""
 
 
 _Key = tuple[str, str, str, str]
@@ -54,6 +56,7 @@ class _Stream:
     is_broken: bool = False
     is_fresh: bool = False
     waiting: deque[tuple[Mark, list[Row]]] = field(default_factory=lambda: deque(maxlen=_MOST_WAITING))
+    overtaken: deque[int] = field(default_factory=deque)
 
 
 @dataclass
@@ -87,10 +90,22 @@ class Prover:
         """
         findings: list[Finding] = []
         for mark in reading.marks:
-            if not mark.kind:
-                findings += self._check_connection(mark, connection)
-            else:
+            if mark.kind:
                 findings += self._check_stream(mark, self._rows_of(mark, reading), connection)
+            elif mark.overtakes:
+                findings += self._check_overtaking(mark, connection)
+            else:
+                findings += self._check_connection(mark, connection)
+        return self._counted(findings)
+
+    def finish(self) -> list[Finding]:
+        """Return what is missing now that no message comes any more: what others overtook, and did not come."""
+        findings: list[Finding] = []
+        for (_, _, _, connection), stream in list(self._streams.items()):
+            findings += self._give_up(stream, (stream.position or 0) + 1, connection)
+        return self._counted(findings)
+
+    def _counted(self, findings: list[Finding]) -> list[Finding]:
         for finding in findings:
             self.counts[finding.native][finding.found] += 1
         return findings
@@ -149,9 +164,42 @@ class Prover:
             yield Finding("chain followed", "", "")
             return
         yield Finding("chain broken", "", "", position, mark.first)
+        self._break_books(connection)
+
+    def _break_books(self, connection: str) -> None:
         for key, other in self._streams.items():
             if key[0] and key[3] == connection:
                 other.is_broken = True
+
+    def _check_overtaking(self, mark: Mark, connection: str) -> Iterator[Finding]:
+        """Check the number of a connection whose messages may overtake one another."""
+        stream, number = self._streams.setdefault(("", "", "", connection), _Stream()), mark.last or 0
+        if stream.position is None or mark.starts:
+            stream.position = number
+            stream.overtaken.clear()
+            return
+        if number in stream.overtaken:
+            stream.overtaken.remove(number)
+            yield Finding("chain followed", "", "")
+        elif number > stream.position:
+            if number - stream.position > _LATEST:
+                yield Finding("chain broken", "", "", stream.position, number)
+                self._break_books(connection)
+            else:
+                stream.overtaken.extend(range(stream.position + 1, number))
+                yield Finding("chain followed", "", "")
+            stream.position = number
+        yield from self._give_up(stream, stream.position - _LATEST, connection)
+
+    def _give_up(self, stream: _Stream, until: int, connection: str) -> Iterator[Finding]:
+        """Give up the messages with numbers below *until* that others overtook, and those that are missing beside them."""
+        overtaken = stream.overtaken
+        while overtaken and overtaken[0] < until:
+            first = last = overtaken.popleft()
+            while overtaken and overtaken[0] == last + 1:
+                last = overtaken.popleft()
+            yield Finding("chain broken", "", "", first - 1, last + 1)
+            self._break_books(connection)
 
     def _check_stream(self, mark: Mark, rows: list[Row], connection: str) -> Iterator[Finding]:
         key = self._key(mark.kind, mark.native, mark.channel, connection)

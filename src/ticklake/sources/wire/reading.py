@@ -47,6 +47,9 @@ class Mark(NamedTuple):
         How many levels a side the book keeps, if levels that fall out of it must be dropped (Kraken).
     fetched
         Whether the whole book was fetched beside the stream (Binance): changes in it may come before the book and after it.
+    overtakes
+        Whether a message may overtake others on its connection (dYdX' answers to subscriptions): a number is missing only if it does not
+        come soon after.
     """
 
     kind: str
@@ -59,6 +62,7 @@ class Mark(NamedTuple):
     channel: str = ""
     depth: int | None = None
     fetched: bool = False
+    overtakes: bool = False
 
 
 Item = Row | Mark | list[Row]
