@@ -43,6 +43,20 @@ class TestChains:
         prover.check(book(5))
         assert prover.check(reading(next_number, next_number)) == [Finding("chain broken", "book", "M", 5, next_number)]
 
+    def test_the_same_message_twice_is_no_break(self):
+        prover = Prover("bybit")
+        for check in (book(5), reading(6, 8), reading(6, 8), reading(9, 9)):
+            findings = prover.check(check)
+        assert found(findings) == ["chain followed"]
+        assert prover.counts["M"] == {"chain followed": 2}
+        assert prover.ladder("M") is not None
+
+    def test_the_same_message_of_a_connection_twice_is_no_break(self):
+        prover = Prover("coinbase")
+        for number in (5, 6, 6, 7):
+            prover.check(Reading(marks=[Mark("", "", number, number)]))
+        assert prover.counts[""] == {"chain followed": 2}
+
     def test_after_a_break_only_a_new_book_goes_on(self):
         prover = Prover("bybit")
         prover.check(book(5, ("bid", "10", "1")))

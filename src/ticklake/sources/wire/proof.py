@@ -55,6 +55,7 @@ class _Stream:
     ladder: Ladder | None = None
     is_broken: bool = False
     is_fresh: bool = False
+    newest: Mark | None = None
     waiting: deque[tuple[Mark, list[Row]]] = field(default_factory=lambda: deque(maxlen=_MOST_WAITING))
     overtaken: deque[int] = field(default_factory=deque)
 
@@ -158,8 +159,8 @@ class Prover:
         """Check the number of a connection. Every book of it may lack a change after a break."""
         stream = self._streams.setdefault(("", "", "", connection), _Stream())
         position, stream.position = stream.position, mark.last
-        if position is None or mark.starts:
-            return
+        if position is None or mark.starts or mark.last == position:
+            return  # the first message, or the same one twice
         if mark.first == position + 1:
             yield Finding("chain followed", "", "")
             return
@@ -235,12 +236,14 @@ class Prover:
             if stream.is_fresh and mark.last <= stream.position:
                 return  # the whole book has it
             if not self._follows(stream, mark):
+                if mark == stream.newest:
+                    return  # the same message twice: nothing is missing
                 yield Finding("chain broken", mark.kind, mark.native, stream.position, mark.first)
                 stream.is_broken, stream.position = True, mark.last
                 stream.waiting.append((mark, rows))
                 return
             yield Finding("chain followed", mark.kind, mark.native)
-            stream.position, stream.is_fresh = mark.last, False
+            stream.position, stream.is_fresh, stream.newest = mark.last, False, mark
         stream.ladder.apply(rows)
         yield from self._check_book(stream, mark)
 
@@ -251,11 +254,13 @@ class Prover:
         elif mark.last is not None and stream.position is not None:
             if self._follows(stream, mark):
                 yield Finding("chain followed", mark.kind, mark.native)
+            elif mark == stream.newest:
+                return
             else:
                 yield Finding("chain broken", mark.kind, mark.native, stream.position, mark.first)
                 stream.waiting.clear()
         if mark.last is not None:
-            stream.position = mark.last
+            stream.position, stream.newest = mark.last, mark
         if mark.kind == "book":
             stream.waiting.append((mark, rows))
 
