@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import json
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -141,6 +142,18 @@ def test_older_recordings_have_bytes_as_literals_of_python(lake, tmp_path):
     (done,) = lake.import_files(path)
     assert (done.dataset, done.rows) == ("htx:trades:BTC/USDT", 1)
     assert sum(entry["not_known"] for entry in done.channels) == 1
+
+
+def test_older_messages_of_okex_are_deflated(lake, tmp_path):
+    entry = {"side": "sell", "trade_id": "5", "price": "0.02", "qty": "3", "timestamp": "2021-01-02T03:04:05.678Z"}
+    message = {"table": "option/trade", "data": [{**entry, "instrument_id": "BTC-USD-210326-30000-C"}]}
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(json.dumps(message).encode()) + packer.flush()
+    path = tmp_path / "OKEX.ws.56.0"
+    path.write_text(f"wss://x <-> 1609556640.1\n1609556646.5: {packed!r}\n1609556646.6: b'pong'\n")
+    (done,) = lake.import_files(path)
+    assert (done.dataset, done.rows) == ("okx:trades:BTC/USD:BTC-210326-30000-C", 1)
+    assert sum(entry["not_known"] for entry in done.channels) == 0
 
 
 def test_a_line_of_bytes_that_is_cut_short_refuses_the_file(lake, tmp_path):

@@ -168,12 +168,22 @@ def _content_of(record: dict[str, Any]) -> Any:
     return _decoded(content)
 
 
+_PLAIN = (b"{", b"[", b"p", b"")
+"""The first bytes of messages that are not compressed: JSON, pings and pongs."""
+_RAW_DEFLATE = -15
+
+
 def _unpacked(content: bytes) -> bytes:
-    """Return a message that was sent as bytes: HTX compresses its messages. One that is damaged stays as it is, and is not known."""
-    if not content.startswith(b"\x1f\x8b"):
+    """Return a message that was sent as bytes: HTX compresses its messages, and so did OKEx until 2021.
+
+    One that is damaged stays as it is, and is not known.
+    """
+    if content[:1] in _PLAIN:
         return content
     try:
-        return gzip.decompress(content)
+        if content.startswith(b"\x1f\x8b"):
+            return gzip.decompress(content)
+        return zlib.decompress(content, _RAW_DEFLATE)
     except (EOFError, OSError, zlib.error):
         return content
 

@@ -132,5 +132,11 @@ def _by_turns(ladder: Ladder, sign_of_asks: str) -> Iterator[str]:
             yield sign_of_asks + _text(ask[1])
 
 
-CHECKSUMS: dict[str, Callable[[Ladder], int]] = {"kraken": _kraken, "okx": _okx, "bitget": _okx, "bitfinex": _bitfinex}
+CHECKSUMS: dict[str, Callable[[Ladder], int]] = {
+    "kraken": _kraken,
+    "okx": _okx,
+    "okcoin": _okx,
+    "bitget": _okx,
+    "bitfinex": _bitfinex,
+}
 """How each exchange sums up a book, as an unsigned number of 32 bits, by its public API documentation."""

@@ -157,7 +157,7 @@ def _old_books(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
 
 
 _TABLES: dict[Any, Callable[[Mapping[str, Any], int | None], Iterator[Item]]] = {}
-for _part in ("spot", "swap", "futures"):
+for _part in ("spot", "swap", "futures", "option"):
     _TABLES[f"{_part}/trade"] = _old_trades
     _TABLES[f"{_part}/ticker"] = _old_tickers
     for _name in ("depth", "depth5", "depth_l2_tbt"):
