@@ -25,7 +25,7 @@ FEEDS = {
     "BITSTAMP": ("bitstamp", "book:ETH/BTC trades:BTC/USD"),
     "CRYPTO.COM": ("cryptocom", "book:BTC/USD:USD book:HNT/USDT open_interest:BTC/USD:USD predicted_funding:BTC/USD:USD quotes:BTC/USD:USD quotes:HNT/USDT trades:BTC/USD:USD"),
     "DYDX": ("dydx", "book:ETH/USD:USD liquidations:ETH/USD:USD open_interest:BTC/USD:USD predicted_funding:BTC/USD:USD trades:ETH/USD:USD"),
-    "GATEIO": ("gate", "book:BTC/USDT book:BTC/USDT:USDT liquidations:BTC/USDT:USDT ohlcv:1m:BTC/USDT ohlcv:1m:BTC/USDT:USDT open_interest:BTC/USDT:USDT predicted_funding:BTC/USDT:USDT quotes:BTC/USDT quotes:BTC/USDT:USDT trades:BTC/USD:BTC trades:BTC/USDT"),
+    "GATEIO": ("gate", "book:BTC/USDT book:BTC/USDT:USDT book:ETH/BTC liquidations:BTC/USDT:USDT ohlcv:1m:BTC/USDT ohlcv:1m:BTC/USDT:USDT open_interest:BTC/USDT:USDT predicted_funding:BTC/USDT:USDT quotes:BTC/USDT quotes:BTC/USDT:USDT trades:BTC/USD:BTC trades:BTC/USDT trades:ETH/BTC"),
     "GEMINI": ("gemini", "book:BTC/USD trades:BTC/USD"),
     "HITBTC": ("hitbtc", "book:ETH/BTC quotes:ETH/BTC trades:BTC/USDT trades:ETH/BTC"),
     "HUOBI": ("htx", "book:BTC/USD:BTC book:BTC/USDT book:HTX/USDT liquidations:BTC/USDT:USDT predicted_funding:BTC/USDT:USDT quotes:BTC/USDT trades:BTC/USDT trades:BTC/USDT:USDT"),

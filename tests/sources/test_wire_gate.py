@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.sources.wire_reading import channel_of, levels_of, marks_of, reading_of, rows_of
+from tests.sources.wire_reading import HEARD, channel_of, levels_of, marks_of, reading_of, rows_of
 from ticklake.sources.wire.reading import Mark
 
 
@@ -38,7 +38,13 @@ FORCED = message(
     "futures.public_liquidates", [{"price": 215.1, "size": -124, "time": 1541486601123, "contract": "BTC_USDT"}]
 )
 FUTURES_BAR = message("futures.candlesticks", [{"t": 1545129300, "v": 27525555, "c": "2", "h": "3", "l": "0.5", "o": "1", "n": "1m_BTC_USDT", "a": "9", "w": True}])  # fmt: skip
+OLD_WHOLE = {"method": "depth.update", "params": [True, {"asks": [["8000.1", "9.6"]], "bids": [["7999", "2"]], "id": 9}, "ETH_BTC"], "id": None}  # fmt: skip
+OLD_CHANGE = {"method": "depth.update", "params": [False, {"asks": [["8000.1", "0"]]}, "ETH_BTC"], "id": None}
+OLD_TRADES = {"method": "trades.update", "params": ["ETH_BTC", [{"id": 7172173, "time": "1523339279.761838", "price": "398.59", "amount": "0.027", "type": "buy"}]], "id": None}  # fmt: skip
+OLD_DAY = {"method": "ticker.update", "params": ["ETH_BTC", {"period": 86400, "open": "0", "last": "0.2844"}], "id": None}  # fmt: skip
+OLD = (OLD_WHOLE, OLD_CHANGE, OLD_TRADES, OLD_DAY)
 MESSAGES = (
+    *OLD,
     *(CHANGE, FULL, WHOLE, TRADE, QUOTE, TICKER, OPEN_BAR, BAR, OLD_BAR, FUTURES_TRADES, FUTURES_CHANGE),
     *(FUTURES_WHOLE, FUTURES_QUOTE, FUTURES_TICKER, FORCED, FUTURES_BAR),
 )
@@ -53,6 +59,28 @@ def test_changes_are_numbered_from_one_to_the_other():
 def test_whole_books(message, number):
     assert {level[-1] for level in levels_of("gate", message)} == {True}
     assert marks_of("gate", message) == [Mark("book", "BTC_USDT", number, number, starts=True)]
+
+
+def test_a_book_of_the_third_api_has_neither_time_nor_number():
+    assert levels_of("gate", OLD_WHOLE) == [("bid", "7999", "2", True), ("ask", "8000.1", "9.6", True)]
+    assert levels_of("gate", OLD_CHANGE) == [("ask", "8000.1", "0", False)]
+    assert marks_of("gate", OLD_WHOLE) == [Mark("book", "ETH_BTC", starts=True)]
+    assert marks_of("gate", OLD_CHANGE) == [Mark("book", "ETH_BTC")]
+    assert {(row.values[0], row.space) for row in reading_of("gate", OLD_CHANGE).rows} == {(HEARD, "time")}
+
+
+def test_a_trade_of_the_third_api_has_its_time_in_seconds():
+    (row,) = rows_of("gate", OLD_TRADES)
+    assert (row["native"], row["ts"], row["id"]) == ("ETH_BTC", "2018-04-10T05:47:59.761838Z", "7172173")
+    assert (row["price"], row["amount"], row["side"]) == ("398.59", "0.027", "buy")
+
+
+def test_a_day_of_the_third_api_has_no_rows():
+    assert reading_of("gate", OLD_DAY).rows == []
+
+
+def test_calls_of_the_third_api_are_named_by_their_method():
+    assert [channel_of(message) for message in OLD] == ["depth", "depth", "trades", "ticker"]
 
 
 def test_a_trade_keeps_parts_of_a_millisecond():

@@ -180,6 +180,14 @@ def _in_params(message: Mapping[str, Any]) -> str:
     return channel.partition(".")[0]
 
 
+def _update(message: Mapping[str, Any]) -> str:
+    """Return the name of a call that brings data in a list (Gate's third API): ``depth`` of ``depth.update``."""
+    name, _, word = _word(message, "method").rpartition(".")
+    if word == "update" and isinstance(message.get("params"), list):
+        return name
+    return ""
+
+
 def _channel(message: Mapping[str, Any]) -> str:
     """Return the name of a channel, without the market that Bitstamp adds."""
     channel = _word(message, "channel")
@@ -236,6 +244,7 @@ _NAMES: tuple[Callable[[Mapping[str, Any]], Any], ...] = (
     lambda m: _word(_inner(m, "arg"), "channel") or _word(_inner(m, "arg"), "topic"),
     lambda m: _word(_inner(m, "result"), "channel"),
     _in_params,
+    _update,
     _htx_channel,
     _topic,
     lambda m: _word(m, "table") or _channel(m),

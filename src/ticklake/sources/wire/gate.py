@@ -1,4 +1,4 @@
-"""What Gate (v4) sends, of its spot market and its futures. Formats are those of its public API documentation.
+"""What Gate sends, of its spot market and its futures (v4), and sent until 2021 (v3). Formats are those of its public API documentation.
 
 Amounts of contracts are counts of contracts. Their sign is the side of the taker.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from ticklake.core.native_ids import Market
 from ticklake.core.time import SECOND, decimal_to_ns
 from ticklake.sources.wire.reading import Mark, Reader
-from ticklake.sources.wire.rows import Row, levels, ms, pairs, trade
+from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, pairs, trade
 
 __all__ = ["READERS"]
 
@@ -169,6 +169,32 @@ def _candle(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
             yield Row("ohlcv", native, (ts, *values, bar["v"], None, None), timeframe, market=_market(native))
 
 
+def _method(*names: str) -> Any:
+    """Return a test for messages of the third API."""
+    return lambda m: m["method"] in names and isinstance(m["params"], list)
+
+
+def _old_trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    native, entries = message["params"]
+    for entry in entries:
+        ts = decimal_to_ns(entry["time"], SECOND)
+        yield trade(native, ts, heard, entry["price"], entry["amount"], entry["type"], entry["id"])
+
+
+def _old_book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+    """Yield a book, or a change of it, which have neither time nor number."""
+    whole, book, native = message["params"]
+    sides = {"bid": book.get("bids") or (), "ask": book.get("asks") or ()}
+    yield from levels(native, heard, heard, heard, sides, whole=whole is True, space=BY_TIME)
+    yield Mark("book", native, starts=whole is True)
+
+
+def _nothing(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    """Yield nothing: statistics of a day have no best prices, and no message says that a bar is over."""
+    del message, heard
+    yield from ()
+
+
 READERS: tuple[Reader, ...] = (
     Reader(_channel("spot.trades", "spot.trades_v2"), _trades),
     Reader(_channel("futures.trades"), _contract_trades),
@@ -183,5 +209,8 @@ READERS: tuple[Reader, ...] = (
     Reader(
         lambda m: _channel("spot.candlesticks", "futures.candlesticks")(m) and "mark_" not in str(m["result"]), _candle
     ),
+    Reader(_method("trades.update"), _old_trades),
+    Reader(_method("depth.update"), _old_book),
+    Reader(_method("ticker.update", "kline.update"), _nothing),
 )
 """The readers of its messages. The first that fits reads the message."""
