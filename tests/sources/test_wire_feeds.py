@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 from typing import Any
 
@@ -424,3 +425,9 @@ def test_a_message_of_no_known_form_is_not_known_or_refused(exchange, odd):
 
 def test_every_stream_of_a_proof_has_readers():
     assert {proof.exchange for proof in PROOFS} <= set(READERS)
+
+
+def test_trades_and_books_of_every_module_have_a_proof():
+    said = {(proof.exchange, proof.kind) for proof in PROOFS}
+    readers = {exchange for exchange in READERS if importlib.util.find_spec(f"ticklake.sources.wire.{exchange}")}
+    assert {(exchange, kind) for exchange in readers for kind in ("trades", "book")} <= said

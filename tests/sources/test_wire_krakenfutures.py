@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sources.wire_reading import channel_of, levels_of, marks_of, rows_of
+from tests.sources.wire_reading import channel_of, levels_of, marks_of, reading_of, rows_of
+from ticklake.sources.wire.proof import Prover
 from ticklake.sources.wire.reading import Mark
 
 TRADE = {"feed": "trade", "product_id": "PI_XBTUSD", "uid": "u1", "side": "sell", "type": "fill", "seq": 653, "time": 1612266317519, "qty": 440, "price": 34893}  # fmt: skip
@@ -44,6 +45,18 @@ def test_a_trade():
 
 def test_a_liquidation_is_a_trade_too():
     assert [row["kind"] for row in rows_of("krakenfutures", FORCED)] == ["trades", "liquidations"]
+
+
+def test_the_trades_of_a_market_are_numbered():
+    prover = Prover("krakenfutures")
+    later = [{**TRADE, "seq": number, "uid": f"u{number}"} for number in (654, 656)]
+    for message in (OLD_TRADES, *later):
+        prover.check(reading_of("krakenfutures", message))
+    assert marks_of("krakenfutures", OLD_TRADES) == [Mark("trades", "PI_XBTUSD", 652, 653, starts=True)]
+    assert prover.counts["PI_XBTUSD"] == {"chain followed": 1, "chain broken": 1}
+    prover.check(reading_of("krakenfutures", OLD_TRADES))
+    prover.check(reading_of("krakenfutures", later[0]))
+    assert prover.counts["PI_XBTUSD"] == {"chain followed": 2, "chain broken": 1}
 
 
 def test_trades_before_the_subscription_are_read():

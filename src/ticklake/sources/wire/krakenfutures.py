@@ -29,10 +29,15 @@ def _trade(entry: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
         yield trade(native, ts, heard, entry["price"], entry["qty"], side, ident, kind="liquidations")
 
 
-def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
-    entries = [message] if message["feed"] == "trade" else message["trades"]
+def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+    """Yield a trade, or the newest ones that a subscription begins with. The trades of a market are numbered."""
+    is_whole = message["feed"] == "trade_snapshot"
+    entries = message["trades"] if is_whole else [message]
     for entry in entries:
         yield from _trade(entry, heard)
+    numbers = [int(entry["seq"]) for entry in entries if entry.get("seq") is not None]
+    if numbers:
+        yield Mark("trades", message["product_id"], min(numbers), max(numbers), starts=is_whole)
 
 
 def _whole(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:

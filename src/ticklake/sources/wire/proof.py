@@ -216,6 +216,9 @@ class Prover:
 
     def _start(self, stream: _Stream, mark: Mark, rows: list[Row]) -> Iterator[Finding]:
         """Begin with a whole book, and apply the changes that came before a fetched one and are newer."""
+        if mark.kind != "book":
+            stream.position = mark.last
+            return
         is_older = mark.last is not None and stream.position is not None and mark.last < stream.position
         if mark.fetched and is_older and stream.ladder is not None and not stream.is_broken:
             return

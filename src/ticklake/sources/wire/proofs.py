@@ -23,6 +23,7 @@ class StreamProof(NamedTuple):
 
 _STATE = "a state: a missing message is replaced by the next one"
 _BARS = "a bar that is missing shows as a hole between the bars around it"
+_IDS = "ids are not said to follow one another"
 _COUNTED = "messages that the exchange dropped before it counted them"
 _UNSEEN = "a missing message leaves no trace but a crossed book"
 
@@ -142,8 +143,50 @@ PROOFS: tuple[StreamProof, ...] = (
     StreamProof("bitmex", "predicted_funding", "none", _STATE),
     StreamProof("bitmex", "open_interest", "none", _STATE),
     StreamProof("bitmex", "liquidations", "none", "orders that change before they are filled are rows as they began"),
+    StreamProof("bitget", "trades", "none", _IDS + "; the first API sends none"),
+    StreamProof(
+        "bitget",
+        "book",
+        "checksum",
+        "of the 25 best levels (APIs 1 and 2); the third API has a chain of numbers instead",
+    ),
+    StreamProof("krakenfutures", "trades", "chain", "trades after the last one of a market, until its next comes"),
+    StreamProof("krakenfutures", "book", "chain"),
+    StreamProof("kucoin", "trades", "none", _IDS),
+    StreamProof("kucoin", "book", "chain", "changes from before the fetched book"),
+    StreamProof("gate", "trades", "none", _IDS),
+    StreamProof("gate", "book", "chain", "the third API, until 2021, numbers nothing: there only a crossed book tells"),
+    StreamProof(
+        "dydx", "trades", "counter", "it is told up to 200 messages later: answers to subscriptions overtake others"
+    ),
+    StreamProof(
+        "dydx", "book", "counter", "it is told up to 200 messages later: answers to subscriptions overtake others"
+    ),
+    StreamProof("poloniex", "trades", "none", _IDS),
+    StreamProof("poloniex", "book", "chain", "changes after the last one of a market, until its next comes"),
+    StreamProof("hitbtc", "trades", "none", _IDS),
+    StreamProof("hitbtc", "book", "chain", "changes after the last one of a market, until its next comes"),
+    StreamProof("gemini", "trades", "none", "the first API counts the messages of a connection"),
+    StreamProof("gemini", "book", "none", _UNSEEN + "; the first API counts the messages of a connection"),
+    StreamProof("bitstamp", "trades", "none", _IDS),
+    StreamProof("bitstamp", "book", "none", _UNSEEN),
+    StreamProof("phemex", "trades", "none", "they have no ids"),
+    StreamProof("phemex", "book", "none", _UNSEEN + ": numbers ascend, but not by one"),
+    StreamProof("bitflyer", "trades", "none", _IDS),
+    StreamProof("bitflyer", "book", "none", _UNSEEN),
+    StreamProof("bithumb", "trades", "none", _IDS + "; the first API sends none"),
+    StreamProof("bithumb", "book", "none", _UNSEEN),
+    StreamProof("cryptocom", "trades", "none", _IDS),
+    StreamProof("cryptocom", "book", "chain", "of the channel with changes; whole books replace one another"),
+    StreamProof("htx", "trades", "none", _IDS),
+    StreamProof("htx", "book", "chain", "of the channels with changes; whole books replace one another"),
+    StreamProof("hyperliquid", "trades", "none", _IDS),
+    StreamProof("hyperliquid", "book", "none", _STATE),
+    StreamProof("upbit", "trades", "none", _IDS),
+    StreamProof("upbit", "book", "none", _STATE),
 )
-"""Every kind that the readers of :mod:`~ticklake.sources.wire.messages` take from a stream of these exchanges."""
+"""Every kind that the readers of :mod:`~ticklake.sources.wire.messages` take from a stream of the exchanges down to BitMEX, and the trades
+and books of the others."""
 
 _FAMILIES = {"binanceusdm": "binance", "binancecoinm": "binance", "binanceus": "binance"}
 """Exchanges that send what another one sends."""
