@@ -135,6 +135,46 @@ class TestProofs:
         assert "proof: 1 message followed on the one before by number, 0 chain breaks" in text
 
 
+class TestAConnectionThatIsOpenedAgain:
+    """What it numbers begins anew, and so do its books: nothing that came before leads on to what comes now."""
+
+    def messages(self, price: str) -> Iterator[dict]:
+        yield {"event": "subscribed", "channel": "book", "chanId": 5, "symbol": "tBTCUSD", "pair": "BTCUSD"}
+        yield [5, [[99, 1, 2], [101, 1, -3]], 1]
+        yield [5, [price, 1, 4], 2]
+        yield [5, [price, 1, 5], 3]
+
+    def test_its_numbers_begin_anew(self, lake, tmp_path):
+        path = session(
+            tmp_path / "x.jsonl",
+            "BITFINEX",
+            *(frame(message) for message in self.messages("98.5")),
+            {"t": "connect", "addr": "wss://x"},
+            *(frame(message) for message in self.messages("98")),
+        )
+        (done,) = lake.import_files(path)
+        assert done.proofs[0] == "4 messages followed on the one before by number, 0 chain breaks"
+
+    def test_the_numbers_of_its_channels_are_forgotten(self, lake, tmp_path):
+        first, whole, change, _ = self.messages("98")
+        path = session(
+            tmp_path / "x.jsonl",
+            "BITFINEX",
+            *map(frame, (first, whole, change)),
+            {"t": "connect", "addr": "wss://x"},
+            frame(change),
+        )
+        (done,) = lake.import_files(path)
+        assert channels([done])["?"] == {"received": 1, "not_known": 1}
+
+    def test_older_recordings_say_it_too(self, lake, tmp_path):
+        lines = [f"1633998512.5: {json.dumps(message)}" for message in self.messages("98")]
+        path = tmp_path / "BITFINEX.ws.1.0"
+        path.write_text("\n".join(["wss://x <-> 1633998512.1", *lines, "wss://x <-> 1633998513.1", *lines]) + "\n")
+        (done,) = lake.import_files(path)
+        assert done.proofs[0] == "4 messages followed on the one before by number, 0 chain breaks"
+
+
 class TestEveryMessageIsCounted:
     def test_what_is_not_known_is_said_by_channel(self, lake, tmp_path):
         path = session(

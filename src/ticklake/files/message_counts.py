@@ -65,6 +65,11 @@ class Tally:
         self.prover.exchange = self.exchange
         self._note(self.prover.check(reading, connection))
 
+    def reconnect(self, connection: str = "") -> None:
+        """Note that a connection was opened again: what it counts begins anew."""
+        if self.prover is not None:
+            self.prover.reconnect(connection)
+
     def _note(self, findings: list[Finding]) -> None:
         for finding in findings:
             if finding.found in _BAD and len(self.broken) < _NAMED:

@@ -86,6 +86,9 @@ class _Recording:
                 self.info.tally.exchange = venue_of(record["exchange"])[0]
             elif record["t"] == "connect":
                 self.connections[record["conn"]] = _market_of(record["addr"]) or self.market
+                # What a connection numbered and said is nothing to the one that took its place.
+                if self.channels.pop(record["conn"], None) is not None:
+                    self.info.tally.reconnect(record["conn"])
             elif record["t"] == "http":
                 received = decimal_to_ns(record["ts"], SECOND)
                 body = _content_of(record)
@@ -232,15 +235,15 @@ def old_recording(stream: Unpacked, info: RecordingInfo) -> Iterator[RecordFrame
     feed = _OLD_NAME.sub("", info.name)
     exchange, market = _feed(feed)
     info.tally.exchange = venue_of(feed)[0]
-    channels = Channels()
 
     def rows() -> Iterator[Origin]:
-        market_of_connection = market
+        market_of_connection, channels = market, Channels()
         for number, line in enumerate(stream, 1):
             text = line.strip()
             answer, message, connect = _OLD_ANSWER.match(text), _OLD_LINE.match(text), _OLD_CONNECT.match(text)
             if connect is not None:
-                market_of_connection = _market_of(connect[1].decode()) or market
+                market_of_connection, channels = _market_of(connect[1].decode()) or market, Channels()
+                info.tally.reconnect()
             elif answer is not None:
                 url, received = answer[1].decode(), decimal_to_ns(answer[2].decode(), SECOND)
                 yield from _rows_of_answer(url, parse_line(answer[3], number), received, info)

@@ -106,6 +106,13 @@ class Prover:
             findings += self._give_up(stream, (stream.position or 0) + 1, connection)
         return self._counted(findings)
 
+    def reconnect(self, connection: str = "") -> None:
+        """Begin a connection anew, under its old name: its messages are counted from the start, and its books must come whole again."""
+        self._streams.pop(("", "", "", connection), None)
+        for key, stream in self._streams.items():
+            if key[0] == "book" and key[3] == connection and stream.ladder is not None:
+                stream.is_broken = True
+
     def _counted(self, findings: list[Finding]) -> list[Finding]:
         for finding in findings:
             self.counts[finding.native][finding.found] += 1
