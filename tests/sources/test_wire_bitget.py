@@ -102,3 +102,21 @@ def test_bars_are_not_known_to_be_over():
 )
 def test_answers_to_subscriptions_are_control_messages(control):
     assert channel_of(control) == "control"
+
+
+def test_liquidations_of_a_part_name_their_markets():
+    entry = {"symbol": "XRPUSDT", "side": "buy", "price": "2.5", "amount": "40", "ts": "1767225600123"}
+    message = {
+        "action": "update",
+        "arg": {"instType": "usdt-futures", "topic": "liquidation"},
+        "data": [entry],
+        "ts": 1,
+    }
+    (row,) = rows_of("bitget", message)
+    assert (row["kind"], row["native"], row["market"]) == ("liquidations", "XRPUSDT", "linear")
+    assert (row["price"], row["amount"], row["side"], row["ts"]) == (
+        "2.5",
+        "40",
+        "buy",
+        "2026-01-01T00:00:00.123Z",
+    )

@@ -84,3 +84,9 @@ def test_bars_are_not_known_to_be_over():
 )
 def test_heartbeats_are_control_messages(control):
     assert channel_of(control) == "control"
+
+
+def test_the_first_changes_have_no_numbers():
+    change = message("book.update", [{"update": {"asks": [["9.5", "2", "1"]], "bids": []}, "t": 1656633600500, "s": 7}])
+    assert levels_of("cryptocom", change) == [("ask", "9.5", "2", False)]
+    assert marks_of("cryptocom", change) == [Mark("book", "BTCUSD-PERP")]

@@ -431,3 +431,29 @@ def test_trades_and_books_of_every_module_have_a_proof():
     said = {(proof.exchange, proof.kind) for proof in PROOFS}
     readers = {exchange for exchange in READERS if importlib.util.find_spec(f"ticklake.sources.wire.{exchange}")}
     assert {(exchange, kind) for exchange in readers for kind in ("trades", "book")} <= said
+
+
+class TestFormsOfOlderMessages:
+    def test_a_trade_of_bybit_has_its_time_in_text_alone(self):
+        entry = {"timestamp": "2019-12-01T01:02:03.000Z", "symbol": "BTCUSD", "side": "Buy", "size": 50, "price": 7000, "trade_id": "a"}  # fmt: skip
+        (row,) = rows("bybit", {"topic": "trade.BTCUSD", "data": [entry]})
+        assert (row["ts"], row["id"], row["amount"]) == (parse_time("2019-12-01T01:02:03Z"), "a", 50)
+
+    def test_contracts_of_bybit_in_usdc_have_other_names(self):
+        entry = {"symbol": "BTCPERP", "price": "20000.00", "size": 0.5, "tradeTimeMs": "1656633600500", "side": "Sell", "tradeId": "b"}  # fmt: skip
+        (row,) = rows("bybit", {"topic": "trade.BTCPERP", "data": [entry]})
+        assert (row["ts"], row["id"]) == (parse_time("2022-07-01T00:00:00.5Z"), "b")
+        level = {"price": "20000.00", "symbol": "BTCPERP", "id": "1", "side": "Buy", "size": "0.5"}
+        book = {"topic": "orderBookL2_25.BTCPERP", "type": "snapshot", "data": {"orderBook": [level]}, "crossSeq": "38", "timestampE6": "1656633600500600"}  # fmt: skip
+        (row,) = rows("bybit", book)
+        assert (row["seq"], row["side"], row["price"], row["is_snapshot"]) == (38, "bid", "20000.00", True)
+
+    def test_a_liquidation_of_bybit_has_other_names(self):
+        entry = {"symbol": "ETHUSD", "side": "Sell", "price": "3000.5", "qty": "70", "time": 1630454400250}
+        (row,) = rows("bybit", {"topic": "liquidation.ETHUSD", "data": entry})
+        assert (row["side"], row["amount"], row["ts"]) == ("buy", "70", parse_time("2021-09-01T00:00:00.25Z"))
+
+    def test_the_tickers_of_okex_had_no_amounts(self):
+        entry = {"instrument_id": "ETH-BTC", "last": "3", "best_bid": "1", "best_ask": "2", "timestamp": "2019-05-01T00:00:00.500Z"}  # fmt: skip
+        (row,) = rows("okx", {"table": "spot/ticker", "data": [entry]})
+        assert (row["bid_price"], row["bid_amount"], row["ask_price"]) == ("1", None, "2")

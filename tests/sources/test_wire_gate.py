@@ -145,3 +145,16 @@ def test_a_contracts_ticker_has_open_interest_and_funding():
 def test_answers_to_subscriptions_are_control_messages():
     assert channel_of(message("spot.trades", {"status": "success"}, "subscribe")) == "control"
     assert channel_of({"time": 1, "channel": "spot.pong", "event": "", "result": None}) == "control"
+
+
+def test_tickers_may_be_in_a_list_in_a_list():
+    nested = {**FUTURES_TICKER, "result": [FUTURES_TICKER["result"]]}
+    assert rows_of("gate", nested) == rows_of("gate", FUTURES_TICKER)
+
+
+def test_a_whole_book_of_contracts_may_have_neither_time_nor_number():
+    result = {name: value for name, value in FUTURES_WHOLE["result"].items() if name not in {"id", "t"}}
+    old = {"time": 1577836800, "channel": "futures.order_book", "event": "all", "error": None, "result": result}
+    (row,) = rows_of("gate", old)
+    assert (row["ts"], row["market"], row["is_snapshot"]) == ("2020-01-01T00:00:00Z", "linear", True)
+    assert marks_of("gate", old) == [Mark("book", "BTC_USDT", starts=True)]

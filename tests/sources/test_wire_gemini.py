@@ -29,6 +29,16 @@ def test_a_change_has_the_time_of_receipt():
     assert [row.values[0] for row in reading_of("gemini", CHANGE).rows] == [HEARD]
 
 
+def test_a_first_message_may_have_no_trades():
+    first = {name: value for name, value in FIRST.items() if name != "trades"}
+    assert marks_of("gemini", first) == [Mark("book", "BTCUSD", starts=True)]
+
+
+def test_nobody_takes_in_a_block_trade():
+    (row,) = rows_of("gemini", {**OLD_TRADE, "side": "block"})
+    assert "side" not in row
+
+
 def test_a_trade_comes_alone_later():
     assert [row["kind"] for row in rows_of("gemini", OLD_TRADE)] == ["trades"]
 

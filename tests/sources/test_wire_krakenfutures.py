@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.sources.wire_reading import channel_of, levels_of, marks_of, reading_of, rows_of
+from tests.sources.wire_reading import HEARD, channel_of, levels_of, marks_of, reading_of, rows_of
 from ticklake.sources.wire.proof import Prover
 from ticklake.sources.wire.reading import Mark
 
@@ -97,3 +97,9 @@ def test_the_small_ticker_is_a_quote():
 )
 def test_answers_to_subscriptions_are_control_messages(control):
     assert channel_of(control) == "control"
+
+
+@pytest.mark.parametrize("message", [BOOK, CHANGE])
+def test_a_book_without_a_time_has_that_of_receipt(message):
+    old = {name: value for name, value in message.items() if name != "timestamp"}
+    assert {row.values[0] for row in reading_of("krakenfutures", old).rows} == {HEARD}

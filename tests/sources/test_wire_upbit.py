@@ -47,3 +47,9 @@ def test_levels_that_are_summed_up_are_not_read():
 @pytest.mark.parametrize("control", [{"status": "UP"}, {"error": {"name": "INVALID_AUTH", "message": "x"}}])
 def test_states_are_control_messages(control):
     assert channel_of(control) == "control"
+
+
+def test_a_time_in_microseconds_is_the_same_time():
+    """Upbit sent some markets' books so for some days of 2023."""
+    (short,) = {row["ts"] for row in rows_of("upbit", BOOK)}
+    assert {row["ts"] for row in rows_of("upbit", {**BOOK, "timestamp": BOOK["timestamp"] * 1000})} == {short}

@@ -122,10 +122,19 @@ def _is_bar(message: Mapping[str, Any]) -> bool:
     return (name == "kline" or name.startswith("candle")) and "instType" in argument and "data" in message
 
 
+def _liquidations(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+    """Yield the liquidations of all markets of a part, whose messages name the markets in their entries."""
+    market = _PARTS[str(message["arg"]["instType"]).upper()]
+    for entry in message["data"]:
+        native, price, amount, side = entry["symbol"], entry["price"], entry["amount"], entry["side"]
+        yield trade(native, ms(entry["ts"]), heard, price, amount, side, market=market, kind="liquidations")
+
+
 READERS: tuple[Reader, ...] = (
     Reader(_channel("trade", "publicTrade"), _trades),
     Reader(_channel("ticker"), _ticker),
     Reader(_channel(*_BOOKS), _book),
     Reader(_is_bar, _bar),
+    Reader(_channel("liquidation"), _liquidations),
 )
 """The readers of its messages. The first that fits reads the message."""

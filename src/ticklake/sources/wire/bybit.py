@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ticklake.core.time import US, decimal_to_ns
 from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
-from ticklake.sources.wire.rows import Row, level_rows, ms, trade
+from ticklake.sources.wire.rows import Row, iso, level_rows, ms, trade
 from ticklake.sources.wire.states import best, merged, timeframe_of
 
 __all__ = ["READERS"]
@@ -90,7 +91,8 @@ def _liquidations(message: Mapping[str, Any], heard: int | None, memory: Memory)
     entries = message["data"]
     if isinstance(entries, dict):  # the channel until 2025
         old = entries
-        entries = [{"T": old["updatedTime"], "s": old["symbol"], "S": old["side"], "v": old["size"], "p": old["price"]}]
+        time, size = old.get("updatedTime", old.get("time")), old.get("size", old.get("qty"))
+        entries = [{"T": time, "s": old["symbol"], "S": old["side"], "v": size, "p": old["price"]}]
     for entry in entries:
         side = _CLOSES.get(entry["S"].lower())
         yield Row("liquidations", entry["s"], (ms(entry["T"]), heard, None, entry["p"], entry["v"], side))
@@ -99,13 +101,24 @@ def _liquidations(message: Mapping[str, Any], heard: int | None, memory: Memory)
 def _old_trades(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     del memory
     for entry in message["data"]:
-        ts = ms(entry["trade_time_ms"])
+        entry = _snake(entry)
+        # Until 2020 the time was told in whole seconds alone.
+        ts = ms(entry["trade_time_ms"]) if "trade_time_ms" in entry else iso(entry["timestamp"])
         yield trade(entry["symbol"], ts, heard, entry["price"], entry["size"], entry["side"], entry["trade_id"])
+
+
+def _snake(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an entry with the names that contracts in USDT have: those in USDC call them ``tradeId``."""
+    return {_CAMEL.sub(r"_\g<0>", name).lower(): value for name, value in entry.items()}
+
+
+_CAMEL = re.compile(r"(?<=[a-z])[A-Z]")
 
 
 def _old_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     """Yield the levels of a book, or those that were deleted, updated and inserted. Numbers ascend, and do not follow one another."""
     del memory
+    message = _snake(message)
     data, whole = message["data"], message["type"] == "snapshot"
     native, seq = message["topic"].rpartition(".")[2], int(message["cross_seq"])
     ts = decimal_to_ns(message["timestamp_e6"], US)
@@ -113,7 +126,7 @@ def _old_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> 
         entries = data
         # Inverse contracts send the list itself, linear ones an object with it.
         if isinstance(data, dict):
-            entries = data["order_book"]
+            entries = _snake(data)["order_book"]
     else:
         entries = [*({**entry, "size": 0} for entry in data["delete"]), *data["update"], *data["insert"]]
     for entry in entries:

@@ -44,7 +44,8 @@ def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]
         if "u" in entry:
             last = seq = int(entry["u"])
             space = ""
-        if not whole:
+        # The first changes, of 2022, named no number before them.
+        if not whole and "pu" in entry:
             previous = int(entry["pu"])
         sides = {"bid": change.get("bids") or (), "ask": change.get("asks") or ()}
         yield from levels(native, ts, heard, seq, sides, whole=whole, space=space)

@@ -31,6 +31,9 @@ def _market(native: str) -> Market:
 def _entries(message: Mapping[str, Any]) -> list[Any]:
     """Return the entries of a message, whether it has one or a list of them."""
     result = message["result"]
+    # In 2021 lists of tickers were in a list for some time.
+    if isinstance(result, list) and result and isinstance(result[0], list):
+        return [entry for entries in result for entry in entries]
     if isinstance(result, list):
         return result
     return [result]
@@ -146,10 +149,18 @@ def _whole(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark
     yield Mark("book", entry["s"], number, number, starts=True)
 
 
+_NAMES = {"bid": "bids", "ask": "asks"}
+
+
 def _contract_whole(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     entry = message["result"]
-    native, number = entry["contract"], int(entry["id"])
-    sides = {"bid": pairs(entry["bids"], "p", "s"), "ask": pairs(entry["asks"], "p", "s")}
+    native, sides = entry["contract"], {side: pairs(entry[name], "p", "s") for side, name in _NAMES.items()}
+    if "id" not in entry:  # before 2022
+        ts = _time(message)
+        yield from levels(native, ts, heard, ts, sides, whole=True, space=BY_TIME, market=_market(native))
+        yield Mark("book", native, starts=True)
+        return
+    number = int(entry["id"])
     yield from levels(native, ms(entry["t"]), heard, number, sides, whole=True, market=_market(native))
     yield Mark("book", native, number, number, starts=True)
 

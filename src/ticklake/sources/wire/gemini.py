@@ -21,7 +21,7 @@ _TAKER = {"bid": "sell", "ask": "buy"}
 
 def _changes(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     """Yield changes of a book. The first message has the whole book, and the newest trades beside it."""
-    native, whole = message["symbol"], "trades" in message
+    native, whole = message["symbol"], not {"trades", "auction_events"}.isdisjoint(message)
     sides: dict[str, list[Any]] = {"bid": [], "ask": []}
     for side, price, amount in message["changes"]:
         sides[_SIDES[side]].append((price, amount))
@@ -33,6 +33,8 @@ def _changes(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Ma
 
 def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     native, ts, side = message["symbol"], ms(message["timestamp"]), message["side"]
+    if side not in _SIDES:  # block trades and those of auctions
+        side = None
     row = trade(native, ts, heard, message["price"], message["quantity"], side, message.get("tid", message["event_id"]))
     # All trades of an order have the number of its event. Once that was the only one, and it is none of the ids of trades.
     yield row if "tid" in message else row._replace(space="event")

@@ -43,14 +43,17 @@ def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mar
 def _whole(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     native, number = message["product_id"], int(message["seq"])
     sides = {"bid": pairs(message["bids"], "price", "qty"), "ask": pairs(message["asks"], "price", "qty")}
-    yield from levels(native, ms(message["timestamp"]), heard, number, sides, whole=True)
+    ts = ms(message["timestamp"]) if "timestamp" in message else heard
+    yield from levels(native, ts, heard, number, sides, whole=True)
     yield Mark("book", native, number, number, starts=True)
 
 
 def _change(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     native, number = message["product_id"], int(message["seq"])
     sides = {_SIDES[message["side"]]: [(message["price"], message["qty"])]}
-    yield from levels(native, ms(message["timestamp"]), heard, number, sides, whole=False)
+    # Messages of 2019 have no time.
+    ts = ms(message["timestamp"]) if "timestamp" in message else heard
+    yield from levels(native, ts, heard, number, sides, whole=False)
     yield Mark("book", native, number, number)
 
 

@@ -140,8 +140,8 @@ def _old_trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
 
 def _old_tickers(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     for entry in message["data"]:
-        bid = best(entry["best_bid"], entry["best_bid_size"])
-        ask = best(entry["best_ask"], entry["best_ask_size"])
+        bid = best(entry["best_bid"], entry.get("best_bid_size"))
+        ask = best(entry["best_ask"], entry.get("best_ask_size"))
         yield Row("quotes", entry["instrument_id"], (iso(entry["timestamp"]), heard, None, *bid, *ask))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ticklake.core.time import MS, US, decimal_to_ns
 from ticklake.sources.wire.reading import Mark, Reader
 from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, pairs, trade
 
@@ -39,9 +40,18 @@ def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]
     yield from _whole(message["code"], message["timestamp"], heard, sides)
 
 
+def _time(value: Any) -> int:
+    """Return the time of a book: milliseconds, and in 2023 microseconds for some days."""
+    unit = MS if len(str(value)) <= _DIGITS_OF_MS else US
+    return decimal_to_ns(value, unit)
+
+
+_DIGITS_OF_MS = 13
+
+
 def _whole(code: str, time: Any, heard: int | None, sides: Mapping[str, list[Any]]) -> Iterator[Row | Mark]:
     """Yield the best levels, which every message has all anew; a price of 0 fills the place of a level that is not there."""
-    ts, native = ms(time), _native(code)
+    ts, native = _time(time), _native(code)
     there = {side: [level for level in side_levels if float(level[0])] for side, side_levels in sides.items()}
     yield from levels(native, ts, heard, ts, there, whole=True, space=BY_TIME)
     yield Mark("book", native, starts=True)
