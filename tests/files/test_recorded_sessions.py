@@ -135,6 +135,28 @@ class TestProofs:
         assert "proof: 1 message followed on the one before by number, 0 chain breaks" in text
 
 
+class TestTwoWholeBooksOfOneMillisecond:
+    """Without numbers the time numbers a book: as one book both would have levels that were never there together."""
+
+    def book(self, *bids: list) -> dict:
+        data = [{"bids": list(bids), "asks": [[9, 1, 1]], "t": 1637709517473}]
+        return frame({"code": 0, "method": "subscribe", "result": {"instrument_name": "HNT_USDT", "channel": "book", "data": data}})  # fmt: skip
+
+    def test_they_stay_two(self, lake, tmp_path):
+        first, second = self.book([7, 1, 1], [6, 1, 1]), self.book([6, 1, 1], [5, 1, 1])
+        path = session(tmp_path / "x.jsonl", "CRYPTO.COM", first, second)
+        (done,) = lake.import_files(path)
+        assert (done.rows, done.new) == (6, 6)
+        assert lake.book("cryptocom", "HNT/USDT")["price"].to_list() == [6, 5, 9]
+        (again,) = lake.import_files(path)
+        assert (again.new, again.changed) == (0, 0)
+
+    def test_the_same_book_twice_is_one(self, lake, tmp_path):
+        path = session(tmp_path / "x.jsonl", "CRYPTO.COM", self.book([7, 1, 1]), self.book([7, 1, 1]))
+        (done,) = lake.import_files(path)
+        assert (done.rows, done.new) == (4, 2)
+
+
 class TestAConnectionThatIsOpenedAgain:
     """What it numbers begins anew, and so do its books: nothing that came before leads on to what comes now."""
 

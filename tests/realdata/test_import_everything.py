@@ -201,7 +201,7 @@ RECORDINGS = {
     },
     "ws_rec/COINBASE.jsonl.zst": {"trades": 279, "quotes": 160, "book": 74_193, "ohlcv": 198},
     "ws_rec/DERIBIT.jsonl.zst": {"quotes": 82, "open_interest": 89, "book": 149},
-    "ws_rec/CRYPTO.COM.jsonl.zst": {"trades": 1_143, "quotes": 1_481, "book": 373_200},
+    "ws_rec/CRYPTO.COM.jsonl.zst": {"trades": 1_143, "quotes": 1_481, "book": 375_235},
     "ws_rec/GATEIO.jsonl.zst": {"trades": 9, "quotes": 22, "book": 2_887},
     "ws_rec/HUOBI.jsonl.zst": {"trades": 73, "book": 58_996},
     "ws_rec/KRAKEN.jsonl.zst": {"trades": 10, "quotes": 18, "book": 11_745},
@@ -230,7 +230,7 @@ RECORDINGS = {
 """New rows by kind in recordings that say themselves of what they are."""
 
 AGAIN = {
-    "ws_rec/CRYPTO.COM.jsonl.zst": 18_663,
+    "ws_rec/CRYPTO.COM.jsonl.zst": 16_628,
     "ws_rec/BINANCE_FUTURES.jsonl.zst": 8,
     "rest/nautilus_kraken.jsonl.gz": 1,
 }

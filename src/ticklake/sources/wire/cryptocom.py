@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ticklake.sources.wire.reading import Mark, Reader
+from ticklake.sources.wire.reading import Mark, Memory, Reader
 from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, trade
+from ticklake.sources.wire.states import number_by_time
 
 __all__ = ["READERS"]
 
@@ -33,21 +34,23 @@ def _ticker(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
             yield Row("open_interest", native, (ts, entry["oi"], None))
 
 
-def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
     """Yield a book: the whole of its best levels, or the changes of channel ``book.update``."""
     result = message["result"]
     native, whole = result["instrument_name"], result["channel"] == "book"
     for entry in result["data"]:
         change = entry if whole else entry["update"]
         ts, last, previous = ms(entry["tt"] if "tt" in entry else entry["t"]), None, None
+        sides = {"bid": change.get("bids") or (), "ask": change.get("asks") or ()}
         seq, space = ts, BY_TIME
+        if whole and "u" not in entry:
+            seq = number_by_time(memory, native, ts, sides)
         if "u" in entry:
             last = seq = int(entry["u"])
             space = ""
         # The first changes, of 2022, named no number before them.
         if not whole and "pu" in entry:
             previous = int(entry["pu"])
-        sides = {"bid": change.get("bids") or (), "ask": change.get("asks") or ()}
         yield from levels(native, ts, heard, seq, sides, whole=whole, space=space)
         yield Mark("book", native, last, last, previous, starts=whole)
 
@@ -67,7 +70,7 @@ def _funding(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
 READERS: tuple[Reader, ...] = (
     Reader(_channel("trade"), _trades),
     Reader(_channel("ticker"), _ticker),
-    Reader(_channel("book", "book.update"), _book),
+    Reader(_channel("book", "book.update"), _book, remembers=True),
     Reader(_channel("candlestick"), _bar),
     Reader(_channel("estimatedfunding"), _funding),
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ticklake.sources.wire.reading import Mark, Reader
+from ticklake.sources.wire.reading import Mark, Memory, Reader
 from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, trade
+from ticklake.sources.wire.states import number_by_time
 
 __all__ = ["READERS"]
 
@@ -19,12 +20,13 @@ def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
         yield trade(entry["coin"], ms(entry["time"]), heard, entry["px"], entry["sz"], side, entry["tid"])
 
 
-def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
     """Yield the best levels, which every message has all anew."""
     book = message["data"]
     bids, asks = ([(level["px"], level["sz"], level["n"]) for level in side] for side in book["levels"])
-    ts, native = ms(book["time"]), book["coin"]
-    yield from levels(native, ts, heard, ts, {"bid": bids, "ask": asks}, whole=True, space=BY_TIME)
+    ts, native, sides = ms(book["time"]), book["coin"], {"bid": bids, "ask": asks}
+    number = number_by_time(memory, native, ts, sides)
+    yield from levels(native, ts, heard, number, sides, whole=True, space=BY_TIME)
     yield Mark("book", native, starts=True)
 
 
@@ -51,7 +53,7 @@ def _bar(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
 READERS: tuple[Reader, ...] = (
     # Poloniex has a channel of the same name, with other keys.
     Reader(lambda m: m["channel"] == "trades" and all("coin" in entry for entry in m["data"]), _trades),
-    Reader(lambda m: m["channel"] == "l2Book" and "coin" in m["data"], _book),
+    Reader(lambda m: m["channel"] == "l2Book" and "coin" in m["data"], _book, remembers=True),
     Reader(lambda m: m["channel"] == "bbo" and "bbo" in m["data"], _best),
     Reader(lambda m: m["channel"] == "activeAssetCtx" and "openInterest" in m["data"]["ctx"], _context),
     Reader(lambda m: m["channel"] == "candle" and "T" in m["data"], _bar),

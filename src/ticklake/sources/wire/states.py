@@ -8,7 +8,7 @@ from typing import Any
 from ticklake.sources.wire.reading import Memory
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["best", "closed", "merged", "timeframe_of"]
+__all__ = ["best", "closed", "merged", "number_by_time", "timeframe_of"]
 
 _UNITS = (("w", 10_080), ("d", 1_440), ("h", 60))
 
@@ -53,6 +53,21 @@ def merged(memory: Memory, key: tuple[str, ...], part: Mapping[str, Any], *, who
     if known is not None:
         known.update(part)
     return known
+
+
+def number_by_time(memory: Memory, native: str, ts: int, sides: Mapping[str, Any]) -> int:
+    """Return the number of a whole book by its time. Another book of the same millisecond gets the next number: else they would be one.
+
+    >>> memory = {}
+    >>> [number_by_time(memory, "M", 5, {"bid": bids}) for bids in ([1], [2], [2])]
+    [5, 6, 6]
+    """
+    number = ts
+    last_ts, last_number, last_sides = memory.get(("book", native), (None, ts, None))
+    if last_ts == ts:
+        number = last_number if last_sides == sides else last_number + 1
+    memory["book", native] = (ts, number, sides)
+    return number
 
 
 def best(price: Any, amount: Any) -> tuple[Any, Any]:

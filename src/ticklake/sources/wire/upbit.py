@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ticklake.core.time import MS, US, decimal_to_ns
-from ticklake.sources.wire.reading import Mark, Reader
+from ticklake.sources.wire.reading import Mark, Memory, Reader
 from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, pairs, trade
+from ticklake.sources.wire.states import number_by_time
 
 __all__ = ["READERS", "books"]
 
@@ -28,16 +29,16 @@ def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     yield trade(_native(message["code"]), ts, heard, price, amount, message["ask_bid"], message["sequential_id"])
 
 
-def _short_book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _short_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
     units = message["obu"]
     sides = {"bid": pairs(units, "bp", "bs"), "ask": pairs(units, "ap", "as")}
-    yield from _whole(message["cd"], message["tms"], heard, sides)
+    yield from _whole(message["cd"], message["tms"], heard, sides, memory)
 
 
-def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
+def _book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row | Mark]:
     units = message["orderbook_units"]
     sides = {"bid": pairs(units, "bid_price", "bid_size"), "ask": pairs(units, "ask_price", "ask_size")}
-    yield from _whole(message["code"], message["timestamp"], heard, sides)
+    yield from _whole(message["code"], message["timestamp"], heard, sides, memory)
 
 
 def _time(value: Any) -> int:
@@ -49,11 +50,14 @@ def _time(value: Any) -> int:
 _DIGITS_OF_MS = 13
 
 
-def _whole(code: str, time: Any, heard: int | None, sides: Mapping[str, list[Any]]) -> Iterator[Row | Mark]:
+def _whole(
+    code: str, time: Any, heard: int | None, sides: Mapping[str, list[Any]], memory: Memory
+) -> Iterator[Row | Mark]:
     """Yield the best levels, which every message has all anew; a price of 0 fills the place of a level that is not there."""
     ts, native = _time(time), _native(code)
     there = {side: [level for level in side_levels if float(level[0])] for side, side_levels in sides.items()}
-    yield from levels(native, ts, heard, ts, there, whole=True, space=BY_TIME)
+    number = number_by_time(memory, native, ts, there)
+    yield from levels(native, ts, heard, number, there, whole=True, space=BY_TIME)
     yield Mark("book", native, starts=True)
 
 
@@ -66,8 +70,12 @@ def _bar(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
 def books(finest: int) -> tuple[Reader, ...]:
     """Return the readers of books, whose levels are summed up by a step of prices if ``level`` is more than the *finest*."""
     return (
-        Reader(lambda m: m["ty"] == "orderbook" and float(m.get("lv") or 0) <= finest, _short_book),
-        Reader(lambda m: m["type"] == "orderbook" and "code" in m and float(m.get("level") or 0) <= finest, _book),
+        Reader(lambda m: m["ty"] == "orderbook" and float(m.get("lv") or 0) <= finest, _short_book, remembers=True),
+        Reader(
+            lambda m: m["type"] == "orderbook" and "code" in m and float(m.get("level") or 0) <= finest,
+            _book,
+            remembers=True,
+        ),
     )
 
 
