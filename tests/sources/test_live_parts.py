@@ -12,6 +12,7 @@ from ticklake.core.sequence import Jump
 from ticklake.sources.live.bridge import Bridge, Change, WholeBook
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import Chain, TradeIds
+from ticklake.sources.live.feeds import proof_of_stream
 from ticklake.sources.live.socket import Backoff, at_base, unpacked
 from ticklake.sources.live.watchdog import Silence, Watchdog
 from ticklake.sources.wire.reading import Mark
@@ -215,3 +216,9 @@ def test_addresses_keep_the_host_in_their_path() -> None:
 )
 def test_binary_messages_are_unpacked(packed: bytes) -> None:
     assert unpacked(packed) == b'{"a":1}'
+
+
+def test_streams_that_ccxt_reads_are_proven_by_nothing():
+    """The messages of Bitget have checksums, but its parser keeps them to itself."""
+    assert proof_of_stream("kraken", "book") == "checksum"
+    assert [proof_of_stream(exchange, "book") for exchange in ("bitget", "bitfinex", "krakenfutures")] == ["none"] * 3

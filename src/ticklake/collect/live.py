@@ -24,7 +24,7 @@ from ticklake.core.time import DAY, SECOND
 from ticklake.engine.engine import Engine
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage
-from ticklake.sources.wire.proofs import proof_of
+from ticklake.sources.live.feeds import proof_of_stream
 
 __all__ = ["LiveService"]
 
@@ -443,7 +443,7 @@ class LiveService:
             messages=connection.messages,
             control=connection.control,
             unparsed=connection.unparsed,
-            proof=proof_of(stream.dataset.exchange, stream.dataset.kind),
+            proof=proof_of_stream(stream.dataset.exchange, stream.dataset.kind),
             text=stream.text,
         )
 

@@ -17,8 +17,9 @@ from ticklake.sources.live.okx import Okx
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.protocol import Protocol, Stream
 from ticklake.sources.pacing.pace import Pace
+from ticklake.sources.wire.proofs import By, proof_of
 
-__all__ = ["PROTOCOLS", "live_feeds"]
+__all__ = ["PROTOCOLS", "live_feeds", "proof_of_stream"]
 
 _BINANCE = Binance()
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -31,6 +32,17 @@ PROTOCOLS: Mapping[str, Protocol] = {
     "coinbase": Coinbase(),
 }
 """The protocols that Ticklake speaks itself, by ccxt's id."""
+
+
+def proof_of_stream(exchange: str, kind: str) -> By:
+    """Return what proves a live stream; ``none`` where ccxt reads its messages, which passes no numbers and checksums on.
+
+    >>> proof_of_stream("okx", "book"), proof_of_stream("bitget", "book")
+    ('chain', 'none')
+    """
+    if exchange not in PROTOCOLS:
+        return "none"
+    return proof_of(exchange, kind)
 
 
 def live_feeds(
