@@ -105,7 +105,8 @@ def test_trades_bars_quotes_and_books_come_in(lake, exchange):
     with collecting(lake, request) as watching:
         let_pass(exchange, 10)
         wait_for(lambda: len(watching.status) == 4 and all(each.stored for each in watching.status), exchange)
-    assert stored(lake, TRADES) == served(exchange, TRADES)
+        # Time stands still now: what was served comes in.
+        wait_for(lambda: stored(lake, TRADES) == served(exchange, TRADES))
     bars = lake.load("binance:ohlcv:1m:BTC/USDT")
     # The first minute had begun before the stream did.
     whole = lake.resample(TRADES, "1m")[1:].join(bars, on="ts", how="semi")
