@@ -77,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     results.append(measure(names, rows, options.flushes, Path(folder) / f"{way}-{rows}"))
         rate = _put_rate(names, Path(folder) / "put")
         machine = describe((), Path(folder))
-    print("\n".join(["", one_line(machine), "", *map(_line, results), f"put: {rate:,.0f} messages/s of one row a core"]))
+    print(
+        "\n".join(["", one_line(machine), "", *map(_line, results), f"put: {rate:,.0f} messages/s of one row a core"])
+    )
     if options.json:
         document = {"machine": machine, "flushes": [asdict(result) for result in results], "put": rate}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
@@ -103,7 +105,9 @@ def _items(names: Sequence[Dataset], rows: int, flush: int) -> list[Item]:
         for row in range(flush * rows, (flush + 1) * rows):
             ts = data.START + row * step + place * 1000
             price = f"{100 + (row * 7 + place) % 100 / 100:.2f}"
-            values.append((ts, ts + 1_000_000, str(10_000_000 + row), price, f"{row % 9 + 1}.5", ("buy", "sell")[row % 2]))
+            values.append(
+                (ts, ts + 1_000_000, str(10_000_000 + row), price, f"{row % 9 + 1}.5", ("buy", "sell")[row % 2])
+            )
         items.append((dataset, values))
     return items
 
