@@ -181,11 +181,13 @@ def _by_append_each(names: Sequence[Dataset], rows: int, flushes: int, folder: P
 
 def _by_save_all(names: Sequence[Dataset], rows: int, flushes: int, folder: Path) -> Flushes:
     """Save frames as users do."""
-    batches: list[list[tuple[Dataset, pl.DataFrame]]] = []
-    for flush in range(flushes + 1):
-        batches.append([(name, from_rows(values, name.spec)) for name, values in _items(names, rows, flush)])
+    batches = [_frames(names, rows, flush) for flush in range(flushes + 1)]
     with closing(ticklake.open(folder)) as lake:
         return _timed([lambda batch=batch: lake.save_all(batch) for batch in batches], "save_all", rows)  # type: ignore[misc]
+
+
+def _frames(names: Sequence[Dataset], rows: int, flush: int) -> list[tuple[Dataset, pl.DataFrame]]:
+    return [(name, from_rows(values, name.spec)) for name, values in _items(names, rows, flush)]
 
 
 WAYS: dict[str, Callable[[Sequence[Dataset], int, int, Path], Flushes]] = {
@@ -218,7 +220,8 @@ def _put_rate(names: Sequence[Dataset], folder: Path) -> float:
 
 def _line(result: Flushes) -> str:
     cpu, wall = statistics.median(result.cpu), statistics.median(result.wall)
-    line = f"{result.way:<12} {result.rows * DATASETS:7,} rows  CPU {cpu:7.1f} ms  wall {wall:7.1f} ms"
+    spread = f"(least {min(result.cpu):.1f})"
+    line = f"{result.way:<12} {result.rows * DATASETS:7,} rows  CPU {cpu:7.1f} ms {spread:15}  wall {wall:7.1f} ms"
     target = TARGETS.get(result.rows)
     if result.way == "save_all" or target is None:
         return line

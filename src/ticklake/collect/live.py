@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ticklake.collect.capture import Capture
-from ticklake.collect.live_buffer import DatasetRows, LiveBuffer
+from ticklake.collect.live_buffer import DatasetRows, LiveBuffer, frames_of
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import Hole, StreamCoverage
@@ -348,10 +348,11 @@ class LiveService:
             pause = min(pause * 2, _LONGEST_WAIT)
 
     def _append(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
-        frames = []
-        for dataset, batch, origin, covered in items:
-            frames.append((dataset, batch.frame(), origin, covered))
-        return self._engine.append_each(frames)
+        frames = frames_of([batch for _, batch, _, _ in items])
+        appended = []
+        for (dataset, _, origin, covered), frame in zip(items, frames, strict=True):
+            appended.append((dataset, frame, origin, covered))
+        return self._engine.append_each(appended)
 
     def _count(
         self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]], receipts: Sequence[Receipt]
