@@ -71,7 +71,7 @@ def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]
     with store.swept_if_it_fails(written):
         outcomes = append_unmet(store, group, keyings, heads, version, now)
         rest = [place for place in range(len(group)) if place not in outcomes]
-        unchecked = [(group[place].frame, group[place].dataset, keyings[place] == "id") for place in rest]
+        unchecked = [(_alone(group, place), group[place].dataset, keyings[place] == "id") for place in rest]
         for place, checked in zip(rest, check_all(unchecked, now), strict=True):
             batch = group[place]
             outcomes[place] = _outcome(store, batch, keyings[place], checked, heads.get(batch.dataset), version)
@@ -84,6 +84,15 @@ def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]
         if outcome.highest_id is not None:
             store.note_highest_id(outcome.change, outcome.highest_id, version)
     return [replace(outcome.receipt, version=version) for outcome in ordered]
+
+
+def _alone(group: Sequence[Incoming], place: int) -> pl.DataFrame:
+    """Return the rows of one batch of a group in memory of their own."""
+    frame = group[place].frame
+    if len(group) == 1:
+        return frame
+    # The frames of a group are parts of one: cached as recent rows, each of them would keep all in memory.
+    return frame[list(range(frame.height))]
 
 
 def _keying(head: DatasetRow | None, batch: Incoming) -> Keying:
