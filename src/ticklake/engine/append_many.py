@@ -1,6 +1,6 @@
 """Appends to many datasets at once, of batches that cannot meet stored rows.
 
-They are checked, sorted and encoded in one frame. A batch that may meet stored rows, is refused in part or repeats a key is left to
+They are checked, sorted and encoded in one frame (docs/adr/0039). A batch that may meet stored rows, is refused in part or repeats a key is left to
 the ordinary way, which looks at each batch alone.
 """
 
