@@ -16,7 +16,7 @@ from ticklake.core.span import ALL_TIME
 from ticklake.core.time import DAY, FIRST_PLAUSIBLE
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["Checked", "check", "check_all", "refused_in"]
+__all__ = ["SIDES", "Checked", "check", "check_all", "refused_in"]
 
 _POSITIVE = {"splits": "ratio", "dividends": "amount"}
 _NOTHING = {"quotes": "no_price"}
@@ -27,7 +27,8 @@ _NOT_NEGATIVE = {
     "open_interest": ("open_interest", "open_interest_value"),
 }
 """A price below zero is refused, whatever trades: it is a mistake far more often than a spread or oil in April 2020."""
-_SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
+SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
+"""The two values that ``side`` has in each kind that has sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def _comparisons(dataset: Dataset, columns: Mapping[str, Any], ns: Any) -> Itera
         yield from _bar_rules(columns)
         if dataset.timeframe is not None:
             yield "off_grid", _off_grid(dataset.timeframe, dataset.anchor, columns["ts"], ns)
-    if dataset.kind in _SIDES:
+    if dataset.kind in SIDES:
         yield from _order_rules(dataset.kind, columns)
     for name in _NOT_NEGATIVE.get(dataset.kind, ()):
         yield f"negative_{name}", columns[name] < 0
@@ -196,7 +197,7 @@ def _off_grid(frame: Timeframe, anchor: int | None, ts: Any, ns: Any) -> Any:
 
 
 def _order_rules(kind: str, columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    buy, sell = _SIDES[kind]
+    buy, sell = SIDES[kind]
     side, price, amount = columns["side"], columns["price"], columns["amount"]
     yield "unknown_side", (side != buy) & (side != sell)
     yield "price_not_positive", price <= 0

@@ -11,7 +11,7 @@ import polars as pl
 
 from ticklake.catalog.changes import Change, DatasetRow, Quarantined, Revision
 from ticklake.core.append_log import arrival_of
-from ticklake.core.batch import is_ordered, number_prints, present, sort
+from ticklake.core.batch import is_ordered, number_prints, sort
 from ticklake.core.checks import Checked, check_all
 from ticklake.core.compaction_plan import periods
 from ticklake.core.coverage import Covered
@@ -32,6 +32,7 @@ from ticklake.storage import segments
 
 __all__ = ["Incoming", "append", "write_file", "write_segments"]
 
+_FEW_ROWS = 4_096
 _UNDONE = "nothing was committed, try again, and report it if it stays"
 
 
@@ -184,7 +185,8 @@ def _reach(batch: pl.DataFrame, keying: Keying) -> Span | None:
 
 
 def _id_bounds(batch: pl.DataFrame, keying: Keying) -> IdBounds:
-    if keying != "id":
+    # Bounds spare small batches, like those of streams, the read of stored rows; beside the work on a large one it costs little.
+    if keying != "id" or batch.height > _FEW_ROWS:
         return None, None
     return id_bounds(batch)
 
@@ -221,7 +223,7 @@ def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
     if not bad.height:
         return []
     times = bad["ts"].to_physical().to_list()
-    texts = _json_rows(present(bad, kind))
+    texts = _json_rows(bad, kind)
     return [Quarantined(*row) for row in zip(times, bad["reason"].to_list(), texts, strict=True)]
 
 
@@ -229,7 +231,7 @@ def _revisions(before: pl.DataFrame, after: pl.DataFrame, kind: Kind) -> list[Re
     if not after.height:
         return []
     times = after["ts"].to_physical().to_list()
-    texts = _json_rows(present(pl.concat([before, after]), kind))
+    texts = _json_rows(pl.concat([before, after]), kind)
     return [Revision(*row) for row in zip(times, texts[: len(times)], texts[len(times) :], strict=True)]
 
 
@@ -260,9 +262,10 @@ def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
     return tuple(uncovered)
 
 
-def _json_rows(frame: pl.DataFrame) -> list[str]:
-    physical = frame.with_columns(pl.selectors.temporal().to_physical())
-    return physical.write_ndjson().removesuffix("\n").split("\n")
+def _json_rows(frame: pl.DataFrame, kind: Kind) -> list[str]:
+    # Series by series: a correction of one row plans no expression for its history.
+    physical = [frame[name].to_physical() for name in kind.names]
+    return pl.DataFrame(physical).write_ndjson().removesuffix("\n").split("\n")
 
 
 def write_segments(
