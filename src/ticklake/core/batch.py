@@ -121,12 +121,9 @@ def _check_names(given: Iterable[str], kind: Kind) -> None:
 def canonical_all(items: Sequence[tuple[Records, Kind]], provenances: Sequence[int]) -> list[pl.DataFrame]:
     """Return every item, each of its own provenance, as :func:`canonical` does; frames with the same columns and types are worked on together."""
     alike: dict[Any, list[int]] = {}
+    looks: list[tuple[list[str], list[Any]]] = []
     for place, (data, kind) in enumerate(items):
-        # Other data than Polars frames is not compared with each other: each is worked on alone.
-        look: Any = place
-        if isinstance(data, pl.DataFrame):
-            look = (*data.columns, *data.dtypes)
-        alike.setdefault((kind.name, look, provenances[place]), []).append(place)
+        alike.setdefault((kind.name, _look_of(data, looks), provenances[place]), []).append(place)
     frames: dict[int, pl.DataFrame] = {}
     for (_, _, provenance), places in alike.items():
         data, kind = items[places[0]]
@@ -141,6 +138,20 @@ def canonical_all(items: Sequence[tuple[Records, Kind]], provenances: Sequence[i
             frames[place] = together.slice(start, height)
             start += height
     return [frames[place] for place in range(len(items))]
+
+
+def _look_of(data: Records, looks: list[tuple[list[str], list[Any]]]) -> int:
+    """Return the number of the columns and types of *data* among *looks*, to which new ones are added."""
+    # Other data than Polars frames is not compared with each other: each is worked on alone.
+    look: tuple[list[str], list[Any]] = ([], [data])
+    if isinstance(data, pl.DataFrame):
+        look = (data.columns, data.dtypes)
+        # Most look like the one before: comparing types costs less than hashing them.
+        for number in range(len(looks) - 1, -1, -1):
+            if looks[number] == look:
+                return number
+    looks.append(look)
+    return len(looks) - 1
 
 
 def sort(frame: pl.DataFrame, kind: Kind) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from ticklake.core.joined_batches import BatchFacts, join_batches
 from ticklake.core.merge import Keying
 from ticklake.core.results import Receipt
 from ticklake.core.segment import Segment
-from ticklake.core.span import ALL_TIME
+from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.incoming import (
     Incoming,
     Outcome,
@@ -78,23 +78,23 @@ def _append_alike(
         return {}
     kind = next(iter(sound.values())).dataset.spec
     joined = join_batches([batch.frame for batch in sound.values()], kind, keying)
-    unmet: list[tuple[int, Incoming, BatchFacts, HighestId | None]] = []
+    unmet: list[tuple[int, Incoming, BatchFacts, Span, HighestId | None]] = []
     for (place, batch), facts in zip(sound.items(), joined.facts, strict=True):
         head, known = heads.get(batch.dataset), store.highest_ids.get(batch.dataset)
         reach = reach_of(facts.first, facts.last, keying)
         if not facts.has_repeats and not meets(batch, reach, facts.lowest, head, known):
-            unmet.append((place, batch, facts, _highest_id(facts, keying, head, known)))
-    encoded = segments.encode_inline_parts(joined.frame, [(facts.start, facts.rows) for _, _, facts, _ in unmet])
+            unmet.append((place, batch, facts, reach, _highest_id(facts, reach, head, known)))
+    encoded = segments.encode_inline_parts(joined.frame, [(facts.start, facts.rows) for _, _, facts, _, _ in unmet])
     observed_now = store.now()
     outcomes: dict[int, Outcome] = {}
     parts: list[Part] = []
-    for (place, batch, facts, highest_id), data in zip(unmet, encoded, strict=True):
+    for (place, batch, facts, reach, highest_id), data in zip(unmet, encoded, strict=True):
         # A longer one becomes a file, in the ordinary way.
         if len(data) > segments.INLINE_BYTES:
             continue
         seq, observed_at = next_seq(heads.get(batch.dataset)), observation_time(batch, observed_now)
         segment = segments.inline_segment_of(data, seq, facts.rows, facts.first, facts.last, observed_at)
-        outcomes[place] = _outcome(batch, facts, keying, segment, highest_id, version)
+        outcomes[place] = _outcome(batch, facts, keying, segment, read_span(reach, highest_id), highest_id, version)
         parts.append(Part(batch.dataset, segment.id, facts.start, facts.rows))
     store.recent.add(joined.frame, parts)
     return outcomes
@@ -108,15 +108,13 @@ def _without_refused(batches: Mapping[int, Incoming], keying: Keying, now: int) 
     return {place: batch for number, (place, batch) in enumerate(batches.items()) if number not in refused}
 
 
-def _highest_id(
-    facts: BatchFacts, keying: Keying, head: DatasetRow | None, known: HighestId | None
-) -> HighestId | None:
+def _highest_id(facts: BatchFacts, reach: Span, head: DatasetRow | None, known: HighestId | None) -> HighestId | None:
     """Return the highest id that the dataset has with an unmet batch; ``None`` if that is not known."""
-    if keying != "id" or facts.highest is None:
+    # Only rows that are keyed by id have one.
+    if facts.highest is None:
         return None
     if head is None or head.max_ts is None:
         return HighestId(0, ALL_TIME.start, facts.highest)
-    reach = reach_of(facts.first, facts.last, keying)
     if known is not None and is_known(known, head, reach.start):
         return HighestId(0, known.since, max(known.highest, facts.highest))
     if head.max_ts < reach.start:
@@ -125,7 +123,13 @@ def _highest_id(
 
 
 def _outcome(
-    batch: Incoming, facts: BatchFacts, keying: Keying, segment: Segment, highest_id: HighestId | None, version: int
+    batch: Incoming,
+    facts: BatchFacts,
+    keying: Keying,
+    segment: Segment,
+    unchanged: Span | None,
+    highest_id: HighestId | None,
+    version: int,
 ) -> Outcome:
     rows = facts.rows
     change = Change(
@@ -136,7 +140,7 @@ def _outcome(
         coverage=batch.coverage,
         new_rows=rows,
         read_version=version,
-        read_span=read_span(reach_of(facts.first, facts.last, keying), highest_id),
+        read_span=unchanged,
         arrival=Arrival(facts.first, facts.last, facts.first_id, facts.last_id, rows, rows, 0, 0),
     )
     return Outcome(change, Receipt(rows, rows), highest_id)
