@@ -47,13 +47,13 @@ class LiveBuffer:
     count: int = 0
     _rows: dict[Dataset, DatasetRows] = field(default_factory=dict)
 
-    def add(self, dataset: Dataset, values: Sequence[Any], space: str) -> None:
-        """Add a row."""
+    def add(self, dataset: Dataset, rows: Sequence[Sequence[Any]], space: str) -> None:
+        """Add rows, whose ids belong to the numbering *space*."""
         entry = self._rows.get(dataset)
         if entry is None:
             entry = self._rows[dataset] = DatasetRows(dataset, space)
-        entry.rows.append(values)
-        self.count += 1
+        entry.rows += rows
+        self.count += len(rows)
 
     def take(self) -> Iterator[DatasetRows]:
         """Return all rows, and keep none."""
