@@ -131,7 +131,7 @@ def known_of(lake, dataset):
     return facts
 
 
-@settings(max_examples=10, deadline=None, phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
 @given(seed=st.integers(0, 10**9))
 def test_batches_appended_together_are_what_they_are_one_by_one(seed):
     with memory_lake(clock=lambda: NOW) as lake, memory_lake(clock=lambda: NOW) as plain:
