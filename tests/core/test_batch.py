@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from ticklake.core.batch import canonical, number_prints, present, sort
+from ticklake.core.batch import canonical, from_rows, number_prints, present, sort
 from ticklake.core.kinds import KINDS, PROVENANCE, TIME
 from ticklake.core.records import OHLCVBar, Trade
 from ticklake.core.time import DAY, MS, SECOND, US, parse_time
@@ -387,3 +387,37 @@ def test_a_reader_sees_the_public_columns_only(kind):
 def test_a_duration_is_read_from_timedeltas():
     frame = pl.DataFrame({"ts": [T], "rate": [0.1], "interval": [dt.timedelta(days=1)]})
     assert canonical(frame, FUNDING)["interval"].to_physical().to_list() == [DAY]
+
+
+def test_rows_of_texts_become_columns_of_the_kind():
+    rows = [(T, T + 1, "7", "100.5", "1e-3", "buy"), (T + 1, None, 8, 101, None, None)]
+    frame = from_rows(rows, TRADES)
+    assert dict(frame.schema) == TRADES.schema
+    assert frame.with_columns(pl.col("ts", "received_at").to_physical()).rows() == [
+        (T, T + 1, "7", 100.5, 0.001, "buy"),
+        (T + 1, None, "8", 101.0, None, None),
+    ]
+
+
+def test_what_is_no_number_becomes_null():
+    frame = from_rows([(T, None, "1", "n/a", "", "buy")], TRADES)
+    assert frame.select("price", "amount").row(0) == (None, None)
+
+
+def test_one_float_among_integers_does_not_round_the_others():
+    # Rows of several exchanges are read together, and of their times and numbers no digit may get lost.
+    rows = [(float(T), None, 1.0, "bid", 5, 1, 2.0, True), (T + 1, None, 2**60 + 1, "ask", "6", "1", None, True)]
+    frame = from_rows(rows, BOOK)
+    assert frame["ts"].to_physical().to_list() == [T, T + 1]
+    assert frame["seq"].to_list() == [1, 2**60 + 1]
+    assert from_rows([(T, None, 1.5, 1, 1, "buy"), (T, None, 2, 1, 1, "buy")], TRADES)["id"].to_list() == [
+        "1.5",
+        "2",
+    ]
+
+
+@pytest.mark.parametrize("values", [(T, None), (T, None, "1", "1", "1", "buy", "more")])
+def test_a_row_of_another_width_is_refused(values):
+    whole = (T, None, "1", "1", "1", "buy")
+    with pytest.raises(InvalidData, match=f"a row of trades has {len(values)} values, not 6"):
+        from_rows([whole, values], TRADES)

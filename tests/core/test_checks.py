@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from ticklake.core.batch import canonical
-from ticklake.core.checks import check
+from ticklake.core.checks import check, check_all, refused_in
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import DAY, HOUR, MS, SECOND, parse_time
 
@@ -193,6 +193,19 @@ def test_every_row_is_either_good_or_refused_and_order_is_kept(rows, needs_id):
     assert_frame_equal(result.good, frame.filter(pl.Series(expected, dtype=pl.Boolean)))
     assert_frame_equal(result.bad.drop("reason"), frame.filter(~pl.Series(expected, dtype=pl.Boolean)))
     assert result.bad["reason"].null_count() == 0
+
+
+@given(st.lists(st.lists(st.sampled_from([1.0, 2.0, -1.0, INF]), max_size=3), min_size=1, max_size=6))
+def test_frames_checked_together_are_refused_as_each_alone(prices):
+    dataset = Dataset.parse(TRADES)
+    frames = []
+    for numbers in prices:
+        rows = [{**GOOD["trades"], "price": price} for price in numbers]
+        frames.append(canonical(rows, dataset.spec))
+    alone = {number for number, frame in enumerate(frames) if check(frame, dataset, NOW).bad.height}
+    assert refused_in(frames, dataset, NOW, needs_id=True) == alone
+    together = check_all([(frame, dataset, True) for frame in frames], NOW)
+    assert [result.bad.height for result in together] == [check(frame, dataset, NOW).bad.height for frame in frames]
 
 
 ohlc = st.tuples(*[st.integers(1, 4).map(float)] * 4)

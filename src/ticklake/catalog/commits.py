@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,13 +12,14 @@ from sqlalchemy.exc import IntegrityError
 from ticklake.catalog import schema, segment_columns
 from ticklake.catalog.changes import Change
 from ticklake.catalog.checksums import rows_of
-from ticklake.catalog.coverage_log import log_coverage, read_coverage
+from ticklake.catalog.coverage_log import Replaced, log_coverage, read_coverage
 from ticklake.catalog.dataset_names import drop_name
 from ticklake.catalog.parameters import attributes, bind_new, new_values
 from ticklake.catalog.rename import carry_over
 from ticklake.catalog.upsert import insert_new
 from ticklake.core.append_log import Arrival, joins
-from ticklake.core.coverage import Covered
+from ticklake.core.coverage import Coverage, Covered
+from ticklake.core.span import Span
 from ticklake.errors import Conflict, InvalidData
 
 __all__ = ["apply_changes"]
@@ -32,6 +33,15 @@ _ANY = rows_of(schema.datasets)
 _DATASETS = _ANY.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
 _DATASET = _ANY.where(schema.datasets.c.name == bindparam("name"))
 """A single dataset is most common, and SQLAlchemy compiles an expanding list again for each execution."""
+_TOUCHES = and_(schema.coverage.c.start <= bindparam("last"), schema.coverage.c.end >= bindparam("first"))
+"""Pieces that only touch a span are read, too: neighbours with the same finding become one piece."""
+_NEAR = and_(schema.coverage.c.dataset_id == bindparam("dataset"), _TOUCHES)
+_COVERAGE_NEAR = rows_of(schema.coverage).where(_NEAR).order_by(schema.coverage.c.start)
+_COVERAGES_NEAR = (
+    rows_of(schema.coverage)
+    .where(schema.coverage.c.dataset_id.in_(bindparam("datasets", expanding=True)), _TOUCHES)
+    .order_by(schema.coverage.c.start)
+)
 _SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
 _SUMMARISE = schema.datasets.update().where(schema.datasets.c.id == bindparam("dataset")).values(bind_new(_SUMMARY))
 
@@ -44,8 +54,7 @@ def apply_changes(connection: Connection, changes: Sequence[Change], version: in
         _settle_names(connection, row, change)
         _refuse_stale(connection, row, change)
         _remove(connection, row.id, change, version)
-        if change.coverage or change.forget:
-            _cover(connection, row.id, change, version)
+    _cover(connection, pairs, version)
     _insert_segments(connection, pairs, version)
     _insert_history(connection, pairs, version, now)
     _insert_batches(connection, pairs, version)
@@ -150,26 +159,62 @@ def _insert_segments(connection: Connection, pairs: Pairs, version: int) -> None
         raise Conflict("a rebuild took in what is to be committed before its commit") from error
 
 
-def _cover(connection: Connection, dataset_id: int, change: Change, version: int) -> None:
-    """Replace the pieces of coverage that the change touches, and log what was there before."""
-    table = schema.coverage
+def _cover(connection: Connection, pairs: Pairs, version: int) -> None:
+    """Replace the pieces of coverage that the changes touch, and log what was there before."""
+    touching = {row.id: change for row, change in pairs if change.coverage or change.forget}
+    reaches = {number: _reach(change) for number, change in touching.items()}
+    logged: list[Replaced] = []
+    deleted: list[dict[str, Any]] = []
+    inserted: list[dict[str, Any]] = []
+    for number, old in _coverage_near(connection, reaches):
+        new = _covered_after(old, touching[number])
+        if new == old:
+            continue
+        reach = reaches[number]
+        logged.append(Replaced(number, reach, old.pieces))
+        deleted.append({"dataset": number, "first": reach.start, "last": reach.end})
+        inserted += [_coverage(number, piece) for piece in new.pieces]
+    log_coverage(connection, version, logged)
+    _insert(connection, schema.coverage.delete().where(_NEAR), deleted)
+    _insert(connection, schema.coverage.insert(), inserted)
+
+
+def _reach(change: Change) -> Span:
+    """Return the span of all coverage that a change adds or forgets."""
     touched = [*change.forget, *(piece.span for piece in change.coverage)]
     reach = touched[0]
     for span in touched:
         reach = reach.hull(span)
-    # Pieces that only touch it are read, too: neighbours with the same finding become one piece.
-    near = and_(table.c.dataset_id == dataset_id, table.c.start <= reach.end, table.c.end >= reach.start)
-    old = read_coverage(connection.execute(rows_of(table).where(near).order_by(table.c.start)))
-    new = old
+    return reach
+
+
+def _covered_after(coverage: Coverage, change: Change) -> Coverage:
     for span in change.forget:
-        new = new.without(span)
+        coverage = coverage.without(span)
     for piece in change.coverage:
-        new = new.add(piece)
-    if new == old:
+        coverage = coverage.add(piece)
+    return coverage
+
+
+def _coverage_near(connection: Connection, reaches: Mapping[int, Span]) -> Iterator[tuple[int, Coverage]]:
+    """Yield the coverage of each dataset that touches its span of *reaches*."""
+    if len(reaches) == 1:
+        # Most commits change one dataset: its statement needs no list, which would be compiled again each time.
+        [(number, reach)] = reaches.items()
+        values = {"dataset": number, "first": reach.start, "last": reach.end}
+        yield number, read_coverage(connection.execute(_COVERAGE_NEAR, values))
         return
-    log_coverage(connection, dataset_id, version, reach, old.pieces)
-    connection.execute(table.delete().where(near))
-    _insert(connection, table.insert(), [_coverage(dataset_id, piece) for piece in new.pieces])
+    numbers = list(reaches)
+    for start in range(0, len(numbers), _AT_ONCE):
+        part = numbers[start : start + _AT_ONCE]
+        first, last = min(reaches[number].start for number in part), max(reaches[number].end for number in part)
+        near: dict[int, list[Row[Any]]] = {number: [] for number in part}
+        for row in connection.execute(_COVERAGES_NEAR, {"datasets": part, "first": first, "last": last}):
+            reach = reaches[row.dataset_id]
+            if row.start <= reach.end and row.end >= reach.start:
+                near[row.dataset_id].append(row)
+        for number, rows in near.items():
+            yield number, read_coverage(rows)
 
 
 def _coverage(dataset_id: int, piece: Covered) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, func, select
 
@@ -20,11 +20,12 @@ from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.span import Span
 from ticklake.errors import CatalogDamaged, CatalogError
 
-__all__ = ["coverage_at", "log_coverage", "read_coverage", "refuse_forgotten", "trim_coverage_log"]
+__all__ = ["Replaced", "coverage_at", "log_coverage", "read_coverage", "refuse_forgotten", "trim_coverage_log"]
 
 _META = schema.meta
 _SINCE = "coverage_since"
 """The key of the first version from which the log, and the list of batches, are complete."""
+_SINCE_WHEN = select(intact(_META.c.value)).where(_META.c.key == _SINCE)
 _PREFIX = "coverage/"
 # Keys are compared as text: with leading zeros they are in the order of versions.
 _DIGITS = 20
@@ -35,17 +36,33 @@ def read_coverage(rows: Iterable[Row[Any]]) -> Coverage:
     return Coverage(tuple(Covered(Span(row.start, row.end), Found(row.found), row.reason) for row in rows))
 
 
-def log_coverage(connection: Connection, dataset_id: int, version: int, reach: Span, before: Sequence[Covered]) -> None:
-    """Log what commit *version* replaces: the pieces that touch *reach*."""
+class Replaced(NamedTuple):
+    """What a commit replaces of the coverage of a dataset: the pieces that touch *reach*."""
+
+    dataset_id: int
+    reach: Span
+    before: Sequence[Covered]
+
+
+def log_coverage(connection: Connection, version: int, replaced: Sequence[Replaced]) -> None:
+    """Log what commit *version* replaces; nothing of it is replaced yet."""
+    if not replaced:
+        return
     if _since(connection) is None:
         since = 0
         if _has_coverage(connection):
             # A catalog of an older Ticklake has coverage without a log: its history begins with this commit.
             since = version - 1
-        _put(connection, _SINCE, str(since))
-    pieces = [(piece.span.start, piece.span.end, piece.found.value, piece.reason) for piece in before]
+        connection.execute(_META.insert(), {"key": _SINCE, "value": str(since)})
+    connection.execute(_META.insert(), [_entry(version, item) for item in replaced])
+
+
+def _entry(version: int, replaced: Replaced) -> dict[str, str]:
+    """Return the row that logs what was replaced of one dataset."""
+    reach = replaced.reach
+    pieces = [(piece.span.start, piece.span.end, piece.found.value, piece.reason) for piece in replaced.before]
     text = json.dumps({"reach": [reach.start, reach.end], "pieces": pieces}, separators=(",", ":"))
-    _put(connection, _key(dataset_id, version), f"{_check(text)} {text}")
+    return {"key": _key(replaced.dataset_id, version), "value": f"{_check(text)} {text}"}
 
 
 def coverage_at(
@@ -126,14 +143,10 @@ def _has_coverage(connection: Connection) -> bool:
 
 
 def _since(connection: Connection) -> int | None:
-    value = connection.execute(select(intact(_META.c.value)).where(_META.c.key == _SINCE)).scalar()
+    value = connection.execute(_SINCE_WHEN).scalar()
     if value is None:
         return None
     return int(value)
-
-
-def _put(connection: Connection, key: str, value: str) -> None:
-    connection.execute(_META.insert().values(key=key, value=value))
 
 
 def _key(dataset_id: int, version: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ticklake.collect.capture import Capture
-from ticklake.collect.live_buffer import DatasetRows, LiveBuffer
+from ticklake.collect.live_buffer import DatasetRows, LiveBuffer, frames_of
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import Hole, StreamCoverage
@@ -23,7 +23,7 @@ from ticklake.core.streams import LiveOptions, StreamCounts, StreamStatus
 from ticklake.core.time import DAY, SECOND
 from ticklake.engine.engine import Engine
 from ticklake.errors import StorageError, TicklakeError
-from ticklake.sources.live.base import Control, Feed, LiveMessage
+from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
 from ticklake.sources.live.feeds import proof_of_stream
 
 __all__ = ["LiveService"]
@@ -243,20 +243,26 @@ class LiveService:
 
     def _take_rows(self, feed: Feed, message: LiveMessage) -> None:
         datasets = feed.datasets
-        by_dataset: dict[Dataset, list[Sequence[Any]]] = {}
+        by_dataset: dict[Dataset, tuple[str, list[Sequence[Any]]]] = {}
+        key: RowKey | None = None
+        values: list[Sequence[Any]] | None = None
         for row in message.rows:
-            dataset = datasets.get((row.kind, row.native, row.timeframe))
-            # A message may say more than is wanted, like the ticker that carries both quotes and prices of the day.
-            if dataset is None:
-                continue
-            self._buffer.add(dataset, row.values, row.space)
-            if dataset not in by_dataset:
-                by_dataset[dataset] = []
-                self._know(self._streams[dataset], row.space)
-            by_dataset[dataset].append(row.values)
-        for dataset, rows in by_dataset.items():
-            self._streams[dataset].count(len(rows), message.received_at)
-            self._note_rows(self._streams[dataset], rows, message.received_at)
+            # Rows of one message are nearly always of one stream: the levels of a book are many.
+            if key != (row.kind, row.native, row.timeframe):
+                key = (row.kind, row.native, row.timeframe)
+                dataset = datasets.get(key)
+                # A message may say more than is wanted, like the ticker that carries both quotes and prices of the day.
+                values = None
+                if dataset is not None:
+                    values = by_dataset.setdefault(dataset, (row.space, []))[1]
+            if values is not None:
+                values.append(row.values)
+        for dataset, (space, rows) in by_dataset.items():
+            stream = self._streams[dataset]
+            self._know(stream, space)
+            self._buffer.add(dataset, rows, space)
+            stream.count(len(rows), message.received_at)
+            self._note_rows(stream, rows, message.received_at)
             for listener in self._listeners:
                 listener.rows(dataset, rows, message.received_at)
         if not by_dataset:
@@ -269,11 +275,13 @@ class LiveService:
     def _note_rows(self, stream: _Stream, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         stream.counts.received += len(rows)
         stream.last_received = received_at
+        noted: int | None = None
         for values in rows:
             ts = values[0]
-            # A row without a time is refused at the commit; it proves nothing.
-            if not isinstance(ts, int):
+            # A row without a time is refused at the commit; it proves nothing. Nor does one more of the same time.
+            if not isinstance(ts, int) or ts == noted:
                 continue
+            noted = ts
             if stream.dataset.timeframe is not None:
                 end = stream.dataset.row_end(ts)
                 stream.coverage.row(ts, end, end)
@@ -348,10 +356,11 @@ class LiveService:
             pause = min(pause * 2, _LONGEST_WAIT)
 
     def _append(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
-        frames = []
-        for dataset, batch, origin, covered in items:
-            frames.append((dataset, batch.frame(), origin, covered))
-        return self._engine.append_each(frames)
+        frames = frames_of([batch for _, batch, _, _ in items])
+        appended = []
+        for (dataset, _, origin, covered), frame in zip(items, frames, strict=True):
+            appended.append((dataset, frame, origin, covered))
+        return self._engine.append_each(appended)
 
     def _count(
         self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]], receipts: Sequence[Receipt]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -11,7 +12,7 @@ import polars as pl
 from ticklake.core.batch import from_rows
 from ticklake.core.dataset import Dataset
 
-__all__ = ["DatasetRows", "LiveBuffer"]
+__all__ = ["DatasetRows", "LiveBuffer", "frames_of"]
 
 
 @dataclass(slots=True)
@@ -22,9 +23,21 @@ class DatasetRows:
     space: str = ""
     rows: list[Sequence[Any]] = field(default_factory=list)
 
-    def frame(self) -> pl.DataFrame:
-        """Return the rows as a frame of the kind's types."""
-        return from_rows(self.rows, self.dataset.spec)
+
+def frames_of(batches: Sequence[DatasetRows]) -> list[pl.DataFrame]:
+    """Return the rows of each batch as a frame of its kind's types; all batches of one kind are read together."""
+    by_kind: dict[str, list[int]] = {}
+    for place, batch in enumerate(batches):
+        by_kind.setdefault(batch.dataset.kind, []).append(place)
+    frames: dict[int, pl.DataFrame] = {}
+    for places in by_kind.values():
+        kind = batches[places[0]].dataset.spec
+        together = from_rows(list(chain.from_iterable(batches[place].rows for place in places)), kind)
+        start = 0
+        for place in places:
+            frames[place] = together.slice(start, len(batches[place].rows))
+            start += len(batches[place].rows)
+    return [frames[place] for place in range(len(batches))]
 
 
 @dataclass
@@ -34,13 +47,13 @@ class LiveBuffer:
     count: int = 0
     _rows: dict[Dataset, DatasetRows] = field(default_factory=dict)
 
-    def add(self, dataset: Dataset, values: Sequence[Any], space: str) -> None:
-        """Add a row."""
+    def add(self, dataset: Dataset, rows: Sequence[Sequence[Any]], space: str) -> None:
+        """Add rows, whose ids belong to the numbering *space*."""
         entry = self._rows.get(dataset)
         if entry is None:
             entry = self._rows[dataset] = DatasetRows(dataset, space)
-        entry.rows.append(values)
-        self.count += 1
+        entry.rows += rows
+        self.count += len(rows)
 
     def take(self) -> Iterator[DatasetRows]:
         """Return all rows, and keep none."""

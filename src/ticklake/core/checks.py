@@ -16,7 +16,7 @@ from ticklake.core.span import ALL_TIME
 from ticklake.core.time import DAY, FIRST_PLAUSIBLE
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["Checked", "check", "check_all"]
+__all__ = ["SIDES", "Checked", "check", "check_all", "refused_in"]
 
 _POSITIVE = {"splits": "ratio", "dividends": "amount"}
 _NOTHING = {"quotes": "no_price"}
@@ -27,7 +27,8 @@ _NOT_NEGATIVE = {
     "open_interest": ("open_interest", "open_interest_value"),
 }
 """A price below zero is refused, whatever trades: it is a mistake far more often than a spread or oil in April 2020."""
-_SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
+SIDES = {"trades": ("buy", "sell"), "liquidations": ("buy", "sell"), "book": ("bid", "ask")}
+"""The two values that ``side`` has in each kind that has sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +51,13 @@ def check(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool = F
     needs_id
         Whether rows without an id are refused, because the dataset tells its rows apart by id.
     """
-    if _passes(frame, dataset, now, needs_id=needs_id):
-        return Checked(frame, _none(dataset.kind))
-    is_bad: list[pl.Expr] = []
-    reasons: list[pl.Expr] = []
-    for reason, rule in _rules(dataset, now, needs_id=needs_id):
-        # A comparison with an unknown value is null: it breaks no rule.
-        is_broken = rule.fill_null(False)
-        is_bad.append(is_broken)
-        reasons.append(pl.when(is_broken).then(pl.lit(reason)))
-    flags = frame.select(pl.any_horizontal(is_bad).alias("bad"))["bad"]
-    if not flags.any():
+    flags = _broken(frame, dataset, now, needs_id=needs_id)
+    if flags is None:
         return Checked(frame, _none(dataset.kind))
     # A row may break several rules: it is refused for the first of them.
+    reasons: list[pl.Expr] = []
+    for reason, rule in _rules(dataset, now, needs_id=needs_id):
+        reasons.append(pl.when(rule.fill_null(False)).then(pl.lit(reason)))
     return Checked(frame.filter(~flags), frame.filter(flags).with_columns(reason=pl.coalesce(reasons)))
 
 
@@ -71,20 +66,47 @@ def check_all(batches: Sequence[tuple[pl.DataFrame, Dataset, bool]], now: int) -
     alike: dict[Any, list[int]] = {}
     for place, (_, dataset, needs_id) in enumerate(batches):
         alike.setdefault((dataset.kind, dataset.timeframe, dataset.anchor, needs_id), []).append(place)
-    passed: set[int] = set()
+    refused: set[int] = set()
     for places in alike.values():
-        if len(places) > 1:
-            _, dataset, needs_id = batches[places[0]]
-            together = pl.concat([batches[place][0] for place in places])
-            if _passes(together, dataset, now, needs_id=needs_id):
-                passed.update(places)
+        _, dataset, needs_id = batches[places[0]]
+        found = refused_in([batches[place][0] for place in places], dataset, now, needs_id=needs_id)
+        refused.update(places[number] for number in found)
     checked: list[Checked] = []
     for place, (frame, dataset, needs_id) in enumerate(batches):
-        if place in passed:
-            checked.append(Checked(frame, _none(dataset.kind)))
-        else:
+        if place in refused:
             checked.append(check(frame, dataset, now, needs_id=needs_id))
+        else:
+            checked.append(Checked(frame, _none(dataset.kind)))
     return checked
+
+
+def refused_in(frames: Sequence[pl.DataFrame], dataset: Dataset, now: int, *, needs_id: bool) -> set[int]:
+    """Return which of the canonical frames have rows that cannot be true. All are of datasets that share the rules of *dataset*."""
+    together = frames[0]
+    if len(frames) > 1:
+        together = pl.concat(frames)
+    flags = _broken(together, dataset, now, needs_id=needs_id)
+    if flags is None:
+        return set()
+    refused: set[int] = set()
+    start = 0
+    for number, frame in enumerate(frames):
+        if flags.slice(start, frame.height).any():
+            refused.add(number)
+        start += frame.height
+    return refused
+
+
+def _broken(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) -> pl.Series | None:
+    """Mark the rows that break a rule; ``None`` if none does."""
+    if _passes(frame, dataset, now, needs_id=needs_id):
+        return None
+    # A comparison with an unknown value is null: it breaks no rule.
+    rules = [rule.fill_null(False) for _, rule in _rules(dataset, now, needs_id=needs_id)]
+    flags = frame.select(pl.any_horizontal(rules).alias("bad"))["bad"]
+    if not flags.any():
+        return None
+    return flags
 
 
 @cache
@@ -146,7 +168,7 @@ def _comparisons(dataset: Dataset, columns: Mapping[str, Any], ns: Any) -> Itera
         yield from _bar_rules(columns)
         if dataset.timeframe is not None:
             yield "off_grid", _off_grid(dataset.timeframe, dataset.anchor, columns["ts"], ns)
-    if dataset.kind in _SIDES:
+    if dataset.kind in SIDES:
         yield from _order_rules(dataset.kind, columns)
     for name in _NOT_NEGATIVE.get(dataset.kind, ()):
         yield f"negative_{name}", columns[name] < 0
@@ -175,7 +197,7 @@ def _off_grid(frame: Timeframe, anchor: int | None, ts: Any, ns: Any) -> Any:
 
 
 def _order_rules(kind: str, columns: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    buy, sell = _SIDES[kind]
+    buy, sell = SIDES[kind]
     side, price, amount = columns["side"], columns["price"], columns["amount"]
     yield "unknown_side", (side != buy) & (side != sell)
     yield "price_not_positive", price <= 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -11,40 +11,29 @@ import polars as pl
 
 from ticklake.catalog.changes import Change, DatasetRow, Quarantined, Revision
 from ticklake.core.append_log import arrival_of
-from ticklake.core.batch import is_ordered, number_prints, present, sort
+from ticklake.core.batch import is_ordered, number_prints, sort
 from ticklake.core.checks import Checked, check_all
 from ticklake.core.compaction_plan import periods
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
+from ticklake.core.joined_batches import IdBounds, id_bounds
 from ticklake.core.kinds import Kind
-from ticklake.core.merge import ID_WINDOW, Keying, difference, has_repeats, key_of, key_of_batch
-from ticklake.core.provenance import Provenance
+from ticklake.core.merge import Keying, difference, has_repeats, key_of, key_of_batch
 from ticklake.core.results import Receipt
 from ticklake.core.segment import Segment, rows_in_all
-from ticklake.core.span import Span, subtract
+from ticklake.core.span import ALL_TIME, Span, subtract
+from ticklake.engine.append_many import append_unmet
+from ticklake.engine.incoming import Incoming, Outcome, meets, next_seq, observation_time, reach_of, read_span
 from ticklake.engine.observation import observed_after, split_late
 from ticklake.engine.read import read_rows
-from ticklake.engine.store import DatasetView, Store, retried
+from ticklake.engine.store import DatasetView, HighestId, Store, retried
 from ticklake.errors import CorruptSegment, MissingSegment, WriteFailed
 from ticklake.storage import segments
 
 __all__ = ["Incoming", "append", "write_file", "write_segments"]
 
+_FEW_ROWS = 4_096
 _UNDONE = "nothing was committed, try again, and report it if it stays"
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """Canonical rows to append to a dataset, their provenance and coverage.
-
-    ``observed_at`` is when a source was asked for them, by the lake's clock; ``None`` for rows that are the newest.
-    """
-
-    dataset: Dataset
-    frame: pl.DataFrame
-    origin: Provenance
-    coverage: tuple[Covered, ...] = ()
-    observed_at: int | None = None
 
 
 def append(store: Store, batches: Sequence[Incoming], now: int) -> list[Receipt]:
@@ -77,26 +66,34 @@ def _rounds(batches: Sequence[Incoming]) -> list[dict[int, Incoming]]:
 
 def _attempt(store: Store, group: Sequence[Incoming], now: int) -> list[Receipt]:
     version, heads = store.catalog.heads([batch.dataset for batch in group])
-    keyings: list[Keying] = []
-    unchecked: list[tuple[pl.DataFrame, Dataset, bool]] = []
-    for batch in group:
-        keying = _keying(heads.get(batch.dataset), batch)
-        keyings.append(keying)
-        unchecked.append((batch.frame, batch.dataset, keying == "id"))
-    changes: list[Change] = []
-    receipts: list[Receipt] = []
+    keyings = [_keying(heads.get(batch.dataset), batch) for batch in group]
     written: list[Segment] = []
     # After an interrupt, too: no commit would ever name these files.
     with store.swept_if_it_fails(written):
-        for batch, keying, checked in zip(group, keyings, check_all(unchecked, now), strict=True):
-            change, receipt = _change(store, batch, keying, checked, heads.get(batch.dataset), version)
-            changes.append(change)
-            receipts.append(receipt)
-            written += change.add
-    effective = [change for change in changes if not change.is_empty]
-    if effective:
-        version = store.commit("append", *effective)
-    return [replace(receipt, version=version) for receipt in receipts]
+        outcomes = append_unmet(store, group, keyings, heads, version, now)
+        rest = [place for place in range(len(group)) if place not in outcomes]
+        unchecked = [(_alone(group, place), group[place].dataset, keyings[place] == "id") for place in rest]
+        for place, checked in zip(rest, check_all(unchecked, now), strict=True):
+            batch = group[place]
+            outcomes[place] = _outcome(store, batch, keyings[place], checked, heads.get(batch.dataset), version)
+            written += outcomes[place].change.add
+    ordered = [outcomes[place] for place in range(len(group))]
+    changes = [outcome.change for outcome in ordered if not outcome.change.is_empty]
+    if changes:
+        version = store.commit("append", *changes)
+    for outcome in ordered:
+        if outcome.highest_id is not None:
+            store.note_highest_id(outcome.change, outcome.highest_id, version)
+    return [replace(outcome.receipt, version=version) for outcome in ordered]
+
+
+def _alone(group: Sequence[Incoming], place: int) -> pl.DataFrame:
+    """Return the rows of one batch of a group in memory of their own."""
+    frame = group[place].frame
+    if len(group) == 1:
+        return frame
+    # The frames of a group are parts of one: cached as recent rows, each of them would keep all in memory.
+    return frame[list(range(frame.height))]
 
 
 def _keying(head: DatasetRow | None, batch: Incoming) -> Keying:
@@ -106,19 +103,20 @@ def _keying(head: DatasetRow | None, batch: Incoming) -> Keying:
     return key_of_batch(batch.frame, batch.dataset.spec)
 
 
-def _change(
+def _outcome(
     store: Store, incoming: Incoming, keying: Keying, checked: Checked, head: DatasetRow | None, version: int
-) -> tuple[Change, Receipt]:
-    """Compute what a batch changes, given the dataset's *head* as of *version*."""
+) -> Outcome:
+    """Return what becomes of a batch, given the dataset's *head* as of *version*."""
     dataset, kind = incoming.dataset, incoming.dataset.spec
     batch = sort(checked.good, kind)
     if keying == "print":
         batch = number_prints(batch)
     reach = _reach(batch, keying)
+    ids = _id_bounds(batch, keying)
     existing, newer = kind.empty(), kind.empty()
     now = store.now()
     # Most batches are newer than all stored rows: they need no read (docs/adr/0010).
-    if head is not None and reach is not None and _may_meet(head, reach):
+    if reach is not None and meets(incoming, reach, ids[0], head, store.highest_ids.get(dataset)):
         # Keyed as the batch was checked: if another writer decided otherwise meanwhile, the commit is a conflict.
         view = replace(store.view(dataset, reach), keying=keying)
         version, head = view.version, view.row
@@ -128,11 +126,12 @@ def _change(
             newer = observed_after(store, view, incoming.observed_at, now)
     late, batch = split_late(batch, newer, kind, keying)
     diff = difference(batch, existing, kind, keying)
-    added = write_segments(store, dataset, diff.add, _next_seq(head), keying, _observation_time(incoming, now))
+    added = write_segments(store, dataset, diff.add, next_seq(head), keying, observation_time(incoming, now))
     # A late row is outdated when it arrives: it counts as one that is there already (docs/adr/0021).
     duplicate = diff.duplicate + late.height
     revisions = _revisions(diff.before, diff.after, kind)
     revisions += _late_revisions(store, dataset, late, existing, keying)
+    highest_id = _highest_id(head, reach, ids[1], existing)
     change = Change(
         dataset,
         keying=keying,
@@ -143,39 +142,19 @@ def _change(
         revisions=tuple(revisions),
         new_rows=diff.new,
         read_version=version,
-        read_span=reach,
+        read_span=read_span(reach, highest_id),
         arrival=arrival_of(batch, kind, incoming.frame.height, diff.new, diff.changed, duplicate),
     )
-    return change, Receipt(
+    receipt = Receipt(
         incoming.frame.height, diff.new, diff.changed, duplicate, checked.bad.height, reasons=_counted(checked.bad)
     )
-
-
-def _next_seq(head: DatasetRow | None) -> int:
-    if head is None:
-        return 1
-    return head.seq + 1
+    return Outcome(change, receipt, highest_id)
 
 
 def _coverage(store: Store, incoming: Incoming, newer: pl.DataFrame) -> tuple[Covered, ...]:
     if newer.height:
         return _uncovered(store, incoming)
     return incoming.coverage
-
-
-def _observation_time(incoming: Incoming, now: int) -> int:
-    """Return when the rows were observed."""
-    if incoming.observed_at is None:
-        return now
-    # Not later than now, or newer rows could not replace them until that time.
-    return min(incoming.observed_at, now)
-
-
-def _may_meet(head: DatasetRow, reach: Span) -> bool:
-    """Whether a dataset may have rows inside *reach*."""
-    if head.min_ts is None or head.max_ts is None:
-        return False
-    return head.max_ts >= reach.start and head.min_ts < reach.end
 
 
 def _existing(store: Store, view: DatasetView) -> pl.DataFrame:
@@ -202,11 +181,36 @@ def _reach(batch: pl.DataFrame, keying: Keying) -> Span | None:
     if not batch.height:
         return None
     ts = batch["ts"].cast(pl.Int64)
-    reach = Span(ts[0], ts[-1] + 1)
-    if keying != "id":
-        return reach
-    # A trade keeps its id, but its time may come back with another precision.
-    return reach.widen(ID_WINDOW, ID_WINDOW)
+    return reach_of(ts[0], ts[-1], keying)
+
+
+def _id_bounds(batch: pl.DataFrame, keying: Keying) -> IdBounds:
+    # Bounds spare small batches, like those of streams, the read of stored rows; beside the work on a large one it costs little.
+    if keying != "id" or batch.height > _FEW_ROWS:
+        return None, None
+    return id_bounds(batch)
+
+
+def _highest_id(
+    head: DatasetRow | None, reach: Span | None, highest: int | None, existing: pl.DataFrame
+) -> HighestId | None:
+    """Return the highest id of the dataset from a time on; ``None`` if it is not known.
+
+    *highest* is that of the batch, *existing* are the rows in *reach* that have to be compared with it.
+    """
+    if reach is None or highest is None:
+        return None
+    since, changed_in = ALL_TIME.start, 0
+    if head is not None and head.max_ts is not None:
+        if head.max_ts >= reach.end:
+            return None
+        since, changed_in = reach.start, head.changed_in
+    if existing.height:
+        _, stored = id_bounds(existing)
+        if stored is None:
+            return None
+        highest = max(highest, stored)
+    return HighestId(changed_in, since, highest)
 
 
 def _counted(bad: pl.DataFrame) -> dict[str, int]:
@@ -219,7 +223,7 @@ def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
     if not bad.height:
         return []
     times = bad["ts"].to_physical().to_list()
-    texts = _json_rows(present(bad, kind))
+    texts = _json_rows(bad, kind)
     return [Quarantined(*row) for row in zip(times, bad["reason"].to_list(), texts, strict=True)]
 
 
@@ -227,7 +231,7 @@ def _revisions(before: pl.DataFrame, after: pl.DataFrame, kind: Kind) -> list[Re
     if not after.height:
         return []
     times = after["ts"].to_physical().to_list()
-    texts = _json_rows(present(pl.concat([before, after]), kind))
+    texts = _json_rows(pl.concat([before, after]), kind)
     return [Revision(*row) for row in zip(times, texts[: len(times)], texts[len(times) :], strict=True)]
 
 
@@ -258,9 +262,10 @@ def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
     return tuple(uncovered)
 
 
-def _json_rows(frame: pl.DataFrame) -> list[str]:
-    physical = frame.with_columns(pl.selectors.temporal().to_physical())
-    return physical.write_ndjson().removesuffix("\n").split("\n")
+def _json_rows(frame: pl.DataFrame, kind: Kind) -> list[str]:
+    # Series by series: a correction of one row plans no expression for its history.
+    physical = [frame[name].to_physical() for name in kind.names]
+    return pl.DataFrame(physical).write_ndjson().removesuffix("\n").split("\n")
 
 
 def write_segments(
@@ -280,7 +285,7 @@ def write_segments(
         # A small batch is durable sooner in the catalog: a file takes two more fsyncs (docs/adr/0009).
         data = segments.encode_inline(frame)
         if len(data) <= segments.INLINE_BYTES:
-            return [store.remember(segments.inline_segment(frame, seq, data, observed_at), frame)]
+            return [store.remember(dataset, segments.inline_segment(frame, seq, data, observed_at), frame)]
     written: list[Segment] = []
     with store.swept_if_it_fails(written):
         for label, part in _by_period(frame):

@@ -16,16 +16,17 @@ import polars as pl
 
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, DatasetRow
-from ticklake.core.batch import Records, canonical, canonical_all
+from ticklake.core.batch import Records, canonical_all
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import BUILT_IN, PROVENANCE, Kind, KindRegistry
+from ticklake.core.kinds import BUILT_IN, PROVENANCE, KindRegistry
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Cleaned, Compaction, Mended, Problem, Receipt, Vacuumed
 from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, common, normalise
-from ticklake.engine.append import Incoming, append
+from ticklake.engine.append import append
+from ticklake.engine.incoming import Incoming
 from ticklake.engine.read import chunks, count_rows, load, scan
 from ticklake.engine.store import Store, no_folder
 from ticklake.engine.vacuum import KEEP, vacuum, would_vacuum
@@ -148,32 +149,30 @@ class Engine:
     ) -> list[Receipt]:
         """Add rows to many datasets in one commit: all of them are durable when this returns, or none is."""
         self._check_space()
-        origin = self.catalog.provenance_id(provenance)
-        datasets: list[Dataset] = []
-        records: list[tuple[Records, Kind]] = []
-        for dataset, data in items:
-            datasets.append(dataset)
-            records.append((data, dataset.spec))
-        frames = canonical_all(records, origin)
-        batches = [
-            Incoming(dataset, frame, provenance, tuple(coverage), observed_at)
-            for dataset, frame in zip(datasets, frames, strict=True)
-        ]
-        return self._append(batches, now)
+        each = [(dataset, data, provenance, coverage) for dataset, data in items]
+        return append(self.store, self._incoming(each, observed_at), self._now_or(now))
 
     def append_each(self, items: Iterable[tuple[Dataset, Records, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         """Add rows to many datasets in one commit like :meth:`append_all`, each with its own provenance and coverage."""
         self._check_space()
-        batches: list[Incoming] = []
-        for dataset, data, origin, coverage in items:
-            frame = canonical(data, dataset.spec, self.catalog.provenance_id(origin))
-            batches.append(Incoming(dataset, frame, origin, tuple(coverage)))
-        return append(self.store, batches, self.store.now())
+        return append(self.store, self._incoming(list(items)), self.store.now())
 
-    def _append(self, batches: Sequence[Incoming], now: int | None) -> list[Receipt]:
+    def _incoming(
+        self, items: Sequence[tuple[Dataset, Records, Provenance, Sequence[Covered]]], observed_at: int | None = None
+    ) -> list[Incoming]:
+        """Return what is to be appended as canonical rows."""
+        records = [(data, dataset.spec) for dataset, data, _, _ in items]
+        origins = [self.catalog.provenance_id(origin) for _, _, origin, _ in items]
+        batches: list[Incoming] = []
+        for (dataset, _, origin, coverage), frame in zip(items, canonical_all(records, origins), strict=True):
+            batches.append(Incoming(dataset, frame, origin, tuple(coverage), observed_at))
+        return batches
+
+    def _now_or(self, now: int | None) -> int:
+        """Return the source's clock, if it is known, or that of the lake."""
         if now is None:
-            now = self.store.now()
-        return append(self.store, batches, now)
+            return self.store.now()
+        return now
 
     def scan(self, dataset: Dataset, span: Span = ALL_TIME, *, provenance: bool = False) -> pl.LazyFrame:
         """Return a lazy frame pinned to one version."""

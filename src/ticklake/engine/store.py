@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import polars as pl
 
@@ -21,17 +20,16 @@ from ticklake.core.kinds import BUILT_IN, Kind, KindRegistry
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
+from ticklake.engine.recent import Part, RecentRows
 from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError, Unsupported
 from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["RETIRED", "Store", "DatasetView", "no_folder", "retired_path", "retried"]
+__all__ = ["RETIRED", "HighestId", "Store", "DatasetView", "no_folder", "retired_path", "retried"]
 
 RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
-RECENT = 16
-"""How many inline segments are cached as frames after they were written."""
 ATTEMPTS = 50
 """How often a change is computed because another writer committed first."""
 VANISHED_ATTEMPTS = 5
@@ -60,6 +58,14 @@ def retried(attempt: Callable[[], T]) -> T:
                 raise
         # A random wait, longer each time: writers that collided once would collide again in step.
         time.sleep(random.uniform(0, 0.01 * (conflicts + vanished)))  # noqa: S311
+
+
+class HighestId(NamedTuple):
+    """The highest id of a dataset's rows from the time *since* on, as of *version*, if all of those ids are whole numbers."""
+
+    version: int
+    since: int
+    highest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,10 @@ def no_folder(folder: Path) -> ObjectStore:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The catalog and the files of a lake, its clock and its kinds."""
+    """The catalog and the files of a lake, its clock and its kinds.
+
+    ``recent`` has the rows of inline segments that this process wrote, ``highest_ids`` what it knows of datasets keyed by id.
+    """
 
     catalog: Catalog
     objects: ObjectStore
@@ -102,7 +111,8 @@ class Store:
     tool: str
     kinds: KindRegistry = BUILT_IN
     open_folder: Callable[[Path], ObjectStore] = no_folder
-    recent: OrderedDict[str, pl.DataFrame] = field(default_factory=OrderedDict)
+    recent: RecentRows = field(default_factory=RecentRows)
+    highest_ids: dict[Dataset, HighestId] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.catalog.check_files = self._refuse_vanished
@@ -120,14 +130,17 @@ class Store:
         version, row, segments = self.catalog.snapshot(dataset, span, data=data)
         return DatasetView(dataset, span, version, row, self.kinds[dataset.kind], keying_of(row), tuple(segments))
 
-    def remember(self, segment: Segment, frame: pl.DataFrame) -> Segment:
+    def remember(self, dataset: Dataset, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Cache the rows of an inline segment that was just written: the next append often reads them."""
-        self.recent[segment.id] = frame
-        # Other threads append, too: one of them may have removed the last entry meanwhile.
-        with contextlib.suppress(KeyError):
-            while len(self.recent) > RECENT:
-                self.recent.popitem(last=False)
+        self.recent.add(frame, [Part(dataset, segment.id, 0, frame.height)])
         return segment
+
+    def note_highest_id(self, change: Change, highest: HighestId, version: int) -> None:
+        """Note the highest id of a dataset after *change*, which is part of commit *version*."""
+        # A change without segments leaves the dataset as it was read.
+        if change.add:
+            highest = highest._replace(version=version)
+        self.highest_ids[change.dataset] = highest
 
     def source(self, segment: Segment) -> Path | bytes:
         """Return what a Parquet reader opens for a file segment, live or retired."""

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from polars import selectors
 
+from ticklake.core.checks import SIDES
 from ticklake.core.kinds import Kind
 from ticklake.core.time import MS
 from ticklake.files.infer import column_called
@@ -38,7 +39,7 @@ def accept(data: Any, kind: Kind) -> Any:
     frame = _frame(rows)
     if frame is None:
         return rows
-    return _with_small_sides(frame.rename(_new_names(frame.columns, kind)))
+    return _with_small_sides(frame.rename(_new_names(frame.columns, kind)), kind)
 
 
 def _rows(data: Any) -> Any:
@@ -137,10 +138,14 @@ def _new_names(names: Sequence[str], kind: Kind) -> dict[str, str]:
     return new_names
 
 
-def _with_small_sides(frame: pl.DataFrame) -> pl.DataFrame:
+def _with_small_sides(frame: pl.DataFrame, kind: Kind) -> pl.DataFrame:
     if "side" not in frame.columns or frame.schema["side"] != pl.String:
         return frame
-    return frame.with_columns(pl.col("side").str.to_lowercase())
+    side, known = frame["side"], SIDES.get(kind.name)
+    # Nearly always they are small already: to compare them costs a tenth of writing them anew.
+    if known is not None and ((side == known[0]) | (side == known[1])).all():
+        return frame
+    return frame.with_columns(side.str.to_lowercase())
 
 
 def _lower(value: Any) -> Any:
