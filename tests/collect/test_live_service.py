@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -219,6 +220,20 @@ def test_a_lake_that_stays_closed_ends_the_service_with_its_error(lake, monkeypa
     monkeypatch.setattr(lake.engine, "append_each", failing)
     with pytest.raises(DiskFull):
         collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(flush_rows=5, store_retry=0.2))
+
+
+def test_tries_that_take_long_count_as_time(lake, monkeypatch):
+    tries = []
+
+    def failing(items):
+        tries.append(1)
+        time.sleep(0.3)
+        raise CatalogBusy("busy")
+
+    monkeypatch.setattr(lake.engine, "append_each", failing)
+    with pytest.raises(CatalogBusy):
+        collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(flush_rows=5, store_retry=0.5))
+    assert len(tries) == 2
 
 
 def test_feeds_wait_while_too_many_rows_wait(lake, monkeypatch):

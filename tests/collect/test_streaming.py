@@ -13,7 +13,7 @@ from ticklake.app import open_lake
 from ticklake.config import LiveSettings
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import MINUTE, SECOND, parse_time
-from ticklake.errors import Cancelled, UnknownSymbol, Unsupported
+from ticklake.errors import Cancelled, CatalogBusy, UnknownSymbol, Unsupported
 from ticklake.testing.exchange.clock import SimulatedClock
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.server import SimulatedExchange
@@ -197,3 +197,28 @@ def test_streams_in_the_background(lake, exchange):
     assert (run.state, run.operation) == ("succeeded", "stream")
     assert lake.streams.status() == []
     assert rows.equals(lake.load(TRADES).join(rows, on="id", how="semi"))
+
+
+def test_a_record_that_cannot_be_written_now_ends_no_stream(lake, exchange, monkeypatch):
+    def failing(*_arguments):
+        failures.append(1)
+        raise CatalogBusy("held by another process")
+
+    failures = []
+    monkeypatch.setattr(lake.runs, "update_progress", failing)
+    with collecting(lake, StreamRequest.of("binance", "BTC/USDT")):
+        let_pass(exchange, 5)
+        wait_for(lambda: failures and lake.datasets() and stored(lake, TRADES) == served(exchange, TRADES), exchange)
+
+
+def test_streams_are_looked_at_while_their_record_waits(lake, exchange, monkeypatch):
+    is_free = threading.Event()
+    monkeypatch.setattr(lake.runs, "update_progress", lambda *_arguments: is_free.wait(20))
+    began = time.monotonic()
+    try:
+        lake.streams.start("binance", "BTC/USDT", ["trades"])
+        wait_for(lambda: [each.state for each in lake.streams.status()] == ["live"], exchange)
+    finally:
+        is_free.set()
+    lake.streams.stop()
+    assert time.monotonic() - began < 10

@@ -313,6 +313,8 @@ class LiveService:
 
     async def _flush(self) -> None:
         async with self._flushing:
+            if self._error is not None:
+                raise self._error
             await self._commit_waiting()
             if self._capture is not None:
                 await asyncio.to_thread(self._capture.flush)
@@ -342,17 +344,17 @@ class LiveService:
 
     async def _stored(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         """Commit rows; if the lake cannot be written now, try again within a bounded time."""
-        waited, pause = 0.0, _FIRST_WAIT
+        # By the clock, not by the pauses: a try may itself wait a minute for a busy catalog.
+        until, pause = time.monotonic() + self._options.store_retry, _FIRST_WAIT
         while True:
             try:
                 return await asyncio.to_thread(self._append, items)
             except TicklakeError as error:
-                if not (error.retriable or isinstance(error, StorageError)) or waited >= self._options.store_retry:
+                if not (error.retriable or isinstance(error, StorageError)) or time.monotonic() >= until:
                     self._error = error
                     self._room.set()
                     raise
             await asyncio.sleep(pause)
-            waited += pause
             pause = min(pause * 2, _LONGEST_WAIT)
 
     def _append(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:

@@ -148,22 +148,26 @@ class Streaming:
     ) -> None:
         collecting = asyncio.create_task(service.run(feeds))
         stopped = asyncio.create_task(stop.wait())
-        since_record = RECORD_EVERY
+        recording = asyncio.create_task(self._record_often(service, run))
         try:
             while not collecting.done() and not stop.is_set():
                 watch(service.status())
-                if since_record >= RECORD_EVERY:
-                    since_record = 0.0
-                    await asyncio.to_thread(self.runs.update_progress, run.id, 0.0, _progress(service.status()))
                 await asyncio.wait([collecting, stopped], timeout=REPORT_EVERY, return_when=asyncio.FIRST_COMPLETED)
-                since_record += REPORT_EVERY
         finally:
             stopped.cancel()
+            recording.cancel()
             collecting.cancel()
             await asyncio.gather(collecting, return_exceptions=True)
             # An error of the last commit counts more than the reason to end.
             if not collecting.cancelled():
                 collecting.result()
+
+    async def _record_often(self, service: LiveService, run: Run) -> None:
+        """Record how the streams go. Whether the lake can be written is decided by the commits, which are tried for longer."""
+        while True:
+            with suppress(TicklakeError):
+                await asyncio.to_thread(self.runs.update_progress, run.id, 0.0, _progress(service.status()))
+            await asyncio.sleep(RECORD_EVERY)
 
     def _finish(self, run: Run, service: LiveService, state: RunState) -> Run:
         status = service.status()
