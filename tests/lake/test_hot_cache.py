@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import threading
 
+from ticklake.app import memory_lake
+from ticklake.core.batch import from_rows
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import SECOND
 from ticklake.query.hot_cache import HotCache
@@ -51,6 +53,21 @@ def test_late_and_repeated_rows_are_put_in_order_once():
     assert ids(cache.rows(TRADES)) == list(range(8))
 
 
+def test_of_repeated_rows_those_are_kept_that_the_lake_keeps():
+    ts = START + 10**6 * SECOND
+    first, again = (ts, ts + 5, "1", "1.5", 2, "buy"), (ts, ts + 900, "1", "1.5", 2, "buy")
+    changed = (ts, ts + 950, "1", "1.7", 2, "buy")
+    with memory_lake(clock=lambda: ts + SECOND) as lake:
+        for batches in ([[first, again]], [[first], [again]], [[first], [again, changed]], [[changed], [first, again]]):
+            cache = HotCache(lambda: ts + SECOND)
+            for batch in batches:
+                cache.add(TRADES, batch)
+                cache.rows(TRADES)
+                lake.save(TRADES, from_rows(batch, TRADES.spec))
+            assert cache.rows(TRADES).equals(lake.load(TRADES))
+            lake.drop(TRADES)
+
+
 def test_identical_prints_without_ids_are_kept():
     row = (START, START, None, "1.5", 2, "buy")
     other = (START, START, None, "1.6", 2, "buy")
@@ -83,6 +100,34 @@ def test_the_budget_is_kept_by_datasets_that_nobody_reads():
         cache.add(TRADES, rows(first, first + 10_000))
     assert cache.stats().bytes < 1_000_000
     assert cache.stats().evicted > 100_000
+
+
+def test_many_datasets_that_nobody_reads_share_the_budget():
+    cache = HotCache(lambda: START + 10**6 * SECOND, budget=5_000_000)
+    for number in range(200):
+        cache.add(Dataset.parse(f"x:trades:C{number}/USDT"), rows(0, 500))
+    stats = cache.stats()
+    assert stats.bytes < 6_000_000
+    assert stats.rows + stats.evicted == 200 * 500
+    newest = cache.newest(Dataset.parse("x:trades:C199/USDT"), 10)
+    assert ids(newest) == list(range(490, 500))
+
+
+def test_late_rows_of_what_was_dropped_are_not_served():
+    cache = HotCache(lambda: START + 10**6 * SECOND, budget=40_000)
+    cache.add(TRADES, rows(0, 200))
+    assert cache.stats().evicted
+    cache.add(TRADES, rows(3, 4))
+    kept = ids(cache.rows(TRADES))
+    assert kept == list(range(kept[0], 200))
+
+
+def test_late_rows_of_a_hole_are_not_served():
+    cache = cache_of(rows(0, 3))
+    cache.forget(TRADES, START + 6 * SECOND)
+    cache.add(TRADES, rows(6, 8))
+    cache.add(TRADES, rows(4, 5))
+    assert ids(cache.rows(TRADES)) == [6, 7]
 
 
 def test_rows_before_a_hole_are_forgotten():

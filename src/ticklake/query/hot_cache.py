@@ -14,15 +14,17 @@ from ticklake.core.checks import check
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed
 from ticklake.core.kinds import TIME, Kind
-from ticklake.core.merge import key_of_batch
+from ticklake.core.merge import difference, key_of_batch
 from ticklake.core.time import SECOND
 
 __all__ = ["CacheStats", "HotCache"]
 
 _MOST_CHUNKS = 16
 """Frames of a dataset before they become one: a read concatenates so many at most."""
-_WAITING_BYTES = 200
-"""What a row takes that is not yet in a frame, roughly."""
+_WAITING_BYTES = 400
+"""What a row takes that is not yet in a frame, roughly: a tuple, and an object for each value."""
+_MOST_WAITING = 10_000
+"""Rows of a dataset that wait at most to become a frame."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,13 +44,14 @@ class _Entry:
     """The newest rows of one dataset.
 
     ``waiting`` are rows as they came; a reader turns them into a frame. ``frames`` are sorted among each other, unless rows came late:
-    then ``is_ordered`` is false until a reader has sorted them.
+    then ``is_ordered`` is false until a reader has sorted them. ``since`` is from when on no row is missing.
     """
 
     dataset: Dataset
     waiting: list[Sequence[Any]] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
     used_at: int = 0
+    since: int = 0
 
     @property
     def rows(self) -> int:
@@ -81,6 +84,8 @@ class HotCache:
         self._entries: dict[Dataset, _Entry] = {}
         self._lock = threading.Lock()
         self._hits = self._misses = self._evicted = 0
+        self._unmeasured = 0
+        """Rows that came since the budget was looked at."""
 
     def add(self, dataset: Dataset, rows: Sequence[Sequence[Any]]) -> None:
         """Add rows as a reader of messages made them: values in the order of the kind's columns."""
@@ -89,17 +94,25 @@ class HotCache:
             if entry is None:
                 entry = self._entries[dataset] = _Entry(dataset)
             entry.waiting += rows
-            full = len(entry.waiting) >= 10_000
-        if full:
-            # Nobody reads this dataset: what is too old must go all the same.
-            with self._lock:
+            self._unmeasured += len(rows)
+            # Datasets that nobody reads: what is too old must go all the same, and thousands of them have one budget.
+            if len(entry.waiting) >= _MOST_WAITING:
                 self._settle(entry)
                 self._keep_budget()
+            elif self._unmeasured * _WAITING_BYTES > self._budget // 8:
+                self._keep_budget()
 
-    def forget(self, dataset: Dataset) -> None:
-        """Drop the rows of a dataset: rows after them are missing, so that those before are no longer the newest without a hole."""
+    def forget(self, dataset: Dataset, since: int = 0) -> None:
+        """Drop the rows of a dataset: rows after them are missing, so that those before are no longer the newest without a hole.
+
+        Rows before *since* are not taken: of those of a hole some may come late, and others not at all.
+        """
         with self._lock:
-            self._entries.pop(dataset, None)
+            before = self._entries.pop(dataset, None)
+            if before is not None:
+                since = max(since, before.since)
+            if since:
+                self._entries[dataset] = _Entry(dataset, since=since)
 
     def newest(self, dataset: Dataset, count: int) -> pl.DataFrame | None:
         """Return the newest *count* rows, or ``None`` if the cache does not have so many without a hole."""
@@ -141,26 +154,39 @@ class HotCache:
         if not frames:
             return
         # Counted from the newest row: a market without trades for long keeps its last ones.
-        oldest = _newest(frames[-1]) - self._kept
+        oldest = max(_newest(frames[-1]) - self._kept, entry.since)
         kept = [frame for frame in frames if _newest(frame) >= oldest]
-        kept[0] = kept[0].filter(pl.col("ts") >= pl.lit(oldest).cast(TIME))
+        if kept:
+            kept[0] = kept[0].filter(pl.col("ts") >= pl.lit(oldest).cast(TIME))
         self._evicted += sum(frame.height for frame in frames) - sum(frame.height for frame in kept)
         entry.frames = kept
 
     def _keep_budget(self) -> None:
         """Drop older halves until all datasets fit into the budget."""
+        self._unmeasured = 0
         entries = sorted(self._entries.values(), key=lambda entry: entry.used_at)
         size = sum(entry.bytes for entry in entries)
         for entry in entries:
             if size <= self._budget:
                 return
-            before = entry.bytes
-            whole = _joined(entry)
-            # Copied by a filter: a slice would keep all of the memory.
-            half = whole.filter(pl.int_range(pl.len()) >= whole.height // 2)
-            self._evicted += whole.height - half.height
-            entry.frames = [half]
+            before, rows = entry.bytes, entry.rows
+            _halve(entry)
+            self._evicted += rows - entry.rows
             size -= before - entry.bytes
+
+
+def _halve(entry: _Entry) -> None:
+    """Drop the older half of the rows that are in frames, or if none are, of those that wait."""
+    if entry.frames:
+        whole = _joined(entry)
+        # Copied by a filter: a slice would keep all of the memory.
+        entry.frames = [whole.filter(pl.int_range(pl.len()) >= whole.height // 2)]
+        return
+    half = len(entry.waiting) // 2
+    dropped, entry.waiting = entry.waiting[:half], entry.waiting[half:]
+    # They came in no certain order: what is as old as any of them is no longer complete.
+    newest = max((row[0] for row in dropped if isinstance(row[0], int)), default=0)
+    entry.since = max(entry.since, newest + 1)
 
 
 def _checked(dataset: Dataset, rows: Sequence[Sequence[Any]], now: int) -> pl.DataFrame:
@@ -171,11 +197,12 @@ def _checked(dataset: Dataset, rows: Sequence[Sequence[Any]], now: int) -> pl.Da
 
 
 def _unique(frame: pl.DataFrame, kind: Kind) -> pl.DataFrame:
-    """Return rows sorted; of those that came twice, by two connections, the later one."""
-    if key_of_batch(frame, kind) != "print":
+    """Return rows sorted; of those that share a key the one that the lake keeps: the last that says something new."""
+    frame, keying = sort(frame, kind), key_of_batch(frame, kind)
+    if keying == "print":
         # Identical prints without ids are real: they cannot be told from a second delivery.
-        frame = frame.unique(kind.key, keep="last", maintain_order=True)
-    return sort(frame, kind)
+        return frame
+    return difference(frame, frame.clear(), kind, keying).add
 
 
 def _newest(frame: pl.DataFrame) -> int:
