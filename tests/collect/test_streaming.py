@@ -13,7 +13,7 @@ from ticklake.app import open_lake
 from ticklake.config import LiveSettings
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import MINUTE, SECOND, parse_time
-from ticklake.errors import Cancelled, CatalogBusy, UnknownSymbol, Unsupported
+from ticklake.errors import BadInput, Cancelled, CatalogBusy, InvalidData, UnknownSymbol, Unsupported
 from ticklake.testing.exchange.clock import SimulatedClock
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.server import SimulatedExchange
@@ -196,6 +196,10 @@ def test_streams_in_the_background(lake, exchange):
     (run,) = lake.streams.stop()
     assert (run.state, run.operation) == ("succeeded", "stream")
     assert lake.streams.status() == []
+    # Nobody adds to the cache any more, so that it has no answers.
+    assert lake.latest_with_source(TRADES, 5)[1] != "cache"
+    subscriber.close()
+    assert [batch.control.name for batch in subscriber if batch.control][-1] == "stopped"
     assert rows.equals(lake.load(TRADES).join(rows, on="id", how="semi"))
 
 
@@ -222,3 +226,46 @@ def test_streams_are_looked_at_while_their_record_waits(lake, exchange, monkeypa
         is_free.set()
     lake.streams.stop()
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("change", ["delete", "drop"])
+def test_removed_rows_leave_the_cache(lake, exchange, change):
+    lake.streams.start("binance", "BTC/USDT", ["trades"])
+    let_pass(exchange, 5)
+    wait_for(lambda: lake.datasets() and lake.streams.newest(Dataset.parse(TRADES), 5) is not None, exchange)
+    newest = lake.latest(TRADES)["ts"][0]
+    getattr(lake, change)(TRADES)
+    kept = lake.streams.newest(Dataset.parse(TRADES), 1)
+    assert kept is None or kept["ts"][0] > newest
+
+
+def test_a_stream_is_started_once(lake):
+    lake.streams.start("binance", "BTC/USDT", ["trades"])
+    with pytest.raises(BadInput, match=f"{TRADES} is collected by this process already"):
+        lake.streams.start("binance", "BTC/*", ["trades", "quotes"])
+    assert lake.streams.list() == [TRADES]
+    lake.streams.stop()
+    lake.streams.start("binance", "BTC/USDT", ["trades"])
+    assert lake.streams.list() == [TRADES]
+
+
+def test_streams_that_ended_with_an_error_say_so_when_they_are_stopped(lake, exchange, monkeypatch):
+    def failing(_items):
+        raise InvalidData("nothing fits")
+
+    lake.streams.start("binance", "BTC/USDT", ["trades"])
+    monkeypatch.setattr(lake.engine, "append_each", failing)
+    wait_for(lambda: not lake.streams.list(), exchange)
+    with pytest.raises(InvalidData, match="nothing fits"):
+        lake.streams.stop()
+    assert lake.streams.stop() == []
+
+
+def test_streams_are_seen_beside_many_other_runs(lake):
+    lake.streams.start("binance", "BTC/USDT", ["trades"])
+    wait_for(lambda: any(run.progress for run in lake.runs.active()))
+    others = [lake.runs.create("anything") for _ in range(60)]
+    with open_lake(lake.root) as other:
+        assert other.streams.list() == [TRADES]
+    for run in others:
+        lake.runs.finish(run.id)

@@ -160,8 +160,11 @@ class Broadcast:
 
     def control(self, dataset: Dataset, control: Control) -> None:
         """Pass an event on; where rows are missing, the cache begins anew."""
-        if control.name in {"gap", "disconnected", "refused"}:
-            self.cache.forget(dataset)
+        if control.name in {"gap", "disconnected", "refused", "stopped"}:
+            since = 0
+            if control.span is not None:
+                since = control.span.end
+            self.cache.forget(dataset, since)
         if self._subscribers:
             self._put(LiveBatch(dataset, (), control.at, control))
 

@@ -383,8 +383,13 @@ class LiveService:
         """Commit what is left, and close what streams cover: also if the service was cancelled."""
         for stream in self._streams.values():
             stream.coverage.interrupted("the service was stopped")
-        if self._error is None:
-            await self.flush()
+        try:
+            if self._error is None:
+                await self.flush()
+        finally:
+            for dataset in self._streams:
+                for listener in self._listeners:
+                    listener.control(dataset, Control("stopped", self._clock(), dataset))
 
     # Holes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,10 +67,12 @@ class Streaming:
         listeners: Iterable[Listener] = (),
         capture: Path | None = None,
         stop: asyncio.Event | None = None,
+        claim: Callable[[Collection[Dataset]], None] = lambda _datasets: None,
     ) -> Run:
         """Collect until cancelled, until *watch* raises, *stop* is set, or for so many *seconds*; return the finished run.
 
-        Messages are written as they were received to files in the folder *capture*, if there is one.
+        Messages are written as they were received to files in the folder *capture*, if there is one. *claim* is called with the
+        datasets before anything is collected, and may raise.
 
         Raises
         ------
@@ -84,6 +86,7 @@ class Streaming:
                     sources[request.exchange] = self.source(request.exchange)
                     stack.push_async_callback(sources[request.exchange].close)
             feeds = await _feeds(sources, requests, capture=capture is not None)
+            claim({dataset for feed in feeds for dataset in feed.datasets.values()})
             captured = None
             if capture is not None:
                 captured = Capture(capture)

@@ -328,6 +328,10 @@ class Lake(Collecting):
                 return newest, "cache"
         return latest(self.engine, known_dataset(self.engine, dataset), count)
 
+    def _forget_live_rows(self, dataset: Dataset) -> None:
+        if "streams" in vars(self):
+            self.streams.forget(dataset)
+
     @property
     def jobs(self) -> Jobs:
         """What is to be done: ``jobs.create("backfill", "binance", "BTC/USDT", "1h")``, ``jobs.list(state="active")``.

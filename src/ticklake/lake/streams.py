@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import MutableSequence, Sequence
+import warnings
+from collections.abc import Collection, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import polars as pl
 
 from ticklake.core.selection import parse_count
 from ticklake.core.streams import StreamRequest, StreamStatus
-from ticklake.errors import BadInput, TicklakeError
+from ticklake.errors import BadInput, TicklakeError, TicklakeWarning
 from ticklake.lake.arguments import as_path
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ class _Session:
     thread: threading.Thread | None = None
     loop: asyncio.AbstractEventLoop | None = None
     stop: asyncio.Event | None = None
+    datasets: Collection[Dataset] = ()
     status: Sequence[StreamStatus] = ()
     run: Run | None = None
     error: BaseException | None = None
     begun: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has neither ended nor failed."""
+        return self.run is None and self.error is None
 
 
 class Streams:
@@ -54,6 +61,7 @@ class Streams:
         self._live = live
         self._runs = runs
         self._sessions: MutableSequence[_Session] = []
+        self._claiming = threading.Lock()
 
     def run(
         self,
@@ -150,22 +158,33 @@ class Streams:
         """
         session = _Session(StreamRequest.of(exchange, symbols, kinds, timeframes, depth))
         session.thread = threading.Thread(target=self._collect, args=(session,), name="ticklake-streams", daemon=True)
+        self._sessions.append(session)
         session.thread.start()
         if not session.begun.wait(wait):
             self._stop(session)
+            self._sessions.remove(session)
             raise TicklakeError(f"{exchange} has not opened a stream within {wait:g} s")
         if session.error is not None:
+            self._sessions.remove(session)
             raise session.error
-        self._sessions.append(session)
 
     def stop(self, exchange: str | None = None) -> Sequence[Run]:
-        """Stop the streams of this process, of one *exchange* or all, commit what they received, and return their runs."""
+        """Stop the streams of this process, of one *exchange* or all, commit what they received, and return their runs.
+
+        Raises
+        ------
+        TicklakeError
+            If streams had ended with an error: this one. All are stopped all the same.
+        """
         stopped = [session for session in self._sessions if exchange in (None, session.request.exchange)]
         if exchange is not None and not stopped:
             raise BadInput(f"no stream of {exchange} was started by this process: streams.status() lists all")
         for session in stopped:
             self._stop(session)
             self._sessions.remove(session)
+        for session in stopped:
+            if session.error is not None:
+                raise session.error
         return [session.run for session in stopped if session.run is not None]
 
     def list(self) -> Sequence[str]:
@@ -177,10 +196,10 @@ class Streams:
         status: MutableSequence[StreamStatus] = []
         own: set[str] = set()
         for session in self._sessions:
-            if session.error is None and session.run is None:
+            if session.is_running:
                 status += session.status
                 own.update(stream.dataset for stream in session.status)
-        for run in self._runs.list(state="running"):
+        for run in self._runs.active():
             if run.operation == "stream":
                 recorded = [StreamStatus(**stream) for stream in run.progress.get("streams", ())]
                 status += [stream for stream in recorded if stream.dataset not in own]
@@ -208,14 +227,22 @@ class Streams:
         """Return the newest rows of a dataset that this process collects, or ``None`` if its cache does not have so many."""
         return self._live.cache.newest(dataset, count)
 
+    def forget(self, dataset: Dataset) -> None:
+        """Empty the cache of a dataset, whose rows in the lake were removed or changed."""
+        self._live.cache.forget(dataset)
+
     def stats(self) -> CacheStats:
         """Return what the cache of live rows holds."""
         return self._live.cache.stats()
 
     def close(self) -> None:
-        """Stop all streams of this process, and end all subscriptions."""
-        self.stop()
-        self._live.close()
+        """Stop all streams of this process, and end all subscriptions. What streams had ended with is a warning."""
+        try:
+            self.stop()
+        except TicklakeError as error:
+            warnings.warn(f"streams ended with an error: {error}", TicklakeWarning, stacklevel=3)
+        finally:
+            self._live.close()
 
     def _collect(self, session: _Session) -> None:
         def watch(status: Sequence[StreamStatus]) -> None:
@@ -223,9 +250,19 @@ class Streams:
             if status:
                 session.begun.set()
 
+        def claim(datasets: Collection[Dataset]) -> None:
+            with self._claiming:
+                for other in self._sessions:
+                    if other.is_running and (both := set(datasets) & set(other.datasets)):
+                        first = min(map(str, both))
+                        raise BadInput(f"{first} is collected by this process already: streams.stop() ends that")
+                session.datasets = datasets
+
         async def go() -> Run:
             session.loop, session.stop = asyncio.get_running_loop(), asyncio.Event()
-            return await self._streaming.run([session.request], watch, listeners=[self._live], stop=session.stop)
+            return await self._streaming.run(
+                [session.request], watch, listeners=[self._live], stop=session.stop, claim=claim
+            )
 
         try:
             session.run = asyncio.run(go())

@@ -225,7 +225,9 @@ class Writer(View):
         dataset = known_dataset(self.engine, dataset)
         # Only of these the deleted span becomes not_fetched: no source can bring imported rows back.
         is_collected = str(dataset) in self._collector.collected()
-        return self.engine.delete(dataset, Span.parse(start, end), wanted=is_collected, dry_run=dry_run)
+        removed = self.engine.delete(dataset, Span.parse(start, end), wanted=is_collected, dry_run=dry_run)
+        self._forget_live_rows(dataset)
+        return removed
 
     def drop(self, dataset: DatasetLike, *, dry_run: bool = False) -> int:
         """Remove a dataset with its rows, coverage and refused rows; return how many rows went.
@@ -242,7 +244,10 @@ class Writer(View):
         UnknownDataset
             If the lake has no such dataset.
         """
-        return self.engine.drop(known_dataset(self.engine, dataset), dry_run=dry_run)
+        dataset = known_dataset(self.engine, dataset)
+        removed = self.engine.drop(dataset, dry_run=dry_run)
+        self._forget_live_rows(dataset)
+        return removed
 
     def rename(self, old: DatasetLike, new: DatasetLike) -> int:
         """Move a dataset to another name, with all that is known of it; return how many rows moved.
@@ -261,7 +266,13 @@ class Writer(View):
         """
         from ticklake.engine.rename import rename
 
-        return rename(self.engine.store, known_dataset(self.engine, old), Dataset.parse(new))
+        dataset = known_dataset(self.engine, old)
+        moved = rename(self.engine.store, dataset, Dataset.parse(new))
+        self._forget_live_rows(dataset)
+        return moved
+
+    def _forget_live_rows(self, dataset: Dataset) -> None:
+        """Forget the rows of a dataset that are kept in memory: the lake has others now."""
 
 
 def _refused(dataset: Dataset, receipt: Receipt) -> str:

@@ -26,6 +26,7 @@ ControlName = Literal[
     "resynchronised",
     "disconnected",
     "interval_complete",
+    "stopped",
 ]
 """What can happen to a stream; :class:`Control` says what each means."""
 
@@ -52,6 +53,7 @@ class Control:
         one at ``span.end``; *first* and *last* are the numbers that are missing, if they are known. ``resynchronised``: the book
         begins anew with a whole snapshot. ``disconnected``: nothing more can come over this connection; *text* says why.
         ``interval_complete``: every bar of the interval ``span`` has been delivered.
+        ``stopped``: nobody collects the stream any more.
     at
         When it happened by this machine's clock, in nanoseconds.
     dataset
