@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from ticklake.app import memory_lake
+from ticklake.collect.capture import Capture
 from ticklake.collect.live import LiveService
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
@@ -222,6 +223,32 @@ def test_a_lake_that_stays_closed_ends_the_service_with_its_error(lake, monkeypa
         collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(flush_rows=5, store_retry=0.2))
 
 
+def test_streams_say_why_rows_wait(lake, monkeypatch):
+    append, texts = lake.engine.append_each, []
+
+    async def go():
+        service = LiveService(lake.engine, None, QUICK, clock=lambda: START + 1000 * SECOND)
+
+        def failing(items):
+            texts.append(status_of(service, TRADES).text)
+            if len(texts) < 2:
+                raise DiskFull("the disk is full")
+            return append(items)
+
+        monkeypatch.setattr(lake.engine, "append_each", failing)
+        await service.run([ScriptedFeed([SUBSCRIBED, *rows(1, 5)])])
+        texts.append(status_of(service, TRADES).text)
+
+    asyncio.run(go())
+    assert texts == ["", "rows wait until the lake can be written: the disk is full", ""]
+
+
+def test_messages_that_cannot_be_captured_are_said(lake, tmp_path):
+    service = collect(lake, [SUBSCRIBED, *rows(1, 5)], capture=Capture(tmp_path / "none"))
+    assert status_of(service, TRADES).stored == 4
+    assert "messages cannot be captured" in status_of(service, TRADES).text
+
+
 def test_tries_that_take_long_count_as_time(lake, monkeypatch):
     tries = []
 
@@ -279,6 +306,6 @@ def test_listeners_see_rows_before_they_are_committed(lake):
             controls.append((dataset, control.name))
 
     collect(lake, [SUBSCRIBED, *rows(1, 3)], listeners=[Listening()], options=LiveOptions(flush_seconds=60))
-    assert set(controls) == {(dataset, "subscribed") for dataset in NAMES.values()}
+    assert set(controls) == {(dataset, name) for dataset in NAMES.values() for name in ("subscribed", "stopped")}
     assert [entry[:3] for entry in seen] == [(TRADES, 1, START + SECOND), (TRADES, 1, START + 2 * SECOND)]
     assert {entry[3] for entry in seen} == {0}

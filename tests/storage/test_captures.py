@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from itertools import islice
 
 import pytest
@@ -101,5 +103,23 @@ def test_lines_that_come_while_a_frame_is_written_are_in_the_next(tmp_path, monk
     capture.add("0", AT, b"{}")
     capture.flush()
     monkeypatch.setattr(capture, "_write", write)
+    capture.flush()
+    assert [message.data for message in captured_messages(capture.path)] == [b"{}", b"[]"]
+
+
+def test_a_frame_that_does_not_fit_on_the_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    capture = CaptureFile(tmp_path / "capture.zst", "binance")
+    capture.add("0", AT, b"{}")
+    capture.flush()
+
+    def failing(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    capture.add("0", AT + 1, b"[]")
+    with pytest.raises(OSError, match="No space"):
+        capture.flush()
+    assert len(list(captured_messages(capture.path))) == 1
+    monkeypatch.undo()
     capture.flush()
     assert [message.data for message in captured_messages(capture.path)] == [b"{}", b"[]"]

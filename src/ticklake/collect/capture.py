@@ -28,7 +28,7 @@ class Capture:
     Attributes
     ----------
     problem
-        Why the last frame could not be written; empty if it was.
+        Why messages are not captured; empty if all were.
     dropped
         Messages of each exchange that were dropped while files could not be written.
     """
@@ -68,6 +68,8 @@ class Capture:
             self.problem = f"messages cannot be captured: {error}"
         else:
             self.problem, self._waiting = "", 0
+        if self.dropped:
+            self.problem = f"{self.dropped.total():,} messages were not captured{self.problem and ': '}{self.problem}"
 
     def _begin(self, feed: Feed, received_at: int) -> None:
         """Open the file of an exchange with its first feed, and name the streams of the feed in it."""

@@ -142,6 +142,8 @@ class LiveService:
         self._fills: dict[str, asyncio.Queue[tuple[Dataset, Span, int]]] = {}
         self._fillers: list[asyncio.Task[None]] = []
         self._error: TicklakeError | None = None
+        self._store_problem = ""
+        """Why rows cannot be committed now."""
 
     async def run(self, feeds: Sequence[Feed]) -> None:
         """Collect until the task is cancelled or all feeds have ended; what was received is committed before this returns.
@@ -348,12 +350,16 @@ class LiveService:
         until, pause = time.monotonic() + self._options.store_retry, _FIRST_WAIT
         while True:
             try:
-                return await asyncio.to_thread(self._append, items)
+                receipts = await asyncio.to_thread(self._append, items)
             except TicklakeError as error:
                 if not (error.retriable or isinstance(error, StorageError)) or time.monotonic() >= until:
                     self._error = error
                     self._room.set()
                     raise
+                self._store_problem = f"rows wait until the lake can be written: {error}"
+            else:
+                self._store_problem = ""
+                return receipts
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_WAIT)
 
@@ -460,8 +466,13 @@ class LiveService:
             control=connection.control,
             unparsed=connection.unparsed,
             proof=proof_of_stream(stream.dataset.exchange, stream.dataset.kind),
-            text=stream.text,
+            text="; ".join(filter(None, [stream.text, self._store_problem, self._capture_problem()])),
         )
+
+    def _capture_problem(self) -> str:
+        if self._capture is None:
+            return ""
+        return self._capture.problem
 
 
 def has_whole_instants(dataset: Dataset, id_space: str) -> bool:

@@ -106,9 +106,15 @@ class CaptureFile:
         content = b"".join([*lines, end])
         frame = pa.Codec("zstd", LEVEL).compress(content, asbytes=True)
         with self.path.open("ab") as file:
-            file.write(_SKIPPABLE.pack(_SKIPPABLE_MAGIC, 16, len(frame), len(content)) + frame)
-            file.flush()
-            os.fsync(file.fileno())
+            whole = file.tell()
+            try:
+                file.write(_SKIPPABLE.pack(_SKIPPABLE_MAGIC, 16, len(frame), len(content)) + frame)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                # What follows half a frame could not be read.
+                os.ftruncate(file.fileno(), whole)
+                raise
 
 
 def captured_streams(path: Path) -> tuple[str, list[Mapping[str, str]]]:

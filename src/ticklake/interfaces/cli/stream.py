@@ -26,6 +26,8 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the streams of other processes."""
 _COLUMNS = ("dataset", "state", "proof", "rows/s", "stored", "waiting", "lag", "holes", "reconnects", "last event")
 _NUMBERS = ("rows/s", "stored", "waiting", "lag", "holes", "reconnects")
+_MOST_PROBLEMS = 3
+"""Different ones that a line names."""
 _MOST_LINES = 40
 """Streams that a moving table shows."""
 
@@ -190,4 +192,5 @@ class _Lines:
         words = ", ".join(f"{count:,} {state}" for state, count in states.items())
         rate = sum(stream.rate for stream in status)
         stored = sum(stream.stored for stream in status)
-        print_error(f"{words}; {rate:,.1f} rows/s; {stored:,} stored")
+        problems = dict.fromkeys(stream.text for stream in status if stream.text)
+        print_error("; ".join([words, f"{rate:,.1f} rows/s", f"{stored:,} stored", *list(problems)[:_MOST_PROBLEMS]]))
