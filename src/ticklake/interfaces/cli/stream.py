@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticklake.errors import Cancelled
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import errors, print_error, print_json, print_table, say
 
@@ -65,7 +68,10 @@ def stream(
     if length is not None:
         seconds = parse_every(length) / SECOND
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake, _shown(quiet=as_json) as watch:
-        run = lake.streams.run(request, seconds=seconds, watch=watch, capture=capture)
+        try:
+            run = lake.streams.run(request, seconds=seconds, watch=_until_sigterm(watch), capture=capture)
+        except Cancelled:
+            (run,) = lake.runs.list(state="cancelled", limit=1)
     if as_json:
         return print_json(run)
     say(f"run {run.id} {run.state}: {run.outcome}")
@@ -110,6 +116,26 @@ def streams(
                 watch(lake.streams.status())
                 time.sleep(LOOK_EVERY)
     return None
+
+
+def _until_sigterm(watch: Callable[[Sequence[StreamStatus]], None]) -> Callable[[Sequence[StreamStatus]], None]:
+    """Return a watch that ends the streams in good order after SIGTERM; a second one ends the process at once."""
+    is_watched, is_told = threading.Event(), threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        is_told.set()
+        if not is_watched.is_set():
+            raise KeyboardInterrupt
+
+    def watch_both(status: Sequence[StreamStatus]) -> None:
+        is_watched.set()
+        if is_told.is_set():
+            raise Cancelled("ended by SIGTERM; what was received is committed")
+        watch(status)
+
+    signal.signal(signal.SIGTERM, handle)
+    return watch_both
 
 
 def _words(text: str) -> list[str]:
