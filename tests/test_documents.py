@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -29,6 +30,13 @@ def text(path: str) -> str:
 
 def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_first_commands_of_live_collection_find_the_simulated_exchange():
+    from ticklake.interfaces.cli.simulate import simulate
+
+    port = inspect.signature(simulate).parameters["port"].default
+    assert set(re.findall(r"http://127\.0\.0\.1:(\d+)", text("docs/how-to/live.md"))) == {str(port)}
 
 
 def test_every_public_name_stands_in_the_reference():
