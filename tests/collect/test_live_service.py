@@ -9,15 +9,17 @@ import pytest
 from ticklake.app import memory_lake
 from ticklake.collect.capture import Capture
 from ticklake.collect.live import LiveService
-from ticklake.core.coverage import Found
+from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.streams import LiveOptions
 from ticklake.core.time import MINUTE, SECOND
+from ticklake.engine.delete import DELETED
 from ticklake.errors import CatalogBusy, DiskFull, SourceUnavailable
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink, Subscription
 from ticklake.sources.wire.rows import Row
-from ticklake.testing.rows import START
+from ticklake.testing.rows import START, trades
 
 TRADES = Dataset.parse("x:trades:BTC/USDT")
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
@@ -309,3 +311,19 @@ def test_listeners_see_rows_before_they_are_committed(lake):
     assert set(controls) == {(dataset, name) for dataset in NAMES.values() for name in ("subscribed", "stopped")}
     assert [entry[:3] for entry in seen] == [(TRADES, 1, START + SECOND), (TRADES, 1, START + 2 * SECOND)]
     assert {entry[3] for entry in seen} == {0}
+
+
+def test_holes_that_were_left_are_asked_for_at_the_next_start(lake):
+    left, removed = Span(START + 900 * SECOND, START + 910 * SECOND), Span(START + 920 * SECOND, START + 930 * SECOND)
+    lake.save(TRADES, trades(0, 950))
+    origin = Provenance("live", "x socket", "test")
+    notes = [Covered(left, Found.NOT_FETCHED, "lost"), Covered(removed, Found.NOT_FETCHED, DELETED)]
+    lake.delete(TRADES, START + 890 * SECOND, START + 940 * SECOND)
+    lake.engine.append(TRADES, TRADES.spec.empty(), origin, notes)
+    asked = []
+
+    async def fill(dataset, span):
+        asked.append(span)
+
+    collect(lake, [SUBSCRIBED], fill)
+    assert asked == [left]

@@ -21,6 +21,7 @@ from ticklake.core.sequence import has_numbers
 from ticklake.core.span import Span, subtract
 from ticklake.core.streams import LiveOptions, StreamCounts, StreamStatus
 from ticklake.core.time import DAY, SECOND
+from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
@@ -216,12 +217,26 @@ class LiveService:
             stream = self._streams.setdefault(dataset, _Stream(dataset))
             stream.feed = feed
             row = await asyncio.to_thread(self._engine.catalog.dataset, dataset)
-            if row is not None and row.max_ts is not None:
+            if row is None:
+                continue
+            if row.max_ts is not None:
                 newest = row.max_ts
                 if dataset.timeframe is not None:
                     newest = dataset.row_end(newest)
                 if self._clock() - newest <= MOST_RESUMED:
                     stream.coverage.resume(newest, _STOPPED)
+            if self._fills_holes:
+                for hole in await asyncio.to_thread(self._holes_left, dataset):
+                    self._ask_for(dataset, hole)
+
+    def _holes_left(self, dataset: Dataset) -> list[Span]:
+        """Return the recent holes that nobody has asked for: whoever noted them was stopped before the answer."""
+        since = self._clock() - MOST_RESUMED
+        return [
+            piece.span
+            for piece in self._engine.catalog.coverage(dataset).pieces
+            if piece.found is Found.NOT_FETCHED and piece.reason != DELETED and piece.span.start >= since
+        ]
 
     async def _run_feed(self, feed: Feed) -> None:
         try:
