@@ -313,6 +313,13 @@ def test_listeners_see_rows_before_they_are_committed(lake):
     assert {entry[3] for entry in seen} == {0}
 
 
+def test_the_lag_of_bars_is_counted_from_their_end(lake):
+    opened = START + 900 * SECOND
+    bar = Row("ohlcv", "BTCUSDT", (opened, 1, 1, 1, 1, 1, None, None), "1m")
+    service = collect(lake, [SUBSCRIBED, LiveMessage(START, [bar])])
+    assert status_of(service, BARS).lag == 40.0
+
+
 def test_holes_that_were_left_are_asked_for_at_the_next_start(lake):
     left, removed = Span(START + 900 * SECOND, START + 910 * SECOND), Span(START + 920 * SECOND, START + 930 * SECOND)
     lake.save(TRADES, trades(0, 950))

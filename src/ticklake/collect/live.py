@@ -395,7 +395,11 @@ class LiveService:
             stream.counts.duplicate += receipt.duplicate
             stream.counts.quarantined += receipt.quarantined
             if batch.rows and stream.last_event is not None:
-                stream.lag = (now - stream.last_event) / SECOND
+                # A bar is sent when it ends, not at the time that it has.
+                newest = stream.last_event
+                if dataset.timeframe is not None:
+                    newest = dataset.row_end(newest)
+                stream.lag = (now - newest) / SECOND
 
     def _provenance(self, stream: _Stream, batch: DatasetRows) -> Provenance:
         return Provenance("live", f"{stream.dataset.exchange} socket", self._engine.store.tool, id_space=batch.space)
