@@ -334,3 +334,34 @@ def test_holes_that_were_left_are_asked_for_at_the_next_start(lake):
 
     collect(lake, [SUBSCRIBED], fill)
     assert asked == [left]
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_feed_that_fails_just_when_a_commit_is_due_ends_the_service(lake, turns):
+    class Failing(ScriptedFeed):
+        async def run(self, sink):
+            await super().run(sink)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            raise SourceUnavailable("the end")
+
+    async def go():
+        service = LiveService(lake.engine, None, LiveOptions(flush_rows=1, flush_seconds=60))
+        async with asyncio.timeout(5):
+            await service.run([Failing([SUBSCRIBED, *rows(1, 2)])])
+
+    with pytest.raises(SourceUnavailable):
+        asyncio.run(go())
+
+
+def test_the_loop_of_commits_can_be_ended_in_the_moment_in_which_one_is_due(lake):
+    async def go():
+        service = LiveService(lake.engine, None, LiveOptions(flush_rows=1, flush_seconds=60))
+        commits = asyncio.create_task(service._flush_often())
+        await asyncio.sleep(0.01)
+        service._wake.set()
+        commits.cancel()
+        _, running = await asyncio.wait([commits], timeout=2)
+        assert not running
+
+    asyncio.run(go())

@@ -323,8 +323,10 @@ class LiveService:
 
     async def _flush_often(self) -> None:
         while True:
+            # Not asyncio.wait_for: in Python 3.11 it forgets to be cancelled if the wake comes at that moment.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._options.flush_seconds)
+                async with asyncio.timeout(self._options.flush_seconds):
+                    await self._wake.wait()
             self._wake.clear()
             await self.flush()
 
