@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from contextlib import suppress
 from itertools import islice
 
 import pytest
@@ -123,3 +125,32 @@ def test_a_frame_that_does_not_fit_on_the_disk_leaves_nothing_behind(tmp_path, m
     monkeypatch.undo()
     capture.flush()
     assert [message.data for message in captured_messages(capture.path)] == [b"{}", b"[]"]
+
+
+def test_a_flipped_byte_is_damage(tmp_path):
+    path = tmp_path / "capture.zst"
+    written(path, count=200, frames=1)
+    content = bytearray(path.read_bytes())
+    for place in range(24, len(content), 7):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        # What is not noticed are letters inside of messages; nothing else may be raised.
+        with suppress(InvalidData):
+            captured_streams(path)
+            list(captured_messages(path))
+
+
+def test_lengths_that_cannot_be_take_no_memory(tmp_path):
+    path = tmp_path / "capture.zst"
+    for packed, size in ((2**62, 2**62), (2, 2**50)):
+        path.write_bytes(struct.pack("<IIQQ", 0x184D2A5C, 16, packed, size) + b"xx")
+        with pytest.raises(InvalidData, match=r"cut short|damaged"):
+            captured_streams(path)
+
+
+def test_an_empty_file_is_no_capture(tmp_path):
+    path = tmp_path / "capture.zst"
+    path.touch()
+    with pytest.raises(InvalidData, match="names no exchange"):
+        captured_streams(path)

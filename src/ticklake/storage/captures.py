@@ -26,6 +26,8 @@ __all__ = ["CaptureFile", "CapturedMessage", "captured_messages", "captured_stre
 
 _SKIPPABLE = struct.Struct("<IIQQ")
 _SKIPPABLE_MAGIC = 0x184D2A5C
+MOST_FRAME = 4 * 1024**3
+"""A frame that claims more bytes than this is damaged: a commit comes long before."""
 LEVEL = 3
 """How hard zstd tries: 8.6 times smaller, at a microsecond a message."""
 
@@ -136,6 +138,10 @@ def captured_streams(path: Path) -> tuple[str, list[Mapping[str, str]]]:
     except InvalidData:
         if not exchange:
             raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidData(f"{path} is damaged: its header cannot be read ({error})") from error
+    if not exchange:
+        raise InvalidData(f"{path} is no capture of Ticklake: it names no exchange")
     return exchange, streams
 
 
@@ -148,9 +154,14 @@ def captured_messages(path: Path) -> Iterator[CapturedMessage]:
         After the messages of all whole frames, if the file is cut short or damaged.
     """
     for line in _lines(path):
-        record = json.loads(line)
-        if record["t"] in {"recv", "note"}:
-            yield _message(record)
+        try:
+            record = json.loads(line)
+            if record["t"] not in {"recv", "note"}:
+                continue
+            message = _message(record)
+        except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+            raise InvalidData(f"{path} is damaged: {line[:80]!r} is no message ({error})") from error
+        yield message
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -158,8 +169,8 @@ def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while content := _next_frame(file, path):
             *lines, end = content.splitlines()
-            if json.loads(end) != {"t": "frame", "count": len(lines)}:
-                raise InvalidData(f"{path} is damaged: a frame of {len(lines):,} lines ends with {end.decode()}")
+            if end != b'{"t":"frame","count":%d}' % len(lines):
+                raise InvalidData(f"{path} is damaged: a frame of {len(lines):,} lines ends with {end[:80]!r}")
             yield from lines
 
 
@@ -175,9 +186,14 @@ def _next_frame(file: BinaryIO, path: Path) -> bytes:
     magic, length, packed, size = _SKIPPABLE.unpack(head)
     if (magic, length) != (_SKIPPABLE_MAGIC, 16):
         raise InvalidData(f"{path} is no capture of Ticklake: 'ticklake import' reads other recordings")
+    left = path.stat().st_size - file.tell()
+    if left < packed:
+        raise InvalidData(f"{path} is cut short: of its last frame {left:,} of {packed:,} bytes are there")
+    if size > MOST_FRAME:
+        raise InvalidData(
+            f"{path} is damaged: a frame of it has {size:,} bytes, and none is longer than {MOST_FRAME:,}"
+        )
     frame = file.read(packed)
-    if len(frame) < packed:
-        raise InvalidData(f"{path} is cut short: of its last frame {len(frame):,} of {packed:,} bytes are there")
     try:
         return bytes(pa.Codec("zstd").decompress(frame, decompressed_size=size, asbytes=True))
     except OSError as error:
