@@ -269,3 +269,15 @@ def test_streams_are_seen_beside_many_other_runs(lake):
         assert other.streams.list() == [TRADES]
     for run in others:
         lake.runs.finish(run.id)
+
+
+def test_an_update_brings_what_was_streamed_up_to_now(lake, exchange):
+    with collecting(lake, StreamRequest.of("binance", "BTC/USDT", ["trades", "book"])) as watching:
+        wait_for(lambda: watching.status and watching.status[-1].stored > 3, exchange)
+    before = stored(lake, TRADES)
+    exchange.clock.advance(10 * MINUTE)
+    (run,) = lake.update()
+    assert run.state == "succeeded", run
+    after = stored(lake, TRADES)
+    assert after == list(range(before[0], after[-1] + 1))
+    assert len(after) > len(before)

@@ -14,7 +14,7 @@ from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Runs
 from ticklake.collect.backfill import Backfill
 from ticklake.collect.capture import Capture
-from ticklake.collect.live import Listener, LiveService
+from ticklake.collect.live import FILLABLE, Listener, LiveService
 from ticklake.collect.plan import FetchScope, select_symbols
 from ticklake.collect.replay import ReplayFeed
 from ticklake.core.dataset import Dataset
@@ -170,10 +170,24 @@ class Streaming:
         while True:
             with suppress(TicklakeError):
                 await asyncio.to_thread(self.runs.update_progress, run.id, 0.0, _progress(service.status()))
+                await asyncio.to_thread(self._note_collected, run, service)
             await asyncio.sleep(RECORD_EVERY)
+
+    def _note_collected(self, run: Run, service: LiveService) -> None:
+        """Note that streams were asked for from their first covered time on: an update brings them up to now, once nobody streams."""
+        if run.operation != "stream":
+            return
+        known = self.gap_notes.collected()
+        for stream in service.status():
+            dataset = Dataset.parse(stream.dataset)
+            if dataset.kind in FILLABLE and stream.dataset not in known:
+                reach = self.engine.catalog.coverage(dataset).reach
+                if reach is not None:
+                    self.gap_notes.want(dataset, reach)
 
     def _finish(self, run: Run, service: LiveService, state: RunState) -> Run:
         status = service.status()
+        self._note_collected(run, service)
         stored = sum(stream.stored for stream in status)
         gaps = sum(stream.gaps for stream in status)
         outcome = f"{stored:,} rows of {len(status):,} streams, {gaps:,} holes"
