@@ -25,6 +25,7 @@ from ticklake.core.gaps import (
     never_fetched,
     with_events,
     with_jumps,
+    without_outer_instants,
 )
 from ticklake.core.outage import Quiet, covers
 from ticklake.core.sequence import LATE, Jump, Numbering, has_numbers, spared
@@ -77,6 +78,9 @@ def gap_report(engine: Engine, dataset: Dataset, want: Span, *, quick: bool = Fa
         invalid = _still_refused(store, dataset, want)
         only_snapshots = _has_only_snapshots(store, dataset)
         gaps = gaps_of(dataset, want, coverage, (), [invalid], closed, only_snapshots=only_snapshots)
+        row = store.catalog.dataset(dataset)
+        if row is not None:
+            gaps = without_outer_instants(gaps, coverage, row.min_ts, row.max_ts)
     if quick:
         return GapReport(tuple(gaps))
     reads = engine.cached("peers", lambda version: PeerReads(store, version))

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from ticklake.collect.capture import Capture
 from ticklake.collect.live_buffer import DatasetRows, LiveBuffer, frames_of
+from ticklake.core.checks import is_plausible_time
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import Hole, StreamCoverage
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
-from ticklake.core.sequence import has_numbers
 from ticklake.core.span import Span, subtract
 from ticklake.core.streams import LiveOptions, StreamCounts, StreamStatus
 from ticklake.core.time import DAY, SECOND
@@ -29,10 +29,12 @@ from ticklake.sources.live.feeds import proof_of_stream
 
 __all__ = ["LiveService"]
 
+SHARED_TIMES = frozenset({"trades", "liquidations"})
+"""Kinds of which rows of several messages have one time."""
 FILLABLE = frozenset({"trades", "ohlcv", "mark_ohlcv", "index_ohlcv", "funding", "open_interest"})
 """Kinds of which exchanges serve the past by calls; of the others a hole stays a hole."""
-MOST_RESUMED = DAY
-"""A hole since the last collection is filled if it is not longer; a longer one is left to a backfill."""
+LONGEST_FILLED = DAY
+"""A hole is filled if it is not longer; a longer one is left to a backfill."""
 FILL_TRIES = 3
 _STOPPED = "nobody collected"
 _RATE_WINDOW = 60
@@ -58,7 +60,8 @@ class _Stream:
     """The state of one stream."""
 
     dataset: Dataset
-    is_instant_whole: bool | None = None
+    is_in_lake: bool = False
+    """Whether the lake has rows of it."""
     feed: Feed | None = None
     state: str = "connecting"
     text: str = ""
@@ -145,6 +148,8 @@ class LiveService:
         self._error: TicklakeError | None = None
         self._store_problem = ""
         """Why rows cannot be committed now."""
+        self._has_new_stream = False
+        """Whether rows wait of a stream of which the lake has none."""
 
     async def run(self, feeds: Sequence[Feed]) -> None:
         """Collect until the task is cancelled or all feeds have ended; what was received is committed before this returns.
@@ -190,7 +195,7 @@ class LiveService:
             connection.control += 1
         else:
             self._take_rows(feed, message)
-        if self._buffer.count >= self._options.flush_rows:
+        if self._buffer.count >= self._options.flush_rows or self._has_new_stream:
             self._wake.set()
         while self._buffer.count >= self._options.most_rows:
             await self._wait_for_room(feed)
@@ -203,11 +208,15 @@ class LiveService:
     async def flush(self) -> None:
         """Commit all rows that wait, with the coverage that they prove. A commit that has begun is finished, whoever is cancelled."""
         commit = asyncio.ensure_future(self._flush())
-        try:
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            await commit
-            raise
+        cancelled: asyncio.CancelledError | None = None
+        while not commit.done():
+            try:
+                await asyncio.shield(commit)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        commit.result()
+        if cancelled is not None:
+            raise cancelled
 
     # Feeds
 
@@ -220,18 +229,18 @@ class LiveService:
             if row is None:
                 continue
             if row.max_ts is not None:
+                stream.is_in_lake = True
                 newest = row.max_ts
                 if dataset.timeframe is not None:
                     newest = dataset.row_end(newest)
-                if self._clock() - newest <= MOST_RESUMED:
-                    stream.coverage.resume(newest, _STOPPED)
+                stream.coverage.resume(newest, _STOPPED)
             if self._fills_holes:
                 for hole in await asyncio.to_thread(self._holes_left, dataset):
                     self._ask_for(dataset, hole)
 
     def _holes_left(self, dataset: Dataset) -> list[Span]:
         """Return the recent holes that nobody has asked for: whoever noted them was stopped before the answer."""
-        since = self._clock() - MOST_RESUMED
+        since = self._clock() - LONGEST_FILLED
         return [
             piece.span
             for piece in self._engine.catalog.coverage(dataset).pieces
@@ -276,7 +285,6 @@ class LiveService:
                 values.append(row.values)
         for dataset, (space, rows) in by_dataset.items():
             stream = self._streams[dataset]
-            self._know(stream, space)
             self._buffer.add(dataset, rows, space)
             stream.count(len(rows), message.received_at)
             self._note_rows(stream, rows, message.received_at)
@@ -285,25 +293,28 @@ class LiveService:
         if not by_dataset:
             self._connections[id(feed)].control += 1
 
-    def _know(self, stream: _Stream, space: str) -> None:
-        if stream.is_instant_whole is None:
-            stream.is_instant_whole = has_whole_instants(stream.dataset, space)
-
     def _note_rows(self, stream: _Stream, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         stream.counts.received += len(rows)
+        # After a crash the newest row tells from where on rows are missing, so there should be one soon.
+        self._has_new_stream |= not stream.is_in_lake
         stream.last_received = received_at
         noted: int | None = None
+        now = self._clock()
         for values in rows:
             ts = values[0]
-            # A row without a time is refused at the commit; it proves nothing. Nor does one more of the same time.
-            if not isinstance(ts, int) or ts == noted:
+            # One more row of the same time proves nothing more.
+            if ts == noted:
+                continue
+            # A row without a time, or with one that cannot be true, is refused at the commit; it proves nothing.
+            if not isinstance(ts, int) or not is_plausible_time(ts, now):
                 continue
             noted = ts
             if stream.dataset.timeframe is not None:
                 end = stream.dataset.row_end(ts)
                 stream.coverage.row(ts, end, end)
             else:
-                stream.coverage.row(ts, ts + bool(stream.is_instant_whole), ts)
+                # Others at this instant may follow the newest row, and may have come before the first of a connection.
+                stream.coverage.row(ts, ts, ts, ts + (stream.dataset.kind in SHARED_TIMES))
             if stream.last_event is None or ts > stream.last_event:
                 stream.last_event = ts
 
@@ -342,6 +353,7 @@ class LiveService:
         items: list[tuple[Dataset, Any, Provenance, Sequence[Covered]]] = []
         holes: list[tuple[Dataset, Hole]] = []
         batches = {batch.dataset: batch for batch in self._buffer.take()}
+        self._has_new_stream = False
         for dataset, stream in self._streams.items():
             covered = [Covered(span) for span in stream.coverage.take_covered()]
             for hole in stream.coverage.take_holes():
@@ -358,7 +370,7 @@ class LiveService:
             self._count(items, receipts)
         self._room.set()
         for dataset, hole in holes:
-            if self._fills_holes:
+            if self._fills_holes and hole.span.length <= LONGEST_FILLED:
                 self._ask_for(dataset, hole.span)
 
     async def _stored(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
@@ -393,6 +405,7 @@ class LiveService:
         now = self._clock()
         for (dataset, batch, _, _), receipt in zip(items, receipts, strict=True):
             stream = self._streams[dataset]
+            stream.is_in_lake |= receipt.received > receipt.quarantined
             stream.counts.stored += receipt.new + receipt.changed
             stream.counts.duplicate += receipt.duplicate
             stream.counts.quarantined += receipt.quarantined
@@ -409,7 +422,9 @@ class LiveService:
     async def _end(self) -> None:
         """Commit what is left, and close what streams cover: also if the service was cancelled."""
         for stream in self._streams.values():
-            stream.coverage.interrupted("the service was stopped")
+            stream.coverage.stopped()
+        # A repair fills the holes that are found now.
+        self._fills_holes = False
         try:
             if self._error is None:
                 await self.flush()
@@ -440,9 +455,14 @@ class LiveService:
                 if getattr(error, "retriable", False) and tried + 1 < FILL_TRIES:
                     queue.put_nowait((dataset, span, tried + 1))
                 else:
-                    await self._give_up(dataset, span, str(error))
+                    await self._note_failure(dataset, span, error)
             finally:
                 queue.task_done()
+
+    async def _note_failure(self, dataset: Dataset, span: Span, error: Exception) -> None:
+        # A hole that cannot be noted as lost now is not fetched: a repair asks for it.
+        with suppress(TicklakeError):
+            await self._give_up(dataset, span, str(error))
 
     async def _fill_hole(self, dataset: Dataset, span: Span) -> None:
         if dataset.kind in FILLABLE:
@@ -494,13 +514,6 @@ class LiveService:
         if self._capture is None:
             return ""
         return self._capture.problem
-
-
-def has_whole_instants(dataset: Dataset, id_space: str) -> bool:
-    """Whether a row that shares the time of the one before it could not be missed unnoticed: rows are numbered, or states of now."""
-    if dataset.kind not in {"trades", "liquidations"}:
-        return True
-    return has_numbers(dataset, id_space)
 
 
 class _Ended(Exception):

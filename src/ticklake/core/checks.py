@@ -114,6 +114,11 @@ def _none(kind: str) -> pl.DataFrame:
     return kind_of(kind).empty().with_columns(reason=pl.lit("", pl.String))
 
 
+def is_plausible_time(ts: int, now: int) -> bool:
+    """Whether a live row may have this time: one outside of these bounds is refused by the rules."""
+    return FIRST_PLAUSIBLE <= ts <= min(now + DAY, ALL_TIME.end - 1)
+
+
 def _passes(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) -> bool:
     """Whether cheap looks at whole columns show that every row is good; if not, they may be good all the same."""
     # Operations on series take a microsecond or two each, a planned expression takes eighty (decision 10).

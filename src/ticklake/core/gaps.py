@@ -36,6 +36,7 @@ __all__ = [
     "silence_reason",
     "with_events",
     "with_jumps",
+    "without_outer_instants",
 ]
 
 
@@ -149,6 +150,24 @@ def _refused_rows(want: Span, invalid: Iterable[pl.Series]) -> Iterator[Gap]:
     refused = _distinct(times.filter(inside(times, [want])) for times in invalid)
     for ts in refused:
         yield Gap(Span(ts, ts + 1), None, GapReason.INVALID)
+
+
+def without_outer_instants(
+    gaps: Iterable[Gap], coverage: Coverage, oldest: int | None, newest: int | None
+) -> list[Gap]:
+    """Return gaps without the instants of the oldest and of the newest row, if coverage begins and ends with them.
+
+    A live stream covers the time between its first and its newest row. Whether others share these instants is not known.
+    """
+    reach = coverage.reach
+    if reach is None or oldest is None or newest is None:
+        return list(gaps)
+    outer: list[Span] = []
+    if reach.start == oldest + 1:
+        outer.append(Span(oldest, reach.start))
+    if reach.end == newest:
+        outer.append(Span(newest, newest + 1))
+    return [gap for gap in gaps if gap.span not in outer or gap.reason is not GapReason.NOT_FETCHED]
 
 
 def never_fetched(want: Span, coverage: Coverage, *, only_snapshots: bool = False) -> Iterator[Span]:

@@ -65,20 +65,22 @@ class StreamCoverage:
         """Take note that the exchange has acknowledged the subscription."""
         self.is_subscribed = True
 
-    def row(self, ts: int, end: int, edge: int) -> None:
+    def row(self, ts: int, end: int, edge: int, start: int | None = None) -> None:
         """Take note of a row that came.
 
         Parameters
         ----------
         ts, end
-            Its time, and the end of what it covers: of a bar when it closes; *ts* if rows that share its time may follow unnoticed.
+            Its time, and the end of what it covers: of a bar when it closes; *ts* if rows that share its time may follow.
         edge
             Where a hole after it would begin.
+        start
+            Where a hole before it would end: after its instant if rows that were missed may share it; *ts* by default.
         """
         if not self.is_subscribed:
             return
         if self._start is None:
-            self._begin(ts)
+            self._begin(ts, ts if start is None else start)
         if self.newest is None or end > self.newest:
             self.newest = end
         if self.edge is None or edge > self.edge:
@@ -94,10 +96,15 @@ class StreamCoverage:
 
     def interrupted(self, reason: str) -> None:
         """Take note that rows may be missing from the newest one on, until the first after the next subscription."""
-        self._close(self.newest)
-        self._start = None
+        # Others may share the instant of the newest row: it belongs to the hole.
+        self._close(self.edge)
         self.is_subscribed = False
         self._reason = reason
+
+    def stopped(self) -> None:
+        """Take note that nobody collects any more; a hole begins only if somebody does again."""
+        self._close(self.newest)
+        self.is_subscribed = False
 
     def take_covered(self) -> list[Span]:
         """Return what was covered since the last call. What follows the newest row is left for later."""
@@ -112,12 +119,12 @@ class StreamCoverage:
         holes, self._holes = self._holes, []
         return holes
 
-    def _begin(self, ts: int) -> None:
-        self._start = ts
+    def _begin(self, ts: int, start: int) -> None:
+        self._start = start
         if self.newest is None or self.edge is None:
             return
-        if ts > self.edge:
-            self._holes.append(Hole(Span(self.edge, ts), self._reason))
+        if ts >= self.edge and start > self.edge:
+            self._holes.append(Hole(Span(self.edge, start), self._reason))
         else:
             # The exchange sent again what came before the interruption: nothing is missing.
             self._start = self.newest

@@ -49,8 +49,7 @@ class Control:
         ``connected``: the socket is open; nothing is subscribed yet. ``subscribed``: the exchange has acknowledged the subscription;
         what is sent from here on is complete, as far as the stream's proof goes. ``refused``: the exchange has refused it, *text* says
         why, and it is not tried again. ``heartbeat``: the connection is alive though nothing happens. ``slow``: reading has stopped
-        for a while because rows are not stored fast enough. ``gap``: messages are missing after the row at ``span.start`` up to the
-        one at ``span.end``; *first* and *last* are the numbers that are missing, if they are known. ``resynchronised``: the book
+        for a while because rows are not stored fast enough. ``gap``: rows are missing whose times lie in *span*; *first* and *last* are the numbers that are missing, if they are known. ``resynchronised``: the book
         begins anew with a whole snapshot. ``disconnected``: nothing more can come over this connection; *text* says why.
         ``interval_complete``: every bar of the interval ``span`` has been delivered.
         ``stopped``: nobody collects the stream any more.

@@ -422,8 +422,9 @@ class Session:
 
 
 def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
-    """Return the control event of missing trades."""
-    return Control("gap", at, dataset, "ids are missing", jump.span, jump.first, jump.last)
+    """Return the control event of missing trades: they may share the time of the row before them, or of the one after."""
+    span = Span(jump.before, max(jump.before, jump.after) + 1)
+    return Control("gap", at, dataset, "ids are missing", span, jump.first, jump.last)
 
 
 def _bytes(data: bytes | str) -> bytes:

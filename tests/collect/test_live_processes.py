@@ -1,0 +1,119 @@
+"""Processes that collect live, two at once, under faults of the sockets and killed at random moments; then a repair."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from random import Random
+
+import pytest
+
+from ticklake.app import open_lake
+from ticklake.core.dataset import Dataset
+from ticklake.core.time import MINUTE, parse_time
+from ticklake.testing.exchange.clock import SimulatedClock
+from ticklake.testing.exchange.faults import Faults
+from ticklake.testing.exchange.server import SimulatedExchange
+
+from ..conftest import settings_for
+
+pytestmark = pytest.mark.slow
+STREAMS = ("binance:trades:BTC/USDT", "binance:trades:ETH/USDT")
+
+
+def collector(folder, exchange):
+    """Begin ``ticklake stream`` in a process of its own."""
+    settings = {
+        "TICKLAKE_ARCHIVES": "false",
+        "TICKLAKE_LIVE__FLUSH_SECONDS": "0.2",
+        "TICKLAKE_LIVE__FLUSH_ROWS": "20",
+        "TICKLAKE_LIVE__FILL_DELAY": "0.1",
+    }
+    symbols = [str(Dataset.parse(name).symbol) for name in STREAMS]
+    command = [sys.executable, "-m", "ticklake", "stream", "binance", *symbols, "--lake", str(folder)]
+    with (folder.parent / "collectors.txt").open("ab") as output:
+        return subprocess.Popen(
+            [*command, "--exchange-url", exchange.url], env={**os.environ, **settings}, stdout=output, stderr=output
+        )
+
+
+def let_pass(exchange, rng, seconds):
+    """Let the market go on, about a minute of it in half a second."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        exchange.clock.advance(rng.randrange(MINUTE // 4))
+        time.sleep(0.05)
+
+
+def ended(process, how):
+    with suppress(ProcessLookupError):
+        process.send_signal(how)
+    process.wait(30)
+
+
+def processes_of(seed, folder, market):
+    """Collect by two processes at once under faults, end them at random moments, begin again, and repair."""
+    rng = Random(seed)
+    lake_folder = folder / "lake"
+    exchange = SimulatedExchange(market, SimulatedClock(parse_time("2024-01-05T12:00:30Z")))
+    share = 0.02
+    faults = Faults(seed=seed, socket_drop=share / 4, socket_gap=share, socket_duplicate=share, socket_reorder=share)
+    with exchange.running():
+        running = [collector(lake_folder, exchange), collector(lake_folder, exchange)]
+        try:
+            end = time.monotonic() + 60
+            while len(exchange.served) < len(STREAMS) and time.monotonic() < end:
+                let_pass(exchange, rng, 0.2)
+            let_pass(exchange, rng, 2)
+            exchange.faults = faults
+            for _ in range(3):
+                let_pass(exchange, rng, rng.uniform(0.5, 2))
+                place = rng.randrange(2)
+                ended(running[place], rng.choice((signal.SIGKILL, signal.SIGTERM)))
+                running[place] = collector(lake_folder, exchange)
+            let_pass(exchange, rng, 6)
+            exchange.faults = Faults()
+            let_pass(exchange, rng, 2)
+        finally:
+            for process in running:
+                ended(process, signal.SIGTERM)
+        with open_lake(lake_folder, settings=settings_for(exchange.url)) as lake:
+            # Calls serve what is a little older than now.
+            exchange.clock.advance(MINUTE)
+            lake.repair()
+            for name in STREAMS:
+                # What came after the newest row shows nowhere until somebody asks for it.
+                newest = lake.load(name, columns=["ts"], last=1)["ts"][0]
+                symbol = str(Dataset.parse(name).symbol)
+                lake.backfill("binance", symbol, kind="trades", start=newest, end="2024-01-05T20:00Z")
+            return [problem for name in STREAMS for problem in hidden(lake, exchange, name)]
+
+
+def hidden(lake, exchange, name):
+    """Yield what was served of a stream and is neither stored once nor inside a gap."""
+    rows = lake.load(name, columns=["ts", "id"])
+    stored = [int(number) for number in rows["id"]]
+    if len(set(stored)) != len(stored):
+        yield f"{name}: rows are doubled"
+    dataset = Dataset.parse(name)
+    happened = exchange.market.rows("binance", str(dataset.symbol), "trades", None)
+    times = dict(zip(map(int, happened["id"]), happened["ts"].to_physical(), strict=True))
+    gaps = lake.gap_report(name).gaps
+    for number in sorted(set(exchange.served[dataset].ids()) - set(stored)):
+        if not any(times[number] in gap.span for gap in gaps):
+            yield f"{name}: {number} at {times[number]} was served and is neither stored nor inside a gap"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_processes_that_are_killed(seed, tmp_path, market):
+    assert processes_of(seed, tmp_path, market) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(4, 104))
+def test_many_processes_that_are_killed(seed, tmp_path, market):
+    assert processes_of(seed, tmp_path, market) == []
