@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, wanted
+from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, until, wanted
 
 from ticklake.core.instrument import Instrument
 from ticklake.errors import SourceError, UnknownSymbol, Unsupported
@@ -440,3 +440,28 @@ def test_a_numbered_channel_is_known_though_nothing_is_awaited() -> None:
         return sink.ids()
 
     assert asyncio.run(scenario()) == ["401597395"]
+
+
+def test_what_was_read_is_handed_over_when_the_feed_is_cancelled() -> None:
+    class Stuck(Remembers):
+        async def put(self, feed: Feed, message: LiveMessage) -> None:
+            await super().put(feed, message)
+            if message.rows and len(self.ids()) == 1:
+                await asyncio.Event().wait()
+
+    async def script(peer: Peer, message: Any) -> None:
+        await kraken(peer, message)
+        if message is not None and message.get("method") == "subscribe":
+            await peer.send(*(kraken_trades(number) for number in range(1, 11)))
+
+    async def scenario() -> Remembers:
+        sink = Stuck()
+        async with ScriptedServer(script) as server:
+            task = asyncio.create_task(tapped(server, "kraken", "trades", KRAKEN).run(sink))
+            await until(sink.ids)
+            await asyncio.sleep(0.2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return sink
+
+    assert run(scenario()).ids() == [str(number) for number in range(1, 11)]

@@ -12,6 +12,7 @@ import importlib
 import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ticklake.core.dataset import Dataset
@@ -48,6 +49,8 @@ _STREAMS = 100
 _MOST_WAITING = 5_000
 """Messages that wait for the sink before nothing more is read."""
 _MESSAGES_AT_ONCE = 200
+_LAST_SECONDS = 1.0
+"""For so long a feed that is cancelled hands over what it has read."""
 _WORDS = frozenset({"error", "failed", "failure", "invalid"})
 
 
@@ -168,10 +171,15 @@ class _Tapped:
                     if task.done():
                         task.result()
             await self._drain()
+        except asyncio.CancelledError:
+            await _ended(tasks)
+            # What was read is stored, unless the sink takes no more: it may be at its end, too.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_SECONDS):
+                    await self._drain()
+            raise
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(tasks)
             await self._close()
         return self._ended.result()
 
@@ -460,6 +468,12 @@ def _tapped_exchange(exchange: str, options: FeedOptions, tapped: _Tapped) -> An
     if options.url is not None:
         made.urls["api"] = _addresses(made.urls["api"], options.url.rstrip("/"))
     return made
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _names_of(market: Instrument) -> list[str]:
