@@ -499,6 +499,7 @@ def list_in_ccxt(monkeypatch: pytest.MonkeyPatch, exchange: str, listed: Sequenc
                             "linear": details.get("linear"),
                             "inverse": details.get("inverse"),
                             "active": True,
+                            "baseName": details["base"],
                         }
                     )
                 )
@@ -518,6 +519,20 @@ def listed_of(exchange: str, natives: Sequence[str]) -> list[Instrument]:
         else:
             listed.append(instrument(exchange, symbol, native))
     return listed
+
+
+def test_trades_of_hyperliquid_come_through_the_tap(recorded, lake, monkeypatch):
+    """ccxt's ids are numbers there; messages name the coin."""
+    lines = gzip.decompress((recorded / "ws_raw/hyperliquid_btcusd_20250126.gz").read_bytes()).decode().splitlines()
+    sent = [line.partition(" ")[2] for line in lines]
+    want = recorded_trades(sent, of_hyperliquid)
+    listed = [instrument("hyperliquid", "BTC/USDC:USDC", "0", "swap", linear=True, inverse=False, baseName="BTC")]
+    list_in_ccxt(monkeypatch, "hyperliquid", listed)
+    trades = "hyperliquid:trades:BTC/USDC:USDC"
+
+    replay(lake, "hyperliquid", Player(sent), [trades], listed, native=False, seconds=8)
+
+    assert Counter(stored_trades(lake, trades)) == want["BTC"]
 
 
 @pytest.mark.parametrize("file", RECORDINGS)

@@ -485,6 +485,9 @@ def _names_of(market: Instrument) -> list[str]:
     names = [market.symbol, market.native_id.upper()]
     if market.market_type == "spot":
         names += [f"{market.base}{between}{market.quote}" for between in ("-", "_", "/", "")]
+    if market.exchange == "hyperliquid" and market.market_type != "spot":
+        # Its ids are places in a list; messages name the coin.
+        names += [str(market.details.get("baseName") or market.base), market.base]
     return names
 
 
