@@ -119,19 +119,19 @@ def _percentile(values: Sequence[float], percent: int) -> float:
     return round(sorted(values)[min(len(values) * percent // 100, len(values) - 1)], 9)
 
 
-def send(port: Any, events: int, pace: int) -> None:
+def send(port: Any, events: int, pace: int, streams: int = STREAMS) -> None:
     """Speak as much of Binance's protocol as a feed needs, then send the trades of all streams by turns."""
-    asyncio.run(_serve(port, events, pace))
+    asyncio.run(_serve(port, events, pace, streams))
 
 
-async def _serve(port: Any, events: int, pace: int) -> None:
+async def _serve(port: Any, events: int, pace: int, streams: int) -> None:
     from aiohttp import web
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
         channels: list[str] = []
-        while len(channels) < STREAMS:
+        while len(channels) < streams:
             message = json.loads((await socket.receive()).data)
             if message["method"] == "SUBSCRIBE":
                 channels += message["params"]

@@ -55,7 +55,7 @@ class ScriptedServer:
 
     async def __aenter__(self) -> ScriptedServer:
         application = web.Application()
-        application.router.add_get("/{path:.*}", self._serve)
+        application.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)

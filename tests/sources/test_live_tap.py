@@ -6,15 +6,17 @@ import asyncio
 from typing import Any
 
 import pytest
-from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, wanted
+from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, until, wanted
 
 from ticklake.core.instrument import Instrument
 from ticklake.errors import SourceError, UnknownSymbol, Unsupported
 from ticklake.sources.ccxt.client import ExchangeOptions
 from ticklake.sources.ccxt.source import CcxtSource
+from ticklake.sources.ccxt.tap import _Tapped, tapped_feeds
 from ticklake.sources.live.base import Feed, LiveMessage
 from ticklake.sources.live.feed import NativeFeed
 from ticklake.sources.live.feeds import live_feeds
+from ticklake.sources.live.options import FeedOptions
 
 BINANCE = instrument("binance", "BTC/USDT", "BTCUSDT")
 KRAKEN = instrument("kraken", "BTC/USD", "XXBTZUSD")
@@ -337,3 +339,129 @@ def test_a_source_of_ccxt_offers_feeds() -> None:
 def test_a_symbol_that_is_not_listed_says_so() -> None:
     with pytest.raises(UnknownSymbol, match="kraken does not list XRP/USD"):
         live_feeds("kraken", wanted("kraken:trades:XRP/USD"), [KRAKEN])
+
+
+def test_markets_that_share_a_name_have_feeds_of_their_own() -> None:
+    spot = instrument("gate", "BTC/USDT", "BTC_USDT")
+    perpetual = instrument("gate", "BTC/USDT:USDT", "BTC_USDT", "swap", linear=True)
+    feeds = tapped_feeds(
+        "gate",
+        wanted("gate:trades:BTC/USDT", "gate:trades:BTC/USDT:USDT"),
+        {entry.symbol: entry for entry in (spot, perpetual)},
+        FeedOptions(),
+    )
+    assert [str(feed.datasets["trades", "BTC_USDT", ""]) for feed in feeds] == [
+        "gate:trades:BTC/USDT",
+        "gate:trades:BTC/USDT:USDT",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "native", "said"),
+    [("htx", "btcusdt", "BTCUSDT"), ("upbit", "USDT-BTC", "BTC-USDT"), ("bitstamp", "btcusdt", "BTCUSDT")],
+)
+def test_a_market_is_known_by_the_name_that_readers_give_it(exchange: str, native: str, said: str) -> None:
+    listed = instrument(exchange, "BTC/USDT", native)
+    (feed,) = tapped_feeds(exchange, wanted(f"{exchange}:trades:BTC/USDT"), {listed.symbol: listed}, FeedOptions())
+    assert str(feed.datasets["trades", said, ""]) == f"{exchange}:trades:BTC/USDT"
+
+
+def test_a_new_connection_can_run_work_of_ccxt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """KuCoin's address is asked for in a task of ccxt, which has no loop before its first call."""
+    import ccxt.pro
+
+    listed = instrument("kucoin", "BTC/USDT", "BTC-USDT")
+
+    async def load_markets(self: Any, *_arguments: Any, **_more: Any) -> Any:
+        if not self.markets:
+            self.open()
+            self.set_markets(
+                [
+                    self.safe_market_structure(
+                        {
+                            "id": "BTC-USDT",
+                            "symbol": "BTC/USDT",
+                            "base": "BTC",
+                            "quote": "USDT",
+                            "type": "spot",
+                            "spot": True,
+                        }
+                    )
+                ]
+            )
+        return self.markets
+
+    monkeypatch.setattr(ccxt.pro.kucoin, "load_markets", load_markets)
+
+    async def script(peer: Peer, message: Any) -> None:
+        if message is not None and message.get("type") == "subscribe":
+            match = {
+                "symbol": "BTC-USDT",
+                "side": "buy",
+                "size": "1",
+                "price": "2",
+                "time": "1619378327739050725",
+                "type": "match",
+                "tradeId": str(peer.number),
+            }
+            await peer.send(
+                {"type": "message", "topic": "/market/match:BTC-USDT", "subject": "trade.l3match", "data": match}
+            )
+            if peer.number == 0:
+                await peer.socket.close()
+
+    async def scenario() -> Remembers:
+        sink = Remembers()
+        async with ScriptedServer(script) as server:
+            place = {"endpoint": server.url.replace("http", "ws"), "pingInterval": 18_000}
+            server.books = lambda _path, _query: {"code": "200000", "data": {"token": "t", "instanceServers": [place]}}
+            settings = options(server, native=False, acknowledge_timeout=1.0)
+            (feed,) = live_feeds("kucoin", wanted("kucoin:trades:BTC/USDT"), [listed], settings)
+            await collected(feed, sink, lambda: "1" in sink.ids(), 5)
+        return sink
+
+    assert run(scenario()).ids() == ["0", "1"]
+
+
+def test_a_numbered_channel_is_known_though_nothing_is_awaited() -> None:
+    """Bitfinex names a channel once, by a number, and again after a new subscription."""
+    listed = instrument("bitfinex", "BTC/USD", "tBTCUSD")
+
+    async def scenario() -> list[Any]:
+        (feed,) = tapped_feeds("bitfinex", wanted("bitfinex:trades:BTC/USD"), {listed.symbol: listed}, FeedOptions())
+        sink = Remembers()
+        tapped_now = _Tapped(feed, sink, {}, None)  # type: ignore[arg-type]
+        tapped_now.on_message(
+            lambda: None, {"event": "subscribed", "channel": "trades", "chanId": 17, "symbol": "tBTCUSD"}
+        )
+        tapped_now.on_message(lambda: None, [17, "te", [401597395, 1574694478808, 0.005, 7245.3]])
+        await tapped_now._drain()
+        await tapped_now._close()
+        return sink.ids()
+
+    assert asyncio.run(scenario()) == ["401597395"]
+
+
+def test_what_was_read_is_handed_over_when_the_feed_is_cancelled() -> None:
+    class Stuck(Remembers):
+        async def put(self, feed: Feed, message: LiveMessage) -> None:
+            await super().put(feed, message)
+            if message.rows and len(self.ids()) == 1:
+                await asyncio.Event().wait()
+
+    async def script(peer: Peer, message: Any) -> None:
+        await kraken(peer, message)
+        if message is not None and message.get("method") == "subscribe":
+            await peer.send(*(kraken_trades(number) for number in range(1, 11)))
+
+    async def scenario() -> Remembers:
+        sink = Stuck()
+        async with ScriptedServer(script) as server:
+            task = asyncio.create_task(tapped(server, "kraken", "trades", KRAKEN).run(sink))
+            await until(sink.ids)
+            await asyncio.sleep(0.2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return sink
+
+    assert run(scenario()).ids() == [str(number) for number in range(1, 11)]

@@ -38,7 +38,7 @@ def test_a_trade():
         "id": "39361",
         "price": 35100,
         "amount": 0.01,
-        "side": "SELL",
+        "side": "sell",
     }
 
 

@@ -50,7 +50,7 @@ def test_a_whole_book_counts_milliseconds():
 
 def test_the_second_api_has_the_form_of_upbit():
     (row,) = rows_of("bithumb", NEW_TRADE)
-    assert (row["native"], row["price"], row["side"], row["id"]) == ("BTC-KRW", 489700, "ASK", "17259273774560000")
+    assert (row["native"], row["price"], row["side"], row["id"]) == ("BTC-KRW", 489700, "sell", "17259273774560000")
 
 
 def test_levels_of_the_second_api():

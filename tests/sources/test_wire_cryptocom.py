@@ -67,7 +67,7 @@ def test_a_ticker_has_the_open_interest_of_contracts():
 
 def test_a_trade():
     (row,) = rows_of("cryptocom", TRADE)
-    assert (row["native"], row["id"], row["side"], row["price"]) == ("BTCUSD-PERP", "2030407068", "SELL", "51327.5")
+    assert (row["native"], row["id"], row["side"], row["price"]) == ("BTCUSD-PERP", "2030407068", "sell", "51327.5")
 
 
 def test_the_estimated_funding():

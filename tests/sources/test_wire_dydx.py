@@ -62,7 +62,7 @@ def test_a_change_has_an_offset_and_the_time_of_receipt():
 def test_a_trade_that_is_a_liquidation_is_both():
     trade, forced = rows_of("dydx", TRADES)
     assert (trade["kind"], forced["kind"]) == ("trades", "liquidations")
-    assert (trade["ts"], trade["side"], trade["price"]) == ("2021-10-28T18:03:51.833Z", "BUY", "4215.6")
+    assert (trade["ts"], trade["side"], trade["price"]) == ("2021-10-28T18:03:51.833Z", "buy", "4215.6")
 
 
 def test_markets_have_open_interest_and_funding():
@@ -92,7 +92,7 @@ def test_the_numbers_begin_with_the_connection():
 
 def test_trades_of_the_indexer_have_ids():
     (row,) = rows_of("dydx", NEW_TRADES)
-    assert (row["id"], row["side"]) == ("02", "SELL")
+    assert (row["id"], row["side"]) == ("02", "sell")
 
 
 @pytest.mark.parametrize(

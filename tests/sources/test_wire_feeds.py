@@ -262,7 +262,7 @@ class TestBybit:
         change = {**book, "type": "delta", "data": data}
         assert only(rows("bybit", change), *LEVEL) == [("ask", "3001.00", 0, False), ("ask", "2999.00", 8, False)]
         trade = {"topic": "trade.BTCUSD", "data": [{"timestamp": "2020-01-12T16:59:59.000Z", "trade_time_ms": 1582793344685, "symbol": "BTCUSD", "side": "Sell", "size": 328, "price": 8098, "tick_direction": "MinusTick", "trade_id": "00c706e1", "cross_seq": 1}]}  # fmt: skip
-        assert only(rows("bybit", trade), "ts", "id", "side") == [(1582793344685 * MS, "00c706e1", "Sell")]
+        assert only(rows("bybit", trade), "ts", "id", "side") == [(1582793344685 * MS, "00c706e1", "sell")]
 
 
 class TestCoinbase:

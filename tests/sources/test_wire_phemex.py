@@ -37,13 +37,13 @@ def test_prices_of_contracts_are_scaled_by_four_digits():
 def test_the_spot_market_is_scaled_by_eight_digits():
     assert levels_of("phemex", SPOT_BOOK) == [("ask", "8926.97000000", "0.01781800", True)]
     (row,) = rows_of("phemex", SPOT_TRADES)
-    assert (row["price"], row["amount"], row["side"]) == ("8926.97000000", "0.01781800", "Sell")
+    assert (row["price"], row["amount"], row["side"]) == ("8926.97000000", "0.01781800", "sell")
 
 
 def test_contracts_in_usdt_are_text():
     assert levels_of("phemex", PLAIN_BOOK) == [("ask", "20702.9", "0.718", False)]
     (row,) = rows_of("phemex", PLAIN_TRADES)
-    assert (row["price"], row["amount"], row["side"]) == ("20700.9", "0.214", "Sell")
+    assert (row["price"], row["amount"], row["side"]) == ("20700.9", "0.214", "sell")
 
 
 def test_a_trade_counts_contracts():
@@ -54,7 +54,7 @@ def test_a_trade_counts_contracts():
         "ts": "2019-11-14T07:36:38.1285635Z",
         "price": "8673.5000",
         "amount": 56,
-        "side": "Buy",
+        "side": "buy",
     }
 
 

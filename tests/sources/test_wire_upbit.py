@@ -25,7 +25,7 @@ def test_a_trade(message):
         "id": "17303368620470000",
         "price": 100473000.0,
         "amount": 0.002,
-        "side": "BID",
+        "side": "buy",
     }
 
 

@@ -54,7 +54,7 @@ class Capture:
             file.note(connection, control.at, note_of(control))
         if message.raw:
             self._waiting += len(message.raw)
-            file.add(connection, message.received_at, message.raw)
+            file.add(connection, message.received_at, message.raw, is_withheld=message.is_withheld)
         elif message.rows:
             # Fetched by a call, like the book that changes of a socket begin with.
             file.note(connection, message.received_at, {"rows": [tuple(row) for row in message.rows]})

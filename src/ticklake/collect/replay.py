@@ -86,15 +86,16 @@ class ReplayFeed(Feed):
             message = decode(_unpacked(captured.data))
             if channels.of(message).is_control:
                 return LiveMessage(at)
-            if isinstance(message, dict) and "stream" in message:
-                # Binance wraps the messages of combined streams.
-                message = message.get("data")
             reading = read_with(self._readers, message, at, channels.subscription_of(message), channels.memory)
         except (InvalidData, OSError):
             reading = None
         if reading is None:
             return LiveMessage(at, is_known=False)
-        return LiveMessage(at, reading.rows)
+        rows = reading.rows
+        if captured.is_withheld:
+            # The book was not whole: what was held back and joined to it later was captured as rows.
+            rows = [row for row in rows if row.kind != "book"]
+        return LiveMessage(at, rows)
 
 
 def _readers_of(exchange: str) -> tuple[Reader, ...]:

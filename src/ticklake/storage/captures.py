@@ -1,7 +1,7 @@
 """Captures: messages as they were received, in a file of compressed frames that each end with their own count.
 
 A file is a sequence of complete zstd frames; any program reads it as one zstd file of lines. Each line is a JSON object: ``t`` is ``header``
-(with ``exchange`` and ``streams``; there may be several), ``recv`` (with ``conn``, ``ts``, seconds as text, and ``data`` or ``b64``), ``note`` (with ``conn``, ``ts`` and ``note``: what happened besides messages) or ``frame``
+(with ``exchange`` and ``streams``; there may be several), ``recv`` (with ``conn``, ``ts``, seconds as text, ``data`` or ``b64``, and ``withheld`` if rows of a book in it were left out), ``note`` (with ``conn``, ``ts`` and ``note``: what happened besides messages) or ``frame``
 (the last line of a frame, with ``count``, the lines before it in the frame). Before each frame stands a skippable one (RFC 8878, 3.1.2) with the lengths of the frame,
 compressed and not, as two little-endian integers of 8 bytes: so a reader knows where each frame ends, and has all of those before one that was cut short.
 """
@@ -36,13 +36,14 @@ LEVEL = 3
 class CapturedMessage:
     """A message as it was received over the connection of that number, at a time in nanoseconds UTC.
 
-    ``note`` is what happened besides messages: then there is no ``data``.
+    ``note`` is what happened besides messages: then there is no ``data``. Of a message that ``is_withheld`` no rows of books were stored.
     """
 
     connection: str
     received_at: int
     data: bytes = b""
     note: Mapping[str, Any] | None = None
+    is_withheld: bool = False
 
 
 @dataclass
@@ -76,12 +77,14 @@ class CaptureFile:
         """Add what happened besides messages, as values that JSON has."""
         self._add("note", connection, at, f'"note":{json.dumps(note, separators=(",", ":"))}')
 
-    def add(self, connection: str, received_at: int, data: bytes) -> None:
-        """Add a message."""
+    def add(self, connection: str, received_at: int, data: bytes, *, is_withheld: bool = False) -> None:
+        """Add a message, with a word if rows of a book in it were left out."""
         try:
             content = f'"data":{json.dumps(data.decode())}'
         except UnicodeDecodeError:
             content = f'"b64":"{base64.b64encode(data).decode()}"'
+        if is_withheld:
+            content += ',"withheld":true'
         self._add("recv", connection, received_at, content)
 
     def _add(self, kind: str, connection: str, at: int, content: str) -> None:
@@ -205,4 +208,4 @@ def _message(record: Mapping[str, Any]) -> CapturedMessage:
     if "b64" in record:
         data = base64.b64decode(record["b64"])
     at = decimal_to_ns(record["ts"], SECOND)
-    return CapturedMessage(str(record["conn"]), at, data, record.get("note"))
+    return CapturedMessage(str(record["conn"]), at, data, record.get("note"), bool(record.get("withheld")))

@@ -12,6 +12,7 @@ import importlib
 import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ticklake.core.dataset import Dataset
@@ -48,26 +49,33 @@ _STREAMS = 100
 _MOST_WAITING = 5_000
 """Messages that wait for the sink before nothing more is read."""
 _MESSAGES_AT_ONCE = 200
+_LAST_SECONDS = 1.0
+"""For so long a feed that is cancelled hands over what it has read."""
 _WORDS = frozenset({"error", "failed", "failure", "invalid"})
 
 
 def tapped_feeds(
     exchange: str, subscriptions: Sequence[Subscription], listed: Mapping[str, Instrument], options: FeedOptions
 ) -> list[Feed]:
-    """Return the feeds for subscriptions: one instance of ccxt for each kind, as kinds that share one get mixed up.
+    """Return the feeds for subscriptions: one instance of ccxt for each kind and sort of markets.
+
+    Kinds that share an instance get mixed up. So would markets: many exchanges call the spot market and the perpetual one by the same
+    name, and messages do not say which they mean.
 
     Raises
     ------
     UnknownSymbol, Unsupported
         If the exchange does not list a symbol, or ccxt has no stream of it.
     """
-    by_kind: dict[str, list[Subscription]] = {}
+    parts: dict[tuple[str, str, bool], list[Subscription]] = {}
     for subscription in dict.fromkeys(subscriptions):
         if str(subscription.dataset.symbol) not in listed:
             raise UnknownSymbol(f"{exchange} does not list {subscription.dataset.symbol}")
-        by_kind.setdefault(subscription.dataset.kind, []).append(subscription)
+        market = listed[str(subscription.dataset.symbol)]
+        part = (subscription.dataset.kind, market.market_type, bool(market.details.get("inverse")))
+        parts.setdefault(part, []).append(subscription)
     feeds: list[Feed] = []
-    for kind, wanted in by_kind.items():
+    for (kind, _, _), wanted in parts.items():
         _check_served(exchange, kind)
         starts = range(0, len(wanted), _STREAMS)
         feeds += [TapFeed(exchange, wanted[start : start + _STREAMS], listed, options) for start in starts]
@@ -102,12 +110,12 @@ class TapFeed(Feed):
         self.options = options
         self.clock = clock or SteeredClock()
         self.trades = TradeIds()
-        for subscription in subscriptions:
-            dataset = subscription.dataset
-            symbol = str(dataset.symbol)
-            # Messages name a market by its id or, as Kraken does, by a symbol like ccxt's.
-            for native in (listed[symbol].native_id, symbol):
-                self.datasets[dataset.kind, native, dataset.timeframe_text or ""] = dataset
+        datasets = [subscription.dataset for subscription in subscriptions]
+        for dataset in datasets:
+            self.datasets[dataset.kind, listed[str(dataset.symbol)].native_id, dataset.timeframe_text or ""] = dataset
+        for dataset in datasets:
+            for name in _names_of(listed[str(dataset.symbol)]):
+                self.datasets.setdefault((dataset.kind, name, dataset.timeframe_text or ""), dataset)
 
     async def run(self, sink: Sink) -> None:
         """Deliver messages until the task is cancelled."""
@@ -163,10 +171,15 @@ class _Tapped:
                     if task.done():
                         task.result()
             await self._drain()
+        except asyncio.CancelledError:
+            await _ended(tasks)
+            # What was read is stored, unless the sink takes no more: it may be at its end, too.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_SECONDS):
+                    await self._drain()
+            raise
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _ended(tasks)
             await self._close()
         return self._ended.result()
 
@@ -186,6 +199,8 @@ class _Tapped:
         self.watchdog.data(now)
         rows: list[Row] = []
         is_known = False
+        # Whatever becomes of the message: it may give a channel its number.
+        is_control = self._channels.of(message).is_control
         try:
             reading = None
             if not self._taken.is_book:
@@ -202,7 +217,7 @@ class _Tapped:
         except Exception:
             # A rejection is raised, too: below it is looked at as a message.
             self._taken.take_quietly(self._ccxt)
-        self._queue(message, rows, received_at, is_known)
+        self._queue(message, rows, received_at, is_known or is_control)
 
     def on_end(self, reason: str) -> None:
         """Take note that a connection has ended: all streams begin anew."""
@@ -232,7 +247,7 @@ class _Tapped:
         if self._options.capture or not is_known:
             raw = _text(message).encode()
         # An answer to a request is understood, whatever ccxt makes of it.
-        is_known = is_known or bool(controls) or self._channels.of(message).is_control
+        is_known = is_known or bool(controls)
         self._put(LiveMessage(received_at, wanted, tuple(controls), is_known, raw))
         complete = _complete_bars(wanted, datasets, received_at)
         if complete:
@@ -327,7 +342,8 @@ class _Tapped:
                 await self._ccxt.load_markets()
                 self._markets = self._ccxt.markets
             else:
-                # A new connection needs no call.
+                # A new connection needs no call; ccxt begins to run with its first one.
+                self._ccxt.open()
                 self._ccxt.set_markets(list(self._markets.values()))
         except Exception as error:
             raise_or_end(translated(error, self._feed.exchange), self.on_end)
@@ -452,6 +468,27 @@ def _tapped_exchange(exchange: str, options: FeedOptions, tapped: _Tapped) -> An
     if options.url is not None:
         made.urls["api"] = _addresses(made.urls["api"], options.url.rstrip("/"))
     return made
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _names_of(market: Instrument) -> list[str]:
+    """Return what messages, and their readers, may call a market besides its id.
+
+    The id in capital letters (HTX, Bitstamp), a symbol like ccxt's (Kraken), or base and quote in this order (Upbit's ids have the
+    quote first). All markets of a feed are of one sort: no name stands for two of them.
+    """
+    names = [market.symbol, market.native_id.upper()]
+    if market.market_type == "spot":
+        names += [f"{market.base}{between}{market.quote}" for between in ("-", "_", "/", "")]
+    if market.exchange == "hyperliquid" and market.market_type != "spot":
+        # Its ids are places in a list; messages name the coin.
+        names += [str(market.details.get("baseName") or market.base), market.base]
+    return names
 
 
 async def _gated(tapped: _Tapped, receive: Callable[[], Any]) -> Any:

@@ -84,6 +84,8 @@ class LiveMessage:
         False if no reader understood it: it is counted as ``unparsed``, with *raw* beside.
     raw
         The message as it was received, empty if nobody captures.
+    is_withheld
+        Whether it has rows of a book that were left out, because the book was not whole: a replay leaves them out, too.
     """
 
     received_at: int
@@ -91,6 +93,7 @@ class LiveMessage:
     controls: Sequence[Control] = ()
     is_known: bool = True
     raw: bytes = b""
+    is_withheld: bool = False
 
 
 class Sink(Protocol):

@@ -316,15 +316,19 @@ class Session:
             if is_wanted:
                 rows.append(row)
         extra: list[LiveMessage] = []
+        is_withheld = False
         marks = [mark for mark in reading.marks if mark.kind == "book"]
         if marks or (rows and rows[0].kind == "book"):
+            count = len(rows)
             rows, happened, extra = self._books.take(rows, marks, received_at)
+            is_withheld = len(rows) < count
             controls += happened
         elif rows and rows[0].kind == "trades":
             controls += self._trade_gaps(rows, received_at)
         elif rows and rows[0].kind == "ohlcv":
             extra = [self._bar_complete(rows, received_at)]
-        return [LiveMessage(received_at, rows, self._with(controls), raw=raw), *extra]
+        message = LiveMessage(received_at, rows, self._with(controls), raw=raw, is_withheld=is_withheld)
+        return [message, *extra]
 
     def _connection_gap(self, message: Any, received_at: int) -> list[Control]:
         """Return the gap in the numbers of the connection; nothing that comes after it is delivered.

@@ -11,6 +11,11 @@ from ticklake.core.time import MS, decimal_to_ns, parse_time
 
 __all__ = ["BY_TIME", "Row", "iso", "level_rows", "levels", "ms", "pairs", "signed", "trade"]
 
+_SIDES = {
+    **dict.fromkeys(("BUY", "Buy", "BID", "bid"), "buy"),
+    **dict.fromkeys(("SELL", "Sell", "ASK", "ask"), "sell"),
+}
+"""The words of exchanges for the side of a taker. Rows of live feeds go into the lake as they are: no file's mapping reads them."""
 BY_TIME = "time"
 """The numbering of books that have no numbers: times stand in their place."""
 
@@ -79,9 +84,14 @@ def trade(
     market: Market | None = None,
     kind: str = "trades",
 ) -> Row:
-    """Return the row of a trade, or of another kind with the same columns; *side* is the taker's."""
+    """Return the row of a trade, or of another kind with the same columns; *side* is the taker's, in the exchange's word.
+
+    >>> trade("BTCUSDT", 0, None, "1", "2", "Sell").values[-1], trade("KRW-BTC", 0, None, "1", "2", "BID").values[-1]
+    ('sell', 'buy')
+    """
     if ident is not None:
         ident = str(ident)
+    side = _SIDES.get(side, side)
     return Row(kind, native, (ts, heard, ident, price, amount, side), market=market)
 
 

@@ -1,0 +1,49 @@
+"""The messages of a capture are read as the live feed read them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ticklake.app import memory_lake
+from ticklake.core.time import parse_time
+from ticklake.storage.captures import CaptureFile
+
+DATASET = "binance:book:BTC/USDT"
+TOP = {"stream": "btcusdt@depth5@100ms", "data": {"lastUpdateId": 7, "bids": [["10", "1"]], "asks": [["11", "2"]]}}
+CHANGE = {
+    "stream": "btcusdt@depth@100ms",
+    "data": {"e": "depthUpdate", "E": 1_700_000_000_000, "s": "BTCUSDT", "U": 8, "u": 9, "b": [["10", "3"]], "a": []},
+}
+
+
+def stored(path: Path, dataset: str) -> list[Any]:
+    with memory_lake(clock=lambda: parse_time("2026-01-01")) as lake:
+        lake.streams.replay([str(path)])
+        if not lake.datasets():
+            return []
+        return lake.load(dataset).rows(named=True)
+
+
+def capture(path: Path, *messages: Any, is_withheld: bool = False) -> Path:
+    with CaptureFile(path / "binance.jsonl.zst", "binance") as file:
+        names = {"native": "BTCUSDT", "timeframe": ""}
+        file.name([{"dataset": DATASET, "kind": "book", **names}])
+        for number, message in enumerate(messages):
+            file.add("0", 1_700_000_000_000_000_000 + number, json.dumps(message).encode(), is_withheld=is_withheld)
+    return file.path
+
+
+def test_best_levels_are_of_the_market_that_their_stream_names(tmp_path: Path) -> None:
+    rows = stored(capture(tmp_path, TOP), DATASET)
+    assert [(row["side"], row["price"], row["is_snapshot"]) for row in rows] == [
+        ("bid", 10.0, True),
+        ("ask", 11.0, True),
+    ]
+
+
+def test_rows_of_a_book_that_were_withheld_stay_out(tmp_path: Path) -> None:
+    assert len(stored(capture(tmp_path, CHANGE), DATASET)) == 1
+    (tmp_path / "binance.jsonl.zst").unlink()
+    assert stored(capture(tmp_path, CHANGE, is_withheld=True), DATASET) == []
