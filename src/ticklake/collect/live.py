@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ticklake.collect.capture import Capture
 from ticklake.collect.live_buffer import DatasetRows, LiveBuffer, frames_of
+from ticklake.collect.live_state import Connection, LiveStream
 from ticklake.core.checks import is_plausible_time
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.live_coverage import Hole, StreamCoverage
+from ticklake.core.live_coverage import Hole
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
 from ticklake.core.span import Span, subtract
-from ticklake.core.streams import LiveOptions, StreamCounts, StreamStatus
+from ticklake.core.streams import LiveOptions, StreamStatus
 from ticklake.core.time import DAY, SECOND
 from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
@@ -37,7 +36,6 @@ LONGEST_FILLED = DAY
 """A hole is filled if it is not longer; a longer one is left to a backfill."""
 FILL_TRIES = 3
 _STOPPED = "nobody collected"
-_RATE_WINDOW = 60
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0
 """Seconds between two tries of a commit."""
 
@@ -53,49 +51,6 @@ class Listener(Protocol):
 
     def control(self, dataset: Dataset, control: Control) -> None:
         """Take note of what happened to a stream."""
-
-
-@dataclass
-class _Stream:
-    """The state of one stream."""
-
-    dataset: Dataset
-    is_in_lake: bool = False
-    """Whether the lake has rows of it."""
-    feed: Feed | None = None
-    state: str = "connecting"
-    text: str = ""
-    counts: StreamCounts = field(default_factory=StreamCounts)
-    coverage: StreamCoverage = field(default_factory=StreamCoverage)
-    last_event: int | None = None
-    last_received: int | None = None
-    lag: float | None = None
-    gaps: int = 0
-    connections: int = 0
-    seconds: deque[tuple[int, int]] = field(default_factory=deque)
-    """Rows of each second of the last minute."""
-
-    def count(self, rows: int, received_at: int) -> None:
-        second = received_at // SECOND
-        if self.seconds and self.seconds[-1][0] == second:
-            rows += self.seconds.pop()[1]
-        self.seconds.append((second, rows))
-        while self.seconds[0][0] <= second - _RATE_WINDOW:
-            self.seconds.popleft()
-
-    def rate(self, now: int) -> float:
-        """Return the rows a second in the minute before *now*."""
-        since = now // SECOND - _RATE_WINDOW
-        return sum(rows for second, rows in self.seconds if second > since) / _RATE_WINDOW
-
-
-@dataclass
-class _Connection:
-    """The counts of one feed: ``messages`` is the sum of those with rows and of the two others."""
-
-    messages: int = 0
-    control: int = 0
-    unparsed: int = 0
 
 
 class LiveService:
@@ -137,8 +92,8 @@ class LiveService:
         self._capture = capture
         self._fills_holes = fills
         self._buffer = LiveBuffer()
-        self._streams: dict[Dataset, _Stream] = {}
-        self._connections: dict[int, _Connection] = {}
+        self._streams: dict[Dataset, LiveStream] = {}
+        self._connections: dict[int, Connection] = {}
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -221,9 +176,9 @@ class LiveService:
     # Feeds
 
     async def _attach(self, feed: Feed) -> None:
-        self._connections[id(feed)] = _Connection()
+        self._connections[id(feed)] = Connection()
         for dataset in feed.datasets.values():
-            stream = self._streams.setdefault(dataset, _Stream(dataset))
+            stream = self._streams.setdefault(dataset, LiveStream(dataset))
             stream.feed = feed
             row = await asyncio.to_thread(self._engine.catalog.dataset, dataset)
             if row is None:
@@ -293,7 +248,7 @@ class LiveService:
         if not by_dataset:
             self._connections[id(feed)].control += 1
 
-    def _note_rows(self, stream: _Stream, rows: Sequence[Sequence[Any]], received_at: int) -> None:
+    def _note_rows(self, stream: LiveStream, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         stream.counts.received += len(rows)
         # After a crash the newest row tells from where on rows are missing, so there should be one soon.
         self._has_new_stream |= not stream.is_in_lake
@@ -326,7 +281,7 @@ class LiveService:
             stream = self._streams.get(dataset)
             if stream is None:
                 continue
-            _apply(stream, control)
+            stream.apply(control)
             for listener in self._listeners:
                 listener.control(dataset, control)
 
@@ -416,7 +371,7 @@ class LiveService:
                     newest = dataset.row_end(newest)
                 stream.lag = (now - newest) / SECOND
 
-    def _provenance(self, stream: _Stream, batch: DatasetRows) -> Provenance:
+    def _provenance(self, stream: LiveStream, batch: DatasetRows) -> Provenance:
         return Provenance("live", f"{stream.dataset.exchange} socket", self._engine.store.tool, id_space=batch.space)
 
     async def _end(self) -> None:
@@ -484,8 +439,8 @@ class LiveService:
 
     # Status
 
-    def _status(self, stream: _Stream, now: int) -> StreamStatus:
-        connection = _Connection()
+    def _status(self, stream: LiveStream, now: int) -> StreamStatus:
+        connection = Connection()
         if stream.feed is not None:
             connection = self._connections[id(stream.feed)]
         counts = stream.counts
@@ -526,27 +481,6 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _apply(stream: _Stream, control: Control) -> None:
-    """Change the state of a stream by what happened to it."""
-    match control.name:
-        case "connected":
-            stream.connections += 1
-        case "subscribed":
-            stream.state, stream.text = "live", ""
-            stream.coverage.subscribed()
-        case "refused":
-            stream.state, stream.text = "refused", control.text
-            stream.coverage.interrupted(control.text)
-        case "disconnected":
-            if stream.state != "refused":
-                stream.state, stream.text = "reconnecting", control.text
-            stream.coverage.interrupted(control.text or "the connection was lost")
-        case "gap" if control.span is not None:
-            stream.coverage.gap(control.span, control.text, control.first, control.last)
-        case _:
-            pass
 
 
 def _words(hole: Hole) -> str:
