@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from ticklake.core.instrument import Instrument
 from ticklake.core.sequence import has_numbers
 from ticklake.core.span import Span
 from ticklake.errors import SourceError, TicklakeError, UnknownSymbol, Unsupported
-from ticklake.sources.ccxt import tap_rows
+from ticklake.sources.ccxt import tap_answers, tap_rows
 from ticklake.sources.ccxt.client import at_base_of_calls, translated
 from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription
@@ -51,7 +50,6 @@ _MOST_WAITING = 5_000
 _MESSAGES_AT_ONCE = 200
 _LAST_SECONDS = 1.0
 """For so long a feed that is cancelled hands over what it has read."""
-_WORDS = frozenset({"error", "failed", "failure", "invalid"})
 
 
 def tapped_feeds(
@@ -245,7 +243,7 @@ class _Tapped:
         controls += self._trade_gaps(wanted, received_at)
         raw = b""
         if self._options.capture or not is_known:
-            raw = _text(message).encode()
+            raw = tap_answers.text_of(message).encode()
         # An answer to a request is understood, whatever ccxt makes of it.
         is_known = is_known or bool(controls)
         self._put(LiveMessage(received_at, wanted, tuple(controls), is_known, raw))
@@ -272,18 +270,18 @@ class _Tapped:
         """Return what an answer of the exchange to a subscription says, as far as it shows whom it is about."""
         if has_rows or not self._pending or not isinstance(message, dict):
             return []
-        refuses = _refuses(message)
+        refuses = tap_answers.refuses(message)
         if not refuses and not self._channels.of(message).is_control:
             return []
-        text = _text(message)
-        meant = [dataset for dataset, native in self._pending.items() if _names(text, native, dataset)]
+        text = tap_answers.text_of(message)
+        meant = [dataset for dataset, native in self._pending.items() if tap_answers.names(text, native, dataset)]
         if not meant and len(self._pending) == 1 and (refuses or "id" in message):
             meant = list(self._pending)
         controls = []
         for dataset in meant:
             if refuses:
                 controls.append(self._refuse(dataset, text[:300], received_at))
-            elif _accepts(message):
+            elif tap_answers.accepts(message):
                 del self._pending[dataset]
                 controls.append(Control("subscribed", received_at, dataset))
         return controls
@@ -516,30 +514,6 @@ def _addresses(urls: Any, base: str) -> Any:
     if isinstance(urls, str) and urls.startswith(("ws://", "wss://")):
         return at_base(urls, base)
     return at_base_of_calls(urls, base)
-
-
-def _refuses(message: Mapping[str, Any]) -> bool:
-    if message.get("success") is False or message.get("error"):
-        return True
-    named = {str(message.get(name)).lower() for name in ("event", "type", "status", "msg_type")}
-    return bool(_WORDS & named) or any(name.endswith(":error") for name in named)
-
-
-def _accepts(message: Mapping[str, Any]) -> bool:
-    """Whether a control message is an answer to a subscription, rather than a greeting or a heartbeat."""
-    return "subscri" in _text(message).lower() or "subbed" in message or "id" in message
-
-
-def _names(text: str, native: str, dataset: Dataset) -> bool:
-    """Whether an answer names a market."""
-    lowered = text.lower()
-    return any(f"{name.lower()}" in lowered for name in (native, str(dataset.symbol)) if name)
-
-
-def _text(message: Any) -> str:
-    if isinstance(message, str):
-        return message
-    return json.dumps(message, separators=(",", ":"), default=str)
 
 
 def _complete_bars(rows: Sequence[Row], datasets: Mapping[RowKey, Dataset], at: int) -> tuple[Control, ...]:
