@@ -198,7 +198,7 @@ class TestAnswers:
 
     def test_what_proves_the_streams_of_an_exchange_is_listed(self, shell):
         found = json.loads(shell("exchanges", "kraken", "--proof", "--json").stdout)
-        assert list(found) == ["kraken"]
+        assert list(found) == ["kraken", "krakenfutures"]
         assert found["kraken"]["book"]["by"] == "checksum"
         assert "ten best levels" in shell("exchanges", "kraken", "--proof").stdout
 

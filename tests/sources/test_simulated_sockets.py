@@ -178,8 +178,10 @@ class TestMarkets:
     def test_trades_that_a_mood_withholds_are_not_streamed(self, exchange, market):
         want = trades_between(market, str(BTC_TRADES), NOW + 5 * MINUTE - NOW % MINUTE, NOW + 10 * MINUTE)
 
+        # Before the stream begins: the server sends in another thread what it had drawn from the market before.
+        exchange.be("withhold=BTC/USDT@2024-01-05T12:00/2024-01-05T12:05")
+
         async def use(socket: Any) -> list[Any]:
-            exchange.be("withhold=BTC/USDT@2024-01-05T12:00/2024-01-05T12:05")
             exchange.clock.advance(10 * MINUTE)
             return await take(socket, want.height)
 
