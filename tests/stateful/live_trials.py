@@ -27,8 +27,7 @@ from ticklake.core.time import DAY, HOUR, MINUTE, MS
 from ticklake.errors import CatalogBusy, SourceError, SourceUnavailable
 from ticklake.lake import Lake
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink, Subscription
-from ticklake.sources.live.continuity import TradeIds
-from ticklake.sources.live.session import gap_of
+from ticklake.sources.live.continuity import TradeIds, gap_of
 from ticklake.sources.wire.rows import Row
 from ticklake.testing.rows import START
 

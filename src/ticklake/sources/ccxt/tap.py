@@ -16,17 +16,14 @@ from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
-from ticklake.core.sequence import has_numbers
-from ticklake.core.span import Span
 from ticklake.errors import SourceError, TicklakeError, UnknownSymbol, Unsupported
 from ticklake.sources.ccxt import tap_answers, tap_rows
 from ticklake.sources.ccxt.client import at_base_of_calls, translated
 from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription
 from ticklake.sources.live.clock import SteeredClock
-from ticklake.sources.live.continuity import TradeIds
+from ticklake.sources.live.continuity import TradeIds, complete_bars
 from ticklake.sources.live.options import FeedOptions
-from ticklake.sources.live.session import gap_of
 from ticklake.sources.live.socket import at_base
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.channels import Channels
@@ -240,14 +237,14 @@ class _Tapped:
         controls = self._answers(message, received_at, bool(wanted))
         if self._pending:
             controls += self._first_rows(wanted, received_at)
-        controls += self._trade_gaps(wanted, received_at)
+        controls += self._feed.trades.gaps(wanted, datasets, received_at)
         raw = b""
         if self._options.capture or not is_known:
             raw = tap_answers.text_of(message).encode()
         # An answer to a request is understood, whatever ccxt makes of it.
         is_known = is_known or bool(controls)
         self._put(LiveMessage(received_at, wanted, tuple(controls), is_known, raw))
-        complete = _complete_bars(wanted, datasets, received_at)
+        complete = complete_bars(wanted, datasets, received_at)
         if complete:
             self._put(LiveMessage(received_at, controls=complete))
 
@@ -292,19 +289,6 @@ class _Tapped:
         if len(self._refused) == len(self._feed.subscriptions):
             self.on_end("everything was refused")
         return Control("refused", received_at, dataset, text)
-
-    def _trade_gaps(self, rows: Sequence[Row], received_at: int) -> list[Control]:
-        by_dataset: dict[Dataset, list[tuple[int, int]]] = {}
-        for row in rows:
-            if row.kind == "trades" and row.values[2] is not None:
-                dataset = self._feed.datasets[row.kind, row.native, row.timeframe]
-                if has_numbers(dataset, row.space):
-                    by_dataset.setdefault(dataset, []).append((int(row.values[2]), row.values[0]))
-        controls: list[Control] = []
-        for dataset, trades in by_dataset.items():
-            key = (dataset.kind, str(dataset.symbol), "")
-            controls += [gap_of(jump, dataset, received_at) for jump in self._feed.trades.follow(key, trades)]
-        return controls
 
     async def _hand_over(self) -> None:
         """Give what came to the sink."""
@@ -514,13 +498,3 @@ def _addresses(urls: Any, base: str) -> Any:
     if isinstance(urls, str) and urls.startswith(("ws://", "wss://")):
         return at_base(urls, base)
     return at_base_of_calls(urls, base)
-
-
-def _complete_bars(rows: Sequence[Row], datasets: Mapping[RowKey, Dataset], at: int) -> tuple[Control, ...]:
-    controls = []
-    for row in rows:
-        if row.kind == "ohlcv":
-            dataset = datasets[row.kind, row.native, row.timeframe]
-            span = Span(row.values[0], dataset.row_end(row.values[0]))
-            controls.append(Control("interval_complete", at, dataset, span=span))
-    return tuple(controls)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ticklake.core.sequence import Jump
-from ticklake.sources.live.base import RowKey
+from ticklake.core.dataset import Dataset
+from ticklake.core.sequence import Jump, has_numbers
+from ticklake.core.span import Span
+from ticklake.sources.live.base import Control, RowKey
 from ticklake.sources.wire.reading import Mark
+from ticklake.sources.wire.rows import Row
 
-__all__ = ["Chain", "TradeIds"]
+__all__ = ["Chain", "TradeIds", "complete_bars", "gap_of"]
 
 
 @dataclass(slots=True)
@@ -27,18 +30,38 @@ class _Seen:
 class TradeIds:
     """Follows the ids of trades that are numbered without holes, for each stream of one connection."""
 
-    _seen: dict[RowKey, _Seen] = field(default_factory=dict)
+    _seen: dict[Dataset, _Seen] = field(default_factory=dict)
+    _numbered: dict[tuple[Dataset, str], bool] = field(default_factory=dict)
 
-    def follow(self, key: RowKey, trades: list[tuple[int, int]]) -> list[Jump]:
+    def gaps(self, rows: Iterable[Row], datasets: Mapping[RowKey, Dataset], at: int) -> list[Control]:
+        """Take the rows of a message; return the gaps before or between its trades, where ids are numbered without holes."""
+        by_dataset: dict[Dataset, list[tuple[int, int]]] = {}
+        for row in rows:
+            if row.kind == "trades" and row.values[2] is not None:
+                dataset = datasets[row.kind, row.native, row.timeframe]
+                if self._is_numbered(dataset, row.space):
+                    by_dataset.setdefault(dataset, []).append((int(row.values[2]), row.values[0]))
+        controls: list[Control] = []
+        for dataset, trades in by_dataset.items():
+            controls += [gap_of(jump, dataset, at) for jump in self.follow(dataset, trades)]
+        return controls
+
+    def _is_numbered(self, dataset: Dataset, space: str) -> bool:
+        is_numbered = self._numbered.get((dataset, space))
+        if is_numbered is None:
+            is_numbered = self._numbered[dataset, space] = has_numbers(dataset, space)
+        return is_numbered
+
+    def follow(self, dataset: Dataset, trades: list[tuple[int, int]]) -> list[Jump]:
         """Take the trades of a message, each its id and time; return what is missing before or between them.
 
         Trades that came before are passed over: exchanges repeat some after a reconnect.
         """
         jumps = []
         for number, ts in sorted(trades):
-            seen = self._seen.get(key)
+            seen = self._seen.get(dataset)
             if seen is None:
-                self._seen[key] = _Seen(number, ts, number, ts)
+                self._seen[dataset] = _Seen(number, ts, number, ts)
                 continue
             if number > seen.last + 1:
                 jumps.append(Jump(seen.last_ts, ts, seen.last + 1, number - 1))
@@ -46,15 +69,15 @@ class TradeIds:
                 seen.last, seen.last_ts = number, ts
         return jumps
 
-    def continue_from(self, before: TradeIds) -> Iterator[tuple[RowKey, Jump]]:
+    def continue_from(self, before: TradeIds) -> Iterator[tuple[Dataset, Jump]]:
         """Take over from a connection that has ended; yield what neither it nor this one brought, by stream."""
-        for key, old in before._seen.items():
-            new = self._seen.get(key)
+        for dataset, old in before._seen.items():
+            new = self._seen.get(dataset)
             if new is None:
-                self._seen[key] = old
+                self._seen[dataset] = old
                 continue
             if new.first > old.last + 1:
-                yield key, Jump(old.last_ts, new.first_ts, old.last + 1, new.first - 1)
+                yield dataset, Jump(old.last_ts, new.first_ts, old.last + 1, new.first - 1)
             if old.last > new.last:
                 new.last, new.last_ts = old.last, old.last_ts
 
@@ -85,3 +108,20 @@ class Chain:
             self.last = mark.last
             return "follows"
         return "broken"
+
+
+def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
+    """Return the control event of missing trades: they may share the time of the row before them, or of the one after."""
+    span = Span(jump.before, max(jump.before, jump.after) + 1)
+    return Control("gap", at, dataset, "ids are missing", span, jump.first, jump.last)
+
+
+def complete_bars(rows: Iterable[Row], datasets: Mapping[RowKey, Dataset], at: int) -> tuple[Control, ...]:
+    """Return the control events that the intervals of the bars among *rows* are over; they follow the bars."""
+    controls: list[Control] = []
+    for row in rows:
+        if row.kind == "ohlcv":
+            dataset = datasets[row.kind, row.native, row.timeframe]
+            span = Span(row.values[0], dataset.row_end(row.values[0]))
+            controls.append(Control("interval_complete", at, dataset, span=span))
+    return tuple(controls)

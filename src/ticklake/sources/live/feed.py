@@ -12,9 +12,10 @@ import aiohttp
 from ticklake.errors import AccessDenied, Banned, RateLimited, SourceError, SourceUnavailable
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink
 from ticklake.sources.live.clock import SteeredClock
+from ticklake.sources.live.continuity import gap_of
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.protocol import Protocol, Stream
-from ticklake.sources.live.session import Carrier, Session, gap_of
+from ticklake.sources.live.session import Carrier, Session
 from ticklake.sources.pacing.headers import retry_after
 from ticklake.sources.pacing.pace import Pace
 
@@ -166,8 +167,8 @@ class _Running:
             controls.append(Control("disconnected", now, text=current.result()))
             for streams in new.accepted.values():
                 controls += [Control("subscribed", now, stream.subscription.dataset) for stream in streams]
-        for key, jump in new.trades.continue_from(old.trades):
-            controls.append(gap_of(jump, self._feed.datasets[key], now))
+        for dataset, jump in new.trades.continue_from(old.trades):
+            controls.append(gap_of(jump, dataset, now))
         if controls:
             await self._put(LiveMessage(now, controls=tuple(controls)))
 

@@ -11,14 +11,12 @@ import aiohttp
 import msgspec
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.sequence import Jump, has_numbers
-from ticklake.core.span import Span
 from ticklake.errors import Banned, InvalidData, SourceError, SourceUnavailable, TicklakeError
 from ticklake.sources.live.base import Control, LiveMessage, RowKey
 from ticklake.sources.live.books import Book, Books
 from ticklake.sources.live.bridge import Bridge, WholeBook
 from ticklake.sources.live.clock import SteeredClock
-from ticklake.sources.live.continuity import Chain, TradeIds
+from ticklake.sources.live.continuity import Chain, TradeIds, complete_bars
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.protocol import Protocol, Reply, Stream
 from ticklake.sources.live.socket import Socket, at_base
@@ -86,7 +84,6 @@ class Session:
         self._options = carrier.options
         self._books = Books(number, carrier.datasets, carrier.owners, self._begin_anew)
         self._memory: Memory = {}
-        self._numbered: dict[tuple[RowKey, str], bool] = {}
         self._subscriptions = Subscriptions(
             carrier.protocol,
             carrier.streams,
@@ -324,9 +321,10 @@ class Session:
             is_withheld = len(rows) < count
             controls += happened
         elif rows and rows[0].kind == "trades":
-            controls += self._trade_gaps(rows, received_at)
+            controls += self.trades.gaps(rows, self._carrier.datasets, received_at)
         elif rows and rows[0].kind == "ohlcv":
-            extra = [self._bar_complete(rows, received_at)]
+            complete = complete_bars(rows, self._carrier.datasets, received_at)
+            extra = [LiveMessage(received_at, controls=complete)]
         message = LiveMessage(received_at, rows, self._with(controls), raw=raw, is_withheld=is_withheld)
         return [message, *extra]
 
@@ -344,38 +342,6 @@ class Session:
         first, last = before + 1, (mark.first or 0) - 1
         self._ending = f"messages {first} to {last} of the connection are missing"
         return [Control("gap", received_at, None, self._ending, None, first, last)]
-
-    def _trade_gaps(self, rows: Sequence[Row], received_at: int) -> list[Control]:
-        """Return the jumps of the ids of trades, where they are numbered without holes."""
-        by_key: dict[RowKey, list[tuple[int, int]]] = {}
-        for row in rows:
-            if row.kind != "trades":
-                continue
-            key = (row.kind, row.native, row.timeframe)
-            if self._is_numbered(key, row.space) and row.values[2] is not None:
-                by_key.setdefault(key, []).append((int(row.values[2]), row.values[0]))
-        controls: list[Control] = []
-        for key, trades in by_key.items():
-            dataset = self._carrier.datasets[key]
-            controls += [gap_of(jump, dataset, received_at) for jump in self.trades.follow(key, trades)]
-        return controls
-
-    def _is_numbered(self, key: RowKey, space: str) -> bool:
-        is_numbered = self._numbered.get((key, space))
-        if is_numbered is None:
-            is_numbered = has_numbers(self._carrier.datasets[key], space)
-            self._numbered[key, space] = is_numbered
-        return is_numbered
-
-    def _bar_complete(self, rows: Sequence[Row], received_at: int) -> LiveMessage:
-        """Return the message that the intervals of bars are over; it follows the bars."""
-        controls = []
-        for row in rows:
-            dataset = self._carrier.datasets[row.kind, row.native, row.timeframe]
-            ts = row.values[0]
-            span = Span(ts, dataset.row_end(ts))
-            controls.append(Control("interval_complete", received_at, dataset, span=span))
-        return LiveMessage(received_at, controls=tuple(controls))
 
     # Books
 
@@ -423,12 +389,6 @@ class Session:
             return WholeBook(received_at, rows, message["lastUpdateId"])
         except (InvalidData, KeyError, TypeError, ValueError) as error:
             raise SourceUnavailable(f"{stream.channel}: the answer is no book: {error}") from error
-
-
-def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
-    """Return the control event of missing trades: they may share the time of the row before them, or of the one after."""
-    span = Span(jump.before, max(jump.before, jump.after) + 1)
-    return Control("gap", at, dataset, "ids are missing", span, jump.first, jump.last)
 
 
 def _bytes(data: bytes | str) -> bytes:
