@@ -20,7 +20,6 @@ from ticklake.collect.capture import Capture
 from ticklake.collect.live import LiveService
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
-from ticklake.core.span import Span
 from ticklake.core.streams import StreamStatus
 from ticklake.lake import Lake
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Subscription
@@ -226,14 +225,11 @@ def replay(
     """Store in *lake* what an exchange plays, through its feeds."""
     subscriptions = [Subscription(Dataset.parse(name)) for name in wanted]
 
-    async def leave(_dataset: Dataset, _span: Span) -> None:
-        return
-
     async def run() -> Stored:
         async with player:
             settings = FeedOptions(player.url, capture=capture is not None, first_pause=0.01, **options)
             feeds = live_feeds(exchange, subscriptions, instruments, settings, Quick())
-            service = Listening(lake.engine, leave, clock=lake.engine.now, capture=capture, fills=False)
+            service = Listening(lake.engine, None, clock=lake.engine.now, capture=capture)
             service.controls = []
             collecting = asyncio.create_task(service.run(feeds))
             try:

@@ -24,7 +24,6 @@ from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
-from ticklake.sources.live.feeds import proof_of_stream
 
 __all__ = ["LiveService"]
 
@@ -62,27 +61,23 @@ class LiveService:
     Parameters
     ----------
     fill
-        Asks the exchange by calls for rows of a hole.
+        Asks the exchange by calls for rows of a hole; ``None`` if holes are only noted.
     clock
         This machine's time in nanoseconds UTC.
     listeners
         Who is told of rows at once, before they are committed.
     capture
         Where messages are written as they were received.
-    fills
-        Whether holes are filled; otherwise they are only noted.
     """
 
     def __init__(
         self,
         engine: Engine,
-        fill: Fill,
+        fill: Fill | None,
         options: LiveOptions | None = None,
         clock: Callable[[], int] = time.time_ns,
         listeners: Iterable[Listener] = (),
         capture: Capture | None = None,
-        *,
-        fills: bool = True,
     ) -> None:
         self._engine = engine
         self._fill = fill
@@ -90,7 +85,6 @@ class LiveService:
         self._clock = clock
         self._listeners = list(listeners)
         self._capture = capture
-        self._fills_holes = fills
         self._buffer = LiveBuffer()
         self._streams: dict[Dataset, LiveStream] = {}
         self._connections: dict[int, Connection] = {}
@@ -177,19 +171,19 @@ class LiveService:
 
     async def _attach(self, feed: Feed) -> None:
         self._connections[id(feed)] = Connection()
-        for dataset in feed.datasets.values():
-            stream = self._streams.setdefault(dataset, LiveStream(dataset))
-            stream.feed = feed
-            row = await asyncio.to_thread(self._engine.catalog.dataset, dataset)
-            if row is None:
-                continue
+        datasets = list(dict.fromkeys(feed.datasets.values()))
+        for dataset in datasets:
+            self._streams.setdefault(dataset, LiveStream(dataset)).feed = feed
+        _, rows = await asyncio.to_thread(self._engine.catalog.heads, datasets)
+        for dataset, row in rows.items():
+            stream = self._streams[dataset]
             if row.max_ts is not None:
                 stream.is_in_lake = True
                 newest = row.max_ts
                 if dataset.timeframe is not None:
                     newest = dataset.row_end(newest)
                 stream.coverage.resume(newest, _STOPPED)
-            if self._fills_holes:
+            if self._fill is not None:
                 for hole in await asyncio.to_thread(self._holes_left, dataset):
                     self._ask_for(dataset, hole)
 
@@ -325,7 +319,7 @@ class LiveService:
             self._count(items, receipts)
         self._room.set()
         for dataset, hole in holes:
-            if self._fills_holes and hole.span.length <= LONGEST_FILLED:
+            if self._fill is not None and hole.span.length <= LONGEST_FILLED:
                 self._ask_for(dataset, hole.span)
 
     async def _stored(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
@@ -379,7 +373,7 @@ class LiveService:
         for stream in self._streams.values():
             stream.coverage.stopped()
         # A repair fills the holes that are found now.
-        self._fills_holes = False
+        self._fill = None
         try:
             if self._error is None:
                 await self.flush()
@@ -420,7 +414,7 @@ class LiveService:
             await self._give_up(dataset, span, str(error))
 
     async def _fill_hole(self, dataset: Dataset, span: Span) -> None:
-        if dataset.kind in FILLABLE:
+        if dataset.kind in FILLABLE and self._fill is not None:
             await self._fill(dataset, span)
         else:
             await self._give_up(dataset, span, f"exchanges serve no {dataset.kind} of the past")
@@ -461,7 +455,7 @@ class LiveService:
             messages=connection.messages,
             control=connection.control,
             unparsed=connection.unparsed,
-            proof=proof_of_stream(stream.dataset.exchange, stream.dataset.kind),
+            proof=stream.proof,
             text="; ".join(filter(None, [stream.text, self._store_problem, self._capture_problem()])),
         )
 

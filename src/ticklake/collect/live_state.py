@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import StreamCoverage
 from ticklake.core.streams import StreamCounts
 from ticklake.core.time import SECOND
 from ticklake.sources.live.base import Control, Feed
+from ticklake.sources.live.feeds import proof_of_stream
 
 __all__ = ["Connection", "LiveStream"]
 
@@ -35,6 +37,11 @@ class LiveStream:
     connections: int = 0
     seconds: deque[tuple[int, int]] = field(default_factory=deque)
     """Rows of each second of the last minute."""
+
+    @cached_property
+    def proof(self) -> str:
+        """What proves that no message of it is missing."""
+        return proof_of_stream(self.dataset.exchange, self.dataset.kind)
 
     def count(self, rows: int, received_at: int) -> None:
         """Count rows that were received at a time in nanoseconds."""

@@ -111,12 +111,8 @@ class Streaming:
         InvalidData
             If a capture is cut short or damaged, after what can be read of it was committed.
         """
-
-        async def leave(_dataset: Dataset, _span: Span) -> None:
-            return
-
         feeds: list[Feed] = [ReplayFeed(path, speed) for path in captures]
-        service = LiveService(self.engine, leave, self.options, self.engine.now, fills=False)
+        service = LiveService(self.engine, None, self.options, self.engine.now)
         return await self._recorded(service, feeds, watch, None, "replay")
 
     async def _recorded(
