@@ -116,7 +116,11 @@ def _none(kind: str) -> pl.DataFrame:
 
 def is_plausible_time(ts: int, now: int) -> bool:
     """Whether a live row may have this time: one outside of these bounds is refused by the rules."""
-    return FIRST_PLAUSIBLE <= ts <= min(now + DAY, ALL_TIME.end - 1)
+    return FIRST_PLAUSIBLE <= ts <= _latest(now)
+
+
+def _latest(now: int) -> int:
+    return min(now + DAY, ALL_TIME.end - 1)
 
 
 def _passes(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) -> bool:
@@ -137,8 +141,7 @@ def _passes(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) 
         return False
     ns = columns["ts"].cast(pl.Int64)
     # The same bounds as in _rules: what passes here must pass there.
-    latest = min(now + DAY, ALL_TIME.end - 1)
-    if _least(ns) < FIRST_PLAUSIBLE or ns.max() > latest:  # type: ignore[operator]
+    if _least(ns) < FIRST_PLAUSIBLE or ns.max() > _latest(now):  # type: ignore[operator]
         return False
     return not any(mask.any() for _, mask in _comparisons(dataset, columns, ns))
 

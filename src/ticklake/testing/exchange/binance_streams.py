@@ -129,26 +129,22 @@ def _steps(speed: str) -> int:
 
 
 def _trades(source: _Source, start: int, end: int) -> list[Message]:
-    tape, native, skew = source.tape, source.native, source.event_time(0)
-    tail = '"M":true}' if source.is_spot else '"X":"MARKET"}'
-    messages: list[Message] = []
-    for place in tape.between(start, end):
-        ts, trade = tape.ts[place], tape.ids[place]
-        at = ts // MS
-        maker = "true" if tape.sides[place] == "sell" else "false"
-        price, amount = decimal_text(tape.prices[place]), decimal_text(tape.amounts[place])
-        text = (
-            f'{{"e":"trade","E":{at + skew},"s":"{native}","t":{trade},"p":"{price}","q":"{amount}",'
-            f'"T":{at},"m":{maker},{tail}'
-        )
-        messages.append(Message(ts, text, (trade,)))
-    return messages
+    tail = '"M":true' if source.is_spot else '"X":"MARKET"'
+    return _trade_messages(source, start, end, "trade", "t", "", tail)
 
 
 def _aggregates(source: _Source, start: int, end: int) -> list[Message]:
     """Return ``aggTrade`` messages: every trade is an aggregate of its own, as in the answers to calls."""
+    tail = '"M":true' if source.is_spot else ""
+    return _trade_messages(source, start, end, "aggTrade", "a", '"f":{0},"l":{0},', tail)
+
+
+def _trade_messages(
+    source: _Source, start: int, end: int, event: str, id_name: str, more: str, tail: str
+) -> list[Message]:
+    """Return a message for each trade; *more* stands before its time, with the id in the place of ``{0}``."""
     tape, native, skew = source.tape, source.native, source.event_time(0)
-    tail = ',"M":true}' if source.is_spot else "}"
+    last = f",{tail}}}" if tail else "}"
     messages: list[Message] = []
     for place in tape.between(start, end):
         ts, trade = tape.ts[place], tape.ids[place]
@@ -156,8 +152,8 @@ def _aggregates(source: _Source, start: int, end: int) -> list[Message]:
         maker = "true" if tape.sides[place] == "sell" else "false"
         price, amount = decimal_text(tape.prices[place]), decimal_text(tape.amounts[place])
         text = (
-            f'{{"e":"aggTrade","E":{at + skew},"s":"{native}","a":{trade},"p":"{price}","q":"{amount}",'
-            f'"f":{trade},"l":{trade},"T":{at},"m":{maker}{tail}'
+            f'{{"e":"{event}","E":{at + skew},"s":"{native}","{id_name}":{trade},"p":"{price}","q":"{amount}",'
+            f'{more.format(trade)}"T":{at},"m":{maker}{last}'
         )
         messages.append(Message(ts, text, (trade,)))
     return messages
