@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies
 
 from ticklake.app import open_lake
 from ticklake.config import Settings
@@ -40,8 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what lives until the end: it went over all tests and modules again and again."""
+    _let_hypothesis_begin()
     gc.collect()
     gc.freeze()
+
+
+@given(strategies.none())
+def _let_hypothesis_begin(_: None) -> None:
+    """Let Hypothesis register its random numbers: it asks the collector who holds them, and the frozen are not told."""
 
 
 RECORDED = Path(os.environ.get("TICKLAKE_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
