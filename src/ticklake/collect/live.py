@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any, Protocol
 
 from ticklake.collect.capture import Capture
 from ticklake.collect.live_buffer import DatasetRows, LiveBuffer, frames_of
 from ticklake.collect.live_state import Connection, LiveStream
-from ticklake.core.checks import is_plausible_time
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import Hole
@@ -24,17 +24,18 @@ from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
+from ticklake.sources.wire.rows import Row, row_key
 
 __all__ = ["LiveService"]
 
-SHARED_TIMES = frozenset({"trades", "liquidations"})
-"""Kinds of which rows of several messages have one time."""
 FILLABLE = frozenset({"trades", "ohlcv", "mark_ohlcv", "index_ohlcv", "funding", "open_interest"})
 """Kinds of which exchanges serve the past by calls; of the others a hole stays a hole."""
 LONGEST_FILLED = DAY
 """A hole is filled if it is not longer; a longer one is left to a backfill."""
 FILL_TRIES = 3
 _STOPPED = "nobody collected"
+_LONGEST_REST = 0.3
+"""Seconds without a commit after one, at most."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0
 """Seconds between two tries of a commit."""
 
@@ -91,6 +92,7 @@ class LiveService:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._full = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._fills: dict[str, asyncio.Queue[tuple[Dataset, Span, int]]] = {}
         self._fillers: list[asyncio.Task[None]] = []
@@ -143,8 +145,9 @@ class LiveService:
         elif not message.rows:
             connection.control += 1
         else:
-            self._take_rows(feed, message)
-        if self._buffer.count >= self._options.flush_rows or self._has_new_stream:
+            self._take_rows(connection, message)
+        is_due = self._buffer.count >= self._options.flush_rows or self._has_new_stream
+        if is_due and not self._wake.is_set():
             self._wake.set()
         while self._buffer.count >= self._options.most_rows:
             await self._wait_for_room(feed)
@@ -170,10 +173,11 @@ class LiveService:
     # Feeds
 
     async def _attach(self, feed: Feed) -> None:
-        self._connections[id(feed)] = Connection()
         datasets = list(dict.fromkeys(feed.datasets.values()))
         for dataset in datasets:
             self._streams.setdefault(dataset, LiveStream(dataset)).feed = feed
+        streams = {key: self._streams[dataset] for key, dataset in feed.datasets.items()}
+        self._connections[id(feed)] = Connection(streams)
         _, rows = await asyncio.to_thread(self._engine.catalog.heads, datasets)
         for dataset, row in rows.items():
             stream = self._streams[dataset]
@@ -205,6 +209,7 @@ class LiveService:
 
     async def _wait_for_room(self, feed: Feed) -> None:
         self._room.clear()
+        self._full.set()
         self._wake.set()
         for dataset in set(feed.datasets.values()):
             self._streams[
@@ -216,56 +221,30 @@ class LiveService:
         if self._error is not None:
             raise self._error
 
-    def _take_rows(self, feed: Feed, message: LiveMessage) -> None:
-        datasets = feed.datasets
-        by_dataset: dict[Dataset, tuple[str, list[Sequence[Any]]]] = {}
-        key: RowKey | None = None
-        values: list[Sequence[Any]] | None = None
-        for row in message.rows:
-            # Rows of one message are nearly always of one stream: the levels of a book are many.
-            if key != (row.kind, row.native, row.timeframe):
-                key = (row.kind, row.native, row.timeframe)
-                dataset = datasets.get(key)
-                # A message may say more than is wanted, like the ticker that carries both quotes and prices of the day.
-                values = None
-                if dataset is not None:
-                    values = by_dataset.setdefault(dataset, (row.space, []))[1]
-            if values is not None:
-                values.append(row.values)
-        for dataset, (space, rows) in by_dataset.items():
-            stream = self._streams[dataset]
-            self._buffer.add(dataset, rows, space)
-            stream.count(len(rows), message.received_at)
-            self._note_rows(stream, rows, message.received_at)
-            for listener in self._listeners:
-                listener.rows(dataset, rows, message.received_at)
-        if not by_dataset:
-            self._connections[id(feed)].control += 1
+    def _take_rows(self, connection: Connection, message: LiveMessage) -> None:
+        is_wanted = False
+        for key, rows in _runs(message.rows):
+            # A message may say more than is wanted, like the ticker that carries both quotes and prices of the day.
+            stream = connection.streams.get(key)
+            if stream is not None:
+                is_wanted = True
+                self._take_run(stream, rows, message.received_at)
+        if not is_wanted:
+            connection.control += 1
 
-    def _note_rows(self, stream: LiveStream, rows: Sequence[Sequence[Any]], received_at: int) -> None:
-        stream.counts.received += len(rows)
+    def _take_run(self, stream: LiveStream, rows: Iterable[Row], received_at: int) -> None:
+        """Take rows of one stream that came one after the other."""
+        values = []
+        space = ""
+        for row in rows:
+            values.append(row.values)
+            space = row.space
+        self._buffer.add(stream.dataset, values, space)
+        stream.take(values, received_at)
         # After a crash the newest row tells from where on rows are missing, so there should be one soon.
         self._has_new_stream |= not stream.is_in_lake
-        stream.last_received = received_at
-        noted: int | None = None
-        now = self._clock()
-        for values in rows:
-            ts = values[0]
-            # One more row of the same time proves nothing more.
-            if ts == noted:
-                continue
-            # A row without a time, or with one that cannot be true, is refused at the commit; it proves nothing.
-            if not isinstance(ts, int) or not is_plausible_time(ts, now):
-                continue
-            noted = ts
-            if stream.dataset.timeframe is not None:
-                end = stream.dataset.row_end(ts)
-                stream.coverage.row(ts, end, end)
-            else:
-                # Others at this instant may follow the newest row, and may have come before the first of a connection.
-                stream.coverage.row(ts, ts, ts, ts + (stream.dataset.kind in SHARED_TIMES))
-            if stream.last_event is None or ts > stream.last_event:
-                stream.last_event = ts
+        for listener in self._listeners:
+            listener.rows(stream.dataset, values, received_at)
 
     def _take_control(self, feed: Feed, control: Control) -> None:
         datasets: Iterable[Dataset] = set(feed.datasets.values())
@@ -275,6 +254,7 @@ class LiveService:
             stream = self._streams.get(dataset)
             if stream is None:
                 continue
+            stream.note_rows()
             stream.apply(control)
             for listener in self._listeners:
                 listener.control(dataset, control)
@@ -288,7 +268,15 @@ class LiveService:
                 async with asyncio.timeout(self._options.flush_seconds):
                     await self._wake.wait()
             self._wake.clear()
+            began = time.monotonic()
             await self.flush()
+            await self._let_rows_come(time.monotonic() - began)
+
+    async def _let_rows_come(self, took: float) -> None:
+        """Wait for twice the time that a commit took: few large ones cost far less a row than many small ones do."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(2 * took, _LONGEST_REST)):
+                await self._full.wait()
 
     async def _flush(self) -> None:
         async with self._flushing:
@@ -304,6 +292,7 @@ class LiveService:
         batches = {batch.dataset: batch for batch in self._buffer.take()}
         self._has_new_stream = False
         for dataset, stream in self._streams.items():
+            stream.note_rows()
             covered = [Covered(span) for span in stream.coverage.take_covered()]
             for hole in stream.coverage.take_holes():
                 stream.gaps += 1
@@ -317,6 +306,7 @@ class LiveService:
         if items:
             receipts = await self._stored(items)
             self._count(items, receipts)
+        self._full.clear()
         self._room.set()
         for dataset, hole in holes:
             if self._fill is not None and hole.span.length <= LONGEST_FILLED:
@@ -371,6 +361,7 @@ class LiveService:
     async def _end(self) -> None:
         """Commit what is left, and close what streams cover: also if the service was cancelled."""
         for stream in self._streams.values():
+            stream.note_rows()
             stream.coverage.stopped()
         # A repair fills the holes that are found now.
         self._fill = None
@@ -434,9 +425,10 @@ class LiveService:
     # Status
 
     def _status(self, stream: LiveStream, now: int) -> StreamStatus:
-        connection = Connection()
+        connection = Connection({})
         if stream.feed is not None:
             connection = self._connections[id(stream.feed)]
+        stream.note_rows()
         counts = stream.counts
         return StreamStatus(
             dataset=str(stream.dataset),
@@ -467,6 +459,14 @@ class LiveService:
 
 class _Ended(Exception):
     """All feeds have ended: the tasks beside them are cancelled."""
+
+
+def _runs(rows: Sequence[Row]) -> Iterable[tuple[RowKey, Iterable[Row]]]:
+    """Return the rows of a message that belong together, each with their key."""
+    if len(rows) == 1:
+        # Nearly all messages have one: to group it would take longer than all that is done with it.
+        return ((row_key(rows[0]), rows),)
+    return groupby(rows, row_key)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
+from typing import Any
 
+from ticklake.core.checks import plausible_times
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import StreamCoverage
 from ticklake.core.streams import StreamCounts
 from ticklake.core.time import SECOND
-from ticklake.sources.live.base import Control, Feed
+from ticklake.sources.live.base import Control, Feed, RowKey
 from ticklake.sources.live.feeds import proof_of_stream
 
 __all__ = ["Connection", "LiveStream"]
 
+SHARED_TIMES = frozenset({"trades", "liquidations"})
+"""Kinds of which rows of several messages have one time."""
 _RATE_WINDOW = 60
 
 
@@ -35,20 +41,59 @@ class LiveStream:
     lag: float | None = None
     gaps: int = 0
     connections: int = 0
-    seconds: deque[tuple[int, int]] = field(default_factory=deque)
-    """Rows of each second of the last minute."""
+    seconds: deque[list[int]] = field(default_factory=deque)
+    """Rows of each second of the last minute, each as the second and a number."""
+    fresh: list[Sequence[Any]] = field(default_factory=list)
+    """Rows that were taken and are not yet noted."""
+
+    @cached_property
+    def has_shared_times(self) -> bool:
+        """Whether rows of several messages have one time."""
+        return self.dataset.kind in SHARED_TIMES
 
     @cached_property
     def proof(self) -> str:
         """What proves that no message of it is missing."""
         return proof_of_stream(self.dataset.exchange, self.dataset.kind)
 
+    def take(self, rows: Sequence[Sequence[Any]], received_at: int) -> None:
+        """Take rows that were received at a time in nanoseconds; what they mean is noted later, for many at once."""
+        self.fresh += rows
+        self.last_received = received_at
+
+    def note_rows(self) -> None:
+        """Note the rows that were taken: before anything else happens to the stream, a commit, and a look at its state."""
+        if not self.fresh or self.last_received is None:
+            return
+        rows, self.fresh = self.fresh, []
+        self.counts.received += len(rows)
+        self.count(len(rows), self.last_received)
+        # A row without a time, or with one that cannot be true, is refused at the commit; it proves nothing.
+        times = plausible_times(map(itemgetter(0), rows), self.last_received)
+        if not times:
+            return
+        # Of those between, none moves a bound.
+        newest = max(times)
+        for ts in (times[0], newest):
+            self._cover(ts)
+        if self.last_event is None or newest > self.last_event:
+            self.last_event = newest
+
+    def _cover(self, ts: int) -> None:
+        if self.dataset.timeframe is not None:
+            end = self.dataset.row_end(ts)
+            self.coverage.row(ts, end, end)
+        else:
+            # Others at this instant may follow the newest row, and may have come before the first of a connection.
+            self.coverage.row(ts, ts, ts, ts + self.has_shared_times)
+
     def count(self, rows: int, received_at: int) -> None:
         """Count rows that were received at a time in nanoseconds."""
         second = received_at // SECOND
         if self.seconds and self.seconds[-1][0] == second:
-            rows += self.seconds.pop()[1]
-        self.seconds.append((second, rows))
+            self.seconds[-1][1] += rows
+            return
+        self.seconds.append([second, rows])
         while self.seconds[0][0] <= second - _RATE_WINDOW:
             self.seconds.popleft()
 
@@ -80,8 +125,9 @@ class LiveStream:
 
 @dataclass
 class Connection:
-    """The counts of one feed: ``messages`` is the sum of those with rows and of the two others."""
+    """The streams of one feed by the key of their rows, and its counts: ``messages`` is the sum of those with rows and of the two others."""
 
+    streams: Mapping[RowKey, LiveStream]
     messages: int = 0
     control: int = 0
     unparsed: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -114,9 +114,10 @@ def _none(kind: str) -> pl.DataFrame:
     return kind_of(kind).empty().with_columns(reason=pl.lit("", pl.String))
 
 
-def is_plausible_time(ts: int, now: int) -> bool:
-    """Whether a live row may have this time: one outside of these bounds is refused by the rules."""
-    return FIRST_PLAUSIBLE <= ts <= _latest(now)
+def plausible_times(times: Iterable[object], now: int) -> list[int]:
+    """Return the times that live rows may have: rows with others are refused by the rules."""
+    latest = _latest(now)
+    return [ts for ts in times if isinstance(ts, int) and FIRST_PLAUSIBLE <= ts <= latest]
 
 
 def _latest(now: int) -> int:

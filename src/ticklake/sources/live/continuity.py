@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,19 +11,20 @@ from ticklake.core.sequence import Jump, has_numbers
 from ticklake.core.span import Span
 from ticklake.sources.live.base import Control, RowKey
 from ticklake.sources.wire.reading import Mark
-from ticklake.sources.wire.rows import Row
+from ticklake.sources.wire.rows import Row, row_key
 
 __all__ = ["Chain", "TradeIds", "complete_bars", "gap_of"]
 
 
 @dataclass(slots=True)
 class _Seen:
-    """The first and the last trade of a stream, by number, with their times."""
+    """The first and the last trade of a stream, by number, with their times, and the numbering of their ids."""
 
     first: int
     first_ts: int
     last: int
     last_ts: int
+    space: str
 
 
 @dataclass
@@ -31,20 +32,39 @@ class TradeIds:
     """Follows the ids of trades that are numbered without holes, for each stream of one connection."""
 
     _seen: dict[Dataset, _Seen] = field(default_factory=dict)
+    _by_key: dict[RowKey, _Seen] = field(default_factory=dict)
+    """The same by the key of the rows, which is quicker to look up."""
     _numbered: dict[tuple[Dataset, str], bool] = field(default_factory=dict)
 
-    def gaps(self, rows: Iterable[Row], datasets: Mapping[RowKey, Dataset], at: int) -> list[Control]:
+    def gaps(self, rows: Sequence[Row], datasets: Mapping[RowKey, Dataset], at: int) -> list[Control]:
         """Take the rows of a message; return the gaps before or between its trades, where ids are numbered without holes."""
-        by_dataset: dict[Dataset, list[tuple[int, int]]] = {}
+        if len(rows) == 1 and self._leads_on(rows[0], datasets):
+            return []
+        numbered: dict[tuple[Dataset, str], list[tuple[int, int]]] = {}
         for row in rows:
             if row.kind == "trades" and row.values[2] is not None:
                 dataset = datasets[row.kind, row.native, row.timeframe]
                 if self._is_numbered(dataset, row.space):
-                    by_dataset.setdefault(dataset, []).append((int(row.values[2]), row.values[0]))
+                    numbered.setdefault((dataset, row.space), []).append((int(row.values[2]), row.values[0]))
         controls: list[Control] = []
-        for dataset, trades in by_dataset.items():
-            controls += [gap_of(jump, dataset, at) for jump in self.follow(dataset, trades)]
+        for (dataset, space), trades in numbered.items():
+            controls += [gap_of(jump, dataset, at) for jump in self.follow(dataset, trades, space)]
         return controls
+
+    def _leads_on(self, row: Row, datasets: Mapping[RowKey, Dataset]) -> bool:
+        """Take a trade if it is the next one of its stream, as nearly all are that come alone."""
+        key = row_key(row)
+        seen = self._by_key.get(key)
+        if seen is None:
+            seen = self._seen.get(datasets[key])
+            if seen is None:
+                return False
+            self._by_key[key] = seen
+        if row.values[2] != str(seen.last + 1) or row.space != seen.space:
+            return False
+        seen.last += 1
+        seen.last_ts = row.values[0]
+        return True
 
     def _is_numbered(self, dataset: Dataset, space: str) -> bool:
         is_numbered = self._numbered.get((dataset, space))
@@ -52,7 +72,7 @@ class TradeIds:
             is_numbered = self._numbered[dataset, space] = has_numbers(dataset, space)
         return is_numbered
 
-    def follow(self, dataset: Dataset, trades: list[tuple[int, int]]) -> list[Jump]:
+    def follow(self, dataset: Dataset, trades: list[tuple[int, int]], space: str = "") -> list[Jump]:
         """Take the trades of a message, each its id and time; return what is missing before or between them.
 
         Trades that came before are passed over: exchanges repeat some after a reconnect.
@@ -61,7 +81,7 @@ class TradeIds:
         for number, ts in sorted(trades):
             seen = self._seen.get(dataset)
             if seen is None:
-                self._seen[dataset] = _Seen(number, ts, number, ts)
+                self._seen[dataset] = _Seen(number, ts, number, ts, space)
                 continue
             if number > seen.last + 1:
                 jumps.append(Jump(seen.last_ts, ts, seen.last + 1, number - 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -93,7 +94,7 @@ class _Running:
         self._feed = feed
         self._carrier = carrier
         self._options = carrier.options
-        self._sink = sink
+        self._put = partial(sink.put, feed)
         self._tasks: dict[asyncio.Task[str], Session] = {}
         self._backoff = self._options.backoff()
 
@@ -171,9 +172,6 @@ class _Running:
             controls.append(gap_of(jump, dataset, now))
         if controls:
             await self._put(LiveMessage(now, controls=tuple(controls)))
-
-    async def _put(self, message: LiveMessage) -> None:
-        await self._sink.put(self._feed, message)
 
     def _now(self) -> int:
         return self._carrier.clock()

@@ -23,7 +23,7 @@ from ticklake.sources.live.socket import Socket, at_base
 from ticklake.sources.live.subscribing import Subscriptions
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.decode import decode
-from ticklake.sources.wire.reading import Memory, Reading, read_with
+from ticklake.sources.wire.reading import Mark, Memory, Reading, read_with
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["Carrier", "Session"]
@@ -81,6 +81,7 @@ class Session:
         self._carrier = carrier
         self._is_first = is_first
         self._protocol = carrier.protocol
+        self._readers = carrier.protocol.readers
         self._options = carrier.options
         self._books = Books(number, carrier.datasets, carrier.owners, self._begin_anew)
         self._memory: Memory = {}
@@ -159,13 +160,14 @@ class Session:
         clock, monotonic = self._carrier.clock, self._options.monotonic
         if self._is_first:
             await put(LiveMessage(clock(), controls=(Control("connected", clock()),)))
-        async for frame in self._socket.frames():
+        while True:
+            data = await self._socket.receive()
             received_at, now = clock(), monotonic()
-            if frame.data is None:
+            if data is None:
                 self.watchdog.sign(now)
                 messages = [LiveMessage(received_at, controls=self._with([Control("heartbeat", received_at)]))]
             else:
-                messages = self._guarded(frame.data, received_at, now)
+                messages = self._guarded(data, received_at, now)
             if self._late:
                 messages = [*self._late, *messages]
                 self._late = []
@@ -268,7 +270,7 @@ class Session:
         self._controls.clear()
         return happened
 
-    def _guarded(self, data: bytes | str, received_at: int, now: float) -> list[LiveMessage]:
+    def _guarded(self, data: bytes, received_at: int, now: float) -> list[LiveMessage]:
         """Return what a message brings. Whatever is in it, reading goes on."""
         try:
             return self._messages(data, received_at, now)
@@ -276,16 +278,16 @@ class Session:
             # Ours: readers raise none.
             raise
         except Exception:
-            return [LiveMessage(received_at, (), self._with(()), is_known=False, raw=_bytes(data))]
+            return [LiveMessage(received_at, (), self._with(()), is_known=False, raw=data)]
 
-    def _messages(self, data: bytes | str, received_at: int, now: float) -> list[LiveMessage]:
+    def _messages(self, data: bytes, received_at: int, now: float) -> list[LiveMessage]:
         raw = b""
         if self._options.capture:
-            raw = _bytes(data)
+            raw = data
         try:
             message = decode(data)
         except InvalidData:
-            message = data
+            message = data.decode(errors="replace")
         reply = None
         if isinstance(message, dict) or message == "pong":
             reply = self._protocol.reply(message)
@@ -296,25 +298,19 @@ class Session:
             controls += self._answered(reply, received_at)
             return [LiveMessage(received_at, controls=self._with(controls), raw=raw)]
         self.watchdog.data(now)
-        reading = read_with(self._protocol.readers, message, received_at, None, self._memory)
+        reading = read_with(self._readers, message, received_at, None, self._memory)
         if reading is None:
-            return [LiveMessage(received_at, (), self._with(controls), is_known=False, raw=_bytes(data))]
+            return [LiveMessage(received_at, (), self._with(controls), is_known=False, raw=data)]
         return self._proven(reading, controls, received_at, raw)
 
     def _proven(self, reading: Reading, controls: list[Control], received_at: int, raw: bytes) -> list[LiveMessage]:
         """Return the wanted rows of a message, with what its numbers show."""
-        rows: list[Row] = []
-        last_key: RowKey | None = None
-        is_wanted = False
-        for row in reading.rows:
-            key = (row.kind, row.native, row.timeframe)
-            if key != last_key:
-                last_key, is_wanted = key, key in self._carrier.datasets
-            if is_wanted:
-                rows.append(row)
+        rows = _wanted(reading.rows, self._carrier.datasets)
         extra: list[LiveMessage] = []
         is_withheld = False
-        marks = [mark for mark in reading.marks if mark.kind == "book"]
+        marks: list[Mark] = []
+        if reading.marks:
+            marks = [mark for mark in reading.marks if mark.kind == "book"]
         if marks or (rows and rows[0].kind == "book"):
             count = len(rows)
             rows, happened, extra = self._books.take(rows, marks, received_at)
@@ -325,8 +321,10 @@ class Session:
         elif rows and rows[0].kind == "ohlcv":
             complete = complete_bars(rows, self._carrier.datasets, received_at)
             extra = [LiveMessage(received_at, controls=complete)]
-        message = LiveMessage(received_at, rows, self._with(controls), raw=raw, is_withheld=is_withheld)
-        return [message, *extra]
+        message = LiveMessage(received_at, rows, self._with(controls), True, raw, is_withheld)
+        if extra:
+            return [message, *extra]
+        return [message]
 
     def _connection_gap(self, message: Any, received_at: int) -> list[Control]:
         """Return the gap in the numbers of the connection; nothing that comes after it is delivered.
@@ -382,7 +380,7 @@ class Session:
         received_at = self._carrier.clock()
         try:
             message = decode(body)
-            reading = read_with(self._protocol.readers, message, received_at)
+            reading = read_with(self._readers, message, received_at)
             if reading is None:
                 raise SourceUnavailable(f"{stream.channel}: the answer is no book: {body[:100]!r}")
             rows = [Row(row.kind, stream.native, row.values, row.timeframe, row.space) for row in reading.rows]
@@ -391,10 +389,23 @@ class Session:
             raise SourceUnavailable(f"{stream.channel}: the answer is no book: {error}") from error
 
 
-def _bytes(data: bytes | str) -> bytes:
-    if isinstance(data, str):
-        return data.encode()
-    return data
+def _wanted(rows: list[Row], datasets: Mapping[RowKey, Dataset]) -> list[Row]:
+    """Return the rows that belong to a stream."""
+    if len(rows) == 1:
+        row = rows[0]
+        if (row.kind, row.native, row.timeframe) in datasets:
+            return rows
+        return []
+    wanted: list[Row] = []
+    last_key: RowKey | None = None
+    is_wanted = False
+    for row in rows:
+        key = (row.kind, row.native, row.timeframe)
+        if key != last_key:
+            last_key, is_wanted = key, key in datasets
+        if is_wanted:
+            wanted.append(row)
+    return wanted
 
 
 def _cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:

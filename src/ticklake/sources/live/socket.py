@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import random
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ import aiohttp
 
 from ticklake.errors import AccessDenied, RateLimited, SourceUnavailable
 
-__all__ = ["Backoff", "Frame", "Socket", "at_base"]
+__all__ = ["Backoff", "Socket", "at_base"]
 
 _LARGEST = 64 * 2**20
 """No message is larger, in bytes: a whole book of all levels has some megabytes."""
@@ -53,17 +53,10 @@ class Backoff:
         self.attempts = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What came over a socket: a message, or (*data* is ``None``) the answer to a ping."""
-
-    data: bytes | str | None
-
-
 class Socket:
     """An open connection. Nothing here knows an exchange."""
 
-    def __init__(self, connection: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, connection: aiohttp.ClientWebSocketResponse[bool]) -> None:
         self._connection = connection
 
     @classmethod
@@ -78,7 +71,8 @@ class Socket:
         try:
             async with asyncio.timeout(within):
                 # Pings are answered below: aiohttp would hide the answers to ours, which are signs of life.
-                connection = await session.ws_connect(url, autoping=False, max_msg_size=_LARGEST)
+                # Texts stay bytes: whoever reads the JSON decodes them.
+                connection = await session.ws_connect(url, autoping=False, max_msg_size=_LARGEST, decode_text=False)
         except aiohttp.WSServerHandshakeError as error:
             raise _refusal(url, error.status) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -86,31 +80,29 @@ class Socket:
             raise SourceUnavailable(f"{url}: cannot connect ({reason}); trying again") from error
         return cls(connection)
 
-    async def frames(self) -> AsyncIterator[Frame]:
-        """Yield what comes, until the connection ends.
+    async def receive(self) -> bytes | None:
+        """Return the next message; ``None`` for a ping, which was answered, or for the answer to one of ours.
 
         Raises
         ------
         SourceUnavailable
-            When it has ended, with the reason.
+            When the connection has ended, with the reason.
         """
-        connection = self._connection
-        while True:
-            message = await connection.receive()
-            kind = message.type
-            if kind is aiohttp.WSMsgType.TEXT:
-                yield Frame(message.data)
-            elif kind is aiohttp.WSMsgType.BINARY:
-                yield Frame(unpacked(message.data))
-            elif kind is aiohttp.WSMsgType.PING:
-                await self._answer(message.data)
-                yield Frame(None)
-            elif kind is aiohttp.WSMsgType.PONG:
-                yield Frame(None)
-            elif kind in _CLOSING:
-                raise SourceUnavailable(f"the exchange closed the connection (code {connection.close_code})")
-            else:
-                raise SourceUnavailable(f"the connection broke: {connection.exception() or message.data}")
+        message = await self._connection.receive()
+        kind = message.type
+        if kind is aiohttp.WSMsgType.TEXT:
+            text: bytes = message.data
+            return text
+        if kind is aiohttp.WSMsgType.BINARY:
+            return unpacked(message.data)
+        if kind is aiohttp.WSMsgType.PING:
+            await self._answer(message.data)
+            return None
+        if kind is aiohttp.WSMsgType.PONG:
+            return None
+        if kind in _CLOSING:
+            raise SourceUnavailable(f"the exchange closed the connection (code {self._connection.close_code})")
+        raise SourceUnavailable(f"the connection broke: {self._connection.exception() or message.data}")
 
     async def send(self, text: str) -> None:
         """Send a text message."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ticklake.sources.wire.reading import Item, Mark, Reader
-from ticklake.sources.wire.rows import Row, level_rows, levels, ms
+from ticklake.sources.wire.rows import Row, level_rows, levels, ms, new_row
 
 __all__ = ["READERS"]
 
-_Read = Callable[[Mapping[str, Any], int | None], Iterator[Item]]
+_Read = Callable[[Mapping[str, Any], int | None], Iterable[Item]]
 
 
-def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
+def _trade(message: Mapping[str, Any], heard: int | None) -> Iterable[Row]:
     # Futures also report trades of the insurance fund and of auto-deleveraging, which are not made in the order book.
     if message.get("X", "MARKET") not in {"MARKET", ""}:
-        return
+        return ()
     if message["e"] == "aggTrade":
         ident, space = message["a"], "agg"
     else:
@@ -25,7 +25,7 @@ def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     if message["m"]:  # the buyer was the maker
         side = "sell"
     values = (ms(message["T"]), heard, str(ident), message["p"], message["q"], side)
-    yield Row("trades", message["s"], values, "", space)
+    return (new_row(Row, ("trades", message["s"], values, "", space, None)),)
 
 
 def _depth(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
@@ -124,25 +124,23 @@ _EVENTS: dict[Any, _Read] = {
 }
 
 
-def _event(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
+def _event(message: Mapping[str, Any], heard: int | None) -> Iterable[Item]:
     return _EVENTS[message["e"]](message, heard)
 
 
-def _stream(message: Mapping[str, Any], heard: int | None) -> Iterator[Item]:
+def _stream(message: Mapping[str, Any], heard: int | None) -> Iterable[Item]:
     """Read a message of a combined stream, which names the stream: ``btcusdt@depth20@100ms``."""
     data = message["data"]
     if type(data) is list:
-        yield from _list(data, heard)
-        return
+        return _list(data, heard)
     event = data.get("e")
     if event == "depthUpdate" and _is_top(message["stream"]):
-        yield from _top_of_futures(data, heard, message["stream"].partition("@")[2])
-    elif event is not None:
-        yield from _EVENTS[event](data, heard)
-    elif "lastUpdateId" in data:
-        yield from _snapshot(data, heard, message["stream"])
-    else:
-        yield from _ticker(data, heard)
+        return _top_of_futures(data, heard, message["stream"].partition("@")[2])
+    if event is not None:
+        return _EVENTS[event](data, heard)
+    if "lastUpdateId" in data:
+        return _snapshot(data, heard, message["stream"])
+    return _ticker(data, heard)
 
 
 def _list(messages: Sequence[Mapping[str, Any]], heard: int | None) -> Iterator[Item]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -93,7 +93,7 @@ class Reader:
     """
 
     fits: Callable[[Any], bool]
-    read: Callable[..., Iterator[Item]]
+    read: Callable[..., Iterable[Item]]
     form: type = dict
     numbered: bool = False
     remembers: bool = False
@@ -156,12 +156,12 @@ def read_with(
     marks: list[Mark] = []
     try:
         for item in reader.read(*arguments):
-            if isinstance(item, list):
-                rows += item
+            if isinstance(item, Row):
+                rows.append(item)
             elif isinstance(item, Mark):
                 marks.append(item)
             else:
-                rows.append(item)
+                rows += item
         _check(rows)
     # Readers take fields without asking whether they are there: any of these is a message of another form.
     except _MISREAD as error:
@@ -188,9 +188,13 @@ def _check(rows: list[Row]) -> None:
 
 def _check_row(row: Row) -> None:
     for value in row.values:
-        if type(value) not in _PLAIN:
-            raise InvalidData(f"it has {type(value).__name__} where the {row.kind} have one value")
-        if type(value) is int and abs(value) > _LARGEST:
+        sort = type(value)
+        # Most values are texts: they need no second look.
+        if sort is str:
+            continue
+        if sort not in _PLAIN:
+            raise InvalidData(f"it has {sort.__name__} where the {row.kind} have one value")
+        if sort is int and not -_LARGEST <= value <= _LARGEST:
             raise InvalidData(f"{value} is too large")
     if type(row.native) is not str:
         raise InvalidData(f"{row.native!r} is no name of a market")
