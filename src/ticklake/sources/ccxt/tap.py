@@ -23,6 +23,7 @@ from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import TradeIds, complete_bars
+from ticklake.sources.live.final_bars import FinalBars
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.socket import at_base
 from ticklake.sources.live.watchdog import Watchdog
@@ -30,6 +31,7 @@ from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.messages import READERS
 from ticklake.sources.wire.reading import Memory, read_with
 from ticklake.sources.wire.rows import Row
+from ticklake.sources.wire.states import open_bars
 
 __all__ = ["TapFeed", "tapped_feeds"]
 
@@ -154,6 +156,9 @@ class _Tapped:
             self._markets = before._markets
         self.watchdog: Watchdog = Watchdog(self._options.silence, self._options.monotonic(), before_watchdog)
         self._has_message = False
+        self._final_bars = FinalBars(feed.datasets)
+        self._newest: object = None
+        """The time of the row that came last."""
 
     async def run(self) -> str:
         """Deliver messages until the connection ends, and return why it did."""
@@ -234,6 +239,8 @@ class _Tapped:
     def _queue(self, message: Any, rows: list[Row], received_at: int, is_known: bool) -> None:
         datasets = self._feed.datasets
         wanted = [row for row in rows if (row.kind, row.native, row.timeframe) in datasets]
+        if wanted:
+            self._newest = wanted[-1].values[0]
         controls = self._answers(message, received_at, bool(wanted))
         if self._pending:
             controls += self._first_rows(wanted, received_at)
@@ -244,9 +251,22 @@ class _Tapped:
         # An answer to a request is understood, whatever ccxt makes of it.
         is_known = is_known or bool(controls)
         self._put(LiveMessage(received_at, wanted, tuple(controls), is_known, raw))
-        complete = complete_bars(wanted, datasets, received_at)
+        self._complete(wanted, received_at)
+
+    def _complete(self, rows: list[Row], at: int) -> None:
+        complete = complete_bars(rows, self._feed.datasets, at)
         if complete:
-            self._put(LiveMessage(received_at, controls=complete))
+            self._put(LiveMessage(at, controls=complete))
+
+    def _give_final_bars(self, now: float) -> None:
+        """Give out the bars that are over. Where our own readers read them, those that ccxt made of them are not wanted."""
+        memory, at = self._memory, self._feed.clock()
+        if not open_bars(memory):
+            memory = self._taken.memory
+        bars = self._final_bars.find(memory, self._newest, at, now)
+        if bars:
+            self._put(LiveMessage(at, bars))
+            self._complete(bars, at)
 
     def _put(self, message: LiveMessage) -> None:
         self._waiting.append(message)
@@ -379,6 +399,7 @@ class _Tapped:
         while True:
             await asyncio.sleep(self._options.tick)
             now = self._options.monotonic()
+            self._give_final_bars(now)
             if not self._has_message and now > deadline:
                 self.on_end(f"no answer in {self._options.acknowledge_timeout:g} s")
             if not self._may_read.is_set():

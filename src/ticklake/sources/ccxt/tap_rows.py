@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ticklake.core.time import MS
 from ticklake.sources.ccxt.exact_time import exact_time, to_ns
 from ticklake.sources.live.base import Subscription
+from ticklake.sources.wire.reading import Memory
 from ticklake.sources.wire.rows import Row
+from ticklake.sources.wire.states import closed
 
 __all__ = ["TakenRows"]
 
@@ -34,7 +36,8 @@ class TakenRows:
         self._datasets = {str(entry.dataset.symbol): entry.dataset for entry in subscriptions}
         self._tickers: dict[str, Any] = {}
         self._books: dict[str, Any] = {}
-        self._open_bars: dict[tuple[str, str], list[Any]] = {}
+        self.memory: Memory = {}
+        """The bars that are not over."""
 
     @property
     def is_book(self) -> bool:
@@ -72,19 +75,12 @@ class TakenRows:
     def _take_bars(self, exchange: Any) -> Iterator[Row]:
         for symbol, by_timeframe in (exchange.ohlcvs or {}).items():
             for timeframe, cache in by_timeframe.items():
-                bars = sorted(cache, key=_start)
+                bars = []
+                for ts, *values in cache:
+                    bars.append(Row("ohlcv", symbol, (int(ts) * MS, *values[:5], None, None), timeframe))
                 cache.clear()
-                yield from self._closed(symbol, timeframe, bars)
-
-    def _closed(self, symbol: str, timeframe: str, bars: Iterable[list[Any]]) -> Iterator[Row]:
-        """Yield bars after which a later one came: ccxt does not say which are final."""
-        for bar in bars:
-            before = self._open_bars.get((symbol, timeframe))
-            if before is not None and bar[0] < before[0]:
-                continue
-            if before is not None and bar[0] > before[0]:
-                yield Row("ohlcv", symbol, (int(before[0]) * MS, *before[1:6], None, None), timeframe)
-            self._open_bars[symbol, timeframe] = bar
+                # ccxt does not say which are final.
+                yield from closed(self.memory, bars)
 
     def _take_quotes(self, exchange: Any, received_at: int) -> Iterator[Row]:
         for symbol in self._datasets:
@@ -124,7 +120,3 @@ def _book_rows(symbol: str, book: Any, sides: dict[str, list[Any]], received_at:
     for side, levels in sides.items():
         for price, amount in levels:
             yield Row("book", symbol, (ts, received_at, seq, side, price, amount, None, True), "", space)
-
-
-def _start(bar: Sequence[Any]) -> Any:
-    return bar[0]

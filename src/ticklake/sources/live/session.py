@@ -17,6 +17,7 @@ from ticklake.sources.live.books import Book, Books
 from ticklake.sources.live.bridge import Bridge, WholeBook
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import Chain, TradeIds, complete_bars
+from ticklake.sources.live.final_bars import FinalBars
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.protocol import Protocol, Reply, Stream
 from ticklake.sources.live.socket import Socket, at_base
@@ -105,6 +106,9 @@ class Session:
         self._is_handing_over = False
         self._ending = ""
         self._late: list[LiveMessage] = []
+        self._final_bars = FinalBars(carrier.datasets)
+        self._newest: object = None
+        """The time of the row that came last."""
 
     def _add(self, stream: Stream) -> None:
         if stream.key[0] != "book":
@@ -234,6 +238,15 @@ class Session:
             await self._ping(now)
             self._controls += await self._subscriptions.repeat_late(now, self._carrier.clock())
             self._note_ready()
+            self._give_final_bars(now)
+
+    def _give_final_bars(self, now: float) -> None:
+        """Let bars that are over follow with the next message."""
+        at = self._carrier.clock()
+        bars = self._final_bars.find(self._memory, self._newest, at, now)
+        if bars:
+            complete = complete_bars(bars, self._carrier.datasets, at)
+            self._late += [LiveMessage(at, bars), LiveMessage(at, controls=complete)]
 
     def _judge_silence(self, now: float) -> None:
         if self._is_handing_over:
@@ -306,6 +319,8 @@ class Session:
     def _proven(self, reading: Reading, controls: list[Control], received_at: int, raw: bytes) -> list[LiveMessage]:
         """Return the wanted rows of a message, with what its numbers show."""
         rows = _wanted(reading.rows, self._carrier.datasets)
+        if rows:
+            self._newest = rows[-1].values[0]
         extra: list[LiveMessage] = []
         is_withheld = False
         marks: list[Mark] = []

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ticklake.errors import InvalidData, TicklakeError
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["Item", "Mark", "Memory", "Reader", "Reading", "read_with"]
+__all__ = ["Item", "Mark", "Memory", "Reader", "Reading", "check_rows", "read_with"]
 
 Memory = dict[Any, Any]
 """What a connection has said so far and later messages rely on: the prices of BitMEX's level ids, bars that are not over. Keys are
@@ -162,14 +162,14 @@ def read_with(
                 marks.append(item)
             else:
                 rows += item
-        _check(rows)
+        check_rows(rows)
     # Readers take fields without asking whether they are there: any of these is a message of another form.
     except _MISREAD as error:
         raise InvalidData(_reason(error)) from error
     return Reading(rows, marks, reader.unread)
 
 
-def _check(rows: list[Row]) -> None:
+def check_rows(rows: Iterable[Row]) -> None:
     """Refuse rows with a list or an object where a table has a value, or with a number that no column holds.
 
     The levels of a message share everything but price and amount, and are very many: of them no more is checked than these.

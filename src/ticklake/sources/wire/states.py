@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ticklake.sources.wire.reading import Memory
+from ticklake.core.fetch_plan import FINAL_AFTER
+from ticklake.core.timeframe import Timeframe
+from ticklake.sources.wire.reading import Memory, check_rows
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["best", "closed", "merged", "number_by_time", "timeframe_of"]
+__all__ = ["best", "closed", "merged", "number_by_time", "open_bars", "overdue", "timeframe_of"]
 
 _UNITS = (("w", 10_080), ("d", 1_440), ("h", 60))
 
@@ -31,13 +33,34 @@ def closed(memory: Memory, bars: Iterable[Row]) -> Iterator[Row]:
     For exchanges that send a bar again and again while it grows, without saying which time was the last.
     """
     for bar in sorted(bars, key=_start):
+        # A bar may be given out later without its message.
+        check_rows((bar,))
         series = ("bar", bar.kind, bar.native, bar.timeframe)
         open_bar = memory.get(series)
         if open_bar is not None and bar.values[0] < open_bar.values[0]:
             continue
-        if open_bar is not None and bar.values[0] > open_bar.values[0]:
+        if open_bar is not None and bar.values[0] > open_bar.values[0] and open_bar != memory.get(_given(open_bar)):
             yield open_bar
         memory[series] = bar
+
+
+def open_bars(memory: Memory) -> list[Row]:
+    """Return the newest bar of each series, that no later one has closed."""
+    return [bar for key, bar in memory.items() if key[0] == "bar"]
+
+
+def overdue(memory: Memory, bars: Iterable[Row], now: int) -> Iterator[Row]:
+    """Yield those of the open *bars* that should be final at *now*, the exchange's time: each once, and again if it still changes."""
+    for bar in bars:
+        # Of months, which have no one length, the longest: none ends too soon.
+        end = bar.values[0] + Timeframe.parse(bar.timeframe).length
+        if end + FINAL_AFTER <= now and bar != memory.get(_given(bar)):
+            memory[_given(bar)] = bar
+            yield bar
+
+
+def _given(bar: Row) -> tuple[str, ...]:
+    return ("given", bar.kind, bar.native, bar.timeframe)
 
 
 def _start(bar: Row) -> int:
