@@ -79,6 +79,7 @@ def _in_span(*, of_version: bool) -> ColumnElement[bool]:
     return _LIVE
 
 
+_COMMIT = schema.commits.insert()
 _NUMBER = select(schema.datasets.c.id).where(schema.datasets.c.name == bindparam("name"))
 _COVERAGE = (
     rows_of(schema.coverage)
@@ -125,7 +126,7 @@ class Catalog:
             # Inside the transaction: before it holds the write lock, another worker may still take over the job.
             check_fence(self.database, connection)
             self.check_files(changes)
-            result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
+            result = connection.execute(_COMMIT, {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
             self._refuse_outdated(lake, version - 1)
             apply_changes(connection, changes, version, now)
