@@ -80,6 +80,7 @@ def _in_span(*, of_version: bool) -> ColumnElement[bool]:
 
 
 _COMMIT = schema.commits.insert()
+_PROVENANCES = rows_of(schema.provenance)
 _NUMBER = select(schema.datasets.c.id).where(schema.datasets.c.name == bindparam("name"))
 _COVERAGE = (
     rows_of(schema.coverage)
@@ -404,7 +405,7 @@ class Catalog:
     def provenances(self) -> dict[int, Provenance]:
         """Return every origin by its number."""
         with self.database.read() as connection:
-            rows = connection.execute(rows_of(schema.provenance)).all()
+            rows = connection.execute(_PROVENANCES).all()
         origins: dict[int, Provenance] = {}
         for row in rows:
             values = dict(row._mapping)
