@@ -269,6 +269,14 @@ def test_row_groups_outside_a_span_can_be_skipped():
     assert stats[-1].max == 149_999
 
 
+def test_statistics_are_of_the_columns_by_which_rows_are_looked_for():
+    kind = KINDS["trades"]
+    metadata = pq.read_metadata(io.BytesIO(encoded(sample(kind), kind)))
+    columns = [metadata.row_group(0).column(i) for i in range(metadata.num_columns)]
+    having = {column.path_in_schema for column in columns if column.is_stats_set}
+    assert having == {"ts", "received_at", "id"}
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "nothing"])
 def test_a_damaged_inline_segment_is_a_corrupt_segment_that_is_named(damage):
     kind = KINDS["ohlcv"]

@@ -79,6 +79,8 @@ def _in_span(*, of_version: bool) -> ColumnElement[bool]:
     return _LIVE
 
 
+_COMMIT = schema.commits.insert()
+_PROVENANCES = rows_of(schema.provenance)
 _NUMBER = select(schema.datasets.c.id).where(schema.datasets.c.name == bindparam("name"))
 _COVERAGE = (
     rows_of(schema.coverage)
@@ -125,7 +127,7 @@ class Catalog:
             # Inside the transaction: before it holds the write lock, another worker may still take over the job.
             check_fence(self.database, connection)
             self.check_files(changes)
-            result = connection.execute(schema.commits.insert(), {"created_at": now, "operation": operation})
+            result = connection.execute(_COMMIT, {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
             self._refuse_outdated(lake, version - 1)
             apply_changes(connection, changes, version, now)
@@ -403,7 +405,7 @@ class Catalog:
     def provenances(self) -> dict[int, Provenance]:
         """Return every origin by its number."""
         with self.database.read() as connection:
-            rows = connection.execute(rows_of(schema.provenance)).all()
+            rows = connection.execute(_PROVENANCES).all()
         origins: dict[int, Provenance] = {}
         for row in rows:
             values = dict(row._mapping)

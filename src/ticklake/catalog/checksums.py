@@ -3,6 +3,9 @@
 SQLite keeps no checksum of the pages of its main file: a flipped bit there is read as another value. So every row that
 answers depend on carries a CRC-32 of its values in ``row_check``. It is written by temporary triggers, which only our own
 connections have: a row that is changed by other means is found to be damaged.
+
+A trigger writes a row a second time, with the bytes of an inline segment. So the statements of every commit write the
+checksum themselves (:func:`with_check`, :func:`changed`), and the triggers leave those rows alone.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,6 +25,7 @@ from ticklake.catalog import schema
 
 __all__ = [
     "TABLES",
+    "changed",
     "checked_columns",
     "damage_found",
     "damaged_rows",
@@ -31,6 +35,7 @@ __all__ = [
     "register",
     "row_check",
     "rows_of",
+    "with_check",
 ]
 
 TABLES: tuple[Table, ...] = tuple(table for table in schema.metadata.sorted_tables if "row_check" in table.c)
@@ -43,6 +48,36 @@ _damage = threading.local()
 def row_check(*values: object) -> int:
     """Return the CRC-32 of a row's values, written as Python writes a tuple."""
     return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
+
+
+def with_check(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a new row with its checksum. All checked columns must be given, also those that are null."""
+    return {**values, "row_check": row_check(*(values[name] for name in _checked_names(table)))}
+
+
+def changed(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the new values of an update with the checksum of the changed row; a damaged row stays damaged."""
+    return {**values, "row_check": _Rechecked(table, values)}
+
+
+class _Rechecked(FunctionElement[Any]):
+    inherit_cache = True
+    name = "ticklake_recheck"
+    type = schema.meta.c.row_check.type
+
+    def __init__(self, table: Table, values: Mapping[str, Any]) -> None:
+        before = checked_columns(table)
+        super().__init__(table.c.row_check, *before, *(values.get(column.name, column) for column in before))
+
+
+@compiles(_Rechecked)
+def _unchanged(element: _Rechecked, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(next(iter(element.clauses)), **options))
+
+
+@compiles(_Rechecked, "sqlite")
+def _rechecked(element: _Rechecked, compiler: Any, **options: Any) -> str:
+    return f"ticklake_recheck({compiler.process(element.clauses, **options)})"
 
 
 class _Intact(FunctionElement[Any]):
@@ -142,6 +177,11 @@ def checked_columns(table: Table) -> list[Any]:
     return keys + [column for column in table.c if column.name not in _UNCHECKED and column not in keys]
 
 
+@cache
+def _checked_names(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in checked_columns(table))
+
+
 @cache  # each connection that writes creates them, and most of the time went into their text
 def _all_triggers() -> tuple[str, ...]:
     return tuple(statement for table in TABLES for statement in _triggers(table))
@@ -159,8 +199,9 @@ def _triggers(table: Table) -> tuple[str, str]:
     start = f"CREATE TEMP TRIGGER IF NOT EXISTS {table.name}"
     update = f"UPDATE {table.name} SET row_check ="  # noqa: S608
     return (
-        f"{start}_came AFTER INSERT ON main.{table.name} BEGIN {update} ticklake_check({new}) WHERE {same}; END",
-        f"{start}_changed AFTER UPDATE OF {', '.join(names)} ON main.{table.name} "
+        f"{start}_came AFTER INSERT ON main.{table.name} WHEN NEW.row_check IS NULL "
+        f"BEGIN {update} ticklake_check({new}) WHERE {same}; END",
+        f"{start}_changed AFTER UPDATE OF {', '.join(names)} ON main.{table.name} WHEN NEW.row_check IS OLD.row_check "
         f"BEGIN {update} ticklake_recheck(OLD.row_check, {old}, {new}) WHERE {same}; END",
     )
 

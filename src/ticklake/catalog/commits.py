@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ticklake.catalog import schema, segment_columns
 from ticklake.catalog.changes import Change
-from ticklake.catalog.checksums import rows_of
+from ticklake.catalog.checksums import changed, rows_of, with_check
 from ticklake.catalog.coverage_log import Replaced, log_coverage, read_coverage
 from ticklake.catalog.dataset_names import drop_name
 from ticklake.catalog.parameters import attributes, bind_new, new_values
@@ -43,7 +43,20 @@ _COVERAGES_NEAR = (
     .order_by(schema.coverage.c.start)
 )
 _SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
-_SUMMARISE = schema.datasets.update().where(schema.datasets.c.id == bindparam("dataset")).values(bind_new(_SUMMARY))
+_SUMMARISE = (
+    schema.datasets.update()
+    .where(schema.datasets.c.id == bindparam("dataset"))
+    .values(changed(schema.datasets, bind_new(_SUMMARY)))
+)
+# Statements are made once: to make an insert takes SQLAlchemy longer than to look up its SQL.
+_NEW_DATASETS = schema.datasets.insert()
+_NEW_SEGMENTS = schema.segments.insert()
+_NEW_COVERAGE = schema.coverage.insert()
+_NO_COVERAGE = schema.coverage.delete().where(_NEAR)
+_NEW_BATCHES = schema.batches.insert()
+_NEW_REFUSED = insert_new(schema.quarantine)
+_NEW_REVISIONS = schema.revisions.insert()
+_REMOVED = changed(schema.segments, bind_new(["removed_in"]))
 
 
 def apply_changes(connection: Connection, changes: Sequence[Change], version: int, now: int) -> None:
@@ -72,7 +85,7 @@ def _datasets(connection: Connection, changes: Sequence[Change], now: int) -> di
     rows = _rows_by_name(connection, list(by_name))
     new = [name for name in by_name if name not in rows]
     if new:
-        connection.execute(schema.datasets.insert(), [_dataset(by_name[name], now) for name in new])
+        connection.execute(_NEW_DATASETS, [_dataset(by_name[name], now) for name in new])
         rows |= _rows_by_name(connection, new)
     return rows
 
@@ -142,7 +155,9 @@ def _remove(connection: Connection, dataset_id: int, change: Change, version: in
     for start in range(0, len(ids), _AT_ONCE):
         part = ids[start : start + _AT_ONCE]
         live = and_(table.c.id.in_(part), table.c.dataset_id == dataset_id, table.c.removed_in.is_(None))
-        if connection.execute(table.update().where(live).values(removed_in=version)).rowcount != len(part):
+        if connection.execute(table.update().where(live).values(_REMOVED), {"new_removed_in": version}).rowcount != len(
+            part
+        ):
             raise Conflict(f"a segment of {change.dataset} was replaced meanwhile")
 
 
@@ -151,9 +166,10 @@ def _insert_segments(connection: Connection, pairs: Pairs, version: int) -> None
     for row, change in pairs:
         for segment in change.add:
             values = attributes(segment, segment_columns.NAMES)
-            segments.append({"dataset_id": row.id, "added_in": version, **values})
+            new = {"dataset_id": row.id, "added_in": version, "removed_in": None, **values}
+            segments.append(with_check(schema.segments, new))
     try:
-        _insert(connection, schema.segments.insert(), segments)
+        _insert(connection, _NEW_SEGMENTS, segments)
     except IntegrityError as error:
         # The ids of segments are in the footers of their files, by which a rebuild takes in files without a commit.
         raise Conflict("a rebuild took in what is to be committed before its commit") from error
@@ -175,8 +191,8 @@ def _cover(connection: Connection, pairs: Pairs, version: int) -> None:
         deleted.append({"dataset": number, "first": reach.start, "last": reach.end})
         inserted += [_coverage(number, piece) for piece in new.pieces]
     log_coverage(connection, version, logged)
-    _insert(connection, schema.coverage.delete().where(_NEAR), deleted)
-    _insert(connection, schema.coverage.insert(), inserted)
+    _insert(connection, _NO_COVERAGE, deleted)
+    _insert(connection, _NEW_COVERAGE, inserted)
 
 
 def _reach(change: Change) -> Span:
@@ -218,13 +234,14 @@ def _coverage_near(connection: Connection, reaches: Mapping[int, Span]) -> Itera
 
 
 def _coverage(dataset_id: int, piece: Covered) -> dict[str, Any]:
-    return {
+    values = {
         "dataset_id": dataset_id,
         "start": piece.span.start,
         "end": piece.span.end,
         "found": piece.found.value,
         "reason": piece.reason,
     }
+    return with_check(schema.coverage, values)
 
 
 def _summarise(connection: Connection, pairs: Pairs, version: int, now: int) -> None:
@@ -280,8 +297,8 @@ def _insert_batches(connection: Connection, pairs: Pairs, version: int) -> None:
     batches: list[dict[str, Any]] = []
     for row, change in pairs:
         if change.add and change.arrival:
-            batches.append(_batch(row, change, change.arrival, version))
-    _insert(connection, schema.batches.insert(), batches)
+            batches.append(with_check(schema.batches, _batch(row, change, change.arrival, version)))
+    _insert(connection, _NEW_BATCHES, batches)
 
 
 def _batch(row: Row[Any], change: Change, arrival: Arrival, version: int) -> dict[str, Any]:
@@ -332,5 +349,5 @@ def _insert_history(connection: Connection, pairs: Pairs, version: int, now: int
         refused += [{**stamp, **asdict(bad)} for bad in change.quarantine]
         revised += [{**stamp, **asdict(revision)} for revision in change.revisions]
     # A row that is refused again is not recorded again.
-    _insert(connection, insert_new(schema.quarantine), refused)
-    _insert(connection, schema.revisions.insert(), revised)
+    _insert(connection, _NEW_REFUSED, refused)
+    _insert(connection, _NEW_REVISIONS, revised)

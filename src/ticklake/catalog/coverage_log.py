@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, func, select
 
 from ticklake.catalog import schema
-from ticklake.catalog.checksums import intact
+from ticklake.catalog.checksums import intact, with_check
 from ticklake.catalog.upsert import insert_or_replace
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.span import Span
@@ -26,6 +26,7 @@ _META = schema.meta
 _SINCE = "coverage_since"
 """The key of the first version from which the log, and the list of batches, are complete."""
 _SINCE_WHEN = select(intact(_META.c.value)).where(_META.c.key == _SINCE)
+_NEW_ENTRIES = _META.insert()
 _PREFIX = "coverage/"
 # Keys are compared as text: with leading zeros they are in the order of versions.
 _DIGITS = 20
@@ -54,15 +55,15 @@ def log_coverage(connection: Connection, version: int, replaced: Sequence[Replac
             # A catalog of an older Ticklake has coverage without a log: its history begins with this commit.
             since = version - 1
         connection.execute(_META.insert(), {"key": _SINCE, "value": str(since)})
-    connection.execute(_META.insert(), [_entry(version, item) for item in replaced])
+    connection.execute(_NEW_ENTRIES, [_entry(version, item) for item in replaced])
 
 
-def _entry(version: int, replaced: Replaced) -> dict[str, str]:
+def _entry(version: int, replaced: Replaced) -> dict[str, Any]:
     """Return the row that logs what was replaced of one dataset."""
     reach = replaced.reach
     pieces = [(piece.span.start, piece.span.end, piece.found.value, piece.reason) for piece in replaced.before]
     text = json.dumps({"reach": [reach.start, reach.end], "pieces": pieces}, separators=(",", ":"))
-    return {"key": _key(replaced.dataset_id, version), "value": f"{_check(text)} {text}"}
+    return with_check(_META, {"key": _key(replaced.dataset_id, version), "value": f"{_check(text)} {text}"})
 
 
 def coverage_at(

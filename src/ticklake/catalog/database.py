@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 from sqlalchemy.util import LRUCache
 
@@ -128,6 +128,9 @@ class Database:
         """Open a transaction that sees one state of the catalog."""
         self._check_place()
         with self._turn, self._translated(), self._engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            with self._raw_translated():
+                driver.execute("BEGIN")
             yield connection
 
     @contextmanager
@@ -141,18 +144,17 @@ class Database:
         self._check_place()
         lake = self.lake() if self._witness is not None else ""
         with self._turn, self._translated(), self._engine.connect() as connection:
-            # In WAL mode only FULL waits for the disk when a transaction ends.
-            level = _FULL if durable else _NORMAL
-            writer = connection.execution_options(ticklake_write=level, ticklake_checks=checks)
-            with writer.begin():
-                driver: Any = writer.connection.driver_connection
+            driver: Any = connection.connection.driver_connection
+            with self._raw_translated():
+                _begin_to_write(driver, connection.info, durable=durable, checks=checks)
+            with connection.begin():
                 number, rows = change_number(driver), driver.total_changes
-                self._refuse_outdated(writer, number, lake)
-                yield writer
+                self._refuse_outdated(connection, number, lake)
+                yield connection
                 # A transaction that changed nothing gets no number: there is nothing of it that could be lost.
                 is_changed = driver.total_changes != rows
                 if is_changed:
-                    number = count_change(driver)
+                    number = count_change(driver, number)
             if is_changed and self._witness is not None:
                 self._witness.acknowledge_change(lake, number, durable=durable)
         # Checked again: if the file was deleted or replaced during the transaction, the rows are lost with it.
@@ -238,10 +240,18 @@ class Database:
             row = checksums.damage_found()
             if row is not None:
                 raise CatalogDamaged(f"{self.where}: {row} is not what was written; {_CURE}") from error
-            raise _catalog_error(error, self.where) from error
+            raise _catalog_error(error.orig, self.where) from error
         except UnicodeDecodeError as error:
             # SQLite quotes the damaged bytes of a schema, and Python cannot make an error message of them.
             raise CatalogDamaged(f"{self.where} is damaged (its schema is not UTF-8): {_CURE}") from error
+
+    @contextmanager
+    def _raw_translated(self) -> Iterator[None]:
+        """Translate the errors of statements that are executed by the driver itself."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _catalog_error(error, self.where) from error
 
 
 class _ReadOnly(Database):
@@ -343,14 +353,14 @@ def _engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         poolclass=pool,
-        # Without a level the driver leaves transactions to _on_begin: it would begin them at the first change only.
+        # Without a level the driver leaves it to us to begin transactions: it would begin them at the first change only. A
+        # listener of SQLAlchemy's could begin them, too, but then every statement looks for listeners.
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
     )
     if "uri" in url.query:
         event.listen(engine, "connect", _on_connect_for_reading)
     else:
         event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
     return engine.execution_options(compiled_cache=_STATEMENTS)
 
 
@@ -364,20 +374,20 @@ def _on_connect(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _on_begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    level = options.get("ticklake_write")
-    if options.get("ticklake_checks") and not connection.info.get("checks"):
-        checksums.install(connection.connection.driver_connection)  # type: ignore[arg-type]
-        connection.info["checks"] = True
-    if level is not None and connection.info.get("synchronous", _FULL) != level:
-        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
-        connection.info["synchronous"] = level
-    if level is None:
-        connection.exec_driver_sql("BEGIN")
-    else:
-        # A transaction that starts as a reader cannot become a writer once another process has written.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin_to_write(driver: sqlite3.Connection, known: Any, *, durable: bool, checks: bool) -> None:
+    """Begin a transaction that holds the write lock; *known* notes what was set for the connection before."""
+    if checks and not known.get("checks"):
+        checksums.install(driver)
+        known["checks"] = True
+    # In WAL mode only FULL waits for the disk when a transaction ends.
+    level = _NORMAL
+    if durable:
+        level = _FULL
+    if known.get("synchronous", _FULL) != level:
+        driver.execute(f"PRAGMA synchronous={level}")
+        known["synchronous"] = level
+    # A transaction that starts as a reader cannot become a writer once another process has written.
+    driver.execute("BEGIN IMMEDIATE")
 
 
 def busy(where: str) -> CatalogBusy:
@@ -386,8 +396,9 @@ def busy(where: str) -> CatalogBusy:
     return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
 
 
-def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
-    text = str(error.orig).partition("\n")[0]  # of a damaged schema SQLite quotes whole statements
+def _catalog_error(error: BaseException | None, where: str) -> TicklakeError:
+    """Return ours for an error of the driver."""
+    text = str(error).partition("\n")[0]  # of a damaged schema SQLite quotes whole statements
     lowered = text.lower()
     if "locked" in lowered or "busy" in lowered:
         return busy(where)
@@ -397,6 +408,6 @@ def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
         return DiskFull(f"no space for {where} ({text}): free some, nothing acknowledged was lost")
     if "disk i/o" in lowered:
         return CatalogError(f"{where} could not be read or written ({text}): check the disk and its free space")
-    if isinstance(error, DatabaseError) and any(words in lowered for words in _DAMAGE):
+    if isinstance(error, sqlite3.DatabaseError) and any(words in lowered for words in _DAMAGE):
         return CatalogDamaged(f"{where} is damaged ({text}): {_CURE}")
     return CatalogError(f"{where}: {text}")

@@ -44,9 +44,9 @@ def change_number(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0]) % _NUMBERS
 
 
-def count_change(connection: sqlite3.Connection) -> int:
-    """Give the transaction of a connection the next number, and return it."""
-    number = (change_number(connection) + 1) % _NUMBERS
+def count_change(connection: sqlite3.Connection, newest: int) -> int:
+    """Give the transaction of a connection the number after that of the *newest* change, and return it."""
+    number = (newest + 1) % _NUMBERS
     connection.execute(f"PRAGMA user_version = {_signed(number)}")
     return number
 

@@ -19,7 +19,7 @@ import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from weakref import finalize
@@ -225,6 +225,7 @@ def _without_checksum(data: bytes) -> bytes | None:
     return body
 
 
+@lru_cache(maxsize=256)  # a commit reads all slots and changes two of them
 def _unpacked(slot: bytes) -> _Slot | None:
     """Return the entry of a slot; ``None`` if it is empty or damaged."""
     body = _without_checksum(slot[: _SLOT.size + _CHECKSUM])

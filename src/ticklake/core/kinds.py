@@ -110,7 +110,7 @@ class Kind:
 
 
 def _time(name: str, field_id: int, *, required: bool = False) -> Column:
-    return Column(name, TIME, field_id, required, "delta", 6)
+    return Column(name, TIME, field_id, required, "delta", 4)
 
 
 def _number(name: str, field_id: int, *, required: bool = False, encoding: Encoding = "dictionary") -> Column:

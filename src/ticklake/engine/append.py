@@ -222,7 +222,7 @@ def _counted(bad: pl.DataFrame) -> dict[str, int]:
 def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
     if not bad.height:
         return []
-    times = bad["ts"].to_physical().to_list()
+    times = bad["ts"].cast(pl.Int64).to_list()
     texts = _json_rows(bad, kind)
     return [Quarantined(*row) for row in zip(times, bad["reason"].to_list(), texts, strict=True)]
 
@@ -230,7 +230,7 @@ def _quarantined(bad: pl.DataFrame, kind: Kind) -> list[Quarantined]:
 def _revisions(before: pl.DataFrame, after: pl.DataFrame, kind: Kind) -> list[Revision]:
     if not after.height:
         return []
-    times = after["ts"].to_physical().to_list()
+    times = after["ts"].cast(pl.Int64).to_list()
     texts = _json_rows(pl.concat([before, after]), kind)
     return [Revision(*row) for row in zip(times, texts[: len(times)], texts[len(times) :], strict=True)]
 
@@ -263,9 +263,16 @@ def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
 
 
 def _json_rows(frame: pl.DataFrame, kind: Kind) -> list[str]:
-    # Series by series: a correction of one row plans no expression for its history.
-    physical = [frame[name].to_physical() for name in kind.names]
-    return pl.DataFrame(physical).write_ndjson().removesuffix("\n").split("\n")
+    # Series by series, and not written as a file: for a correction of one row that would be ten plans.
+    physical = [_plain(series) for series in frame[kind.names].get_columns()]
+    return pl.DataFrame(physical).to_struct().struct.json_encode().to_list()
+
+
+def _plain(series: pl.Series) -> pl.Series:
+    """Return times as integers, and other values as they are."""
+    if series.dtype.is_temporal():
+        return series.cast(pl.Int64)
+    return series
 
 
 def write_segments(

@@ -39,7 +39,11 @@ def accept(data: Any, kind: Kind) -> Any:
     frame = _frame(rows)
     if frame is None:
         return rows
-    return _with_small_sides(frame.rename(_new_names(frame.columns, kind)), kind)
+    names = _new_names(frame.columns, kind)
+    if names:
+        # Polars plans a query to rename no column, too.
+        frame = frame.rename(names)
+    return _with_small_sides(frame, kind)
 
 
 def _rows(data: Any) -> Any:
