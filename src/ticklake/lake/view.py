@@ -74,9 +74,13 @@ class View:
         InvalidData
             If a column is not one of the kind's, or none is named.
         """
-        dataset = known_dataset(self.engine, dataset)
+        dataset = Dataset.parse(dataset)
         span = Span.parse(start, end)
-        return self.engine.load(dataset, span, columns=columns, last=last, provenance=provenance)
+        rows = self.engine.load(dataset, span, columns=columns, last=last, provenance=provenance)
+        # Rows show that the lake has the dataset. Only without them it has to be looked for.
+        if rows.is_empty() and (known := known_dataset(self.engine, dataset)) != dataset:
+            rows = self.engine.load(known, span, columns=columns, last=last, provenance=provenance)
+        return rows
 
     def scan(
         self,
@@ -250,7 +254,11 @@ class View:
 
     def last_timestamp(self, dataset: DatasetLike) -> int | None:
         """Return the time of the newest row in nanoseconds, or ``None``."""
-        row = self.engine.catalog.dataset(known_dataset(self.engine, dataset))
+        dataset = Dataset.parse(dataset)
+        catalog = self.engine.catalog
+        row = catalog.dataset(dataset)
+        if row is None:
+            row = catalog.dataset(known_dataset(self.engine, dataset))
         if row is None:
             return None
         return row.max_ts
