@@ -15,7 +15,7 @@ from ticklake.catalog.checksums import damaged_rows, intact, pages_damaged, rows
 from ticklake.catalog.commits import apply_changes
 from ticklake.catalog.coverage_log import coverage_at, read_coverage
 from ticklake.catalog.database import Database
-from ticklake.catalog.dataset_names import IS_HERE, name_at, plain_name
+from ticklake.catalog.dataset_names import IS_HERE, name_at
 from ticklake.catalog.fences import check_fence
 from ticklake.catalog.listeners import CommitListeners
 from ticklake.catalog.prepared import Prepared
@@ -35,6 +35,17 @@ _AT_ONCE = 500
 """How many names go into one statement."""
 _HEAD_NAMES = ["keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in"]
 _HEAD = (intact(schema.datasets.c.id), *(schema.datasets.c[name] for name in _HEAD_NAMES))
+_FILES = (
+    select(func.count())
+    .where(schema.segments.c.dataset_id == schema.datasets.c.id)
+    .where(schema.segments.c.removed_in.is_(None), schema.segments.c.path.is_not(None))
+)
+_SIZES = [schema.datasets.c[name] for name in ("rows", "bytes", "min_ts", "max_ts")]
+_INVENTORY = Prepared(
+    select(intact(schema.datasets.c.name), *_SIZES, _FILES.scalar_subquery())
+    .where(IS_HERE)
+    .order_by(schema.datasets.c.name)
+)
 _REFUSED_AT_ONCE = 1 << 17
 _ANY_HEADS = select(NEWEST.scalar_subquery(), schema.datasets.c.name, *_HEAD)
 _HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
@@ -227,12 +238,12 @@ class Catalog:
             rows = connection.execute(query).all()
         return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
 
-    def inventory(self) -> Sequence[tuple[str, int, int, int | None, int | None]]:
-        """Return name, rows, bytes, and the times of the first and last row of every dataset, sorted by name."""
-        columns = schema.datasets.c
-        query = select(intact(columns.name), columns.rows, columns.bytes, columns.min_ts, columns.max_ts)
-        with self.database.read() as connection:
-            return [tuple(row) for row in connection.execute(query.where(IS_HERE).order_by(columns.name))]
+    def inventory(self) -> Sequence[Sequence[Any]]:
+        """Return a row for each dataset, sorted by name.
+
+        It holds its name, rows, bytes, the times of the first and the last row, and how many live files it has.
+        """
+        return self.database.fetch(_INVENTORY, {})
 
     def heads(self, datasets: Sequence[Dataset]) -> tuple[int, dict[Dataset, DatasetRow]]:
         """Return the newest version and, as of it, the rows of those datasets that the lake has."""
@@ -336,21 +347,6 @@ class Catalog:
             values["name"] = name_at(connection, dataset, version)
             rows = connection.execute(_newest(of_version=version is not None), values)
             return [(row.min_ts, row.rows) for row in rows]
-
-    def count_files(self) -> dict[str, int]:
-        """Return how many live files each dataset has; datasets without files are left out."""
-        version, columns = self.pinned, schema.segments.c
-        live: ColumnElement[bool] = columns.removed_in.is_(None)
-        if version is not None:
-            live = and_(columns.added_in <= version, or_(live, columns.removed_in > version))
-        query = (
-            select(schema.datasets.c.name, func.count())
-            .select_from(schema.segments.join(schema.datasets))
-            .where(live, columns.path.is_not(None))
-            .group_by(schema.datasets.c.name)
-        )
-        with self.database.read() as connection:
-            return {plain_name(name): count for name, count in connection.execute(query)}
 
     def observed_after(self, dataset: Dataset, span: Span, observed_at: int, now: int) -> list[Segment]:
         """Return the segments of all versions that overlap *span* and were observed after *observed_at*, up to *now*.

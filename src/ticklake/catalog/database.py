@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, literal_column, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 from sqlalchemy.util import LRUCache
 
 from ticklake.catalog import checksums, schema
-from ticklake.catalog.file_header import change_number, count_change, is_newer, name_copy, refuse_foreign_log
+from ticklake.catalog.file_header import (
+    change_number,
+    count_change,
+    is_newer,
+    name_copy,
+    number_of,
+    refuse_foreign_log,
+)
 from ticklake.catalog.lock_holders import write_lock_holder
 from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.catalog.prepared import Prepared, Readers
@@ -31,6 +38,7 @@ _FULL, _NORMAL = "FULL", "NORMAL"
 _DAMAGE = ("malformed", "not a database", "could not decode", "user-defined function")
 """Parts of the messages for a damaged file: of SQLite, and of Python's module for text that is not UTF-8 any more."""
 _CURE = "restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
+_USER_VERSION = Prepared(select(literal_column("user_version")).select_from(text("pragma_user_version")))
 BUSY_SECONDS = 60
 """How long a statement waits for other processes before it gives up."""
 
@@ -108,9 +116,7 @@ class Database:
 
     def change_number(self) -> int:
         """Return the number of the newest change."""
-        with self.read() as connection:
-            driver: Any = connection.connection.driver_connection
-            return change_number(driver)
+        return number_of(self.fetch(_USER_VERSION, {})[0][0])
 
     def _refuse_outdated(self, connection: Connection, change: int, lake: str) -> None:
         """Refuse to change anything in a transaction that does not see every acknowledged change."""
@@ -421,16 +427,16 @@ def busy(where: str) -> CatalogBusy:
 
 
 def _catalog_error(error: BaseException | None, where: str) -> TicklakeError:
-    text = str(error).partition("\n")[0]  # of a damaged schema SQLite quotes whole statements
-    lowered = text.lower()
+    words = str(error).partition("\n")[0]  # of a damaged schema SQLite quotes whole statements
+    lowered = words.lower()
     if "locked" in lowered or "busy" in lowered:
         return busy(where)
     if "readonly" in lowered or "unable to open" in lowered:
-        return ReadOnlyLake(f"{where} cannot be written ({text}): check the folder's permissions")
+        return ReadOnlyLake(f"{where} cannot be written ({words}): check the folder's permissions")
     if "full" in lowered:
-        return DiskFull(f"no space for {where} ({text}): free some, nothing acknowledged was lost")
+        return DiskFull(f"no space for {where} ({words}): free some, nothing acknowledged was lost")
     if "disk i/o" in lowered:
-        return CatalogError(f"{where} could not be read or written ({text}): check the disk and its free space")
-    if isinstance(error, sqlite3.DatabaseError) and any(words in lowered for words in _DAMAGE):
-        return CatalogDamaged(f"{where} is damaged ({text}): {_CURE}")
-    return CatalogError(f"{where}: {text}")
+        return CatalogError(f"{where} could not be read or written ({words}): check the disk and its free space")
+    if isinstance(error, sqlite3.DatabaseError) and any(part in lowered for part in _DAMAGE):
+        return CatalogDamaged(f"{where} is damaged ({words}): {_CURE}")
+    return CatalogError(f"{where}: {words}")
