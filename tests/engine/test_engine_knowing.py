@@ -2,7 +2,7 @@
 
 import polars as pl
 import pytest
-from engine_lakes import BARS, MANY, TRADES, USER, at, minutes_of, span
+from engine_lakes import BARS, MANY, TRADES, USER, at, lake_in, minutes_of, span
 
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
@@ -46,6 +46,30 @@ def test_the_inventory_has_a_row_for_each_dataset(any_lake):
     assert frame["first"].to_physical().to_list() == [at(0), at(0)]
     assert frame["last"].to_physical().to_list() == [at(9), at(0) + 6 * 10**9]
     assert any_lake.inventory("ETH")["rows"].to_list() == [7]
+
+
+def test_the_inventory_is_listed_anew_only_after_a_change(lake, root, monkeypatch):
+    lake.save(BARS, bars(0, 3))
+    listing, listed = lake.engine.listing, []
+    monkeypatch.setattr(lake.engine, "listing", lambda: listed.append(1) or listing())
+    first = lake.inventory()
+    assert lake.inventory().equals(first)
+    assert lake.inventory(search="ETH").is_empty()
+    assert len(listed) == 1
+    with lake_in(root) as other:
+        other.save(BARS, bars(3, 5))
+    assert lake.inventory()["rows"].to_list() == [5]
+    lake.save(BARS, bars(5, 6))
+    assert lake.inventory()["rows"].to_list() == [6]
+    assert len(listed) == 3
+
+
+def test_a_changed_inventory_is_a_copy(lake):
+    lake.save(BARS, bars(0, 3))
+    frame = lake.inventory()
+    frame[0, "rows"] = 100
+    frame.drop_in_place("files")
+    assert lake.inventory().select("rows", "files").rows() == [(3, 0)]
 
 
 def test_the_inventory_counts_the_bytes_of_what_is_live(lake):

@@ -132,3 +132,28 @@ def test_the_provenance_of_rows_can_be_asked_for_by_name_where_rows_have_one(lak
     assert lake.scan(BARS, columns=["ts", "provenance"]).collect().columns == ["ts", "provenance"]
     with pytest.raises(InvalidData, match="has no column 'provenance'"):
         lake.resample(BARS, "1h", columns="provenance")
+
+
+READS = {
+    "last_timestamp": lambda lake: lake.last_timestamp(BARS),
+    "load": lambda lake: lake.load(BARS, at(1), at(2)),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_short_read_asks_the_catalog_once(lake, monkeypatch, read):
+    lake.save(BARS, bars(0, 3))
+    database, statements = lake.engine.catalog.database, []
+    fetch = database.fetch
+    monkeypatch.setattr(database, "fetch", lambda *parts: statements.append(parts) or fetch(*parts))
+    monkeypatch.setattr(database, "read", lambda: pytest.fail("a transaction"))
+    READS[read](lake)
+    assert len(statements) == 1
+
+
+def test_an_answer_without_rows_is_empty_only_for_a_dataset_that_the_lake_has(any_lake):
+    any_lake.save(BARS, bars(0, 3))
+    assert any_lake.load(BARS, at(5)).equals(full(bars(0, 0)))
+    for read in (any_lake.load, any_lake.last_timestamp):
+        with pytest.raises(UnknownDataset, match="did you mean x:ohlcv:1m:BTC/USDT"):
+            read("x:ohlcv:1m:BTC/USDC")

@@ -277,12 +277,13 @@ def test_statistics_are_of_the_columns_by_which_rows_are_looked_for():
     assert having == {"ts", "received_at", "id"}
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "nothing"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "nothing", "number", "text"])
 def test_a_damaged_inline_segment_is_a_corrupt_segment_that_is_named(damage):
     kind = KINDS["ohlcv"]
     frame = sample(kind)
     good = encode_inline(frame)
-    bad = {"flip": good[:50] + bytes([good[50] ^ 1]) + good[51:], "cut": good[:-9], "nothing": None}[damage]
+    flipped = good[:50] + bytes([good[50] ^ 1]) + good[51:]
+    bad = {"flip": flipped, "cut": good[:-9], "nothing": None, "number": 7, "text": "ARROW"}[damage]
     whole = replace(inline_segment(frame, 1, good), id="abc123")
     hurt = Segment(whole.id, 1, 3, whole.min_ts, whole.max_ts, whole.size, whole.digest, None, bad)
     with pytest.raises(CorruptSegment, match="abc123"):

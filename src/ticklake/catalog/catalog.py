@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -15,9 +15,10 @@ from ticklake.catalog.checksums import damaged_rows, intact, pages_damaged, rows
 from ticklake.catalog.commits import apply_changes
 from ticklake.catalog.coverage_log import coverage_at, read_coverage
 from ticklake.catalog.database import Database
-from ticklake.catalog.dataset_names import IS_HERE, name_at, plain_name
+from ticklake.catalog.dataset_names import IS_HERE, name_at
 from ticklake.catalog.fences import check_fence
 from ticklake.catalog.listeners import CommitListeners
+from ticklake.catalog.prepared import Prepared
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
 from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, refuse_vacuumed
 from ticklake.catalog.witness import Witness, outdated
@@ -34,11 +35,30 @@ _AT_ONCE = 500
 """How many names go into one statement."""
 _HEAD_NAMES = ["keying", "id_space", "seq", "rows", "bytes", "min_ts", "max_ts", "updated_at", "changed_in"]
 _HEAD = (intact(schema.datasets.c.id), *(schema.datasets.c[name] for name in _HEAD_NAMES))
+_FILES = (
+    select(func.count())
+    .where(schema.segments.c.dataset_id == schema.datasets.c.id)
+    .where(schema.segments.c.removed_in.is_(None), schema.segments.c.path.is_not(None))
+)
+_SIZES = [schema.datasets.c[name] for name in ("rows", "bytes", "min_ts", "max_ts")]
+_INVENTORY = Prepared(
+    select(intact(schema.datasets.c.name), *_SIZES, _FILES.scalar_subquery())
+    .where(IS_HERE)
+    .order_by(schema.datasets.c.name)
+)
 _REFUSED_AT_ONCE = 1 << 17
 _ANY_HEADS = select(NEWEST.scalar_subquery(), schema.datasets.c.name, *_HEAD)
 _HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
-_ONE_HEAD = _ANY_HEADS.where(schema.datasets.c.name == bindparam("name"))
-"""A single dataset is most common, and SQLAlchemy compiles an expanding list again for each execution."""
+_IS_NAMED = schema.datasets.c.name == bindparam("name")
+_ALWAYS = select(literal(1).label("one")).subquery()
+"""A row to join with, so that a statement returns the version even if there is nothing else to return."""
+_ONE_HEAD = Prepared(
+    select(NEWEST.scalar_subquery(), *_HEAD).select_from(_ALWAYS.outerjoin(schema.datasets, _IS_NAMED))
+)
+"""A single dataset is most common."""
+_NEWEST_VERSION = Prepared(NEWEST)
+_NUMBER = select(schema.datasets.c.id).where(_IS_NAMED)
+_HAS = Prepared(_NUMBER)
 _MEETS = and_(
     schema.segments.c.dataset_id == schema.datasets.c.id,
     schema.segments.c.max_ts >= bindparam("start"),
@@ -53,15 +73,14 @@ _AT = and_(
 
 
 @cache
-def _snapshot(*, of_version: bool, data: bool) -> Select[Any]:
+def _snapshot(*, of_version: bool, data: bool) -> Prepared:
     """Select a dataset's row and its segments inside a span, those of a version or the live ones."""
-    # Cached, because every read of rows executes it.
     columns = WITHOUT_DATA
     if data:
         columns = SEGMENT
-    joined = schema.datasets.outerjoin(schema.segments, _in_span(of_version=of_version))
-    query = select(NEWEST.scalar_subquery(), *_HEAD, *columns).select_from(joined)
-    return query.where(schema.datasets.c.name == bindparam("name"))
+    joined = _ALWAYS.outerjoin(schema.datasets, _IS_NAMED)
+    joined = joined.outerjoin(schema.segments, _in_span(of_version=of_version))
+    return Prepared(select(NEWEST.scalar_subquery(), *_HEAD, *columns).select_from(joined))
 
 
 @cache
@@ -69,7 +88,7 @@ def _newest(*, of_version: bool) -> Select[Any]:
     """Select the first time and the rows of a dataset's segments that end last inside a span."""
     joined = schema.datasets.join(schema.segments, _in_span(of_version=of_version))
     query = select(intact(schema.segments.c.min_ts), schema.segments.c.rows).select_from(joined)
-    query = query.where(schema.datasets.c.name == bindparam("name"))
+    query = query.where(_IS_NAMED)
     return query.order_by(schema.segments.c.max_ts.desc()).limit(bindparam("limit"))
 
 
@@ -81,7 +100,6 @@ def _in_span(*, of_version: bool) -> ColumnElement[bool]:
 
 _COMMIT = schema.commits.insert()
 _PROVENANCES = rows_of(schema.provenance)
-_NUMBER = select(schema.datasets.c.id).where(schema.datasets.c.name == bindparam("name"))
 _COVERAGE = (
     rows_of(schema.coverage)
     .where(schema.coverage.c.dataset_id == bindparam("dataset"))
@@ -170,8 +188,7 @@ class Catalog:
 
     def version(self) -> int:
         """Return the newest version; 0 for an empty lake."""
-        with self.database.read() as connection:
-            return newest_version(connection)
+        return int(self.database.fetch(_NEWEST_VERSION, {})[0][0])
 
     def oldest_version(self) -> int:
         """Return the oldest version that vacuum has left readable."""
@@ -196,10 +213,12 @@ class Catalog:
 
     def has(self, dataset: Dataset) -> bool:
         """Whether there is such a dataset, in the newest version or in the one that reads see."""
+        if self.database.fetch(_HAS, {"name": str(dataset)}):
+            return True
+        if self.pinned is None:
+            return False
         with self.database.read() as connection:
-            names = {str(dataset), name_at(connection, dataset, self.pinned)}
-            found = select(schema.datasets.c.id).where(schema.datasets.c.name.in_(names))
-            return connection.execute(found).first() is not None
+            return name_at(connection, dataset, self.pinned) != str(dataset)
 
     def datasets(self) -> list[DatasetRow]:
         """Return every dataset, sorted by name."""
@@ -221,22 +240,24 @@ class Catalog:
             rows = connection.execute(query).all()
         return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
 
-    def inventory(self) -> Sequence[tuple[str, int, int, int | None, int | None]]:
-        """Return name, rows, bytes, and the times of the first and last row of every dataset, sorted by name."""
-        columns = schema.datasets.c
-        query = select(intact(columns.name), columns.rows, columns.bytes, columns.min_ts, columns.max_ts)
-        with self.database.read() as connection:
-            return [tuple(row) for row in connection.execute(query.where(IS_HERE).order_by(columns.name))]
+    def inventory(self) -> Sequence[Sequence[Any]]:
+        """Return a row for each dataset, sorted by name.
+
+        It holds its name, rows, bytes, the times of the first and the last row, and how many live files it has.
+        """
+        return self.database.fetch(_INVENTORY, {})
 
     def heads(self, datasets: Sequence[Dataset]) -> tuple[int, dict[Dataset, DatasetRow]]:
         """Return the newest version and, as of it, the rows of those datasets that the lake has."""
+        if len(datasets) == 1:
+            return self._head(datasets[0])
         by_name = {str(dataset): dataset for dataset in datasets}
         names = list(by_name)
         heads: dict[Dataset, DatasetRow] = {}
         newest: int | None = None
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
-                for version, name, *values in connection.execute(*_heads_of(names[start : start + _AT_ONCE])):
+                for version, name, *values in connection.execute(_HEADS, {"names": names[start : start + _AT_ONCE]}):
                     dataset = by_name[name]
                     heads[dataset] = _dataset_row(dataset, values)
                     newest = version
@@ -244,6 +265,12 @@ class Catalog:
             if newest is None:
                 newest = newest_version(connection)
         return newest, heads
+
+    def _head(self, dataset: Dataset) -> tuple[int, dict[Dataset, DatasetRow]]:
+        version, *values = self.database.fetch(_ONE_HEAD, {"name": str(dataset)})[0]
+        if values[0] is None:
+            return version, {}
+        return version, {dataset: _dataset_row(dataset, values)}
 
     def snapshot(
         self,
@@ -264,26 +291,32 @@ class Catalog:
             If the version was vacuumed.
         """
         version = self.pinned
+        rows = self._rows_of_snapshot(dataset, span, data=data)
+        if version is None:
+            version = rows[0][0]
+        width = len(_HEAD) + 1
+        if rows[0][1] is None:
+            return version, None, []
+        segments = [Segment(*row[width:]) for row in rows if row[width] is not None]
+        head = _dataset_row(dataset, rows[0][1:width])
+        if self.pinned is None and is_summarised:
+            self._check_whole(head, segments, span)
+        return version, head, segments
+
+    def _rows_of_snapshot(self, dataset: Dataset, span: Span, *, data: bool) -> Sequence[Sequence[Any]]:
+        """Return a row for each segment, one without a segment if there is none, and one of nothing for an unknown dataset."""
+        version = self.pinned
         values: dict[str, Any] = {"start": span.start, "end": span.end}
-        if version is not None:
-            values["version"] = version
+        statement = _snapshot(of_version=version is not None, data=data)
+        if version is None:
+            values["name"] = str(dataset)
+            return self.database.fetch(statement, values)
+        values["version"] = version
         with self.database.read() as connection:
             # In the same transaction as the query: a vacuum in between would remove segments from the answer.
             refuse_vacuumed(connection, version)
             values["name"] = name_at(connection, dataset, version)
-            rows = connection.execute(_snapshot(of_version=version is not None, data=data), values).all()
-            if not rows:
-                if version is None:
-                    version = newest_version(connection)
-                return version, None, []
-        width = len(_HEAD) + 1
-        segments = [Segment(*row[width:]) for row in rows if row[width] is not None]
-        head = _dataset_row(dataset, rows[0][1:width])
-        if version is None and is_summarised:
-            self._check_whole(head, segments, span)
-        if version is None:
-            version = rows[0][0]
-        return version, head, segments
+            return connection.execute(statement.select, values).all()
 
     def _check_whole(self, head: DatasetRow, segments: Sequence[Segment], span: Span) -> None:
         """Refuse to return a whole dataset if its segments do not add up to its row: a damaged index misses rows."""
@@ -316,21 +349,6 @@ class Catalog:
             values["name"] = name_at(connection, dataset, version)
             rows = connection.execute(_newest(of_version=version is not None), values)
             return [(row.min_ts, row.rows) for row in rows]
-
-    def count_files(self) -> dict[str, int]:
-        """Return how many live files each dataset has; datasets without files are left out."""
-        version, columns = self.pinned, schema.segments.c
-        live: ColumnElement[bool] = columns.removed_in.is_(None)
-        if version is not None:
-            live = and_(columns.added_in <= version, or_(live, columns.removed_in > version))
-        query = (
-            select(schema.datasets.c.name, func.count())
-            .select_from(schema.segments.join(schema.datasets))
-            .where(live, columns.path.is_not(None))
-            .group_by(schema.datasets.c.name)
-        )
-        with self.database.read() as connection:
-            return {plain_name(name): count for name, count in connection.execute(query)}
 
     def observed_after(self, dataset: Dataset, span: Span, observed_at: int, now: int) -> list[Segment]:
         """Return the segments of all versions that overlap *span* and were observed after *observed_at*, up to *now*.
@@ -490,12 +508,6 @@ def _history_of(table: Any, where: Any, names: Sequence[str], version: int | Non
     if version is None:
         return query
     return query.where(table.c.commit_id <= version)
-
-
-def _heads_of(names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    if len(names) == 1:
-        return _ONE_HEAD, {"name": names[0]}
-    return _HEADS, {"names": names}
 
 
 def _dataset_row(dataset: Dataset, values: Sequence[Any]) -> DatasetRow:

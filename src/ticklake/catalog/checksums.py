@@ -154,8 +154,11 @@ def damage_found() -> str | None:
 
 
 def _intact(table: str, value: Any, check: int | None, *values: Any) -> Any:
-    is_outer_join_without_row = check is None and all(other is None for other in values)
-    if check == row_check(*values) or is_outer_join_without_row:
+    # Called for every row that is read: the other look costs as much again, and only a row that is not there needs it.
+    if check == row_check(*values):
+        return value
+    if check is None and all(other is None for other in values):
+        # The other side of an outer join has no row.
         return value
     # SQLite reports only that a function raised an error: what it was is passed on beside it.
     _damage.row = _row_name(schema.metadata.tables[table], values)

@@ -25,6 +25,7 @@ __all__ = [
     "distance",
     "is_newer",
     "name_copy",
+    "number_of",
     "refuse_foreign_log",
 ]
 
@@ -41,7 +42,12 @@ _LOOKS, _PAUSE = 4, 0.05
 
 def change_number(connection: sqlite3.Connection) -> int:
     """Return the number of the newest change that a connection sees."""
-    return int(connection.execute("PRAGMA user_version").fetchone()[0]) % _NUMBERS
+    return number_of(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def number_of(user_version: int) -> int:
+    """Return the number of a change, which SQLite keeps with a sign."""
+    return user_version % _NUMBERS
 
 
 def count_change(connection: sqlite3.Connection, newest: int) -> int:

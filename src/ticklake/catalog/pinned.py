@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.catalog import Catalog
@@ -51,9 +51,20 @@ class PinnedCatalog(Catalog):
         self.refuse_vacuumed()
         return self._datasets
 
-    def inventory(self) -> Sequence[tuple[str, int, int, int | None, int | None]]:
-        """Return name, rows, bytes, and the times of the first and last row of every dataset, sorted by name."""
-        return [(str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts) for row in self.datasets()]
+    def inventory(self) -> list[tuple[str, int, int, int | None, int | None, int]]:
+        """Return a row for each dataset, sorted by name: name, rows, bytes, times of the first and the last row, files."""
+        files = self._count_files()
+        return [
+            (str(row.dataset), row.rows, row.bytes, row.min_ts, row.max_ts, files.get(row.id, 0))
+            for row in self.datasets()
+        ]
+
+    def _count_files(self) -> dict[int, int]:
+        """Return how many files of the version each dataset has, by its number; datasets without files are left out."""
+        query = select(_SEGMENTS.dataset_id, func.count().label("files")).where(_SEGMENTS.path.is_not(None))
+        with self.database.read() as connection:
+            rows = connection.execute(query.where(self._is_of_version()).group_by(_SEGMENTS.dataset_id)).all()
+        return {row.dataset_id: row.files for row in rows}
 
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
         """Return the datasets of the same exchange, kind and timeframe in the version, sorted by name."""
@@ -113,7 +124,6 @@ class PinnedCatalog(Catalog):
         return Dataset.parse(plain_name(name))
 
     def _sums(self, connection: Connection) -> dict[int, Any]:
-        is_live = or_(_SEGMENTS.removed_in.is_(None), _SEGMENTS.removed_in > self.pinned)
         query = (
             select(
                 _SEGMENTS.dataset_id,
@@ -122,10 +132,14 @@ class PinnedCatalog(Catalog):
                 func.min(_SEGMENTS.min_ts).label("min_ts"),
                 func.max(_SEGMENTS.max_ts).label("max_ts"),
             )
-            .where(_SEGMENTS.added_in <= self.pinned, is_live)
+            .where(self._is_of_version())
             .group_by(_SEGMENTS.dataset_id)
         )
         return {row.dataset_id: row for row in connection.execute(query)}
+
+    def _is_of_version(self) -> ColumnElement[bool]:
+        is_live = or_(_SEGMENTS.removed_in.is_(None), _SEGMENTS.removed_in > self.pinned)
+        return and_(_SEGMENTS.added_in <= self.pinned, is_live)
 
     def _committed(self, connection: Connection) -> set[int]:
         """Return the numbers of the datasets to which something had been committed."""

@@ -224,6 +224,14 @@ class Engine:
             return rows
         return [self._counted(row) for row in rows]
 
+    def listing(self) -> Sequence[Sequence[Any]]:
+        """Return name, rows, bytes, times of the first and the last row, and number of files of every dataset, sorted by name."""
+        listed = self.catalog.inventory()
+        if self.catalog.pinned is None:
+            return listed
+        counted = {str(row.dataset): row.rows for row in self.inventory()}
+        return [(name, counted[name], *others) for name, _, *others in listed]
+
     def _counted(self, row: DatasetRow) -> DatasetRow:
         """Return a dataset's row with its rows counted: the catalog has no sums for older versions."""
         return replace(row, rows=count_rows(self.store, self.store.view(row.dataset)))
