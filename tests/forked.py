@@ -1,4 +1,4 @@
-"""Commands of the shell in processes of their own that cost no start of Python: a warm process is forked for each."""
+"""Processes that cost no start of Python: a warm process is forked for each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-_FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload(["pytest", "ccxt.async_support", "ticklake.app", "ticklake.interfaces.cli.main"])
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(["pytest", "ccxt.async_support", "ticklake.app", "ticklake.interfaces.cli.main"])
 
 
 def start_command(*arguments: str, output: Path | None = None) -> BaseProcess:
     """Start ``ticklake`` with these arguments in the environment of now; what it prints is appended to a file, or lost."""
-    process = _FORKS.Process(target=_run, args=(arguments, dict(os.environ), output or os.devnull))
+    process = FORKS.Process(target=_run, args=(arguments, dict(os.environ), output or os.devnull))
     process.start()
     return process
 
