@@ -99,9 +99,10 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
-def settings_for(url: str, *, archives: bool = False) -> Settings:
+def settings_for(url: str, *, archives: bool = False, timeout: float | None = None) -> Settings:
     """Settings that reach a simulated exchange and are impatient; without its archive unless asked for."""
-    timeout = 8 if archives else 1  # a month of trades is made when it is asked for
+    if timeout is None:
+        timeout = 8 if archives else 1  # a month of trades is made when it is asked for
     quick = {name: {"rate_limit_ms": 1, "timeout": timeout} for name in ("binance", "binanceus", "kraken")}
     return Settings(
         exchange_url=url, archives=archives, exchanges=quick, retry={"first_wait": 0.01, "longest_wait": 0.1}
@@ -116,8 +117,15 @@ def lake_at(tmp_path: Path) -> Iterator[OpenLake]:
     """Open lakes on a simulated exchange; they close with the test."""
     with ExitStack() as stack:
 
-        def start(exchange: SimulatedExchange | None = None, name: str = "lake", *, archives: bool = False) -> Lake:
-            settings = settings_for(exchange.url if exchange else "http://127.0.0.1:9", archives=archives)
+        def start(
+            exchange: SimulatedExchange | None = None,
+            name: str = "lake",
+            *,
+            archives: bool = False,
+            timeout: float | None = None,
+        ) -> Lake:
+            url = exchange.url if exchange else "http://127.0.0.1:9"
+            settings = settings_for(url, archives=archives, timeout=timeout)
             return stack.enter_context(open_lake(tmp_path / name, settings=settings))
 
         yield start

@@ -32,7 +32,7 @@ FAULTS = (
     {"ban_every": 1},
     {"error_every": 3},
     {"error_every": 1},
-    {"timeout_every": 4, "timeout_seconds": 1.2},
+    {"timeout_every": 4, "timeout_seconds": 0.6},
     {"truncate_every": 1},
     {"error_body_every": 1},
     {"empty_every": 2},
@@ -94,7 +94,7 @@ def assert_one_story(lake, text, run=None, want=WANT):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(f"{name}={fault[name]}" for name in fault))
 def test_a_run_under_a_fault_and_what_the_lake_says_are_one_story(text, fault, exchange, lake_at):
     exchange.faults = Faults(**fault)
-    lake = lake_at(exchange)
+    lake = lake_at(exchange, timeout=0.4)
     run = collect(lake, text)
     assert_one_story(lake, text, run)
     assert lake.runs.get(run.id).outcome == run.outcome

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import sqlite
 from ticklake.catalog import claims
 from ticklake.catalog.database import Database
 from ticklake.catalog.jobs import JobQueue
+from ticklake.catalog.runs import Runs
 from ticklake.core.jobs import JobState, NewJob
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, LeaseHeld, LeaseLost
@@ -309,3 +310,12 @@ def test_a_lane_has_the_jobs_of_streams_or_all_others(queue):
     assert queue.claim("me", lane="others").id == other
     assert queue.claim("me", lane="others") is None
     assert queue.claim("you", lane="streams").id == stream
+
+
+def test_the_newest_run_of_a_job_is_its_own(queue, database, clock):
+    first, second = add(queue, new(1), new(2))
+    runs = Runs(database, clock)
+    with runs.of_job(first):
+        runs.create("compact")
+        newest = runs.create("compact")
+    assert (queue.newest_run(queue.get(first)), queue.newest_run(queue.get(second))) == (newest.id, 0)

@@ -192,7 +192,7 @@ class TestFaults:
         [
             {"rate_limit_every": 3},
             {"error_every": 3},
-            {"timeout_every": 5, "timeout_seconds": 1.5},
+            {"timeout_every": 5, "timeout_seconds": 0.6},
             {"truncate_every": 3},
             {"error_body_every": 3},
             {"empty_every": 3},
@@ -205,7 +205,7 @@ class TestFaults:
     def test_each_fault_leaves_the_truth(self, text, fault, market, serve, lake_at):
         exchange = serve(market, NOW)
         exchange.faults = Faults(**fault)
-        dataset, lake = Dataset.parse(text), lake_at(exchange)
+        dataset, lake = Dataset.parse(text), lake_at(exchange, timeout=0.4)
         timeframe = str(dataset.timeframe) if dataset.timeframe else None
         run = lake.backfill(
             dataset.exchange, str(dataset.symbol), timeframe, kind=dataset.kind, start="2024-01-01T12", end="2024-01-03"
@@ -219,8 +219,8 @@ class TestFaults:
     )
     def test_every_fault_at_once_leaves_the_truth(self, text, market, serve, lake_at):
         exchange = serve(market, NOW)
-        exchange.faults = Faults.everything().changed({"timeout_seconds": 1.2})
-        dataset, lake = Dataset.parse(text), lake_at(exchange)
+        exchange.faults = Faults.everything().changed({"timeout_seconds": 0.6})
+        dataset, lake = Dataset.parse(text), lake_at(exchange, timeout=0.4)
         timeframe = str(dataset.timeframe) if dataset.timeframe else None
         run = lake.backfill(
             dataset.exchange, str(dataset.symbol), timeframe, kind=dataset.kind, start="2024-01-02", end="2024-01-04"

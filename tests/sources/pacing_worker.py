@@ -1,9 +1,7 @@
-"""A process that calls a simulated exchange as often as it may: ``pacing_worker.py URL LEDGER CALLS MILLISECONDS``."""
+"""A process that calls a simulated exchange as often as it may."""
 
 import asyncio
-import json
-import sys
-from pathlib import Path
+from multiprocessing.connection import Connection
 
 from ticklake.core.retry import RetryPolicy
 from ticklake.errors import TicklakeError
@@ -11,13 +9,17 @@ from ticklake.sources.ccxt.client import ExchangeClient, ExchangeOptions
 from ticklake.sources.pacing.pace import Pace
 
 
-async def main(url: str, ledger: str, calls: int, milliseconds: float) -> None:
+def work(pipe: Connection, *arguments) -> None:
+    """Say when this process is ready, wait until it may begin, and tell how it ended."""
+    asyncio.run(_work(pipe, *arguments))
+
+
+async def _work(pipe: Connection, url, ledger, calls, milliseconds) -> None:
     retry = RetryPolicy(attempts=20, first_wait=0.001, longest_wait=0.002)
-    pace = Pace("binance", "binance@here", Path(ledger))
+    pace = Pace("binance", "binance@here", ledger)
     client = ExchangeClient("binance", ExchangeOptions(f"{url}/binance", milliseconds, 5.0, retry, pace=pace))
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
+    pipe.send("ready")
+    pipe.recv()
     told = "done"
     try:
         for _ in range(calls):
@@ -25,7 +27,4 @@ async def main(url: str, ledger: str, calls: int, milliseconds: float) -> None:
     except TicklakeError as error:
         told = f"{type(error).__name__}: {error}"
     await client.close()
-    sys.stdout.write(json.dumps(told))
-
-
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
+    pipe.send(told)

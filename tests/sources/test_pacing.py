@@ -1,22 +1,21 @@
 """Turns at an exchange: shared by processes, kept over restarts. Field note: limits hold per address."""
 
 import asyncio
-import json
 import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
+from pacing_worker import work
 
+from tests.forked import FORKS
 from ticklake.errors import Banned, RateLimited
 from ticklake.sources.pacing.ledger import Ledger
 from ticklake.sources.pacing.pace import BAN, Pace
 from ticklake.testing.clocks import ManualClock
 
-WORKER = Path(__file__).with_name("pacing_worker.py")
 NOW = 1_700_000_000_000
 KLINES = 0.4
 """What ccxt says that one such call costs."""
@@ -191,6 +190,14 @@ class TestPace:
         assert [statement.split()[0] for statement in statements] == ["BEGIN", "SELECT", "INSERT", "DELETE", "COMMIT"]
 
 
+def start_worker(*arguments):
+    """Start a process, and return the pipe to it."""
+    ours, theirs = FORKS.Pipe()
+    FORKS.Process(target=work, args=(theirs, *arguments), daemon=True).start()
+    theirs.close()
+    return ours
+
+
 @pytest.fixture
 def hammer(market, serve):
     """Let processes call a simulated exchange as often as they may; return what was asked, and what each told."""
@@ -198,17 +205,11 @@ def hammer(market, serve):
 
     def run(ledgers, calls, milliseconds, **faults):
         exchange.faults = exchange.faults.changed(faults)
-        words = [
-            [sys.executable, str(WORKER), exchange.url, str(path), str(calls), str(milliseconds)] for path in ledgers
-        ]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        workers = [subprocess.Popen(command, **pipes) for command in words]
-        for worker in workers:
-            assert worker.stdout.readline() == "ready\n"
-        for worker in workers:
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-        told = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+        pipes = [start_worker(exchange.url, path, calls, milliseconds) for path in ledgers]
+        assert [pipe.recv() for pipe in pipes] == ["ready"] * len(pipes)
+        for pipe in pipes:
+            pipe.send("go")
+        told = [pipe.recv() for pipe in pipes]
         return [one for one in exchange.requests if "klines" in one.path], told
 
     return run

@@ -91,6 +91,7 @@ class _Intact(FunctionElement[Any]):
         self.table_name = table.name
 
 
+@cache  # to build the expression took longer than most statements take
 def intact(column: Column[Any]) -> Label[Any]:
     """Select a column of a table; if the row is not what was written, the statement fails with ``CatalogDamaged``.
 
@@ -111,6 +112,7 @@ def _compared(element: _Intact, compiler: Any, **options: Any) -> str:
     return f"ticklake_intact('{element.table_name}', {compiler.process(element.clauses, **options)})"
 
 
+@cache
 def rows_of(table: Table) -> Select[Any]:
     """Select the checked rows of a table, without their checksums."""
     key = next(iter(table.primary_key))
@@ -176,8 +178,8 @@ def _recheck(check: int | None, *values: object) -> int | None:
 
 def checked_columns(table: Table) -> list[Any]:
     """Return the columns that the checksum covers, those of the primary key first."""
-    keys = list(table.primary_key)
-    return keys + [column for column in table.c if column.name not in _UNCHECKED and column not in keys]
+    others = [column for column in table.c if column.name not in _UNCHECKED and not column.primary_key]
+    return [*table.primary_key, *others]
 
 
 @cache

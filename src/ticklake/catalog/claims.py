@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import and_, bindparam, delete, or_, select, text, update
+from sqlalchemy import and_, bindparam, case, delete, literal, or_, select, text, update
 
 from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
@@ -15,11 +15,13 @@ from ticklake.core.jobs import Job, JobState
 from ticklake.errors import LeaseLost
 
 __all__ = [
+    "ANY_SILENT",
     "Lane",
     "IS_QUEUED",
     "IS_RUNNING",
     "MINE",
     "PROLONG",
+    "RECOVER",
     "RELEASE",
     "claim",
     "lease_lost",
@@ -93,6 +95,25 @@ MINE = select(intact(_JOBS.c.id)).where(
 )
 """Whether a job is still ours."""
 _HELD = and_(_LEASES.c.job_id == bindparam("own_id"), _LEASES.c.fence == bindparam("own_fence"))
+_IS_SILENT = and_(IS_RUNNING, _JOBS.c.expires_at <= bindparam("now"))
+ANY_SILENT = select(_JOBS.c.id).where(_IS_SILENT).limit(1)
+"""One job whose worker sends no heartbeats any more."""
+_USED_UP = _JOBS.c.attempts >= _JOBS.c.max_attempts
+RECOVER = (
+    update(_JOBS)
+    .where(_IS_SILENT)
+    .values(
+        state=case(
+            (_JOBS.c.cancelling, JobState.CANCELLED.value),
+            (_USED_UP, JobState.FAILED.value),
+            else_=literal(JobState.QUEUED.value),
+        ),
+        finished_at=case((or_(_JOBS.c.cancelling, _USED_UP), bindparam("now"))),
+        outcome=literal("its worker ") + _JOBS.c.owner + literal(" died"),
+    )
+    .returning(_JOBS)
+)
+"""Takes jobs from workers without heartbeats: they are queued again, or end if they were cancelled or have no attempt left."""
 PROLONG = update(_LEASES).where(_HELD).values(expires_at=bindparam("new_expires_at"))
 RELEASE = delete(_LEASES).where(_HELD)
 

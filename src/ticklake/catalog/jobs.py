@@ -7,23 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Executable,
-    Row,
-    and_,
-    case,
-    delete,
-    func,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Executable, Row, bindparam, delete, func, select, update
 
 from ticklake.catalog import claims, schema
-from ticklake.catalog.checksums import rows_of
+from ticklake.catalog.checksums import intact, rows_of
 from ticklake.catalog.database import Database
 from ticklake.catalog.fences import fenced
 from ticklake.catalog.parameters import attributes
@@ -42,6 +29,13 @@ _QUEUED, _RUNNING = JobState.QUEUED.value, JobState.RUNNING.value
 _ACTIVE, _ENDED = [state.value for state in ACTIVE], [state.value for state in ENDED]
 _AT_ONCE = 500
 """How many jobs go into one statement."""
+
+_NEWEST_RUN = (
+    select(intact(schema.runs.c.id))
+    .where(schema.runs.c.job_id == bindparam("job"))
+    .order_by(schema.runs.c.id.desc())
+    .limit(1)
+)
 
 
 class JobQueue:
@@ -159,6 +153,11 @@ class JobQueue:
                 raise claims.lease_lost(job)
             self._hold(connection, job, names, now)
 
+    def newest_run(self, job: Job) -> int:
+        """Return the number of the newest run that was an attempt of *job*; 0 if there is none."""
+        with self._database.read() as connection:
+            return connection.execute(_NEWEST_RUN, {"job": job.id}).scalar() or 0
+
     def beat(self, job: Job, done: float | None = None) -> bool:
         """Extend the lease, record the share that is done, and return whether the job is to be cancelled.
 
@@ -215,7 +214,7 @@ class JobQueue:
         now = self._now()
         # Every worker looks each second, and nearly always no other one is silent: a look needs no write lock.
         with self._database.read() as connection:
-            if connection.execute(select(_JOBS.c.id).where(_is_silent(now)).limit(1)).first() is None:
+            if connection.execute(claims.ANY_SILENT, {"now": now}).first() is None:
                 return []
         with self._database.write(durable=False) as connection:
             return _recover(connection, now)
@@ -246,22 +245,9 @@ class JobQueue:
         return _job(row)
 
 
-def _is_silent(now: int) -> ColumnElement[bool]:
-    return and_(claims.IS_RUNNING, _JOBS.c.expires_at <= now)
-
-
 def _recover(connection: Connection, now: int) -> list[Job]:
     """Take jobs from workers without heartbeats, before others get their leases."""
-    used_up = _JOBS.c.attempts >= _JOBS.c.max_attempts
-    state = case(
-        (_JOBS.c.cancelling, JobState.CANCELLED.value), (used_up, JobState.FAILED.value), else_=literal(_QUEUED)
-    )
-    values = {
-        "state": state,
-        "finished_at": case((or_(_JOBS.c.cancelling, used_up), now)),
-        "outcome": literal("its worker ") + _JOBS.c.owner + literal(" died"),
-    }
-    recovered = connection.execute(update(_JOBS).where(_is_silent(now)).values(**values).returning(_JOBS))
+    recovered = connection.execute(claims.RECOVER, {"now": now})
     jobs = {row.id: _job(row) for row in recovered}
     if jobs:
         connection.execute(delete(_LEASES).where(_LEASES.c.job_id.in_(list(jobs))))

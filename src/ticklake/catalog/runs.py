@@ -262,10 +262,8 @@ class Runs:
 
     def active(self) -> Sequence[Run]:
         """Return the active runs, newest first; those whose process died are marked as ``killed``."""
-        table = schema.runs
-        query = rows_of(table).where(table.c.state == RunState.RUNNING.value).order_by(table.c.id.desc())
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_ACTIVE).all()
         return [run for run in self._settle_all(rows) if run.is_active]
 
     def kept_up(self) -> frozenset[str]:
@@ -314,6 +312,7 @@ class Runs:
             return replace(run, state=RunState.KILLED, outcome=outcome)
 
 
+_ACTIVE = rows_of(schema.runs).where(schema.runs.c.state == RunState.RUNNING.value).order_by(schema.runs.c.id.desc())
 _ENDING = (
     update(schema.runs)
     .where(schema.runs.c.id == bindparam("run"), schema.runs.c.state == RunState.RUNNING.value)

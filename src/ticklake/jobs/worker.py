@@ -105,7 +105,7 @@ class Worker:
         """Run a claimed job inside one run, and record in the queue how it ended."""
         run: Run | None = None
         # Whether the operation recorded a run of its own shows by comparing with this.
-        newest = self._newest_run(job)
+        newest = self.queue.newest_run(job)
         try:
             operation = self.operations[job.operation]
             with self._shift(job) as shift, self.runs.of_job(job.id), self.queue.fenced(job):
@@ -131,12 +131,9 @@ class Worker:
             self._given_back(job, run, "its worker was interrupted")
             raise
 
-    def _newest_run(self, job: Job) -> int:
-        return max((run.id for run in self.runs.list(job=job.id, limit=1)), default=0)
-
     def _record_try(self, job: Job, newest: int) -> Run | None:
         """Record the run of a try that failed before its operation recorded one: alerts look at runs."""
-        if self._newest_run(job) > newest:
+        if self.queue.newest_run(job) > newest:
             return None
         with self.runs.of_job(job.id):
             return self.runs.create(job.operation, job.subject, job.parameters)
