@@ -38,10 +38,10 @@ lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow and not soak' -q
 
 bench: $(VENV)-bench/ready ## Measure against peers and write the README table: half an hour, nothing else running
-	$(BENCH).run --json bench.json --readme README.md && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json && $(BENCH).live_flush --json live_flush.json
+	$(BENCH).run --json bench.json --readme README.md && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json
 
-bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
-	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick && $(BENCH).live_flush --flushes 4
+bench-quick: $(VENV)-bench/ready ## The same on less data, in four minutes
+	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake site htmlcov .coverage*
