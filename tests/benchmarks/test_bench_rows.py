@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import live_workloads, run
 from benchmarks.contenders import contender_class
-from benchmarks.contenders.base import Contender
+from benchmarks.contenders.base import Cannot, Contender
 from benchmarks.measuring import measure
 from benchmarks.table import BEGIN, END
 from benchmarks.workload import Market, Scale, Workload
@@ -66,7 +66,7 @@ def test_what_comes_too_slowly_for_its_pace_does_not_count(rows_folder: Path, mo
     monkeypatch.setattr(live_workloads, "SLOWEST", 0.9)
     monkeypatch.setattr(live_workloads, "_run", lambda *_run: {"came_per_second": 899.0, "cache_p50_ms": 1.0})
     step = next(live_workloads.paced("cache_p50_ms", 1_000, TINY)(Contender, rows_folder / "row" / "kind", None))
-    with pytest.raises(RuntimeError, match="only 899 events a second came, not 1,000"):
+    with pytest.raises(Cannot, match="only 899 events a second came, not 1,000"):
         step.run()
 
 
