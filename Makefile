@@ -20,7 +20,7 @@ test: $(VENV)/test $(VENV)-peers/ready ## Run every test
 coverage: $(VENV)/coverage $(VENV)-peers/ready ## Run the tests, or TESTS, and show in htmlcov/ which lines they reach
 	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
 
-soak: $(VENV)/test ## Kill writers, rebuilds, backups and migrations by the thousand, with wrong clocks too, flip bits, and let histories and processes run for hours
+soak: $(VENV)/test ## Kill writers, rebuilds, backups and migrations by the thousand, with wrong clocks too, flip bits, let histories and processes run for hours, and look at the memory of a collector
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m soak
 
 lint: $(VENV)/lint ## Check style, types, the direction of imports, and that the code gets no denser
@@ -38,10 +38,10 @@ lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow and not soak' -q
 
 bench: $(VENV)-bench/ready ## Measure against peers and write the README table: half an hour, nothing else running
-	$(BENCH).run --json bench.json --readme README.md && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json && $(BENCH).live_flush --json live_flush.json
+	$(BENCH).run --json bench.json --readme README.md && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json
 
-bench-quick: $(VENV)-bench/ready ## The same on less data, in three minutes
-	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick && $(BENCH).live_flush --flushes 4
+bench-quick: $(VENV)-bench/ready ## The same on less data, in four minutes
+	$(BENCH).run --quick && $(BENCH).growth --quick && $(BENCH).memory --quick
 
 clean: ## Remove what make made
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-bench $(VENV)-peers .lowest.txt demo-lake site htmlcov .coverage*

@@ -27,7 +27,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target that was looked at: what ours may be at most, and whether it is."""
+    """A target that was looked at: what ours may be, and whether it is."""
 
     text: str
     allowed: float | None
@@ -36,13 +36,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Ours must be at most *limit* times the figure of *against*, or at most *limit* if nobody is named."""
+    """Ours must be at most *limit* times the figure of *against*, or at most *limit* if nobody is named; or *at_least* that."""
 
     limit: float
     against: str = ""
+    at_least: bool = False
 
     def text(self, unit: str) -> str:
         """Say the target in words."""
+        if self.at_least:
+            return f">= {self.limit:,g} {unit}"
         if not self.against:
             return f"<= {self.limit:g} {unit}"
         if self.limit < 0.1:
@@ -55,7 +58,9 @@ class Target:
         base = other if self.against else 1.0
         allowed = None if base is None else base * self.limit
         ours = figures[OURS].median if OURS in figures else None
-        passed = None if ours is None or allowed is None else ours <= allowed
+        passed = None
+        if ours is not None and allowed is not None:
+            passed = ours >= allowed if self.at_least else ours <= allowed
         return Verdict(self.text(unit), allowed, passed)
 
 

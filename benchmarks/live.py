@@ -1,16 +1,18 @@
 """Live: from sockets on loopback to durable commits: ``python -m benchmarks.live``. The sender is a process of its own.
 
-Measured: events a second over 500 trade streams until the last one is committed, and the processor time they took; the time from the
-exchange's clock to the cache and to the commit at 1,000 events a second; a read of the newest 1,000 rows from the cache.
+Measured: events a second over 500 trade streams until the last one is committed, and the processor time they took. If events come at a
+steady pace, also the time from the exchange's clock to the cache and to the commit, and a read of newest rows from the cache meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import multiprocessing
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,35 +31,38 @@ from ticklake.sources.live.options import FeedOptions
 
 STREAMS = 500
 EVENTS = 1_000_000
-PACED, PACE = 10_000, 1_000
 SAMPLED = 7
 """Of so many messages one is timed, so that the clock takes no part of what is measured."""
 MOST_UNSENT = 2**20
 """Bytes that wait to be sent at most."""
+READ = 100
+"""Rows of a read from the cache."""
+READ_EVERY = 0.002
+"""Seconds between two reads."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print events a second, the delays, and the time of a read."""
+    """Print events a second; if they come at a pace, also the delays and the time of a read."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--paced", type=int, default=PACED, help="events for the delays")
+    parser.add_argument("--pace", type=int, default=0, help="events a second (default: as fast as they can be sent)")
     parser.add_argument("--folder", type=Path, help="where to store (default: the system's temp)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-        fast = asyncio.run(collect(Path(folder) / "fast", options.events, 0))
-        paced = asyncio.run(collect(Path(folder) / "paced", options.paced, PACE))
-    print(json.dumps({"fast": fast, "paced": paced}, indent=2))
+        print(json.dumps(asyncio.run(collect(Path(folder), options.events, options.pace)), indent=1))
     return 0
 
 
 class Delays:
-    """Notes how long after the exchange's time rows reach the cache."""
+    """Notes how long after the exchange's time rows reach the cache, and when all have come."""
 
-    def __init__(self, live: Broadcast) -> None:
+    def __init__(self, live: Broadcast, events: int) -> None:
         self.live = live
         self.messages = 0
         self.seconds: list[float] = []
         self.begun = asyncio.Event()
+        self.has_all = asyncio.Event()
+        self._missing = events
 
     def rows(self, dataset: Dataset, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         """Pass rows on, and note the delay of the first."""
@@ -66,10 +71,54 @@ class Delays:
         self.messages += 1
         if self.messages % SAMPLED == 0:
             self.seconds.append((time.time_ns() - rows[0][0]) / 1e9)
+        self._missing -= len(rows)
+        if self._missing <= 0:
+            self.has_all.set()
 
     def control(self, dataset: Dataset, control: Control) -> None:
         """Pass an event on."""
         self.live.control(dataset, control)
+
+
+class TimedEngine:
+    """Notes how long after the exchange's time rows are committed."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.seconds: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def append_each(self, items: Any) -> Any:
+        """Commit rows, and note the delay of each."""
+        receipts = self._engine.append_each(items)
+        now = time.time_ns()
+        for _, frame, *_ in items:
+            self.seconds += [(now - ts) / 1e9 for ts in frame["ts"].to_physical()]
+        return receipts
+
+
+class Reader(threading.Thread):
+    """Reads the newest rows of one dataset after the other from the cache, as users do from their own thread."""
+
+    def __init__(self, cache: HotCache, datasets: Sequence[Dataset]) -> None:
+        super().__init__(daemon=True)
+        self._cache = cache
+        self._datasets = datasets
+        self.has_to_end = threading.Event()
+        self.seconds: list[float] = []
+        """The times of reads that found all rows."""
+
+    def run(self) -> None:
+        """Read until told to end."""
+        for dataset in itertools.cycle(self._datasets):
+            if self.has_to_end.wait(READ_EVERY):
+                return
+            began = time.perf_counter()
+            rows = self._cache.newest(dataset, READ)
+            if rows is not None:
+                self.seconds.append(time.perf_counter() - began)
 
 
 async def collect(folder: Path, events: int, pace: int) -> dict[str, float]:
@@ -82,48 +131,49 @@ async def collect(folder: Path, events: int, pace: int) -> dict[str, float]:
     subscriptions = [Subscription(Dataset.parse(f"binance:trades:{name}/USDT")) for name in names]
     instruments = [Instrument("binance", f"{name}/USDT", f"{name}USDT", "spot") for name in names]
     cache = HotCache(time.time_ns)
-    delays = Delays(Broadcast(cache))
-    committed: list[float] = []
+    delays = Delays(Broadcast(cache), events)
     with ticklake.open(folder) as lake:
 
         async def leave(_dataset: object, _span: object) -> None:
             return
 
-        service = LiveService(lake.engine, leave, LiveOptions(), listeners=[delays])
+        engine: Any = TimedEngine(lake.engine) if pace else lake.engine
+        service = LiveService(engine, leave, LiveOptions(), listeners=[delays])
         feeds = live_feeds("binance", subscriptions, instruments, FeedOptions(url))
+        reader = Reader(cache, [subscription.dataset for subscription in subscriptions])
         task = asyncio.create_task(service.run(feeds))
         await delays.begun.wait()
         began, cpu = time.perf_counter(), time.process_time()
-        while sum(status.stored for status in service.status()) < events:
-            await asyncio.sleep(0.5)
-            committed += [status.lag for status in service.status()[:20] if status.lag is not None]
+        if pace:
+            reader.start()
+        await asyncio.wait([task, asyncio.create_task(delays.has_all.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        came = time.perf_counter() - began
+        # The last rows are too few for a commit of their own: they would wait for seconds.
+        await service.flush()
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-        reads = [_read(cache, subscriptions[number % STREAMS].dataset) for number in range(2_000)]
+        stored = sum(status.stored for status in service.status())
+        reader.has_to_end.set()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     sender.kill()
-    return {
-        "events_per_second": round(events / seconds),
-        "cpu_us_per_event": round(cpu / events * 1e6, 2),
-        "cache_delay_p50_ms": _percentile(delays.seconds, 50) * 1e3,
-        "cache_delay_p99_ms": _percentile(delays.seconds, 99) * 1e3,
-        "commit_delay_p50_s": _percentile(committed, 50),
-        "commit_delay_p99_s": _percentile(committed, 99),
-        "hot_read_p50_us": _percentile(reads, 50) * 1e6,
-        "hot_read_p99_us": _percentile(reads, 99) * 1e6,
+    if stored != events:
+        raise AssertionError(f"{stored:,} events were stored, not {events:,}")
+    figures = {
+        "events_per_second": events / seconds,
+        "cpu_us_per_event": cpu / events * 1e6,
+        "came_per_second": events / came,
     }
-
-
-def _read(cache: HotCache, dataset: Dataset) -> float:
-    began = time.perf_counter()
-    cache.newest(dataset, 1_000)
-    return time.perf_counter() - began
+    if pace:
+        delays_of = {"cache": delays.seconds, "commit": engine.seconds, "read": reader.seconds}
+        for name, values in delays_of.items():
+            figures |= {f"{name}_p{percent}_ms": _percentile(values, percent) * 1e3 for percent in (50, 99) if values}
+    return figures
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
-    if not values:
-        return float("nan")
-    return round(sorted(values)[min(len(values) * percent // 100, len(values) - 1)], 9)
+    return sorted(values)[min(len(values) * percent // 100, len(values) - 1)]
 
 
 def send(port: Any, events: int, pace: int, streams: int = STREAMS) -> None:

@@ -12,14 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 import ticklake
 from benchmarks import data
-from benchmarks.machine import describe, one_line
 from ticklake.collect.live import LiveService
 from ticklake.core.batch import from_rows
 from ticklake.core.coverage import Covered
@@ -34,10 +33,7 @@ DATASETS = 500
 ROWS = (2, 20, 200)
 """Rows of each dataset in a flush."""
 FLUSHES = 10
-TARGETS = {2: 70, 20: 80, 200: 150}
-"""Milliseconds of CPU that a flush may take."""
 SECOND = 10**9
-MESSAGES = 200_000
 ORIGIN = Provenance("live", "bench socket", "bench")
 Item = tuple[Dataset, list[tuple[object, ...]]]
 
@@ -50,6 +46,11 @@ class Flushes:
     rows: int
     cpu: tuple[float, ...]
     wall: tuple[float, ...]
+
+    def figures(self) -> dict[str, float]:
+        """Return the medians, by way and rows in a flush."""
+        name = f"{self.way}_{self.rows * DATASETS}"
+        return {f"{name}_cpu_ms": statistics.median(self.cpu), f"{name}_wall_ms": statistics.median(self.wall)}
 
 
 class _Script(Feed):
@@ -65,34 +66,31 @@ class _Script(Feed):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, write what was asked for."""
+    """Measure, and print medians."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.WARNING)
     names = tuple(Dataset.parse(f"bench:trades:C{number:03}/USDT") for number in range(DATASETS))
-    results: list[Flushes] = []
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
         for rows in options.rows:
-            for way, measure in WAYS.items():
-                if way in options.ways:
-                    results.append(measure(names, rows, options.flushes, Path(folder) / f"{way}-{rows}"))
-        rate = _put_rate(names, Path(folder) / "put")
-        machine = describe((), Path(folder))
-    print(
-        "\n".join(["", one_line(machine), "", *map(_line, results), f"put: {rate:,.0f} messages/s of one row a core"])
-    )
-    if options.json:
-        document = {"machine": machine, "flushes": [asdict(result) for result in results], "put": rate}
-        options.json.write_text(json.dumps(document, indent=1) + "\n")
+            for way in options.ways:
+                flushes = WAYS[way](names, rows, options.flushes, Path(folder) / f"{way}-{rows}")
+                figures |= flushes.figures()
+        if options.messages:
+            figures["messages_per_cpu_second"] = _put_rate(names, options.messages, Path(folder) / "put")
+    print(json.dumps(figures, indent=1))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live_flush", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="rows of each dataset (default: 2 20 200)")
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help=", ".join(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=["service"], help=", ".join(WAYS))
     parser.add_argument("--flushes", type=int, default=FLUSHES, help="default: %(default)s")
+    parser.add_argument(
+        "--messages", type=int, default=0, help="also take so many messages of one row, without a flush"
+    )
     parser.add_argument("--folder", type=Path, help="where to store; must be a real disk (default: the system's temp)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write samples, versions and machine")
     return parser
 
 
@@ -197,11 +195,11 @@ WAYS: dict[str, Callable[[Sequence[Dataset], int, int, Path], Flushes]] = {
 }
 
 
-def _put_rate(names: Sequence[Dataset], folder: Path) -> float:
+def _put_rate(names: Sequence[Dataset], count: int, folder: Path) -> float:
     """Return how many messages of one row a service takes in a second of CPU."""
     feed = _Script(names)
     messages: list[LiveMessage] = []
-    for dataset, values in _items(names, MESSAGES // len(names), 0):
+    for dataset, values in _items(names, count // len(names), 0):
         messages += [_message(dataset, [row]) for row in values]
 
     async def take(service: LiveService) -> None:
@@ -216,16 +214,6 @@ def _put_rate(names: Sequence[Dataset], folder: Path) -> float:
 
     with closing(ticklake.open(folder)) as lake:
         return asyncio.run(go(lake))
-
-
-def _line(result: Flushes) -> str:
-    cpu, wall = statistics.median(result.cpu), statistics.median(result.wall)
-    spread = f"(least {min(result.cpu):.1f})"
-    line = f"{result.way:<12} {result.rows * DATASETS:7,} rows  CPU {cpu:7.1f} ms {spread:15}  wall {wall:7.1f} ms"
-    target = TARGETS.get(result.rows)
-    if result.way == "save_all" or target is None:
-        return line
-    return f"{line}  <= {target} ms: {'pass' if cpu <= target else 'FAIL'}"
 
 
 if __name__ == "__main__":

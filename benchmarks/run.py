@@ -9,14 +9,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks import contenders
 from benchmarks.contenders.base import Contender
-from benchmarks.figures import Result
+from benchmarks.figures import OURS, Result
 from benchmarks.machine import describe, one_line
 from benchmarks.measuring import measure
 from benchmarks.table import markdown_table, reasons, replace_block, text_table
@@ -32,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
         results = _measure_all(QUICK if options.quick else FULL, options.only, kinds, Path(folder))
         machine = describe((name for kind in kinds.values() for name in kind.packages), Path(folder))
-    print(
-        "\n".join(["", one_line(machine), "", text_table(results, list(kinds)), "", *_notes(results, kinds, missing)])
-    )
+    tables = _tables(results, kinds, text_table)
+    print("\n".join(["", one_line(machine), "", tables, "", *_notes(results, kinds, missing)]))
     if options.json:
         options.json.write_text(json.dumps(_document(machine, results, kinds, quick=options.quick), indent=1) + "\n")
     if options.readme:
-        block = f"{markdown_table(results, list(kinds))}\n\n{one_line(machine)}; medians, `-` is what a peer cannot do."
+        tables = _tables(results, kinds, markdown_table)
+        block = f"{tables}\n\n{one_line(machine)}; medians, `-` is what a peer cannot do."
         options.readme.write_text(replace_block(options.readme.read_text(), block))
     return int(any(figure.failed for result in results for figure in result.figures.values()))
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     names = [workload.name for workload in workloads(QUICK)]
-    parser.add_argument("--quick", action="store_true", help="smaller data, fewer repetitions: under three minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller data, fewer repetitions: some minutes")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--contenders", default=",".join(contenders.NAMES), metavar="A,B", help="default: %(default)s")
     parser.add_argument("--folder", type=Path, help="where to store; must be a real disk (default: the system's temp)")
@@ -76,6 +76,16 @@ def _measure_all(scale: Scale, only: Sequence[str], kinds: dict[str, type[Conten
             print(f"{workload.name} took {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
             shutil.rmtree(folder / workload.name, ignore_errors=True)
     return results
+
+
+def _tables(
+    results: Sequence[Result], names: Iterable[str], table: Callable[[Sequence[Result], Sequence[str]], str]
+) -> str:
+    """Return a table of what others do, too, and below it one of what only ours does."""
+    shared = [result for result in results if set(result.figures) != {OURS}]
+    alone = [result for result in results if set(result.figures) == {OURS}]
+    parts = [table(rows, among) for rows, among in [(shared, list(names)), (alone, [OURS])] if rows]
+    return "\n\n".join(parts)
 
 
 def _notes(results: Sequence[Result], kinds: dict[str, type[Contender]], missing: Sequence[str]) -> list[str]:

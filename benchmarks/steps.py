@@ -15,9 +15,7 @@ import polars as pl
 
 from benchmarks import data
 from benchmarks.contenders.base import Cannot, Contender
-from benchmarks.workload import Market, Step, Steps
-
-Kind = type[Contender]
+from benchmarks.workload import Kind, Market, Step, Steps
 
 
 def append(kind: Kind, folder: Path, market: Market) -> Steps:

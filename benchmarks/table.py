@@ -40,11 +40,15 @@ def curve_table(results: Sequence[Result], sizes: Sequence[str]) -> str:
 
 
 def markdown_table(results: Sequence[Result], contenders: Sequence[str]) -> str:
-    """Return a compact table for the README."""
+    """Return a compact table for the README. Where ours is alone, targets stand in the place of others."""
     shown = [name for name in contenders if any(_median(result, name) is not None for result in results)]
-    lines = ["| " + " | ".join(["", *shown]) + " |", "|---|" + "---:|" * len(shown)]
+    is_alone = list(contenders) == [OURS]
+    columns = [*shown, "target"] if is_alone else shown
+    lines = ["| " + " | ".join(["", *columns]) + " |", "|---|" + "---:|" * len(columns)]
     for result in results:
         cells = [_plain(result.figures.get(name)) for name in shown]
+        if is_alone:
+            cells.append(_verdicts(result.verdicts()))
         lines.append("| " + " | ".join([f"{result.title}, {result.unit}", *cells]) + " |")
     return "\n".join(lines)
 

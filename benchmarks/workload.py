@@ -16,7 +16,7 @@ from benchmarks import data
 from benchmarks.contenders.base import Contender
 from benchmarks.figures import Target
 
-__all__ = ["FULL", "QUICK", "Market", "Prepare", "Scale", "Step", "Steps", "Workload"]
+__all__ = ["FULL", "QUICK", "Kind", "Market", "Prepare", "Scale", "Step", "Steps", "Workload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,38 @@ class Scale:
     group: int
     datasets: int
     resample: int
+    events: int
+    seconds: int
+    flushes: int
+    messages: int
 
 
-FULL = Scale(repeats=11, few=3, trades=1_000_000, batches=100, group=500, datasets=10_000, resample=20_000_000)
-QUICK = Scale(repeats=5, few=1, trades=100_000, batches=10, group=50, datasets=500, resample=2_000_000)
+FULL = Scale(
+    repeats=11,
+    few=3,
+    trades=1_000_000,
+    batches=100,
+    group=500,
+    datasets=10_000,
+    resample=20_000_000,
+    events=1_000_000,
+    seconds=20,
+    flushes=10,
+    messages=40_000,
+)
+QUICK = Scale(
+    repeats=5,
+    few=1,
+    trades=100_000,
+    batches=10,
+    group=50,
+    datasets=500,
+    resample=2_000_000,
+    events=100_000,
+    seconds=4,
+    flushes=4,
+    messages=10_000,
+)
 
 
 class Market:
@@ -85,8 +113,9 @@ class Step:
     rows: int | None = None
 
 
+Kind = type[Contender]
 Steps = Iterator[Step]
-Prepare = Callable[[type[Contender], Path, Market], Steps]
+Prepare = Callable[[Kind, Path, Market], Steps]
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,10 +103,35 @@ def test_a_document_without_both_markers_is_refused(document: str):
         replace_block(document, "new")
 
 
-def test_every_workload_but_one_has_a_target_and_each_its_own_name():
+def test_a_target_may_be_a_least_figure():
+    figures = {"ticklake": Figure((120_000.0,))}
+    enough, more = Result("x", "x", "rows/s", figures, tuple(Target(n, at_least=True) for n in (1e5, 2e5))).verdicts()
+    assert (enough.text, enough.passed) == (">= 100,000 rows/s", True)
+    assert (more.text, more.passed) == (">= 200,000 rows/s", False)
+
+
+def test_the_compact_table_of_ours_alone_has_the_targets():
+    alone = Result("x", "x", "ms", {"ticklake": Figure((2.0,))}, (Target(1), Target(3)))
+    assert markdown_table([alone], ["ticklake"]).split("\n") == [
+        "|  | ticklake | target |",
+        "|---|---:|---:|",
+        "| x, ms | 2 | <= 1 ms: FAIL; <= 3 ms: pass |",
+    ]
+
+
+def test_most_workloads_have_a_target_and_each_its_own_name():
     table = workloads(FULL)
     assert len({workload.name for workload in table}) == len(table)
-    assert [workload.name for workload in table if not workload.targets] == ["open"]
+    assert [workload.name for workload in table if not workload.targets] == [
+        "open",
+        "live-cpu",
+        "live-cache-p50",
+        "live-cache-p99",
+        "live-commit-p50",
+        "live-commit-p99",
+        "live-native",
+        "live-ccxt",
+    ]
     assert [workload.name for workload in table if "|" in workload.title] == []
     assert [workload.name for workload in workloads(QUICK)] == [workload.name for workload in table]
 

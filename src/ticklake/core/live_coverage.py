@@ -88,9 +88,13 @@ class StreamCoverage:
 
     def gap(self, span: Span, reason: str, first: int | None = None, last: int | None = None) -> None:
         """Take note that rows are missing inside *span*, after the rows so far."""
+        start = self._start
+        if start is None:
+            start = self.newest
         self._close(span.start)
         self._holes.append(Hole(span, reason, first, last))
-        self._start = span.end
+        # Another collector may have stored newer rows than have come here: what lies between is not covered by this stream.
+        self._start = span.end if start is None else max(start, span.end)
         self.newest = max(self.newest or span.end, span.end)
         self.edge = max(self.edge or span.end, span.end)
 
