@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from random import Random
@@ -106,6 +107,40 @@ def hidden(lake, exchange, name):
     for number in sorted(set(exchange.served[dataset].ids()) - set(stored)):
         if not any(times[number] in gap.span for gap in gaps):
             yield f"{name}: {number} at {times[number]} was served and is neither stored nor inside a gap"
+
+
+def test_a_subscriber_gets_what_this_process_and_another_one_collect(tmp_path, market):
+    exchange = SimulatedExchange(market, SimulatedClock(parse_time("2024-01-05T12:00:30Z")))
+    folder = tmp_path / "lake"
+    found = {name: [] for name in STREAMS}
+
+    def read(subscriber):
+        for batch in subscriber:
+            if batch.dataset.kind == "trades":
+                found[str(batch.dataset)] += [int(ident) for ident in batch.frame()["id"].to_list()]
+
+    with exchange.running(), open_lake(folder, settings=settings_for(exchange.url)) as lake:
+        subscriber = lake.subscribe("binance:trades:*")
+        reader = threading.Thread(target=read, args=(subscriber,))
+        reader.start()
+        # Both collect the first symbol, the other process alone the second one.
+        process = collector(folder, exchange)
+        lake.streams.start("binance", "BTC/USDT")
+        try:
+            end = time.monotonic() + 30
+            while any(len(ids) < 12 for ids in found.values()) and time.monotonic() < end:
+                let_pass(exchange, Random(1), 0.2)
+        finally:
+            ended(process, signal.SIGTERM)
+        lake.streams.stop()
+        time.sleep(1.0)
+        subscriber.close()
+        reader.join(10)
+        for name in STREAMS:
+            stored = [int(ident) for ident in lake.load(name)["id"]]
+            assert len(stored) >= 12
+            assert sorted(found[name]) == stored
+        assert found[STREAMS[1]] == sorted(found[STREAMS[1]])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -50,6 +50,12 @@ class Listener(Protocol):
 
     def control(self, dataset: Dataset, control: Control) -> None:
         """Take note of what happened to a stream."""
+
+    def flushing(self, datasets: Iterable[Dataset]) -> None:
+        """Take note that the commit of all rows that these datasets had until now begins."""
+
+    def committed(self, versions: Mapping[Dataset, int]) -> None:
+        """Take note of the versions of the lake that have them."""
 
 
 class LiveService:
@@ -302,6 +308,8 @@ class LiveService:
         items: list[tuple[Dataset, Any, Provenance, Sequence[Covered]]] = []
         holes: list[tuple[Dataset, Hole]] = []
         batches = {batch.dataset: batch for batch in self._buffer.take()}
+        for listener in self._listeners:
+            listener.flushing(batches)
         self._has_new_stream = False
         for dataset, stream in self._streams.items():
             covered = [Covered(span) for span in stream.coverage.take_covered()]
@@ -317,6 +325,9 @@ class LiveService:
         if items:
             receipts = await self._stored(items)
             self._count(items, receipts)
+            versions = {item[0]: receipt.version for item, receipt in zip(items, receipts, strict=True)}
+            for listener in self._listeners:
+                listener.committed({dataset: versions[dataset] for dataset in batches})
         self._room.set()
         for dataset, hole in holes:
             if self._fill is not None and hole.span.length <= LONGEST_FILLED:
