@@ -184,6 +184,9 @@ class LiveSettings(BaseModel):
         ge=0,
         description="Seconds for which a commit is tried again while the lake cannot be written.",
     )
+    end_retry: float = Field(
+        OF_STREAMS.end_retry, ge=0, description="The same for the last commit, once streams are told to end."
+    )
     fill_delay: float = Field(
         OF_STREAMS.fill_delay, ge=0, description="Seconds from the end of a hole until calls are asked for its rows."
     )

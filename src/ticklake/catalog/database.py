@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,7 +25,7 @@ from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
 
-__all__ = ["BUSY_SECONDS", "Database", "busy"]
+__all__ = ["BUSY_SECONDS", "Database", "busy", "busy_at_most"]
 
 _FULL, _NORMAL = "FULL", "NORMAL"
 _DAMAGE = ("malformed", "not a database", "could not decode", "user-defined function")
@@ -32,6 +33,17 @@ _DAMAGE = ("malformed", "not a database", "could not decode", "user-defined func
 _CURE = "restore a backup, or run 'ticklake rebuild' to make a new catalog from the files"
 BUSY_SECONDS = 60
 """How long a statement waits for other processes before it gives up."""
+_BUSY: ContextVar[float | None] = ContextVar("_BUSY", default=None)
+
+
+@contextmanager
+def busy_at_most(seconds: float) -> Iterator[None]:
+    """Wait at most so long for other processes in each change that the block makes: it is repeated, or has to end soon."""
+    token = _BUSY.set(seconds)
+    try:
+        yield
+    finally:
+        _BUSY.reset(token)
 
 
 class Database:
@@ -187,6 +199,7 @@ class Database:
                 driver.execute("PRAGMA busy_timeout=1000")  # a reader may keep its transaction open for hours
                 driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+            connection.info.pop("busy", None)
 
     def close(self) -> None:
         """Close every connection."""
@@ -376,14 +389,29 @@ def _on_begin(connection: Connection) -> None:
     if level is None:
         connection.exec_driver_sql("BEGIN")
     else:
+        _limit_wait(connection)
         # A transaction that starts as a reader cannot become a writer once another process has written.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _limit_wait(connection: Connection) -> None:
+    seconds = _busy_seconds()
+    if connection.info.get("busy", BUSY_SECONDS) != seconds:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+        connection.info["busy"] = seconds
+
+
+def _busy_seconds() -> float:
+    seconds = _BUSY.get()
+    if seconds is None:
+        return BUSY_SECONDS
+    return seconds
 
 
 def busy(where: str) -> CatalogBusy:
     """Return the error that names the process which held the catalog for too long."""
     holder = write_lock_holder(Path(where)) or "another process"
-    return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
+    return CatalogBusy(f"{where} was held by {holder} for {_busy_seconds():g} s: try again, or end that process")
 
 
 def _catalog_error(error: DBAPIError, where: str) -> TicklakeError:
