@@ -429,7 +429,8 @@ def _streams(collector: Collector, settings: Settings, clock: Clock) -> Streams:
         options=settings.live.options,
     )
     cache = HotCache(clock, settings.live.cache_seconds, settings.live.cache_bytes)
-    return Streams(streaming, collector.runs, Broadcast(cache))
+    broadcast = Broadcast(cache, collector.engine, settings.live.poll_seconds)
+    return Streams(streaming, collector.runs, broadcast)
 
 
 def _wire_engine(database: Database, root: Path | None, settings: Settings, clock: Clock) -> Engine:

@@ -184,6 +184,9 @@ class LiveSettings(BaseModel):
         ge=0,
         description="Seconds for which a commit is tried again while the lake cannot be written.",
     )
+    end_retry: float = Field(
+        OF_STREAMS.end_retry, ge=0, description="The same for the last commit, once streams are told to end."
+    )
     fill_delay: float = Field(
         OF_STREAMS.fill_delay, ge=0, description="Seconds from the end of a hole until calls are asked for its rows."
     )
@@ -195,11 +198,14 @@ class LiveSettings(BaseModel):
     )
     cache_seconds: float = Field(300.0, gt=0, description="How long the newest rows of live datasets stay in memory.")
     cache_bytes: Size = Field(ByteSize(256 * 1024**2), description="Memory for these rows, of all datasets together.")
+    poll_seconds: float = Field(
+        0.5, gt=0, description="Seconds after which subscribers look for what other processes have committed."
+    )
 
     @property
     def options(self) -> LiveOptions:
         """How rows are collected, as a value."""
-        return LiveOptions(**self.model_dump(exclude={"cache_seconds", "cache_bytes"}))
+        return LiveOptions(**self.model_dump(exclude={"cache_seconds", "cache_bytes", "poll_seconds"}))
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]

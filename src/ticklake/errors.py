@@ -240,9 +240,10 @@ class LeaseLost(CatalogError):
 
 
 class Cancelled(TicklakeError):
-    """The work was told to stop; what it committed is kept."""
+    """The work was told to stop; what it committed is kept. ``run_id`` is the number of its run, once there is one."""
 
     exit_code = 130
+    run_id: int | None = None
 
 
 class SlowSubscriber(TicklakeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -116,6 +117,40 @@ def test_processes_that_are_killed(tmp_path, market):
     with ThreadPoolExecutor(len(folders)) as pool:
         found = pool.map(lambda folder: processes_of(int(folder.name), folder, market), folders)
     assert list(found) == [[]] * len(folders)
+
+
+def test_a_subscriber_gets_what_this_process_and_another_one_collect(tmp_path, market):
+    exchange = SimulatedExchange(market, SimulatedClock(parse_time("2024-01-05T12:00:30Z")))
+    folder = tmp_path / "lake"
+    found = {name: [] for name in STREAMS}
+
+    def read(subscriber):
+        for batch in subscriber:
+            if batch.dataset.kind == "trades":
+                found[str(batch.dataset)] += [int(ident) for ident in batch.frame()["id"].to_list()]
+
+    with exchange.running(), open_lake(folder, settings=settings_for(exchange.url)) as lake:
+        subscriber = lake.subscribe("binance:trades:*")
+        reader = threading.Thread(target=read, args=(subscriber,))
+        reader.start()
+        # Both collect the first symbol, the other process alone the second one.
+        process = collector(folder, exchange)
+        lake.streams.start("binance", "BTC/USDT")
+        try:
+            end = time.monotonic() + 30
+            while any(len(ids) < 12 for ids in found.values()) and time.monotonic() < end:
+                let_pass(exchange, Random(1), 0.2)
+        finally:
+            ended(process, signal.SIGTERM)
+        lake.streams.stop()
+        time.sleep(1.0)
+        subscriber.close()
+        reader.join(10)
+        for name in STREAMS:
+            stored = [int(ident) for ident in lake.load(name)["id"]]
+            assert len(stored) >= 12
+            assert sorted(found[name]) == stored
+        assert found[STREAMS[1]] == sorted(found[STREAMS[1]])
 
 
 @pytest.mark.soak

@@ -300,7 +300,7 @@ def test_a_cancelled_service_commits_what_it_has(lake):
 
 
 def test_listeners_see_rows_before_they_are_committed(lake):
-    seen, controls = [], []
+    seen, controls, commits = [], [], []
 
     class Listening:
         def rows(self, dataset, values, received_at):
@@ -309,10 +309,17 @@ def test_listeners_see_rows_before_they_are_committed(lake):
         def control(self, dataset, control):
             controls.append((dataset, control.name))
 
+        def flushing(self, datasets):
+            pass
+
+        def committed(self, versions):
+            commits.append(versions)
+
     collect(lake, [SUBSCRIBED, *rows(1, 3)], listeners=[Listening()], options=LiveOptions(flush_seconds=60))
     assert set(controls) == {(dataset, name) for dataset in NAMES.values() for name in ("subscribed", "stopped")}
     assert [entry[:3] for entry in seen] == [(TRADES, 1, START + SECOND), (TRADES, 1, START + 2 * SECOND)]
     assert {entry[3] for entry in seen} == {0}
+    assert commits == [{TRADES: 1}]
 
 
 def test_the_lag_of_bars_is_counted_from_their_end(lake):

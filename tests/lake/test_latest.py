@@ -31,6 +31,14 @@ def test_rows_in_files_are_said_to_be(lake):
     assert lake.latest(BARS)["ts"].to_list() == lake.load(BARS)["ts"].to_list()[-1:]
 
 
+def test_rows_that_were_just_written_are_not_decoded_again(lake, monkeypatch):
+    version = lake.engine.catalog.version()
+    lake.save(TRADES, trades(0, 50))
+    monkeypatch.setattr("ticklake.engine.store.decode_inline", None)
+    assert lake.latest(TRADES, 3)["id"].to_list() == trades(47, 50)["id"].to_list()
+    assert lake.at(version + 1).load(TRADES).height == 50
+
+
 def test_an_unknown_dataset_and_a_wrong_count(lake):
     with pytest.raises(UnknownDataset):
         lake.latest(TRADES)

@@ -9,11 +9,12 @@ import zlib
 import pytest
 
 from ticklake.core.sequence import Jump
+from ticklake.sources.address import at_base
 from ticklake.sources.live.bridge import Bridge, Change, WholeBook
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import Chain, TradeIds
 from ticklake.sources.live.feeds import proof_of_stream
-from ticklake.sources.live.socket import Backoff, at_base, unpacked
+from ticklake.sources.live.socket import Backoff, unpacked
 from ticklake.sources.live.watchdog import Silence, Watchdog
 from ticklake.sources.wire.reading import Mark
 from ticklake.sources.wire.rows import Row
@@ -207,6 +208,11 @@ def test_changes_before_a_break_are_of_no_use() -> None:
 def test_addresses_keep_the_host_in_their_path() -> None:
     assert at_base("wss://ws.kraken.com/v2", "http://127.0.0.1:1/kraken") == "ws://127.0.0.1:1/ws.kraken.com/v2"
     assert at_base("wss://ws.kraken.com/v2", None) == "wss://ws.kraken.com/v2"
+
+
+def test_addresses_of_calls_have_another_scheme_and_host() -> None:
+    assert at_base("https://api.x.com/v3/depth?limit=5", "http://127.0.0.1:1/") == "http://127.0.0.1:1/v3/depth?limit=5"
+    assert at_base("https://api.x.com/v3/depth", "http://127.0.0.1:1/x") == "http://127.0.0.1:1/x/v3/depth"
 
 
 @pytest.mark.parametrize(

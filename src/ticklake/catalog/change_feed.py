@@ -17,15 +17,16 @@ from ticklake.catalog import schema
 from ticklake.catalog.checksums import intact
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import plain_name
-from ticklake.catalog.segment_columns import WITHOUT_DATA
+from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
 from ticklake.catalog.versions import refuse_vacuumed
 from ticklake.core.dataset import Dataset
 from ticklake.core.results import DatasetChange
 from ticklake.core.segment import Segment
 
-__all__ = ["changes_since"]
+__all__ = ["changes_since", "segments_of"]
 
 _SEGMENTS = schema.segments.c
+_AT_ONCE = 500
 
 
 @dataclass
@@ -69,6 +70,17 @@ def changes_since(database: Database, version: int, limit: int | None = None) ->
         )
         for number, name in sorted(moved)
     ]
+
+
+def segments_of(database: Database, ids: Sequence[str]) -> dict[str, Segment]:
+    """Return segments with the bytes of inline ones, by id; those that vacuum has removed are left out."""
+    segments: dict[str, Segment] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        query = select(*SEGMENT).where(_SEGMENTS.id.in_(ids[start : start + _AT_ONCE]))
+        with database.read() as connection:
+            for row in connection.execute(query):
+                segments[row.id] = Segment(*row)
+    return segments
 
 
 def _versions(connection: Connection, version: int, limit: int | None) -> list[int]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +33,7 @@ from ticklake.catalog.prepared import Prepared, Readers
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
 
-__all__ = ["BUSY_SECONDS", "Database", "busy"]
+__all__ = ["BUSY_SECONDS", "Database", "busy", "busy_at_most"]
 
 _FULL, _NORMAL = "FULL", "NORMAL"
 _DAMAGE = ("malformed", "not a database", "could not decode", "user-defined function")
@@ -41,6 +42,17 @@ _CURE = "restore a backup, or run 'ticklake rebuild' to make a new catalog from 
 _USER_VERSION = Prepared(select(literal_column("user_version")).select_from(text("pragma_user_version")))
 BUSY_SECONDS = 60
 """How long a statement waits for other processes before it gives up."""
+_BUSY: ContextVar[float | None] = ContextVar("_BUSY", default=None)
+
+
+@contextmanager
+def busy_at_most(seconds: float) -> Iterator[None]:
+    """Wait at most so long for other processes in each change that the block makes: it is repeated, or has to end soon."""
+    token = _BUSY.set(seconds)
+    try:
+        yield
+    finally:
+        _BUSY.reset(token)
 
 
 class Database:
@@ -210,6 +222,7 @@ class Database:
                 driver.execute("PRAGMA busy_timeout=1000")  # a reader may keep its transaction open for hours
                 driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+            connection.info.pop("busy", None)
 
     def close(self) -> None:
         """Close every connection."""
@@ -426,14 +439,25 @@ def _begin_to_write(driver: sqlite3.Connection, known: Any, *, durable: bool, ch
     if known.get("synchronous", _FULL) != level:
         driver.execute(f"PRAGMA synchronous={level}")
         known["synchronous"] = level
+    seconds = _busy_seconds()
+    if known.get("busy", BUSY_SECONDS) != seconds:
+        driver.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+        known["busy"] = seconds
     # A transaction that starts as a reader cannot become a writer once another process has written.
     driver.execute("BEGIN IMMEDIATE")
+
+
+def _busy_seconds() -> float:
+    seconds = _BUSY.get()
+    if seconds is None:
+        return BUSY_SECONDS
+    return seconds
 
 
 def busy(where: str) -> CatalogBusy:
     """Return the error that names the process which held the catalog for too long."""
     holder = write_lock_holder(Path(where)) or "another process"
-    return CatalogBusy(f"{where} was held by {holder} for {BUSY_SECONDS} s: try again, or end that process")
+    return CatalogBusy(f"{where} was held by {holder} for {_busy_seconds():g} s: try again, or end that process")
 
 
 def _catalog_error(error: BaseException | None, where: str) -> TicklakeError:

@@ -7,6 +7,7 @@ loses nothing and delays nobody.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 __all__ = ["CommitListeners", "Listener"]
 
@@ -14,10 +15,12 @@ __all__ = ["CommitListeners", "Listener"]
 class Listener:
     """Receives the newest version of this process's commits, however many there were since it was last read.
 
-    It is a queue of one: it does not grow while nobody reads it, and no commit ever waits for it.
+    It is a queue of one: it does not grow while nobody reads it, and no commit ever waits for it. *wake* is called for each
+    commit, in the thread that made it, and must return at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
+        self._wake = wake
         self._changed = threading.Condition()
         self._newest: int | None = None
 
@@ -26,6 +29,7 @@ class Listener:
         with self._changed:
             self._newest = max(version, self._newest or 0)
             self._changed.notify_all()
+        self._wake()
 
     def get(self, timeout: float | None = None) -> int | None:
         """Wait at most *timeout* seconds for a version that was not returned yet; ``None`` if there is none by then."""
@@ -42,9 +46,9 @@ class CommitListeners:
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
 
-    def add(self) -> Listener:
+    def add(self, wake: Callable[[], object] = lambda: None) -> Listener:
         """Return a new listener; it receives versions until it is removed."""
-        listener = Listener()
+        listener = Listener(wake)
         with self._lock:
             self._listeners = (*self._listeners, listener)
         return listener

@@ -14,7 +14,7 @@ from ticklake.catalog.file_header import continue_header
 from ticklake.catalog.salvage import UNREADABLE
 from ticklake.errors import CatalogError, DiskFull, ReadOnlyLake
 
-__all__ = ["can_be_locked", "copy_aside", "put_in_place", "replace_content", "set_aside"]
+__all__ = ["can_be_locked", "copy_aside", "replace_content", "set_aside"]
 
 _PAUSE = 0.02
 """Seconds between two attempts to get the write lock."""
@@ -79,17 +79,10 @@ def replace_content(path: Path, fresh: Database, fill: Callable[[sqlite3.Connect
             raise _translated(error, path) from error
 
 
-def put_in_place(fresh: Path, path: Path) -> None:
-    """Give a finished catalog its name, durably; the old file and its log must be out of the way."""
-    _sync(fresh)
-    fresh.replace(path)
-    _sync(path.parent)
-
-
 def set_aside(path: Path, kept: Path) -> bool:
     """Keep a file that is not a database any more under another name, and move its log away.
 
-    Return whether there was a file. It also keeps its own name until the new file replaces it.
+    Return whether there was a file. It also keeps its own name until the new file replaces it. The caller makes the names durable.
     """
     is_kept = False
     # SQLite would apply the log of the old file to the new one.
@@ -102,12 +95,14 @@ def set_aside(path: Path, kept: Path) -> bool:
         is_kept = True
         with suppress(FileExistsError):
             os.link(path, kept)
-    _sync(path.parent)
     return is_kept
 
 
 def copy_aside(old: sqlite3.Connection, kept: Path) -> bool:
-    """Copy a catalog as it is, page by page, damaged ones too; return false if there was no space for it."""
+    """Copy a catalog as it is, page by page, damaged ones too; return false if there was no space for it.
+
+    The caller makes its name durable.
+    """
     try:
         with closing(sqlite3.connect(kept)) as copy:
             old.backup(copy)
@@ -116,7 +111,6 @@ def copy_aside(old: sqlite3.Connection, kept: Path) -> bool:
             with suppress(FileNotFoundError):
                 kept.with_name(f"{kept.name}{suffix}").unlink()
         return False
-    _sync(kept.parent)
     return True
 
 
@@ -124,11 +118,3 @@ def _translated(error: sqlite3.Error, path: Path) -> CatalogError | DiskFull:
     if "full" in str(error) or "disk I/O" in str(error):
         return DiskFull(f"no space for {path} ({error}): free some, nothing was changed")
     return CatalogError(f"{path} could not be replaced ({error}): check the disk, nothing was changed")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

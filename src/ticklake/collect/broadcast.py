@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, cast, overload
 
 import polars as pl
 
-from ticklake.core.batch import from_rows
+from ticklake.catalog.listeners import CommitListeners
+from ticklake.collect.delivered import Delivered, physical_rows
+from ticklake.core.batch import from_rows, present
 from ticklake.core.dataset import Dataset
-from ticklake.errors import SlowSubscriber
+from ticklake.core.results import DatasetChange
+from ticklake.engine.engine import Engine
+from ticklake.errors import BadInput, SlowSubscriber
+from ticklake.query.committed import CommittedReader
 from ticklake.query.hot_cache import HotCache
 from ticklake.sources.live.base import Control
 
@@ -21,52 +29,112 @@ __all__ = ["Broadcast", "LiveBatch", "Subscriber"]
 
 MOST_ROWS = 100_000
 """A subscriber that has so many rows to read is dropped."""
+POLL_SECONDS = 0.5
+"""How often a subscriber looks for commits of other processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveBatch:
-    """Rows of one dataset that have come since the last batch, as they came, before their commit; or a control event and no rows.
+    """Rows of one dataset that have come since the last batch, or a control event and no rows.
 
-    ``received_at`` is when the last of them was received, in nanoseconds UTC.
+    Rows of streams of this process come as they were received, before their commit; all others as they were committed. ``received_at``
+    is when the last of them was received, or committed, in nanoseconds UTC. ``version`` is the newest version of the lake of which
+    everything has come with this batch: a subscription ``since`` it goes on after this batch.
     """
 
     dataset: Dataset
     rows: Sequence[Sequence[Any]]
     received_at: int
     control: Control | None = None
+    version: int = 0
 
     def frame(self) -> pl.DataFrame:
         """Return the rows as a frame of the kind's columns."""
+        if isinstance(self.rows, _FrameRows):
+            return self.rows.frame
         return from_rows(self.rows, self.dataset.spec)
 
 
-@dataclass
+class _FrameRows(Sequence[Sequence[Any]]):
+    """The rows of a frame, which are made when they are looked at: most readers want the frame. Times are integers."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @overload
+    def __getitem__(self, place: int) -> Sequence[Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Sequence[Any]]: ...
+    def __getitem__(self, place: int | slice) -> Sequence[Any]:
+        return self._rows[place]
+
+    @cached_property
+    def _rows(self) -> list[tuple[Any, ...]]:
+        return physical_rows(self.frame)
+
+
 class Subscriber:
     """Reads batches: ``for batch in subscriber`` waits in this thread, ``async for`` in an event loop.
+
+    Rows of streams of this process wait in memory until they are read. All others wait in the lake, in the order of their commits.
+
+    Parameters
+    ----------
+    commits
+        Reads what was committed; ``None`` to get the rows of streams of this process alone.
+    poll_seconds
+        How often commits of other processes are looked for.
 
     Raises
     ------
     SlowSubscriber
         On the next read, after too many rows waited for it.
+    CatalogError
+        On the next read, if vacuum has removed what was to come.
     """
 
-    wanted: Callable[[Dataset], bool]
-    most_rows: int = MOST_ROWS
-    _waiting: list[LiveBatch] = field(default_factory=list)
-    _count: int = 0
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-    _wake: Callable[[], object] | None = None
-    _is_closed: bool = False
-    _is_slow: bool = False
+    def __init__(
+        self,
+        wanted: Callable[[Dataset], bool],
+        most_rows: int = MOST_ROWS,
+        commits: Callable[[Callable[[DatasetChange], bool]], CommittedReader] | None = None,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self.wanted = wanted
+        self.most_rows = most_rows
+        self.delivered = Delivered(most_rows)
+        self._commits = commits(self._is_new) if commits is not None else None
+        self._poll_seconds = poll_seconds
+        self._waiting: deque[LiveBatch] = deque()
+        self._count = 0
+        self._changed = threading.Condition()
+        self._reading = threading.Lock()
+        self._read: deque[LiveBatch] = deque()
+        """Batches that were read from the lake; more than one only after an iteration was cancelled."""
+        self._look_at = 0.0
+        self._is_turn_of_commits = False
+        self._wake: Callable[[], object] | None = None
+        self._is_closed = False
+        self._is_slow = False
+        self._is_held = False
+        self._stop_listening: Callable[[], object] = lambda: None
+
+    def listen_to(self, listeners: CommitListeners) -> None:
+        """Look for commits of this process as soon as they are made."""
+        self._stop_listening = partial(listeners.remove, listeners.add(self.look))
 
     def close(self) -> None:
-        """End the iteration after what waits."""
+        """End the iteration after what waits in memory."""
         with self._changed:
             self._is_closed = True
             self._notify()
+        self._stop_listening()
 
     def put(self, batch: LiveBatch) -> bool:
-        """Take a batch; return whether the subscriber is still there."""
+        """Take a batch of a stream of this process; return whether the subscriber is still there."""
         with self._changed:
             if self._is_closed:
                 return False
@@ -74,21 +142,33 @@ class Subscriber:
             if self._count > self.most_rows:
                 self._is_slow = self._is_closed = True
                 self._waiting.clear()
+                self._stop_listening()
             else:
+                if self._commits is not None and batch.rows:
+                    self.delivered.bring(batch.dataset, batch.rows)
                 self._add(batch)
             self._notify()
             return not self._is_closed
 
+    def look(self) -> None:
+        """Look for commits at once: there is one."""
+        with self._changed:
+            self._look_at = 0.0
+            self._notify()
+
     def __iter__(self) -> Iterator[LiveBatch]:
         while True:
-            with self._changed:
-                # With a limit: a wait without one cannot be interrupted by Ctrl-C.
-                while not self._waiting and not self._is_closed:
-                    self._changed.wait(0.2)
-                batches = self._take()
-            if not batches:
+            if self._should_read() and not self._read:
+                self._read_commits()
+            batch = self._next()
+            if batch is not None:
+                yield batch
+            elif self._has_ended():
                 return
-            yield from batches
+            else:
+                with self._changed:
+                    # With a limit: a wait without one cannot be interrupted by Ctrl-C.
+                    self._changed.wait_for(self._is_ready, min(self._until_look(), 0.2))
 
     async def __aiter__(self) -> AsyncIterator[LiveBatch]:
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
@@ -101,15 +181,20 @@ class Subscriber:
         with self._changed:
             self._wake = wake
         while True:
-            with self._changed:
-                batches, is_closed = self._take(), self._is_closed
-                changed.clear()
-            for batch in batches:
+            changed.clear()
+            if self._should_read() and not self._read:
+                await asyncio.to_thread(self._read_commits)
+            batch = self._next()
+            if batch is not None:
                 yield batch
-            if not batches:
-                if is_closed:
-                    return
-                await changed.wait()
+            elif self._has_ended():
+                return
+            elif not self._is_ready():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._until_look()):
+                        await changed.wait()
+
+    # Rows of streams of this process
 
     def _add(self, batch: LiveBatch) -> None:
         """Join a batch to the one before it if it is of the same dataset."""
@@ -123,13 +208,83 @@ class Subscriber:
                 return
         self._waiting.append(replace(batch, rows=list(batch.rows)))
 
-    def _take(self) -> list[LiveBatch]:
-        if self._is_slow:
-            raise SlowSubscriber(
-                f"more than {self.most_rows:,} rows waited to be read: read faster, subscribe to less, or read the lake from the last row on"
-            )
-        batches, self._waiting, self._count = self._waiting, [], 0
-        return batches
+    def _next(self) -> LiveBatch | None:
+        """Return the next batch; those of streams and those of commits come by turns."""
+        with self._changed:
+            if self._is_slow:
+                raise SlowSubscriber(
+                    f"more than {self.most_rows:,} rows waited to be read: read faster, subscribe to less, or read the lake from the last row on"
+                )
+        first, second = self._next_of_streams, self._next_of_commits
+        if self._is_turn_of_commits:
+            first, second = second, first
+        self._is_turn_of_commits = not self._is_turn_of_commits
+        with self._reading:
+            return first() or second()
+
+    def _next_of_streams(self) -> LiveBatch | None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    return None
+                batch = self._waiting.popleft()
+                self._count -= len(batch.rows)
+            if self._commits is None:
+                return batch
+            rows = self.delivered.new_in_stream(batch.dataset, batch.rows)
+            if rows or batch.control is not None:
+                return replace(batch, rows=rows, version=self._commits.version)
+
+    # Rows of commits
+
+    def _is_new(self, change: DatasetChange) -> bool:
+        return self.wanted(change.dataset) and not self.delivered.has_all_of(change.version, change.dataset)
+
+    def _should_read(self) -> bool:
+        return self._commits is not None and not self._is_closed and time.monotonic() >= self._look_at
+
+    def _until_look(self) -> float:
+        if self._commits is None:
+            return 3600.0
+        return max(self._look_at - time.monotonic(), 0.0)
+
+    def _read_commits(self) -> None:
+        """Read the next rows that were committed, if there are any."""
+        with self._reading:
+            commits = self._commits
+            if commits is None or self._read:
+                return
+            with self._changed:
+                # Set before the look: a commit that comes meanwhile asks for another one.
+                self._look_at = time.monotonic() + self._poll_seconds
+            # Which version a commit of this process has is known when it is done: without that, its rows would have to be read.
+            self._is_held = self.delivered.is_flushing and not self._is_held
+            if self._is_held:
+                return
+            while True:
+                rows = commits.next()
+                if rows is None:
+                    self.delivered.passed(commits.version)
+                    return
+                frame = self.delivered.new_in_commit(rows.dataset, rows.frame)
+                if frame.height:
+                    frame = present(frame, rows.dataset.spec)
+                    self._read.append(LiveBatch(rows.dataset, _FrameRows(frame), rows.committed_at, version=rows.whole))
+                    with self._changed:
+                        self._look_at = 0.0
+                    return
+
+    def _next_of_commits(self) -> LiveBatch | None:
+        if self._read:
+            return self._read.popleft()
+        return None
+
+    def _is_ready(self) -> bool:
+        return bool(self._waiting or self._is_closed or self._should_read())
+
+    def _has_ended(self) -> bool:
+        with self._changed:
+            return self._is_closed and not self._waiting
 
     def _notify(self) -> None:
         self._changed.notify_all()
@@ -140,14 +295,29 @@ class Subscriber:
 class Broadcast:
     """Tells the hot cache and subscribers of live rows: the listener of a lake's live service."""
 
-    def __init__(self, cache: HotCache) -> None:
+    def __init__(self, cache: HotCache, engine: Engine | None = None, poll_seconds: float = POLL_SECONDS) -> None:
         self.cache = cache
+        self._engine = engine
+        self._poll_seconds = poll_seconds
         self._subscribers: tuple[Subscriber, ...] = ()
         self._lock = threading.Lock()
 
-    def subscribe(self, wanted: Callable[[Dataset], bool], most_rows: int = MOST_ROWS) -> Subscriber:
-        """Return a subscriber of the rows of all datasets that are *wanted*."""
-        subscriber = Subscriber(wanted, most_rows)
+    def subscribe(
+        self, wanted: Callable[[Dataset], bool], most_rows: int = MOST_ROWS, since: int | None = None
+    ) -> Subscriber:
+        """Return a subscriber of the rows of all datasets that are *wanted*, and that come or are committed after version *since* (now).
+
+        Raises
+        ------
+        BadInput
+            If the lake has no such version yet.
+        """
+        if self._engine is None:
+            subscriber = Subscriber(wanted, most_rows)
+        else:
+            reader = partial(CommittedReader, self._engine.store, version=_start(self._engine, since))
+            subscriber = Subscriber(wanted, most_rows, reader, self._poll_seconds)
+            subscriber.listen_to(self._engine.catalog.listeners)
         with self._lock:
             self._subscribers = (*self._subscribers, subscriber)
         return subscriber
@@ -167,6 +337,20 @@ class Broadcast:
             self.cache.forget(dataset, since)
         if self._subscribers:
             self._put(LiveBatch(dataset, (), control.at, control))
+        if control.name == "stopped":
+            for subscriber in self._subscribers:
+                subscriber.delivered.end(dataset)
+
+    def flushing(self, datasets: Iterable[Dataset]) -> None:
+        """Note that the commit of all rows that wait begins."""
+        for subscriber in self._subscribers:
+            subscriber.delivered.flush(datasets)
+
+    def committed(self, versions: Mapping[Dataset, int]) -> None:
+        """Note which versions have the rows of the last flush."""
+        for subscriber in self._subscribers:
+            subscriber.delivered.commit(versions)
+            subscriber.look()
 
     def close(self) -> None:
         """End all iterations."""
@@ -182,3 +366,12 @@ class Broadcast:
         if gone:
             with self._lock:
                 self._subscribers = tuple(each for each in self._subscribers if each not in gone)
+
+
+def _start(engine: Engine, since: int | None) -> int:
+    newest = engine.catalog.version()
+    if since is None:
+        return newest
+    if since > newest:
+        raise BadInput(f"since={since} is no version of the lake: the newest is {newest}")
+    return since

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any, Protocol
 
+from ticklake.catalog.database import busy_at_most
 from ticklake.collect.capture import Capture
 from ticklake.collect.live_buffer import DatasetRows, LiveBuffer, frames_of
 from ticklake.collect.live_state import Connection, LiveStream
@@ -38,6 +39,8 @@ _LONGEST_REST = 0.3
 """Seconds without a commit after one, at most."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0
 """Seconds between two tries of a commit."""
+LONGEST_TRY = 2.0
+"""Seconds for which one try waits for another process that writes to the lake: it is repeated, and may have to end soon."""
 
 Fill = Callable[[Dataset, Span], Awaitable[None]]
 """Asks the exchange by calls for the rows of a span, and commits them with their coverage."""
@@ -51,6 +54,12 @@ class Listener(Protocol):
 
     def control(self, dataset: Dataset, control: Control) -> None:
         """Take note of what happened to a stream."""
+
+    def flushing(self, datasets: Iterable[Dataset]) -> None:
+        """Take note that the commit of all rows that these datasets had until now begins."""
+
+    def committed(self, versions: Mapping[Dataset, int]) -> None:
+        """Take note of the versions of the lake that have them."""
 
 
 class LiveService:
@@ -97,6 +106,8 @@ class LiveService:
         self._fills: dict[str, asyncio.Queue[tuple[Dataset, Span, int]]] = {}
         self._fillers: list[asyncio.Task[None]] = []
         self._error: TicklakeError | None = None
+        self._ending = asyncio.Event()
+        """Set as soon as the service is told to end."""
         self._store_problem = ""
         """Why rows cannot be committed now."""
         self._has_new_stream = False
@@ -166,6 +177,7 @@ class LiveService:
                 await asyncio.shield(commit)
             except asyncio.CancelledError as error:
                 cancelled = error
+                self._ending.set()
         commit.result()
         if cancelled is not None:
             raise cancelled
@@ -290,6 +302,8 @@ class LiveService:
         items: list[tuple[Dataset, Any, Provenance, Sequence[Covered]]] = []
         holes: list[tuple[Dataset, Hole]] = []
         batches = {batch.dataset: batch for batch in self._buffer.take()}
+        for listener in self._listeners:
+            listener.flushing(batches)
         self._has_new_stream = False
         for dataset, stream in self._streams.items():
             stream.note_rows()
@@ -306,6 +320,9 @@ class LiveService:
         if items:
             receipts = await self._stored(items)
             self._count(items, receipts)
+            versions = {item[0]: receipt.version for item, receipt in zip(items, receipts, strict=True)}
+            for listener in self._listeners:
+                listener.committed({dataset: versions[dataset] for dataset in batches})
         self._full.clear()
         self._room.set()
         for dataset, hole in holes:
@@ -314,29 +331,49 @@ class LiveService:
 
     async def _stored(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         """Commit rows; if the lake cannot be written now, try again within a bounded time."""
-        # By the clock, not by the pauses: a try may itself wait a minute for a busy catalog.
+        # By the clock, not by the pauses: a try may itself wait for a busy catalog.
         until, pause = time.monotonic() + self._options.store_retry, _FIRST_WAIT
+        is_ending = False
         while True:
+            if self._ending.is_set() and not is_ending:
+                is_ending = True
+                until = min(until, time.monotonic() + self._options.end_retry)
             try:
                 receipts = await asyncio.to_thread(self._append, items)
             except TicklakeError as error:
                 if not (error.retriable or isinstance(error, StorageError)) or time.monotonic() >= until:
-                    self._error = error
+                    self._error = self._lost_with(error)
                     self._room.set()
-                    raise
+                    raise self._error from error
                 self._store_problem = f"rows wait until the lake can be written: {error}"
             else:
                 self._store_problem = ""
                 return receipts
-            await asyncio.sleep(pause)
+            if is_ending:
+                await asyncio.sleep(_FIRST_WAIT)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ending.wait()
             pause = min(pause * 2, _LONGEST_WAIT)
+
+    def _lost_with(self, error: TicklakeError) -> TicklakeError:
+        """Return the error with what is lost by it."""
+        waiting = [stream.counts.waiting for stream in self._streams.values() if stream.counts.waiting]
+        if not waiting:
+            return error
+        return type(error)(
+            f"{sum(waiting):,} rows of {len(waiting):,} streams were received and are lost, as the lake cannot be written; the next "
+            f"start asks for them where the exchange serves them by calls: {error}"
+        )
 
     def _append(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         frames = frames_of([batch for _, batch, _, _ in items])
         appended = []
         for (dataset, _, origin, covered), frame in zip(items, frames, strict=True):
             appended.append((dataset, frame, origin, covered))
-        return self._engine.append_each(appended)
+        with busy_at_most(LONGEST_TRY):
+            return self._engine.append_each(appended)
 
     def _count(
         self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]], receipts: Sequence[Receipt]
@@ -365,6 +402,7 @@ class LiveService:
             stream.coverage.stopped()
         # A repair fills the holes that are found now.
         self._fill = None
+        self._ending.set()
         try:
             if self._error is None:
                 await self.flush()

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ticklake.catalog.database import busy_at_most
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Runs
 from ticklake.collect.backfill import Backfill
 from ticklake.collect.capture import Capture
-from ticklake.collect.live import FILLABLE, Listener, LiveService
+from ticklake.collect.live import FILLABLE, LONGEST_TRY, Listener, LiveService
 from ticklake.collect.plan import FetchScope, select_symbols
 from ticklake.collect.replay import ReplayFeed
 from ticklake.core.dataset import Dataset
@@ -134,11 +135,15 @@ class Streaming:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._watched(service, feeds, run, watch, stop or asyncio.Event())
-        except (asyncio.CancelledError, Cancelled):
+        except (asyncio.CancelledError, Cancelled) as error:
             self._finish(run, service, RunState.CANCELLED)
+            if isinstance(error, Cancelled):
+                error.run_id = run.id
             raise
         except BaseException as error:
-            self.runs.finish(run.id, RunState.FAILED, _progress(service.status()), str(error))
+            # If the lake cannot be written, this fails, too: the first error says more.
+            with suppress(TicklakeError), busy_at_most(LONGEST_TRY):
+                self.runs.finish(run.id, RunState.FAILED, _progress(service.status()), str(error))
             raise
         return await asyncio.to_thread(self._finish, run, service, RunState.SUCCEEDED)
 
@@ -164,7 +169,7 @@ class Streaming:
     async def _record_often(self, service: LiveService, run: Run) -> None:
         """Record how the streams go. Whether the lake can be written is decided by the commits, which are tried for longer."""
         while True:
-            with suppress(TicklakeError):
+            with suppress(TicklakeError), busy_at_most(LONGEST_TRY):
                 await asyncio.to_thread(self.runs.update_progress, run.id, 0.0, _progress(service.status()))
                 await asyncio.to_thread(self._note_collected, run, service)
             await asyncio.sleep(RECORD_EVERY)

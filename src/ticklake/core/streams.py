@@ -118,6 +118,8 @@ class LiveOptions:
     store_retry
         For how many seconds a commit is tried again while the lake cannot be written (a full disk, a busy catalog). After that the
         service ends with the error.
+    end_retry
+        The same once the service is told to end.
     fill_delay
         Seconds from the end of a hole until calls are asked for its rows: exchanges serve new rows by call a little later.
     recheck_seconds
@@ -128,6 +130,7 @@ class LiveOptions:
     flush_seconds: float = 5.0
     most_rows: int = 500_000
     store_retry: float = 300.0
+    end_retry: float = 5.0
     fill_delay: float = 2.0
     recheck_seconds: float = 900.0
 

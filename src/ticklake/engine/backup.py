@@ -17,7 +17,7 @@ from ticklake.core.segment import Segment
 from ticklake.engine.salvage import Copy
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput, MissingSegment
-from ticklake.storage.durable import make_folder, replace_file, sync_folder
+from ticklake.storage.durable import make_folder, replace_file, sync
 from ticklake.storage.files import file_digest
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import corrupt, digest
@@ -98,7 +98,7 @@ def _replace_catalog(fresh: Path, path: Path) -> None:
         raise BadInput(f"{path} is written to by another process: end it, or name another folder")
     Witness(path.with_name(WITNESS_FILE)).forget()
     fresh.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _check_target(store: Store, folder: Path, catalog_name: str) -> None:

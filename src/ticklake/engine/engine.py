@@ -28,6 +28,7 @@ from ticklake.core.span import ALL_TIME, Span, common, normalise
 from ticklake.engine.append import append
 from ticklake.engine.incoming import Incoming
 from ticklake.engine.read import chunks, count_rows, load, scan
+from ticklake.engine.recent import RecentRows
 from ticklake.engine.store import Store, no_folder
 from ticklake.engine.vacuum import KEEP, vacuum, would_vacuum
 from ticklake.errors import DiskFull, TicklakeError
@@ -62,6 +63,8 @@ class Engine:
         The kinds of the lake: the built-in ones, by default.
     open_folder
         Opens the object store in a folder: that of a backup.
+    recent
+        The rows of segments that this process wrote; none, by default.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Engine:
         reserve: Reserve | None = None,
         kinds: KindRegistry = BUILT_IN,
         open_folder: Callable[[Path], ObjectStore] = no_folder,
+        recent: RecentRows | None = None,
     ) -> None:
         self.catalog = catalog
         self.objects = objects
@@ -82,7 +86,10 @@ class Engine:
         self.now = now
         self._check_space = check_space
         self._reserve = reserve
-        self.store = Store(catalog, objects, now, tool, kinds, open_folder)
+        # An empty cache counts as false: it is compared with None.
+        if recent is None:
+            recent = RecentRows()
+        self.store = Store(catalog, objects, now, tool, kinds, open_folder, recent)
         self._derived: dict[str, tuple[int, Any]] = {}
 
     def at(self, version: int, moment: int) -> Engine:
@@ -107,6 +114,8 @@ class Engine:
             self.sessions,
             kinds=store.kinds,
             open_folder=store.open_folder,
+            # A segment never changes: its rows are the same in each version.
+            recent=store.recent,
         )
 
     def cached(self, name: str, make: Callable[[int], T]) -> T:

@@ -20,7 +20,7 @@ from ticklake.engine.store import DatasetView, Store, retried
 from ticklake.errors import MissingSegment, TicklakeError
 from ticklake.storage.segments import corrupt
 
-__all__ = ["chunks", "count_rows", "load", "read_chunks", "read_rows", "scan"]
+__all__ = ["chunks", "chunks_of", "count_rows", "load", "read_chunks", "read_rows", "scan"]
 
 _REACHES = (8, 128, 2048)
 """How many of the newest segments are considered, in turn, to find the newest rows."""
@@ -54,7 +54,12 @@ def chunks(
     names = list(dataset.spec.names)
     if columns is not None:
         names = list(columns)
-    for frame in _frames(store, store.view(dataset, span), names, None, None):
+    yield from chunks_of(store, store.view(dataset, span), names)
+
+
+def chunks_of(store: Store, view: DatasetView, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a view like :func:`chunks`; files that are moved meanwhile are found again."""
+    for frame in _frames(store, view, list(columns), None, None):
         if frame.height:
             yield frame
 

@@ -25,6 +25,7 @@ from ticklake.engine.recovery import Filled, Tree, complete_until, fill, is_segm
 from ticklake.engine.store import Store, retired_path
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull, NoLake
+from ticklake.storage.durable import put_in_place, sync
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.space import Reserve, is_full
 
@@ -214,6 +215,7 @@ def _replace_content(lake: _Lake, tree: Tree, fresh: Path | None, kept: Path) ->
             kept_name: str | None = None
             # In memory means that there is no space: then the old catalog is not kept.
             if fresh is not None and replace.copy_aside(old, kept):
+                sync(kept.parent)
                 kept_name = kept.name
             done.append((lake.fill(old, database, tree), kept_name))
 
@@ -235,7 +237,8 @@ def _replace_file(lake: _Lake, tree: Tree, fresh: Path, kept: Path, *, in_memory
         # The new catalog is closed before it is moved, so that its log does not stay behind under the old name.
         if replace.set_aside(lake.path, kept):
             kept_name = kept.name
-        replace.put_in_place(fresh, lake.path)
+        sync(lake.path.parent)
+        put_in_place(fresh, lake.path)
     return filled, kept_name
 
 

@@ -34,6 +34,7 @@ from ticklake.lake.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
+    from ticklake.collect.broadcast import Subscriber
     from ticklake.collect.collector import Collector
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.instrument import Rename, Sighting
@@ -303,6 +304,10 @@ class Lake(Collecting):
     def streams(self) -> Streams:
         """Live collection: ``streams.start("binance", "BTC/USDT")``, ``streams.status()``, ``streams.stop()``."""
         return self._make_streams()
+
+    def subscribe(self, *patterns: str, since: int | None = None, most_rows: int = 100_000) -> Subscriber:
+        """Return new rows of datasets as they come, whichever process collects them: :meth:`Streams.subscribe`."""
+        return self.streams.subscribe(*patterns, since=since, most_rows=most_rows)
 
     def latest(self, dataset: DatasetLike, count: int = 1) -> pl.DataFrame:
         """Return the newest *count* rows of a dataset: from memory if this process collects it live, else from the lake.

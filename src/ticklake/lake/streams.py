@@ -205,23 +205,36 @@ class Streams:
                 status += [stream for stream in recorded if stream.dataset not in own]
         return sorted(status, key=lambda stream: stream.dataset)
 
-    def subscribe(self, *patterns: str, most_rows: int = 100_000) -> Subscriber:
-        """Return the live rows of datasets, as this process receives them: ``for batch in ...``, or ``async for``.
+    def subscribe(self, *patterns: str, since: int | None = None, most_rows: int = 100_000) -> Subscriber:
+        """Return new rows of datasets as they come, whoever collects them: ``for batch in ...``, or ``async for``.
 
-        Rows come before their commit. A subscriber that does not read fast enough is told, and gets no more; it delays nobody.
+        Rows of streams of this process come as they are received, before their commit. Rows that anybody else commits (another
+        process, a backfill) come in the order of commits, at most ``live.poll_seconds`` after theirs; each once. A row that is
+        committed with other values than before comes again.
 
         Parameters
         ----------
         patterns
             Names of datasets, or patterns like ``binance:trades:*``; all, if there are none.
+        since
+            Begin with what was committed after this version: the ``version`` of the last batch that was read. By default, with what comes
+            from now on.
         most_rows
-            How many rows may wait to be read.
+            How many rows of this process's streams may wait to be read. A subscriber that does not read fast enough is told, and gets no
+            more; it delays nobody. What was committed waits in the lake.
+
+        Raises
+        ------
+        BadInput
+            If the lake has no such version yet.
         """
 
         def wanted(dataset: Dataset) -> bool:
             return not patterns or any(dataset.matches(pattern) for pattern in patterns)
 
-        return self._live.subscribe(wanted, parse_count("most_rows", most_rows, 1))
+        if since is not None:
+            since = parse_count("since", since, of="versions")
+        return self._live.subscribe(wanted, parse_count("most_rows", most_rows, 1), since)
 
     def newest(self, dataset: Dataset, count: int) -> pl.DataFrame | None:
         """Return the newest rows of a dataset that this process collects, or ``None`` if its cache does not have so many."""

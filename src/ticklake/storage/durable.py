@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ticklake.storage.objects import Sink
 
-__all__ = ["durably", "make_folder", "replace_file", "sync_folder"]
+__all__ = ["durably", "make_folder", "put_in_place", "replace_file", "sync"]
 
 
 def make_folder(folder: Path) -> None:
@@ -18,7 +18,7 @@ def make_folder(folder: Path) -> None:
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:
-        sync_folder(made.parent)
+        sync(made.parent)
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -29,7 +29,7 @@ def replace_file(path: Path, data: bytes) -> None:
     with durably(descriptor) as sink:
         sink.write(data)
     part.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,16 @@ def durably(descriptor: int) -> Iterator[Sink]:
         os.close(descriptor)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Give a finished file its name, durably."""
+    sync(fresh)
+    fresh.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

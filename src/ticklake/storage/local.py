@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ticklake.core.os_errors import as_storage_error
 from ticklake.errors import MissingSegment
-from ticklake.storage.durable import durably, make_folder, sync_folder
+from ticklake.storage.durable import durably, make_folder, sync
 from ticklake.storage.objects import ObjectStore, Sink, StoredObject, checked_key
 
 __all__ = ["LocalStore"]
@@ -33,7 +33,7 @@ class LocalStore(ObjectStore):
             try:
                 with durably(descriptor) as sink:
                     yield sink
-                sync_folder(path.parent)
+                sync(path.parent)
             except BaseException:
                 path.unlink(missing_ok=True)
                 raise
@@ -68,8 +68,8 @@ class LocalStore(ObjectStore):
             except FileNotFoundError:
                 return
             # The new name first: after a loss of power in between the file has two names, and not none.
-            sync_folder(target.parent)
-            sync_folder(source.parent)
+            sync(target.parent)
+            sync(source.parent)
 
     def delete(self, key: str) -> None:
         """Remove the file; does nothing if it is already gone."""

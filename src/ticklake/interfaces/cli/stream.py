@@ -70,8 +70,11 @@ def stream(
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake, _shown(quiet=as_json) as watch:
         try:
             run = lake.streams.run(request, seconds=seconds, watch=_until_sigterm(watch), capture=capture)
-        except Cancelled:
-            (run,) = lake.runs.list(state="cancelled", limit=1)
+        except Cancelled as error:
+            # Other processes may have cancelled runs, too.
+            if error.run_id is None:
+                raise
+            run = lake.runs.get(error.run_id)
     if as_json:
         return print_json(run)
     say(f"run {run.id} {run.state}: {run.outcome}")

@@ -30,11 +30,12 @@ from ticklake.errors import (
     UnknownSymbol,
     Unsupported,
 )
+from ticklake.sources.address import at_base
 from ticklake.sources.pacing.headers import ban_of, retry_after
 from ticklake.sources.pacing.pace import Pace
 from ticklake.sources.retry import retrying
 
-__all__ = ["RETRIES", "ExchangeClient", "ExchangeOptions", "at_base_of_calls", "exchange_ids", "translated"]
+__all__ = ["RETRIES", "ExchangeClient", "ExchangeOptions", "addresses_at", "exchange_ids", "translated"]
 
 RETRIES: ContextVar[list[str] | None] = ContextVar("RETRIES", default=None)
 """The list to which calls of this task add why they were repeated or had to wait."""
@@ -220,7 +221,7 @@ def _ccxt_exchange(exchange: str, options: ExchangeOptions) -> Any:
         settings["rateLimit"] = options.rate_limit_ms
     client = getattr(ccxt, exchange)(settings)
     if options.url is not None:
-        client.urls["api"] = at_base_of_calls(client.urls["api"], options.url.rstrip("/"))
+        client.urls["api"] = addresses_at(client.urls["api"], options.url)
     # ccxt waits a quarter of a second for connections to close; aiohttp's close() returns only when they are.
     client.timeout_on_exit = 0
     if not settings.keys() & {"cafile", "verify"} and not client.options.get("include_OS_certificates"):
@@ -241,12 +242,12 @@ def _disable_filters(client: Any) -> None:
     client.filter_by_value_since_limit = lambda array, field, value=None, *_, **__: by_value(array, field, value)
 
 
-def at_base_of_calls(urls: Any, base: str) -> Any:
-    """Return ccxt's table of addresses with every scheme and host replaced by *base*."""
+def addresses_at(urls: Any, base: str) -> Any:
+    """Return ccxt's table of addresses with all of them at *base*."""
     if isinstance(urls, dict):
-        return {name: at_base_of_calls(url, base) for name, url in urls.items()}
+        return {name: addresses_at(url, base) for name, url in urls.items()}
     if isinstance(urls, str):
-        return base + urlsplit(urls).path
+        return at_base(urls, base)
     return urls
 
 

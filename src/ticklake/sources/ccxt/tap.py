@@ -18,14 +18,13 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.errors import SourceError, TicklakeError, UnknownSymbol, Unsupported
 from ticklake.sources.ccxt import tap_answers, tap_rows
-from ticklake.sources.ccxt.client import at_base_of_calls, translated
+from ticklake.sources.ccxt.client import addresses_at, translated
 from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import TradeIds, complete_bars
 from ticklake.sources.live.final_bars import FinalBars
 from ticklake.sources.live.options import FeedOptions
-from ticklake.sources.live.socket import at_base
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.messages import READERS
@@ -469,7 +468,7 @@ def _tapped_exchange(exchange: str, options: FeedOptions, tapped: _Tapped) -> An
     }
     made = type(f"Tapped{exchange}", (base,), members)(_settings(exchange, options))
     if options.url is not None:
-        made.urls["api"] = _addresses(made.urls["api"], options.url.rstrip("/"))
+        made.urls["api"] = addresses_at(made.urls["api"], options.url)
     return made
 
 
@@ -510,12 +509,3 @@ def _settings(exchange: str, options: FeedOptions) -> dict[str, Any]:
         # The numbering that calls for history return.
         settings["options"]["watchTrades"] = {"name": "aggTrade"}
     return settings
-
-
-def _addresses(urls: Any, base: str) -> Any:
-    """Return ccxt's table of addresses at *base*: those of streams keep their host in the path."""
-    if isinstance(urls, dict):
-        return {name: _addresses(url, base) for name, url in urls.items()}
-    if isinstance(urls, str) and urls.startswith(("ws://", "wss://")):
-        return at_base(urls, base)
-    return at_base_of_calls(urls, base)

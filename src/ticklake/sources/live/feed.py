@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ticklake.errors import AccessDenied, Banned, RateLimited, SourceError, SourceUnavailable
+from ticklake.sources.address import at_base
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import gap_of
@@ -210,7 +211,7 @@ class _Calls:
         SourceError
             If there is none.
         """
-        address = self._at_base(url)
+        address = at_base(url, self._options.url)
         await self._pace.turn(_SNAPSHOT_MS)
         with self._pace.pause_on_refusal():
             try:
@@ -222,13 +223,6 @@ class _Calls:
             if response.status != 200:
                 raise self._refusal(address, response)
             return body
-
-    def _at_base(self, url: str) -> str:
-        """Return the address of a call. As for all calls, only scheme and host are replaced."""
-        if self._options.url is None:
-            return url
-        parts = urlsplit(url)
-        return f"{self._options.url.rstrip('/')}{parts.path}?{parts.query}"
 
     def _refusal(self, address: str, response: aiohttp.ClientResponse) -> SourceError:
         status = response.status

@@ -12,6 +12,7 @@ import msgspec
 
 from ticklake.core.dataset import Dataset
 from ticklake.errors import Banned, InvalidData, SourceError, SourceUnavailable, TicklakeError
+from ticklake.sources.address import at_base
 from ticklake.sources.live.base import Control, LiveMessage, RowKey
 from ticklake.sources.live.books import Book, Books
 from ticklake.sources.live.bridge import Bridge, WholeBook
@@ -20,7 +21,7 @@ from ticklake.sources.live.continuity import Chain, TradeIds, complete_bars
 from ticklake.sources.live.final_bars import FinalBars
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.protocol import Protocol, Reply, Stream
-from ticklake.sources.live.socket import Socket, at_base
+from ticklake.sources.live.socket import Socket
 from ticklake.sources.live.subscribing import Subscriptions
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.decode import decode

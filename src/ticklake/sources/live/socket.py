@@ -9,13 +9,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from ticklake.errors import AccessDenied, RateLimited, SourceUnavailable
 
-__all__ = ["Backoff", "Socket", "at_base"]
+__all__ = ["Backoff", "Socket"]
 
 _LARGEST = 64 * 2**20
 """No message is larger, in bytes: a whole book of all levels has some megabytes."""
@@ -150,21 +149,6 @@ def unpacked(data: bytes) -> bytes:
     except (OSError, EOFError, zlib.error):
         return data
     return data
-
-
-def at_base(url: str, base: str | None) -> str:
-    """Return the address of a stream at *base*, in the place of the exchange's; its host stays, as part of the path.
-
-    The host tells one market of an exchange from another where paths do not.
-
-    >>> at_base("wss://stream.binance.com:9443/ws", "http://127.0.0.1:8000/binance")
-    'ws://127.0.0.1:8000/stream.binance.com:9443/ws'
-    """
-    if base is None:
-        return url
-    ours, theirs = urlsplit(base), urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(ours.scheme, ours.scheme)
-    return f"{scheme}://{ours.netloc}/{theirs.netloc}{theirs.path}"
 
 
 def _refusal(url: str, status: int) -> Exception:
