@@ -179,13 +179,20 @@ class LiveService:
             stream = self._streams[dataset]
             if row.max_ts is not None:
                 stream.is_in_lake = True
-                newest = row.max_ts
+                newest = await asyncio.to_thread(self._newest_before_now, dataset, row.max_ts)
                 if dataset.timeframe is not None:
                     newest = dataset.row_end(newest)
                 stream.coverage.resume(newest, _STOPPED)
             if self._fill is not None:
                 for hole in await asyncio.to_thread(self._holes_left, dataset):
                     self._ask_for(dataset, hole)
+
+    def _newest_before_now(self, dataset: Dataset, newest: int) -> int:
+        """Return how far the lake's rows of a stream go, given its newest one. One that is ahead of the clock may be an exchange's mistake."""
+        if newest > self._clock():
+            covered = self._engine.catalog.coverage(dataset).spans(Found.DATA)
+            newest = min(newest, max((span.end for span in covered), default=newest))
+        return newest
 
     def _holes_left(self, dataset: Dataset) -> list[Span]:
         """Return the recent holes that nobody has asked for: whoever noted them was stopped before the answer."""
@@ -249,6 +256,8 @@ class LiveService:
         stream.last_received = received_at
         noted: int | None = None
         now = self._clock()
+        # A replay receives messages of the past: what is not later than now was never in the future.
+        at = max(received_at, now)
         for values in rows:
             ts = values[0]
             # One more row of the same time proves nothing more.
@@ -260,11 +269,12 @@ class LiveService:
             noted = ts
             if stream.dataset.timeframe is not None:
                 end = stream.dataset.row_end(ts)
-                stream.coverage.row(ts, end, end)
+                follows = stream.coverage.row(ts, end, end, None, at)
             else:
                 # Others at this instant may follow the newest row, and may have come before the first of a connection.
-                stream.coverage.row(ts, ts, ts, ts + (stream.dataset.kind in SHARED_TIMES))
-            if stream.last_event is None or ts > stream.last_event:
+                start = ts + (stream.dataset.kind in SHARED_TIMES)
+                follows = stream.coverage.row(ts, ts, ts, start, at)
+            if follows and (stream.last_event is None or ts > stream.last_event):
                 stream.last_event = ts
 
     def _take_control(self, feed: Feed, control: Control) -> None:

@@ -46,6 +46,9 @@ class LiveStream:
     def count(self, rows: int, received_at: int) -> None:
         """Count rows that were received at a time in nanoseconds."""
         second = received_at // SECOND
+        if self.seconds and self.seconds[-1][0] > second:
+            # The clock was set back: what came before would count again, and stay for as long.
+            self.seconds.clear()
         if self.seconds and self.seconds[-1][0] == second:
             rows += self.seconds.pop()[1]
         self.seconds.append((second, rows))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
-import gzip
 import re
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +20,7 @@ from ticklake.files.filenames import venue_of
 from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
 from ticklake.files.tables import read_json
 from ticklake.sources.wire.channels import Channels
-from ticklake.sources.wire.decode import decode
+from ticklake.sources.wire.decode import decode, gunzipped, inflated
 from ticklake.sources.wire.messages import read_message
 from ticklake.sources.wire.poloniex import numbers_in
 from ticklake.sources.wire.rows import Row
@@ -173,7 +171,6 @@ def _content_of(record: dict[str, Any]) -> Any:
 
 _PLAIN = (b"{", b"[", b"p", b"")
 """The first bytes of messages that are not compressed: JSON, pings and pongs."""
-_RAW_DEFLATE = -15
 
 
 def _unpacked(content: bytes) -> bytes:
@@ -185,9 +182,9 @@ def _unpacked(content: bytes) -> bytes:
         return content
     try:
         if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        return zlib.decompress(content, _RAW_DEFLATE)
-    except (EOFError, OSError, zlib.error):
+            return gunzipped(content)
+        return inflated(content)
+    except InvalidData:
         return content
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ticklake.core.live_coverage import Advance
 from ticklake.core.time import MS
+from ticklake.core.timeframe import Timeframe
 from ticklake.sources.ccxt.exact_time import exact_time, to_ns
 from ticklake.sources.live.base import Subscription
 from ticklake.sources.wire.rows import Row
@@ -35,6 +37,7 @@ class TakenRows:
         self._tickers: dict[str, Any] = {}
         self._books: dict[str, Any] = {}
         self._open_bars: dict[tuple[str, str], list[Any]] = {}
+        self._advances: dict[tuple[str, str], Advance] = {}
 
     @property
     def is_book(self) -> bool:
@@ -46,7 +49,7 @@ class TakenRows:
         if self._kind == "trades":
             return list(self._take_trades(exchange, received_at))
         if self._kind == "ohlcv":
-            return list(self._take_bars(exchange))
+            return list(self._take_bars(exchange, received_at))
         if self._kind == "quotes":
             return list(self._take_quotes(exchange, received_at))
         return list(self._take_books(exchange, received_at))
@@ -69,16 +72,20 @@ class TakenRows:
                 values = (ts, received_at, ident, trade["price"], trade["amount"], trade.get("side"))
                 yield Row("trades", trade.get("symbol") or symbol, values)
 
-    def _take_bars(self, exchange: Any) -> Iterator[Row]:
+    def _take_bars(self, exchange: Any, received_at: int) -> Iterator[Row]:
         for symbol, by_timeframe in (exchange.ohlcvs or {}).items():
             for timeframe, cache in by_timeframe.items():
                 bars = sorted(cache, key=_start)
                 cache.clear()
-                yield from self._closed(symbol, timeframe, bars)
+                yield from self._closed(symbol, timeframe, bars, received_at)
 
-    def _closed(self, symbol: str, timeframe: str, bars: Iterable[list[Any]]) -> Iterator[Row]:
-        """Yield bars after which a later one came: ccxt does not say which are final."""
+    def _closed(self, symbol: str, timeframe: str, bars: Iterable[list[Any]], received_at: int) -> Iterator[Row]:
+        """Yield bars after which a later one came: ccxt does not say which are final. A single bar far ahead of time closes none."""
+        advance = self._advances.setdefault((symbol, timeframe), Advance())
+        length = Timeframe.parse(timeframe).length
         for bar in bars:
+            if not advance.follows(int(bar[0]) * MS, received_at, length):
+                continue
             before = self._open_bars.get((symbol, timeframe))
             if before is not None and bar[0] < before[0]:
                 continue

@@ -9,11 +9,15 @@ from typing import Literal
 from ticklake.core.dataset import Dataset
 from ticklake.core.sequence import Jump, has_numbers
 from ticklake.core.span import Span
+from ticklake.core.time import MINUTE
 from ticklake.sources.live.base import Control, RowKey
 from ticklake.sources.wire.reading import Mark
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["Chain", "TradeIds", "complete_bars", "gap_of"]
+
+_DOUBTFUL = 1_000_000
+"""A jump over more ids than this may be a mistake in one of them: the next trade tells."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,8 @@ class _Seen:
     first_ts: int
     last: int
     last_ts: int
+    doubted: tuple[int, int] | None = None
+    """The last trade before a doubtful jump, and its time."""
 
 
 @dataclass
@@ -63,10 +69,19 @@ class TradeIds:
             if seen is None:
                 self._seen[dataset] = _Seen(number, ts, number, ts)
                 continue
+            if seen.doubted is not None:
+                if number < seen.last - _DOUBTFUL:
+                    seen.last, seen.last_ts = seen.doubted
+                seen.doubted = None
             if number > seen.last + 1:
                 jumps.append(Jump(seen.last_ts, ts, seen.last + 1, number - 1))
+            if number > seen.last + _DOUBTFUL:
+                seen.doubted = seen.last, seen.last_ts
             if number > seen.last:
                 seen.last, seen.last_ts = number, ts
+            elif ts > seen.last_ts + MINUTE:
+                # A repeated trade is not newer than the last one: the exchange counts anew.
+                self._seen[dataset] = _Seen(number, ts, number, ts)
         return jumps
 
     def continue_from(self, before: TradeIds) -> Iterator[tuple[Dataset, Jump]]:
