@@ -16,7 +16,7 @@ from ticklake.core.span import Span
 from ticklake.core.streams import LiveOptions
 from ticklake.core.time import DAY, MINUTE, SECOND
 from ticklake.engine.delete import DELETED
-from ticklake.errors import CatalogBusy, DiskFull, SourceUnavailable
+from ticklake.errors import CatalogBusy, DiskFull, DiskTooSmall, SourceUnavailable
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink, Subscription
 from ticklake.sources.wire.rows import Row
 from ticklake.testing.rows import START, trades
@@ -224,6 +224,17 @@ def test_a_lake_that_stays_closed_ends_the_service_with_its_error(lake, monkeypa
     monkeypatch.setattr(lake.engine, "append_each", failing)
     with pytest.raises(DiskFull):
         collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(flush_rows=5, store_retry=0.2))
+
+
+def test_a_disk_that_is_too_small_for_min_free_is_not_waited_for(lake, monkeypatch):
+    def failing(items):
+        raise DiskTooSmall("the disk has 12 MiB in all")
+
+    monkeypatch.setattr(lake.engine, "append_each", failing)
+    began = time.monotonic()
+    with pytest.raises(DiskTooSmall):
+        collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(store_retry=5.0))
+    assert time.monotonic() - began < 2
 
 
 def test_streams_say_why_rows_wait(lake, monkeypatch):

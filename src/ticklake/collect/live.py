@@ -22,7 +22,7 @@ from ticklake.core.streams import LiveOptions, StreamStatus
 from ticklake.core.time import DAY, SECOND
 from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
-from ticklake.errors import StorageError, TicklakeError
+from ticklake.errors import DiskTooSmall, StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
 
 __all__ = ["LiveService"]
@@ -340,7 +340,7 @@ class LiveService:
             try:
                 receipts = await asyncio.to_thread(self._append, items)
             except TicklakeError as error:
-                if not (error.retriable or isinstance(error, StorageError)) or time.monotonic() >= until:
+                if not _may_pass(error) or time.monotonic() >= until:
                     self._error = error
                     self._room.set()
                     raise
@@ -477,6 +477,11 @@ class LiveService:
 
 class _Ended(Exception):
     """All feeds have ended: the tasks beside them are cancelled."""
+
+
+def _may_pass(error: TicklakeError) -> bool:
+    """Whether the lake may be writable again after a while."""
+    return error.retriable or (isinstance(error, StorageError) and not isinstance(error, DiskTooSmall))
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
