@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,8 @@ class _Recording:
     connections: dict[str, Market | None] = field(default_factory=dict)
     channels: defaultdict[str, Channels] = field(default_factory=lambda: defaultdict(Channels))
     numbers: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
+    _crc: int = 0
+    """Of the lines so far of a frame of a capture (:mod:`ticklake.storage.captures`)."""
 
     def rows(self, stream: Unpacked) -> Iterator[Origin]:
         """Yield the rows of all lines."""
@@ -95,8 +98,20 @@ class _Recording:
                 answered += _rows_of_answer(record["url"], body, received, self.info)
             elif record["t"] == "recv":
                 yield from self._rows_of_message(record)
+            self._check(record, line, number)
         # A change that ends where a book begins may name the same time, number and price: the book counts, so it comes last.
         yield from answered
+
+    def _check(self, record: Mapping[str, Any], line: bytes, number: int) -> None:
+        """Refuse the lines of a frame of a capture that are not those that were written."""
+        if record["t"] == "checksum" and record["crc32"] != self._crc:
+            raise InvalidData(
+                f"the lines before line {number:,} are damaged: their CRC-32 is {self._crc}, not {record['crc32']}"
+            )
+        if record["t"] == "frame":
+            self._crc = 0
+        else:
+            self._crc = zlib.crc32(line, self._crc)
 
     def _rows_of_message(self, record: dict[str, Any]) -> Iterator[Origin]:
         connection, received = record["conn"], decimal_to_ns(record["ts"], SECOND)
