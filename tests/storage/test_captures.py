@@ -155,6 +155,13 @@ def test_a_changed_letter_inside_a_message_is_damage(tmp_path):
     assert (report.state, "are damaged: their CRC-32 is" in str(report.problems)) == ("refused", True)
 
 
+def test_a_checksum_whose_name_is_damaged_is_damage(tmp_path):
+    path = written(tmp_path / "capture.zst", frames=1)
+    repacked(path, lambda content: content.replace(b'"checksum"', b'"5hecksum"'))
+    with pytest.raises(InvalidData, match="damaged"):
+        list(captured_messages(path))
+
+
 def test_a_capture_without_checksums_is_read(tmp_path):
     """The first ones had none."""
     path = written(tmp_path / "capture.zst", frames=1)
