@@ -24,6 +24,7 @@
     │   ├── MissingSegment         a segment that the catalog names and is not there
     │   ├── DiskFull
     │   ├── DiskAlmostFull         less is free than the setting min_free asks for
+    │   │   └── DiskTooSmall       the disk has not even that much
     │   └── ReadOnlyLake
     ├── CatalogError               what is true
     │   ├── CatalogTooNew          written by a newer Ticklake
@@ -61,6 +62,7 @@ __all__ = [
     "CorruptSegment",
     "DiskAlmostFull",
     "DiskFull",
+    "DiskTooSmall",
     "InvalidData",
     "InvalidName",
     "InvalidTime",
@@ -195,6 +197,10 @@ class DiskFull(StorageError):
 
 class DiskAlmostFull(StorageError):
     """Less space is left than is to stay free; nothing more is collected until there is."""
+
+
+class DiskTooSmall(DiskAlmostFull):
+    """More space is to stay free than the disk has: nothing that is deleted helps."""
 
 
 class ReadOnlyLake(StorageError):

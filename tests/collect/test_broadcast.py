@@ -111,3 +111,12 @@ def test_a_thread_waits_for_rows(broadcast):
     reader.join(5)
     assert not reader.is_alive()
     assert found == [3]
+
+
+def test_events_that_nobody_reads_end_the_subscription_too(broadcast):
+    subscriber = broadcast.subscribe(everything, most_rows=100)
+    for at in range(101):
+        broadcast.control(TRADES, Control("heartbeat", at, TRADES))
+    subscriber.close()
+    with pytest.raises(SlowSubscriber):
+        list(subscriber)

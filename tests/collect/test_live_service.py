@@ -16,7 +16,7 @@ from ticklake.core.span import Span
 from ticklake.core.streams import LiveOptions
 from ticklake.core.time import DAY, MINUTE, SECOND
 from ticklake.engine.delete import DELETED
-from ticklake.errors import CatalogBusy, DiskFull, SourceUnavailable
+from ticklake.errors import CatalogBusy, DiskFull, DiskTooSmall, SourceUnavailable
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink, Subscription
 from ticklake.sources.wire.rows import Row
 from ticklake.testing.rows import START, trades
@@ -224,6 +224,17 @@ def test_a_lake_that_stays_closed_ends_the_service_with_its_error(lake, monkeypa
     monkeypatch.setattr(lake.engine, "append_each", failing)
     with pytest.raises(DiskFull):
         collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(flush_rows=5, store_retry=0.2))
+
+
+def test_a_disk_that_is_too_small_for_min_free_is_not_waited_for(lake, monkeypatch):
+    def failing(items):
+        raise DiskTooSmall("the disk has 12 MiB in all")
+
+    monkeypatch.setattr(lake.engine, "append_each", failing)
+    began = time.monotonic()
+    with pytest.raises(DiskTooSmall):
+        collect(lake, [SUBSCRIBED, *rows(1, 31)], options=LiveOptions(store_retry=5.0))
+    assert time.monotonic() - began < 2
 
 
 def test_streams_say_why_rows_wait(lake, monkeypatch):
@@ -517,3 +528,22 @@ def test_a_hole_that_cannot_be_noted_as_lost_holds_nothing_up(lake, monkeypatch)
 
     asyncio.run(go())
     assert spans(lake, TRADES, Found.NOT_FETCHED) == [(4, 8), (11, 15)]
+
+
+def test_one_trade_far_ahead_covers_nothing_and_says_nothing_of_the_lag(lake):
+    """It is kept: it may be true. But neither a hole after it nor the next start may take its time for that of the stream."""
+    at = START + 1000 * SECOND
+    ahead = Row("trades", "BTCUSDT", (at + 9 * 3600 * SECOND, at, "900", "100.5", "2", "buy"))
+    messages = [SUBSCRIBED, *rows(1, 5), LiveMessage(at, [ahead]), *rows(5, 9)]
+    service = collect(lake, [*messages, control("disconnected", text="reset"), SUBSCRIBED, *rows(12, 15)])
+    assert lake.load(TRADES).height == 12
+    assert spans(lake, TRADES) == [(1, 8), (12, 14)]
+    assert status_of(service, TRADES).lag == 1000 - 14
+    collect(lake, [SUBSCRIBED, *rows(20, 25)])
+    assert spans(lake, TRADES) == [(1, 8), (12, 14), (20, 24)]
+
+
+def test_a_clock_that_is_set_back_leaves_the_rate_as_it_is(lake):
+    ahead = [LiveMessage(START + 7200 * SECOND + number, [trade(number)]) for number in range(1, 100)]
+    service = collect(lake, [SUBSCRIBED, *ahead, LiveMessage(START + 990 * SECOND, [trade(101)])])
+    assert status_of(service, TRADES).rate == 1 / 60

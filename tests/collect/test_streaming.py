@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -13,7 +15,7 @@ from ticklake.app import open_lake
 from ticklake.config import LiveSettings
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import MINUTE, SECOND, parse_time
-from ticklake.errors import BadInput, Cancelled, CatalogBusy, InvalidData, UnknownSymbol, Unsupported
+from ticklake.errors import BadInput, Cancelled, CatalogBusy, InvalidData, TicklakeError, UnknownSymbol, Unsupported
 from ticklake.testing.exchange.clock import SimulatedClock
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.server import SimulatedExchange
@@ -247,6 +249,34 @@ def test_a_stream_is_started_once(lake):
     lake.streams.stop()
     lake.streams.start("binance", "BTC/USDT", ["trades"])
     assert lake.streams.list() == [TRADES]
+
+
+def test_streams_that_do_not_begin_in_time_are_ended(lake):
+    with pytest.raises(TicklakeError, match="binance has not opened a stream within 0 s"):
+        lake.streams.start("binance", "BTC/USDT", wait=0)
+    assert lake.streams.stop() == []
+    lake.streams.start("binance", "BTC/USDT")
+    assert lake.streams.list() == [TRADES]
+
+
+def test_an_exchange_that_does_not_answer_delays_no_end(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        settings = settings_for(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        with open_lake(tmp_path / "lake", settings=settings) as lake:
+            began = time.monotonic()
+            with pytest.raises(TicklakeError, match=r"binance has not opened a stream within 0\.3 s"):
+                lake.streams.start("binance", "BTC/USDT", wait=0.3)
+            assert time.monotonic() - began < 1.0
+            assert lake.streams.stop() == []
+
+
+def test_several_threads_stop_the_same_streams(lake):
+    lake.streams.start("binance", "BTC/USDT")
+    with ThreadPoolExecutor(4) as threads:
+        stops = [threads.submit(lake.streams.stop) for _ in range(4)]
+    # Each of them returns once they are stopped, whoever stopped them.
+    assert {run.state for stop in stops for run in stop.result()} == {"succeeded"}
+    assert lake.streams.list() == []
 
 
 def test_streams_that_ended_with_an_error_say_so_when_they_are_stopped(lake, exchange, monkeypatch):

@@ -159,3 +159,11 @@ def test_readers_and_a_writer_at_the_same_time():
         reader.join()
     assert not wrong
     assert ids(cache.rows(TRADES)) == list(range(300))
+
+
+def test_one_row_far_ahead_of_the_clock_drops_no_others():
+    now = START + 100 * SECOND
+    cache = HotCache(lambda: now)
+    ahead = (now + 9 * 3600 * SECOND, now, "9999", "1.5", 2, "buy")
+    cache.add(TRADES, [*rows(0, 5), ahead])
+    assert ids(cache.newest(TRADES, 6)) == [0, 1, 2, 3, 4, 9999]

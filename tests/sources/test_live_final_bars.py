@@ -28,7 +28,7 @@ def bar(start: int, volume: float = 1.0, native: str = "BTC/USD", timeframe: str
 
 def memory_of(*bars: Row) -> Memory:
     memory: Memory = {}
-    assert list(closed(memory, bars)) == []
+    assert list(closed(memory, bars, None)) == []
     return memory
 
 
@@ -56,15 +56,15 @@ class TestFinalBars:
         final, memory = FinalBars({KEY}), memory_of(bar(START))
         now = START + 2 * MINUTE
         assert final.find(memory, now, now, 0.0) == [bar(START)]
-        assert list(closed(memory, [bar(START, 2.0)])) == []
+        assert list(closed(memory, [bar(START, 2.0)], None)) == []
         assert final.find(memory, now, now, 1.0) == [bar(START, 2.0)]
 
     def test_a_later_bar_does_not_give_the_one_before_again(self) -> None:
         final, memory = FinalBars({KEY}), memory_of(bar(START))
         now = START + 2 * MINUTE
         assert final.find(memory, now, now, 0.0) == [bar(START)]
-        assert list(closed(memory, [bar(START + MINUTE)])) == []
-        assert list(closed(memory, [bar(START + 2 * MINUTE)])) == [bar(START + MINUTE)]
+        assert list(closed(memory, [bar(START + MINUTE)], None)) == []
+        assert list(closed(memory, [bar(START + 2 * MINUTE)], None)) == [bar(START + MINUTE)]
 
     def test_bars_that_nobody_wants_stay(self) -> None:
         final, memory = FinalBars({KEY}), memory_of(bar(START, native="ETH/USD"))

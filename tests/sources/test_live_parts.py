@@ -9,6 +9,7 @@ import zlib
 import pytest
 
 from ticklake.core.sequence import Jump
+from ticklake.core.time import MINUTE
 from ticklake.sources.address import at_base
 from ticklake.sources.live.bridge import Bridge, Change, WholeBook
 from ticklake.sources.live.clock import SteeredClock
@@ -228,3 +229,34 @@ def test_streams_that_ccxt_reads_are_proven_by_nothing():
     """The messages of Bitget have checksums, but its parser keeps them to itself."""
     assert proof_of_stream("kraken", "book") == "checksum"
     assert [proof_of_stream(exchange, "book") for exchange in ("bitget", "bitfinex", "krakenfutures")] == ["none"] * 3
+
+
+def test_a_small_message_that_is_huge_when_unpacked_stays_packed() -> None:
+    mebibyte = bytes(2**20)
+    members = gzip.compress(mebibyte) * 65
+    assert unpacked(members) is members
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = b"".join(deflate.compress(mebibyte) for _ in range(65)) + deflate.flush()
+    assert unpacked(packed) is packed
+
+
+def test_one_id_far_ahead_hides_no_gap_after_it() -> None:
+    ids = TradeIds()
+    ids.follow(KEY, [(1, 10)])
+    assert ids.follow(KEY, [(2**62, 20)]) == [Jump(10, 20, 2, 2**62 - 1)]
+    assert ids.follow(KEY, [(2, 30), (3, 40)]) == []
+    assert ids.follow(KEY, [(6, 50)]) == [Jump(40, 50, 4, 5)]
+
+
+def test_ids_that_go_on_far_ahead_are_followed_there() -> None:
+    ids, far = TradeIds(), 10**9
+    ids.follow(KEY, [(1, 10)])
+    assert ids.follow(KEY, [(far, 20)]) == [Jump(10, 20, 2, far - 1)]
+    assert ids.follow(KEY, [(far + 2, 30)]) == [Jump(20, 30, far + 1, far + 1)]
+
+
+def test_ids_that_begin_anew_are_followed_after_a_minute() -> None:
+    ids = TradeIds()
+    ids.follow(KEY, [(1_000, 10)])
+    assert ids.follow(KEY, [(1, 10 + MINUTE), (2, 20 + MINUTE)]) == []
+    assert ids.follow(KEY, [(5, 30 + MINUTE)]) == [Jump(20 + MINUTE, 30 + MINUTE, 3, 4)]

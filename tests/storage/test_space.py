@@ -3,7 +3,7 @@
 import pytest
 
 from ticklake.config import Settings, load_settings
-from ticklake.errors import BadInput, DiskAlmostFull
+from ticklake.errors import BadInput, DiskAlmostFull, DiskTooSmall
 from ticklake.storage.space import Space
 
 GIB = 1024**3
@@ -32,6 +32,13 @@ def test_bytes_that_are_about_to_come_count(tmp_path):
     space.check(50)
     with pytest.raises(DiskAlmostFull):
         space.check(51)
+
+
+def test_a_disk_that_is_smaller_than_what_is_to_stay_free_is_told_so(tmp_path):
+    space = Space(tmp_path, 256 * 2**20, usage=lambda _folder: (12 * 2**20, 0, 12 * 2**20))
+    said = r"has 12\.0 MiB in all, and 256\.0 MiB are to stay free: to free some does not help, set min_free lower"
+    with pytest.raises(DiskTooSmall, match=said):
+        space.check()
 
 
 def test_the_real_disk_is_asked(tmp_path):

@@ -138,7 +138,8 @@ class Subscriber:
         with self._changed:
             if self._is_closed:
                 return False
-            self._count += len(batch.rows)
+            # An event counts like a row: a stream may have nothing but heartbeats for days.
+            self._count += len(batch.rows) or 1
             if self._count > self.most_rows:
                 self._is_slow = self._is_closed = True
                 self._waiting.clear()

@@ -23,7 +23,7 @@ from ticklake.core.streams import LiveOptions, StreamStatus
 from ticklake.core.time import DAY, SECOND
 from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
-from ticklake.errors import StorageError, TicklakeError
+from ticklake.errors import DiskTooSmall, StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
 from ticklake.sources.wire.rows import Row, row_key
 
@@ -195,13 +195,20 @@ class LiveService:
             stream = self._streams[dataset]
             if row.max_ts is not None:
                 stream.is_in_lake = True
-                newest = row.max_ts
+                newest = await asyncio.to_thread(self._newest_before_now, dataset, row.max_ts)
                 if dataset.timeframe is not None:
                     newest = dataset.row_end(newest)
                 stream.coverage.resume(newest, _STOPPED)
             if self._fill is not None:
                 for hole in await asyncio.to_thread(self._holes_left, dataset):
                     self._ask_for(dataset, hole)
+
+    def _newest_before_now(self, dataset: Dataset, newest: int) -> int:
+        """Return how far the lake's rows of a stream go, given its newest one. One that is ahead of the clock may be an exchange's mistake."""
+        if newest > self._clock():
+            covered = self._engine.catalog.coverage(dataset).spans(Found.DATA)
+            newest = min(newest, max((span.end for span in covered), default=newest))
+        return newest
 
     def _holes_left(self, dataset: Dataset) -> list[Span]:
         """Return the recent holes that nobody has asked for: whoever noted them was stopped before the answer."""
@@ -266,7 +273,7 @@ class LiveService:
             stream = self._streams.get(dataset)
             if stream is None:
                 continue
-            stream.note_rows()
+            stream.note_rows(self._clock())
             stream.apply(control)
             for listener in self._listeners:
                 listener.control(dataset, control)
@@ -306,7 +313,7 @@ class LiveService:
             listener.flushing(batches)
         self._has_new_stream = False
         for dataset, stream in self._streams.items():
-            stream.note_rows()
+            stream.note_rows(self._clock())
             covered = [Covered(span) for span in stream.coverage.take_covered()]
             for hole in stream.coverage.take_holes():
                 stream.gaps += 1
@@ -341,7 +348,7 @@ class LiveService:
             try:
                 receipts = await asyncio.to_thread(self._append, items)
             except TicklakeError as error:
-                if not (error.retriable or isinstance(error, StorageError)) or time.monotonic() >= until:
+                if not _may_pass(error) or time.monotonic() >= until:
                     self._error = self._lost_with(error)
                     self._room.set()
                     raise self._error from error
@@ -398,7 +405,7 @@ class LiveService:
     async def _end(self) -> None:
         """Commit what is left, and close what streams cover: also if the service was cancelled."""
         for stream in self._streams.values():
-            stream.note_rows()
+            stream.note_rows(self._clock())
             stream.coverage.stopped()
         # A repair fills the holes that are found now.
         self._fill = None
@@ -466,7 +473,7 @@ class LiveService:
         connection = Connection({})
         if stream.feed is not None:
             connection = self._connections[id(stream.feed)]
-        stream.note_rows()
+        stream.note_rows(now)
         counts = stream.counts
         return StreamStatus(
             dataset=str(stream.dataset),
@@ -505,6 +512,11 @@ def _runs(rows: Sequence[Row]) -> Iterable[tuple[RowKey, Iterable[Row]]]:
         # Nearly all messages have one: to group it would take longer than all that is done with it.
         return ((row_key(rows[0]), rows),)
     return groupby(rows, row_key)
+
+
+def _may_pass(error: TicklakeError) -> bool:
+    """Whether the lake may be writable again after a while."""
+    return error.retriable or (isinstance(error, StorageError) and not isinstance(error, DiskTooSmall))
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -60,36 +60,40 @@ class LiveStream:
         """Take rows that were received at a time in nanoseconds; what they mean is noted later, for many at once."""
         self.fresh += rows
         self.last_received = received_at
+        self.count(len(rows), received_at)
 
-    def note_rows(self) -> None:
+    def note_rows(self, now: int) -> None:
         """Note the rows that were taken: before anything else happens to the stream, a commit, and a look at its state."""
         if not self.fresh or self.last_received is None:
             return
         rows, self.fresh = self.fresh, []
         self.counts.received += len(rows)
-        self.count(len(rows), self.last_received)
         # A row without a time, or with one that cannot be true, is refused at the commit; it proves nothing.
-        times = plausible_times(map(itemgetter(0), rows), self.last_received)
+        times = plausible_times(map(itemgetter(0), rows), now)
         if not times:
             return
-        # Of those between, none moves a bound.
-        newest = max(times)
-        for ts in (times[0], newest):
-            self._cover(ts)
-        if self.last_event is None or newest > self.last_event:
-            self.last_event = newest
+        # A replay receives messages of the past: what is not later than now was never in the future.
+        at, newest = max(self.last_received, now), max(times)
+        if newest <= at:
+            # None is ahead of the clock, so none is doubted; and of those between none moves a bound.
+            times = [times[0], newest]
+        for ts in times:
+            if self._cover(ts, at) and (self.last_event is None or ts > self.last_event):
+                self.last_event = ts
 
-    def _cover(self, ts: int) -> None:
+    def _cover(self, ts: int, at: int) -> bool:
         if self.dataset.timeframe is not None:
             end = self.dataset.row_end(ts)
-            self.coverage.row(ts, end, end)
-        else:
-            # Others at this instant may follow the newest row, and may have come before the first of a connection.
-            self.coverage.row(ts, ts, ts, ts + self.has_shared_times)
+            return self.coverage.row(ts, end, end, None, at)
+        # Others at this instant may follow the newest row, and may have come before the first of a connection.
+        return self.coverage.row(ts, ts, ts, ts + self.has_shared_times, at)
 
     def count(self, rows: int, received_at: int) -> None:
         """Count rows that were received at a time in nanoseconds."""
         second = received_at // SECOND
+        if self.seconds and self.seconds[-1][0] > second:
+            # The clock was set back: what came before would count again, and stay for as long.
+            self.seconds.clear()
         if self.seconds and self.seconds[-1][0] == second:
             self.seconds[-1][1] += rows
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ticklake.errors import BadInput, InvalidData
 from ticklake.sources.live.base import Feed, LiveMessage, Sink, Subscription
 from ticklake.sources.live.feeds import PROTOCOLS
 from ticklake.sources.wire.channels import Channels
-from ticklake.sources.wire.decode import decode
+from ticklake.sources.wire.decode import decode, gunzipped
 from ticklake.sources.wire.messages import READERS
 from ticklake.sources.wire.reading import Reader, read_with
 from ticklake.sources.wire.rows import Row
@@ -87,7 +86,7 @@ class ReplayFeed(Feed):
             if channels.of(message).is_control:
                 return LiveMessage(at)
             reading = read_with(self._readers, message, at, channels.subscription_of(message), channels.memory)
-        except (InvalidData, OSError):
+        except InvalidData:
             reading = None
         if reading is None:
             return LiveMessage(at, is_known=False)
@@ -117,5 +116,5 @@ def _rows_of(rows: Iterable[Any]) -> Iterator[Row]:
 
 def _unpacked(data: bytes) -> bytes:
     if data.startswith(_GZIP):
-        return gzip.decompress(data)
+        return gunzipped(data)
     return data

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ticklake.core.span import Span
+from ticklake.core.time import MINUTE
 
-__all__ = ["Hole", "StreamCoverage"]
+__all__ = ["Advance", "Hole", "StreamCoverage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,41 @@ class Hole:
     reason: str
     first: int | None = None
     last: int | None = None
+
+
+@dataclass(slots=True)
+class Advance:
+    """Tells a stream whose time goes on from a single time that is far ahead: a mistake of the exchange.
+
+    A time is doubted if it is ahead of this machine's clock, and further from the newest one than time has passed since, by more than a minute.
+    The next time decides: if it is as far ahead, the stream did go on there. So a stream may be hours ahead of a wrong clock, and no clock has to be right.
+
+    Examples
+    --------
+    >>> stream = Advance()
+    >>> [stream.follows(ts, now) for ts, now in [(9 * MINUTE, 9 * MINUTE), (99 * MINUTE, 9 * MINUTE), (10 * MINUTE, 10 * MINUTE)]]
+    [True, False, True]
+    """
+
+    newest: int | None = None
+    received_at: int = 0
+    doubted: int | None = None
+
+    def follows(self, ts: int, received_at: int | None, length: int = 0) -> bool:
+        """Take the next time, of something that lasts so long; return whether it is to be believed."""
+        slack = MINUTE + length
+        if received_at is not None and ts > received_at + slack:
+            newest, since = received_at, received_at
+            if self.newest is not None:
+                newest, since = self.newest, self.received_at
+            is_as_far = self.doubted is not None and ts > self.doubted - slack
+            if ts - newest > max(received_at - since, 0) + slack and not is_as_far:
+                self.doubted = ts
+                return False
+        self.doubted = None
+        if self.newest is None or ts > self.newest:
+            self.newest, self.received_at = ts, received_at or 0
+        return True
 
 
 @dataclass
@@ -51,6 +87,7 @@ class StreamCoverage:
     """How far rows have come: the end of what the newest one covers."""
     edge: int | None = None
     """Where a hole after the newest row begins: with its instant, unless no other row can share it."""
+    _advance: Advance = field(default_factory=Advance)
     _start: int | None = None
     _reason: str = ""
     _covered: list[Span] = field(default_factory=list)
@@ -65,8 +102,8 @@ class StreamCoverage:
         """Take note that the exchange has acknowledged the subscription."""
         self.is_subscribed = True
 
-    def row(self, ts: int, end: int, edge: int, start: int | None = None) -> None:
-        """Take note of a row that came.
+    def row(self, ts: int, end: int, edge: int, start: int | None = None, received_at: int | None = None) -> bool:
+        """Take note of a row that came; return whether the stream has come so far, as :class:`Advance` has it.
 
         Parameters
         ----------
@@ -76,15 +113,20 @@ class StreamCoverage:
             Where a hole after it would begin.
         start
             Where a hole before it would end: after its instant if rows that were missed may share it; *ts* by default.
+        received_at
+            When it was received, by this machine's clock.
         """
+        if not self._advance.follows(ts, received_at, end - ts):
+            return False
         if not self.is_subscribed:
-            return
+            return True
         if self._start is None:
             self._begin(ts, ts if start is None else start)
         if self.newest is None or end > self.newest:
             self.newest = end
         if self.edge is None or edge > self.edge:
             self.edge = edge
+        return True
 
     def gap(self, span: Span, reason: str, first: int | None = None, last: int | None = None) -> None:
         """Take note that rows are missing inside *span*, after the rows so far."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import base64
-import gzip
 import re
 import zlib
 from collections import defaultdict
@@ -22,7 +21,7 @@ from ticklake.files.filenames import venue_of
 from ticklake.files.frames import Origin, RecordFrame, RecordingInfo, frames_by_market, parse_line
 from ticklake.files.tables import read_json
 from ticklake.sources.wire.channels import Channels
-from ticklake.sources.wire.decode import decode
+from ticklake.sources.wire.decode import decode, gunzipped, inflated
 from ticklake.sources.wire.messages import read_message
 from ticklake.sources.wire.poloniex import numbers_in
 from ticklake.sources.wire.rows import Row
@@ -75,6 +74,8 @@ class _Recording:
     connections: dict[str, Market | None] = field(default_factory=dict)
     channels: defaultdict[str, Channels] = field(default_factory=lambda: defaultdict(Channels))
     numbers: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
+    _crc: int = 0
+    """Of the lines so far of a frame of a capture (:mod:`ticklake.storage.captures`)."""
 
     def rows(self, stream: Unpacked) -> Iterator[Origin]:
         """Yield the rows of all lines."""
@@ -97,8 +98,20 @@ class _Recording:
                 answered += _rows_of_answer(record["url"], body, received, self.info)
             elif record["t"] == "recv":
                 yield from self._rows_of_message(record)
+            self._check(record, line, number)
         # A change that ends where a book begins may name the same time, number and price: the book counts, so it comes last.
         yield from answered
+
+    def _check(self, record: Mapping[str, Any], line: bytes, number: int) -> None:
+        """Refuse the lines of a frame of a capture that are not those that were written."""
+        if record["t"] == "checksum" and record["crc32"] != self._crc:
+            raise InvalidData(
+                f"the lines before line {number:,} are damaged: their CRC-32 is {self._crc}, not {record['crc32']}"
+            )
+        if record["t"] == "frame":
+            self._crc = 0
+        else:
+            self._crc = zlib.crc32(line, self._crc)
 
     def _rows_of_message(self, record: dict[str, Any]) -> Iterator[Origin]:
         connection, received = record["conn"], decimal_to_ns(record["ts"], SECOND)
@@ -173,7 +186,6 @@ def _content_of(record: dict[str, Any]) -> Any:
 
 _PLAIN = (b"{", b"[", b"p", b"")
 """The first bytes of messages that are not compressed: JSON, pings and pongs."""
-_RAW_DEFLATE = -15
 
 
 def _unpacked(content: bytes) -> bytes:
@@ -185,9 +197,9 @@ def _unpacked(content: bytes) -> bytes:
         return content
     try:
         if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        return zlib.decompress(content, _RAW_DEFLATE)
-    except (EOFError, OSError, zlib.error):
+            return gunzipped(content)
+        return inflated(content)
+    except InvalidData:
         return content
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import warnings
-from collections.abc import Collection, MutableSequence, Sequence
+from collections.abc import Callable, Collection, MutableSequence, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,18 +35,16 @@ class _Session:
 
     request: StreamRequest
     thread: threading.Thread | None = None
-    loop: asyncio.AbstractEventLoop | None = None
-    stop: asyncio.Event | None = None
+    end: Callable[[], object] | None = None
+    """Ends it in good order; it may be called from any thread."""
     datasets: Collection[Dataset] = ()
     status: Sequence[StreamStatus] = ()
     run: Run | None = None
     error: BaseException | None = None
     begun: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has neither ended nor failed."""
-        return self.run is None and self.error is None
+    ending: threading.Event = field(default_factory=threading.Event)
+    """Set once somebody wants it to end: it may not even have a loop yet."""
+    is_running: bool = True
 
 
 class Streams:
@@ -162,10 +160,9 @@ class Streams:
         session.thread.start()
         if not session.begun.wait(wait):
             self._stop(session)
-            self._sessions.remove(session)
             raise TicklakeError(f"{exchange} has not opened a stream within {wait:g} s")
         if session.error is not None:
-            self._sessions.remove(session)
+            self._forget(session)
             raise session.error
 
     def stop(self, exchange: str | None = None) -> Sequence[Run]:
@@ -181,7 +178,6 @@ class Streams:
             raise BadInput(f"no stream of {exchange} was started by this process: streams.status() lists all")
         for session in stopped:
             self._stop(session)
-            self._sessions.remove(session)
         for session in stopped:
             if session.error is not None:
                 raise session.error
@@ -272,23 +268,45 @@ class Streams:
                 session.datasets = datasets
 
         async def go() -> Run:
-            session.loop, session.stop = asyncio.get_running_loop(), asyncio.Event()
-            return await self._streaming.run(
-                [session.request], watch, listeners=[self._live], stop=session.stop, claim=claim
+            loop, stop = asyncio.get_running_loop(), asyncio.Event()
+            collecting = asyncio.ensure_future(
+                self._streaming.run([session.request], watch, listeners=[self._live], stop=stop, claim=claim)
             )
+
+            def end() -> None:
+                stop.set()
+                # Before the first stream is open there is nothing to commit, and the exchange may not even answer.
+                if not session.begun.is_set():
+                    collecting.cancel()
+
+            session.end = lambda: loop.call_soon_threadsafe(end)
+            if session.ending.is_set():
+                end()
+            return await collecting
 
         try:
             session.run = asyncio.run(go())
+        except asyncio.CancelledError:
+            # Nothing had begun that could have failed.
+            pass
         except BaseException as error:
             session.error = error
+        session.is_running = False
         session.begun.set()
 
     def _stop(self, session: _Session) -> None:
-        if session.loop is not None and session.stop is not None:
+        session.ending.set()
+        if session.end is not None:
             with suppress(RuntimeError):  # it ended just now
-                session.loop.call_soon_threadsafe(session.stop.set)
+                session.end()
         if session.thread is not None:
             session.thread.join()
+        self._forget(session)
+
+    def _forget(self, session: _Session) -> None:
+        # Another thread may have stopped it, too.
+        with suppress(ValueError):
+            self._sessions.remove(session)
 
 
 def _folder(capture: str | Path | None) -> Path | None:

@@ -153,8 +153,9 @@ class HotCache:
         frames = [frame for frame in entry.frames if frame.height]
         if not frames:
             return
-        # Counted from the newest row: a market without trades for long keeps its last ones.
-        oldest = max(_newest(frames[-1]) - self._kept, entry.since)
+        # Counted from the newest row: a market without trades for long keeps its last ones. One row that is ahead of the clock by
+        # mistake must not drop the others.
+        oldest = max(min(_newest(frames[-1]), self._clock()) - self._kept, entry.since)
         # Most reads find nothing that is too old: a planned filter would take most of their time.
         if _oldest(frames[0]) >= oldest:
             entry.frames = frames

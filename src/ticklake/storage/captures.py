@@ -1,7 +1,8 @@
 """Captures: messages as they were received, in a file of compressed frames that each end with their own count.
 
 A file is a sequence of complete zstd frames; any program reads it as one zstd file of lines. Each line is a JSON object: ``t`` is ``header``
-(with ``exchange`` and ``streams``; there may be several), ``recv`` (with ``conn``, ``ts``, seconds as text, ``data`` or ``b64``, and ``withheld`` if rows of a book in it were left out), ``note`` (with ``conn``, ``ts`` and ``note``: what happened besides messages) or ``frame``
+(with ``exchange`` and ``streams``; there may be several), ``recv`` (with ``conn``, ``ts``, seconds as text, ``data`` or ``b64``, and ``withheld`` if rows of a book in it were left out), ``note`` (with ``conn``, ``ts`` and ``note``: what happened besides messages), ``checksum``
+(with ``crc32``, that of all lines before it in the frame; the first captures had none) or ``frame``
 (the last line of a frame, with ``count``, the lines before it in the frame). Before each frame stands a skippable one (RFC 8878, 3.1.2) with the lengths of the frame,
 compressed and not, as two little-endian integers of 8 bytes: so a reader knows where each frame ends, and has all of those before one that was cut short.
 """
@@ -12,6 +13,7 @@ import base64
 import json
 import os
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -28,6 +30,9 @@ _SKIPPABLE = struct.Struct("<IIQQ")
 _SKIPPABLE_MAGIC = 0x184D2A5C
 MOST_FRAME = 4 * 1024**3
 """A frame that claims more bytes than this is damaged: a commit comes long before."""
+_CHECKSUM = b'{"t":"checksum","crc32":%d}'
+_WITHOUT_CHECKSUM = (b'{"t":"header"', b'{"t":"recv"', b'{"t":"note"')
+_END = b'{"t":"frame","count":%d}'
 LEVEL = 3
 """How hard zstd tries: 8.6 times smaller, at a microsecond a message."""
 
@@ -107,8 +112,9 @@ class CaptureFile:
     def _write(self, lines: Sequence[bytes]) -> None:
         import pyarrow as pa
 
-        end = f'{{"t":"frame","count":{len(lines)}}}\n'.encode()
-        content = b"".join([*lines, end])
+        content = b"".join(lines)
+        content += _CHECKSUM % zlib.crc32(content) + b"\n"
+        content += _END % (len(lines) + 1) + b"\n"
         frame = pa.Codec("zstd", LEVEL).compress(content, asbytes=True)
         with self.path.open("ab") as file:
             whole = file.tell()
@@ -172,9 +178,19 @@ def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while content := _next_frame(file, path):
             *lines, end = content.splitlines()
-            if end != b'{"t":"frame","count":%d}' % len(lines):
+            if end != _END % len(lines):
                 raise InvalidData(f"{path} is damaged: a frame of {len(lines):,} lines ends with {end[:80]!r}")
+            # Without a checksum the last one is a message. One whose own name is damaged must not pass for another sort of line.
+            if lines and not lines[-1].startswith(_WITHOUT_CHECKSUM):
+                _check(content, lines.pop(), path)
             yield from lines
+
+
+def _check(content: bytes, checksum: bytes, path: Path) -> None:
+    """Compare the lines of a frame with their checksum."""
+    found = zlib.crc32(content[: content.rindex(checksum)])
+    if checksum != _CHECKSUM % found:
+        raise InvalidData(f"{path} is damaged: the lines of a frame have the CRC-32 {found}, not {checksum[:80]!r}")
 
 
 def _next_frame(file: BinaryIO, path: Path) -> bytes:

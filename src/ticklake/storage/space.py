@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ticklake.errors import DiskAlmostFull
+from ticklake.errors import DiskAlmostFull, DiskTooSmall
 
 __all__ = ["RESERVE", "Reserve", "Space", "is_full"]
 
@@ -39,7 +39,7 @@ class Space:
 
         Raises
         ------
-        DiskAlmostFull
+        DiskAlmostFull, DiskTooSmall
         """
         try:
             total, _, free = self.usage(self.folder)
@@ -47,6 +47,11 @@ class Space:
             # Whoever writes to a folder that is gone gets a clearer error.
             return
         least = self.needed(total)
+        if total < least:
+            raise DiskTooSmall(
+                f"the disk of {self.folder} has {_mib(total)} in all, and {_mib(least)} are to stay free: "
+                "to free some does not help, set min_free lower, like min_free = '5 %'"
+            )
         if free - more < least * self.times:
             raise DiskAlmostFull(
                 f"{_mib(free)} are free for {self.folder}, {_mib(least)} are to stay free (min_free): "

@@ -49,7 +49,7 @@ class TakenRows:
         if self._kind == "trades":
             return list(self._take_trades(exchange, received_at))
         if self._kind == "ohlcv":
-            return list(self._take_bars(exchange))
+            return list(self._take_bars(exchange, received_at))
         if self._kind == "quotes":
             return list(self._take_quotes(exchange, received_at))
         return list(self._take_books(exchange, received_at))
@@ -72,7 +72,7 @@ class TakenRows:
                 values = (ts, received_at, ident, trade["price"], trade["amount"], trade.get("side"))
                 yield Row("trades", trade.get("symbol") or symbol, values)
 
-    def _take_bars(self, exchange: Any) -> Iterator[Row]:
+    def _take_bars(self, exchange: Any, received_at: int) -> Iterator[Row]:
         for symbol, by_timeframe in (exchange.ohlcvs or {}).items():
             for timeframe, cache in by_timeframe.items():
                 bars = []
@@ -80,7 +80,7 @@ class TakenRows:
                     bars.append(Row("ohlcv", symbol, (int(ts) * MS, *values[:5], None, None), timeframe))
                 cache.clear()
                 # ccxt does not say which are final.
-                yield from closed(self.memory, bars)
+                yield from closed(self.memory, bars, received_at)
 
     def _take_quotes(self, exchange: Any, received_at: int) -> Iterator[Row]:
         for symbol in self._datasets:

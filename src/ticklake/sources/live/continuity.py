@@ -9,11 +9,15 @@ from typing import Literal
 from ticklake.core.dataset import Dataset
 from ticklake.core.sequence import Jump, has_numbers
 from ticklake.core.span import Span
+from ticklake.core.time import MINUTE
 from ticklake.sources.live.base import Control, RowKey
 from ticklake.sources.wire.reading import Mark
 from ticklake.sources.wire.rows import Row, row_key
 
 __all__ = ["Chain", "TradeIds", "complete_bars", "gap_of"]
+
+_DOUBTFUL = 1_000_000
+"""A jump over more ids than this may be a mistake in one of them: the next trade tells."""
 
 
 @dataclass(slots=True)
@@ -25,6 +29,8 @@ class _Seen:
     last: int
     last_ts: int
     space: str
+    doubted: tuple[int, int] | None = None
+    """The last trade before a doubtful jump, and its time."""
 
 
 @dataclass
@@ -64,6 +70,7 @@ class TradeIds:
             return False
         seen.last += 1
         seen.last_ts = row.values[0]
+        seen.doubted = None
         return True
 
     def _is_numbered(self, dataset: Dataset, space: str) -> bool:
@@ -83,10 +90,20 @@ class TradeIds:
             if seen is None:
                 self._seen[dataset] = _Seen(number, ts, number, ts, space)
                 continue
+            if seen.doubted is not None:
+                if number < seen.last - _DOUBTFUL:
+                    seen.last, seen.last_ts = seen.doubted
+                seen.doubted = None
             if number > seen.last + 1:
                 jumps.append(Jump(seen.last_ts, ts, seen.last + 1, number - 1))
+            if number > seen.last + _DOUBTFUL:
+                seen.doubted = seen.last, seen.last_ts
             if number > seen.last:
                 seen.last, seen.last_ts = number, ts
+            elif ts > seen.last_ts + MINUTE:
+                # A repeated trade is not newer than the last one: the exchange counts anew.
+                seen.first = seen.last = number
+                seen.first_ts = seen.last_ts = ts
         return jumps
 
     def continue_from(self, before: TradeIds) -> Iterator[tuple[Dataset, Jump]]:

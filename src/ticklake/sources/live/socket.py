@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import random
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 
-from ticklake.errors import AccessDenied, RateLimited, SourceUnavailable
+from ticklake.errors import AccessDenied, InvalidData, RateLimited, SourceUnavailable
+from ticklake.sources.wire.decode import LARGEST, gunzipped, inflated
 
 __all__ = ["Backoff", "Socket"]
 
-_LARGEST = 64 * 2**20
-"""No message is larger, in bytes: a whole book of all levels has some megabytes."""
 _CLOSING = frozenset({aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED})
 
 
@@ -71,7 +68,7 @@ class Socket:
             async with asyncio.timeout(within):
                 # Pings are answered below: aiohttp would hide the answers to ours, which are signs of life.
                 # Texts stay bytes: whoever reads the JSON decodes them.
-                connection = await session.ws_connect(url, autoping=False, max_msg_size=_LARGEST, decode_text=False)
+                connection = await session.ws_connect(url, autoping=False, max_msg_size=LARGEST, decode_text=False)
         except aiohttp.WSServerHandshakeError as error:
             raise _refusal(url, error.status) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -138,15 +135,16 @@ def _translated_errors() -> Iterator[None]:
 def unpacked(data: bytes) -> bytes:
     """Return the text of a binary message, which some exchanges compress. What cannot be unpacked is returned as it is.
 
+    >>> import gzip
     >>> unpacked(b"plain"), unpacked(gzip.compress(b"packed"))
     (b'plain', b'packed')
     """
     try:
         if data[:2] == b"\x1f\x8b":
-            return gzip.decompress(data)
+            return gunzipped(data)
         if data[:1] not in b"{[" and not data.isascii():
-            return zlib.decompress(data, -zlib.MAX_WBITS)
-    except (OSError, EOFError, zlib.error):
+            return inflated(data)
+    except InvalidData:
         return data
     return data
 

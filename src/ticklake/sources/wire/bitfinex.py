@@ -96,12 +96,11 @@ def _ticker(message: _Message, heard: int | None, subscription: _Subscription) -
 
 def _candles(message: _Message, heard: int | None, subscription: _Subscription, memory: Memory) -> Iterator[Row]:
     """Yield bars of which a later one came: (time, open, close, high, low, volume)."""
-    del heard
     _, timeframe, native = subscription["key"].split(":", 2)
     bars = []
     for time, open_, close, high, low, volume in _entries(message[1]):
         bars.append(Row("ohlcv", native, (ms(time), open_, high, low, close, volume, None, None), _frame(timeframe)))
-    yield from closed(memory, bars)
+    yield from closed(memory, bars, heard)
 
 
 def _frame(timeframe: str) -> str:

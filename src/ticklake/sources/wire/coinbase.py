@@ -54,14 +54,13 @@ def _levels(message: Mapping[str, Any], heard: int | None, memory: Memory) -> It
 
 def _candles(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     """Yield the bars of five minutes of which a later one came: nothing in a bar says whether it is over."""
-    del heard
     for event in message["events"]:
         bars = []
         for entry in event["candles"]:
             prices = (entry["open"], entry["high"], entry["low"], entry["close"])
             values = (int(entry["start"]) * SECOND, *prices, entry["volume"], None, None)
             bars.append(Row("ohlcv", entry["product_id"], values, "5m"))
-        yield from closed(memory, bars)
+        yield from closed(memory, bars, heard)
 
 
 _CHANNELS: dict[Any, _Read] = {

@@ -75,14 +75,13 @@ def _quote(channel: str, quote: Mapping[str, Any], heard: int | None, memory: Me
 
 def _chart(channel: str, bar: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     """Yield the bar before this one, if this one is new: nothing in a bar says whether it is over."""
-    del heard
     _, _, native, resolution = channel.split(".")
     timeframe = "1d"
     if resolution != "1D":
         timeframe = timeframe_of(int(resolution))
     prices = (bar["open"], bar["high"], bar["low"], bar["close"])
     values = (ms(bar["tick"]), *prices, bar["volume"], bar.get("cost"), None)
-    yield from closed(memory, [Row("ohlcv", native, values, timeframe)])
+    yield from closed(memory, [Row("ohlcv", native, values, timeframe)], heard)
 
 
 _CHANNELS: dict[str, Callable[..., Iterator[Item]]] = {

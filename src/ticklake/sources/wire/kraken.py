@@ -8,7 +8,7 @@ from typing import Any
 from ticklake.core.time import MINUTE, SECOND, decimal_to_ns
 from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
 from ticklake.sources.wire.rows import Row, iso, level_rows, trade
-from ticklake.sources.wire.states import best, closed, timeframe_of
+from ticklake.sources.wire.states import best, closed, newest_time, timeframe_of
 
 __all__ = ["READERS"]
 
@@ -36,11 +36,10 @@ def _spread(message: Sequence[Any], heard: int | None) -> Iterator[Row]:
 
 def _old_bar(message: Sequence[Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     """Yield the bar before this one, if this one is new. A bar names its end; nothing says whether it is over."""
-    del heard
     _, end, *prices, _, volume, trades = message[1][:9]
     minutes = int(message[2].partition("-")[2])
     values = (decimal_to_ns(end, SECOND) - minutes * MINUTE, *prices, volume, None, trades)
-    yield from closed(memory, [Row("ohlcv", message[3], values, timeframe_of(minutes))])
+    yield from closed(memory, [Row("ohlcv", message[3], values, timeframe_of(minutes))], heard)
 
 
 def _old_book(message: Sequence[Any], heard: int | None, memory: Memory) -> Iterator[Item]:
@@ -60,8 +59,8 @@ def _old_book(message: Sequence[Any], heard: int | None, memory: Memory) -> Iter
             elif key in _BOOK_SIDES:
                 sides[_BOOK_SIDES[key]] = side_levels
     times = [level[2] for side_levels in sides.values() for level in side_levels]
-    ts = max(memory.get(("time", channel, native), 0), decimal_to_ns(max(times, key=float, default=0), SECOND))
-    memory["time", channel, native] = ts
+    newest = decimal_to_ns(max(times, key=float, default=0), SECOND)
+    ts = newest_time(memory, ("time", channel, native), newest, heard)
     for side, side_levels in sides.items():
         yield level_rows(native, ts, heard, ts, side, side_levels, whole=whole, space="time")
     depth = int(channel.partition("-")[2] or 10)
@@ -90,26 +89,24 @@ def _new_ticker(message: Mapping[str, Any], heard: int | None, memory: Memory) -
 
 def _new_bars(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Row]:
     """Yield the bars of which a later one came: nothing in a bar says whether it is over."""
-    del heard
     bars = []
     for entry in message["data"]:
         prices = (entry["open"], entry["high"], entry["low"], entry["close"])
         values = (iso(entry["interval_begin"]), *prices, entry["volume"], None, entry["trades"])
         bars.append(Row("ohlcv", entry["symbol"], values, timeframe_of(int(entry["interval"]))))
-    yield from closed(memory, bars)
+    yield from closed(memory, bars, heard)
 
 
 def _new_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iterator[Item]:
     whole = message["type"] == "snapshot"
     for entry in message["data"]:
         native = entry["symbol"]
-        key = ("time", "book", native)
-        ts = memory.get(key, 0)
+        ts = 0
         if "timestamp" in entry:
-            ts = max(ts, iso(entry["timestamp"]))
+            ts = iso(entry["timestamp"])
         elif heard is not None:  # snapshots had no time until 2025
-            ts = max(ts, heard)
-        memory[key] = ts
+            ts = heard
+        ts = newest_time(memory, ("time", "book", native), ts, heard)
         bids, asks = entry.get("bids", ()), entry.get("asks", ())
         for side, side_levels in (("bid", bids), ("ask", asks)):
             pairs = [(level["price"], level["qty"]) for level in side_levels]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from ticklake.core.fetch_plan import FINAL_AFTER
+from ticklake.core.live_coverage import Advance
 from ticklake.core.timeframe import Timeframe
 from ticklake.sources.wire.reading import Memory, check_rows
 from ticklake.sources.wire.rows import Row
 
-__all__ = ["best", "closed", "merged", "number_by_time", "open_bars", "overdue", "timeframe_of"]
+__all__ = ["best", "closed", "merged", "newest_time", "number_by_time", "open_bars", "overdue", "timeframe_of"]
 
 _UNITS = (("w", 10_080), ("d", 1_440), ("h", 60))
 
@@ -27,14 +30,13 @@ def timeframe_of(minutes: int) -> str:
     return f"{minutes}m"
 
 
-def closed(memory: Memory, bars: Iterable[Row]) -> Iterator[Row]:
+def closed(memory: Memory, bars: Iterable[Row], heard: int | None) -> Iterator[Row]:
     """Yield the bars that are over: those of which a later bar of the same series came, and not again those given before.
 
-    For exchanges that send a bar again and again while it grows, without saying which time was the last.
+    For exchanges that send a bar again and again while it grows, without saying which time was the last. A single bar that is far ahead
+    of time closes none.
     """
-    for bar in sorted(bars, key=_start):
-        # A bar may be given out later without its message.
-        check_rows((bar,))
+    for bar in chain.from_iterable(_believed(memory, bar, heard) for bar in sorted(bars, key=_start)):
         series = ("bar", bar.kind, bar.native, bar.timeframe)
         open_bar = memory.get(series)
         if open_bar is not None and bar.values[0] < open_bar.values[0]:
@@ -53,7 +55,7 @@ def overdue(memory: Memory, bars: Iterable[Row], now: int) -> Iterator[Row]:
     """Yield those of the open *bars* that should be final at *now*, the exchange's time: each once, and again if it still changes."""
     for bar in bars:
         # Of months, which have no one length, the longest: none ends too soon.
-        end = bar.values[0] + Timeframe.parse(bar.timeframe).length
+        end = bar.values[0] + _length(bar.timeframe)
         if end + FINAL_AFTER <= now and bar != memory.get(_given(bar)):
             memory[_given(bar)] = bar
             yield bar
@@ -63,8 +65,38 @@ def _given(bar: Row) -> tuple[str, ...]:
     return ("given", bar.kind, bar.native, bar.timeframe)
 
 
+def _believed(memory: Memory, bar: Row, heard: int | None) -> list[Row]:
+    """Return a bar, with one that was doubted and is as far ahead; none if it is doubted itself."""
+    # It may be given out later without its message.
+    check_rows((bar,))
+    series = (bar.kind, bar.native, bar.timeframe)
+    advance: Advance = memory.setdefault(("advance", *series), Advance())
+    if not advance.follows(_start(bar), heard, _length(bar.timeframe)):
+        memory["doubted", *series] = bar
+        return []
+    doubted = memory.pop(("doubted", *series), None)
+    if doubted is not None and _start(doubted) < _start(bar):
+        return [doubted, bar]
+    return [bar]
+
+
+@lru_cache
+def _length(timeframe: str) -> int:
+    return Timeframe.parse(timeframe).length
+
+
 def _start(bar: Row) -> int:
     return int(bar.values[0])
+
+
+def newest_time(memory: Memory, key: tuple[str, ...], ts: int, heard: int | None) -> int:
+    """Return the newest time so far of something whose times do not go back, of which *ts* is the next one; without one far ahead by itself."""
+    newest: int = memory.get(key, 0)
+    advance: Advance = memory.setdefault(("advance", *key), Advance())
+    if advance.follows(ts, heard) or not newest:
+        newest = max(newest, ts)
+    memory[key] = newest
+    return newest
 
 
 def merged(memory: Memory, key: tuple[str, ...], part: Mapping[str, Any], *, whole: bool) -> Mapping[str, Any] | None:
