@@ -25,7 +25,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.core.streams import LiveOptions
 from ticklake.query.hot_cache import HotCache
-from ticklake.sources.live.base import Control, Subscription
+from ticklake.sources.live.base import Subscription
 from ticklake.sources.live.feeds import live_feeds
 from ticklake.sources.live.options import FeedOptions
 
@@ -53,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-class Delays:
+class Delays(Broadcast):
     """Notes how long after the exchange's time rows reach the cache, and when all have come."""
 
-    def __init__(self, live: Broadcast, events: int) -> None:
-        self.live = live
+    def __init__(self, cache: HotCache, events: int) -> None:
+        super().__init__(cache)
         self.messages = 0
         self.seconds: list[float] = []
         self.begun = asyncio.Event()
@@ -67,17 +67,13 @@ class Delays:
     def rows(self, dataset: Dataset, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         """Pass rows on, and note the delay of the first."""
         self.begun.set()
-        self.live.rows(dataset, rows, received_at)
+        super().rows(dataset, rows, received_at)
         self.messages += 1
         if self.messages % SAMPLED == 0:
             self.seconds.append((time.time_ns() - rows[0][0]) / 1e9)
         self._missing -= len(rows)
         if self._missing <= 0:
             self.has_all.set()
-
-    def control(self, dataset: Dataset, control: Control) -> None:
-        """Pass an event on."""
-        self.live.control(dataset, control)
 
 
 class TimedEngine:
@@ -131,7 +127,7 @@ async def collect(folder: Path, events: int, pace: int) -> dict[str, float]:
     subscriptions = [Subscription(Dataset.parse(f"binance:trades:{name}/USDT")) for name in names]
     instruments = [Instrument("binance", f"{name}/USDT", f"{name}USDT", "spot") for name in names]
     cache = HotCache(time.time_ns)
-    delays = Delays(Broadcast(cache), events)
+    delays = Delays(cache, events)
     with ticklake.open(folder) as lake:
 
         async def leave(_dataset: object, _span: object) -> None:
