@@ -62,7 +62,8 @@ class Delays(Broadcast):
         self.seconds: list[float] = []
         self.begun = asyncio.Event()
         self.has_all = asyncio.Event()
-        self._missing = events
+        self._events = events
+        """Each is a message of one row."""
 
     def rows(self, dataset: Dataset, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         """Pass rows on, and note the delay of the first."""
@@ -71,8 +72,7 @@ class Delays(Broadcast):
         self.messages += 1
         if self.messages % SAMPLED == 0:
             self.seconds.append((time.time_ns() - rows[0][0]) / 1e9)
-        self._missing -= len(rows)
-        if self._missing <= 0:
+        if self.messages == self._events:
             self.has_all.set()
 
 

@@ -58,9 +58,11 @@ class LiveStream:
 
     def take(self, rows: Sequence[Sequence[Any]], received_at: int) -> None:
         """Take rows that were received at a time in nanoseconds; what they mean is noted later, for many at once."""
+        if self.last_received is not None and received_at < self.last_received:
+            # The clock was set back.
+            self.note_rows(self.last_received)
         self.fresh += rows
         self.last_received = received_at
-        self.count(len(rows), received_at)
 
     def note_rows(self, now: int) -> None:
         """Note the rows that were taken: before anything else happens to the stream, a commit, and a look at its state."""
@@ -68,6 +70,7 @@ class LiveStream:
             return
         rows, self.fresh = self.fresh, []
         self.counts.received += len(rows)
+        self.count(len(rows), self.last_received)
         # A row without a time, or with one that cannot be true, is refused at the commit; it proves nothing.
         times = plausible_times(map(itemgetter(0), rows), now)
         if not times:
