@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -17,7 +17,9 @@ from ticklake.catalog.coverage_log import coverage_at, read_coverage
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at
 from ticklake.catalog.fences import check_fence
+from ticklake.catalog.file_header import change_number
 from ticklake.catalog.listeners import CommitListeners
+from ticklake.catalog.parameters import among, as_list
 from ticklake.catalog.prepared import Prepared
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
 from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, refuse_vacuumed
@@ -48,7 +50,7 @@ _INVENTORY = Prepared(
 )
 _REFUSED_AT_ONCE = 1 << 17
 _ANY_HEADS = select(NEWEST.scalar_subquery(), schema.datasets.c.name, *_HEAD)
-_HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
+_HEADS = _ANY_HEADS.where(among(schema.datasets.c.name, "names"))
 _IS_NAMED = schema.datasets.c.name == bindparam("name")
 _ALWAYS = select(literal(1).label("one")).subquery()
 """A row to join with, so that a statement returns the version even if there is nothing else to return."""
@@ -147,7 +149,7 @@ class Catalog:
             self.check_files(changes)
             result = connection.execute(_COMMIT, {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
-            self._refuse_outdated(lake, version - 1)
+            self._refuse_outdated(connection, lake, version - 1)
             apply_changes(connection, changes, version, now)
         # After the transaction: a witness that is newer than the catalog means that commits were lost.
         if self._witness is not None:
@@ -176,13 +178,14 @@ class Catalog:
         if what is not None:
             raise outdated(self.database.where, what, self._witness)
 
-    def _refuse_outdated(self, lake: str, version: int) -> None:
-        """Refuse to commit the version after *version* if earlier commits are missing."""
+    def _refuse_outdated(self, connection: Connection, lake: str, version: int) -> None:
+        """Refuse to commit the version after *version*, in a transaction, if earlier commits are missing."""
         # The witness of an older Ticklake has no changes, only versions: they are compared here.
         if self._witness is None or 0 < self._witness.newest(lake) <= version:
             return
-        change = self.database.change_number()
-        what = self._witness.acknowledged(lake).missing_in(version, change)
+        # Not asked of the database: that would open a second connection, beside that of the transaction.
+        driver: Any = connection.connection.driver_connection
+        what = self._witness.acknowledged(lake).missing_in(version, change_number(driver))
         if what is not None:
             raise outdated(self.database.where, what, self._witness)
 
@@ -257,7 +260,8 @@ class Catalog:
         newest: int | None = None
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
-                for version, name, *values in connection.execute(_HEADS, {"names": names[start : start + _AT_ONCE]}):
+                wanted = {"names": as_list(names[start : start + _AT_ONCE])}
+                for version, name, *values in connection.execute(_HEADS, wanted):
                     dataset = by_name[name]
                     heads[dataset] = _dataset_row(dataset, values)
                     newest = version
