@@ -196,22 +196,28 @@ def _wrap_store(steps):
 def _wrap_catalog(steps):
     def statement(connection, _cursor, text, *_):
         verb = text.split(None, 1)[0].upper()
-        if verb == "BEGIN":
-            connection.info["writes"] = text.upper() != "BEGIN"
-            if connection.info["writes"]:
-                steps.reach("catalog.begin")
-        elif connection.info.get("writes") or verb not in {"SELECT", "PRAGMA"}:
+        if connection.connection.driver_connection.writes or verb not in {"SELECT", "PRAGMA"}:
             steps.reach("catalog.statement")
 
-    _wrap_pages(steps)
+    _wrap_connections(steps)
     event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
     steps.around(DefaultDialect, "do_commit", "catalog.commit")
 
 
-def _wrap_pages(steps):
-    """Make each step of a copy of a catalog, page by page, one that can be died at."""
+def _wrap_connections(steps):
+    """Make each begin of a change, and each step of a copy of a catalog, page by page, one that can be died at."""
 
     class Connection(sqlite3.Connection):
+        writes = False
+
+        def execute(self, text, *args):
+            verb = text.upper()
+            if verb.startswith("BEGIN"):
+                self.writes = verb != "BEGIN"
+                if self.writes:
+                    steps.reach("catalog.begin")
+            return super().execute(text, *args)
+
         def backup(self, target, *, progress=lambda *_: None, **named):
             def step(*told):
                 steps.reach("catalog.page")

@@ -335,6 +335,9 @@ class TestSimulate:
 
     def test_the_demo_ends_with_rows_and_a_gap_report(self, shell, tmp_path, monkeypatch):
         monkeypatch.delenv("TICKLAKE_EXCHANGE_URL")
+        # As much of the live market in less time.
+        monkeypatch.setattr(demo, "LIVE_SECONDS", 1.5)
+        monkeypatch.setattr(demo, "LIVE_SPEED", 100.0)
         result = shell("demo", "--lake", "demo")
         assert result.exit_code == 0, result.output
         assert "verify found 0 problems" in result.stdout

@@ -117,8 +117,12 @@ def test_the_second_backfill_writes_nothing_and_says_so(recorded, recorded_marke
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_moments_it_goes_on_and_never_asks_twice(recorded, recorded_market_, serve, lake_at, tmp_path):
+def test_killed_at_twenty_moments_it_goes_on_and_never_asks_twice(
+    recorded, recorded_market_, serve, lake_at, tmp_path, monkeypatch
+):
     """kill -9 at random moments: the lake equals the file, and no covered page is fetched again."""
+    # At the pace of the real exchange each start would wait half a second to list the markets.
+    monkeypatch.setenv("TICKLAKE_EXCHANGES__BINANCE__RATE_LIMIT_MS", "1")
     file, text, read = FILES[0]
     dataset, rows = Dataset.parse(text), read(recorded / file)
     exchange = serve(recorded_market_, NOW)

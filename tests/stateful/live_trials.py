@@ -465,6 +465,8 @@ class Trial:
         there = set(stored)
         missing = [row for row in self.world.by_dataset[dataset].rows if first <= number_of(row) <= last]
         missing = [row for row in missing if number_of(row) not in there]
+        if not missing:
+            return
         # What only jumps of numbers would tell is not named well: a repair asks for what is not covered.
         gaps = self.lake.gap_report(dataset, quick=True).gaps
         for row in missing:

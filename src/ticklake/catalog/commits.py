@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
@@ -27,6 +26,7 @@ __all__ = ["apply_changes"]
 Pairs = Sequence[tuple[Row[Any], Change]]
 """The changes of a commit, each with the row of its dataset before it."""
 
+_REFUSED, _REVISED = ("ts", "reason", "row"), ("ts", "before", "after")
 _AT_ONCE = 500
 """How many names or ids go into one statement."""
 _ANY = rows_of(schema.datasets)
@@ -346,8 +346,8 @@ def _insert_history(connection: Connection, pairs: Pairs, version: int, now: int
     revised: list[dict[str, Any]] = []
     for row, change in pairs:
         stamp = {"dataset_id": row.id, "commit_id": version, "created_at": now}
-        refused += [{**stamp, **asdict(bad)} for bad in change.quarantine]
-        revised += [{**stamp, **asdict(revision)} for revision in change.revisions]
+        refused += [{**stamp, **attributes(bad, _REFUSED)} for bad in change.quarantine]
+        revised += [{**stamp, **attributes(revision, _REVISED)} for revision in change.revisions]
     # A row that is refused again is not recorded again.
     _insert(connection, _NEW_REFUSED, refused)
     _insert(connection, _NEW_REVISIONS, revised)
