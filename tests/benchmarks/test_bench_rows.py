@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,17 @@ TINY = Scale(
     messages=500,
 )
 
+ROWS = {workload.name: workload for workload in workloads(TINY)}
+LIVE_ROWS = (
+    ("live-rate", "live-cpu"),
+    ("live-flush-1000", "live-flush-10000", "live-flush-100000"),
+    ("live-cache-p50", "live-cache-p99", "live-commit-p50", "live-commit-p99"),
+    ("live-read",),
+    ("live-native",),
+    ("live-ccxt",),
+)
+"""Rows that share the run of one benchmark."""
+
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
@@ -47,19 +59,24 @@ def _at_any_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_workloads, "SLOWEST", 0.0)
 
 
-@pytest.mark.parametrize(
-    "workload",
-    [
-        pytest.param(workload, id=workload.name, marks=[pytest.mark.slow] * workload.name.startswith("live"))
-        for workload in workloads(TINY)
-    ],
-)
-def test_a_row_is_measured(workload: Workload, market: Market, rows_folder: Path):
+def check(workload: Workload, market: Market, rows_folder: Path) -> None:
     result = measure(workload, {"ticklake": contender_class("ticklake")}, rows_folder / workload.name, market)
     figure = result.figures["ticklake"]
     assert figure.reason == ""
     assert figure.median is not None
     assert figure.median > 0
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in chain(*LIVE_ROWS)])
+def test_a_row_is_measured(name: str, market: Market, rows_folder: Path):
+    check(ROWS[name], market, rows_folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", LIVE_ROWS, ids="+".join)
+def test_rows_of_one_live_benchmark_are_measured(names: tuple[str, ...], market: Market, rows_folder: Path):
+    for name in names:
+        check(ROWS[name], market, rows_folder)
 
 
 def test_what_comes_too_slowly_for_its_pace_does_not_count(rows_folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -77,6 +94,8 @@ def test_the_tables_are_printed_and_written_into_a_document(
         assert module == "live"
         return {"events_per_second": 120_000.0, "cpu_us_per_event": 7.0}
 
+    # Other tests look at what is logged.
+    monkeypatch.setattr(run.logging, "disable", lambda _level: None)
     monkeypatch.setattr(run, "QUICK", TINY)
     monkeypatch.setattr(live_workloads, "_run", figures)
     readme, document = tmp_path / "README.md", tmp_path / "bench.json"
