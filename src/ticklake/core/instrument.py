@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from ticklake.core.display import Displayed, moment
@@ -13,7 +14,9 @@ from ticklake.errors import BadResponse, UnknownSymbol
 __all__ = ["Instrument", "Rename", "Sighting", "compared", "unified"]
 
 _FEW = 10
-_TERMS = ("native_id", "market_type", "active", "base", "quote", "settle", "contract_size", "tick_size", "lot_size")
+_TERMS = attrgetter(
+    "native_id", "market_type", "active", "base", "quote", "settle", "contract_size", "tick_size", "lot_size"
+)
 """The terms of a market: if one changes, a new description begins. Limits and fees change too often for that."""
 
 
@@ -59,7 +62,7 @@ class Instrument:
 
     def has_terms_of(self, other: Instrument) -> bool:
         """Whether *other* describes the same market on the same terms."""
-        return all(getattr(self, name) == getattr(other, name) for name in _TERMS)
+        return bool(_TERMS(self) == _TERMS(other))
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)

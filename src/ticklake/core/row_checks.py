@@ -85,7 +85,7 @@ def measure(rows: pl.DataFrame, kind: Kind, inside: Span = ALL_TIME) -> pl.DataF
     if kind.name == "book":
         counts = counts.join(_books(timed), on="_day", how="left", maintain_order="left")
     not_measured = [name for name in _COUNTS if name not in counts.columns]
-    counts = counts.with_columns(pl.lit(0, pl.Int64).alias(name) for name in not_measured)
+    counts = counts.with_columns(**dict.fromkeys(not_measured, pl.lit(0, pl.Int64)))
     return counts.select(pl.col("_day").alias("day"), "present_records", *_COUNTS).fill_null(0)
 
 
