@@ -102,6 +102,11 @@ class Sighting(Displayed):
         }
 
 
+def by_symbol(instruments: Iterable[Instrument]) -> dict[str, Instrument]:
+    """Return the instruments by their symbols; of several with one symbol the last."""
+    return {instrument.symbol: instrument for instrument in instruments}
+
+
 def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int) -> Sighting:
     """Compare what is *known* to be listed with what an exchange lists at its time *at*.
 
@@ -112,7 +117,7 @@ def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int)
     BadResponse
         If most markets are gone at once: that is a broken answer, not a mass delisting.
     """
-    before = {instrument.symbol: instrument for instrument in known}
+    before = by_symbol(known)
     now = {instrument.symbol: replace(instrument, valid_from=at) for instrument in listed}
     # Those without a native id are known by name only: no list had them yet, so that this one lacks them says nothing.
     gone = [instrument for symbol, instrument in before.items() if symbol not in now and instrument.native_id]

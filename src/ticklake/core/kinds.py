@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from ticklake.core.lookup import did_you_mean
+from ticklake.core.lookup import absent, did_you_mean
 from ticklake.errors import BadInput, InvalidName
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Kind:
 
     def names_without(self, *names: str) -> list[str]:
         """Return the public column names but *names*, in order."""
-        return [name for name in self.names if name not in names]
+        return absent(self.names, names)
 
     @cached_property
     def stored(self) -> tuple[Column, ...]:
