@@ -3,7 +3,8 @@
 import pytest
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.lookup import is_plain, likely, meant_datasets, meant_symbols
+from ticklake.core.lookup import absent, is_plain, likely, meant_datasets, meant_symbols
+from ticklake.core.selection import picked
 
 LISTED = {"BTC/USDT": "BTCUSDT", "BTC/USDT:USDT": "BTCUSDT", "ETH/USDT": "ETHUSDT", "kPEPE/USDC:USDC": "kPEPE"}
 
@@ -49,3 +50,8 @@ def test_parts_narrow_datasets_and_native_ids_are_made_of_parts_where_unknown():
 def test_likely_names_are_found_in_any_case():
     assert likely("BINANEC", ["binance", "kraken"]) == ["binance"]
     assert likely("zzz", ["binance"]) == []
+
+
+def test_absent_and_picked_names_keep_their_order():
+    assert absent(["c", "a", "b"], {"a", "x"}) == ["c", "b"]
+    assert list(picked({"a": 1, "b": 2, "c": 3}, ["c", "x", "a"]).items()) == [("c", 3), ("a", 1)]

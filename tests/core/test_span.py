@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ticklake.core.span import ALL_TIME, Span, normalise, subtract
+from ticklake.core.span import ALL_TIME, Span, hull_of, normalise, subtract, total_length
 from ticklake.core.time import DAY, parse_time
 from ticklake.errors import InvalidTime
 
@@ -26,6 +26,21 @@ def test_a_span_that_is_empty_or_reversed_is_refused(start, end):
 def test_the_start_belongs_to_a_span_and_the_end_does_not():
     span = Span(5, 10)
     assert [ts in span for ts in (4, 5, 9, 10)] == [False, True, True, False]
+
+
+def test_times_among_a_span_keep_their_order():
+    assert Span(5, 10).among([9, 4, 5, 10, 7]) == [9, 5, 7]
+
+
+@given(st.lists(small_spans, min_size=1))
+def test_the_hull_of_spans_reaches_from_the_first_instant_to_the_last(spans):
+    hull = hull_of(spans)
+    assert (hull.start, hull.end - 1) == (min(instants(spans)), max(instants(spans)))
+
+
+def test_lengths_add_up_and_what_is_shared_counts_twice():
+    assert total_length([Span(0, 5), Span(3, 10)]) == 12
+    assert total_length([]) == 0
 
 
 def test_its_length_is_in_nanoseconds():

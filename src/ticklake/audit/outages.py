@@ -107,7 +107,7 @@ class Peers:
 
     def shortest(self, want: Span) -> int:
         """Return how long trades must be silent for it not to be chance."""
-        rate = sum(_rate(row) for row in self._others)
+        rate = sum(map(_rate, self._others))
         if self._row is not None:
             rate += _rate(self._row)
         return shortest_silence(rate, want.length)

@@ -215,7 +215,7 @@ class Assessor:
             gaps = gap_report(self._engine, dataset, _for_gaps(scope, span)).gaps
             holes = holes_by_day(dataset, gaps, span)
         refused = self._days.quarantined(dataset, span)
-        counts = {row["day"]: row for row in self._counted(dataset, span).iter_rows(named=True)}
+        counts = self._counted(dataset, span).rows_by_key("day", named=True, include_key=True, unique=True)
         for day in days:
             yield DayQuality(
                 on_grid=dataset.timeframe is not None,

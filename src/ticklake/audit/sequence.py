@@ -26,7 +26,7 @@ def cover_seams(engine: Engine, dataset: Dataset, most: int = 10_000) -> None:
     seams = _proven_seams(engine.store, dataset, most)
     if seams:
         origin = Provenance("file", note="numbers that follow each other")
-        engine.append(dataset, dataset.spec.empty(), origin, [Covered(seam) for seam in seams])
+        engine.append(dataset, dataset.spec.empty(), origin, Covered.each_of(seams))
 
 
 def _proven_seams(store: Store, dataset: Dataset, most: int) -> list[Span]:

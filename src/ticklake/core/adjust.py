@@ -80,8 +80,7 @@ def adjusted(bars: pl.DataFrame, divisors: pl.Series, multipliers: pl.Series | N
     factor = 1 / divisors
     if multipliers is not None:
         factor = multipliers / divisors
-    prices = [bars[name] * factor for name in _PRICES]
-    return bars.with_columns(*prices, bars["volume"] * divisors)
+    return bars.with_columns(pl.col(_PRICES) * factor, bars["volume"] * divisors)
 
 
 def unadjusted(bars: pl.DataFrame, divisors: pl.Series) -> pl.DataFrame:
@@ -89,9 +88,8 @@ def unadjusted(bars: pl.DataFrame, divisors: pl.Series) -> pl.DataFrame:
 
     Every price is the shortest decimal that such a float may have meant; volumes are whole.
     """
-    prices = [bars[name] * divisors for name in _PRICES]
-    raw = bars.with_columns(*prices, volume=(bars["volume"] / divisors).round(0))
-    return raw.with_columns(shortest(pl.col(name)) for name in _PRICES)
+    raw = bars.with_columns(pl.col(_PRICES) * divisors, volume=(bars["volume"] / divisors).round(0))
+    return raw.with_columns(shortest(pl.col(_PRICES)))
 
 
 def shortest(price: pl.Expr) -> pl.Expr:

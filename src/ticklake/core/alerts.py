@@ -232,7 +232,7 @@ def summary(messages: Sequence[Message], name: str) -> tuple[str, str]:
         counts.append(f"{wrong:,} wrong")
     if len(messages) > wrong:
         counts.append(f"{len(messages) - wrong:,} well again")
-    lines = [_line(message) for message in messages[:LINES]]
+    lines = list(map(_line, messages[:LINES]))
     if len(messages) > LINES:
         lines.append(f"and {len(messages) - LINES:,} more")
     return f"ticklake {name}: {', '.join(counts)}", "\n".join(lines)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
+from ticklake.core.events import intervals_of
 from ticklake.core.questions import Grid
 from ticklake.core.span import Span
 from ticklake.core.time import MINUTE, SECOND
@@ -53,8 +53,7 @@ def blocks_of(times: Times, window: Span, grid: Grid, *, sends_end: bool) -> Ite
 
 def shortest_interval(times: Sequence[int]) -> int:
     """Return the shortest time between neighbours in whole minutes, as events come a little early or late."""
-    shortest = min(later - earlier for earlier, later in pairwise(times))
-    return max(round(shortest / MINUTE), 1) * MINUTE
+    return max(round(min(intervals_of(times)) / MINUTE), 1) * MINUTE
 
 
 def _without_strays(times: Times, grid: Grid) -> Iterator[Times]:

@@ -44,11 +44,10 @@ class Rewrite:
 
     def by_period(self) -> list[tuple[Period, list[Segment]]]:
         """Return each period with the segments that reach into it."""
-        ends = [period.span.end for period in self.periods]
         inside: list[list[Segment]] = [[] for _ in self.periods]
         for segment in self.segments:
-            place = bisect.bisect_right(ends, segment.min_ts)
-            while place < len(ends) and self.periods[place].span.overlaps(segment.span):
+            place = bisect.bisect_right(self.periods, segment.min_ts, key=_end)
+            while place < len(self.periods) and self.periods[place].span.overlaps(segment.span):
                 inside[place].append(segment)
                 place += 1
         return list(zip(self.periods, inside, strict=True))
@@ -138,12 +137,19 @@ def _rows_in(span: Span, segments: Iterable[Segment]) -> float:
     return rows
 
 
+def _start(period: Period) -> int:
+    return period.span.start
+
+
+def _end(period: Period) -> int:
+    return period.span.end
+
+
 def _groups(ordered: Sequence[Segment], cuts: Sequence[Period]) -> list[list[Segment]]:
-    starts = [period.span.start for period in cuts]
     groups: list[list[Segment]] = []
     reach = 0
     for segment in ordered:
-        last = cuts[bisect.bisect_right(starts, segment.max_ts) - 1].span.end
+        last = cuts[bisect.bisect_right(cuts, segment.max_ts, key=_start) - 1].span.end
         if groups and segment.min_ts < reach:
             groups[-1].append(segment)
             reach = max(reach, last)

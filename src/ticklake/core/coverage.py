@@ -15,7 +15,7 @@ from ticklake.core.time import DAY
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["COMPLETE", "LOOKED_AT", "Coverage", "Covered", "Found", "shown_spans"]
+__all__ = ["COMPLETE", "LOOKED_AT", "Coverage", "Covered", "Found", "reasons_of", "shown_spans", "spans_of"]
 
 
 class Found(StrEnum):
@@ -51,6 +51,21 @@ class Covered:
     span: Span
     found: Found = Found.DATA
     reason: str = ""
+
+    @classmethod
+    def each_of(cls, spans: Iterable[Span], found: Found = Found.DATA, reason: str = "") -> list[Covered]:
+        """Return one piece for each span, all with the same finding."""
+        return [cls(span, found, reason) for span in spans]
+
+
+def spans_of(pieces: Iterable[Covered]) -> list[Span]:
+    """Return the spans of *pieces*, in their order."""
+    return [piece.span for piece in pieces]
+
+
+def reasons_of(pieces: Iterable[Covered]) -> tuple[str, ...]:
+    """Return the reasons of *pieces*, in their order."""
+    return tuple(piece.reason for piece in pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +134,11 @@ class Coverage:
     @property
     def looked_at(self) -> tuple[Covered, ...]:
         """The pieces that were looked at."""
-        return tuple(piece for piece in self.pieces if piece.found in LOOKED_AT)
+        return tuple(self.pieces_with(*LOOKED_AT))
+
+    def pieces_with(self, *found: Found) -> list[Covered]:
+        """Return the pieces with one of these findings."""
+        return [piece for piece in self.pieces if piece.found in found]
 
     @property
     def reach(self) -> Span | None:
@@ -130,8 +149,7 @@ class Coverage:
 
     def spans(self, *found: Found) -> list[Span]:
         """Return the spans with one of these findings (all that were looked at by default), normalised."""
-        which = found or LOOKED_AT
-        return normalise(piece.span for piece in self.pieces if piece.found in which)
+        return normalise(spans_of(self.pieces_with(*(found or LOOKED_AT))))
 
     def missing(self, want: Span, *, retry: bool = False) -> Iterator[Span]:
         """Yield the parts of *want* that were never looked at, in order.

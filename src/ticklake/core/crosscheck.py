@@ -120,7 +120,7 @@ def differences_by_key(
     without: Sequence[str] = (),
 ) -> tuple[int, pl.DataFrame]:
     """Compare rows by any *key*, as :func:`compare` does, and return the differences with the key, as ``_of`` a struct."""
-    names = [name for name in kind.names if name not in {*key, *kind.same, *without}]
+    names = kind.names_without(*key, *kind.same, *without)
     left, right = _numbers(ours, key, names), _numbers(theirs, key, names)
     both = left.join(right, on=list(key), how="full", coalesce=True, suffix="_", nulls_equal=True)
     time = "_ts"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any
 
 from ticklake.core.time import format_time
 
-__all__ = ["Displayed", "moment"]
+__all__ = ["Displayed", "counts_text", "field_values", "moment", "pairs_text"]
 
 
 def moment(ns: int | None) -> str | None:
@@ -15,6 +16,29 @@ def moment(ns: int | None) -> str | None:
     if ns is None:
         return None
     return format_time(ns)
+
+
+def field_values(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass by name; their values are not copied."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Write counts with what is counted.
+
+    >>> counts_text({"crossed": 1203, "no_time": 2})
+    '1,203 crossed, 2 no_time'
+    """
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def pairs_text(pairs: Mapping[str, Any], separator: str = ", ") -> str:
+    """Write names with their values.
+
+    >>> pairs_text({"ts": "Date", "open": "O"})
+    'ts=Date, open=O'
+    """
+    return separator.join(f"{name}={value}" for name, value in pairs.items())
 
 
 class Displayed:
@@ -27,22 +51,23 @@ class Displayed:
 
     def _summary(self) -> dict[str, Any]:
         """Return what is worth a look, by name, in order: all fields, unless a result knows better."""
-        return {field.name: getattr(self, field.name) for field in fields(cast(Any, self))}
+        return field_values(self)
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={_text(value)}" for name, value in self._shown())
-        return f"{type(self).__name__}({values})"
+        return f"{type(self).__name__}({pairs_text(dict(self._shown()))})"
 
     def _repr_html_(self) -> str:
         from html import escape
 
         rows = ""
-        for name, value in self._shown():
-            rows += f"<tr><th>{escape(name)}</th><td>{escape(_text(value))}</td></tr>"
+        for name, text in self._shown():
+            rows += f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>"
         return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
 
-    def _shown(self) -> list[tuple[str, Any]]:
-        return [(name, value) for name, value in self._summary().items() if value]
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        for name, value in self._summary().items():
+            if value:
+                yield name, _text(value)
 
 
 def _text(value: Any) -> str:

@@ -10,12 +10,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, pairwise
+from operator import sub
 from statistics import median_low
 
 from ticklake.core.span import Span
 from ticklake.core.time import MINUTE, SECOND
 
-__all__ = ["JITTER", "Missed", "missed_events", "missed_within"]
+__all__ = ["JITTER", "Missed", "intervals_of", "missed_events", "missed_within"]
 
 NEIGHBOURS = 3
 """How many intervals on each side say how long one is: their median."""
@@ -109,7 +110,7 @@ def missed_within(missed: Sequence[Missed], span: Span) -> Iterator[Missed]:
 
 
 def _between(times: Sequence[int]) -> Iterator[Missed]:
-    steps = _steps(times)
+    steps = intervals_of(times)
     for place, step in enumerate(steps):
         before, after = steps[max(place - NEIGHBOURS, 0) : place], steps[place + 1 : place + 1 + NEIGHBOURS]
         # The longer one where the interval changes just here: no more is claimed than must be missing.
@@ -124,7 +125,7 @@ def _before(times: Sequence[int], want: Span) -> Iterator[Missed]:
     """Yield the events that were due inside *want* before the first that came, if there are any."""
     if len(times) < 2 or times[0] <= want.start:
         return
-    interval = _whole(median_low(_steps(times[: NEIGHBOURS + 1])))
+    interval = _whole(median_low(intervals_of(times[: NEIGHBOURS + 1])))
     count = (_nominal(times[0]) - want.start) // interval
     if count > 0:
         yield Missed(Span(_nominal(times[0]) - count * interval, times[0]), count, interval)
@@ -134,15 +135,16 @@ def _after(times: Sequence[int], want: Span) -> Iterator[Missed]:
     """Yield the events that were due inside *want* after the last that came, if there are any."""
     if len(times) < 2 or times[-1] >= want.end:
         return
-    interval = _whole(median_low(_steps(times[-NEIGHBOURS - 1 :])))
+    interval = _whole(median_low(intervals_of(times[-NEIGHBOURS - 1 :])))
     first = _nominal(times[-1]) + interval
     count = -((first - want.end) // interval)
     if count > 0:
         yield Missed(Span(first, want.end), count, interval)
 
 
-def _steps(times: Sequence[int]) -> list[int]:
-    return [later - earlier for earlier, later in pairwise(times)]
+def intervals_of(times: Sequence[int]) -> list[int]:
+    """Return the time from each of *times* to the next one."""
+    return list(map(sub, times[1:], times))
 
 
 def _nominal(ts: int) -> int:

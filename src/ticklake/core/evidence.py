@@ -60,6 +60,10 @@ NOTHING = "the source serves nothing of it"
 _Finding = TypeVar("_Finding")
 
 
+def _has_row_between(first: int, last: int, times: Times) -> bool:
+    return any(first <= ts <= last for ts in times)
+
+
 def serves(
     ts: int, back: Callable[[int], int], *, others: bool = False, enough: int = 1, keeps_rows: int | None = None
 ) -> Generator[AskRows | AskOther, Any, bool]:
@@ -90,7 +94,7 @@ def serves(
         rows = yield AskRows(window)
         if isinstance(rows, SourceError):
             return False
-        if any(window.start <= row <= ts for row in rows):
+        if _has_row_between(window.start, ts, rows):
             return True
         if rows:
             # It answers with rows of other times. They tell something only if they are all that there ever were.
@@ -324,7 +328,7 @@ class CoverageWalk:
 
     def _has_broken(self, quiet: Span, answer: Times) -> bool:
         """Whether a silence is none: its beginning is known now, or rows of it came."""
-        return self._findings.knows(quiet.start) or any(ts in quiet for ts in answer)
+        return self._findings.knows(quiet.start) or bool(quiet.among(answer))
 
     def _ask_silence(self, silence: Span, quiet: Span) -> Generator[Step, Any, Times]:
         """Ask for a silence alone; return what comes without the rows beside it, as some sources round bounds to seconds."""
@@ -350,7 +354,7 @@ class CoverageWalk:
             if row is not None and row <= ts:
                 around = self._findings.window_around(row)
                 times_around = yield from self._ask(around)
-                if any(around.start <= shown <= ts for shown in times_around):
+                if _has_row_between(around.start, ts, times_around):
                     return True
         if known is not None:
             return False
@@ -433,7 +437,7 @@ class CoverageWalk:
         edges_before = len(self._findings.edges)
         reached = yield from self._reach(tail)
         if len(self._findings.edges) > edges_before:
-            fresh = [edge for edge in self._findings.edges if edge in tail]
+            fresh = tail.among(self._findings.edges)
             if fresh:
                 # The silence was none. Only what lies between its rows is proven; the rest is to be asked for again.
                 self._findings.forget(tail, keep=[Span(fresh[0], self.grid.close(fresh[-1]))])
@@ -469,7 +473,7 @@ class CoverageWalk:
         if self.grid.scheduled:
             return due
         trades = yield AskTrades()
-        if not trades or any(ts in tail for ts in trades):
+        if not trades or tail.among(trades):
             return tail.start
         # Only trades that reach back before the silence show that there were none in it.
         if trades[0] >= tail.start:

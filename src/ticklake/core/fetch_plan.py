@@ -9,7 +9,7 @@ from typing import Any
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed
-from ticklake.core.span import Span, outside
+from ticklake.core.span import Span, outside, total_length
 from ticklake.core.time import MINUTE, SECOND, format_time
 
 __all__ = ["FINAL_AFTER", "FetchPlan", "horizon", "plan_fetch", "with_archives"]
@@ -114,7 +114,7 @@ def plan_fetch(
         unavailable = Span(want.start, min(served_from, want.end))
         served = list(outside(spans, [unavailable]))
     pages = _pages(served, page_span)
-    rows = sum(span.length for span in served) * page_rows // max(page_span, 1)
+    rows = total_length(served) * page_rows // max(page_span, 1)
     return FetchPlan(
         dataset,
         want,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from ticklake.core.display import Displayed
@@ -110,7 +111,7 @@ class Report(Displayed):
         """How many files are in each state, and the sums of their rows."""
         counts: dict[str, int] = dict(Counter(str(file.state) for file in self.files))
         for name in _COUNTS:
-            counts[name] = sum(getattr(file, name) for file in self.files)
+            counts[name] = sum(map(attrgetter(name), self.files))
         return counts
 
     def _summary(self) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class Findings:
         """Take the shortest time between the events of an answer for their interval where no block tells it."""
         if not self.grid.scheduled:
             return
-        events = [ts for ts in times if ts in window]
+        events = window.among(times)
         if len(events) < 2:
             return
         interval = shortest_interval(events)

@@ -14,7 +14,7 @@ import polars as pl
 
 from ticklake.core.coverage import COMPLETE, Coverage, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.display import Displayed
+from ticklake.core.display import Displayed, counts_text
 from ticklake.core.events import Missed, missed_within
 from ticklake.core.outage import LONGEST, covers, inside
 from ticklake.core.sequence import Jump
@@ -100,8 +100,7 @@ class GapReport(Displayed):
 
     def _summary(self) -> dict[str, Any]:
         counts = Counter(str(gap.reason) for gap in self.gaps)
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
-        return {"gaps": reasons, "notes": self.notes}
+        return {"gaps": counts_text(dict(sorted(counts.items()))), "notes": self.notes}
 
 
 _FEW_TIMES = 1 << 18
@@ -147,8 +146,7 @@ def gaps_of(
 
 def _refused_rows(want: Span, invalid: Iterable[pl.Series]) -> Iterator[Gap]:
     """Yield a gap of an instant for each time inside *want* at which rows were refused."""
-    refused = _distinct(times.filter(inside(times, [want])) for times in invalid)
-    for ts in refused:
+    for ts in _distinct_inside(invalid, [want]):
         yield Gap(Span(ts, ts + 1), None, GapReason.INVALID)
 
 
@@ -258,8 +256,13 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
     A jump where something was ``lost`` anyway counts what is missing there; one that reaches into a stretch that was
     never looked at, or is unavailable, proves nothing.
     """
-    others = [gap for gap in gaps if gap.reason is not GapReason.LOST]
-    lost = [gap for gap in gaps if gap.reason is GapReason.LOST]
+    lost: list[Gap] = []
+    others: list[Gap] = []
+    for gap in gaps:
+        if gap.reason is GapReason.LOST:
+            lost.append(gap)
+        else:
+            others.append(gap)
     from_jumps: list[Gap] = []
     data = coverage.spans(Found.DATA)
     data_or_lost = coverage.spans(Found.DATA, Found.LOST)
@@ -385,13 +388,13 @@ def _absent_months(frame: Timeframe, bars: Span, present: Iterable[pl.Series]) -
     yield from normalise(Span(ts, frame.next(ts)) for ts in opens.to_list())
 
 
-def _distinct(pieces: Iterable[pl.Series]) -> list[int]:
-    """Return the times of all pieces once each, sorted."""
+def _distinct_inside(pieces: Iterable[pl.Series], spans: Sequence[Span]) -> list[int]:
+    """Return the times of all pieces that lie in sorted, disjoint *spans*, once each, sorted."""
     distinct = pl.Series([], dtype=pl.Int64)
     fresh: list[pl.Series] = []
     fresh_count = 0
     for times in pieces:
-        fresh.append(times.rename("").unique())
+        fresh.append(times.filter(inside(times, spans)).rename("").unique())
         fresh_count += fresh[-1].len()
         # Merging only once the fresh times outnumber the others keeps the whole linear, and memory bounded by what is distinct.
         if fresh_count > max(distinct.len(), _FEW_TIMES):
@@ -407,7 +410,7 @@ def _refused_bars(dataset: Dataset, holes: Sequence[Span], invalid: Iterable[pl.
     if frame is None or not holes:
         return []
     refused = (_opens_of(frame, dataset.anchor, times) for times in invalid)
-    return _distinct(opens.filter(inside(opens, holes)) for opens in refused)
+    return _distinct_inside(refused, holes)
 
 
 def _opens_of(frame: Timeframe, anchor: int | None, times: pl.Series) -> pl.Series:

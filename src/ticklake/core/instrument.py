@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from ticklake.core.display import Displayed, moment
@@ -13,7 +14,9 @@ from ticklake.errors import BadResponse, UnknownSymbol
 __all__ = ["Instrument", "Rename", "Sighting", "compared", "unified"]
 
 _FEW = 10
-_TERMS = ("native_id", "market_type", "active", "base", "quote", "settle", "contract_size", "tick_size", "lot_size")
+_TERMS = attrgetter(
+    "native_id", "market_type", "active", "base", "quote", "settle", "contract_size", "tick_size", "lot_size"
+)
 """The terms of a market: if one changes, a new description begins. Limits and fees change too often for that."""
 
 
@@ -59,7 +62,7 @@ class Instrument:
 
     def has_terms_of(self, other: Instrument) -> bool:
         """Whether *other* describes the same market on the same terms."""
-        return all(getattr(self, name) == getattr(other, name) for name in _TERMS)
+        return bool(_TERMS(self) == _TERMS(other))
 
 
 @dataclass(frozen=True, slots=True, order=True, repr=False)
@@ -99,6 +102,11 @@ class Sighting(Displayed):
         }
 
 
+def by_symbol(instruments: Iterable[Instrument]) -> dict[str, Instrument]:
+    """Return the instruments by their symbols; of several with one symbol the last."""
+    return {instrument.symbol: instrument for instrument in instruments}
+
+
 def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int) -> Sighting:
     """Compare what is *known* to be listed with what an exchange lists at its time *at*.
 
@@ -109,7 +117,7 @@ def compared(known: Iterable[Instrument], listed: Sequence[Instrument], at: int)
     BadResponse
         If most markets are gone at once: that is a broken answer, not a mass delisting.
     """
-    before = {instrument.symbol: instrument for instrument in known}
+    before = by_symbol(known)
     now = {instrument.symbol: replace(instrument, valid_from=at) for instrument in listed}
     # Those without a native id are known by name only: no list had them yet, so that this one lacks them says nothing.
     gone = [instrument for symbol, instrument in before.items() if symbol not in now and instrument.native_id]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
-from ticklake.core.lookup import did_you_mean
+from ticklake.core.lookup import absent, did_you_mean
 from ticklake.errors import BadInput, InvalidName
 
 if TYPE_CHECKING:
@@ -78,7 +78,11 @@ class Kind:
     @cached_property
     def names(self) -> list[str]:
         """The public column names, in order."""
-        return [column.name for column in self.columns]
+        return list(self.schema)
+
+    def names_without(self, *names: str) -> list[str]:
+        """Return the public column names but *names*, in order."""
+        return absent(self.names, names)
 
     @cached_property
     def stored(self) -> tuple[Column, ...]:
@@ -88,12 +92,12 @@ class Kind:
     @cached_property
     def schema(self) -> dict[str, PolarsDataType]:
         """The public schema of a frame of this kind."""
-        return {column.name: column.dtype for column in self.columns}
+        return _schema_of(self.columns)
 
     @cached_property
     def stored_schema(self) -> dict[str, PolarsDataType]:
         """The schema of a segment, hidden columns included."""
-        return {column.name: column.dtype for column in self.stored}
+        return _schema_of(self.stored)
 
     @cached_property
     def required(self) -> list[str]:
@@ -107,6 +111,10 @@ class Kind:
     @cached_property
     def _empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.stored_schema)
+
+
+def _schema_of(columns: Iterable[Column]) -> dict[str, PolarsDataType]:
+    return {column.name: column.dtype for column in columns}
 
 
 def _time(name: str, field_id: int, *, required: bool = False) -> Column:

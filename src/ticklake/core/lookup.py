@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
 
-__all__ = ["did_you_mean", "is_pattern", "is_plain", "likely", "meant_datasets", "meant_symbols"]
+__all__ = ["absent", "did_you_mean", "is_pattern", "is_plain", "likely", "meant_datasets", "meant_symbols"]
 
 
 def is_pattern(text: str) -> bool:
     """Whether a text may match several names: it has ``*``, ``?`` or ``[``."""
     return any(mark in text for mark in "*?[")
+
+
+def absent(names: Iterable[str], known: Container[str]) -> list[str]:
+    """Return those of *names* that are not *known*, in their order."""
+    return [name for name in names if name not in known]
 
 
 def is_plain(symbol: str) -> bool:

@@ -142,8 +142,7 @@ def _without(frame: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
 
 
 def _values(kind: Kind, key: Sequence[str]) -> list[str]:
-    skipped = {*key, *kind.same, PROVENANCE, "n"}
-    return [name for name in kind.names if name not in skipped]
+    return kind.names_without(*key, *kind.same, PROVENANCE, "n")
 
 
 def _collapse_batch(

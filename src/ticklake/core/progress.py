@@ -9,7 +9,7 @@ from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.results import Receipt
-from ticklake.core.span import Span
+from ticklake.core.span import Span, hull_of, total_length
 from ticklake.errors import TicklakeError
 
 __all__ = ["Progress", "Watch"]
@@ -70,9 +70,9 @@ class Progress:
             self.counts[name] += getattr(receipt, name)
         self.counts["pages"] += 1
         self.counts["requests"] += requests
-        self.finished[str(dataset)] += sum(span.length for span in spans)
+        self.finished[str(dataset)] += total_length(spans)
         if spans:
-            self.reached[str(dataset)] = max(span.end for span in spans)
+            self.reached[str(dataset)] = hull_of(spans).end
 
     def to_dict(self) -> dict[str, Any]:
         """Return the counts and failures as a plain mapping."""

@@ -28,6 +28,7 @@ __all__ = [
     "Quality",
     "days_of",
     "holes_by_day",
+    "incomplete",
     "shown_metrics",
     "total",
     "trend_of",
@@ -284,6 +285,11 @@ def holes_by_day(dataset: Dataset, gaps: Iterable[Gap], inside: Span) -> dict[in
             day = by_day.setdefault(part.start // DAY * DAY, {})
             day[reason] = day.get(reason, Holes()) + holes
     return by_day
+
+
+def incomplete(qualities: Iterable[Quality]) -> list[Quality]:
+    """Return those of datasets in which something is missing."""
+    return [quality for quality in qualities if not quality.is_complete]
 
 
 def total(figures: Iterable[Figures]) -> Figures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 __all__ = ["BookLevel", "BookSnapshot", "FundingRate", "OHLCVBar", "OpenInterest", "Quote", "Trade"]
@@ -71,8 +72,11 @@ class BookSnapshot:
 
     def rows(self) -> list[dict[str, object]]:
         """Return one mapping a level, bids first, each side best price first."""
-        return [
-            {
+        return [*self._rows_of("bid", self.bids), *self._rows_of("ask", self.asks)]
+
+    def _rows_of(self, side: str, levels: Iterable[BookLevel]) -> Iterator[dict[str, object]]:
+        for level in levels:
+            yield {
                 "ts": self.ts,
                 "received_at": self.received_at,
                 "seq": self.seq,
@@ -82,9 +86,6 @@ class BookSnapshot:
                 "count": level.count,
                 "is_snapshot": True,
             }
-            for side, levels in (("bid", self.bids), ("ask", self.asks))
-            for level in levels
-        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def bars_from_bars(bars: pl.LazyFrame, timeframe: Timeframe, anchor: int | None 
         pl.col("high").max(),
         pl.col("low").min(),
         pl.col("close").last(),
-        *(_total(name) for name in ("volume", "quote_volume", "trades")),
+        *map(_total, ("volume", "quote_volume", "trades")),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.display import Displayed, moment
+from ticklake.core.display import Displayed, counts_text, moment
 from ticklake.core.segment import Segment
 from ticklake.core.span import Span, normalise
 
@@ -48,14 +48,13 @@ class Receipt(Displayed):
     reasons: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     def _summary(self) -> dict[str, Any]:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.reasons.items())
         return {
             "received": self.received,
             "new": self.new,
             "changed": self.changed,
             "duplicate": self.duplicate,
             "quarantined": self.quarantined,
-            "reasons": reasons,
+            "reasons": counts_text(self.reasons),
             # As text: a number of a commit is not written with commas.
             "version": str(self.version),
         }

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, kind_of
+from ticklake.core.selection import picked
 from ticklake.core.span import Span, subtract
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput
@@ -36,7 +37,7 @@ def days_by_kind(
         raise BadInput(f"{days!r} is not a number of days: say a whole number of at least 1")
     if days is not None:
         keep = dict.fromkeys(chosen, days)
-    kept_days = {kind: keep[kind] for kind in chosen if kind in keep}
+    kept_days = picked(keep, chosen)
     if not kept_days:
         raise BadInput("nothing says how long data is kept: say --days, or set keep (docs/how-to/retention.md)")
     fewest = min(kept_days.values())
@@ -82,6 +83,6 @@ def expired(coverage: Coverage, first: int | None, before: int, reason: str) -> 
         return None, ()
     known = Span(start, before)
     within = coverage.within(known)
-    unlisted = [piece for piece in within.pieces if piece.found is Found.UNLISTED]
+    unlisted = within.pieces_with(Found.UNLISTED)
     rests = subtract(known, within.spans(Found.UNLISTED))
-    return known, (*unlisted, *(Covered(span, Found.EXPIRED, reason) for span in rests))
+    return known, (*unlisted, *Covered.each_of(rests, Found.EXPIRED, reason))

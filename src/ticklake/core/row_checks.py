@@ -10,9 +10,11 @@ medians, and the one of high, low and close that is farthest away counts.
 from __future__ import annotations
 
 import polars as pl
+from polars import selectors
 
 from ticklake.core.batch import ties
 from ticklake.core.kinds import Kind
+from ticklake.core.lookup import absent
 from ticklake.core.quality import COUNTED
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY, HOUR
@@ -77,15 +79,15 @@ def measure(rows: pl.DataFrame, kind: Kind, inside: Span = ALL_TIME) -> pl.DataF
         flagged = _quotes(timed)
     else:
         flagged = timed
-    names = [name for name in _COUNTS if name in flagged.columns]
     counted = flagged.filter((ts >= inside.start) & (ts < inside.end))
     counts = counted.group_by("_day", maintain_order=True).agg(
-        pl.len().cast(pl.Int64).alias("present_records"), pl.col(names).sum().cast(pl.Int64)
+        pl.len().cast(pl.Int64).alias("present_records"),
+        selectors.by_name(*_COUNTS, require_all=False).sum().cast(pl.Int64),
     )
     if kind.name == "book":
         counts = counts.join(_books(timed), on="_day", how="left", maintain_order="left")
-    not_measured = [name for name in _COUNTS if name not in counts.columns]
-    counts = counts.with_columns(pl.lit(0, pl.Int64).alias(name) for name in not_measured)
+    not_measured = absent(_COUNTS, counts.columns)
+    counts = counts.with_columns(**dict.fromkeys(not_measured, pl.lit(0, pl.Int64)))
     return counts.select(pl.col("_day").alias("day"), "present_records", *_COUNTS).fill_null(0)
 
 

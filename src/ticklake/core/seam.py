@@ -84,7 +84,7 @@ def _marked(frame: pl.DataFrame, kind: Kind, span: Span) -> pl.DataFrame:
 
 def _by_mark(rows: pl.DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
     exact = rows.with_columns(pl.selectors.temporal().to_physical())
-    return {(row["_mark"], row["_nth"]): row for row in exact.iter_rows(named=True)}
+    return exact.rows_by_key(["_mark", "_nth"], named=True, include_key=True, unique=True)
 
 
 def _text(column: str, ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import starmap
 from typing import NamedTuple
 
 from ticklake.core.span import Span
@@ -35,14 +36,14 @@ class Block(NamedTuple):
 
 def pack_blocks(blocks: Iterable[Block]) -> bytes:
     """Return blocks as the catalog keeps them: 36 bytes each, little-endian."""
-    return b"".join(_BLOCK.pack(*block) for block in blocks)
+    return b"".join(starmap(_BLOCK.pack, blocks))
 
 
 # Every read of a segment asks for its blocks, and a large file has hundreds of them.
 @lru_cache(maxsize=4096)
 def unpack_blocks(packed: bytes) -> tuple[Block, ...]:
     """Read what :func:`pack_blocks` wrote."""
-    return tuple(Block._make(values) for values in _BLOCK.iter_unpack(packed))
+    return tuple(map(Block._make, _BLOCK.iter_unpack(packed)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.lookup import did_you_mean
 from ticklake.errors import BadInput, InvalidData
 
-__all__ = ["parse_columns", "parse_count", "parse_names", "parse_text"]
+__all__ = ["parse_columns", "parse_count", "parse_names", "parse_text", "picked"]
 
 _MOST = 2**63 - 1
+_Value = TypeVar("_Value")
+
+
+def picked(values: Mapping[str, _Value], names: Iterable[str]) -> dict[str, _Value]:
+    """Return the values of these *names* that there are, in the order of *names*."""
+    return {name: values[name] for name in names if name in values}
 
 
 def parse_columns(kind: Kind, columns: str | Sequence[str] | None, *, with_provenance: bool = True) -> list[str] | None:

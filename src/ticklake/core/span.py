@@ -5,12 +5,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
 
 from ticklake.core.time import TimeLike, format_time, parse_time
 from ticklake.errors import InvalidTime
 
-__all__ = ["ALL_TIME", "Span", "common", "normalise", "outside", "subtract"]
+__all__ = ["ALL_TIME", "Span", "common", "hull_of", "normalise", "outside", "subtract", "total_length"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,6 +59,10 @@ class Span:
     def __contains__(self, ts: int) -> bool:
         return self.start <= ts < self.end
 
+    def among(self, times: Iterable[int]) -> list[int]:
+        """Return those of *times* that lie in it, in their order."""
+        return [ts for ts in times if ts in self]
+
     def overlaps(self, other: Span) -> bool:
         """Whether the two share an instant."""
         return self.start < other.end and other.start < self.end
@@ -94,6 +99,16 @@ class Span:
 
 
 ALL_TIME = Span(-(2**63) + 1, 2**63 - 1)
+
+
+def hull_of(spans: Iterable[Span]) -> Span:
+    """Return the span from the earliest start of *spans*, of which there are some, to the latest end."""
+    return reduce(Span.hull, spans)
+
+
+def total_length(spans: Iterable[Span]) -> int:
+    """Return how long *spans* are together; what several of them share counts several times."""
+    return sum(span.length for span in spans)
 
 
 def normalise(spans: Iterable[Span]) -> list[Span]:

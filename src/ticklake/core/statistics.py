@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import polars as pl
@@ -83,7 +84,7 @@ class LakeStats(Displayed):
 
     def total(self, name: str) -> int:
         """Return the sum of a figure over all groups, like ``rows``."""
-        return sum(getattr(group, name) for group in self.groups)
+        return sum(map(attrgetter(name), self.groups))
 
     @property
     def datasets(self) -> int:

@@ -149,7 +149,7 @@ class Timeframe:
     def count_in(self, span: Span, anchor: int | None = None) -> int:
         """Return how many bars open inside *span*."""
         if self.is_month:
-            return sum(1 for _ in self._months(span))
+            return len(list(self._months(span)))
         start, end = self.ceil(span.start, anchor), min(self.ceil(span.end, anchor), _LAST)
         return max(-((start - end) // self.length), 0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from ticklake.core.events import intervals_of
 from ticklake.core.native_ids import Market
 from ticklake.core.time import MINUTE, MS, parse_time
 from ticklake.errors import InvalidData
@@ -228,7 +228,7 @@ def _ends_of_pages(records: list[dict[str, Any]]) -> list[int | None]:
         return [None] * len(records)
     last = times[-1]
     # The shortest step is the length of a page: a longer one lies beside a page that is missing.
-    length = min((later - earlier for earlier, later in itertools.pairwise(times)), default=0)
+    length = min(intervals_of(times), default=0)
     newest = 0
     for record, start in zip(records, starts, strict=True):
         if start == last:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.native_ids import NOT_LISTED, Market, MarketList, unified
-from ticklake.core.span import Span
+from ticklake.core.span import Span, hull_of
 from ticklake.core.time import DAY, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidName, TicklakeError
@@ -236,7 +236,7 @@ def span_in(label: str) -> Span | None:
             spans.append(span)
     if not spans:
         return None
-    return Span(min(span.start for span in spans), max(span.end for span in spans))
+    return hull_of(spans)
 
 
 def _span(match: re.Match[str]) -> Span | None:

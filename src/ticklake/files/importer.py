@@ -57,7 +57,7 @@ class Importer:
             preset_named(self.options.preset, "")
         planned = list(self._plan(paths))
         if not planned:
-            raise BadInput(f"there is no file in {', '.join(str(path) for path in paths)}")
+            raise BadInput(f"there is no file in {', '.join(map(str, paths))}")
         progress = Progress.of_steps(len(planned))
         if self.dry_run:
             return list(self._import_all(planned, progress, None))
@@ -68,7 +68,7 @@ class Importer:
         self, planned: Sequence[FilePlan | FileReport], progress: Progress, paths: Sequence[Path]
     ) -> list[FileReport]:
         """Import the files in a run of the catalog."""
-        run = self.runs.create("import", str(paths[0]), {"paths": [str(path) for path in paths]})
+        run = self.runs.create("import", str(paths[0]), {"paths": list(map(str, paths))})
         try:
             results = list(self._import_all(planned, progress, run))
         # Each file is committed on its own: what came before the interruption is in the lake.
@@ -79,13 +79,18 @@ class Importer:
         except TicklakeError as error:
             self.runs.finish(run.id, RunState.FAILED, progress.to_dict(), str(error))
             raise
-        imported = [result for result in results if not result.refused]
+        refused = new = 0
+        names: set[str] = set()
+        for result in results:
+            new += result.new
+            if result.refused:
+                refused += 1
+            elif result.dataset:
+                names.add(result.dataset)
         # Only now: two files of one dataset may meet, whichever of them came first.
-        for name in sorted({result.dataset for result in imported if result.dataset}):
+        for name in sorted(names):
             cover_seams(self.engine, Dataset.parse(name))
-        refused = len(results) - len(imported)
         state = _state(refused, len(results))
-        new = sum(result.new for result in results)
         outcome = f"{new:,} new rows; {refused} of {len(results)} files refused"
         self.runs.finish(run.id, state, progress.to_dict(), outcome)
         return results

@@ -119,8 +119,12 @@ def kind_by_columns(columns: Iterable[str]) -> str | None:
 
 def looks_like_header(cells: Sequence[str]) -> bool:
     """Whether the first line of a table has names: none of its cells is a number or a time."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    return bool(filled) and not any(cell.lstrip("+-.")[:1].isdigit() for cell in filled)
+    has_text = False
+    for cell in map(str.strip, cells):
+        if cell.lstrip("+-.")[:1].isdigit():
+            return False
+        has_text = has_text or cell != ""
+    return has_text
 
 
 def _columns_of(raw: pl.DataFrame, *, named: bool) -> dict[str, str]:

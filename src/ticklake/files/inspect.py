@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import polars as pl
 
@@ -12,8 +13,9 @@ from ticklake.core.batch import canonical
 from ticklake.core.checks import check
 from ticklake.core.coverage import Covered, shown_spans
 from ticklake.core.dataset import Dataset
+from ticklake.core.display import pairs_text
 from ticklake.core.kinds import PROVENANCE
-from ticklake.core.span import Span, normalise
+from ticklake.core.span import Span, common, normalise
 from ticklake.core.time import format_time
 from ticklake.errors import InvalidData, InvalidName
 from ticklake.files.filenames import PartialDataset, label_of, span_in
@@ -142,7 +144,7 @@ class FileDataset:
         times = pl.DataFrame({"answer": answers, "ts": ts}).drop_nulls()
         edges = times.group_by("answer").agg(first=pl.col("ts").min(), last=pl.col("ts").max())
         spans = [Span(first, self.dataset.row_end(last)) for _, first, last in edges.iter_rows()]
-        self.answers = list(normalise([*(self.answers or ()), *spans]))
+        self.answers = normalise([*(self.answers or ()), *spans])
 
     def without_forming(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return the rows without bars that are not over."""
@@ -197,8 +199,7 @@ class FileDataset:
             return ()
         span = Span(self.first, self.dataset.row_end(self.last))
         if self.answers is not None:
-            parts = (answer.intersect(span) for answer in self.answers)
-            return tuple(Covered(part) for part in parts if part is not None)
+            return tuple(Covered.each_of(common(self.answers, [span])))
         # A name that lies about the rows, or speaks of days to come, is no evidence.
         if not (named and named.end <= now and named.start <= span.start and span.end <= named.end):
             named = span
@@ -208,7 +209,7 @@ class FileDataset:
         bar = 0
         if self.dataset.timeframe is not None:
             bar = self.dataset.timeframe.length
-        return tuple(Covered(piece) for piece in shown_spans(times, span, named, bar))
+        return tuple(Covered.each_of(shown_spans(times, span, named, bar)))
 
 
 def cure(missing: Sequence[str]) -> str:
@@ -365,12 +366,11 @@ def _no_rows(left_out: Counter[str], options: ImportOptions, tally: Tally) -> st
 
 def _none_of_dataset(left_out: Counter[str], options: ImportOptions, tally: Tally) -> str:
     """Say which rows there are, and how to name their dataset."""
-    descriptions = list(left_out)
-    contents = ", ".join(f"{left_out[description]:,} of {description}" for description in descriptions[:_FEW])
-    others = descriptions[_FEW:]
-    other_rows = sum(left_out[description] for description in others)
+    shown = dict(islice(left_out.items(), _FEW))
+    contents = ", ".join(f"{rows:,} of {description}" for description, rows in shown.items())
+    other_rows = left_out.total() - sum(shown.values())
     if other_rows:
-        contents += f", {other_rows:,} of {len(others)} others"
+        contents += f", {other_rows:,} of {len(left_out) - len(shown)} others"
     sentence = f"it holds rows: {contents}"
     if options.dataset is not None:
         sentence = f"it holds no rows of {options.dataset}, but {contents}"
@@ -384,8 +384,10 @@ def _none_of_dataset(left_out: Counter[str], options: ImportOptions, tally: Tall
 
 def _no_known_messages(tally: Tally) -> str:
     """Say why nothing of a recording comes in."""
-    empty = sum(channel.without_rows for channel in tally.channels.values())
-    control = sum(channel.control for channel in tally.channels.values())
+    empty = control = 0
+    for channel in tally.channels.values():
+        empty += channel.without_rows
+        control += channel.control
     reasons = list(tally.notes())
     if empty:
         reasons.append(f"{empty:,} have no row to keep, like bars that are not over")
@@ -420,9 +422,8 @@ def _refuse_untrue(datasets: Iterable[FileDataset], plan: FilePlan) -> None:
     rows = sum(content.rows for content in read)
     reasons = "; ".join(str(content.invalid) for content in read[:_FEW])
     # If no row is possible, the mapping is most likely wrong, so the error shows it.
-    columns = ", ".join(f"{ours}={theirs}" for ours, theirs in plan.mapping.columns.items())
-    if columns:
-        reasons += f", read as {columns}: say which column is which (--columns)"
+    if plan.mapping.columns:
+        reasons += f", read as {pairs_text(plan.mapping.columns)}: say which column is which (--columns)"
     raise InvalidData(f"none of its {rows:,} rows can be true: {reasons}")
 
 

@@ -11,6 +11,8 @@ their ends. In quote ticks of equities the side that did not change is 0.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingType
 from dataclasses import replace
 
 from ticklake.files.mapping import Mapping
@@ -88,7 +90,11 @@ def _of_expiry(what: str) -> str:
 
 def _futures() -> tuple[Preset, ...]:
     """Return the presets of futures, each in the zone of its exchange."""
-    return tuple(replace(preset, feeds=_FUTURES) for preset in (*_daily_futures(), *_long_futures()))
+    return _with_zones((*_daily_futures(), *_long_futures()), _FUTURES)
+
+
+def _with_zones(presets: Iterable[Preset], zones: MappingType[str, str]) -> tuple[Preset, ...]:
+    return tuple(replace(preset, feeds=zones) for preset in presets)
 
 
 def _daily_futures() -> tuple[Preset, ...]:
@@ -175,7 +181,7 @@ def _brokers(folder: str) -> tuple[Preset, ...]:
             at_close=True,
         ),
     )
-    return tuple(replace(preset, feeds=_BROKERS[folder]) for preset in presets)
+    return _with_zones(presets, _BROKERS[folder])
 
 
 _PERP = r"(?P<perp>_perp)?"

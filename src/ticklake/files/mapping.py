@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.kinds import KINDS, TIME, kind_of
-from ticklake.core.selection import parse_count
+from ticklake.core.selection import parse_count, picked
 from ticklake.core.time import HOUR, parse_time, parse_zone
 from ticklake.errors import BadInput, InvalidData, InvalidName, InvalidTime
 from ticklake.files.times import UNITS, TimeWords, fixed_offset, read_durations, read_times
@@ -163,7 +163,7 @@ def map_rows(raw: pl.DataFrame, mapping: Mapping, kind: str, now: int) -> pl.Dat
         columns["is_snapshot"] = ~_flag(cells["is_delta"])
     if kind == "quotes":
         _empty_sides(columns)
-    return pl.DataFrame({name: columns[name] for name in schema if name in columns})
+    return pl.DataFrame(picked(columns, schema))
 
 
 def _empty_sides(columns: dict[str, pl.Series]) -> None:

@@ -96,7 +96,7 @@ class Preset:
         if self.pattern and not self.finds(label):
             return False
         if named and self.header:
-            return {name.lower() for name in self.header} <= {name.strip().lower() for name in columns}
+            return set(map(str.lower, self.header)) <= {name.strip().lower() for name in columns}
         if not self.pattern:
             return False
         if named:

@@ -36,6 +36,7 @@ __all__ = ["GENERIC", "PRESETS", "SHAPED", "Preset", "preset_named", "preset_of"
 
 _CDD = r"(?:(?P<exchange>[A-Za-z]+)_(?P<symbol>[A-Z0-9]+)_(?P<timeframe>1h|1d|1m|minute|d))?[^/]*"
 _CDD_BARS = same_names(*BARS[:4])
+_TITLES = tuple(map(str.title, BARS))
 _FT = r"(?:data/(?P<exchange>[a-z0-9]+)/(?:futures/)?)?(?P<symbol>[A-Z0-9]+_[A-Z0-9]+(?:_[A-Z0-9]+)?)-"
 _FT_BARS = Mapping(same_names(*BARS, ts="date"))
 _FT_NAMES = ("date", *BARS)
@@ -66,8 +67,8 @@ PRESETS: tuple[Preset, ...] = (
     Preset(
         "dukascopy-bars",
         "ohlcv",
-        Mapping({"ts": "0", **{name: name.title() for name in BARS}}, zone="UTC"),
-        header=("Gmt time", *(name.title() for name in BARS)),
+        Mapping({"ts": "0", **dict(zip(BARS, _TITLES, strict=True))}, zone="UTC"),
+        header=("Gmt time", *_TITLES),
         exchange="dukascopy",
     ),
     Preset("freqtrade", "ohlcv", _FT_BARS, rf"{_FT}{TIMEFRAME}(?:-futures)?", names=_FT_NAMES),

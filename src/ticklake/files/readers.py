@@ -9,8 +9,10 @@ import polars as pl
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import kind_of
+from ticklake.core.lookup import absent
 from ticklake.core.native_id_tables import HOME_MARKET
 from ticklake.core.native_ids import Market, contract_market
+from ticklake.core.selection import picked
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidData, InvalidName, InvalidTime, TicklakeError
 from ticklake.files.binance_markets import CALLED
@@ -353,7 +355,7 @@ def _mapping(raw: pl.DataFrame, preset: Preset, options: ImportOptions, *, has_n
 def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
     """Refuse a mapping that lacks a column without which there is no row of the kind."""
     mapped = {MADE_OF.get(name, name) for name in (*mapping.columns, *mapping.constants)}
-    missing = [name for name in kind_of(kind).required if name not in mapped]
+    missing = absent(kind_of(kind).required, mapped)
     any_of = kind_of(kind).any_of
     if missing:
         words = " or ".join(missing)
@@ -362,7 +364,7 @@ def _refuse_incomplete(mapping: Mapping, kind: str, raw: pl.DataFrame) -> None:
         missing = [any_of[0]]
     else:
         return
-    others = [name for name in raw.columns if name not in mapping.columns.values()]
+    others = absent(raw.columns, mapping.columns.values())
     raise InvalidData(
         f"no column was recognised as {words} of {kind}: not recognised are {', '.join(others)[:300] or 'none'}; "
         f"say which is which, like columns={{{missing[0]!r}: '...'}} (--columns {missing[0]}=...)"
@@ -461,7 +463,7 @@ class _MarketRows:
 def _by_market(raw: pl.DataFrame, plan: FilePlan) -> Iterator[_MarketRows]:
     """Divide rows by the exchange, symbol and timeframe in their columns."""
     is_row = _is_true(raw, plan.preset.only)
-    columns = {name: plan.mapping.columns[name] for name in _OWNER_COLUMNS if name in plan.mapping.columns}
+    columns = picked(plan.mapping.columns, _OWNER_COLUMNS)
     owners = [cells_of(raw, theirs).cast(pl.String).alias(name) for name, theirs in columns.items()]
     if not owners:
         yield _MarketRows(is_row)

@@ -63,7 +63,7 @@ def layout_of(head: bytes, *, header: bool | None = None, skip: int | None = Non
         skip = _lines_above(rows)
     if skip >= len(rows):
         raise InvalidData(f"the file ends after the {skip} lines that are to be skipped")
-    first = [cell.strip() for cell in rows[skip]]
+    first = list(map(str.strip, rows[skip]))
     if header is None:
         header = looks_like_header(first)
     if header:
@@ -181,7 +181,7 @@ def _beginning_of_json(head: bytes) -> Any:
 
 def _lines_above(rows: Sequence[Sequence[str]]) -> int:
     """Count the lines of words on top that have fewer cells than the table below."""
-    width = max((len(row) for row in rows), default=0)
+    width = max(map(len, rows), default=0)
     for number, row in enumerate(rows):
         if len(row) == width or not looks_like_header(row):
             return number
@@ -288,7 +288,7 @@ def _rows_in(value: Any) -> Any:
     for inner in lists.values():
         if inner and isinstance(inner[0], list | dict):
             return inner
-    if len(lists) > 2 and len({len(inner) for inner in lists.values()}) == 1:
+    if len(lists) > 2 and len(set(map(len, lists.values()))) == 1:
         return lists
     for inner in value.values():
         rows = _rows_in(inner)

@@ -64,7 +64,7 @@ def _from_mapping(data: Mapping[str, Any]) -> Any:
         return [data]
     if any(isinstance(values, pl.Series) or hasattr(values, "dtype") for values in columns):
         return pl.DataFrame(dict(data))
-    lengths = {len(values) for values in columns}
+    lengths = set(map(len, columns))
     # Only some values are lists, or they differ in length: what was meant is not guessed.
     if len(columns) < len(data) or len(lengths) > 1:
         return data

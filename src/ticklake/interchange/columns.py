@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from ticklake.core.lookup import absent
 from ticklake.errors import InvalidData
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
-__all__ = ["LAST_SECOND", "fitted", "nanoseconds", "renamed"]
+__all__ = ["LAST_SECOND", "fitted", "inverse", "nanoseconds", "renamed"]
 
 LAST_SECOND = 10**11
 """Below this, a time is a number of seconds."""
@@ -58,7 +59,7 @@ def fitted(rows: pl.DataFrame, schema: Mapping[str, PolarsDataType], needed: Seq
     InvalidData
         If one of *needed* is absent, or values do not fit.
     """
-    missing = [name for name in needed if name not in rows.columns]
+    missing = absent(needed, rows.columns)
     if missing:
         raise InvalidData(f"column {missing[0]!r} is missing: there are {', '.join(rows.columns)}")
     columns = []
@@ -84,6 +85,11 @@ def renamed(rows: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFr
                 new_names[other] = ours
                 break
     return rows.rename(new_names)
+
+
+def inverse(names: Mapping[str, str]) -> dict[str, str]:
+    """Return the mapping in the other direction."""
+    return {value: name for name, value in names.items()}
 
 
 def _factors(whole: pl.Series, units: Sequence[str]) -> pl.Series:

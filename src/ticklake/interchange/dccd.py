@@ -20,7 +20,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import InvalidData, Unsupported
-from ticklake.interchange.columns import fitted, nanoseconds, renamed
+from ticklake.interchange.columns import fitted, inverse, nanoseconds, renamed
 from ticklake.interchange.layout import NO_NAMES, Layout, Names
 
 __all__ = ["SCHEMAS", "Dccd", "from_v2"]
@@ -55,7 +55,7 @@ SCHEMAS: dict[str, dict[str, pl.DataType]] = {
 }
 """The columns of each of dccd's data types, in its order; ``TS`` is nanoseconds."""
 _FOLDERS = {"ohlcv": "ohlc", "trades": "trades", "book": "orderbook", "funding": "funding"}
-_KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
+_KINDS = inverse(_FOLDERS)
 _NEEDED = {
     "ohlc": ("TS", "open", "high", "low", "close"),
     "trades": ("TS", "price", "amount"),
@@ -71,6 +71,7 @@ _LABELS = {Timeframe.parse(label).length: label for label in _NAMED_SPANS}
 _MONTH = 30 * DAY
 """dccd's length of monthly bars."""
 _SYNONYMS = {"kraken_futures": "krakenfutures"}
+_OWN_NAMES = inverse(_SYNONYMS)
 """dccd's names for exchanges that ccxt calls otherwise."""
 _TIMEFRAME_UNITS = ((7 * DAY, "w"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"))
 _PAIR = re.compile(r"(?P<base>[^-]+)-(?P<quote>[^-_]+)(?:_(?P<market>[A-Z_]+))?")
@@ -121,8 +122,7 @@ class Dccd(Layout):
         folder = _FOLDERS.get(dataset.kind)
         if folder is None:
             raise Unsupported(f"{dataset}: dccd has no place for {dataset.kind}")
-        own_names = {ccxt: own for own, ccxt in _SYNONYMS.items()}
-        parts = [own_names.get(dataset.exchange, dataset.exchange), folder, _pair(dataset.symbol)]
+        parts = [_OWN_NAMES.get(dataset.exchange, dataset.exchange), folder, _pair(dataset.symbol)]
         if dataset.timeframe is not None:
             parts.append(_label(dataset.timeframe, dataset))
         return f"{'/'.join(parts)}/{period}.parquet"

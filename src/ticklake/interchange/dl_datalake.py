@@ -23,7 +23,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
 from ticklake.errors import StorageError, Unsupported
-from ticklake.interchange.columns import fitted, nanoseconds, renamed
+from ticklake.interchange.columns import fitted, inverse, nanoseconds, renamed
 from ticklake.interchange.layout import NO_NAMES, Layout, Names, Written
 from ticklake.interchange.parquet import digest_of
 
@@ -63,7 +63,7 @@ _PATH = re.compile(
     r"\d{4}/\d\d/(?:\d\d/)?(?P=symbol)_(?P<period>[^_/]+)_\d{6}(?:\d\d)?\.parquet"
 )
 _TYPES = {"ohlcv": "raw", "trades": "ticks", "funding": "alt"}
-_KINDS = {name: kind for kind, name in _TYPES.items()}
+_KINDS = inverse(_TYPES)
 _PERIODS = {"trades": "tick", "funding": "funding"}
 _IDS = ["tid", "trade_id"]
 _SPOT, _CONTRACTS = "SPOT", "FUTURE"

@@ -42,7 +42,9 @@ class Export:
     def run(self, datasets: Sequence[Dataset]) -> Report:
         """Write the files and return what became of each."""
         progress = Progress.of_steps(len(datasets))
-        files = [file for dataset in datasets for file in self._dataset(dataset, progress)]
+        files: list[FileReport] = []
+        for dataset in datasets:
+            files += self._dataset(dataset, progress)
         return Report(self.layout.name, str(self.root), tuple(files))
 
     def _dataset(self, dataset: Dataset, progress: Progress) -> Iterator[FileReport]:

@@ -14,15 +14,16 @@ import polars as pl
 from ticklake.core.compaction_plan import Grain
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
+from ticklake.core.selection import picked
 from ticklake.core.symbol import Symbol
 from ticklake.errors import Unsupported
-from ticklake.interchange.columns import fitted, nanoseconds, renamed
+from ticklake.interchange.columns import fitted, inverse, nanoseconds, renamed
 from ticklake.interchange.layout import NO_NAMES, Layout, Names
 
 __all__ = ["Hive"]
 
 _FOLDERS = {"ohlcv": "ohlcv", "trades": "trades", "book": "orderbook", "funding": "funding_rates"}
-_KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
+_KINDS = inverse(_FOLDERS)
 _PART = re.compile(r"([a-z]+)=(.+)")
 _PAIR = re.compile(r"(?P<base>[^-]+)-(?P<quote>[^-]+?)(?P<perpetual>-(?:PERP|SWAP))?")
 _UNCLEAR = "USD"
@@ -65,8 +66,7 @@ class Hive(Layout):
     def to_ours(self, dataset: Dataset, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with our columns, whichever of the usual names and units of time they had."""
         kind = dataset.spec
-        other_names = {name: others for name, others in _NAMES.items() if name in kind.names}
-        rows = renamed(rows, {"ts": self.times, **other_names})
+        rows = renamed(rows, {"ts": self.times, **picked(_NAMES, kind.names)})
         rows = rows.with_columns(nanoseconds(rows["ts"], _UNITS).cast(TIME))
         # Books without numbers are snapshots, one an instant.
         if kind.name == "book" and "seq" not in rows.columns:

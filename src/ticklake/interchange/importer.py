@@ -43,7 +43,7 @@ class Import:
 
     def plan(self) -> Report:
         """Return what a run would read, without reading rows."""
-        return self._report([self._planned(path) for path in parquet_files(self.root)])
+        return self._report(list(map(self._planned, parquet_files(self.root))))
 
     def run(self) -> Report:
         """Import the rows, record that as a run, and return what became of each file."""

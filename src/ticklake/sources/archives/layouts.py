@@ -151,7 +151,7 @@ _METRICS_TAKES = {
     "open_interest_value": "sum_open_interest_value",
 }
 _INTERVALS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w")
-_FUTURES_FRAMES = {**{name: name for name in _INTERVALS}, "1M": "1mo"}
+_FUTURES_FRAMES = {**dict(zip(_INTERVALS, _INTERVALS, strict=True)), "1M": "1mo"}
 _SPOT_FRAMES = {"1s": "1s", **_FUTURES_FRAMES}
 _FOLDERS: dict[Market, str] = {"spot": "spot", "linear": "futures/um", "inverse": "futures/cm"}
 

@@ -16,7 +16,7 @@ from ticklake.core.archive_plan import ArchiveFile, ArchiveTerms, Period, Piece,
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.crosscheck import rows_in
 from ticklake.core.dataset import Dataset
-from ticklake.core.instrument import Instrument
+from ticklake.core.instrument import Instrument, by_symbol
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.errors import BadResponse, InvalidData, UnknownSymbol, Unsupported
@@ -78,7 +78,7 @@ class ArchiveSource(Source):
     async def shelf(self, dataset: Dataset, id_space: str = "") -> Shelf | None:
         """Return where the files of *dataset* are, or ``None`` if no layout has it in this id space."""
         if self._instruments is None:
-            self._instruments = {instrument.symbol: instrument for instrument in await self._list_instruments()}
+            self._instruments = by_symbol(await self._list_instruments())
         instrument = self._instruments.get(str(dataset.symbol))
         if instrument is None:
             return None

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.selection import picked
 from ticklake.errors import UnknownSymbol, UnknownTimeframe, Unsupported
 from ticklake.sources.ccxt.quirks import quirks_of
 
@@ -70,7 +71,7 @@ def restrictions_of(exchange: str) -> dict[str, str]:
         restrictions["open_interest"] = f"last {quirks.open_interest_days} days only"
     secrets = ", ".join(name for name, needed in client.requiredCredentials.items() if needed)
     restrictions |= dict.fromkeys(NEED_KEY.get(exchange, ()), f"needs a key ({secrets})")
-    return {kind: restrictions[kind] for kind in kinds_of(client) if kind in restrictions}
+    return picked(restrictions, kinds_of(client))
 
 
 def check_served(client: Any, markets: dict[str, Any], dataset: Dataset) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import polars as pl
 
 from ticklake.core import evidence
-from ticklake.core.coverage import Covered, Found
+from ticklake.core.coverage import Covered, Found, reasons_of, spans_of
 from ticklake.core.evidence import ASKS
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span, subtract
@@ -292,7 +292,7 @@ def _numbers(rows: pl.DataFrame) -> pl.Series:
 
 
 def _ids(rows: pl.DataFrame) -> list[int]:
-    return [int(text) for text in rows["id"].to_list()]
+    return list(map(int, rows["id"].to_list()))
 
 
 async def _first_id(by_id: AskFrom, rows: pl.DataFrame, since: int, limit: int) -> tuple[int | None, bool, int]:
@@ -362,16 +362,14 @@ def _trade_page(rows: pl.DataFrame, rest: Span, next_id: int, requests: int) -> 
         if hole is None:
             continue
         reason = f"trade ids {jump.first_id} to {jump.last_id} are not served"
-        taken = [piece.span for piece in lost]
-        for part in subtract(hole, taken):
+        for part in subtract(hole, spans_of(lost)):
             lost.append(Covered(part, Found.LOST, reason))
             end = max(end, part.end)
     data: list[Covered] = []
     if end > rest.start:
-        lost_spans = sorted(piece.span for piece in lost)
-        data = [Covered(part) for part in subtract(Span(rest.start, end), lost_spans)]
+        data = Covered.each_of(subtract(Span(rest.start, end), sorted(spans_of(lost))))
     rows_of_rest = rows.filter(times < rest.end)
-    return Page(rows_of_rest, (*data, *lost), requests, tuple(piece.reason for piece in lost))
+    return Page(rows_of_rest, (*data, *lost), requests, reasons_of(lost))
 
 
 class _Jump(NamedTuple):

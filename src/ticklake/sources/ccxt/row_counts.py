@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
 
 from ticklake.core.coverage import Covered, Found
+from ticklake.core.display import counts_text
+from ticklake.core.span import hull_of
 from ticklake.sources.base import Page
 from ticklake.sources.ccxt.exact_time import to_ns
 
@@ -24,6 +27,7 @@ __all__ = ["Answer", "Dropped", "count_rows", "counted_page", "last_answer", "la
 
 Row = Any
 """A bar is a list that begins with its time, everything else a mapping with ``timestamp``."""
+_time_of_bar = itemgetter(0)
 
 FILTERED = "filtered by symbol"
 REFUSED = "refused"
@@ -126,7 +130,7 @@ def counted_page(page: Page, answers: Sequence[Answer]) -> Page:
 def _dropped_reason(dropped: Sequence[Dropped], sent: int) -> str:
     """Return how many of the rows that were sent are dropped, and why."""
     counts = Counter(row.reason for row in dropped)
-    words = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
+    words = counts_text(dict(sorted(counts.items())))
     return f"{len(dropped):,} of {sent:,} rows that the exchange sent are not here: {words}"
 
 
@@ -143,7 +147,7 @@ def later_answers(answers: Sequence[Answer], page: Page) -> list[Answer]:
     """Return what the answers say of the time after a page: rows may be held back until their time is settled."""
     if not page.covered:
         return list(answers)
-    end = max(span.end for span in page.spans)
+    end = hull_of(page.spans).end
     later = []
     for answer in answers:
         dropped = tuple(row for row in answer.dropped if row.ts is not None and row.ts >= end)
@@ -192,10 +196,10 @@ def _sent_bars(call: _Call, rows: list[Row]) -> list[Row]:
     returned = _identities(rows)
     if rows and not parsed & returned:
         # The class built new lists of what it parsed: only times tell the bars apart.
-        sent = Counter(bar[0] for bar in call.parsed)
-        kept = [bar for bar in rows if bar[0] in sent]
+        sent = Counter(map(_time_of_bar, call.parsed))
+        kept = [bar for bar in rows if _time_of_bar(bar) in sent]
         call.invented = len(rows) - len(kept)
-        missing = sent - Counter(bar[0] for bar in kept)
+        missing = sent - Counter(map(_time_of_bar, kept))
         call.dropped = [Dropped(to_ns(ts), UNPARSED) for ts in missing.elements()]
         return kept
     call.invented = len(returned - parsed)
@@ -228,12 +232,12 @@ def _rows_of_market(call: _Call, rows: list[Row], symbol: str, client: Any) -> l
 
 def _identities(rows: list[Row]) -> set[int]:
     """Return which objects the rows are: equal rows may be two that the exchange sent."""
-    return {id(row) for row in rows}
+    return set(map(id, rows))
 
 
 def _without_repeats(rows: list[Row]) -> list[Row]:
     """Return each object once: ccxt may filter the same rows twice."""
-    return list({id(row): row for row in rows}.values())
+    return list(dict(zip(map(id, rows), rows, strict=True)).values())
 
 
 def _names(row: Row, symbol: str | None, client: Any) -> bool:

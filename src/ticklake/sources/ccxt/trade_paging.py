@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from ticklake.core.coverage import Covered, Found
+from ticklake.core.coverage import Covered, Found, reasons_of, spans_of
 from ticklake.core.evidence import NOTHING_OLDER
 from ticklake.core.span import Span, normalise, subtract
 from ticklake.core.time import HOUR, format_time
@@ -109,13 +109,12 @@ async def _page(walk: WindowWalk, trades: _WindowTrades, window: Span) -> Page:
         walk.served_before = True
     if served_from < window.end:
         covered += _with_lost(Span(served_from, window.end), trades.lost)
-    return Page(rows, tuple(covered), requests, tuple(piece.reason for piece in trades.lost))
+    return Page(rows, tuple(covered), requests, reasons_of(trades.lost))
 
 
 def _with_lost(span: Span, lost: list[Covered]) -> list[Covered]:
     """Return *span* as data, except for what is lost of it."""
-    lost_spans = normalise(piece.span for piece in lost)
-    covered = [Covered(part) for part in subtract(span, lost_spans)]
+    covered = Covered.each_of(subtract(span, normalise(spans_of(lost))))
     for piece in lost:
         part = piece.span.intersect(span)
         if part is not None:

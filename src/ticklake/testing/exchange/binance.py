@@ -14,7 +14,7 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import HOUR, MS
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
-from ticklake.testing.exchange.book import STEP, Books, amount_text
+from ticklake.testing.exchange.book import STEP, Books, Side, amount_text
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
@@ -134,7 +134,7 @@ class BinanceProtocol:
             if start is not None and end is not None and end - MS - start > HOUR:
                 raise Refusal(-1127, "More than 1 hours between startTime and endTime.")
             served = window(rows, start, end, now, limit)
-        return [_agg_trade(row) for row in served.iter_rows(named=True)]
+        return list(map(_agg_trade, served.iter_rows(named=True)))
 
     def _depth(self, family: str, query: Query, now: int, faults: Faults) -> Any:
         """Answer with the book of which the streams carry the changes."""
@@ -143,10 +143,14 @@ class BinanceProtocol:
         if not book.is_open(step):
             raise Refusal(-1003, "No book yet.")
         bids, asks = book.top(step, _limit(query, 100, 5000))
+
+        def levels(side: Side) -> list[list[str]]:
+            return [[book.price_text(index), amount_text(amount)] for index, amount in side]
+
         body: dict[str, Any] = {
             "lastUpdateId": book.snapshot_id(step),
-            "bids": [[book.price_text(index), amount_text(amount)] for index, amount in bids],
-            "asks": [[book.price_text(index), amount_text(amount)] for index, amount in asks],
+            "bids": levels(bids),
+            "asks": levels(asks),
         }
         if family == "fapi":
             body |= {"E": now // MS, "T": step * STEP // MS}
@@ -238,11 +242,10 @@ def _limit(query: Query, default: int, most: int) -> int:
 
 
 def _kline(row: tuple[Any, ...], timeframe: Timeframe) -> list[Any]:
-    ts, open_, high, low, close, volume, quote_volume, trades = row
-    prices = [number(value) for value in (open_, high, low, close)]
+    ts, *prices, volume, quote_volume, trades = row
     close_time = timeframe.next(ts) // MS - 1
     volumes = [number(volume or 0.0), close_time, _number_or_empty(quote_volume), trades]
-    return [ts // MS, *prices, *volumes, "0", "0", "0"]
+    return [ts // MS, *map(number, prices), *volumes, "0", "0", "0"]
 
 
 def _number_or_empty(value: float | None) -> str:

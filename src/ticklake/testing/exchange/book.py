@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import zlib
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
 
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import MS
@@ -185,8 +186,12 @@ class Ladder:
 
     def top(self, depth: int) -> tuple[Side, Side]:
         """Return the best *depth* bids and asks, best first."""
-        bids = [(index, self._bids[index]) for index in reversed(self._bid_places[-depth:])]
-        return bids, [(index, self._asks[index]) for index in self._ask_places[:depth]]
+        bids = _levels_at(reversed(self._bid_places[-depth:]), self._bids)
+        return bids, _levels_at(self._ask_places[:depth], self._asks)
+
+
+def _levels_at(places: Iterable[int], amounts: dict[int, int]) -> Side:
+    return [(index, amounts[index]) for index in places]
 
 
 def _apply(amounts: dict[int, int], places: list[int], changes: Side) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ticklake.core.display import field_values
 from ticklake.errors import BadInput
 
 __all__ = ["Faults", "Failure"]
@@ -152,12 +153,12 @@ class Faults:
         BadInput
             If there is no such switch.
         """
-        names = [field.name for field in fields(self)]
+        current = field_values(self)
         for name in values:
-            if name not in names:
-                raise BadInput(f"there is no fault {name!r}: use {', '.join(names)}")
+            if name not in current:
+                raise BadInput(f"there is no fault {name!r}: use {', '.join(current)}")
         for name, value in values.items():
-            if not _fits(value, getattr(self, name)) or (value < 0 and name != "socket_skew"):
+            if not _fits(value, current[name]) or (value < 0 and name != "socket_skew"):
                 raise BadInput(f"fault {name} cannot be {value!r}: it is like {getattr(Faults(), name)!r}")
         return replace(self, **values)
 

@@ -135,7 +135,7 @@ class KrakenProtocol:
         served = window(rows, start, None, now, limit)
         if served.height:
             last = served["ts"][-1]
-        return {name: [_trade(row) for row in served.iter_rows(named=True)], "last": str(last)}
+        return {name: list(map(_trade, served.iter_rows(named=True))), "last": str(last)}
 
     def _depth(self, query: Query, now: int, faults: Faults) -> Any:
         """Answer with the book of which the streams carry the changes."""
@@ -183,9 +183,9 @@ def _cursor(text: str) -> int:
 
 
 def _bar(row: tuple[Any, ...]) -> list[Any]:
-    ts, open_, high, low, close, volume, _, trades = row
-    prices = [number(value) for value in (open_, high, low, close)]
-    return [ts // SECOND, *prices, prices[-1], number(volume or 0.0), int(trades or 0)]
+    ts, *prices, volume, _, trades = row
+    texts = list(map(number, prices))
+    return [ts // SECOND, *texts, texts[-1], number(volume or 0.0), int(trades or 0)]
 
 
 def _trade(row: Mapping[str, Any]) -> list[Any]:

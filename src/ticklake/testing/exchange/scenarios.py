@@ -64,7 +64,7 @@ def parse_moods(texts: Iterable[str]) -> tuple[Mood, ...]:
     ------
     BadInput, InvalidTime, UnknownTimeframe
     """
-    return tuple(_parsed(text) for text in texts)
+    return tuple(map(_parsed, texts))
 
 
 def _parsed(text: str) -> Mood:

@@ -307,10 +307,10 @@ class SimulatedExchange:
         now = self.clock.now()
         exchanges: dict[str, list[str]] = {}
         for name in self._protocols:
-            exchanges[name] = [str(symbol) for symbol in self.market.listed(name, now)]
+            exchanges[name] = list(map(str, self.market.listed(name, now)))
         moods: list[str] = []
         if isinstance(self.market, MoodyMarket):
-            moods = [str(mood) for mood in self.market.moods]
+            moods = list(map(str, self.market.moods))
         description = {
             "now": format_time(now),
             "exchanges": exchanges,
@@ -368,7 +368,7 @@ class SimulatedExchange:
         return web.json_response({"served": runs(self.served), "withheld": runs(self.withheld)})
 
     async def _list_requests(self, _request: web.Request) -> web.Response:
-        return web.json_response([asdict(request) for request in self.requests])
+        return web.json_response(list(map(asdict, self.requests)))
 
 
 async def _apply(request: web.Request, change: Callable[[dict[str, Any]], object]) -> web.Response:
