@@ -158,7 +158,14 @@ def test_missing_numbers_are_fetched(lake, exchange):
     assert ids == list(range(ids[0], ids[-1] + 1))
 
 
-def test_a_capture_replayed_is_the_same(lake, exchange, tmp_path):
+def test_a_capture_replayed_is_the_same(exchange, tmp_path):
+    # What calls bring is in no capture.
+    settings = settings_for(exchange.url).model_copy(update={"live": QUICK.model_copy(update={"recheck_seconds": 900})})
+    with open_lake(tmp_path / "lake", settings=settings) as lake:
+        replayed_is_the_same(lake, exchange, tmp_path)
+
+
+def replayed_is_the_same(lake, exchange, tmp_path):
     kinds = ["trades", "ohlcv", "quotes"]
     with collecting(lake, StreamRequest.of("binance", "BTC/USDT", kinds), capture=tmp_path / "raw"):
         let_pass(exchange, 10)
