@@ -14,6 +14,7 @@ from ticklake import StreamRequest
 from ticklake.app import open_lake
 from ticklake.config import LiveSettings
 from ticklake.core.dataset import Dataset
+from ticklake.core.provenance import Provenance
 from ticklake.core.time import MINUTE, SECOND, parse_time
 from ticklake.errors import BadInput, Cancelled, CatalogBusy, InvalidData, TicklakeError, UnknownSymbol, Unsupported
 from ticklake.testing.exchange.clock import SimulatedClock
@@ -157,7 +158,14 @@ def test_missing_numbers_are_fetched(lake, exchange):
     assert ids == list(range(ids[0], ids[-1] + 1))
 
 
-def test_a_capture_replayed_is_the_same(lake, exchange, tmp_path):
+def test_a_capture_replayed_is_the_same(exchange, tmp_path):
+    # What calls bring is in no capture.
+    settings = settings_for(exchange.url).model_copy(update={"live": QUICK.model_copy(update={"recheck_seconds": 900})})
+    with open_lake(tmp_path / "lake", settings=settings) as lake:
+        replayed_is_the_same(lake, exchange, tmp_path)
+
+
+def replayed_is_the_same(lake, exchange, tmp_path):
     kinds = ["trades", "ohlcv", "quotes"]
     with collecting(lake, StreamRequest.of("binance", "BTC/USDT", kinds), capture=tmp_path / "raw"):
         let_pass(exchange, 10)
@@ -184,6 +192,15 @@ def test_what_does_not_exist_is_refused_before_anything_is_collected(lake):
         lake.streams.run(StreamRequest.of("binance", "NOPE/USDT"))
     with pytest.raises(Unsupported, match="open_interest"):
         lake.streams.run(StreamRequest.of("binance", "BTC/USDT", "open_interest"))
+
+
+def test_trades_that_the_lake_numbers_otherwise_are_refused_before_anything_is_collected(lake):
+    raw = {"ts": NOW, "id": "1", "price": 1.5, "amount": 1.0, "side": "buy"}
+    lake.save(TRADES, [raw], Provenance("file", id_space="raw"))
+    with pytest.raises(InvalidData, match=f"{TRADES} holds 'raw' trade ids and binance sends 'agg' ones"):
+        lake.streams.run(StreamRequest.of("binance", ["BTC/USDT", "ETH/USDT"]), seconds=1)
+    assert [str(dataset) for dataset in lake.datasets()] == [TRADES]
+    assert lake.runs.list() == []
 
 
 def test_streams_in_the_background(lake, exchange):

@@ -442,6 +442,27 @@ def test_a_numbered_channel_is_known_though_nothing_is_awaited() -> None:
     assert asyncio.run(scenario()) == ["401597395"]
 
 
+@pytest.mark.parametrize(
+    "bad", ['{"half": ', "[1, 2", b"\xff\xfe", {**binance_trade(5), "a": "five"}], ids=["cut", "list", "bytes", "id"]
+)
+def test_a_message_that_ccxt_cannot_take_does_not_end_the_stream(bad: Any) -> None:
+    async def script(peer: Peer, message: Any) -> None:
+        await binance(peer, message)
+        if message is not None and "method" in message:
+            await peer.send(binance_trade(1), bad, binance_trade(2))
+
+    async def scenario() -> Remembers:
+        sink = Remembers()
+        async with ScriptedServer(script) as server:
+            await collected(tapped(server, "binance", "trades", BINANCE), sink, lambda: "2" in sink.ids(), 5)
+            assert len(server.peers) == 1
+        return sink
+
+    sink = run(scenario())
+    assert sink.ids() == ["1", "2"]
+    assert sum(not message.is_known for message in sink.messages) == 1
+
+
 def test_what_was_read_is_handed_over_when_the_feed_is_cancelled() -> None:
     class Stuck(Remembers):
         async def put(self, feed: Feed, message: LiveMessage) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from ticklake.core.span import Span
 from ticklake.core.streams import LiveOptions, StreamRequest, StreamStatus
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.engine import Engine
-from ticklake.errors import Cancelled, SourceUnavailable, TicklakeError
+from ticklake.errors import Cancelled, InvalidData, SourceUnavailable, TicklakeError
 from ticklake.sources.base import Source
 from ticklake.sources.live.base import Feed, Subscription
 
@@ -87,7 +87,9 @@ class Streaming:
                     sources[request.exchange] = self.source(request.exchange)
                     stack.push_async_callback(sources[request.exchange].close)
             feeds = await _feeds(sources, requests, capture=capture is not None)
-            claim({dataset for feed in feeds for dataset in feed.datasets.values()})
+            datasets = {dataset for feed in feeds for dataset in feed.datasets.values()}
+            await asyncio.to_thread(self._check_ids, sources, datasets)
+            claim(datasets)
             captured = None
             if capture is not None:
                 captured = Capture(capture)
@@ -101,6 +103,17 @@ class Streaming:
                 for recheck in rechecks:
                     recheck.cancel()
                 await asyncio.gather(*rechecks, return_exceptions=True)
+
+    def _check_ids(self, sources: Mapping[str, Source], datasets: Iterable[Dataset]) -> None:
+        """Refuse to collect trades whose ids are numbered otherwise than those of the lake: the first commit would end all streams."""
+        _, rows = self.engine.catalog.heads(list(datasets))
+        for dataset, row in rows.items():
+            space = sources[dataset.exchange].provenance(dataset).id_space
+            if space and row.id_space and space != row.id_space:
+                raise InvalidData(
+                    f"{dataset} holds {row.id_space!r} trade ids and {dataset.exchange} sends {space!r} ones: two id spaces in one "
+                    "dataset would double its trades; rename the dataset, or collect into another lake"
+                )
 
     async def replay(
         self, captures: Sequence[Path], speed: float = 0.0, watch: StreamWatch = lambda _status: None

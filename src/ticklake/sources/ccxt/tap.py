@@ -12,6 +12,7 @@ import importlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ticklake.core.dataset import Dataset
@@ -46,6 +47,8 @@ _STREAMS = 100
 _MOST_WAITING = 5_000
 """Messages that wait for the sink before nothing more is read."""
 _MESSAGES_AT_ONCE = 200
+_DATA = frozenset({"TEXT", "BINARY"})
+"""The sorts of frames that carry messages."""
 _LAST_SECONDS = 1.0
 """For so long a feed that is cancelled hands over what it has read."""
 
@@ -217,6 +220,13 @@ class _Tapped:
             # A rejection is raised, too: below it is looked at as a message.
             self._taken.take_quietly(self._ccxt)
         self._queue(message, rows, received_at, is_known or is_control)
+
+    def on_unreadable(self, data: bytes | str) -> None:
+        """Take a message that ccxt cannot decode or unpack, or that cannot be handed over."""
+        if isinstance(data, str):
+            data = data.encode()
+        self._has_message = True
+        self._put(LiveMessage(self._feed.clock(), is_known=False, raw=data))
 
     def on_end(self, reason: str) -> None:
         """Take note that a connection has ended: all streams begin anew."""
@@ -451,6 +461,7 @@ def _tapped_exchange(exchange: str, options: FeedOptions, tapped: _Tapped) -> An
         if not hasattr(client, "ticklake_receive"):
             client.ticklake_receive = client.receive
             client.receive = lambda: _gated(tapped, client.ticklake_receive)
+            client.handle_message = partial(_guarded, tapped, client.handle_message)
         return client
 
     def sort_by_2(rows: Any, first: Any, second: Any, descending: bool = False) -> Any:
@@ -491,6 +502,16 @@ def _names_of(market: Instrument) -> list[str]:
         # Its ids are places in a list; messages name the coin.
         names += [str(market.details.get("baseName") or market.base), market.base]
     return names
+
+
+def _guarded(tapped: _Tapped, handle: Callable[[Any], object], message: Any) -> None:
+    """Let ccxt handle a frame of a socket: an error would end its loop of reading, while the socket stays open."""
+    try:
+        handle(message)
+    except Exception:
+        if message.type.name not in _DATA:
+            raise
+        tapped.on_unreadable(message.data)
 
 
 async def _gated(tapped: _Tapped, receive: Callable[[], Any]) -> Any:
