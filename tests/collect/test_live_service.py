@@ -107,6 +107,22 @@ def test_rows_are_committed_with_the_time_that_they_cover(lake):
     assert spans(lake, TRADES) == [(1, 30)]
 
 
+def test_ids_of_another_numbering_are_kept_apart_and_end_no_other_stream(lake):
+    def numbered(first, last, space):
+        return [each._replace(rows=[each.rows[0]._replace(space=space)]) for each in rows(first, last)]
+
+    bar = Row("ohlcv", "BTCUSDT", (START, 1, 1, 1, 1, 1, None, None), "1m")
+    messages = [*numbered(1, 3, "raw"), *numbered(3, 5, "agg"), LiveMessage(START, [bar]), *numbered(5, 25, "agg")]
+    service = collect(lake, [SUBSCRIBED, *messages])
+    assert lake.load(TRADES)["id"].to_list() == ["1", "2"]
+    status = status_of(service, TRADES)
+    assert (status.received, status.stored, status.quarantined, status.waiting) == (24, 2, 22, 0)
+    assert "holds 'raw' trade ids and these are 'agg'" in status.text
+    # Nothing says that their time is covered.
+    assert all(end <= 3 for _, end in spans(lake, TRADES))
+    assert status_of(service, BARS).stored == 1
+
+
 def test_rows_before_the_acknowledgement_are_stored_and_cover_nothing(lake):
     collect(lake, [*rows(1, 5), SUBSCRIBED, *rows(5, 10)])
     assert lake.load(TRADES).height == 9

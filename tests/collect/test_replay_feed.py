@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 from ticklake.app import memory_lake
+from ticklake.collect.capture import note_of
+from ticklake.collect.replay import ReplayFeed
 from ticklake.core.time import parse_time
+from ticklake.sources.live.base import Control, Feed, LiveMessage
 from ticklake.storage.captures import CaptureFile
 
 DATASET = "binance:book:BTC/USDT"
@@ -40,6 +44,28 @@ def test_best_levels_are_of_the_market_that_their_stream_names(tmp_path: Path) -
     assert [(row["side"], row["price"], row["is_snapshot"]) for row in rows] == [
         ("bid", 10.0, True),
         ("ask", 11.0, True),
+    ]
+
+
+def test_what_happened_to_a_connection_happened_to_its_streams_alone(tmp_path: Path) -> None:
+    names = {"kind": "trades", "timeframe": ""}
+    bitcoin = {"dataset": "binance:trades:BTC/USDT", "native": "BTCUSDT", **names}
+    ether = {"dataset": "binance:trades:ETH/USDT", "native": "ETHUSDT", **names}
+    with CaptureFile(tmp_path / "binance.jsonl.zst", "binance") as file:
+        file.name([{**bitcoin, "conn": "0"}])
+        file.name([{**ether, "conn": "1"}])
+        file.note("1", 1_700_000_000_000_000_000, note_of(Control("heartbeat", 0)))
+        file.note("2", 1_700_000_000_000_000_000, note_of(Control("heartbeat", 0)))
+    messages: list[LiveMessage] = []
+
+    class Kept:
+        async def put(self, _feed: Feed, message: LiveMessage) -> None:
+            messages.append(message)
+
+    asyncio.run(ReplayFeed(file.path).run(Kept()))
+    assert [[str(control.dataset) for control in message.controls] for message in messages] == [
+        ["binance:trades:ETH/USDT"],
+        ["None"],
     ]
 
 

@@ -180,6 +180,18 @@ def placed_jumps(count):
     return with_jumps(known, spared(jumps, set(range(0, end, 10))), looked, "ids")
 
 
+def test_jumps_on_both_sides_of_a_row_share_its_instant_and_do_not_overlap():
+    looked = Coverage.of([Covered(Span(0, 100))])
+    found = with_jumps([], [Jump(10, 20, 4, 5), Jump(20, 30, 7, 7), Jump(30, 30, 9, 9)], looked, "ids")
+    assert [(gap.span, gap.missing) for gap in found] == [(Span(10, 21), 2), (Span(21, 31), 2)]
+
+
+def test_the_instant_after_a_jump_belongs_to_it_only_if_it_was_looked_at():
+    looked = Coverage.of([Covered(Span(0, 20))])
+    (found,) = with_jumps([], [Jump(10, 20, 4, 5)], looked, "ids")
+    assert found.span == Span(10, 20)
+
+
 def test_each_jump_of_ids_is_looked_up_and_not_compared_with_every_gap():
     gaps_found = placed_jumps(11_000)
     assert len(gaps_found) == 11_000 - 1_100 + 1

@@ -51,7 +51,7 @@ class TestIds:
     def test_a_jump_inside_what_was_looked_at_is_lost_with_its_count_and_ids(self, any_lake):
         keep(any_lake, TRADES, trades([*range(1, 100), *range(120, 200)]), origin=AGG)
         assert any_lake.gaps(TRADES) == [
-            Gap(Span(second(99), second(120)), 20, "lost", "trade ids 100 to 119 are missing")
+            Gap(Span(second(99), second(120) + 1), 20, "lost", "trade ids 100 to 119 are missing")
         ]
 
     def test_a_jump_over_the_bounds_of_a_part_is_told_of_it_as_of_the_whole(self, any_lake):
@@ -62,7 +62,7 @@ class TestIds:
             (second(105), second(115)),
         )
         assert told(any_lake, TRADES, *first) == [(Span(second(99), second(110)), 20, "lost")]
-        assert told(any_lake, TRADES, *second_part) == [(Span(second(110), second(120)), None, "lost")]
+        assert told(any_lake, TRADES, *second_part) == [(Span(second(110), second(120) + 1), None, "lost")]
         assert told(any_lake, TRADES, *inside) == [(Span(*inside), None, "lost")]
         for bounds in (first, second_part, inside):
             quality = any_lake.quality(TRADES, *bounds)
@@ -129,7 +129,7 @@ class TestBooks:
         rows = self.updates((10, True), (11, False), (14, False), (90, True), (91, False))
         book = Dataset.parse("bybit:book:BTC/USDT")
         keep(any_lake, book, rows)
-        assert any_lake.gaps(book) == [Gap(Span(second(1), second(2)), 2, "lost", "updates 12 to 13 are missing")]
+        assert any_lake.gaps(book) == [Gap(Span(second(1), second(2) + 1), 2, "lost", "updates 12 to 13 are missing")]
 
     def test_where_sequences_have_holes_by_nature_nothing_is_told(self, any_lake):
         book = Dataset.parse("binance:book:BTC/USDT")

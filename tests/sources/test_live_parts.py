@@ -8,7 +8,9 @@ import zlib
 
 import pytest
 
+from ticklake.core.dataset import Dataset
 from ticklake.core.sequence import Jump
+from ticklake.core.span import Span
 from ticklake.core.time import MINUTE
 from ticklake.sources.address import at_base
 from ticklake.sources.live.bridge import Bridge, Change, WholeBook
@@ -204,6 +206,23 @@ def test_changes_before_a_break_are_of_no_use() -> None:
     joined = bridge.join()
     assert joined is not None
     assert [change.mark.last for change in joined[1]] == [6]
+
+
+def test_a_trade_with_an_impossible_time_is_one_of_those_that_are_missing() -> None:
+    dataset = Dataset.parse("binance:trades:BTC/USDT")
+    at = 1_700_000_000 * SECOND
+
+    def trade(number: int, ts: int | None) -> Row:
+        return Row("trades", "BTCUSDT", (ts, at, str(number), "1", "1", "buy"), space="agg")
+
+    followed = TradeIds()
+    rows = [trade(1, at), trade(2, 0), trade(3, None), trade(4, at + 3 * 86_400 * SECOND), trade(5, at + 5)]
+    (gap,) = followed.gaps(rows, {KEY: dataset}, at)
+    assert (gap.first, gap.last, gap.span) == (2, 4, Span(at, at + 6))
+    # Alone, too: most messages have one trade.
+    assert [followed.gaps([row], {KEY: dataset}, at) for row in (trade(6, 0), trade(7, None))] == [[], []]
+    (gap,) = followed.gaps([trade(8, at + 8)], {KEY: dataset}, at)
+    assert (gap.first, gap.last, gap.span) == (6, 7, Span(at + 5, at + 9))
 
 
 def test_addresses_keep_the_host_in_their_path() -> None:

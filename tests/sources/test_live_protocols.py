@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, subscription, wanted
 
+from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.errors import SourceError, Unsupported
 from ticklake.sources.live.feeds import live_feeds
+from ticklake.sources.live.okx import Okx
 from ticklake.sources.wire.ladder import CHECKSUMS, Ladder
 from ticklake.sources.wire.rows import Row
 
@@ -224,6 +226,56 @@ def test_a_book_of_okx_whose_numbers_jump_is_subscribed_anew() -> None:
     assert gap.span is not None
     assert tuple(gap.span) == (12_000_000, 30_000_000)
     assert server.peers[0].received[1]["op"] == "unsubscribe"
+
+
+def test_liquidations_of_okx_are_subscribed_for_all_contracts_of_a_sort() -> None:
+    order = {"bkPx": "60000", "sz": "2", "side": "sell", "ts": "1700000000000"}
+
+    async def script(peer: Peer, message: Any) -> None:
+        await accept(peer, message)
+        if isinstance(message, dict):
+            data = [{"instId": native, "details": [order]} for native in ("ETH-USDT-SWAP", "BTC-USDT-SWAP")]
+            await peer.send({"arg": {"channel": "liquidation-orders", "instType": "SWAP"}, "data": data})
+
+    name = "okx:liquidations:BTC/USDT:USDT"
+    sink, server = played(script, "okx", [name], lambda sink: sink.rows)
+    assert server.peers[0].received[0]["args"] == [{"channel": "liquidation-orders", "instType": "SWAP"}]
+    assert [control.dataset for control in sink.named("subscribed")] == [Dataset.parse(name)]
+    assert [(row.native, row.values[3:]) for row in sink.rows] == [("BTC-USDT-SWAP", ("60000", "2", "sell"))]
+
+
+def test_refused_liquidations_of_okx_are_named_by_their_sort() -> None:
+    text = "Wrong URL or channel:liquidation-orders,instType:SWAP doesn't exist."
+    reply = Okx().reply({"event": "error", "code": "60018", "msg": text})
+    assert reply is not None
+    assert reply.channels == ("liquidation-orders:SWAP",)
+
+
+def test_okx_sends_bars_of_mark_and_index_prices_under_the_names_of_the_contract_and_the_index() -> None:
+    async def script(peer: Peer, message: Any) -> None:
+        await accept(peer, message)
+        if isinstance(message, dict):
+            for channel, native in [("mark-price-candle1m", "BTC-USDT-SWAP"), ("index-candle1m", "BTC-USDT")]:
+                bar = ["1700000040000", "1", "3", "0.5", "2", "1"]
+                await peer.send({"arg": {"channel": channel, "instId": native}, "data": [bar]})
+
+    names = ["okx:mark_ohlcv:1m:BTC/USDT:USDT", "okx:index_ohlcv:1m:BTC/USDT:USDT"]
+    sink, server = played(script, "okx", names, lambda sink: len(sink.rows) == 2)
+    assert [(argument["channel"], argument["instId"]) for argument in server.peers[0].received[0]["args"]] == [
+        ("mark-price-candle1m", "BTC-USDT-SWAP"),
+        ("index-candle1m", "BTC-USDT"),
+    ]
+    assert [(row.kind, row.native) for row in sink.rows] == [
+        ("mark_ohlcv", "BTC-USDT-SWAP"),
+        ("index_ohlcv", "BTC-USDT"),
+    ]
+
+
+def test_contracts_that_share_an_index_have_its_bars_over_connections_of_their_own() -> None:
+    future = instrument("okx", "BTC/USDT:USDT-261225", "BTC-USDT-261225", "future", linear=True)
+    names = ["okx:index_ohlcv:1m:BTC/USDT:USDT", "okx:index_ohlcv:1m:BTC/USDT:USDT-261225"]
+    feeds = live_feeds("okx", wanted(*names), [*OKX, future])
+    assert [[str(dataset) for dataset in feed.datasets.values()] for feed in feeds] == [[name] for name in names]
 
 
 def test_okx_is_pinged_by_a_text() -> None:

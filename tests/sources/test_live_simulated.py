@@ -9,7 +9,7 @@ import pytest
 from live_server import Remembers, until, wanted
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.time import MINUTE, parse_time
+from ticklake.core.time import HOUR, MINUTE, parse_time
 from ticklake.sources.ccxt.client import ExchangeOptions
 from ticklake.sources.ccxt.source import CcxtSource
 from ticklake.sources.live.feeds import live_feeds
@@ -17,6 +17,7 @@ from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.watchdog import Silence
 from ticklake.testing.exchange.clock import SimulatedClock
 from ticklake.testing.exchange.faults import Faults
+from ticklake.testing.exchange.generated import generated_market
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.server import SimulatedExchange
 
@@ -62,6 +63,17 @@ def collect(
     with simulated.running():
         asyncio.run(asyncio.wait_for(main(), 40))
     return sink, simulated
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_contracts_of_coin_m_come_natively_and_through_ccxt(native: bool) -> None:
+    market = generated_market(NOW - 12 * HOUR, NOW + 12 * HOUR, coin_margined=True)
+    name = "binance:trades:BTC/USD:BTC"
+    sink, simulated = collect(market, "binance", [name], Faults(), native=native)
+    ids = {int(ident) for ident in sink.ids()}
+    assert len(ids) > 20
+    assert ids == set(range(min(ids), max(ids) + 1))
+    assert ids <= simulated.served[Dataset.parse(name)].ids()
 
 
 @pytest.mark.parametrize("native", [True, False])

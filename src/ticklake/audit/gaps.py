@@ -222,7 +222,7 @@ def _open_silence(
 ) -> list[Span]:
     """Return the quiet spans that are covered, while the market was open, and where no trade is missing."""
     trading = outside(common(list(quiet), data), closed)
-    jumped = normalise(jump.span for jump in jumps)
+    jumped = normalise(jump.before_next for jump in jumps)
     return [span for span in trading if list(subtract(span, jumped)) == [span]]
 
 

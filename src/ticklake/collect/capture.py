@@ -78,14 +78,15 @@ class Capture:
             began = dt.datetime.fromtimestamp(received_at // SECOND, dt.UTC)
             path = self.folder / f"{feed.exchange}-{began:%Y%m%dT%H%M%S}.jsonl.zst"
             file = self._files[feed.exchange] = CaptureFile(path, feed.exchange)
-        file.name(_streams_of(feed))
+        file.name(_streams_of(feed, self._connections[id(feed)]))
 
 
-def _streams_of(feed: Feed) -> list[dict[str, str]]:
-    """Return what tells the dataset of each row when a capture is replayed."""
+def _streams_of(feed: Feed, connection: str) -> list[dict[str, str]]:
+    """Return what tells the dataset of each row, and the streams of a connection, when a capture is replayed."""
     streams: list[dict[str, str]] = []
     for (kind, native, timeframe), dataset in feed.datasets.items():
-        streams.append({"dataset": str(dataset), "kind": kind, "native": native, "timeframe": timeframe})
+        names = {"dataset": str(dataset), "kind": kind, "native": native, "timeframe": timeframe}
+        streams.append({**names, "conn": connection})
     return streams
 
 

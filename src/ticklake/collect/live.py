@@ -7,7 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol
+
+import polars as pl
 
 from ticklake.catalog.database import busy_at_most
 from ticklake.collect.capture import Capture
@@ -23,7 +26,7 @@ from ticklake.core.streams import LiveOptions, StreamStatus
 from ticklake.core.time import DAY, SECOND
 from ticklake.engine.delete import DELETED
 from ticklake.engine.engine import Engine
-from ticklake.errors import DiskTooSmall, StorageError, TicklakeError
+from ticklake.errors import DiskTooSmall, InvalidData, StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
 from ticklake.sources.wire.rows import Row, row_key
 
@@ -108,6 +111,8 @@ class LiveService:
         self._error: TicklakeError | None = None
         self._ending = asyncio.Event()
         """Set as soon as the service is told to end."""
+        self._refused: dict[tuple[Dataset, str], str] = {}
+        """Why rows of a stream with ids of a numbering cannot be stored beside those that the lake has."""
         self._store_problem = ""
         """Why rows cannot be committed now."""
         self._has_new_stream = False
@@ -308,7 +313,13 @@ class LiveService:
     async def _commit_waiting(self) -> None:
         items: list[tuple[Dataset, Any, Provenance, Sequence[Covered]]] = []
         holes: list[tuple[Dataset, Hole]] = []
-        batches = {batch.dataset: batch for batch in self._buffer.take()}
+        batches: dict[Dataset, list[DatasetRows]] = {}
+        for batch in self._buffer.take():
+            if (batch.dataset, batch.space) in self._refused:
+                self._streams[batch.dataset].counts.quarantined += len(batch.rows)
+            else:
+                batches.setdefault(batch.dataset, []).append(batch)
+        refused = {dataset for dataset, _ in self._refused}
         for listener in self._listeners:
             listener.flushing(batches)
         self._has_new_stream = False
@@ -319,11 +330,14 @@ class LiveService:
                 stream.gaps += 1
                 covered.append(Covered(hole.span, Found.NOT_FETCHED, _words(hole)))
                 holes.append((dataset, hole))
-            batch = batches.get(dataset)
-            if batch is None and not covered:
+            if dataset in refused:
+                covered = []
+            if dataset not in batches and not covered:
                 continue
-            batch = batch or DatasetRows(dataset)
-            items.append((dataset, batch, self._provenance(stream, batch), covered))
+            *others, last = batches.get(dataset, [DatasetRows(dataset)])
+            # Ids of another numbering are committed apart; what all rows cover comes with the last of them.
+            items += [(dataset, batch, self._provenance(stream, batch), ()) for batch in others]
+            items.append((dataset, last, self._provenance(stream, last), covered))
         if items:
             receipts = await self._stored(items)
             self._count(items, receipts)
@@ -366,6 +380,8 @@ class LiveService:
 
     def _lost_with(self, error: TicklakeError) -> TicklakeError:
         """Return the error with what is lost by it."""
+        for stream in self._streams.values():
+            stream.note_rows(self._clock())
         waiting = [stream.counts.waiting for stream in self._streams.values() if stream.counts.waiting]
         if not waiting:
             return error
@@ -380,7 +396,19 @@ class LiveService:
         for (dataset, _, origin, covered), frame in zip(items, frames, strict=True):
             appended.append((dataset, frame, origin, covered))
         with busy_at_most(LONGEST_TRY):
-            return self._engine.append_each(appended)
+            try:
+                return self._engine.append_each(appended)
+            except InvalidData:
+                # Of one stream most likely, whose ids cannot be compared with those in the lake: it does not end the others.
+                return [self._append_alone(item) for item in appended]
+
+    def _append_alone(self, item: tuple[Dataset, pl.DataFrame, Provenance, Sequence[Covered]]) -> Receipt:
+        dataset, frame, origin, _ = item
+        try:
+            return self._engine.append_each([item])[0]
+        except InvalidData as error:
+            self._refused[dataset, origin.id_space] = str(error)
+            return Receipt(frame.height, quarantined=frame.height)
 
     def _count(
         self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]], receipts: Sequence[Receipt]
@@ -475,6 +503,7 @@ class LiveService:
             connection = self._connections[id(stream.feed)]
         stream.note_rows(now)
         counts = stream.counts
+        refused = [text for (dataset, _), text in list(self._refused.items()) if dataset == stream.dataset]
         return StreamStatus(
             dataset=str(stream.dataset),
             state=stream.state,
@@ -493,7 +522,7 @@ class LiveService:
             control=connection.control,
             unparsed=connection.unparsed,
             proof=stream.proof,
-            text="; ".join(filter(None, [stream.text, self._store_problem, self._capture_problem()])),
+            text="; ".join(filter(None, [stream.text, *refused, self._store_problem, self._capture_problem()])),
         )
 
     def _capture_problem(self) -> str:
@@ -506,12 +535,15 @@ class _Ended(Exception):
     """All feeds have ended: the tasks beside them are cancelled."""
 
 
+_run_key = itemgetter(0, 1, 3, 4)
+
+
 def _runs(rows: Sequence[Row]) -> Iterable[tuple[RowKey, Iterable[Row]]]:
-    """Return the rows of a message that belong together, each with their key."""
+    """Return the rows of a message that belong together, also by the numbering of their ids, each with their key."""
     if len(rows) == 1:
         # Nearly all messages have one: to group it would take longer than all that is done with it.
         return ((row_key(rows[0]), rows),)
-    return groupby(rows, row_key)
+    return ((key[:3], run) for key, run in groupby(rows, _run_key))
 
 
 def _may_pass(error: TicklakeError) -> bool:

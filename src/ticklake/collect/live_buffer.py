@@ -17,7 +17,7 @@ __all__ = ["DatasetRows", "LiveBuffer", "frames_of"]
 
 @dataclass(slots=True)
 class DatasetRows:
-    """The rows of one dataset in the order they came: values in the order of the kind's columns, and the newest event's time."""
+    """The rows of one dataset whose ids belong to one numbering, in the order they came: values in the order of the kind's columns."""
 
     dataset: Dataset
     space: str = ""
@@ -45,13 +45,13 @@ class LiveBuffer:
     """Collects rows until they are taken for a commit."""
 
     count: int = 0
-    _rows: dict[Dataset, DatasetRows] = field(default_factory=dict)
+    _rows: dict[tuple[Dataset, str], DatasetRows] = field(default_factory=dict)
 
     def add(self, dataset: Dataset, rows: Sequence[Sequence[Any]], space: str) -> None:
         """Add rows, whose ids belong to the numbering *space*."""
-        entry = self._rows.get(dataset)
+        entry = self._rows.get((dataset, space))
         if entry is None:
-            entry = self._rows[dataset] = DatasetRows(dataset, space)
+            entry = self._rows[dataset, space] = DatasetRows(dataset, space)
         entry.rows += rows
         self.count += len(rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from ticklake.collect.capture import control_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.time import SECOND
 from ticklake.errors import BadInput, InvalidData
-from ticklake.sources.live.base import Feed, LiveMessage, Sink, Subscription
+from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink, Subscription
 from ticklake.sources.live.feeds import PROTOCOLS
 from ticklake.sources.wire.channels import Channels
 from ticklake.sources.wire.decode import decode, gunzipped
@@ -55,6 +55,10 @@ class ReplayFeed(Feed):
             for stream in streams
         }
         self.subscriptions = tuple(map(Subscription, self.datasets.values()))
+        self._by_connection: defaultdict[str, set[Dataset]] = defaultdict(set)
+        for stream in streams:
+            # Captures of before named no connection: what happened to one is told of all streams.
+            self._by_connection[stream.get("conn", "")].add(Dataset.parse(stream["dataset"]))
         self._channels: defaultdict[str, Channels] = defaultdict(Channels)
 
     async def run(self, sink: Sink) -> None:
@@ -77,7 +81,7 @@ class ReplayFeed(Feed):
     def _message(self, captured: CapturedMessage) -> LiveMessage:
         at, note = captured.received_at, captured.note
         if note is not None and "control" in note:
-            return LiveMessage(at, (), (control_of(note, at),))
+            return LiveMessage(at, (), self._controls(control_of(note, at), captured.connection))
         if note is not None:
             return LiveMessage(at, list(_rows_of(note["rows"])))
         channels = self._channels[captured.connection]
@@ -95,6 +99,13 @@ class ReplayFeed(Feed):
             # The book was not whole: what was held back and joined to it later was captured as rows.
             rows = [row for row in rows if row.kind != "book"]
         return LiveMessage(at, rows)
+
+    def _controls(self, control: Control, connection: str) -> tuple[Control, ...]:
+        """Return what happened to a connection as what happened to each of its streams."""
+        datasets = self._by_connection.get(connection)
+        if control.dataset is not None or datasets is None:
+            return (control,)
+        return tuple(replace(control, dataset=dataset) for dataset in sorted(datasets, key=str))
 
 
 def _readers_of(exchange: str) -> tuple[Reader, ...]:

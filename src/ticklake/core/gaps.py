@@ -267,18 +267,30 @@ def with_jumps(gaps: Sequence[Gap], jumps: Iterable[Jump], coverage: Coverage, w
     data = coverage.spans(Found.DATA)
     data_or_lost = coverage.spans(Found.DATA, Found.LOST)
     for jump in jumps:
-        if not covers(data_or_lost, jump.span):
+        span = jump.before_next
+        if not covers(data_or_lost, span):
             continue
-        place = bisect_right(lost, jump.span.start, key=_end)
-        if place < len(lost) and lost[place].span.overlaps(jump.span):
+        place = bisect_right(lost, span.start, key=_end)
+        if place < len(lost) and lost[place].span.overlaps(span):
             lost[place] = _with_more(lost[place], jump.count)
-        elif from_jumps and from_jumps[-1].span.overlaps(jump.span):
+        elif from_jumps and from_jumps[-1].span.end >= jump.span.end:
             # A jump that is split by a refused row comes as two jumps with the same span.
             from_jumps[-1] = _with_more(from_jumps[-1], jump.count)
-        elif covers(data, jump.span):
+        elif covers(data, span):
             detail = f"{what} {jump.first} to {jump.last} are missing"
-            from_jumps.append(Gap(jump.span, jump.count, GapReason.LOST, detail))
+            from_jumps.append(Gap(_apart(jump, from_jumps, data), jump.count, GapReason.LOST, detail))
     return sorted([*lost, *others, *from_jumps], key=_start)
+
+
+def _apart(jump: Jump, before: Sequence[Gap], data: Sequence[Span]) -> Span:
+    """Return the span of a jump that does not overlap the gap before it, nor what was not looked at after it."""
+    span = jump.span
+    if not covers(data, span):
+        span = jump.before_next
+    if before and before[-1].span.end > span.start:
+        # They share the instant of a row between them: it belongs to the first.
+        span = Span(before[-1].span.end, span.end)
+    return span
 
 
 def _with_more(gap: Gap, count: int) -> Gap:

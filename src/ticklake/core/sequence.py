@@ -83,7 +83,12 @@ class Jump:
 
     @property
     def span(self) -> Span:
-        """Return where the missing rows lie: from the row before them up to the one after."""
+        """Return where the missing rows lie: they may share the time of the row before them, and of the one after."""
+        return Span(self.before, max(self.before, self.after) + 1)
+
+    @property
+    def before_next(self) -> Span:
+        """Return the same without the instant of the row after: jumps that follow one another do not overlap."""
         return Span(self.before, max(self.after, self.before + 1))
 
 

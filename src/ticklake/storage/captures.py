@@ -131,6 +131,8 @@ class CaptureFile:
 def captured_streams(path: Path) -> tuple[str, list[Mapping[str, str]]]:
     """Return the exchange of a capture and all streams that it names: ``dataset``, and what tells its rows, ``kind``, ``native``, ``timeframe``.
 
+    ``conn`` is the connection that carries it; captures of before 0.3 do not say.
+
     Raises
     ------
     InvalidData

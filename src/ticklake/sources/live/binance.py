@@ -29,6 +29,8 @@ _FUTURES = Limits(streams=200, per_message=200, messages_per_second=4.0, lifetim
 _TOP_DEPTHS = (5, 10, 20)
 """Depths of which the exchange sends the whole book each time."""
 _SNAPSHOT_LEVELS = 1000
+_PRICE_CHANNELS = {"mark_ohlcv": "markPriceKline", "index_ohlcv": "indexPriceKline"}
+"""COIN-M futures alone send bars of other prices."""
 _CONTRACT_CHANNELS = {"predicted_funding": "markPrice@1s", "liquidations": "forceOrder"}
 
 
@@ -60,6 +62,11 @@ class Binance(Protocol):
             name = f"kline_{timeframe}"
         elif dataset.kind in _CONTRACT_CHANNELS and market != "spot":
             name = _CONTRACT_CHANNELS[dataset.kind]
+        elif dataset.kind in _PRICE_CHANNELS and market == "inverse":
+            name = f"{_PRICE_CHANNELS[dataset.kind]}_{timeframe}"
+            if dataset.kind == "index_ohlcv":
+                # The contracts of a pair share an index, which has the pair's name.
+                native = native.partition("_")[0]
         else:
             raise self.unsupported(subscription)
         channel = f"{native.lower()}@{name}"

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ticklake.core.checks import plausible_times
 from ticklake.core.dataset import Dataset
 from ticklake.core.sequence import Jump, has_numbers
 from ticklake.core.span import Span
-from ticklake.core.time import MINUTE
+from ticklake.core.time import DAY, MINUTE
 from ticklake.sources.live.base import Control, RowKey
 from ticklake.sources.wire.reading import Mark
 from ticklake.sources.wire.rows import Row, row_key
@@ -50,6 +51,9 @@ class TradeIds:
         for row in rows:
             if row.kind == "trades" and row.values[2] is not None:
                 dataset = datasets[row.kind, row.native, row.timeframe]
+                # A trade without a possible time is refused by the lake: its number is one of those that are missing.
+                if not plausible_times(row.values[:1], at):
+                    continue
                 if self._is_numbered(dataset, row.space):
                     numbered.setdefault((dataset, row.space), []).append((int(row.values[2]), row.values[0]))
         controls: list[Control] = []
@@ -68,8 +72,12 @@ class TradeIds:
             self._by_key[key] = seen
         if row.values[2] != str(seen.last + 1) or row.space != seen.space:
             return False
+        ts = row.values[0]
+        # Whether a time is possible is looked at if it is far from the one before: to ask each would take longer than all the rest.
+        if not isinstance(ts, int) or abs(ts - seen.last_ts) > DAY:
+            return False
         seen.last += 1
-        seen.last_ts = row.values[0]
+        seen.last_ts = ts
         seen.doubted = None
         return True
 
@@ -148,9 +156,8 @@ class Chain:
 
 
 def gap_of(jump: Jump, dataset: Dataset, at: int) -> Control:
-    """Return the control event of missing trades: they may share the time of the row before them, or of the one after."""
-    span = Span(jump.before, max(jump.before, jump.after) + 1)
-    return Control("gap", at, dataset, "ids are missing", span, jump.first, jump.last)
+    """Return the control event of missing trades."""
+    return Control("gap", at, dataset, "ids are missing", jump.span, jump.first, jump.last)
 
 
 def complete_bars(rows: Iterable[Row], datasets: Mapping[RowKey, Dataset], at: int) -> tuple[Control, ...]:

@@ -7,7 +7,7 @@ from itertools import chain
 
 from ticklake.core.instrument import Instrument
 from ticklake.errors import UnknownSymbol
-from ticklake.sources.live.base import Feed, Subscription
+from ticklake.sources.live.base import Feed, RowKey, Subscription
 from ticklake.sources.live.binance import Binance
 from ticklake.sources.live.bybit import Bybit
 from ticklake.sources.live.coinbase import Coinbase
@@ -81,7 +81,26 @@ def live_feeds(
         protocol.stream(subscription, _listed(exchange, subscription, listed))
         for subscription in dict.fromkeys(subscriptions)
     ]
-    return [NativeFeed(exchange, protocol, tuple(part), options, pace) for part in divided(protocol, streams)]
+    feeds: list[Feed] = []
+    for layer in _apart(streams):
+        feeds += [NativeFeed(exchange, protocol, tuple(part), options, pace) for part in divided(protocol, layer)]
+    return feeds
+
+
+def _apart(streams: Sequence[Stream]) -> list[list[Stream]]:
+    """Divide streams so that no two have the same rows: one connection gives a row to one dataset.
+
+    The contracts of a pair share an index: each has the index bars as its own.
+    """
+    layers: list[dict[RowKey, Stream]] = []
+    for stream in streams:
+        for layer in layers:
+            if stream.key not in layer:
+                layer[stream.key] = stream
+                break
+        else:
+            layers.append({stream.key: stream})
+    return [list(layer.values()) for layer in layers]
 
 
 def divided(protocol: Protocol, streams: Sequence[Stream]) -> list[list[Stream]]:

@@ -24,10 +24,14 @@ _CHANNELS = {
     "predicted_funding": "funding-rate",
     "open_interest": "open-interest",
 }
-_CONTRACT_KINDS = frozenset({"predicted_funding", "open_interest"})
-_ON_BUSINESS = ("candle", "trades-all")
+_CONTRACT_KINDS = frozenset({"predicted_funding", "open_interest", "liquidations", "mark_ohlcv", "index_ohlcv"})
+_CANDLES = {"ohlcv": "candle", "mark_ohlcv": "mark-price-candle", "index_ohlcv": "index-candle"}
+_ON_BUSINESS = (*_CANDLES.values(), "trades-all")
+_LIQUIDATIONS = "liquidation-orders"
+"""The channel of the liquidations of all contracts of one sort."""
+_SORTS = {"swap": "SWAP", "future": "FUTURES", "option": "OPTION"}
 _DAYS = {"d", "w", "M"}
-_NAMED = re.compile(r"channel:\s*([\w-]+).*?instId:\s*([\w-]+)")
+_NAMED = re.compile(r"channel:\s*([\w-]+).*?inst(?:Id|Type):\s*([\w-]+)")
 """How the text of an error names the channel: OKX repeats no arguments with it."""
 
 
@@ -43,17 +47,22 @@ class Okx(Protocol):
         """Return the stream for a subscription."""
         dataset, native, depth = subscription.dataset, instrument.native_id, None
         market = market_of(instrument)
-        name = _CHANNELS.get(dataset.kind, "")
-        if dataset.kind == "ohlcv":
-            name = f"candle{_timeframe(str(dataset.timeframe))}"
+        name, about = _CHANNELS.get(dataset.kind, ""), native
+        if dataset.kind in _CANDLES:
+            name = f"{_CANDLES[dataset.kind]}{_timeframe(str(dataset.timeframe))}"
+        elif dataset.kind == "liquidations":
+            name, about = _LIQUIDATIONS, _SORTS.get(instrument.market_type, "")
         if not name or (market == "spot" and dataset.kind in _CONTRACT_KINDS):
             raise self.unsupported(subscription)
         if dataset.kind == "book":
             depth = 400
             if subscription.depth is not None and subscription.depth <= 5:
                 name, depth = "books5", 5
+        elif dataset.kind == "index_ohlcv":
+            # Contracts of a pair share an index, which has the pair's name.
+            about = native = "-".join(native.split("-")[:2]).partition("_")[0]
         key = (dataset.kind, native, dataset.timeframe_text or "")
-        return Stream(subscription, native, market, f"{name}:{native}", key, depth)
+        return Stream(subscription, native, market, f"{name}:{about}", key, depth)
 
     def url(self, stream: Stream) -> str:
         """Return the address: bars and all trades are served by another one."""
@@ -82,7 +91,8 @@ class Okx(Protocol):
         number = _number(message.get("id"))
         if message["event"] == "subscribe":
             argument = message.get("arg", {})
-            return Reply("accepted", number, (f"{argument.get('channel')}:{argument.get('instId')}",))
+            about = argument.get("instId") or argument.get("instType")
+            return Reply("accepted", number, (f"{argument.get('channel')}:{about}",))
         if message["event"] == "error":
             text = str(message.get("msg", ""))
             named = _NAMED.search(text)
@@ -92,8 +102,10 @@ class Okx(Protocol):
 
 
 def _argument(stream: Stream) -> dict[str, str]:
-    channel, _, native = stream.channel.partition(":")
-    return {"channel": channel, "instId": native}
+    channel, _, about = stream.channel.partition(":")
+    if channel == _LIQUIDATIONS:
+        return {"channel": channel, "instType": about}
+    return {"channel": channel, "instId": about}
 
 
 def _timeframe(text: str) -> str:

@@ -13,12 +13,19 @@ from ticklake.core.timeframe import Timeframe
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.tape import Tape
 
-__all__ = ["BarStream", "BarUpdate", "FormingBar"]
+__all__ = ["BarStream", "BarUpdate", "FormingBar", "contract_size"]
+
+
+def contract_size(symbol: Symbol) -> float | None:
+    """Return how many dollars a contract is whose amounts count contracts (COIN-M); ``None`` if amounts are of the base currency."""
+    if symbol.market_type == "spot" or symbol.settle != symbol.base:
+        return None
+    return 100.0 if symbol.base == "BTC" else 10.0
 
 
 @dataclass
 class FormingBar:
-    """A bar of the trades so far."""
+    """A bar of the trades so far. Volumes are of the base and of the quote currency, whatever amounts of trades count."""
 
     open: float
     high: float
@@ -31,18 +38,22 @@ class FormingBar:
     last_id: int = -1
 
     @classmethod
-    def of(cls, tape: Tape, places: range) -> FormingBar:
-        """Return the bar of some trades in a row, of which there is at least one."""
+    def of(cls, tape: Tape, places: range, contract: float | None = None) -> FormingBar:
+        """Return the bar of some trades in a row, of which there is at least one; amounts may be contracts of so many dollars."""
         prices = tape.prices[places.start : places.stop]
         amounts = tape.amounts[places.start : places.stop]
+        volume = sum(amounts)
         quote_volume = sum(price * amount for price, amount in zip(prices, amounts, strict=True))
+        if contract is not None:
+            volume = sum(amount * contract / price for price, amount in zip(prices, amounts, strict=True))
+            quote_volume = sum(amounts) * contract
         return cls(
             prices[0],
             max(prices),
             min(prices),
             prices[-1],
             # As the bars of the market are rounded.
-            round(sum(amounts), 5),
+            round(volume, 5),
             round(quote_volume, 7),
             len(prices),
             tape.ids[places.start],
@@ -72,6 +83,7 @@ class BarStream:
     ) -> None:
         self.timeframe = timeframe
         self._tape = tape
+        self._contract = contract_size(symbol)
         self._anchor = Dataset(exchange, "ohlcv", symbol, timeframe).anchor
         rows = market.rows(exchange, symbol, "ohlcv", timeframe)
         self._opened: list[int] = rows["ts"].to_physical().to_list()
@@ -151,4 +163,4 @@ class BarStream:
         places = self._tape.since(opened, now)
         if not places:
             return None
-        return FormingBar.of(self._tape, places)
+        return FormingBar.of(self._tape, places, self._contract)

@@ -1,6 +1,6 @@
-"""Binance's REST protocol (spot and USD-M futures) over a simulated market: pure, no sockets.
+"""Binance's REST protocol (spot, USD-M and COIN-M futures) over a simulated market: pure, no sockets.
 
-Paths and fields follow Binance's public API documentation for Spot and for USD-M Futures market data.
+Paths and fields follow Binance's public API documentation for Spot, USD-M and COIN-M Futures market data.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import HOUR, MS
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
-from ticklake.testing.exchange.book import STEP, Books, Side, amount_text
+from ticklake.testing.exchange.bars import contract_size
+from ticklake.testing.exchange.book import STEP, Books, Side, amount_text, contracts_text
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.replies import Refusal, Reply, bursting, forming_and_late, integer, number, window
 
-__all__ = ["BinanceProtocol"]
+__all__ = ["BinanceProtocol", "native_name"]
 
 Query = Mapping[str, str]
 Route = Callable[[str, Query, int, Faults], Any]
@@ -34,12 +35,15 @@ class BinanceProtocol:
         self._books = books or Books(market)
         self._exchange = exchange
         self._spot: dict[str, Symbol] = {}
-        self._perpetuals: dict[str, Symbol] = {}
+        self._linear: dict[str, Symbol] = {}
+        self._inverse: dict[str, Symbol] = {}
         for symbol in market.symbols(exchange):
             if symbol.market_type == "spot":
-                self._spot[_native(symbol)] = symbol
+                self._spot[native_name(symbol)] = symbol
+            elif symbol.market_type == "swap" and contract_size(symbol) is not None:
+                self._inverse[native_name(symbol)] = symbol
             elif symbol.market_type == "swap":
-                self._perpetuals[_native(symbol)] = symbol
+                self._linear[native_name(symbol)] = symbol
         self._routes: dict[str, Route] = {
             "time": self._time,
             "exchangeInfo": self._exchange_info,
@@ -87,21 +91,25 @@ class BinanceProtocol:
     def _exchange_info(self, family: str, _query: Query, now: int, _faults: Faults) -> Any:
         listed = self._market.listed(self._exchange, now)
         markets: list[dict[str, Any]] = []
-        if family != "dapi":
-            for name, symbol in self._symbols(family).items():
-                if symbol in listed:
-                    markets.append(_info(name, symbol))
+        for name, symbol in self._symbols(family).items():
+            if symbol in listed:
+                markets.append(_info(name, symbol))
         return {"timezone": "UTC", "serverTime": now // MS, "rateLimits": [], "symbols": markets}
 
     def _symbols(self, family: str) -> dict[str, Symbol]:
         """Return the symbols of an API by Binance's names."""
         if family == "api":
             return self._spot
-        return self._perpetuals
+        if family == "dapi":
+            return self._inverse
+        return self._linear
 
     def _symbol(self, family: str, query: Query, now: int) -> Symbol:
         name = query.get("symbol") or query.get("pair") or ""
         symbol = self._symbols(family).get(name)
+        if symbol is None and "pair" in query:
+            # COIN-M's contracts of a pair share an index, and the history of their open interest is asked for by pair.
+            symbol = self._inverse.get(f"{name}_PERP")
         if symbol is None or not self._market.knows(symbol, now):
             raise Refusal(-1121, "Invalid symbol.")
         return symbol
@@ -114,11 +122,14 @@ class BinanceProtocol:
             raise Refusal(-1120, "Invalid interval.") from None
         rows = self._market.served(self._exchange, symbol, kind, timeframe, now=now)
         most = 1000
-        if family == "fapi":
+        if family != "api":
             most = 1500
         served = window(rows, _start(query), _end(query), now, _limit(query, 500, most))
         shown = forming_and_late(served, timeframe, now, faults)
-        return [_kline(row, timeframe) for row in shown.iter_rows()]
+        contract = None
+        if kind == "ohlcv":
+            contract = contract_size(symbol)
+        return [_kline(row, timeframe, contract) for row in shown.iter_rows()]
 
     def _agg_trades(self, family: str, query: Query, now: int, faults: Faults) -> Any:
         symbol = self._symbol(family, query, now)
@@ -138,22 +149,26 @@ class BinanceProtocol:
 
     def _depth(self, family: str, query: Query, now: int, faults: Faults) -> Any:
         """Answer with the book of which the streams carry the changes."""
-        book = self._books.book(self._exchange, self._symbol(family, query, now), faults)
+        symbol = self._symbol(family, query, now)
+        book = self._books.book(self._exchange, symbol, faults)
+        text = amount_text if contract_size(symbol) is None else contracts_text
         step = now // STEP
         if not book.is_open(step):
             raise Refusal(-1003, "No book yet.")
         bids, asks = book.top(step, _limit(query, 100, 5000))
 
         def levels(side: Side) -> list[list[str]]:
-            return [[book.price_text(index), amount_text(amount)] for index, amount in side]
+            return [[book.price_text(index), text(amount)] for index, amount in side]
 
         body: dict[str, Any] = {
             "lastUpdateId": book.snapshot_id(step),
             "bids": levels(bids),
             "asks": levels(asks),
         }
-        if family == "fapi":
+        if family != "api":
             body |= {"E": now // MS, "T": step * STEP // MS}
+        if family == "dapi":
+            body |= {"symbol": native_name(symbol), "pair": _pair(symbol)}
         return body
 
     def _funding(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
@@ -162,7 +177,7 @@ class BinanceProtocol:
         served = window(rows, _start(query), _end(query), now, _limit(query, 100, 1000))
         return [
             {
-                "symbol": _native(symbol),
+                "symbol": native_name(symbol),
                 "fundingTime": row["ts"] // MS,
                 "fundingRate": number(row["rate"]),
                 "markPrice": _number_or_empty(row["mark_price"]),
@@ -181,7 +196,7 @@ class BinanceProtocol:
             row = following.row(0, named=True)
         price = number(row["mark_price"] or 0.0)
         index = {
-            "symbol": _native(symbol),
+            "symbol": native_name(symbol),
             "markPrice": price,
             "indexPrice": price,
             "lastFundingRate": number(row["rate"]),
@@ -189,7 +204,7 @@ class BinanceProtocol:
             "time": now // MS,
         }
         if family == "dapi":
-            return [index]
+            return [{**index, "pair": _pair(symbol)}]
         return index
 
     def _open_interest(self, family: str, query: Query, now: int, _faults: Faults) -> Any:
@@ -201,9 +216,12 @@ class BinanceProtocol:
         step = Timeframe.parse(query.get("period", "5m")).length
         grid = rows.filter(pl.col("ts").to_physical() % step == 0)
         served = window(grid, start, _end(query), now, _limit(query, 30, 500))
+        names = {"symbol": native_name(symbol)}
+        if contract_size(symbol) is not None:
+            names = {"pair": _pair(symbol), "contractType": "PERPETUAL"}
         return [
             {
-                "symbol": _native(symbol),
+                **names,
                 "sumOpenInterest": number(row["open_interest"]),
                 "sumOpenInterestValue": number(row["open_interest_value"]),
                 "timestamp": row["ts"] // MS,
@@ -212,7 +230,14 @@ class BinanceProtocol:
         ]
 
 
-def _native(symbol: Symbol) -> str:
+def native_name(symbol: Symbol) -> str:
+    """Return Binance's name of a market."""
+    if contract_size(symbol) is not None:
+        return f"{_pair(symbol)}_PERP"
+    return _pair(symbol)
+
+
+def _pair(symbol: Symbol) -> str:
     return f"{symbol.base}{symbol.quote}"
 
 
@@ -241,8 +266,11 @@ def _limit(query: Query, default: int, most: int) -> int:
     return min(integer(query, "limit", default), most)
 
 
-def _kline(row: tuple[Any, ...], timeframe: Timeframe) -> list[Any]:
+def _kline(row: tuple[Any, ...], timeframe: Timeframe, contract: float | None = None) -> list[Any]:
     ts, *prices, volume, quote_volume, trades = row
+    if contract is not None:
+        # COIN-M: contracts, and in the place of the quote currency the amount of the coin.
+        volume, quote_volume = round((quote_volume or 0.0) / contract), volume
     close_time = timeframe.next(ts) // MS - 1
     volumes = [number(volume or 0.0), close_time, _number_or_empty(quote_volume), trades]
     return [ts // MS, *map(number, prices), *volumes, "0", "0", "0"]
@@ -301,6 +329,20 @@ def _spot_info(name: str, symbol: Symbol) -> dict[str, Any]:
 
 
 def _perpetual_info(name: str, symbol: Symbol) -> dict[str, Any]:
+    info = _linear_info(name, symbol)
+    contract = contract_size(symbol)
+    if contract is not None:
+        del info["status"]
+        info |= {
+            "pair": _pair(symbol),
+            "contractStatus": "TRADING",
+            "contractSize": round(contract),
+            "quantityPrecision": 0,
+        }
+    return info
+
+
+def _linear_info(name: str, symbol: Symbol) -> dict[str, Any]:
     return {
         "symbol": name,
         "pair": name,

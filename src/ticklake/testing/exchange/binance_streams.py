@@ -1,19 +1,24 @@
-"""The messages of Binance's market streams (spot and USD-M futures), as its public documentation has them."""
+"""The messages of Binance's market streams (spot, USD-M and COIN-M futures), as its public documentation has them."""
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import polars as pl
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.symbol import Symbol
 from ticklake.core.time import DAY, MINUTE, MS, SECOND
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import UnknownTimeframe
-from ticklake.testing.exchange.bars import BarStream, FormingBar
-from ticklake.testing.exchange.book import STEP, Book, Books, Side, amount_text
+from ticklake.testing.exchange.bars import BarStream, FormingBar, contract_size
+from ticklake.testing.exchange.binance import native_name
+from ticklake.testing.exchange.book import STEP, Book, Books, Side, amount_text, contracts_text
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.streams import Message, Produce, Stream, grid
@@ -24,10 +29,21 @@ __all__ = ["BinanceStreams"]
 _DEPTH = re.compile(r"depth(?P<levels>5|10|20)?(?:@(?P<speed>0ms|100ms|250ms|500ms|1000ms))?")
 _LIQUIDATED = 50
 _MOST_TICKERS = 10
+_PRICE_BARS = {"markPriceKline": "mark_ohlcv", "indexPriceKline": "index_ohlcv"}
+"""Streams of COIN-M futures, and the bars that they carry."""
+
+
+def _family(symbol: Symbol) -> str:
+    """Return the part of the exchange that a symbol belongs to."""
+    if symbol.market_type == "spot":
+        return "spot"
+    if contract_size(symbol) is not None:
+        return "inverse"
+    return "linear"
 
 
 class BinanceStreams:
-    """The streams of one of Binance's sites; *family* is ``spot`` or ``linear``. Connections share them."""
+    """The streams of one of Binance's sites; *family* is ``spot``, ``linear`` or ``inverse``. Connections share them."""
 
     def __init__(self, market: Market, exchange: str, family: str, books: Books, faults: Callable[[], Faults]) -> None:
         self._market = market
@@ -38,11 +54,10 @@ class BinanceStreams:
         self._books = books
         self._faults = faults
         self._streams: dict[str, Stream | None] = {}
-        market_type = "spot" if self._is_spot else "swap"
         self._symbols: dict[str, Symbol] = {}
         for symbol in market.symbols(exchange):
-            if symbol.market_type == market_type:
-                self._symbols[f"{symbol.base}{symbol.quote}".lower()] = symbol
+            if _family(symbol) == family:
+                self._symbols[native_name(symbol).lower()] = symbol
 
     def stream(self, name: str) -> Stream | None:
         """Return a stream by its name, like ``btcusdt@trade``; ``None`` if there is no such stream."""
@@ -53,11 +68,15 @@ class BinanceStreams:
     def _made(self, name: str) -> Stream | None:
         native, _, channel = name.partition("@")
         symbol = self._symbols.get(native)
+        if channel.startswith("indexPriceKline_"):
+            # The contracts of a pair share an index, which has the pair's name.
+            symbol = self._symbols.get(f"{native}_perp")
         if symbol is None:
             return None
         source = _Source(
             native.upper(),
             self._is_spot,
+            contract_size(symbol),
             self._books.tape(self._exchange, symbol, self._faults()),
             self._books.book(self._exchange, symbol, self._faults()),
             self._faults,
@@ -98,6 +117,10 @@ class BinanceStreams:
         return lambda start, end: _klines(source, bars, start, end)
 
     def _futures(self, source: _Source, symbol: Symbol, channel: str) -> Produce | None:
+        is_inverse = contract_size(symbol) is not None
+        for name, kind in _PRICE_BARS.items():
+            if is_inverse and channel.startswith(f"{name}_"):
+                return self._price_bars(source, symbol, kind, channel.removeprefix(f"{name}_"))
         if channel == "forceOrder":
             return lambda start, end: _liquidations(source, start, end)
         if channel in ("markPrice", "markPrice@1s"):
@@ -107,6 +130,15 @@ class BinanceStreams:
             return lambda start, end: _mark_prices(source, rates, every, start, end)
         return None
 
+    def _price_bars(self, source: _Source, symbol: Symbol, kind: str, interval: str) -> Produce | None:
+        try:
+            timeframe = Timeframe.parse(interval)
+        except UnknownTimeframe:
+            return None
+        rows = self._market.rows(self._exchange, symbol, kind, timeframe)
+        bars = rows.select(pl.col("ts").to_physical(), "open", "high", "low", "close").rows()
+        return lambda start, end: _price_klines(source, kind, timeframe, bars, start, end)
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -114,9 +146,29 @@ class _Source:
 
     native: str
     is_spot: bool
+    contract: float | None
     tape: Tape
     book: Book
     faults: Callable[[], Faults]
+
+    @property
+    def pair(self) -> str:
+        """The pair of a COIN-M contract, as a part of its messages; nothing for other markets."""
+        if self.contract is None:
+            return ""
+        return f'"ps":"{self.native.removesuffix("_PERP")}",'
+
+    def amount_text(self, amount: int) -> str:
+        """Write an amount of the book."""
+        if self.contract is None:
+            return amount_text(amount)
+        return contracts_text(amount)
+
+    def volumes(self, bar: FormingBar) -> tuple[str, str]:
+        """Return the volume, and that of the quote currency; for COIN-M contracts, and in its place the amount of the coin."""
+        if self.contract is None:
+            return decimal_text(bar.volume), decimal_text(bar.quote_volume)
+        return str(round(bar.quote_volume / self.contract)), decimal_text(bar.volume)
 
     def event_time(self, ts: int) -> int:
         """Return the time that a message of *ts* bears, in milliseconds: by the exchange's clock, which may be off."""
@@ -159,8 +211,8 @@ def _trade_messages(
     return messages
 
 
-def _levels(book: Book, side: Side) -> str:
-    texts = [f'["{book.price_text(index)}","{amount_text(amount)}"]' for index, amount in side]
+def _levels(source: _Source, side: Side) -> str:
+    texts = [f'["{source.book.price_text(index)}","{source.amount_text(amount)}"]' for index, amount in side]
     return f"[{','.join(texts)}]"
 
 
@@ -176,10 +228,10 @@ def _diffs(source: _Source, steps: int, start: int, end: int) -> list[Message]:
         at = source.event_time(ts)
         futures = ""
         if not source.is_spot:
-            futures = f'"T":{ts // MS},"pu":{book.last_id(before)},'
+            futures = f'"T":{ts // MS},"pu":{book.last_id(before)},{source.pair}'
         text = (
             f'{{"e":"depthUpdate","E":{at},"s":"{source.native}","U":{book.first_id(before + 1)},'
-            f'"u":{book.last_id(number)},{futures}"b":{_levels(book, bids)},"a":{_levels(book, asks)}}}'
+            f'"u":{book.last_id(number)},{futures}"b":{_levels(source, bids)},"a":{_levels(source, asks)}}}'
         )
         messages.append(Message(ts, text))
     return messages
@@ -194,14 +246,12 @@ def _partial_books(source: _Source, depth: int, steps: int, start: int, end: int
             continue
         bids, asks = book.top(number, depth)
         if source.is_spot:
-            text = (
-                f'{{"lastUpdateId":{book.last_id(number)},"bids":{_levels(book, bids)},"asks":{_levels(book, asks)}}}'
-            )
+            text = f'{{"lastUpdateId":{book.last_id(number)},"bids":{_levels(source, bids)},"asks":{_levels(source, asks)}}}'
         else:
             text = (
-                f'{{"e":"depthUpdate","E":{source.event_time(ts)},"T":{ts // MS},"s":"{source.native}",'
+                f'{{"e":"depthUpdate","E":{source.event_time(ts)},"T":{ts // MS},"s":"{source.native}",{source.pair}'
                 f'"U":{book.first_id(number - steps + 1)},"u":{book.last_id(number)},'
-                f'"pu":{book.last_id(number - steps)},"b":{_levels(book, bids)},"a":{_levels(book, asks)}}}'
+                f'"pu":{book.last_id(number - steps)},"b":{_levels(source, bids)},"a":{_levels(source, asks)}}}'
             )
         messages.append(Message(ts, text))
     return messages
@@ -217,10 +267,10 @@ def _book_tickers(source: _Source, start: int, end: int) -> list[Message]:
         (bid, bid_amount), (ask, ask_amount) = (side[0] for side in book.top(number, 1))
         head = f'"u":{book.last_id(number)},"s":"{source.native}"'
         if not source.is_spot:
-            head = f'"e":"bookTicker",{head},"T":{ts // MS},"E":{source.event_time(ts)}'
+            head = f'"e":"bookTicker",{source.pair}{head},"T":{ts // MS},"E":{source.event_time(ts)}'
         text = (
-            f'{{{head},"b":"{book.price_text(bid)}","B":"{amount_text(bid_amount)}",'
-            f'"a":"{book.price_text(ask)}","A":"{amount_text(ask_amount)}"}}'
+            f'{{{head},"b":"{book.price_text(bid)}","B":"{source.amount_text(bid_amount)}",'
+            f'"a":"{book.price_text(ask)}","A":"{source.amount_text(ask_amount)}"}}'
         )
         messages.append(Message(ts, text))
     return messages
@@ -234,11 +284,12 @@ def _tickers(source: _Source, channel: str, start: int, end: int) -> list[Messag
         day = tape.since(ts - DAY, ts)
         if not day:
             continue
-        bar = FormingBar.of(tape, day)
+        bar = FormingBar.of(tape, day, source.contract)
+        volume, quote_volume = source.volumes(bar)
         shared = (
-            f'"E":{source.event_time(ts)},"s":"{source.native}","c":"{decimal_text(bar.close)}",'
+            f'"E":{source.event_time(ts)},"s":"{source.native}",{source.pair}"c":"{decimal_text(bar.close)}",'
             f'"o":"{decimal_text(bar.open)}","h":"{decimal_text(bar.high)}","l":"{decimal_text(bar.low)}",'
-            f'"v":"{decimal_text(bar.volume)}","q":"{decimal_text(bar.quote_volume)}"'
+            f'"v":"{volume}","q":"{quote_volume}"'
         )
         if channel == "miniTicker":
             messages.append(Message(ts, f'{{"e":"24hrMiniTicker",{shared}}}'))
@@ -246,8 +297,8 @@ def _tickers(source: _Source, channel: str, start: int, end: int) -> list[Messag
         (bid, bid_amount), (ask, ask_amount) = (side[0] for side in book.top(ts // STEP, 1))
         change = bar.close - bar.open
         best = (
-            f'"b":"{book.price_text(bid)}","B":"{amount_text(bid_amount)}",'
-            f'"a":"{book.price_text(ask)}","A":"{amount_text(ask_amount)}",'
+            f'"b":"{book.price_text(bid)}","B":"{source.amount_text(bid_amount)}",'
+            f'"a":"{book.price_text(ask)}","A":"{source.amount_text(ask_amount)}",'
         )
         text = (
             f'{{"e":"24hrTicker",{shared},"p":"{change:.8f}","P":"{100 * change / bar.open:.3f}",'
@@ -263,15 +314,40 @@ def _klines(source: _Source, bars: BarStream, start: int, end: int) -> list[Mess
     messages: list[Message] = []
     for update in bars.updates(start, end):
         bar, interval = update.bar, str(bars.timeframe)
+        volume, quote_volume = source.volumes(bar)
         text = (
-            f'{{"e":"kline","E":{source.event_time(update.ts)},"s":"{source.native}","k":{{"t":{update.opened // MS},'
+            f'{{"e":"kline","E":{source.event_time(update.ts)},"s":"{source.native}",{source.pair}"k":{{"t":{update.opened // MS},'
             f'"T":{bars.timeframe.next(update.opened) // MS - 1},"s":"{source.native}","i":"{interval}",'
             f'"f":{bar.first_id},"L":{bar.last_id},"o":"{decimal_text(bar.open)}","c":"{decimal_text(bar.close)}",'
-            f'"h":"{decimal_text(bar.high)}","l":"{decimal_text(bar.low)}","v":"{decimal_text(bar.volume)}",'
-            f'"n":{bar.trades},"x":{"true" if update.is_final else "false"},"q":"{decimal_text(bar.quote_volume)}",'
+            f'"h":"{decimal_text(bar.high)}","l":"{decimal_text(bar.low)}","v":"{volume}",'
+            f'"n":{bar.trades},"x":{"true" if update.is_final else "false"},"q":"{quote_volume}",'
             f'"V":"0","Q":"0","B":"0"}}}}'
         )
         messages.append(Message(update.ts, text))
+    return messages
+
+
+def _price_klines(
+    source: _Source, kind: str, timeframe: Timeframe, bars: Sequence[tuple[Any, ...]], start: int, end: int
+) -> list[Message]:
+    """Return the bars of a mark or an index price as they end."""
+    messages: list[Message] = []
+    event = {"mark_ohlcv": "markPrice_kline", "index_ohlcv": "indexPrice_kline"}[kind]
+    name = source.native if kind == "mark_ohlcv" else "0"
+    # A bar is over a timeframe after it opened: those that open two before may end inside.
+    place = bisect_left(bars, start - 2 * timeframe.length, key=itemgetter(0))
+    for opened, *prices in bars[place:]:
+        over = timeframe.next(opened)
+        if over > end:
+            break
+        if over > start:
+            open_, high, low, close = map(decimal_text, prices)
+            text = (
+                f'{{"e":"{event}","E":{source.event_time(over)},"ps":"{source.native.removesuffix("_PERP")}","k":{{'
+                f'"t":{opened // MS},"T":{over // MS - 1},"s":"{name}","i":"{timeframe}","f":0,"L":0,"o":"{open_}",'
+                f'"c":"{close}","h":"{high}","l":"{low}","v":"0","n":60,"x":true,"q":"0","V":"0","Q":"0","B":"0"}}}}'
+            )
+            messages.append(Message(over, text))
     return messages
 
 
@@ -305,7 +381,7 @@ def _liquidations(source: _Source, start: int, end: int) -> list[Message]:
         ts, side = tape.ts[place], (tape.sides[place] or "buy").upper()
         price, amount = decimal_text(tape.prices[place]), decimal_text(tape.amounts[place])
         text = (
-            f'{{"e":"forceOrder","E":{source.event_time(ts)},"o":{{"s":"{native}","S":"{side}","o":"LIMIT","f":"IOC",'
+            f'{{"e":"forceOrder","E":{source.event_time(ts)},"o":{{"s":"{native}",{source.pair}"S":"{side}","o":"LIMIT","f":"IOC",'
             f'"q":"{amount}","p":"{price}","ap":"{price}","X":"FILLED","l":"{amount}","z":"{amount}","T":{ts // MS}}}}}'
         )
         messages.append(Message(ts, text))

@@ -18,7 +18,7 @@ from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.market import Market
 from ticklake.testing.exchange.tape import Tape
 
-__all__ = ["STEP", "Book", "Books", "Ladder", "Level", "Side", "amount_text"]
+__all__ = ["STEP", "Book", "Books", "Ladder", "Level", "Side", "amount_text", "contracts_text"]
 
 STEP = 100 * MS
 """How long a state of the book lasts."""
@@ -29,6 +29,7 @@ _STRIDE = 97
 _INVERSE = pow(_STRIDE, -1, _PERIOD)
 _IDS = 4
 _UNIT = 100_000
+_UNITS_A_CONTRACT = 1000
 _MASK = 0xFFFFFFFF
 
 Level = tuple[int, int]
@@ -231,3 +232,8 @@ class Books:
 def amount_text(units: int) -> str:
     """Write an amount with five decimals."""
     return f"{units / _UNIT:.5f}"
+
+
+def contracts_text(amount: int) -> str:
+    """Write an amount of a book as a whole number of contracts; where there is a level there is at least one."""
+    return str(-(-amount // _UNITS_A_CONTRACT))

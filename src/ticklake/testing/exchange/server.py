@@ -31,7 +31,7 @@ __all__ = ["Download", "Request", "SimulatedExchange"]
 
 LOOPBACK = "127.0.0.1"
 Protocol = BinanceProtocol | KrakenProtocol
-_SITES = {"binanceusdm": "binance"}
+_SITES = {"binanceusdm": "binance", "binancecoinm": "binance"}
 """ccxt's other names of a site, whose markets are part of it."""
 
 

@@ -33,6 +33,7 @@ HOSTS: dict[str, tuple[str, str]] = {
     "stream.binance.com": ("binance", "spot"),
     "data-stream.binance.vision": ("binance", "spot"),
     "fstream.binance.com": ("binance", "linear"),
+    "dstream.binance.com": ("binance", "inverse"),
     "stream.binance.us:9443": ("binanceus", "spot"),
     "ws.kraken.com": ("kraken", "spot"),
 }
