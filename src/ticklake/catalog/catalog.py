@@ -18,6 +18,7 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at
 from ticklake.catalog.fences import check_fence
 from ticklake.catalog.listeners import CommitListeners
+from ticklake.catalog.parameters import among, as_list
 from ticklake.catalog.prepared import Prepared
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
 from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, refuse_vacuumed
@@ -48,7 +49,7 @@ _INVENTORY = Prepared(
 )
 _REFUSED_AT_ONCE = 1 << 17
 _ANY_HEADS = select(NEWEST.scalar_subquery(), schema.datasets.c.name, *_HEAD)
-_HEADS = _ANY_HEADS.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
+_HEADS = _ANY_HEADS.where(among(schema.datasets.c.name, "names"))
 _IS_NAMED = schema.datasets.c.name == bindparam("name")
 _ALWAYS = select(literal(1).label("one")).subquery()
 """A row to join with, so that a statement returns the version even if there is nothing else to return."""
@@ -257,7 +258,8 @@ class Catalog:
         newest: int | None = None
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
-                for version, name, *values in connection.execute(_HEADS, {"names": names[start : start + _AT_ONCE]}):
+                listed = {"names": as_list(names[start : start + _AT_ONCE])}
+                for version, name, *values in connection.execute(_HEADS, listed):
                     dataset = by_name[name]
                     heads[dataset] = _dataset_row(dataset, values)
                     newest = version

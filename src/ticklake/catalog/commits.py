@@ -14,7 +14,7 @@ from ticklake.catalog.changes import Change
 from ticklake.catalog.checksums import changed, rows_of, with_check
 from ticklake.catalog.coverage_log import Replaced, log_coverage, read_coverage
 from ticklake.catalog.dataset_names import drop_name
-from ticklake.catalog.parameters import attributes, bind_new, new_values
+from ticklake.catalog.parameters import among, as_list, attributes, bind_new, new_values
 from ticklake.catalog.rename import carry_over
 from ticklake.catalog.upsert import insert_new
 from ticklake.core.append_log import Arrival, joins
@@ -30,16 +30,16 @@ Pairs = Sequence[tuple[Row[Any], Change]]
 _AT_ONCE = 500
 """How many names or ids go into one statement."""
 _ANY = rows_of(schema.datasets)
-_DATASETS = _ANY.where(schema.datasets.c.name.in_(bindparam("names", expanding=True)))
+_DATASETS = _ANY.where(among(schema.datasets.c.name, "names"))
 _DATASET = _ANY.where(schema.datasets.c.name == bindparam("name"))
-"""A single dataset is most common, and SQLAlchemy compiles an expanding list again for each execution."""
+"""A single dataset is most common, and for it a list takes longer than the row."""
 _TOUCHES = and_(schema.coverage.c.start <= bindparam("last"), schema.coverage.c.end >= bindparam("first"))
 """Pieces that only touch a span are read, too: neighbours with the same finding become one piece."""
 _NEAR = and_(schema.coverage.c.dataset_id == bindparam("dataset"), _TOUCHES)
 _COVERAGE_NEAR = rows_of(schema.coverage).where(_NEAR).order_by(schema.coverage.c.start)
 _COVERAGES_NEAR = (
     rows_of(schema.coverage)
-    .where(schema.coverage.c.dataset_id.in_(bindparam("datasets", expanding=True)), _TOUCHES)
+    .where(among(schema.coverage.c.dataset_id, "datasets"), _TOUCHES)
     .order_by(schema.coverage.c.start)
 )
 _SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
@@ -95,7 +95,7 @@ def _rows_by_name(connection: Connection, names: Sequence[str]) -> dict[str, Row
         return {row.name: row for row in connection.execute(_DATASET, {"name": names[0]})}
     rows: dict[str, Row[Any]] = {}
     for start in range(0, len(names), _AT_ONCE):
-        for row in connection.execute(_DATASETS, {"names": names[start : start + _AT_ONCE]}):
+        for row in connection.execute(_DATASETS, {"names": as_list(names[start : start + _AT_ONCE])}):
             rows[row.name] = row
     return rows
 
@@ -215,7 +215,7 @@ def _covered_after(coverage: Coverage, change: Change) -> Coverage:
 def _coverage_near(connection: Connection, reaches: Mapping[int, Span]) -> Iterator[tuple[int, Coverage]]:
     """Yield the coverage of each dataset that touches its span of *reaches*."""
     if len(reaches) == 1:
-        # Most commits change one dataset: its statement needs no list, which would be compiled again each time.
+        # Most commits change one dataset: its statement needs no list, which takes longer than the rows.
         [(number, reach)] = reaches.items()
         values = {"dataset": number, "first": reach.start, "last": reach.end}
         yield number, read_coverage(connection.execute(_COVERAGE_NEAR, values))
@@ -225,7 +225,7 @@ def _coverage_near(connection: Connection, reaches: Mapping[int, Span]) -> Itera
         part = numbers[start : start + _AT_ONCE]
         first, last = min(reaches[number].start for number in part), max(reaches[number].end for number in part)
         near: dict[int, list[Row[Any]]] = {number: [] for number in part}
-        for row in connection.execute(_COVERAGES_NEAR, {"datasets": part, "first": first, "last": last}):
+        for row in connection.execute(_COVERAGES_NEAR, {"datasets": as_list(part), "first": first, "last": last}):
             reach = reaches[row.dataset_id]
             if row.start <= reach.end and row.end >= reach.start:
                 near[row.dataset_id].append(row)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam
+from sqlalchemy import ColumnElement, String, bindparam, column, func, select
 
-__all__ = ["attributes", "bind_new", "new_values"]
+__all__ = ["among", "as_list", "attributes", "bind_new", "new_values"]
 
 
 def attributes(source: object, names: Iterable[str]) -> dict[str, Any]:
@@ -24,3 +25,15 @@ def bind_new(names: Iterable[str]) -> dict[str, Any]:
 def new_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return *values* under the names of the parameters that :func:`bind_new` makes."""
     return {f"new_{name}": value for name, value in values.items()}
+
+
+def among(column_: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Return the condition that a column is among the values of the parameter *name*; see :func:`as_list`."""
+    # SQLAlchemy writes an expanding list of parameters anew for each execution: for 50 names that takes longer than the query.
+    listed = func.json_each(bindparam(name, type_=String)).table_valued(column("value", column_.type))
+    return column_.in_(select(listed.c.value))
+
+
+def as_list(values: Sequence[Any]) -> str:
+    """Return *values* as the parameter of :func:`among`."""
+    return json.dumps(values)
