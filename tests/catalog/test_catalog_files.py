@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 import ticklake
+from ticklake.catalog import checksums
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change
 from ticklake.catalog.database import Database
 from ticklake.catalog.migrations import NEWEST
+from ticklake.catalog.witness import Witness
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
 from ticklake.errors import CatalogDamaged, CatalogError, CatalogTooNew, ReadOnlyLake, TicklakeError
@@ -31,6 +33,16 @@ def fill(path, segments=50):
     added = tuple(Segment(f"s{i}", i, 1, i, i, 4, "d", None, os.urandom(3_000)) for i in range(segments))
     catalog.commit("append", [Change(BTC, add=added, new_rows=segments)])
     database.close()
+
+
+def test_the_first_commit_needs_no_second_connection(tmp_path, monkeypatch):
+    opened = []
+    real = checksums.register
+    monkeypatch.setattr(checksums, "register", lambda connection: (opened.append(connection), real(connection)))
+    with closing(Database.in_file(tmp_path / "catalog.db")) as database:
+        catalog = Catalog(database, time.time_ns, Witness(tmp_path / "witness"))
+        catalog.commit("append", [Change(BTC, add=(Segment("s", 1, 1, 1, 1, 4, "d", data=b"rows"),), new_rows=1)])
+    assert len(opened) == 1
 
 
 def ask(path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -17,6 +17,7 @@ from ticklake.catalog.coverage_log import coverage_at, read_coverage
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at
 from ticklake.catalog.fences import check_fence
+from ticklake.catalog.file_header import change_number
 from ticklake.catalog.listeners import CommitListeners
 from ticklake.catalog.parameters import among, as_list
 from ticklake.catalog.prepared import Prepared
@@ -148,7 +149,7 @@ class Catalog:
             self.check_files(changes)
             result = connection.execute(_COMMIT, {"created_at": now, "operation": operation})
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
-            self._refuse_outdated(lake, version - 1)
+            self._refuse_outdated(connection, lake, version - 1)
             apply_changes(connection, changes, version, now)
         # After the transaction: a witness that is newer than the catalog means that commits were lost.
         if self._witness is not None:
@@ -177,13 +178,14 @@ class Catalog:
         if what is not None:
             raise outdated(self.database.where, what, self._witness)
 
-    def _refuse_outdated(self, lake: str, version: int) -> None:
-        """Refuse to commit the version after *version* if earlier commits are missing."""
+    def _refuse_outdated(self, connection: Connection, lake: str, version: int) -> None:
+        """Refuse to commit the version after *version*, in a transaction, if earlier commits are missing."""
         # The witness of an older Ticklake has no changes, only versions: they are compared here.
         if self._witness is None or 0 < self._witness.newest(lake) <= version:
             return
-        change = self.database.change_number()
-        what = self._witness.acknowledged(lake).missing_in(version, change)
+        # Not asked of the database: that would open a second connection, beside that of the transaction.
+        driver: Any = connection.connection.driver_connection
+        what = self._witness.acknowledged(lake).missing_in(version, change_number(driver))
         if what is not None:
             raise outdated(self.database.where, what, self._witness)
 

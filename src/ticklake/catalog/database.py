@@ -403,9 +403,12 @@ def _engine(url: URL) -> Engine:
     if not url.database:
         # Each connection to a catalog in memory would be a catalog of its own.
         pool = StaticPool
+    # The connection that was used last has read the pages and prepared the statements that come next.
+    newest_first = {"pool_use_lifo": True} if pool is QueuePool else {}
     engine = create_engine(
         url,
         poolclass=pool,
+        **newest_first,
         # Without a level the driver leaves it to us to begin transactions: it would begin them at the first change only. A
         # listener of SQLAlchemy's could begin them, too, but then every statement looks for listeners.
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
