@@ -329,25 +329,32 @@ def _column(series: pl.Series, dtype: Any) -> pl.Series:
     name = series.name
     if dtype == TIME:
         return _time(series)
-    if series.dtype == pl.Boolean and dtype not in (pl.Boolean, pl.Null):
+    given = series.dtype
+    if given == dtype:
+        return _without_nan(series)
+    if given == pl.Boolean and dtype not in (pl.Boolean, pl.Null):
         raise InvalidData(f"column {name!r} holds booleans, not {dtype}: true is no number")
     # A table with an absent integer makes a float of it: 1 would become the id "1.0".
-    if dtype == pl.String and series.dtype.is_float():
+    if dtype == pl.String and given.is_float():
         raise InvalidData(
             f"column {name!r} holds floats: write whole numbers as text or integers, or an id is not itself"
         )
-    if dtype in (pl.Int64, pl.Int32) and series.dtype.is_float() and (series.drop_nulls() % 1 != 0).any():
+    if dtype in (pl.Int64, pl.Int32) and given.is_float() and (series.drop_nulls() % 1 != 0).any():
         raise InvalidData(f"column {name!r} counts: its values must be whole")
     try:
         cast = series.cast(dtype)
     except pl.exceptions.PolarsError as error:
         raise InvalidData(f"column {name!r} does not fit {dtype}: {_first_line(error)}") from error
-    if cast.dtype != dtype or series.dtype.is_nested():
-        raise InvalidData(f"column {name!r} holds {series.dtype}, not {dtype}")
+    if cast.dtype != dtype or given.is_nested():
+        raise InvalidData(f"column {name!r} holds {given}, not {dtype}")
+    return _without_nan(cast)
+
+
+def _without_nan(series: pl.Series) -> pl.Series:
     # The sum is NaN if one value is, or if both infinities are in it; it costs less than looking at each value.
-    if dtype == pl.Float64 and math.isnan(cast.sum()):
-        return cast.fill_nan(None)
-    return cast
+    if series.dtype == pl.Float64 and math.isnan(series.sum()):
+        return series.fill_nan(None)
+    return series
 
 
 def _time(series: pl.Series) -> pl.Series:
