@@ -260,8 +260,8 @@ class Catalog:
         newest: int | None = None
         with self.database.read() as connection:
             for start in range(0, len(names), _AT_ONCE):
-                wanted = {"names": as_list(names[start : start + _AT_ONCE])}
-                for version, name, *values in connection.execute(_HEADS, wanted):
+                listed = {"names": as_list(names[start : start + _AT_ONCE])}
+                for version, name, *values in connection.execute(_HEADS, listed):
                     dataset = by_name[name]
                     heads[dataset] = _dataset_row(dataset, values)
                     newest = version
