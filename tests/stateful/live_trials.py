@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from ticklake.collect.live import FILLABLE, LiveService
+from ticklake.collect.hole_filler import FILLABLE
+from ticklake.collect.live import LiveService
 from ticklake.core.batch import from_rows
 from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
@@ -14,17 +14,16 @@ import polars as pl
 
 from ticklake.catalog.database import busy_at_most
 from ticklake.collect.capture import Capture
-from ticklake.collect.live_buffer import DatasetRows, LiveBuffer, frames_of
+from ticklake.collect.hole_filler import Fill, HoleFiller
+from ticklake.collect.live_buffer import DatasetRows, frames_of
 from ticklake.collect.live_state import Connection, LiveStream
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import Hole
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
-from ticklake.core.span import Span, subtract
 from ticklake.core.streams import LiveOptions, StreamStatus
-from ticklake.core.time import DAY, SECOND
-from ticklake.engine.delete import DELETED
+from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
 from ticklake.errors import DiskTooSmall, InvalidData, StorageError, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey
@@ -32,11 +31,6 @@ from ticklake.sources.wire.rows import Row, row_key
 
 __all__ = ["LiveService"]
 
-FILLABLE = frozenset({"trades", "ohlcv", "mark_ohlcv", "index_ohlcv", "funding", "open_interest"})
-"""Kinds of which exchanges serve the past by calls; of the others a hole stays a hole."""
-LONGEST_FILLED = DAY
-"""A hole is filled if it is not longer; a longer one is left to a backfill."""
-FILL_TRIES = 3
 _STOPPED = "nobody collected"
 _LONGEST_REST = 0.3
 """Seconds without a commit after one, at most."""
@@ -44,9 +38,6 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.1, 10.0
 """Seconds between two tries of a commit."""
 LONGEST_TRY = 2.0
 """Seconds for which one try waits for another process that writes to the lake: it is repeated, and may have to end soon."""
-
-Fill = Callable[[Dataset, Span], Awaitable[None]]
-"""Asks the exchange by calls for the rows of a span, and commits them with their coverage."""
 
 
 class Listener(Protocol):
@@ -93,12 +84,15 @@ class LiveService:
         capture: Capture | None = None,
     ) -> None:
         self._engine = engine
-        self._fill = fill
         self._options = options or LiveOptions()
+        self._filler: HoleFiller | None = None
+        if fill is not None:
+            self._filler = HoleFiller(engine, fill, self._options.fill_delay, self._note_failure)
         self._clock = clock
         self._listeners = list(listeners)
         self._capture = capture
-        self._buffer = LiveBuffer()
+        self._waiting = 0
+        """Rows that wait for their commit."""
         self._streams: dict[Dataset, LiveStream] = {}
         self._connections: dict[int, Connection] = {}
         self._wake = asyncio.Event()
@@ -106,8 +100,6 @@ class LiveService:
         self._room.set()
         self._full = asyncio.Event()
         self._flushing = asyncio.Lock()
-        self._fills: dict[str, asyncio.Queue[tuple[Dataset, Span, int]]] = {}
-        self._fillers: list[asyncio.Task[None]] = []
         self._error: TicklakeError | None = None
         self._ending = asyncio.Event()
         """Set as soon as the service is told to end."""
@@ -136,16 +128,16 @@ class LiveService:
                         running.create_task(self._run_feed(feed))
                 flushes.cancel()
                 await self.flush()
-                for queue in self._fills.values():
-                    await queue.join()
+                if self._filler is not None:
+                    await self._filler.finish()
                 raise _Ended
         except BaseExceptionGroup as errors:
             error = _first(errors)
             if not isinstance(error, _Ended):
                 raise error from None
         finally:
-            for task in self._fillers:
-                task.cancel()
+            if self._filler is not None:
+                self._filler.stop()
             await self._end()
 
     async def put(self, feed: Feed, message: LiveMessage) -> None:
@@ -162,10 +154,10 @@ class LiveService:
             connection.control += 1
         else:
             self._take_rows(connection, message)
-        is_due = self._buffer.count >= self._options.flush_rows or self._has_new_stream
+        is_due = self._waiting >= self._options.flush_rows or self._has_new_stream
         if is_due and not self._wake.is_set():
             self._wake.set()
-        while self._buffer.count >= self._options.most_rows:
+        while self._waiting >= self._options.most_rows:
             await self._wait_for_room(feed)
 
     def status(self) -> list[StreamStatus]:
@@ -204,9 +196,9 @@ class LiveService:
                 if dataset.timeframe is not None:
                     newest = dataset.row_end(newest)
                 stream.coverage.resume(newest, _STOPPED)
-            if self._fill is not None:
-                for hole in await asyncio.to_thread(self._holes_left, dataset):
-                    self._ask_for(dataset, hole)
+            if self._filler is not None:
+                for hole in await asyncio.to_thread(self._filler.holes_left, dataset, self._clock()):
+                    self._filler.ask_for(dataset, hole)
 
     def _newest_before_now(self, dataset: Dataset, newest: int) -> int:
         """Return how far the lake's rows of a stream go, given its newest one. One that is ahead of the clock may be an exchange's mistake."""
@@ -215,21 +207,15 @@ class LiveService:
             newest = min(newest, max((span.end for span in covered), default=newest))
         return newest
 
-    def _holes_left(self, dataset: Dataset) -> list[Span]:
-        """Return the recent holes that nobody has asked for: whoever noted them was stopped before the answer."""
-        since = self._clock() - LONGEST_FILLED
-        return [
-            piece.span
-            for piece in self._engine.catalog.coverage(dataset).pieces
-            if piece.found is Found.NOT_FETCHED and piece.reason != DELETED and piece.span.start >= since
-        ]
-
     async def _run_feed(self, feed: Feed) -> None:
         try:
             await feed.run(self)
         finally:
             for dataset in set(feed.datasets.values()):
                 self._streams[dataset].state = "stopped"
+
+    def _note_failure(self, dataset: Dataset, text: str) -> None:
+        self._streams[dataset].text = f"a hole could not be filled: {text}"
 
     async def _wait_for_room(self, feed: Feed) -> None:
         self._room.clear()
@@ -263,8 +249,8 @@ class LiveService:
         for row in rows:
             values.append(row.values)
             space = row.space
-        self._buffer.add(stream.dataset, values, space)
-        stream.take(values, received_at)
+        stream.take(values, space, received_at)
+        self._waiting += len(values)
         # After a crash the newest row tells from where on rows are missing, so there should be one soon.
         self._has_new_stream |= not stream.is_in_lake
         for listener in self._listeners:
@@ -313,18 +299,11 @@ class LiveService:
     async def _commit_waiting(self) -> None:
         items: list[tuple[Dataset, Any, Provenance, Sequence[Covered]]] = []
         holes: list[tuple[Dataset, Hole]] = []
-        batches: dict[Dataset, list[DatasetRows]] = {}
-        for batch in self._buffer.take():
-            if (batch.dataset, batch.space) in self._refused:
-                self._streams[batch.dataset].counts.quarantined += len(batch.rows)
-            else:
-                batches.setdefault(batch.dataset, []).append(batch)
+        batches = self._take_batches()
         refused = {dataset for dataset, _ in self._refused}
         for listener in self._listeners:
             listener.flushing(batches)
-        self._has_new_stream = False
         for dataset, stream in self._streams.items():
-            stream.note_rows(self._clock())
             covered = [Covered(span) for span in stream.coverage.take_covered()]
             for hole in stream.coverage.take_holes():
                 stream.gaps += 1
@@ -347,8 +326,21 @@ class LiveService:
         self._full.clear()
         self._room.set()
         for dataset, hole in holes:
-            if self._fill is not None and hole.span.length <= LONGEST_FILLED:
-                self._ask_for(dataset, hole.span)
+            if self._filler is not None:
+                self._filler.ask_for(dataset, hole.span)
+
+    def _take_batches(self) -> dict[Dataset, list[DatasetRows]]:
+        """Return the rows that wait, by dataset; those that cannot be stored are counted as refused."""
+        batches: dict[Dataset, list[DatasetRows]] = {}
+        self._waiting, self._has_new_stream = 0, False
+        for dataset, stream in self._streams.items():
+            stream.note_rows(self._clock())
+            for batch in stream.take_batches():
+                if (dataset, batch.space) in self._refused:
+                    stream.counts.quarantined += len(batch.rows)
+                else:
+                    batches.setdefault(dataset, []).append(batch)
+        return batches
 
     async def _stored(self, items: Sequence[tuple[Dataset, Any, Provenance, Sequence[Covered]]]) -> list[Receipt]:
         """Commit rows; if the lake cannot be written now, try again within a bounded time."""
@@ -436,7 +428,7 @@ class LiveService:
             stream.note_rows(self._clock())
             stream.coverage.stopped()
         # A repair fills the holes that are found now.
-        self._fill = None
+        self._filler = None
         self._ending.set()
         try:
             if self._error is None:
@@ -445,55 +437,6 @@ class LiveService:
             for dataset in self._streams:
                 for listener in self._listeners:
                     listener.control(dataset, Control("stopped", self._clock(), dataset))
-
-    # Holes
-
-    def _ask_for(self, dataset: Dataset, span: Span, tried: int = 0) -> None:
-        """Ask for the rows of a hole, one hole of an exchange after the other."""
-        queue = self._fills.get(dataset.exchange)
-        if queue is None:
-            queue = self._fills[dataset.exchange] = asyncio.Queue()
-            self._fillers.append(asyncio.create_task(self._fill_holes(queue)))
-        queue.put_nowait((dataset, span, tried))
-
-    async def _fill_holes(self, queue: asyncio.Queue[tuple[Dataset, Span, int]]) -> None:
-        while True:
-            dataset, span, tried = await queue.get()
-            await asyncio.sleep(self._options.fill_delay)
-            try:
-                await self._fill_hole(dataset, span)
-            except Exception as error:
-                # Whatever goes wrong with one hole, the others are still to be filled.
-                self._streams[dataset].text = f"a hole could not be filled: {error}"
-                if getattr(error, "retriable", False) and tried + 1 < FILL_TRIES:
-                    queue.put_nowait((dataset, span, tried + 1))
-                else:
-                    await self._note_failure(dataset, span, error)
-            finally:
-                queue.task_done()
-
-    async def _note_failure(self, dataset: Dataset, span: Span, error: Exception) -> None:
-        # A hole that cannot be noted as lost now is not fetched: a repair asks for it.
-        with suppress(TicklakeError):
-            await self._give_up(dataset, span, str(error))
-
-    async def _fill_hole(self, dataset: Dataset, span: Span) -> None:
-        if dataset.kind in FILLABLE and self._fill is not None:
-            await self._fill(dataset, span)
-        else:
-            await self._give_up(dataset, span, f"exchanges serve no {dataset.kind} of the past")
-
-    async def _give_up(self, dataset: Dataset, span: Span, reason: str) -> None:
-        """Note what of a hole is lost: another collector may have had its rows."""
-
-        def note() -> None:
-            have = self._engine.catalog.coverage(dataset).spans(Found.DATA)
-            lost = [Covered(part, Found.LOST, reason) for part in subtract(span, have)]
-            if lost:
-                origin = Provenance("live", f"{dataset.exchange} socket", self._engine.store.tool)
-                self._engine.append(dataset, dataset.spec.empty(), origin, lost)
-
-        await asyncio.to_thread(note)
 
     # Status
 

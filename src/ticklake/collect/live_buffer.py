@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -12,7 +12,7 @@ import polars as pl
 from ticklake.core.batch import from_rows
 from ticklake.core.dataset import Dataset
 
-__all__ = ["DatasetRows", "LiveBuffer", "frames_of"]
+__all__ = ["DatasetRows", "frames_of"]
 
 
 @dataclass(slots=True)
@@ -22,6 +22,8 @@ class DatasetRows:
     dataset: Dataset
     space: str = ""
     rows: list[Sequence[Any]] = field(default_factory=list)
+    noted: int = 0
+    """How many of them their stream has noted."""
 
 
 def frames_of(batches: Sequence[DatasetRows]) -> list[pl.DataFrame]:
@@ -38,24 +40,3 @@ def frames_of(batches: Sequence[DatasetRows]) -> list[pl.DataFrame]:
             frames[place] = together.slice(start, len(batches[place].rows))
             start += len(batches[place].rows)
     return [frames[place] for place in range(len(batches))]
-
-
-@dataclass
-class LiveBuffer:
-    """Collects rows until they are taken for a commit."""
-
-    count: int = 0
-    _rows: dict[tuple[Dataset, str], DatasetRows] = field(default_factory=dict)
-
-    def add(self, dataset: Dataset, rows: Sequence[Sequence[Any]], space: str) -> None:
-        """Add rows, whose ids belong to the numbering *space*."""
-        entry = self._rows.get((dataset, space))
-        if entry is None:
-            entry = self._rows[dataset, space] = DatasetRows(dataset, space)
-        entry.rows += rows
-        self.count += len(rows)
-
-    def take(self) -> Iterator[DatasetRows]:
-        """Return all rows, and keep none."""
-        rows, self._rows, self.count = self._rows, {}, 0
-        return iter(rows.values())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
+from ticklake.collect.live_buffer import DatasetRows
 from ticklake.core.checks import plausible_times
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import StreamCoverage
@@ -43,8 +44,10 @@ class LiveStream:
     connections: int = 0
     seconds: deque[list[int]] = field(default_factory=deque)
     """Rows of each second of the last minute, each as the second and a number."""
-    fresh: list[Sequence[Any]] = field(default_factory=list)
-    """Rows that were taken and are not yet noted."""
+    batches: dict[str, DatasetRows] = field(default_factory=dict)
+    """Rows that wait for their commit, by the numbering of their ids."""
+    _batch: DatasetRows | None = None
+    """That of the last row: nearly all rows of a stream have one numbering."""
 
     @cached_property
     def has_shared_times(self) -> bool:
@@ -56,27 +59,39 @@ class LiveStream:
         """What proves that no message of it is missing."""
         return proof_of_stream(self.dataset.exchange, self.dataset.kind)
 
-    def take(self, rows: Sequence[Sequence[Any]], received_at: int) -> None:
+    def take(self, rows: Sequence[Sequence[Any]], space: str, received_at: int) -> None:
         """Take rows that were received at a time in nanoseconds; what they mean is noted later, for many at once."""
+        batch = self._batch
+        if batch is None or batch.space != space:
+            batch = self._batch = self.batches.setdefault(space, DatasetRows(self.dataset, space))
         if self.last_received is not None and received_at < self.last_received:
             # The clock was set back.
             self.note_rows(self.last_received)
-        self.fresh += rows
+        batch.rows += rows
         self.last_received = received_at
+
+    def take_batches(self) -> Iterable[DatasetRows]:
+        """Return all rows that wait, and keep none."""
+        batches, self.batches, self._batch = self.batches, {}, None
+        return batches.values()
 
     def note_rows(self, now: int) -> None:
         """Note the rows that were taken: before anything else happens to the stream, a commit, and a look at its state."""
-        if not self.fresh or self.last_received is None:
-            return
-        rows, self.fresh = self.fresh, []
+        for batch in self.batches.values():
+            if batch.noted < len(batch.rows):
+                self._note_rows(batch.rows[batch.noted :], now)
+                batch.noted = len(batch.rows)
+
+    def _note_rows(self, rows: Sequence[Sequence[Any]], now: int) -> None:
+        received_at = self.last_received or now
         self.counts.received += len(rows)
-        self.count(len(rows), self.last_received)
+        self.count(len(rows), received_at)
         # A row without a time, or with one that cannot be true, is refused at the commit; it proves nothing.
         times = plausible_times(map(itemgetter(0), rows), now)
         if not times:
             return
         # A replay receives messages of the past: what is not later than now was never in the future.
-        at, newest = max(self.last_received, now), max(times)
+        at, newest = max(received_at, now), max(times)
         if newest <= at:
             # None is ahead of the clock, so none is doubted; and of those between none moves a bound.
             times = [times[0], newest]

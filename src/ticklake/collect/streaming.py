@@ -15,7 +15,8 @@ from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.runs import Runs
 from ticklake.collect.backfill import Backfill
 from ticklake.collect.capture import Capture
-from ticklake.collect.live import FILLABLE, LONGEST_TRY, Listener, LiveService
+from ticklake.collect.hole_filler import FILLABLE
+from ticklake.collect.live import LONGEST_TRY, Listener, LiveService
 from ticklake.collect.plan import FetchScope, select_symbols
 from ticklake.collect.replay import ReplayFeed
 from ticklake.core.dataset import Dataset
