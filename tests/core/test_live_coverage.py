@@ -56,6 +56,23 @@ def test_a_gap_that_is_noticed_late_leaves_what_came_after_it():
     assert stream.take_covered() == [Span(10, 20), Span(30, 60)]
 
 
+def test_what_came_first_is_where_a_stream_begins_though_its_time_was_doubted():
+    stream = followed()
+    assert not stream.row(30 * SECOND, 30 * SECOND, 30 * SECOND, received_at=-MINUTE)
+    # Sent before, but overtaken: what came between the two may be missing.
+    stream.row(20 * SECOND, 20 * SECOND, 20 * SECOND, received_at=MINUTE)
+    stream.row(40 * SECOND, 40 * SECOND, 40 * SECOND, received_at=MINUTE)
+    assert stream.take_covered() == [Span(30 * SECOND, 40 * SECOND)]
+
+
+def test_a_stream_does_not_begin_at_a_doubted_time_far_from_all_others():
+    stream = followed()
+    assert not stream.row(9 * MINUTE, 9 * MINUTE, 9 * MINUTE, received_at=0)
+    stream.row(0, 0, 0, received_at=0)
+    stream.row(5, 5, 5, received_at=0)
+    assert stream.take_covered() == [Span(0, 5)]
+
+
 @given(
     newest=st.none() | st.integers(0, 200),
     first=st.integers(0, 15),

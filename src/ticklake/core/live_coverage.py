@@ -116,12 +116,17 @@ class StreamCoverage:
         received_at
             When it was received, by this machine's clock.
         """
+        doubted = self._advance.doubted
         if not self._advance.follows(ts, received_at, end - ts):
             return False
         if not self.is_subscribed:
             return True
         if self._start is None:
-            self._begin(ts, ts if start is None else start)
+            first = ts
+            if doubted is not None and ts < doubted <= ts + MINUTE:
+                # Its neighbour shows that its time was right: the stream begins with it, and this row was overtaken.
+                first = doubted
+            self._begin(first, first if start is None else first + start - ts)
         if self.newest is None or end > self.newest:
             self.newest = end
         if self.edge is None or edge > self.edge:
