@@ -298,12 +298,12 @@ def test_several_threads_stop_the_same_streams(lake):
 
 def test_streams_that_ended_with_an_error_say_so_when_they_are_stopped(lake, exchange, monkeypatch):
     def failing(_items):
-        raise InvalidData("nothing fits")
+        raise BadInput("nothing fits")
 
     lake.streams.start("binance", "BTC/USDT", ["trades"])
     monkeypatch.setattr(lake.engine, "append_each", failing)
     wait_for(lambda: not lake.streams.list(), exchange)
-    with pytest.raises(InvalidData, match="nothing fits"):
+    with pytest.raises(BadInput, match="nothing fits"):
         lake.streams.stop()
     assert lake.streams.stop() == []
 
