@@ -122,7 +122,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "comments per 100 lines": (2.3, 10),
     "ternaries per 100 lines": (0, 0.25),
     "nested ternaries": (0, 0),
-    "comprehensions per 100 lines": (0, 2.4),
+    "comprehensions per 100 lines": (0, 2.0),
     "comprehensions with two loops and a condition": (0, 0),
     "characters per line": (0, 39),
     "function length, nine in ten": (0, 14),

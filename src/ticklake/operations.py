@@ -171,7 +171,7 @@ def cleanup(
 
     chosen = None
     if datasets is not None:
-        chosen = [str(dataset) for dataset in present_datasets(lake.engine, datasets)]
+        chosen = list(map(str, present_datasets(lake.engine, datasets)))
         work.hold(chosen)
     work.check()
     done = lake.admin.cleanup(days_to_keep, datasets=chosen)
@@ -214,8 +214,14 @@ def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:
 
 def _outcome_of(runs: Sequence[Run]) -> Outcome:
     """Return the outcome of a job that made several runs: it failed only if all of them did."""
-    outcomes = [Outcome.of(run) for run in runs]
-    states = {outcome.state for outcome in outcomes}
+    states: set[JobState] = set()
+    texts: list[str] = []
+    retriable = False
+    for run in runs:
+        outcome = Outcome.of(run)
+        states.add(outcome.state)
+        texts.append(f"{run.subject}: {run.outcome}")
+        retriable = retriable or outcome.retriable
     state = JobState.SUCCEEDED
     if states == {JobState.FAILED}:
         state = JobState.FAILED
@@ -223,7 +229,4 @@ def _outcome_of(runs: Sequence[Run]) -> Outcome:
         state = JobState.CANCELLED
     elif states & {JobState.FAILED, JobState.INCOMPLETE}:
         state = JobState.INCOMPLETE
-    text = "; ".join(f"{run.subject}: {run.outcome}" for run in runs)
-    return Outcome(
-        state, text or "there was nothing to bring up to now", any(outcome.retriable for outcome in outcomes)
-    )
+    return Outcome(state, "; ".join(texts) or "there was nothing to bring up to now", retriable)

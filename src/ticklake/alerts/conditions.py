@@ -57,7 +57,7 @@ class Troubles:
             runs = [run]
             collected = run.kept_up
         datasets = [dataset for dataset in map(Dataset.parse, sorted(collected)) if self.policy.covers(dataset)]
-        names = {str(dataset) for dataset in datasets}
+        names = set(map(str, datasets))
         subjects = {run_subject(ended) for ended in runs if ended.state in _ENDED}
 
         def concerns(key: Key) -> bool:
@@ -118,7 +118,9 @@ class Troubles:
         return closed
 
     def _gaps(self, datasets: Sequence[Dataset], now: int) -> Iterator[Trouble]:
-        fetching = {name for run in self.runs.active() for name in run.kept_up}
+        fetching: set[str] = set()
+        for run in self.runs.active():
+            fetching.update(run.kept_up)
         for dataset in datasets:
             span = self._looked_at(dataset, now, is_fetching=str(dataset) in fetching)
             trouble = span and gap_trouble(dataset, gap_report(self.engine, dataset, span, quick=True).gaps)

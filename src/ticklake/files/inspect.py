@@ -416,11 +416,17 @@ def _refuse_mislabelled(datasets: Iterable[FileDataset], symbols: Collection[str
 
 def _refuse_untrue(datasets: Iterable[FileDataset], plan: FilePlan) -> None:
     """Refuse a file of which no row can be true: most likely its columns were taken for others."""
-    read = [content for content in datasets if content.rows]
-    if not read or any(content.invalid.counts.total() < content.rows for content in read):
+    rows = 0
+    invalid: list[str] = []
+    for content in datasets:
+        if content.invalid.counts.total() < content.rows:
+            return
+        if content.rows:
+            rows += content.rows
+            invalid.append(str(content.invalid))
+    if not rows:
         return
-    rows = sum(content.rows for content in read)
-    reasons = "; ".join(str(content.invalid) for content in read[:_FEW])
+    reasons = "; ".join(invalid[:_FEW])
     # If no row is possible, the mapping is most likely wrong, so the error shows it.
     if plan.mapping.columns:
         reasons += f", read as {pairs_text(plan.mapping.columns)}: say which column is which (--columns)"

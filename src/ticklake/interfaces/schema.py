@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from enum import Enum
-from functools import singledispatch
+from functools import partial, singledispatch
 from itertools import chain
 from typing import Any
 
@@ -22,7 +22,7 @@ from ticklake.core.alerts import Alert
 from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.crosscheck import CrossCheck
 from ticklake.core.dataset import Dataset
-from ticklake.core.display import moment
+from ticklake.core.display import field_values, moment
 from ticklake.core.fetch_plan import FetchPlan
 from ticklake.core.file_reports import FileReport, Report
 from ticklake.core.gaps import Gap, GapReport
@@ -51,7 +51,7 @@ _INLINE = ("inline_segments", "inline_rows", "inline_bytes", "retired_segments",
 def to_json(value: Any) -> Any:
     """Return a result, or a mapping or list of results, as values that JSON has."""
     if is_dataclass(value):
-        return row_to_json(_fields_of(value))
+        return row_to_json(field_values(value))
     return str(value)
 
 
@@ -64,10 +64,6 @@ def rows_of(dataset: Dataset, rows: Iterable[Mapping[str, Any]]) -> list[dict[st
     """Return rows that begin with the name of their dataset."""
     name = str(dataset)
     return [{"dataset": name, **row} for row in rows]
-
-
-def _fields_of(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _field(name: str, value: Any) -> Any:
@@ -107,7 +103,7 @@ def _(value: Mapping) -> dict[str, Any]:  # type: ignore[type-arg]
 @to_json.register(set)
 @to_json.register(frozenset)
 def _(values: Any) -> list[Any]:
-    return [to_json(value) for value in values]
+    return list(map(to_json, values))
 
 
 @to_json.register(Dataset)
@@ -164,7 +160,7 @@ def _(plan: FetchPlan) -> dict[str, Any]:
         unavailable = _bounds(plan.unavailable)
     return {
         "dataset": str(plan.dataset),
-        "fetch": [_bounds(span) for span in plan.spans],
+        "fetch": list(map(_bounds, plan.spans)),
         "unavailable": unavailable,
         "archives": list(plan.archives),
         "pages": plan.pages,
@@ -180,7 +176,7 @@ def _bounds(span: Span) -> str:
 
 @to_json.register
 def _(file: FileReport) -> dict[str, Any]:
-    return {**row_to_json(_fields_of(file)), "refused": file.refused, "note": file.note}
+    return {**row_to_json(field_values(file)), "refused": file.refused, "note": file.note}
 
 
 @to_json.register
@@ -325,7 +321,7 @@ def _(repaired: Repaired) -> dict[str, Any]:
         "restored": mended.restored,
         "replaced": mended.replaced,
         "salvaged": mended.salvaged,
-        "lost": [str(span) for span in mended.lost],
+        "lost": list(map(str, mended.lost)),
         "run": run_id,
         "outcome": outcome,
         "closed": len(repaired.closed),
@@ -387,10 +383,14 @@ def _(check: CrossCheck) -> dict[str, Any]:
 # Keeping
 
 
+def _sizes(size_of: Callable[[str], int]) -> dict[str, int]:
+    return {name: size_of(name) for name in chain(_STORED, _INLINE)}
+
+
 @to_json.register
 def _(stats: LakeStats) -> dict[str, Any]:
     return {
-        **{name: stats.total(name) for name in chain(_STORED, _INLINE)},
+        **_sizes(stats.total),
         "catalog_bytes": stats.catalog_bytes,
         "wal_bytes": stats.wal_bytes,
         "compression": stats.compression,
@@ -400,11 +400,10 @@ def _(stats: LakeStats) -> dict[str, Any]:
 
 @to_json.register
 def _(group: GroupStats) -> dict[str, Any]:
-    counts = {name: getattr(group, name) for name in chain(_STORED, _INLINE)}
     return {
         "exchange": group.exchange,
         "kind": group.kind,
-        **counts,
+        **_sizes(partial(getattr, group)),
         "first": moment(group.first),
         "last": moment(group.last),
     }

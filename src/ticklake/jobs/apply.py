@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from ticklake.core.coverage import Coverage
@@ -23,6 +24,8 @@ STREAMS_EVERY = "1m"
 """How often it is made sure that the job of the streams runs."""
 AS_WANTED = "as wanted"
 """The state of a dataset whose history goes back far enough."""
+_SETTINGS = attrgetter("operation", "rhythm", "parameters", "priority")
+"""What a manifest declares of a schedule: if one differs, the schedule is changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +112,14 @@ class Applying:
         self, declared: Sequence[_WantedSchedule], existing: Mapping[str, Schedule]
     ) -> Iterator[Change]:
         """Yield the changes of schedules, and the removal of those that an earlier manifest declared."""
+        undeclared = dict(existing)
         for wanted in declared:
-            change = self._schedule_change(wanted, existing.get(wanted.name))
+            change = self._schedule_change(wanted, undeclared.pop(wanted.name, None))
             if change is not None:
                 yield change
         # Schedules that are not managed were made by hand: a manifest does not remove them.
-        names = {wanted.name for wanted in declared}
-        for schedule in existing.values():
-            if schedule.managed and schedule.name not in names:
+        for schedule in undeclared.values():
+            if schedule.managed:
                 yield Change("remove", schedule.name, f"{schedule.operation} {schedule.rhythm}")
 
     def _schedule_change(self, wanted: _WantedSchedule, existing: Schedule | None) -> Change | None:
@@ -177,8 +180,7 @@ class Applying:
 
 
 def _same(schedule: Schedule, existing: Schedule) -> bool:
-    names = ("operation", "rhythm", "parameters", "priority")
-    return all(getattr(schedule, name) == getattr(existing, name) for name in names)
+    return bool(_SETTINGS(schedule) == _SETTINGS(existing))
 
 
 def _words(parameters: dict[str, Any]) -> str:

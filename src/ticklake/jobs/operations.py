@@ -87,10 +87,12 @@ class Operation:
         except TypeError as error:
             takes = ", ".join(signature.parameters) or "nothing"
             raise BadInput(f"{self.name}: {error}; it takes {takes}") from error
-        plain = {name: _plain(name, value) for name, value in bound.arguments.items()}
-        defaults = {name: parameter.default for name, parameter in signature.parameters.items()}
-        # Defaults are left out, so that two spellings of one job are identical and only one is queued.
-        kept = {name: value for name, value in plain.items() if value != defaults[name] and value not in ([], None)}
+        kept: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            plain = _plain(name, value)
+            # Defaults are left out, so that two spellings of one job are identical and only one is queued.
+            if plain != signature.parameters[name].default and plain not in ([], None):
+                kept[name] = plain
         try:
             json.dumps(kept)
         except TypeError as error:
@@ -113,7 +115,7 @@ class Operations:
     @property
     def names(self) -> list[str]:
         """The names of all."""
-        return sorted({*self.built_in, *(point.name for point in entry_points(group=GROUP))})
+        return sorted({*self.built_in, *entry_points(group=GROUP).names})
 
     def __getitem__(self, name: str) -> Operation:
         """Return the operation of that name.

@@ -45,8 +45,11 @@ def check(lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
 def _show(wrong: Sequence[Alert | Message]) -> None:
     if not wrong:
         return say("all is well")
-    rows = [(alert.rule, alert.subject, alert.text, format_time(alert.since or 0)) for alert in wrong]
-    return print_table(["rule", "subject", "what", "since"], rows)
+    return print_table(["rule", "subject", "what", "since"], map(_row, wrong))
+
+
+def _row(alert: Alert | Message) -> tuple[str, ...]:
+    return alert.rule, alert.subject, alert.text, format_time(alert.since or 0)
 
 
 @app.command("test")

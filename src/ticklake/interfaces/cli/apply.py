@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,7 @@ def _show(changes: Sequence[Change], *, as_json: bool) -> None:
     if not changes:
         say("nothing to do: the lake is as wanted")
         return
-    print_table(["", "schedule", "what"], [(change.action, change.name, change.detail) for change in changes])
+    print_table(["", "schedule", "what"], map(attrgetter("action", "name", "detail"), changes))
     statuses: list[tuple[str, str]] = []
     for change in changes:
         statuses += change.datasets.items()

@@ -180,11 +180,13 @@ def update(
 def _show_updates(runs: list[Run], left_alone: list[str], *, as_json: bool) -> None:
     if as_json:
         return print_json({"runs": runs, "left_alone": left_alone})
+    failed: list[str] = []
     for run in runs:
         say(f"run {run.id} {run.state}: {run.subject}: {run.outcome}")
+        if run.state == "failed":
+            failed.append(run.subject)
     if left_alone:
         print_error(f"note: left alone, for no source collected them: {some_of(left_alone, most=_NAMED)}")
-    failed = [run.subject for run in runs if run.state == "failed"]
     if failed:
         say(f"{len(failed):,} of {len(runs):,} failed: {', '.join(failed)}")
     if not runs:
@@ -208,10 +210,11 @@ def _show_run(run: Run, *, as_json: bool) -> None:
 def _show_plans(plans: list[FetchPlan], *, as_json: bool) -> None:
     if as_json:
         return print_json(plans)
+    pages, seconds = 0, 0.0
     for plan in plans:
         say("\n".join(_plan_lines(plan)))
-    pages = sum(plan.pages for plan in plans)
-    seconds = sum(plan.seconds for plan in plans)
+        pages += plan.pages
+        seconds += plan.seconds
     say(f"in all {pages:,} pages, about {seconds:.0f} s; nothing was fetched")
     return None
 

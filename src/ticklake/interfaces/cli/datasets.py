@@ -99,7 +99,7 @@ def chosen(lake: Lake, what: Sequence[str] | None, timeframe: str | None, kind: 
     from ticklake.errors import BadInput
 
     words = list(what or [])
-    if not all(word.strip() for word in words):
+    if not all(map(str.strip, words)):
         raise BadInput(f"'' names no dataset: write a name like {_EXAMPLE}, or EXCHANGE SYMBOL")
     if any(map(is_name, words)) or (len(words) == 1 and is_pattern(words[0])):
         # Keys of a dict are a set that keeps the order in which they were named.
@@ -293,7 +293,7 @@ def _native_ids(lake: Lake, exchange: str) -> dict[str, str]:
     from ticklake.core.symbol import check_exchange
 
     listed = lake.instruments.list(check_exchange(exchange))
-    return {symbol: native_id or "" for symbol, native_id in listed.select("symbol", "native_id").iter_rows()}
+    return dict(zip(listed["symbol"], listed["native_id"].fill_null(""), strict=True))
 
 
 def _filtered(named: list[Dataset], words: Sequence[str], timeframe: str | None, kind: str | None) -> list[Dataset]:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from ticklake.app import open_lake, simulated_exchange
@@ -137,7 +138,7 @@ def _stream(folder: Path) -> None:
             )
             run = lake.streams.run(StreamRequest.of(*LIVE), seconds=LIVE_SECONDS)
             columns = ["dataset", "stored", "holes"]
-            rows = [(stream["dataset"], stream["stored"], stream["gaps"]) for stream in run.progress["streams"]]
+            rows = map(itemgetter("dataset", "stored", "gaps"), run.progress["streams"])
             print_table(columns, rows, numbers=("stored", "holes"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ticklake.core.span import hull_of
 from ticklake.core.time import format_time
 from ticklake.interfaces.cli.output import total_of
 
@@ -33,6 +34,5 @@ def summary_of(holes: Iterable[tuple[str, Gap]]) -> list[tuple[str, ...]]:
 
 def _cells(gaps: Sequence[Gap]) -> tuple[str, ...]:
     missing = total_of([gap.missing for gap in gaps])
-    start = min(gap.span.start for gap in gaps)
-    end = max(gap.span.end for gap in gaps)
+    start, end = hull_of(gap.span for gap in gaps)
     return f"{len(gaps):,}", missing, format_time(start), format_time(end)

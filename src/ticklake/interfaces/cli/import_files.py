@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticklake.core.display import pairs_text
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import count_of, print_json, say
 from ticklake.interfaces.cli.progress import watching
@@ -190,8 +191,7 @@ def _lines(file: FileReport, *, dry_run: bool) -> list[str]:
     lines: list[str] = []
     if file.format:
         mapping = dict(file.mapping or {})
-        columns = ", ".join(f"{ours}={theirs}" for ours, theirs in mapping.pop("columns", {}).items())
-        line = f"{file.format}, preset {file.preset}: {columns}"
+        line = f"{file.format}, preset {file.preset}: {pairs_text(mapping.pop('columns', {}))}"
         for name, value in mapping.items():
             line += f"; {name}={value}"
         lines.append(line)

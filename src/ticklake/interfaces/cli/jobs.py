@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticklake.core.display import counts_text
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.datasets import as_dataset, complete_names, to_collect
 from ticklake.interfaces.cli.output import print_json, print_table, say
 
 if TYPE_CHECKING:
     from ticklake.core.jobs import Job
+    from ticklake.core.runs import Run
 
 __all__ = ["EXIT_CODES", "app", "parameters_of"]
 
@@ -67,7 +69,7 @@ def list_jobs(
         return _print_jobs(jobs)
     columns = ["id", "status", "operation", "subject", "tries", "progress", "left", "outcome"]
     print_table(columns, map(_row, jobs), numbers=("id",))
-    return say(", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "no jobs")
+    return say(counts_text(dict(sorted(counts.items()))) or "no jobs")
 
 
 @app.command("show")
@@ -79,10 +81,13 @@ def show_job(job_id: JobId, lake_path: o.LakePath = None, as_json: o.AsJson = Fa
         return print_json({**_fields(job), "runs": [run.id for run in runs]})
     for name, value in _fields(job).items():
         say(f"{name:12} {value}")
-    tries = [(run.id, run.state, o.moment(run.started_at), run.outcome) for run in runs]
-    if tries:
-        print_table(["run", "state", "started", "outcome"], tries, numbers=("run",))
+    if runs:
+        print_table(["run", "state", "started", "outcome"], map(_try_row, runs), numbers=("run",))
     return None
+
+
+def _try_row(run: Run) -> tuple[Any, ...]:
+    return run.id, run.state, o.moment(run.started_at), run.outcome
 
 
 @app.command("create")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import starmap
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,7 @@ from ticklake.interfaces.cli.output import big, count_of, print_json, print_tabl
 from ticklake.interfaces.cli.progress import watching
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ticklake.core.dataset import Dataset
     from ticklake.core.repair_plan import Left, Repaired
@@ -66,8 +68,8 @@ def verify(
     if as_json:
         print_json(problems)
     elif problems:
-        rows = [(damage.dataset, damage.segment, damage.problem) for damage in problems]
-        print_table(["dataset", "segment", "problem"], rows)
+        columns = ("dataset", "segment", "problem")
+        print_table(columns, map(attrgetter(*columns), problems))
     else:
         say(f"{subject} as it was written ({count:,} datasets)")
     if problems:
@@ -179,18 +181,12 @@ def _show_repaired(results: list[Repaired], *, every: bool) -> None:
         listed = list(filter(_did_something, results))
     for result in listed:
         say(_repaired_line(result))
-    open_gaps: list[tuple[str, Left]] = []
-    for result in results:
-        name = str(result.mended.dataset)
-        open_gaps += [(name, left) for left in result.left]
+    open_gaps = list(_open_gaps(results))
     if not open_gaps:
         return None
     if every:
-        rows = [
-            (name, *map(format_time, left.gap.span), left.gap.missing, left.gap.reason, left.why)
-            for name, left in open_gaps
-        ]
-        return print_table(["dataset", "start", "end", "missing", "reason", "why it stays"], rows, numbers=("missing",))
+        columns = ["dataset", "start", "end", "missing", "reason", "why it stays"]
+        return print_table(columns, starmap(_open_gap_row, open_gaps), numbers=("missing",))
     summary = _open_summary(open_gaps)
     print_table([*holes.COLUMNS, "why they stay"], summary, numbers=holes.NUMBERS)
     datasets = {name for name, *_ in summary}
@@ -200,6 +196,16 @@ def _show_repaired(results: list[Repaired], *, every: bool) -> None:
 def _did_something(repaired: Repaired) -> bool:
     mended = repaired.mended
     return bool(mended.restored or mended.replaced or mended.lost or repaired.run or repaired.closed)
+
+
+def _open_gaps(results: Iterable[Repaired]) -> Iterator[tuple[str, Left]]:
+    for result in results:
+        for left in result.left:
+            yield str(result.mended.dataset), left
+
+
+def _open_gap_row(name: str, left: Left) -> tuple[Any, ...]:
+    return name, *map(format_time, left.gap.span), left.gap.missing, left.gap.reason, left.why
 
 
 def _open_summary(open_gaps: list[tuple[str, Left]]) -> list[tuple[str, ...]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,6 +62,8 @@ def quality(
 
     Of many datasets the worst are listed, and the others counted.
     """
+    from ticklake.core.quality import incomplete
+
     with o.opened(lake_path) as lake:
         qualities = [lake.quality(dataset, start, end) for dataset in chosen(lake, what, timeframe, kind)]
         qualities.sort(key=_worst_first)
@@ -75,7 +78,7 @@ def quality(
     else:
         say("the lake holds no such dataset")
     # Only after the answer was printed: a script gets the numbers as well as the exit code.
-    if not all(quality.is_complete for quality in qualities):
+    if incomplete(qualities):
         raise typer.Exit(3)
 
 
@@ -98,15 +101,19 @@ def _print_json(qualities: Sequence[Quality], *, daily: bool) -> None:
 def _show_days(qualities: Sequence[Quality]) -> None:
     """Print a line for each UTC day of each dataset."""
     headings = _headings()
-    rows: list[tuple[str, ...]] = []
+    print_table(["dataset", "day", *headings], _day_rows(qualities), numbers=headings)
+
+
+def _day_rows(qualities: Iterable[Quality]) -> Iterator[tuple[str, ...]]:
     for quality in qualities:
-        name = str(quality.dataset)
-        rows += [(name, format_time(day.day)[:10], *_cells(day)) for day in quality.days]
-    print_table(["dataset", "day", *headings], rows, numbers=headings)
+        for day in quality.days:
+            yield str(quality.dataset), format_time(day.day)[:10], *_cells(day)
 
 
 def _show_quality(qualities: Sequence[Quality], *, every: bool) -> None:
     """Print a line for each dataset, of many only for the worst; they come sorted."""
+    from ticklake.core.quality import incomplete
+
     faulty = [quality for quality in qualities if not quality.is_complete or (quality.score or 0.0) < _FULL]
     listed = qualities
     if not every and len(qualities) > o.FEW:
@@ -116,8 +123,7 @@ def _show_quality(qualities: Sequence[Quality], *, every: bool) -> None:
         rows = [(str(quality.dataset), *_cells(quality), _age(quality)) for quality in listed]
         print_table(["dataset", *headings, "last row ended"], rows, numbers=headings)
     if len(listed) < len(qualities):
-        incomplete = sum(not quality.is_complete for quality in qualities)
-        counts = f"{incomplete:,} miss something, {len(faulty):,} are below {_FULL}"
+        counts = f"{len(incomplete(qualities)):,} miss something, {len(faulty):,} are below {_FULL}"
         hidden = len(qualities) - len(listed)
         say(f"{count_of(len(qualities), 'dataset')}: {counts}; {hidden:,} not shown: --all lists each")
 
@@ -195,8 +201,8 @@ def _by_dataset(batches: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
         line = {"dataset": name, "batches": _sum(group, "batches"), "jumps": f"{len(missing):,}", "missing": "0"}
         if missing:
             line["missing"] = total_of(missing)
-        line["from"] = min(batch["start"] for batch in group)
-        line["to"] = max(batch["end"] for batch in group)
+        line["from"] = min(map(itemgetter("start"), group))
+        line["to"] = max(map(itemgetter("end"), group))
         for column in _SUMS:
             line[column] = _sum(group, column)
         lines.append(line)
@@ -204,7 +210,7 @@ def _by_dataset(batches: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def _sum(batches: Iterable[dict[str, Any]], column: str) -> str:
-    return f"{sum(batch[column] for batch in batches):,}"
+    return f"{sum(map(itemgetter(column), batches)):,}"
 
 
 def provenance(

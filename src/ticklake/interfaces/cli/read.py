@@ -74,7 +74,7 @@ def list_datasets(
     names = inventory["dataset"]
     wanted = names.str.to_lowercase().str.contains(search.lower(), literal=True)
     if datasets is not None:
-        wanted &= names.is_in([str(dataset) for dataset in datasets])
+        wanted &= names.is_in(list(map(str, datasets)))
     inventory = inventory.filter(wanted)
     if as_json:
         return print_json(inventory)
@@ -120,7 +120,7 @@ def read(
             view = lake.at(_version_or_time(at))
         names = None
         if columns is not None:
-            names = [name.strip() for name in columns.split(",")]
+            names = list(map(str.strip, columns.split(",")))
         if adjust is None:
             rows = view.load(dataset, start, end, columns=names, last=last)
         else:
@@ -183,10 +183,12 @@ class _GapReports:
     miss_something: bool = False
 
     def __iter__(self) -> Iterator[_Reported]:
+        from ticklake.core.gaps import missing_in
+
         for dataset in self.datasets:
             report = self.make(dataset)
             self.notes += report.notes
-            if any(gap.reason.is_missing for gap in report.gaps):
+            if missing_in(report.gaps):
                 self.miss_something = True
             yield dataset, report
 

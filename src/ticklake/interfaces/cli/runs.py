@@ -73,8 +73,12 @@ def list_runs(
     listed = newest_first[:limit]
     if as_json:
         return print_json(listed)
-    rows = [(run.id, run.state, run.operation, run.subject, o.moment(run.started_at), run.outcome) for run in listed]
-    return print_table(["id", "state", "operation", "subject", "started", "outcome"], rows, numbers=("id",))
+    columns = ["id", "state", "operation", "subject", "started", "outcome"]
+    return print_table(columns, map(_row, listed), numbers=("id",))
+
+
+def _row(run: Run) -> tuple[Any, ...]:
+    return run.id, run.state, run.operation, run.subject, o.moment(run.started_at), run.outcome
 
 
 @app.command("show")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ticklake.core.display import pairs_text
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.jobs import OperationName, Priority, Setting, What, parameters_of
 from ticklake.interfaces.cli.output import print_json, print_table, say
@@ -95,7 +96,7 @@ def resume_schedule(name: Name, lake_path: o.LakePath = None, as_json: o.AsJson 
 
 
 def _row(schedule: Schedule) -> tuple[Any, ...]:
-    parameters = " ".join(f"{name}={value}" for name, value in schedule.parameters.items())
+    parameters = pairs_text(schedule.parameters, " ")
     next_time = o.moment(schedule.next_at)
     if schedule.paused:
         next_time = "paused"

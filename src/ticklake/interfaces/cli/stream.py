@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ticklake.core.display import counts_text
 from ticklake.errors import Cancelled
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.output import errors, print_error, print_json, print_table, say
@@ -216,10 +217,14 @@ class _Lines:
             return
         self._last = time.monotonic()
         states: dict[str, int] = {}
+        rate, stored = 0.0, 0
+        # Keys of a dict are a set that keeps the order in which they came.
+        problems: dict[str, None] = {}
         for stream in status:
             states[stream.state] = states.get(stream.state, 0) + 1
-        words = ", ".join(f"{count:,} {state}" for state, count in states.items())
-        rate = sum(stream.rate for stream in status)
-        stored = sum(stream.stored for stream in status)
-        problems = dict.fromkeys(stream.text for stream in status if stream.text)
-        print_error("; ".join([words, f"{rate:,.1f} rows/s", f"{stored:,} stored", *list(problems)[:_MOST_PROBLEMS]]))
+            rate += stream.rate
+            stored += stream.stored
+            if stream.text:
+                problems[stream.text] = None
+        counts = [counts_text(states), f"{rate:,.1f} rows/s", f"{stored:,} stored"]
+        print_error("; ".join([*counts, *list(problems)[:_MOST_PROBLEMS]]))

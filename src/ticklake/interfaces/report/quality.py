@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ticklake.core.dataset import Dataset
 from ticklake.core.gaps import GapReason
 from ticklake.core.metrics import format_score, format_share
-from ticklake.core.quality import Holes, Quality, shown_metrics, total
+from ticklake.core.quality import Holes, Quality, incomplete, shown_metrics, total
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, format_time
 from ticklake.interfaces.report.strips import Strip, strip_of
 
@@ -105,7 +105,7 @@ def quality_page(qualities: Sequence[Quality], lake: str, now: int, tool: str) -
         rows=rows,
         metrics=[metric for metric in shown_metrics() if metric.on_page and metric.name != "score"],
         sums=total(qualities),
-        incomplete=[quality for quality in qualities if not quality.is_complete],
+        incomplete=incomplete(qualities),
         words=list(_reasons(qualities)),
         refusals=sorted(_refusals(qualities), key=lambda refusal: -refusal.rows),
     )
