@@ -1,6 +1,7 @@
 """The catalog's file: made once, moved forward, never back; damage has a name."""
 
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 import ticklake
+from ticklake.app import open_lake
 from ticklake.catalog import checksums
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change
@@ -20,7 +22,7 @@ from ticklake.catalog.migrations import NEWEST
 from ticklake.catalog.witness import Witness
 from ticklake.core.dataset import Dataset
 from ticklake.core.segment import Segment
-from ticklake.errors import CatalogDamaged, CatalogError, CatalogTooNew, ReadOnlyLake, TicklakeError
+from ticklake.errors import CatalogDamaged, CatalogError, CatalogTooNew, ReadOnlyLake, StorageError, TicklakeError
 
 BTC = Dataset.parse("x:ohlcv:1m:BTC/USDT")
 SOURCES = Path(ticklake.__file__).parents[1]
@@ -233,3 +235,19 @@ def test_the_sql_of_a_statement_is_written_once_for_all_catalogs(tmp_path, monke
     first = lake_of("first.db")
     monkeypatch.setattr(SQLiteCompiler, "visit_select", lambda *_args, **_named: pytest.fail("written anew"))
     assert lake_of("second.db") != first
+
+
+def test_a_write_that_the_system_refuses_is_an_error_of_the_storage(tmp_path):
+    """As beyond a quota: live collection waits for such errors to pass."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    row = {"ts": "2024-01-01", "price": 1.0, "amount": 1.0, "side": "buy"}
+    with open_lake(tmp_path / "lake") as lake:
+        lake.save("x:trades:BTC/USDT", [{**row, "id": "1"}])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        try:
+            with pytest.raises(StorageError, match="check the disk, its free space and quotas"):
+                lake.save("x:trades:BTC/USDT", [{**row, "id": "2"}])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        lake.save("x:trades:BTC/USDT", [{**row, "id": "2"}])
+        assert lake.load("x:trades:BTC/USDT").height == 2

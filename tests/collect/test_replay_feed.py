@@ -7,10 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ticklake.app import memory_lake
 from ticklake.collect.capture import note_of
 from ticklake.collect.replay import ReplayFeed
 from ticklake.core.time import parse_time
+from ticklake.errors import InvalidData
 from ticklake.sources.live.base import Control, Feed, LiveMessage
 from ticklake.storage.captures import CaptureFile
 
@@ -73,3 +76,43 @@ def test_rows_of_a_book_that_were_withheld_stay_out(tmp_path: Path) -> None:
     assert len(stored(capture(tmp_path, CHANGE), DATASET)) == 1
     (tmp_path / "binance.jsonl.zst").unlink()
     assert stored(capture(tmp_path, CHANGE, is_withheld=True), DATASET) == []
+
+
+CONTROL = {"control": "gap", "dataset": None, "text": "", "span": None, "first": None, "last": None}
+
+
+def noted(path: Path, note: Any) -> Path:
+    with CaptureFile(path / "noted.jsonl.zst", "binance") as file:
+        file.name([{"dataset": DATASET, "kind": "book", "native": "BTCUSDT", "timeframe": ""}])
+        file.note("0", 1_700_000_000_000_000_000, note)
+        file.add("0", 1_700_000_000_000_000_001, json.dumps(TOP).encode())
+    return file.path
+
+
+@pytest.mark.parametrize("note", [{**CONTROL, "control": "paused", "more": 1}, {"weather": "fine"}])
+def test_notes_of_a_later_version_are_passed_over(note: Any, tmp_path: Path) -> None:
+    assert len(stored(noted(tmp_path, note), DATASET)) == 2
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"control": "gap"},
+        {**CONTROL, "dataset": "binance:weather:BTC/USDT"},
+        {**CONTROL, "span": [5]},
+        {"rows": "abc"},
+        {"rows": [["book", "BTCUSDT", [1, 2]]]},
+        {"rows": [["book", "BTCUSDT", [1] * 8, "", "", None, "more"]]},
+        [1, 2],
+    ],
+)
+def test_a_note_that_cannot_be_read_is_named_with_its_file(note: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match=r"noted\.jsonl\.zst is damaged, or of a later version: .* is no note"):
+        stored(noted(tmp_path, note), DATASET)
+
+
+def test_streams_that_cannot_be_read_are_named_with_their_file(tmp_path: Path) -> None:
+    with CaptureFile(tmp_path / "binance.jsonl.zst", "binance") as file:
+        file.name([{"dataset": DATASET}])
+    with pytest.raises(InvalidData, match="its streams cannot be read"):
+        stored(file.path, DATASET)

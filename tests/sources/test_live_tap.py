@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
+from aiohttp import WSMessage, WSMsgType
 from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, until, wanted
 
 from ticklake.core.instrument import Instrument
@@ -20,6 +22,7 @@ from ticklake.sources.live.options import FeedOptions
 
 BINANCE = instrument("binance", "BTC/USDT", "BTCUSDT")
 KRAKEN = instrument("kraken", "BTC/USD", "XXBTZUSD")
+HTX = instrument("htx", "BTC/USDT", "btcusdt")
 COINCHECK = instrument("coincheck", "BTC/JPY", "btc_jpy")
 
 ANSWERS: dict[str, Any] = {
@@ -461,6 +464,23 @@ def test_a_message_that_ccxt_cannot_take_does_not_end_the_stream(bad: Any) -> No
     sink = run(scenario())
     assert sink.ids() == ["1", "2"]
     assert sum(not message.is_known for message in sink.messages) == 1
+
+
+def test_ccxt_unpacks_no_message_that_is_huge_when_unpacked() -> None:
+    huge = gzip.compress(bytes(2**20)) * 65
+    (feed,) = tapped_feeds("htx", wanted("htx:trades:BTC/USDT"), {HTX.symbol: HTX}, FeedOptions())
+
+    async def scenario() -> list[bool]:
+        tapped_now = _Tapped(feed, Remembers(), {}, None)  # type: ignore[arg-type]
+        client = tapped_now._ccxt.client("ws://127.0.0.1:9/ws")
+        assert client.gunzip
+        client.handle_message(WSMessage(WSMsgType.BINARY, huge, None))
+        client.handle_message(WSMessage(WSMsgType.BINARY, gzip.compress(b'{"status": "ok"}'), None))
+        known = [message.is_known for message in tapped_now._waiting]
+        await tapped_now._close()
+        return known
+
+    assert asyncio.run(scenario())[0] is False
 
 
 def test_what_was_read_is_handed_over_when_the_feed_is_cancelled() -> None:

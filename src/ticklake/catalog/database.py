@@ -32,7 +32,15 @@ from ticklake.catalog.lock_holders import write_lock_holder
 from ticklake.catalog.migrations import NEWEST, current_version, migrate
 from ticklake.catalog.prepared import Prepared, Readers
 from ticklake.catalog.witness import Witness, outdated
-from ticklake.errors import CatalogBusy, CatalogDamaged, CatalogError, DiskFull, ReadOnlyLake, TicklakeError
+from ticklake.errors import (
+    CatalogBusy,
+    CatalogDamaged,
+    CatalogError,
+    DiskFull,
+    ReadOnlyLake,
+    StorageError,
+    TicklakeError,
+)
 
 __all__ = ["BUSY_SECONDS", "Database", "busy", "busy_at_most"]
 
@@ -474,7 +482,10 @@ def _catalog_error(error: BaseException | None, where: str) -> TicklakeError:
     if "full" in lowered:
         return DiskFull(f"no space for {where} ({words}): free some, nothing acknowledged was lost")
     if "disk i/o" in lowered:
-        return CatalogError(f"{where} could not be read or written ({words}): check the disk and its free space")
+        # A quota that is used up is one of them, and may be over soon.
+        return StorageError(
+            f"{where} could not be read or written ({words}): check the disk, its free space and quotas"
+        )
     if isinstance(error, sqlite3.DatabaseError) and any(part in lowered for part in _DAMAGE):
         return CatalogDamaged(f"{where} is damaged ({words}): {_CURE}")
     return CatalogError(f"{where}: {words}")

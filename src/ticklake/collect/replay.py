@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ticklake.collect.capture import control_of
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import kind_of
 from ticklake.core.time import SECOND
-from ticklake.errors import BadInput, InvalidData
+from ticklake.errors import BadInput, InvalidData, TicklakeError
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink, Subscription
 from ticklake.sources.live.feeds import PROTOCOLS
 from ticklake.sources.wire.channels import Channels
@@ -25,6 +26,7 @@ from ticklake.storage.captures import CapturedMessage, captured_messages, captur
 __all__ = ["ReplayFeed"]
 
 _GZIP = b"\x1f\x8b"
+_MISREAD = (TicklakeError, LookupError, TypeError, ValueError, AttributeError)
 _SOME = 500
 """Messages between two turns of the loop: commits are made meanwhile."""
 
@@ -50,10 +52,15 @@ class ReplayFeed(Feed):
     def __post_init__(self) -> None:
         self.exchange, streams = captured_streams(self.path)
         self._readers = _readers_of(self.exchange)
-        self.datasets = {
-            (stream["kind"], stream["native"], stream["timeframe"]): Dataset.parse(stream["dataset"])
-            for stream in streams
-        }
+        try:
+            self.datasets = {
+                (stream["kind"], stream["native"], stream["timeframe"]): Dataset.parse(stream["dataset"])
+                for stream in streams
+            }
+        except _MISREAD as error:
+            raise InvalidData(
+                f"{self.path} is damaged, or of a later version: its streams cannot be read ({error})"
+            ) from error
         self.subscriptions = tuple(map(Subscription, self.datasets.values()))
         self._by_connection: defaultdict[str, set[Dataset]] = defaultdict(set)
         for stream in streams:
@@ -79,11 +86,9 @@ class ReplayFeed(Feed):
             await sink.put(self, self._message(captured))
 
     def _message(self, captured: CapturedMessage) -> LiveMessage:
-        at, note = captured.received_at, captured.note
-        if note is not None and "control" in note:
-            return LiveMessage(at, (), self._controls(control_of(note, at), captured.connection))
-        if note is not None:
-            return LiveMessage(at, list(_rows_of(note["rows"])))
+        at = captured.received_at
+        if captured.note is not None:
+            return self._noted(captured.note, at, captured.connection)
         channels = self._channels[captured.connection]
         try:
             message = decode(_unpacked(captured.data))
@@ -107,6 +112,17 @@ class ReplayFeed(Feed):
             return (control,)
         return tuple(replace(control, dataset=dataset) for dataset in sorted(datasets, key=str))
 
+    def _noted(self, note: Mapping[str, Any], at: int, connection: str) -> LiveMessage:
+        """Return what happened besides messages. Sorts of notes that are not known are passed over: a later version may write some."""
+        try:
+            if "control" in note:
+                return LiveMessage(at, (), self._controls(control_of(note, at), connection))
+            return LiveMessage(at, list(_rows_of(note.get("rows", ()))))
+        except _MISREAD as error:
+            raise InvalidData(
+                f"{self.path} is damaged, or of a later version: {str(note)[:80]} is no note ({error!r})"
+            ) from error
+
 
 def _readers_of(exchange: str) -> tuple[Reader, ...]:
     protocol = PROTOCOLS.get(exchange)
@@ -122,7 +138,11 @@ def _readers_of(exchange: str) -> tuple[Reader, ...]:
 
 def _rows_of(rows: Iterable[Any]) -> Iterator[Row]:
     for kind, native, values, *more in rows:
-        yield Row(kind, native, tuple(values), *more)
+        row = Row(kind, native, tuple(values), *more)
+        width = len(kind_of(kind).columns)
+        if len(row.values) != width:
+            raise InvalidData(f"a row of {kind} has {len(row.values)} values, not {width}")
+        yield row
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -28,6 +28,7 @@ from ticklake.sources.live.final_bars import FinalBars
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.channels import Channels
+from ticklake.sources.wire.decode import LARGEST, gunzipped, inflated
 from ticklake.sources.wire.messages import READERS
 from ticklake.sources.wire.reading import Memory, read_with
 from ticklake.sources.wire.rows import Row
@@ -47,6 +48,8 @@ _STREAMS = 100
 _MOST_WAITING = 5_000
 """Messages that wait for the sink before nothing more is read."""
 _MESSAGES_AT_ONCE = 200
+_MAY_BE_HUGE = LARGEST // 1032
+"""Bytes of a compressed message: deflate makes them no more than 1,032 times as many."""
 _DATA = frozenset({"TEXT", "BINARY"})
 """The sorts of frames that carry messages."""
 _LAST_SECONDS = 1.0
@@ -461,7 +464,7 @@ def _tapped_exchange(exchange: str, options: FeedOptions, tapped: _Tapped) -> An
         if not hasattr(client, "ticklake_receive"):
             client.ticklake_receive = client.receive
             client.receive = lambda: _gated(tapped, client.ticklake_receive)
-            client.handle_message = partial(_guarded, tapped, client.handle_message)
+            client.handle_message = partial(_guarded, tapped, client, client.handle_message)
         return client
 
     def sort_by_2(rows: Any, first: Any, second: Any, descending: bool = False) -> Any:
@@ -504,14 +507,24 @@ def _names_of(market: Instrument) -> list[str]:
     return names
 
 
-def _guarded(tapped: _Tapped, handle: Callable[[Any], object], message: Any) -> None:
+def _guarded(tapped: _Tapped, client: Any, handle: Callable[[Any], object], message: Any) -> None:
     """Let ccxt handle a frame of a socket: an error would end its loop of reading, while the socket stays open."""
     try:
+        if message.type.name == "BINARY" and len(message.data) > _MAY_BE_HUGE:
+            _refuse_huge(client, message.data)
         handle(message)
     except Exception:
         if message.type.name not in _DATA:
             raise
         tapped.on_unreadable(message.data)
+
+
+def _refuse_huge(client: Any, data: bytes) -> None:
+    """Raise if a message is larger than any when it is unpacked: ccxt unpacks whatever comes."""
+    if client.gunzip:
+        gunzipped(data)
+    elif client.inflate:
+        inflated(data)
 
 
 async def _gated(tapped: _Tapped, receive: Callable[[], Any]) -> Any:
