@@ -428,7 +428,11 @@ class LiveService:
                 stream.lag = (now - newest) / SECOND
 
     def _provenance(self, stream: LiveStream, batch: DatasetRows) -> Provenance:
-        return Provenance("live", f"{stream.dataset.exchange} socket", self._engine.store.tool, id_space=batch.space)
+        endpoint = "socket"
+        if stream.feed is not None:
+            endpoint = stream.feed.endpoint
+        origin = f"{stream.dataset.exchange} {endpoint}"
+        return Provenance("live", origin, self._engine.store.tool, id_space=batch.space)
 
     async def _end(self) -> None:
         """Commit what is left, and close what streams cover: also if the service was cancelled."""
