@@ -400,7 +400,10 @@ class LiveService:
                 return self._engine.append_each(appended)
             except InvalidData:
                 # Of one stream most likely, whose ids cannot be compared with those in the lake: it does not end the others.
-                return [self._append_alone(item) for item in appended]
+                receipts = [self._append_alone(item) for item in appended]
+                if {dataset for dataset, _ in self._refused}.issuperset(self._streams):
+                    raise
+                return receipts
 
     def _append_alone(self, item: tuple[Dataset, pl.DataFrame, Provenance, Sequence[Covered]]) -> Receipt:
         dataset, frame, origin, _ = item
