@@ -20,7 +20,17 @@ from ticklake.testing.exchange.server import SimulatedExchange
 from ..conftest import settings_for
 
 SYMBOL = "BTC/USD:BTC"
-KINDS = ("trades", "book", "quotes", "ohlcv", "mark_ohlcv", "index_ohlcv", "predicted_funding", "liquidations")
+KINDS = (
+    "trades",
+    "book",
+    "quotes",
+    "ohlcv",
+    "mark_ohlcv",
+    "index_ohlcv",
+    "predicted_funding",
+    "liquidations",
+    "open_interest",
+)
 QUICK = LiveSettings(flush_rows=50, flush_seconds=0.1, fill_delay=0.05, recheck_seconds=1000)
 
 
@@ -93,6 +103,15 @@ def test_books_and_quotes_come_and_never_cross(lake):
     assert book.height > 100
     assert (book["amount"] % 1 == 0).all()
     assert lake.gaps(f"binance:book:{SYMBOL}") == []
+
+
+def test_open_interest_is_asked_for_by_calls(lake):
+    name = f"binance:open_interest:{SYMBOL}"
+    rows = lake.load(name)
+    # The value of this minute and the one before it; the next call is a minute of real time away.
+    assert rows.height >= 1
+    assert {origin.endpoint for origin in lake.provenance(name)} == {"binance calls"}
+    assert {origin.endpoint for origin in lake.provenance(f"binance:quotes:{SYMBOL}")} == {"binance socket"}
 
 
 def test_a_live_simulation_lists_them():

@@ -392,7 +392,10 @@ class LiveService:
                 return self._engine.append_each(appended)
             except InvalidData:
                 # Of one stream most likely, whose ids cannot be compared with those in the lake: it does not end the others.
-                return [self._append_alone(item) for item in appended]
+                receipts = [self._append_alone(item) for item in appended]
+                if {dataset for dataset, _ in self._refused}.issuperset(self._streams):
+                    raise
+                return receipts
 
     def _append_alone(self, item: tuple[Dataset, pl.DataFrame, Provenance, Sequence[Covered]]) -> Receipt:
         dataset, frame, origin, _ = item
@@ -420,7 +423,11 @@ class LiveService:
                 stream.lag = (now - newest) / SECOND
 
     def _provenance(self, stream: LiveStream, batch: DatasetRows) -> Provenance:
-        return Provenance("live", f"{stream.dataset.exchange} socket", self._engine.store.tool, id_space=batch.space)
+        endpoint = "socket"
+        if stream.feed is not None:
+            endpoint = stream.feed.endpoint
+        origin = f"{stream.dataset.exchange} {endpoint}"
+        return Provenance("live", origin, self._engine.store.tool, id_space=batch.space)
 
     async def _end(self) -> None:
         """Commit what is left, and close what streams cover: also if the service was cancelled."""

@@ -26,6 +26,7 @@ from ticklake.sources.ccxt.client import RETRIES, ExchangeClient, ExchangeOption
 from ticklake.sources.ccxt.cursor_paging import cursor_pages
 from ticklake.sources.ccxt.exact_time import to_ns
 from ticklake.sources.ccxt.listing import ListingSearch
+from ticklake.sources.ccxt.polled import POLLED, PolledFeed
 from ticklake.sources.ccxt.quirks import quirks_of
 from ticklake.sources.ccxt.row_counts import Answer, counted_page, later_answers
 from ticklake.sources.ccxt.trade_paging import WindowWalk
@@ -141,9 +142,22 @@ class CcxtSource(Source):
         return self._snapshot(frame, clock, "rate")
 
     async def feeds(self, subscriptions: Sequence[Subscription], *, capture: bool = False) -> list[Feed]:
-        """Return live feeds: of Ticklake's own protocol where there is one, through ccxt otherwise."""
+        """Return live feeds: of Ticklake's own protocol where there is one, through ccxt otherwise; by calls where there is no stream."""
         options = FeedOptions(self._options.url, capture=capture, connect_timeout=self._options.timeout)
-        return live_feeds(self.exchange, subscriptions, await self.instruments(), options, self._client.pace)
+        instruments = await self.instruments()
+        polled_kinds = POLLED.get(self.exchange, frozenset())
+        streamed, polled = [], []
+        for subscription in subscriptions:
+            if subscription.dataset.kind in polled_kinds:
+                await self._check_served(subscription.dataset)
+                polled.append(subscription)
+            else:
+                streamed.append(subscription)
+        feeds = live_feeds(self.exchange, streamed, instruments, options, self._client.pace)
+        if polled:
+            listed = {instrument.symbol: instrument for instrument in instruments}
+            feeds.append(PolledFeed(self.exchange, polled, listed, self._calls.open_interest, self.now, options))
+        return feeds
 
     def _snapshot(self, frame: pl.DataFrame, clock: str, name: str) -> Page:
         """Return the page of a call that brings what is true now; it covers nothing."""

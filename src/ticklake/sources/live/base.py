@@ -123,8 +123,11 @@ class Feed(ABC):
         What it carries.
     datasets
         The dataset of each row by its key.
+    endpoint
+        Where rows come from: its socket, or calls.
     """
 
+    endpoint = "socket"
     exchange: str
     subscriptions: tuple[Subscription, ...]
     datasets: Mapping[RowKey, Dataset]

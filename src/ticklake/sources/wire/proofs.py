@@ -45,6 +45,7 @@ PROOFS: tuple[StreamProof, ...] = (
     StreamProof("binance", "mark_ohlcv", "time only", _BARS),
     StreamProof("binance", "index_ohlcv", "time only", _BARS),
     StreamProof("binance", "predicted_funding", "time only", "a row every one or three seconds"),
+    StreamProof("binance", "open_interest", "time only", "asked for by calls every minute: a row every five minutes"),
     StreamProof("binance", "liquidations", "none", "the exchange sends the largest order of each second alone"),
     StreamProof("kraken", "trades", "ids", "the first API sends no ids: there a missing trade leaves no trace"),
     StreamProof(
