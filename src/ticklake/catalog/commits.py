@@ -14,6 +14,7 @@ from ticklake.catalog.checksums import changed, rows_of, with_check
 from ticklake.catalog.coverage_log import Replaced, log_coverage, read_coverage
 from ticklake.catalog.dataset_names import drop_name
 from ticklake.catalog.parameters import among, as_list, attributes, bind_new, new_values
+from ticklake.catalog.prepared import PreparedChange
 from ticklake.catalog.rename import carry_over
 from ticklake.catalog.upsert import insert_new
 from ticklake.core.append_log import Arrival, joins
@@ -43,17 +44,17 @@ _COVERAGES_NEAR = (
     .order_by(schema.coverage.c.start)
 )
 _SUMMARY = ("rows", "bytes", "seq", "min_ts", "max_ts", "updated_at", "changed_in", "last_id")
-_SUMMARISE = (
+_SUMMARISE = PreparedChange(
     schema.datasets.update()
     .where(schema.datasets.c.id == bindparam("dataset"))
     .values(changed(schema.datasets, bind_new(_SUMMARY)))
 )
 # Statements are made once: to make an insert takes SQLAlchemy longer than to look up its SQL.
 _NEW_DATASETS = schema.datasets.insert()
-_NEW_SEGMENTS = schema.segments.insert()
-_NEW_COVERAGE = schema.coverage.insert()
-_NO_COVERAGE = schema.coverage.delete().where(_NEAR)
-_NEW_BATCHES = schema.batches.insert()
+_NEW_SEGMENTS = PreparedChange(schema.segments.insert())
+_NEW_COVERAGE = PreparedChange(schema.coverage.insert())
+_NO_COVERAGE = PreparedChange(schema.coverage.delete().where(_NEAR))
+_NEW_BATCHES = PreparedChange(schema.batches.insert())
 _NEW_REFUSED = insert_new(schema.quarantine)
 _NEW_REVISIONS = schema.revisions.insert()
 _REMOVED = changed(schema.segments, bind_new(["removed_in"]))
@@ -169,7 +170,7 @@ def _insert_segments(connection: Connection, pairs: Pairs, version: int) -> None
             new = {"dataset_id": row.id, "added_in": version, "removed_in": None, **values}
             segments.append(with_check(schema.segments, new))
     try:
-        _insert(connection, _NEW_SEGMENTS, segments)
+        _NEW_SEGMENTS.execute(connection, segments)
     except IntegrityError as error:
         # The ids of segments are in the footers of their files, by which a rebuild takes in files without a commit.
         raise Conflict("a rebuild took in what is to be committed before its commit") from error
@@ -191,8 +192,8 @@ def _cover(connection: Connection, pairs: Pairs, version: int) -> None:
         deleted.append({"dataset": number, "first": reach.start, "last": reach.end})
         inserted += [_coverage(number, piece) for piece in new.pieces]
     log_coverage(connection, version, logged)
-    _insert(connection, _NO_COVERAGE, deleted)
-    _insert(connection, _NEW_COVERAGE, inserted)
+    _NO_COVERAGE.execute(connection, deleted)
+    _NEW_COVERAGE.execute(connection, inserted)
 
 
 def _reach(change: Change) -> Span:
@@ -251,7 +252,7 @@ def _summarise(connection: Connection, pairs: Pairs, version: int, now: int) -> 
         if change.add or change.remove or change.new_rows:
             summary = _summary(connection, row, change, version, now)
             summaries.append({"dataset": row.id, **new_values(summary)})
-    _insert(connection, _SUMMARISE, summaries)
+    _SUMMARISE.execute(connection, summaries)
 
 
 def _summary(connection: Connection, row: Row[Any], change: Change, version: int, now: int) -> dict[str, Any]:
@@ -298,7 +299,7 @@ def _insert_batches(connection: Connection, pairs: Pairs, version: int) -> None:
     for row, change in pairs:
         if change.add and change.arrival:
             batches.append(with_check(schema.batches, _batch(row, change, change.arrival, version)))
-    _insert(connection, _NEW_BATCHES, batches)
+    _NEW_BATCHES.execute(connection, batches)
 
 
 def _batch(row: Row[Any], change: Change, arrival: Arrival, version: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Statements that every read of rows executes: compiled once, and executed by the driver itself.
+"""Statements that every read of rows, or every commit, executes: compiled once, and executed by the driver itself.
 
 SQLAlchemy's connection, transaction, statement and result take ten times as long as SQLite needs for such a statement.
 """
@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Engine, Select
+from sqlalchemy import Connection, Delete, Engine, Insert, Select, Update
+from sqlalchemy.exc import DBAPIError
 
-__all__ = ["Prepared", "Readers"]
+__all__ = ["Prepared", "PreparedChange", "Readers"]
 
 _IDLE = 8
 """How many connections are kept for the next statement; more of them only if so many threads read at once."""
@@ -41,6 +42,43 @@ class Prepared:
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
         """Return the parameters in the order of the compiled statement, constants of the statement included."""
         return [values.get(name, constant) for name, constant in self._parameters]
+
+
+class PreparedChange:
+    """A statement that changes rows, compiled when it is first executed.
+
+    An insert takes a value for every column. Values go to the driver as they are: give only those that need no conversion.
+    """
+
+    def __init__(self, change: Insert | Update | Delete) -> None:
+        self._change = change
+        self._text = ""
+        self._names: tuple[str, ...] = ()
+
+    def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute the statement in the transaction of *connection* once for each of *rows*, which are its parameters.
+
+        Raises
+        ------
+        DBAPIError
+        """
+        if not rows:
+            return
+        if not self._text:
+            self._compile(connection.engine)
+        driver: Any = connection.connection.driver_connection
+        try:
+            driver.executemany(self._text, [[row[name] for name in self._names] for row in rows])
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(self._text, None, error, sqlite3.Error) from error
+
+    def _compile(self, engine: Engine) -> None:
+        columns: list[str] | None = None
+        if isinstance(self._change, Insert):
+            columns = [column.name for column in self._change.table.c]
+        compiled = self._change.compile(engine, column_keys=columns)
+        self._names = tuple(compiled.positiontup or ())
+        self._text = str(compiled)
 
 
 class Readers:
