@@ -1,17 +1,15 @@
 """Lakes, rows and accidents for the damage tests: only what a user has."""
 
-import os
 import re
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-import ticklake
+from tests.forked import run_script
 from ticklake.app import CATALOG_FILE, open_lake
 from ticklake.config import Settings
 from ticklake.core.dataset import Dataset
@@ -111,19 +109,11 @@ def blob_places(root):
     return [place + step for _, place in found if place >= 0 for step in range(24)]
 
 
-def child(script, *words, **options):
+def child(script, *words):
     """Run a Python text in a process of its own; return what it printed, line by line."""
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, words)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(ticklake.__file__).parents[1]), str(HERE)])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    code, printed, complained = run_script(script, *map(str, words), folder=HERE)
+    assert code == 0, complained
+    return printed.splitlines()
 
 
 @contextmanager

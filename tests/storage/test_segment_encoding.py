@@ -1,7 +1,9 @@
 """Segments: what is encoded comes back exactly, by us and by other engines; damage is named."""
 
+import gc
 import io
 import json
+import sys
 from dataclasses import replace
 
 import duckdb
@@ -373,3 +375,20 @@ def test_blocks_do_not_change_what_a_span_holds(data):
 
 
 _MANY = written([many(KINDS["ohlcv"])], KINDS["ohlcv"])
+
+
+def test_a_writer_whose_sink_failed_is_gone_without_a_complaint(monkeypatch):
+    class Full:
+        def write(self, data):
+            self.kept = data
+            raise OSError("full")
+
+    complaints = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    kind = KINDS["trades"]
+    footer = Footer(dataset_of(kind), "id1", 3, 0, 0, 0, "natural")
+    sink = Full()
+    with pytest.raises(OSError, match="full"):
+        write_file(sink, [many(kind)], footer, "a/b.parquet", lambda _frame: None)
+    gc.collect()
+    assert complaints == []

@@ -143,11 +143,11 @@ class _Meter(io.RawIOBase):
     def drain(self) -> str:
         """Digest the buffer and write it to the sink; return the digest of all bytes so far."""
         if self._buffer:
-            self._crc = zlib.crc32(self._buffer, self._crc)
-            self._hash.update(self._buffer)
-            self.sink.write(memoryview(self._buffer))
-            # Not cleared: the sink may keep what it was given.
-            self._buffer = bytearray()
+            # Not cleared, as the sink may keep what it was given; replaced first, as pyarrow writes once more after an error.
+            piece, self._buffer = self._buffer, bytearray()
+            self._crc = zlib.crc32(piece, self._crc)
+            self._hash.update(piece)
+            self.sink.write(memoryview(piece))
         return str(self._hash.hexdigest())
 
     def end_block(self, rows: int, min_ts: int, max_ts: int) -> Block:
