@@ -52,8 +52,8 @@ def scan_file(
 
     If *span* cuts through no block, the rows are sliced without a filter. Else Polars skips row groups by their time range.
     """
-    # No globbing: the name of the lake's folder may contain brackets.
-    lazy = pl.scan_parquet(_readable(source), hive_partitioning=False, glob=False)
+    # No globbing: the name of the lake's folder may contain brackets. And nobody is asked for credentials of a cloud.
+    lazy = pl.scan_parquet(_readable(source), hive_partitioning=False, glob=False, credential_provider=None)
     if span is not None:
         rows = _whole_blocks(blocks, span)
         if rows is None:
