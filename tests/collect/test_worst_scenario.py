@@ -96,12 +96,12 @@ def overdue(exchange, text):
 
 
 def expected_withheld(exchange):
-    """The withheld trades, from the one before to the one after, and how many they are."""
+    """The withheld trades, from the one before to the one after, whose time they may share, and how many they are."""
     served = times(exchange, TRADES[0], served=True).with_columns(number=pl.col("id").cast(pl.Int64))
     step = served["number"].diff()
     at = step.to_list().index(max(value for value in step.to_list() if value))
     ts = served["ts"].to_physical()
-    return (Span(int(ts[at - 1]), int(ts[at])), "lost"), int(step[at]) - 1
+    return (Span(int(ts[at - 1]), int(ts[at]) + 1), "lost"), int(step[at]) - 1
 
 
 def told(lake, text):

@@ -218,6 +218,11 @@ def _wrap_connections(steps):
                     steps.reach("catalog.begin")
             return super().execute(text, *args)
 
+        def executemany(self, text, *args):
+            if self.writes:
+                steps.reach("catalog.statement")
+            return super().executemany(text, *args)
+
         def backup(self, target, *, progress=lambda *_: None, **named):
             def step(*told):
                 steps.reach("catalog.page")

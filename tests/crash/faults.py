@@ -7,6 +7,7 @@ from functools import partial
 import sqlalchemy
 from sqlalchemy import event
 
+from ticklake.catalog.prepared import PreparedChange
 from ticklake.lake import Lake
 
 
@@ -32,12 +33,22 @@ def _skip_fsync(of_files):
 
 
 def _commit_each_statement():
-    def commit(connection, cursor, text, *_):
-        if text.split(None, 1)[0].upper() in {"INSERT", "UPDATE", "DELETE"}:
-            cursor.connection.commit()
-            cursor.connection.execute("BEGIN IMMEDIATE")
+    real = PreparedChange.execute
 
-    event.listen(sqlalchemy.Engine, "after_cursor_execute", commit)
+    def commit(driver):
+        driver.commit()
+        driver.execute("BEGIN IMMEDIATE")
+
+    def after(_connection, cursor, text, *_):
+        if text.split(None, 1)[0].upper() in {"INSERT", "UPDATE", "DELETE"}:
+            commit(cursor.connection)
+
+    def execute(change, connection, rows):
+        real(change, connection, rows)
+        commit(connection.connection.driver_connection)
+
+    event.listen(sqlalchemy.Engine, "after_cursor_execute", after)
+    PreparedChange.execute = execute
 
 
 def _save_twice():

@@ -22,6 +22,7 @@ def _repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing depend on threads or pauses."""
     monkeypatch.setattr(asyncio, "to_thread", directly)
     monkeypatch.setattr(live, "_FIRST_WAIT", 0.0)
+    monkeypatch.setattr(live, "_LONGEST_REST", 0.0)
 
 
 def tried(seed: int, streams: int = 50) -> tuple[Trial, list[str]]:

@@ -89,7 +89,7 @@ def unadjusted(bars: pl.DataFrame, divisors: pl.Series) -> pl.DataFrame:
     Every price is the shortest decimal that such a float may have meant; volumes are whole.
     """
     raw = bars.with_columns(pl.col(_PRICES) * divisors, volume=(bars["volume"] / divisors).round(0))
-    return raw.with_columns(shortest(pl.col(_PRICES)))
+    return raw.with_columns(shortest(pl.col(name)) for name in _PRICES)
 
 
 def shortest(price: pl.Expr) -> pl.Expr:
