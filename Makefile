@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DATA ?= ../shared/data
-JOBS ?= 2
+# One more than there are cores where tests wait: for exchanges that are silent, or processes that end.
+JOBS ?= 3
 BENCH = $(VENV)-bench/bin/python -m benchmarks
 
 .PHONY: demo test coverage soak lint format docs lowest bench bench-quick clean help

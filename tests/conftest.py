@@ -39,6 +39,23 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(RAM))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each process begin with its share of the slow tests: the others would wait for one that began last."""
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow, fast = [], []
+    for item in items:
+        if item.get_closest_marker("slow"):
+            slow.append(item)
+        else:
+            fast.append(item)
+    share = -(-len(fast) // processes)
+    items.clear()
+    # Each gets as many tests, one after the other, and takes of others what they have not begun.
+    for number in range(processes):
+        items += slow[number::processes] + fast[number * share : (number + 1) * share]
+
+
 def pytest_collection_finish() -> None:
     """Spare the garbage collector what lives until the end: it went over all tests and modules again and again."""
     _let_hypothesis_begin()

@@ -223,6 +223,7 @@ def test_python_blocks_run(path, january, serve, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_shell_blocks_of_the_readme_run(january, serve, tmp_path):
     exchange = serve(january, "2024-02-01")
     (block,) = blocks(ROOT / "README.md", "sh")

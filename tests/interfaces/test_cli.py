@@ -333,6 +333,7 @@ class TestSimulate:
         assert result.exit_code == 2
         assert "earthquake_every" in result.stderr
 
+    @pytest.mark.slow
     def test_the_demo_ends_with_rows_and_a_gap_report(self, shell, tmp_path, monkeypatch):
         monkeypatch.delenv("TICKLAKE_EXCHANGE_URL")
         # As much of the live market in less time.

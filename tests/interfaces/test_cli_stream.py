@@ -61,6 +61,7 @@ def test_sigterm_shows_the_own_run(exchange, tmp_path):
     assert output.startswith("run 1 cancelled: ")
 
 
+@pytest.mark.slow
 def test_sigterm_while_the_lake_cannot_be_written_ends_soon_and_says_what_is_lost(exchange, tmp_path):
     with streaming(exchange, tmp_path, TICKLAKE_LIVE__END_RETRY="1") as process:
         database = Database.in_file(tmp_path / "data" / "catalog.db")
