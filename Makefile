@@ -5,6 +5,8 @@ BIN = $(VENV)/bin
 DATA ?= ../shared/data
 # One more than there are cores where tests wait: for exchanges that are silent, or processes that end.
 JOBS ?= 3
+# Bytecode is kept, whatever the environment says: tests start hundreds of processes, and each would compile all it imports.
+export PYTHONDONTWRITEBYTECODE =
 BENCH = $(VENV)-bench/bin/python -m benchmarks
 
 .PHONY: demo test coverage soak lint format docs lowest bench bench-quick clean help
