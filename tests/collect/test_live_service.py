@@ -390,6 +390,26 @@ def test_a_feed_that_fails_just_when_a_commit_is_due_ends_the_service(lake, turn
         asyncio.run(go())
 
 
+def test_a_feed_that_ends_with_an_error_leaves_those_of_other_exchanges_alone(lake):
+    class Failing(ScriptedFeed):
+        async def run(self, sink):
+            raise SourceUnavailable("not served here")
+
+    failing = Failing([])
+    failing.datasets = {("trades", "ETHUSDT", ""): Dataset.parse("y:trades:ETH/USDT")}
+    service = LiveService(lake.engine, None, LiveOptions(flush_rows=1, flush_seconds=60))
+
+    async def go():
+        async with asyncio.timeout(5):
+            await service.run([failing, ScriptedFeed([SUBSCRIBED, *rows(1, 20)])])
+
+    with pytest.raises(SourceUnavailable, match="not served here"):
+        asyncio.run(go())
+    assert lake.load(TRADES).height == 19
+    status = status_of(service, Dataset.parse("y:trades:ETH/USDT"))
+    assert (status.state, status.text) == ("refused", "not served here")
+
+
 def test_the_loop_of_commits_can_be_ended_in_the_moment_in_which_one_is_due(lake):
     async def go():
         service = LiveService(lake.engine, None, LiveOptions(flush_rows=1, flush_seconds=60))

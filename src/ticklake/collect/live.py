@@ -105,6 +105,8 @@ class LiveService:
         """Set as soon as the service is told to end."""
         self._refused: dict[tuple[Dataset, str], str] = {}
         """Why rows of a stream with ids of a numbering cannot be stored beside those that the lake has."""
+        self._failures: list[TicklakeError] = []
+        """The errors with which feeds have ended."""
         self._store_problem = ""
         """Why rows cannot be committed now."""
         self._has_new_stream = False
@@ -116,7 +118,8 @@ class LiveService:
         Raises
         ------
         TicklakeError
-            If the lake cannot be written for longer than the options allow, or a feed ends with an error.
+            If the lake cannot be written for longer than the options allow, or after all feeds have ended, one of them with an error: until
+            then the others go on.
         """
         for feed in feeds:
             await self._attach(feed)
@@ -128,6 +131,8 @@ class LiveService:
                         running.create_task(self._run_feed(feed))
                 flushes.cancel()
                 await self.flush()
+                if self._failures:
+                    raise self._failures[0]
                 if self._filler is not None:
                     await self._filler.finish()
                 raise _Ended
@@ -208,11 +213,19 @@ class LiveService:
         return newest
 
     async def _run_feed(self, feed: Feed) -> None:
+        state, text = "stopped", ""
         try:
             await feed.run(self)
+        except TicklakeError as error:
+            if self._error is not None:
+                raise
+            # Of this exchange, most likely: the streams of others go on.
+            self._failures.append(error)
+            state, text = "refused", str(error)
         finally:
             for dataset in set(feed.datasets.values()):
-                self._streams[dataset].state = "stopped"
+                stream = self._streams[dataset]
+                stream.state, stream.text = state, text or stream.text
 
     def _note_failure(self, dataset: Dataset, text: str) -> None:
         self._streams[dataset].text = f"a hole could not be filled: {text}"
