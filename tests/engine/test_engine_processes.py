@@ -72,9 +72,9 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path, batches):
         time.sleep(0.013 * batches)
     finally:
         process.send_signal(signal.SIGKILL)
-        # Not communicate(): it does not return what was read with the lines before.
+        # By itself, communicate() does not return what was read ahead with the lines before.
         rest = process.stdout.read()
-        process.wait(30)
+        process.communicate(timeout=30)
     acknowledged += [json.loads(line) for line in rest.splitlines()]
     with lake_in(tmp_path / "lake") as lake:
         rows = lake.load(BARS)

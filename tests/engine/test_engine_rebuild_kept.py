@@ -346,10 +346,10 @@ def test_what_writers_in_other_processes_were_told_is_done_is_there_after_rebuil
     finally:
         for writer in writers:
             writer.kill()
-    # Not communicate(): it does not return what was read with the first line.
+    # By itself, communicate() does not return what was read ahead with the first line.
     told = [writer.stdout.read().split() for writer in writers]
     for writer in writers:
-        writer.wait(30)
+        writer.communicate(timeout=30)
     assert [one.unreadable for one in found] == [()] * 3
     with lake_in(root) as lake:
         for number, lines in zip((1, 2, 3), told, strict=True):
