@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DATA ?= ../shared/data
-# One more than there are cores where tests wait: for exchanges that are silent, or processes that end.
-JOBS ?= 3
+# More than there are cores, as tests wait: for exchanges that are silent, or processes that end.
+JOBS ?= 4
 # Bytecode is kept, whatever the environment says: tests start hundreds of processes, and each would compile all it imports.
 export PYTHONDONTWRITEBYTECODE =
 BENCH = $(VENV)-bench/bin/python -m benchmarks
@@ -18,7 +18,7 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 	$(BIN)/ticklake demo --lake demo-lake $(if $(wildcard $(DATA)),--data $(DATA))
 
 test: $(VENV)/test $(VENV)-peers/ready ## Run every test
-	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	POLARS_MAX_THREADS=1 TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 coverage: $(VENV)/coverage $(VENV)-peers/ready ## Run the tests, or TESTS, and show in htmlcov/ which lines they reach
 	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
@@ -38,7 +38,7 @@ docs: $(VENV)/docs ## Build the documentation site into site/; every broken link
 lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) tools/lowest.py > .lowest.txt
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
-	$(VENV)-lowest/bin/python -m pytest -n $(JOBS) -m 'not slow and not soak' -q
+	$(VENV)-lowest/bin/python -m pytest -n 3 -m 'not slow and not soak' -q
 
 bench: $(VENV)-bench/ready ## Measure against peers and write the README table: half an hour, nothing else running
 	$(BENCH).run --json bench.json --readme README.md && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json
