@@ -113,6 +113,14 @@ def test_a_thread_waits_for_rows(broadcast):
     assert found == [3]
 
 
+def test_events_that_are_read_count_no_more(broadcast):
+    subscriber = broadcast.subscribe(everything, most_rows=10)
+    batches = iter(subscriber)
+    for at in range(50):
+        broadcast.control(TRADES, Control("heartbeat", at, TRADES))
+        assert next(batches).received_at == at
+
+
 def test_events_that_nobody_reads_end_the_subscription_too(broadcast):
     subscriber = broadcast.subscribe(everything, most_rows=100)
     for at in range(101):

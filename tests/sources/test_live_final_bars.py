@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, wanted
+from live_server import KRAKEN_MARKETS, Peer, Remembers, ScriptedServer, collected, instrument, options, wanted
 
 from ticklake.core.time import HOUR, MINUTE, SECOND
 from ticklake.errors import InvalidData
@@ -99,7 +99,7 @@ def test_the_last_bar_of_a_quiet_market_is_delivered_once_it_is_over(native: boo
     async def scenario() -> Remembers:
         sink = Remembers()
         async with ScriptedServer(script) as server:
-            server.books = lambda path, _query: ANSWERS.get(path, {})
+            server.books = lambda path, _query: KRAKEN_MARKETS.get(path, {})
             settings = options(
                 server,
                 native=native,
@@ -122,22 +122,3 @@ def test_the_last_bar_of_a_quiet_market_is_delivered_once_it_is_over(native: boo
     (row,) = sink.rows
     assert [float(value) for value in row.values[:6]] == [START, 1.5, 1.5, 1.5, 1.5, 2.0]
     assert [entry.span.length for entry in sink.named("interval_complete") if entry.span] == [MINUTE]
-
-
-ANSWERS: dict[str, Any] = {
-    "/0/public/AssetPairs": {
-        "error": [],
-        "result": {
-            "XXBTZUSD": {
-                "altname": "XBTUSD",
-                "wsname": "XBT/USD",
-                "base": "XXBT",
-                "quote": "ZUSD",
-                "pair_decimals": 1,
-                "lot_decimals": 8,
-                "status": "online",
-            }
-        },
-    },
-    "/0/public/Assets": {"error": [], "result": {}},
-}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
-from live_server import Peer, Remembers, ScriptedServer, collected, instrument, options, until, wanted
+from live_server import KRAKEN_MARKETS, Peer, Remembers, ScriptedServer, collected, instrument, options, until, wanted
 
 from ticklake.core.instrument import Instrument
 from ticklake.errors import SourceError, UnknownSymbol, Unsupported
@@ -37,21 +37,7 @@ ANSWERS: dict[str, Any] = {
             }
         ]
     },
-    "/0/public/AssetPairs": {
-        "error": [],
-        "result": {
-            "XXBTZUSD": {
-                "altname": "XBTUSD",
-                "wsname": "XBT/USD",
-                "base": "XXBT",
-                "quote": "ZUSD",
-                "pair_decimals": 1,
-                "lot_decimals": 8,
-                "status": "online",
-            }
-        },
-    },
-    "/0/public/Assets": {"error": [], "result": {}},
+    **KRAKEN_MARKETS,
 }
 
 

@@ -138,8 +138,7 @@ class Subscriber:
         with self._changed:
             if self._is_closed:
                 return False
-            # An event counts like a row: a stream may have nothing but heartbeats for days.
-            self._count += len(batch.rows) or 1
+            self._count += _weight(batch)
             if self._count > self.most_rows:
                 self._is_slow = self._is_closed = True
                 self._waiting.clear()
@@ -229,7 +228,7 @@ class Subscriber:
                 if not self._waiting:
                     return None
                 batch = self._waiting.popleft()
-                self._count -= len(batch.rows)
+                self._count -= _weight(batch)
             if self._commits is None:
                 return batch
             rows = self.delivered.new_in_stream(batch.dataset, batch.rows)
@@ -367,6 +366,11 @@ class Broadcast:
         if gone:
             with self._lock:
                 self._subscribers = tuple(each for each in self._subscribers if each not in gone)
+
+
+def _weight(batch: LiveBatch) -> int:
+    """Return how much a batch counts while it waits. An event counts like a row: a stream may have nothing but heartbeats for days."""
+    return len(batch.rows) or 1
 
 
 def _start(engine: Engine, since: int | None) -> int:
