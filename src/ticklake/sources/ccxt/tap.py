@@ -21,7 +21,7 @@ from ticklake.errors import SourceError, TicklakeError, UnknownSymbol, Unsupport
 from ticklake.sources.ccxt import tap_answers, tap_rows
 from ticklake.sources.ccxt.client import addresses_at, translated
 from ticklake.sources.ccxt.quirks import quirks_of
-from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription
+from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription, wanted_rows
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import TradeIds, complete_bars
 from ticklake.sources.live.final_bars import FinalBars
@@ -250,7 +250,7 @@ class _Tapped:
 
     def _queue(self, message: Any, rows: list[Row], received_at: int, is_known: bool) -> None:
         datasets = self._feed.datasets
-        wanted = [row for row in rows if (row.kind, row.native, row.timeframe) in datasets]
+        wanted = wanted_rows(rows, datasets)
         if wanted:
             self._newest = wanted[-1].values[0]
         controls = self._answers(message, received_at, bool(wanted))

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple, Protocol
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span
-from ticklake.sources.wire.rows import Row
+from ticklake.sources.wire.rows import Row, row_key
 
-__all__ = ["Control", "ControlName", "Feed", "LiveMessage", "RowKey", "Sink", "Subscription"]
+__all__ = ["Control", "ControlName", "Feed", "LiveMessage", "RowKey", "Sink", "Subscription", "wanted_rows"]
 
 RowKey = tuple[str, str, str]
 """Kind, the exchange's own name of the market, and timeframe (empty without one): what tells the dataset of a row."""
@@ -66,6 +66,23 @@ class Control:
     span: Span | None = None
     first: int | None = None
     last: int | None = None
+
+
+def wanted_rows(rows: list[Row], datasets: Mapping[RowKey, Dataset]) -> list[Row]:
+    """Return the rows that belong to a stream."""
+    if len(rows) == 1:
+        # Nearly all messages: nothing is copied.
+        return rows if row_key(rows[0]) in datasets else []
+    wanted: list[Row] = []
+    last_key: RowKey | None = None
+    is_wanted = False
+    for row in rows:
+        key = row_key(row)
+        if key != last_key:
+            last_key, is_wanted = key, key in datasets
+        if is_wanted:
+            wanted.append(row)
+    return wanted
 
 
 class LiveMessage(NamedTuple):

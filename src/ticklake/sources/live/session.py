@@ -13,7 +13,7 @@ import msgspec
 from ticklake.core.dataset import Dataset
 from ticklake.errors import Banned, InvalidData, SourceError, SourceUnavailable, TicklakeError
 from ticklake.sources.address import at_base
-from ticklake.sources.live.base import Control, LiveMessage, RowKey
+from ticklake.sources.live.base import Control, LiveMessage, RowKey, wanted_rows
 from ticklake.sources.live.books import Book, Books
 from ticklake.sources.live.bridge import Bridge, WholeBook
 from ticklake.sources.live.clock import SteeredClock
@@ -319,7 +319,7 @@ class Session:
 
     def _proven(self, reading: Reading, controls: list[Control], received_at: int, raw: bytes) -> list[LiveMessage]:
         """Return the wanted rows of a message, with what its numbers show."""
-        rows = _wanted(reading.rows, self._carrier.datasets)
+        rows = wanted_rows(reading.rows, self._carrier.datasets)
         if rows:
             self._newest = rows[-1].values[0]
         extra: list[LiveMessage] = []
@@ -403,25 +403,6 @@ class Session:
             return WholeBook(received_at, rows, message["lastUpdateId"])
         except (InvalidData, KeyError, TypeError, ValueError) as error:
             raise SourceUnavailable(f"{stream.channel}: the answer is no book: {error}") from error
-
-
-def _wanted(rows: list[Row], datasets: Mapping[RowKey, Dataset]) -> list[Row]:
-    """Return the rows that belong to a stream."""
-    if len(rows) == 1:
-        row = rows[0]
-        if (row.kind, row.native, row.timeframe) in datasets:
-            return rows
-        return []
-    wanted: list[Row] = []
-    last_key: RowKey | None = None
-    is_wanted = False
-    for row in rows:
-        key = (row.kind, row.native, row.timeframe)
-        if key != last_key:
-            last_key, is_wanted = key, key in datasets
-        if is_wanted:
-            wanted.append(row)
-    return wanted
 
 
 def _cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
