@@ -9,7 +9,7 @@ JOBS ?= 4
 export PYTHONDONTWRITEBYTECODE =
 BENCH = $(VENV)-bench/bin/python -m benchmarks
 
-.PHONY: demo test coverage soak lint format docs lowest bench bench-quick clean help
+.PHONY: demo test trials coverage soak lint format docs lowest bench bench-quick clean help
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ demo: $(VENV)/demo ## Run the whole way once: exchange, ccxt, lake, answers
 
 test: $(VENV)/test $(VENV)-peers/ready ## Run every test
 	POLARS_MAX_THREADS=1 TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+trials: $(VENV)/test ## Run the seeds of trials that make test leaves out
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m trials
 
 coverage: $(VENV)/coverage $(VENV)-peers/ready ## Run the tests, or TESTS, and show in htmlcov/ which lines they reach
 	TICKLAKE_TEST_PEERS=$(VENV)-peers $(BIN)/python -m pytest -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
