@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import PROVENANCE, TIME, kind_of
+from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
-from ticklake.core.selection import parse_columns, parse_count, parse_text
+from ticklake.core.selection import parse_text
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import TimeLike, parse_time
-from ticklake.core.timeframe import Timeframe
 from ticklake.engine.engine import Engine
 from ticklake.lake.arguments import (
     Columns,
@@ -24,13 +23,12 @@ from ticklake.lake.arguments import (
     known_dataset,
     matching_datasets,
     optional_count,
-    optional_time,
     span_of_interest,
 )
+from ticklake.lake.bars import BarVerbs
+from ticklake.lake.books import BookVerbs
 
 if TYPE_CHECKING:
-    from ticklake.core.adjust import Adjust
-    from ticklake.core.book import Book
     from ticklake.core.coverage import Coverage
     from ticklake.core.file_reports import Report
     from ticklake.core.gaps import Gap, GapReport
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["View"]
 
 
-class View:
+class View(BarVerbs, BookVerbs):
     """The data of a lake, for reading: all of it as it is now, or as of one version.
 
     Frames are Polars frames sorted by ``ts``; *columns* (one name, or several; all by default) and *last* (only so many
@@ -49,94 +47,9 @@ class View:
     """
 
     def __init__(self, engine: Engine, root: Path | None) -> None:
-        self.engine = engine
+        super().__init__(engine)
         self.root = root
         self._listed: tuple[int, pl.DataFrame] | None = None
-
-    def load(
-        self,
-        dataset: DatasetLike,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        *,
-        columns: Columns | None = None,
-        last: int | None = None,
-        provenance: bool = False,
-    ) -> pl.DataFrame:
-        """Return the rows of a dataset in ``[start, end)``; the newest *last* ones if given.
-
-        With *provenance*, a column says where each row came from.
-
-        Raises
-        ------
-        UnknownDataset
-            If the lake has no such dataset.
-        InvalidData
-            If a column is not one of the kind's, or none is named.
-        """
-        dataset = Dataset.parse(dataset)
-        span = Span.parse(start, end)
-        rows = self.engine.load(dataset, span, columns=columns, last=last, provenance=provenance)
-        # Rows show that the lake has the dataset. Only without them it has to be looked for.
-        if rows.is_empty() and (known := known_dataset(self.engine, dataset)) != dataset:
-            rows = self.engine.load(known, span, columns=columns, last=last, provenance=provenance)
-        return rows
-
-    def scan(
-        self,
-        dataset: DatasetLike,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        *,
-        columns: Columns | None = None,
-        last: int | None = None,
-        provenance: bool = False,
-    ) -> pl.LazyFrame:
-        """Return the rows that :meth:`load` returns as a lazy frame, pinned to the version that is newest now."""
-        dataset = known_dataset(self.engine, dataset)
-        span = Span.parse(start, end)
-        names = parse_columns(dataset.spec, columns)
-        rows = self.engine.scan(dataset, span, provenance=provenance or PROVENANCE in (names or ()))
-        if last is not None:
-            rows = rows.tail(parse_count("last", last))
-        if names is not None:
-            rows = rows.select(names)
-        return rows
-
-    def ohlcv(
-        self,
-        exchange: str,
-        symbol: str,
-        timeframe: str | Timeframe,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        *,
-        adjust: Adjust | None = None,
-        columns: Columns | None = None,
-        last: int | None = None,
-    ) -> pl.DataFrame:
-        """Return bars: ``ts`` (open time), open, high, low, close, volume, quote_volume, trades.
-
-        Stored prices are raw. With *adjust* they are returned as they look after the newest event that the lake holds:
-        ``splits`` divides prices before a split by its ratio and multiplies volumes; ``all`` also multiplies prices
-        before a dividend by ``1 - dividend / close of the session before``. The formula is CRSP's
-        (:mod:`ticklake.core.adjust`).
-
-        Raises
-        ------
-        BadInput
-            If the symbol's splits or dividends were never brought in.
-        """
-        dataset = Dataset.of(exchange, symbol, "ohlcv", timeframe)
-        if adjust is None:
-            return self.load(dataset, start, end, columns=columns, last=last)
-        # Imported on use, as in many methods here: a lake that only loads rows opens faster.
-        from ticklake.query.adjust import load_adjusted
-
-        dataset = known_dataset(self.engine, dataset)
-        zone = self.engine.sessions.zone(dataset.exchange)
-        rows = load_adjusted(self.engine.store, dataset, Span.parse(start, end), adjust, zone)
-        return _narrowed(rows, columns, last)
 
     def trades(
         self,
@@ -163,73 +76,6 @@ class View:
     ) -> pl.DataFrame:
         """Return settled funding rates: ``ts``, rate, predicted_rate, next_ts, mark_price, interval."""
         return self.load(Dataset.of(exchange, symbol, "funding"), start, end, columns=columns, last=last)
-
-    def resample(
-        self,
-        dataset: DatasetLike,
-        timeframe: str | Timeframe,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        *,
-        columns: Columns | None = None,
-        last: int | None = None,
-        partial: bool = False,
-    ) -> pl.DataFrame:
-        """Return bars made from trades or from shorter bars: columns of kind ``ohlcv``, none where there were no rows.
-
-        These are the whole bars that open in ``[start, end)``, as if they were stored: *start* and *end* do not cut through a
-        bar. A bar whose beginning or end the rows do not reach, like the newest one while it goes on, is left out. Of trades
-        that were only imported or saved nobody knows whether more follow: there the clock alone says whether a bar is over.
-        Rows are streamed: memory does not grow with them.
-
-        Parameters
-        ----------
-        partial
-            Make bars of exactly the rows in ``[start, end)`` instead, also the first and the last one, which may be cut.
-
-        Raises
-        ------
-        UnknownDataset
-            If the lake has no such dataset.
-        Unsupported
-            If the dataset holds neither trades nor bars of which *timeframe* is a whole multiple.
-        """
-        from ticklake.query.resample import resample, whole_bars_in
-
-        dataset = known_dataset(self.engine, dataset)
-        length = Timeframe.parse(timeframe)
-        span: Span | None = Span.parse(start, end)
-        if not partial:
-            span = whole_bars_in(self.engine.store, dataset, Span.parse(start, end), length)
-        bars = resample(self.engine.store, dataset, span, length)
-        return _narrowed(bars, columns, last)
-
-    def book(
-        self,
-        exchange: str,
-        symbol: str,
-        at: TimeLike | None = None,
-        depth: int | None = None,
-        *,
-        columns: Columns | None = None,
-    ) -> Book:
-        """Return the newest snapshot of the order book at or before *at* (now): bids, then asks, best prices first.
-
-        Parameters
-        ----------
-        depth
-            Keep that many levels a side.
-
-        Returns
-        -------
-        Book
-            A frame with the columns of kind ``book``. Where there is no snapshot it is empty, and its ``reason`` says why.
-        """
-        from ticklake.query.book import book_at
-
-        dataset = known_dataset(self.engine, Dataset.of(exchange, symbol, "book"))
-        names = parse_columns(dataset.spec, columns)
-        return book_at(self.engine, dataset, optional_time(at), optional_count("depth", depth, 1), names)
 
     def datasets(self, search: str = "") -> list[Dataset]:
         """Return the datasets whose name contains *search*."""
@@ -483,12 +329,3 @@ def _inventory_of(rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
 def _parts(name: str) -> tuple[str, str, str, str | None]:
     dataset = Dataset.parse(name)
     return dataset.exchange, str(dataset.symbol), dataset.kind, dataset.timeframe_text
-
-
-def _narrowed(bars: pl.DataFrame, columns: Columns | None, last: int | None) -> pl.DataFrame:
-    names = parse_columns(kind_of("ohlcv"), columns, with_provenance=False)
-    if last is not None:
-        bars = bars.tail(parse_count("last", last))
-    if names is not None:
-        bars = bars.select(names)
-    return bars
