@@ -223,3 +223,14 @@ def test_an_iteration_that_was_left_goes_on(lake):
         assert batch.version == 1
         break
     assert next(iter(subscriber)).version == 2
+
+
+@pytest.mark.parametrize("used_before", [True, False])
+def test_after_the_lake_is_closed_nobody_waits_for_rows(lake, used_before):
+    subscriber = lake.subscribe("x:*") if used_before else ()
+    lake.close()
+    assert list(subscriber) == []
+    with pytest.raises(BadInput, match="open the lake again"):
+        lake.subscribe("x:*")
+    with pytest.raises(BadInput, match="open the lake again"):
+        lake.streams.start("x", "BTC/USDT")

@@ -86,6 +86,7 @@ class Lake(Collecting):
         self._make_queue = make_queue
         self._make_alerts = make_alerts
         self._make_streams = make_streams
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"Lake({str(self.root or 'in memory')!r})"
@@ -99,7 +100,8 @@ class Lake(Collecting):
         self.close()
 
     def close(self) -> None:
-        """Close the catalog."""
+        """End streams and subscriptions, and close the catalog."""
+        self._is_closed = True
         if "streams" in vars(self):
             self.streams.close()
         self.runs.close()
@@ -303,7 +305,10 @@ class Lake(Collecting):
     @cached_property
     def streams(self) -> Streams:
         """Live collection: ``streams.start("binance", "BTC/USDT")``, ``streams.status()``, ``streams.stop()``."""
-        return self._make_streams()
+        streams = self._make_streams()
+        if self._is_closed:
+            streams.close()
+        return streams
 
     def subscribe(self, *patterns: str, since: int | None = None, most_rows: int = 100_000) -> Subscriber:
         """Return new rows of datasets as they come, whichever process collects them: :meth:`Streams.subscribe`."""

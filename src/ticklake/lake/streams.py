@@ -60,6 +60,7 @@ class Streams:
         self._runs = runs
         self._sessions: MutableSequence[_Session] = []
         self._claiming = threading.Lock()
+        self._is_closed = False
 
     def run(
         self,
@@ -152,8 +153,9 @@ class Streams:
         Raises
         ------
         BadInput
-            If a stream does not exist, or is collected by this process already.
+            If a stream does not exist or is collected by this process already, or the lake was closed.
         """
+        self._refuse_if_closed()
         session = _Session(StreamRequest.of(exchange, symbols, kinds, timeframes, depth))
         session.thread = threading.Thread(target=self._collect, args=(session,), name="ticklake-streams", daemon=True)
         self._sessions.append(session)
@@ -222,8 +224,9 @@ class Streams:
         Raises
         ------
         BadInput
-            If the lake has no such version yet.
+            If the lake has no such version yet, or was closed.
         """
+        self._refuse_if_closed()
 
         def wanted(dataset: Dataset) -> bool:
             return not patterns or any(dataset.matches(pattern) for pattern in patterns)
@@ -246,12 +249,18 @@ class Streams:
 
     def close(self) -> None:
         """Stop all streams of this process, and end all subscriptions. What streams had ended with is a warning."""
+        self._is_closed = True
         try:
             self.stop()
         except TicklakeError as error:
             warnings.warn(f"streams ended with an error: {error}", TicklakeWarning, stacklevel=3)
         finally:
             self._live.close()
+
+    def _refuse_if_closed(self) -> None:
+        # Nobody would stop the stream, and nothing would ever come to the subscriber.
+        if self._is_closed:
+            raise BadInput("this lake was closed, and its streams with it: open the lake again")
 
     def _collect(self, session: _Session) -> None:
         def watch(status: Sequence[StreamStatus]) -> None:
