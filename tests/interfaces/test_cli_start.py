@@ -1,5 +1,9 @@
 """What the shell reads of its commands before it calls one."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 import typer
 
@@ -60,3 +64,32 @@ def test_completion_knows_the_options_of_every_command(monkeypatch):
     monkeypatch.setenv("_TICKLAKE_COMPLETE", "complete_bash")
     cli.main()
     assert called == ["all commands"]
+
+
+INTERRUPTED = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+
+class Interrupt(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "ticklake.interfaces.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+
+if {ignored}:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.meta_path.insert(0, Interrupt())
+sys.argv = ["ticklake", "--version"]
+from ticklake.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_before_the_command_has_begun_shows_no_traceback():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED.format(ignored=False)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_shell_that_ignores_ctrl_c_is_obeyed():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED.format(ignored=True)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ticklake ")
