@@ -160,7 +160,8 @@ async def _service(lake: ticklake.Lake, feed: Feed) -> LiveService:
 
 def _message(dataset: Dataset, values: Sequence[tuple[object, ...]]) -> LiveMessage:
     symbol = str(dataset.symbol)
-    return LiveMessage(data.START, [Row("trades", symbol, row) for row in values])
+    # Received when its last row was, as messages are: rows that are ahead of the clock are looked at one by one.
+    return LiveMessage(int(str(values[-1][1])), [Row("trades", symbol, row) for row in values])
 
 
 def _by_append_each(names: Sequence[Dataset], rows: int, flushes: int, folder: Path) -> Flushes:
