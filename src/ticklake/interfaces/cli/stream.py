@@ -14,6 +14,7 @@ import typer
 from ticklake.core.display import counts_text
 from ticklake.errors import Cancelled
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.long_running import collect_garbage_seldom
 from ticklake.interfaces.cli.output import errors, print_error, print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def stream(
         seconds = parse_every(length) / SECOND
     with o.opened(lake_path, create=True, exchange_url=exchange_url) as lake, _shown(quiet=as_json) as watch:
         try:
+            collect_garbage_seldom()
             run = lake.streams.run(request, seconds=seconds, watch=_until_sigterm(watch), capture=capture)
         except Cancelled as error:
             # Other processes may have cancelled runs, too.

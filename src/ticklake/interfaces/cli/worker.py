@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.long_running import collect_garbage_seldom
 from ticklake.interfaces.cli.output import errors, print_error, print_json
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def daemon(lake_path: o.LakePath = None, exchange_url: o.ExchangeUrl = None, as_
             threading.Thread(target=scheduler.run, args=(this_worker.idle,), name="ticklake-scheduler"),
             threading.Thread(target=streams_worker.run, name="ticklake-streams"),
         ]
+        collect_garbage_seldom()
         for thread in threads:
             thread.start()
         try:
