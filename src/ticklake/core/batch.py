@@ -27,6 +27,7 @@ __all__ = [
     "present",
     "sort",
     "ties",
+    "times_of",
 ]
 
 Records = Any
@@ -328,7 +329,7 @@ def _single(name: str, dtype: Any, value: int | None) -> pl.Series:
 def _column(series: pl.Series, dtype: Any) -> pl.Series:
     name = series.name
     if dtype == TIME:
-        return _time(series)
+        return times_of(series)
     given = series.dtype
     if given == dtype:
         return _without_nan(series)
@@ -357,11 +358,20 @@ def _without_nan(series: pl.Series) -> pl.Series:
     return series
 
 
-def _time(series: pl.Series) -> pl.Series:
-    try:
-        return _read_time(series)
-    except pl.exceptions.PolarsError as error:
-        raise InvalidData(f"column {series.name!r} has times beyond 1677..2262: {_first_line(error)}") from error
+def times_of(series: pl.Series) -> pl.Series:
+    """Return a column of times as nanoseconds UTC, exactly: datetimes with a zone, dates, or integers of nanoseconds.
+
+    Raises
+    ------
+    InvalidData
+        If it holds something else, times without a zone, integers of another unit, or times beyond 1677..2262.
+    """
+    converted = _read_time(series)
+    # Not strict: for a time far beyond, Polars would panic while it writes its own error.
+    lost = converted.null_count() - series.null_count()
+    if lost:
+        raise InvalidData(f"column {series.name!r} has {lost:,} times beyond 1677..2262: 64-bit nanoseconds end there")
+    return converted
 
 
 def _read_time(series: pl.Series) -> pl.Series:
@@ -374,20 +384,20 @@ def _read_time(series: pl.Series) -> pl.Series:
                 f"column {series.name!r} has naive times: if they are UTC, say so with "
                 f".dt.replace_time_zone('UTC'); if local, with their zone"
             )
-        return series.dt.convert_time_zone("UTC").cast(TIME)
+        return series.dt.convert_time_zone("UTC").cast(TIME, strict=False)
     if dtype.is_integer():
         return _from_integers(series).cast(TIME)
     if dtype == pl.Null:
         return series.cast(TIME)
     if dtype == pl.Date:
-        return series.cast(pl.Datetime("ns")).dt.replace_time_zone("UTC")
+        return series.cast(pl.Datetime("ns"), strict=False).dt.replace_time_zone("UTC")
     raise InvalidData(
         f"column {series.name!r} holds {dtype}, not times: pass Datetime with a zone or Int64 nanoseconds"
     )
 
 
 def _from_integers(series: pl.Series) -> pl.Series:
-    integers = series.cast(pl.Int64)
+    integers = series.cast(pl.Int64, strict=False)
     top = integers.abs().max()
     if not isinstance(top, int) or not 0 < top < FIRST_PLAUSIBLE:
         return integers

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 from ticklake.core.schedules import parse_every
-from ticklake.core.time import HOUR, US
+from ticklake.core.time import HOUR, MS, US
 from ticklake.errors import BadInput
 
-__all__ = ["DurationLike", "parse_duration"]
+__all__ = ["DurationLike", "parse_duration", "parse_length", "parse_offset"]
 
 DurationLike = str | int | dt.timedelta
 
 _SMALLEST = HOUR
 """An integer below it was meant in hours, days, seconds or milliseconds: 30 days are 2,592,000,000 ms."""
+_SHORT = re.compile(r"(\d{1,18})\s*(ns|us|ms)")
+_SHORT_UNITS = {"ns": 1, "us": US, "ms": MS}
 _NONE = ("0", "0s", "0m", "0h", "0d", "0w")
 
 
@@ -39,6 +42,47 @@ def parse_duration(value: DurationLike) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return _from_int(value)
     raise BadInput(f"{value!r} is not a length of time: write it like '7d' or '24h', or pass a timedelta")
+
+
+def parse_length(value: DurationLike) -> int:
+    """Read a length of time like :func:`parse_duration`, also one in ``ms``, ``us`` or ``ns``, as markets need it.
+
+    >>> parse_length("250ms")
+    250000000
+
+    Raises
+    ------
+    BadInput
+        As :func:`parse_duration` does.
+    """
+    if isinstance(value, str):
+        short = _SHORT.fullmatch(value.strip())
+        if short:
+            return int(short[1]) * _SHORT_UNITS[short[2]]
+    return parse_duration(value)
+
+
+def parse_offset(value: DurationLike) -> int:
+    """Read a length of time like :func:`parse_length`; one that begins with ``-`` lies before.
+
+    >>> parse_offset("-5s")
+    -5000000000
+
+    Raises
+    ------
+    BadInput
+        As :func:`parse_duration` does.
+    """
+    if isinstance(value, str) and value.strip()[:1] in ("-", "+"):
+        length = parse_length(value.strip()[1:])
+        if value.strip().startswith("-"):
+            return -length
+        return length
+    if isinstance(value, dt.timedelta) and value < dt.timedelta():
+        return -parse_length(-value)
+    if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        return -parse_length(-value)
+    return parse_length(value)
 
 
 def _from_int(value: int) -> int:

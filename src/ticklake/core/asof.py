@@ -1,0 +1,267 @@
+"""As-of joins: to each row the newest row of another frame that counts at its instant. The one place that does it.
+
+Polars' own join gives rows of wrong groups where its input is not sorted inside them, or where keys are null. Here groups and times
+become one sorted key, which is searched; that it is sorted is asserted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from ticklake.core.batch import times_of
+from ticklake.core.duration import DurationLike, parse_length
+from ticklake.core.lookup import absent, did_you_mean
+from ticklake.core.selection import parse_names
+from ticklake.errors import BadInput
+
+__all__ = ["Direction", "asof", "asof_rows"]
+
+Direction = Literal["backward", "forward"]
+_GROUP = 1 << 64
+"""More than two times can differ by: what lies between the keys of two groups."""
+_TEXTS = (pl.String, pl.Categorical, pl.Enum)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The times of rows and their group, and both as one number, which is null where one of them is."""
+
+    times: pl.Series
+    groups: pl.Series | None
+    keys: pl.Series
+
+
+def asof(
+    left: pl.DataFrame,
+    right: pl.DataFrame,
+    *,
+    on: str = "ts",
+    right_on: str | None = None,
+    by: str | Sequence[str] = (),
+    max_age: DurationLike | None = None,
+    allow_exact: bool = True,
+    suffix: str = "_right",
+    direction: Direction = "backward",
+    newest: str | None = None,
+) -> pl.DataFrame:
+    """Return *left* with the columns of the row of *right* that counts at each of its times: one row for each, in its order.
+
+    That is the last row at or before the time. Of rows of *right* with the same time the last one in the frame stands for it.
+    Where there is none, the columns are null. Neither frame has to be sorted.
+
+    Parameters
+    ----------
+    on, right_on
+        The columns of times: datetimes with a zone, dates, or integers of nanoseconds. Different units are compared exactly. A null time
+        matches nothing. *right_on* is *on* by default.
+    by
+        Columns of both frames that must be equal, like ``symbol``. A null equals nothing.
+    max_age
+        An older row does not count: a length of time, also an integer of nanoseconds. A row of exactly this age does.
+    allow_exact
+        Whether a row at the very time counts.
+    suffix
+        Added to names that *left* has, too. The time of the row that was found is always there.
+    direction
+        ``forward`` for the first row at or after the time.
+    newest
+        A column of *right* with another time: when the row happened, if *right_on* says when it was known. Of the rows that
+        count, the one with the greatest is taken, and its age is measured from there. So what happened earlier and was
+        known later replaces nothing.
+
+    Raises
+    ------
+    BadInput
+        If a column is missing, or its type cannot be compared.
+
+    Examples
+    --------
+    >>> trades = pl.DataFrame({"ts": [1_700_000_000_000_000_005, 1_700_000_000_000_000_001]})
+    >>> quotes = pl.DataFrame({"ts": [1_700_000_000_000_000_004], "bid": [9.5]})
+    >>> asof(trades, quotes)["bid"].to_list()
+    [9.5, None]
+    """
+    groups = parse_names("by", by)
+    matches = asof_rows(
+        left,
+        right,
+        on=on,
+        right_on=right_on,
+        by=groups,
+        max_age=max_age,
+        allow_exact=allow_exact,
+        direction=direction,
+        newest=newest,
+    )
+    found = _with_suffix(right.drop(groups), left.columns, suffix)
+    return pl.concat([left, take(found, matches)], how="horizontal")
+
+
+def asof_rows(
+    left: pl.DataFrame,
+    right: pl.DataFrame,
+    *,
+    on: str = "ts",
+    right_on: str | None = None,
+    by: str | Sequence[str] = (),
+    max_age: DurationLike | None = None,
+    allow_exact: bool = True,
+    direction: Direction = "backward",
+    newest: str | None = None,
+) -> pl.Series:
+    """Return the number of the row of *right* that :func:`asof` joins to each row of *left*; null where there is none."""
+    groups = parse_names("by", by)
+    right_on = right_on or on
+    _check_columns("left", left, [on, *groups])
+    _check_columns("right", right, [right_on, *groups, *filter(None, [newest])])
+    if direction not in ("backward", "forward") or (newest is not None and direction == "forward"):
+        raise BadInput(f"direction={direction!r}: use backward or forward; with newest= only backward has a meaning")
+    numbers = _group_numbers(left, right, groups)
+    wanted = _keys(left[on], numbers[0])
+    there = _keys(right[right_on], numbers[1])
+    if newest is None:
+        happened = there.times
+        candidates = _last_of_each_key(there)
+    else:
+        happened = times_of(right[newest]).to_physical()
+        candidates = _newest_so_far(there, _keys(right[newest], numbers[1]))
+    matches = _search(wanted, there, candidates, allow_exact=allow_exact, direction=direction)
+    if max_age is None:
+        return matches
+    return _without_old(matches, wanted.times, happened, _age(max_age), direction)
+
+
+def take(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Return the rows of these numbers; a row of nulls for a null."""
+    if not frame.height:
+        # There is no row that could be taken, and nothing to take it from.
+        return frame.clear(rows.len())
+    return frame.select(pl.all().gather(rows))
+
+
+def _check_columns(side: str, frame: pl.DataFrame, names: Sequence[str]) -> None:
+    if not isinstance(frame, pl.DataFrame):
+        raise BadInput(f"the {side} side is a {type(frame).__name__}: pass a Polars DataFrame")
+    for name in absent(names, frame.columns):
+        raise BadInput(
+            f"the {side} frame has no column {name!r}{did_you_mean(name, frame.columns)}: it has {', '.join(frame.columns)}"
+        )
+
+
+def _with_suffix(frame: pl.DataFrame, taken: Sequence[str], suffix: str) -> pl.DataFrame:
+    """Rename the columns of *frame* whose names are *taken*."""
+    names = list(frame.columns)
+    for place, name in enumerate(names):
+        if name in taken:
+            names[place] = name + suffix
+    for name in names:
+        if name in taken or names.count(name) > 1:
+            raise BadInput(f"both frames have a column {name!r}: pass another suffix than {suffix!r}")
+    return frame.rename(dict(zip(frame.columns, names, strict=True)))
+
+
+def _age(max_age: DurationLike) -> int:
+    # Unlike what users write, an integer that code passes is in nanoseconds however small it is.
+    if isinstance(max_age, int) and not isinstance(max_age, bool) and max_age >= 0:
+        return min(max_age, _GROUP)
+    return parse_length(max_age)
+
+
+def _keys(times: pl.Series, groups: pl.Series | None) -> _Keys:
+    instants = times_of(times).to_physical()
+    if groups is None:
+        return _Keys(instants, None, instants)
+    both = pl.DataFrame({"group": groups, "time": instants})
+    keys = both.select(key=pl.col("group").cast(pl.Int128) * pl.lit(_GROUP, pl.Int128) + pl.col("time"))
+    return _Keys(instants, groups, keys["key"])
+
+
+def _group_numbers(
+    left: pl.DataFrame, right: pl.DataFrame, by: Sequence[str]
+) -> tuple[pl.Series | None, pl.Series | None]:
+    """Number the groups of both frames alike; null for one with a null, and for one that *right* does not have."""
+    if not by:
+        return None, None
+    sides = [frame.select(_comparable(left, right, name, frame) for name in by) for frame in (left, right)]
+    known = sides[1].drop_nulls().unique(maintain_order=True).with_row_index("_group")
+    numbers = [side.join(known, on=list(by), how="left", maintain_order="left")["_group"] for side in sides]
+    return numbers[0], numbers[1]
+
+
+def _comparable(left: pl.DataFrame, right: pl.DataFrame, name: str, frame: pl.DataFrame) -> pl.Series:
+    one, other = left.schema[name], right.schema[name]
+    if one == other:
+        return frame[name]
+    if one in _TEXTS and other in _TEXTS:
+        return frame[name].cast(pl.String)
+    if one.is_integer() and other.is_integer():
+        return frame[name].cast(pl.Int128)
+    if one == pl.Null:
+        return frame[name].cast(other)
+    if other == pl.Null:
+        return frame[name].cast(one)
+    raise BadInput(f"column {name!r} is {one} on the left and {other} on the right: cast one of them")
+
+
+def _last_of_each_key(there: _Keys) -> pl.DataFrame:
+    """Return the keys in order, each once, with the ``row`` that stands for it: the last one."""
+    rows = _sorted(there)
+    is_last = (rows["key"] != rows["key"].shift(-1)).fill_null(True)
+    return rows.filter(is_last)
+
+
+def _newest_so_far(there: _Keys, happened: _Keys) -> pl.DataFrame:
+    """Return the keys in order, each once, with the ``row`` of the group that happened last of those up to it."""
+    by_time = _sorted(happened)
+    order = pl.DataFrame({"row": by_time["row"], "place": pl.int_range(by_time.height, eager=True)})
+    rows = _sorted(there).join(order, on="row", how="inner", maintain_order="left")
+    # Places of a later group are greater than those of all groups before it.
+    rows = rows.with_columns(place=pl.col("place").cum_max())
+    is_last = (rows["key"] != rows["key"].shift(-1)).fill_null(True)
+    rows = rows.filter(is_last)
+    return rows.select("key", row=by_time["row"].gather(rows["place"]))
+
+
+def _sorted(keys: _Keys) -> pl.DataFrame:
+    """Return the keys that are not null in order, with the number of their row; equal ones as they came."""
+    rows = pl.DataFrame({"key": keys.keys}).with_row_index("row").drop_nulls()
+    if not rows["key"].is_sorted():
+        rows = rows.sort("key", maintain_order=True)
+    return rows
+
+
+def _search(
+    wanted: _Keys, there: _Keys, candidates: pl.DataFrame, *, allow_exact: bool, direction: Direction
+) -> pl.Series:
+    keys = candidates["key"]
+    if not keys.is_sorted():
+        raise AssertionError("the keys of an as-of join are not sorted")
+    is_backward = direction == "backward"
+    is_known = wanted.keys.is_not_null()
+    # After the equal ones, where they count for those before, or do not count for those after.
+    side: Literal["left", "right"] = "left"
+    if is_backward == allow_exact:
+        side = "right"
+    places = keys.search_sorted(wanted.keys.fill_null(0), side=side).cast(pl.Int64) - int(is_backward)
+    is_inside = is_known & (places >= 0) & (places < keys.len())
+    places = pl.select(pl.when(is_inside).then(places)).to_series()
+    rows = take(candidates.select("row"), places)["row"]
+    if wanted.groups is None or there.groups is None:
+        return rows
+    is_same_group = take(there.groups.to_frame("group"), rows)["group"] == wanted.groups
+    return pl.select(pl.when(is_same_group).then(rows)).to_series()
+
+
+def _without_old(
+    matches: pl.Series, times: pl.Series, happened: pl.Series, max_age: int, direction: Direction
+) -> pl.Series:
+    found = take(happened.to_frame("happened"), matches).with_columns(time=times, row=matches)
+    # Two times may be further apart than 64 bits can say.
+    age = pl.col("time").cast(pl.Int128) - pl.col("happened")
+    if direction == "forward":
+        age = pl.col("happened").cast(pl.Int128) - pl.col("time")
+    return found.select(pl.when(age <= pl.lit(max_age, pl.Int128)).then("row").alias("row"))["row"]
