@@ -15,6 +15,7 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
 from ticklake.catalog.witness import WITNESS_FILE, Witness
 from ticklake.core.time import SECOND
+from ticklake.engine.block_cache import BlockCache
 from ticklake.engine.engine import Engine
 from ticklake.errors import (
     BadInput,
@@ -448,7 +449,10 @@ def _wire_engine(database: Database, root: Path | None, settings: Settings, cloc
     _rename_timeframes(database)
     calendars = {name: options.calendar for name, options in settings.exchanges.items() if options.calendar}
     sessions = KnownSessions(calendars)
-    return Engine(catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore)
+    blocks = BlockCache(settings.cache_size)
+    return Engine(
+        catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore, blocks=blocks
+    )
 
 
 def _no_check(*_size: int) -> None:

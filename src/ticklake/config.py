@@ -33,6 +33,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from ticklake.core.read_plan import CACHE_SIZE
 from ticklake.core.retry import OF_CALLS, OF_JOBS, RetryPolicy
 from ticklake.core.schedules import refuse_bare_number
 from ticklake.core.streams import OF_STREAMS, LiveOptions
@@ -248,6 +249,9 @@ class Settings(BaseSettings):
     min_free: MinFree = Field(
         ByteSize(256 * 1024**2),
         description="Collecting stops when less is free: a size like 1 GiB, or 2 %; 0 is never.",
+    )
+    cache_size: ByteSize = Field(
+        ByteSize(CACHE_SIZE), description="Memory for parts of files that are read again and again; 0 for none."
     )
     archives: bool = Field(True, description="Take history from public dump sites first, where there are some.")
     exchanges: dict[str, ExchangeSettings] = Field(default_factory=dict, description="Settings of single exchanges.")

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from ticklake.core.segment import Segment, span_of
 from ticklake.core.span import Span
 
-__all__ = ["CHUNK_ROWS", "Slice", "cut", "plan_read"]
+__all__ = ["CACHE_SIZE", "CHUNK_ROWS", "Slice", "cut", "plan_read"]
 
+CACHE_SIZE = 256 * 1024**2
+"""Bytes of parts of files that are kept in memory because they are read again and again."""
 CHUNK_ROWS = 1 << 19
 """How many rows are held at a time where rows are streamed."""
 MOST_SLICES = 8

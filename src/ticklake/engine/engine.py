@@ -26,6 +26,7 @@ from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.sessions import Sessions
 from ticklake.core.span import ALL_TIME, Span, common, normalise
 from ticklake.engine.append import append
+from ticklake.engine.block_cache import BlockCache
 from ticklake.engine.incoming import Incoming
 from ticklake.engine.read import chunks, count_rows, load, scan
 from ticklake.engine.recent import RecentRows
@@ -65,6 +66,8 @@ class Engine:
         Opens the object store in a folder: that of a backup.
     recent
         The rows of segments that this process wrote; none, by default.
+    blocks
+        The parts of files that this process read often; none, by default.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Engine:
         kinds: KindRegistry = BUILT_IN,
         open_folder: Callable[[Path], ObjectStore] = no_folder,
         recent: RecentRows | None = None,
+        blocks: BlockCache | None = None,
     ) -> None:
         self.catalog = catalog
         self.objects = objects
@@ -89,7 +93,9 @@ class Engine:
         # An empty cache counts as false: it is compared with None.
         if recent is None:
             recent = RecentRows()
-        self.store = Store(catalog, objects, now, tool, kinds, open_folder, recent)
+        if blocks is None:
+            blocks = BlockCache()
+        self.store = Store(catalog, objects, now, tool, kinds, open_folder, recent, blocks)
         self._derived: dict[str, tuple[int, Any]] = {}
 
     def at(self, version: int, moment: int) -> Engine:
@@ -116,6 +122,7 @@ class Engine:
             open_folder=store.open_folder,
             # A segment never changes: its rows are the same in each version.
             recent=store.recent,
+            blocks=store.blocks,
         )
 
     def cached(self, name: str, make: Callable[[int], T]) -> T:

@@ -211,7 +211,9 @@ def _read_slice(
             # Without a span, Polars does not compare the time of every row.
             span = None
         return store.scan(piece.segments[0], kind, span, columns)
-    merged = collapse([store.scan(segment, kind, piece.span) for segment in piece.segments], kind, keying)
+    # All columns: those of the key decide which row stays.
+    stored = list(kind.stored_schema)
+    merged = collapse([store.scan(segment, kind, piece.span, stored) for segment in piece.segments], kind, keying)
     if columns is None:
         return merged
     return merged.select(columns)

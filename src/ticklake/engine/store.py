@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,8 +19,9 @@ from ticklake.catalog.removal import remove_unnamed, retired_segments
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import BUILT_IN, Kind, KindRegistry
 from ticklake.core.merge import Keying
-from ticklake.core.segment import Segment
+from ticklake.core.segment import Block, Segment
 from ticklake.core.span import ALL_TIME, Span
+from ticklake.engine.block_cache import BlockCache
 from ticklake.engine.recent import Part, RecentRows
 from ticklake.errors import CatalogError, Conflict, MissingSegment, StorageError, Unsupported
 from ticklake.storage.files import check_blocks, scan_file
@@ -102,7 +104,7 @@ def no_folder(folder: Path) -> ObjectStore:
 class Store:
     """The catalog and the files of a lake, its clock and its kinds.
 
-    ``recent`` has the rows of inline segments that this process wrote, ``highest_ids`` what it knows of datasets keyed by id.
+    ``recent`` has the rows of inline segments that this process wrote, ``blocks`` those of files that it read often, ``highest_ids`` what it knows of datasets keyed by id.
     """
 
     catalog: Catalog
@@ -112,6 +114,7 @@ class Store:
     kinds: KindRegistry = BUILT_IN
     open_folder: Callable[[Path], ObjectStore] = no_folder
     recent: RecentRows = field(default_factory=RecentRows)
+    blocks: BlockCache = field(default_factory=BlockCache)
     highest_ids: dict[Dataset, HighestId] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -179,11 +182,22 @@ class Store:
             if columns is not None:
                 rows = rows[list(columns)]
             return rows.lazy()
+        if columns is not None:
+            known = self.blocks.rows(segment, span, columns, partial(self._decode, segment, kind))
+            if known is not None:
+                return known.lazy()
         source = self.source(segment)
         if segment.packed:
             needed = [block for block in segment.blocks if span is None or block.meets(span)]
             check_blocks(source, segment, needed)
         return scan_file(source, kind, span, segment.blocks, columns)
+
+    def _decode(self, segment: Segment, kind: Kind, offset: int, rows: int, columns: Sequence[str]) -> pl.DataFrame:
+        """Read the rows of blocks that follow one another: they are decoded once and used often."""
+        source = self.source(segment)
+        check_blocks(source, segment, _needed(segment.blocks, offset, rows))
+        lazy = scan_file(source, kind, columns=columns)
+        return lazy.slice(offset, rows).collect()
 
     def rows(self, segment: Segment, kind: Kind, span: Span | None) -> pl.DataFrame:
         """Return the rows of an inline segment inside *span* (all of them for ``None``)."""
@@ -255,3 +269,14 @@ class Store:
         for _, segment in retired_segments(self.catalog.database, dataset):
             if segment.path is not None and self.objects.exists(segment.path):
                 self.retire([segment])
+
+
+def _needed(blocks: Sequence[Block], offset: int, rows: int) -> list[Block]:
+    """Return the blocks of the rows from *offset* on, and the tail, which is needed to read anything."""
+    needed: list[Block] = []
+    start = 0
+    for block in blocks:
+        if not block.rows or offset <= start < offset + rows:
+            needed.append(block)
+        start += block.rows
+    return needed
