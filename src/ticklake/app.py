@@ -349,12 +349,12 @@ def _has_no_catalog(root: Path) -> bool:
 
 def _refuse_orphans(root: Path) -> None:
     """Refuse a folder of segments without a catalog: as a new lake, all its files would be garbage."""
-    from ticklake.core.kinds import KINDS
+    from ticklake.engine.store import LIVE_FOLDERS
 
     write_ahead_log = root / f"{CATALOG_FILE}-wal"
     has_log = write_ahead_log.is_file() and write_ahead_log.stat().st_size
     is_half_rebuilt = any(root.glob(f"{CATALOG_FILE}.rebuilt*")) or any(root.glob(f"{CATALOG_FILE}.*.old*"))
-    if has_log or is_half_rebuilt or any(next((root / kind).rglob("*.parquet"), None) for kind in KINDS):
+    if has_log or is_half_rebuilt or any(next((root / folder).rglob("*.parquet"), None) for folder in LIVE_FOLDERS):
         raise CatalogDamaged(
             f"{root} has data but no catalog: restore {CATALOG_FILE} from a backup, or run 'ticklake rebuild'"
         )
@@ -362,10 +362,9 @@ def _refuse_orphans(root: Path) -> None:
 
 def _refuse_other_files(root: Path) -> None:
     """Refuse to make a lake in a folder that holds anything else."""
-    from ticklake.core.kinds import KINDS
-    from ticklake.engine.store import RETIRED
+    from ticklake.engine.store import LIVE_FOLDERS, RETIRED
 
-    allowed = {*KINDS, RETIRED, WITNESS_FILE, *_IGNORED}
+    allowed = {*LIVE_FOLDERS, RETIRED, WITNESS_FILE, *_IGNORED}
     try:
         names = [path.name for path in root.iterdir()]
     except (FileNotFoundError, NotADirectoryError):

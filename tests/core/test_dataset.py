@@ -1,3 +1,4 @@
+import pickle
 import posixpath
 
 import pytest
@@ -10,6 +11,8 @@ from ticklake.core.symbol import Symbol
 from ticklake.core.time import parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput, InvalidName
+
+HOURS = "binance:ohlcv:1h:BTC/USDT"
 
 exchanges = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,63}", fullmatch=True)
 units = st.builds(lambda n, u: f"{n}{u}", st.integers(1, 9999), st.sampled_from("smhdwM"))
@@ -195,3 +198,65 @@ def test_a_dataset_of_another_process_is_the_same_key():
     )
     written = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert pickle.loads(written) in {Dataset.parse("x:ohlcv:1h:BTC/USDT")}
+
+
+DERIVED = "binance:ohlcv@from_trades:1h:BTC/USDT"
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (DERIVED, "derived/ohlcv/variant=from_trades/exchange=binance/symbol=BTC%2FUSDT/timeframe=1h"),
+        (
+            "okx:momentum@v3:1h:BTC/USDT:USDT",
+            "derived/momentum/variant=v3/exchange=okx/symbol=BTC%2FUSDT%3AUSDT/timeframe=1h",
+        ),
+        ("okx:momentum@v3:BTC/USDT", "derived/momentum/variant=v3/exchange=okx/symbol=BTC%2FUSDT"),
+        ("okx:trades@clean:1h/USDT", "derived/trades/variant=clean/exchange=okx/symbol=1h%2FUSDT"),
+    ],
+)
+def test_a_variant_is_part_of_the_name_and_of_the_path(text, path):
+    dataset = Dataset.parse(text)
+    assert (str(dataset), dataset.path) == (text, path)
+    assert dataset == Dataset.of(
+        dataset.exchange, str(dataset.symbol), dataset.kind, dataset.timeframe_text, dataset.variant
+    )
+    assert pickle.loads(pickle.dumps(dataset)) == dataset
+
+
+def test_a_variant_is_another_dataset():
+    plain, derived, other = map(Dataset.parse, (HOURS, DERIVED, DERIVED.replace("from_trades", "other")))
+    assert len({plain, derived, other}) == 3
+    assert (derived.kind, derived.variant, derived.kind_text, derived.spec) == (
+        "ohlcv",
+        "from_trades",
+        "ohlcv@from_trades",
+        plain.spec,
+    )
+    assert Dataset.of("binance", "BTC/USDT", "ohlcv@from_trades", "1h") == derived
+
+
+def test_patterns_tell_variants_from_collected_datasets():
+    assert Dataset.parse(DERIVED).matches("binance:ohlcv@*:*")
+    assert not Dataset.parse(HOURS).matches("binance:ohlcv@*:*")
+    assert not Dataset.parse(DERIVED).matches("binance:ohlcv:*")
+
+
+@pytest.mark.parametrize("variant", ["", "From", "1st", "a-b", "a b", "a/b", "..", "a@b", "a" * 65, "é"])
+def test_a_variant_is_a_plain_name(variant):
+    with pytest.raises(InvalidName, match=r"variant|not a dataset"):
+        Dataset.parse(f"binance:ohlcv@{variant}:1h:BTC/USDT")
+
+
+def test_only_derived_datasets_have_kinds_that_a_lake_declares():
+    with pytest.raises(InvalidName, match="not a kind"):
+        Dataset.parse("binance:momentum:BTC/USDT")
+    with pytest.raises(InvalidName, match="cannot name a kind"):
+        Dataset.parse("binance:../x@v1:BTC/USDT")
+
+
+def test_no_symbol_can_be_read_as_a_timeframe_and_another_symbol():
+    with pytest.raises(InvalidName, match="begins like a timeframe"):
+        Dataset.of("binance", "1h:BTC/USDT", "momentum", variant="v1")
+    with pytest.raises(InvalidName, match="begins like a timeframe"):
+        Dataset.of("binance", "1h:BTC/USDT", "open_interest")

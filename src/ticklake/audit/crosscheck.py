@@ -36,7 +36,12 @@ def witnesses(engine: Engine, dataset: Dataset) -> list[Dataset]:
 
 def _is_witness(other: Dataset, dataset: Dataset, frame: Timeframe) -> bool:
     """Whether the bars of *dataset*, each as long as *frame*, can be rebuilt from another dataset."""
-    if other == dataset or (other.exchange, other.symbol) != (dataset.exchange, dataset.symbol):
+    # What is made of other rows is no record of its own.
+    if (
+        other.variant is not None
+        or other == dataset
+        or (other.exchange, other.symbol) != (dataset.exchange, dataset.symbol)
+    ):
         return False
     if other.kind != dataset.kind and (other.kind, dataset.kind) != ("trades", "ohlcv"):
         return False

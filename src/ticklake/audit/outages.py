@@ -101,7 +101,7 @@ class Peers:
                 bars.ask(present, self._looked_at(row), self._share(row))
             return bars.bars.cast(_NO_BARS.schema)
 
-        group = (self._dataset.exchange, self._dataset.kind, str(frame))
+        group = (self._dataset.exchange, self._dataset.kind_text, str(frame))
         # The cache is bounded by values, and a bar has three.
         return self._reads.once(("missing", *group, block), read, lambda bars: 3 * bars.height)
 

@@ -46,7 +46,7 @@ class PeerReads:
             rows = [row for row in self._store.catalog.alike(dataset) if row.rows]
             return sorted(rows, key=lambda row: -row.rows)
 
-        return self.once(("alike", dataset.exchange, dataset.kind, str(dataset.timeframe)), read, len)
+        return self.once(("alike", dataset.exchange, dataset.kind_text, str(dataset.timeframe)), read, len)
 
     def looked_at(self, dataset: Dataset) -> Sequence[Span]:
         """Return the spans whose data a dataset has, sorted and disjoint."""

@@ -232,7 +232,7 @@ class Catalog:
         columns = schema.datasets.c
         return self._rows_where(
             columns.exchange == dataset.exchange,
-            columns.kind == dataset.kind,
+            columns.kind == dataset.kind_text,
             columns.timeframe == dataset.timeframe_text,
         )
 

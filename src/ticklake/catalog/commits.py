@@ -106,7 +106,7 @@ def _dataset(change: Change, now: int) -> dict[str, Any]:
     return {
         "name": str(dataset),
         "exchange": dataset.exchange,
-        "kind": dataset.kind,
+        "kind": dataset.kind_text,
         "symbol": str(dataset.symbol),
         "timeframe": dataset.timeframe_text,
         "keying": change.keying,

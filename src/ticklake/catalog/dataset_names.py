@@ -7,7 +7,7 @@ have; a later dataset of the same name gets a row of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Column, Connection, select, update
@@ -115,7 +115,7 @@ def _respell(connection: Connection, number: int, name: str) -> Respelled:
     if is_apart:
         spelled = name.split(":")[2]
         symbol = Symbol(f"{dataset.symbol} ({spelled})")
-        dataset = Dataset(dataset.exchange, dataset.kind, symbol, dataset.timeframe)
+        dataset = replace(dataset, symbol=symbol)
     values = {"name": str(dataset), "symbol": str(dataset.symbol), "timeframe": str(dataset.timeframe)}
     connection.execute(update(table).where(table.c.id == number).values(values))
     if not is_apart:

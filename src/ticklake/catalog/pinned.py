@@ -69,10 +69,10 @@ class PinnedCatalog(Catalog):
     def alike(self, dataset: Dataset) -> list[DatasetRow]:
         """Return the datasets of the same exchange, kind and timeframe in the version, sorted by name."""
         rows: list[DatasetRow] = []
-        group = (dataset.exchange, dataset.kind, dataset.timeframe)
+        group = (dataset.exchange, dataset.kind_text, dataset.timeframe)
         for row in self.datasets():
             other = row.dataset
-            if (other.exchange, other.kind, other.timeframe) == group:
+            if (other.exchange, other.kind_text, other.timeframe) == group:
                 rows.append(row)
         return rows
 

@@ -331,7 +331,7 @@ def _restore_names(old: sqlite3.Connection, new: Connection) -> None:
             "id": number,
             "name": name,
             "exchange": dataset.exchange,
-            "kind": dataset.kind,
+            "kind": dataset.kind_text,
             "symbol": str(dataset.symbol),
             "timeframe": dataset.timeframe_text,
             # Recovery finds it from the rows themselves.

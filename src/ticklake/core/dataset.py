@@ -1,8 +1,9 @@
-"""Datasets: one exchange x symbol x kind (x timeframe)."""
+"""Datasets: one exchange x symbol x kind (x variant) (x timeframe)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING
 from ticklake.core.symbol import Symbol, exchange_id
 from ticklake.core.time import DAY
 from ticklake.core.timeframe import THURSDAY, Timeframe
-from ticklake.errors import InvalidName, UnknownTimeframe
+from ticklake.errors import BadInput, InvalidName, UnknownTimeframe
 
 if TYPE_CHECKING:
     from ticklake.core.kinds import Kind
 
-__all__ = ["BAR_KINDS", "SNAPSHOTS", "USUAL_FRAMES", "Dataset"]
+__all__ = ["BAR_KINDS", "DERIVED", "SNAPSHOTS", "USUAL_FRAMES", "Dataset", "check_variant", "refuse_derived"]
 
 BAR_KINDS = frozenset({"ohlcv", "mark_ohlcv", "index_ohlcv"})
 
@@ -24,6 +25,10 @@ SNAPSHOTS = frozenset({"book", "predicted_funding"})
 USUAL_FRAMES = {"open_interest": Timeframe(5, "m")}
 """Kinds that exchanges serve in several timeframes, and the one that a dataset without a timeframe has."""
 
+DERIVED = "derived"
+"""The folder of all datasets with a variant: who reads ``ohlcv/**`` never mixes collected and derived rows."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ANCHORS = {
     ("kraken", "w"): THURSDAY,
     ("bitfinex", "w"): THURSDAY,
@@ -39,8 +44,11 @@ class Dataset:
 
     Open interest may have one, too: without it, and with ``5m``, it is that of every five minutes.
 
-    Its text form is ``exchange:kind[:timeframe]:symbol``; the symbol stands last so that it parses
-    without doubt: ``binance:ohlcv:1h:BTC/USDT``, ``binance:trades:BTC/USDT:USDT``.
+    A *variant* names rows that are made of other rows: bars of trades, or the values of a feature. Only then
+    may the kind be one that a lake declares.
+
+    Its text form is ``exchange:kind[@variant][:timeframe]:symbol``; the symbol stands last so that it parses
+    without doubt: ``binance:ohlcv:1h:BTC/USDT``, ``binance:trades:BTC/USDT:USDT``, ``binance:ohlcv@from_trades:1h:BTC/USDT``.
 
     Raises
     ------
@@ -52,6 +60,7 @@ class Dataset:
     kind: str
     symbol: Symbol
     timeframe: Timeframe | None = None
+    variant: str | None = None
 
     def __post_init__(self) -> None:
         # Texts are taken for the values they stand for: equal datasets are equal however they were made.
@@ -62,23 +71,54 @@ class Dataset:
         if not isinstance(self.symbol, Symbol) or not isinstance(self.timeframe, Timeframe | None):
             raise InvalidName(f"a dataset has a symbol and a timeframe, not {self.symbol!r} and {self.timeframe!r}")
         object.__setattr__(self, "exchange", exchange_id(self.exchange))
-        if self.kind not in BAR_KINDS:
-            # Refuses a kind that does not exist. Bars, which do, are not looked up: the table of kinds loads polars.
-            _ = self.spec
+        if self.variant is not None:
+            check_variant(self.variant)
+        self._check_kind()
         if self.kind in USUAL_FRAMES:
             if self.timeframe == USUAL_FRAMES[self.kind]:
                 object.__setattr__(self, "timeframe", None)
         elif self.kind in BAR_KINDS and self.timeframe is None:
             raise InvalidName(f"a dataset of kind {self.kind!r} needs a timeframe, like 1h")
-        elif self.kind not in BAR_KINDS and self.timeframe is not None:
+        elif not _may_have_frame(self.kind, self.variant) and self.timeframe is not None:
             raise InvalidName(f"a dataset of kind {self.kind!r} has no timeframe")
+        if self.timeframe is None and _may_have_frame(self.kind, self.variant):
+            self._refuse_frame_in_symbol()
+
+    def _check_kind(self) -> None:
+        """Refuse a kind that does not exist. One that a lake declares is known to the lake alone: its name is checked."""
+        # Bars, which exist, are not looked up: the table of kinds loads polars.
+        if self.kind in BAR_KINDS:
+            return
+        if self.variant is None:
+            _ = self.spec
+        elif not isinstance(self.kind, str) or not _NAME.fullmatch(self.kind):
+            raise InvalidName(
+                f"{self.kind!r} cannot name a kind: use lower-case letters, digits and _, like 'momentum'"
+            )
+
+    def _refuse_frame_in_symbol(self) -> None:
+        """Refuse a symbol that would be read as a timeframe and another symbol."""
+        frame, colon, _ = str(self.symbol).partition(":")
+        if colon and _is_timeframe(frame):
+            raise InvalidName(
+                f"{str(self.symbol)!r} begins like a timeframe: a dataset of kind {self.kind!r} cannot have it"
+            )
 
     @classmethod
-    def of(cls, exchange: str, symbol: str, kind: str, timeframe: str | Timeframe | None = None) -> Dataset:
-        """Build a dataset from texts."""
+    def of(
+        cls,
+        exchange: str,
+        symbol: str,
+        kind: str,
+        timeframe: str | Timeframe | None = None,
+        variant: str | None = None,
+    ) -> Dataset:
+        """Build a dataset from texts; *kind* may say the variant as it stands in names, like ``ohlcv@from_trades``."""
+        if variant is None and isinstance(kind, str):
+            kind, variant = _with_variant(kind)
         if timeframe is not None:
             timeframe = Timeframe.parse(timeframe)
-        return cls(exchange, kind, Symbol(symbol), timeframe)
+        return cls(exchange, kind, Symbol(symbol), timeframe, variant)
 
     @classmethod
     def parse(cls, text: str | Dataset) -> Dataset:
@@ -96,11 +136,14 @@ class Dataset:
                 f"{text!r} is not a dataset: write exchange:kind[:timeframe]:symbol, "
                 "like binance:ohlcv:1h:BTC/USDT or binance:trades:BTC/USDT"
             )
+        kind, variant = _with_variant(kind)
         timeframe, _, symbol = rest.partition(":")
-        may_lack_frame = kind in USUAL_FRAMES and not (symbol and _is_timeframe(timeframe))
-        if may_lack_frame or kind not in BAR_KINDS | USUAL_FRAMES.keys():
-            return cls.of(exchange, rest, kind)
-        return cls.of(exchange, symbol, kind, timeframe)
+        has_frame = _may_have_frame(kind, variant)
+        if has_frame and kind not in BAR_KINDS:
+            has_frame = bool(symbol) and _is_timeframe(timeframe)
+        if not has_frame:
+            return cls.of(exchange, rest, kind, None, variant)
+        return cls.of(exchange, symbol, kind, timeframe, variant)
 
     @property
     def timeframe_text(self) -> str | None:
@@ -132,13 +175,20 @@ class Dataset:
     @cached_property
     def _hash(self) -> int:
         # Kept, because a dataset is the key of many tables: live rows look it up several times each.
-        return hash((self.exchange, self.kind, self.symbol, self.timeframe))
+        return hash((self.exchange, self.kind, self.symbol, self.timeframe, self.variant))
 
     @cached_property
     def _text(self) -> str:
         if self.timeframe is None:
-            return f"{self.exchange}:{self.kind}:{self.symbol}"
-        return f"{self.exchange}:{self.kind}:{self.timeframe}:{self.symbol}"
+            return f"{self.exchange}:{self.kind_text}:{self.symbol}"
+        return f"{self.exchange}:{self.kind_text}:{self.timeframe}:{self.symbol}"
+
+    @property
+    def kind_text(self) -> str:
+        """Its kind as it stands in its name: with the variant, if it has one, like ``ohlcv@from_trades``."""
+        if self.variant is None:
+            return self.kind
+        return f"{self.kind}@{self.variant}"
 
     @cached_property
     def spec(self) -> Kind:
@@ -151,7 +201,10 @@ class Dataset:
     @property
     def path(self) -> str:
         """Its folder inside the lake, Hive style; never leaves the root whatever the symbol."""
-        folder = f"{self.kind}/exchange={self.exchange}/symbol={self.symbol.escaped}"
+        folder = self.kind
+        if self.variant is not None:
+            folder = f"{DERIVED}/{self.kind}/variant={self.variant}"
+        folder = f"{folder}/exchange={self.exchange}/symbol={self.symbol.escaped}"
         if self.timeframe is None:
             return folder
         return f"{folder}/timeframe={self.timeframe}"
@@ -172,6 +225,51 @@ class Dataset:
     def anchor_of(self, timeframe: Timeframe) -> int | None:
         """Return from where its exchange counts bars of *timeframe*, which need not be the dataset's own."""
         return _ANCHORS.get((self.exchange, timeframe.unit))
+
+
+def check_variant(name: str) -> None:
+    """Refuse what cannot name a variant.
+
+    Raises
+    ------
+    InvalidName
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidName(f"{name!r} cannot name a variant: use lower-case letters, digits and _, like 'from_trades'")
+
+
+def refuse_derived(dataset: Dataset) -> Dataset:
+    """Return a dataset that rows may be saved to or collected for; those with a variant are made of other rows.
+
+    Raises
+    ------
+    BadInput
+    """
+    if dataset.variant is None:
+        return dataset
+    plain = replace(dataset, variant=None) if dataset.kind in BAR_KINDS else "another dataset"
+    raise BadInput(
+        f"{dataset} is made of other rows, by the rule of its variant: nothing else comes into it; name {plain}"
+    )
+
+
+def _with_variant(kind: str) -> tuple[str, str | None]:
+    """Split ``ohlcv@from_trades`` into kind and variant."""
+    name, at, variant = kind.partition("@")
+    if not at:
+        return kind, None
+    return name, variant
+
+
+def _may_have_frame(kind: str, variant: str | None) -> bool:
+    if kind in BAR_KINDS or kind in USUAL_FRAMES:
+        return True
+    if variant is None:
+        return False
+    # Only here, as it loads polars: names of collected datasets are read by commands that need no rows.
+    from ticklake.core.kinds import KINDS
+
+    return kind not in KINDS
 
 
 def _is_timeframe(text: str) -> bool:

@@ -67,7 +67,7 @@ def meant_datasets(
     found: list[Dataset] = []
     for dataset in datasets:
         is_timeframe = timeframe is None or str(dataset.timeframe) == timeframe
-        if is_timeframe and exchange in (None, dataset.exchange) and kind in (None, dataset.kind):
+        if is_timeframe and exchange in (None, dataset.exchange) and kind in (None, dataset.kind_text):
             found.append(dataset)
     if symbol is None:
         return found

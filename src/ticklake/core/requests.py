@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ticklake.core.dataset import BAR_KINDS, Dataset
+from ticklake.core.dataset import BAR_KINDS, Dataset, refuse_derived
 from ticklake.core.kinds import kind_of
 from ticklake.core.lookup import is_pattern
 from ticklake.core.retention import midnight
@@ -127,7 +127,7 @@ class BackfillRequest:
             If the kind needs a timeframe and has none.
         """
         self.check_timeframe()
-        return Dataset.of(self.exchange, symbol, self.kind_meant, self.timeframe)
+        return refuse_derived(Dataset.of(self.exchange, symbol, self.kind_meant, self.timeframe))
 
     def check_timeframe(self) -> None:
         """Refuse bars without a timeframe.

@@ -10,12 +10,11 @@ from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.database import Database
 from ticklake.catalog.removal import forget_segments, retired_segments
 from ticklake.catalog.witness import WITNESS_FILE, Witness
-from ticklake.core.kinds import KINDS
 from ticklake.core.os_errors import as_storage_error
 from ticklake.core.results import Backup
 from ticklake.core.segment import Segment
 from ticklake.engine.salvage import Copy
-from ticklake.engine.store import Store
+from ticklake.engine.store import LIVE_FOLDERS, Store
 from ticklake.errors import BadInput, MissingSegment
 from ticklake.storage.durable import make_folder, replace_file, sync
 from ticklake.storage.files import file_digest
@@ -157,7 +156,7 @@ def _files(path: Path, store: Store) -> list[Segment]:
 
 
 def _remove_others(objects: ObjectStore, named: set[str | None]) -> None:
-    for kind in KINDS:
-        for item in list(objects.list(kind)):
+    for folder in LIVE_FOLDERS:
+        for item in list(objects.list(folder)):
             if item.key not in named:
                 objects.delete(item.key)

@@ -19,10 +19,9 @@ from ticklake.catalog.processes import is_gone, this_process
 from ticklake.catalog.removal import known_paths
 from ticklake.catalog.salvage import damage_of, refuse_newer
 from ticklake.catalog.witness import WITNESS_FILE, Witness
-from ticklake.core.kinds import KINDS
 from ticklake.core.results import Rebuilt
 from ticklake.engine.recovery import Filled, Tree, complete_until, fill, is_segment, is_uncommitted
-from ticklake.engine.store import Store, retired_path
+from ticklake.engine.store import LIVE_FOLDERS, Store, retired_path
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import BadInput, CatalogDamaged, CatalogOutdated, DiskFull, NoLake
 from ticklake.storage.durable import put_in_place, sync
@@ -131,8 +130,8 @@ def _refuse_nothing(lake: _Lake) -> None:
         # A reserve alone is no lake: there is nothing in it to make a catalog from.
         if file.name != f"{lake.path.name}.reserve":
             return
-    for kind in KINDS:
-        for _item in lake.objects.list(kind):
+    for folder in LIVE_FOLDERS:
+        for _item in lake.objects.list(folder):
             return
     raise NoLake(f"there is no lake in {root}: it holds neither a catalog nor files of a lake")
 
@@ -180,7 +179,7 @@ def _strays(store: Store, complete: int | None) -> set[str]:
     A file that somebody else put there is none: no rebuild would take it in.
     """
     strays: set[str] = set()
-    for item in unnamed(store, KINDS):
+    for item in unnamed(store, LIVE_FOLDERS):
         if not is_uncommitted(item, complete) and is_segment(store.objects, item.key):
             strays.add(item.key)
     return strays

@@ -15,14 +15,14 @@ from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import KINDS, PROVENANCE
+from ticklake.core.kinds import PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment, rows_in_all
 from ticklake.core.span import ALL_TIME, Span, normalise, outside, subtract
 from ticklake.core.time import MS
 from ticklake.engine.read import count_rows, read_chunks
-from ticklake.engine.store import DatasetView, Store, retired_path
+from ticklake.engine.store import LIVE_FOLDERS, DatasetView, Store, retired_path
 from ticklake.engine.verify import FRESH
 from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.encoding import read_footer
@@ -48,8 +48,8 @@ class Tree:
     def look(self) -> None:
         """Read the files that are new since the last look, and forget those that were removed."""
         self._listed = {}
-        for kind in KINDS:
-            for item in self._store.objects.list(kind):
+        for folder in LIVE_FOLDERS:
+            for item in self._store.objects.list(folder):
                 self._listed[item.key] = item
                 if item.key not in self.found and self.unreadable.get(item.key) != item:
                     self._read(item)

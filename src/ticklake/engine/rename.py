@@ -35,6 +35,9 @@ def rename(store: Store, old: Dataset, new: Dataset) -> int:
 def _refuse_other_rows(old: Dataset, new: Dataset) -> None:
     if old == new:
         raise BadInput(f"{old} has that name: say another one")
+    for dataset in (old, new):
+        if dataset.variant is not None:
+            raise BadInput(f"{dataset} is made of other rows, by the rule of its variant: it keeps its name")
     if old.kind != new.kind:
         raise BadInput(f"{old} holds {old.kind}, it cannot become {new}: a dataset keeps its kind")
     if old.timeframe != new.timeframe or old.anchor != new.anchor:

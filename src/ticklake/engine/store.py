@@ -16,7 +16,7 @@ import polars as pl
 from ticklake.catalog.catalog import Catalog
 from ticklake.catalog.changes import Change, DatasetRow, keying_of
 from ticklake.catalog.removal import remove_unnamed, retired_segments
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import DERIVED, Dataset
 from ticklake.core.kinds import BUILT_IN, Kind, KindRegistry
 from ticklake.core.merge import Keying
 from ticklake.core.segment import Block, Segment
@@ -28,10 +28,12 @@ from ticklake.storage.files import check_blocks, scan_file
 from ticklake.storage.objects import ObjectStore
 from ticklake.storage.segments import decode_inline
 
-__all__ = ["RETIRED", "HighestId", "Store", "DatasetView", "no_folder", "retired_path", "retried"]
+__all__ = ["LIVE_FOLDERS", "RETIRED", "HighestId", "Store", "DatasetView", "no_folder", "retired_path", "retried"]
 
 RETIRED = "retired"
 """The folder for files that a newer version replaced: the Hive tree itself holds live files only."""
+LIVE_FOLDERS = (*BUILT_IN, DERIVED)
+"""The folders of live files: one for each kind, and one for all datasets with a variant, whatever kinds a lake declares."""
 ATTEMPTS = 50
 """How often a change is computed because another writer committed first."""
 VANISHED_ATTEMPTS = 5

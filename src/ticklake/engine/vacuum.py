@@ -9,7 +9,7 @@ from ticklake.catalog.removal import forget_history, forget_segments, known_path
 from ticklake.core.results import Vacuumed
 from ticklake.core.segment import Segment, size_of_all
 from ticklake.core.time import DAY, HOUR
-from ticklake.engine.store import RETIRED, Store, retired_path
+from ticklake.engine.store import LIVE_FOLDERS, RETIRED, Store, retired_path
 from ticklake.storage.objects import StoredObject
 
 __all__ = ["is_garbage", "unnamed", "vacuum", "would_vacuum"]
@@ -108,7 +108,7 @@ def _remove(store: Store, keys: Iterable[str]) -> list[str]:
 def unnamed(store: Store, folders: Iterable[str] | None = None) -> Iterator[StoredObject]:
     """Yield the files in *folders*, or in all, that the catalog does not name, live or retired."""
     if folders is None:
-        folders = (*store.kinds, RETIRED)
+        folders = (*LIVE_FOLDERS, RETIRED)
     named = known_paths(store.catalog.database)
     for folder in folders:
         for item in store.objects.list(folder):

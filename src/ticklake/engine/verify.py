@@ -13,7 +13,7 @@ from ticklake.core.results import Problem
 from ticklake.core.segment import Segment
 from ticklake.core.time import SECOND
 from ticklake.engine.read import read_chunks
-from ticklake.engine.store import DatasetView, Store, retried
+from ticklake.engine.store import LIVE_FOLDERS, DatasetView, Store, retried
 from ticklake.engine.vacuum import unnamed
 from ticklake.errors import CatalogDamaged, CatalogOutdated, CorruptSegment, MissingSegment, StorageError
 from ticklake.storage.files import file_digest
@@ -80,7 +80,7 @@ def _strays(store: Store) -> Iterator[Problem]:
 
     Files that were written just now are left out: they may be about to be committed.
     """
-    for item in unnamed(store, store.kinds):
+    for item in unnamed(store, LIVE_FOLDERS):
         if item.modified < store.now() - FRESH:
             yield Problem(
                 "", item.key, "no commit names it: vacuum removes it, and rebuild takes it in if the commit may be lost"

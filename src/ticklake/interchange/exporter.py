@@ -110,6 +110,8 @@ class Export:
         other = note.get("dataset", str(dataset))
         if other == str(dataset):
             return ""
+        if Dataset.parse(other).variant != dataset.variant:
+            return f"{path} is the file of {other}: the layout names no variant, so export each to a folder of its own"
         return f"{path} is the file of {other}: the folder does not tell capitals apart"
 
 

@@ -209,6 +209,8 @@ class Collecting(Writer):
 
 def _why_not_updated(dataset: Dataset) -> str:
     """Say why a dataset that the lake has cannot be brought up to now."""
+    if dataset.variant is not None:
+        return f"{dataset} is made of other rows: update those, and it follows"
     if dataset.kind in SNAPSHOTS:
         return f"{dataset} holds snapshots of now and cannot be brought up to now: 'ticklake backfill' takes one"
     return f"{dataset} was never asked for, so nobody knows since when it is wanted: 'ticklake backfill' begins it"

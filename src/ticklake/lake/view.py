@@ -86,7 +86,7 @@ class View(BarVerbs, BookVerbs):
         """Return a row a dataset.
 
         Columns: ``dataset`` (its name), ``rows``, ``bytes``, ``first``, ``last`` (times of rows), ``exchange``, ``symbol``,
-        ``kind``, ``timeframe`` (null where there is none), ``files`` (0 where all rows are still inline in the catalog).
+        ``kind`` (with the variant of derived rows, like ``ohlcv@from_trades``), ``timeframe`` (null where there is none), ``files`` (0 where all rows are still inline in the catalog).
         """
         part = parse_text("search", search)
         frame = self._inventory()
@@ -276,7 +276,7 @@ class View(BarVerbs, BookVerbs):
         layout
             ``dccd``, ``dl-datalake`` or ``hive``.
         datasets
-            All by default; names, or patterns like ``binance:*:BTC/*``.
+            All but derived ones by default; names, or patterns like ``binance:*:BTC/*``.
         start, end
             Rows in ``[start, end)``. A file keeps the time that earlier exports gave it.
         overwrite
@@ -301,7 +301,11 @@ class View(BarVerbs, BookVerbs):
         # One version for all files, as others may write meanwhile.
         pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
         work = Export(pinned, layout_of(layout), target, Span.parse(start, end), overwrite, watch)
-        return work.run(matching_datasets(self.engine, datasets))
+        chosen = matching_datasets(self.engine, datasets)
+        if datasets is None:
+            # Other layouts name no variant: derived rows would get into the files of collected ones.
+            chosen = [dataset for dataset in chosen if dataset.variant is None]
+        return work.run(chosen)
 
 
 def _inventory_of(rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
@@ -328,4 +332,4 @@ def _inventory_of(rows: Sequence[Sequence[Any]]) -> pl.DataFrame:
 
 def _parts(name: str) -> tuple[str, str, str, str | None]:
     dataset = Dataset.parse(name)
-    return dataset.exchange, str(dataset.symbol), dataset.kind, dataset.timeframe_text
+    return dataset.exchange, str(dataset.symbol), dataset.kind_text, dataset.timeframe_text

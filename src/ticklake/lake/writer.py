@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ticklake.core.dataset import Dataset
+from ticklake.core.dataset import Dataset, refuse_derived
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.symbol import Symbol, exchange_id
@@ -71,7 +71,7 @@ class Writer(View):
         from ticklake.files.user_rows import accept
 
         origin = as_provenance(provenance)
-        batches = [(dataset, accept(rows, dataset.spec)) for dataset, rows in as_items(items)]
+        batches = [(refuse_derived(dataset), accept(rows, dataset.spec)) for dataset, rows in as_items(items)]
         receipts = self.engine.append_all(batches, origin)
         for (dataset, _), receipt in zip(batches, receipts, strict=True):
             if receipt.quarantined:
@@ -133,7 +133,7 @@ class Writer(View):
 
         target = None
         if dataset is not None:
-            target = Dataset.parse(dataset)
+            target = refuse_derived(Dataset.parse(dataset))
         _refuse_contradictions(target, exchange, symbol)
         if mapping is not None and not isinstance(mapping, FileMapping):
             raise BadInput(f"mapping={mapping!r} is no mapping: pass a ticklake.Mapping")

@@ -35,6 +35,7 @@ _NAME_COLUMNS = (
     Column("exchange", pl.String, _FIRST_NAME_ID),
     Column("symbol", pl.String, 61),
     Column("timeframe", pl.String, 62),
+    Column("variant", pl.String, 63),
 )
 """Columns that repeat the dataset's name in each row, so that a file can be read without the catalog."""
 _ENCODINGS = {"delta": "DELTA_BINARY_PACKED", "plain": "PLAIN"}
@@ -243,16 +244,13 @@ def _table(frame: pl.DataFrame, dataset: Dataset) -> pa.Table:
             values = values.to_physical()
         stored.append(values)
     table = frame.select(stored).to_arrow(compat_level=pl.CompatLevel.oldest())
-    names = (str(dataset.exchange), str(dataset.symbol), str(dataset.timeframe))
-    for column, name in zip(_name_columns(dataset), names, strict=False):
-        table = table.append_column(column.name, _constant(name, table.num_rows))
+    for column in _name_columns(dataset):
+        table = table.append_column(column.name, _constant(str(getattr(dataset, column.name)), table.num_rows))
     return table.cast(_arrow_schema(table.schema, _columns(dataset)))
 
 
 def _name_columns(dataset: Dataset) -> tuple[Column, ...]:
-    if dataset.timeframe:
-        return _NAME_COLUMNS
-    return _NAME_COLUMNS[:2]
+    return tuple(column for column in _NAME_COLUMNS if getattr(dataset, column.name) is not None)
 
 
 def _columns(dataset: Dataset) -> tuple[Column, ...]:

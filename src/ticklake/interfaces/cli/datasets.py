@@ -152,7 +152,7 @@ def only(
     matching = named_some(lake, what, timeframe, kind)
     if len(matching) > 1 and default and len(_symbols_of(matching)) == 1:
         usual = usual_kind(timeframe)
-        matching = [dataset for dataset in matching if dataset.kind == usual] or matching
+        matching = [dataset for dataset in matching if dataset.kind_text == usual] or matching
     if len(matching) > 1:
         raise BadInput(f"{' '.join(what or ())} may be {some_of(list(map(str, matching)))}: say which")
     return matching[0]
@@ -181,13 +181,13 @@ def to_collect(
     what: list[str], timeframe: str | None, kind: str | None
 ) -> tuple[str, list[str], str | None, str | None]:
     """Return exchange, symbols, timeframe and kind of what is to be collected: EXCHANGE SYMBOL..., or names of datasets."""
-    from ticklake.core.dataset import Dataset
+    from ticklake.core.dataset import Dataset, refuse_derived
     from ticklake.errors import BadInput
 
     if not is_name(what[0]):
         _refuse_swapped(what)
         return what[0].lower(), what[1:], timeframe, kind
-    datasets = list(map(Dataset.parse, what))
+    datasets = [refuse_derived(Dataset.parse(name)) for name in what]
     # One request has one kind and one timeframe: several would need several runs.
     first = datasets[0]
     for dataset in datasets:
@@ -257,7 +257,7 @@ def _datasets_named(lake: Lake, word: str) -> list[Dataset]:
     if dataset in known:
         return [dataset]
     # Not under this name: its symbol may be a native id, or written in another case.
-    parts = _NameParts(dataset.exchange, str(dataset.symbol), dataset.timeframe_text, dataset.kind)
+    parts = _NameParts(dataset.exchange, str(dataset.symbol), dataset.timeframe_text, dataset.kind_text)
     return _datasets_of(lake, parts, name=str(dataset))
 
 
@@ -269,7 +269,7 @@ def _datasets_of(lake: Lake, parts: _NameParts, name: str = "") -> list[Dataset]
     from ticklake.errors import BadInput
 
     timeframe = normal_timeframe(parts.timeframe)
-    if parts.kind is not None:
+    if parts.kind is not None and "@" not in parts.kind:
         # Refuses an unknown kind.
         kind_of(parts.kind)
     exchange = parts.exchange
@@ -337,7 +337,7 @@ def _nearest(known: Sequence[Dataset], parts: _NameParts, symbol: str) -> list[D
     nearest = [dataset for dataset in known if str(dataset.symbol) in symbols]
     conditions: list[Callable[[Dataset], bool]] = [
         lambda dataset: dataset.exchange in exchanges,
-        lambda dataset: parts.kind in (None, dataset.kind),
+        lambda dataset: parts.kind in (None, dataset.kind_text),
         lambda dataset: parts.timeframe in (None, str(dataset.timeframe)),
         lambda dataset: str(dataset.symbol) == symbols[0],
     ]
