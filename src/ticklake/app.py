@@ -448,7 +448,17 @@ def _wire_engine(database: Database, root: Path | None, settings: Settings, cloc
     _rename_timeframes(database)
     calendars = {name: options.calendar for name, options in settings.exchanges.items() if options.calendar}
     sessions = KnownSessions(calendars)
-    return Engine(catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore)
+    return Engine(
+        catalog,
+        objects,
+        clock,
+        tool(),
+        sessions,
+        check_space,
+        reserve,
+        open_folder=LocalStore,
+        lags=settings.knowledge.lags,
+    )
 
 
 def _no_check(*_size: int) -> None:
