@@ -22,6 +22,7 @@ from ticklake.errors import BadInput
         ({"archives": "x"}, "setting archives: is neither true nor false"),
         ({"live": {"cache_bytes": "x"}}, "setting live.cache_bytes: is no size: write it like 500MB"),
         ({"live": {"cache_bytes": "5 elephants"}}, "setting live.cache_bytes: is no size"),
+        ({"knowledge": {"lag": {"ohlcv": 2}}}, "setting knowledge.lag.ohlcv: a length of time has a unit"),
         ({"nope": 5}, "setting nope: there is no such key"),
     ],
 )

@@ -448,9 +448,17 @@ def _wire_engine(database: Database, root: Path | None, settings: Settings, cloc
     _rename_timeframes(database)
     calendars = {name: options.calendar for name, options in settings.exchanges.items() if options.calendar}
     sessions = KnownSessions(calendars)
-    blocks = BlockCache(settings.cache_size)
     return Engine(
-        catalog, objects, clock, tool(), sessions, check_space, reserve, open_folder=LocalStore, blocks=blocks
+        catalog,
+        objects,
+        clock,
+        tool(),
+        sessions,
+        check_space,
+        reserve,
+        open_folder=LocalStore,
+        blocks=BlockCache(settings.cache_size),
+        lags=settings.knowledge.lags,
     )
 
 

@@ -40,6 +40,7 @@ from ticklake.core.streams import OF_STREAMS, LiveOptions
 from ticklake.errors import BadInput
 
 if TYPE_CHECKING:
+    from ticklake.core.knowledge import Lags
     from ticklake.jobs.manifest import Wanted
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "AlertSettings",
     "ExchangeSettings",
     "JobSettings",
+    "KnowledgeSettings",
     "LiveSettings",
     "Settings",
     "load_settings",
@@ -210,6 +212,7 @@ class LiveSettings(BaseModel):
 
 
 Rule = Literal["run_failed", "stale", "gaps", "disk"]
+Lag = Annotated[str, BeforeValidator(refuse_bare_number), StringConstraints(pattern=r"^(0|[1-9]\d*)[smhdw]$")]
 Length = Annotated[str, BeforeValidator(refuse_bare_number), StringConstraints(pattern=r"^[1-9]\d*[smhdw]$")]
 
 
@@ -226,6 +229,25 @@ class AlertSettings(BaseModel):
     gap_window: Length = Field("1w", description="Gaps count in so much time before now.")
     datasets: list[str] = Field(default_factory=lambda: ["*"], description="Patterns: whose staleness and gaps matter.")
     disk_free: float = Field(2.0, ge=1, description="The alert comes when so many times min_free is left.")
+
+
+class KnowledgeSettings(BaseModel):
+    """From when on rows count as known that were not received live."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lag: dict[str, Lag] = Field(
+        default_factory=dict,
+        description="How long after they happened rows of a kind are known, like ohlcv = '2s'; at once, if not named.",
+    )
+
+    @property
+    def lags(self) -> Lags:
+        """The same as a value."""
+        # On use, as it loads polars.
+        from ticklake.core.knowledge import Lags
+
+        return Lags.parse(self.lag)
 
 
 class Settings(BaseSettings):
@@ -260,6 +282,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="Which source serves an exchange, where several do, by its name."
     )
     jobs: JobSettings = Field(default_factory=JobSettings, description="How jobs are done.")
+    knowledge: KnowledgeSettings = Field(
+        default_factory=KnowledgeSettings, description="From when on rows count as known that were not received live."
+    )
     live: LiveSettings = Field(default_factory=LiveSettings, description="How live rows are collected.")
     retry: RetrySettings = Field(default_factory=RetrySettings, description="How failed calls are repeated.")
 

@@ -87,3 +87,8 @@ def test_a_word_that_is_none_is_refused():
     assert parse_knowledge("event") == "event"
     with pytest.raises(BadInput, match="use one of default, received, event"):
         parse_knowledge("recieved")
+
+
+def test_a_lag_of_a_kind_that_does_not_exist_is_refused():
+    with pytest.raises(BadInput, match=r"'ohlvc' is not a kind .did you mean 'ohlcv'"):
+        Lags.parse({"ohlvc": "2s"})

@@ -25,12 +25,22 @@ import polars as pl
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.duration import DurationLike, parse_duration
-from ticklake.core.kinds import TIME
+from ticklake.core.kinds import TIME, kind_of
 from ticklake.core.lookup import did_you_mean
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput
 
-__all__ = ["KNOWLEDGE", "KNOWN_AT", "LIVE_WITHIN", "Knowledge", "Lags", "happened_at", "known_at", "parse_knowledge"]
+__all__ = [
+    "KNOWLEDGE",
+    "KNOWN_AT",
+    "LIVE_WITHIN",
+    "NO_LAG",
+    "Knowledge",
+    "Lags",
+    "happened_at",
+    "known_at",
+    "parse_knowledge",
+]
 
 Knowledge = Literal["default", "received", "event"]
 KNOWLEDGE: tuple[Knowledge, ...] = get_args(Knowledge)
@@ -50,8 +60,14 @@ class Lags:
 
     @classmethod
     def parse(cls, lags: Mapping[str, DurationLike]) -> Lags:
-        """Read durations by kind, like ``{"ohlcv": "2s"}``."""
-        return cls({kind: parse_duration(lag) for kind, lag in lags.items()})
+        """Read durations by kind, like ``{"ohlcv": "2s"}``.
+
+        Raises
+        ------
+        InvalidName
+            If there is no such kind: its rows would be known too early.
+        """
+        return cls({kind_of(kind).name: parse_duration(lag) for kind, lag in lags.items()})
 
     def of(self, dataset: Dataset) -> int:
         """Return the lag of a dataset's rows in nanoseconds."""

@@ -20,6 +20,7 @@ from ticklake.core.batch import Records, canonical_all
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import BUILT_IN, PROVENANCE, KindRegistry
+from ticklake.core.knowledge import NO_LAG, Lags
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Cleaned, Compaction, Mended, Problem, Receipt, Vacuumed
 from ticklake.core.selection import parse_columns, parse_count
@@ -68,6 +69,8 @@ class Engine:
         The rows of segments that this process wrote; none, by default.
     blocks
         The parts of files that this process read often; none, by default.
+    lags
+        How long after it happened a row is known that was not received live; see :mod:`~ticklake.core.knowledge`.
     """
 
     def __init__(
@@ -83,8 +86,10 @@ class Engine:
         open_folder: Callable[[Path], ObjectStore] = no_folder,
         recent: RecentRows | None = None,
         blocks: BlockCache | None = None,
+        lags: Lags = NO_LAG,
     ) -> None:
         self.catalog = catalog
+        self.lags = lags
         self.objects = objects
         self.sessions = sessions or Sessions()
         self.now = now
@@ -123,6 +128,7 @@ class Engine:
             # A segment never changes: its rows are the same in each version.
             recent=store.recent,
             blocks=store.blocks,
+            lags=self.lags,
         )
 
     def cached(self, name: str, make: Callable[[int], T]) -> T:
