@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from live_server import KRAKEN_MARKETS, Peer, Remembers, ScriptedServer, collected, instrument, options, wanted
 
+from ticklake.core.dataset import Dataset
 from ticklake.core.time import HOUR, MINUTE, SECOND
 from ticklake.errors import InvalidData
 from ticklake.sources.live.feeds import live_feeds
@@ -20,6 +21,7 @@ from ticklake.sources.wire.states import closed
 
 START = 1_767_225_600 * SECOND
 KEY = ("ohlcv", "BTC/USD", "1m")
+BARS = Dataset.parse("kraken:ohlcv:1m:BTC/USD")
 
 
 def bar(start: int, volume: float = 1.0, native: str = "BTC/USD", timeframe: str = "1m") -> Row:
@@ -34,44 +36,44 @@ def memory_of(*bars: Row) -> Memory:
 
 class TestFinalBars:
     def test_a_bar_is_over_some_seconds_after_its_end_as_the_monotonic_clock_goes(self) -> None:
-        final, memory = FinalBars({KEY}), memory_of(bar(START))
+        final, memory = FinalBars({KEY: BARS}), memory_of(bar(START))
         assert final.find(memory, None, START, 100.0) == []
         assert final.find(memory, None, START, 174.0) == []
         assert final.find(memory, None, START, 175.0) == [bar(START)]
         assert final.find(memory, None, START, 300.0) == []
 
     def test_the_time_of_any_row_of_the_connection_shows_what_time_it_is(self) -> None:
-        final, memory = FinalBars({KEY}), memory_of(bar(START))
+        final, memory = FinalBars({KEY: BARS}), memory_of(bar(START))
         assert final.find(memory, START + 75 * SECOND, START + 75 * SECOND, 0.0) == [bar(START)]
 
     def test_the_wall_clock_ends_no_bar(self) -> None:
-        final, memory = FinalBars({KEY}), memory_of(bar(START))
+        final, memory = FinalBars({KEY: BARS}), memory_of(bar(START))
         assert final.find(memory, START + 30 * SECOND, START + 5 * HOUR, 0.0) == []
 
     def test_a_row_of_the_future_ends_no_bar(self) -> None:
-        final, memory = FinalBars({KEY}), memory_of(bar(START))
+        final, memory = FinalBars({KEY: BARS}), memory_of(bar(START))
         assert final.find(memory, START + HOUR, START + SECOND, 0.0) == []
 
     def test_a_bar_that_changes_after_its_end_is_given_again(self) -> None:
-        final, memory = FinalBars({KEY}), memory_of(bar(START))
+        final, memory = FinalBars({KEY: BARS}), memory_of(bar(START))
         now = START + 2 * MINUTE
         assert final.find(memory, now, now, 0.0) == [bar(START)]
         assert list(closed(memory, [bar(START, 2.0)], None)) == []
         assert final.find(memory, now, now, 1.0) == [bar(START, 2.0)]
 
     def test_a_later_bar_does_not_give_the_one_before_again(self) -> None:
-        final, memory = FinalBars({KEY}), memory_of(bar(START))
+        final, memory = FinalBars({KEY: BARS}), memory_of(bar(START))
         now = START + 2 * MINUTE
         assert final.find(memory, now, now, 0.0) == [bar(START)]
         assert list(closed(memory, [bar(START + MINUTE)], None)) == []
         assert list(closed(memory, [bar(START + 2 * MINUTE)], None)) == [bar(START + MINUTE)]
 
     def test_bars_that_nobody_wants_stay(self) -> None:
-        final, memory = FinalBars({KEY}), memory_of(bar(START, native="ETH/USD"))
+        final, memory = FinalBars({KEY: BARS}), memory_of(bar(START, native="ETH/USD"))
         assert final.find(memory, START + HOUR, START + HOUR, 0.0) == []
 
     def test_months_end_after_the_longest_one(self) -> None:
-        final, memory = FinalBars({("ohlcv", "BTC/USD", "1M")}), memory_of(bar(START, timeframe="1M"))
+        final, memory = FinalBars({("ohlcv", "BTC/USD", "1M"): BARS}), memory_of(bar(START, timeframe="1M"))
         january = START + 31 * 24 * HOUR
         assert final.find(memory, january, january, 0.0) == []
         assert final.find(memory, january, january, 15.0) == [bar(START, timeframe="1M")]

@@ -12,15 +12,14 @@ import importlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.instrument import Instrument
 from ticklake.errors import SourceError, TicklakeError, UnknownSymbol, Unsupported
 from ticklake.sources.ccxt import tap_answers, tap_rows
-from ticklake.sources.ccxt.client import addresses_at, translated
-from ticklake.sources.ccxt.quirks import quirks_of
+from ticklake.sources.ccxt.client import translated
+from ticklake.sources.ccxt.tap_client import tapped_exchange
 from ticklake.sources.live.base import Control, Feed, LiveMessage, RowKey, Sink, Subscription, wanted_rows
 from ticklake.sources.live.clock import SteeredClock
 from ticklake.sources.live.continuity import TradeIds, complete_bars
@@ -28,7 +27,6 @@ from ticklake.sources.live.final_bars import FinalBars
 from ticklake.sources.live.options import FeedOptions
 from ticklake.sources.live.watchdog import Watchdog
 from ticklake.sources.wire.channels import Channels
-from ticklake.sources.wire.decode import LARGEST, gunzipped, inflated
 from ticklake.sources.wire.messages import READERS
 from ticklake.sources.wire.reading import Memory, read_with
 from ticklake.sources.wire.rows import Row
@@ -48,10 +46,6 @@ _STREAMS = 100
 _MOST_WAITING = 5_000
 """Messages that wait for the sink before nothing more is read."""
 _MESSAGES_AT_ONCE = 200
-_MAY_BE_HUGE = LARGEST // 1032
-"""Bytes of a compressed message: deflate makes them no more than 1,032 times as many."""
-_DATA = frozenset({"TEXT", "BINARY"})
-"""The sorts of frames that carry messages."""
 _LAST_SECONDS = 1.0
 """For so long a feed that is cancelled hands over what it has read."""
 
@@ -153,7 +147,7 @@ class _Tapped:
         self._may_read.set()
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._taken = tap_rows.TakenRows(feed.subscriptions)
-        self._ccxt = _tapped_exchange(feed.exchange, self._options, self)
+        self._ccxt = tapped_exchange(feed.exchange, self._options, self)
         before_watchdog: Watchdog | None = None
         self._markets: dict[str, Any] | None = None
         if before is not None:
@@ -162,8 +156,6 @@ class _Tapped:
         self.watchdog: Watchdog = Watchdog(self._options.silence, self._options.monotonic(), before_watchdog)
         self._has_message = False
         self._final_bars = FinalBars(feed.datasets)
-        self._newest: object = None
-        """The time of the row that came last."""
 
     async def run(self) -> str:
         """Deliver messages until the connection ends, and return why it did."""
@@ -251,8 +243,7 @@ class _Tapped:
     def _queue(self, message: Any, rows: list[Row], received_at: int, is_known: bool) -> None:
         datasets = self._feed.datasets
         wanted = wanted_rows(rows, datasets)
-        if wanted:
-            self._newest = wanted[-1].values[0]
+        self._final_bars.note(wanted)
         controls = self._answers(message, received_at, bool(wanted))
         if self._pending:
             controls += self._first_rows(wanted, received_at)
@@ -272,13 +263,11 @@ class _Tapped:
 
     def _give_final_bars(self, now: float) -> None:
         """Give out the bars that are over. Where our own readers read them, those that ccxt made of them are not wanted."""
-        memory, at = self._memory, self._feed.clock()
+        memory = self._memory
         if not open_bars(memory):
             memory = self._taken.memory
-        bars = self._final_bars.find(memory, self._newest, at, now)
-        if bars:
-            self._put(LiveMessage(at, bars))
-            self._complete(bars, at)
+        for message in self._final_bars.messages(memory, self._feed.clock(), now):
+            self._put(message)
 
     def _put(self, message: LiveMessage) -> None:
         self._waiting.append(message)
@@ -444,48 +433,6 @@ def raise_or_end(error: TicklakeError, end: Callable[[str], object]) -> None:
     end(str(error))
 
 
-def _tapped_exchange(exchange: str, options: FeedOptions, tapped: _Tapped) -> Any:
-    """Return an instance of ccxt's class whose messages go through *tapped*."""
-    base = getattr(importlib.import_module("ccxt.pro"), exchange)
-
-    def handle_message(self: Any, client: Any, message: Any) -> None:
-        tapped.on_message(lambda: base.handle_message(self, client, message), message)
-
-    def on_error(self: Any, client: Any, error: Any) -> None:
-        base.on_error(self, client, error)
-        tapped.on_end(f"the connection broke: {error}")
-
-    def on_close(self: Any, client: Any, code: Any) -> None:
-        base.on_close(self, client, code)
-        tapped.on_end(f"the exchange closed the connection (code {code})")
-
-    def make_client(self: Any, url: str) -> Any:
-        client = base.client(self, url)
-        if not hasattr(client, "ticklake_receive"):
-            client.ticklake_receive = client.receive
-            client.receive = lambda: _gated(tapped, client.ticklake_receive)
-            client.handle_message = partial(_guarded, tapped, client, client.handle_message)
-        return client
-
-    def sort_by_2(rows: Any, first: Any, second: Any, descending: bool = False) -> Any:
-        # ccxt puts trades of one millisecond in the order of their ids as text: 10 before 2.
-        if (first, second) == ("timestamp", "id"):
-            return rows
-        return base.sort_by_2(rows, first, second, descending)
-
-    members = {
-        "sort_by_2": staticmethod(sort_by_2),
-        "handle_message": handle_message,
-        "on_error": on_error,
-        "on_close": on_close,
-        "client": make_client,
-    }
-    made = type(f"Tapped{exchange}", (base,), members)(_settings(exchange, options))
-    if options.url is not None:
-        made.urls["api"] = addresses_at(made.urls["api"], options.url)
-    return made
-
-
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
@@ -505,41 +452,3 @@ def _names_of(market: Instrument) -> list[str]:
         # Its ids are places in a list; messages name the coin.
         names += [str(market.details.get("baseName") or market.base), market.base]
     return names
-
-
-def _guarded(tapped: _Tapped, client: Any, handle: Callable[[Any], object], message: Any) -> None:
-    """Let ccxt handle a frame of a socket: an error would end its loop of reading, while the socket stays open."""
-    try:
-        if message.type.name == "BINARY" and len(message.data) > _MAY_BE_HUGE:
-            _refuse_huge(client, message.data)
-        handle(message)
-    except Exception:
-        if message.type.name not in _DATA:
-            raise
-        tapped.on_unreadable(message.data)
-
-
-def _refuse_huge(client: Any, data: bytes) -> None:
-    """Raise if a message is larger than any when it is unpacked: ccxt unpacks whatever comes."""
-    if client.gunzip:
-        gunzipped(data)
-    elif client.inflate:
-        inflated(data)
-
-
-async def _gated(tapped: _Tapped, receive: Callable[[], Any]) -> Any:
-    await tapped.gate()
-    return await receive()
-
-
-def _settings(exchange: str, options: FeedOptions) -> dict[str, Any]:
-    # The caches hold what one message appended, and are emptied after it: a limit would push trades of a large message out.
-    limits = {"tradesLimit": 0, "OHLCVLimit": 0}
-    settings: dict[str, Any] = {
-        "timeout": int(options.connect_timeout * 1000),
-        "options": {**limits, "ws": {"connectionTimeout": max(int(options.connect_timeout * 1000), 1000)}},
-    }
-    if quirks_of(exchange).id_space == "agg":
-        # The numbering that calls for history return.
-        settings["options"]["watchTrades"] = {"name": "aggTrade"}
-    return settings

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping, Sequence
 
+from ticklake.core.dataset import Dataset
 from ticklake.core.span import ALL_TIME
 from ticklake.core.time import MINUTE, SECOND
-from ticklake.sources.live.base import RowKey
+from ticklake.sources.live.base import LiveMessage, RowKey
+from ticklake.sources.live.continuity import complete_bars
 from ticklake.sources.wire.reading import Memory
 from ticklake.sources.wire.rows import Row, row_key
 from ticklake.sources.wire.states import open_bars, overdue
@@ -22,10 +24,25 @@ class FinalBars:
     nothing: were it ahead, bars would be final that still grow.
     """
 
-    def __init__(self, wanted: Container[RowKey]) -> None:
-        self._wanted = wanted
+    def __init__(self, datasets: Mapping[RowKey, Dataset]) -> None:
+        self._datasets = datasets
+        self._newest: object = None
+        """The time of the row that came last."""
         self._offset = -ALL_TIME.end
         """What the exchange's clock is at least ahead of the monotonic one, in nanoseconds."""
+
+    def note(self, rows: Sequence[Row]) -> None:
+        """Take note of rows that came."""
+        if rows:
+            self._newest = rows[-1].values[0]
+
+    def messages(self, memory: Memory, received_at: int, monotonic: float) -> list[LiveMessage]:
+        """Return the bars that are over, as :meth:`find` does, and the events that say so, as messages of the feed."""
+        bars = self.find(memory, self._newest, received_at, monotonic)
+        if not bars:
+            return []
+        complete = complete_bars(bars, self._datasets, received_at)
+        return [LiveMessage(received_at, bars), LiveMessage(received_at, controls=complete)]
 
     def find(self, memory: Memory, newest: object, received_at: int, monotonic: float) -> list[Row]:
         """Return the wanted bars of *memory* that are over, each once.
@@ -38,7 +55,7 @@ class FinalBars:
             Now, by the clock that rows are stamped with and by the monotonic one, in seconds.
         """
         now = int(monotonic * SECOND)
-        bars = [bar for bar in open_bars(memory) if row_key(bar) in self._wanted]
+        bars = [bar for bar in open_bars(memory) if row_key(bar) in self._datasets]
         for ts in (newest, *(bar.values[0] for bar in bars)):
             # A time ahead of ours may be an error of one row, and would end all bars.
             if isinstance(ts, int) and ts <= received_at + MINUTE:

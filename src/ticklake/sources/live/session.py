@@ -108,8 +108,6 @@ class Session:
         self._ending = ""
         self._late: list[LiveMessage] = []
         self._final_bars = FinalBars(carrier.datasets)
-        self._newest: object = None
-        """The time of the row that came last."""
 
     def _add(self, stream: Stream) -> None:
         if stream.key[0] != "book":
@@ -239,15 +237,8 @@ class Session:
             await self._ping(now)
             self._controls += await self._subscriptions.repeat_late(now, self._carrier.clock())
             self._note_ready()
-            self._give_final_bars(now)
-
-    def _give_final_bars(self, now: float) -> None:
-        """Let bars that are over follow with the next message."""
-        at = self._carrier.clock()
-        bars = self._final_bars.find(self._memory, self._newest, at, now)
-        if bars:
-            complete = complete_bars(bars, self._carrier.datasets, at)
-            self._late += [LiveMessage(at, bars), LiveMessage(at, controls=complete)]
+            # They follow with the next message.
+            self._late += self._final_bars.messages(self._memory, self._carrier.clock(), now)
 
     def _judge_silence(self, now: float) -> None:
         if self._is_handing_over:
@@ -320,8 +311,7 @@ class Session:
     def _proven(self, reading: Reading, controls: list[Control], received_at: int, raw: bytes) -> list[LiveMessage]:
         """Return the wanted rows of a message, with what its numbers show."""
         rows = wanted_rows(reading.rows, self._carrier.datasets)
-        if rows:
-            self._newest = rows[-1].values[0]
+        self._final_bars.note(rows)
         extra: list[LiveMessage] = []
         is_withheld = False
         marks: list[Mark] = []
