@@ -6,6 +6,7 @@ written again: whatever comes later must read it. ``expected.json`` beside the l
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -78,6 +79,9 @@ def fill(lake):
     lake.save(BARS, bars(600, 640), origin)
     lake.save(TICKS, trades(0, 90, ids=True), Provenance("user", id_space="agg"))
     lake.save(PRINTS, pl.concat([trades(0, 30, ids=False)] * 2), origin)
+    lake.compact()
+    derived = replace(Dataset.parse(BARS), variant="from_trades")
+    lake.engine.append(derived, bars(0, 100, bump=1.0), origin)
     lake.compact()
     yield
     lake.save(BARS, bars(150, 160, bump=2.0), "user")

@@ -170,6 +170,20 @@ _ALSO_CHECKED = {
 """Of each table that schema 8 checks, too, the columns of the checksum, in their order."""
 
 
+def _rules_and_feature_sets(connection: Connection) -> None:
+    """Schema 9: the rules by which derived rows are made, and sets of features."""
+    _execute(connection, _RULES_AND_FEATURE_SETS)
+
+
+_RULES_AND_FEATURE_SETS = (
+    "CREATE TABLE rules (name VARCHAR NOT NULL PRIMARY KEY, definition TEXT NOT NULL, hash VARCHAR NOT NULL, "
+    "read_version BIGINT NOT NULL, state VARCHAR NOT NULL, created_at BIGINT NOT NULL, row_check BIGINT)",
+    "CREATE TABLE feature_sets (name VARCHAR NOT NULL, version VARCHAR NOT NULL, definition TEXT NOT NULL, "
+    "hash VARCHAR NOT NULL, state VARCHAR NOT NULL, created_at BIGINT NOT NULL, row_check BIGINT, "
+    "PRIMARY KEY (name, version)) WITHOUT ROWID",
+)
+
+
 def _execute(connection: Connection, statements: Iterable[str]) -> None:
     """Execute literal statements: what ``schema.py`` says later on must not change a step of the past."""
     for statement in statements:
@@ -184,6 +198,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _alerts,
     _row_checks,
     _row_checks_of_work,
+    _rules_and_feature_sets,
 )
 """Step *i* brings schema *i + 1* to schema *i + 2*.
 

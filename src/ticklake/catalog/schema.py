@@ -25,6 +25,7 @@ __all__ = [
     "commits",
     "coverage",
     "datasets",
+    "feature_sets",
     "instrument_checks",
     "instruments",
     "jobs",
@@ -36,6 +37,7 @@ __all__ = [
     "quarantine",
     "renames",
     "revisions",
+    "rules",
     "run_log",
     "runs",
     "schedules",
@@ -389,4 +391,29 @@ alerts = Table(
     Column("told_at", BigInteger),
     Column("is_told", Boolean, nullable=False),
     _row_check(),
+)
+
+rules = Table(
+    "rules",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("read_version", BigInteger, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    _row_check(),
+)
+
+feature_sets = Table(
+    "feature_sets",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    _row_check(),
+    sqlite_with_rowid=False,
 )
