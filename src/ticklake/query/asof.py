@@ -17,7 +17,7 @@ from ticklake.core.time import DAY, HOUR
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
 
-__all__ = ["Known", "asof_datasets", "datasets_of_rows", "known_rows", "load_known", "pinned"]
+__all__ = ["Known", "asof_datasets", "datasets_of_rows", "known_before", "known_rows", "load_known", "pinned"]
 
 _HAPPENED = "_happened"
 _KNOWN = "_known"
@@ -112,6 +112,14 @@ def load_known(engine: Engine, dataset: Dataset, span: Span, columns: Sequence[s
         happened_at(rows, dataset).cast(TIME).alias(_HAPPENED),
         known_at(rows, dataset, known.knowledge, known.lags).cast(TIME).alias(_KNOWN),
     )
+
+
+def known_before(
+    engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], at: int, known: Known
+) -> pl.DataFrame:
+    """Return the rows of a dataset inside *span* that were known at an instant."""
+    rows = load_known(engine, dataset, span, columns, known)
+    return rows.filter(rows[_KNOWN].to_physical() <= at).select(columns)
 
 
 def datasets_of_rows(frame: pl.DataFrame, datasets: Sequence[Dataset]) -> Iterator[tuple[Dataset, pl.Series]]:
