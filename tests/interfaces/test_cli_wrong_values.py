@@ -35,6 +35,7 @@ ARGUMENTS = {
     "add": ["a", "backfill", "binance", "BTC/USDT", "--every", "1h"],
     "start": ["1"],
     "worker": ["--once"],
+    "panel": ["binance", "BTC/USDT"],
     "stream": ["binance", "BTC/USDT"],
     "replay": ["bars.csv"],
 }
@@ -52,7 +53,12 @@ def commands(command, path=()):
 
 def options():
     for path, command in commands(typer.main.get_command(app)):
-        needed = {"resample": ["--to", "4h"], "export": ["--layout", "hive"], "import-lake": ["--layout", "hive"]}
+        needed = {
+            "resample": ["--to", "4h"],
+            "panel": ["-t", "1h"],
+            "export": ["--layout", "hive"],
+            "import-lake": ["--layout", "hive"],
+        }
         for option in command.params:
             name = option.opts[0]
             if option.param_type_name != "option" or option.is_flag or name in FREE:

@@ -18,7 +18,7 @@ from ticklake.core.lookup import absent, did_you_mean
 from ticklake.core.selection import parse_names
 from ticklake.errors import BadInput
 
-__all__ = ["Direction", "asof", "asof_rows"]
+__all__ = ["Direction", "asof", "asof_rows", "joined", "take"]
 
 Direction = Literal["backward", "forward"]
 _GROUP = 1 << 64
@@ -97,8 +97,7 @@ def asof(
         direction=direction,
         newest=newest,
     )
-    found = _with_suffix(right.drop(groups), left.columns, suffix)
-    return pl.concat([left, take(found, matches)], how="horizontal")
+    return joined(left, take(right.drop(groups), matches), suffix)
 
 
 def asof_rows(
@@ -135,6 +134,24 @@ def asof_rows(
     return _without_old(matches, wanted.times, happened, _age(max_age), direction)
 
 
+def joined(left: pl.DataFrame, found: pl.DataFrame, suffix: str) -> pl.DataFrame:
+    """Return the columns of both frames, which have as many rows; names that *left* has, too, get the *suffix*.
+
+    Raises
+    ------
+    BadInput
+        If a name is there twice all the same.
+    """
+    names = list(found.columns)
+    for place, name in enumerate(names):
+        if name in left.columns:
+            names[place] = name + suffix
+    for name in names:
+        if name in left.columns or names.count(name) > 1:
+            raise BadInput(f"both frames have a column {name!r}: pass another suffix than {suffix!r}")
+    return pl.concat([left, found.rename(dict(zip(found.columns, names, strict=True)))], how="horizontal")
+
+
 def take(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
     """Return the rows of these numbers; a row of nulls for a null."""
     if not frame.height:
@@ -150,18 +167,6 @@ def _check_columns(side: str, frame: pl.DataFrame, names: Sequence[str]) -> None
         raise BadInput(
             f"the {side} frame has no column {name!r}{did_you_mean(name, frame.columns)}: it has {', '.join(frame.columns)}"
         )
-
-
-def _with_suffix(frame: pl.DataFrame, taken: Sequence[str], suffix: str) -> pl.DataFrame:
-    """Rename the columns of *frame* whose names are *taken*."""
-    names = list(frame.columns)
-    for place, name in enumerate(names):
-        if name in taken:
-            names[place] = name + suffix
-    for name in names:
-        if name in taken or names.count(name) > 1:
-            raise BadInput(f"both frames have a column {name!r}: pass another suffix than {suffix!r}")
-    return frame.rename(dict(zip(frame.columns, names, strict=True)))
 
 
 def _age(max_age: DurationLike) -> int:

@@ -10,7 +10,7 @@ from ticklake.core.kinds import PROVENANCE, Kind
 from ticklake.core.lookup import did_you_mean
 from ticklake.errors import BadInput, InvalidData
 
-__all__ = ["parse_columns", "parse_count", "parse_names", "parse_text", "picked"]
+__all__ = ["parse_columns", "parse_count", "parse_names", "parse_text", "parse_word", "picked"]
 
 _MOST = 2**63 - 1
 _Value = TypeVar("_Value")
@@ -78,6 +78,21 @@ def parse_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise BadInput(f"{name}={value!r} is no text: pass a text")
     return value
+
+
+def parse_word(name: str, value: Any, words: Sequence[_Value]) -> _Value:
+    """Return the one of *words* that the caller passed as *name*.
+
+    Raises
+    ------
+    BadInput
+        If it is none of them.
+    """
+    for word in words:
+        if value == word and type(value) is type(word):
+            return word
+    hint = did_you_mean(str(value), list(map(str, words)))
+    raise BadInput(f"{name}={value!r} is not known{hint}: use one of {', '.join(map(str, words))}")
 
 
 def parse_count(name: str, value: Any, least: int = 0, of: str = "rows") -> int:

@@ -27,6 +27,7 @@ from ticklake.lake.arguments import (
 )
 from ticklake.lake.bars import BarVerbs
 from ticklake.lake.books import BookVerbs
+from ticklake.lake.joins import JoinVerbs
 
 if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["View"]
 
 
-class View(BarVerbs, BookVerbs):
+class View(BarVerbs, BookVerbs, JoinVerbs):
     """The data of a lake, for reading: all of it as it is now, or as of one version.
 
     Frames are Polars frames sorted by ``ts``; *columns* (one name, or several; all by default) and *last* (only so many

@@ -23,6 +23,7 @@ from ticklake.interfaces.cli import (
     jobs,
     lakes,
     maintenance,
+    panel,
     quality,
     read,
     runs,
@@ -156,6 +157,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Answer": (
         ("list", read.list_datasets),
         ("read", read.read),
+        ("panel", panel.panel),
         ("resample", read.resample),
         ("book", read.book),
         ("gaps", read.gaps),
@@ -206,21 +208,21 @@ def _made(is_called: Callable[[str], bool]) -> typer.Typer:
     )
     made.callback()(_root)
     # From tables and not where each command is written: the help lists commands in the order of the tables.
-    for panel, commands in _PANELS.items():
+    for heading, commands in _PANELS.items():
         for name, command in commands:
             if is_called(name):
-                made.command(name, rich_help_panel=panel)(command)
+                made.command(name, rich_help_panel=heading)(command)
             else:
-                made.command(name, rich_help_panel=panel, help=inspect.getdoc(command))(_not_called)
+                made.command(name, rich_help_panel=heading, help=inspect.getdoc(command))(_not_called)
     for name, command in _HIDDEN:
         if is_called(name):
             made.command(name, hidden=True)(command)
-    for panel, groups in _GROUPS.items():
+    for heading, groups in _GROUPS.items():
         for name, group in groups:
             if is_called(name):
-                made.add_typer(group, name=name, rich_help_panel=panel)
+                made.add_typer(group, name=name, rich_help_panel=heading)
             else:
-                made.command(name, rich_help_panel=panel, help=group.info.help)(_not_called)
+                made.command(name, rich_help_panel=heading, help=group.info.help)(_not_called)
     return made
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake
     from ticklake.lake.view import View
 
-__all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]
+__all__ = ["book", "format_of", "gaps", "list_datasets", "quarantine", "read", "resample", "version_or_time"]
 
 Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
 Format = Annotated[
@@ -117,7 +117,7 @@ def read(
         dataset = only(lake, what, timeframe, kind)
         view: View = lake
         if at is not None:
-            view = lake.at(_version_or_time(at))
+            view = lake.at(version_or_time(at))
         names = None
         if columns is not None:
             names = list(map(str.strip, columns.split(",")))
@@ -127,10 +127,10 @@ def read(
             rows = _adjusted(view, dataset, start, end, adjust).select(_checked_columns(dataset, names))
             if last is not None:
                 rows = rows.tail(last)
-    write_rows(rows, _format(form, as_json=as_json), output, limit)
+    write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
-def _format(form: str | None, *, as_json: bool) -> str | None:
+def format_of(form: str | None, *, as_json: bool) -> str | None:
     """Return the format of rows: --json is short for --format json."""
     if as_json:
         return "json"
@@ -244,7 +244,7 @@ def resample(
 
     with o.opened(lake_path) as lake:
         rows = lake.resample(only(lake, what, timeframe, kind), to, start, end, partial=partial)
-    write_rows(rows, _format(form, as_json=as_json), output, limit)
+    write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
 def book(
@@ -268,7 +268,7 @@ def book(
     # On standard error: the rows may go into a file or another program.
     if rows.reason:
         print_error(f"note: {rows.reason}")
-    write_rows(rows, _format(form, as_json=as_json), output, limit)
+    write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
 def quarantine(
@@ -316,7 +316,7 @@ def _say_refused(counts: Counter[tuple[str, str]]) -> None:
     return say(f"{count_of(counts.total(), 'row')} refused: --all shows each")
 
 
-def _version_or_time(text: str) -> int | str:
+def version_or_time(text: str) -> int | str:
     """Read a number as a version, unless it is so long that it must be a time in nanoseconds."""
     if text.isdigit() and len(text) < 12:
         return int(text)

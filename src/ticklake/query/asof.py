@@ -1,0 +1,179 @@
+"""Rows of datasets as they were known at the instants of a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from ticklake.core.asof import asof_rows, joined, take
+from ticklake.core.batch import times_of
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
+from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Knowledge, Lags, happened_at, known_at
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.time import DAY, HOUR
+from ticklake.engine.engine import Engine
+from ticklake.errors import BadInput
+
+__all__ = ["Known", "asof_datasets", "datasets_of_rows", "known_before", "known_rows", "load_known", "pinned"]
+
+_HAPPENED = "_happened"
+_KNOWN = "_known"
+_INSTANT = "_instant"
+_TIMES = ("ts", "received_at", "close_time", KNOWN_AT)
+"""The columns that say when a row is known, of those that a kind has."""
+_REACHES = (HOUR, DAY, 30 * DAY, 1000 * DAY, ALL_TIME.length)
+"""How far before the first instant rows are looked for, in turn: mostly the newest are the ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Which rows count at an instant: from when on they are known, how old they may be, and whether the very instant counts."""
+
+    knowledge: Knowledge = "default"
+    lags: Lags = NO_LAG
+    max_age: int | None = None
+    allow_exact: bool = True
+
+
+def pinned(engine: Engine) -> Engine:
+    """Return an engine that reads one version, the newest one: several reads then answer of the same rows."""
+    if engine.catalog.pinned is not None:
+        return engine
+    return engine.at(engine.catalog.version(), engine.now())
+
+
+def asof_datasets(
+    engine: Engine,
+    left: pl.DataFrame,
+    instants: pl.Series,
+    datasets: Sequence[Dataset],
+    columns: Sequence[str],
+    known: Known,
+    suffix: str = "_right",
+) -> pl.DataFrame:
+    """Return *left* with the newest row of its dataset that was known at each instant: one row for each, in its order.
+
+    Of several datasets each row gets one of its own ``symbol`` (and ``exchange``, if *left* has that column).
+
+    Raises
+    ------
+    BadInput
+        If the datasets are of different kinds, or *left* does not say which of them a row belongs to.
+    """
+    instants = times_of(instants)
+    found = datasets[0].spec.empty().select(columns)
+    rows = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, left.height)
+    for dataset, places in datasets_of_rows(left, datasets):
+        of_dataset, matches = known_rows(engine, dataset, instants[places], columns, known)
+        rows = rows.scatter(places, matches + found.height)
+        found.extend(of_dataset)
+    return joined(left, take(found, rows), suffix)
+
+
+def known_rows(
+    engine: Engine, dataset: Dataset, instants: pl.Series, columns: Sequence[str], known: Known
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return rows of *dataset*, and for each instant the number of the newest one of them that was known then; null for none."""
+    wanted = pl.DataFrame({_INSTANT: instants.to_physical()})
+    parts = [dataset.spec.empty().select(columns)]
+    rows = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, wanted.height)
+    height = 0
+    for span in _spans(engine, dataset, wanted[_INSTANT], known):
+        is_open = rows.is_null() & wanted[_INSTANT].is_not_null()
+        if not is_open.any():
+            break
+        there = load_known(engine, dataset, span, columns, known)
+        matches = asof_rows(
+            wanted.filter(is_open),
+            there,
+            on=_INSTANT,
+            right_on=_KNOWN,
+            newest=_HAPPENED,
+            max_age=known.max_age,
+            allow_exact=known.allow_exact,
+        )
+        # Only rows that somebody gets stay in memory.
+        used = matches.drop_nulls().unique().sort()
+        parts.append(there[used].select(columns))
+        numbers = used.search_sorted(matches.fill_null(0)) + height
+        rows = rows.scatter(is_open.arg_true(), numbers.set(matches.is_null(), None))
+        height += used.len()
+    return pl.concat(parts), rows
+
+
+def load_known(engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], known: Known) -> pl.DataFrame:
+    """Return the rows of a dataset with *columns*, and when each of them happened and was known."""
+    needed = list(columns) + [name for name in _TIMES if name in dataset.spec.names and name not in columns]
+    rows = engine.load(dataset, span, columns=needed)
+    return rows.with_columns(
+        happened_at(rows, dataset).cast(TIME).alias(_HAPPENED),
+        known_at(rows, dataset, known.knowledge, known.lags).cast(TIME).alias(_KNOWN),
+    )
+
+
+def known_before(
+    engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], at: int, known: Known
+) -> pl.DataFrame:
+    """Return the rows of a dataset inside *span* that were known at an instant."""
+    rows = load_known(engine, dataset, span, columns, known)
+    return rows.filter(rows[_KNOWN].to_physical() <= at).select(columns)
+
+
+def datasets_of_rows(frame: pl.DataFrame, datasets: Sequence[Dataset]) -> Iterator[tuple[Dataset, pl.Series]]:
+    """Yield each dataset with the numbers of the rows of *frame* that belong to it, by ``symbol`` (and ``exchange``).
+
+    Raises
+    ------
+    BadInput
+        If the datasets are of different kinds, or the frame does not say which of them a row belongs to.
+    """
+    kinds = {(dataset.kind, dataset.timeframe) for dataset in datasets}
+    if len(kinds) > 1:
+        raise BadInput(f"{datasets[0]} and {datasets[-1]} have different rows: join one kind and timeframe at a time")
+    if len(datasets) == 1:
+        yield datasets[0], pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
+        return
+    by = [name for name in ("symbol", "exchange") if name in frame.columns]
+    if "symbol" not in by:
+        raise BadInput(
+            f"the frame has no column 'symbol', which says which of {len(datasets)} datasets a row belongs to"
+        )
+    keys = [(str(dataset.symbol), dataset.exchange)[: len(by)] for dataset in datasets]
+    if len(set(keys)) < len(keys):
+        raise BadInput("two of the datasets have the same symbol: add a column 'exchange', or name fewer datasets")
+    rows = frame.select(pl.col(by).cast(pl.String)).with_row_index("_row").partition_by(by, as_dict=True)
+    for dataset, key in zip(datasets, keys, strict=True):
+        if key in rows:
+            yield dataset, rows[key]["_row"]
+
+
+def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) -> Iterator[Span]:
+    """Yield the spans of rows that may count at one of *instants*, the newest first; none is yielded twice.
+
+    What happened later counts before what happened earlier: an instant that found a row in one span need not look into the next.
+    """
+    first, last = instants.min(), instants.max()
+    row = engine.catalog.dataset(dataset)
+    if not isinstance(first, int) or not isinstance(last, int) or row is None or row.min_ts is None:
+        return
+    longest = 0
+    if dataset.timeframe is not None:
+        longest = dataset.timeframe.length
+    end = last + 1
+    # In these a row may be known before it happened, as clocks differ.
+    if known.knowledge == "received" or KNOWN_AT in dataset.spec.names:
+        end += LIVE_WITHIN
+    end = min(end, ALL_TIME.end)
+    earliest = row.min_ts
+    if known.max_age is not None:
+        earliest = max(earliest, first - known.max_age - longest)
+    for reach in _REACHES:
+        start = max(first - longest - reach, earliest)
+        if start < end:
+            yield Span(start, end)
+            end = start
+        if start == earliest:
+            return
