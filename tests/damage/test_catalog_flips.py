@@ -11,9 +11,11 @@ from damage_lakes import BARS, ETH, FOREIGN, at, flip, lake_in, refused
 from ticklake.app import CATALOG_FILE, rebuild_lake
 from ticklake.catalog.alerts import AlertRecords
 from ticklake.catalog.checksums import TABLES
+from ticklake.catalog.feature_sets import FeatureSetTable
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.catalog.instruments import Instruments
 from ticklake.catalog.jobs import JobQueue
+from ticklake.catalog.rules import RuleTable
 from ticklake.core.alerts import Alert, AlertRule
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.instrument import Instrument, Rename
@@ -56,6 +58,8 @@ def fill(root):
         queue.add([NewJob("compact", str(name), str(name), {"number": 1}) for name in (BARS, ETH)])
         assert queue.claim("me") is not None
         lake.schedules.add("nightly", "compact", every="1d")
+        RuleTable(database, lambda: 5).add("hours", {"from": [str(BARS)]}, "hash")
+        FeatureSetTable(database, lambda: 5).add("momentum", "v1", {"columns": ["ret"]}, "hash")
         AlertRecords(database).restore([Alert(AlertRule.GAPS, str(BARS), "text", 1, None, is_told=False)])
     empty_log(root)
 
