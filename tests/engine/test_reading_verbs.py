@@ -53,11 +53,11 @@ def test_before_the_first_row_and_after_a_deletion_a_book_is_empty_with_its_reas
         any_lake.book("x", "BTC/USD")
 
 
-def test_a_book_is_the_newest_snapshot_best_prices_first(any_lake):
+def test_a_book_is_the_newest_snapshot_and_what_changed_since_best_prices_first(any_lake):
     any_lake.save(BOOK, [*snapshot(0), *snapshot(5, 200.0), *snapshot(5, 300.0, seq=2)])
     any_lake.save(BOOK, [level(7, "bid", 98.0, 2.0, snapshot=False, seq=3)])
     book = any_lake.book("x", "BTC/USDT")
-    assert book["price"].to_list() == [299.0, 298.0, 297.0, 301.0, 302.0, 303.0]
+    assert book["price"].to_list() == [299.0, 298.0, 297.0, 98.0, 301.0, 302.0, 303.0]
     assert book.reason == ""
     assert any_lake.book("x", "BTC/USDT", START + SECOND, 1)["price"].to_list() == [99.0, 101.0]
     assert any_lake.book("x", "BTC/USDT", depth=1, columns=["price", "side"]).rows() == [(299.0, "bid"), (301.0, "ask")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ticklake.core.dataset import Dataset
+from ticklake.core.knowledge import Knowledge, parse_knowledge
 from ticklake.core.selection import parse_columns
 from ticklake.core.time import TimeLike
 from ticklake.lake.arguments import Columns, known_dataset, optional_count, optional_time
@@ -25,23 +26,37 @@ class BookVerbs(Reading):
         symbol: str,
         at: TimeLike | None = None,
         depth: int | None = None,
+        knowledge: Knowledge = "default",
         *,
         columns: Columns | None = None,
     ) -> Book:
-        """Return the newest snapshot of the order book at or before *at* (now): bids, then asks, best prices first.
+        """Return the order book as it was at *at* (now): bids, then asks, best prices first.
+
+        It is the newest snapshot at or before *at* with every change after it up to *at*, that instant included.
 
         Parameters
         ----------
         depth
             Keep that many levels a side.
+        knowledge
+            Which rows count, as in :mod:`ticklake.core.knowledge`: by default those that were known at *at*. With ``"event"``, all that
+            happened until then, whenever they were received.
 
         Returns
         -------
         Book
-            A frame with the columns of kind ``book``. Where there is no snapshot it is empty, and its ``reason`` says why.
+            A frame with the columns of kind ``book``: each level has the row that set it. Where there is no snapshot it is empty, and its
+            ``reason`` says why. ``proof`` says whether it is known to be whole, ``flags`` what is wrong with it.
         """
         from ticklake.query.book import book_at
 
         dataset = known_dataset(self.engine, Dataset.of(exchange, symbol, "book"))
         names = parse_columns(dataset.spec, columns)
-        return book_at(self.engine, dataset, optional_time(at), optional_count("depth", depth, 1), names)
+        return book_at(
+            self.engine,
+            dataset,
+            optional_time(at),
+            optional_count("depth", depth, 1),
+            names,
+            parse_knowledge(knowledge),
+        )

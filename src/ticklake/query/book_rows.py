@@ -1,0 +1,245 @@
+"""The rows that make books: from the snapshot on which a book stands, as far as they are known at an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from ticklake.core.book_state import BookColumns, Integers, Levels, Side, snapshot_starts
+from ticklake.core.dataset import Dataset
+from ticklake.core.knowledge import NO_LAG, Knowledge, Lags, known_at
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.time import DAY, HOUR, MINUTE
+from ticklake.engine.engine import Engine
+from ticklake.engine.read import chunks_of, read_rows
+from ticklake.engine.store import DatasetView
+
+__all__ = ["FOREVER", "NAMES", "BookRows", "Moment"]
+
+NAMES = ("ts", "received_at", "seq", "side", "price", "amount", "is_snapshot")
+"""The columns that make a book."""
+_BASE_NAMES = ("ts", "received_at", "seq", "is_snapshot")
+_BACK = (MINUTE, 10 * MINUTE, HOUR, DAY)
+"""How far back a snapshot is looked for, in turns; after that, twice as far each time."""
+_VIEWS = (10 * MINUTE, DAY)
+"""How much of a dataset is looked at in turns, before all of it is: a view brings the bytes of small segments along."""
+_AT_ONCE = 1_000_000
+"""Up to so many rows are read at once, more piece by piece."""
+FOREVER = ALL_TIME.end - 1
+"""The instant at which every row is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A book at an instant.
+
+    Parameters
+    ----------
+    levels
+        The book, with its rows applied but those of *extra*.
+    extra
+        The places in *rows* of those that come after rows that are not known yet.
+    rows, first
+        The rows that were taken last, and the number of the first of them.
+    older
+        The rows before them that are levels, with their numbers as ``row``, if they were asked for.
+    """
+
+    at: int
+    levels: Levels
+    extra: Sequence[int]
+    rows: pl.DataFrame
+    first: int
+    older: pl.DataFrame | None = None
+
+    @property
+    def last(self) -> tuple[int, int] | None:
+        """The time and the number of the last row that counts."""
+        if not self.extra:
+            return self.levels.last
+        place = self.extra[-1]
+        return int(self.rows["ts"].to_physical()[place]), int(self.rows["seq"][place])
+
+    def sides(self, depth: int | None = None) -> tuple[Side, Side]:
+        """Return bids and asks, of each the best *depth* levels."""
+        return self.levels.sides(depth, self.extra)
+
+    def rows_of(self, numbers: Integers) -> pl.DataFrame:
+        """Return the rows of levels by their numbers, in this order."""
+        if self.older is None or not self.older.height:
+            return self.rows[numbers - self.first]
+        every = pl.concat([self.older, _numbered(self.rows, self.first)])
+        wanted = pl.DataFrame({"row": pl.Series(numbers, dtype=pl.Int64)})
+        return wanted.join(every, on="row", maintain_order="left").drop("row")
+
+
+@dataclass(frozen=True, slots=True)
+class BookRows:
+    """Reads the rows of a dataset's books, from one version of the lake."""
+
+    engine: Engine
+    dataset: Dataset
+    knowledge: Knowledge = "default"
+    lags: Lags = NO_LAG
+
+    def view(self, span: Span) -> DatasetView:
+        """Return what the lake has of the dataset inside *span*."""
+        return self.engine.store.view(self.dataset, span)
+
+    def known(self, rows: pl.DataFrame) -> pl.Series:
+        """Return from when on each row is known."""
+        return known_at(rows, self.dataset, self.knowledge, self.lags)
+
+    def view_with_base(self, at: int) -> tuple[DatasetView, int | None]:
+        """Return a view of the rows up to *at*, and the time of the snapshot in it on which the book stands.
+
+        If there is no such snapshot, the view reaches back to the first row.
+        """
+        for back in _VIEWS:
+            view = self.view(Span(max(at - back, ALL_TIME.start), at + 1))
+            found = self.base(view, at)
+            if found is not None:
+                return view, found
+        view = self.view(Span(ALL_TIME.start, at + 1))
+        return view, self.base(view, at)
+
+    def base(self, view: DatasetView, at: int) -> int | None:
+        """Return the time of the newest snapshot in a view at or before *at* that is known then; ``None`` if there is none."""
+        inside = [segment for segment in view.segments if segment.min_ts <= at]
+        if not inside:
+            return None
+        end = min(max(segment.max_ts for segment in inside), at) + 1
+        first = max(min(segment.min_ts for segment in inside), view.span.start)
+        for start in _starts(end, first):
+            found = None
+            for rows in self.pieces(view, Span(start, end), _BASE_NAMES):
+                found = self._last_base(rows, at) or found
+            if found is not None:
+                return found
+            end = start
+        return None
+
+    def _last_base(self, rows: pl.DataFrame, at: int) -> int | None:
+        if not rows["is_snapshot"].any():
+            return None
+        ts = rows["ts"].to_physical()
+        # A message counts as a whole: its rows share their time, and nearly always when they were received.
+        is_known = (self.known(rows).fill_null(FOREVER + 1) <= at) & (ts <= at)
+        starts = pl.Series(snapshot_starts(rows)) & is_known
+        if not starts.any():
+            return None
+        return int(ts.filter(starts)[-1])
+
+    def pieces(self, view: DatasetView, span: Span, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a view inside *span* in order, in frames that split no instant."""
+        part = view.of(view.segments, span)
+        if _rows_near(part) <= _AT_ONCE:
+            rows = read_rows(self.engine.store, part, names)
+            if rows.height:
+                yield rows
+        else:
+            yield from chunks_of(self.engine.store, part, names)
+
+    def moments(
+        self,
+        view: DatasetView,
+        start: int,
+        instants: Integers,
+        names: Sequence[str] = NAMES,
+        *,
+        keeps_rows: bool = False,
+    ) -> Iterator[Moment]:
+        """Yield the book at each of sorted *instants*, made of the rows from *start* on.
+
+        The book of a moment must be read before the next one is asked for. With *keeps_rows*, a moment has the rows of its levels.
+        """
+        levels = Levels(self.dataset.exchange)
+        pending = view.kind.empty().select(names)
+        older: pl.DataFrame | None = None
+        if keeps_rows:
+            older = _numbered(pending, 0)
+        first = place = 0
+        end = int(instants[-1]) + 1
+        for rows in self.pieces(view, Span(start, max(end, start + 1)), names):
+            if pending.height:
+                rows = pl.concat([pending, rows])
+            times = self._take(levels, rows, first)
+            # Whatever is known at an instant of this piece lies in it or before it: pieces split no instant.
+            newest = int(rows["ts"].to_physical()[-1])
+            last = int(np.searchsorted(instants, newest, side="right"))
+            yield from _moments_in(levels, times, rows, first, instants[place:last], older)
+            place = last
+            if place == len(instants):
+                return
+            levels.advance(_known_until(times, int(instants[place])))
+            if older is not None:
+                older = _of_levels(levels, pl.concat([older, _numbered(rows, first).head(levels.done)]))
+            pending = rows.slice(levels.done)
+            first += levels.done
+        times = self._take(levels, pending, first)
+        yield from _moments_in(levels, times, pending, first, instants[place:], older)
+
+    def _take(self, levels: Levels, rows: pl.DataFrame, first: int) -> Integers:
+        """Hand rows to a book; return from when on each counts."""
+        columns = BookColumns.of(rows)
+        levels.take(columns, first)
+        return columns.known_at(self.known(rows))
+
+
+def _numbered(rows: pl.DataFrame, first: int) -> pl.DataFrame:
+    return rows.with_columns(pl.int_range(first, first + rows.height, dtype=pl.Int64).alias("row"))
+
+
+def _of_levels(levels: Levels, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that are levels of a book."""
+    bids, asks = levels.sides()
+    numbers = np.concatenate([bids.row, asks.row])
+    return rows.filter(pl.col("row").is_in(pl.Series(numbers).implode()))
+
+
+def _moments_in(
+    levels: Levels, times: Integers, rows: pl.DataFrame, first: int, instants: Integers, older: pl.DataFrame | None
+) -> Iterator[Moment]:
+    latest = np.maximum.accumulate(times)
+    earliest = np.minimum.accumulate(times[::-1])[::-1]
+    for at, until in zip(instants.tolist(), np.searchsorted(latest, instants, side="right").tolist(), strict=True):
+        levels.advance(until)
+        extra: list[int] = []
+        # Rows that were received late stand before others that are known already.
+        if until < len(times) and earliest[until] <= at:
+            extra = (np.flatnonzero(times[until:] <= at) + until).tolist()
+        yield Moment(at, levels, extra, rows, first, older)
+
+
+def _known_until(times: Integers, at: int) -> int:
+    """Return how many rows there are before the first that is not known at *at*."""
+    return int(np.searchsorted(np.maximum.accumulate(times), at, side="right"))
+
+
+def _starts(end: int, first: int) -> Iterator[int]:
+    """Yield from where to look for a snapshot before *end*, further back each time, down to *first*."""
+    backs = list(_BACK)
+    back = backs[0]
+    while True:
+        back = backs.pop(0) if backs else 2 * back
+        start = end - back
+        if start <= first:
+            yield first
+            return
+        yield start
+
+
+def _rows_near(view: DatasetView) -> int:
+    """Return how many rows have to be read for a view at most."""
+    total = 0
+    for segment in view.segments:
+        if segment.min_ts >= view.span.end or segment.max_ts < view.span.start:
+            continue
+        if segment.blocks:
+            total += sum(block.rows for block in segment.blocks if block.meets(view.span))
+        else:
+            total += segment.rows
+    return total
