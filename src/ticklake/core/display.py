@@ -8,7 +8,17 @@ from typing import Any
 
 from ticklake.core.time import format_time
 
-__all__ = ["Displayed", "counts_text", "field_values", "moment", "pairs_text"]
+__all__ = ["GAP_COLOURS", "Displayed", "counts_text", "field_values", "moment", "pairs_text"]
+
+GAP_COLOURS = {
+    "not_fetched": "#8a8f98",
+    "no_trades": "#c9a227",
+    "outage": "#e07b39",
+    "unavailable": "#8e5bd0",
+    "lost": "#d03b3b",
+    "invalid": "#2a9d9d",
+}
+"""The colour of each reason of a gap, in charts."""
 
 
 def moment(ns: int | None) -> str | None:

@@ -56,6 +56,7 @@ Adjusted = Annotated[
 Quick = Annotated[
     bool, typer.Option("--quick", help="Look at coverage and calendar only, not at ids and other symbols.")
 ]
+AsChart = Annotated[bool, typer.Option("--chart", help="Draw bars or trades in the terminal.")]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
 
@@ -107,12 +108,16 @@ def read(
     output: Output = None,
     limit: Limit = 20,
     at: Version = None,
+    as_chart: AsChart = False,
     lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """Read rows, as a table or in a format that other programs read."""
+    """Read rows, as a table or in a format that other programs read, or draw them."""
+    from ticklake.interfaces.cli.chart import columns_to_draw, print_chart
     from ticklake.interfaces.cli.formats import write_rows
 
+    if as_chart:
+        _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output), ("--columns", columns))
     with o.opened(lake_path) as lake:
         dataset = only(lake, what, timeframe, kind)
         view: View = lake
@@ -121,13 +126,25 @@ def read(
         names = None
         if columns is not None:
             names = list(map(str.strip, columns.split(",")))
+        if as_chart:
+            names = columns_to_draw(dataset)
         if adjust is None:
             rows = view.load(dataset, start, end, columns=names, last=last)
         else:
             rows = _adjusted(view, dataset, start, end, adjust).select(_checked_columns(dataset, names))
             if last is not None:
                 rows = rows.tail(last)
-    write_rows(rows, format_of(form, as_json=as_json), output, limit)
+        if as_chart:
+            return print_chart(view, dataset, rows)
+    return write_rows(rows, format_of(form, as_json=as_json), output, limit)
+
+
+def _refuse_with_chart(*options: tuple[str, object]) -> None:
+    from ticklake.errors import BadInput
+
+    for name, value in options:
+        if value:
+            raise BadInput(f"--chart draws for people: leave out {name}, or --chart")
 
 
 def format_of(form: str | None, *, as_json: bool) -> str | None:
@@ -236,15 +253,24 @@ def resample(
     form: Format = None,
     output: Output = None,
     limit: Limit = 20,
+    as_chart: AsChart = False,
     lake_path: o.LakePath = None,
     as_json: o.AsJson = False,
 ) -> None:
     """Make bars of trades or of shorter bars, and print the whole ones that open in [START, END); nothing is stored."""
+    from ticklake.core.dataset import Dataset
+    from ticklake.interfaces.cli.chart import print_chart
     from ticklake.interfaces.cli.formats import write_rows
 
+    if as_chart:
+        _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output))
     with o.opened(lake_path) as lake:
-        rows = lake.resample(only(lake, what, timeframe, kind), to, start, end, partial=partial)
-    write_rows(rows, format_of(form, as_json=as_json), output, limit)
+        dataset = only(lake, what, timeframe, kind)
+        rows = lake.resample(dataset, to, start, end, partial=partial)
+        if as_chart:
+            bars = Dataset.of(dataset.exchange, str(dataset.symbol), "ohlcv", to)
+            return print_chart(lake, bars, rows, dataset)
+    return write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
 def book(
