@@ -468,12 +468,20 @@ class Trial:
         missing = [row for row in missing if number_of(row) not in there]
         if not missing:
             return
-        # What only jumps of numbers would tell is not named well: a repair asks for what is not covered.
+        # What only jumps of numbers would tell is not named well: a repair asks for what is not covered. But whether others share
+        # the instants of the first and the last row is told by nothing else.
         gaps = self.lake.gap_report(dataset, quick=True).gaps
+        outer = self._bounds(dataset)
+        by_numbers = [gap for gap in self.lake.gap_report(dataset).gaps if gap.span.start in outer]
         for row in missing:
             number = number_of(row)
-            if not _is_named(row.values[0], gaps):
+            if not _is_named(row.values[0], [*gaps, *by_numbers]):
                 yield f"{dataset}: {number} at {row.values[0] - START} is missing, and no gap names it"
+
+    def _bounds(self, dataset: Dataset) -> set[int]:
+        """Return the times of the first and the last row that are stored."""
+        ts = self.lake.load(dataset, columns=["ts"])["ts"].to_physical()
+        return {int(ts[0]), int(ts[-1])}
 
     def numbers(self, dataset: Dataset) -> list[int]:
         """Return what tells the stored rows of a dataset apart."""

@@ -18,6 +18,7 @@ from ticklake.core.gaps import (
     Gap,
     GapReason,
     GapReport,
+    apart_from_outer_instants,
     bar_holes,
     during_outages,
     gaps_of,
@@ -25,7 +26,7 @@ from ticklake.core.gaps import (
     never_fetched,
     with_events,
     with_jumps,
-    without_outer_instants,
+    with_rows_missing,
 )
 from ticklake.core.outage import Quiet, covers
 from ticklake.core.sequence import LATE, Jump, Numbering, has_numbers, spared
@@ -72,6 +73,7 @@ def gap_report(engine: Engine, dataset: Dataset, want: Span, *, quick: bool = Fa
     coverage = store.catalog.coverage(dataset)
     closed = closed_spans(engine, dataset, want)
     invalid = pl.Series("ts", [], dtype=pl.Int64)
+    instants: list[Gap] = []
     if dataset.timeframe is not None:
         gaps = retried(lambda: _gaps_in_bars(store, dataset, want, coverage, closed))
     else:
@@ -80,7 +82,7 @@ def gap_report(engine: Engine, dataset: Dataset, want: Span, *, quick: bool = Fa
         gaps = gaps_of(dataset, want, coverage, (), [invalid], closed, only_snapshots=only_snapshots)
         row = store.catalog.dataset(dataset)
         if row is not None:
-            gaps = without_outer_instants(gaps, coverage, row.min_ts, row.max_ts)
+            gaps, instants = apart_from_outer_instants(gaps, coverage, row.min_ts, row.max_ts)
     if quick:
         return GapReport(tuple(gaps))
     reads = engine.cached("peers", lambda version: PeerReads(store, version))
@@ -90,7 +92,7 @@ def gap_report(engine: Engine, dataset: Dataset, want: Span, *, quick: bool = Fa
     if dataset.kind == "funding":
         return GapReport(tuple(_by_schedule(store, dataset, want, gaps, invalid.to_list(), peers)))
     if dataset.kind in _NUMBERED:
-        return _by_numbers(store, dataset, want, gaps, coverage, closed, peers)
+        return _by_numbers(store, dataset, want, gaps, instants, coverage, closed, peers)
     return GapReport(tuple(gaps))
 
 
@@ -134,6 +136,7 @@ def _by_numbers(
     dataset: Dataset,
     want: Span,
     gaps: list[Gap],
+    instants: Sequence[Gap],
     coverage: Coverage,
     closed: Sequence[Span],
     peers: Peers,
@@ -159,6 +162,7 @@ def _by_numbers(
     if jumps:
         jumps = list(spared(jumps, _refused_numbers(store, dataset, around, column, jumps)))
     gaps = gaps_within(with_jumps(gaps, jumps, coverage, what), want)
+    gaps = _sorted(gaps, with_rows_missing(instants, jumps, what))
     if quiet is not None:
         silent = _open_silence(quiet.finish(), coverage.spans(Found.DATA), closed, jumps)
         gaps = _sorted(gaps, peers.silent_trades(silent, quiet.shortest))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
@@ -26,6 +26,7 @@ __all__ = [
     "Gap",
     "GapReason",
     "GapReport",
+    "apart_from_outer_instants",
     "bar_holes",
     "during_outages",
     "gaps_of",
@@ -36,7 +37,7 @@ __all__ = [
     "silence_reason",
     "with_events",
     "with_jumps",
-    "without_outer_instants",
+    "with_rows_missing",
 ]
 
 
@@ -150,22 +151,39 @@ def _refused_rows(want: Span, invalid: Iterable[pl.Series]) -> Iterator[Gap]:
         yield Gap(Span(ts, ts + 1), None, GapReason.INVALID)
 
 
-def without_outer_instants(
+def apart_from_outer_instants(
     gaps: Iterable[Gap], coverage: Coverage, oldest: int | None, newest: int | None
-) -> list[Gap]:
-    """Return gaps without the instants of the oldest and of the newest row, if coverage begins and ends with them.
+) -> tuple[list[Gap], list[Gap]]:
+    """Return gaps without the instants of the oldest and of the newest row, if coverage begins and ends with them, and these instants.
 
     A live stream covers the time between its first and its newest row. Whether others share these instants is not known.
     """
     reach = coverage.reach
     if reach is None or oldest is None or newest is None:
-        return list(gaps)
+        return list(gaps), []
     outer: list[Span] = []
     if reach.start == oldest + 1:
         outer.append(Span(oldest, reach.start))
     if reach.end == newest:
         outer.append(Span(newest, newest + 1))
-    return [gap for gap in gaps if gap.span not in outer or gap.reason is not GapReason.NOT_FETCHED]
+    inner: list[Gap] = []
+    instants: list[Gap] = []
+    for gap in gaps:
+        if gap.reason is GapReason.NOT_FETCHED and gap.span in outer:
+            instants.append(gap)
+        else:
+            inner.append(gap)
+    return inner, instants
+
+
+def with_rows_missing(instants: Iterable[Gap], jumps: Collection[Jump], what: str) -> Iterator[Gap]:
+    """Yield the outer instants in which numbers jump: then others do share them, and were not fetched."""
+    for gap in instants:
+        own = [jump for jump in jumps if jump.before == gap.span.start]
+        if own:
+            numbers = ", ".join(f"{jump.first} to {jump.last}" for jump in own)
+            count = sum(jump.count for jump in own)
+            yield replace(gap, missing=count, detail=f"{what} {numbers} are missing")
 
 
 def never_fetched(want: Span, coverage: Coverage, *, only_snapshots: bool = False) -> Iterator[Span]:
