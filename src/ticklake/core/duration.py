@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 from ticklake.core.schedules import parse_every
-from ticklake.core.time import HOUR, US
+from ticklake.core.time import HOUR, MS, US
 from ticklake.errors import BadInput
 
 __all__ = ["DurationLike", "parse_duration"]
@@ -14,6 +15,7 @@ DurationLike = str | int | dt.timedelta
 
 _SMALLEST = HOUR
 """An integer below it was meant in hours, days, seconds or milliseconds: 30 days are 2,592,000,000 ms."""
+_MILLISECONDS = re.compile(r"(\d+)ms")
 _NONE = ("0", "0s", "0m", "0h", "0d", "0w")
 
 
@@ -23,7 +25,7 @@ def parse_duration(value: DurationLike) -> int:
     Parameters
     ----------
     value
-        Text like ``"7d"``, ``"24h"`` or ``"90s"``, a timedelta, 0, or an integer of nanoseconds of at least an hour.
+        Text like ``"7d"``, ``"24h"``, ``"90s"`` or ``"250ms"``, a timedelta, 0, or an integer of nanoseconds of at least an hour.
 
     Raises
     ------
@@ -33,6 +35,9 @@ def parse_duration(value: DurationLike) -> int:
     if isinstance(value, str):
         if value.strip() in _NONE:
             return 0
+        milliseconds = _MILLISECONDS.fullmatch(value.strip())
+        if milliseconds is not None:
+            return int(milliseconds[1]) * MS
         return parse_every(value)
     if isinstance(value, dt.timedelta):
         return _not_negative(_nanoseconds(value), value)
