@@ -24,7 +24,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.duration import DurationLike, parse_duration
+from ticklake.core.duration import DurationLike, parse_length
 from ticklake.core.kinds import TIME, kind_of
 from ticklake.core.lookup import did_you_mean
 from ticklake.core.time import DAY
@@ -67,7 +67,7 @@ class Lags:
         InvalidName
             If there is no such kind: its rows would be known too early.
         """
-        return cls({kind_of(kind).name: parse_duration(lag) for kind, lag in lags.items()})
+        return cls({kind_of(kind).name: parse_length(lag) for kind, lag in lags.items()})
 
     def of(self, dataset: Dataset) -> int:
         """Return the lag of a dataset's rows in nanoseconds."""

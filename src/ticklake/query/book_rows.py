@@ -106,6 +106,14 @@ class BookRows:
         view = self.view(Span(ALL_TIME.start, at + 1))
         return view, self.base(view, at)
 
+    def view_of(self, span: Span) -> tuple[DatasetView, int]:
+        """Return a view of the rows that make the books in *span*, and from when on they do."""
+        _, start = self.view_with_base(span.start)
+        if start is None:
+            # A snapshot before may become known later: by what it is known then, all rows may count.
+            start = ALL_TIME.start
+        return self.view(Span(min(start, span.start), max(span.end, start + 1))), start
+
     def base(self, view: DatasetView, at: int) -> int | None:
         """Return the time of the newest snapshot in a view at or before *at* that is known then; ``None`` if there is none."""
         inside = [segment for segment in view.segments if segment.min_ts <= at]
