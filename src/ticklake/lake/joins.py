@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
@@ -31,6 +31,7 @@ from ticklake.lake.reading import Reading
 if TYPE_CHECKING:
     from ticklake.core.duration import DurationLike
     from ticklake.query.iterate import By, Form
+    from ticklake.query.markout import Unit
     from ticklake.query.panel import Fill, How, Label
 
 __all__ = ["JoinVerbs"]
@@ -165,6 +166,64 @@ class JoinVerbs(Reading):
         known = Known(parse_knowledge(knowledge), Lags.parse(lags or {}))
         return panel(engine, datasets, Span.parse(start, end), shape, optional_time(known_at), known)
 
+    def markout(
+        self,
+        trades: pl.DataFrame | DatasetLike,
+        against: DatasetLike | Sequence[DatasetLike],
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        offsets: DurationLike | Sequence[DurationLike] = ("1s", "5s", "1m", "5m"),
+        price: str | None = None,
+        unit: Unit = "price",
+        at: str = "ts",
+        max_age: DurationLike | None = None,
+    ) -> pl.DataFrame:
+        """Return trades with how far the price had moved in their direction some time later: ``sign * (reference - price)``.
+
+        The sign is 1 of a ``buy`` and -1 of a ``sell``: a positive markout is a gain of whoever took. The reference is the price of
+        *against* at the trade's time and the offset: of the newest row that happened at or before then. A bar happens when it
+        closes. A markout is null after the last row of *against*, where that has no price yet, and where the side is not known.
+
+        Parameters
+        ----------
+        trades
+            A frame with ``price``, ``side`` and times, or a dataset of trades, of which the rows in ``[start, end)`` are loaded.
+        against
+            A dataset of quotes, bars or trades; or several, by names or patterns: then each trade is held against that of its own
+            ``symbol``.
+        offsets
+            Lengths of time, like ``"250ms"``; with ``-`` before the trade. Each makes a column like ``markout_250ms``.
+        price
+            Of quotes ``mid`` (default), ``microprice`` or a column; of bars a column (``close``); of trades ``price``.
+        unit
+            ``price``, or ``bps``: hundredths of a percent of the trade's price.
+        at
+            The column of the times of a frame.
+        max_age
+            A reference that happened longer ago does not count.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has nothing of a name.
+        BadInput
+            If a column or a price is missing, or an offset cannot be read.
+        """
+        from ticklake.core.duration import parse_length
+        from ticklake.query.asof import pinned
+        from ticklake.query.markout import UNITS, MarkoutShape, markouts, reference_of
+
+        engine = pinned(self.engine)
+        datasets = _some_datasets("against", engine, against)
+        age: int | None = None
+        if max_age is not None:
+            age = parse_length(max_age)
+        reference = reference_of(datasets[0], price)
+        shape = MarkoutShape(_named_offsets(offsets), reference, parse_word("unit", unit, UNITS), age)
+        frame, instants = _left_rows(engine, trades, start, end, at)
+        return markouts(engine, frame, instants, datasets, shape)
+
     def iterate(
         self,
         datasets: DatasetLike | Sequence[DatasetLike],
@@ -228,6 +287,30 @@ class JoinVerbs(Reading):
         if form == "objects":
             return as_lists(frames, chosen, names)
         return frames
+
+
+def _named_offsets(offsets: DurationLike | Sequence[DurationLike]) -> dict[str, int]:
+    """Return offsets in nanoseconds by the names of their columns."""
+    from ticklake.core.duration import format_offset, parse_offset
+
+    given: list[DurationLike] = []
+    if isinstance(offsets, list | tuple):
+        given += offsets
+    else:
+        given.append(cast("DurationLike", offsets))
+    named: dict[str, int] = {}
+    for value in given:
+        length = parse_offset(value)
+        text = format_offset(length)
+        if isinstance(value, str):
+            text = "".join(value.split())
+        name = f"markout_{text}"
+        if name in named:
+            raise BadInput(f"offsets={offsets!r} has {value!r} twice: name it once")
+        named[name] = length
+    if not named:
+        raise BadInput("offsets=[] names none: pass some, like ['1s', '1m']")
+    return named
 
 
 def _columns_of_any(datasets: Sequence[Dataset], columns: Columns | None) -> list[str] | None:
