@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from ticklake.lake.admin import Admin
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
+    from ticklake.query.iterate import Event
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -80,6 +81,7 @@ _PUBLIC = {
     "DatasetChange": "core.results",
     "DayQuality": "core.quality",
     "Deleted": "core.results",
+    "Event": "query.iterate",
     "FetchPlan": "core.fetch_plan",
     "FileReport": "core.file_reports",
     "FileState": "core.file_reports",
@@ -156,6 +158,7 @@ __all__ = [
     "DatasetChange",
     "DayQuality",
     "Deleted",
+    "Event",
     "FetchPlan",
     "FileReport",
     "FileState",

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from ticklake.core.duration import parse_length, parse_offset
+from ticklake.core.duration import format_offset, parse_length, parse_offset
 from ticklake.core.time import HOUR, MINUTE, MS, SECOND, US
 from ticklake.errors import BadInput
 
@@ -37,3 +37,8 @@ def test_an_offset_may_lie_before(value, offset):
 def test_what_is_no_offset_is_refused(value):
     with pytest.raises(BadInput):
         parse_offset(value)
+
+
+@pytest.mark.parametrize("text", ["0s", "-5s", "250ms", "-10us", "7ns", "5m", "2h", "1500ms"])
+def test_an_offset_is_written_as_it_is_read(text):
+    assert format_offset(parse_offset(text)) == text

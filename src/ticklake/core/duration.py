@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 
-from ticklake.core.schedules import parse_every
-from ticklake.core.time import HOUR, MS, US
+from ticklake.core.schedules import format_every, parse_every
+from ticklake.core.time import HOUR, MS, SECOND, US
 from ticklake.errors import BadInput
 
-__all__ = ["DurationLike", "parse_duration", "parse_length", "parse_offset"]
+__all__ = ["DurationLike", "format_offset", "parse_duration", "parse_length", "parse_offset"]
 
 DurationLike = str | int | dt.timedelta
 
@@ -83,6 +83,22 @@ def parse_offset(value: DurationLike) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
         return -parse_length(-value)
     return parse_length(value)
+
+
+def format_offset(ns: int) -> str:
+    """Write an offset the short way, as :func:`parse_offset` reads it.
+
+    >>> format_offset(-1_500_000_000)
+    '-1500ms'
+    """
+    if ns < 0:
+        return f"-{format_offset(-ns)}"
+    if ns == 0:
+        return "0s"
+    if ns % SECOND == 0:
+        return format_every(ns)
+    unit = next(unit for unit in reversed(_SHORT_UNITS) if ns % _SHORT_UNITS[unit] == 0)
+    return f"{ns // _SHORT_UNITS[unit]}{unit}"
 
 
 def _from_int(value: int) -> int:

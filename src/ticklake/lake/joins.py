@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import Knowledge, Lags, happened_at, parse_knowledge
-from ticklake.core.lookup import did_you_mean
+from ticklake.core.lookup import absent, did_you_mean
 from ticklake.core.selection import parse_columns, parse_names, parse_text, parse_word
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.engine import Engine
-from ticklake.errors import BadInput
-from ticklake.lake.arguments import Columns, DatasetLike, known_dataset, matching_datasets, optional_time
+from ticklake.errors import BadInput, InvalidData
+from ticklake.lake.arguments import (
+    Columns,
+    DatasetLike,
+    known_dataset,
+    matching_datasets,
+    optional_count,
+    optional_time,
+)
 from ticklake.lake.reading import Reading
 
 if TYPE_CHECKING:
     from ticklake.core.duration import DurationLike
+    from ticklake.query.iterate import By, Form
+    from ticklake.query.markout import Unit
     from ticklake.query.panel import Fill, How, Label
 
 __all__ = ["JoinVerbs"]
@@ -156,6 +165,167 @@ class JoinVerbs(Reading):
         )
         known = Known(parse_knowledge(knowledge), Lags.parse(lags or {}))
         return panel(engine, datasets, Span.parse(start, end), shape, optional_time(known_at), known)
+
+    def markout(
+        self,
+        trades: pl.DataFrame | DatasetLike,
+        against: DatasetLike | Sequence[DatasetLike],
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        offsets: DurationLike | Sequence[DurationLike] = ("1s", "5s", "1m", "5m"),
+        price: str | None = None,
+        unit: Unit = "price",
+        at: str = "ts",
+        max_age: DurationLike | None = None,
+    ) -> pl.DataFrame:
+        """Return trades with how far the price had moved in their direction some time later: ``sign * (reference - price)``.
+
+        The sign is 1 of a ``buy`` and -1 of a ``sell``: a positive markout is a gain of whoever took. The reference is the price of
+        *against* at the trade's time and the offset: of the newest row that happened at or before then. A bar happens when it
+        closes. A markout is null after the last row of *against*, where that has no price yet, and where the side is not known.
+
+        Parameters
+        ----------
+        trades
+            A frame with ``price``, ``side`` and times, or a dataset of trades, of which the rows in ``[start, end)`` are loaded.
+        against
+            A dataset of quotes, bars or trades; or several, by names or patterns: then each trade is held against that of its own
+            ``symbol``.
+        offsets
+            Lengths of time, like ``"250ms"``; with ``-`` before the trade. Each makes a column like ``markout_250ms``.
+        price
+            Of quotes ``mid`` (default), ``microprice`` or a column; of bars a column (``close``); of trades ``price``.
+        unit
+            ``price``, or ``bps``: hundredths of a percent of the trade's price.
+        at
+            The column of the times of a frame.
+        max_age
+            A reference that happened longer ago does not count.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has nothing of a name.
+        BadInput
+            If a column or a price is missing, or an offset cannot be read.
+        """
+        from ticklake.core.duration import parse_length
+        from ticklake.query.asof import pinned
+        from ticklake.query.markout import UNITS, MarkoutShape, markouts, reference_of
+
+        engine = pinned(self.engine)
+        datasets = _some_datasets("against", engine, against)
+        age: int | None = None
+        if max_age is not None:
+            age = parse_length(max_age)
+        reference = reference_of(datasets[0], price)
+        shape = MarkoutShape(_named_offsets(offsets), reference, parse_word("unit", unit, UNITS), age)
+        frame, instants = _left_rows(engine, trades, start, end, at)
+        return markouts(engine, frame, instants, datasets, shape)
+
+    def iterate(
+        self,
+        datasets: DatasetLike | Sequence[DatasetLike],
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        by: By = "exchange",
+        as_: Form = "objects",
+        batch: int | None = None,
+        columns: Sequence[str] | None = None,
+        lags: Mapping[str, DurationLike] | None = None,
+    ) -> Iterator[Any]:
+        """Return the rows of several datasets as events in order, in memory that does not grow with their number.
+
+        All are of one version of the lake, whoever writes meanwhile. A bar is an event when it closes, never when it opens.
+        Events of one time are ordered by when they were known (with ``by="received"``: by when they happened), then by the
+        order of *datasets*, then as the dataset stores them.
+
+        Parameters
+        ----------
+        datasets
+            Names or patterns.
+        start, end
+            Events have their time in ``[start, end)``. To go on, start at the time of the last event: those of that time
+            come again.
+        by
+            The time of an event: ``exchange`` for when it happened, ``received`` for when it was known.
+        as_
+            ``objects``: one :class:`~ticklake.query.iterate.Event` after the other, with ``dataset``, ``time`` (nanoseconds) and
+            ``row`` (a named tuple; times in it are nanoseconds, too). ``arrow``: record batches; ``frames``: Polars frames.
+            Both have the columns ``dataset``, ``time``, and those of all datasets, null where one has none of a name.
+        batch
+            Rows of a batch or frame: 65,536 by default. With ``objects``: lists of so many events.
+        columns
+            Of all datasets together; all by default.
+        lags
+            How long after it happened a row is known that was not received live, by kind, for ``received``.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has nothing of a name.
+        BadInput
+            If an argument is none of its words, or datasets have columns of one name and different types.
+        """
+        from ticklake.query.asof import pinned
+        from ticklake.query.iterate import BYS, FORMS, ROWS, as_arrow, as_events, as_lists, events, in_batches
+
+        engine = pinned(self.engine)
+        chosen = _some_datasets("datasets", engine, datasets)
+        names = _columns_of_any(chosen, columns)
+        form = parse_word("as_", as_, FORMS)
+        order = parse_word("by", by, BYS)
+        rows = optional_count("batch", batch, 1)
+        frames = events(engine, chosen, Span.parse(start, end), order, Lags.parse(lags or {}), names)
+        if form == "objects" and rows is None:
+            return as_events(frames, chosen, names)
+        frames = in_batches(frames, rows or ROWS)
+        if form == "arrow":
+            return as_arrow(frames)
+        if form == "objects":
+            return as_lists(frames, chosen, names)
+        return frames
+
+
+def _named_offsets(offsets: DurationLike | Sequence[DurationLike]) -> dict[str, int]:
+    """Return offsets in nanoseconds by the names of their columns."""
+    from ticklake.core.duration import format_offset, parse_offset
+
+    given: list[DurationLike] = []
+    if isinstance(offsets, list | tuple):
+        given += offsets
+    else:
+        given.append(cast("DurationLike", offsets))
+    named: dict[str, int] = {}
+    for value in given:
+        length = parse_offset(value)
+        text = format_offset(length)
+        if isinstance(value, str):
+            text = "".join(value.split())
+        name = f"markout_{text}"
+        if name in named:
+            raise BadInput(f"offsets={offsets!r} has {value!r} twice: name it once")
+        named[name] = length
+    if not named:
+        raise BadInput("offsets=[] names none: pass some, like ['1s', '1m']")
+    return named
+
+
+def _columns_of_any(datasets: Sequence[Dataset], columns: Columns | None) -> list[str] | None:
+    """Check that each of *columns* is one of some dataset."""
+    if columns is None:
+        return None
+    names = parse_names("columns", columns)
+    if not names:
+        raise InvalidData(f"columns={columns!r} names no column: leave it out for all, or name some")
+    known = list(dict.fromkeys(name for dataset in datasets for name in dataset.spec.names))
+    for name in absent(names, known):
+        raise InvalidData(
+            f"none of the datasets has a column {name!r}{did_you_mean(name, known)}: they have {', '.join(known)}"
+        )
+    return names
 
 
 def _datasets_of_symbols(

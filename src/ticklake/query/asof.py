@@ -17,12 +17,21 @@ from ticklake.core.time import DAY, HOUR
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
 
-__all__ = ["Known", "asof_datasets", "datasets_of_rows", "known_before", "known_rows", "load_known", "pinned"]
+__all__ = [
+    "KNOWING",
+    "Known",
+    "asof_datasets",
+    "datasets_of_rows",
+    "known_before",
+    "known_rows",
+    "load_known",
+    "pinned",
+]
 
 _HAPPENED = "_happened"
 _KNOWN = "_known"
 _INSTANT = "_instant"
-_TIMES = ("ts", "received_at", "close_time", KNOWN_AT)
+KNOWING = ("ts", "received_at", "close_time", KNOWN_AT)
 """The columns that say when a row is known, of those that a kind has."""
 _REACHES = (HOUR, DAY, 30 * DAY, 1000 * DAY, ALL_TIME.length)
 """How far before the first instant rows are looked for, in turn: mostly the newest are the ones."""
@@ -106,7 +115,7 @@ def known_rows(
 
 def load_known(engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], known: Known) -> pl.DataFrame:
     """Return the rows of a dataset with *columns*, and when each of them happened and was known."""
-    needed = list(columns) + [name for name in _TIMES if name in dataset.spec.names and name not in columns]
+    needed = list(columns) + [name for name in KNOWING if name in dataset.spec.names and name not in columns]
     rows = engine.load(dataset, span, columns=needed)
     return rows.with_columns(
         happened_at(rows, dataset).cast(TIME).alias(_HAPPENED),

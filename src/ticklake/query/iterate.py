@@ -1,0 +1,309 @@
+"""Iteration: the rows of many datasets as events in the order in which they happened, or became known, in little memory."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
+
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
+from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Lags, happened_at, known_at
+from ticklake.core.span import ALL_TIME, Span, normalise
+from ticklake.core.windows import Stretch, windows
+from ticklake.engine.engine import Engine
+from ticklake.errors import BadInput
+from ticklake.query.asof import KNOWING
+
+__all__ = ["BYS", "FORMS", "ROWS", "By", "Event", "Form", "as_arrow", "as_events", "as_lists", "events", "in_batches"]
+
+By = Literal["exchange", "received"]
+Form = Literal["objects", "arrow", "frames"]
+BYS: tuple[By, ...] = ("exchange", "received")
+FORMS: tuple[Form, ...] = ("objects", "arrow", "frames")
+ROWS = 65_536
+"""Events of a batch, unless something else is asked for."""
+_WINDOW_ROWS = 1 << 17
+_LEAST_ROWS = 1 << 14
+"""Rows of a dataset in a window, on average: with fewer, each row group would be decoded for many windows."""
+_TOO_MANY = 4
+"""A window with so many times the rows that were expected is cut into two: rows may come in bursts."""
+_OBJECTS = 4096
+"""Rows that are objects of Python at a time."""
+_TIME, _THEN, _DATASET = "time", "_then", "dataset"
+
+
+class Event(NamedTuple):
+    """A row of a dataset, at the time at which it is delivered in nanoseconds. Times in ``row`` are nanoseconds, too."""
+
+    dataset: Dataset
+    time: int
+    row: Any
+
+
+@dataclass
+class _Stream:
+    """The rows of one dataset: those that are read and not due yet wait.
+
+    ``span`` is that of their ``ts``, ``first`` the time of the first event.
+    """
+
+    engine: Engine
+    dataset: Dataset
+    span: Span
+    first: int
+    columns: list[str]
+    by: By
+    lags: Lags
+    waiting: pl.DataFrame | None = None
+
+    @cached_property
+    def stretches(self) -> list[Stretch]:
+        """Where it has rows, and how many."""
+        pieces: list[Stretch] = []
+        for segment in self.engine.store.view(self.dataset, self.span, data=False).segments:
+            blocks = [block for block in segment.blocks if block.rows]
+            pieces += [Stretch(Span(block.min_ts, block.max_ts + 1), block.rows) for block in blocks]
+            if not blocks:
+                pieces.append(Stretch(segment.span, segment.rows))
+        parts: list[Stretch] = []
+        for piece in pieces:
+            inside = piece.span.intersect(self.span)
+            if inside is not None:
+                parts.append(Stretch(inside, max(piece.rows * inside.length // piece.span.length, 1)))
+        return parts
+
+    @cached_property
+    def _filled(self) -> list[Span]:
+        return normalise(stretch.span for stretch in self.stretches)
+
+    def _has_rows(self, span: Span) -> bool:
+        place = bisect_right(self._filled, span.start, key=lambda filled: filled.end)
+        return place < len(self._filled) and self._filled[place].start < span.end
+
+    def read(self, window: Span) -> pl.DataFrame | None:
+        """Return the rows of a window with the time of their event, and what orders those of one time; ``None`` for none."""
+        span = window.intersect(self.span)
+        if span is None or not self._has_rows(span):
+            return None
+        names = [name for name in KNOWING if name in self.dataset.spec.names and name not in self.columns]
+        rows = self.engine.load(self.dataset, span, columns=[*self.columns, *names])
+        if not rows.height:
+            return None
+        happened = happened_at(rows, self.dataset)
+        known = known_at(rows, self.dataset, "default", self.lags)
+        time, then = happened, known
+        if self.by == "received":
+            time, then = known, happened
+        # A row that says itself when it was known may say a time before its own. It is delivered when it happened.
+        rows = rows.with_columns(pl.max_horizontal(time, happened).alias(_TIME), then.alias(_THEN))
+        rows = rows.select(*self.columns, _TIME, _THEN)
+        if window.start < self.first:
+            rows = rows.filter(pl.col(_TIME) >= self.first)
+        return rows
+
+    def due(self, read: pl.DataFrame | None, before: int) -> pl.DataFrame | None:
+        """Return the rows whose time lies before *before*, in their stored order; the others wait."""
+        rows = read
+        if self.waiting is not None:
+            rows = self.waiting
+            if read is not None:
+                rows = pl.concat([self.waiting, read])
+        if rows is None:
+            return None
+        is_due = rows[_TIME] < before
+        if is_due.all():
+            self.waiting = None
+            return rows
+        self.waiting = rows.filter(~is_due)
+        return rows.filter(is_due)
+
+
+def events(
+    engine: Engine,
+    datasets: Sequence[Dataset],
+    span: Span,
+    by: By = "exchange",
+    lags: Lags = NO_LAG,
+    columns: Sequence[str] | None = None,
+) -> Iterator[pl.DataFrame]:
+    """Return frames of events in order: ``dataset``, ``time``, and the columns of all datasets, null where one has none of a name.
+
+    Events have the time at which they happened, or with ``received`` that at which they were known, inside *span*. Those of one time are
+    ordered by when they were known (happened), then by dataset in the order of *datasets*, then as they are stored.
+
+    Raises
+    ------
+    BadInput
+        If two kinds have columns of one name and different types.
+    """
+    streams = [_stream(engine, dataset, span, by, lags, columns) for dataset in datasets]
+    schema = _schema_of(streams)
+    return _ordered(streams, span, schema)
+
+
+def _stream(engine: Engine, dataset: Dataset, span: Span, by: By, lags: Lags, columns: Sequence[str] | None) -> _Stream:
+    names = list(dataset.spec.names)
+    if columns is not None:
+        names = [name for name in names if name in columns]
+    start = max(span.start - _reach(engine, dataset, span.start, by, lags), ALL_TIME.start)
+    return _Stream(engine, dataset, Span(start, span.end), span.start, names, by, lags)
+
+
+def _reach(engine: Engine, dataset: Dataset, start: int, by: By, lags: Lags) -> int:
+    """Return how long before its event a row may have its ``ts``."""
+    reach = 0
+    if dataset.timeframe is not None:
+        reach = dataset.timeframe.length
+    elif "close_time" in dataset.spec.names and start > ALL_TIME.start:
+        # Bars of any length: the one that is open at *start* is the last that began before.
+        last = engine.load(dataset, Span(ALL_TIME.start, start), columns=["ts"], last=1)["ts"].to_physical()
+        reach = max((start - ts for ts in last), default=0)
+    if by == "exchange":
+        return reach
+    if KNOWN_AT in dataset.spec.names:
+        return ALL_TIME.length
+    reach += lags.of(dataset)
+    if "received_at" in dataset.spec.names:
+        reach += LIVE_WITHIN
+    return reach
+
+
+def _schema_of(streams: Sequence[_Stream]) -> dict[str, Any]:
+    """Return the names and types of the columns of all streams."""
+    schema: dict[str, Any] = {_DATASET: pl.Enum([str(stream.dataset) for stream in streams]), _TIME: TIME}
+    for stream in streams:
+        for name in stream.columns:
+            dtype = stream.dataset.spec.schema[name]
+            if name in (_DATASET, _TIME, _THEN):
+                raise BadInput(f"{stream.dataset} has a column {name!r}, which is that of events: name other columns")
+            if schema.setdefault(name, dtype) != dtype:
+                raise BadInput(
+                    f"column {name!r} of {stream.dataset} is {dtype}, and {schema[name]} elsewhere: name other columns"
+                )
+    return schema
+
+
+def _ordered(streams: Sequence[_Stream], span: Span, schema: dict[str, Any]) -> Iterator[pl.DataFrame]:
+    for frames in _due(streams, span):
+        tagged: list[pl.DataFrame] = []
+        for stream, frame in zip(streams, frames, strict=True):
+            if frame is not None and frame.height:
+                name = pl.lit(str(stream.dataset)).cast(schema[_DATASET]).alias(_DATASET)
+                tagged.append(frame.with_columns(name))
+        if not tagged:
+            continue
+        rows = pl.concat(tagged, how="diagonal")
+        if not _is_ordered(rows):
+            # Stable: what is equal keeps the order of the datasets, and that in which a dataset stores it.
+            rows = rows.sort(_TIME, _THEN, maintain_order=True)
+        missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows.columns]
+        rows = rows.with_columns(pl.col(_TIME).cast(TIME), *missing)
+        if rows.height:
+            yield rows.select(list(schema))
+
+
+def _is_ordered(rows: pl.DataFrame) -> bool:
+    time, then = rows[_TIME], rows[_THEN]
+    if not time.is_sorted():
+        return False
+    return not ((time == time.shift()) & (then < then.shift())).any()
+
+
+def _due(streams: Sequence[_Stream], span: Span) -> Iterator[list[pl.DataFrame | None]]:
+    """Yield what is due of each stream, window by window."""
+    stretches = [stretch for stream in streams for stretch in stream.stretches]
+    most = max(_WINDOW_ROWS, _LEAST_ROWS * len(streams))
+    for window in windows(stretches, most):
+        for part, frames in _read(streams, window, most * _TOO_MANY):
+            yield [stream.due(frame, part.end) for stream, frame in zip(streams, frames, strict=True)]
+    # Nothing more is read: all that waits is due.
+    yield [stream.due(None, span.end) for stream in streams]
+
+
+def _read(streams: Sequence[_Stream], window: Span, most: int) -> Iterator[tuple[Span, list[pl.DataFrame | None]]]:
+    """Yield the rows of a window, in several parts if they are more than *most*."""
+    waiting = [window]
+    while waiting:
+        part = waiting.pop()
+        frames: list[pl.DataFrame | None] = []
+        rows = 0
+        for stream in streams:
+            frame = stream.read(part)
+            frames.append(frame)
+            if frame is not None:
+                rows += frame.height
+            if rows > most and part.length > 1:
+                break
+        if len(frames) == len(streams):
+            yield part, frames
+            continue
+        middle = part.start + part.length // 2
+        waiting += [Span(middle, part.end), Span(part.start, middle)]
+
+
+def in_batches(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the rows of *frames* in frames of exactly so many, the last one of fewer."""
+    held: list[pl.DataFrame] = []
+    height = 0
+    for frame in frames:
+        start = 0
+        while start < frame.height:
+            part = frame.slice(start, rows - height)
+            held.append(part)
+            start += part.height
+            height += part.height
+            if height == rows:
+                yield pl.concat(held, rechunk=True)
+                held, height = [], 0
+    if held:
+        yield pl.concat(held, rechunk=True)
+
+
+def as_arrow(frames: Iterable[pl.DataFrame]) -> Iterator[Any]:
+    """Yield frames as record batches of Arrow."""
+    for frame in frames:
+        # Newer levels write string views, which many readers of Arrow do not know.
+        yield from frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()
+
+
+def as_events(
+    frames: Iterable[pl.DataFrame], datasets: Sequence[Dataset], columns: Sequence[str] | None
+) -> Iterator[Event]:
+    """Yield the rows of frames as objects, one after the other."""
+    makers: list[Callable[[Sequence[Any]], Any]] | None = None
+    for frame in frames:
+        if makers is None:
+            makers = [_row_maker(dataset, frame.columns, columns) for dataset in datasets]
+        for start in range(0, frame.height, _OBJECTS):
+            part = frame.slice(start, _OBJECTS).with_columns(
+                pl.col(_DATASET).to_physical(), pl.selectors.temporal().to_physical()
+            )
+            for values in part.iter_rows():
+                number = values[0]
+                yield Event(datasets[number], values[1], makers[number](values))
+
+
+def as_lists(
+    frames: Iterable[pl.DataFrame], datasets: Sequence[Dataset], columns: Sequence[str] | None
+) -> Iterator[list[Event]]:
+    """Yield the rows of frames as objects, in a list for each frame."""
+    for frame in frames:
+        yield list(as_events([frame], datasets, columns))
+
+
+def _row_maker(dataset: Dataset, names: Sequence[str], columns: Sequence[str] | None) -> Callable[[Sequence[Any]], Any]:
+    """Return what makes a row of *dataset* of the values of *names*."""
+    own = [name for name in dataset.spec.names if columns is None or name in columns]
+    row = namedtuple(dataset.kind, own, rename=True)  # type: ignore[misc]
+    places = list(map(names.index, own))
+    if len(places) < 2:
+        return lambda values: row._make(values[place] for place in places)
+    pick = itemgetter(*places)
+    return lambda values: row._make(pick(values))
