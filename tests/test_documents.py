@@ -14,6 +14,8 @@ import pytest
 import ticklake
 from ticklake import errors
 from ticklake.config import AlertSettings, ExchangeSettings, JobSettings, Settings
+from ticklake.core.indicator_names import parse_indicators, usual_name
+from ticklake.core.indicator_table import DEFINITIONS
 from ticklake.core.kinds import KINDS
 from ticklake.testing.exchange.faults import Faults
 from ticklake.testing.exchange.generated import generated_market
@@ -151,6 +153,19 @@ def test_the_words_of_coverage_gaps_and_architecture_stand_in_the_glossary():
     named += [f"`{word}`" for word in {*ticklake.Found, *ticklake.GapReason}]
     assert len(named) >= 20
     assert [word for word in named if not re.search(rf"^\| {word}[, |]", glossary, flags=re.MULTILINE)] == []
+
+
+def test_every_indicator_stands_in_the_reference_as_it_is():
+    reference = text("docs/reference/indicators.md")
+    rows = []
+    for name, definition in DEFINITIONS.items():
+        usual = usual_name(name, definition)
+        (indicator,) = parse_indicators(usual)
+        outputs = ", ".join(f"`.{output}`" for output in definition.outputs)
+        cells = [f"`{usual}`", definition.title, outputs, ", ".join(definition.columns), indicator.warm_up]
+        rows.append(f"| {' | '.join(map(str, [*cells, definition.memory, definition.formula]))} |")
+    assert [row for row in rows if row not in reference] == []
+    assert reference.count("\n| `") == len(rows)
 
 
 def test_every_kind_and_column_stands_in_the_reference():

@@ -12,14 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ticklake.core import indicators as module
+from ticklake.core.indicator_names import usual_name
 from ticklake.core.indicator_table import DEFINITIONS
 from ticklake.core.indicators import compute, compute_at, parse_indicators, why_missing
 from ticklake.errors import BadInput, InvalidData, MissingExtra
 
-USUAL = [
-    "_".join([name, *(f"{parameter.usual:g}" for parameter in definition.parameters)])
-    for name, definition in DEFINITIONS.items()
-]
+USUAL = [usual_name(name, definition) for name, definition in DEFINITIONS.items()]
 ALL = parse_indicators(USUAL)
 RECURSIVE = [
     indicator for indicator in ALL if DEFINITIONS[indicator.name.rstrip("_0123456789")].memory == "recursive"

@@ -28,7 +28,8 @@ from pathlib import Path
 from ticklake.app import open_lake
 from ticklake.config import Settings
 folder, end, by, form = sys.argv[1:]
-with open_lake(folder, settings=Settings()) as lake:
+# Windows read a part of a file several times, so that it is kept in memory, up to this size.
+with open_lake(folder, settings=Settings(cache_size="16 MiB")) as lake:
     count = 0
     for batch in lake.iterate("x:trades:*", end=int(end), by=by, as_=form, batch=10_000):
         count += len(batch)

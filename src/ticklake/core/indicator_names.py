@@ -11,7 +11,7 @@ from ticklake.core.indicator_table import DEFINITIONS, Definition, Parameter
 from ticklake.core.lookup import did_you_mean
 from ticklake.errors import BadInput
 
-__all__ = ["Indicator", "parse_indicators"]
+__all__ = ["Indicator", "parse_indicators", "usual_name"]
 
 _NAME = re.compile(r"(?P<name>[a-z]+(?:_[a-z]+)*)(?P<numbers>(?:_[0-9]+(?:\.[0-9]+)?)*)")
 
@@ -113,13 +113,14 @@ def _check_order(text: str, definition: Definition, numbers: Sequence[float]) ->
 
 
 def _usual_names() -> list[str]:
-    return [_usual_name(name, definition) for name, definition in DEFINITIONS.items()]
+    return [usual_name(name, definition) for name, definition in DEFINITIONS.items()]
 
 
-def _usual_name(name: str, definition: Definition) -> str:
+def usual_name(name: str, definition: Definition) -> str:
+    """Return an indicator's name with the numbers that most people use."""
     return "_".join([name, *(f"{parameter.usual:g}" for parameter in definition.parameters)])
 
 
 def _explained(name: str, definition: Definition) -> str:
     form = "_".join([name, *(parameter.name.upper() for parameter in definition.parameters)])
-    return f"write {form}, like {_usual_name(name, definition)!r}"
+    return f"write {form}, like {usual_name(name, definition)!r}"

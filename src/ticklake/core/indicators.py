@@ -11,22 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from ticklake.core.indicator_names import Indicator, parse_indicators
 from ticklake.core.indicator_table import DEFINITIONS
 from ticklake.errors import BadInput, InvalidData, MissingExtra
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.integer[Any]]
-
 __all__ = ["Indicator", "compute", "compute_at", "parse_indicators", "why_missing"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.integer[Any]]
 
 _LOWEST = (0, 8)
 """Before it TA-Lib took the spread of prices below 1e-5 for 0."""
@@ -83,8 +81,6 @@ def compute_at(bars: pl.DataFrame, ends: Integers, indicators: Sequence[Indicato
     BadInput
         If an end is negative or beyond the rows.
     """
-    import numpy as np
-
     functions = _functions()
     columns = _columns(bars, indicators)
     rows, places = np.unique(np.asarray(ends, dtype=np.int64), return_inverse=True)
@@ -172,8 +168,6 @@ def _columns(bars: pl.DataFrame, indicators: Sequence[Indicator]) -> dict[str, F
 
 def _first_usable(column: Floats) -> int:
     """Return the row from which on all numbers are finite."""
-    import numpy as np
-
     finite = np.isfinite(column)
     if finite.all():
         return 0
@@ -182,8 +176,6 @@ def _first_usable(column: Floats) -> int:
 
 def _first_usable_at(column: Floats, rows: Integers) -> Integers:
     """Return :func:`_first_usable` of the first *rows* of a column, for each of them."""
-    import numpy as np
-
     unknown = np.flatnonzero(~np.isfinite(column))
     # One more in front: the row before the first, for those with no unknown number before them.
     last_unknown = np.concatenate([[-1], unknown])

@@ -16,7 +16,12 @@ from ticklake.lake.arguments import Columns, DatasetLike, known_dataset
 from ticklake.lake.reading import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import altair as alt
+
     from ticklake.core.adjust import Adjust
+    from ticklake.core.gaps import Gap
 
 __all__ = ["BarVerbs"]
 
@@ -58,6 +63,43 @@ class BarVerbs(Reading):
         zone = self.engine.sessions.zone(dataset.exchange)
         rows = load_adjusted(self.engine.store, dataset, Span.parse(start, end), adjust, zone)
         return _narrowed(rows, columns, last)
+
+    def candles(
+        self,
+        exchange: str,
+        symbol: str,
+        timeframe: str | Timeframe,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        adjust: Adjust | None = None,
+        last: int | None = None,
+    ) -> alt.VConcatChart:
+        """Return bars as a chart of Altair, which notebooks draw: candles, volume, and holes in the colour of their reason.
+
+        It can be moved and zoomed, and stored with its method ``save("chart.html")``. Times are UTC. The newest 500 bars
+        are drawn if neither a bound nor *last* is given.
+
+        Raises
+        ------
+        BadInput
+            If there are no bars, or more than 10,000.
+        MissingExtra
+            If Altair is not installed: the extra ``plot``.
+        """
+        from ticklake.audit.gaps import gap_report
+        from ticklake.core.knowledge import happened_at
+        from ticklake.lake.candles import FEW_BARS, draw_candles
+
+        if start is None and end is None and last is None:
+            last = FEW_BARS
+        dataset = known_dataset(self.engine, Dataset.of(exchange, symbol, "ohlcv", timeframe))
+        bars = self.ohlcv(dataset.exchange, str(dataset.symbol), timeframe, start, end, adjust=adjust, last=last)
+        gaps: Sequence[Gap] = ()
+        if not bars.is_empty():
+            span = Span(int(bars["ts"].to_physical()[0]), int(happened_at(bars, dataset)[-1]))
+            gaps = gap_report(self.engine, dataset, span).gaps
+        return draw_candles(bars, dataset, gaps)
 
     def resample(
         self,
