@@ -76,7 +76,7 @@ class JoinVerbs(Reading):
             A row that happened longer ago does not count, like ``"5m"``.
         knowledge, lags
             What counts as known, and how long after it happened a row is that was not received live, by kind, like
-            ``{"ohlcv": "2s"}``.
+            ``{"ohlcv": "2s"}``: as the lake is set, by default.
         allow_exact
             Whether a row counts that was known at the very instant.
 
@@ -96,7 +96,7 @@ class JoinVerbs(Reading):
         age: int | None = None
         if max_age is not None:
             age = parse_length(max_age)
-        known = Known(parse_knowledge(knowledge), Lags.parse(lags or {}), age, allow_exact)
+        known = Known(parse_knowledge(knowledge), _lags_of(engine, lags), age, allow_exact)
         frame, instants = _left_rows(engine, left, start, end, at)
         return asof_datasets(engine, frame, instants, datasets, names, known, suffix)
 
@@ -163,7 +163,7 @@ class JoinVerbs(Reading):
             parse_word("label", label, LABELS),
             parse_word("fill", fill, FILLS),
         )
-        known = Known(parse_knowledge(knowledge), Lags.parse(lags or {}))
+        known = Known(parse_knowledge(knowledge), _lags_of(engine, lags))
         return panel(engine, datasets, Span.parse(start, end), shape, optional_time(known_at), known)
 
     def markout(
@@ -260,7 +260,8 @@ class JoinVerbs(Reading):
         columns
             Of all datasets together; all by default.
         lags
-            How long after it happened a row is known that was not received live, by kind, for ``received``.
+            How long after it happened a row is known that was not received live, by kind, for ``received``: as the lake
+            is set, by default.
 
         Raises
         ------
@@ -278,7 +279,7 @@ class JoinVerbs(Reading):
         form = parse_word("as_", as_, FORMS)
         order = parse_word("by", by, BYS)
         rows = optional_count("batch", batch, 1)
-        frames = events(engine, chosen, Span.parse(start, end), order, Lags.parse(lags or {}), names)
+        frames = events(engine, chosen, Span.parse(start, end), order, _lags_of(engine, lags), names)
         if form == "objects" and rows is None:
             return as_events(frames, chosen, names)
         frames = in_batches(frames, rows or ROWS)
@@ -287,6 +288,13 @@ class JoinVerbs(Reading):
         if form == "objects":
             return as_lists(frames, chosen, names)
         return frames
+
+
+def _lags_of(engine: Engine, lags: Mapping[str, DurationLike] | None) -> Lags:
+    """Return the lags that were given, or those of the lake."""
+    if lags is None:
+        return engine.lags
+    return Lags.parse(lags)
 
 
 def _named_offsets(offsets: DurationLike | Sequence[DurationLike]) -> dict[str, int]:
@@ -320,7 +328,9 @@ def _columns_of_any(datasets: Sequence[Dataset], columns: Columns | None) -> lis
     names = parse_names("columns", columns)
     if not names:
         raise InvalidData(f"columns={columns!r} names no column: leave it out for all, or name some")
-    known = list(dict.fromkeys(name for dataset in datasets for name in dataset.spec.names))
+    known: list[str] = []
+    for dataset in datasets:
+        known += absent(dataset.spec.names, known)
     for name in absent(names, known):
         raise InvalidData(
             f"none of the datasets has a column {name!r}{did_you_mean(name, known)}: they have {', '.join(known)}"

@@ -18,7 +18,6 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
 
 __all__ = [
-    "KNOWING",
     "Known",
     "asof_datasets",
     "datasets_of_rows",
@@ -31,8 +30,6 @@ __all__ = [
 _HAPPENED = "_happened"
 _KNOWN = "_known"
 _INSTANT = "_instant"
-KNOWING = ("ts", "received_at", "close_time", KNOWN_AT)
-"""The columns that say when a row is known, of those that a kind has."""
 _REACHES = (HOUR, DAY, 30 * DAY, 1000 * DAY, ALL_TIME.length)
 """How far before the first instant rows are looked for, in turn: mostly the newest are the ones."""
 
@@ -115,12 +112,20 @@ def known_rows(
 
 def load_known(engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], known: Known) -> pl.DataFrame:
     """Return the rows of a dataset with *columns*, and when each of them happened and was known."""
-    needed = list(columns) + [name for name in KNOWING if name in dataset.spec.names and name not in columns]
-    rows = engine.load(dataset, span, columns=needed)
+    rows = engine.load(dataset, span, columns=with_times(dataset, columns))
     return rows.with_columns(
         happened_at(rows, dataset).cast(TIME).alias(_HAPPENED),
         known_at(rows, dataset, known.knowledge, known.lags).cast(TIME).alias(_KNOWN),
     )
+
+
+def with_times(dataset: Dataset, columns: Sequence[str]) -> list[str]:
+    """Return *columns* and those that say when a row happened and was known."""
+    names = list(columns)
+    for name in ("ts", "received_at", "close_time", KNOWN_AT):
+        if name in dataset.spec.names and name not in names:
+            names.append(name)
+    return names
 
 
 def known_before(

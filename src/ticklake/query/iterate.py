@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
@@ -15,11 +16,16 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Lags, happened_at, known_at
+from ticklake.core.lookup import absent
+from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.core.windows import Stretch, windows
+from ticklake.engine.block_cache import BlockCache
 from ticklake.engine.engine import Engine
+from ticklake.engine.read import load
+from ticklake.engine.store import Store
 from ticklake.errors import BadInput
-from ticklake.query.asof import KNOWING
+from ticklake.query.asof import with_times
 
 __all__ = ["BYS", "FORMS", "ROWS", "By", "Event", "Form", "as_arrow", "as_events", "as_lists", "events", "in_batches"]
 
@@ -54,7 +60,7 @@ class _Stream:
     ``span`` is that of their ``ts``, ``first`` the time of the first event.
     """
 
-    engine: Engine
+    store: Store
     dataset: Dataset
     span: Span
     first: int
@@ -66,17 +72,12 @@ class _Stream:
     @cached_property
     def stretches(self) -> list[Stretch]:
         """Where it has rows, and how many."""
-        pieces: list[Stretch] = []
-        for segment in self.engine.store.view(self.dataset, self.span, data=False).segments:
-            blocks = [block for block in segment.blocks if block.rows]
-            pieces += [Stretch(Span(block.min_ts, block.max_ts + 1), block.rows) for block in blocks]
-            if not blocks:
-                pieces.append(Stretch(segment.span, segment.rows))
         parts: list[Stretch] = []
-        for piece in pieces:
-            inside = piece.span.intersect(self.span)
-            if inside is not None:
-                parts.append(Stretch(inside, max(piece.rows * inside.length // piece.span.length, 1)))
+        for segment in self.store.view(self.dataset, self.span, data=False).segments:
+            for piece in _pieces(segment):
+                inside = piece.span.intersect(self.span)
+                if inside is not None:
+                    parts.append(Stretch(inside, max(piece.rows * inside.length // piece.span.length, 1)))
         return parts
 
     @cached_property
@@ -92,8 +93,7 @@ class _Stream:
         span = window.intersect(self.span)
         if span is None or not self._has_rows(span):
             return None
-        names = [name for name in KNOWING if name in self.dataset.spec.names and name not in self.columns]
-        rows = self.engine.load(self.dataset, span, columns=[*self.columns, *names])
+        rows = load(self.store, self.dataset, span, columns=with_times(self.dataset, self.columns))
         if not rows.height:
             return None
         happened = happened_at(rows, self.dataset)
@@ -125,6 +125,17 @@ class _Stream:
         return rows.filter(is_due)
 
 
+def _pieces(segment: Segment) -> Iterator[Stretch]:
+    """Yield the blocks of a segment, or all of it where they are not known."""
+    has_blocks = False
+    for block in segment.blocks:
+        if block.rows:
+            has_blocks = True
+            yield Stretch(Span(block.min_ts, block.max_ts + 1), block.rows)
+    if not has_blocks:
+        yield Stretch(segment.span, segment.rows)
+
+
 def events(
     engine: Engine,
     datasets: Sequence[Dataset],
@@ -143,28 +154,30 @@ def events(
     BadInput
         If two kinds have columns of one name and different types.
     """
-    streams = [_stream(engine, dataset, span, by, lags, columns) for dataset in datasets]
+    # Without the cache of the lake, which would fill with rows that nobody reads again.
+    store = replace(engine.store, blocks=BlockCache(0))
+    streams = [_stream(store, dataset, span, by, lags, columns) for dataset in datasets]
     schema = _schema_of(streams)
     return _ordered(streams, span, schema)
 
 
-def _stream(engine: Engine, dataset: Dataset, span: Span, by: By, lags: Lags, columns: Sequence[str] | None) -> _Stream:
+def _stream(store: Store, dataset: Dataset, span: Span, by: By, lags: Lags, columns: Sequence[str] | None) -> _Stream:
     names = list(dataset.spec.names)
     if columns is not None:
         names = [name for name in names if name in columns]
-    start = max(span.start - _reach(engine, dataset, span.start, by, lags), ALL_TIME.start)
-    return _Stream(engine, dataset, Span(start, span.end), span.start, names, by, lags)
+    start = max(span.start - _reach(store, dataset, span.start, by, lags), ALL_TIME.start)
+    return _Stream(store, dataset, Span(start, span.end), span.start, names, by, lags)
 
 
-def _reach(engine: Engine, dataset: Dataset, start: int, by: By, lags: Lags) -> int:
+def _reach(store: Store, dataset: Dataset, start: int, by: By, lags: Lags) -> int:
     """Return how long before its event a row may have its ``ts``."""
     reach = 0
     if dataset.timeframe is not None:
         reach = dataset.timeframe.length
     elif "close_time" in dataset.spec.names and start > ALL_TIME.start:
         # Bars of any length: the one that is open at *start* is the last that began before.
-        last = engine.load(dataset, Span(ALL_TIME.start, start), columns=["ts"], last=1)["ts"].to_physical()
-        reach = max((start - ts for ts in last), default=0)
+        last = load(store, dataset, Span(ALL_TIME.start, start), columns=["ts"], last=1)["ts"].to_physical()
+        reach = start - min(last, default=start)
     if by == "exchange":
         return reach
     if KNOWN_AT in dataset.spec.names:
@@ -203,7 +216,7 @@ def _ordered(streams: Sequence[_Stream], span: Span, schema: dict[str, Any]) -> 
         if not _is_ordered(rows):
             # Stable: what is equal keeps the order of the datasets, and that in which a dataset stores it.
             rows = rows.sort(_TIME, _THEN, maintain_order=True)
-        missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows.columns]
+        missing = [pl.lit(None, schema[name]).alias(name) for name in absent(schema, rows.columns)]
         rows = rows.with_columns(pl.col(_TIME).cast(TIME), *missing)
         if rows.height:
             yield rows.select(list(schema))
@@ -218,7 +231,7 @@ def _is_ordered(rows: pl.DataFrame) -> bool:
 
 def _due(streams: Sequence[_Stream], span: Span) -> Iterator[list[pl.DataFrame | None]]:
     """Yield what is due of each stream, window by window."""
-    stretches = [stretch for stream in streams for stretch in stream.stretches]
+    stretches = list(chain.from_iterable(stream.stretches for stream in streams))
     most = max(_WINDOW_ROWS, _LEAST_ROWS * len(streams))
     for window in windows(stretches, most):
         for part, frames in _read(streams, window, most * _TOO_MANY):

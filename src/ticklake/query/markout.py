@@ -166,4 +166,6 @@ def _rows(engine: Engine, dataset: Dataset, instants: Sequence[pl.Series], refer
 
 
 def _time_columns(dataset: Dataset) -> list[str]:
-    return [name for name in ("ts", "close_time") if name in dataset.spec.names]
+    if "close_time" in dataset.spec.names:
+        return ["ts", "close_time"]
+    return ["ts"]
