@@ -33,7 +33,20 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake
     from ticklake.lake.view import View
 
-__all__ = ["book", "gaps", "list_datasets", "quarantine", "read", "resample"]
+__all__ = [
+    "Closed",
+    "Fill",
+    "Label",
+    "Origin",
+    "Session",
+    "book",
+    "edges_of",
+    "gaps",
+    "list_datasets",
+    "quarantine",
+    "read",
+    "resample",
+]
 
 Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
 Format = Annotated[
@@ -55,6 +68,20 @@ Adjusted = Annotated[
 ]
 Quick = Annotated[
     bool, typer.Option("--quick", help="Look at coverage and calendar only, not at ids and other symbols.")
+]
+Closed = Annotated[
+    str | None, typer.Option("--closed", help="Which end of a bar belongs to it: left or right. [default: left]")
+]
+Label = Annotated[
+    str | None, typer.Option("--label", help="Whether ts is when a bar opens or closes: open or close. [default: open]")
+]
+Origin = Annotated[str | None, typer.Option("--origin", metavar="TIME", help="From when on bars count.")]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", help="Begin anew each day: exchange, America/New_York, or '17:00 America/New_York'."),
+]
+Fill = Annotated[
+    str | None, typer.Option("--fill", help="Bars without rows: forward (the close before) or zero. [default: none]")
 ]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
@@ -224,7 +251,7 @@ def _gap_rows(reports: Iterable[_Reported]) -> Iterator[tuple[Any, ...]]:
 def resample(
     what: OneDataset,
     to: Annotated[
-        str, typer.Option("--to", metavar="TIMEFRAME", help="Length of the bars that are made: 5m, 1h, 1d, ...")
+        str, typer.Option("--to", metavar="RULE", help="The bars: 5m, 1h, 1d, ...; 100ticks, 5volume, 1000000dollars.")
     ],
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
@@ -233,6 +260,12 @@ def resample(
     partial: Annotated[
         bool, typer.Option("--partial", help="Also bars at the edges of which only a part of the rows is there.")
     ] = False,
+    columns: Columns = None,
+    closed: Closed = None,
+    label: Label = None,
+    origin: Origin = None,
+    session: Session = None,
+    fill: Fill = None,
     form: Format = None,
     output: Output = None,
     limit: Limit = 20,
@@ -243,8 +276,19 @@ def resample(
     from ticklake.interfaces.cli.formats import write_rows
 
     with o.opened(lake_path) as lake:
-        rows = lake.resample(only(lake, what, timeframe, kind), to, start, end, partial=partial)
+        edges = edges_of(closed, label, origin, session, fill)
+        names = None if columns is None else list(map(str.strip, columns.split(",")))
+        dataset = only(lake, what, timeframe, kind)
+        rows = lake.resample(dataset, to, start, end, columns=names, partial=partial, **edges)
     write_rows(rows, _format(form, as_json=as_json), output, limit)
+
+
+def edges_of(
+    closed: str | None, label: str | None, origin: str | None, session: str | None, fill: str | None
+) -> dict[str, Any]:
+    """Return the options about the edges of bars that were given."""
+    options = {"closed": closed, "label": label, "origin": origin, "session": session, "fill": fill}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def book(
