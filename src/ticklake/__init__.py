@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ticklake.app import open_lake as open  # noqa: A004
     from ticklake.catalog.runs import Runs
     from ticklake.core.alerts import Alert, AlertRule, Message
+    from ticklake.core.bars import Bars
     from ticklake.core.book import Book
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
@@ -67,6 +68,7 @@ _PUBLIC = {
     "Alerts": "alerts.service",
     "BackfillRequest": "core.requests",
     "Backup": "core.results",
+    "Bars": "core.bars",
     "Book": "core.book",
     "BookLevel": "core.records",
     "BookSnapshot": "core.records",
@@ -144,6 +146,7 @@ __all__ = [
     "Alerts",
     "BackfillRequest",
     "Backup",
+    "Bars",
     "Book",
     "BookLevel",
     "BookSnapshot",

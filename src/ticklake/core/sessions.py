@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import Span, normalise, subtract
-from ticklake.core.time import DAY, parse_time
+from ticklake.core.time import DAY, parse_time, parse_zone
+from ticklake.errors import BadInput
 
-__all__ = ["ALWAYS", "FOREX", "VENUES", "Sessions", "Venue", "between", "forex_closed", "keeps_days"]
+__all__ = [
+    "ALWAYS",
+    "FOREX",
+    "VENUES",
+    "SessionDay",
+    "Sessions",
+    "Venue",
+    "between",
+    "day_of_calendar",
+    "forex_closed",
+    "keeps_days",
+]
 
 ALWAYS = "always"
 """The calendar of markets that never close: all crypto exchanges."""
@@ -19,6 +32,9 @@ FOREX = "forex"
 """The calendar of interbank currency trading: from Sunday to Friday, 17:00 New York time."""
 _NEW_YORK = ZoneInfo("America/New_York")
 _SATURDAY = 5
+_NOON = 12 * 60
+_FIVE_PM = 17 * 60
+_DAY_TEXT = re.compile(r"(?:([01]\d|2[0-3]):([0-5]\d)\s+)?(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,52 @@ VENUES: dict[str, Venue] = {
 """Exchange ids whose markets close. The setting ``exchanges.NAME.calendar`` adds others."""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionDay:
+    """When the days of sessions begin: so many *minutes* after midnight in a time zone, summer time or not.
+
+    Days are numbered by their date since 1970-01-01. One that begins at noon or later has the date after it, as the days of currency
+    trading do.
+    """
+
+    zone: str
+    minutes: int = 0
+
+    @classmethod
+    def parse(cls, text: str | None) -> SessionDay:
+        """Read ``America/New_York`` or ``17:00 America/New_York``.
+
+        Raises
+        ------
+        BadInput
+            If it is neither.
+        """
+        match = _DAY_TEXT.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise BadInput(
+                f"session={text!r} is none: write a time zone, like 'America/New_York' or '17:00 America/New_York'"
+            )
+        parse_zone(match[3])
+        return cls(match[3], int(match[1] or 0) * 60 + int(match[2] or 0))
+
+    def start(self, day: int) -> int:
+        """Return when a day begins, in nanoseconds UTC."""
+        if self.minutes >= _NOON:
+            day -= 1
+        clock = dt.time(*divmod(self.minutes, 60))
+        date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
+        # A time that a change of the clock skips is taken to be as long after midnight as it says.
+        return parse_time(dt.datetime.combine(date, clock, ZoneInfo(self.zone)))
+
+    def day(self, ts: int) -> int:
+        """Return the day that contains *ts*."""
+        # No zone is further than a day from UTC, and no day begins later than a day after its date.
+        day = ts // DAY + 2
+        while self.start(day) > ts:
+            day -= 1
+        return day
+
+
 class Sessions:
     """Knows when markets are closed. This one believes that they never are."""
 
@@ -66,11 +128,31 @@ class Sessions:
         del dataset, span
         return []
 
+    def day(self, exchange: str) -> SessionDay:
+        """Return where the days of the exchange's sessions begin: of currency trading at 17:00 in New York, else at midnight."""
+        return _day_of(VENUES.get(exchange))
+
     def zone(self, exchange: str) -> str:
         """Return the time zone whose dates the exchange's sessions have."""
         if exchange not in VENUES:
             return "UTC"
         return VENUES[exchange].zone
+
+
+def day_of_calendar(calendar: str) -> SessionDay:
+    """Return where the days of a calendar begin: in the zone of the venues that have it, in UTC if there are none."""
+    for venue in VENUES.values():
+        if venue.calendar == calendar:
+            return _day_of(venue)
+    return _day_of(None)
+
+
+def _day_of(venue: Venue | None) -> SessionDay:
+    if venue is None:
+        return SessionDay("UTC")
+    if venue.calendar == FOREX:
+        return SessionDay(venue.zone, _FIVE_PM)
+    return SessionDay(venue.zone)
 
 
 def between(opens: Iterable[Span], span: Span) -> list[Span]:

@@ -171,6 +171,9 @@ def _by_native_id(engine: Engine, dataset: Dataset) -> Dataset:
 def _hint(engine: Engine, dataset: Dataset) -> str:
     """Return the part of an error that proposes datasets with a similar name, or says where to look."""
     known = all_datasets(engine)
+    made = _made_of(known, dataset)
+    if made is not None:
+        return f"lake.resample('{made}', '{dataset.timeframe}') makes it, and lake.derive(...) keeps it"
     same_symbol = [str(other) for other in known if other.symbol == dataset.symbol]
     similar = get_close_matches(str(dataset), same_symbol, _MOST_HINTS, 0)
     similar += get_close_matches(str(dataset), list(map(str, known)), _MOST_HINTS, _SIMILARITY)
@@ -180,6 +183,21 @@ def _hint(engine: Engine, dataset: Dataset) -> str:
     if known:
         return "'ticklake list' shows what it holds"
     return "it holds nothing yet"
+
+
+def _made_of(known: Sequence[Dataset], dataset: Dataset) -> Dataset | None:
+    """Return the longest bars, or else the trades, of which bars that the lake does not have can be made."""
+    from ticklake.query.resample import can_become
+
+    frame = dataset.timeframe
+    if dataset.kind != "ohlcv" or dataset.variant is not None or frame is None:
+        return None
+    fit: list[Dataset] = []
+    for other in known:
+        is_of_market = (other.exchange, other.symbol, other.variant) == (dataset.exchange, dataset.symbol, None)
+        if is_of_market and other.kind in ("ohlcv", "trades") and can_become(other, frame):
+            fit.append(other)
+    return max(fit, key=lambda other: other.timeframe.length if other.timeframe else 0, default=None)
 
 
 def known_exchange(engine: Engine, name: str) -> str:

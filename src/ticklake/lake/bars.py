@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     import altair as alt
 
     from ticklake.core.adjust import Adjust
+    from ticklake.core.bars import Bars
     from ticklake.core.gaps import Gap
 
 __all__ = ["BarVerbs"]
+
+_SIDES = frozenset({"buy_volume", "sell_volume"})
 
 
 class BarVerbs(Reading):
@@ -104,42 +107,54 @@ class BarVerbs(Reading):
     def resample(
         self,
         dataset: DatasetLike,
-        timeframe: str | Timeframe,
+        rule: str | Timeframe | Bars,
         start: TimeLike | None = None,
         end: TimeLike | None = None,
         *,
         columns: Columns | None = None,
         last: int | None = None,
         partial: bool = False,
+        **edges: Any,
     ) -> pl.DataFrame:
         """Return bars made from trades or from shorter bars: columns of kind ``ohlcv``, none where there were no rows.
 
         These are the whole bars that open in ``[start, end)``, as if they were stored: *start* and *end* do not cut through a
         bar. A bar whose beginning or end the rows do not reach, like the newest one while it goes on, is left out. Of trades
         that were only imported or saved nobody knows whether more follow: there the clock alone says whether a bar is over.
-        Rows are streamed: memory does not grow with them.
+        Bars that end with a trade are counted from *start*, or from an *origin* or the beginning of a *session*.
+        Rows are streamed: memory does not grow with them. The same rows make the same bars, bit by bit.
 
         Parameters
         ----------
+        rule
+            A timeframe, like ``1h``; or ``100ticks``, ``5volume``, ``1000000dollars``; or a :class:`~ticklake.Bars`.
+        columns
+            Also ``close_time``, ``vwap``, ``buy_volume``, ``sell_volume`` and ``number`` (of bars that end with a trade, from 0 on). Bars that
+            end with a trade have all of them by default, and time bars those that are stored.
         partial
             Make bars of exactly the rows in ``[start, end)`` instead, also the first and the last one, which may be cut.
+        **edges
+            ``closed``, ``label``, ``origin``, ``session`` and ``fill`` of :class:`~ticklake.Bars`.
 
         Raises
         ------
         UnknownDataset
             If the lake has no such dataset.
         Unsupported
-            If the dataset holds neither trades nor bars of which *timeframe* is a whole multiple.
+            If the dataset holds neither trades nor bars of which the rule's bars are made.
         """
-        from ticklake.query.resample import resample, whole_bars_in
+        from ticklake.core.bars import Bars
+        from ticklake.query.resample import Resampling
 
         dataset = known_dataset(self.engine, dataset)
-        length = Timeframe.parse(timeframe)
-        span: Span | None = Span.parse(start, end)
-        if not partial:
-            span = whole_bars_in(self.engine.store, dataset, Span.parse(start, end), length)
-        bars = resample(self.engine.store, dataset, span, length)
-        return _narrowed(bars, columns, last)
+        bars = Bars.parse(rule, **edges)
+        names = parse_columns(kind_of("bars"), columns, with_provenance=False)
+        if names is None:
+            names = kind_of("ohlcv" if bars.is_time else "bars").names_without("known_at")
+        resampling = Resampling.of(dataset, bars, self.engine.sessions, sides=not _SIDES.isdisjoint(names))
+        span = Span.parse(start, end)
+        made = resampling.partial(self.engine.store, span) if partial else resampling.whole(self.engine.store, span)
+        return _narrowed(made.select(names), None, last)
 
 
 def _narrowed(bars: pl.DataFrame, columns: Columns | None, last: int | None) -> pl.DataFrame:

@@ -2,85 +2,208 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
 from ticklake.catalog.gap_notes import GapNotes
+from ticklake.core.bar_edges import BarEdges, GridEdges, SessionEdges
+from ticklake.core.bars import Bars
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import KINDS
-from ticklake.core.resample import bars_from_bars, bars_from_trades
-from ticklake.core.span import Span
+from ticklake.core.kinds import KINDS, TIME
+from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars
+from ticklake.core.sessions import SessionDay, Sessions
+from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY
 from ticklake.core.timeframe import Timeframe
 from ticklake.engine.read import read_chunks
 from ticklake.engine.store import Store
 from ticklake.errors import Unsupported
 
-__all__ = ["can_become", "resample", "whole_bars_in"]
+__all__ = ["Resampling", "can_become", "resample", "whole_bars_in"]
 
-_NEEDED = {"trades": ["ts", "price", "amount"]}
+_OHLCV = list(KINDS["ohlcv"].schema)
+_SIDED = frozenset({"buy_volume", "sell_volume"})
+_EMPTY = {name: KINDS["bars"].schema[name] for name in BAR_COLUMNS}
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """By which rule the rows of a dataset become bars, and where these open.
+
+    Parameters
+    ----------
+    edges
+        Where time bars open; ``None`` for others.
+    day
+        With which days bars that end with a trade begin anew.
+    sides
+        Whether volume is told apart by the side of its trades.
+    """
+
+    dataset: Dataset
+    bars: Bars
+    edges: BarEdges | None
+    day: SessionDay | None
+    sides: bool = True
+
+    @classmethod
+    def of(cls, dataset: Dataset, bars: Bars, sessions: Sessions | None = None, *, sides: bool = True) -> Resampling:
+        """Return how a dataset is resampled.
+
+        Raises
+        ------
+        Unsupported
+            If its rows are neither trades nor bars that the rule's bars are made of.
+        """
+        day = bars.day((sessions or Sessions()).day(dataset.exchange))
+        _refuse_unfit(dataset, bars, day)
+        edges: BarEdges | None = None
+        if bars.timeframe is not None:
+            anchor = dataset.anchor_of(bars.timeframe)
+            edges = GridEdges(bars.timeframe, anchor, bars.origin)
+            if day is not None:
+                edges = SessionEdges(bars.timeframe, day, anchor)
+        return cls(dataset, bars, edges, day, sides)
+
+    def whole(self, store: Store, span: Span) -> pl.DataFrame:
+        """Return the whole bars that open inside *span*."""
+        if self.edges is None:
+            return self._labelled(self._counted(store, span, partial=False))
+        found = whole_bars_in(store, self.dataset, span, self.edges, is_right=self.bars.closed == "right")
+        if found is None:
+            return _none()
+        return self._labelled(self._timed(store, self.edges, found, found))
+
+    def partial(self, store: Store, span: Span) -> pl.DataFrame:
+        """Return the bars of exactly the rows inside *span*: the first and the last one may be cut."""
+        if self.edges is None:
+            return self._labelled(self._counted(store, span, partial=True))
+        return self._labelled(self._timed(store, self.edges, span, None))
+
+    def _timed(self, store: Store, edges: BarEdges, span: Span, filled: Span | None) -> pl.DataFrame:
+        rows = span
+        if self.bars.closed == "right":
+            rows = Span(span.start + 1, span.end + 1)
+        made = pl.concat([_none(), *make_bars(self.rows(store, rows), self.bars, edges, sides=self.sides)])
+        if self.bars.fill is None:
+            return made
+        if filled is None:
+            if made.is_empty():
+                return made
+            filled = Span(made["ts"].to_physical()[0], made["close_time"].to_physical()[-1])
+        return fill_bars(made, edges, filled, self.bars.fill)
+
+    def _counted(self, store: Store, span: Span, *, partial: bool) -> pl.DataFrame:
+        """Return the bars that open inside *span* of those that are counted from where counting begins."""
+        made = [_none()]
+        end = span.end if partial else ALL_TIME.end
+        for bars in make_bars(
+            self.rows(store, Span(self.count_from(span.start), end)), self.bars, day=self.day, sides=self.sides
+        ):
+            opens = bars["ts"].to_physical()
+            made.append(bars.filter(opens >= span.start, opens < span.end))
+            if opens[-1] >= span.end:
+                break
+        counted = pl.concat(made)
+        return counted if partial else counted.filter("is_whole")
+
+    def count_from(self, start: int) -> int:
+        """Return from when on rows are counted for bars that open at *start* or later."""
+        if self.bars.origin is not None:
+            return self.bars.origin
+        if self.day is not None and start > ALL_TIME.start:
+            return self.day.start(self.day.day(start))
+        return start
+
+    def rows(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
+        """Yield the rows inside *span* with the columns that bars are made of."""
+        names = ["ts", "price", "amount"]
+        if self.dataset.kind != "trades":
+            names = (
+                _OHLCV
+                if self.dataset.kind == "ohlcv"
+                else [name for name in BAR_COLUMNS if name not in ("number", "vwap")]
+            )
+        elif self.sides:
+            names.append("side")
+        own = self.dataset.timeframe
+        for chunk in read_chunks(store, store.view(self.dataset, span), names):
+            if self.edges is None and "close_time" not in chunk.columns:
+                ends = (
+                    chunk["ts"]
+                    if own is None
+                    else GridEdges(own, self.dataset.anchor).close_times(chunk["ts"].to_physical()).cast(TIME)
+                )
+                chunk = chunk.with_columns(ends.alias("close_time"))
+            yield chunk
+
+    def _labelled(self, made: pl.DataFrame) -> pl.DataFrame:
+        if self.bars.label == "close":
+            return made.with_columns(ts=pl.col("close_time"))
+        return made
 
 
 def resample(store: Store, dataset: Dataset, span: Span | None, timeframe: Timeframe) -> pl.DataFrame:
-    """Return the bars of the rows inside *span*; stretches without rows, and no span at all, have no bar.
+    """Return the ohlcv bars of the rows inside *span*; stretches without rows, and no span at all, have no bar.
 
     Raises
     ------
     Unsupported
         If the rows are neither trades nor bars that *timeframe* is a multiple of.
     """
-    _refuse_unfit(dataset, timeframe)
-    bars = [pl.DataFrame(schema=KINDS["ohlcv"].schema)]
-    if span is not None:
-        bars += _bars(_rows(store, dataset, span), dataset, timeframe)
-    return pl.concat(bars)
+    resampling = Resampling.of(dataset, Bars("time", timeframe), sides=False)
+    if span is None:
+        return _none().select(_OHLCV)
+    return resampling.partial(store, span).select(_OHLCV)
 
 
-def whole_bars_in(store: Store, dataset: Dataset, span: Span, timeframe: Timeframe) -> Span | None:
+def whole_bars_in(
+    store: Store, dataset: Dataset, span: Span, edges: BarEdges, *, is_right: bool = False
+) -> Span | None:
     """Return the span of the bars that open inside *span* and of which the lake has the rows from end to end.
 
     A bound inside a bar does not cut it: the bar belongs to the time at which it opens, as stored bars do. Bars at the edges
     of what is known are left out, as more of their rows may be known later. Holes between the edges are not looked for.
     """
-    known = _known(store, dataset, timeframe)
+    known = _known(store, dataset, edges)
+    if known is not None and is_right:
+        # A bar has the rows of its end, and not those of its beginning.
+        known = Span(known.start - 1, known.end - 1)
     if known is None:
         return None
-    anchor = dataset.anchor_of(timeframe)
-    touched = Span(timeframe.floor(known.start, anchor), timeframe.ceil(known.end, anchor))
-    wanted = span.intersect(touched)
+    wanted = span.intersect(edges.around(known))
     if wanted is None:
         return None
-    opening = timeframe.inner(wanted, anchor)
-    whole = timeframe.whole_bars([known], anchor)
-    if opening is None or not whole:
+    opening, whole = edges.opening_in(wanted), edges.inside(known)
+    if opening is None or whole is None:
         return None
-    return opening.intersect(whole[0])
+    return opening.intersect(whole)
 
 
-def _known(store: Store, dataset: Dataset, timeframe: Timeframe) -> Span | None:
+def _known(store: Store, dataset: Dataset, edges: BarEdges) -> Span | None:
     """Return from when until when the rows of a dataset are known; ``None`` if it has none."""
     row = store.catalog.dataset(dataset)
     if row is None or row.min_ts is None or row.max_ts is None:
         return None
     rows = Span(row.min_ts, dataset.row_end(row.max_ts))
     if dataset.timeframe is None and str(dataset) not in GapNotes(store.catalog.database, store.now).collected():
-        return _known_of_saved_trades(rows, dataset, timeframe, store.now())
+        return _known_of_saved_trades(rows, edges, store.now())
     known = rows
     for covered in store.catalog.coverage(dataset).spans(Found.DATA):
         known = known.hull(covered)
     return known
 
 
-def _known_of_saved_trades(rows: Span, dataset: Dataset, timeframe: Timeframe, now: int) -> Span | None:
+def _known_of_saved_trades(rows: Span, edges: BarEdges, now: int) -> Span | None:
     """Return the time of all bars that trades touch which no source will add to, without one that is not over by the clock."""
-    anchor = dataset.anchor_of(timeframe)
-    start = timeframe.floor(rows.start, anchor)
-    end = min(timeframe.ceil(rows.end, anchor), timeframe.floor(now, anchor))
-    if end <= start:
+    touched = edges.around(rows)
+    end = min(touched.end, edges.floor(now))
+    if end <= touched.start:
         return None
-    return Span(start, end)
+    return Span(touched.start, end)
 
 
 def can_become(dataset: Dataset, timeframe: Timeframe) -> bool:
@@ -95,35 +218,35 @@ def can_become(dataset: Dataset, timeframe: Timeframe) -> bool:
     return timeframe.length % own.length == 0 and shift % own.length == 0
 
 
-def _refuse_unfit(dataset: Dataset, timeframe: Timeframe) -> None:
-    if can_become(dataset, timeframe):
-        return
-    if dataset.timeframe is None:
-        raise Unsupported(f"{dataset} cannot become bars: name a dataset of trades or of bars")
-    own = dataset.timeframe
-    raise Unsupported(f"{own} bars cannot become {timeframe} bars: name a timeframe made of whole {own} bars")
-
-
-def _rows(store: Store, dataset: Dataset, span: Span) -> Iterator[pl.DataFrame]:
-    columns = _NEEDED.get(dataset.kind, list(KINDS["ohlcv"].schema))
-    return read_chunks(store, store.view(dataset, span), columns)
-
-
-def _bars(chunks: Iterator[pl.DataFrame], dataset: Dataset, timeframe: Timeframe) -> Iterator[pl.DataFrame]:
-    """Yield whole bars chunk by chunk; the last bar of a chunk waits for what follows."""
-    make: Callable[[pl.LazyFrame, Timeframe, int | None], pl.LazyFrame] = bars_from_bars
+def _refuse_unfit(dataset: Dataset, bars: Bars, day: SessionDay | None) -> None:
+    own, timeframe = dataset.timeframe, bars.timeframe
     if dataset.kind == "trades":
-        make = bars_from_trades
-    anchor = dataset.anchor_of(timeframe)
-    held: pl.DataFrame | None = None
-    for chunk in chunks:
-        bars = make(chunk.lazy(), timeframe, anchor).collect()
-        if held is not None and held["ts"][0] == bars["ts"][0]:
-            joined = bars_from_bars(pl.concat([held, bars.head(1)]).lazy(), timeframe, anchor).collect()
-            bars = pl.concat([joined, bars.slice(1)])
-        elif held is not None:
-            yield held
-        yield bars.head(bars.height - 1)
-        held = bars.tail(1)
-    if held is not None:
-        yield held
+        return
+    if own is None or not (dataset.spec.bars or dataset.kind == "bars"):
+        raise Unsupported(f"{dataset} cannot become bars: name a dataset of trades or of bars")
+    if bars.closed != "left":
+        raise Unsupported(f"{own} bars cannot become bars that are closed on the right: make those of trades")
+    if timeframe is None:
+        return
+    if bars.origin is not None or day is not None:
+        _refuse_cut(own, bars, day)
+    elif not can_become(dataset, timeframe):
+        raise Unsupported(f"{own} bars cannot become {timeframe} bars: name a timeframe made of whole {own} bars")
+
+
+def _refuse_cut(own: Timeframe, bars: Bars, day: SessionDay | None) -> None:
+    """Refuse edges that would cut through the bars that are there."""
+    timeframe, origin = bars.timeframe, bars.origin or 0
+    if day is not None:
+        # Days begin at whole quarters of an hour after midnight UTC, or at the minute that is asked for.
+        origin = day.start(0)
+    is_whole = timeframe is not None and not own.is_month and timeframe.length % own.length == 0
+    fits_days = day is None or (DAY % own.length == 0 and own.length <= DAY // 24)
+    if not is_whole or origin % own.length or not fits_days:
+        raise Unsupported(
+            f"{own} bars cannot become {timeframe} bars with these edges: they would be cut; make them of trades"
+        )
+
+
+def _none() -> pl.DataFrame:
+    return pl.DataFrame(schema={**_EMPTY, "is_whole": pl.Boolean})

@@ -8,7 +8,17 @@ from functools import lru_cache
 from typing import Any
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.sessions import ALWAYS, FOREX, VENUES, Sessions, between, forex_closed, keeps_days
+from ticklake.core.sessions import (
+    ALWAYS,
+    FOREX,
+    VENUES,
+    SessionDay,
+    Sessions,
+    between,
+    day_of_calendar,
+    forex_closed,
+    keeps_days,
+)
 from ticklake.core.span import Span
 from ticklake.core.time import DAY
 from ticklake.errors import BadInput, MissingExtra
@@ -58,6 +68,10 @@ class KnownSessions(Sessions):
         if scheduled is None:
             return []
         return between((session for session in sessions if session.overlaps(scheduled)), scheduled)
+
+    def day(self, exchange: str) -> SessionDay:
+        """Return where the days of the exchange's sessions begin, by its calendar."""
+        return day_of_calendar(self._calendars.get(exchange, ALWAYS))
 
 
 def _years(span: Span) -> tuple[int, int]:

@@ -33,7 +33,22 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake
     from ticklake.lake.view import View
 
-__all__ = ["book", "format_of", "gaps", "list_datasets", "quarantine", "read", "resample", "version_or_time"]
+__all__ = [
+    "Closed",
+    "Fill",
+    "Label",
+    "Origin",
+    "Session",
+    "book",
+    "edges_of",
+    "format_of",
+    "gaps",
+    "list_datasets",
+    "quarantine",
+    "read",
+    "resample",
+    "version_or_time",
+]
 
 Search = Annotated[str, typer.Option("--search", help="Only datasets whose name contains this.")]
 Format = Annotated[
@@ -57,6 +72,20 @@ Quick = Annotated[
     bool, typer.Option("--quick", help="Look at coverage and calendar only, not at ids and other symbols.")
 ]
 AsChart = Annotated[bool, typer.Option("--chart", help="Draw bars or trades in the terminal.")]
+Closed = Annotated[
+    str | None, typer.Option("--closed", help="Which end of a bar belongs to it: left or right. [default: left]")
+]
+Label = Annotated[
+    str | None, typer.Option("--label", help="Whether ts is when a bar opens or closes: open or close. [default: open]")
+]
+Origin = Annotated[str | None, typer.Option("--origin", metavar="TIME", help="From when on bars count.")]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", help="Begin anew each day: exchange, America/New_York, or '17:00 America/New_York'."),
+]
+Fill = Annotated[
+    str | None, typer.Option("--fill", help="Bars without rows: forward (the close before) or zero. [default: none]")
+]
 Version = Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")]
 
 
@@ -241,7 +270,7 @@ def _gap_rows(reports: Iterable[_Reported]) -> Iterator[tuple[Any, ...]]:
 def resample(
     what: OneDataset,
     to: Annotated[
-        str, typer.Option("--to", metavar="TIMEFRAME", help="Length of the bars that are made: 5m, 1h, 1d, ...")
+        str, typer.Option("--to", metavar="RULE", help="The bars: 5m, 1h, 1d, ...; 100ticks, 5volume, 1000000dollars.")
     ],
     timeframe: o.TimeframeText = None,
     kind: o.KindName = None,
@@ -250,6 +279,12 @@ def resample(
     partial: Annotated[
         bool, typer.Option("--partial", help="Also bars at the edges of which only a part of the rows is there.")
     ] = False,
+    columns: Columns = None,
+    closed: Closed = None,
+    label: Label = None,
+    origin: Origin = None,
+    session: Session = None,
+    fill: Fill = None,
     form: Format = None,
     output: Output = None,
     limit: Limit = 20,
@@ -265,12 +300,22 @@ def resample(
     if as_chart:
         _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output))
     with o.opened(lake_path) as lake:
+        edges = edges_of(closed, label, origin, session, fill)
+        names = None if columns is None else list(map(str.strip, columns.split(",")))
         dataset = only(lake, what, timeframe, kind)
-        rows = lake.resample(dataset, to, start, end, partial=partial)
+        rows = lake.resample(dataset, to, start, end, columns=names, partial=partial, **edges)
         if as_chart:
             bars = Dataset.of(dataset.exchange, str(dataset.symbol), "ohlcv", to)
             return print_chart(lake, bars, rows, dataset)
     return write_rows(rows, format_of(form, as_json=as_json), output, limit)
+
+
+def edges_of(
+    closed: str | None, label: str | None, origin: str | None, session: str | None, fill: str | None
+) -> dict[str, Any]:
+    """Return the options about the edges of bars that were given."""
+    options = {"closed": closed, "label": label, "origin": origin, "session": session, "fill": fill}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def book(
