@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.file_reports import FileReport, FileState, MigratedFile, Report
+    from ticklake.core.frame import Frame, Frames, MissingPart
     from ticklake.core.gaps import Gap, GapReason, GapReport
     from ticklake.core.instrument import Instrument, Rename, Sighting
     from ticklake.core.jobs import Job, JobState
@@ -88,6 +89,8 @@ _PUBLIC = {
     "FileReport": "core.file_reports",
     "FileState": "core.file_reports",
     "Found": "core.coverage",
+    "Frame": "core.frame",
+    "Frames": "core.frame",
     "FundingRate": "core.records",
     "Gap": "core.gaps",
     "GapReason": "core.gaps",
@@ -106,6 +109,7 @@ _PUBLIC = {
     "Mended": "core.results",
     "Message": "core.alerts",
     "MigratedFile": "core.file_reports",
+    "MissingPart": "core.frame",
     "OHLCVBar": "core.records",
     "OpenInterest": "core.records",
     "Problem": "core.results",
@@ -166,6 +170,8 @@ __all__ = [
     "FileReport",
     "FileState",
     "Found",
+    "Frame",
+    "Frames",
     "FundingRate",
     "Gap",
     "GapReason",
@@ -184,6 +190,7 @@ __all__ = [
     "Mended",
     "Message",
     "MigratedFile",
+    "MissingPart",
     "OHLCVBar",
     "OpenInterest",
     "Problem",

@@ -16,7 +16,7 @@ OTHER = Dataset.parse("x:ohlcv:1m:ETH/USDT")
 READING = {
     "load", "scan", "ohlcv", "trades", "funding", "resample", "book", "datasets", "inventory", "last_timestamp",
     "missing_intervals", "gaps", "gap_report", "coverage", "provenance", "provenance_by_file", "quarantine", "revisions", "quality",
-    "quality_trend", "continuity", "export",
+    "quality_trend", "continuity", "export", "frame", "frames",
 }  # fmt: skip
 """What can be asked of any version."""
 ANSWERS = {
@@ -40,6 +40,7 @@ ANSWERS = {
     "quality": lambda view: _but_age(view.quality(BARS)),
     "quality_trend": lambda view: view.quality_trend(BARS),
     "continuity": lambda view: view.continuity(BARS),
+    "frame": lambda view: view.frame("x", "BTC/USDT", at(95), window="100m").digest(),
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, exists, func, literal, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -61,6 +61,11 @@ _ONE_HEAD = Prepared(
 _NEWEST_VERSION = Prepared(NEWEST)
 _NUMBER = select(schema.datasets.c.id).where(_IS_NAMED)
 _HAS = Prepared(_NUMBER)
+_HAS_ROWS = [
+    case((exists().where(table.c.dataset_id == _NUMBER.scalar_subquery()), 1), else_=0)
+    for table in (schema.revisions, schema.quarantine)
+]
+_HAS_HISTORY = Prepared(select(*_HAS_ROWS))
 _MEETS = and_(
     schema.segments.c.dataset_id == schema.datasets.c.id,
     schema.segments.c.max_ts >= bindparam("start"),
@@ -480,6 +485,15 @@ class Catalog:
         inside = and_(columns.ts >= span.start, columns.ts < span.end)
         names = ("ts", "before", "after", "commit_id", "created_at")
         return self._history(schema.revisions, dataset, inside, names)
+
+    def has_history(self, dataset: Dataset) -> tuple[bool, bool]:
+        """Whether there are revisions of a dataset, and whether there are refused rows, in any version."""
+        name = str(dataset)
+        if self.pinned is not None:
+            with self.database.read() as connection:
+                name = name_at(connection, dataset, self.pinned)
+        has_revisions, has_refused = self.database.fetch(_HAS_HISTORY, {"name": name})[0]
+        return bool(has_revisions), bool(has_refused)
 
     def _history(
         self,

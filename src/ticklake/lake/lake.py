@@ -338,6 +338,11 @@ class Lake(Collecting):
                 return newest, "cache"
         return latest(self.engine, known_dataset(self.engine, dataset), count)
 
+    def _live_rows(self, dataset: Dataset) -> pl.DataFrame | None:
+        if "streams" in vars(self):
+            return self.streams.rows(dataset)
+        return None
+
     def _forget_live_rows(self, dataset: Dataset) -> None:
         if "streams" in vars(self):
             self.streams.forget(dataset)

@@ -239,6 +239,10 @@ class Streams:
         """Return the newest rows of a dataset that this process collects, or ``None`` if its cache does not have so many."""
         return self._live.cache.newest(dataset, count)
 
+    def rows(self, dataset: Dataset) -> pl.DataFrame | None:
+        """Return all rows that are kept of a dataset that this process collects, without a hole; else ``None``."""
+        return self._live.cache.rows(dataset)
+
     def forget(self, dataset: Dataset) -> None:
         """Empty the cache of a dataset, whose rows in the lake were removed or changed."""
         self._live.cache.forget(dataset)

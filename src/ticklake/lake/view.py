@@ -27,6 +27,7 @@ from ticklake.lake.arguments import (
 )
 from ticklake.lake.bars import BarVerbs
 from ticklake.lake.books import BookVerbs
+from ticklake.lake.frames import FrameVerbs
 from ticklake.lake.joins import JoinVerbs
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["View"]
 
 
-class View(BarVerbs, BookVerbs, JoinVerbs):
+class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
     """The data of a lake, for reading: all of it as it is now, or as of one version.
 
     Frames are Polars frames sorted by ``ts``; *columns* (one name, or several; all by default) and *last* (only so many

@@ -1,0 +1,379 @@
+"""Timelines: the rows of a dataset, and which of them were known at an instant.
+
+Times and the instants from which rows are known are kept as arrays, so that a slice for one of many instants takes a look-up and no
+plan. Most rows are known in the order in which they happened: there the known rows of a window are a slice. Where one came late, or
+was changed later, the rows of a window are chosen one by one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import polars as pl
+
+from ticklake.core.dataset import Dataset
+from ticklake.core.knowledge import Knowledge, Lags, happened_at, known_at
+from ticklake.core.merge import Keying, key_of
+from ticklake.core.resample import bars_from_bars, bars_from_trades
+from ticklake.core.timeframe import Timeframe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Times = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
+
+__all__ = ["NEVER", "DerivedBars", "Edge", "Part", "Timeline", "Windows"]
+
+NEVER = 2**63 - 1
+"""From when on a row is known that never is."""
+_EVENTS, _BARS = "left", "right"
+
+
+class Windows(NamedTuple):
+    """Where the rows of each window are: from ``first`` up to ``last``, if they are ``plain``; else some of them are not known."""
+
+    first: Times
+    last: Times
+    plain: Flags
+
+
+class Part(Protocol):
+    """Rows that can be asked for a window: what happened since an instant, as it was known at another."""
+
+    rows: pl.DataFrame
+    happened: Times
+    known: Times
+
+    def windows(self, since: Times, at: Times, *, keeps_newest: bool) -> Windows:
+        """Return where the rows of windows are, from *since* to *at*."""
+        ...
+
+    def known_rows(self, since: int, at: int, *, keeps_newest: bool) -> pl.DataFrame:
+        """Return the rows of one window, chosen one by one."""
+        ...
+
+    def newest_known(self, at: int, count: int) -> pl.DataFrame:
+        """Return the newest *count* rows that were known at an instant, chosen one by one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """The versions that a row had before: the row ``places[0]`` of the changed rows until ``until[0]``, and so on."""
+
+    place: int
+    until: tuple[int, ...]
+    places: tuple[int, ...]
+
+    def version_at(self, at: int) -> int | None:
+        """Return the place of the version that held at an instant; ``None`` for the newest."""
+        for until, place in zip(self.until, self.places, strict=True):
+            if until > at:
+                return place
+        return None
+
+
+class Timeline:
+    """Rows of one dataset in order, each with the instant from which it is known.
+
+    Parameters
+    ----------
+    rows
+        With the columns of the kind, sorted as they are stored.
+    revisions
+        What the log of revisions has of these rows, in order: ``before`` (JSON) and ``created_at``. A changed value is known from the
+        commit on that changed it, and before that the value that it replaced. With ``knowledge="event"`` they are not needed.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        rows: pl.DataFrame,
+        knowledge: Knowledge,
+        lags: Lags,
+        keying: Keying = "natural",
+        revisions: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        self.dataset = dataset
+        self.side = _BARS if dataset.spec.bars else _EVENTS
+        known = _known(rows, dataset, knowledge, lags)
+        self._changed: dict[int, _Changed] = {}
+        self._versions = rows.clear()
+        self._versions_known = np.empty(0, dtype=np.int64)
+        if revisions and rows.height and knowledge != "event":
+            self._read_revisions(rows, known, revisions, keying, knowledge, lags)
+        # Rows that are never known are left out, so that all others can be cut out as slices.
+        kept = known != NEVER
+        if not self._changed and not kept.all():
+            rows = rows.filter(pl.Series(kept))
+            known = known[kept]
+        self.rows = rows.rechunk()
+        self.known = known
+        self.happened = _physical(happened_at(self.rows, dataset))
+        self._latest = np.maximum.accumulate(known) if known.size else known
+
+    def _read_revisions(
+        self,
+        rows: pl.DataFrame,
+        known: Times,
+        revisions: Sequence[Mapping[str, Any]],
+        keying: Keying,
+        knowledge: Knowledge,
+        lags: Lags,
+    ) -> None:
+        kind = self.dataset.spec
+        before = _rows_of_json([str(revision["before"]) for revision in revisions], rows.schema)
+        key = [name for name in key_of(kind, keying) if name in rows.columns]
+        numbered = rows.select(key).with_row_index("_row").unique(key, keep="first", maintain_order=True)
+        found = before.select(key).join(numbered, on=key, how="left", nulls_equal=True, maintain_order="left")["_row"]
+        until: dict[int, list[int]] = {}
+        places: dict[int, list[int]] = {}
+        for number, (row, revision) in enumerate(zip(found.to_list(), revisions, strict=True)):
+            if row is not None:
+                until.setdefault(row, []).append(int(revision["created_at"]))
+                places.setdefault(row, []).append(number)
+        happened = _physical(happened_at(before, self.dataset))
+        versions_known = _known(before, self.dataset, knowledge, lags)
+        for row, times in until.items():
+            own = places[row]
+            # The first version is known as any row is, and each later one from the commit on that brought it.
+            for place, since in zip(own[1:], times[:-1], strict=True):
+                versions_known[place] = max(since, int(happened[place]))
+            known[row] = max(times[-1], int(happened[own[-1]]))
+            self._changed[row] = _Changed(row, tuple(times), tuple(own))
+        self._versions = before
+        self._versions_known = versions_known
+
+    def windows(self, since: Times, at: Times, *, keeps_newest: bool) -> Windows:
+        """Return where the rows of windows are.
+
+        Bars belong to the window in which they closed, after its begin; all other rows to that in which they happened, its begin included.
+        With *keeps_newest*, a window has the newest row even if that is older.
+        """
+        last = self.happened.searchsorted(at, side="right")
+        first = self.happened.searchsorted(since, side=self.side)  # type: ignore[call-overload]
+        if not self.known.size:
+            return Windows(first, last, np.ones(len(at), dtype=np.bool_))
+        newest = np.maximum(last - 1, 0)
+        plain = (last == 0) | (self._latest[newest] <= at)
+        # Mostly the newest rows alone are not known yet: those of a source with a lag.
+        for place in np.flatnonzero(~plain):
+            end = self._plain_end(int(first[place]), int(last[place]), int(at[place]))
+            if end is not None:
+                last[place] = end
+                plain[place] = True
+        if keeps_newest:
+            first = np.minimum(first, np.maximum(last - 1, 0))
+        return Windows(first, last, plain)
+
+    def _plain_end(self, first: int, last: int, at: int) -> int | None:
+        """Return up to where the rows of a window are known, if all after it are not; ``None`` if they alternate."""
+        unknown = self.known[first:last] > at
+        end = last
+        if unknown.any():
+            end = first + int(unknown.argmax())
+            if not unknown[end - first :].all():
+                return None
+            # What is unknown in the newest version may be known in the one before.
+            if self._changed and self._changed_rows[_between(self._changed_rows, end, last)].size:
+                return None
+        # The newest row may be before the window: whether it is known has to be looked at, too.
+        if end == first and first and self._latest[first - 1] > at:
+            return None
+        return end
+
+    def known_rows(self, since: int, at: int, *, keeps_newest: bool) -> pl.DataFrame:
+        """Return the rows of one window, chosen one by one."""
+        last = int(self.happened.searchsorted(at, side="right"))
+        first = int(self.happened.searchsorted(since, side=self.side))  # type: ignore[call-overload]
+        chosen = self._chosen(first, last, at)
+        if not chosen.size and keeps_newest:
+            chosen = self._chosen(0, first, at)[-1:]
+        return self._gathered(chosen)
+
+    def newest_known(self, at: int, count: int) -> pl.DataFrame:
+        """Return the newest *count* rows that were known at an instant, chosen one by one."""
+        last = int(self.happened.searchsorted(at, side="right"))
+        return self._gathered(self._chosen(0, last, at)[-count:])
+
+    def known_between(self, first: int, last: int, at: int) -> pl.DataFrame:
+        """Return those rows from the place *first* up to *last* that were known at an instant."""
+        return self._gathered(self._chosen(first, last, at))
+
+    def _chosen(self, first: int, last: int, at: int) -> Times:
+        """Return the places of known rows; those of older versions count on from the end of the rows."""
+        known = self.known[first:last] <= at
+        places = np.flatnonzero(known) + first
+        if not self._changed:
+            return places
+        changed = [self._changed[row] for row in self._changed_rows[_between(self._changed_rows, first, last)].tolist()]
+        height = self.rows.height
+        older: dict[int, int] = {}
+        for row in changed:
+            version = row.version_at(at)
+            if version is not None and self._versions_known[version] <= at:
+                older[row.place] = height + version
+        gone = [row.place for row in changed if row.version_at(at) is not None]
+        kept = np.union1d(np.setdiff1d(places, gone), list(older)).astype(np.int64)
+        return np.array([older.get(place, place) for place in kept.tolist()], dtype=np.int64)
+
+    @cached_property
+    def _changed_rows(self) -> Times:
+        return np.array(sorted(self._changed), dtype=np.int64)
+
+    @cached_property
+    def _all_versions(self) -> pl.DataFrame:
+        if not self._versions.height:
+            return self.rows
+        return pl.concat([self.rows, self._versions], rechunk=True)
+
+    def _gathered(self, places: Times) -> pl.DataFrame:
+        return self._all_versions[pl.Series(places)]
+
+
+class Edge(NamedTuple):
+    """From when until when bars can be made of rows, whole ones.
+
+    ``start`` is from when on the rows are known. Up to an instant, they are known up to the newest of them, and where somebody looked:
+    in the sorted spans from ``looked_from`` to ``looked_until``. If ``is_clock``, nobody adds to the rows, and the clock says when a
+    bar is over.
+    """
+
+    start: int
+    looked_from: Times
+    looked_until: Times
+    is_clock: bool
+
+    def looked(self, at: Times) -> Times:
+        """Return up to where somebody had looked, of all that is before each instant."""
+        if not self.looked_from.size:
+            return np.full(len(at), -NEVER, dtype=np.int64)
+        place = self.looked_from.searchsorted(at, side="left") - 1
+        until = np.minimum(self.looked_until[np.maximum(place, 0)], at)
+        return np.where(place >= 0, until, -NEVER)
+
+
+class DerivedBars:
+    """Bars made of the rows of another timeline: trades, or shorter bars.
+
+    A bar is made of the rows that are known, once it is over and its rows have been waited for.
+    """
+
+    def __init__(self, base: Timeline, timeframe: Timeframe, edge: Edge, lag: int) -> None:
+        self._base = base
+        self._timeframe = timeframe
+        self._edge = edge
+        self._anchor = base.dataset.anchor_of(timeframe)
+        self.rows = self._made(base.rows)
+        opens = _physical(self.rows["ts"])
+        self.happened = self._closes(opens)
+        self._available = self.happened + lag
+        base_ts = _physical(base.rows["ts"])
+        self._begins = np.append(base_ts.searchsorted(opens), len(base_ts))
+        self.known = self._available.copy()
+        if opens.size:
+            of_rows = np.maximum.reduceat(base.known, self._begins[:-1])
+            self.known = np.maximum(of_rows, self._available)
+        self._first_whole = int(opens.searchsorted(edge.start))
+
+    def windows(self, since: Times, at: Times, *, keeps_newest: bool) -> Windows:
+        """Return where the bars of windows are."""
+        until = self._until(at)
+        last = np.minimum(self.happened.searchsorted(until, side="right"), self._available.searchsorted(at, "right"))
+        last = np.maximum(last, self._first_whole)
+        first = np.maximum(self.happened.searchsorted(since, side="right"), self._first_whole)
+        first = np.minimum(first, last)
+        if keeps_newest:
+            first = np.minimum(first, np.maximum(last - 1, self._first_whole))
+        plain = np.ones(len(at), dtype=np.bool_)
+        if self.known.size:
+            newest = np.maximum(last - 1, 0)
+            # Bars with a row that came late are made anew of those that had come.
+            plain = (last == first) | (self._latest[newest] <= at)
+        return Windows(first, last, plain)
+
+    def known_rows(self, since: int, at: int, *, keeps_newest: bool) -> pl.DataFrame:
+        """Return the bars of one window, made anew of the rows that were known."""
+        inside = int(self.happened.searchsorted(since, side="right"))
+        last = self._last(at)
+        bars = self._known_bars(inside, last, at)
+        if not bars.height and keeps_newest:
+            bars = self._known_bars(self._first_whole, last, at).tail(1)
+        return bars
+
+    def newest_known(self, at: int, count: int) -> pl.DataFrame:
+        """Return the newest *count* bars, made anew of the rows that were known."""
+        last = self._last(at)
+        bars = self._known_bars(last - count, last, at)
+        if bars.height < count:
+            # All rows of a bar may have come late: then it is not there, and one before it takes its place.
+            bars = self._known_bars(self._first_whole, last, at)
+        return bars.tail(count)
+
+    def _last(self, at: int) -> int:
+        """Return up to which bar all are over and their rows waited for."""
+        until = int(self._until(np.array([at], dtype=np.int64))[0])
+        over = self.happened.searchsorted(until, side="right")
+        return int(min(over, self._available.searchsorted(at, side="right")))
+
+    def _known_bars(self, first: int, last: int, at: int) -> pl.DataFrame:
+        first = max(first, self._first_whole)
+        if last <= first:
+            return self.rows.clear()
+        return self._made(self._base.known_between(int(self._begins[first]), int(self._begins[last]), at))
+
+    def _until(self, at: Times) -> Times:
+        """Return up to where the rows are known at each instant."""
+        if self._edge.is_clock:
+            return at
+        windows = self._base.windows(at, at, keeps_newest=True)
+        newest = np.full(len(at), -NEVER, dtype=np.int64)
+        some = windows.plain & (windows.last > windows.first)
+        newest[some] = self._base.happened[windows.last[some] - 1]
+        for place in np.flatnonzero(~windows.plain):
+            rows = self._base.newest_known(int(at[place]), 1)
+            if rows.height:
+                newest[place] = _physical(happened_at(rows, self._base.dataset))[0]
+        return np.maximum(newest, self._edge.looked(at))
+
+    @cached_property
+    def _latest(self) -> Times:
+        return np.maximum.accumulate(self.known)
+
+    def _made(self, rows: pl.DataFrame) -> pl.DataFrame:
+        make = bars_from_bars if self._base.dataset.spec.bars else bars_from_trades
+        return make(rows.lazy(), self._timeframe, self._anchor).collect().rechunk()
+
+    def _closes(self, opens: Times) -> Times:
+        if not self._timeframe.is_month:
+            return opens + self._timeframe.length
+        return np.array([self._timeframe.next(ts, self._anchor) for ts in opens.tolist()], dtype=np.int64)
+
+
+def _known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge, lags: Lags) -> Times:
+    return np.array(known_at(rows, dataset, knowledge, lags).fill_null(NEVER).to_numpy(), dtype=np.int64)
+
+
+def _physical(times: pl.Series) -> Times:
+    return np.asarray(times.to_physical().to_numpy(), dtype=np.int64)
+
+
+def _between(places: Times, first: int, last: int) -> slice:
+    return slice(int(places.searchsorted(first)), int(places.searchsorted(last)))
+
+
+def _rows_of_json(texts: Sequence[str], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Return rows of the log of revisions: times are integers there."""
+    records = [json.loads(text) for text in texts]
+    columns: list[pl.Series] = []
+    for name, dtype in schema.items():
+        values = [record.get(name) for record in records]
+        plain = pl.Int64 if dtype.is_temporal() else dtype
+        columns.append(pl.Series(name, values, dtype=plain).cast(dtype))
+    return pl.DataFrame(columns)

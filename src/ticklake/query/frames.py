@@ -1,0 +1,645 @@
+"""Frames read: the rows of several datasets around instants, with one plan and one read a dataset.
+
+Rows that were read are kept for the next frame: a frame of the newest hour, made again every second, reads what is new. What is kept of a
+dataset holds for the version that last changed it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from ticklake.catalog.changes import DatasetRow
+from ticklake.catalog.gap_notes import GapNotes
+from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.dataset import SNAPSHOTS, Dataset
+from ticklake.core.frame import EVENT_KINDS, STATES, Absent, Facts, FrameData, FrameRequest, PartData
+from ticklake.core.merge import Keying, is_in, key_of
+from ticklake.core.segment import Segment
+from ticklake.core.span import ALL_TIME, Span, normalise, total_length
+from ticklake.core.time import HOUR
+from ticklake.core.timeframe import Timeframe
+from ticklake.core.timeline import DerivedBars, Edge, Timeline
+from ticklake.engine.engine import Engine
+from ticklake.engine.read import read_rows
+from ticklake.engine.store import retried
+from ticklake.errors import UnknownDataset
+from ticklake.query.resample import can_become
+
+if TYPE_CHECKING:
+    from ticklake.core.book import Book
+    from ticklake.core.timeline import Times
+
+__all__ = ["FrameReader", "Live"]
+
+Live = Callable[[Dataset], pl.DataFrame | None]
+"""Returns the newest rows of a dataset that this process collects, without a hole; ``None`` if it does not."""
+
+BUDGET = 128 * 1024**2
+"""Bytes of all rows that are kept."""
+_ATTEMPTS = 4
+"""How often a frame is read because commits came in between; after that it is read from one version."""
+_MOST_ROWS = 100_000
+"""A read is extended to whole hours if so many rows are not exceeded: the next frames are often near."""
+_BARS_AROUND = 1_000
+_MOST_HEADS = 1_000
+"""Of so many symbols it is remembered which datasets there are."""
+_SPARSE = 0.25
+"""Windows that fill less than this part of the time between the first and the last are read one by one."""
+_STORED = [Timeframe(count, "s") for count in (1, 5, 10, 15, 30)]
+_STORED += [Timeframe(count, "m") for count in (1, 2, 3, 5, 10, 15, 20, 30, 45)]
+_STORED += [Timeframe(count, "h") for count in (1, 2, 3, 4, 6, 8, 12)]
+_STORED += [Timeframe(count, "d") for count in (1, 2, 3)]
+"""The timeframes that are looked for when bars have to be made: those that exchanges serve."""
+
+_NO_TIMES = pl.Series("ts", [], dtype=pl.Int64)
+
+
+@dataclass(eq=False)
+class _Rows:
+    """The rows of a dataset in one span, and what the catalog knows of them.
+
+    ``version`` is the newest version for which this is known to hold, ``changed_in`` the one that last changed the dataset.
+    """
+
+    dataset: Dataset
+    span: Span
+    version: int
+    head: DatasetRow | None
+    segments: tuple[Segment, ...]
+    frame: pl.DataFrame
+    coverage: Coverage
+    revisions: Sequence[dict[str, Any]] = ()
+    refused_times: pl.Series = field(default_factory=lambda: _NO_TIMES)
+    live_since: int | None = None
+    """From when on rows are in the cache of live rows."""
+    timelines: dict[Any, Any] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls, need: _Need, version: int) -> _Rows:
+        """Return no rows: those of a dataset that has only live ones."""
+        empty = need.dataset.spec.empty().select(need.dataset.spec.names)
+        return cls(need.dataset, need.span, version, None, (), empty, Coverage())
+
+    @property
+    def is_live(self) -> bool:
+        """Whether this process collects the dataset."""
+        return self.live_since is not None
+
+    @property
+    def keying(self) -> Keying:
+        """How the dataset tells its rows apart."""
+        return self.head.keying if self.head is not None else "natural"
+
+    @property
+    def first_ts(self) -> int | None:
+        """The time of the first row of the dataset."""
+        if self.head is not None and self.head.min_ts is not None:
+            return self.head.min_ts
+        return self.live_since
+
+    def refused(self) -> pl.Series:
+        """Return the times of refused rows."""
+        return self.refused_times
+
+    def first_known(self, lag: int) -> int:
+        """Return from when on it could be known that there is such a dataset."""
+        known = [piece.span.start for piece in self.coverage.pieces[:1]]
+        if self.first_ts is not None:
+            known.append(self.first_ts + lag)
+        return min(known, default=ALL_TIME.end)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes in memory."""
+        return int(self.frame.estimated_size()) * 2
+
+    @cached_property
+    def begins(self) -> bool:
+        """Whether the dataset has no rows before the span."""
+        return self.head is None or self.head.min_ts is None or self.span.start <= self.head.min_ts
+
+    def has(self, need: _Need) -> bool:
+        """Whether these are all rows that are needed."""
+        if not (self.span.start <= need.span.start and need.span.end <= self.span.end):
+            return False
+        if self.begins or not need.before:
+            return True
+        before = int(self.frame["ts"].to_physical().search_sorted(need.span.start))
+        return before >= need.before
+
+    def source(self, start: int, end: int) -> str:
+        """Return where the rows from *start* to *end* were."""
+        if self.live_since is not None and self.live_since <= start:
+            return "cache"
+        stored = self._stored_in(start, end)
+        if self.live_since is not None and self.live_since <= end:
+            return f"cache, {stored}"
+        return stored
+
+    def _stored_in(self, start: int, end: int) -> str:
+        for segment in self.segments:
+            if segment.path is not None and segment.min_ts <= end and segment.max_ts >= start:
+                return "files"
+        return "inline"
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """What is needed of a dataset: the rows in a span, and so many *before* it."""
+
+    dataset: Dataset
+    span: Span
+    before: int = 0
+
+
+class FrameReader:
+    """Reads frames of a lake, or of one version of it. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    live
+        What this process collects; nothing, by default.
+    budget
+        Bytes of rows that are kept for the next frames.
+    """
+
+    def __init__(self, engine: Engine, live: Live | None = None, budget: int = BUDGET) -> None:
+        self.engine = engine
+        self._live = live
+        self._budget = budget
+        self._heads: dict[Any, tuple[int, dict[Dataset, DatasetRow]]] = {}
+        self._kept: OrderedDict[Dataset, _Rows] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, request: FrameRequest, at: Times) -> FrameData:
+        """Return the data of frames at these instants, all of one version.
+
+        Raises
+        ------
+        UnknownDataset
+            If the lake has nothing of the symbol.
+        """
+        for _ in range(_ATTEMPTS):
+            version = self.engine.catalog.version()
+            data = _Reading(self, self.engine, request, at, version).data()
+            if self.engine.catalog.version() == version:
+                return data
+        # Commits come faster than frames are read: one version stands still.
+        pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
+        return _Reading(self, pinned, request, at, pinned.catalog.version()).data()
+
+    def heads(self, engine: Engine, request: FrameRequest, version: int) -> dict[Dataset, DatasetRow]:
+        """Return the datasets of a version of which a frame may need rows.
+
+        Raises
+        ------
+        UnknownDataset
+            If there are none.
+        """
+        key = (request.exchange, request.symbol, request.timeframes)
+        known = self._heads.get(key)
+        if known is not None and known[0] == version:
+            return known[1]
+        names = [request.dataset("ohlcv", timeframe) for timeframe in request.timeframes]
+        names += [request.dataset(kind) for kind in (*EVENT_KINDS, "book")]
+        _, heads = engine.catalog.heads(names)
+        # Of what bars can be made matters only where some have to be.
+        if not heads or any(name.spec.bars and name not in heads for name in names):
+            _, others = engine.catalog.heads([request.dataset("ohlcv", timeframe) for timeframe in _STORED])
+            heads |= others
+        if not heads and not any(self.live_rows(name) is not None for name in names):
+            raise UnknownDataset(f"the lake has nothing of {request.symbol} on {request.exchange}")
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        self._heads[key] = (version, heads)
+        return heads
+
+    def kept(self, need: _Need, version: int) -> _Rows | None:
+        """Return the rows that were kept of a dataset, if they are those of a version and all that are needed."""
+        with self._lock:
+            rows = self._kept.get(need.dataset)
+            if rows is None or rows.version != version or not rows.has(need):
+                return None
+            self._kept.move_to_end(need.dataset)
+            return rows
+
+    def outdated(self, dataset: Dataset) -> _Rows | None:
+        """Return the rows that were kept of a dataset, of whatever version."""
+        with self._lock:
+            return self._kept.get(dataset)
+
+    def keep(self, rows: _Rows) -> None:
+        """Keep rows for the next frames."""
+        with self._lock:
+            self._kept[rows.dataset] = rows
+            self._kept.move_to_end(rows.dataset)
+            size = sum(kept.size for kept in self._kept.values())
+            while size > self._budget and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                size -= dropped.size
+
+    def live_rows(self, dataset: Dataset) -> pl.DataFrame | None:
+        """Return the newest rows of a dataset that this process collects."""
+        if self._live is None:
+            return None
+        rows = self._live(dataset)
+        if rows is None or not rows.height:
+            return None
+        return rows
+
+
+class _Reading:
+    """One read of frames, from one version."""
+
+    def __init__(self, reader: FrameReader, engine: Engine, request: FrameRequest, at: Times, version: int) -> None:
+        self._reader = reader
+        self._engine = engine
+        self._request = request
+        self._at = at
+        self._version = version
+        self._heads: dict[Dataset, DatasetRow] = {}
+        self._absent: list[Absent] = []
+        self._parts: dict[str, PartData] = {}
+        self._since = int(request.since(at).min(initial=ALL_TIME.end))
+        self._until = int(at.max(initial=ALL_TIME.start))
+
+    def data(self) -> FrameData:
+        """Return the data of all frames."""
+        self._heads = self._reader.heads(self._engine, self._request, self._version)
+        if self._at.size:
+            for timeframe in self._request.timeframes:
+                self._add_bars(timeframe)
+            for kind in EVENT_KINDS:
+                if self._request.kinds is None or kind in self._request.kinds:
+                    self._add_events(kind)
+        return FrameData(
+            self._request, self._version, self._at, self._parts, books=self._books(), absent=self._all_absent()
+        )
+
+    # Parts
+
+    def _add_bars(self, timeframe: Timeframe) -> None:
+        dataset = self._request.dataset("ohlcv", timeframe)
+        name = f"bars.{timeframe}"
+        before = 1
+        if timeframe == self._request.timeframes[0]:
+            before = max(before, self._request.warm_up)
+        lag = self._engine.lags.of(dataset)
+        need = self._need(dataset, self._since - timeframe.length - lag, before)
+        rows = self._rows(need)
+        if rows is None:
+            self._add_made_bars(name, dataset, before)
+            return
+        if self._request.knowledge == "received":
+            self._absent.append(Absent(name, str(dataset), "nobody notes when bars are received"))
+        facts = self._facts(rows, need, lag)
+        self._parts[name] = PartData(name, self._timeline(rows), True, facts, source=rows.source)
+
+    def _add_made_bars(self, name: str, dataset: Dataset, before: int) -> None:
+        """Add bars that the lake does not have, made of what it has."""
+        timeframe = dataset.timeframe
+        base = self._base_of(dataset)
+        if timeframe is None or base is None:
+            why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
+            self._absent.append(Absent(name, str(dataset), why))
+            return
+        lag = max(self._engine.lags.of(dataset), self._engine.lags.of(base))
+        begin = timeframe.floor(self._since - lag, dataset.anchor)
+        count = before + 1
+        while True:
+            need = self._need(base, begin - count * timeframe.length - lag, 0)
+            rows = self._rows(need)
+            if rows is None:
+                self._absent.append(Absent(name, str(dataset), f"the lake has no {base}"))
+                return
+            bars = self._made(rows, timeframe, lag)
+            # Where rows are sparse, the bars before the windows are far before them.
+            if rows.begins or int(bars.happened.searchsorted(self._since - lag, side="right")) > before:
+                break
+            count *= 4
+        facts = replace(self._facts(rows, need, lag), made=timeframe)
+        source = PartData(name, self._timeline(rows), False, facts)
+        self._parts[name] = PartData(name, bars, True, facts, source, rows.source)
+
+    def _base_of(self, dataset: Dataset) -> Dataset | None:
+        """Return of what bars are made: the longest bars of which they are a multiple, or trades."""
+        timeframe = dataset.timeframe
+        bases: list[Dataset] = []
+        for known in self._heads:
+            if known.kind not in ("ohlcv", "trades") or timeframe is None:
+                continue
+            if can_become(known, timeframe) and known != dataset:
+                bases.append(known)
+        return max(bases, key=_length, default=None)
+
+    def _add_events(self, kind: str) -> None:
+        dataset = self._request.dataset(kind)
+        is_state = kind in STATES
+        lag = self._engine.lags.of(dataset)
+        start = self._since - lag if is_state else self._since
+        need = self._need(dataset, start, int(is_state))
+        rows = self._rows(need)
+        if rows is None:
+            # Without names, a frame has what there is.
+            if self._request.kinds is not None:
+                self._absent.append(Absent(kind, str(dataset), f"the lake has no {dataset}"))
+            return
+        facts = self._facts(rows, need, lag)
+        if self._request.kinds is None:
+            facts = replace(facts, since=rows.first_known(lag))
+        if self._request.knowledge == "received" and "received_at" not in dataset.spec.names:
+            self._absent.append(Absent(kind, str(dataset), f"nobody notes when rows of {kind} are received"))
+        self._parts[kind] = PartData(kind, self._timeline(rows), is_state, facts, source=rows.source)
+
+    def _books(self) -> Callable[[int], Book] | None:
+        kinds = self._request.kinds
+        dataset = self._request.dataset("book")
+        if kinds is not None and "book" not in kinds and self._request.book_depth is None:
+            return None
+        if dataset not in self._heads:
+            if kinds is not None:
+                self._absent.append(Absent("book", str(dataset), f"the lake has no {dataset}"))
+            return None
+        engine, version, depth = self._engine, self._version, self._request.book_depth
+
+        def read(at: int) -> Book:
+            from ticklake.query.book import book_at
+
+            return book_at(engine.at(version, engine.now()), dataset, at, depth, None)
+
+        return read
+
+    def _all_absent(self) -> tuple[Absent, ...]:
+        features = [Absent("features", name, "this lake has no such feature") for name in self._request.features]
+        return (*self._absent, *features)
+
+    # What parts are made of
+
+    def _timeline(self, rows: _Rows) -> Timeline:
+        key = self._request.knowledge
+        timeline = rows.timelines.get(key)
+        if timeline is None:
+            keying = rows.head.keying if rows.head is not None else "natural"
+            timeline = rows.timelines[key] = Timeline(
+                rows.dataset, rows.frame, self._request.knowledge, self._engine.lags, keying, rows.revisions
+            )
+        return timeline
+
+    def _made(self, rows: _Rows, timeframe: Timeframe, lag: int) -> DerivedBars:
+        key = (self._request.knowledge, timeframe)
+        bars = rows.timelines.get(key)
+        if bars is None:
+            bars = DerivedBars(self._timeline(rows), timeframe, self._edge(rows, timeframe), lag)
+            rows.timelines[key] = bars
+        return bars
+
+    def _edge(self, rows: _Rows, timeframe: Timeframe) -> Edge:
+        dataset = rows.dataset
+        looked = rows.coverage.spans(Found.DATA)
+        first = rows.first_ts
+        is_clock = False
+        if not dataset.spec.bars:
+            notes = GapNotes(self._engine.catalog.database, self._engine.now)
+            is_clock = not rows.is_live and notes.wanted(dataset) is None
+        if is_clock and first is not None:
+            # Nobody adds to these rows: their first bar is as whole as it will ever be.
+            first = timeframe.floor(first, dataset.anchor_of(timeframe))
+        begins = [span.start for span in looked[:1]]
+        if first is not None:
+            begins.append(first)
+        return Edge(
+            min(begins, default=ALL_TIME.start),
+            np.array([span.start for span in looked], dtype=np.int64),
+            np.array([span.end for span in looked], dtype=np.int64),
+            is_clock,
+        )
+
+    def _facts(self, rows: _Rows, need: _Need, lag: int) -> Facts:
+        dataset = rows.dataset
+        closed: tuple[Span, ...] = ()
+        if dataset.spec.in_sessions:
+            closed = tuple(self._engine.sessions.closed(dataset, need.span))
+        return Facts(
+            dataset,
+            rows.coverage.within(need.span),
+            closed,
+            rows.refused,
+            lag,
+            only_snapshots=dataset.kind in SNAPSHOTS,
+        )
+
+    # Reads
+
+    def _need(self, dataset: Dataset, start: int, before: int) -> _Need:
+        return _Need(dataset, Span(max(start, ALL_TIME.start), min(self._until + 1, ALL_TIME.end)), before)
+
+    def _rows(self, need: _Need) -> _Rows | None:
+        """Return the rows that are needed of a dataset; ``None`` if the lake has none of it, and it is not collected."""
+        head = self._heads.get(need.dataset)
+        live = self._reader.live_rows(need.dataset)
+        if head is None and live is None:
+            return None
+        rows = self._stored(need, head)
+        if live is None:
+            return rows
+        return _with_live(rows, live, self._until)
+
+    def _stored(self, need: _Need, head: DatasetRow | None) -> _Rows:
+        if head is None:
+            return _Rows.none(need, self._version)
+        if self._engine is not self._reader.engine:
+            return self._loaded(need, head)
+        rows = self._reader.kept(need, self._version)
+        if rows is None:
+            outdated = self._reader.outdated(need.dataset)
+            if (
+                outdated is not None
+                and outdated.has(need)
+                and outdated.head is not None
+                and outdated.head.id == head.id
+            ):
+                rows = self._renewed(outdated, head)
+            else:
+                rows = self._loaded(need, head)
+            self._reader.keep(rows)
+        return rows
+
+    def _loaded(self, need: _Need, head: DatasetRow) -> _Rows:
+        """Read the rows that are needed, and some around them."""
+        if self._is_sparse(head):
+            return self._loaded_in_parts(need, head)
+        return self._contiguous(_Need(need.dataset, _widened(need, head), 0), need, head)
+
+    def _contiguous(self, wide: _Need, need: _Need, head: DatasetRow) -> _Rows:
+        store, dataset = self._engine.store, need.dataset
+        names = dataset.spec.names
+
+        def attempt() -> tuple[tuple[Segment, ...], pl.DataFrame]:
+            view = store.view(dataset, wide.span)
+            return view.segments, read_rows(store, view, names)
+
+        segments, frame = retried(attempt)
+        span = wide.span
+        before = int(frame["ts"].to_physical().search_sorted(need.span.start))
+        if before < need.before and head.min_ts is not None and head.min_ts < span.start:
+            more = self._engine.load(dataset, Span(ALL_TIME.start, span.start), last=need.before)
+            start = ALL_TIME.start
+            if more.height == need.before:
+                start = int(more["ts"].to_physical()[0])
+            frame = pl.concat([more, frame])
+            span = Span(start, span.end)
+        return self._with_history(dataset, span, head, segments, frame)
+
+    def _with_history(
+        self, dataset: Dataset, span: Span, head: DatasetRow, segments: tuple[Segment, ...], frame: pl.DataFrame
+    ) -> _Rows:
+        catalog = self._engine.catalog
+        revisions: Sequence[dict[str, Any]] = ()
+        has_revisions, has_refused = catalog.has_history(dataset)
+        if has_revisions:
+            revisions = catalog.revisions(dataset, span)
+        refused = _NO_TIMES
+        if has_refused:
+            found = [row[0] for rows in catalog.refused(dataset, span, ["ts"]) for row in rows if row[0] is not None]
+            refused = pl.Series("ts", found, dtype=pl.Int64)
+        coverage = catalog.coverage(dataset)
+        return _Rows(dataset, span, self._version, head, segments, frame, coverage, revisions, refused)
+
+    def _renewed(self, rows: _Rows, head: DatasetRow) -> _Rows:
+        """Return rows as of a newer version: what changed is read, and the rest is kept."""
+        if rows.head is not None and head.changed_in == rows.head.changed_in:
+            renewed = self._with_history(rows.dataset, rows.span, head, rows.segments, rows.frame)
+            if not renewed.revisions and not rows.revisions and renewed.coverage == rows.coverage:
+                renewed.timelines = rows.timelines
+            elif not renewed.revisions and not rows.revisions:
+                renewed.timelines = {key: kept for key, kept in rows.timelines.items() if isinstance(key, str)}
+            return renewed
+        store = self._engine.store
+        now = store.view(rows.dataset, rows.span, data=False).segments
+        before = {segment.id for segment in rows.segments}
+        after = {segment.id for segment in now}
+        changed = [segment.span for segment in now if segment.id not in before]
+        changed += [segment.span for segment in rows.segments if segment.id not in after]
+        frame = rows.frame
+        parts = normalise(part for span in changed if (part := span.intersect(rows.span)) is not None)
+        if parts:
+            part = Span(parts[0].start, parts[-1].end)
+            fresh = retried(lambda: read_rows(store, store.view(rows.dataset, part), rows.dataset.spec.names))
+            ts = frame["ts"].to_physical()
+            first, last = int(ts.search_sorted(part.start)), int(ts.search_sorted(part.end))
+            frame = pl.concat([frame.head(first), fresh, frame.slice(last)])
+        return self._with_history(rows.dataset, rows.span, head, now, frame)
+
+    # Windows that are far apart
+
+    def _is_sparse(self, head: DatasetRow) -> bool:
+        hull = self._until - self._since
+        if self._at.size < 2 or _expected_rows(head, hull) < _MOST_ROWS:
+            return False
+        return total_length(self._windows(0)) < _SPARSE * hull
+
+    def _windows(self, longer: int) -> list[Span]:
+        """Return the spans of all windows, each begun so much earlier, joined where they touch."""
+        at = np.sort(self._at)
+        since = np.maximum(self._request.since(at), ALL_TIME.start + longer) - longer
+        begins = np.flatnonzero(np.append(True, since[1:] > at[:-1]))
+        ends = np.append(begins[1:], len(at)) - 1
+        return [Span(int(since[first]), int(at[last]) + 1) for first, last in zip(begins, ends, strict=True)]
+
+    def _loaded_in_parts(self, need: _Need, head: DatasetRow) -> _Rows:
+        frames: list[pl.DataFrame] = []
+        segments: list[Segment] = []
+        end = ALL_TIME.start
+        for span in self._windows(self._since - need.span.start):
+            rows = self._contiguous(_Need(need.dataset, span, 0), _Need(need.dataset, span, need.before), head)
+            # What was read before a window may reach into the window before it.
+            frame = rows.frame
+            if rows.span.start < end:
+                frame = frame.slice(int(frame["ts"].to_physical().search_sorted(end)))
+            frames.append(frame)
+            segments += rows.segments
+            end = span.end
+        return self._with_history(need.dataset, need.span, head, tuple(segments), pl.concat(frames))
+
+
+def _length(dataset: Dataset) -> int:
+    if dataset.timeframe is None:
+        return 0
+    return dataset.timeframe.length
+
+
+def _expected_rows(head: DatasetRow, length: int) -> float:
+    """Return about how many rows a dataset has in so much time."""
+    if head.min_ts is None or head.max_ts is None:
+        return 0
+    return head.rows * min(1.0, length / max(head.max_ts - head.min_ts, 1))
+
+
+def _widened(need: _Need, head: DatasetRow) -> Span:
+    """Return the span that is read: the next frames are often near."""
+    dataset, span = need.dataset, need.span
+    if dataset.spec.bars and dataset.timeframe is not None:
+        around = _BARS_AROUND * dataset.timeframe.length
+        return span.widen(max(around, 2 * need.before * dataset.timeframe.length), around)
+    hours = Span(span.start // HOUR * HOUR, -(-span.end // HOUR) * HOUR).intersect(ALL_TIME) or span
+    if _expected_rows(head, hours.length) > _MOST_ROWS:
+        return span
+    return hours
+
+
+def _with_live(rows: _Rows, live: pl.DataFrame, until: int) -> _Rows:
+    """Return stored rows with those that are not committed yet."""
+    key = ("live", live.height, int(live["ts"].to_physical()[-1]))
+    known = rows.timelines.get("live")
+    if known is not None and known[0] == key:
+        with_live: _Rows = known[1]
+    else:
+        with_live = _joined(rows, live)
+        rows.timelines["live"] = (key, with_live)
+    if rows.dataset.spec.bars:
+        return with_live
+    # The stream goes on without a hole: nothing is missing since its oldest row that is kept.
+    since = int(live["ts"].to_physical()[0])
+    if since > until:
+        return with_live
+    coverage = with_live.coverage.add(Covered(Span(since, until + 1)))
+    return replace(with_live, coverage=coverage)
+
+
+def _joined(rows: _Rows, live: pl.DataFrame) -> _Rows:
+    dataset = rows.dataset
+    since = int(live["ts"].to_physical()[0])
+    stored = rows.frame
+    ts = stored["ts"].to_physical()
+    place = int(ts.search_sorted(since))
+    live_ts = live["ts"].to_physical()
+    fresh = live
+    if place < stored.height:
+        shared = int(live_ts.search_sorted(int(ts[-1]), side="right"))
+        same = live_ts.head(shared)
+        # Committed rows are those of the cache: only where they differ, they have to be compared.
+        if same.len() == stored.height - place and (same == ts.slice(place)).all():
+            fresh = live.slice(shared)
+        else:
+            fresh = _not_stored(live, stored.slice(place), dataset, rows.keying)
+    frame = stored
+    if fresh.height:
+        frame = pl.concat([stored, fresh.select(stored.columns)])
+        if not frame["ts"].is_sorted():
+            frame = frame.sort("ts", maintain_order=True)
+    return replace(rows, frame=frame, live_since=since, timelines={})
+
+
+def _not_stored(live: pl.DataFrame, stored: pl.DataFrame, dataset: Dataset, keying: Keying) -> pl.DataFrame:
+    """Return those live rows that are not stored; of a row that is both, the stored one holds."""
+    kind = dataset.spec
+    key = [name for name in key_of(kind, keying) if name in live.columns]
+    return live.filter(~is_in(live, stored.select(key)))
