@@ -72,6 +72,7 @@ def test_every_method_of_the_namespaces_stands_in_the_reference():
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake.admin import Admin
+    from ticklake.lake.features import FeatureReads, Features
     from ticklake.lake.instruments import LakeInstruments
 
     reference = text("docs/reference/python.md")
@@ -84,6 +85,7 @@ def test_every_method_of_the_namespaces_stands_in_the_reference():
         "alerts": Alerts,
     }
     names = [f"{space}.{name}" for space, kind in namespaces.items() for name in vars(kind) if name[0] != "_"]
+    names += [f"features.{name}" for kind in (FeatureReads, Features) for name in vars(kind) if name[0] != "_"]
     assert [name for name in names if name not in reference and name not in NOT_FOR_USERS] == []
 
 
