@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +12,7 @@ import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.delete import UNDO, DryRun, Yes, ask
-from ticklake.interfaces.cli.output import count_of, print_json, print_records, print_table, say
+from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_records, print_table, say
 from ticklake.interfaces.cli.progress import watching
 from ticklake.interfaces.cli.read import Columns, Format, Limit, Output
 
@@ -165,7 +167,7 @@ def read(
     from ticklake.interfaces.cli.formats import write_rows
 
     names = None if columns is None else list(map(str.strip, columns.split(",")))
-    with o.opened(lake_path) as lake:
+    with _warned(), o.opened(lake_path) as lake:
         features: FeatureReads = lake.features
         if at is not None:
             features = lake.at(_moment(at)).features
@@ -183,7 +185,7 @@ def write(
     as_json: o.AsJson = False,
 ) -> None:
     """Add values from a file: all of its rows, or none."""
-    with o.opened(lake_path) as lake:
+    with _warned(), o.opened(lake_path) as lake:
         features = lake.features.describe(name, statistics=False).features
         rows = _read_file(file, ("ts", "known_at"), features)
         receipt = lake.features.write(name, None, rows, exchange=exchange, symbol=symbol)
@@ -214,7 +216,7 @@ def materialise(
     from ticklake.core.knowledge import parse_knowledge
 
     fn = _function(function)
-    with o.opened(lake_path) as lake, watching(f"materialise {name}", quiet=as_json) as watch:
+    with _warned(), o.opened(lake_path) as lake, watching(f"materialise {name}", quiet=as_json) as watch:
         done = lake.features.materialise(
             name,
             None,
@@ -339,7 +341,7 @@ def join(
     from ticklake.interfaces.cli.formats import write_rows
 
     rows = _read_file(file, (at,))
-    with o.opened(lake_path) as lake:
+    with _warned(), o.opened(lake_path) as lake:
         joined = lake.features.join(
             rows,
             features,
@@ -407,6 +409,16 @@ def delete(
     if dry_run:
         return say(f"would remove {name} with {count_of(rows, 'row')}")
     return say(f"removed {name} with {count_of(rows, 'row')}; {UNDO}")
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """Print warnings of the block as lines, without the code that they come from."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print_error(f"warning: {warning.message}")
 
 
 def _show_diff(diff: FeatureDiff, limit: int) -> None:
