@@ -209,7 +209,15 @@ def environment(url: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/how-to/other-engines.md", "docs/how-to/simulated-exchange.md"])
+RUNS = [
+    "README.md",
+    "docs/how-to/other-engines.md",
+    "docs/how-to/simulated-exchange.md",
+    "docs/how-to/train-a-model.md",
+]
+
+
+@pytest.mark.parametrize("path", RUNS)
 def test_python_blocks_run(path, january, serve, tmp_path):
     exchange = serve(january, "2024-02-01")
     code = blocks(ROOT / path, "python")

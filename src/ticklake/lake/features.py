@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from contextlib import suppress
@@ -405,7 +406,7 @@ class FeatureReads:
         """Return where stored values came from: a row for each dataset and origin.
 
         Columns: ``dataset``, ``rows``, ``first``, ``last``, ``source`` (``derived`` if a function made them), ``code`` and ``code_hash`` of the
-        function, ``lake_version`` that it read, ``knowledge``, ``inputs`` (the datasets it could read), ``note``.
+        function, ``lake_version`` that it read, ``knowledge``, ``inputs`` (the datasets it could read), ``frame`` (options of frames), ``note``.
         """
         features = self._known(name, version, quiet=True).features
         datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
@@ -448,17 +449,39 @@ class FeatureReads:
         check_code(features, fn)
         span = _day_or_span(day, start, end)
         datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
-        return verify(self._engine, features, fn, self._frames(make_frame, frame), datasets, span, watch)
+        make = make_frame
+        if make is None:
+            options = frame or self._options_of(features, datasets, span)
+
+            def make(exchange: str, symbol: str, instant: int) -> Any:
+                return self._view.frame(exchange, symbol, instant, **options)
+
+        return verify(self._engine, features, fn, _one_by_one(make, frame if make_frame else {}), datasets, span, watch)
+
+    def _options_of(self, features: FeatureSet, datasets: Sequence[Dataset], span: Span) -> dict[str, Any]:
+        """Return the options of the frames that stored rows were made with.
+
+        Raises
+        ------
+        BadInput
+            If rows were made with different ones.
+        """
+        found: list[dict[str, Any]] = []
+        for row in lineage(self._engine, datasets, span).iter_rows(named=True):
+            if row["frame"] is not None:
+                options = {**json.loads(row["frame"]), "knowledge": row["knowledge"]}
+                found += [options] if options not in found else []
+        if len(found) > 1:
+            raise BadInput(
+                f"rows of {features} were made with different options of frames: say them, and a span or symbols"
+            )
+        return found[0] if found else {}
 
     def _frames(self, make_frame: Callable[[str, str, int], Any] | None, options: Mapping[str, Any]) -> Frames:
         """Return what makes the frames that a function gets."""
         if make_frame is None:
-            frames: Any = self._view
-            return lambda exchange, symbol, instants: frames.frames(exchange, symbol, instants, **options)
-        if options:
-            raise BadInput(f"{', '.join(options)} are options of lake.frame, which make_frame= takes the place of")
-        make = make_frame
-        return lambda exchange, symbol, instants: [make(exchange, symbol, instant) for instant in instants]
+            return lambda exchange, symbol, instants: self._view.frames(exchange, symbol, instants, **options)
+        return _one_by_one(make_frame, options)
 
     @property
     def _table(self) -> FeatureSetTable:
@@ -676,7 +699,7 @@ class Features(FeatureReads):
                 "definition": features.hash,
                 "lake_version": version_read,
                 "knowledge": parse_knowledge(knowledge),
-                "frame": {name: str(value) for name, value in sorted(frame.items())},
+                "frame": None if make_frame else json.dumps(frame, sort_keys=True, default=str),
             },
             watch,
         )
@@ -758,6 +781,12 @@ class Features(FeatureReads):
         # First of all no writer may begin: what one writes meanwhile it drops itself.
         self._table.set_state(features.name, features.version, DELETED)
         return sum(self._engine.drop(dataset) for dataset in datasets_of(self._engine, features))
+
+
+def _one_by_one(make: Callable[[str, str, int], Any], options: Mapping[str, Any]) -> Frames:
+    if options:
+        raise BadInput(f"{', '.join(options)} are options of lake.frame, which make_frame= takes the place of")
+    return lambda exchange, symbol, instants: [make(exchange, symbol, instant) for instant in instants]
 
 
 def _snapshot(view: View, moment: TimeLike) -> View:

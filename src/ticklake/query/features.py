@@ -34,6 +34,7 @@ __all__ = [
     "dataset_for",
     "datasets_of",
     "features_at",
+    "features_of_frames",
     "join",
     "latest",
     "lineage",
@@ -55,6 +56,7 @@ _LINEAGE: dict[str, Any] = {
     "lake_version": pl.Int64(),
     "knowledge": pl.String(),
     "inputs": pl.List(pl.String()),
+    "frame": pl.String(),
     "note": pl.String(),
 }
 
@@ -221,6 +223,27 @@ def features_at(
     return values
 
 
+def features_of_frames(
+    engine: Engine, refs: Sequence[str], exchange: str, symbol: str, instants: Sequence[int], knowledge: Knowledge
+) -> tuple[dict[int, dict[str, Any]], list[str]]:
+    """Return the values of features for frames, by instant, and the names of those of which the lake has no value of the symbol.
+
+    Times are nanoseconds.
+    """
+    found = features_at(engine, refs, exchange, symbol, instants, knowledge)
+    columns = {name: values.to_physical().to_list() for name, values in found.items()}
+    by_instant: dict[int, dict[str, Any]] = {}
+    for place, instant in enumerate(instants):
+        by_instant[int(instant)] = {name: values[place] for name, values in columns.items()}
+    return by_instant, [name for name in columns if _is_absent(engine, name, exchange, symbol)]
+
+
+def _is_absent(engine: Engine, name: str, exchange: str, symbol: str) -> bool:
+    ref = FeatureRef.parse(name)
+    features = registered(engine, ref.name, ref.version, quiet=True).features
+    return dataset_for(engine, features, exchange, symbol) is None
+
+
 def _values_at(
     engine: Engine,
     features: FeatureSet,
@@ -364,6 +387,7 @@ def lineage(engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME) 
                     "lake_version": note.get("lake_version"),
                     "knowledge": note.get("knowledge"),
                     "inputs": note.get("inputs"),
+                    "frame": note.get("frame"),
                     "note": origin.note,
                 }
             )
