@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -64,11 +65,22 @@ class Steps:
 
     def at(self, instants: pl.Series, max_age: int | None = None) -> pl.DataFrame:
         """Return one row for each instant (``Int64`` nanoseconds), of nulls where none is known or it is older than *max_age*."""
+        if instants.len() == 1:
+            return self._at_one(instants[0], max_age)
         places = self.known.search_sorted(instants.fill_null(0), side="right").cast(pl.Int64) - 1
         is_known = (places >= 0) & instants.is_not_null()
         if max_age is not None and self.known.len():
             is_known = is_known & (instants - self.ts.gather(places.clip(0, None)) <= max_age)
         return take(self.rows, pl.select(pl.when(is_known).then(places)).to_series())
+
+    def _at_one(self, instant: int | None, max_age: int | None) -> pl.DataFrame:
+        """Return what :meth:`at` returns for a single instant, without planned expressions: they take ten times as long."""
+        place = -1
+        if instant is not None:
+            place = bisect.bisect_right(self.known, instant) - 1
+        if place < 0 or (max_age is not None and instant - self.ts[place] > max_age):
+            return self.rows.clear(1)
+        return self.rows.slice(place, 1)
 
 
 def with_known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "default") -> pl.DataFrame:

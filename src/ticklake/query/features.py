@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
+from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.feature_sets import FeatureSetTable
 from ticklake.core.asof import take
 from ticklake.core.dataset import Dataset
@@ -129,17 +130,23 @@ def dataset_for(engine: Engine, features: FeatureSet, exchange: str | None, symb
     BadInput
         If no exchange is named and several have the symbol.
     """
+    head = _head_for(engine, features, exchange, symbol)
+    return None if head is None else head.dataset
+
+
+def _head_for(engine: Engine, features: FeatureSet, exchange: str | None, symbol: str) -> DatasetRow | None:
+    """Return what the catalog says of the dataset that :func:`dataset_for` finds."""
     if exchange is not None:
         for place in dict.fromkeys((exchange, ANY_EXCHANGE)):
-            dataset = features.dataset(place, symbol)
-            if engine.catalog.has(dataset):
-                return dataset
+            head = engine.catalog.dataset(features.dataset(place, symbol))
+            if head is not None:
+                return head
         return None
     found = [dataset for dataset in datasets_of(engine, features) if str(dataset.symbol) == symbol]
     if len(found) > 1:
         places = ", ".join(dataset.exchange for dataset in found)
         raise BadInput(f"{features} has values of {symbol} for {places}: say exchange=")
-    return found[0] if found else None
+    return engine.catalog.dataset(found[0]) if found else None
 
 
 def stored_rows(
@@ -169,16 +176,12 @@ class _StepsOfLake:
     kept: OrderedDict[Any, tuple[int, Steps]] = field(default_factory=OrderedDict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, engine: Engine, dataset: Dataset, knowledge: Knowledge) -> Steps:
+    def of(self, engine: Engine, head: DatasetRow, knowledge: Knowledge) -> Steps:
         """Return the steps of a dataset; they are made anew when a commit has changed it."""
-        head = engine.catalog.dataset(dataset)
-        changed_in = 0
-        if head is not None:
-            changed_in = head.changed_in
-        key = (str(dataset), knowledge)
+        key = (head.id, knowledge)
         entry = self.kept.get(key)
-        if entry is None or entry[0] != changed_in:
-            entry = (changed_in, Steps.of(engine.load(dataset), dataset, knowledge))
+        if entry is None or entry[0] != head.changed_in:
+            entry = (head.changed_in, Steps.of(engine.load(head.dataset), head.dataset, knowledge))
         with self.lock:
             self.kept[key] = entry
             self.kept.move_to_end(key)
@@ -190,10 +193,11 @@ class _StepsOfLake:
 _STEPS: WeakKeyDictionary[Engine, _StepsOfLake] = WeakKeyDictionary()
 
 
-def _steps(engine: Engine, dataset: Dataset, knowledge: Knowledge) -> Steps:
-    if engine not in _STEPS:
-        _STEPS[engine] = _StepsOfLake()
-    return _STEPS[engine].of(engine, dataset, knowledge)
+def _steps(engine: Engine, head: DatasetRow, knowledge: Knowledge) -> Steps:
+    steps = _STEPS.get(engine)
+    if steps is None:
+        steps = _STEPS.setdefault(engine, _StepsOfLake())
+    return steps.of(engine, head, knowledge)
 
 
 def features_at(
@@ -212,14 +216,16 @@ def features_at(
     """
     times = pl.Series("at", instants, pl.Int64)
     values: dict[str, pl.Series] = {}
-    frames: dict[str, pl.DataFrame] = {}
+    frames: dict[tuple[str, str], pl.DataFrame] = {}
+    sets: dict[tuple[str, str], FeatureSet] = {}
     for text in refs:
         ref = FeatureRef.parse(text)
-        features = registered(engine, ref.name, ref.version).features
-        if str(features) not in frames:
-            frames[str(features)] = _values_at(engine, features, exchange, symbol, times, knowledge, max_age)
-        for name in ref.names_in(features):
-            values[f"{features}:{name}"] = frames[str(features)][name]
+        identity = (ref.name, ref.version)
+        if identity not in sets:
+            sets[identity] = registered(engine, *identity).features
+            frames[identity] = _values_at(engine, sets[identity], exchange, symbol, times, knowledge, max_age)
+        for name in ref.names_in(sets[identity]):
+            values[f"{sets[identity]}:{name}"] = frames[identity][name]
     return values
 
 
@@ -253,10 +259,10 @@ def _values_at(
     knowledge: Knowledge,
     max_age: int | None,
 ) -> pl.DataFrame:
-    dataset = dataset_for(engine, features, exchange, symbol)
-    if dataset is None:
+    head = _head_for(engine, features, exchange, symbol)
+    if head is None:
         return features.kind.empty().select(features.kind.names).clear(times.len())
-    return _steps(engine, dataset, knowledge).at(times, max_age)
+    return _steps(engine, head, knowledge).at(times, max_age)
 
 
 def latest(
@@ -333,14 +339,15 @@ def _found(
         keys = keys.with_columns(left["exchange"].cast(pl.String).alias("_exchange"))
         groups = ["_exchange", "_symbol"]
     pairs = keys.select(groups).unique(maintain_order=True).drop_nulls()
-    frames = [with_known(features.kind.empty(), features.dataset(ANY_EXCHANGE, "none"), knowledge).clear()]
-    frames = [frames[0].with_columns(pl.lit("", pl.String).alias(name) for name in groups).clear()]
+    frames: list[pl.DataFrame] = []
     for row in pairs.iter_rows(named=True):
         dataset = _present(engine, features, row.get("_exchange", exchange), row["_symbol"])
         if dataset is not None:
-            rows = with_known(engine.load(dataset, provenance=True), dataset, knowledge)
+            rows = with_known(engine.load(dataset), dataset, knowledge)
             frames.append(rows.with_columns(pl.lit(row[name], pl.String).alias(name) for name in groups))
-    known = pl.concat([frame.select(frames[0].columns) for frame in frames])
+    if not frames:
+        return features.kind.empty().select(features.kind.names).clear(left.height)
+    known = pl.concat(frames)
     return take(known, rows_as_of(keys, known, "_at", groups, max_age))
 
 
