@@ -74,6 +74,7 @@ def test_every_method_of_the_namespaces_stands_in_the_reference():
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake.admin import Admin
+    from ticklake.lake.features import FeatureReads, Features
     from ticklake.lake.instruments import LakeInstruments
 
     reference = text("docs/reference/python.md")
@@ -86,6 +87,7 @@ def test_every_method_of_the_namespaces_stands_in_the_reference():
         "alerts": Alerts,
     }
     names = [f"{space}.{name}" for space, kind in namespaces.items() for name in vars(kind) if name[0] != "_"]
+    names += [f"features.{name}" for kind in (FeatureReads, Features) for name in vars(kind) if name[0] != "_"]
     assert [name for name in names if name not in reference and name not in NOT_FOR_USERS] == []
 
 
@@ -222,7 +224,15 @@ def environment(url: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/how-to/other-engines.md", "docs/how-to/simulated-exchange.md"])
+RUNS = [
+    "README.md",
+    "docs/how-to/other-engines.md",
+    "docs/how-to/simulated-exchange.md",
+    "docs/how-to/train-a-model.md",
+]
+
+
+@pytest.mark.parametrize("path", RUNS)
 def test_python_blocks_run(path, january, serve, tmp_path):
     exchange = serve(january, "2024-02-01")
     code = blocks(ROOT / path, "python")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
+    from ticklake.core.feature_values import FeatureDiff
+    from ticklake.core.features import FeatureColumn, FeatureSet
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.file_reports import FileReport, FileState, MigratedFile, Report
     from ticklake.core.frame import Frame, Frames, MissingPart
@@ -58,9 +60,11 @@ if TYPE_CHECKING:
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake import Lake, Snapshot
     from ticklake.lake.admin import Admin
+    from ticklake.lake.features import FeatureDescription, Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
     from ticklake.query.iterate import Event
+    from ticklake.query.materialise import Materialised
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -85,6 +89,11 @@ _PUBLIC = {
     "DayQuality": "core.quality",
     "Deleted": "core.results",
     "Event": "query.iterate",
+    "FeatureColumn": "core.features",
+    "FeatureDescription": "lake.features",
+    "FeatureDiff": "core.feature_values",
+    "FeatureSet": "core.features",
+    "Features": "lake.features",
     "FetchPlan": "core.fetch_plan",
     "FileReport": "core.file_reports",
     "FileState": "core.file_reports",
@@ -106,6 +115,7 @@ _PUBLIC = {
     "Left": "core.repair_plan",
     "LogLine": "core.runs",
     "Mapping": "files.mapping",
+    "Materialised": "query.materialise",
     "Mended": "core.results",
     "Message": "core.alerts",
     "MigratedFile": "core.file_reports",
@@ -166,6 +176,11 @@ __all__ = [
     "DayQuality",
     "Deleted",
     "Event",
+    "FeatureColumn",
+    "FeatureDescription",
+    "FeatureDiff",
+    "FeatureSet",
+    "Features",
     "FetchPlan",
     "FileReport",
     "FileState",
@@ -187,6 +202,7 @@ __all__ = [
     "Left",
     "LogLine",
     "Mapping",
+    "Materialised",
     "Mended",
     "Message",
     "MigratedFile",

@@ -8,6 +8,8 @@
     │   ├── InvalidTime            a time or span that cannot be read or is reversed
     │   ├── InvalidData            a frame or record that does not fit its kind
     │   ├── UnknownDataset         the lake has no such dataset
+    │   ├── UnknownFeatures        the lake has no such feature set
+    │   ├── FeaturesDiffer         a feature set is registered already, with another definition
     │   ├── UnknownExchange
     │   ├── UnknownSymbol
     │   ├── UnknownTimeframe
@@ -63,6 +65,7 @@ __all__ = [
     "DiskAlmostFull",
     "DiskFull",
     "DiskTooSmall",
+    "FeaturesDiffer",
     "InvalidData",
     "InvalidName",
     "InvalidTime",
@@ -81,6 +84,7 @@ __all__ = [
     "TicklakeWarning",
     "UnknownDataset",
     "UnknownExchange",
+    "UnknownFeatures",
     "UnknownSymbol",
     "UnknownTimeframe",
     "Unsupported",
@@ -119,6 +123,14 @@ class InvalidData(BadInput):
 
 class UnknownDataset(BadInput):
     """The lake has no such dataset."""
+
+
+class UnknownFeatures(BadInput):
+    """The lake has no such feature set."""
+
+
+class FeaturesDiffer(BadInput):
+    """A feature set is registered already, with another definition: another version is needed."""
 
 
 class UnknownExchange(BadInput):

@@ -51,6 +51,8 @@ def missing_intervals(engine: Engine, dataset: Dataset, want: Span) -> list[Span
     """
     store = engine.store
     coverage = store.catalog.coverage(dataset)
+    if dataset.spec.definition:
+        return [gap.span for gap in _gaps_in_features(dataset, want, coverage)]
     closed = closed_spans(engine, dataset, want)
     if dataset.timeframe is None:
         only_snapshots = _has_only_snapshots(store, dataset)
@@ -71,6 +73,11 @@ def gap_report(engine: Engine, dataset: Dataset, want: Span, *, quick: bool = Fa
     """
     store = engine.store
     coverage = store.catalog.coverage(dataset)
+    if dataset.spec.definition:
+        gaps = _gaps_in_features(dataset, want, coverage)
+        if coverage.pieces:
+            return GapReport(tuple(gaps))
+        return GapReport(notes=(f"{dataset}: its values were written, so it is not known when there should be one",))
     closed = closed_spans(engine, dataset, want)
     invalid = pl.Series("ts", [], dtype=pl.Int64)
     instants: list[Gap] = []
@@ -94,6 +101,17 @@ def gap_report(engine: Engine, dataset: Dataset, want: Span, *, quick: bool = Fa
     if dataset.kind in _NUMBERED:
         return _by_numbers(store, dataset, want, gaps, instants, coverage, closed, peers)
     return GapReport(tuple(gaps))
+
+
+def _gaps_in_features(dataset: Dataset, want: Span, coverage: Coverage) -> list[Gap]:
+    """Return the holes between the instants at which values were computed; of those that users wrote none is expected."""
+    reach = coverage.reach
+    inside = None
+    if reach is not None:
+        inside = reach.intersect(want)
+    if inside is None:
+        return []
+    return gaps_of(dataset, inside, coverage, (), ())
 
 
 def _gaps_in_bars(store: Store, dataset: Dataset, want: Span, coverage: Coverage, closed: Sequence[Span]) -> list[Gap]:

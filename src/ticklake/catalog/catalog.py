@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, exists, func, literal, or_, select
 
@@ -26,10 +26,14 @@ from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, re
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment, size_of_all
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.errors import CatalogDamaged
+
+if TYPE_CHECKING:
+    from ticklake.core.features import FeatureSet, RegisteredFeatures
 
 __all__ = ["Catalog"]
 
@@ -105,6 +109,12 @@ def _in_span(*, of_version: bool) -> ColumnElement[bool]:
     return _LIVE
 
 
+_REGISTERED = ("definition", "state", "created_at")
+_DECLARED = Prepared(
+    select(intact(schema.feature_sets.c.hash), *(schema.feature_sets.c[name] for name in _REGISTERED)).where(
+        schema.feature_sets.c.name == bindparam("kind"), schema.feature_sets.c.version == bindparam("variant")
+    )
+)
 _COMMIT = schema.commits.insert()
 _PROVENANCES = rows_of(schema.provenance)
 _COVERAGE = (
@@ -130,6 +140,7 @@ class Catalog:
             database.keep_witness(witness)
         self._now = now
         self._provenance: dict[Provenance, int] = {}
+        self._declared: dict[str, FeatureSet] = {}
         self.listeners = CommitListeners()
         """The listeners of this process, which are called after its commits."""
         self.check_files: Callable[[Sequence[Change]], None] = lambda _changes: None
@@ -246,7 +257,41 @@ class Catalog:
         query = select(columns.name, *_HEAD).where(IS_HERE, *conditions).order_by(columns.name)
         with self.database.read() as connection:
             rows = connection.execute(query).all()
-        return [_dataset_row(Dataset.parse(name), values) for name, *values in rows]
+        return [_dataset_row(self.with_kind(Dataset.parse(name)), values) for name, *values in rows]
+
+    def with_kind(self, dataset: Dataset) -> Dataset:
+        """Return a dataset of a kind that this lake declares so that it knows what its rows are; others as they are.
+
+        A definition never changes while rows of it exist, in this version or an older one. One that is unknown, as it was lost with a
+        damaged catalog, leaves the dataset as it is.
+        """
+        if dataset.variant is None or dataset.kind in KINDS:
+            return dataset
+        registered = self.feature_set(dataset.kind, dataset.variant)
+        if registered is None:
+            return dataset
+        return dataset.with_kind(registered.features.kind)
+
+    def feature_set(self, name: str, version: str) -> RegisteredFeatures | None:
+        """Return a version of a feature set as it is registered, also one that was deleted, or ``None``."""
+        # On use: most lakes have no feature sets.
+        from ticklake.core.features import FeatureSet, RegisteredFeatures
+
+        rows = self.database.fetch(_DECLARED, {"kind": name, "variant": version})
+        if not rows:
+            return None
+        digest, definition, state, created_at = rows[0]
+        features = self._declared.get(digest)
+        if features is None:
+            features = self._declared[digest] = FeatureSet.from_json(definition)
+        return RegisteredFeatures(features, state, created_at)
+
+    def has_rows_of(self, kind: str) -> bool:
+        """Whether a version of the lake, the newest or an older one, has rows of a kind, like ``momentum@v3``."""
+        joined = schema.segments.join(schema.datasets)
+        query = select(literal(1)).select_from(joined).where(schema.datasets.c.kind == kind).limit(1)
+        with self.database.read() as connection:
+            return connection.execute(query).first() is not None
 
     def inventory(self) -> Sequence[Sequence[Any]]:
         """Return a row for each dataset, sorted by name.

@@ -121,7 +121,7 @@ class PinnedCatalog(Catalog):
         dropped = dropped_in(name)
         if dropped is not None and dropped <= self.version():
             return None
-        return Dataset.parse(plain_name(name))
+        return self.with_kind(Dataset.parse(plain_name(name)))
 
     def _sums(self, connection: Connection) -> dict[int, Any]:
         query = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
@@ -9,7 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, sele
 from ticklake.catalog import schema
 from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE
-from ticklake.core.statistics import GroupStats, LakeStats
+from ticklake.catalog.feature_sets import FeatureSetTable
+from ticklake.core.features import FeatureSet
+from ticklake.core.statistics import GroupStats, LakeStats, width_of
 
 __all__ = ["lake_stats"]
 
@@ -29,7 +32,18 @@ def lake_stats(database: Database) -> LakeStats:
         stored = _by_group(connection, _stored())
     groups = [_group(key, rows.get(key, {}), stored.get(key, {})) for key in sorted({*rows, *stored})]
     catalog_bytes, wal_bytes = database.sizes()
+    widths = _widths(database)
+    groups = [replace(group, width=widths.get(group.kind)) for group in groups]
     return LakeStats(tuple(groups), catalog_bytes, wal_bytes)
+
+
+def _widths(database: Database) -> dict[str, int]:
+    """Return how many bytes a row takes of each kind that the lake declares."""
+    widths: dict[str, int] = {}
+    for declared in FeatureSetTable(database, lambda: 0).list():
+        features = FeatureSet.from_dict(declared.definition)
+        widths[str(features)] = width_of(features.kind)
+    return widths
 
 
 def _by_group(connection: Connection, query: Select[Any]) -> dict[tuple[str, str], Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import kind_of
+from ticklake.core.kinds import KINDS, Kind, kind_of
 from ticklake.core.span import ALL_TIME
 from ticklake.core.time import DAY, FIRST_PLAUSIBLE
 from ticklake.core.timeframe import Timeframe
@@ -53,7 +53,7 @@ def check(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool = F
     """
     flags = _broken(frame, dataset, now, needs_id=needs_id)
     if flags is None:
-        return Checked(frame, _none(dataset.kind))
+        return Checked(frame, _none(dataset))
     # A row may break several rules: it is refused for the first of them.
     reasons: list[pl.Expr] = []
     for reason, rule in _rules(dataset, now, needs_id=needs_id):
@@ -65,7 +65,7 @@ def check_all(batches: Sequence[tuple[pl.DataFrame, Dataset, bool]], now: int) -
     """Check several canonical frames, each with its dataset and whether it needs ids, those under one rule together."""
     alike: dict[Any, list[int]] = {}
     for place, (_, dataset, needs_id) in enumerate(batches):
-        alike.setdefault((dataset.kind, dataset.timeframe, dataset.anchor, needs_id), []).append(place)
+        alike.setdefault((dataset.kind_text, dataset.timeframe, dataset.anchor, needs_id), []).append(place)
     refused: set[int] = set()
     for places in alike.values():
         _, dataset, needs_id = batches[places[0]]
@@ -76,7 +76,7 @@ def check_all(batches: Sequence[tuple[pl.DataFrame, Dataset, bool]], now: int) -
         if place in refused:
             checked.append(check(frame, dataset, now, needs_id=needs_id))
         else:
-            checked.append(Checked(frame, _none(dataset.kind)))
+            checked.append(Checked(frame, _none(dataset)))
     return checked
 
 
@@ -109,9 +109,19 @@ def _broken(frame: pl.DataFrame, dataset: Dataset, now: int, *, needs_id: bool) 
     return flags
 
 
+def _none(dataset: Dataset) -> pl.DataFrame:
+    if dataset.kind in KINDS:
+        return _none_of(dataset.kind)
+    return _without_rows(dataset.spec)
+
+
 @cache
-def _none(kind: str) -> pl.DataFrame:
-    return kind_of(kind).empty().with_columns(reason=pl.lit("", pl.String))
+def _none_of(kind: str) -> pl.DataFrame:
+    return _without_rows(kind_of(kind))
+
+
+def _without_rows(kind: Kind) -> pl.DataFrame:
+    return kind.empty().with_columns(reason=pl.lit("", pl.String))
 
 
 def plausible_times(times: Iterable[object], now: int) -> list[int]:

@@ -194,9 +194,23 @@ class Dataset:
     def spec(self) -> Kind:
         """The row of the table of kinds that says what its rows are."""
         # On use, as it loads polars: names of datasets are read by commands that need no rows.
-        from ticklake.core.kinds import kind_of
+        from ticklake.core.kinds import KINDS, kind_of
 
+        if self.variant is not None and self.kind not in KINDS:
+            raise InvalidName(
+                f"{self.kind_text!r} is no kind that this lake declares: 'ticklake features list' shows those"
+            )
         return kind_of(self.kind)
+
+    def with_kind(self, kind: Kind) -> Dataset:
+        """Return the same dataset, which knows what its rows are: the name of a declared kind alone does not say it.
+
+        Two lakes may declare kinds of one name.
+        """
+        known = replace(self)
+        # Where the cached property keeps its value; two datasets of one name are equal, whatever they know.
+        vars(known)["spec"] = kind
+        return known
 
     @property
     def path(self) -> str:
@@ -247,6 +261,10 @@ def refuse_derived(dataset: Dataset) -> Dataset:
     """
     if dataset.variant is None:
         return dataset
+    from ticklake.core.kinds import KINDS
+
+    if dataset.kind not in KINDS:
+        raise BadInput(f"{dataset} holds the values of a feature set: add them with lake.features.write()")
     plain = replace(dataset, variant=None) if dataset.kind in BAR_KINDS else "another dataset"
     raise BadInput(
         f"{dataset} is made of other rows, by the rule of its variant: nothing else comes into it; name {plain}"

@@ -61,7 +61,7 @@ class Kind:
     that do not make a row different (when we received it). Rows are ordered by ``order``, then by arrival.
     ``group_rows`` is how many rows a file's row group holds: small where single rows are looked for, large
     where bytes count. ``in_sessions`` is whether it is only recorded while the market is open. A row without any of ``any_of``
-    says nothing.
+    says nothing. ``definition`` is what a lake declared it by, as JSON: files carry it, so that they can be read without the lake.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Kind:
     group_rows: int = 131_072
     in_sessions: bool = True
     any_of: tuple[str, ...] = ()
+    definition: str = ""
 
     @cached_property
     def names(self) -> list[str]:

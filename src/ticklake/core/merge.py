@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from ticklake.core.batch import sort, ties
-from ticklake.core.kinds import PROVENANCE, Kind
+from ticklake.core.kinds import Kind
 from ticklake.core.time import SECOND
 
 __all__ = [
@@ -142,7 +142,7 @@ def _without(frame: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
 
 
 def _values(kind: Kind, key: Sequence[str]) -> list[str]:
-    return kind.names_without(*key, *kind.same, PROVENANCE, "n")
+    return kind.names_without(*key, *kind.same)
 
 
 def _collapse_batch(

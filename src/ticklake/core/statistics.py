@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from ticklake.core.display import Displayed, moment
-from ticklake.core.kinds import kind_of
+from ticklake.core.kinds import Kind, kind_of
 
-__all__ = ["GroupStats", "LakeStats", "raw_width"]
+__all__ = ["GroupStats", "LakeStats", "raw_width", "width_of"]
 
 _WIDTHS = {"String": 16, "Enum": 4, "Int32": 4, "Boolean": 1, "Int8": 1}
 """Bytes of a value in memory; all others take 8."""
@@ -20,8 +20,13 @@ _WIDTHS = {"String": 16, "Enum": 4, "Int32": 4, "Boolean": 1, "Int8": 1}
 
 @lru_cache(maxsize=64)
 def raw_width(kind: str) -> int:
-    """Return how many bytes a row of a kind takes uncompressed: 8 a number or time, 16 a text, 4 a word of a list."""
-    schema = pl.Schema(kind_of(kind).schema)
+    """Return how many bytes a row of a built-in kind takes uncompressed; a variant has the rows of its kind."""
+    return width_of(kind_of(kind.partition("@")[0]))
+
+
+def width_of(kind: Kind) -> int:
+    """Return how many bytes a row takes uncompressed: 8 a number or time, 16 a text, 4 a word of a list."""
+    schema = pl.Schema(kind.schema)
     return sum(_WIDTHS.get(str(dtype.base_type()), 8) for dtype in schema.values())
 
 
@@ -30,7 +35,8 @@ class GroupStats(Displayed):
     """What the lake holds of one kind of one exchange.
 
     ``rows`` are those that are read. ``files`` and ``file_bytes`` are Parquet files, ``inline_*`` the small segments that wait
-    in the catalog, ``retired_*`` what was replaced or removed and waits for vacuum. Times are nanoseconds.
+    in the catalog, ``retired_*`` what was replaced or removed and waits for vacuum. Times are nanoseconds. ``width`` is what a row of a
+    kind takes that the lake declares, uncompressed.
     """
 
     exchange: str
@@ -46,6 +52,7 @@ class GroupStats(Displayed):
     retired_bytes: int
     first: int | None
     last: int | None
+    width: int | None = None
 
     def _summary(self) -> dict[str, Any]:
         return {
@@ -62,6 +69,8 @@ class GroupStats(Displayed):
     @property
     def raw_bytes(self) -> int:
         """What the rows take uncompressed."""
+        if self.width is not None:
+            return self.rows * self.width
         return self.rows * raw_width(self.kind)
 
     @property

@@ -54,7 +54,7 @@ def append_unmet(
     for place, (batch, keying) in enumerate(zip(group, keyings, strict=True)):
         if 0 < batch.frame.height <= segments.INLINE_ROWS:
             dataset = batch.dataset
-            alike.setdefault((dataset.kind, dataset.timeframe, dataset.anchor, keying), []).append(place)
+            alike.setdefault((dataset.kind_text, dataset.timeframe, dataset.anchor, keying), []).append(place)
     outcomes: dict[int, Outcome] = {}
     for places in alike.values():
         if len(places) >= _FEWEST:

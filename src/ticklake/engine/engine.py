@@ -183,6 +183,7 @@ class Engine:
         self, items: Sequence[tuple[Dataset, Records, Provenance, Sequence[Covered]]], observed_at: int | None = None
     ) -> list[Incoming]:
         """Return what is to be appended as canonical rows."""
+        items = [(self.catalog.with_kind(dataset), *rest) for dataset, *rest in items]
         records = [(data, dataset.spec) for dataset, data, _, _ in items]
         origins = [self.catalog.provenance_id(origin) for _, _, origin, _ in items]
         batches: list[Incoming] = []
@@ -231,6 +232,7 @@ class Engine:
         InvalidData
             If a column is not one of the kind's.
         """
+        dataset = self.catalog.with_kind(dataset)
         names = parse_columns(dataset.spec, columns)
         if names is not None and provenance and PROVENANCE not in names:
             # The option asks for the column already: it need not be named as well.

@@ -51,10 +51,11 @@ def chunks(
     store: Store, dataset: Dataset, span: Span, *, columns: Sequence[str] | None = None
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows inside *span* of one version in order, as frames of bounded size that never split an instant."""
-    names = list(dataset.spec.names)
+    view = store.view(dataset, span)
+    names = list(view.kind.names)
     if columns is not None:
         names = list(columns)
-    yield from chunks_of(store, store.view(dataset, span), names)
+    yield from chunks_of(store, view, names)
 
 
 def chunks_of(store: Store, view: DatasetView, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -77,7 +78,7 @@ def load(
     if columns is not None:
         names = list(columns)
     else:
-        names = list(dataset.spec.names)
+        names = list(store.catalog.with_kind(dataset).spec.names)
         if provenance:
             names.append(PROVENANCE)
     if last is not None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from ticklake.catalog.changes import Change, DatasetRow
+from ticklake.catalog.feature_sets import FeatureSetTable
 from ticklake.catalog.file_header import change_number
 from ticklake.catalog.removal import forget_history, known_paths
 from ticklake.catalog.restore import correct_segments, go_on_after, mark_changed, restore_summary
@@ -15,6 +16,7 @@ from ticklake.catalog.salvage import TableRead, copy_readable
 from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
+from ticklake.core.features import FeatureSet
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
@@ -163,6 +165,7 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witn
     uncommitted = tree.forget_uncommitted(known_paths(store.catalog.database), complete)
     if not is_whole.get("provenance", False):
         _restore_origins(store, tree)
+    _restore_feature_sets(store, tree)
     before = {row.dataset: row for row in store.catalog.datasets()}
     bad = _check_files(store, tree)
     added = _take_in(store, tree, before)
@@ -236,6 +239,16 @@ def _restore_origins(store: Store, tree: Tree) -> None:
                 for number in decode_inline(segment, row.dataset.spec)[PROVENANCE].unique():
                     lost[number] = Provenance("unknown", note=f"lost with a damaged catalog [{number}]")
     store.catalog.restore_provenance(lost)
+
+
+def _restore_feature_sets(store: Store, tree: Tree) -> None:
+    """Restore the definitions of feature sets that were lost from the files of their values: without them no row can be read."""
+    known = FeatureSetTable(store.catalog.database, store.now)
+    for footer, _ in tree.found.values():
+        if footer.dataset.variant is not None and footer.dataset.spec.definition:
+            features = FeatureSet.from_json(footer.dataset.spec.definition)
+            if known.find(features.name, features.version) is None:
+                known.add(features.name, features.version, features.to_dict(), features.hash)
 
 
 def _losses(tables: Sequence[TableRead]) -> Iterator[str]:

@@ -133,7 +133,11 @@ class Store:
             If that version was vacuumed.
         """
         version, row, segments = self.catalog.snapshot(dataset, span, data=data)
-        return DatasetView(dataset, span, version, row, self.kinds[dataset.kind], keying_of(row), tuple(segments))
+        dataset = self.catalog.with_kind(dataset)
+        kind = dataset.spec
+        if dataset.variant is None:
+            kind = self.kinds[dataset.kind]
+        return DatasetView(dataset, span, version, row, kind, keying_of(row), tuple(segments))
 
     def remember(self, dataset: Dataset, segment: Segment, frame: pl.DataFrame) -> Segment:
         """Cache the rows of an inline segment that was just written: the next append often reads them."""

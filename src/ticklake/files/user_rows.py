@@ -11,9 +11,10 @@ from polars import selectors
 from ticklake.core.checks import SIDES
 from ticklake.core.kinds import Kind
 from ticklake.core.time import MS
+from ticklake.errors import InvalidData
 from ticklake.files.infer import column_called
 
-__all__ = ["accept"]
+__all__ = ["accept", "as_frame"]
 
 _CCXT_BARS = ("ts", "open", "high", "low", "close", "volume")
 _CCXT_NAMES = {
@@ -44,6 +45,33 @@ def accept(data: Any, kind: Kind) -> Any:
         # Polars plans a query to rename no column, too.
         frame = frame.rename(names)
     return _with_small_sides(frame, kind)
+
+
+def as_frame(data: Any) -> pl.DataFrame:
+    """Return a Polars, pandas or Arrow frame, a mapping of columns, or a list of records as a Polars frame, names as they are.
+
+    Raises
+    ------
+    InvalidData
+        If it is none of them, or if the values of a column have different types.
+    """
+    rows = _rows(data)
+    frame = None
+    if not isinstance(rows, list):
+        frame = _frame(rows)
+    try:
+        if frame is None and isinstance(rows, list):
+            frame = pl.DataFrame(rows, infer_schema_length=None, orient="row")
+    except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise InvalidData(
+            f"the rows are no table ({first_line}): pass a frame, or records whose values have one type"
+        ) from error
+    if frame is None:
+        raise InvalidData(
+            f"{type(data).__name__} is not a frame: pass a Polars, pandas or Arrow frame, or a list of records"
+        )
+    return frame
 
 
 def _rows(data: Any) -> Any:

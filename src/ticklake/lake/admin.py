@@ -194,6 +194,9 @@ class Admin:
             chosen = all_datasets(self._engine)
         if exchange is not None:
             chosen = [dataset for dataset in chosen if dataset.exchange == exchange]
+        if days_to_keep is not None and kinds is None:
+            # Without kinds all rows are meant, those of kinds that the lake declares, too.
+            days = {**days, **dict.fromkeys((dataset.kind for dataset in chosen), days_to_keep)}
         rules = [(dataset, days[dataset.kind]) for dataset in chosen if dataset.kind in days]
         cleaned = tuple(self._engine.cleanup(rules, history=history, dry_run=dry_run))
         log_lines = 0

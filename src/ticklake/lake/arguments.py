@@ -153,10 +153,10 @@ def known_dataset(engine: Engine, dataset: DatasetLike) -> Dataset:
     parsed = Dataset.parse(dataset)
     # The list of markets is long: it is read only for a name that the lake does not have.
     if engine.catalog.has(parsed):
-        return parsed
+        return engine.catalog.with_kind(parsed)
     unified_name = _by_native_id(engine, parsed)
     if unified_name != parsed and engine.catalog.has(unified_name):
-        return unified_name
+        return engine.catalog.with_kind(unified_name)
     raise UnknownDataset(f"the lake has no {parsed}: {_hint(engine, parsed)}")
 
 
@@ -231,7 +231,7 @@ def matching_datasets(engine: Engine, names: Any) -> list[Dataset]:
     UnknownDataset
         If the lake has none of a name.
     """
-    known = [Dataset.parse(name) for name, *_ in engine.catalog.inventory()]
+    known = [engine.catalog.with_kind(Dataset.parse(name)) for name, *_ in engine.catalog.inventory()]
     if names is None:
         return known
     # Keys of a dict are a set that keeps its order.

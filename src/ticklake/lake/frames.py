@@ -71,6 +71,8 @@ class FrameVerbs(Reading):
             How many levels of the book a side; all by default.
         indicators
             Names like ``sma_20``, of the bars of the first timeframe: see docs/reference/indicators.md.
+        features
+            Names like ``momentum@v1:ret_5m``: their newest values that were known at the instant.
         knowledge
             ``default``: live rows are known when they were received, all others when they happened (bars: closed), and the lag of
             the settings later. ``received``: strictly when rows were received. ``event``: when they happened, whoever knew of it.

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake.admin import Admin
+    from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
 
@@ -301,6 +302,13 @@ class Lake(Collecting):
         from ticklake.lake.instruments import LakeInstruments
 
         return LakeInstruments(self._collector)
+
+    @cached_property
+    def features(self) -> Features:
+        """Feature sets: ``features.register(...)``, ``features.write(...)``, ``features.materialise(...)``, ``features.join(...)``."""
+        from ticklake.lake.features import Features
+
+        return Features(self)
 
     @cached_property
     def streams(self) -> Streams:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ticklake.core.gaps import Gap, GapReport
     from ticklake.core.progress import Watch
     from ticklake.core.quality import Quality
+    from ticklake.lake.features import FeatureReads
 
 __all__ = ["View"]
 
@@ -52,6 +54,13 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
         super().__init__(engine)
         self.root = root
         self._listed: tuple[int, pl.DataFrame] | None = None
+
+    @cached_property
+    def features(self) -> FeatureReads:
+        """Feature sets: ``features.list()``, ``features.read("momentum", "v3")``, ``features.join(frame, ["momentum@v3:ret_5m"])``."""
+        from ticklake.lake.features import FeatureReads
+
+        return FeatureReads(self)
 
     def trades(
         self,

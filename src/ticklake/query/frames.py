@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -280,8 +280,15 @@ class _Reading:
             for kind in EVENT_KINDS:
                 if self._request.kinds is None or kind in self._request.kinds:
                     self._add_events(kind)
+        features = self._features()
         return FrameData(
-            self._request, self._version, self._at, self._parts, books=self._books(), absent=self._all_absent()
+            self._request,
+            self._version,
+            self._at,
+            self._parts,
+            books=self._books(),
+            features=features,
+            absent=tuple(self._absent),
         )
 
     # Parts
@@ -377,9 +384,18 @@ class _Reading:
 
         return read
 
-    def _all_absent(self) -> tuple[Absent, ...]:
-        features = [Absent("features", name, "this lake has no such feature") for name in self._request.features]
-        return (*self._absent, *features)
+    def _features(self) -> Callable[[int], Mapping[str, Any]] | None:
+        """Return the values of the features that are asked for by instant; those of all instants are found at once."""
+        if not self._request.features:
+            return None
+        from ticklake.query.features import features_of_frames
+
+        request = self._request
+        names = (list(request.features), request.exchange, str(request.symbol), self._at.tolist(), request.knowledge)
+        values, absent = features_of_frames(self._engine, *names)
+        for name in absent:
+            self._absent.append(Absent("features", name, f"the lake has no values of {self._request.symbol}"))
+        return values.__getitem__
 
     # What parts are made of
 

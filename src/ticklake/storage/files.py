@@ -62,7 +62,11 @@ def scan_file(
             lazy = lazy.slice(*rows)
     if columns is None:
         columns = list(kind.stored_schema)
-    return lazy.select([_EXPRESSIONS[kind.name][name] for name in columns])
+    expressions = _EXPRESSIONS.get(kind.name)
+    if expressions is None:
+        # Declared kinds of one name may differ between lakes.
+        expressions = _expressions(kind)
+    return lazy.select([expressions[name] for name in columns])
 
 
 def check_blocks(source: Path | bytes, segment: Segment, blocks: Iterable[Block]) -> None:

@@ -74,6 +74,9 @@ class Footer:
     def to_json(self) -> bytes:
         """Return the footer as JSON for the file's metadata."""
         coverage = [[piece.span.start, piece.span.end, piece.found.value, piece.reason] for piece in self.coverage]
+        definition = ""
+        if self.dataset.variant is not None:
+            definition = self.dataset.spec.definition
         return json.dumps(
             {
                 "format": FORMAT,
@@ -90,6 +93,7 @@ class Footer:
                 "coverage": coverage,
                 "blocks": base64.b64encode(self.blocks).decode(),
                 "observed_at": self.observed_at,
+                "definition": definition,
             }
         ).encode()
 
@@ -102,8 +106,15 @@ class Footer:
         coverage: list[Covered] = []
         for start, end, found, reason in raw["coverage"]:
             coverage.append(Covered(Span(start, end), Found(found), reason))
+        dataset = Dataset.parse(raw["dataset"])
+        definition = raw.get("definition")
+        if definition:
+            # On use: most files are of built-in kinds.
+            from ticklake.core.features import FeatureSet
+
+            dataset = dataset.with_kind(FeatureSet.from_json(definition).kind)
         return cls(
-            dataset=Dataset.parse(raw["dataset"]),
+            dataset=dataset,
             id=raw["id"],
             seq=raw["seq"],
             rows=raw["rows"],

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.lake import Lake
 
-__all__ = ["delete", "drop", "rename"]
+__all__ = ["ask", "delete", "drop", "rename"]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -45,7 +45,7 @@ def delete(
         rows = lake.delete(dataset, start, end, dry_run=True)
         if not dry_run:
             span = f"from {start or 'the beginning'} to {end or 'the end'}"
-            _ask(f"remove {count_of(rows, 'row')} of {dataset} {span}?", yes=yes, as_json=as_json)
+            ask(f"remove {count_of(rows, 'row')} of {dataset} {span}?", yes=yes, as_json=as_json)
             rows = lake.delete(dataset, start, end)
     if as_json:
         return print_json({"dataset": str(dataset), "rows": rows, "dry_run": dry_run})
@@ -78,7 +78,7 @@ def drop(
                 say(f"{verb} {dataset}: {count:,} rows")
         if not dry_run:
             total = f"{count_of(len(rows), 'dataset')} with {count_of(sum(rows.values()), 'row')}"
-            _ask(f"remove {total}?", yes=yes, as_json=as_json)
+            ask(f"remove {total}?", yes=yes, as_json=as_json)
             # Counted again: rows may have been added while the user read the question.
             rows = _drop_all(lake, datasets)
     if as_json:
@@ -130,7 +130,8 @@ def rename(
     return say(f"{old} {verb} {new}: {rows:,} rows")
 
 
-def _ask(question: str, *, yes: bool, as_json: bool) -> None:
+def ask(question: str, *, yes: bool, as_json: bool) -> None:
+    """Ask before something is taken away, unless *yes*; where nobody can be asked, it is an error."""
     from ticklake.errors import BadInput
 
     if yes:

@@ -18,6 +18,7 @@ from ticklake.interfaces.cli import (
     apply,
     backfill,
     delete,
+    features,
     import_files,
     instruments,
     jobs,
@@ -185,7 +186,8 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Work": (("worker", worker.worker), ("daemon", worker.daemon), ("apply", apply.apply)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
-    "Work": (("jobs", jobs.app), ("schedule", schedule.app), ("runs", runs.app), ("alerts", alerts.app))
+    "Answer": (("features", features.app),),
+    "Work": (("jobs", jobs.app), ("schedule", schedule.app), ("runs", runs.app), ("alerts", alerts.app)),
 }
 
 _HIDDEN: tuple[tuple[str, Any], ...] = (("ingest", backfill.backfill),)

@@ -1,0 +1,542 @@
+"""Commands about feature sets: values of symbols for models, as they were known at each instant."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.delete import UNDO, DryRun, Yes, ask
+from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_records, print_table, say
+from ticklake.interfaces.cli.progress import watching
+from ticklake.interfaces.cli.read import Columns, Format, Limit, Output
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ticklake.core.feature_values import FeatureDiff
+    from ticklake.core.features import FeatureSet
+    from ticklake.lake.features import FeatureReads
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Values of symbols for models, as they were known at each instant.")
+
+SetName = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A feature set, like momentum@v3.")]
+Function = Annotated[
+    str, typer.Argument(metavar="MODULE:FUNCTION", help="The function that makes the values, found from this folder.")
+]
+Symbols = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="All by default.")]
+Exchange = Annotated[str | None, typer.Option("--exchange", help="The exchange that the values belong to.")]
+OptionTexts = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="An option of the frames, like window=60m. May be repeated."),
+]
+MaxAge = Annotated[str | None, typer.Option("--max-age", help="Older values count as none, like 10m.")]
+Knowing = Annotated[str, typer.Option("--knowledge", help="default (known_at) or event (ts).")]
+
+
+@app.command("list")
+def list_sets(
+    search: Annotated[str, typer.Argument(help="Only names that contain this.")] = "",
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """List feature sets: a line for each version."""
+    from ticklake.interfaces.schema import to_json
+
+    with o.opened(lake_path) as lake:
+        rows = to_json(lake.features.list(search))
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        return say("the lake has no feature set" + (f" whose name contains {search!r}" if search else ""))
+    for row in rows:
+        row["columns"] = ", ".join(row["columns"])
+        row["tags"] = ", ".join(row["tags"])
+    columns = ("name", "version", "state", "columns", "symbols", "rows", "first", "last", "tags", "description")
+    return print_records(columns, rows, numbers=("symbols", "rows"))
+
+
+@app.command("describe")
+def describe(
+    name: SetName,
+    statistics: Annotated[bool, typer.Option(help="Read the values, and sum up each day.")] = True,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say what a feature set is and what the lake holds of it, with the statistics of each day."""
+    from ticklake.interfaces.schema import to_json
+
+    with o.opened(lake_path) as lake:
+        described = lake.features.describe(name, statistics=statistics)
+    if as_json:
+        return print_json(described)
+    features = described.features
+    facts = {
+        "feature set": str(features),
+        "state": described.state,
+        "description": features.description,
+        "tags": ", ".join(features.tags),
+        "keys": ", ".join(features.keys),
+        "code": features.code.name if features.code else "",
+        "inputs": ", ".join(features.inputs),
+        "symbols": f"{len(described.datasets):,}",
+        "rows": f"{described.rows:,}",
+        "first": o.moment(described.first) or "",
+        "last": o.moment(described.last) or "",
+    }
+    print_table(["", ""], [(fact, text) for fact, text in facts.items() if text])
+    print_records(("name", "dtype", "unit", "description"), [column.to_dict() for column in features.columns])
+    if described.days.height:
+        numbers = ("count", "nulls", "mean", "min", "max")
+        print_records(("day", "column", *numbers), to_json(described.days), numbers=numbers)
+    return None
+
+
+@app.command("register")
+def register(
+    name: SetName,
+    columns: Annotated[
+        list[str],
+        typer.Option(
+            "--column",
+            metavar="NAME[:TYPE[:UNIT]]",
+            help="float64 (default), int64, bool, string or time. Repeated for each.",
+        ),
+    ],
+    description: Annotated[str, typer.Option("--description", help="What the values are.")] = "",
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="May be repeated.")] = None,
+    keys: Annotated[list[str] | None, typer.Option("--key", help="symbol (default), or exchange and symbol.")] = None,
+    code: Annotated[
+        str | None, typer.Option("--code", metavar="MODULE:FUNCTION", help="The function that makes the values.")
+    ] = None,
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="A dataset or pattern. May be repeated.")] = None,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Declare a version of a feature set; the same again changes nothing."""
+    from ticklake.core.features import FeatureRef
+
+    ref = FeatureRef.parse(name)
+    function = None if code is None else _function(code)
+    with o.opened(lake_path, create=True) as lake:
+        features = lake.features.register(
+            ref.name,
+            ref.version,
+            dict(map(_column, columns)),
+            keys=keys or ("symbol",),
+            description=description,
+            tags=tags or (),
+            code=function,
+            inputs=inputs or (),
+        )
+    if as_json:
+        return print_json(features)
+    return say(f"{features} is registered: {', '.join(features.names)}")
+
+
+def _column(text: str) -> tuple[str, tuple[str, ...]]:
+    name, _, rest = text.partition(":")
+    dtype, _, unit = rest.partition(":")
+    return name, (dtype or "float64", unit)
+
+
+@app.command("read")
+def read(
+    name: SetName,
+    symbols: Symbols = None,
+    start: o.Start = None,
+    end: o.End = None,
+    exchange: Exchange = None,
+    columns: Columns = None,
+    history: Annotated[bool, typer.Option("--history", help="Every value that an instant ever had.")] = False,
+    at: Annotated[str | None, typer.Option("--at", help="The lake as it was at this time, or version.")] = None,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 20,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Read stored values, as a table or in a format that other programs read."""
+    from ticklake.interfaces.cli.formats import write_rows
+
+    names = None if columns is None else list(map(str.strip, columns.split(",")))
+    with _warned(), o.opened(lake_path) as lake:
+        features: FeatureReads = lake.features
+        if at is not None:
+            features = lake.at(_moment(at)).features
+        rows = features.read(name, None, symbols or None, start, end, exchange=exchange, columns=names, history=history)
+    write_rows(rows, "json" if as_json else form, output, limit)
+
+
+@app.command("write")
+def write(
+    name: SetName,
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet with ts, symbol and the columns.", dir_okay=False)],
+    exchange: Exchange = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", help="The symbol of all rows.")] = None,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Add values from a file: all of its rows, or none."""
+    with _warned(), o.opened(lake_path) as lake:
+        features = lake.features.describe(name, statistics=False).features
+        rows = _read_file(file, ("ts", "known_at"), features)
+        receipt = lake.features.write(name, None, rows, exchange=exchange, symbol=symbol)
+    if as_json:
+        return print_json(receipt)
+    counts = f"{receipt.new:,} new, {receipt.changed:,} changed, {receipt.duplicate:,} there already"
+    return say(f"{count_of(receipt.received, 'row')}: {counts}, {receipt.quarantined:,} refused")
+
+
+@app.command("materialise")
+def materialise(
+    name: SetName,
+    function: Function,
+    exchange: o.ExchangeName,
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...")],
+    every: Annotated[str, typer.Option("--every", help="How far apart the instants are, like 5m.")],
+    start: o.Start = None,
+    end: o.End = None,
+    again: Annotated[bool, typer.Option("--again", help="Compute anew what is there.")] = False,
+    knowledge: Annotated[
+        str, typer.Option("--knowledge", help="What a frame may know: default, received or event.")
+    ] = "default",
+    options: OptionTexts = None,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Call a function at instants of the past, and store its values; what is there already is not computed again."""
+    from ticklake.core.knowledge import parse_knowledge
+
+    fn = _function(function)
+    with _warned(), o.opened(lake_path) as lake, watching(f"materialise {name}", quiet=as_json) as watch:
+        done = lake.features.materialise(
+            name,
+            None,
+            fn,
+            exchange,
+            symbols,
+            every=every,
+            start=start,
+            end=end,
+            again=again,
+            knowledge=parse_knowledge(knowledge),
+            watch=watch,
+            **_options(options),
+        )
+    if as_json:
+        return print_json(done)
+    counts = f"{done.computed:,} computed, {done.skipped:,} there already, {done.without_row:,} without a row"
+    return say(f"{count_of(done.instants, 'instant')}: {counts}; {done.new:,} new rows, {done.changed:,} changed")
+
+
+@app.command("verify")
+def verify(
+    name: SetName,
+    function: Function,
+    symbols: Symbols = None,
+    day: Annotated[str | None, typer.Option("--day", help="A UTC day, instead of --start and --end.")] = None,
+    start: o.Start = None,
+    end: o.End = None,
+    exchange: Exchange = None,
+    options: OptionTexts = None,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Call a function anew, instant by instant as a live program does, and compare its values with the stored ones bit for bit.
+
+    Exit code 3: they differ.
+    """
+    fn = _function(function)
+    with o.opened(lake_path) as lake, watching(f"verify {name}", quiet=as_json) as watch:
+        diff = lake.features.verify(
+            name,
+            None,
+            fn,
+            day=day,
+            start=start,
+            end=end,
+            symbols=symbols or None,
+            exchange=exchange,
+            watch=watch,
+            **_options(options),
+        )
+    if as_json:
+        print_json(diff)
+    else:
+        compared = diff.equal + diff.changed + diff.removed + diff.added
+        say(f"{count_of(compared, 'row')} compared: {diff.equal:,} equal, {compared - diff.equal:,} different")
+        _show_rows(diff, 20)
+    if not diff.is_empty:
+        raise typer.Exit(3)
+
+
+@app.command("diff")
+def diff(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME@VERSION [NAME@VERSION]", help="Two versions; one with --at.")
+    ],
+    at: Annotated[list[str] | None, typer.Option("--at", help="A version or time of the lake; twice.")] = None,
+    symbols: Annotated[list[str] | None, typer.Option("--symbol", help="Only of this. May be repeated.")] = None,
+    start: o.Start = None,
+    end: o.End = None,
+    limit: Limit = 20,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Compare the values of two versions of a feature set, or of one at two versions of the lake. Exit code 3: they differ."""
+    from ticklake.core.features import FeatureRef
+    from ticklake.errors import BadInput
+
+    refs = [FeatureRef.parse(name) for name in names]
+    moments = [_moment(text) for text in at or ()]
+    if (len(refs), len(moments)) not in {(1, 2), (2, 0)} or len({ref.name for ref in refs}) > 1:
+        raise BadInput("name two versions of one feature set, like momentum@v1 momentum@v2; or one, and --at twice")
+    with o.opened(lake_path) as lake:
+        found = lake.features.diff(
+            refs[0].name,
+            refs[0].version,
+            refs[-1].version,
+            start=start,
+            end=end,
+            symbols=symbols,
+            at=(moments[0], moments[1]) if moments else None,
+        )
+    if as_json:
+        print_json(found)
+    else:
+        _show_diff(found, limit)
+    if not found.is_empty:
+        raise typer.Exit(3)
+
+
+@app.command("join")
+def join(
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet with instants and symbols.", dir_okay=False)],
+    features: Annotated[
+        list[str], typer.Option("--feature", help="Like momentum@v3:ret_5m or momentum@v3. Repeated for each.")
+    ],
+    at: Annotated[str, typer.Option("--at", help="The column of instants.")] = "ts",
+    by: Annotated[str, typer.Option("--by", help="The column of symbols.")] = "symbol",
+    symbol: Annotated[str | None, typer.Option("--symbol", help="The symbol of all rows, instead of a column.")] = None,
+    exchange: Exchange = None,
+    max_age: MaxAge = None,
+    knowledge: Knowing = "default",
+    full_names: Annotated[bool, typer.Option("--full-names", help="Name columns like momentum@v3:ret_5m.")] = False,
+    form: Format = None,
+    output: Output = None,
+    limit: Limit = 20,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Add to each row of a file the values that were known at its instant: one row for each, in the same order."""
+    from ticklake.core.knowledge import parse_knowledge
+    from ticklake.interfaces.cli.formats import write_rows
+
+    rows = _read_file(file, (at,))
+    with _warned(), o.opened(lake_path) as lake:
+        joined = lake.features.join(
+            rows,
+            features,
+            at=at,
+            by=by,
+            symbol=symbol,
+            exchange=exchange,
+            max_age=max_age,
+            knowledge=parse_knowledge(knowledge),
+            full_names=full_names,
+        )
+    write_rows(joined, "json" if as_json else form, output, limit)
+
+
+@app.command("lineage")
+def lineage(
+    name: SetName,
+    symbols: Symbols = None,
+    start: o.Start = None,
+    end: o.End = None,
+    exchange: Exchange = None,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Say where values came from: the function and its code, the version of the lake, the datasets."""
+    from ticklake.interfaces.schema import to_json
+
+    with o.opened(lake_path) as lake:
+        found = lake.features.lineage(name, None, symbols or None, start, end, exchange=exchange)
+    if as_json:
+        return print_json(found)
+    if not found.height:
+        return say("there are no rows")
+    columns = ("dataset", "rows", "first", "last", "source", "code", "lake_version")
+    return print_records(columns, to_json(found), numbers=("rows", "lake_version"))
+
+
+@app.command("deprecate")
+def deprecate(name: SetName, lake_path: o.LakePath = None, as_json: o.AsJson = False) -> None:
+    """Mark a feature set as one that is not to be used any more; each use warns. Its values stay."""
+    with o.opened(lake_path) as lake:
+        lake.features.deprecate(name)
+        state = lake.features.describe(name, statistics=False).state
+    if as_json:
+        return print_json({"features": name, "state": state})
+    return say(f"{name} is {state}")
+
+
+@app.command("delete")
+def delete(
+    name: SetName,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Remove a feature set and all of its values."""
+    with o.opened(lake_path) as lake:
+        rows = lake.features.delete(name, dry_run=True)
+        if not dry_run:
+            ask(f"remove {name} with {count_of(rows, 'row')}?", yes=yes, as_json=as_json)
+            rows = lake.features.delete(name)
+    if as_json:
+        return print_json({"features": name, "rows": rows, "dry_run": dry_run})
+    if dry_run:
+        return say(f"would remove {name} with {count_of(rows, 'row')}")
+    return say(f"removed {name} with {count_of(rows, 'row')}; {UNDO}")
+
+
+@contextmanager
+def _warned() -> Iterator[None]:
+    """Print warnings of the block as lines, without the code that they come from."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print_error(f"warning: {warning.message}")
+
+
+def _show_diff(diff: FeatureDiff, limit: int) -> None:
+    say(
+        f"{diff.before} and {diff.after}: {diff.equal:,} rows equal, {diff.added:,} added, {diff.removed:,} removed, {diff.changed:,} changed"
+    )
+    if diff.only_before or diff.only_after:
+        say(f"columns not compared: {', '.join((*diff.only_before, *diff.only_after))}")
+    changed = [(name, f"{count:,}") for name, count in diff.columns.items() if count]
+    if changed:
+        print_table(["column", "changed"], changed, numbers=("changed",))
+    _show_rows(diff, limit)
+
+
+def _show_rows(diff: FeatureDiff, limit: int) -> None:
+    from ticklake.interfaces.schema import to_json
+
+    rows = diff.rows
+    if limit:
+        rows = rows.head(limit)
+    if rows.height:
+        print_records(rows.columns, to_json(rows))
+    if rows.height < diff.rows.height:
+        say(f"{diff.rows.height - rows.height:,} more")
+
+
+def _moment(text: str) -> int | str:
+    """Return a version of the lake as a number; a time as it is."""
+    return int(text) if text.isdecimal() else text
+
+
+def _options(texts: Sequence[str] | None) -> dict[str, Any]:
+    from ticklake.errors import BadInput
+
+    options: dict[str, Any] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"--option {text!r} has no value: write it like window=60m")
+        options[name] = value.split(",") if "," in value else value
+    return options
+
+
+def _function(text: str) -> Callable[..., Any]:
+    """Return the function that a text like ``features:momentum`` names, found from the working directory.
+
+    Raises
+    ------
+    BadInput
+        If there is none.
+    """
+    import importlib
+    import sys
+
+    from ticklake.errors import BadInput
+
+    module_name, colon, name = text.partition(":")
+    if not colon or not module_name or not name:
+        raise BadInput(f"{text!r} names no function: write it like module:function")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadInput(f"{text!r} cannot be found ({error}): run this from the folder that has the module") from error
+    if not callable(found):
+        raise BadInput(f"{text!r} is no function: name one")
+    return found  # type: ignore[no-any-return]
+
+
+def _read_file(path: Path, times: Sequence[str], features: FeatureSet | None = None) -> pl.DataFrame:
+    """Read a file of rows; of CSV, which has no types, times are ISO 8601, and columns of *features* have their types.
+
+    Raises
+    ------
+    InvalidData
+        If it cannot be read, or a text is not of the type of its column.
+    """
+    import polars as pl
+
+    from ticklake.core.kinds import TIME
+    from ticklake.core.time import parse_time
+    from ticklake.errors import InvalidData
+
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            return pl.read_parquet(path)
+        if features is None:
+            rows = pl.read_csv(path, infer_schema_length=None)
+        else:
+            rows = pl.read_csv(path, infer_schema=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InvalidData(f"{path} cannot be read ({str(error).partition(chr(10))[0]}): pass CSV or Parquet") from error
+    own_times = [] if features is None else [column.name for column in features.columns if column.dtype == "time"]
+    for name in (*times, *own_times):
+        if name in rows.columns:
+            column = rows[name].cast(pl.String)
+            numbers = [None if text is None else parse_time(int(text) if text.isdecimal() else text) for text in column]
+            rows = rows.with_columns(pl.Series(name, numbers, pl.Int64).cast(TIME))
+    for declared in features.columns if features else ():
+        if declared.name in rows.columns and declared.dtype not in {"time", "string"}:
+            rows = rows.with_columns(_typed(path, rows[declared.name], declared.polars))
+    return rows
+
+
+def _typed(path: Path, texts: pl.Series, dtype: Any) -> pl.Series:
+    import polars as pl
+
+    from ticklake.errors import InvalidData
+
+    if dtype == pl.Boolean:
+        words = texts.str.to_lowercase()
+        typed = pl.select(pl.when(words == "true").then(True).when(words == "false").then(False)).to_series()
+    else:
+        typed = texts.cast(dtype, strict=False)
+    wrong = texts.filter(typed.is_null() & texts.is_not_null())
+    if wrong.len():
+        raise InvalidData(f"{path}: column {texts.name!r} has {wrong[0]!r}, which is no {dtype}: correct the file")
+    return typed.alias(texts.name)

@@ -1,0 +1,870 @@
+"""The namespace ``lake.features``: named, versioned values of symbols, for models, as they were known at each instant."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from ticklake.core.batch import times_of
+from ticklake.core.display import Displayed
+from ticklake.core.duration import DurationLike, parse_length
+from ticklake.core.feature_rows import split_by_symbol
+from ticklake.core.feature_values import FeatureDiff, compare, day_statistics
+from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures, check_name, parse_version
+from ticklake.core.kinds import TIME
+from ticklake.core.knowledge import Knowledge, parse_knowledge
+from ticklake.core.lookup import is_pattern
+from ticklake.core.provenance import Provenance
+from ticklake.core.results import Receipt
+from ticklake.core.selection import parse_count, parse_names, parse_text
+from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.symbol import Symbol, exchange_id
+from ticklake.core.time import TimeLike, parse_time
+from ticklake.errors import BadInput, FeaturesDiffer, TicklakeWarning, UnknownFeatures
+from ticklake.lake.arguments import as_provenance, optional_time, version_and_time
+from ticklake.query.features import (
+    ACTIVE,
+    DELETED,
+    DEPRECATED,
+    datasets_of,
+    features_at,
+    join,
+    latest,
+    lineage,
+    registered,
+    stored_rows,
+)
+
+if TYPE_CHECKING:
+    from ticklake.catalog.feature_sets import FeatureSetTable
+    from ticklake.core.dataset import Dataset
+    from ticklake.core.progress import Watch
+    from ticklake.engine.engine import Engine
+    from ticklake.lake.view import View
+    from ticklake.lake.writer import Writer
+    from ticklake.query.materialise import Frames, Materialised
+
+__all__ = ["FeatureDescription", "FeatureReads", "Features"]
+
+_LIST: dict[str, Any] = {
+    "name": pl.String,
+    "version": pl.String,
+    "state": pl.String,
+    "columns": pl.List(pl.String),
+    "symbols": pl.Int64,
+    "rows": pl.Int64,
+    "first": TIME,
+    "last": TIME,
+    "description": pl.String,
+    "tags": pl.List(pl.String),
+    "code": pl.String,
+    "created_at": TIME,
+}
+_Held = tuple[int, int | None, int | None]
+_BATCH = 500
+"""Instants whose values are committed together."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FeatureDescription(Displayed):
+    """What a feature set is, and what the lake holds of it.
+
+    Attributes
+    ----------
+    features
+        The definition: columns with their types and units, keys, tags, code, inputs.
+    state
+        ``active`` or ``deprecated``.
+    datasets
+        The datasets that hold its values, one a symbol.
+    first, last
+        Times of the first and the last row in nanoseconds, or ``None``.
+    days
+        A row for each UTC day and column: ``count``, ``nulls``, ``mean``, ``min``, ``max``.
+    """
+
+    features: FeatureSet
+    state: str
+    created_at: int
+    datasets: tuple[str, ...]
+    rows: int
+    first: int | None
+    last: int | None
+    days: pl.DataFrame = field(repr=False)
+
+    def _summary(self) -> dict[str, Any]:
+        from ticklake.core.display import moment
+
+        return {
+            "features": str(self.features),
+            "state": self.state,
+            "columns": tuple(f"{column.name}: {column.dtype}" for column in self.features.columns),
+            "symbols": len(self.datasets),
+            "rows": self.rows,
+            "first": moment(self.first),
+            "last": moment(self.last),
+        }
+
+
+class FeatureReads:
+    """The feature sets of a lake or of one version of it, for reading.
+
+    A feature set is named by its name and version, ``("momentum", "v3")``, or by ``"momentum@v3"``.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    @property
+    def _engine(self) -> Engine:
+        return self._view.engine
+
+    def list(self, search: str = "") -> pl.DataFrame:
+        """Return a row for each version of each feature set whose name contains *search*.
+
+        Columns: ``name``, ``version``, ``state`` (``active`` or ``deprecated``), ``columns``, ``symbols`` (how many have values), ``rows``,
+        ``first``, ``last``, ``description``, ``tags``, ``code``, ``created_at``.
+        """
+        part = parse_text("search", search)
+        held = self._held()
+        rows: list[dict[str, Any]] = []
+        for record in self._table.list():
+            features = FeatureSet.from_dict(record.definition)
+            mine = held.get(str(features), [])
+            # An older version of the lake may have the values of one that was deleted since.
+            is_gone = record.state == DELETED and (not mine or self._engine.catalog.pinned is None)
+            if is_gone or part not in str(features):
+                continue
+            firsts = [first for _, first, _ in mine if first is not None]
+            lasts = [last for _, _, last in mine if last is not None]
+            rows.append(
+                {
+                    "name": features.name,
+                    "version": features.version,
+                    "state": record.state,
+                    "columns": features.names,
+                    "symbols": len(mine),
+                    "rows": sum(count for count, _, _ in mine),
+                    "first": min(firsts, default=None),
+                    "last": max(lasts, default=None),
+                    "description": features.description,
+                    "tags": features.tags,
+                    "code": features.code.name if features.code else None,
+                    "created_at": record.created_at,
+                }
+            )
+        times = dict.fromkeys(("first", "last", "created_at"), pl.Int64)
+        return pl.DataFrame(rows, schema={**_LIST, **times}).cast(dict.fromkeys(times, TIME))
+
+    def _held(self) -> dict[str, MutableSequence[_Held]]:
+        """Return rows, first and last time of each dataset with a variant, by its kind."""
+        from ticklake.core.dataset import Dataset
+
+        held: dict[str, MutableSequence[_Held]] = {}
+        for name, rows, _, first, last, _ in self._engine.listing():
+            if "@" in name:
+                held.setdefault(Dataset.parse(name).kind_text, []).append((rows, first, last))
+        return held
+
+    def describe(self, name: str, version: str | int | None = None, *, statistics: bool = True) -> FeatureDescription:
+        """Return the definition of a feature set, what the lake holds of it, and the statistics of each day.
+
+        Parameters
+        ----------
+        statistics
+            Without them no row is read.
+
+        Raises
+        ------
+        UnknownFeatures
+            If the lake has no such feature set.
+        """
+        known = self._known(name, version, quiet=True)
+        datasets = datasets_of(self._engine, known.features)
+        heads = [self._engine.catalog.dataset(dataset) for dataset in datasets]
+        rows = [row for row in self._engine.inventory() if row.dataset in set(datasets)]
+        days = day_statistics(known.features.kind.empty(), known.features)
+        if statistics and heads:
+            days = day_statistics(self._rows(known.features, datasets), known.features)
+        return FeatureDescription(
+            known.features,
+            known.state,
+            known.created_at,
+            tuple(map(str, datasets)),
+            sum(row.rows for row in rows),
+            min((row.min_ts for row in rows if row.min_ts is not None), default=None),
+            max((row.max_ts for row in rows if row.max_ts is not None), default=None),
+            days,
+        )
+
+    def read(
+        self,
+        name: str,
+        version: str | int | None = None,
+        symbols: str | Sequence[str] | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        exchange: str | None = None,
+        columns: str | Sequence[str] | None = None,
+        history: bool = False,
+    ) -> pl.DataFrame:
+        """Return stored values with ``exchange``, ``symbol``, ``ts`` and ``known_at``, in order of time.
+
+        Parameters
+        ----------
+        symbols, exchange
+            All by default.
+        start, end
+            Rows whose ``ts`` lies in ``[start, end)``.
+        columns
+            Columns of the feature set; all by default.
+        history
+            Return every value that an instant ever had. By default only the one that became known last.
+        """
+        features = self._known(name, version).features
+        chosen = _symbols(symbols)
+        datasets = datasets_of(self._engine, features, _exchange(exchange), chosen)
+        rows = self._rows(features, datasets, Span.parse(start, end), history=history)
+        if columns is None:
+            return rows
+        names: list[str] = []
+        for column in parse_names("columns", columns):
+            names += FeatureRef(features.name, features.version, column).names_in(features)
+        return rows.select("exchange", "symbol", "ts", "known_at", *names)
+
+    def _rows(
+        self, features: FeatureSet, datasets: Sequence[Dataset], span: Span = ALL_TIME, *, history: bool = False
+    ) -> pl.DataFrame:
+        if datasets:
+            return stored_rows(self._engine, datasets, span, history=history)
+        names = {"exchange": pl.String(), "symbol": pl.String()}
+        return pl.DataFrame(schema={**names, **features.kind.schema})
+
+    def latest(
+        self,
+        name: str,
+        version: str | int | None = None,
+        symbols: str | Sequence[str] | None = None,
+        at: TimeLike | None = None,
+        *,
+        exchange: str | None = None,
+        max_age: DurationLike | None = None,
+        knowledge: Knowledge = "default",
+    ) -> pl.DataFrame:
+        """Return one row for each symbol: the newest values that are known at an instant, now by default, or nulls.
+
+        Values stay in memory until a commit changes them. They are those that :meth:`join` finds for the same instant.
+        """
+        features = self._known(name, version).features
+        place, moment = _exchange(exchange), optional_time(at)
+        chosen = _symbols(symbols)
+        if chosen is None:
+            chosen = sorted({str(dataset.symbol) for dataset in datasets_of(self._engine, features, place)})
+        if moment is None:
+            moment = self._engine.now()
+        return latest(self._engine, features, place, chosen, moment, parse_knowledge(knowledge), _age(max_age))
+
+    def at(
+        self,
+        features: str | Sequence[str],
+        exchange: str | None,
+        symbol: str,
+        instants: Sequence[TimeLike],
+        *,
+        max_age: DurationLike | None = None,
+        knowledge: Knowledge = "default",
+    ) -> pl.DataFrame:
+        """Return the values of features of a symbol at each of some instants: a row for each, with ``at`` and a column a feature.
+
+        Columns have the full names of features, like ``momentum@v3:ret_5m``.
+        """
+        times = list(map(parse_time, instants))
+        refs = parse_names("features", features)
+        values = features_at(
+            self._engine,
+            refs,
+            _exchange(exchange),
+            str(Symbol(symbol)),
+            times,
+            parse_knowledge(knowledge),
+            _age(max_age),
+        )
+        return pl.DataFrame({"at": pl.Series(times, dtype=pl.Int64).cast(TIME), **values})
+
+    def join(
+        self,
+        left: Any,
+        features: str | Sequence[str],
+        *,
+        at: str = "ts",
+        by: str | None = "symbol",
+        symbol: str | None = None,
+        exchange: str | None = None,
+        max_age: DurationLike | None = None,
+        knowledge: Knowledge = "default",
+        full_names: bool = False,
+    ) -> pl.DataFrame:
+        """Return the rows of *left* with the values of features that were known at each: one row for each, in the same order.
+
+        Of the values known at an instant, those of the latest ``ts`` are taken; a value that became known late replaces none of a later
+        ``ts``. Where none is known, or it is too old, the columns are null.
+
+        Parameters
+        ----------
+        left
+            A Polars, pandas or Arrow frame. An ``exchange`` column is used, too, unless *exchange* is given.
+        features
+            Like ``["momentum@v3:ret_5m", "book@v1"]``; without a column, all of a feature set.
+        at, by
+            The columns of *left* with the instants and with the symbols.
+        symbol
+            The symbol of all rows, instead of a column.
+        max_age
+            How old a value may be: from its ``ts`` to the instant, inclusive.
+        knowledge
+            ``"default"``: known from ``known_at`` on; ``"event"``: from ``ts`` on.
+        full_names
+            Name columns like ``momentum@v3:ret_5m`` instead of ``ret_5m``.
+
+        Raises
+        ------
+        BadInput
+            If a column is missing or its name is taken, or if several exchanges have values of a symbol and none is named.
+        """
+        refs = [FeatureRef.parse(text) for text in _refs(features)]
+        frame = _as_frame(left)
+        if at not in frame.columns:
+            raise BadInput(
+                f"the frame has no column {at!r} of instants (it has {', '.join(frame.columns) or 'none'}): say at="
+            )
+        times_of(frame[at])
+        return join(
+            self._engine,
+            frame,
+            refs,
+            at=at,
+            by=by,
+            symbol=symbol,
+            exchange=_exchange(exchange),
+            max_age=max_age,
+            knowledge=parse_knowledge(knowledge),
+            full_names=full_names,
+        )
+
+    def diff(
+        self,
+        name: str,
+        before: str | int | None = None,
+        after: str | int | None = None,
+        *,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        symbols: str | Sequence[str] | None = None,
+        at: tuple[TimeLike, TimeLike] | None = None,
+    ) -> FeatureDiff:
+        """Compare the values of two versions of a feature set, or of one version at two versions of the lake.
+
+        Parameters
+        ----------
+        before, after
+            Two versions of the feature set, or with *at* only the first.
+        at
+            Two versions of the lake, or times, like ``(120, 135)``.
+        """
+        span = Span.parse(start, end)
+        if at is None:
+            if after is None:
+                raise BadInput(
+                    "diff compares two versions of a feature set, or with at= two of the lake: say after= or at="
+                )
+            sides = [(self._engine, self._known(name, version, quiet=True).features) for version in (before, after)]
+            names = (str(sides[0][1]), str(sides[1][1]))
+        else:
+            features = self._known(name, before, quiet=True).features
+            sides = [(_snapshot(self._view, moment).engine, features) for moment in at]
+            names = (f"{features} at {at[0]}", f"{features} at {at[1]}")
+        frames = [_side(engine, features, span, _symbols(symbols)) for engine, features in sides]
+        return compare(names, frames[0], frames[1])
+
+    def lineage(
+        self,
+        name: str,
+        version: str | int | None = None,
+        symbols: str | Sequence[str] | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        exchange: str | None = None,
+    ) -> pl.DataFrame:
+        """Return where stored values came from: a row for each dataset and origin.
+
+        Columns: ``dataset``, ``rows``, ``first``, ``last``, ``source`` (``derived`` if a function made them), ``code`` and ``code_hash`` of the
+        function, ``lake_version`` that it read, ``knowledge``, ``inputs`` (the datasets it could read), ``frame`` (options of frames), ``note``.
+        """
+        features = self._known(name, version, quiet=True).features
+        datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
+        return lineage(self._engine, datasets, Span.parse(start, end))
+
+    def verify(
+        self,
+        name: str,
+        version: str | int | None,
+        fn: Callable[[Any], Any],
+        *,
+        day: TimeLike | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        symbols: str | Sequence[str] | None = None,
+        exchange: str | None = None,
+        make_frame: Callable[[str, str, int], Any] | None = None,
+        watch: Watch = lambda _progress: None,
+        **frame: Any,
+    ) -> FeatureDiff:
+        """Call the function anew for each stored row, one instant after another, and compare its values with the stored ones bit for bit.
+
+        That is how a live program calls it; stored values were computed for many instants at once.
+
+        Parameters
+        ----------
+        day
+            A UTC day, instead of *start* and *end*.
+        make_frame, frame
+            As they were given to :meth:`Features.materialise`; by default those that the stored rows were made with.
+
+        Returns
+        -------
+        FeatureDiff
+            ``equal`` and ``changed`` rows; :attr:`~FeatureDiff.is_empty` if all are the same.
+        """
+        from ticklake.query.materialise import check_code, verify
+
+        features = self._known(name, version, quiet=True).features
+        check_code(features, fn)
+        span = _day_or_span(day, start, end)
+        datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
+        make = make_frame
+        if make is None:
+            options = frame or self._options_of(features, datasets, span)
+
+            def make(exchange: str, symbol: str, instant: int) -> Any:
+                return self._view.frame(exchange, symbol, instant, **options)
+
+        return verify(self._engine, features, fn, _one_by_one(make, frame if make_frame else {}), datasets, span, watch)
+
+    def _options_of(self, features: FeatureSet, datasets: Sequence[Dataset], span: Span) -> dict[str, Any]:
+        """Return the options of the frames that stored rows were made with.
+
+        Raises
+        ------
+        BadInput
+            If rows were made with different ones.
+        """
+        found: list[dict[str, Any]] = []
+        for row in lineage(self._engine, datasets, span).iter_rows(named=True):
+            if row["frame"] is not None:
+                options = {**json.loads(row["frame"]), "knowledge": row["knowledge"]}
+                found += [options] if options not in found else []
+        if len(found) > 1:
+            raise BadInput(
+                f"rows of {features} were made with different options of frames: say them, and a span or symbols"
+            )
+        return found[0] if found else {}
+
+    def _frames(self, make_frame: Callable[[str, str, int], Any] | None, options: Mapping[str, Any]) -> Frames:
+        """Return what makes the frames that a function gets."""
+        if make_frame is None:
+            return lambda exchange, symbol, instants: self._view.frames(exchange, symbol, instants, **options)
+        return _one_by_one(make_frame, options)
+
+    @property
+    def _table(self) -> FeatureSetTable:
+        from ticklake.catalog.feature_sets import FeatureSetTable
+
+        return FeatureSetTable(self._engine.catalog.database, self._engine.now)
+
+    def _known(self, name: str, version: str | int | None, *, quiet: bool = False) -> RegisteredFeatures:
+        """Return the feature set that a name and a version mean, or a name like ``momentum@v3``."""
+        return registered(self._engine, *_identity(name, version), quiet=quiet)
+
+
+class Features(FeatureReads):
+    """The feature sets of a lake."""
+
+    _view: Writer
+
+    def register(
+        self,
+        name: str,
+        version: str | int,
+        columns: Any,
+        *,
+        keys: str | Sequence[str] = ("symbol",),
+        description: str = "",
+        tags: str | Iterable[str] = (),
+        code: Callable[..., Any] | None = None,
+        inputs: str | Iterable[str] = (),
+    ) -> FeatureSet:
+        """Declare a version of a feature set; the same again changes nothing.
+
+        Parameters
+        ----------
+        name
+            Up to 64 lower-case letters, digits and ``_``.
+        version
+            Like ``"v3"``; ``3`` is ``v3``.
+        columns
+            Types by name, like ``{"ret_5m": "float64"}``, with units and descriptions: ``{"ret_5m": ("float64", "1", "log return")}``. Types
+            are ``float64``, ``int64``, ``bool``, ``string`` and ``time``.
+        keys
+            ``("symbol",)``, or ``("exchange", "symbol")`` if each value belongs to an exchange.
+        code
+            The function that makes the values. A hash of its source is kept: with other code, :meth:`materialise` asks for a new version.
+        inputs
+            Datasets or patterns that the values are made of.
+
+        Raises
+        ------
+        FeaturesDiffer
+            If that version is registered with another definition.
+        """
+        features = FeatureSet.of(
+            name, version, columns, keys=keys, description=description, tags=tags, code=code, inputs=inputs
+        )
+        before = self._engine.catalog.feature_set(features.name, features.version)
+        if before is None:
+            # Another process may register it meanwhile.
+            with suppress(BadInput):
+                self._add(features)
+                return features
+            before = self._known(features.name, features.version, quiet=True)
+        if before.state == DELETED:
+            self._register_again(features, before.features)
+        elif before.features != features:
+            parts = ", ".join(before.features.differences(features))
+            raise FeaturesDiffer(f"{features} is registered with other {parts}: register it as another version")
+        return features
+
+    def _register_again(self, features: FeatureSet, before: FeatureSet) -> None:
+        """Register a feature set that was deleted."""
+        if before == features:
+            self._table.set_state(features.name, features.version, ACTIVE)
+            return
+        if self._engine.catalog.has_rows_of(str(features)):
+            raise FeaturesDiffer(
+                f"{features} was deleted, and older versions of the lake are read with its other definition: "
+                "register another version, or vacuum first"
+            )
+        self._table.delete(features.name, features.version)
+        self._add(features)
+
+    def _add(self, features: FeatureSet) -> None:
+        self._table.add(features.name, features.version, features.to_dict(), features.hash)
+
+    def write(
+        self,
+        name: str,
+        version: str | int | None,
+        rows: Any,
+        *,
+        exchange: str | None = None,
+        symbol: str | None = None,
+        provenance: Provenance | str = "user",
+    ) -> Receipt:
+        """Add values: all rows in one commit, or none. The same again changes nothing.
+
+        Parameters
+        ----------
+        rows
+            A Polars, pandas or Arrow frame, or a list of records, with ``ts``, ``symbol`` and columns of the feature set; those that are absent
+            are null. ``known_at`` says from when on a value could be known: at ``ts``, unless it is there. Two values of
+            one instant with different ``known_at`` are both kept.
+        exchange, symbol
+            Those of all rows, instead of columns. Without an exchange, values belong to a symbol wherever it trades.
+
+        Raises
+        ------
+        InvalidData
+            If a column is unknown or has another type, times are naive, or a row is known before its ``ts``. Nothing is stored then.
+        """
+        features = self._known(name, version).features
+        place = _exchange(exchange)
+        parts = split_by_symbol(features, _as_frame(rows), place, symbol)
+        origin = as_provenance(provenance)
+        receipts = self._engine.append_all(parts, origin)
+        self._refuse_if_deleted(features, [dataset for dataset, _ in parts])
+        total = _total(receipts)
+        if total.quarantined:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in total.reasons.items())
+            warnings.warn(
+                f"{features}: {total.quarantined:,} of {total.received:,} rows were refused ({reasons}): lake.quarantine() has them",
+                TicklakeWarning,
+                stacklevel=2,
+            )
+        return total
+
+    def _refuse_if_deleted(self, features: FeatureSet, datasets: Iterable[Dataset]) -> None:
+        """Drop what was just written if the feature set was deleted meanwhile: nobody could read it."""
+        record = self._engine.catalog.feature_set(features.name, features.version)
+        if record is not None and record.state != DELETED:
+            return
+        for dataset in datasets:
+            self._engine.drop(dataset)
+        raise UnknownFeatures(
+            f"{features} was deleted while rows of it were written: register it, and write them again"
+        )
+
+    def materialise(
+        self,
+        name: str,
+        version: str | int | None,
+        fn: Callable[[Any], Any],
+        exchange: str,
+        symbols: str | Sequence[str],
+        instants: Sequence[TimeLike] | pl.Series | None = None,
+        *,
+        every: DurationLike | None = None,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        again: bool = False,
+        knowledge: Knowledge = "default",
+        batch: int = _BATCH,
+        make_frame: Callable[[str, str, int], Any] | None = None,
+        watch: Watch = lambda _progress: None,
+        **frame: Any,
+    ) -> Materialised:
+        """Call a function at instants of the past, and store the values that it returns; what is there already is not computed again.
+
+        All frames are of one version of the lake, the newest one. A row is known at its instant, as its frame has only what was known then.
+
+        Parameters
+        ----------
+        fn
+            Gets a frame and returns a mapping of values by column, a single value if there is one column, or ``None`` for no row.
+        instants
+            At which it is called; or say *every*.
+        every, start, end
+            At the multiples of *every* in ``[start, end)``: until now by default, and from where the last run ended.
+        again
+            Compute anew what is there: the rows from the first to the last instant are removed first.
+        batch
+            How many instants are computed and committed together. If the work is stopped, the next run goes on after the last commit.
+        make_frame
+            ``make_frame(exchange, symbol, instant)`` makes what *fn* gets, instead of ``lake.frame``. It must use only what was known then.
+        watch
+            Called with a :class:`~ticklake.core.progress.Progress` after every commit; what it raises ends the work.
+        frame
+            Options of ``lake.frame``, like ``window="60m"``.
+
+        Raises
+        ------
+        FeaturesDiffer
+            If the feature set is registered with other code.
+        InvalidData
+            If the function returns something else than the columns are.
+        """
+        from ticklake.query.materialise import Materialising, check_code
+
+        features = self._known(name, version).features
+        code = check_code(features, fn)
+        place = exchange_id(exchange)
+        places = [(place, symbol) for symbol in _symbols(symbols) or []]
+        if not places:
+            raise BadInput("no symbol is named: name at least one, like 'BTC/USDT'")
+        step = None if every is None else parse_length(every)
+        moments = self._instants(features, places, instants, step, start, end)
+        version_read = self._engine.catalog.version()
+        pinned = FeatureReads(_snapshot(self._view, version_read))
+        options = dict(frame)
+        if make_frame is None:
+            options["knowledge"] = parse_knowledge(knowledge)
+        work = Materialising(
+            self._engine,
+            self._view.runs,
+            features,
+            fn,
+            pinned._frames(make_frame, options),
+            lambda exchange, symbol: self._inputs(features, exchange, symbol),
+            step,
+            parse_count("batch", batch, 1, of="instants"),
+            {
+                "code": code.name,
+                "code_hash": code.hash,
+                "definition": features.hash,
+                "lake_version": version_read,
+                "knowledge": parse_knowledge(knowledge),
+                "frame": None if make_frame else json.dumps(frame, sort_keys=True, default=str),
+            },
+            watch,
+        )
+        return work.run(places, moments, again=again)
+
+    def _instants(
+        self,
+        features: FeatureSet,
+        places: Sequence[tuple[str, str]],
+        instants: Sequence[TimeLike] | pl.Series | None,
+        every: int | None,
+        start: TimeLike | None,
+        end: TimeLike | None,
+    ) -> Sequence[int]:
+        from ticklake.query.materialise import grid
+
+        now = self._engine.now()
+        if (instants is None) == (every is None):
+            raise BadInput("the instants are not clear: pass a list of them, or every= with start=")
+        if instants is not None:
+            if start is not None or end is not None:
+                raise BadInput("start= and end= are those of every=: a list of instants has its own")
+            if isinstance(instants, pl.Series):
+                instants = times_of(instants).to_physical().drop_nulls().to_list()
+            moments = sorted(set(map(parse_time, instants)))
+        else:
+            last = now + 1 if end is None else parse_time(end)
+            first = self._covered_until(features, places) if start is None else parse_time(start)
+            moments = list(grid(Span(first, last), every or 1)) if first < last else []
+        if moments and moments[-1] > now:
+            raise BadInput(f"{moments[-1]} lies in the future, of which nothing is known: end at now or before")
+        if not moments:
+            raise BadInput("there is no instant to compute: start earlier, or say a shorter every=")
+        return moments
+
+    def _covered_until(self, features: FeatureSet, places: Sequence[tuple[str, str]]) -> int:
+        """Return up to where the symbol that is farthest behind was materialised."""
+        ends: list[int] = []
+        for place in places:
+            reach = self._engine.catalog.coverage(features.dataset(*place)).reach
+            if reach is None:
+                raise BadInput(f"{features} has no values of {place[1]} yet, from where it could go on: say start=")
+            ends.append(reach.end)
+        return min(ends)
+
+    def _inputs(self, features: FeatureSet, exchange: str, symbol: str) -> Sequence[str]:
+        """Return the datasets that values of a symbol are made of, as far as that is known: those declared, or all of the symbol."""
+        names = [name for name, *_ in self._engine.catalog.inventory()]
+        from ticklake.core.dataset import Dataset
+
+        own = f"{exchange}:"
+        mine = [name for name in names if name.startswith(own) and str(Dataset.parse(name).symbol) == symbol]
+        mine = [name for name in mine if Dataset.parse(name).kind_text != str(features)]
+        if not features.inputs:
+            return mine
+        known = [Dataset.parse(name) for name in names]
+        found = [str(dataset) for dataset in known if any(dataset.matches(pattern) for pattern in features.inputs)]
+        return found or [name for name in features.inputs if not is_pattern(name)]
+
+    def deprecate(self, name: str, version: str | int | None = None) -> None:
+        """Mark a feature set as one that is not to be used any more: each use gives a warning. Its values stay."""
+        known = self._known(name, version, quiet=True)
+        self._table.set_state(known.features.name, known.features.version, DEPRECATED)
+
+    def delete(self, name: str, version: str | int | None = None, *, dry_run: bool = False) -> int:
+        """Remove a feature set and all of its values; return how many rows went.
+
+        Readers of older versions of the lake have them until :meth:`Lake.vacuum`.
+
+        Parameters
+        ----------
+        dry_run
+            Only count the rows that would go.
+        """
+        features = self._known(name, version, quiet=True).features
+        datasets = datasets_of(self._engine, features)
+        if dry_run:
+            return sum(self._engine.drop(dataset, dry_run=True) for dataset in datasets)
+        # First of all no writer may begin: what one writes meanwhile it drops itself.
+        self._table.set_state(features.name, features.version, DELETED)
+        return sum(self._engine.drop(dataset) for dataset in datasets_of(self._engine, features))
+
+
+def _one_by_one(make: Callable[[str, str, int], Any], options: Mapping[str, Any]) -> Frames:
+    if options:
+        raise BadInput(f"{', '.join(options)} are options of lake.frame, which make_frame= takes the place of")
+    return lambda exchange, symbol, instants: [make(exchange, symbol, instant) for instant in instants]
+
+
+def _snapshot(view: View, moment: TimeLike) -> View:
+    """Return the lake as of a version, or as of a time."""
+    from ticklake.lake.snapshot import Snapshot
+
+    version, time = version_and_time(view.engine, moment)
+    return Snapshot(view.engine, view.root, version, time)
+
+
+def _identity(name: Any, version: str | int | None) -> tuple[str, str]:
+    if version is not None:
+        return check_name(name), parse_version(version)
+    if not isinstance(name, str) or "@" not in name:
+        raise BadInput(f"{name!r} has no version: say it, like 'momentum', 'v3', or 'momentum@v3'")
+    ref = FeatureRef.parse(name)
+    if ref.column is not None:
+        raise BadInput(f"{name!r} names a column: name the feature set alone, {ref.name}@{ref.version}")
+    return ref.name, ref.version
+
+
+def _refs(features: Any) -> list[str]:
+    names = parse_names("features", features)
+    if not names:
+        raise BadInput("no feature is named: name some, like ['momentum@v3:ret_5m']")
+    return names
+
+
+def _symbols(symbols: Any) -> list[str] | None:
+    if symbols is None:
+        return None
+    return [str(Symbol(symbol)) for symbol in dict.fromkeys(parse_names("symbols", symbols))]
+
+
+def _exchange(exchange: str | None) -> str | None:
+    return None if exchange is None else exchange_id(exchange)
+
+
+def _age(max_age: DurationLike | None) -> int | None:
+    return None if max_age is None else parse_length(max_age)
+
+
+def _as_frame(rows: Any) -> pl.DataFrame:
+    """Return rows in any of the forms in which users have them as a Polars frame."""
+    from ticklake.files.user_rows import as_frame
+
+    return as_frame(rows)
+
+
+def _side(engine: Engine, features: FeatureSet, span: Span, symbols: Sequence[str] | None) -> pl.DataFrame:
+    datasets = [
+        dataset for dataset in datasets_of(engine, features) if symbols is None or str(dataset.symbol) in symbols
+    ]
+    if not datasets:
+        names = {"exchange": pl.String(), "symbol": pl.String()}
+        return pl.DataFrame(schema={**names, **features.kind.schema})
+    return stored_rows(engine, datasets, span, history=False)
+
+
+def _day_or_span(day: TimeLike | None, start: TimeLike | None, end: TimeLike | None) -> Span:
+    from ticklake.core.time import DAY
+
+    if day is None:
+        return Span.parse(start, end)
+    if start is not None or end is not None:
+        raise BadInput("day= is a span of its own: say either day=, or start= and end=")
+    first = parse_time(day) // DAY * DAY
+    return Span(first, first + DAY)
+
+
+def _total(receipts: Sequence[Receipt]) -> Receipt:
+    """Return the sum of receipts of one commit."""
+    reasons: dict[str, int] = {}
+    for receipt in receipts:
+        for reason, count in receipt.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    sums = {
+        name: sum(getattr(receipt, name) for receipt in receipts)
+        for name in ("received", "new", "changed", "duplicate", "quarantined")
+    }
+    return Receipt(**sums, version=max((receipt.version for receipt in receipts), default=0), reasons=reasons)

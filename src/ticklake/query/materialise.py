@@ -1,0 +1,224 @@
+"""Materialise features: call a function at instants of the past, and keep what it returns; and check that it returns the same again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from ticklake.catalog.runs import Runs
+from ticklake.core.coverage import Covered, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.display import Displayed
+from ticklake.core.feature_rows import rows_at, values_of
+from ticklake.core.feature_values import FeatureDiff, compare
+from ticklake.core.features import CodeReference, FeatureSet
+from ticklake.core.progress import Progress, Watch
+from ticklake.core.provenance import Provenance
+from ticklake.core.results import Receipt
+from ticklake.core.runs import RunState
+from ticklake.core.span import Span
+from ticklake.engine.engine import Engine
+from ticklake.errors import Cancelled, FeaturesDiffer, TicklakeError
+from ticklake.query.features import stored_rows
+
+__all__ = ["Frames", "Materialised", "Materialising", "check_code", "grid", "verify"]
+
+Frames = Callable[[str, str, Sequence[int]], Iterable[Any]]
+"""Returns what the function gets for an exchange and a symbol at each of some instants, in their order."""
+_COUNTS = ("received", "new", "changed", "duplicate", "quarantined")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Materialised(Displayed):
+    """What materialising brought.
+
+    Attributes
+    ----------
+    instants
+        How many were asked for, of all symbols.
+    skipped
+        Those that were there already.
+    without_row
+        Those for which the function returned ``None``.
+    """
+
+    features: str
+    symbols: int
+    instants: int
+    skipped: int
+    computed: int
+    without_row: int
+    received: int
+    new: int
+    changed: int
+    duplicate: int
+    quarantined: int
+    run_id: int
+
+
+def grid(span: Span, every: int) -> range:
+    """Return the multiples of *every* inside a span: the same instants wherever the span begins."""
+    first = -(-span.start // every) * every
+    return range(first, span.end, every)
+
+
+def check_code(features: FeatureSet, function: Callable[..., Any]) -> CodeReference:
+    """Return the reference to a function, which must be the one that the feature set is registered with.
+
+    Raises
+    ------
+    FeaturesDiffer
+        If it has other code.
+    """
+    code = CodeReference.of(function)
+    if features.code is not None and features.code.hash != code.hash:
+        raise FeaturesDiffer(
+            f"{features} is registered with {features.code.name} as it was then, and {code.name} has other code: "
+            "register another version, or its values would be a mixture"
+        )
+    return code
+
+
+@dataclass
+class Materialising:
+    """One run of a function over instants of the past.
+
+    What is committed stays, and is not computed again by the next run.
+    """
+
+    engine: Engine
+    runs: Runs
+    features: FeatureSet
+    function: Callable[..., Any]
+    frames: Frames
+    inputs: Callable[[str, str], Sequence[str]]
+    every: int | None
+    batch: int
+    note: Mapping[str, Any]
+    watch: Watch
+    counts: dict[str, int] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+
+    def run(self, places: Sequence[tuple[str, str]], instants: Sequence[int], *, again: bool) -> Materialised:
+        """Compute the values of symbols, each with its exchange, at sorted instants."""
+        self.counts = dict.fromkeys(("skipped", "computed", "without_row", *_COUNTS), 0)
+        names = [str(self.features.dataset(*place)) for place in places]
+        self.progress = Progress(datasets=len(places), planned=dict.fromkeys(names, len(instants)), names=names)
+        subject = f"{self.features} of {', '.join(symbol for _, symbol in places[:3])}"
+        run = self.runs.create("materialise", subject, {"features": str(self.features), "symbols": len(places)})
+        try:
+            self.watch(self.progress)
+            for exchange, symbol in places:
+                self._symbol(exchange, symbol, instants, run.id, again=again)
+        except BaseException as error:
+            state = RunState.FAILED
+            if isinstance(error, KeyboardInterrupt | Cancelled):
+                state = RunState.CANCELLED
+            # What ended the work is the error to raise, not that the run could not be closed.
+            with suppress(TicklakeError):
+                self.runs.finish(run.id, state, self.counts, str(error) or "interrupted")
+            raise
+        self.runs.finish(run.id, RunState.SUCCEEDED, self.counts, f"{self.counts['new']:,} new rows")
+        return Materialised(str(self.features), len(places), len(places) * len(instants), **self.counts, run_id=run.id)
+
+    def _symbol(self, exchange: str, symbol: str, instants: Sequence[int], run_id: int, *, again: bool) -> None:
+        dataset = self.features.dataset(exchange, symbol)
+        if again and self.engine.catalog.has(dataset):
+            self.engine.delete(dataset, Span(instants[0], instants[-1] + 1))
+        todo = self._missing(dataset, instants)
+        self.counts["skipped"] += len(instants) - len(todo)
+        self._advance(dataset, len(instants) - len(todo), run_id)
+        origin = self._origin(exchange, symbol)
+        for start in range(0, len(todo), self.batch):
+            chunk = todo[start : start + self.batch]
+            self._commit(dataset, chunk, self._values(exchange, symbol, chunk), origin)
+            self._advance(dataset, len(chunk), run_id)
+
+    def _missing(self, dataset: Dataset, instants: Sequence[int]) -> Sequence[int]:
+        """Return the instants that have no row yet, and for which the function was not called in vain before."""
+        if not self.engine.catalog.has(dataset):
+            return instants
+        span = Span(instants[0], instants[-1] + 1)
+        there = set(self.engine.load(dataset, span, columns=["ts"])["ts"].to_physical().to_list())
+        covered = [
+            piece.span
+            for piece in self.engine.catalog.coverage(dataset).pieces
+            if piece.found is Found.DATA and piece.reason == self._grid_note
+        ]
+        return [at for at in instants if at not in there and not any(at in part for part in covered)]
+
+    @property
+    def _grid_note(self) -> str:
+        """The reason with which coverage says at which instants the function was called."""
+        return f"every {self.every} ns"
+
+    def _values(self, exchange: str, symbol: str, chunk: Sequence[int]) -> list[Mapping[str, Any] | None]:
+        frames = self.frames(exchange, symbol, chunk)
+        return [values_of(self.features, self.function(frame)) for frame in frames]
+
+    def _commit(
+        self, dataset: Dataset, chunk: Sequence[int], values: Sequence[Mapping[str, Any] | None], origin: Provenance
+    ) -> None:
+        rows = rows_at(self.features, chunk, values)
+        coverage: list[Covered] = []
+        if self.every is not None:
+            # A chunk may have holes, of instants that are there already: they are covered, too.
+            coverage = [Covered(Span(chunk[0], chunk[-1] + self.every), Found.DATA, self._grid_note)]
+        receipt = self.engine.append(dataset, rows, origin, coverage)
+        self.counts["computed"] += len(chunk)
+        self.counts["without_row"] += len(chunk) - rows.height
+        self._count(receipt)
+
+    def _count(self, receipt: Receipt) -> None:
+        for name in _COUNTS:
+            self.counts[name] += getattr(receipt, name)
+            self.progress.counts[name] += getattr(receipt, name)
+
+    def _advance(self, dataset: Dataset, count: int, run_id: int) -> None:
+        self.progress.finished[str(dataset)] += count
+        self.runs.update_progress(run_id, self.progress.done, self.counts)
+        self.watch(self.progress)
+
+    def _origin(self, exchange: str, symbol: str) -> Provenance:
+        note = {**self.note, "inputs": list(self.inputs(exchange, symbol))}
+        return Provenance("derived", str(self.features), self.engine.store.tool, note=json.dumps(note, sort_keys=True))
+
+
+def verify(
+    engine: Engine,
+    features: FeatureSet,
+    function: Callable[..., Any],
+    frames: Frames,
+    datasets: Sequence[Dataset],
+    span: Span,
+    watch: Watch = lambda _progress: None,
+) -> FeatureDiff:
+    """Call the function anew, instant by instant as a live program does, and compare the values with the stored ones bit for bit.
+
+    ``removed`` in the result are stored rows for which the function returns none now.
+    """
+    stored = stored_rows(engine, datasets, span, history=False)
+    anew: list[pl.DataFrame] = [stored.clear()]
+    progress = Progress.of_steps(stored.height)
+    for dataset in datasets:
+        symbol = str(dataset.symbol)
+        mine = stored.filter((stored["exchange"] == dataset.exchange) & (stored["symbol"] == symbol))
+        for instant in mine["ts"].to_physical():
+            frame = next(iter(frames(dataset.exchange, symbol, [instant])))
+            rows = rows_at(features, [instant], [values_of(features, function(frame))])
+            names = [pl.lit(dataset.exchange).alias("exchange"), pl.lit(symbol).alias("symbol")]
+            anew.append(rows.select(*names, pl.all()).select(stored.columns))
+            progress.step()
+            watch(progress)
+    return compare(("stored", "computed again"), _bits(features, stored), _bits(features, pl.concat(anew)))
+
+
+def _bits(features: FeatureSet, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return floats as the integers of their bits: 0.0 and -0.0 are equal, and differ."""
+    floats = [column.name for column in features.columns if column.dtype == "float64"]
+    return rows.with_columns(pl.col(floats).reinterpret(dtype=pl.Int64))

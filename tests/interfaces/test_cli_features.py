@@ -1,0 +1,155 @@
+"""The commands about feature sets."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from ticklake.interfaces.cli.main import app
+
+VALUES = """symbol,ts,known_at,ret,n,up,label,due
+BTC/USDT,2024-01-01T00:00:00Z,2024-01-01T00:00:05Z,0.5,3,true,a,2024-01-02
+BTC/USDT,2024-01-01T00:01:00Z,2024-01-01T00:01:00Z,,,,,
+ETH/USDT,2024-01-01T00:01:00.5,2024-01-01T00:01:00.5,nan,4,False,b,
+"""
+COLUMNS = ("ret:float64:1", "n:int64:count", "up:bool", "label:string", "due:time")
+LEFT = "who,at\nBTC/USDT,2024-01-01T00:00:04Z\nBTC/USDT,2024-01-01T00:00:05Z\nX,2024-01-02\nETH/USDT,2024-01-02\n"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TICKLAKE_LAKE", str(tmp_path / "lake"))
+    runner = CliRunner()
+
+    def call(*words):
+        return runner.invoke(app, ["features", *words])
+
+    return call
+
+
+@pytest.fixture
+def written(run, tmp_path):
+    """Commands on a lake with a feature set that has three rows."""
+    columns = [word for column in COLUMNS for word in ("--column", column)]
+    assert run("register", "mom@v1", *columns, "--tag", "x", "--description", "a set").exit_code == 0
+    (tmp_path / "values.csv").write_text(VALUES)
+    assert run("write", "mom@1", "values.csv").stdout == "3 rows: 3 new, 0 changed, 0 there already, 0 refused\n"
+    return run
+
+
+def answer(result):
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_csv_is_read_by_the_declared_types(written):
+    rows = answer(written("read", "mom@v1", "--json"))
+    assert rows[0] == {
+        "exchange": "any",
+        "symbol": "BTC/USDT",
+        "ts": "2024-01-01T00:00:00Z",
+        "known_at": "2024-01-01T00:00:05Z",
+        "ret": 0.5,
+        "n": 3,
+        "up": True,
+        "label": "a",
+        "due": "2024-01-02T00:00:00Z",
+    }
+    assert [row["ret"] for row in rows] == [0.5, None, None]
+    assert answer(written("read", "mom@v1", "ETH/USDT", "--columns", "n,up", "--json"))[0]["up"] is False
+
+
+@pytest.mark.parametrize("cell", ["x,3,true", "0.5,3.5,true", "0.5,9223372036854775808,true", "0.5,3,yes"])
+def test_a_text_of_another_type_is_refused_with_its_column(written, tmp_path, cell):
+    (tmp_path / "bad.csv").write_text(f"symbol,ts,ret,n,up\nA,2024-01-01,{cell}\n")
+    refused = written("write", "mom@v1", "bad.csv")
+    assert refused.exit_code == 2
+    assert "which is no" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_parquet_is_written_and_read(written, tmp_path):
+    pl.DataFrame({"symbol": ["A"], "ts": [1704067200_000000000], "ret": [2.5]}).write_parquet(
+        tmp_path / "values.parquet"
+    )
+    assert answer(written("write", "mom@v1", "values.parquet", "--exchange", "binance", "--json"))["new"] == 1
+    assert written("read", "mom@v1", "A", "-o", "out.parquet").exit_code == 0
+    assert pl.read_parquet(tmp_path / "out.parquet")["ret"].to_list() == [2.5]
+
+
+def test_list_and_describe_answer_people_and_programs(written):
+    (listed,) = answer(written("list", "--json"))
+    assert (listed["name"], listed["version"], listed["rows"], listed["tags"]) == ("mom", "v1", 3, ["x"])
+    assert "mom" in written("list").stdout
+    described = answer(written("describe", "mom@v1", "--json"))
+    assert described["features"]["columns"][0] == {"name": "ret", "dtype": "float64", "unit": "1", "description": ""}
+    assert (described["state"], described["rows"], len(described["days"])) == ("active", 3, 5)
+    assert "a set" in written("describe", "mom@v1").stdout
+    assert "no feature set whose name" in written("list", "other").stdout
+
+
+def test_a_join_keeps_every_row_of_the_file(written, tmp_path):
+    (tmp_path / "left.csv").write_text(LEFT)
+    words = ("join", "left.csv", "--feature", "mom@v1:n", "--at", "at", "--by", "who", "--json")
+    assert [row["n"] for row in answer(written(*words))] == [None, 3, None, 4]
+    assert [row["n"] for row in answer(written(*words, "--max-age", "1h"))] == [None, 3, None, None]
+    assert [row["n"] for row in answer(written(*words, "--knowledge", "event"))] == [3, 3, None, 4]
+    assert "momentun" in written("join", "left.csv", "--feature", "momentun@v1", "--at", "at", "--by", "who").stderr
+
+
+def test_versions_are_compared_and_differences_are_exit_code_3(written, tmp_path):
+    written("register", "mom@v2", "--column", "ret")
+    (tmp_path / "more.csv").write_text("symbol,ts,ret\nBTC/USDT,2024-01-01,0.75\n")
+    written("write", "mom@v2", "more.csv")
+    compared = written("diff", "mom@v1", "mom@v2", "--json")
+    assert (compared.exit_code, json.loads(compared.stdout)["columns"]) == (3, {"ret": 1})
+    assert "0 rows equal, 0 added, 2 removed, 1 changed" in written("diff", "mom@v1", "mom@v2").stdout
+    assert written("diff", "mom@v1", "--at", "1", "--at", "1", "--json").exit_code == 0
+    assert written("diff", "mom@v1").exit_code == 2
+
+
+def test_lineage_says_who_wrote(written):
+    assert [row["source"] for row in answer(written("lineage", "mom@v1", "--json"))] == ["user", "user"]
+    assert "any:mom@v1:BTC/USDT" in written("lineage", "mom@v1").stdout
+
+
+def test_use_of_a_deprecated_set_is_a_warning_in_one_line(written):
+    assert answer(written("deprecate", "mom@v1", "--json")) == {"features": "mom@v1", "state": "deprecated"}
+    read = written("read", "mom@v1", "--json")
+    assert (read.exit_code, len(json.loads(read.stdout))) == (0, 3)
+    assert read.stderr == "warning: mom@v1 is deprecated: use another version\n"
+
+
+def test_a_set_is_deleted_after_a_question(written):
+    assert written("delete", "mom@v1").exit_code == 2
+    assert answer(written("delete", "mom@v1", "--dry-run", "--json")) == {
+        "features": "mom@v1",
+        "rows": 3,
+        "dry_run": True,
+    }
+    assert "removed mom@v1 with 3 rows" in written("delete", "mom@v1", "--yes").stdout
+    assert answer(written("list", "--json")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("read", "../x"), "has no version"),
+        (("read", "../x@v1"), "cannot name features"),
+        (("read", "mom@v9"), "did you mean 'mom@v1'"),
+        (("write", "mom@v1", "nowhere.csv"), "cannot be read"),
+        (("verify", "mom@v1", "os:nope"), "cannot be found"),
+        (("verify", "mom@v1", "nope"), "names no function"),
+        (("register", "mom@v1", "--column", "x"), "registered with other"),
+        (("materialise", "mom@v1", "math:sqrt", "x", "A", "--every", "1m", "--option", "x"), "has no value"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(written, words, message):
+    refused = written(*words)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+    assert refused.stderr.count("\n") == 1
