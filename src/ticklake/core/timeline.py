@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import polars as pl
 
+from ticklake.core.bar_edges import GridEdges
+from ticklake.core.bars import Bars
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import KINDS
 from ticklake.core.knowledge import Knowledge, Lags, happened_at, known_at
 from ticklake.core.merge import Keying, key_of
-from ticklake.core.resample import bars_from_bars, bars_from_trades
+from ticklake.core.resample import make_bars
 from ticklake.core.timeframe import Timeframe
 
 if TYPE_CHECKING:
@@ -237,6 +240,9 @@ class Timeline:
         return self._all_versions[pl.Series(places)]
 
 
+_NO_BARS = KINDS["ohlcv"].empty().select(KINDS["ohlcv"].names)
+
+
 class Edge(NamedTuple):
     """From when until when bars can be made of rows, whole ones.
 
@@ -347,8 +353,9 @@ class DerivedBars:
         return np.maximum.accumulate(self.known)
 
     def _made(self, rows: pl.DataFrame) -> pl.DataFrame:
-        make = bars_from_bars if self._base.dataset.spec.bars else bars_from_trades
-        return make(rows.lazy(), self._timeframe, self._anchor).collect().rechunk()
+        edges = GridEdges(self._timeframe, self._anchor)
+        made = make_bars([rows], Bars("time", self._timeframe), edges, sides=False)
+        return pl.concat([_NO_BARS, *(bars.select(_NO_BARS.columns) for bars in made)], rechunk=True)
 
     def _closes(self, opens: Times) -> Times:
         if not self._timeframe.is_month:

@@ -353,7 +353,7 @@ class FeatureReads:
             by=by,
             symbol=symbol,
             exchange=_exchange(exchange),
-            max_age=max_age,
+            max_age=_age(max_age),
             knowledge=parse_knowledge(knowledge),
             full_names=full_names,
         )
