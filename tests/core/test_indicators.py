@@ -315,7 +315,8 @@ def test_names_are_what_users_write():
         ("bbands_20_2.0", "'bbands_20_2.0': write 2, not 2.0"),
         ("macd_26_12_9", "'macd_26_12_9': fast must be less than slow"),
         ("ultosc_7_28_14", "'ultosc_7_28_14': middle must be less than long"),
-        (20, "there is no indicator 20: it is written like 'sma_20'"),
+        (20, "there is no indicator '20': it is written like 'sma_20'"),
+        (["sma", 20], "there is no indicator \"['sma', 20]\": it is written like 'sma_20'"),
     ],
 )
 def test_names_that_mean_nothing_are_refused(name, message):

@@ -106,10 +106,18 @@ def test_of_many_bars_each_column_shows_several():
 
 def test_a_hole_within_a_column_has_its_letter():
     prices = [(5, 6, 4, 5)] * 500
-    drawn = lines(bars(*prices[:255], None, None, *prices[257:]), gaps=[hole(255, 257, GapReason.OUTAGE)], width=60)
-    assert drawn[-1] == "░ holes: 1 outage (o)"
-    assert [line for line in drawn if line.endswith("o")] != []
+    drawn = lines(bars(*prices[:255], None, None, *prices[257:]), gaps=[hole(255, 257, GapReason.LOST)], width=60)
+    assert drawn[-1] == "░ holes: 1 lost (l)"
+    assert [line for line in drawn if line.endswith("l")] != []
     assert "░" not in "".join(drawn[:-1])
+
+
+@pytest.mark.parametrize("reason", [GapReason.NO_TRADES, GapReason.OUTAGE])
+def test_a_quiet_bar_beside_others_in_its_column_has_no_letter(reason):
+    prices = [(5, 6, 4, 5)] * 500
+    drawn = lines(bars(*prices[:255], None, *prices[256:]), gaps=[hole(255, 256, reason)], width=60)
+    assert drawn[-7].strip() == "│"
+    assert drawn[-1] == f"░ holes: 1 {reason} ({drawn[-1][-2]})"
 
 
 @pytest.mark.parametrize("reason", GapReason)

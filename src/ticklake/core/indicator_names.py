@@ -58,20 +58,22 @@ def parse_indicators(names: str | Indicator | Iterable[str | Indicator]) -> tupl
         names = [names]
     found: dict[str, Indicator] = {}
     for name in names:
-        indicator = name if isinstance(name, Indicator) else _parse(name)
+        indicator = name
+        if not isinstance(indicator, Indicator):
+            indicator = _parse(str(name))
         found[indicator.name] = indicator
     return tuple(found.values())
 
 
 @cache
 def _parse(text: str) -> Indicator:
-    match = _NAME.fullmatch(str(text))
-    name = match["name"] if match else str(text)
-    definition = DEFINITIONS.get(name)
-    if match is None or definition is None:
+    match = _NAME.fullmatch(text)
+    if match is None or match["name"] not in DEFINITIONS:
         raise BadInput(
             f"there is no indicator {text!r}{did_you_mean(text, _usual_names())}: it is written like 'sma_20'"
         )
+    name = match["name"]
+    definition = DEFINITIONS[name]
     written = match["numbers"].split("_")[1:]
     if len(written) != len(definition.parameters):
         raise BadInput(f"{text!r} has not the numbers of {name}: {_explained(name, definition)}")

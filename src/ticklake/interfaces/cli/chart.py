@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -116,7 +116,7 @@ def chart(rows: pl.DataFrame, dataset: Dataset, gaps: Sequence[Gap], width: int,
     for line, cells in enumerate(_price_cells(candles, axis, scale, _shading(holes, axis), is_bars=dataset.spec.bars)):
         drawn.append([_edge(labels.get(line, ""), margin, is_tick=line in labels), *cells])
     if holes:
-        drawn.append([_edge("", margin), *_letters(holes, axis)])
+        drawn.append([_edge("", margin), *_letters(holes, axis, candles)])
     if has_volume:
         drawn += _volume_lines(candles, axis, margin)
     ruler, times = time_labels(axis, room)
@@ -232,12 +232,13 @@ def _reasons(holes: Sequence[Gap], axis: Axis) -> dict[int, GapReason]:
     return reasons
 
 
-def _letters(holes: Sequence[Gap], axis: Axis) -> Line:
+def _letters(holes: Sequence[Gap], axis: Axis, candles: Collection[int]) -> Line:
     reasons = _reasons(holes, axis)
     cells: Line = []
     for column in range(len(axis.starts)):
         reason = reasons.get(column)
-        if reason is None:
+        # A quiet minute beside others that are shown is no hole in the chart.
+        if reason is None or (column in candles and not reason.is_missing):
             cells.append((" " * axis.step, ""))
         else:
             cells.append((_LETTERS[reason].ljust(axis.step), GAP_COLOURS[reason]))
