@@ -175,6 +175,8 @@ def test_a_longer_history_changes_nothing_that_counts(indicator, seed):
     scale = 0.0
     if indicator.name.startswith("macd"):
         scale = bars["close"][-1]  # differences of averages may be near 0 themselves
+    if indicator.name.startswith(("cmo", "trix")):
+        scale = 100  # and so may percents
     for output in indicator.outputs:
         assert abs(values[output] - longer[output]) < 1e-7 * max(abs(longer[output]), scale)
 
