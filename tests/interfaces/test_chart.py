@@ -14,7 +14,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, parse_time
 from ticklake.errors import BadInput
-from ticklake.interfaces.cli.chart import chart
+from ticklake.interfaces.cli.chart import Subject, chart
 from ticklake.interfaces.cli.main import app
 from ticklake.testing.rows import START
 
@@ -37,7 +37,9 @@ def hole(first, last, reason=GapReason.NOT_FETCHED, step=HOUR):
 
 
 def lines(rows, dataset=HOURS, gaps=(), width=80, height=24):
-    return ["".join(text for text, _ in line).rstrip() for line in chart(rows, dataset, gaps, width, height)]
+    return [
+        "".join(text for text, _ in line).rstrip() for line in chart(rows, Subject.of(dataset), gaps, width, height)
+    ]
 
 
 def plot(drawn):
@@ -122,7 +124,7 @@ def test_a_quiet_bar_beside_others_in_its_column_has_no_letter(reason):
 
 @pytest.mark.parametrize("reason", GapReason)
 def test_each_reason_of_a_hole_has_a_letter_and_a_colour(reason):
-    drawn = chart(bars(RISE, None, RISE), HOURS, [hole(1, 2, reason)], 40, 16)
+    drawn = chart(bars(RISE, None, RISE), Subject.of(HOURS), [hole(1, 2, reason)], 40, 16)
     assert drawn[-1][1][0] == f"1 {reason} ({'t' if reason == 'no_trades' else reason[0]})"
     shaded = {style for line in drawn[2:-1] for text, style in line if text.startswith("░")}
     assert shaded == {drawn[-1][1][1]}
@@ -253,12 +255,24 @@ def test_read_draws_the_newest_rows(shell):
 
 def test_resample_draws_the_bars_that_it_makes(shell):
     drawn = shell("resample", str(TRADES), "--to", "1m", "--chart", "--partial").stdout
-    assert drawn.startswith("binance:ohlcv:1m:BTC/USDT, 10 bars")
+    assert drawn.startswith("binance:trades:BTC/USDT in bars of 1m, 10 bars")
 
 
+def test_resample_draws_bars_without_a_grid(shell):
+    drawn = shell("resample", str(TRADES), "--to", "10ticks", "--chart", "--partial").stdout
+    assert drawn.startswith("binance:trades:BTC/USDT in bars of 10ticks, 9 bars")
+    assert "░ holes: 1 not_fetched (n)" in drawn
+
+
+def test_a_hole_in_bars_without_a_grid_takes_one_column():
+    drawn = plot(lines(bars(RISE, None, None, None, RISE), TRADES, gaps=[hole(1, 4)], width=60))
+    assert [place for place, column in enumerate(drawn) if "░" in column] == [3, 4, 5]
+
+
+@pytest.mark.parametrize("command", [["read"], ["resample", "--to", "1d"]])
 @pytest.mark.parametrize("options", [["--json"], ["--format", "csv"], ["--output", "x.csv"], ["--columns", "close"]])
-def test_a_chart_is_for_people_alone(shell, options):
-    done = shell("read", str(HOURS), "--chart", *options)
+def test_a_chart_is_for_people_alone(shell, command, options):
+    done = shell(*command, str(HOURS), "--chart", *options)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == f"error: --chart draws for people: leave out {options[0]}, or --chart\n"
 

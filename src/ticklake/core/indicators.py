@@ -66,7 +66,9 @@ def compute(bars: pl.DataFrame, indicators: Sequence[Indicator]) -> dict[str, fl
             continue
         found = _last(functions, indicator, window)
         for output, value in zip(indicator.outputs, found, strict=True):
-            values[output] = None if isnan(value) else value
+            values[output] = value
+            if isnan(value):
+                values[output] = None
     return values
 
 

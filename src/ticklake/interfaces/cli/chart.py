@@ -19,18 +19,19 @@ from ticklake.core.gaps import Gap, GapReason, gaps_within
 from ticklake.core.span import Span
 from ticklake.core.time import SECOND, format_time
 from ticklake.errors import BadInput
-from ticklake.interfaces.cli.chart_axis import Axis, axis_of, time_labels
+from ticklake.interfaces.cli.chart_axis import Axis, Subject, axis_of_bars, axis_of_time, time_labels
 from ticklake.interfaces.cli.chart_candles import Candle, Scale, candle_cells, price_labels, range_cells, scale_of
 from ticklake.interfaces.cli.output import console, count_of
 
 if TYPE_CHECKING:
     from ticklake.lake.view import View
 
-__all__ = ["Line", "chart", "columns_to_draw", "print_chart"]
+__all__ = ["Line", "Subject", "chart", "columns_to_draw", "print_chart"]
 
 Line = list[tuple[str, str]]
 
 _SOFT = "dim"
+_BAR_PRICES = ["open", "high", "low", "close"]
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LETTERS = {
     GapReason.NOT_FETCHED: "n",
@@ -43,25 +44,28 @@ _LETTERS = {
 _NARROWEST, _LOWEST, _VOLUME_LINES, _WIDEST_VOLUME = 20, 5, 3, 5
 
 
-def print_chart(view: View, dataset: Dataset, rows: pl.DataFrame, source: Dataset | None = None) -> None:
+def print_chart(view: View, dataset: Dataset, rows: pl.DataFrame, subject: Subject | None = None) -> None:
     """Print a chart that fills the terminal; in colours if it has them, and ``NO_COLOR`` is not set.
 
     Parameters
     ----------
-    source
-        The dataset whose holes are drawn, if the rows were made of those of another one.
+    dataset
+        The one whose holes are drawn.
+    subject
+        What the rows are, if they are not those of the dataset but made of them.
     """
     from rich.text import Text
 
     _check_encoding(sys.stdout.encoding)
     gaps: list[Gap] = []
+    subject = subject or Subject.of(dataset)
     if not rows.is_empty():
-        span = _span_of(rows, dataset)
-        gaps = view.gaps(source or dataset, span.start, span.end)
+        span = _span_of(rows, subject)
+        gaps = view.gaps(dataset, span.start, span.end)
     size = get_terminal_size()
     printer = console(width=size.columns)
     # A line is left for the prompt.
-    for line in chart(rows, dataset, gaps, size.columns, size.lines - 1):
+    for line in chart(rows, subject, gaps, size.columns, size.lines - 1):
         printer.print(Text.assemble(*line, end=""), soft_wrap=True)
 
 
@@ -82,38 +86,41 @@ def columns_to_draw(dataset: Dataset) -> list[str]:
     BadInput
         If it holds neither bars nor trades.
     """
-    if dataset.spec.bars:
-        names = ["ts", "open", "high", "low", "close", "volume"]
-        return [name for name in names if name in dataset.spec.names]
+    known = dataset.spec.names
+    if set(_BAR_PRICES) <= set(known):
+        return ["ts", *_BAR_PRICES, *(name for name in ("volume", "close_time") if name in known)]
     if dataset.kind == "trades":
         return ["ts", "price", "amount"]
     raise BadInput(f"--chart draws bars and trades, not {dataset.kind}")
 
 
-def chart(rows: pl.DataFrame, dataset: Dataset, gaps: Sequence[Gap], width: int, height: int) -> list[Line]:
+def chart(rows: pl.DataFrame, subject: Subject, gaps: Sequence[Gap], width: int, height: int) -> list[Line]:
     """Return the lines of a chart of sorted rows, at most *width* characters wide and *height* lines high if they are enough.
 
     Parameters
     ----------
     rows
-        Rows of *dataset* with the columns of :func:`columns_to_draw`.
+        Bars or trades with the columns of :func:`columns_to_draw`.
     gaps
-        The holes of the dataset; those before the first or after the last row are left out.
+        Their holes; those before the first or after the last row are left out.
     """
-    rows = rows.drop_nulls(_prices(dataset))
+    prices = _prices(rows)
+    rows = rows.drop_nulls(prices)
     if rows.is_empty():
         return [[("no rows to draw", "")]]
-    span = _span_of(rows, dataset)
+    span = _span_of(rows, subject)
     holes = gaps_within(gaps, span)
     has_volume = _has_volume(rows)
-    scale = _scale_for(rows.select(_prices(dataset)), height, has_holes=bool(holes), has_volume=has_volume)
+    scale = _scale_for(rows.select(prices), height, has_holes=bool(holes), has_volume=has_volume)
     labels = price_labels(scale)
     margin = max(map(len, [*labels.values(), " " * _WIDEST_VOLUME * has_volume]), default=0)
     room = max(width - margin - 2, _NARROWEST)
-    axis = axis_of(rows, dataset, span, holes, room)
-    candles = _candles(rows, dataset, axis)
-    drawn = [_title(rows, dataset, axis), _period(rows)]
-    for line, cells in enumerate(_price_cells(candles, axis, scale, _shading(holes, axis), is_bars=dataset.spec.bars)):
+    axis = axis_of_time(span, room)
+    if prices == _BAR_PRICES:
+        axis = axis_of_bars(rows["ts"].to_physical(), holes, subject.grid, room)
+    candles = _candles(rows, axis)
+    drawn = [_title(rows, subject, axis), _period(rows)]
+    for line, cells in enumerate(_price_cells(candles, axis, scale, _shading(holes, axis))):
         drawn.append([_edge(labels.get(line, ""), margin, is_tick=line in labels), *cells])
     if holes:
         drawn.append([_edge("", margin), *_letters(holes, axis, candles)])
@@ -134,10 +141,10 @@ def _edge(label: str, margin: int, *, is_tick: bool = False) -> tuple[str, str]:
     return f"{label.rjust(margin)} │", _SOFT
 
 
-def _prices(dataset: Dataset) -> list[str]:
-    if dataset.spec.bars:
-        return ["open", "high", "low", "close"]
-    return ["price"]
+def _prices(rows: pl.DataFrame) -> list[str]:
+    if "price" in rows.columns:
+        return ["price"]
+    return _BAR_PRICES
 
 
 def _has_volume(rows: pl.DataFrame) -> bool:
@@ -145,20 +152,22 @@ def _has_volume(rows: pl.DataFrame) -> bool:
     return any(rows[name].null_count() < rows.height for name in names)
 
 
-def _span_of(rows: pl.DataFrame, dataset: Dataset) -> Span:
-    times = rows["ts"].to_physical()
-    first, last = int(times[0]), int(times[-1])
-    if dataset.timeframe is not None:
-        return Span(first, max(dataset.timeframe.next(last, dataset.anchor), last + 1))
-    return Span(first, last + 1)
+def _span_of(rows: pl.DataFrame, subject: Subject) -> Span:
+    first, last = int(rows["ts"].to_physical()[0]), int(rows["ts"].to_physical()[-1])
+    end = last + 1
+    if "close_time" in rows.columns:
+        end = max(int(rows["close_time"].to_physical()[-1]), end)
+    if subject.grid is not None:
+        end = max(subject.grid.timeframe.next(last, subject.grid.anchor), end)
+    return Span(first, end)
 
 
-def _candles(rows: pl.DataFrame, dataset: Dataset, axis: Axis) -> dict[int, Candle]:
+def _candles(rows: pl.DataFrame, axis: Axis) -> dict[int, Candle]:
     """Return what each column shows, by its number, of those with rows."""
     starts = pl.Series(axis.starts, dtype=pl.Int64)
     column = starts.search_sorted(rows["ts"].to_physical(), side="right")
     names = ("open", "high", "low", "close", "volume")
-    if not dataset.spec.bars:
+    if "price" in rows.columns:
         names = ("price", "price", "price", "price", "amount")
     opened, high, low, close, volume = map(pl.col, names)
     if names[-1] not in rows.columns:
@@ -181,14 +190,14 @@ def _scale_for(prices: pl.DataFrame, height: int, *, has_holes: bool, has_volume
     return scale_of(lowest, highest, max(height - others, _LOWEST))
 
 
-def _title(rows: pl.DataFrame, dataset: Dataset, axis: Axis) -> Line:
-    what = "trade"
-    if dataset.timeframe is not None:
-        what = "bar"
+def _title(rows: pl.DataFrame, subject: Subject, axis: Axis) -> Line:
+    what = "bar"
+    if axis.bars == 0:
+        what = "trade"
     text = f", {count_of(rows.height, what)}"
     if axis.bars > 1:
         text += f", {axis.bars} in each column"
-    return [(str(dataset), "bold"), (text, "")]
+    return [(subject.name, "bold"), (text, "")]
 
 
 def _period(rows: pl.DataFrame) -> Line:
@@ -197,14 +206,12 @@ def _period(rows: pl.DataFrame) -> Line:
     return [(f"{first} to {last}", _SOFT)]
 
 
-def _price_cells(
-    candles: dict[int, Candle], axis: Axis, scale: Scale, shading: dict[int, str], *, is_bars: bool
-) -> Iterator[Line]:
+def _price_cells(candles: dict[int, Candle], axis: Axis, scale: Scale, shading: dict[int, str]) -> Iterator[Line]:
     """Yield the columns' characters of each line, from above."""
     columns: list[Line] = []
     for number in range(len(axis.starts)):
         candle = candles.get(number)
-        if candle is not None and is_bars:
+        if candle is not None and axis.bars:
             columns.append(list(candle_cells(candle, scale, axis.step)))
         elif candle is not None:
             columns.append(list(range_cells(candle, scale)))

@@ -1,4 +1,4 @@
-"""The time axis of a chart: its columns, and labels at round times, as many as there is room for."""
+"""What a chart is of, and its time axis: columns, and labels at round times, as many as there is room for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -16,7 +17,10 @@ from ticklake.core.span import Span
 from ticklake.core.time import DAY, MINUTE, SECOND
 from ticklake.core.timeframe import Timeframe
 
-__all__ = ["Axis", "axis_of", "time_labels"]
+if TYPE_CHECKING:
+    from ticklake.core.bars import Bars
+
+__all__ = ["Axis", "Grid", "Subject", "axis_of_bars", "axis_of_time", "time_labels"]
 
 _STEPS = [
     *("1s", "5s", "15s", "30s", "1m", "5m", "15m", "30m", "1h", "3h", "6h", "12h"),
@@ -25,6 +29,37 @@ _STEPS = [
 _ROOM = 2
 """Blanks between two labels, at least."""
 _WIDEST_STEP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """When bars are due."""
+
+    timeframe: Timeframe
+    anchor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is drawn: its name, and when its bars are due, if they are bars with a grid."""
+
+    name: str
+    grid: Grid | None = None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Subject:
+        """Return the subject of a chart of a dataset's rows."""
+        if dataset.timeframe is None:
+            return cls(str(dataset))
+        return cls(str(dataset), Grid(dataset.timeframe, dataset.anchor))
+
+    @classmethod
+    def made_of(cls, dataset: Dataset, bars: Bars, rule: str) -> Subject:
+        """Return the subject of a chart of bars that are made of a dataset's rows by a *rule*, as it was written."""
+        name = f"{dataset} in bars of {rule}"
+        if bars.timeframe is None:
+            return cls(name)
+        return cls(name, Grid(bars.timeframe))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +75,24 @@ class Axis:
         return max(bisect_right(self.starts, ts) - 1, 0)
 
 
-def axis_of(rows: pl.DataFrame, dataset: Dataset, span: Span, holes: Sequence[Gap], width: int) -> Axis:
-    """Return the columns: as many bars in each as must be, or as much time.
+def axis_of_time(span: Span, width: int) -> Axis:
+    """Return the columns of a time, all equally long."""
+    length = max(ceil(span.length / width), 1)
+    return Axis(list(range(span.start, span.end, length)), 1)
 
-    Bars that are missing take their place beside those that are there. Nights and weekends, in which none is due, take none.
+
+def axis_of_bars(opens: pl.Series, holes: Sequence[Gap], grid: Grid | None, width: int) -> Axis:
+    """Return the columns of bars, as many in each as must be.
+
+    Bars that are missing take their place beside those that are there. Nights and weekends, in which none is due, take none. A
+    hole in bars without a grid, of which nobody knows how many are missing, takes one column.
     """
-    if dataset.timeframe is None:
-        length = max(ceil(span.length / width), 1)
-        return Axis(list(range(span.start, span.end, length)), 1)
-    pieces = [rows["ts"].to_physical().rename("ts")]
-    pieces += [dataset.timeframe.opens(hole.span, dataset.anchor) for hole in holes]
+    pieces = [opens.rename("ts")]
+    for hole in holes:
+        if grid is None:
+            pieces.append(pl.Series("ts", [hole.span.start], dtype=pl.Int64))
+        else:
+            pieces.append(grid.timeframe.opens(hole.span, grid.anchor))
     opens = pl.concat(pieces).unique().sort()
     in_each = ceil(opens.len() / width)
     starts = opens.gather_every(in_each).to_list()

@@ -293,20 +293,19 @@ def resample(
     as_json: o.AsJson = False,
 ) -> None:
     """Make bars of trades or of shorter bars, and print the whole ones that open in [START, END); nothing is stored."""
-    from ticklake.core.dataset import Dataset
-    from ticklake.interfaces.cli.chart import print_chart
+    from ticklake.core.bars import Bars
+    from ticklake.interfaces.cli.chart import Subject, print_chart
     from ticklake.interfaces.cli.formats import write_rows
 
     if as_chart:
-        _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output))
+        _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output), ("--columns", columns))
     with o.opened(lake_path) as lake:
         edges = edges_of(closed, label, origin, session, fill)
         names = None if columns is None else list(map(str.strip, columns.split(",")))
         dataset = only(lake, what, timeframe, kind)
         rows = lake.resample(dataset, to, start, end, columns=names, partial=partial, **edges)
         if as_chart:
-            bars = Dataset.of(dataset.exchange, str(dataset.symbol), "ohlcv", to)
-            return print_chart(lake, bars, rows, dataset)
+            return print_chart(lake, dataset, rows, Subject.made_of(dataset, Bars.parse(to, **edges), to))
     return write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
