@@ -159,12 +159,12 @@ def _columns(bars: pl.DataFrame, indicators: Sequence[Indicator]) -> dict[str, F
         for name in indicator.columns:
             if name in columns:
                 continue
-            if name not in bars.columns:
-                raise InvalidData(f"{indicator.name} reads the column {name!r}, which these bars do not have")
-            column = bars.get_column(name)
-            if column.dtype != pl.Float64:
-                column = column.cast(pl.Float64)
-            columns[name] = column.to_numpy()
+            try:
+                column = bars.get_column(name).to_numpy()
+            except pl.exceptions.ColumnNotFoundError as error:
+                message = f"{indicator.name} reads the column {name!r}, which these bars do not have"
+                raise InvalidData(message) from error
+            columns[name] = column.astype(np.float64, copy=False)
     return columns
 
 
