@@ -209,6 +209,16 @@ def test_no_rows_are_no_chart():
     assert lines(bars(RISE)[:0]) == ["no rows to draw"]
 
 
+def test_what_is_no_number_is_left_out():
+    assert lines(bars(RISE, (1, float("nan"), 1, 1), FALL))[0] == "binance:ohlcv:1h:BTC/USDT, 2 bars"
+
+
+def test_prices_below_zero_are_drawn():
+    labels = [float(line.split("┤")[0]) for line in lines(bars((-40, 10, -41, -37))) if "┤" in line]
+    assert min(labels) < -30
+    assert max(labels) > 5
+
+
 def test_an_infinite_price_has_no_place():
     with pytest.raises(BadInput, match="no finite number"):
         lines(bars((1, float("inf"), 1, 1)))

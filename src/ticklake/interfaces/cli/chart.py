@@ -105,7 +105,7 @@ def chart(rows: pl.DataFrame, subject: Subject, gaps: Sequence[Gap], width: int,
         Their holes; those before the first or after the last row are left out.
     """
     prices = _prices(rows)
-    rows = rows.drop_nulls(prices)
+    rows = rows.with_columns(pl.col(prices).fill_nan(None)).drop_nulls(prices)
     if rows.is_empty():
         return [[("no rows to draw", "")]]
     span = _span_of(rows, subject)
