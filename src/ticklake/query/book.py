@@ -72,14 +72,15 @@ class _Request:
     def _filled(self, view: DatasetView, moment: Moment) -> Book:
         bids, asks = moment.sides()
         last = moment.last
-        if last is None or moment.levels.base is None:
+        base = moment.base
+        if last is None or base is None:
             return self._empty(view, self._why_no_base(view))
         levels = moment.rows_of(np.concatenate([bids.row, asks.row]))
         book = Book(_shown(levels, bids, asks, self.depth).select(self.names))
         book._levels = levels.select("side", "price", "amount")
         book.at, book.version = self.at, view.version
         book.ts, book.seq = last
-        self._judge(book, moment.levels.base.ts, levels)
+        self._judge(book, base.ts, levels)
         if not levels.height:
             book.reason = f"{self.dataset} has no levels{_until(self.at)}: all of them were removed"
         return book
