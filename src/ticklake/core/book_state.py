@@ -241,6 +241,16 @@ class Levels:
         self._first = 0
         self._last: tuple[int, int] | None = None
 
+    @classmethod
+    def resume(cls, exchange: str, base: Base, levels: BookColumns, last: tuple[int, int]) -> Levels:
+        """Return a book that has some levels already; *last* are the time and the number of its last row."""
+        book = cls(exchange, base)
+        # Rows of a snapshot among them begin no book anew.
+        book.take(replace(levels, starts=np.zeros(levels.height, np.bool_)))
+        book.advance(levels.height)
+        book._columns, book._done, book._last = None, 0, last
+        return book
+
     @property
     def done(self) -> int:
         """How many of the rows that were taken are applied."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.read import chunks_of, read_rows
 from ticklake.engine.store import DatasetView
 
-__all__ = ["FOREVER", "NAMES", "BookRows", "Moment", "Snapshot", "with_last"]
+__all__ = ["FOREVER", "NAMES", "BookRows", "Checkpoint", "Moment", "Snapshot", "with_last"]
 
 NAMES = ("ts", "received_at", "seq", "side", "price", "amount", "is_snapshot")
 """The columns that make a book."""
@@ -106,14 +106,44 @@ class Snapshot(NamedTuple):
         return max(self.ts - OVERTAKEN, ALL_TIME.start)
 
 
+class Checkpoint(NamedTuple):
+    """The book after all rows up to ``ts``: the number of the last row, the snapshot on which it stands, and its levels.
+
+    ``version`` is that of the lake whose rows made it. ``known`` and ``received`` are when all of them are known, by default and by their
+    times of receipt alone.
+    """
+
+    ts: int
+    seq: int
+    base: Base
+    levels: pl.DataFrame
+    version: int
+    known: int
+    received: int
+
+
+Start = Snapshot | Checkpoint | None
+"""From where rows make a book: a snapshot among them, or a checkpoint before them."""
+Find = Callable[[Engine, Dataset, int, Knowledge], Checkpoint | None]
+"""Returns the checkpoint before an instant, if there is one."""
+
+
+def no_checkpoint(_engine: Engine, _dataset: Dataset, _at: int, _knowledge: Knowledge) -> None:
+    """Return none: rows alone make the book."""
+
+
 @dataclass(frozen=True, slots=True)
 class BookRows:
-    """Reads the rows of a dataset's books, from one version of the lake."""
+    """Reads the rows of a dataset's books, from one version of the lake.
+
+    ``find`` finds checkpoints, from which books are made faster, and the same.
+    """
 
     engine: Engine
     dataset: Dataset
     knowledge: Knowledge = "default"
     lags: Lags = NO_LAG
+    find: Find = no_checkpoint
 
     def view(self, span: Span) -> DatasetView:
         """Return what the lake has of the dataset inside *span*."""
@@ -122,6 +152,34 @@ class BookRows:
     def known(self, rows: pl.DataFrame) -> pl.Series:
         """Return from when on each row is known."""
         return known_at(rows, self.dataset, self.knowledge, self.lags)
+
+    def view_to(self, at: int) -> tuple[DatasetView, Start]:
+        """Return a view of the rows up to *at*, and from where its rows make the book.
+
+        If there is nothing that a book can stand on, the view reaches back to the first row.
+        """
+        checkpoint = self._checkpoint(at)
+        if checkpoint is not None:
+            view = self.view(Span(checkpoint.ts + 1, max(at, checkpoint.ts + 1) + 1))
+            base = self.base(view, at)
+            if base is not None:
+                return self._reaching(view, base), base
+            # Committed meanwhile: rows before the checkpoint may be others.
+            if view.version == checkpoint.version:
+                return view, checkpoint
+        return self.view_with_base(at)
+
+    def _checkpoint(self, at: int) -> Checkpoint | None:
+        # Checkpoints know when their rows were known, but not by the lags of a caller.
+        if self.knowledge != "event" and self.lags.of(self.dataset):
+            return None
+        return self.find(self.engine, self.dataset, at, self.knowledge)
+
+    def _reaching(self, view: DatasetView, base: Snapshot) -> DatasetView:
+        """Return a view that reaches back to the first row that may count for a snapshot."""
+        if base.start < view.span.start:
+            return self.view(Span(base.start, view.span.end))
+        return view
 
     def view_with_base(self, at: int) -> tuple[DatasetView, Snapshot | None]:
         """Return a view of the rows up to *at*, and the snapshot in it on which the book stands.
@@ -135,19 +193,25 @@ class BookRows:
             view = self.view(Span(start, at + 1))
             base = self.base(view, at)
             if base is not None:
-                if base.start < start:
-                    view = self.view(Span(base.start, at + 1))
-                return view, base
+                return self._reaching(view, base), base
         return view, None
 
-    def view_of(self, span: Span) -> tuple[DatasetView, Snapshot | None]:
-        """Return a view of the rows that make the books in *span*, and the snapshot on which the first of them stands."""
-        _, base = self.view_with_base(span.start)
+    def view_of(self, span: Span) -> tuple[DatasetView, Start]:
+        """Return a view of the rows that make the books in *span*, and from where they do."""
+        _, start = self.view_to(span.start)
+        if isinstance(start, Checkpoint):
+            view = self.view(Span(start.ts + 1, max(span.end, start.ts + 2)))
+            by_time = BookRows(self.engine, self.dataset, "event")
+            # A snapshot that becomes known later may stand before changes that the checkpoint has.
+            near = by_time.base(view, start.ts + OVERTAKEN)
+            if view.version == start.version and near is None:
+                return view, start
+            _, start = self.view_with_base(span.start)
         # Without one, a snapshot before may become known later: any row may count.
-        start = ALL_TIME.start
-        if base is not None:
-            start = min(base.start, span.start)
-        return self.view(Span(start, max(span.end, start + 1))), base
+        first = ALL_TIME.start
+        if start is not None:
+            first = min(start.start, span.start)
+        return self.view(Span(first, max(span.end, first + 1))), start
 
     def base(self, view: DatasetView, at: int) -> Snapshot | None:
         """Return the newest snapshot in a view at or before *at* that is known then; ``None`` if there is none."""
@@ -156,6 +220,8 @@ class BookRows:
             return None
         end = min(max(segment.max_ts for segment in inside), at) + 1
         first = max(min(segment.min_ts for segment in inside), view.span.start)
+        if end <= first:
+            return None
         for start in _starts(end, first):
             found = None
             for rows in self.pieces(view, Span(start, end), _BASE_NAMES):
@@ -189,24 +255,30 @@ class BookRows:
     def moments(
         self,
         view: DatasetView,
-        base: Snapshot | None,
+        start: Start,
         instants: Integers,
         names: Sequence[str] = NAMES,
         *,
         keeps_rows: bool = False,
+        applied: Callable[[pl.DataFrame, int, Levels], None] = lambda _rows, _first, _levels: None,
     ) -> Iterator[Moment]:
-        """Yield the book at each of sorted *instants*, made of the rows from the snapshot *base* on, or of all.
+        """Yield the book at each of sorted *instants*, made of the rows from *start* on, or of all.
 
         The book of a moment must be read before the next one is asked for. With *keeps_rows*, a moment has the rows of its levels.
+        *applied* is called with each piece of rows before it is given up, the number of its first row, and the book.
         """
-        levels = Levels(self.dataset.exchange)
+        levels, first = self.book_at(start), 0
         pending = view.kind.empty().select(names)
         older: pl.DataFrame | None = None
         if keeps_rows:
             older = _numbered(pending, 0)
-        first = place = 0
+        if isinstance(start, Checkpoint):
+            first = start.levels.height
+            if keeps_rows:
+                older = _numbered(start.levels.select(names), 0)
+        place = 0
         end = int(instants[-1]) + 1
-        for piece, is_last in with_last(self.pieces_from(view, base, end, names)):
+        for piece, is_last in with_last(self.pieces_from(view, start, end, names)):
             rows = in_book_order(pl.concat([pending, piece]))
             times = self._take(levels, rows, first)
             last, reach = len(instants), FOREVER
@@ -219,6 +291,7 @@ class BookRows:
             if place == len(instants):
                 return
             levels.advance(_known_until(times, min(int(instants[place]), reach)))
+            applied(rows, first, levels)
             if older is not None:
                 older = _of_levels(levels, pl.concat([older, _numbered(rows, first).head(levels.done)]))
             pending = rows.slice(levels.done)
@@ -226,11 +299,16 @@ class BookRows:
         times = self._take(levels, pending, first)
         yield from _moments_in(levels, times, pending, first, instants[place:], older)
 
-    def pieces_from(
-        self, view: DatasetView, base: Snapshot | None, end: int, names: Sequence[str]
-    ) -> Iterator[pl.DataFrame]:
-        """Yield the rows before *end* from the snapshot *base* on, or all."""
-        if base is None:
+    def book_at(self, start: Start) -> Levels:
+        """Return the book before the rows from *start* on."""
+        if isinstance(start, Checkpoint):
+            levels = BookColumns.of(start.levels)
+            return Levels.resume(self.dataset.exchange, start.base, levels, (start.ts, start.seq))
+        return Levels(self.dataset.exchange)
+
+    def pieces_from(self, view: DatasetView, base: Start, end: int, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Yield the rows before *end* from the snapshot *base* on, those after a checkpoint, or all."""
+        if base is None or isinstance(base, Checkpoint):
             yield from self.pieces(view, Span(view.span.start, max(end, view.span.start + 1)), names)
             return
         before: list[pl.DataFrame] = []

@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from ticklake.core.book_state import OVERTAKEN, BookColumns, Floats, Integers, Levels, Side, in_book_order
+from ticklake.core.book_state import OVERTAKEN, BookColumns, Floats, Integers, Side, in_book_order
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import NO_LAG, Knowledge, Lags
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import HOUR
 from ticklake.engine.engine import Engine
+from ticklake.query.book_checkpoints import checkpoint_before
 from ticklake.query.book_rows import NAMES, BookRows, with_last
 
 __all__ = ["LONG", "Books", "books_after_messages", "books_at", "instants_in", "scan_books", "wide_schema"]
@@ -170,7 +171,7 @@ def books_at(rows: BookRows, instants: Integers, depth: int | None) -> Iterator[
 def books_after_messages(rows: BookRows, span: Span, depth: int | None) -> Iterator[Books]:
     """Yield the books after each message in *span*, in the order of the exchange, many at a time."""
     view, base = rows.view_of(span)
-    levels = Levels(rows.dataset.exchange)
+    levels = rows.book_at(base)
     books = Books()
     pending = view.kind.empty().select(NAMES)
     newest = ALL_TIME.start
@@ -210,7 +211,7 @@ def scan_books(
     lags: Lags = NO_LAG,
 ) -> pl.LazyFrame:
     """Return the books in *span* as a lazy frame: one *every* so many nanoseconds, or after each message for ``None``."""
-    rows = BookRows(engine, dataset, knowledge, lags)
+    rows = BookRows(engine, dataset, knowledge, lags, checkpoint_before)
     with_seq = every is None
     schema = dict(LONG)
     if with_seq:
