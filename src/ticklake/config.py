@@ -199,6 +199,11 @@ class LiveSettings(BaseModel):
         gt=0,
         description="Seconds after which the newest bars are asked for again: they may be corrected late.",
     )
+    checkpoint_seconds: float = Field(
+        OF_STREAMS.checkpoint_seconds,
+        ge=0,
+        description="About how often a checkpoint of each order book is written; 0 for never.",
+    )
     cache_seconds: float = Field(300.0, gt=0, description="How long the newest rows of live datasets stay in memory.")
     cache_bytes: Size = Field(ByteSize(256 * 1024**2), description="Memory for these rows, of all datasets together.")
     poll_seconds: float = Field(

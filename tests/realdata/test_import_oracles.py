@@ -110,7 +110,7 @@ def test_a_snapshot_and_its_changes_are_one_book(recorded, lake):
     snapshot, changes = rows.filter("is_snapshot"), rows.filter(~pl.col("is_snapshot"))
     assert (snapshot.height, changes["seq"].n_unique()) == (2_000, 3_600)
     assert changes["seq"].min() < snapshot["seq"][0] < changes["seq"].max()
-    assert lake.book("binance", "ETH/BTC", depth=1)["price"].to_list() == [0.028181, 0.028182]
+    assert lake.book("binance", "ETH/BTC", depth=1)["price"].to_list() == [0.0282, 0.028201]
 
 
 def test_quotes_without_a_time_of_the_exchange_say_whose_clock_they_have(recorded, lake):

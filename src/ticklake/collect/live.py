@@ -14,6 +14,7 @@ import polars as pl
 
 from ticklake.catalog.database import busy_at_most
 from ticklake.collect.capture import Capture
+from ticklake.collect.checkpoints import LiveCheckpoints
 from ticklake.collect.hole_filler import Fill, HoleFiller
 from ticklake.collect.live_buffer import DatasetRows, frames_of
 from ticklake.collect.live_state import Connection, LiveStream
@@ -91,6 +92,7 @@ class LiveService:
         self._clock = clock
         self._listeners = list(listeners)
         self._capture = capture
+        self._checkpoints = LiveCheckpoints(engine, self._options.checkpoint_seconds)
         self._waiting = 0
         """Rows that wait for their commit."""
         self._streams: dict[Dataset, LiveStream] = {}
@@ -336,11 +338,20 @@ class LiveService:
             versions = {item[0]: receipt.version for item, receipt in zip(items, receipts, strict=True)}
             for listener in self._listeners:
                 listener.committed({dataset: versions[dataset] for dataset in batches})
+            await self._write_checkpoints(batches)
         self._full.clear()
         self._room.set()
         for dataset, hole in holes:
             if self._filler is not None:
                 self._filler.ask_for(dataset, hole.span)
+
+    async def _write_checkpoints(self, datasets: Iterable[Dataset]) -> None:
+        """Write the checkpoints of books that are due. A service that ends writes none: a compaction does."""
+        if self._ending.is_set():
+            return
+        newest = {dataset: self._streams[dataset].last_event for dataset in datasets if dataset.kind == "book"}
+        for dataset, at in self._checkpoints.due(newest):
+            await asyncio.to_thread(self._checkpoints.write, dataset, at)
 
     def _take_batches(self) -> dict[Dataset, list[DatasetRows]]:
         """Return the rows that wait, by dataset; those that cannot be stored are counted as refused."""

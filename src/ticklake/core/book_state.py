@@ -4,8 +4,9 @@ Rows are in the order of their kind: by ``ts``, then ``seq``, then arrival. Rows
 
 - A message with rows of a snapshot begins the book anew; rows of the same message that came before those of the snapshot are no part of it.
 - Every other row replaces the level of its side and price. The amount 0 removes it; a level that is not there is removed without effect.
-- A snapshot that was fetched beside its stream may have later numbers than the changes that follow it in time: as long as no change has
-  a higher number than the snapshot, changes up to its number are in it already. Numbers that begin anew are far lower, and count.
+- A snapshot that was fetched beside its stream has the number of the last change in it, and the time of another clock. Changes up to its number
+  that follow it in time are in it already, as long as none with a higher number came between. Changes with higher numbers, at most
+  :data:`OVERTAKEN` before it in time, come after it. Numbers that begin anew are no others: they are far lower.
 - Some exchanges (Kraken) send nothing about levels that fall out of the depth of a subscription: after each message, only the best levels of
   each side are kept.
 """
@@ -20,7 +21,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-__all__ = ["KEPT_DEPTHS", "Base", "BookColumns", "Levels", "Side", "kept_depth", "snapshot_starts"]
+from ticklake.core.time import MINUTE
+
+__all__ = [
+    "KEPT_DEPTHS",
+    "OVERTAKEN",
+    "Base",
+    "BookColumns",
+    "Levels",
+    "Side",
+    "in_book_order",
+    "kept_depth",
+    "snapshot_starts",
+]
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -29,6 +42,8 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 KEPT_DEPTHS = {"kraken": (10, 25, 100, 500, 1000)}
 """The depths of the exchanges that do not say which levels fall out of a book: how many levels a side a subscription can ask for."""
 
+OVERTAKEN = MINUTE
+"""By so much the time of a fetched snapshot can be later than that of changes which are not in it, in nanoseconds."""
 _LOWEST = np.iinfo(np.int64).min
 _NEVER = np.iinfo(np.int64).max
 
@@ -91,6 +106,13 @@ class BookColumns:
         """Return the number of rows up to the end of each message."""
         return np.append(np.flatnonzero(np.diff(self.message)) + 1, self.height)
 
+    def height_before(self, ts: int) -> int:
+        """Return how many rows there are before the first one at or after *ts*."""
+        later = np.flatnonzero(self.ts >= ts)
+        if not len(later):
+            return self.height
+        return int(later[0])
+
     def known_at(self, known: pl.Series) -> Integers:
         """Return from when on each row counts, given from when on it is known: no message counts in part, and none before its time.
 
@@ -108,6 +130,35 @@ def snapshot_starts(rows: pl.DataFrame) -> Flags:
     """Mark the first row of each snapshot in rows with ``ts``, ``seq`` and ``is_snapshot``."""
     message = _message_numbers(rows["ts"].to_physical().to_numpy(), rows["seq"].to_numpy())
     return _first_of_snapshots(rows["is_snapshot"].to_numpy(), message)
+
+
+def in_book_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows in the order in which they make books: a fetched snapshot before the changes that are not in it.
+
+    >>> rows = pl.DataFrame({"ts": [5, 7, 9], "seq": [102, 103, 101], "is_snapshot": [False, False, True]})
+    >>> in_book_order(rows)["seq"].to_list()
+    [101, 102, 103]
+    """
+    ts, seq = rows["ts"].to_physical().to_numpy(), rows["seq"].to_numpy()
+    starts = np.flatnonzero(snapshot_starts(rows))
+    if not len(starts):
+        return rows
+    highest = np.maximum.accumulate(seq)
+    moved = [start for start in starts.tolist() if start and highest[start - 1] > seq[start]]
+    if not moved:
+        return rows
+    message = _message_numbers(ts, seq)
+    order = np.arange(rows.height, dtype=np.float64)
+    for start in moved:
+        first = int(np.searchsorted(ts, ts[start] - OVERTAKEN))
+        before = seq[first:start]
+        later = np.flatnonzero((before > seq[start]) & (before // 2 < seq[start]))
+        if len(later):
+            order[message == message[start]] = first + int(later[0]) - 0.5
+    places = np.argsort(order, kind="stable")
+    if (places[1:] > places[:-1]).all():
+        return rows
+    return rows[places]
 
 
 def _message_numbers(ts: Integers, seq: Integers) -> Integers:
@@ -190,6 +241,16 @@ class Levels:
         self._first = 0
         self._last: tuple[int, int] | None = None
 
+    @classmethod
+    def resume(cls, exchange: str, base: Base, levels: BookColumns, last: tuple[int, int]) -> Levels:
+        """Return a book that has some levels already; *last* are the time and the number of its last row."""
+        book = cls(exchange, base)
+        # Rows of a snapshot among them begin no book anew.
+        book.take(replace(levels, starts=np.zeros(levels.height, np.bool_)))
+        book.advance(levels.height)
+        book._columns, book._done, book._last = None, 0, last
+        return book
+
     @property
     def done(self) -> int:
         """How many of the rows that were taken are applied."""
@@ -201,6 +262,13 @@ class Levels:
         if self._columns is None or not self._done:
             return self._last
         return int(self._columns.ts[self._done - 1]), int(self._columns.seq[self._done - 1])
+
+    @property
+    def newest(self) -> int:
+        """The time of the newest row that was taken, applied or not."""
+        if self._columns is None or not self._columns.height:
+            return 0
+        return int(self._columns.ts.max())
 
     def take(self, columns: BookColumns, first: int = 0) -> None:
         """Take the next rows in place of those taken before; *first* is the number of the first of them in :attr:`Side.row`."""
@@ -251,6 +319,15 @@ class Levels:
             return self.sides(depth)
         finally:
             self._amounts, self._rows, self.base, self._done = kept
+
+    def base_with(self, extra: Sequence[int]) -> Base | None:
+        """Return the snapshot on which the book stands if the rows *extra* count too."""
+        columns = self._columns
+        if columns is not None:
+            for row in reversed(extra):
+                if columns.starts[row]:
+                    return Base(int(columns.ts[row]), int(columns.seq[row]))
+        return self.base
 
     def _side(self, first: int, last: int, sign: float, depth: int | None) -> Side:
         places = np.flatnonzero(self._amounts[first:last])

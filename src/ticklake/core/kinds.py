@@ -28,7 +28,7 @@ PROVENANCE = "provenance"
 
 Encoding = Literal["delta", "dictionary", "plain"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_RESERVED = frozenset({"derived", "retired"})
+_RESERVED = frozenset({"checkpoints", "derived", "retired"})
 """Folders of a lake that hold no kind."""
 
 

@@ -124,6 +124,8 @@ class LiveOptions:
         Seconds from the end of a hole until calls are asked for its rows: exchanges serve new rows by call a little later.
     recheck_seconds
         How often the newest bars are asked for again by calls: exchanges correct bars late.
+    checkpoint_seconds
+        About how often a checkpoint of each order book is written, from which books are read; 0 for never.
     """
 
     flush_rows: int = 100
@@ -133,6 +135,7 @@ class LiveOptions:
     end_retry: float = 5.0
     fill_delay: float = 2.0
     recheck_seconds: float = 900.0
+    checkpoint_seconds: float = 60.0
 
 
 OF_STREAMS = LiveOptions()

@@ -70,14 +70,24 @@ class Admin:
         return lake_stats(self._engine.catalog.database)
 
     def compact(self, dataset: DatasetLike | Iterable[DatasetLike] | None = None) -> list[Compaction]:
-        """Make few large files of many small segments: of one dataset, several, or all.
+        """Make few large files of many small segments: of one dataset, several, or all. Order books get checkpoints.
 
         Raises
         ------
         CorruptSegment
             If segments are damaged: they are named and left alone, all others are compacted; see :meth:`Lake.repair`.
         """
-        return self._engine.compact(self._datasets("dataset", dataset))
+        datasets = self._datasets("dataset", dataset)
+        done = self._engine.compact(datasets)
+        if datasets is None:
+            datasets = all_datasets(self._engine)
+        books = [dataset for dataset in datasets if dataset.kind == "book"]
+        if books:
+            from ticklake.query.book_checkpoints import write_checkpoints
+
+            for dataset in books:
+                write_checkpoints(self._engine, dataset)
+        return done
 
     def verify(
         self, dataset: DatasetLike | Iterable[DatasetLike] | None = None, *, deep: bool = False
@@ -108,7 +118,12 @@ class Admin:
         BadInput
             If *keep* is a small integer, which has no unit.
         """
-        return self._engine.vacuum(parse_duration(keep), dry_run=dry_run)
+        done = self._engine.vacuum(parse_duration(keep), dry_run=dry_run)
+        if not dry_run:
+            from ticklake.query.book_checkpoints import sweep
+
+            sweep(self._engine)
+        return done
 
     def backup(self, folder: str | Path) -> Backup:
         """Copy the lake as it is now to a folder that becomes a lake itself; running it again copies only what is new.

@@ -18,8 +18,9 @@ from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
 from ticklake.engine.read import count_rows
 from ticklake.engine.store import DatasetView, retried
+from ticklake.query.book_checkpoints import checkpoint_before
 from ticklake.query.book_proof import is_stale, judge, stretches_of
-from ticklake.query.book_rows import FOREVER, BookRows, Moment
+from ticklake.query.book_rows import FOREVER, BookRows, Find, Moment
 
 __all__ = ["book_at"]
 
@@ -32,12 +33,13 @@ def book_at(
     columns: Sequence[str] | None = None,
     knowledge: Knowledge = "default",
     lags: Lags = NO_LAG,
+    find: Find = checkpoint_before,
 ) -> Book:
     """Return the book after all rows up to *at* that are known then, or an empty one with the reason why there is none."""
     names = list(dataset.spec.names)
     if columns is not None:
         names = list(columns)
-    request = _Request(engine, dataset, at, depth, names, BookRows(engine, dataset, knowledge, lags))
+    request = _Request(engine, dataset, at, depth, names, BookRows(engine, dataset, knowledge, lags, find))
     return retried(request.book)
 
 
@@ -61,7 +63,7 @@ class _Request:
 
     def book(self) -> Book:
         """Read it."""
-        view, base = self.rows.view_with_base(self.instant)
+        view, base = self.rows.view_to(self.instant)
         if base is None:
             return self._empty(view, self._why_no_base(view))
         instants = np.array([self.instant])
@@ -72,14 +74,15 @@ class _Request:
     def _filled(self, view: DatasetView, moment: Moment) -> Book:
         bids, asks = moment.sides()
         last = moment.last
-        if last is None or moment.levels.base is None:
+        base = moment.base
+        if last is None or base is None:
             return self._empty(view, self._why_no_base(view))
         levels = moment.rows_of(np.concatenate([bids.row, asks.row]))
         book = Book(_shown(levels, bids, asks, self.depth).select(self.names))
         book._levels = levels.select("side", "price", "amount")
         book.at, book.version = self.at, view.version
         book.ts, book.seq = last
-        self._judge(book, moment.levels.base.ts, levels)
+        self._judge(book, base.ts, levels)
         if not levels.height:
             book.reason = f"{self.dataset} has no levels{_until(self.at)}: all of them were removed"
         return book

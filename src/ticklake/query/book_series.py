@@ -10,14 +10,15 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from ticklake.core.book_state import BookColumns, Floats, Integers, Levels, Side
+from ticklake.core.book_state import OVERTAKEN, BookColumns, Floats, Integers, Side, in_book_order
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import NO_LAG, Knowledge, Lags
-from ticklake.core.span import Span
+from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import HOUR
 from ticklake.engine.engine import Engine
-from ticklake.query.book_rows import NAMES, BookRows
+from ticklake.query.book_checkpoints import checkpoint_before
+from ticklake.query.book_rows import NAMES, BookRows, with_last
 
 __all__ = ["LONG", "Books", "books_after_messages", "books_at", "instants_in", "scan_books", "wide_schema"]
 
@@ -156,8 +157,8 @@ def books_at(rows: BookRows, instants: Integers, depth: int | None) -> Iterator[
     for near in np.split(instants, np.flatnonzero(np.diff(instants) > _FAR) + 1):
         if not len(near):
             continue
-        view, start = rows.view_of(Span(int(near[0]), int(near[-1]) + 1))
-        for moment in rows.moments(view, start, near):
+        view, base = rows.view_of(Span(int(near[0]), int(near[-1]) + 1))
+        for moment in rows.moments(view, base, near):
             last = moment.last or (0, 0)
             books.add(moment.at, last[1], moment.sides(depth))
             if len(books) >= _BLOCK:
@@ -169,24 +170,30 @@ def books_at(rows: BookRows, instants: Integers, depth: int | None) -> Iterator[
 
 def books_after_messages(rows: BookRows, span: Span, depth: int | None) -> Iterator[Books]:
     """Yield the books after each message in *span*, in the order of the exchange, many at a time."""
-    view, start = rows.view_of(span)
-    levels = Levels(rows.dataset.exchange)
+    view, base = rows.view_of(span)
+    levels = rows.book_at(base)
     books = Books()
-    for piece in rows.pieces(view, Span(start, max(span.end, start + 1)), NAMES):
+    pending = view.kind.empty().select(NAMES)
+    newest = ALL_TIME.start
+    for rest, is_last in with_last(rows.pieces_from(view, base, span.end, NAMES)):
+        piece = in_book_order(pl.concat([pending, rest]))
         columns = BookColumns.of(piece)
         levels.take(columns)
+        until = columns.height
+        if not is_last:
+            until = columns.height_before(levels.newest - OVERTAKEN)
         for end in columns.message_ends().tolist():
-            ts = int(columns.ts[end - 1])
-            if ts < span.start:
-                continue
+            if end > until:
+                break
             levels.advance(end)
-            if levels.base is None:
-                continue
-            books.add(ts, int(columns.seq[end - 1]), levels.sides(depth))
+            # A snapshot that stands before older changes is there from its time on, and they on it.
+            newest = max(newest, int(columns.ts[end - 1]))
+            if newest >= span.start and levels.base is not None:
+                books.add(newest, int(columns.seq[end - 1]), levels.sides(depth))
             if len(books) >= _BLOCK:
                 yield books
                 books = Books()
-        levels.advance(columns.height)
+        pending = piece.slice(levels.done)
     if len(books):
         yield books
 
@@ -204,7 +211,7 @@ def scan_books(
     lags: Lags = NO_LAG,
 ) -> pl.LazyFrame:
     """Return the books in *span* as a lazy frame: one *every* so many nanoseconds, or after each message for ``None``."""
-    rows = BookRows(engine, dataset, knowledge, lags)
+    rows = BookRows(engine, dataset, knowledge, lags, checkpoint_before)
     with_seq = every is None
     schema = dict(LONG)
     if with_seq:

@@ -14,6 +14,7 @@ from ticklake.core.knowledge import NO_LAG, Knowledge, Lags
 from ticklake.core.span import Span
 from ticklake.core.time import SECOND
 from ticklake.engine.engine import Engine
+from ticklake.query.book_checkpoints import checkpoint_before
 from ticklake.query.book_rows import BookRows
 from ticklake.query.book_series import Books, Schema, books_at, instants_in, lazy
 
@@ -38,7 +39,7 @@ def scan_stats(
     lags: Lags = NO_LAG,
 ) -> pl.LazyFrame:
     """Return figures of the books in *span* as a lazy frame: a row *every* so many nanoseconds, null where there is no book."""
-    rows = BookRows(engine, dataset, knowledge, lags)
+    rows = BookRows(engine, dataset, knowledge, lags, checkpoint_before)
 
     def frames() -> Iterator[pl.DataFrame]:
         before: Floats | None = None
@@ -165,7 +166,7 @@ def imbalances_at(
     instants = np.unique(samples)
     shares = np.full(len(instants), np.nan)
     place = 0
-    rows = BookRows(engine, dataset, knowledge, lags)
+    rows = BookRows(engine, dataset, knowledge, lags, checkpoint_before)
     if len(instants):
         for books in books_at(rows, instants, depth):
             bid = _amount(books.matrix("bid", "amount", depth), depth)
