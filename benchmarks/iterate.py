@@ -1,7 +1,7 @@
 """Events of several datasets in order, and the memory that takes: ``python -m benchmarks.iterate``.
 
-Measured: events a second of processor time as batches of Arrow and as objects, and by how many megabytes the peak of a process is higher that reads ten
-times as many. All of a lake with two datasets of trades and one of bars, on two threads or as many as there are.
+Measured: events a second of processor time as batches of Arrow and as objects, and by how many megabytes the peak of a process is higher that reads
+four times as many. All of a lake with two datasets of trades and one of bars.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def fill(folder: Path, events: int) -> None:
 
 def figures(folder: str, events: int) -> dict[str, float]:
     """Read in new processes: the peak of one is that of all it has ever done."""
-    few = _in_process(folder, "arrow", events // 10)
+    few = _in_process(folder, "arrow", events // 4)
     arrow = _in_process(folder, "arrow", events)
     objects = _in_process(folder, "objects", events)
     return {

@@ -61,7 +61,7 @@ def join_workloads(scale: Scale) -> list[Workload]:
         events("iterate-objects", "the same as objects", printed("objects_per_second", *run), (), unit="events/s"),
         events(
             "iterate-memory",
-            "peak of memory with ten times the events",
+            "peak of memory with four times the events",
             printed("growth_mb", *run),
             (Target(64),),
             unit="MB more",
@@ -131,9 +131,10 @@ def stored_quotes(
         folder.mkdir(parents=True)
         trades = market.trades
         _, quotes = sides(market.scale.trades, 1)
-        length = market.length
+        # As much time as the trades take.
+        step = data.DAY // market.length
         quotes = quotes.select(
-            ts=((pl.col("ts").to_physical() - data.START) * length // data.DAY + data.START).cast(data.TIME),
+            ts=((pl.col("ts").to_physical() - data.START) // step + data.START).cast(data.TIME),
             bid_price="bid",
             bid_amount=pl.lit(1.0),
             ask_price=pl.col("bid") + 1,
