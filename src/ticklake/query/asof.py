@@ -83,7 +83,7 @@ def known_rows(
     engine: Engine, dataset: Dataset, instants: pl.Series, columns: Sequence[str], known: Known
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Return rows of *dataset*, and for each instant the number of the newest one of them that was known then; null for none."""
-    wanted = pl.DataFrame({_INSTANT: instants.to_physical()})
+    wanted = pl.DataFrame({_INSTANT: instants})
     parts = [dataset.spec.empty().select(columns)]
     rows = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, wanted.height)
     height = 0
@@ -169,7 +169,8 @@ def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) 
 
     What happened later counts before what happened earlier: an instant that found a row in one span need not look into the next.
     """
-    first, last = instants.min(), instants.max()
+    times = instants.to_physical()
+    first, last = times.min(), times.max()
     row = engine.catalog.dataset(dataset)
     if not isinstance(first, int) or not isinstance(last, int) or row is None or row.min_ts is None:
         return
