@@ -144,7 +144,7 @@ def datasets_of_rows(frame: pl.DataFrame, datasets: Sequence[Dataset]) -> Iterat
     BadInput
         If the datasets are of different kinds, or the frame does not say which of them a row belongs to.
     """
-    kinds = {(dataset.kind, dataset.timeframe) for dataset in datasets}
+    kinds = {(tuple(dataset.spec.names), dataset.timeframe) for dataset in datasets}
     if len(kinds) > 1:
         raise BadInput(f"{datasets[0]} and {datasets[-1]} have different rows: join one kind and timeframe at a time")
     if len(datasets) == 1:
@@ -183,7 +183,9 @@ def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) 
         end += LIVE_WITHIN
     end = min(end, ALL_TIME.end)
     earliest = row.min_ts
-    if known.max_age is not None:
+    # Bars of any length may have begun at any time.
+    has_length = dataset.timeframe is not None or "close_time" not in dataset.spec.names
+    if known.max_age is not None and has_length:
         earliest = max(earliest, first - known.max_age - longest)
     for reach in _REACHES:
         start = max(first - longest - reach, earliest)

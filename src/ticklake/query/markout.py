@@ -33,7 +33,7 @@ _OF_QUOTES = {
     "mid": (("bid_price", "ask_price"), _MID),
     "microprice": (("bid_price", "ask_price", "bid_amount", "ask_amount"), _MICRO),
 }
-_USUAL = {"quotes": "mid", "trades": "price", "liquidations": "price"}
+_USUAL = {"quotes": "mid", "bars": "close", "trades": "price", "liquidations": "price"}
 
 
 @dataclass(frozen=True, slots=True)
