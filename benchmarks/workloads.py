@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks import steps
 from benchmarks.figures import Target
 from benchmarks.indicator_workloads import indicator_workloads
+from benchmarks.join_workloads import join_workloads
 from benchmarks.live_workloads import live_workloads
 from benchmarks.workload import Scale, Workload
 
@@ -15,7 +16,8 @@ _START = ("ticklake", "limit")
 
 def workloads(scale: Scale) -> list[Workload]:
     """Return the workloads of a scale, in the order of the table."""
-    return [*_writes(scale), *_reads(scale), *_rest(scale), *indicator_workloads(scale), *live_workloads(scale)]
+    answers = [*indicator_workloads(scale), *join_workloads(scale)]
+    return [*_writes(scale), *_reads(scale), *_rest(scale), *answers, *live_workloads(scale)]
 
 
 def _writes(scale: Scale) -> list[Workload]:

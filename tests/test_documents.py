@@ -229,6 +229,7 @@ RUNS = [
     "docs/how-to/other-engines.md",
     "docs/how-to/simulated-exchange.md",
     "docs/how-to/train-a-model.md",
+    "docs/how-to/back-test.md",
 ]
 
 

@@ -38,6 +38,7 @@ LIVE_ROWS = (
     ("live-read",),
     ("live-native",),
     ("live-ccxt",),
+    ("iterate", "iterate-objects", "iterate-memory"),
 )
 """Rows that share the run of one benchmark."""
 

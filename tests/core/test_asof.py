@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+import ticklake
 from ticklake.core.asof import asof, asof_rows
 from ticklake.core.kinds import TIME
 from ticklake.core.time import DAY
@@ -277,6 +279,13 @@ def test_columns_of_nulls_alone_match_nothing():
 def test_what_cannot_be_meant_is_refused(change: Callable[..., Any], word: str):
     with pytest.raises(BadInput, match=word):
         change(frame([1], n=["1"]), frame([1], n=[1]))
+
+
+def test_no_other_module_of_answers_joins_as_of_an_instant():
+    source = Path(ticklake.__file__).parent
+    users = {path.relative_to(source).as_posix() for path in source.rglob("*.py") if "join_asof" in path.read_text()}
+    # Adjusting joins a few dates without groups; the simulated exchange answers nothing.
+    assert users == {"core/asof.py", "core/adjust.py", "testing/exchange/scenarios.py"}
 
 
 def test_row_numbers_can_be_had_alone():

@@ -128,6 +128,13 @@ def test_a_null_time_gets_nothing(lake):
     assert bids(lake.asof(left, QUOTES)) == [None, 1.0]
 
 
+def test_times_in_1970_are_times_like_others(lake):
+    lake.save(QUOTES, quotes((0, None, 1.0)))
+    left = instants(-START + DAY).with_columns(price=1.0, side=pl.lit("buy"))
+    assert bids(lake.asof(left, QUOTES)) == [None]
+    assert lake.markout(left, QUOTES, offsets="0s", price="bid_price")["markout_0s"].to_list() == [None]
+
+
 def test_what_cannot_be_joined_is_refused(lake):
     lake.save(QUOTES, quotes((0, None, 1.0)))
     lake.save(HOURS, bars(0, 3, interval=HOUR))

@@ -83,7 +83,7 @@ def known_rows(
     engine: Engine, dataset: Dataset, instants: pl.Series, columns: Sequence[str], known: Known
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Return rows of *dataset*, and for each instant the number of the newest one of them that was known then; null for none."""
-    wanted = pl.DataFrame({_INSTANT: instants.to_physical()})
+    wanted = pl.DataFrame({_INSTANT: instants})
     parts = [dataset.spec.empty().select(columns)]
     rows = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, wanted.height)
     height = 0
@@ -144,7 +144,7 @@ def datasets_of_rows(frame: pl.DataFrame, datasets: Sequence[Dataset]) -> Iterat
     BadInput
         If the datasets are of different kinds, or the frame does not say which of them a row belongs to.
     """
-    kinds = {(dataset.kind, dataset.timeframe) for dataset in datasets}
+    kinds = {(tuple(dataset.spec.names), dataset.timeframe) for dataset in datasets}
     if len(kinds) > 1:
         raise BadInput(f"{datasets[0]} and {datasets[-1]} have different rows: join one kind and timeframe at a time")
     if len(datasets) == 1:
@@ -169,7 +169,8 @@ def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) 
 
     What happened later counts before what happened earlier: an instant that found a row in one span need not look into the next.
     """
-    first, last = instants.min(), instants.max()
+    times = instants.to_physical()
+    first, last = times.min(), times.max()
     row = engine.catalog.dataset(dataset)
     if not isinstance(first, int) or not isinstance(last, int) or row is None or row.min_ts is None:
         return
@@ -182,7 +183,9 @@ def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) 
         end += LIVE_WITHIN
     end = min(end, ALL_TIME.end)
     earliest = row.min_ts
-    if known.max_age is not None:
+    # Bars of any length may have begun at any time.
+    has_length = dataset.timeframe is not None or "close_time" not in dataset.spec.names
+    if known.max_age is not None and has_length:
         earliest = max(earliest, first - known.max_age - longest)
     for reach in _REACHES:
         start = max(first - longest - reach, earliest)

@@ -38,6 +38,8 @@ ROWS = 65_536
 _WINDOW_ROWS = 1 << 17
 _LEAST_ROWS = 1 << 14
 """Rows of a dataset in a window, on average: with fewer, each row group would be decoded for many windows."""
+_MOST_ROWS = 1 << 20
+"""Rows of a window, however many datasets there are."""
 _TOO_MANY = 4
 """A window with so many times the rows that were expected is cut into two: rows may come in bursts."""
 _OBJECTS = 4096
@@ -213,6 +215,9 @@ def _ordered(streams: Sequence[_Stream], span: Span, schema: dict[str, Any]) -> 
         if not tagged:
             continue
         rows = pl.concat(tagged, how="diagonal")
+        # What was read is not kept while its sorted copy is used.
+        frames.clear()
+        tagged.clear()
         if not _is_ordered(rows):
             # Stable: what is equal keeps the order of the datasets, and that in which a dataset stores it.
             rows = rows.sort(_TIME, _THEN, maintain_order=True)
@@ -232,10 +237,12 @@ def _is_ordered(rows: pl.DataFrame) -> bool:
 def _due(streams: Sequence[_Stream], span: Span) -> Iterator[list[pl.DataFrame | None]]:
     """Yield what is due of each stream, window by window."""
     stretches = list(chain.from_iterable(stream.stretches for stream in streams))
-    most = max(_WINDOW_ROWS, _LEAST_ROWS * len(streams))
+    most = min(max(_WINDOW_ROWS, _LEAST_ROWS * len(streams)), _MOST_ROWS)
     for window in windows(stretches, most):
         for part, frames in _read(streams, window, most * _TOO_MANY):
-            yield [stream.due(frame, part.end) for stream, frame in zip(streams, frames, strict=True)]
+            due = [stream.due(frame, part.end) for stream, frame in zip(streams, frames, strict=True)]
+            frames.clear()
+            yield due
     # Nothing more is read: all that waits is due.
     yield [stream.due(None, span.end) for stream in streams]
 

@@ -33,7 +33,7 @@ _OF_QUOTES = {
     "mid": (("bid_price", "ask_price"), _MID),
     "microprice": (("bid_price", "ask_price", "bid_amount", "ask_amount"), _MICRO),
 }
-_USUAL = {"quotes": "mid", "trades": "price", "liquidations": "price"}
+_USUAL = {"quotes": "mid", "bars": "close", "trades": "price", "liquidations": "price"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +134,10 @@ def _references(engine: Engine, dataset: Dataset, times: pl.Series, shape: Marko
     end = max(happened_at(newest, dataset), default=ALL_TIME.start)
     found: dict[str, pl.Series] = {}
     for name, instants in wanted.items():
+        matches = asof_rows(instants.cast(TIME).to_frame("ts"), there, max_age=shape.max_age)
+        values = take(prices, matches).with_columns(instant=instants)
         # Nobody knows what comes after the last row.
-        known = pl.DataFrame({"ts": instants}).select(pl.when(pl.col("ts") <= end).then("ts").cast(TIME).alias("ts"))
-        matches = asof_rows(known, there, max_age=shape.max_age)
-        found[name] = take(prices, matches)["price"]
+        found[name] = values.select(pl.when(pl.col("instant") <= end).then("price").alias("price"))["price"]
     return found
 
 
