@@ -54,6 +54,11 @@ class Steps:
     ts: pl.Series
     rows: pl.DataFrame
 
+    @property
+    def size(self) -> int:
+        """What they take in memory, in bytes."""
+        return int(self.known.estimated_size() + self.rows.estimated_size())
+
     @classmethod
     def of(cls, rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "default") -> Steps:
         """Return the steps of rows: :func:`rows_as_of` at each instant at which one becomes known."""

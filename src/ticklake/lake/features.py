@@ -32,6 +32,7 @@ from ticklake.query.features import (
     ACTIVE,
     DELETED,
     DEPRECATED,
+    JoinOptions,
     datasets_of,
     features_at,
     join,
@@ -345,18 +346,10 @@ class FeatureReads:
                 f"the frame has no column {at!r} of instants (it has {', '.join(frame.columns) or 'none'}): say at="
             )
         times_of(frame[at])
-        return join(
-            self._engine,
-            frame,
-            refs,
-            at=at,
-            by=by,
-            symbol=symbol,
-            exchange=_exchange(exchange),
-            max_age=max_age,
-            knowledge=parse_knowledge(knowledge),
-            full_names=full_names,
+        options = JoinOptions(
+            at, by, symbol, _exchange(exchange), _age(max_age), parse_knowledge(knowledge), full_names=full_names
         )
+        return join(self._engine, frame, refs, options)
 
     def diff(
         self,
