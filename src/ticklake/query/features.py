@@ -33,6 +33,7 @@ __all__ = [
     "DEPRECATED",
     "JoinOptions",
     "dataset_for",
+    "drop_if_deleted",
     "datasets_of",
     "features_at",
     "features_of_frames",
@@ -78,6 +79,22 @@ def registered(engine: Engine, name: str, version: str, *, quiet: bool = False) 
     if record.state == DEPRECATED and not quiet:
         warnings.warn(f"{name}@{version} is deprecated: use another version", TicklakeWarning, stacklevel=4)
     return record
+
+
+def drop_if_deleted(engine: Engine, features: FeatureSet, datasets: Iterable[Dataset]) -> None:
+    """Drop what was just written if the feature set was deleted meanwhile: nobody could read it.
+
+    Raises
+    ------
+    UnknownFeatures
+        If it was.
+    """
+    record = engine.catalog.feature_set(features.name, features.version)
+    if record is not None and record.state != DELETED:
+        return
+    for dataset in datasets:
+        engine.drop(dataset)
+    raise UnknownFeatures(f"{features} was deleted while rows of it were written: register it, and write them again")
 
 
 def _hint(engine: Engine, name: str, version: str) -> str:

@@ -22,9 +22,10 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
 from ticklake.core.runs import RunState
 from ticklake.core.span import Span
+from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.errors import Cancelled, FeaturesDiffer, TicklakeError
-from ticklake.query.features import stored_rows
+from ticklake.errors import Cancelled, FeaturesDiffer, InvalidData, TicklakeError
+from ticklake.query.features import drop_if_deleted, stored_rows
 
 __all__ = ["Frames", "Materialised", "Materialising", "check_code", "grid", "verify"]
 
@@ -159,7 +160,10 @@ class Materialising:
 
     def _values(self, exchange: str, symbol: str, chunk: Sequence[int]) -> list[Mapping[str, Any] | None]:
         frames = self.frames(exchange, symbol, chunk)
-        return [values_of(self.features, self.function(frame)) for frame in frames]
+        called: list[Mapping[str, Any] | None] = []
+        for instant, frame in zip(chunk, frames, strict=True):
+            called.append(call(self.function, frame, self.features, symbol, instant))
+        return called
 
     def _commit(
         self, dataset: Dataset, chunk: Sequence[int], values: Sequence[Mapping[str, Any] | None], origin: Provenance
@@ -170,6 +174,7 @@ class Materialising:
             # A chunk may have holes, of instants that are there already: they are covered, too.
             coverage = [Covered(Span(chunk[0], chunk[-1] + self.every), Found.DATA, self._grid_note)]
         receipt = self.engine.append(dataset, rows, origin, coverage)
+        drop_if_deleted(self.engine, self.features, [dataset])
         self.counts["computed"] += len(chunk)
         self.counts["without_row"] += len(chunk) - rows.height
         self._count(receipt)
@@ -187,6 +192,22 @@ class Materialising:
     def _origin(self, exchange: str, symbol: str) -> Provenance:
         note = {**self.note, "inputs": list(self.inputs(exchange, symbol))}
         return Provenance("derived", str(self.features), self.engine.store.tool, note=json.dumps(note, sort_keys=True))
+
+
+def call(
+    function: Callable[..., Any], frame: Any, features: FeatureSet, symbol: str, instant: int
+) -> Mapping[str, Any] | None:
+    """Return the values that a function returns for a frame; its errors say for which symbol and instant it was called."""
+    place = f"{features} of {symbol} at {format_time(instant)}"
+    try:
+        result = function(frame)
+    except Exception as error:
+        error.add_note(f"while the function was called for {place}")
+        raise
+    try:
+        return values_of(features, result)
+    except InvalidData as error:
+        raise InvalidData(f"{place}: {error}") from None
 
 
 def verify(
@@ -210,7 +231,7 @@ def verify(
         mine = stored.filter((stored["exchange"] == dataset.exchange) & (stored["symbol"] == symbol))
         for instant in mine["ts"].to_physical():
             frame = next(iter(frames(dataset.exchange, symbol, [instant])))
-            rows = rows_at(features, [instant], [values_of(features, function(frame))])
+            rows = rows_at(features, [instant], [call(function, frame, features, symbol, instant)])
             names = [pl.lit(dataset.exchange).alias("exchange"), pl.lit(symbol).alias("symbol")]
             anew.append(rows.select(*names, pl.all()).select(stored.columns))
             progress.step()
