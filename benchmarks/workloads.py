@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks import steps
+from benchmarks.feature_workloads import feature_workloads
 from benchmarks.figures import Target
 from benchmarks.indicator_workloads import indicator_workloads
 from benchmarks.live_workloads import live_workloads
@@ -15,7 +16,14 @@ _START = ("ticklake", "limit")
 
 def workloads(scale: Scale) -> list[Workload]:
     """Return the workloads of a scale, in the order of the table."""
-    return [*_writes(scale), *_reads(scale), *_rest(scale), *indicator_workloads(scale), *live_workloads(scale)]
+    return [
+        *_writes(scale),
+        *_reads(scale),
+        *_rest(scale),
+        *indicator_workloads(scale),
+        *feature_workloads(scale),
+        *live_workloads(scale),
+    ]
 
 
 def _writes(scale: Scale) -> list[Workload]:

@@ -327,18 +327,19 @@ def latest(
 ) -> pl.DataFrame:
     """Return one row for each symbol: its newest values that are known at an instant, or nulls."""
     times = pl.Series("at", [at], pl.Int64)
-    frames = [_nothing(features, 0)]
+    names = pl.Series("symbol", symbols, pl.String)
     if len(symbols) == 1:
-        frames.append(_values_at(engine, features, exchange, symbols[0], times, knowledge, max_age))
-    else:
-        places = _Places(engine, features)
-        for symbol in symbols:
-            head = places.head(exchange, symbol)
-            if head is None:
-                frames.append(_nothing(features, 1))
-            else:
-                frames.append(_steps(engine, head, knowledge).at(times, max_age))
-    return pl.concat(frames).select(pl.Series("symbol", symbols, pl.String), pl.all())
+        row = _values_at(engine, features, exchange, symbols[0], times, knowledge, max_age)
+        return row.insert_column(0, names)
+    frames = [_nothing(features, 0)]
+    places = _Places(engine, features)
+    for symbol in symbols:
+        head = places.head(exchange, symbol)
+        if head is None:
+            frames.append(_nothing(features, 1))
+        else:
+            frames.append(_steps(engine, head, knowledge).at(times, max_age))
+    return pl.concat(frames).insert_column(0, names)
 
 
 @dataclass(frozen=True, slots=True)
