@@ -525,8 +525,18 @@ def test_lineage_says_which_code_read_which_version(lake, features):
     derived, written = features.lineage("momentum@v1").sort("source").rows(named=True)
     assert (derived["source"], written["source"]) == ("derived", "user")
     assert derived["code"].endswith(":returns_minute")
-    assert (derived["lake_version"], derived["inputs"], derived["rows"]) == (version, ["x:trades:A"], 6)
-    assert written["inputs"] is None
+    assert (derived["lake_versions"], derived["inputs"], derived["rows"]) == ([version], ["x:trades:A"], 6)
+    assert written["inputs"] is written["lake_versions"] is None
+
+
+def test_a_set_that_is_kept_up_to_date_does_not_have_an_origin_for_each_run(lake, features):
+    for end in (2, 4, 6, 8):
+        materialise(features, end)
+    (row,) = features.lineage("momentum@v1").rows(named=True)
+    assert (row["rows"], len(row["lake_versions"])) == (5, 4)
+    (early,) = features.lineage("momentum@v1", end=T + 2 * MINUTE).rows(named=True)
+    assert early["lake_versions"] == [0]
+    assert len(lake.engine.catalog.provenances()) == 1
 
 
 def test_coverage_says_where_the_function_was_called(lake, features):

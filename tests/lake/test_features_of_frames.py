@@ -85,7 +85,7 @@ def test_a_value_never_depends_on_what_came_after_its_instant(lake):
 def test_lineage_names_the_bars(lake):
     materialise(lake)
     (row,) = lake.features.lineage("momentum@v1").rows(named=True)
-    assert (row["inputs"], row["lake_version"]) == ([BARS], 1)
+    assert (row["inputs"], row["lake_versions"]) == ([BARS], [1])
     assert '"window": "10m"' in row["frame"]
 
 

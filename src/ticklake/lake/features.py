@@ -33,6 +33,7 @@ from ticklake.query.features import (
     DELETED,
     DEPRECATED,
     JoinOptions,
+    MaterialisedSpan,
     datasets_of,
     drop_if_deleted,
     features_at,
@@ -69,6 +70,8 @@ _LIST: dict[str, Any] = {
     "created_at": TIME,
 }
 _Held = tuple[int, int | None, int | None]
+_MOST_RUNS = 1_000
+"""So many of the newest runs of a dataset are looked at for its lineage."""
 _BATCH = 500
 """Instants whose values are committed together."""
 
@@ -400,11 +403,15 @@ class FeatureReads:
         """Return where stored values came from: a row for each dataset and origin.
 
         Columns: ``dataset``, ``rows``, ``first``, ``last``, ``source`` (``derived`` if a function made them), ``code`` and ``code_hash`` of the
-        function, ``lake_version`` that it read, ``knowledge``, ``inputs`` (the datasets it could read), ``frame`` (options of frames), ``note``.
+        function, ``lake_versions`` that its :attr:`runs <Lake.runs>` read, ``knowledge``, ``inputs`` (the datasets it could read), ``frame`` (options of frames), ``note``.
         """
         features = self._known(name, version, quiet=True).features
         datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
-        return lineage(self._engine, datasets, Span.parse(start, end))
+        return lineage(self._engine, datasets, Span.parse(start, end), self._computed)
+
+    def _computed(self, _dataset: Dataset) -> Sequence[MaterialisedSpan]:
+        """Return what runs computed of a dataset: a version of the lake knows of none."""
+        return ()
 
     def verify(
         self,
@@ -682,10 +689,10 @@ class Features(FeatureReads):
                 "code": code.name,
                 "code_hash": code.hash,
                 "definition": features.hash,
-                "lake_version": version_read,
                 "knowledge": parse_knowledge(knowledge),
                 "frame": None if make_frame else json.dumps(frame, sort_keys=True, default=str),
             },
+            version_read,
             watch,
         )
         return work.run(places, moments, again=again)
@@ -700,6 +707,16 @@ class Features(FeatureReads):
             places = f"of {', '.join(sorted(found))}" if found else "of no exchange"
             raise BadInput(f"the lake has {symbol} {places}: say exchange=")
         return found.pop()
+
+    def _computed(self, dataset: Dataset) -> Sequence[MaterialisedSpan]:
+        from ticklake.query.materialise import OPERATION
+
+        spans: list[MaterialisedSpan] = []
+        for run in self._view.runs.list(dataset=str(dataset), limit=_MOST_RUNS):
+            if run.operation == OPERATION and run.parameters["first"] is not None:
+                span = [run.parameters[name] for name in ("first", "last", "lake_version")]
+                spans.append(MaterialisedSpan(*span))
+        return spans
 
     def _instants(
         self,

@@ -6,7 +6,7 @@ import json
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -31,7 +31,9 @@ __all__ = [
     "ACTIVE",
     "DELETED",
     "DEPRECATED",
+    "DERIVED",
     "JoinOptions",
+    "MaterialisedSpan",
     "dataset_for",
     "drop_if_deleted",
     "datasets_of",
@@ -45,6 +47,8 @@ __all__ = [
 ]
 
 ACTIVE, DEPRECATED, DELETED = "active", "deprecated", "deleted"
+DERIVED = "derived"
+"""The source of rows that a function made."""
 _STEPS_BYTES = 64 * 1024**2
 """What the steps take that are kept in memory of each lake."""
 _LINEAGE: dict[str, Any] = {
@@ -55,7 +59,7 @@ _LINEAGE: dict[str, Any] = {
     "source": pl.String(),
     "code": pl.String(),
     "code_hash": pl.String(),
-    "lake_version": pl.Int64(),
+    "lake_versions": pl.List(pl.Int64()),
     "knowledge": pl.String(),
     "inputs": pl.List(pl.String()),
     "frame": pl.String(),
@@ -425,8 +429,25 @@ def _found(
     return take(known, rows_as_of(keys, known, "_at", groups, options.max_age))
 
 
-def lineage(engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME) -> pl.DataFrame:
-    """Return where rows of features came from: a row for each dataset and origin, in order of time."""
+@dataclass(frozen=True, slots=True)
+class MaterialisedSpan:
+    """What one run computed: from the first to the last instant, of a version of the lake."""
+
+    first: int
+    last: int
+    lake_version: int
+
+
+def lineage(
+    engine: Engine,
+    datasets: Iterable[Dataset],
+    span: Span = ALL_TIME,
+    runs_of: Callable[[Dataset], Sequence[MaterialisedSpan]] = lambda _dataset: (),
+) -> pl.DataFrame:
+    """Return where rows of features came from: a row for each dataset and origin, in order of time.
+
+    *runs_of* returns what was computed of a dataset, and of which versions of the lake.
+    """
     pinned = engine.at(engine.catalog.version(), engine.now())
     origins = pinned.catalog.provenances()
     found: list[dict[str, Any]] = []
@@ -435,6 +456,8 @@ def lineage(engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME) 
         counted = rows.group_by(PROVENANCE, maintain_order=True).agg(
             rows=pl.len().cast(pl.Int64), first=pl.col("ts").min(), last=pl.col("ts").max()
         )
+        counted = counted.with_columns(pl.col("first", "last").to_physical())
+        runs = runs_of(dataset)
         for row in counted.iter_rows(named=True):
             origin = origins[row.pop(PROVENANCE)]
             note = _note_of(origin.note)
@@ -446,14 +469,22 @@ def lineage(engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME) 
                     "source": origin.source,
                     "code": code,
                     "code_hash": note.get("code_hash"),
-                    "lake_version": note.get("lake_version"),
+                    "lake_versions": _versions_in(runs, row) if origin.source == DERIVED else None,
                     "knowledge": note.get("knowledge"),
                     "inputs": note.get("inputs"),
                     "frame": note.get("frame"),
                     "note": origin.note,
                 }
             )
-    return pl.DataFrame(found, schema=_LINEAGE).sort("dataset", "first", maintain_order=True)
+    times = dict.fromkeys(("first", "last"), pl.Int64())
+    rows = pl.DataFrame(found, schema={**_LINEAGE, **times}).cast(dict.fromkeys(times, TIME))
+    return rows.sort("dataset", "first", maintain_order=True)
+
+
+def _versions_in(runs: Iterable[MaterialisedSpan], row: Mapping[str, Any]) -> list[int]:
+    """Return the versions of the lake that runs read which computed rows between two."""
+    meeting = [run for run in runs if run.first <= row["last"] and row["first"] <= run.last]
+    return sorted({run.lake_version for run in meeting})
 
 
 def _note_of(text: str) -> dict[str, Any]:
