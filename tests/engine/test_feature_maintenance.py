@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import polars as pl
 import pytest
 
@@ -153,3 +156,50 @@ def test_old_values_are_cleaned_up_like_other_rows(root):
     with open_lake(root, settings=Settings()) as lake:
         assert lake.cleanup(30, datasets=[NAME]).rows == 430
         assert lake.features.read("momentum@v1").is_empty()
+
+
+def forget_definitions(root):
+    with contextlib.closing(sqlite3.connect(root / "catalog.db")) as connection, connection:
+        connection.execute("DELETE FROM feature_sets")
+
+
+def test_a_lost_definition_comes_back_from_inline_rows(tmp_path):
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        lake.features.register("momentum", "v1", COLUMNS)
+        lake.features.write("momentum", "v1", rows(20))
+        before = lake.features.read("momentum@v1")
+    forget_definitions(tmp_path / "lake")
+    rebuild_lake(tmp_path / "lake", force=True)
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        assert lake.features.read("momentum@v1").equals(before)
+        assert lake.features.describe("momentum@v1").features.description == "restored from its rows"
+        assert lake.verify(deep=True) == []
+
+
+def test_a_lost_definition_of_which_nothing_can_be_read_stops_no_rebuild(tmp_path):
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        lake.features.register("momentum", "v1", COLUMNS)
+        lake.features.write("momentum", "v1", rows(20))
+    forget_definitions(tmp_path / "lake")
+    with contextlib.closing(sqlite3.connect(tmp_path / "lake/catalog.db")) as connection, connection:
+        connection.execute("UPDATE segments SET data = x'00'")
+    rebuild_lake(tmp_path / "lake", force=True)
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        assert [problem.dataset for problem in lake.verify()] == [NAME]
+        lake.repair(fetch=False)
+        assert lake.verify() == []
+
+
+def test_a_deletion_that_was_stopped_can_be_ended(root, monkeypatch):
+    with open_lake(root, settings=Settings()) as lake:
+        with monkeypatch.context() as patch:
+            patch.setattr(lake.engine, "drop", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                lake.features.delete("momentum@v1")
+        assert lake.datasets()
+        assert lake.features.delete("momentum@v1") == 430
+        assert lake.datasets() == []
+
+
+def interrupt(*_parts, **_options):
+    raise KeyboardInterrupt

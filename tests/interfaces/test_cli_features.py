@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from ticklake.app import open_lake
+from ticklake.config import Settings
 from ticklake.interfaces.cli.main import app
 
 VALUES = """symbol,ts,known_at,ret,n,up,label,due
@@ -99,6 +101,53 @@ def test_a_join_keeps_every_row_of_the_file(written, tmp_path):
     assert [row["n"] for row in answer(written(*words, "--max-age", "1h"))] == [None, 3, None, None]
     assert [row["n"] for row in answer(written(*words, "--knowledge", "event"))] == [3, 3, None, 4]
     assert "momentun" in written("join", "left.csv", "--feature", "momentun@v1", "--at", "at", "--by", "who").stderr
+
+
+FUNCTIONS = """
+def moves(frame):
+    closes = frame.bars["1m"]["close"]
+    return None if len(closes) < 3 else {"move": closes[-1] - closes[-3], "bars": len(closes)}
+
+def others(frame):
+    return {"move": 0.0, "bars": 1}
+
+number = 3
+"""
+
+
+@pytest.fixture
+def computed(run, tmp_path):
+    """Commands beside a module, on a lake with bars and a feature set without values."""
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        start = 1_706_659_200_000_000_000
+        prices = pl.Series(range(100, 130), dtype=pl.Float64)
+        columns = dict.fromkeys(("open", "high", "low", "close"), prices)
+        times = [start + minute * 60_000_000_000 for minute in range(30)]
+        lake.save("binance:ohlcv:1m:BTC/USDT", pl.DataFrame({"ts": times, **columns, "volume": 1.0}))
+    (tmp_path / "cli_features_functions.py").write_text(FUNCTIONS)
+    assert run("register", "move@v1", "--column", "move", "--column", "bars:int64").exit_code == 0
+    return run
+
+
+MOVES = ("move@v1", "cli_features_functions:moves")
+SPAN = ("--start", "2024-01-31", "--end", "2024-01-31T00:30")
+
+
+def test_a_function_of_a_module_is_materialised_and_verified(computed):
+    words = ("materialise", *MOVES, "binance", "BTC/USDT", "--every", "5m", *SPAN, "--option", "window=4m")
+    done = answer(computed(*words, "--json"))
+    assert (done["instants"], done["new"], done["without_row"]) == (6, 5, 1)
+    assert "6 instants: 0 computed, 6 there already" in computed(*words).stdout
+    assert [row["bars"] for row in answer(computed("read", "move@v1", "--json"))] == [4] * 5
+    assert "5 rows compared: 5 equal, 0 different" in computed("verify", *MOVES, "--day", "2024-01-31").stdout
+    different = computed("verify", "move@v1", "cli_features_functions:others", "--json")
+    assert (different.exit_code, json.loads(different.stdout)["changed"]) == (3, 5)
+    assert "cli_features_functions:moves" in computed("lineage", "move@v1").stdout
+
+
+def test_what_is_no_function_is_refused(computed):
+    refused = computed("verify", "move@v1", "cli_features_functions:number")
+    assert (refused.exit_code, "is no function" in refused.stderr) == (2, True)
 
 
 def test_versions_are_compared_and_differences_are_exit_code_3(written, tmp_path):

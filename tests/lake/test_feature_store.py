@@ -22,7 +22,7 @@ from ticklake.errors import (
     UnknownDataset,
     UnknownFeatures,
 )
-from ticklake.query.features import features_at
+from ticklake.query.features import _STEPS, features_at
 
 T = parse_time("2024-01-31")
 COLUMNS = {"ret": ("float64", "1", "log return"), "n_up": "int64"}
@@ -525,8 +525,18 @@ def test_lineage_says_which_code_read_which_version(lake, features):
     derived, written = features.lineage("momentum@v1").sort("source").rows(named=True)
     assert (derived["source"], written["source"]) == ("derived", "user")
     assert derived["code"].endswith(":returns_minute")
-    assert (derived["lake_version"], derived["inputs"], derived["rows"]) == (version, ["x:trades:A"], 6)
-    assert written["inputs"] is None
+    assert (derived["lake_versions"], derived["inputs"], derived["rows"]) == ([version], ["x:trades:A"], 6)
+    assert written["inputs"] is written["lake_versions"] is None
+
+
+def test_a_set_that_is_kept_up_to_date_does_not_have_an_origin_for_each_run(lake, features):
+    for end in (2, 4, 6, 8):
+        materialise(features, end)
+    (row,) = features.lineage("momentum@v1").rows(named=True)
+    assert (row["rows"], len(row["lake_versions"])) == (5, 4)
+    (early,) = features.lineage("momentum@v1", end=T + 2 * MINUTE).rows(named=True)
+    assert early["lake_versions"] == [0]
+    assert len(lake.engine.catalog.provenances()) == 1
 
 
 def test_coverage_says_where_the_function_was_called(lake, features):
@@ -564,3 +574,39 @@ def test_minus_zero_is_not_zero(features):
 def test_a_row_that_the_function_no_longer_makes_is_a_difference(features):
     materialise(features, 10)
     assert features.verify("momentum@v1", None, lambda _: None, make_frame=minute_of).removed == 6
+
+
+# Many symbols
+
+
+def test_a_batch_of_many_symbols_in_any_order_is_one_commit(lake, features):
+    rnd = random.Random(5)
+    symbols = [f"S{number}/USDT" for number in range(40)]
+    batch = pl.DataFrame(
+        {
+            "symbol": [rnd.choice(symbols) for _ in range(600)],
+            "ts": [T + number for number in rnd.sample(range(10**6), 600)],
+            "ret": [float(number) for number in range(600)],
+        }
+    )
+    receipt = features.write("momentum", "v1", batch)
+    assert (receipt.new, receipt.version, lake.engine.catalog.version()) == (600, 1, 1)
+    stored = features.read("momentum@v1").select("symbol", pl.col("ts").to_physical(), "ret")
+    assert stored.sort("symbol", "ts").equals(batch.sort("symbol", "ts"))
+    newest = batch.sort("ts").group_by("symbol").last().sort("symbol")
+    assert features.latest("momentum@v1").select("symbol", "ret").sort("symbol").equals(newest.select("symbol", "ret"))
+
+
+def test_subscribers_get_values_as_they_are_committed(lake, features):
+    features.write("momentum", "v1", rows((0, 1.0)))
+    batch = next(iter(lake.subscribe("any:momentum@v1:*", since=0)))
+    assert batch.frame().columns == ["ts", "known_at", "ret", "n_up"]
+
+
+def test_steps_are_kept_up_to_so_many_bytes(lake, features, monkeypatch):
+    monkeypatch.setattr("ticklake.query.features._STEPS_BYTES", 1)
+    for symbol in "ABC":
+        features.write("momentum", "v1", rows((0, 1.0), symbol=symbol))
+    for _ in range(2):
+        assert features.latest("momentum@v1")["ret"].to_list() == [1.0] * 3
+    assert len(_STEPS[lake.engine]._kept) == 1

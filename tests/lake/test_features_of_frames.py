@@ -10,7 +10,7 @@ import pytest
 from ticklake.app import memory_lake
 from ticklake.config import Settings
 from ticklake.core.time import MINUTE, parse_time
-from ticklake.errors import BadInput, UnknownFeatures
+from ticklake.errors import BadInput, InvalidData, UnknownFeatures
 
 T = parse_time("2024-01-31")
 BARS = "binance:ohlcv:1m:BTC/USDT"
@@ -85,7 +85,7 @@ def test_a_value_never_depends_on_what_came_after_its_instant(lake):
 def test_lineage_names_the_bars(lake):
     materialise(lake)
     (row,) = lake.features.lineage("momentum@v1").rows(named=True)
-    assert (row["inputs"], row["lake_version"]) == ([BARS], 1)
+    assert (row["inputs"], row["lake_versions"]) == ([BARS], [1])
     assert '"window": "10m"' in row["frame"]
 
 
@@ -128,3 +128,24 @@ def test_a_feature_may_be_made_of_features(lake):
         lake.features.read("twice@v1")["x"].item()
         == 2 * lake.features.latest("momentum@v1", at=T + 20 * MINUTE)["ret"].item()
     )
+
+
+def test_the_exchange_is_that_of_the_only_bars(lake):
+    instants = [T + 20 * MINUTE]
+    lake.features.materialise("momentum@v1", None, momentum, symbols="BTC/USDT", instants=instants)
+    assert lake.features.read("momentum@v1")["exchange"].to_list() == ["binance"]
+    lake.save("kraken:ohlcv:1m:BTC/USDT", bars(5))
+    with pytest.raises(BadInput, match="of binance, kraken: say exchange="):
+        lake.features.materialise("momentum@v1", None, momentum, symbols="BTC/USDT", instants=instants)
+    with pytest.raises(BadInput, match="of no exchange"):
+        lake.features.materialise("momentum@v1", None, momentum, symbols="ETH/USDT", instants=instants)
+
+
+def test_an_error_of_the_function_says_for_which_instant_it_was_called(lake):
+    lake.features.register("bad", 1, "x")
+    options = {"instants": [T + MINUTE], "symbols": "BTC/USDT"}
+    with pytest.raises(KeyError) as error:
+        lake.features.materialise("bad", 1, lambda frame: frame.bars["1y"], **options)
+    assert error.value.__notes__ == ["while the function was called for bad@v1 of BTC/USDT at 2024-01-31T00:01:00Z"]
+    with pytest.raises(InvalidData, match="bad@v1 of BTC/USDT at 2024-01-31T00:01:00Z: the function returned 'x'"):
+        lake.features.materialise("bad", 1, lambda _: {"x": "x"}, **options)

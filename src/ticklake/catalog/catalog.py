@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, re
 from ticklake.catalog.witness import Witness, outdated
 from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
-from ticklake.core.kinds import KINDS
+from ticklake.core.kinds import KINDS, Kind
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment, size_of_all
 from ticklake.core.span import ALL_TIME, Span
@@ -257,7 +257,8 @@ class Catalog:
         query = select(columns.name, *_HEAD).where(IS_HERE, *conditions).order_by(columns.name)
         with self.database.read() as connection:
             rows = connection.execute(query).all()
-        return [_dataset_row(self.with_kind(Dataset.parse(name)), values) for name, *values in rows]
+        datasets = self.with_kinds([Dataset.parse(row[0]) for row in rows])
+        return [_dataset_row(dataset, values) for dataset, (_, *values) in zip(datasets, rows, strict=True)]
 
     def with_kind(self, dataset: Dataset) -> Dataset:
         """Return a dataset of a kind that this lake declares so that it knows what its rows are; others as they are.
@@ -265,12 +266,23 @@ class Catalog:
         A definition never changes while rows of it exist, in this version or an older one. One that is unknown, as it was lost with a
         damaged catalog, leaves the dataset as it is.
         """
-        if dataset.variant is None or dataset.kind in KINDS:
-            return dataset
-        registered = self.feature_set(dataset.kind, dataset.variant)
-        if registered is None:
-            return dataset
-        return dataset.with_kind(registered.features.kind)
+        return self.with_kinds([dataset])[0]
+
+    def with_kinds(self, datasets: Iterable[Dataset]) -> list[Dataset]:
+        """Return datasets like :meth:`with_kind`; each declared kind is looked up once."""
+        kinds: dict[str, Kind | None] = {}
+        found: list[Dataset] = []
+        for dataset in datasets:
+            if dataset.variant is None or dataset.kind in KINDS:
+                found.append(dataset)
+                continue
+            name = dataset.kind_text
+            if name not in kinds:
+                registered = self.feature_set(dataset.kind, dataset.variant)
+                kinds[name] = None if registered is None else registered.features.kind
+            kind = kinds[name]
+            found.append(dataset if kind is None else dataset.with_kind(kind))
+        return found
 
     def feature_set(self, name: str, version: str) -> RegisteredFeatures | None:
         """Return a version of a feature set as it is registered, also one that was deleted, or ``None``."""

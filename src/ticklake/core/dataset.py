@@ -207,9 +207,10 @@ class Dataset:
 
         Two lakes may declare kinds of one name.
         """
-        known = replace(self)
+        # Not by replace, which would check all parts again: a lake may have thousands.
+        known = object.__new__(Dataset)
         # Where the cached property keeps its value; two datasets of one name are equal, whatever they know.
-        vars(known)["spec"] = kind
+        vars(known).update(vars(self), spec=kind)
         return known
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ticklake.core.asof import asof_rows, take
+from ticklake.core.batch import is_ordered
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed, field_values
 from ticklake.core.duration import DurationLike
@@ -54,6 +55,11 @@ class Steps:
     ts: pl.Series
     rows: pl.DataFrame
 
+    @property
+    def size(self) -> int:
+        """What they take in memory, in bytes."""
+        return int(self.known.estimated_size() + self.rows.estimated_size())
+
     @classmethod
     def of(cls, rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "default") -> Steps:
         """Return the steps of rows: :func:`rows_as_of` at each instant at which one becomes known."""
@@ -86,6 +92,9 @@ class Steps:
 def with_known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "default") -> pl.DataFrame:
     """Return rows, sorted so that of two of one ``ts`` the one that is known later comes last, with when they are known as ``_known``."""
     known = rows.with_columns(known_at(rows, dataset, knowledge).alias("_known"))
+    # Rows of the lake are in order: to sort them again would take as long as the join.
+    if is_ordered(known, dataset.spec):
+        return known
     return known.sort("ts", KNOWN_AT, maintain_order=True)
 
 

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
+import polars as pl
+
 from ticklake.catalog.changes import Change, DatasetRow
 from ticklake.catalog.feature_sets import FeatureSetTable
 from ticklake.catalog.file_header import change_number
@@ -17,7 +19,8 @@ from ticklake.catalog.witness import Witness
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.features import FeatureSet
-from ticklake.core.kinds import PROVENANCE
+from ticklake.core.kinds import KINDS, PROVENANCE
+from ticklake.core.knowledge import KNOWN_AT
 from ticklake.core.merge import Keying, key_of_batch
 from ticklake.core.provenance import Provenance
 from ticklake.core.segment import Segment, rows_in_all
@@ -30,7 +33,7 @@ from ticklake.errors import StorageError, TicklakeError
 from ticklake.storage.encoding import read_footer
 from ticklake.storage.files import file_digest, read_blocks
 from ticklake.storage.objects import ObjectStore, StoredObject
-from ticklake.storage.segments import Footer, corrupt, decode_inline
+from ticklake.storage.segments import Footer, corrupt, decode_inline, inline_schema
 
 __all__ = ["Filled", "Tree", "complete_until", "fill", "is_segment", "is_uncommitted"]
 
@@ -163,9 +166,9 @@ def fill(old: sqlite3.Connection | None, store: Store, tree: Tree, witness: Witn
     is_whole = {table.name: table.is_whole for table in tables}
     tree.look()
     uncommitted = tree.forget_uncommitted(known_paths(store.catalog.database), complete)
+    _restore_feature_sets(store, tree)
     if not is_whole.get("provenance", False):
         _restore_origins(store, tree)
-    _restore_feature_sets(store, tree)
     before = {row.dataset: row for row in store.catalog.datasets()}
     bad = _check_files(store, tree)
     added = _take_in(store, tree, before)
@@ -242,13 +245,35 @@ def _restore_origins(store: Store, tree: Tree) -> None:
 
 
 def _restore_feature_sets(store: Store, tree: Tree) -> None:
-    """Restore the definitions of feature sets that were lost from the files of their values: without them no row can be read."""
+    """Restore the definitions of feature sets that were lost: without them no row of their values can be read.
+
+    Files carry them. Where all values are inline, their columns are taken from these, and units and descriptions stay lost.
+    """
     known = FeatureSetTable(store.catalog.database, store.now)
     for footer, _ in tree.found.values():
         if footer.dataset.variant is not None and footer.dataset.spec.definition:
             features = FeatureSet.from_json(footer.dataset.spec.definition)
             if known.find(features.name, features.version) is None:
                 known.add(features.name, features.version, features.to_dict(), features.hash)
+    for row in store.catalog.datasets():
+        dataset = row.dataset
+        if dataset.variant is None or dataset.kind in KINDS:
+            continue
+        if store.catalog.feature_set(dataset.kind, dataset.variant) is None:
+            features = _features_of_rows(store, dataset.kind, dataset.variant, dataset)
+            known.add(features.name, features.version, features.to_dict(), features.hash)
+
+
+def _features_of_rows(store: Store, name: str, version: str, dataset: Dataset) -> FeatureSet:
+    """Return a feature set with the columns that the inline rows of a dataset have."""
+    columns: dict[str, pl.DataType] = {}
+    for segment in _segments(store, dataset):
+        if segment.path is None:
+            columns |= inline_schema(segment)
+    for known in ("ts", KNOWN_AT, PROVENANCE):
+        columns.pop(known, None)
+    # Without any column that can be read there is none that can be lost either.
+    return FeatureSet.of(name, version, columns or {"lost": "string"}, description="restored from its rows")
 
 
 def _losses(tables: Sequence[TableRead]) -> Iterator[str]:

@@ -231,7 +231,7 @@ def matching_datasets(engine: Engine, names: Any) -> list[Dataset]:
     UnknownDataset
         If the lake has none of a name.
     """
-    known = [engine.catalog.with_kind(Dataset.parse(name)) for name, *_ in engine.catalog.inventory()]
+    known = engine.catalog.with_kinds(Dataset.parse(name) for name, *_ in engine.catalog.inventory())
     if names is None:
         return known
     # Keys of a dict are a set that keeps its order.

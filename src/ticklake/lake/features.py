@@ -14,7 +14,7 @@ import polars as pl
 from ticklake.core.batch import times_of
 from ticklake.core.display import Displayed
 from ticklake.core.duration import DurationLike, parse_length
-from ticklake.core.feature_rows import split_by_symbol
+from ticklake.core.feature_rows import ANY_EXCHANGE, split_by_symbol
 from ticklake.core.feature_values import FeatureDiff, compare, day_statistics
 from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures, check_name, parse_version
 from ticklake.core.kinds import TIME
@@ -26,13 +26,16 @@ from ticklake.core.selection import parse_count, parse_names, parse_text
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.symbol import Symbol, exchange_id
 from ticklake.core.time import TimeLike, parse_time
-from ticklake.errors import BadInput, FeaturesDiffer, TicklakeWarning, UnknownFeatures
+from ticklake.errors import BadInput, FeaturesDiffer, TicklakeWarning
 from ticklake.lake.arguments import as_provenance, optional_time, version_and_time
 from ticklake.query.features import (
     ACTIVE,
     DELETED,
     DEPRECATED,
+    JoinOptions,
+    MaterialisedSpan,
     datasets_of,
+    drop_if_deleted,
     features_at,
     join,
     latest,
@@ -67,6 +70,8 @@ _LIST: dict[str, Any] = {
     "created_at": TIME,
 }
 _Held = tuple[int, int | None, int | None]
+_MOST_RUNS = 1_000
+"""So many of the newest runs of a dataset are looked at for its lineage."""
 _BATCH = 500
 """Instants whose values are committed together."""
 
@@ -345,18 +350,10 @@ class FeatureReads:
                 f"the frame has no column {at!r} of instants (it has {', '.join(frame.columns) or 'none'}): say at="
             )
         times_of(frame[at])
-        return join(
-            self._engine,
-            frame,
-            refs,
-            at=at,
-            by=by,
-            symbol=symbol,
-            exchange=_exchange(exchange),
-            max_age=_age(max_age),
-            knowledge=parse_knowledge(knowledge),
-            full_names=full_names,
+        options = JoinOptions(
+            at, by, symbol, _exchange(exchange), _age(max_age), parse_knowledge(knowledge), full_names=full_names
         )
+        return join(self._engine, frame, refs, options)
 
     def diff(
         self,
@@ -406,11 +403,15 @@ class FeatureReads:
         """Return where stored values came from: a row for each dataset and origin.
 
         Columns: ``dataset``, ``rows``, ``first``, ``last``, ``source`` (``derived`` if a function made them), ``code`` and ``code_hash`` of the
-        function, ``lake_version`` that it read, ``knowledge``, ``inputs`` (the datasets it could read), ``frame`` (options of frames), ``note``.
+        function, ``lake_versions`` that its :attr:`runs <Lake.runs>` read, ``knowledge``, ``inputs`` (the datasets it could read), ``frame`` (options of frames), ``note``.
         """
         features = self._known(name, version, quiet=True).features
         datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
-        return lineage(self._engine, datasets, Span.parse(start, end))
+        return lineage(self._engine, datasets, Span.parse(start, end), self._computed)
+
+    def _computed(self, _dataset: Dataset) -> Sequence[MaterialisedSpan]:
+        """Return what runs computed of a dataset: a version of the lake knows of none."""
+        return ()
 
     def verify(
         self,
@@ -598,7 +599,7 @@ class Features(FeatureReads):
         parts = split_by_symbol(features, _as_frame(rows), place, symbol)
         origin = as_provenance(provenance)
         receipts = self._engine.append_all(parts, origin)
-        self._refuse_if_deleted(features, [dataset for dataset, _ in parts])
+        drop_if_deleted(self._engine, features, [dataset for dataset, _ in parts])
         total = _total(receipts)
         if total.quarantined:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in total.reasons.items())
@@ -609,24 +610,13 @@ class Features(FeatureReads):
             )
         return total
 
-    def _refuse_if_deleted(self, features: FeatureSet, datasets: Iterable[Dataset]) -> None:
-        """Drop what was just written if the feature set was deleted meanwhile: nobody could read it."""
-        record = self._engine.catalog.feature_set(features.name, features.version)
-        if record is not None and record.state != DELETED:
-            return
-        for dataset in datasets:
-            self._engine.drop(dataset)
-        raise UnknownFeatures(
-            f"{features} was deleted while rows of it were written: register it, and write them again"
-        )
-
     def materialise(
         self,
         name: str,
         version: str | int | None,
         fn: Callable[[Any], Any],
-        exchange: str,
-        symbols: str | Sequence[str],
+        exchange: str | None = None,
+        symbols: str | Sequence[str] | None = None,
         instants: Sequence[TimeLike] | pl.Series | None = None,
         *,
         every: DurationLike | None = None,
@@ -647,6 +637,8 @@ class Features(FeatureReads):
         ----------
         fn
             Gets a frame and returns a mapping of values by column, a single value if there is one column, or ``None`` for no row.
+        exchange, symbols
+            Of which frames are made. The exchange may be left out where the lake has a symbol of one alone.
         instants
             At which it is called; or say *every*.
         every, start, end
@@ -673,10 +665,10 @@ class Features(FeatureReads):
 
         features = self._known(name, version).features
         code = check_code(features, fn)
-        place = exchange_id(exchange)
-        places = [(place, symbol) for symbol in _symbols(symbols) or []]
-        if not places:
+        chosen = _symbols(symbols)
+        if not chosen:
             raise BadInput("no symbol is named: name at least one, like 'BTC/USDT'")
+        places = [(self._exchange_of(symbol, exchange), symbol) for symbol in chosen]
         step = None if every is None else parse_length(every)
         moments = self._instants(features, places, instants, step, start, end)
         version_read = self._engine.catalog.version()
@@ -697,13 +689,34 @@ class Features(FeatureReads):
                 "code": code.name,
                 "code_hash": code.hash,
                 "definition": features.hash,
-                "lake_version": version_read,
                 "knowledge": parse_knowledge(knowledge),
                 "frame": None if make_frame else json.dumps(frame, sort_keys=True, default=str),
             },
+            version_read,
             watch,
         )
         return work.run(places, moments, again=again)
+
+    def _exchange_of(self, symbol: str, exchange: str | None) -> str:
+        """Return the exchange that is named, or the only one of which the lake has a symbol."""
+        if exchange is not None:
+            return exchange_id(exchange)
+        found = {dataset.exchange for dataset in self._view.datasets(symbol) if str(dataset.symbol) == symbol}
+        found.discard(ANY_EXCHANGE)
+        if len(found) != 1:
+            places = f"of {', '.join(sorted(found))}" if found else "of no exchange"
+            raise BadInput(f"the lake has {symbol} {places}: say exchange=")
+        return found.pop()
+
+    def _computed(self, dataset: Dataset) -> Sequence[MaterialisedSpan]:
+        from ticklake.query.materialise import OPERATION
+
+        spans: list[MaterialisedSpan] = []
+        for run in self._view.runs.list(dataset=str(dataset), limit=_MOST_RUNS):
+            if run.operation == OPERATION and run.parameters["first"] is not None:
+                span = [run.parameters[name] for name in ("first", "last", "lake_version")]
+                spans.append(MaterialisedSpan(*span))
+        return spans
 
     def _instants(
         self,
@@ -774,13 +787,20 @@ class Features(FeatureReads):
         dry_run
             Only count the rows that would go.
         """
-        features = self._known(name, version, quiet=True).features
+        features = self._known_or_left(name, version)
         datasets = datasets_of(self._engine, features)
         if dry_run:
             return sum(self._engine.drop(dataset, dry_run=True) for dataset in datasets)
         # First of all no writer may begin: what one writes meanwhile it drops itself.
         self._table.set_state(features.name, features.version, DELETED)
         return sum(self._engine.drop(dataset) for dataset in datasets_of(self._engine, features))
+
+    def _known_or_left(self, name: str, version: str | int | None) -> FeatureSet:
+        """Return a feature set, also one whose deletion was stopped before all of its values were gone."""
+        record = self._engine.catalog.feature_set(*_identity(name, version))
+        if record is not None and record.state == DELETED and datasets_of(self._engine, record.features):
+            return record.features
+        return self._known(name, version, quiet=True).features
 
 
 def _one_by_one(make: Callable[[str, str, int], Any], options: Mapping[str, Any]) -> Frames:

@@ -91,7 +91,8 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
     def datasets(self, search: str = "") -> list[Dataset]:
         """Return the datasets whose name contains *search*."""
         part = parse_text("search", search)
-        return [Dataset.parse(name) for name, *_ in self.engine.catalog.inventory() if part in name]
+        names = [name for name, *_ in self.engine.catalog.inventory() if part in name]
+        return self.engine.catalog.with_kinds(map(Dataset.parse, names))
 
     def inventory(self, search: str = "") -> pl.DataFrame:
         """Return a row a dataset.

@@ -84,7 +84,8 @@ class CommittedReader:
         if not changes:
             self.version = newest
             return False
-        self._rows = self._read(changes)
+        known = self._store.catalog.with_kind
+        self._rows = self._read([replace(change, dataset=known(change.dataset)) for change in changes])
         return True
 
     def _read(self, changes: Sequence[DatasetChange]) -> Iterator[CommittedRows]:

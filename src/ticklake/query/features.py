@@ -6,8 +6,8 @@ import json
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,6 @@ from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.feature_sets import FeatureSetTable
 from ticklake.core.asof import take
 from ticklake.core.dataset import Dataset
-from ticklake.core.duration import DurationLike
 from ticklake.core.feature_rows import ANY_EXCHANGE
 from ticklake.core.feature_values import Steps, newest_per_instant, rows_as_of, with_known
 from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures
@@ -26,13 +25,17 @@ from ticklake.core.knowledge import Knowledge
 from ticklake.core.lookup import did_you_mean
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
-from ticklake.errors import BadInput, InvalidName, TicklakeWarning, UnknownDataset, UnknownFeatures
+from ticklake.errors import BadInput, TicklakeWarning, UnknownDataset, UnknownFeatures
 
 __all__ = [
     "ACTIVE",
     "DELETED",
     "DEPRECATED",
+    "DERIVED",
+    "JoinOptions",
+    "MaterialisedSpan",
     "dataset_for",
+    "drop_if_deleted",
     "datasets_of",
     "features_at",
     "features_of_frames",
@@ -44,8 +47,10 @@ __all__ = [
 ]
 
 ACTIVE, DEPRECATED, DELETED = "active", "deprecated", "deleted"
-_MOST_STEPS = 64
-"""Datasets whose steps are kept in memory, for each lake."""
+DERIVED = "derived"
+"""The source of rows that a function made."""
+_STEPS_BYTES = 64 * 1024**2
+"""What the steps take that are kept in memory of each lake."""
 _LINEAGE: dict[str, Any] = {
     "dataset": pl.String(),
     "rows": pl.Int64(),
@@ -54,7 +59,7 @@ _LINEAGE: dict[str, Any] = {
     "source": pl.String(),
     "code": pl.String(),
     "code_hash": pl.String(),
-    "lake_version": pl.Int64(),
+    "lake_versions": pl.List(pl.Int64()),
     "knowledge": pl.String(),
     "inputs": pl.List(pl.String()),
     "frame": pl.String(),
@@ -78,6 +83,22 @@ def registered(engine: Engine, name: str, version: str, *, quiet: bool = False) 
     if record.state == DEPRECATED and not quiet:
         warnings.warn(f"{name}@{version} is deprecated: use another version", TicklakeWarning, stacklevel=4)
     return record
+
+
+def drop_if_deleted(engine: Engine, features: FeatureSet, datasets: Iterable[Dataset]) -> None:
+    """Drop what was just written if the feature set was deleted meanwhile: nobody could read it.
+
+    Raises
+    ------
+    UnknownFeatures
+        If it was.
+    """
+    record = engine.catalog.feature_set(features.name, features.version)
+    if record is not None and record.state != DELETED:
+        return
+    for dataset in datasets:
+        engine.drop(dataset)
+    raise UnknownFeatures(f"{features} was deleted while rows of it were written: register it, and write them again")
 
 
 def _hint(engine: Engine, name: str, version: str) -> str:
@@ -131,22 +152,41 @@ def dataset_for(engine: Engine, features: FeatureSet, exchange: str | None, symb
         If no exchange is named and several have the symbol.
     """
     head = _head_for(engine, features, exchange, symbol)
-    return None if head is None else head.dataset
+    if head is None:
+        return None
+    return head.dataset
 
 
 def _head_for(engine: Engine, features: FeatureSet, exchange: str | None, symbol: str) -> DatasetRow | None:
     """Return what the catalog says of the dataset that :func:`dataset_for` finds."""
-    if exchange is not None:
-        for place in dict.fromkeys((exchange, ANY_EXCHANGE)):
-            head = engine.catalog.dataset(features.dataset(place, symbol))
-            if head is not None:
-                return head
-        return None
-    found = [dataset for dataset in datasets_of(engine, features) if str(dataset.symbol) == symbol]
-    if len(found) > 1:
-        places = ", ".join(dataset.exchange for dataset in found)
-        raise BadInput(f"{features} has values of {symbol} for {places}: say exchange=")
-    return engine.catalog.dataset(found[0]) if found else None
+    if exchange is None:
+        return _Places(engine, features).head(None, symbol)
+    # A live program asks for one symbol: it does not have to know of the others.
+    for place in dict.fromkeys((exchange, ANY_EXCHANGE)):
+        head = engine.catalog.dataset(features.dataset(place, symbol))
+        if head is not None:
+            return head
+    return None
+
+
+class _Places:
+    """Where the values of each symbol are, of one feature set."""
+
+    def __init__(self, engine: Engine, features: FeatureSet) -> None:
+        self._features = features
+        self._by_symbol: dict[str, dict[str, DatasetRow]] = {}
+        _, heads = engine.catalog.heads(datasets_of(engine, features))
+        for dataset, head in heads.items():
+            self._by_symbol.setdefault(str(dataset.symbol), {})[dataset.exchange] = head
+
+    def head(self, exchange: str | None, symbol: str) -> DatasetRow | None:
+        """Return what the catalog says of the dataset that :func:`dataset_for` finds; a text that is no symbol has none."""
+        found = self._by_symbol.get(symbol, {})
+        if exchange is not None:
+            return found.get(exchange) or found.get(ANY_EXCHANGE)
+        if len(found) > 1:
+            raise BadInput(f"{self._features} has values of {symbol} for {', '.join(sorted(found))}: say exchange=")
+        return next(iter(found.values()), None)
 
 
 def stored_rows(
@@ -169,25 +209,35 @@ def stored_rows(
     return pl.concat(frames).sort("ts", "exchange", "symbol", maintain_order=True)
 
 
-@dataclass
 class _StepsOfLake:
-    """The steps of the datasets of a lake that were used last."""
+    """The steps of the datasets of a lake that were used last, up to so many bytes. It may be used from any thread."""
 
-    kept: OrderedDict[Any, tuple[int, Steps]] = field(default_factory=OrderedDict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._kept: OrderedDict[tuple[int, Knowledge], tuple[int, Steps]] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
 
     def of(self, engine: Engine, head: DatasetRow, knowledge: Knowledge) -> Steps:
         """Return the steps of a dataset; they are made anew when a commit has changed it."""
         key = (head.id, knowledge)
-        entry = self.kept.get(key)
+        entry = self._kept.get(key)
         if entry is None or entry[0] != head.changed_in:
             entry = (head.changed_in, Steps.of(engine.load(head.dataset), head.dataset, knowledge))
-        with self.lock:
-            self.kept[key] = entry
-            self.kept.move_to_end(key)
-            while len(self.kept) > _MOST_STEPS:
-                self.kept.popitem(last=False)
+        with self._lock:
+            self._keep(key, entry)
         return entry[1]
+
+    def _keep(self, key: tuple[int, Knowledge], entry: tuple[int, Steps]) -> None:
+        before = self._kept.pop(key, None)
+        if before is not entry:
+            self._size += entry[1].size
+            if before is not None:
+                self._size -= before[1].size
+        self._kept[key] = entry
+        while self._size > self._budget and len(self._kept) > 1:
+            _, (_, dropped) = self._kept.popitem(last=False)
+            self._size -= dropped.size
 
 
 _STEPS: WeakKeyDictionary[Engine, _StepsOfLake] = WeakKeyDictionary()
@@ -196,7 +246,7 @@ _STEPS: WeakKeyDictionary[Engine, _StepsOfLake] = WeakKeyDictionary()
 def _steps(engine: Engine, head: DatasetRow, knowledge: Knowledge) -> Steps:
     steps = _STEPS.get(engine)
     if steps is None:
-        steps = _STEPS.setdefault(engine, _StepsOfLake())
+        steps = _STEPS.setdefault(engine, _StepsOfLake(_STEPS_BYTES))
     return steps.of(engine, head, knowledge)
 
 
@@ -261,8 +311,13 @@ def _values_at(
 ) -> pl.DataFrame:
     head = _head_for(engine, features, exchange, symbol)
     if head is None:
-        return features.kind.empty().select(features.kind.names).clear(times.len())
+        return _nothing(features, times.len())
     return _steps(engine, head, knowledge).at(times, max_age)
+
+
+def _nothing(features: FeatureSet, height: int) -> pl.DataFrame:
+    """Return rows of nulls."""
+    return features.kind.empty().select(features.kind.names).clear(height)
 
 
 def latest(
@@ -276,102 +331,123 @@ def latest(
 ) -> pl.DataFrame:
     """Return one row for each symbol: its newest values that are known at an instant, or nulls."""
     times = pl.Series("at", [at], pl.Int64)
-    frames = [_values_at(engine, features, exchange, symbol, times, knowledge, max_age) for symbol in symbols]
     names = pl.Series("symbol", symbols, pl.String)
-    empty = features.kind.empty().select(features.kind.names)
-    return pl.concat([empty, *frames]).select(names, pl.all())
+    if len(symbols) == 1:
+        row = _values_at(engine, features, exchange, symbols[0], times, knowledge, max_age)
+        return row.insert_column(0, names)
+    frames = [_nothing(features, 0)]
+    places = _Places(engine, features)
+    for symbol in symbols:
+        head = places.head(exchange, symbol)
+        if head is None:
+            frames.append(_nothing(features, 1))
+        else:
+            frames.append(_steps(engine, head, knowledge).at(times, max_age))
+    return pl.concat(frames).insert_column(0, names)
 
 
-def join(
-    engine: Engine,
-    left: pl.DataFrame,
-    refs: Sequence[FeatureRef],
-    *,
-    at: str = "ts",
-    by: str | None = "symbol",
-    symbol: str | None = None,
-    exchange: str | None = None,
-    max_age: DurationLike | None = None,
-    knowledge: Knowledge = "default",
-    full_names: bool = False,
-) -> pl.DataFrame:
-    """Return *left* with the values of features that were known at each of its rows; see :meth:`ticklake.lake.features.FeatureReads.join`."""
+@dataclass(frozen=True, slots=True)
+class JoinOptions:
+    """How the rows of a frame say of which symbol and instant they are, and which values count; see ``lake.features.join``."""
+
+    at: str = "ts"
+    by: str | None = "symbol"
+    symbol: str | None = None
+    exchange: str | None = None
+    max_age: int | None = None
+    knowledge: Knowledge = "default"
+    full_names: bool = False
+
+
+def join(engine: Engine, left: pl.DataFrame, refs: Sequence[FeatureRef], options: JoinOptions) -> pl.DataFrame:
+    """Return *left* with the values of features that were known at each of its rows: one row for each, in its order."""
     pinned = engine.at(engine.catalog.version(), engine.now())
+    keys, groups = _keys(left, options)
     joined: list[pl.DataFrame] = [left]
-    taken = dict.fromkeys(left.columns, "left")
-    sets: dict[tuple[str, str], FeatureSet] = {}
-    for ref in refs:
-        identity = (ref.name, ref.version)
-        if identity not in sets:
-            sets[identity] = registered(pinned, *identity).features
-    for identity, features in sets.items():
-        wanted: list[str] = []
-        for ref in refs:
-            if (ref.name, ref.version) == identity:
-                wanted += [name for name in ref.names_in(features) if name not in wanted]
-        names = {name: f"{features}:{name}" if full_names else name for name in wanted}
-        for name in names.values():
+    taken = dict.fromkeys(left.columns, "the frame")
+    for features, names in _wanted(pinned, refs).items():
+        new_names = {name: name for name in names}
+        if options.full_names:
+            new_names = {name: f"{features}:{name}" for name in names}
+        for name in new_names.values():
             if name in taken:
                 raise BadInput(
                     f"{features} and {taken[name]} have a column {name!r}: say full_names=True, or rename it"
                 )
             taken[name] = str(features)
-        found = _found(pinned, features, left, at, by, symbol, exchange, max_age, knowledge)
-        joined.append(found.select(pl.col(name).alias(new) for name, new in names.items()))
+        found = _found(pinned, features, keys, groups, options)
+        joined.append(found.select(pl.col(name).alias(new) for name, new in new_names.items()))
     return pl.concat(joined, how="horizontal")
 
 
-def _found(
-    engine: Engine,
-    features: FeatureSet,
-    left: pl.DataFrame,
-    at: str,
-    by: str | None,
-    symbol: str | None,
-    exchange: str | None,
-    max_age: DurationLike | None,
-    knowledge: Knowledge,
-) -> pl.DataFrame:
-    """Return the row of a feature set that counts for each row of *left*."""
-    keys = left.select(pl.col(at).alias("_at"), _symbols_of(left, by, symbol).alias("_symbol"))
-    groups = ["_symbol"]
-    if exchange is None and "exchange" in left.columns:
-        keys = keys.with_columns(left["exchange"].cast(pl.String).alias("_exchange"))
-        groups = ["_exchange", "_symbol"]
-    pairs = keys.select(groups).unique(maintain_order=True).drop_nulls()
-    frames: list[pl.DataFrame] = []
-    for row in pairs.iter_rows(named=True):
-        dataset = _present(engine, features, row.get("_exchange", exchange), row["_symbol"])
-        if dataset is not None:
-            rows = with_known(engine.load(dataset), dataset, knowledge)
-            frames.append(rows.with_columns(pl.lit(row[name], pl.String).alias(name) for name in groups))
-    if not frames:
-        return features.kind.empty().select(features.kind.names).clear(left.height)
-    known = pl.concat(frames)
-    return take(known, rows_as_of(keys, known, "_at", groups, max_age))
+def _wanted(engine: Engine, refs: Sequence[FeatureRef]) -> dict[FeatureSet, list[str]]:
+    """Return the columns that are wanted of each feature set, each once."""
+    sets: dict[tuple[str, str], FeatureSet] = {}
+    wanted: dict[FeatureSet, list[str]] = {}
+    for ref in refs:
+        identity = (ref.name, ref.version)
+        if identity not in sets:
+            sets[identity] = registered(engine, *identity).features
+        names = wanted.setdefault(sets[identity], [])
+        names += [name for name in ref.names_in(sets[identity]) if name not in names]
+    return wanted
 
 
-def _present(engine: Engine, features: FeatureSet, exchange: str | None, symbol: str) -> Dataset | None:
-    try:
-        return dataset_for(engine, features, exchange, symbol)
-    except InvalidName:
-        # A text that can be no symbol has no values. The row stays, as every row does.
-        return None
+def _keys(left: pl.DataFrame, options: JoinOptions) -> tuple[pl.DataFrame, list[str]]:
+    """Return instant, symbol and maybe exchange of each row, and the columns that tell datasets apart."""
+    keys = left.select(pl.col(options.at).alias("_at"), _symbols_of(left, options).alias("_symbol"))
+    if options.exchange is None and "exchange" in left.columns:
+        return keys.with_columns(left["exchange"].cast(pl.String).alias("_exchange")), ["_exchange", "_symbol"]
+    return keys, ["_symbol"]
 
 
-def _symbols_of(left: pl.DataFrame, by: str | None, symbol: str | None) -> pl.Expr:
-    if symbol is not None:
-        return pl.lit(symbol, pl.String)
-    if by is None or by not in left.columns:
+def _symbols_of(left: pl.DataFrame, options: JoinOptions) -> pl.Expr:
+    if options.symbol is not None:
+        return pl.lit(options.symbol, pl.String)
+    if options.by is None or options.by not in left.columns:
         have = ", ".join(left.columns) or "none"
         raise BadInput(
-            f"the frame has no column {by!r} of symbols (it has {have}): say by=, or symbol= if all rows are of one"
+            f"the frame has no column {options.by!r} of symbols (it has {have}): say by=, or symbol= if all rows are of one"
         )
-    return pl.col(by).cast(pl.String)
+    return pl.col(options.by).cast(pl.String)
 
 
-def lineage(engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME) -> pl.DataFrame:
-    """Return where rows of features came from: a row for each dataset and origin, in order of time."""
+def _found(
+    engine: Engine, features: FeatureSet, keys: pl.DataFrame, groups: list[str], options: JoinOptions
+) -> pl.DataFrame:
+    """Return the row of a feature set that counts for each of *keys*."""
+    places = _Places(engine, features)
+    frames: list[pl.DataFrame] = []
+    for row in keys.select(groups).unique(maintain_order=True).drop_nulls().iter_rows(named=True):
+        head = places.head(row.get("_exchange", options.exchange), row["_symbol"])
+        if head is not None:
+            rows = with_known(engine.load(head.dataset), head.dataset, options.knowledge)
+            frames.append(rows.with_columns(pl.lit(row[name], pl.String).alias(name) for name in groups))
+    if not frames:
+        return _nothing(features, keys.height)
+    known = pl.concat(frames)
+    return take(known, rows_as_of(keys, known, "_at", groups, options.max_age))
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialisedSpan:
+    """What one run computed: from the first to the last instant, of a version of the lake."""
+
+    first: int
+    last: int
+    lake_version: int
+
+
+def lineage(
+    engine: Engine,
+    datasets: Iterable[Dataset],
+    span: Span = ALL_TIME,
+    runs_of: Callable[[Dataset], Sequence[MaterialisedSpan]] = lambda _dataset: (),
+) -> pl.DataFrame:
+    """Return where rows of features came from: a row for each dataset and origin, in order of time.
+
+    *runs_of* returns what was computed of a dataset, and of which versions of the lake.
+    """
     pinned = engine.at(engine.catalog.version(), engine.now())
     origins = pinned.catalog.provenances()
     found: list[dict[str, Any]] = []
@@ -380,6 +456,8 @@ def lineage(engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME) 
         counted = rows.group_by(PROVENANCE, maintain_order=True).agg(
             rows=pl.len().cast(pl.Int64), first=pl.col("ts").min(), last=pl.col("ts").max()
         )
+        counted = counted.with_columns(pl.col("first", "last").to_physical())
+        runs = runs_of(dataset)
         for row in counted.iter_rows(named=True):
             origin = origins[row.pop(PROVENANCE)]
             note = _note_of(origin.note)
@@ -391,14 +469,22 @@ def lineage(engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME) 
                     "source": origin.source,
                     "code": code,
                     "code_hash": note.get("code_hash"),
-                    "lake_version": note.get("lake_version"),
+                    "lake_versions": _versions_in(runs, row) if origin.source == DERIVED else None,
                     "knowledge": note.get("knowledge"),
                     "inputs": note.get("inputs"),
                     "frame": note.get("frame"),
                     "note": origin.note,
                 }
             )
-    return pl.DataFrame(found, schema=_LINEAGE).sort("dataset", "first", maintain_order=True)
+    times = dict.fromkeys(("first", "last"), pl.Int64())
+    rows = pl.DataFrame(found, schema={**_LINEAGE, **times}).cast(dict.fromkeys(times, TIME))
+    return rows.sort("dataset", "first", maintain_order=True)
+
+
+def _versions_in(runs: Iterable[MaterialisedSpan], row: Mapping[str, Any]) -> list[int]:
+    """Return the versions of the lake that runs read which computed rows between two."""
+    meeting = [run for run in runs if run.first <= row["last"] and row["first"] <= run.last]
+    return sorted({run.lake_version for run in meeting})
 
 
 def _note_of(text: str) -> dict[str, Any]:

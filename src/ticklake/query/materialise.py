@@ -22,14 +22,17 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
 from ticklake.core.runs import RunState
 from ticklake.core.span import Span
+from ticklake.core.time import format_time
 from ticklake.engine.engine import Engine
-from ticklake.errors import Cancelled, FeaturesDiffer, TicklakeError
-from ticklake.query.features import stored_rows
+from ticklake.errors import Cancelled, FeaturesDiffer, InvalidData, TicklakeError
+from ticklake.query.features import DERIVED, drop_if_deleted, stored_rows
 
-__all__ = ["Frames", "Materialised", "Materialising", "check_code", "grid", "verify"]
+__all__ = ["OPERATION", "Frames", "Materialised", "Materialising", "check_code", "grid", "verify"]
 
 Frames = Callable[[str, str, Sequence[int]], Iterable[Any]]
 """Returns what the function gets for an exchange and a symbol at each of some instants, in their order."""
+OPERATION = "materialise"
+"""What runs of it are called."""
 _COUNTS = ("received", "new", "changed", "duplicate", "quarantined")
 
 
@@ -100,6 +103,7 @@ class Materialising:
     every: int | None
     batch: int
     note: Mapping[str, Any]
+    version: int
     watch: Watch
     counts: dict[str, int] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
@@ -110,11 +114,17 @@ class Materialising:
         names = [str(self.features.dataset(*place)) for place in places]
         self.progress = Progress(datasets=len(places), planned=dict.fromkeys(names, len(instants)), names=names)
         subject = f"{self.features} of {', '.join(symbol for _, symbol in places[:3])}"
-        run = self.runs.create("materialise", subject, {"features": str(self.features), "symbols": len(places)})
+        todo: dict[tuple[str, str], Sequence[int]] = dict.fromkeys(places, instants)
+        if not again:
+            todo = {place: self._missing(self.features.dataset(*place), instants) for place in places}
+        run = self.runs.create(OPERATION, subject, self._parameters(names, list(todo.values())))
         try:
             self.watch(self.progress)
             for exchange, symbol in places:
-                self._symbol(exchange, symbol, instants, run.id, again=again)
+                if again:
+                    self._remove(self.features.dataset(exchange, symbol), instants)
+                skipped = len(instants) - len(todo[exchange, symbol])
+                self._symbol(exchange, symbol, todo[exchange, symbol], skipped, run.id)
         except BaseException as error:
             state = RunState.FAILED
             if isinstance(error, KeyboardInterrupt | Cancelled):
@@ -126,13 +136,28 @@ class Materialising:
         self.runs.finish(run.id, RunState.SUCCEEDED, self.counts, f"{self.counts['new']:,} new rows")
         return Materialised(str(self.features), len(places), len(places) * len(instants), **self.counts, run_id=run.id)
 
-    def _symbol(self, exchange: str, symbol: str, instants: Sequence[int], run_id: int, *, again: bool) -> None:
-        dataset = self.features.dataset(exchange, symbol)
-        if again and self.engine.catalog.has(dataset):
+    def _parameters(self, names: Sequence[str], todo: Sequence[Sequence[int]]) -> dict[str, Any]:
+        """Return what the run records. The version that was read is here and not in the provenance of rows.
+
+        A set that is kept up to date reads another version each time: rows would have a new origin for every few of them.
+        """
+        return {
+            "features": str(self.features),
+            "dataset": list(names),
+            "first": min((instants[0] for instants in todo if instants), default=None),
+            "last": max((instants[-1] for instants in todo if instants), default=None),
+            "lake_version": self.version,
+            "knowledge": self.note["knowledge"],
+        }
+
+    def _remove(self, dataset: Dataset, instants: Sequence[int]) -> None:
+        if self.engine.catalog.has(dataset):
             self.engine.delete(dataset, Span(instants[0], instants[-1] + 1))
-        todo = self._missing(dataset, instants)
-        self.counts["skipped"] += len(instants) - len(todo)
-        self._advance(dataset, len(instants) - len(todo), run_id)
+
+    def _symbol(self, exchange: str, symbol: str, todo: Sequence[int], skipped: int, run_id: int) -> None:
+        dataset = self.features.dataset(exchange, symbol)
+        self.counts["skipped"] += skipped
+        self._advance(dataset, skipped, run_id)
         origin = self._origin(exchange, symbol)
         for start in range(0, len(todo), self.batch):
             chunk = todo[start : start + self.batch]
@@ -159,7 +184,10 @@ class Materialising:
 
     def _values(self, exchange: str, symbol: str, chunk: Sequence[int]) -> list[Mapping[str, Any] | None]:
         frames = self.frames(exchange, symbol, chunk)
-        return [values_of(self.features, self.function(frame)) for frame in frames]
+        called: list[Mapping[str, Any] | None] = []
+        for instant, frame in zip(chunk, frames, strict=True):
+            called.append(call(self.function, frame, self.features, symbol, instant))
+        return called
 
     def _commit(
         self, dataset: Dataset, chunk: Sequence[int], values: Sequence[Mapping[str, Any] | None], origin: Provenance
@@ -170,6 +198,7 @@ class Materialising:
             # A chunk may have holes, of instants that are there already: they are covered, too.
             coverage = [Covered(Span(chunk[0], chunk[-1] + self.every), Found.DATA, self._grid_note)]
         receipt = self.engine.append(dataset, rows, origin, coverage)
+        drop_if_deleted(self.engine, self.features, [dataset])
         self.counts["computed"] += len(chunk)
         self.counts["without_row"] += len(chunk) - rows.height
         self._count(receipt)
@@ -186,7 +215,23 @@ class Materialising:
 
     def _origin(self, exchange: str, symbol: str) -> Provenance:
         note = {**self.note, "inputs": list(self.inputs(exchange, symbol))}
-        return Provenance("derived", str(self.features), self.engine.store.tool, note=json.dumps(note, sort_keys=True))
+        return Provenance(DERIVED, str(self.features), self.engine.store.tool, note=json.dumps(note, sort_keys=True))
+
+
+def call(
+    function: Callable[..., Any], frame: Any, features: FeatureSet, symbol: str, instant: int
+) -> Mapping[str, Any] | None:
+    """Return the values that a function returns for a frame; its errors say for which symbol and instant it was called."""
+    place = f"{features} of {symbol} at {format_time(instant)}"
+    try:
+        result = function(frame)
+    except Exception as error:
+        error.add_note(f"while the function was called for {place}")
+        raise
+    try:
+        return values_of(features, result)
+    except InvalidData as error:
+        raise InvalidData(f"{place}: {error}") from None
 
 
 def verify(
@@ -210,7 +255,7 @@ def verify(
         mine = stored.filter((stored["exchange"] == dataset.exchange) & (stored["symbol"] == symbol))
         for instant in mine["ts"].to_physical():
             frame = next(iter(frames(dataset.exchange, symbol, [instant])))
-            rows = rows_at(features, [instant], [values_of(features, function(frame))])
+            rows = rows_at(features, [instant], [call(function, frame, features, symbol, instant)])
             names = [pl.lit(dataset.exchange).alias("exchange"), pl.lit(symbol).alias("symbol")]
             anew.append(rows.select(*names, pl.all()).select(stored.columns))
             progress.step()

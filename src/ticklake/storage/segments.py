@@ -35,6 +35,7 @@ __all__ = [
     "digest",
     "encode_inline",
     "encode_inline_parts",
+    "inline_schema",
     "inline_segment",
     "inline_segment_of",
     "new_id",
@@ -74,9 +75,9 @@ class Footer:
     def to_json(self) -> bytes:
         """Return the footer as JSON for the file's metadata."""
         coverage = [[piece.span.start, piece.span.end, piece.found.value, piece.reason] for piece in self.coverage]
-        definition = ""
-        if self.dataset.variant is not None:
-            definition = self.dataset.spec.definition
+        declared: dict[str, str] = {}
+        if self.dataset.variant is not None and self.dataset.spec.definition:
+            declared = {"definition": self.dataset.spec.definition}
         return json.dumps(
             {
                 "format": FORMAT,
@@ -93,7 +94,7 @@ class Footer:
                 "coverage": coverage,
                 "blocks": base64.b64encode(self.blocks).decode(),
                 "observed_at": self.observed_at,
-                "definition": definition,
+                **declared,
             }
         ).encode()
 
@@ -196,6 +197,14 @@ def decode_inline(segment: Segment, kind: Kind) -> pl.DataFrame:
         return pl.read_ipc_stream(io.BytesIO(data)).select(list(kind.stored_schema))
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise corrupt(segment.name, str(error)) from error
+
+
+def inline_schema(segment: Segment) -> dict[str, pl.DataType]:
+    """Return the names and types of an inline segment's columns as its bytes have them; none if they cannot be read."""
+    try:
+        return dict(pl.read_ipc_stream(io.BytesIO(segment.data or b""), n_rows=0).schema)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, TypeError):
+        return {}
 
 
 def corrupt(name: str, why: object) -> CorruptSegment:

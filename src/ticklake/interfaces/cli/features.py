@@ -375,8 +375,12 @@ def lineage(
         return print_json(found)
     if not found.height:
         return say("there are no rows")
-    columns = ("dataset", "rows", "first", "last", "source", "code", "lake_version")
-    return print_records(columns, to_json(found), numbers=("rows", "lake_version"))
+    rows = to_json(found)
+    for row in rows:
+        versions = row["lake_versions"] or []
+        row["of versions"] = " .. ".join(str(version) for version in sorted({*versions[:1], *versions[-1:]}))
+    columns = ("dataset", "rows", "first", "last", "source", "code", "of versions")
+    return print_records(columns, rows, numbers=("rows",))
 
 
 @app.command("deprecate")
