@@ -40,6 +40,7 @@
     ├── AlertNotSent               an address of alerts did not take one
     ├── NoLake                     there is no lake at that place
     ├── BrokenPlugin               a package offers a source that cannot be loaded
+    ├── LooksAhead                 a function uses rows that were not knowable
     └── MissingExtra               an optional dependency is not installed
 
 ``retriable`` is a fact of the class; ``exit_code`` is what the shell sees.
@@ -71,6 +72,7 @@ __all__ = [
     "InvalidTime",
     "LeaseHeld",
     "LeaseLost",
+    "LooksAhead",
     "MissingExtra",
     "MissingSegment",
     "NoLake",
@@ -286,6 +288,14 @@ class NoLake(TicklakeError):
 
 class BrokenPlugin(TicklakeError):
     """A package offers a source that cannot be loaded."""
+
+
+class LooksAhead(TicklakeError):
+    """A function uses rows that were not knowable at the instant; ``leak`` has the instant, the rows and the values."""
+
+    def __init__(self, message: str, leak: object = None) -> None:
+        super().__init__(message)
+        self.leak = leak
 
 
 class MissingExtra(TicklakeError):

@@ -300,14 +300,14 @@ class Facts:
                 return []
             if not coverage.pieces and not self.closed and not self.refused().len() and not self.only_snapshots:
                 return [Gap(want, None, GapReason.NOT_FETCHED)]
-        present = []
+        present: list[pl.Series] = []
         if timeframe is not None:
-            present = [rows(want)["ts"].to_physical()]
-        refused = self.refused()
-        refused = refused.filter(refused <= at)
-        return gaps_of(
-            self.dataset, want, coverage, present, [refused], self.closed, only_snapshots=self.only_snapshots
-        )
+            opens = rows(want)["ts"]
+            if len(opens) == timeframe.count_in(want, self.dataset.anchor):
+                return []
+            present.append(opens.to_physical())
+        refused = [times.filter(times <= at) for times in (self.refused(),) if len(times)]
+        return gaps_of(self.dataset, want, coverage, present, refused, self.closed, only_snapshots=self.only_snapshots)
 
 
 @dataclass(eq=False)
@@ -350,15 +350,21 @@ class _Column(NamedTuple):
 
 def _column(series: pl.Series) -> _Column:
     name = f"{series.name}:{series.dtype};".encode()
-    nulls = series.is_null().to_numpy() if series.null_count() else None
+    nulls = None
+    if series.null_count() == len(series):
+        nulls = np.ones(len(series), dtype=np.bool_)
+    elif series.null_count():
+        nulls = series.is_null().to_numpy()
     if series.dtype == pl.String:
         filled = series.fill_null("")
         ends = np.append(0, filled.str.len_bytes().cum_sum().to_numpy()).astype(np.int64)
         return _Column(name, ends, "".join(filled.to_list()).encode(), nulls)
-    plain = series.to_physical()
-    if nulls is not None:
-        plain = plain.fill_null(False if plain.dtype == pl.Boolean else 0)
-    return _Column(name, plain.to_numpy(), None, nulls)
+    # Nulls of floats and times have values of their own in arrays; integers have none.
+    if nulls is not None and not series.dtype.is_float() and not series.dtype.is_temporal():
+        if series.null_count() == len(series):
+            series = series.clear().extend_constant(0, len(series)).cast(series.dtype)
+        series = series.fill_null(False if series.dtype == pl.Boolean else 0)
+    return _Column(name, series.to_numpy(), None, nulls)
 
 
 def _feed(digest: Any, columns: Sequence[_Column], first: int, last: int) -> None:

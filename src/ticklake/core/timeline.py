@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     Times = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["NEVER", "DerivedBars", "Edge", "Part", "Timeline", "Windows"]
+__all__ = ["NEVER", "DerivedBars", "Edge", "Part", "Timeline", "Windows", "row_known_at"]
 
 NEVER = 2**63 - 1
 """From when on a row is known that never is."""
 _EVENTS, _BARS = "left", "right"
+_NO_BARS = KINDS["ohlcv"].empty().select(KINDS["ohlcv"].names)
+_MOST_SLICES = 32
+"""Rows that are not all of a window are put together of so many slices at most."""
 
 
 class Windows(NamedTuple):
@@ -147,8 +150,10 @@ class Timeline:
             own = places[row]
             # The first version is known as any row is, and each later one from the commit on that brought it.
             for place, since in zip(own[1:], times[:-1], strict=True):
-                versions_known[place] = max(since, int(happened[place]))
-            known[row] = max(times[-1], int(happened[own[-1]]))
+                if versions_known[place] != NEVER:
+                    versions_known[place] = max(since, int(happened[place]))
+            if known[row] != NEVER:
+                known[row] = max(times[-1], int(happened[own[-1]]))
             self._changed[row] = _Changed(row, tuple(times), tuple(own))
         self._versions = before
         self._versions_known = versions_known
@@ -184,7 +189,7 @@ class Timeline:
             if not unknown[end - first :].all():
                 return None
             # What is unknown in the newest version may be known in the one before.
-            if self._changed and self._changed_rows[_between(self._changed_rows, end, last)].size:
+            if self._changed and self.changed_rows[_between(self.changed_rows, end, last)].size:
                 return None
         # The newest row may be before the window: whether it is known has to be looked at, too.
         if end == first and first and self._latest[first - 1] > at:
@@ -197,13 +202,32 @@ class Timeline:
         first = int(self.happened.searchsorted(since, side=self.side))  # type: ignore[call-overload]
         chosen = self._chosen(first, last, at)
         if not chosen.size and keeps_newest:
-            chosen = self._chosen(0, first, at)[-1:]
+            chosen = self._newest(first, at, 1)
         return self._gathered(chosen)
 
     def newest_known(self, at: int, count: int) -> pl.DataFrame:
         """Return the newest *count* rows that were known at an instant, chosen one by one."""
         last = int(self.happened.searchsorted(at, side="right"))
-        return self._gathered(self._chosen(0, last, at)[-count:])
+        return self._gathered(self._newest(last, at, count))
+
+    def newest_happened(self, at: int) -> int | None:
+        """Return when the newest row happened that was known at an instant."""
+        chosen = self._newest(int(self.happened.searchsorted(at, side="right")), at, 1)
+        if not chosen.size:
+            return None
+        place = int(chosen[0])
+        if place >= self.rows.height:
+            place = self._row_of_version[place - self.rows.height]
+        return int(self.happened[place])
+
+    def _newest(self, last: int, at: int, count: int) -> Times:
+        """Return the places of the newest known rows before *last*."""
+        reach = 2 * count + 64
+        while True:
+            chosen = self._chosen(max(last - reach, 0), last, at)
+            if chosen.size >= count or reach >= last:
+                return chosen[-count:]
+            reach *= 8
 
     def known_between(self, first: int, last: int, at: int) -> pl.DataFrame:
         """Return those rows from the place *first* up to *last* that were known at an instant."""
@@ -213,9 +237,10 @@ class Timeline:
         """Return the places of known rows; those of older versions count on from the end of the rows."""
         known = self.known[first:last] <= at
         places = np.flatnonzero(known) + first
-        if not self._changed:
+        changed_rows = self.changed_rows[_between(self.changed_rows, first, last)]
+        if not changed_rows.size:
             return places
-        changed = [self._changed[row] for row in self._changed_rows[_between(self._changed_rows, first, last)].tolist()]
+        changed = [self._changed[row] for row in changed_rows.tolist()]
         height = self.rows.height
         older: dict[int, int] = {}
         for row in changed:
@@ -227,7 +252,8 @@ class Timeline:
         return np.array([older.get(place, place) for place in kept.tolist()], dtype=np.int64)
 
     @cached_property
-    def _changed_rows(self) -> Times:
+    def changed_rows(self) -> Times:
+        """The places of rows that had other values before."""
         return np.array(sorted(self._changed), dtype=np.int64)
 
     @cached_property
@@ -236,11 +262,22 @@ class Timeline:
             return self.rows
         return pl.concat([self.rows, self._versions], rechunk=True)
 
+    @cached_property
+    def _row_of_version(self) -> dict[int, int]:
+        return {place: changed.place for changed in self._changed.values() for place in changed.places}
+
     def _gathered(self, places: Times) -> pl.DataFrame:
-        return self._all_versions[pl.Series(places)]
-
-
-_NO_BARS = KINDS["ohlcv"].empty().select(KINDS["ohlcv"].names)
+        rows = self._all_versions
+        if not places.size:
+            return rows.clear()
+        # Rows that follow one another are a slice, which costs next to nothing. Mostly few rows are left out.
+        breaks = np.flatnonzero(places[1:] - places[:-1] != 1) + 1
+        if breaks.size >= _MOST_SLICES:
+            return rows[pl.Series(places)]
+        gathered = rows.clear()
+        for run in np.split(places, breaks):
+            gathered = gathered.vstack(rows.slice(int(run[0]), len(run)))
+        return gathered
 
 
 class Edge(NamedTuple):
@@ -343,9 +380,9 @@ class DerivedBars:
         some = windows.plain & (windows.last > windows.first)
         newest[some] = self._base.happened[windows.last[some] - 1]
         for place in np.flatnonzero(~windows.plain):
-            rows = self._base.newest_known(int(at[place]), 1)
-            if rows.height:
-                newest[place] = _physical(happened_at(rows, self._base.dataset))[0]
+            happened = self._base.newest_happened(int(at[place]))
+            if happened is not None:
+                newest[place] = happened
         return np.maximum(newest, self._edge.looked(at))
 
     @cached_property
@@ -363,12 +400,40 @@ class DerivedBars:
         return np.array([self._timeframe.next(ts, self._anchor) for ts in opens.tolist()], dtype=np.int64)
 
 
+def row_known_at(
+    rows: pl.DataFrame,
+    dataset: Dataset,
+    knowledge: Knowledge,
+    lags: Lags,
+    keying: Keying = "natural",
+    revisions: Sequence[Mapping[str, Any]] = (),
+) -> tuple[Times, Flags]:
+    """Return from when on the newest value of each row is known, and which rows had another value before.
+
+    The arguments are those of :class:`Timeline`.
+    """
+    timeline = Timeline(dataset, rows, knowledge, lags, keying, revisions)
+    known = _known(rows, dataset, knowledge, lags)
+    had_others = np.zeros(rows.height, dtype=np.bool_)
+    if timeline.changed_rows.size:
+        # Where rows were changed, none is left out.
+        known = timeline.known
+        had_others[timeline.changed_rows] = True
+    return known, had_others
+
+
 def _known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge, lags: Lags) -> Times:
     return np.array(known_at(rows, dataset, knowledge, lags).fill_null(NEVER).to_numpy(), dtype=np.int64)
 
 
 def _physical(times: pl.Series) -> Times:
     return np.asarray(times.to_physical().to_numpy(), dtype=np.int64)
+
+
+def _ints(times: pl.Series) -> Times:
+    """Return times without a null in nanoseconds; on few rows, a planned cast would take most of the time."""
+    ints: Times = times.to_numpy().view(np.int64)
+    return ints
 
 
 def _between(places: Times, first: int, last: int) -> slice:

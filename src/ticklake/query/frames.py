@@ -109,13 +109,6 @@ class _Rows:
         """Return the times of refused rows."""
         return self.refused_times
 
-    def first_known(self, lag: int) -> int:
-        """Return from when on it could be known that there is such a dataset."""
-        known = [piece.span.start for piece in self.coverage.pieces[:1]]
-        if self.first_ts is not None:
-            known.append(self.first_ts + lag)
-        return min(known, default=ALL_TIME.end)
-
     @cached_property
     def size(self) -> int:
         """Bytes in memory."""
@@ -296,19 +289,28 @@ class _Reading:
     def _add_bars(self, timeframe: Timeframe) -> None:
         dataset = self._request.dataset("ohlcv", timeframe)
         name = f"bars.{timeframe}"
-        before = 1
-        if timeframe == self._request.timeframes[0]:
-            before = max(before, self._request.warm_up)
+        before = self._before(timeframe)
+        if self._is_never_received(dataset):
+            self._add_made_bars(name, dataset, before)
+            return
         lag = self._engine.lags.of(dataset)
         need = self._need(dataset, self._since - timeframe.length - lag, before)
         rows = self._rows(need)
         if rows is None:
             self._add_made_bars(name, dataset, before)
             return
-        if self._request.knowledge == "received":
-            self._absent.append(Absent(name, str(dataset), "nobody notes when bars are received"))
         facts = self._facts(rows, need, lag)
         self._parts[name] = PartData(name, self._timeline(rows), True, facts, source=rows.source)
+
+    def _before(self, timeframe: Timeframe) -> int:
+        """Return how many bars from before a window are needed."""
+        if timeframe == self._request.timeframes[0]:
+            return max(1, self._request.warm_up)
+        return 1
+
+    def _is_never_received(self, dataset: Dataset) -> bool:
+        """Whether no row of a kind says when it was received, and only those that do count."""
+        return self._request.knowledge == "received" and "received_at" not in dataset.spec.names
 
     def _add_made_bars(self, name: str, dataset: Dataset, before: int) -> None:
         """Add bars that the lake does not have, made of what it has."""
@@ -316,6 +318,8 @@ class _Reading:
         base = self._base_of(dataset)
         if timeframe is None or base is None:
             why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
+            if self._is_never_received(dataset):
+                why = "nobody notes when bars are received, and there are no trades of which they can be made"
             self._absent.append(Absent(name, str(dataset), why))
             return
         lag = max(self._engine.lags.of(dataset), self._engine.lags.of(base))
@@ -343,13 +347,16 @@ class _Reading:
         for known in self._heads:
             if known.kind not in ("ohlcv", "trades") or timeframe is None:
                 continue
-            if can_become(known, timeframe) and known != dataset:
+            if can_become(known, timeframe) and known != dataset and not self._is_never_received(known):
                 bases.append(known)
         return max(bases, key=_length, default=None)
 
     def _add_events(self, kind: str) -> None:
         dataset = self._request.dataset(kind)
         is_state = kind in STATES
+        if self._is_never_received(dataset):
+            self._absent.append(Absent(kind, str(dataset), f"nobody notes when rows of {kind} are received"))
+            return
         lag = self._engine.lags.of(dataset)
         start = self._since - lag if is_state else self._since
         need = self._need(dataset, start, int(is_state))
@@ -361,10 +368,18 @@ class _Reading:
             return
         facts = self._facts(rows, need, lag)
         if self._request.kinds is None:
-            facts = replace(facts, since=rows.first_known(lag))
-        if self._request.knowledge == "received" and "received_at" not in dataset.spec.names:
-            self._absent.append(Absent(kind, str(dataset), f"nobody notes when rows of {kind} are received"))
+            facts = replace(facts, since=self._first_known(rows))
         self._parts[kind] = PartData(kind, self._timeline(rows), is_state, facts, source=rows.source)
+
+    def _first_known(self, rows: _Rows) -> int:
+        """Return from when on it could be known that there is such a dataset."""
+        if not rows.begins:
+            return ALL_TIME.start
+        known = [piece.span.start for piece in rows.coverage.pieces[:1]]
+        timeline = self._timeline(rows)
+        if timeline.known.size:
+            known.append(int(timeline.known.min()))
+        return min(known, default=ALL_TIME.end)
 
     def _books(self) -> Callable[[int], Book] | None:
         kinds = self._request.kinds
