@@ -121,7 +121,7 @@ class Timeline:
             known = known[kept]
         self.rows = rows.rechunk()
         self.known = known
-        self.happened = _physical(happened_at(self.rows, dataset))
+        self.happened = _ints(happened_at(self.rows, dataset))
         self._latest = np.maximum.accumulate(known) if known.size else known
 
     def _read_revisions(
@@ -144,7 +144,7 @@ class Timeline:
             if row is not None:
                 until.setdefault(row, []).append(int(revision["created_at"]))
                 places.setdefault(row, []).append(number)
-        happened = _physical(happened_at(before, self.dataset))
+        happened = _ints(happened_at(before, self.dataset))
         versions_known = _known(before, self.dataset, knowledge, lags)
         for row, times in until.items():
             own = places[row]
@@ -314,10 +314,10 @@ class DerivedBars:
         self._edge = edge
         self._anchor = base.dataset.anchor_of(timeframe)
         self.rows = self._made(base.rows)
-        opens = _physical(self.rows["ts"])
+        opens = _ints(self.rows["ts"])
         self.happened = self._closes(opens)
         self._available = self.happened + lag
-        base_ts = _physical(base.rows["ts"])
+        base_ts = _ints(base.rows["ts"])
         self._begins = np.append(base_ts.searchsorted(opens), len(base_ts))
         self.known = self._available.copy()
         if opens.size:
@@ -424,10 +424,6 @@ def row_known_at(
 
 def _known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge, lags: Lags) -> Times:
     return np.array(known_at(rows, dataset, knowledge, lags).fill_null(NEVER).to_numpy(), dtype=np.int64)
-
-
-def _physical(times: pl.Series) -> Times:
-    return np.asarray(times.to_physical().to_numpy(), dtype=np.int64)
 
 
 def _ints(times: pl.Series) -> Times:
