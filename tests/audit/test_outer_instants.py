@@ -31,3 +31,11 @@ def test_without_a_jump_of_numbers_nothing_is_missing_there():
     with memory_lake() as lake:
         stored(lake, (1, 0), (2, 0), (3, 0), (4, 3), (5, 9))
         assert lake.gaps(TRADES) == []
+
+
+def test_the_order_in_which_trades_of_an_instant_came_hides_none_that_is_missing():
+    with memory_lake() as lake:
+        stored(lake, (5, 0))
+        stored(lake, (1, 0), (2, 0), (3, 0), (6, 3), (7, 9))
+        (gap,) = lake.gaps(TRADES)
+        assert (gap.missing, gap.detail) == (1, "trade ids 4 to 4 are missing")

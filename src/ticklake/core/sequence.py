@@ -149,10 +149,10 @@ class Numbering:
         frame = pl.DataFrame([times.alias("ts"), numbers.cast(pl.Int64).alias("n"), anchors.alias("anchor")])
         frame = frame.drop_nulls("n")
         self.rows += frame.height
+        if _goes_back_within_an_instant(frame):
+            # Rows of one instant are in the order in which they came: by number they may well follow each other.
+            frame = frame.sort("ts", "n", maintain_order=True)
         runs = _runs(frame)
-        if len(runs) > max(_FEW, frame.height * SCATTERED):
-            # Rows of one instant may come in any order: by number they may well follow each other.
-            runs = _runs(frame.sort("ts", "n", maintain_order=True))
         self.breaks += max(len(runs) - 1, 0)
         for run in runs:
             self._follow(run)
@@ -225,6 +225,11 @@ def _without(hole: Jump, first: int, last: int) -> list[Jump]:
     if last < hole.last:
         parts.append(replace(hole, first=last + 1))
     return parts
+
+
+def _goes_back_within_an_instant(frame: pl.DataFrame) -> bool:
+    goes_back = (frame["n"].diff() < 0) & (frame["ts"].diff() == 0)
+    return bool(goes_back.any())
 
 
 def _runs(frame: pl.DataFrame) -> list[_Run]:
