@@ -20,6 +20,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, parse_time
 from ticklake.errors import BadInput, Unsupported
+from ticklake.query import derive
 
 T = parse_time("2024-03-08")
 NOW = parse_time("2026-01-01")
@@ -512,3 +513,30 @@ def test_whatever_happens_a_refresh_ends_with_what_the_rule_makes(steps, rule):
         stored = lake.load(name) if name in names else expected.clear()
         assert stored.select(expected.columns).equals(expected)
         assert lake.verify(deep=True) == []
+
+
+def test_many_late_trades_are_read_in_few_pieces(hours, monkeypatch):
+    hours.save(TRADES, trades(0, 100_000))
+    hours.derived.refresh()
+    ids = range(0, 100_000, 61)
+    late = trades(0, len(ids)).with_columns(
+        ts=pl.Series([T + n * MINUTE + 1 for n in ids]).cast(TIME), id=pl.Series([f"late{n}" for n in ids])
+    )
+    for start in range(0, late.height, 4):
+        hours.save(TRADES, late.slice(start, 1))
+    asked = []
+    plain = derive.replace_rows
+
+    def counted(store, output, reach, pieces, *others):
+        def noted():
+            for span, rows in pieces:
+                asked.append(span)
+                yield span, rows
+
+        return plain(store, output, reach, noted(), *others)
+
+    monkeypatch.setattr(derive, "replace_rows", counted)
+    [done] = hours.derived.refresh()
+    assert done.changed == len(range(0, late.height, 4))
+    assert len(asked) <= 2 * 101
+    assert_is_what_the_rule_makes(hours)

@@ -42,6 +42,7 @@ class _Rows:
 
     waiting: list[pl.DataFrame] = field(default_factory=list)
     gone: list[pl.Series] = field(default_factory=list)
+    waiting_rows: int = 0
     new: int = 0
     changed: int = 0
     removed: int = 0
@@ -71,13 +72,14 @@ def replace_rows(
     def flush() -> None:
         frame = pl.concat([dataset.spec.empty(), *rows.waiting])
         rows.waiting.clear()
+        rows.waiting_rows = 0
         made = write_segments(store, dataset, frame, next_seq(view.row), view.keying)
         add.extend(made)
         written.extend(made)
 
     for span, frame in pieces:
         _compare(store, view, span, frame, rows)
-        if sum(part.height for part in rows.waiting) >= _AT_ONCE:
+        if rows.waiting_rows >= _AT_ONCE:
             flush()
     flush()
     removed = _holding(view, rows.gone)
@@ -113,14 +115,17 @@ def _compare(store: Store, view: DatasetView, span: Span, frame: pl.DataFrame, r
     rows.new += difference_.new
     rows.changed += difference_.changed
     rows.removed += gone.height
-    rows.waiting.append(difference_.add)
+    add = difference_.add
     if gone.height:
         # Segments lose all rows of these instants: those that stay are written again.
         instants = gone["ts"].unique(maintain_order=True)
         rows.gone.append(instants)
         staying = frame.filter(pl.col("ts").is_in(instants.implode()))
         again = staying.filter(~is_in(staying, difference_.add.select(key)))
-        rows.waiting[-1] = pl.concat([difference_.add, again]).sort(list(kind.order), maintain_order=True)
+        add = pl.concat([add, again]).sort(list(kind.order), maintain_order=True)
+    if add.height:
+        rows.waiting.append(add)
+        rows.waiting_rows += add.height
 
 
 def _holding(view: DatasetView, gone: list[pl.Series]) -> list[Segment]:

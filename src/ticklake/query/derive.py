@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 
 import polars as pl
 
@@ -38,6 +39,8 @@ __all__ = ["SOURCE", "made_of", "outputs_of", "refresh", "remove"]
 SOURCE = "derived"
 """The source in the provenance of derived rows."""
 _EVERYTHING = (ALL_TIME,)
+_MOST_SPANS = 100
+"""In so many reads an input is read again at most."""
 
 
 def refresh(engine: Engine, rules: RuleTable, name: str) -> Refreshed:
@@ -168,13 +171,13 @@ class _Work:
         known = self._known(resampling, dataset)
         expired = self._expired(resampling, dataset)
         touched = normalise(ALL_TIME if span == ALL_TIME else resampling.touched(span) for span in spans)
-        touched = list(outside([*touched, *self._unread(output, known)], expired))
+        touched = list(outside(_joined(normalise([*touched, *self._unread(output, known)])), expired))
         if not touched:
             return self._with_coverage(output, dataset, resampling, expired, written)
         provenance = self._provenance()
 
         def pieces() -> Iterator[tuple[Span, pl.DataFrame]]:
-            for span in normalise(touched):
+            for span in touched:
                 yield from self._made(resampling, output, span, known, provenance)
 
         return replace_rows(
@@ -246,6 +249,21 @@ class _Work:
     def _provenance(self) -> int:
         note = f"rule {self.stored.hash} of version {self.version}"
         return self.engine.catalog.provenance_id(Provenance(SOURCE, self.rule.name, self.engine.store.tool, note=note))
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Join the nearest of sorted spans until few are left: to read a little more costs less than many reads."""
+    gaps = sorted(after.start - before.end for before, after in pairwise(spans))
+    if len(gaps) < _MOST_SPANS:
+        return list(spans)
+    widest = gaps[len(gaps) - _MOST_SPANS]
+    joined = [spans[0]]
+    for span in spans[1:]:
+        if span.start - joined[-1].end <= widest:
+            joined[-1] = joined[-1].hull(span)
+        else:
+            joined.append(span)
+    return joined
 
 
 def _inherited(before: Coverage, of_input: Coverage, resampling: Resampling, expired: list[Span]) -> Coverage:

@@ -9,7 +9,7 @@ import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.delete import Yes, ask
-from ticklake.interfaces.cli.output import big, count_of, print_json, print_table, say
+from ticklake.interfaces.cli.output import count_of, print_json, print_table, say
 from ticklake.interfaces.cli.read import Closed, Origin, Session, edges_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _say_done(done: Sequence[Refreshed]) -> None:
     if not done:
         say("there are no rules: 'ticklake derive add' declares one")
     for each in done:
-        text = f"{each.name}: {big(each.new)} new, {big(each.changed)} changed, {big(each.removed)} removed"
+        text = f"{each.name}: {each.new:,} new, {each.changed:,} changed, {each.removed:,} removed"
         if each.dropped:
             text += f"; dropped {', '.join(each.dropped)}"
         say(f"{text}; up to version {each.version}")
