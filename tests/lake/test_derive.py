@@ -540,3 +540,23 @@ def test_many_late_trades_are_read_in_few_pieces(hours, monkeypatch):
     assert done.changed == len(range(0, late.height, 4))
     assert len(asked) <= 2 * 101
     assert_is_what_the_rule_makes(hours)
+
+
+def test_rows_that_damage_took_are_computed_again(tmp_path):
+    root = tmp_path / "lake"
+    name = "x:ohlcv@seconds:15s:BTC/USDT"
+    with open_lake(root, settings=Settings()) as lake:
+        lake.save(TRADES, trades(0, 40_000, step=15 * SECOND))
+        lake.derive("seconds", TRADES, "15s")
+        lake.derived.refresh()
+        [file] = (root / "derived").rglob("*.parquet")
+        content = bytearray(file.read_bytes())
+        content[1_000:1_100] = bytes(100)
+        file.write_bytes(content)
+        [mended] = lake.repair(fetch=False)
+        assert mended.mended.lost
+        assert lake.load(name).height < lake.resample(TRADES, "15s").height
+        lake.derived.refresh()
+        assert_is_what_the_rule_makes(lake, name, rule="15s")
+        assert lake.coverage(name).spans(Found.LOST) == []
+        assert lake.verify(deep=True) == []

@@ -171,7 +171,10 @@ class _Work:
         known = self._known(resampling, dataset)
         expired = self._expired(resampling, dataset)
         touched = normalise(ALL_TIME if span == ALL_TIME else resampling.touched(span) for span in spans)
-        touched = list(outside(_joined(normalise([*touched, *self._unread(output, known)])), expired))
+        before = self.engine.catalog.coverage(output)
+        after = _inherited(before, self._coverage(dataset), resampling, expired)
+        looked_at = [*touched, *self._unread(output, known), *_newly_covered(before, after)]
+        touched = list(outside(_joined(normalise(looked_at)), expired))
         if not touched:
             return self._with_coverage(output, dataset, resampling, expired, written)
         provenance = self._provenance()
@@ -249,6 +252,13 @@ class _Work:
     def _provenance(self) -> int:
         note = f"rule {self.stored.hash} of version {self.version}"
         return self.engine.catalog.provenance_id(Provenance(SOURCE, self.rule.name, self.engine.store.tool, note=note))
+
+
+def _newly_covered(before: Coverage, after: Coverage) -> list[Span]:
+    """Return the spans that are covered from now on, and those whose rows were lost here and not in the input: they are computed anew."""
+    data = outside(after.spans(Found.DATA), before.spans(Found.DATA))
+    lost = outside(before.spans(Found.LOST), after.spans(Found.LOST))
+    return [*data, *lost]
 
 
 def _joined(spans: Sequence[Span]) -> list[Span]:
