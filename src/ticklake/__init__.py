@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         Receipt,
         Vacuumed,
     )
+    from ticklake.core.rules import DerivedRule, Refreshed
     from ticklake.core.runs import LogLine, Run, RunState
     from ticklake.core.schedules import Change, Schedule
     from ticklake.core.segment import Segment
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake import Lake, Snapshot
     from ticklake.lake.admin import Admin
+    from ticklake.lake.deriving import Derived
     from ticklake.lake.features import FeatureDescription, Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
@@ -88,6 +90,8 @@ _PUBLIC = {
     "DatasetChange": "core.results",
     "DayQuality": "core.quality",
     "Deleted": "core.results",
+    "Derived": "lake.deriving",
+    "DerivedRule": "core.rules",
     "Event": "query.iterate",
     "FeatureColumn": "core.features",
     "FeatureDescription": "lake.features",
@@ -128,6 +132,7 @@ _PUBLIC = {
     "Quality": "core.quality",
     "Quote": "core.records",
     "Rebuilt": "core.results",
+    "Refreshed": "core.rules",
     "Receipt": "core.results",
     "Rename": "core.instrument",
     "Repaired": "core.repair_plan",
@@ -175,6 +180,8 @@ __all__ = [
     "DatasetChange",
     "DayQuality",
     "Deleted",
+    "Derived",
+    "DerivedRule",
     "Event",
     "FeatureColumn",
     "FeatureDescription",
@@ -215,6 +222,7 @@ __all__ = [
     "Quality",
     "Quote",
     "Rebuilt",
+    "Refreshed",
     "Receipt",
     "Rename",
     "Repaired",

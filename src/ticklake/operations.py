@@ -178,6 +178,17 @@ def cleanup(
     return Outcome(JobState.SUCCEEDED, f"{done.rows:,} rows went")
 
 
+def derive(lake: Lake, work: Work, name: str | None = None) -> Outcome:
+    """Bring what a rule makes, or all rules, up to date."""
+    names = [name] if name is not None else lake.derived.names()
+    new = changed = removed = 0
+    for number, each in enumerate(names):
+        work.check(number / len(names))
+        for done in lake.derived.refresh(each):
+            new, changed, removed = new + done.new, changed + done.changed, removed + done.removed
+    return Outcome(JobState.SUCCEEDED, f"{new:,} rows new, {changed:,} changed, {removed:,} removed")
+
+
 def alerts(lake: Lake, work: Work) -> Outcome:
     """Check the alert rules, and send the messages that are due."""
     from ticklake.alerts.service import check_alerts
@@ -199,6 +210,7 @@ BUILT_IN = {
     "quality": Operation("quality", quality),
     "export": Operation("export", export),
     "cleanup": Operation("cleanup", cleanup),
+    "derive": Operation("derive", derive),
     "alerts": Operation("alerts", alerts),
 }
 """Ticklake's own operations, by name."""

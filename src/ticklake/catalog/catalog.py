@@ -146,8 +146,15 @@ class Catalog:
         self.check_files: Callable[[Sequence[Change]], None] = lambda _changes: None
         """Called by each commit under the write lock; raises if a file that the commit refers to is gone."""
 
-    def commit(self, operation: str, changes: Sequence[Change]) -> int:
+    def commit(
+        self, operation: str, changes: Sequence[Change], also: Callable[[Connection], None] | None = None
+    ) -> int:
         """Apply *changes*, one per dataset, in one durable transaction, and return the new version.
+
+        Parameters
+        ----------
+        also
+            What else is written in the transaction.
 
         Raises
         ------
@@ -167,6 +174,8 @@ class Catalog:
             version = int(result.inserted_primary_key[0])  # type: ignore[index]
             self._refuse_outdated(connection, lake, version - 1)
             apply_changes(connection, changes, version, now)
+            if also is not None:
+                also(connection)
         # After the transaction: a witness that is newer than the catalog means that commits were lost.
         if self._witness is not None:
             self._witness.acknowledge(lake, version)

@@ -28,6 +28,8 @@ USUAL_FRAMES = {"open_interest": Timeframe(5, "m")}
 DERIVED = "derived"
 """The folder of all datasets with a variant: who reads ``ohlcv/**`` never mixes collected and derived rows."""
 
+_MADE_BARS = "bars"
+"""Bars with a ``close_time``: those that end with a trade have no timeframe, and the others need not lie on its grid."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ANCHORS = {
     ("kraken", "w"): THURSDAY,
@@ -226,7 +228,7 @@ class Dataset:
 
     def row_end(self, ts: int) -> int:
         """Return when a row that begins at *ts* ends: with its bar, or a nanosecond later."""
-        if self.timeframe is None:
+        if self.timeframe is None or self.kind == _MADE_BARS:
             return ts + 1
         return self.timeframe.next(ts, self.anchor)
 
@@ -281,7 +283,7 @@ def _with_variant(kind: str) -> tuple[str, str | None]:
 
 
 def _may_have_frame(kind: str, variant: str | None) -> bool:
-    if kind in BAR_KINDS or kind in USUAL_FRAMES:
+    if kind in BAR_KINDS or kind in USUAL_FRAMES or kind == _MADE_BARS:
         return True
     if variant is None:
         return False

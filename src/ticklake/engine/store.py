@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -221,15 +221,21 @@ class Store:
             if segment.path is not None:
                 self.objects.move(segment.path, retired_path(segment.path))
 
-    def commit(self, operation: str, *changes: Change) -> int:
-        """Commit *changes* together and move replaced files out of the tree; if the commit fails, delete the new files."""
+    def commit(self, operation: str, *changes: Change, also: Callable[[Any], None] | None = None) -> int:
+        """Commit *changes* together and move replaced files out of the tree; if the commit fails, delete the new files.
+
+        *also* writes to the catalog in the same transaction.
+        """
         added: list[Segment] = []
         removed: list[Segment] = []
         for change in changes:
             added += change.add
             removed += change.remove
         with self.swept_if_it_fails(added):
-            version = self.catalog.commit(operation, changes)
+            if also is None:
+                version = self.catalog.commit(operation, changes)
+            else:
+                version = self.catalog.commit(operation, changes, also)
         # The commit is done: files that cannot be moved now are moved by the next compaction or vacuum.
         with contextlib.suppress(StorageError):
             self.retire(removed)

@@ -31,6 +31,7 @@ from ticklake.core.quality import DayQuality, Figures, Holes, Quality
 from ticklake.core.repair_plan import Left, Repaired
 from ticklake.core.requests import BackfillRequest
 from ticklake.core.results import Cleaned, Cleanup
+from ticklake.core.rules import DerivedRule
 from ticklake.core.runs import LogLine, Run
 from ticklake.core.schedules import Change, Schedule
 from ticklake.core.span import Span
@@ -377,6 +378,16 @@ def _(check: CrossCheck) -> dict[str, Any]:
         "against": check.against,
         "compared": check.compared,
         "differences": to_json(check.differences),
+    }
+
+
+@to_json.register
+def _(rule: DerivedRule) -> dict[str, Any]:
+    return {
+        **field_values(rule),
+        "inputs": list(rule.inputs),
+        "datasets": list(rule.datasets),
+        "created_at": moment(rule.created_at),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -36,17 +36,21 @@ if TYPE_CHECKING:
     from ticklake.alerts.service import Alerts
     from ticklake.collect.broadcast import Subscriber
     from ticklake.collect.collector import Collector
+    from ticklake.core.bars import Bars
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.instrument import Rename, Sighting
     from ticklake.core.progress import Watch
     from ticklake.core.repair_plan import Repaired
     from ticklake.core.results import Backup, Cleanup, Compaction, DatasetChange, Problem, Rebuilt, Vacuumed
+    from ticklake.core.rules import DerivedRule
     from ticklake.core.schedules import Change
     from ticklake.core.statistics import LakeStats
+    from ticklake.core.timeframe import Timeframe
     from ticklake.jobs.manifest import Wanted
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake.admin import Admin
+    from ticklake.lake.deriving import Derived
     from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
@@ -295,6 +299,49 @@ class Lake(Collecting):
         from ticklake.lake.admin import Admin
 
         return Admin(self.engine, self.runs, self.root, self._catalog_file, self._keep, self._rebuild)
+
+    def derive(
+        self,
+        name: str,
+        from_: DatasetLike | Iterable[DatasetLike],
+        rule: str | Timeframe | Bars,
+        *,
+        kind: str | None = None,
+        **edges: Any,
+    ) -> DerivedRule:
+        """Declare a rule: bars that are made of other datasets, stored, and kept up to date by :meth:`derived.refresh <Derived.refresh>`.
+
+        What it makes of ``binance:trades:BTC/USDT`` is the dataset ``binance:ohlcv@NAME:1h:BTC/USDT``, which is read like any other. The same
+        rule again changes nothing.
+
+        Parameters
+        ----------
+        name
+            The variant of what is made, like ``from_trades``.
+        from_
+            Datasets of trades or bars, or patterns like ``binance:trades:*``: those that come later are inputs, too.
+        rule
+            A timeframe, like ``1h``; or ``100ticks``, ``5volume``, ``1000000dollars``; or a :class:`~ticklake.Bars`.
+        kind
+            ``ohlcv`` or ``bars``, which have all that :meth:`resample` knows of a bar. By default ``ohlcv`` where that can hold them.
+        **edges
+            ``closed``, ``origin`` and ``session`` of :class:`~ticklake.Bars`. Bars that end with a trade need a session.
+
+        Raises
+        ------
+        BadInput
+            If there is another rule of that name, the inputs differ in kind, or the rule would read what it makes.
+        Unsupported
+            If such inputs do not make such bars.
+        """
+        return self.derived.declare(name, from_, rule, kind=kind, **edges)
+
+    @cached_property
+    def derived(self) -> Derived:
+        """Datasets made of others: ``derived.list()``, ``derived.refresh()``, ``derived.drop(name)``."""
+        from ticklake.lake.deriving import Derived
+
+        return Derived(self.engine)
 
     @cached_property
     def instruments(self) -> LakeInstruments:

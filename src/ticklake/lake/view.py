@@ -135,7 +135,15 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
         span = span_of_interest(self.engine, dataset, start, end)
         if span is None:
             return []
-        return missing_intervals(self.engine, dataset, span)
+        return missing_intervals(self.engine, self._made_of(dataset), span)
+
+    def _made_of(self, dataset: Dataset) -> Dataset:
+        """Return the dataset whose gaps a dataset has: of a derived one, that of which it is made."""
+        if dataset.variant is None:
+            return dataset
+        from ticklake.query.derive import made_of
+
+        return made_of(self.engine, dataset)
 
     def gaps(
         self,
@@ -150,7 +158,7 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
         Reasons are ``not_fetched``, ``no_trades``, ``outage``, ``unavailable``, ``lost`` and ``invalid``: see
         docs/how-to/gaps-and-repair.md. The ids of trades are read once to find holes in them (less than a second for ten
         million), and where bars are absent, the other symbols of the exchange are read. With *quick*, only coverage
-        and the calendar are used.
+        and the calendar are used. The gaps of derived rows are those of the rows they are made of.
         """
         return list(self.gap_report(dataset, start, end, quick=quick).gaps)
 
@@ -170,7 +178,7 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
         span = span_of_interest(self.engine, dataset, start, end)
         if span is None:
             return GapReport()
-        return gap_report(self.engine, dataset, span, quick=quick)
+        return gap_report(self.engine, self._made_of(dataset), span, quick=quick)
 
     def coverage(self, dataset: DatasetLike) -> Coverage:
         """Return which spans were looked at, and what was found."""

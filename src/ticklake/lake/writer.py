@@ -222,7 +222,7 @@ class Writer(View):
         UnknownDataset
             If the lake has no such dataset.
         """
-        dataset = known_dataset(self.engine, dataset)
+        dataset = self._refuse_made(known_dataset(self.engine, dataset))
         # Only of these the deleted span becomes not_fetched: no source can bring imported rows back.
         is_collected = str(dataset) in self._collector.collected()
         removed = self.engine.delete(dataset, Span.parse(start, end), wanted=is_collected, dry_run=dry_run)
@@ -245,6 +245,8 @@ class Writer(View):
             If the lake has no such dataset.
         """
         dataset = known_dataset(self.engine, dataset)
+        if not dry_run:
+            self._refuse_made(dataset)
         removed = self.engine.drop(dataset, dry_run=dry_run)
         self._forget_live_rows(dataset)
         return removed
@@ -270,6 +272,17 @@ class Writer(View):
         moved = rename(self.engine.store, dataset, Dataset.parse(new))
         self._forget_live_rows(dataset)
         return moved
+
+    def _refuse_made(self, dataset: Dataset) -> Dataset:
+        """Refuse to remove rows that a rule makes: they would be missing until their inputs change."""
+        if dataset.variant is not None:
+            from ticklake.query.derive import made_of
+
+            if made_of(self.engine, dataset) != dataset:
+                raise BadInput(
+                    f"{dataset} is made by the rule {dataset.variant!r}: drop that, or remove rows of what it is made of"
+                )
+        return dataset
 
     def _forget_live_rows(self, dataset: Dataset) -> None:
         """Forget the rows of a dataset that are kept in memory: the lake has others now."""

@@ -83,6 +83,24 @@ class Resampling:
             return self._labelled(self._counted(store, span, partial=True))
         return self._labelled(self._timed(store, self.edges, span, None))
 
+    def chunks(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
+        """Yield the whole bars of the rows inside *span*, which cuts through no bar and no day of a session."""
+        rows = span
+        if self.bars.closed == "right":
+            rows = Span(span.start + 1, span.end + 1)
+        for made in make_bars(self.rows(store, rows), self.bars, self.edges, self.day, sides=self.sides):
+            yield made.filter("is_whole")
+
+    def touched(self, span: Span) -> Span:
+        """Return the span of all bars that rows inside *span* are part of, or that are counted after them on their day."""
+        if self.edges is not None:
+            if self.bars.closed == "right":
+                span = Span(span.start - 1, span.end - 1)
+            return self.edges.around(span)
+        if self.day is None:
+            return Span(self.count_from(span.start), ALL_TIME.end)
+        return Span(self.day.start(self.day.day(span.start)), self.day.start(self.day.day(span.end - 1) + 1))
+
     def _timed(self, store: Store, edges: BarEdges, span: Span, filled: Span | None) -> pl.DataFrame:
         rows = span
         if self.bars.closed == "right":

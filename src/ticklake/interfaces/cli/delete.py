@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.lake import Lake
 
-__all__ = ["ask", "delete", "drop", "rename"]
+__all__ = ["DryRun", "Yes", "ask", "delete", "drop", "rename"]
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

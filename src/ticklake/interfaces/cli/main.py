@@ -18,6 +18,7 @@ from ticklake.interfaces.cli import (
     apply,
     backfill,
     delete,
+    derive,
     features,
     import_files,
     instruments,
@@ -186,7 +187,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Work": (("worker", worker.worker), ("daemon", worker.daemon), ("apply", apply.apply)),
 }
 _GROUPS: dict[str, tuple[tuple[str, typer.Typer], ...]] = {
-    "Answer": (("features", features.app),),
+    "Answer": (("derive", derive.app), ("features", features.app)),
     "Work": (("jobs", jobs.app), ("schedule", schedule.app), ("runs", runs.app), ("alerts", alerts.app)),
 }
 

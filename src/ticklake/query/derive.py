@@ -1,0 +1,301 @@
+"""Deriving: datasets that are made of others, kept up to date from the change feed.
+
+What a derived dataset holds is what its rule makes of its inputs in the version up to which the rule has read them. A refresh looks at what
+changed since, computes the bars that this touches from a snapshot of the newest version, and commits the rows that differ, coverage and the
+version of the rule together. So a refresh that is killed, or two at once, change nothing but once. Rows that were made of inputs which retention has
+removed since stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+
+import polars as pl
+
+from ticklake.catalog.change_feed import changes_since
+from ticklake.catalog.changes import Change
+from ticklake.catalog.rules import RuleTable, StoredRule, advance_within
+from ticklake.core.batch import canonical
+from ticklake.core.coverage import Coverage, Covered, Found
+from ticklake.core.dataset import Dataset
+from ticklake.core.provenance import Provenance
+from ticklake.core.resample import BAR_COLUMNS
+from ticklake.core.rules import Refreshed, Rule
+from ticklake.core.segment import Segment
+from ticklake.core.span import ALL_TIME, Span, common, hull_of, normalise, outside
+from ticklake.engine.delete import leaving
+from ticklake.engine.engine import Engine
+from ticklake.engine.read import count_rows
+from ticklake.engine.replacement import Replaced, replace_rows
+from ticklake.engine.store import Store, retried
+from ticklake.errors import CatalogError
+from ticklake.query.resample import Resampling, whole_bars_in
+
+__all__ = ["SOURCE", "made_of", "outputs_of", "refresh", "remove"]
+
+SOURCE = "derived"
+"""The source in the provenance of derived rows."""
+_EVERYTHING = (ALL_TIME,)
+_MOST_SPANS = 100
+"""In so many reads an input is read again at most."""
+
+
+def refresh(engine: Engine, rules: RuleTable, name: str) -> Refreshed:
+    """Bring what a rule makes up to the newest version; the same again changes nothing.
+
+    Raises
+    ------
+    BadInput
+        If there is no such rule.
+    """
+    return retried(lambda: _attempt(engine, rules, rules.get(name)))
+
+
+def outputs_of(engine: Engine, rule: Rule) -> list[Dataset]:
+    """Return the datasets of the lake that a rule has made."""
+    return [row.dataset for row in engine.catalog.datasets() if rule.makes(row.dataset)]
+
+
+def made_of(engine: Engine, dataset: Dataset) -> Dataset:
+    """Return the dataset that a derived one is made of in the end, directly or through others; itself if that is not known."""
+    rules = RuleTable(engine.catalog.database, engine.now)
+    while dataset.variant is not None:
+        stored = rules.find(dataset.variant)
+        if stored is None:
+            break
+        rule = Rule.from_json(stored.name, stored.definition)
+        source = rule.input_of(dataset)
+        if not rule.makes(dataset) or not engine.catalog.has(source):
+            break
+        dataset = source
+    return dataset
+
+
+def remove(engine: Engine, rules: RuleTable, name: str) -> int:
+    """Remove a rule and, in one commit, the datasets that it has made; return how many rows went.
+
+    Older versions have the rows until vacuum. Killed between the two, the rule is gone last: run it again.
+    """
+    stored = rules.get(name)
+    made = outputs_of(engine, Rule.from_json(name, stored.definition))
+    gone = retried(partial(_drop_all, engine.store, made))
+    rules.remove(name)
+    return gone
+
+
+def _drop_all(store: Store, datasets: Sequence[Dataset]) -> int:
+    changes = [_leaving(store, dataset) for dataset in datasets]
+    if changes:
+        store.commit("drop", *changes)
+    return -sum(change.new_rows for change in changes)
+
+
+def _leaving(store: Store, dataset: Dataset) -> Change:
+    view = store.view(dataset)
+    return leaving(view, count_rows(store, view))
+
+
+def _attempt(engine: Engine, rules: RuleTable, stored: StoredRule) -> Refreshed:
+    version = engine.catalog.version()
+    if version == stored.read_version:
+        return Refreshed(stored.name, version)
+    work = _Work(engine, stored, Rule.from_json(stored.name, stored.definition), version)
+    written: list[Segment] = []
+    with engine.store.swept_if_it_fails(written):
+        return work.run(rules, written)
+
+
+@dataclass
+class _Work:
+    """One refresh of a rule from the version that it has read to another."""
+
+    engine: Engine
+    stored: StoredRule
+    rule: Rule
+    version: int
+
+    def run(self, rules: RuleTable, written: list[Segment]) -> Refreshed:
+        self._snapshot = self.engine.at(self.version, self.engine.now())
+        touched = self._touched()
+        inputs = [row.dataset for row in self._snapshot.catalog.datasets() if self.rule.takes(row.dataset)]
+        wanted = {self.rule.output_of(dataset): dataset for dataset in inputs}
+        orphans = [dataset for dataset in outputs_of(self.engine, self.rule) if dataset not in wanted]
+        done: dict[Dataset, Replaced] = {}
+        for output, dataset in wanted.items():
+            spans = list(_EVERYTHING) if touched is None else touched.get(dataset, [])
+            replaced = self._replaced(output, dataset, spans, written)
+            if replaced is not None and not replaced.change.is_empty:
+                done[output] = replaced
+        changes = [*(one.change for one in done.values()), *(_leaving(self.engine.store, each) for each in orphans)]
+        if changes:
+            self.engine.store.commit(
+                "derive", *changes, also=lambda connection: advance_within(connection, self.stored, self.version)
+            )
+        else:
+            rules.advance(self.stored, self.version)
+        return Refreshed(
+            self.rule.name,
+            self.version,
+            tuple(map(str, done)),
+            sum(one.new for one in done.values()),
+            sum(one.changed for one in done.values()),
+            sum(one.removed for one in done.values()),
+            tuple(map(str, orphans)),
+            recomputed=touched is None,
+        )
+
+    def _touched(self) -> dict[Dataset, list[Span]] | None:
+        """Return the spans in which inputs changed since the rule has read them; ``None`` if that is not known any more."""
+        if not self.stored.read_version:
+            return None
+        try:
+            changes = changes_since(self.engine.catalog.database, self.stored.read_version)
+        except CatalogError:
+            # Vacuum has removed what left since: everything is computed from the newest version.
+            return None
+        touched: dict[Dataset, list[Span]] = {}
+        for change in changes:
+            if change.version <= self.version and self.rule.takes(change.dataset):
+                touched.setdefault(change.dataset, []).extend(change.spans)
+        return {dataset: normalise(spans) for dataset, spans in touched.items()}
+
+    def _replaced(
+        self, output: Dataset, dataset: Dataset, spans: list[Span], written: list[Segment]
+    ) -> Replaced | None:
+        """Return the change of an output after its input changed inside *spans*; ``None`` if there is nothing to look at."""
+        sides = self.rule.kind == "bars"
+        resampling = Resampling.of(dataset, self.rule.bars, self.engine.sessions, sides=sides)
+        known = self._known(resampling, dataset)
+        expired = self._expired(resampling, dataset)
+        touched = normalise(ALL_TIME if span == ALL_TIME else resampling.touched(span) for span in spans)
+        before = self.engine.catalog.coverage(output)
+        after = _inherited(before, self._coverage(dataset), resampling, expired)
+        looked_at = [*touched, *self._unread(output, known), *_newly_covered(before, after)]
+        touched = list(outside(_joined(normalise(looked_at)), expired))
+        if not touched:
+            return self._with_coverage(output, dataset, resampling, expired, written)
+        provenance = self._provenance()
+
+        def pieces() -> Iterator[tuple[Span, pl.DataFrame]]:
+            for span in touched:
+                yield from self._made(resampling, output, span, known, provenance)
+
+        return replace_rows(
+            self.engine.store,
+            output,
+            hull_of(touched),
+            pieces(),
+            lambda before: _inherited(before, self._coverage(dataset), resampling, expired),
+            written,
+        )
+
+    def _with_coverage(
+        self, output: Dataset, dataset: Dataset, resampling: Resampling, expired: list[Span], written: list[Segment]
+    ) -> Replaced:
+        """Return the change of coverage alone."""
+        return replace_rows(
+            self.engine.store,
+            output,
+            Span(0, 1),
+            (),
+            lambda before: _inherited(before, self._coverage(dataset), resampling, expired),
+            written,
+        )
+
+    def _coverage(self, dataset: Dataset) -> Coverage:
+        return self._snapshot.catalog.coverage(dataset)
+
+    def _known(self, resampling: Resampling, dataset: Dataset) -> Span | None:
+        """Return the span of the bars that are whole; of those that end with a trade, any may be."""
+        if resampling.edges is None:
+            return ALL_TIME
+        is_right = resampling.bars.closed == "right"
+        return whole_bars_in(self._snapshot.store, dataset, ALL_TIME, resampling.edges, is_right=is_right)
+
+    def _unread(self, output: Dataset, known: Span | None) -> list[Span]:
+        """Return the whole bars before the first and after the last one that are stored: time alone may have made them whole."""
+        row = self.engine.catalog.dataset(output)
+        if known is None or known == ALL_TIME or row is None or row.min_ts is None or row.max_ts is None:
+            return [known] if known is not None and known != ALL_TIME else []
+        stored = Span(row.min_ts, output.row_end(row.max_ts))
+        return list(outside([known], [stored]))
+
+    def _expired(self, resampling: Resampling, dataset: Dataset) -> list[Span]:
+        """Return the spans of the bars of which rows were removed by retention: these bars stay as they are."""
+        return normalise(map(resampling.touched, self._coverage(dataset).spans(Found.EXPIRED)))
+
+    def _made(
+        self, resampling: Resampling, output: Dataset, span: Span, known: Span | None, provenance: int
+    ) -> Iterator[tuple[Span, pl.DataFrame]]:
+        """Yield all bars inside *span*, frame by frame, each with the part of the span that it fills."""
+        kind = output.spec
+        names = [name for name in BAR_COLUMNS if name in kind.names]
+        start, held = span.start, kind.empty()
+        inside = span.intersect(known) if known is not None else None
+        if inside is not None:
+            for frame in resampling.chunks(self._snapshot.store, inside):
+                rows = pl.concat([held, canonical(frame.select(names), kind, provenance)])
+                if rows.is_empty():
+                    continue
+                # Two bars that end with a trade may open at one instant: the second may come with the next frame.
+                last = rows["ts"].to_physical()
+                place = last.search_sorted(last[-1], side="left")
+                held = rows.slice(place)
+                if place:
+                    yield Span(start, last[-1]), rows.head(place)
+                    start = last[-1]
+        yield Span(start, span.end), held
+
+    def _provenance(self) -> int:
+        note = f"rule {self.stored.hash} of version {self.version}"
+        return self.engine.catalog.provenance_id(Provenance(SOURCE, self.rule.name, self.engine.store.tool, note=note))
+
+
+def _newly_covered(before: Coverage, after: Coverage) -> list[Span]:
+    """Return the spans that are covered from now on, and those whose rows were lost here and not in the input: they are computed anew."""
+    data = outside(after.spans(Found.DATA), before.spans(Found.DATA))
+    lost = outside(before.spans(Found.LOST), after.spans(Found.LOST))
+    return [*data, *lost]
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Join the nearest of sorted spans until few are left: to read a little more costs less than many reads."""
+    gaps = sorted(after.start - before.end for before, after in pairwise(spans))
+    if len(gaps) < _MOST_SPANS:
+        return list(spans)
+    widest = gaps[len(gaps) - _MOST_SPANS]
+    joined = [spans[0]]
+    for span in spans[1:]:
+        if span.start - joined[-1].end <= widest:
+            joined[-1] = joined[-1].hull(span)
+        else:
+            joined.append(span)
+    return joined
+
+
+def _inherited(before: Coverage, of_input: Coverage, resampling: Resampling, expired: list[Span]) -> Coverage:
+    """Return the coverage of an output: data where its input is covered from end to end of a bar, else what the input says.
+
+    Where rows of the input have expired, it stays as it was *before*.
+    """
+    edges = resampling.edges
+    pieces: list[Covered] = []
+    for piece in of_input.pieces:
+        if piece.found in (Found.DATA, Found.EXPIRED):
+            continue
+        span = piece.span if edges is None else edges.around(piece.span)
+        pieces.append(replace(piece, span=span))
+    for span in normalise(of_input.spans(Found.DATA)):
+        whole = span if edges is None else edges.inside(span)
+        if whole is not None:
+            pieces.append(Covered(whole))
+    kept: list[Covered] = []
+    for piece in before.pieces:
+        kept += [replace(piece, span=span) for span in common([piece.span], expired)]
+    inherited = [
+        replace(piece, span=span) for piece in Coverage.of(pieces).pieces for span in outside([piece.span], expired)
+    ]
+    return Coverage.of(sorted([*kept, *inherited], key=lambda piece: piece.span.start))
