@@ -128,7 +128,14 @@ class TestProofs:
         )
 
     def test_a_book_is_proven_up_to_the_change_that_is_missing_and_from_the_next_whole_one_on(self, lake, tmp_path):
-        numbers = (self.book(5, "snapshot"), self.book(6), self.book(8), self.book(9), self.book(20, "snapshot"), self.book(21))
+        numbers = (
+            self.book(5, "snapshot"),
+            self.book(6),
+            self.book(8),
+            self.book(9),
+            self.book(20, "snapshot"),
+            self.book(21),
+        )
         path = session(tmp_path / "x.jsonl", "BYBIT", *numbers)
         lake.import_files(path, "bybit:book:BTC/USDT:USDT")
         first = 1633998512068
