@@ -127,6 +127,29 @@ class TestProofs:
             "BTCUSDT: the message after number 6 is missing, the next one has 8",
         )
 
+    def test_a_book_is_proven_up_to_the_change_that_is_missing_and_from_the_next_whole_one_on(self, lake, tmp_path):
+        numbers = (
+            self.book(5, "snapshot"),
+            self.book(6),
+            self.book(8),
+            self.book(9),
+            self.book(20, "snapshot"),
+            self.book(21),
+        )
+        path = session(tmp_path / "x.jsonl", "BYBIT", *numbers)
+        lake.import_files(path, "bybit:book:BTC/USDT:USDT")
+        first = 1633998512068
+        proofs = {}
+        for number in (5, 6, 8, 9, 15, 20, 21):
+            book = lake.book("bybit", "BTC/USDT:USDT", (first + number) * 10**6, knowledge="event")
+            proofs[number] = (book.proof, book.flags)
+        gap = ("unproven", ("gap", "unproven"))
+        whole = ("proven", ())
+        assert proofs == {5: whole, 6: gap, 8: gap, 9: gap, 15: gap, 20: whole, 21: whole}
+        (stretch,) = lake.book("bybit", "BTC/USDT:USDT", (first + 9) * 10**6, knowledge="event").stretches
+        assert stretch.reason == "a change of the book is missing: it is not proven until it came whole again"
+        assert [gap.reason for gap in lake.gaps("bybit:book:BTC/USDT:USDT")] == ["lost"]
+
     def test_the_shell_says_what_was_proven(self, tmp_path):
         path = session(tmp_path / "x.jsonl", "BYBIT", self.book(5, "snapshot"), self.book(6))
         place = ["--lake", str(tmp_path / "lake"), "--dry-run"]

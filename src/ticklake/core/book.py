@@ -102,6 +102,11 @@ class Book(pl.DataFrame):
             bids, asks = bids.head(depth), asks.head(depth)
         return imbalance_of(_sum(bids), _sum(asks))
 
+    def side(self, side: str) -> list[tuple[float, float]]:
+        """Return the prices and amounts of ``bid`` or ``ask`` that the frame shows, best first."""
+        levels = self.filter(self["side"] == side)
+        return [(price, amount) for price, amount in levels.select("price", "amount").rows()]
+
     def _side(self, side: str) -> pl.DataFrame:
         levels = self._levels
         if levels is None:

@@ -11,11 +11,11 @@ import polars as pl
 
 from ticklake.core.batch import canonical
 from ticklake.core.checks import check
-from ticklake.core.coverage import Covered, shown_spans
+from ticklake.core.coverage import Covered, Found, shown_spans
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import pairs_text
 from ticklake.core.kinds import PROVENANCE
-from ticklake.core.span import Span, common, normalise
+from ticklake.core.span import Span, common, normalise, outside
 from ticklake.core.time import format_time
 from ticklake.errors import InvalidData, InvalidName
 from ticklake.files.filenames import PartialDataset, label_of, span_in
@@ -31,6 +31,7 @@ MOST_IN_MEMORY = 4_000_000
 _MOST_OFF_GRID = 0.5
 """Bars are mislabelled if a larger share of them does not begin where bars of their timeframe begin."""
 _FEW = 5
+_UNPROVEN = "a change of the book is missing: it is not proven until it came whole again"
 
 
 @dataclass
@@ -77,7 +78,8 @@ class FileDataset:
     ``frames`` are its rows in the order they came, dropped once there are more than :data:`MOST_IN_MEMORY`. Bars that begin at
     ``final`` or later are not over: they are left out, and counted as ``forming``;
     ``off_grid`` counts bars that do not begin where bars of the timeframe begin. ``answers`` are the spans of recorded answers:
-    each shows what there is between its first row and its last, and nothing of what lies between two answers.
+    each shows what there is between its first row and its last, and nothing of what lies between two answers. ``natives`` are the
+    exchange's names of its market; ``unproven`` is when books lack a change, ``None`` if nothing shows whether they do.
     """
 
     dataset: Dataset
@@ -93,6 +95,8 @@ class FileDataset:
     off_grid: float = 0
     invalid: InvalidRows = field(default_factory=InvalidRows)
     answers: list[Span] | None = None
+    natives: set[str] = field(default_factory=set)
+    unproven: list[Span] | None = None
     _previous: int | None = None
 
     def add(self, part: Part, now: int) -> None:
@@ -113,6 +117,7 @@ class FileDataset:
         if places is not None:
             places = places.filter(is_final)
         self.forming += part.frame.height - frame.height
+        self.natives.add(part.native)
         self.invalid.add(replace(part, frame=frame, places=places), self.dataset, now)
         self.rows += frame.height
         self._add_times(frame["ts"].cast(pl.Int64))
@@ -204,12 +209,25 @@ class FileDataset:
         if not (named and named.end <= now and named.start <= span.start and span.end <= named.end):
             named = span
         if not self.frames:
-            return (Covered(named),)
+            return self._proven([named])
         times = pl.concat(frame["ts"].cast(pl.Int64) for frame in self.frames).drop_nulls().unique().sort()
         bar = 0
         if self.dataset.timeframe is not None:
             bar = self.dataset.timeframe.length
-        return tuple(Covered.each_of(shown_spans(times, span, named, bar)))
+        return self._proven(shown_spans(times, span, named, bar))
+
+    def _proven(self, shown: Sequence[Span]) -> tuple[Covered, ...]:
+        """Return what the file covers, and where changes of books are missing in it: the rows there are true, and not all."""
+        lost = common(list(shown), self.unproven or [])
+        return (*Covered.each_of(outside(shown, lost)), *Covered.each_of(lost, Found.LOST, _UNPROVEN))
+
+    def prove(self, tally: Tally) -> None:
+        """Take over when books lack a change, by the messages in the file."""
+        if self.dataset.kind != "book":
+            return
+        proofs = [tally.proofs_of_book(native) for native in self.natives]
+        if all(proof is not None for proof in proofs):
+            self.unproven = normalise(span for proof in proofs if proof is not None for span in proof.finish())
 
 
 def cure(missing: Sequence[str]) -> str:
@@ -291,6 +309,7 @@ def examine(
     _refuse_mislabelled(datasets, examination.symbols, options)
     _refuse_untrue(datasets, plan)
     for content in datasets:
+        content.prove(tally)
         if content.frames is not None:
             rows = pl.concat(content.frames)
             content.notes += notes_on(rows, content.dataset, content.order, span_in(label_of(plan.entry)))

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from ticklake.core.span import Span
 from ticklake.sources.wire.proof import Finding, Prover
 from ticklake.sources.wire.reading import Mark, Reading
 from ticklake.sources.wire.rows import Row
 
 __all__ = ["Channel", "Tally"]
 
+_PROVING = frozenset({"chain followed", "chain broken", "checksum passed", "checksum failed"})
 _BAD = frozenset({"chain broken", "checksum failed", "crossed book"})
 _NAMED = 10
 """At most so many places where something is missing are named."""
@@ -44,11 +46,36 @@ class Channel:
 
 
 @dataclass
+class BookProofs:
+    """When the books of a market lacked a change: from the last message that was right until the next whole book."""
+
+    stretches: list[Span] = field(default_factory=list)
+    _right: int | None = None
+    _last: int | None = None
+    _is_whole: bool = False
+
+    def note(self, ts: int, *, is_whole: bool) -> None:
+        """Take the time of the next message, and whether the book is whole after it."""
+        if is_whole and not self._is_whole and self._right is not None and ts > self._right:
+            self.stretches.append(Span(self._right, ts))
+        if is_whole:
+            self._right = ts
+        self._is_whole = is_whole
+        self._last = ts
+
+    def finish(self) -> list[Span]:
+        """Return the stretches, also one that lasts until the end."""
+        if self._is_whole or self._right is None or self._last is None:
+            return self.stretches
+        return [*self.stretches, Span(self._right, max(self._last, self._right) + 1)]
+
+
+@dataclass
 class Tally:
     """Counts messages by channel.
 
     ``exchange`` sent them, if that is known; ``unit`` is what is counted, ``message`` or ``answer``; ``reasons`` counts refusals;
-    ``prover`` follows the numbers and checksums of messages, if there is one.
+    ``prover`` follows the numbers and checksums of messages, if there is one; ``books`` says of each market when its books lacked a change.
     """
 
     exchange: str = ""
@@ -57,6 +84,7 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     prover: Prover | None = field(default_factory=Prover)
     broken: list[Finding] = field(default_factory=list)
+    books: dict[str, BookProofs] = field(default_factory=dict)
 
     def prove(self, reading: Reading, connection: str = "") -> None:
         """Check a message by the numbers and the checksum in it."""
@@ -64,6 +92,26 @@ class Tally:
             return
         self.prover.exchange = self.exchange
         self._note(self.prover.check(reading, connection))
+        for mark in reading.marks:
+            if mark.kind == "book":
+                self._follow_book(mark, reading, connection)
+
+    def _follow_book(self, mark: Mark, reading: Reading, connection: str) -> None:
+        """Note whether the book of a market is whole after a message."""
+        times = [row.values[0] for row in reading.rows if row.kind == "book" and row.native == mark.native]
+        if self.prover is None or not times or times[0] is None:
+            return
+        is_whole = self.prover.ladder(mark.native, mark.channel, connection) is not None
+        self.books.setdefault(mark.native, BookProofs()).note(times[0], is_whole=is_whole)
+
+    def proofs_of_book(self, native: str) -> BookProofs | None:
+        """Return when the books of a market lacked a change; ``None`` if nothing in their messages would show it."""
+        if self.prover is None or native not in self.books:
+            return None
+        numbered = (*self.prover.counts[native], *self.prover.counts[""])
+        if not _PROVING.intersection(numbered):
+            return None
+        return self.books[native]
 
     def reconnect(self, connection: str = "") -> None:
         """Note that a connection was opened again: what it counts begins anew."""

@@ -122,7 +122,8 @@ class Part:
     ``sure`` says that the file names the market of the exchange (spot, linear, inverse) on which they were traded;
     ``space`` is the numbering of trade ids. ``places`` are the numbers of their lines in the file, or of rows where there are no
     lines, from 1; ``None`` if they are not known. ``answers`` are the numbers of the recorded answers that rows came in, where
-    each answer shows only its own time. ``doubt`` says why the symbol is unknown, where the native name cannot be read.
+    each answer shows only its own time. ``doubt`` says why the symbol is unknown, where the native name cannot be read. ``native`` is the
+    exchange's name of the market, as recorded messages have it.
     """
 
     frame: pl.DataFrame
@@ -135,6 +136,7 @@ class Part:
     places: pl.Series | None = None
     answers: pl.Series | None = None
     doubt: str = ""
+    native: str = ""
 
     def is_of(self, dataset: Dataset) -> bool:
         """Whether the rows can belong to a dataset: native names do not tell a swap from a spot market, unless ``sure``."""
@@ -295,6 +297,7 @@ def _part_of_records(records: RecordFrame, plan: FilePlan, now: int) -> Part:
         space=records.space,
         answers=records.answers,
         doubt=doubt,
+        native=records.native,
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands that answer: list, read, resample, book, gaps, quarantine."""
+"""Commands that answer: list, read, resample, gaps, quarantine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,6 @@ __all__ = [
     "Label",
     "Origin",
     "Session",
-    "book",
     "edges_of",
     "format_of",
     "gaps",
@@ -315,30 +314,6 @@ def edges_of(
     """Return the options about the edges of bars that were given."""
     options = {"closed": closed, "label": label, "origin": origin, "session": session, "fill": fill}
     return {name: value for name, value in options.items() if value is not None}
-
-
-def book(
-    what: OneDataset,
-    at: Annotated[
-        str | None, typer.Option("--at", help="The newest one at or before this time. [default: now]")
-    ] = None,
-    depth: o.Depth = None,
-    form: Format = None,
-    output: Output = None,
-    limit: Limit = 40,
-    lake_path: o.LakePath = None,
-    as_json: o.AsJson = False,
-) -> None:
-    """Show an order book: bids, then asks, best prices first."""
-    from ticklake.interfaces.cli.formats import write_rows
-
-    with o.opened(lake_path) as lake:
-        dataset = only(lake, what, None, "book")
-        rows = lake.book(dataset.exchange, str(dataset.symbol), at, depth)
-    # On standard error: the rows may go into a file or another program.
-    if rows.reason:
-        print_error(f"note: {rows.reason}")
-    write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
 def quarantine(
