@@ -63,7 +63,7 @@ class JoinVerbs(Reading):
         Parameters
         ----------
         left
-            A frame, or a dataset, of which the rows in ``[start, end)`` are loaded.
+            A frame (Polars, pandas or Arrow), or a dataset, of which the rows in ``[start, end)`` are loaded.
         right
             A dataset; or several of one kind, by names or patterns like ``binance:funding:*``: then each row gets one of its
             own ``symbol`` (and ``exchange``, if *left* has that column).
@@ -98,7 +98,7 @@ class JoinVerbs(Reading):
             age = parse_length(max_age)
         known = Known(parse_knowledge(knowledge), _lags_of(engine, lags), age, allow_exact)
         frame, instants = _left_rows(engine, left, start, end, at)
-        return asof_datasets(engine, frame, instants, datasets, names, known, suffix)
+        return asof_datasets(engine, frame, instants, datasets, names, known, parse_text("suffix", suffix))
 
     def panel(
         self,
@@ -352,7 +352,9 @@ def _datasets_of_symbols(
 
 
 def _some_datasets(name: str, engine: Engine, names: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
-    datasets = matching_datasets(engine, names)
+    datasets: list[Dataset] = []
+    if names is not None:
+        datasets = matching_datasets(engine, names)
     if not datasets:
         raise BadInput(f"{name}={names!r} names no dataset: pass one, or several in a list")
     return datasets
@@ -373,8 +375,12 @@ def _left_rows(
             return rows, happened_at(rows, dataset).cast(TIME)
     elif isinstance(left, pl.DataFrame):
         rows = left
+    elif hasattr(left, "__arrow_c_stream__") and not isinstance(left, pl.LazyFrame | pl.Series):
+        rows = pl.DataFrame(left)
     else:
-        raise BadInput(f"left is a {type(left).__name__}: pass a Polars DataFrame or the name of a dataset")
+        raise BadInput(
+            f"{type(left).__name__} is no frame: pass a Polars, pandas or Arrow frame, or the name of a dataset"
+        )
     name = at or "ts"
     if name not in rows.columns:
         raise BadInput(
