@@ -148,7 +148,7 @@ def test_what_cannot_be_joined_is_refused(lake):
         (lambda: lake.asof(instants(1), QUOTES, max_age=5), "no unit"),
         (lambda: lake.asof([1], QUOTES), "list is no frame"),
         (lambda: lake.asof(instants(1).lazy(), QUOTES), "LazyFrame is no frame"),
-        (lambda: lake.asof(instants(1), None), "names no dataset"),
+        (lambda: lake.asof(instants(1), None), "right=None is no list"),
         (lambda: lake.asof(instants(1), QUOTES, suffix=None), "suffix"),
         (lambda: lake.asof(instants(1), []), "names no dataset"),
     ]:

@@ -10,7 +10,7 @@ import polars as pl
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import Knowledge, Lags, happened_at, parse_knowledge
-from ticklake.core.lookup import absent, did_you_mean
+from ticklake.core.lookup import absent, did_you_mean, is_pattern
 from ticklake.core.selection import parse_columns, parse_names, parse_text, parse_word
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
@@ -21,6 +21,7 @@ from ticklake.errors import BadInput, InvalidData
 from ticklake.lake.arguments import (
     Columns,
     DatasetLike,
+    as_list,
     known_dataset,
     matching_datasets,
     optional_count,
@@ -91,7 +92,7 @@ class JoinVerbs(Reading):
         from ticklake.query.asof import Known, asof_datasets, pinned
 
         engine = pinned(self.engine)
-        datasets = _some_datasets("right", engine, right)
+        datasets = _some_datasets("right", self.engine, right)
         names = parse_columns(datasets[0].spec, columns) or datasets[0].spec.names
         age: int | None = None
         if max_age is not None:
@@ -215,7 +216,7 @@ class JoinVerbs(Reading):
         from ticklake.query.markout import UNITS, MarkoutShape, markouts, reference_of
 
         engine = pinned(self.engine)
-        datasets = _some_datasets("against", engine, against)
+        datasets = _some_datasets("against", self.engine, against)
         age: int | None = None
         if max_age is not None:
             age = parse_length(max_age)
@@ -274,7 +275,7 @@ class JoinVerbs(Reading):
         from ticklake.query.iterate import BYS, FORMS, ROWS, as_arrow, as_events, as_lists, events, in_batches
 
         engine = pinned(self.engine)
-        chosen = _some_datasets("datasets", engine, datasets)
+        chosen = _some_datasets("datasets", self.engine, datasets)
         names = _columns_of_any(chosen, columns)
         form = parse_word("as_", as_, FORMS)
         order = parse_word("by", by, BYS)
@@ -351,13 +352,19 @@ def _datasets_of_symbols(
     return _some_datasets("symbols", engine, names)
 
 
-def _some_datasets(name: str, engine: Engine, names: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
-    datasets: list[Dataset] = []
-    if names is not None:
-        datasets = matching_datasets(engine, names)
-    if not datasets:
-        raise BadInput(f"{name}={names!r} names no dataset: pass one, or several in a list")
-    return datasets
+def _some_datasets(argument: str, engine: Engine, names: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
+    """Return the datasets of names and patterns, each once, in the order of the names."""
+    # Keys of a dict are a set that keeps its order.
+    chosen: dict[Dataset, None] = {}
+    for name in as_list(argument, names):
+        # Only a pattern is held against all names, of which a lake may have thousands.
+        if is_pattern(str(name)):
+            chosen.update(dict.fromkeys(matching_datasets(engine, name)))
+        else:
+            chosen[known_dataset(engine, name)] = None
+    if not chosen:
+        raise BadInput(f"{argument}={names!r} names no dataset: pass one, or several in a list")
+    return list(chosen)
 
 
 def _left_rows(
