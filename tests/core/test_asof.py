@@ -268,6 +268,7 @@ def test_columns_of_nulls_alone_match_nothing():
         (lambda left, right: asof(left, right, on="time"), "'time'"),
         (lambda left, right: asof(left, right, right_on="tz"), "'tz'"),
         (lambda left, right: asof(left, right, by="side"), "'side'"),
+        (lambda left, right: asof(left, right, by=["ts", "ts"]), "twice"),
         (lambda left, right: asof(left, right, by="n"), "cast one of them"),
         (lambda left, right: asof(left, right, direction="nearest"), "nearest"),
         (lambda left, right: asof(left, right, direction="forward", newest="ts"), "backward"),

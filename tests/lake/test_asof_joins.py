@@ -146,13 +146,31 @@ def test_what_cannot_be_joined_is_refused(lake):
         (lambda: lake.asof(instants(1), QUOTES, columns="bid"), "bid"),
         (lambda: lake.asof(instants(1), QUOTES, knowledge="now"), "knowledge"),
         (lambda: lake.asof(instants(1), QUOTES, max_age=5), "no unit"),
-        (lambda: lake.asof([1], QUOTES), "list"),
+        (lambda: lake.asof([1], QUOTES), "list is no frame"),
+        (lambda: lake.asof(instants(1).lazy(), QUOTES), "LazyFrame is no frame"),
+        (lambda: lake.asof(instants(1), None), "right=None is no list"),
+        (lambda: lake.asof(instants(1), QUOTES, suffix=None), "suffix"),
         (lambda: lake.asof(instants(1), []), "names no dataset"),
     ]:
         with pytest.raises(BadInput, match=word):
             wrong()
     with pytest.raises(UnknownDataset):
         lake.asof(instants(1), "x:quotes:XRP/USDT")
+
+
+def test_frames_of_pandas_are_joined_too(lake):
+    lake.save(QUOTES, quotes((0, None, 1.0)))
+    assert bids(lake.asof(instants(-1, 1).to_pandas(), QUOTES)) == [None, 1.0]
+
+
+def test_the_hour_that_daylight_saving_time_repeats(lake):
+    # 02:30 in Berlin came twice: at 00:30 and at 01:30 UTC.
+    night = [parse_time(f"2024-10-27T0{hour}:30:00Z") for hour in (0, 1)]
+    rows = quotes((night[0] - START, None, 1.0), (night[1] - START, None, 2.0))
+    lake.save(QUOTES, rows)
+    local = rows.select(pl.col("ts").dt.convert_time_zone("Europe/Berlin").dt.cast_time_unit("ms"))
+    assert bids(lake.asof(local, QUOTES)) == [1.0, 2.0]
+    assert bids(lake.asof(local, QUOTES, allow_exact=False)) == [None, 1.0]
 
 
 def test_a_snapshot_joins_the_rows_of_its_version(lake):

@@ -161,6 +161,8 @@ def test_what_cannot_be_meant_is_refused(lake):
         (lambda: lake.markout(frame.drop("side"), QUOTES), "'side'"),
         (lambda: lake.markout(frame.drop("price"), QUOTES), "'price'"),
         (lambda: lake.markout(frame.with_columns(markout_1s=1), QUOTES), "already"),
+        (lambda: lake.markout(frame.with_columns(price=pl.lit("1")), QUOTES), "no number"),
+        (lambda: lake.markout(frame.with_columns(side=pl.lit(1)), QUOTES), "buy and sell"),
         (lambda: lake.markout(frame, QUOTES, offsets=["1s", "1s"]), "twice"),
         (lambda: lake.markout(frame, QUOTES, offsets=[]), "offsets"),
         (lambda: lake.markout(frame, QUOTES, offsets="soon"), "soon"),

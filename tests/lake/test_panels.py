@@ -12,6 +12,7 @@ from ticklake.errors import BadInput, InvalidData, UnknownDataset
 from ticklake.testing.rows import START, bars, trades
 
 BTC, ETH, NEW = "BTC/USDT", "ETH/USDT", "NEW/USDT"
+SECONDS = "SEC/USDT"
 
 
 @pytest.fixture
@@ -125,6 +126,7 @@ def test_a_snapshot_has_a_panel_of_its_version(lake):
 
 
 def test_what_cannot_be_meant_is_refused(lake):
+    lake.save(f"x:ohlcv:1s:{SECONDS}", bars(0, 1))
     for wrong, error, word in [
         (lambda: lake.panel("x", BTC, "1h", "price"), InvalidData, "price"),
         (lambda: lake.panel("x", BTC, "1h", ["close", "ts"]), BadInput, "'ts'"),
@@ -135,6 +137,7 @@ def test_what_cannot_be_meant_is_refused(lake):
         (lambda: lake.panel("x", "XRP/USDT", "1h"), UnknownDataset, "XRP"),
         (lambda: lake.panel("x", "XRP/*", "1h"), UnknownDataset, "XRP"),
         (lambda: lake.panel("x", BTC), BadInput, "needs a timeframe"),
+        (lambda: lake.panel("x", SECONDS, "1s", "close", "1970", "2200", how="grid"), BadInput, "narrow"),
     ]:
         with pytest.raises(error, match=word):
             wrong()

@@ -15,15 +15,16 @@ import polars as pl
 from ticklake.core.batch import times_of
 from ticklake.core.duration import DurationLike, parse_length
 from ticklake.core.lookup import absent, did_you_mean
-from ticklake.core.selection import parse_names
+from ticklake.core.selection import parse_names, parse_text
 from ticklake.errors import BadInput
 
-__all__ = ["Direction", "asof", "asof_rows", "joined", "take"]
+__all__ = ["TEXTS", "Direction", "asof", "asof_rows", "joined", "take"]
 
 Direction = Literal["backward", "forward"]
 _GROUP = 1 << 64
 """More than two times can differ by: what lies between the keys of two groups."""
-_TEXTS = (pl.String, pl.Categorical, pl.Enum)
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
+"""The types of columns of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def asof(
         direction=direction,
         newest=newest,
     )
-    return joined(left, take(right.drop(groups), matches), suffix)
+    return joined(left, take(right.drop(groups), matches), parse_text("suffix", suffix))
 
 
 def asof_rows(
@@ -121,6 +122,8 @@ def asof_rows(
 ) -> pl.Series:
     """Return the number of the row of *right* that :func:`asof` joins to each row of *left*; null where there is none."""
     groups = parse_names("by", by)
+    if len(set(groups)) < len(groups):
+        raise BadInput(f"by={by!r} names a column twice: name it once")
     right_on = right_on or on
     _check_columns("left", left, [on, *groups])
     _check_columns("right", right, [right_on, *groups, *filter(None, [newest])])
@@ -211,7 +214,7 @@ def _comparable(left: pl.DataFrame, right: pl.DataFrame, name: str, frame: pl.Da
     one, other = left.schema[name], right.schema[name]
     if one == other:
         return frame[name]
-    if one in _TEXTS and other in _TEXTS:
+    if one in TEXTS and other in TEXTS:
         return frame[name].cast(pl.String)
     if one.is_integer() and other.is_integer():
         return frame[name].cast(pl.Int128)

@@ -10,7 +10,7 @@ import polars as pl
 from ticklake.core.dataset import BAR_KINDS, Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import Knowledge, Lags, happened_at, parse_knowledge
-from ticklake.core.lookup import absent, did_you_mean
+from ticklake.core.lookup import absent, did_you_mean, is_pattern
 from ticklake.core.selection import parse_columns, parse_names, parse_text, parse_word
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
@@ -21,6 +21,7 @@ from ticklake.errors import BadInput, InvalidData
 from ticklake.lake.arguments import (
     Columns,
     DatasetLike,
+    as_list,
     known_dataset,
     matching_datasets,
     optional_count,
@@ -63,7 +64,7 @@ class JoinVerbs(Reading):
         Parameters
         ----------
         left
-            A frame, or a dataset, of which the rows in ``[start, end)`` are loaded.
+            A frame (Polars, pandas or Arrow), or a dataset, of which the rows in ``[start, end)`` are loaded.
         right
             A dataset; or several of one kind, by names or patterns like ``binance:funding:*``: then each row gets one of its
             own ``symbol`` (and ``exchange``, if *left* has that column).
@@ -91,14 +92,14 @@ class JoinVerbs(Reading):
         from ticklake.query.asof import Known, asof_datasets, pinned
 
         engine = pinned(self.engine)
-        datasets = _some_datasets("right", engine, right)
+        datasets = _some_datasets("right", self.engine, right)
         names = parse_columns(datasets[0].spec, columns) or datasets[0].spec.names
         age: int | None = None
         if max_age is not None:
             age = parse_length(max_age)
         known = Known(parse_knowledge(knowledge), _lags_of(engine, lags), age, allow_exact)
         frame, instants = _left_rows(engine, left, start, end, at)
-        return asof_datasets(engine, frame, instants, datasets, names, known, suffix)
+        return asof_datasets(engine, frame, instants, datasets, names, known, parse_text("suffix", suffix))
 
     def panel(
         self,
@@ -215,7 +216,7 @@ class JoinVerbs(Reading):
         from ticklake.query.markout import UNITS, MarkoutShape, markouts, reference_of
 
         engine = pinned(self.engine)
-        datasets = _some_datasets("against", engine, against)
+        datasets = _some_datasets("against", self.engine, against)
         age: int | None = None
         if max_age is not None:
             age = parse_length(max_age)
@@ -274,7 +275,7 @@ class JoinVerbs(Reading):
         from ticklake.query.iterate import BYS, FORMS, ROWS, as_arrow, as_events, as_lists, events, in_batches
 
         engine = pinned(self.engine)
-        chosen = _some_datasets("datasets", engine, datasets)
+        chosen = _some_datasets("datasets", self.engine, datasets)
         names = _columns_of_any(chosen, columns)
         form = parse_word("as_", as_, FORMS)
         order = parse_word("by", by, BYS)
@@ -351,11 +352,19 @@ def _datasets_of_symbols(
     return _some_datasets("symbols", engine, names)
 
 
-def _some_datasets(name: str, engine: Engine, names: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
-    datasets = matching_datasets(engine, names)
-    if not datasets:
-        raise BadInput(f"{name}={names!r} names no dataset: pass one, or several in a list")
-    return datasets
+def _some_datasets(argument: str, engine: Engine, names: DatasetLike | Sequence[DatasetLike]) -> list[Dataset]:
+    """Return the datasets of names and patterns, each once, in the order of the names."""
+    # Keys of a dict are a set that keeps its order.
+    chosen: dict[Dataset, None] = {}
+    for name in as_list(argument, names):
+        # Only a pattern is held against all names, of which a lake may have thousands.
+        if is_pattern(str(name)):
+            chosen.update(dict.fromkeys(matching_datasets(engine, name)))
+        else:
+            chosen[known_dataset(engine, name)] = None
+    if not chosen:
+        raise BadInput(f"{argument}={names!r} names no dataset: pass one, or several in a list")
+    return list(chosen)
 
 
 def _left_rows(
@@ -373,8 +382,12 @@ def _left_rows(
             return rows, happened_at(rows, dataset).cast(TIME)
     elif isinstance(left, pl.DataFrame):
         rows = left
+    elif hasattr(left, "__arrow_c_stream__") and not isinstance(left, pl.LazyFrame | pl.Series):
+        rows = pl.DataFrame(left)
     else:
-        raise BadInput(f"left is a {type(left).__name__}: pass a Polars DataFrame or the name of a dataset")
+        raise BadInput(
+            f"{type(left).__name__} is no frame: pass a Polars, pandas or Arrow frame, or the name of a dataset"
+        )
     name = at or "ts"
     if name not in rows.columns:
         raise BadInput(

@@ -13,7 +13,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Knowledge, Lags, happened_at, known_at
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.core.time import DAY, HOUR
+from ticklake.core.time import DAY, HOUR, MINUTE
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
 
@@ -30,7 +30,7 @@ __all__ = [
 _HAPPENED = "_happened"
 _KNOWN = "_known"
 _INSTANT = "_instant"
-_REACHES = (HOUR, DAY, 30 * DAY, 1000 * DAY, ALL_TIME.length)
+_REACHES = (MINUTE, HOUR, DAY, 30 * DAY, 1000 * DAY, ALL_TIME.length)
 """How far before the first instant rows are looked for, in turn: mostly the newest are the ones."""
 
 
@@ -171,8 +171,7 @@ def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) 
     """
     times = instants.to_physical()
     first, last = times.min(), times.max()
-    row = engine.catalog.dataset(dataset)
-    if not isinstance(first, int) or not isinstance(last, int) or row is None or row.min_ts is None:
+    if not isinstance(first, int) or not isinstance(last, int):
         return
     longest = 0
     if dataset.timeframe is not None:
@@ -182,15 +181,26 @@ def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) 
     if known.knowledge == "received" or KNOWN_AT in dataset.spec.names:
         end += LIVE_WITHIN
     end = min(end, ALL_TIME.end)
-    earliest = row.min_ts
+    earliest = ALL_TIME.start
     # Bars of any length may have begun at any time.
     has_length = dataset.timeframe is not None or "close_time" not in dataset.spec.names
     if known.max_age is not None and has_length:
         earliest = max(earliest, first - known.max_age - longest)
-    for reach in _REACHES:
+    for place, reach in enumerate(_REACHES):
+        # Mostly the first span is enough: where the dataset begins is not looked up before.
+        if place == 1:
+            earliest = max(earliest, _first_time(engine, dataset, end))
         start = max(first - longest - reach, earliest)
         if start < end:
             yield Span(start, end)
             end = start
         if start == earliest:
             return
+
+
+def _first_time(engine: Engine, dataset: Dataset, end: int) -> int:
+    """Return the time of the first row before *end*; *end* if there is none."""
+    if end <= ALL_TIME.start:
+        return end
+    segments = engine.store.view(dataset, Span(ALL_TIME.start, end), data=False).segments
+    return min((segment.min_ts for segment in segments), default=end)

@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 
 import polars as pl
 
-from ticklake.core.asof import asof_rows, take
+from ticklake.core.asof import TEXTS, asof_rows, take
 from ticklake.core.batch import times_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
@@ -103,7 +103,7 @@ def markouts(
         for name, values in of_dataset.items():
             references[name] = references[name].scatter(places, values)
     sign = pl.when(pl.col("side") == "buy").then(1.0).when(pl.col("side") == "sell").then(-1.0)
-    price = pl.col("price")
+    price = pl.col("price").cast(pl.Float64)
     parts: list[pl.Expr] = []
     for name, reference in references.items():
         moved = sign * (pl.lit(reference) - price)
@@ -119,6 +119,10 @@ def _check_columns(trades: pl.DataFrame, shape: MarkoutShape) -> None:
             raise BadInput(
                 f"the trades have no column {name!r}{did_you_mean(name, trades.columns)}: a markout needs it"
             )
+    if not trades["price"].dtype.is_numeric() and trades["price"].dtype != pl.Null:
+        raise BadInput(f"the price of the trades is {trades['price'].dtype}, no number: cast it")
+    if trades["side"].dtype not in TEXTS and trades["side"].null_count() < trades.height:
+        raise BadInput(f"the side of the trades is {trades['side'].dtype}: pass the texts buy and sell")
     for name in shape.offsets:
         if name in trades.columns:
             raise BadInput(f"the trades have a column {name!r} already: drop it")

@@ -25,6 +25,8 @@ HOWS: tuple[How, ...] = get_args(How)
 LABELS: tuple[Label, ...] = get_args(Label)
 FILLS: tuple[Fill | None, ...] = (None, *get_args(Fill))
 _CLOSE = "close_time"
+_MOST_BARS = 100_000_000
+"""A grid of more would not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,11 @@ def _times(frames: Sequence[pl.DataFrame], dataset: Dataset, span: Span, shape: 
             start = times.to_physical()[0]
         if end == ALL_TIME.end:
             end = times.to_physical()[-1] + 1
-        times = dataset.timeframe.opens(Span(start, end), dataset.anchor).cast(TIME)
+        grid = Span(start, end)
+        # Months are counted one by one; of them there are few.
+        if not dataset.timeframe.is_month and grid.length // dataset.timeframe.length > _MOST_BARS:
+            raise BadInput(f"{grid} has more than {_MOST_BARS:,} bars of {dataset.timeframe}: narrow start and end")
+        times = dataset.timeframe.opens(grid, dataset.anchor).cast(TIME)
     return times
 
 
