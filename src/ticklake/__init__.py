@@ -60,7 +60,8 @@ if TYPE_CHECKING:
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake import Lake, Snapshot
     from ticklake.lake.admin import Admin
-    from ticklake.lake.features import FeatureDescription, Features
+    from ticklake.lake.feature_reads import FeatureDescription
+    from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
     from ticklake.query.iterate import Event
@@ -90,7 +91,7 @@ _PUBLIC = {
     "Deleted": "core.results",
     "Event": "query.iterate",
     "FeatureColumn": "core.features",
-    "FeatureDescription": "lake.features",
+    "FeatureDescription": "lake.feature_reads",
     "FeatureDiff": "core.feature_values",
     "FeatureSet": "core.features",
     "Features": "lake.features",

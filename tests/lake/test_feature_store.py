@@ -610,3 +610,8 @@ def test_steps_are_kept_up_to_so_many_bytes(lake, features, monkeypatch):
     for _ in range(2):
         assert features.latest("momentum@v1")["ret"].to_list() == [1.0] * 3
     assert len(_STEPS[lake.engine]._kept) == 1
+
+
+def test_a_set_without_values_cannot_be_verified(features):
+    with pytest.raises(UnknownDataset, match="has no values to verify"):
+        features.verify("momentum@v1", None, returns_minute)

@@ -190,16 +190,24 @@ class _Places:
 
 
 def stored_rows(
-    engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME, *, history: bool = True
+    engine: Engine,
+    datasets: Iterable[Dataset],
+    span: Span = ALL_TIME,
+    *,
+    history: bool = True,
+    source: str | None = None,
 ) -> pl.DataFrame:
     """Return the rows of datasets of one feature set with ``exchange`` and ``symbol``, in order of time, all of one version.
 
-    Without *history*, of several values of one instant only the one that became known last.
+    Without *history*, of several values of one instant only the one that became known last. With a *source*, only rows of that origin.
     """
     pinned = engine.at(engine.catalog.version(), engine.now())
+    origins = [number for number, origin in pinned.catalog.provenances().items() if origin.source == source]
     frames: list[pl.DataFrame] = []
     for dataset in datasets:
-        rows = pinned.load(dataset, span)
+        rows = pinned.load(dataset, span, provenance=source is not None)
+        if source is not None:
+            rows = rows.filter(rows[PROVENANCE].is_in(origins)).drop(PROVENANCE)
         if not history:
             rows = newest_per_instant(rows)
         names = [pl.lit(dataset.exchange).alias("exchange"), pl.lit(str(dataset.symbol)).alias("symbol")]
