@@ -378,7 +378,7 @@ def join(engine: Engine, left: pl.DataFrame, refs: Sequence[FeatureRef], options
     keys, groups = _keys(left, options)
     joined: list[pl.DataFrame] = [left]
     taken = dict.fromkeys(left.columns, "the frame")
-    for features, names in _wanted(pinned, refs).items():
+    for features, names in _wanted(engine, refs).items():
         new_names = {name: name for name in names}
         if options.full_names:
             new_names = {name: f"{features}:{name}" for name in names}
