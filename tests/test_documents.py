@@ -74,7 +74,8 @@ def test_every_method_of_the_namespaces_stands_in_the_reference():
     from ticklake.jobs.queue import Jobs
     from ticklake.jobs.schedules import Schedules
     from ticklake.lake.admin import Admin
-    from ticklake.lake.features import FeatureReads, Features
+    from ticklake.lake.feature_reads import FeatureReads
+    from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
 
     reference = text("docs/reference/python.md")

@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake, Snapshot
     from ticklake.lake.admin import Admin
     from ticklake.lake.deriving import Derived
-    from ticklake.lake.features import FeatureDescription, Features
+    from ticklake.lake.feature_reads import FeatureDescription
+    from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
     from ticklake.query.iterate import Event
@@ -94,7 +95,7 @@ _PUBLIC = {
     "DerivedRule": "core.rules",
     "Event": "query.iterate",
     "FeatureColumn": "core.features",
-    "FeatureDescription": "lake.features",
+    "FeatureDescription": "lake.feature_reads",
     "FeatureDiff": "core.feature_values",
     "FeatureSet": "core.features",
     "Features": "lake.features",

@@ -87,6 +87,8 @@ def test_columns_are_given_with_units_and_descriptions():
         FeatureColumn("c", "bool"),
     )
     assert FeatureSet.of("m", 1, "a").columns == (FeatureColumn("a"),)
+    listed = [{"name": "a", "dtype": int, "unit": "count", "description": "how many"}, ("b", "time", "ns"), ["c", bool]]
+    assert FeatureSet.of("m", 1, listed).columns == columns
 
 
 @pytest.mark.parametrize("columns", [{}, [], None, 3, {"x": {"type": "int"}}, {"x": ()}, ["x", "X"]])

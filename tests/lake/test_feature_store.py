@@ -229,8 +229,15 @@ def test_a_deleted_set_is_gone_with_its_values(lake, features):
     assert features.delete("momentum@v1") == 2
     assert lake.datasets() == []
     assert features.list().is_empty()
-    with pytest.raises(UnknownFeatures):
-        features.write("momentum", "v1", rows((0, 1.0)))
+    for use in (
+        lambda: features.write("momentum", "v1", rows((0, 1.0))),
+        lambda: features.join(rows((0, 1.0)), "momentum@v1", full_names=True),
+        lambda: features.at("momentum@v1", None, "A", [T]),
+        lambda: features.diff("momentum", "v1", at=(0, 1)),
+        lambda: materialise(features, 1),
+    ):
+        with pytest.raises(UnknownFeatures):
+            use()
 
 
 def test_a_deleted_version_comes_back_as_it_was_or_when_nothing_is_left_of_it(lake, features):
@@ -610,3 +617,8 @@ def test_steps_are_kept_up_to_so_many_bytes(lake, features, monkeypatch):
     for _ in range(2):
         assert features.latest("momentum@v1")["ret"].to_list() == [1.0] * 3
     assert len(_STEPS[lake.engine]._kept) == 1
+
+
+def test_a_set_without_values_cannot_be_verified(features):
+    with pytest.raises(UnknownDataset, match="has no values to verify"):
+        features.verify("momentum@v1", None, returns_minute)

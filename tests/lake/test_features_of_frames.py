@@ -65,6 +65,12 @@ def test_stored_values_equal_those_of_single_frames_bit_for_bit(lake):
     assert lake.features.read("momentum@v1")["seen"].to_list()[-1] == 10
 
 
+def test_rows_that_users_wrote_are_not_verified(lake):
+    materialise(lake)
+    lake.features.write("momentum", 1, [{"symbol": "X", "ts": T, "ret": 1.0}])
+    assert lake.features.verify("momentum@v1", None, momentum).equal == 19
+
+
 def test_other_options_of_frames_make_other_values(lake):
     materialise(lake)
     assert lake.features.verify("momentum@v1", None, momentum, window="7m").changed == 18

@@ -398,8 +398,7 @@ def _parse_columns(columns: Any) -> tuple[FeatureColumn, ...]:
     if isinstance(columns, Mapping):
         parsed = [_column_of(name, what) for name, what in columns.items()]
     elif isinstance(columns, Iterable):
-        for column in columns:
-            parsed.append(column if isinstance(column, FeatureColumn) else FeatureColumn(column))
+        parsed = list(map(_named_column, columns))
     else:
         raise BadInput(f"columns={columns!r} are none: pass a mapping, like {{'ret_5m': 'float64'}}")
     if not parsed:
@@ -413,6 +412,17 @@ def _parse_columns(columns: Any) -> tuple[FeatureColumn, ...]:
             raise BadInput(f"column {column.name!r} is named twice (upper and lower case are the same): name it once")
         seen.add(column.name.lower())
     return tuple(parsed)
+
+
+def _named_column(column: Any) -> FeatureColumn:
+    """Read a column from its name alone, or from a mapping or list that begins with its name."""
+    if isinstance(column, FeatureColumn):
+        return column
+    if isinstance(column, Mapping) and "name" in column:
+        return _column_of(column["name"], {key: value for key, value in column.items() if key != "name"})
+    if isinstance(column, tuple | list) and len(column) > 1:
+        return _column_of(column[0], column[1:])
+    return FeatureColumn(column)
 
 
 def _column_of(name: Any, what: Any) -> FeatureColumn:

@@ -4,495 +4,48 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ticklake.core.batch import times_of
-from ticklake.core.display import Displayed
 from ticklake.core.duration import DurationLike, parse_length
 from ticklake.core.feature_rows import ANY_EXCHANGE, split_by_symbol
-from ticklake.core.feature_values import FeatureDiff, compare, day_statistics
-from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures, check_name, parse_version
-from ticklake.core.kinds import TIME
+from ticklake.core.features import FeatureSet
 from ticklake.core.knowledge import Knowledge, parse_knowledge
 from ticklake.core.lookup import is_pattern
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
-from ticklake.core.selection import parse_count, parse_names, parse_text
-from ticklake.core.span import ALL_TIME, Span
-from ticklake.core.symbol import Symbol, exchange_id
+from ticklake.core.selection import parse_count
+from ticklake.core.span import Span
+from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, parse_time
 from ticklake.errors import BadInput, FeaturesDiffer, TicklakeWarning
-from ticklake.lake.arguments import as_provenance, optional_time, version_and_time
+from ticklake.lake.arguments import as_provenance
+from ticklake.lake.feature_reads import FeatureReads, identity_of, parse_exchange, parse_symbols, snapshot_at
 from ticklake.query.features import (
     ACTIVE,
     DELETED,
     DEPRECATED,
-    JoinOptions,
     MaterialisedSpan,
     datasets_of,
     drop_if_deleted,
-    features_at,
-    join,
-    latest,
-    lineage,
-    registered,
-    stored_rows,
 )
 
 if TYPE_CHECKING:
-    from ticklake.catalog.feature_sets import FeatureSetTable
     from ticklake.core.dataset import Dataset
     from ticklake.core.progress import Watch
-    from ticklake.engine.engine import Engine
-    from ticklake.lake.view import View
     from ticklake.lake.writer import Writer
-    from ticklake.query.materialise import Frames, Materialised
+    from ticklake.query.materialise import Materialised
 
-__all__ = ["FeatureDescription", "FeatureReads", "Features"]
+__all__ = ["Features"]
 
-_LIST: dict[str, Any] = {
-    "name": pl.String,
-    "version": pl.String,
-    "state": pl.String,
-    "columns": pl.List(pl.String),
-    "symbols": pl.Int64,
-    "rows": pl.Int64,
-    "first": TIME,
-    "last": TIME,
-    "description": pl.String,
-    "tags": pl.List(pl.String),
-    "code": pl.String,
-    "created_at": TIME,
-}
-_Held = tuple[int, int | None, int | None]
 _MOST_RUNS = 1_000
 """So many of the newest runs of a dataset are looked at for its lineage."""
 _BATCH = 500
 """Instants whose values are committed together."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class FeatureDescription(Displayed):
-    """What a feature set is, and what the lake holds of it.
-
-    Attributes
-    ----------
-    features
-        The definition: columns with their types and units, keys, tags, code, inputs.
-    state
-        ``active`` or ``deprecated``.
-    datasets
-        The datasets that hold its values, one a symbol.
-    first, last
-        Times of the first and the last row in nanoseconds, or ``None``.
-    days
-        A row for each UTC day and column: ``count``, ``nulls``, ``mean``, ``min``, ``max``.
-    """
-
-    features: FeatureSet
-    state: str
-    created_at: int
-    datasets: tuple[str, ...]
-    rows: int
-    first: int | None
-    last: int | None
-    days: pl.DataFrame = field(repr=False)
-
-    def _summary(self) -> dict[str, Any]:
-        from ticklake.core.display import moment
-
-        return {
-            "features": str(self.features),
-            "state": self.state,
-            "columns": tuple(f"{column.name}: {column.dtype}" for column in self.features.columns),
-            "symbols": len(self.datasets),
-            "rows": self.rows,
-            "first": moment(self.first),
-            "last": moment(self.last),
-        }
-
-
-class FeatureReads:
-    """The feature sets of a lake or of one version of it, for reading.
-
-    A feature set is named by its name and version, ``("momentum", "v3")``, or by ``"momentum@v3"``.
-    """
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    @property
-    def _engine(self) -> Engine:
-        return self._view.engine
-
-    def list(self, search: str = "") -> pl.DataFrame:
-        """Return a row for each version of each feature set whose name contains *search*.
-
-        Columns: ``name``, ``version``, ``state`` (``active`` or ``deprecated``), ``columns``, ``symbols`` (how many have values), ``rows``,
-        ``first``, ``last``, ``description``, ``tags``, ``code``, ``created_at``.
-        """
-        part = parse_text("search", search)
-        held = self._held()
-        rows: list[dict[str, Any]] = []
-        for record in self._table.list():
-            features = FeatureSet.from_dict(record.definition)
-            mine = held.get(str(features), [])
-            # An older version of the lake may have the values of one that was deleted since.
-            is_gone = record.state == DELETED and (not mine or self._engine.catalog.pinned is None)
-            if is_gone or part not in str(features):
-                continue
-            firsts = [first for _, first, _ in mine if first is not None]
-            lasts = [last for _, _, last in mine if last is not None]
-            rows.append(
-                {
-                    "name": features.name,
-                    "version": features.version,
-                    "state": record.state,
-                    "columns": features.names,
-                    "symbols": len(mine),
-                    "rows": sum(count for count, _, _ in mine),
-                    "first": min(firsts, default=None),
-                    "last": max(lasts, default=None),
-                    "description": features.description,
-                    "tags": features.tags,
-                    "code": features.code.name if features.code else None,
-                    "created_at": record.created_at,
-                }
-            )
-        times = dict.fromkeys(("first", "last", "created_at"), pl.Int64)
-        return pl.DataFrame(rows, schema={**_LIST, **times}).cast(dict.fromkeys(times, TIME))
-
-    def _held(self) -> dict[str, MutableSequence[_Held]]:
-        """Return rows, first and last time of each dataset with a variant, by its kind."""
-        from ticklake.core.dataset import Dataset
-
-        held: dict[str, MutableSequence[_Held]] = {}
-        for name, rows, _, first, last, _ in self._engine.listing():
-            if "@" in name:
-                held.setdefault(Dataset.parse(name).kind_text, []).append((rows, first, last))
-        return held
-
-    def describe(self, name: str, version: str | int | None = None, *, statistics: bool = True) -> FeatureDescription:
-        """Return the definition of a feature set, what the lake holds of it, and the statistics of each day.
-
-        Parameters
-        ----------
-        statistics
-            Without them no row is read.
-
-        Raises
-        ------
-        UnknownFeatures
-            If the lake has no such feature set.
-        """
-        known = self._known(name, version, quiet=True)
-        datasets = datasets_of(self._engine, known.features)
-        heads = [self._engine.catalog.dataset(dataset) for dataset in datasets]
-        rows = [row for row in self._engine.inventory() if row.dataset in set(datasets)]
-        days = day_statistics(known.features.kind.empty(), known.features)
-        if statistics and heads:
-            days = day_statistics(self._rows(known.features, datasets), known.features)
-        return FeatureDescription(
-            known.features,
-            known.state,
-            known.created_at,
-            tuple(map(str, datasets)),
-            sum(row.rows for row in rows),
-            min((row.min_ts for row in rows if row.min_ts is not None), default=None),
-            max((row.max_ts for row in rows if row.max_ts is not None), default=None),
-            days,
-        )
-
-    def read(
-        self,
-        name: str,
-        version: str | int | None = None,
-        symbols: str | Sequence[str] | None = None,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        *,
-        exchange: str | None = None,
-        columns: str | Sequence[str] | None = None,
-        history: bool = False,
-    ) -> pl.DataFrame:
-        """Return stored values with ``exchange``, ``symbol``, ``ts`` and ``known_at``, in order of time.
-
-        Parameters
-        ----------
-        symbols, exchange
-            All by default.
-        start, end
-            Rows whose ``ts`` lies in ``[start, end)``.
-        columns
-            Columns of the feature set; all by default.
-        history
-            Return every value that an instant ever had. By default only the one that became known last.
-        """
-        features = self._known(name, version).features
-        chosen = _symbols(symbols)
-        datasets = datasets_of(self._engine, features, _exchange(exchange), chosen)
-        rows = self._rows(features, datasets, Span.parse(start, end), history=history)
-        if columns is None:
-            return rows
-        names: list[str] = []
-        for column in parse_names("columns", columns):
-            names += FeatureRef(features.name, features.version, column).names_in(features)
-        return rows.select("exchange", "symbol", "ts", "known_at", *names)
-
-    def _rows(
-        self, features: FeatureSet, datasets: Sequence[Dataset], span: Span = ALL_TIME, *, history: bool = False
-    ) -> pl.DataFrame:
-        if datasets:
-            return stored_rows(self._engine, datasets, span, history=history)
-        names = {"exchange": pl.String(), "symbol": pl.String()}
-        return pl.DataFrame(schema={**names, **features.kind.schema})
-
-    def latest(
-        self,
-        name: str,
-        version: str | int | None = None,
-        symbols: str | Sequence[str] | None = None,
-        at: TimeLike | None = None,
-        *,
-        exchange: str | None = None,
-        max_age: DurationLike | None = None,
-        knowledge: Knowledge = "default",
-    ) -> pl.DataFrame:
-        """Return one row for each symbol: the newest values that are known at an instant, now by default, or nulls.
-
-        Values stay in memory until a commit changes them. They are those that :meth:`join` finds for the same instant.
-        """
-        features = self._known(name, version).features
-        place, moment = _exchange(exchange), optional_time(at)
-        chosen = _symbols(symbols)
-        if chosen is None:
-            chosen = sorted({str(dataset.symbol) for dataset in datasets_of(self._engine, features, place)})
-        if moment is None:
-            moment = self._engine.now()
-        return latest(self._engine, features, place, chosen, moment, parse_knowledge(knowledge), _age(max_age))
-
-    def at(
-        self,
-        features: str | Sequence[str],
-        exchange: str | None,
-        symbol: str,
-        instants: Sequence[TimeLike],
-        *,
-        max_age: DurationLike | None = None,
-        knowledge: Knowledge = "default",
-    ) -> pl.DataFrame:
-        """Return the values of features of a symbol at each of some instants: a row for each, with ``at`` and a column a feature.
-
-        Columns have the full names of features, like ``momentum@v3:ret_5m``.
-        """
-        times = list(map(parse_time, instants))
-        refs = parse_names("features", features)
-        values = features_at(
-            self._engine,
-            refs,
-            _exchange(exchange),
-            str(Symbol(symbol)),
-            times,
-            parse_knowledge(knowledge),
-            _age(max_age),
-        )
-        return pl.DataFrame({"at": pl.Series(times, dtype=pl.Int64).cast(TIME), **values})
-
-    def join(
-        self,
-        left: Any,
-        features: str | Sequence[str],
-        *,
-        at: str = "ts",
-        by: str | None = "symbol",
-        symbol: str | None = None,
-        exchange: str | None = None,
-        max_age: DurationLike | None = None,
-        knowledge: Knowledge = "default",
-        full_names: bool = False,
-    ) -> pl.DataFrame:
-        """Return the rows of *left* with the values of features that were known at each: one row for each, in the same order.
-
-        Of the values known at an instant, those of the latest ``ts`` are taken; a value that became known late replaces none of a later
-        ``ts``. Where none is known, or it is too old, the columns are null.
-
-        Parameters
-        ----------
-        left
-            A Polars, pandas or Arrow frame. An ``exchange`` column is used, too, unless *exchange* is given.
-        features
-            Like ``["momentum@v3:ret_5m", "book@v1"]``; without a column, all of a feature set.
-        at, by
-            The columns of *left* with the instants and with the symbols.
-        symbol
-            The symbol of all rows, instead of a column.
-        max_age
-            How old a value may be: from its ``ts`` to the instant, inclusive.
-        knowledge
-            ``"default"``: known from ``known_at`` on; ``"event"``: from ``ts`` on.
-        full_names
-            Name columns like ``momentum@v3:ret_5m`` instead of ``ret_5m``.
-
-        Raises
-        ------
-        BadInput
-            If a column is missing or its name is taken, or if several exchanges have values of a symbol and none is named.
-        """
-        refs = [FeatureRef.parse(text) for text in _refs(features)]
-        frame = _as_frame(left)
-        if at not in frame.columns:
-            raise BadInput(
-                f"the frame has no column {at!r} of instants (it has {', '.join(frame.columns) or 'none'}): say at="
-            )
-        times_of(frame[at])
-        options = JoinOptions(
-            at, by, symbol, _exchange(exchange), _age(max_age), parse_knowledge(knowledge), full_names=full_names
-        )
-        return join(self._engine, frame, refs, options)
-
-    def diff(
-        self,
-        name: str,
-        before: str | int | None = None,
-        after: str | int | None = None,
-        *,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        symbols: str | Sequence[str] | None = None,
-        at: tuple[TimeLike, TimeLike] | None = None,
-    ) -> FeatureDiff:
-        """Compare the values of two versions of a feature set, or of one version at two versions of the lake.
-
-        Parameters
-        ----------
-        before, after
-            Two versions of the feature set, or with *at* only the first.
-        at
-            Two versions of the lake, or times, like ``(120, 135)``.
-        """
-        span = Span.parse(start, end)
-        if at is None:
-            if after is None:
-                raise BadInput(
-                    "diff compares two versions of a feature set, or with at= two of the lake: say after= or at="
-                )
-            sides = [(self._engine, self._known(name, version, quiet=True).features) for version in (before, after)]
-            names = (str(sides[0][1]), str(sides[1][1]))
-        else:
-            features = self._known(name, before, quiet=True).features
-            sides = [(_snapshot(self._view, moment).engine, features) for moment in at]
-            names = (f"{features} at {at[0]}", f"{features} at {at[1]}")
-        frames = [_side(engine, features, span, _symbols(symbols)) for engine, features in sides]
-        return compare(names, frames[0], frames[1])
-
-    def lineage(
-        self,
-        name: str,
-        version: str | int | None = None,
-        symbols: str | Sequence[str] | None = None,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        *,
-        exchange: str | None = None,
-    ) -> pl.DataFrame:
-        """Return where stored values came from: a row for each dataset and origin.
-
-        Columns: ``dataset``, ``rows``, ``first``, ``last``, ``source`` (``derived`` if a function made them), ``code`` and ``code_hash`` of the
-        function, ``lake_versions`` that its :attr:`runs <Lake.runs>` read, ``knowledge``, ``inputs`` (the datasets it could read), ``frame`` (options of frames), ``note``.
-        """
-        features = self._known(name, version, quiet=True).features
-        datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
-        return lineage(self._engine, datasets, Span.parse(start, end), self._computed)
-
-    def _computed(self, _dataset: Dataset) -> Sequence[MaterialisedSpan]:
-        """Return what runs computed of a dataset: a version of the lake knows of none."""
-        return ()
-
-    def verify(
-        self,
-        name: str,
-        version: str | int | None,
-        fn: Callable[[Any], Any],
-        *,
-        day: TimeLike | None = None,
-        start: TimeLike | None = None,
-        end: TimeLike | None = None,
-        symbols: str | Sequence[str] | None = None,
-        exchange: str | None = None,
-        make_frame: Callable[[str, str, int], Any] | None = None,
-        watch: Watch = lambda _progress: None,
-        **frame: Any,
-    ) -> FeatureDiff:
-        """Call the function anew for each stored row, one instant after another, and compare its values with the stored ones bit for bit.
-
-        That is how a live program calls it; stored values were computed for many instants at once.
-
-        Parameters
-        ----------
-        day
-            A UTC day, instead of *start* and *end*.
-        make_frame, frame
-            As they were given to :meth:`Features.materialise`; by default those that the stored rows were made with.
-
-        Returns
-        -------
-        FeatureDiff
-            ``equal`` and ``changed`` rows; :attr:`~FeatureDiff.is_empty` if all are the same.
-        """
-        from ticklake.query.materialise import check_code, verify
-
-        features = self._known(name, version, quiet=True).features
-        check_code(features, fn)
-        span = _day_or_span(day, start, end)
-        datasets = datasets_of(self._engine, features, _exchange(exchange), _symbols(symbols))
-        make = make_frame
-        if make is None:
-            options = frame or self._options_of(features, datasets, span)
-
-            def make(exchange: str, symbol: str, instant: int) -> Any:
-                return self._view.frame(exchange, symbol, instant, **options)
-
-        return verify(self._engine, features, fn, _one_by_one(make, frame if make_frame else {}), datasets, span, watch)
-
-    def _options_of(self, features: FeatureSet, datasets: Sequence[Dataset], span: Span) -> dict[str, Any]:
-        """Return the options of the frames that stored rows were made with.
-
-        Raises
-        ------
-        BadInput
-            If rows were made with different ones.
-        """
-        found: list[dict[str, Any]] = []
-        for row in lineage(self._engine, datasets, span).iter_rows(named=True):
-            if row["frame"] is not None:
-                options = {**json.loads(row["frame"]), "knowledge": row["knowledge"]}
-                found += [options] if options not in found else []
-        if len(found) > 1:
-            raise BadInput(
-                f"rows of {features} were made with different options of frames: say them, and a span or symbols"
-            )
-        return found[0] if found else {}
-
-    def _frames(self, make_frame: Callable[[str, str, int], Any] | None, options: Mapping[str, Any]) -> Frames:
-        """Return what makes the frames that a function gets."""
-        if make_frame is None:
-            return lambda exchange, symbol, instants: self._view.frames(exchange, symbol, instants, **options)
-        return _one_by_one(make_frame, options)
-
-    @property
-    def _table(self) -> FeatureSetTable:
-        from ticklake.catalog.feature_sets import FeatureSetTable
-
-        return FeatureSetTable(self._engine.catalog.database, self._engine.now)
-
-    def _known(self, name: str, version: str | int | None, *, quiet: bool = False) -> RegisteredFeatures:
-        """Return the feature set that a name and a version mean, or a name like ``momentum@v3``."""
-        return registered(self._engine, *_identity(name, version), quiet=quiet)
 
 
 class Features(FeatureReads):
@@ -594,9 +147,11 @@ class Features(FeatureReads):
         InvalidData
             If a column is unknown or has another type, times are naive, or a row is known before its ``ts``. Nothing is stored then.
         """
+        from ticklake.files.user_rows import as_frame
+
         features = self._known(name, version).features
-        place = _exchange(exchange)
-        parts = split_by_symbol(features, _as_frame(rows), place, symbol)
+        place = parse_exchange(exchange)
+        parts = split_by_symbol(features, as_frame(rows), place, symbol)
         origin = as_provenance(provenance)
         receipts = self._engine.append_all(parts, origin)
         drop_if_deleted(self._engine, features, [dataset for dataset, _ in parts])
@@ -665,14 +220,14 @@ class Features(FeatureReads):
 
         features = self._known(name, version).features
         code = check_code(features, fn)
-        chosen = _symbols(symbols)
+        chosen = parse_symbols(symbols)
         if not chosen:
             raise BadInput("no symbol is named: name at least one, like 'BTC/USDT'")
         places = [(self._exchange_of(symbol, exchange), symbol) for symbol in chosen]
         step = None if every is None else parse_length(every)
         moments = self._instants(features, places, instants, step, start, end)
         version_read = self._engine.catalog.version()
-        pinned = FeatureReads(_snapshot(self._view, version_read))
+        pinned = FeatureReads(snapshot_at(self._view, version_read))
         options = dict(frame)
         if make_frame is None:
             options["knowledge"] = parse_knowledge(knowledge)
@@ -797,84 +352,10 @@ class Features(FeatureReads):
 
     def _known_or_left(self, name: str, version: str | int | None) -> FeatureSet:
         """Return a feature set, also one whose deletion was stopped before all of its values were gone."""
-        record = self._engine.catalog.feature_set(*_identity(name, version))
+        record = self._engine.catalog.feature_set(*identity_of(name, version))
         if record is not None and record.state == DELETED and datasets_of(self._engine, record.features):
             return record.features
         return self._known(name, version, quiet=True).features
-
-
-def _one_by_one(make: Callable[[str, str, int], Any], options: Mapping[str, Any]) -> Frames:
-    if options:
-        raise BadInput(f"{', '.join(options)} are options of lake.frame, which make_frame= takes the place of")
-    return lambda exchange, symbol, instants: [make(exchange, symbol, instant) for instant in instants]
-
-
-def _snapshot(view: View, moment: TimeLike) -> View:
-    """Return the lake as of a version, or as of a time."""
-    from ticklake.lake.snapshot import Snapshot
-
-    version, time = version_and_time(view.engine, moment)
-    return Snapshot(view.engine, view.root, version, time)
-
-
-def _identity(name: Any, version: str | int | None) -> tuple[str, str]:
-    if version is not None:
-        return check_name(name), parse_version(version)
-    if not isinstance(name, str) or "@" not in name:
-        raise BadInput(f"{name!r} has no version: say it, like 'momentum', 'v3', or 'momentum@v3'")
-    ref = FeatureRef.parse(name)
-    if ref.column is not None:
-        raise BadInput(f"{name!r} names a column: name the feature set alone, {ref.name}@{ref.version}")
-    return ref.name, ref.version
-
-
-def _refs(features: Any) -> list[str]:
-    names = parse_names("features", features)
-    if not names:
-        raise BadInput("no feature is named: name some, like ['momentum@v3:ret_5m']")
-    return names
-
-
-def _symbols(symbols: Any) -> list[str] | None:
-    if symbols is None:
-        return None
-    return [str(Symbol(symbol)) for symbol in dict.fromkeys(parse_names("symbols", symbols))]
-
-
-def _exchange(exchange: str | None) -> str | None:
-    return None if exchange is None else exchange_id(exchange)
-
-
-def _age(max_age: DurationLike | None) -> int | None:
-    return None if max_age is None else parse_length(max_age)
-
-
-def _as_frame(rows: Any) -> pl.DataFrame:
-    """Return rows in any of the forms in which users have them as a Polars frame."""
-    from ticklake.files.user_rows import as_frame
-
-    return as_frame(rows)
-
-
-def _side(engine: Engine, features: FeatureSet, span: Span, symbols: Sequence[str] | None) -> pl.DataFrame:
-    datasets = [
-        dataset for dataset in datasets_of(engine, features) if symbols is None or str(dataset.symbol) in symbols
-    ]
-    if not datasets:
-        names = {"exchange": pl.String(), "symbol": pl.String()}
-        return pl.DataFrame(schema={**names, **features.kind.schema})
-    return stored_rows(engine, datasets, span, history=False)
-
-
-def _day_or_span(day: TimeLike | None, start: TimeLike | None, end: TimeLike | None) -> Span:
-    from ticklake.core.time import DAY
-
-    if day is None:
-        return Span.parse(start, end)
-    if start is not None or end is not None:
-        raise BadInput("day= is a span of its own: say either day=, or start= and end=")
-    first = parse_time(day) // DAY * DAY
-    return Span(first, first + DAY)
 
 
 def _total(receipts: Sequence[Receipt]) -> Receipt:

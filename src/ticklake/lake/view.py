@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ticklake.core.gaps import Gap, GapReport
     from ticklake.core.progress import Watch
     from ticklake.core.quality import Quality
-    from ticklake.lake.features import FeatureReads
+    from ticklake.lake.feature_reads import FeatureReads
 
 __all__ = ["View"]
 
@@ -58,7 +58,7 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
     @cached_property
     def features(self) -> FeatureReads:
         """Feature sets: ``features.list()``, ``features.read("momentum", "v3")``, ``features.join(frame, ["momentum@v3:ret_5m"])``."""
-        from ticklake.lake.features import FeatureReads
+        from ticklake.lake.feature_reads import FeatureReads
 
         return FeatureReads(self)
 

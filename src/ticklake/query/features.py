@@ -34,7 +34,6 @@ __all__ = [
     "DERIVED",
     "JoinOptions",
     "MaterialisedSpan",
-    "dataset_for",
     "drop_if_deleted",
     "datasets_of",
     "features_at",
@@ -143,22 +142,14 @@ def datasets_of(
     return [dataset for dataset in found if str(dataset.symbol) in symbols]
 
 
-def dataset_for(engine: Engine, features: FeatureSet, exchange: str | None, symbol: str) -> Dataset | None:
-    """Return the dataset with the values of a symbol: that of the exchange, or the one of no exchange; ``None`` if there is none.
+def _head_for(engine: Engine, features: FeatureSet, exchange: str | None, symbol: str) -> DatasetRow | None:
+    """Return what the catalog says of the dataset with the values of a symbol: that of the exchange, or the one of no exchange.
 
     Raises
     ------
     BadInput
         If no exchange is named and several have the symbol.
     """
-    head = _head_for(engine, features, exchange, symbol)
-    if head is None:
-        return None
-    return head.dataset
-
-
-def _head_for(engine: Engine, features: FeatureSet, exchange: str | None, symbol: str) -> DatasetRow | None:
-    """Return what the catalog says of the dataset that :func:`dataset_for` finds."""
     if exchange is None:
         return _Places(engine, features).head(None, symbol)
     # A live program asks for one symbol: it does not have to know of the others.
@@ -180,7 +171,7 @@ class _Places:
             self._by_symbol.setdefault(str(dataset.symbol), {})[dataset.exchange] = head
 
     def head(self, exchange: str | None, symbol: str) -> DatasetRow | None:
-        """Return what the catalog says of the dataset that :func:`dataset_for` finds; a text that is no symbol has none."""
+        """Return what the catalog says of the dataset with the values of a symbol; a text that is no symbol has none."""
         found = self._by_symbol.get(symbol, {})
         if exchange is not None:
             return found.get(exchange) or found.get(ANY_EXCHANGE)
@@ -190,16 +181,24 @@ class _Places:
 
 
 def stored_rows(
-    engine: Engine, datasets: Iterable[Dataset], span: Span = ALL_TIME, *, history: bool = True
+    engine: Engine,
+    datasets: Iterable[Dataset],
+    span: Span = ALL_TIME,
+    *,
+    history: bool = True,
+    source: str | None = None,
 ) -> pl.DataFrame:
     """Return the rows of datasets of one feature set with ``exchange`` and ``symbol``, in order of time, all of one version.
 
-    Without *history*, of several values of one instant only the one that became known last.
+    Without *history*, of several values of one instant only the one that became known last. With a *source*, only rows of that origin.
     """
     pinned = engine.at(engine.catalog.version(), engine.now())
+    origins = [number for number, origin in pinned.catalog.provenances().items() if origin.source == source]
     frames: list[pl.DataFrame] = []
     for dataset in datasets:
-        rows = pinned.load(dataset, span)
+        rows = pinned.load(dataset, span, provenance=source is not None)
+        if source is not None:
+            rows = rows.filter(rows[PROVENANCE].is_in(origins)).drop(PROVENANCE)
         if not history:
             rows = newest_per_instant(rows)
         names = [pl.lit(dataset.exchange).alias("exchange"), pl.lit(str(dataset.symbol)).alias("symbol")]
@@ -264,19 +263,7 @@ def features_at(
     Each is the newest that is known at the instant; null where there is none, or where its ``ts`` is older than *max_age*.
     One instant and many give the same values.
     """
-    times = pl.Series("at", instants, pl.Int64)
-    values: dict[str, pl.Series] = {}
-    frames: dict[tuple[str, str], pl.DataFrame] = {}
-    sets: dict[tuple[str, str], FeatureSet] = {}
-    for text in refs:
-        ref = FeatureRef.parse(text)
-        identity = (ref.name, ref.version)
-        if identity not in sets:
-            sets[identity] = registered(engine, *identity).features
-            frames[identity] = _values_at(engine, sets[identity], exchange, symbol, times, knowledge, max_age)
-        for name in ref.names_in(sets[identity]):
-            values[f"{sets[identity]}:{name}"] = frames[identity][name]
-    return values
+    return _look_up(engine, refs, exchange, symbol, instants, knowledge, max_age)[0]
 
 
 def features_of_frames(
@@ -286,18 +273,41 @@ def features_of_frames(
 
     Times are nanoseconds.
     """
-    found = features_at(engine, refs, exchange, symbol, instants, knowledge)
+    found, absent = _look_up(engine, refs, exchange, symbol, instants, knowledge, None)
     columns = {name: values.to_physical().to_list() for name, values in found.items()}
     by_instant: dict[int, dict[str, Any]] = {}
     for place, instant in enumerate(instants):
         by_instant[int(instant)] = {name: values[place] for name, values in columns.items()}
-    return by_instant, [name for name in columns if _is_absent(engine, name, exchange, symbol)]
+    return by_instant, absent
 
 
-def _is_absent(engine: Engine, name: str, exchange: str, symbol: str) -> bool:
-    ref = FeatureRef.parse(name)
-    features = registered(engine, ref.name, ref.version, quiet=True).features
-    return dataset_for(engine, features, exchange, symbol) is None
+def _look_up(
+    engine: Engine,
+    refs: Iterable[str | FeatureRef],
+    exchange: str | None,
+    symbol: str,
+    instants: Sequence[int] | pl.Series,
+    knowledge: Knowledge,
+    max_age: int | None,
+) -> tuple[dict[str, pl.Series], list[str]]:
+    """Return the values of features by name, and the names of those of which the lake has no value of the symbol."""
+    times = pl.Series("at", instants, pl.Int64)
+    values: dict[str, pl.Series] = {}
+    absent: list[str] = []
+    known: dict[tuple[str, str], tuple[FeatureSet, pl.DataFrame | None]] = {}
+    for text in refs:
+        ref = FeatureRef.parse(text)
+        identity = (ref.name, ref.version)
+        if identity not in known:
+            features = registered(engine, *identity).features
+            known[identity] = features, _values_at(engine, features, exchange, symbol, times, knowledge, max_age)
+        features, found = known[identity]
+        names = [f"{features}:{name}" for name in ref.names_in(features)]
+        if found is None:
+            absent += names
+            found = _nothing(features, times.len())
+        values.update(zip(names, (found[name] for name in ref.names_in(features)), strict=True))
+    return values, absent
 
 
 def _values_at(
@@ -308,10 +318,11 @@ def _values_at(
     times: pl.Series,
     knowledge: Knowledge,
     max_age: int | None,
-) -> pl.DataFrame:
+) -> pl.DataFrame | None:
+    """Return the rows of a symbol that count at each of some times; ``None`` if there is no value of it at all."""
     head = _head_for(engine, features, exchange, symbol)
     if head is None:
-        return _nothing(features, times.len())
+        return None
     return _steps(engine, head, knowledge).at(times, max_age)
 
 
@@ -334,6 +345,8 @@ def latest(
     names = pl.Series("symbol", symbols, pl.String)
     if len(symbols) == 1:
         row = _values_at(engine, features, exchange, symbols[0], times, knowledge, max_age)
+        if row is None:
+            row = _nothing(features, 1)
         return row.insert_column(0, names)
     frames = [_nothing(features, 0)]
     places = _Places(engine, features)
@@ -365,7 +378,7 @@ def join(engine: Engine, left: pl.DataFrame, refs: Sequence[FeatureRef], options
     keys, groups = _keys(left, options)
     joined: list[pl.DataFrame] = [left]
     taken = dict.fromkeys(left.columns, "the frame")
-    for features, names in _wanted(pinned, refs).items():
+    for features, names in _wanted(engine, refs).items():
         new_names = {name: name for name in names}
         if options.full_names:
             new_names = {name: f"{features}:{name}" for name in names}

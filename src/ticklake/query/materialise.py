@@ -245,9 +245,9 @@ def verify(
 ) -> FeatureDiff:
     """Call the function anew, instant by instant as a live program does, and compare the values with the stored ones bit for bit.
 
-    ``removed`` in the result are stored rows for which the function returns none now.
+    Rows that users wrote are left out. ``removed`` in the result are stored rows for which the function returns none now.
     """
-    stored = stored_rows(engine, datasets, span, history=False)
+    stored = stored_rows(engine, datasets, span, history=False, source=DERIVED)
     anew: list[pl.DataFrame] = [stored.clear()]
     progress = Progress.of_steps(stored.height)
     for dataset in datasets:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ticklake.core.feature_values import FeatureDiff
     from ticklake.core.features import FeatureSet
-    from ticklake.lake.features import FeatureReads
+    from ticklake.lake.feature_reads import FeatureReads
 
 __all__ = ["app"]
 
