@@ -16,7 +16,8 @@ OTHER = Dataset.parse("x:ohlcv:1m:ETH/USDT")
 READING = {
     "load", "scan", "ohlcv", "trades", "funding", "resample", "book", "datasets", "inventory", "last_timestamp",
     "missing_intervals", "gaps", "gap_report", "coverage", "provenance", "provenance_by_file", "quarantine", "revisions", "quality",
-    "quality_trend", "continuity", "export", "frame", "frames", "features", "asof", "panel",
+    "quality_trend", "continuity", "export", "frame", "frames", "features", "asof", "panel", "books", "book_stats", "candles",
+    "imbalances", "iterate", "markout",
 }  # fmt: skip
 """What can be asked of any version."""
 ANSWERS = {
