@@ -638,8 +638,8 @@ class Frame:
         digest.update(repr(self.missing).encode())
         return digest.digest()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values of Python: rows as lists of mappings, times as datetimes."""
+    def to_dict(self, rows: Callable[[pl.DataFrame], Any] = pl.DataFrame.to_dicts) -> dict[str, Any]:
+        """Return it as plain values of Python: *rows* as lists of mappings, unless they are to be something else."""
         plain: dict[str, Any] = {
             "exchange": self.exchange,
             "symbol": self.symbol,
@@ -650,10 +650,10 @@ class Frame:
             "complete": self.complete,
             "missing": [part.to_dict() for part in self.missing],
             "sources": self.sources,
-            "bars": {name: bars.to_dicts() for name, bars in self.bars.items()},
+            "bars": {name: rows(bars) for name, bars in self.bars.items()},
         }
-        for name, rows in self._frames():
-            plain[name] = rows.to_dicts()
+        for name, part in self._frames():
+            plain[name] = rows(part)
         plain["imbalances"] = dict(self.imbalances)
         plain["indicators"] = dict(self.indicators)
         plain["features"] = dict(self.features)

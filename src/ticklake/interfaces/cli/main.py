@@ -19,6 +19,7 @@ from ticklake.interfaces.cli import (
     backfill,
     delete,
     features,
+    frame,
     import_files,
     instruments,
     jobs,
@@ -158,6 +159,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Answer": (
         ("list", read.list_datasets),
         ("read", read.read),
+        ("frame", frame.frame),
         ("panel", panel.panel),
         ("resample", read.resample),
         ("book", read.book),
