@@ -384,6 +384,26 @@ def _feed(digest: Any, columns: Sequence[_Column], first: int, last: int) -> Non
 
 
 @dataclass(eq=False)
+class BookReads:
+    """Reads the books of frames, and their imbalances: of all frames at once, on first use.
+
+    ``is_named`` is whether somebody asked for the book by name.
+    """
+
+    dataset: Dataset
+    is_named: bool
+    read: Callable[[int], Book]
+    read_imbalances: Callable[[Times], pl.DataFrame]
+    at: Times
+
+    @cached_property
+    def imbalances(self) -> dict[int, dict[str, float | None]]:
+        """Imbalances by instant."""
+        rows = self.read_imbalances(self.at).drop("ts")
+        return dict(zip(self.at.tolist(), rows.iter_rows(named=True), strict=True))
+
+
+@dataclass(eq=False)
 class FrameData:
     """What frames are cut from: the parts of all of them, and their instants."""
 
@@ -393,7 +413,7 @@ class FrameData:
     parts: dict[str, PartData]
     """By name: ``bars.1m``, ``trades``, ..."""
     absent: tuple[Absent, ...] = ()
-    books: Callable[[int], Book] | None = None
+    books: BookReads | None = None
     features: Callable[[int], Mapping[str, Any]] | None = None
     _windows: dict[str, Windows] = field(default_factory=dict)
 
@@ -496,7 +516,14 @@ class Frame:
         """The order book; ``None`` if it was not asked for, or the lake has none."""
         if self._data.books is None:
             return None
-        return self._data.books(self.at)
+        return self._data.books.read(self.at)
+
+    @property
+    def imbalances(self) -> dict[str, float | None]:
+        """Mean imbalances of the book over the last 1, 5, 15 and 60 s, like ``imbalance_5s``; ``None`` where a book is missing."""
+        if self._data.books is None:
+            return {}
+        return self._data.books.imbalances[self.at]
 
     @cached_property
     def indicators(self) -> dict[str, float | None]:
@@ -522,9 +549,9 @@ class Frame:
             values[name] = None if np.isnan(value) else value
         return values
 
-    @cached_property
+    @property
     def features(self) -> Mapping[str, Any]:
-        """Values of the features that were asked for."""
+        """Values of the features that were asked for, by name like ``momentum@v3:ret_5m``; ``None`` where none was known."""
         if self._data.features is None:
             return {}
         return self._data.features(self.at)
@@ -537,6 +564,9 @@ class Frame:
             found += self._missing_in(part)
         for name, dataset, why in self._data.absent:
             found.append(MissingPart(name, dataset, self.since, self.at, _ABSENT, why))
+        books = self._data.books
+        if books is not None and books.is_named and self.book is not None and self.book.reason:
+            found.append(MissingPart("book", str(books.dataset), self.since, self.at, _ABSENT, self.book.reason))
         return tuple(found)
 
     @property
@@ -600,16 +630,16 @@ class Frame:
                 continue
             digest.update(name.encode())
             _feed(digest, [_column(series) for series in rows.get_columns()], 0, rows.height)
-        if self.book is not None:
-            digest.update(self.book.reason.encode())
+        if self.book is not None and not self.book.reason:
             _feed(digest, [_column(series) for series in self.book.get_columns()], 0, self.book.height)
+            digest.update(repr(list(self.imbalances.items())).encode())
         digest.update(repr(list(self.indicators.items())).encode())
         digest.update(repr(sorted(self.features.items())).encode())
         digest.update(repr(self.missing).encode())
         return digest.digest()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values of Python: rows as lists of mappings, times as datetimes."""
+    def to_dict(self, rows: Callable[[pl.DataFrame], Any] = pl.DataFrame.to_dicts) -> dict[str, Any]:
+        """Return it as plain values of Python: *rows* as lists of mappings, unless they are to be something else."""
         plain: dict[str, Any] = {
             "exchange": self.exchange,
             "symbol": self.symbol,
@@ -620,10 +650,11 @@ class Frame:
             "complete": self.complete,
             "missing": [part.to_dict() for part in self.missing],
             "sources": self.sources,
-            "bars": {name: bars.to_dicts() for name, bars in self.bars.items()},
+            "bars": {name: rows(bars) for name, bars in self.bars.items()},
         }
-        for name, rows in self._frames():
-            plain[name] = rows.to_dicts()
+        for name, part in self._frames():
+            plain[name] = rows(part)
+        plain["imbalances"] = dict(self.imbalances)
         plain["indicators"] = dict(self.indicators)
         plain["features"] = dict(self.features)
         return plain
@@ -678,7 +709,8 @@ class Frame:
             return tensors
 
         plain = self._converted(converted)
-        plain["indicators"] = {name: torch.tensor(value) for name, value in plain["indicators"].items()}
+        for name in ("imbalances", "indicators"):
+            plain[name] = {key: torch.tensor(value) for key, value in plain[name].items()}
         return plain
 
     def __repr__(self) -> str:
@@ -695,7 +727,8 @@ class Frame:
         lines = [("latest price", str(self.latest_price())), ("version", str(self.version))]
         lines += [(f"bars {name}", f"{bars.height:,} rows") for name, bars in self.bars.items()]
         lines += [(name, f"{rows.height:,} rows") for name, rows in self._frames()]
-        lines += [(name, str(value)) for name, value in self.indicators.items()]
+        for values in (self.imbalances, self.indicators, self.features):
+            lines += [(name, str(value)) for name, value in values.items()]
         lines += [("missing", str(part)) for part in self.missing]
         caption = escape(f"{self.exchange} {self.symbol} at {format_time(self.at)}")
         body = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in lines)
@@ -726,9 +759,9 @@ class Frame:
         converted: dict[str, Any] = {"bars": {name: convert(bars) for name, bars in self.bars.items()}}
         for name, rows in self._frames():
             converted[name] = convert(rows)
-        converted["indicators"] = {
-            name: float("nan") if value is None else value for name, value in self.indicators.items()
-        }
+        for name, values in (("imbalances", self.imbalances), ("indicators", self.indicators)):
+            converted[name] = {key: float("nan") if value is None else value for key, value in values.items()}
+        converted["features"] = dict(self.features)
         return converted
 
     def _missing_in(self, part: PartData) -> Iterator[MissingPart]:

@@ -25,6 +25,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.display import field_values, moment
 from ticklake.core.fetch_plan import FetchPlan
 from ticklake.core.file_reports import FileReport, Report
+from ticklake.core.frame import Frame, MissingPart
 from ticklake.core.gaps import Gap, GapReport
 from ticklake.core.jobs import Job
 from ticklake.core.quality import DayQuality, Figures, Holes, Quality
@@ -144,6 +145,16 @@ def _times_text(times: pl.Series) -> pl.Series:
 def _(frame: pl.DataFrame) -> Any:
     # Polars writes floats that are no numbers as null.
     return json.loads(frame_text(frame).write_json())
+
+
+@to_json.register
+def _(frame: Frame) -> dict[str, Any]:
+    return {name: to_json(value) for name, value in frame.to_dict(rows=to_json).items()}
+
+
+@to_json.register
+def _(part: MissingPart) -> dict[str, Any]:
+    return part.to_dict()
 
 
 # Collecting

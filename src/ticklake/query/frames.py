@@ -20,7 +20,7 @@ from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
-from ticklake.core.frame import EVENT_KINDS, STATES, Absent, Facts, FrameData, FrameRequest, PartData
+from ticklake.core.frame import EVENT_KINDS, STATES, Absent, BookReads, Facts, FrameData, FrameRequest, PartData
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, normalise, total_length
@@ -49,6 +49,7 @@ _ATTEMPTS = 4
 _MOST_ROWS = 100_000
 """A read is extended to whole hours if so many rows are not exceeded: the next frames are often near."""
 _BARS_AROUND = 1_000
+_IMBALANCE_DEPTH = 10
 _MOST_HEADS = 1_000
 """Of so many symbols it is remembered which datasets there are."""
 _SPARSE = 0.25
@@ -381,23 +382,45 @@ class _Reading:
             known.append(int(timeline.known.min()))
         return min(known, default=ALL_TIME.end)
 
-    def _books(self) -> Callable[[int], Book] | None:
-        kinds = self._request.kinds
+    def _books(self) -> BookReads | None:
+        kinds, depth = self._request.kinds, self._request.book_depth
         dataset = self._request.dataset("book")
-        if kinds is not None and "book" not in kinds and self._request.book_depth is None:
+        is_named = depth is not None or "book" in (kinds or ())
+        if kinds is not None and not is_named:
             return None
         if dataset not in self._heads:
-            if kinds is not None:
+            if is_named:
                 self._absent.append(Absent("book", str(dataset), f"the lake has no {dataset}"))
             return None
-        engine, version, depth = self._engine, self._version, self._request.book_depth
+        return BookReads(dataset, is_named, self._read_book, self._read_imbalances, self._at)
 
-        def read(at: int) -> Book:
-            from ticklake.query.book import book_at
+    @cached_property
+    def _pinned(self) -> Engine:
+        """An engine that reads the same version later, too."""
+        if self._engine.catalog.pinned is not None:
+            return self._engine
+        return self._engine.at(self._version, self._engine.now())
 
-            return book_at(engine.at(version, engine.now()), dataset, at, depth, None)
+    def _read_book(self, at: int) -> Book:
+        from ticklake.query.book import book_at
 
-        return read
+        request, engine = self._request, self._pinned
+        return book_at(
+            engine, request.dataset("book"), at, request.book_depth, None, request.knowledge, self._engine.lags
+        )
+
+    def _read_imbalances(self, at: Times) -> pl.DataFrame:
+        from ticklake.query.book_stats import imbalances_at
+
+        request = self._request
+        return imbalances_at(
+            self._pinned,
+            request.dataset("book"),
+            at.tolist(),
+            depth=request.book_depth or _IMBALANCE_DEPTH,
+            knowledge=request.knowledge,
+            lags=self._engine.lags,
+        )
 
     def _features(self) -> Callable[[int], Mapping[str, Any]] | None:
         """Return the values of the features that are asked for by instant; those of all instants are found at once."""

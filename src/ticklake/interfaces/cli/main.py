@@ -21,6 +21,7 @@ from ticklake.interfaces.cli import (
     delete,
     derive,
     features,
+    frame,
     import_files,
     instruments,
     jobs,
@@ -160,6 +161,7 @@ _PANELS: dict[str, tuple[tuple[str, Any], ...]] = {
     "Answer": (
         ("list", read.list_datasets),
         ("read", read.read),
+        ("frame", frame.frame),
         ("panel", panel.panel),
         ("resample", read.resample),
         ("book", book.book),

@@ -1,0 +1,142 @@
+"""The command ``frame``: what was known of a symbol at an instant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import print_json, print_table, say
+from ticklake.interfaces.cli.read import version_or_time
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ticklake.core.frame import Frame
+    from ticklake.lake.view import View
+
+__all__ = ["frame"]
+
+_NEWEST = 5
+"""So many of the newest rows of a part are shown."""
+
+
+def frame(
+    exchange: o.ExchangeName,
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Like BTC/USDT.")],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="What was known at this time. [default: now]")
+    ] = None,
+    window: Annotated[str, typer.Option("--window", "-w", metavar="LENGTH", help="How much time before.")] = "60m",
+    timeframes: Annotated[
+        str, typer.Option("--timeframe", "-t", help="Lengths of bars, separated by commas: 1m,1h.")
+    ] = "1m",
+    kinds: Annotated[
+        str | None,
+        typer.Option(
+            "--kinds",
+            metavar="KINDS",
+            help="Of trades, quotes, funding, open_interest and book; ohlcv for bars alone. [default: all there are]",
+        ),
+    ] = None,
+    depth: o.Depth = None,
+    indicators: Annotated[
+        str | None, typer.Option("--indicators", metavar="NAMES", help="Of the first bars, like sma_20,rsi_14.")
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option("--features", metavar="NAMES", help="Like momentum@v3:ret_5m.")
+    ] = None,
+    knowledge: Annotated[
+        str,
+        typer.Option("--knowledge", metavar="WORD", help="From when on rows are known: default, received or event."),
+    ] = "default",
+    fill: Annotated[
+        str | None,
+        typer.Option("--fill", metavar="WORD", help="forward: repeat the last close where bars are missing."),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="Of the lake as it was at this version, or time.")
+    ] = None,
+    lake_path: o.LakePath = None,
+    as_json: o.AsJson = False,
+) -> None:
+    """Show what was known of a symbol at an instant: bars, trades, the book, funding, indicators, and what is missing."""
+    from ticklake.interfaces.schema import to_json
+
+    with o.opened(lake_path) as lake:
+        view: View = lake
+        if version is not None:
+            view = lake.at(version_or_time(version))
+        shown = view.frame(
+            exchange,
+            symbol,
+            at,
+            window=window,
+            timeframes=_names(timeframes),
+            kinds=None if kinds is None else _names(kinds),
+            book_depth=depth,
+            indicators=_names(indicators),
+            features=_names(features),
+            knowledge=knowledge,
+            fill=fill,
+        )
+        # Its parts are read when they are looked at: before the lake is closed.
+        if as_json:
+            print_json(to_json(shown))
+        else:
+            _show(shown)
+
+
+def _names(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _show(frame: Frame) -> None:
+    since, at = o.moment(frame.since), o.moment(frame.at)
+    say(f"{frame.exchange} {frame.symbol} at {at}")
+    facts: list[tuple[str, Any]] = [("window", f"{since} .. {at}"), ("version", frame.version)]
+    facts.append(("latest price", frame.latest_price()))
+    facts.append(("complete", "yes" if frame.complete else "no"))
+    for values in (frame.indicators, frame.imbalances, frame.features):
+        facts += [(name, "-" if value is None else value) for name, value in values.items()]
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        say(f"{name.ljust(width)}  {value}")
+    sources = frame.sources
+    for timeframe, bars in frame.bars.items():
+        _show_rows(f"bars {timeframe}", bars, sources.get(f"bars.{timeframe}"))
+    for name in ("trades", "quotes", "funding", "open_interest"):
+        rows: pl.DataFrame = getattr(frame, name)
+        if rows.height:
+            _show_rows(name, rows, sources.get(name))
+    if frame.book is not None and frame.book.height:
+        say()
+        say(f"book ({frame.book.height:,} levels)")
+        best = [frame.book.bids.head(1), frame.book.asks.head(1)]
+        names = ("bid", "ask")
+        print_table(
+            ("side", "price", "amount"),
+            [(name, *row.row(0)) for name, row in zip(names, best, strict=True) if row.height],
+        )
+    if frame.missing:
+        say()
+        say("missing")
+        columns = ("part", "start", "end", "reason", "detail")
+        print_table(columns, [[part.to_dict()[name] for name in columns] for part in frame.missing])
+
+
+def _show_rows(title: str, rows: pl.DataFrame, source: str | None) -> None:
+    from ticklake.interfaces.schema import frame_text
+
+    say()
+    newest = f", the newest {_NEWEST}" if rows.height > _NEWEST else ""
+    origin = f"; {source}" if source is not None else ""
+    say(f"{title} ({rows.height:,}{newest}{origin})")
+    if rows.height:
+        shown = frame_text(rows.tail(_NEWEST))
+        # A column of which nothing is known would only make the lines longer.
+        known = [series.name for series in shown.get_columns() if series.null_count() < len(series)]
+        print_table(known, shown.select(known).iter_rows())

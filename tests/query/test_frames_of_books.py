@@ -1,0 +1,68 @@
+"""The order book of a frame, and its imbalances: as they were known at the instant."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from ticklake.app import memory_lake
+from ticklake.core.kinds import TIME
+from ticklake.core.time import MINUTE, SECOND
+from ticklake.testing.clocks import ManualClock
+from ticklake.testing.lookahead import CHANGES, World
+from ticklake.testing.rows import START, bars
+
+BOOK = "x:book:BTC/USDT"
+AT = START + 90 * SECOND
+
+
+@pytest.fixture
+def lake():
+    """A book with a snapshot at the begin and a change of both sides every second, received two seconds late."""
+    rows = []
+    for second in range(120):
+        for side, price in (("bid", 99.0), ("ask", 101.0)):
+            amount = 1.0 + (second * 7 % 5 if side == "bid" else second % 3)
+            rows.append((START + second * SECOND, second, side, price, amount, second == 0))
+    names = ["ts", "seq", "side", "price", "amount", "is_snapshot"]
+    frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("ts").cast(TIME))
+    with memory_lake(clock=ManualClock(START + 60 * MINUTE)) as opened:
+        opened.save(BOOK, frame.with_columns(received_at=pl.col("ts") + pl.duration(seconds=2)))
+        opened.save("x:ohlcv:1m:BTC/USDT", bars(0, 2))
+        yield opened
+
+
+def test_the_book_is_that_of_the_instant(lake):
+    frame = lake.frame("x", "BTC/USDT", AT, book_depth=1)
+    assert frame.book.equals(lake.book("x", "BTC/USDT", AT, depth=1))
+    assert frame.book["seq"].to_list() == [88, 88]
+    want = lake.imbalances("x", "BTC/USDT", AT, AT + SECOND, "1s", depth=1).collect().drop("ts").row(0, named=True)
+    assert frame.imbalances == want
+    assert list(want) == ["imbalance_1s", "imbalance_5s", "imbalance_15s", "imbalance_60s"]
+    assert frame.to_dict()["imbalances"] == want
+    assert frame.to_numpy()["book"]["price"].tolist() == [99.0, 101.0]
+
+
+def test_many_books_equal_single_ones(lake):
+    instants = [AT + number * SECOND for number in (5, 0, 11)]
+    frames = lake.frames("x", "BTC/USDT", instants, kinds="book")
+    singles = [lake.frame("x", "BTC/USDT", at, kinds="book") for at in instants]
+    assert [frame.digest() for frame in frames] == [frame.digest() for frame in singles]
+    assert len({frame.digest() for frame in frames}) == 3
+
+
+def test_a_book_that_is_not_there_says_why(lake):
+    frame = lake.frame("x", "BTC/USDT", START - MINUTE, kinds="book")
+    (part,) = [part for part in frame.missing if part.part == "book"]
+    assert "has no rows at or before" in part.detail
+    assert lake.frame("x", "BTC/USDT", AT, kinds=()).book is None
+    assert lake.frame("x", "BTC/USDT", AT, kinds=()).imbalances == {}
+
+
+def test_a_book_does_not_look_ahead(lake):
+    instants = [AT, AT + 1, AT - 1, AT - 10 * SECOND]
+    world = World.of(lake, "x", "BTC/USDT", pl.Series(instants).to_numpy())
+    want = [frame.digest() for frame in world.view(AT * 2).frames("x", "BTC/USDT", instants)]
+    for change in CHANGES:
+        changed = world.changed(AT + 1, change).view(AT * 2)
+        assert [frame.digest() for frame in changed.frames("x", "BTC/USDT", instants)] == want
