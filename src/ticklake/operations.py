@@ -56,7 +56,8 @@ def backfill(
 def update(lake: Lake, work: Work, dataset: str | None = None) -> Outcome:
     """Bring a dataset, or all that were collected, up to now."""
     outcome = _outcome_of(lake.update(dataset, watch=work.watch))
-    left_alone = len(lake.datasets()) - len(lake.collected())
+    # Derived datasets follow theirs by themselves.
+    left_alone = sum(each.variant is None for each in lake.datasets()) - len(lake.collected())
     if dataset is not None or not left_alone:
         return outcome
     note = f"{left_alone:,} datasets that no source collected were left alone"

@@ -105,7 +105,7 @@ def test_a_bad_timeframe_is_bad_input():
         Dataset.parse("binance:ohlcv:BTC/USDT")
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - USUAL_FRAMES))
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - USUAL_FRAMES.keys() - {"bars"}))
 def test_bar_kinds_need_a_timeframe_and_others_have_none(kind):
     wrong = None if kind in BAR_KINDS else "1h"
     with pytest.raises(InvalidName, match="timeframe"):
@@ -222,6 +222,13 @@ def test_a_variant_is_part_of_the_name_and_of_the_path(text, path):
         dataset.exchange, str(dataset.symbol), dataset.kind, dataset.timeframe_text, dataset.variant
     )
     assert pickle.loads(pickle.dumps(dataset)) == dataset
+
+
+def test_made_bars_may_have_a_timeframe():
+    assert Dataset.parse("x:bars@flow:BTC/USDT").timeframe is None
+    assert str(Dataset.parse("x:bars@days:1d:BTC/USDT").timeframe) == "1d"
+    # They say themselves when they close, which need not be on the grid.
+    assert Dataset.parse("x:bars@days:1d:BTC/USDT").row_end(5) == 6
 
 
 def test_a_variant_is_another_dataset():

@@ -394,6 +394,16 @@ class TestWhatIsKnown:
         hours.derived.refresh()
         assert hours.load(HOURS).head(10).equals(before)
 
+    def test_what_expired_of_the_bars_themselves_stays_away(self, hours, clock):
+        clock[0] = T + 3 * DAY
+        hours.save(TRADES, trades(4_000, 4_200))
+        hours.derived.refresh()
+        assert hours.cleanup(1, kinds="ohlcv").rows == 10
+        hours.save(TRADES, trades(4_200, 4_260))
+        hours.derived.refresh()
+        assert hours.load(HOURS)["ts"].to_physical().min() > T + 2 * DAY
+        assert hours.load(HOURS).height > 0
+
     def test_reads_of_all_sorts_know_derived_rows(self, hours, tmp_path):
         assert hours.scan(HOURS).collect().equals(hours.load(HOURS))
         assert HOURS in hours.inventory()["dataset"].to_list()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -53,7 +53,7 @@ def replace_rows(
     dataset: Dataset,
     reach: Span,
     pieces: Pieces,
-    coverage: Callable[[Coverage], Coverage],
+    coverage: Coverage,
     written: list[Segment],
 ) -> Replaced:
     """Return the change after which the spans of *pieces*, all inside *reach*, hold their rows and no others.
@@ -61,7 +61,7 @@ def replace_rows(
     Parameters
     ----------
     coverage
-        Returns the coverage of the dataset, given the one before.
+        The coverage of the dataset from then on.
     written
         Gets the segments that were written, so that the caller can remove them if nothing is committed.
     """
@@ -88,15 +88,14 @@ def replace_rows(
         add.extend(made)
         written.extend(made)
     before = store.catalog.coverage(dataset)
-    after = coverage(before)
-    is_covered_anew = after != before
+    is_covered_anew = coverage != before
     change = Change(
         dataset,
         view.keying,
         add=tuple(add),
         remove=tuple(removed),
         forget=(ALL_TIME,) if is_covered_anew and before.pieces else (),
-        coverage=after.pieces if is_covered_anew else (),
+        coverage=coverage.pieces if is_covered_anew else (),
         new_rows=rows.new - rows.removed,
         read_version=view.version,
         read_span=reach,

@@ -120,7 +120,8 @@ class _Work:
     def run(self, rules: RuleTable, written: list[Segment]) -> Refreshed:
         self._snapshot = self.engine.at(self.version, self.engine.now())
         touched = self._touched()
-        inputs = [row.dataset for row in self._snapshot.catalog.datasets() if self.rule.takes(row.dataset)]
+        # Names of the newest version: those of an older one would be summed up from all segments.
+        inputs = [row.dataset for row in self.engine.catalog.datasets() if self.rule.takes(row.dataset)]
         wanted = {self.rule.output_of(dataset): dataset for dataset in inputs}
         orphans = [dataset for dataset in outputs_of(self.engine, self.rule) if dataset not in wanted]
         done: dict[Dataset, Replaced] = {}
@@ -165,48 +166,25 @@ class _Work:
     def _replaced(
         self, output: Dataset, dataset: Dataset, spans: list[Span], written: list[Segment]
     ) -> Replaced | None:
-        """Return the change of an output after its input changed inside *spans*; ``None`` if there is nothing to look at."""
-        sides = self.rule.kind == "bars"
-        resampling = Resampling.of(dataset, self.rule.bars, self.engine.sessions, sides=sides)
+        """Return the change of an output after its input changed inside *spans*; ``None`` if there is none."""
+        resampling = Resampling.of(dataset, self.rule.bars, self.engine.sessions, sides=self.rule.kind == "bars")
+        of_input, before = self._snapshot.catalog.coverage(dataset), self.engine.catalog.coverage(output)
+        expired = _expired(resampling, of_input, before)
+        after = _inherited(before, of_input, resampling, expired)
         known = self._known(resampling, dataset)
-        expired = self._expired(resampling, dataset)
-        touched = normalise(ALL_TIME if span == ALL_TIME else resampling.touched(span) for span in spans)
-        before = self.engine.catalog.coverage(output)
-        after = _inherited(before, self._coverage(dataset), resampling, expired)
+        touched = [ALL_TIME if span == ALL_TIME else resampling.touched(span) for span in spans]
         looked_at = [*touched, *self._unread(output, known), *_newly_covered(before, after)]
-        touched = list(outside(_joined(normalise(looked_at)), expired))
-        if not touched:
-            return self._with_coverage(output, dataset, resampling, expired, written)
+        looked_at = list(outside(_joined(normalise(looked_at)), expired))
+        if not looked_at and after == before:
+            return None
         provenance = self._provenance()
 
         def pieces() -> Iterator[tuple[Span, pl.DataFrame]]:
-            for span in touched:
+            for span in looked_at:
                 yield from self._made(resampling, output, span, known, provenance)
 
-        return replace_rows(
-            self.engine.store,
-            output,
-            hull_of(touched),
-            pieces(),
-            lambda before: _inherited(before, self._coverage(dataset), resampling, expired),
-            written,
-        )
-
-    def _with_coverage(
-        self, output: Dataset, dataset: Dataset, resampling: Resampling, expired: list[Span], written: list[Segment]
-    ) -> Replaced:
-        """Return the change of coverage alone."""
-        return replace_rows(
-            self.engine.store,
-            output,
-            Span(0, 1),
-            (),
-            lambda before: _inherited(before, self._coverage(dataset), resampling, expired),
-            written,
-        )
-
-    def _coverage(self, dataset: Dataset) -> Coverage:
-        return self._snapshot.catalog.coverage(dataset)
+        reach = hull_of(looked_at) if looked_at else Span(0, 1)
+        return replace_rows(self.engine.store, output, reach, pieces(), after, written)
 
     def _known(self, resampling: Resampling, dataset: Dataset) -> Span | None:
         """Return the span of the bars that are whole; of those that end with a trade, any may be."""
@@ -222,10 +200,6 @@ class _Work:
             return [known] if known is not None and known != ALL_TIME else []
         stored = Span(row.min_ts, output.row_end(row.max_ts))
         return list(outside([known], [stored]))
-
-    def _expired(self, resampling: Resampling, dataset: Dataset) -> list[Span]:
-        """Return the spans of the bars of which rows were removed by retention: these bars stay as they are."""
-        return normalise(map(resampling.touched, self._coverage(dataset).spans(Found.EXPIRED)))
 
     def _made(
         self, resampling: Resampling, output: Dataset, span: Span, known: Span | None, provenance: int
@@ -250,8 +224,15 @@ class _Work:
         yield Span(start, span.end), held
 
     def _provenance(self) -> int:
+        """Return the number of the origin of what this refresh makes; written only if it makes something."""
         note = f"rule {self.stored.hash} of version {self.version}"
         return self.engine.catalog.provenance_id(Provenance(SOURCE, self.rule.name, self.engine.store.tool, note=note))
+
+
+def _expired(resampling: Resampling, of_input: Coverage, of_output: Coverage) -> list[Span]:
+    """Return the spans of the bars of which rows were removed by retention, here or there: they stay as they are."""
+    there = map(resampling.touched, of_input.spans(Found.EXPIRED))
+    return normalise([*there, *of_output.spans(Found.EXPIRED)])
 
 
 def _newly_covered(before: Coverage, after: Coverage) -> list[Span]:
