@@ -17,7 +17,6 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Lags, happened_at, known_at
 from ticklake.core.lookup import absent
-from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.core.windows import Stretch, windows
 from ticklake.engine.block_cache import BlockCache
@@ -25,7 +24,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.read import load
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput
-from ticklake.query.asof import with_times
+from ticklake.query.asof import stretches_of, with_times
 
 __all__ = ["BYS", "FORMS", "ROWS", "By", "Event", "Form", "as_arrow", "as_events", "as_lists", "events", "in_batches"]
 
@@ -74,13 +73,7 @@ class _Stream:
     @cached_property
     def stretches(self) -> list[Stretch]:
         """Where it has rows, and how many."""
-        parts: list[Stretch] = []
-        for segment in self.store.view(self.dataset, self.span, data=False).segments:
-            for piece in _pieces(segment):
-                inside = piece.span.intersect(self.span)
-                if inside is not None:
-                    parts.append(Stretch(inside, max(piece.rows * inside.length // piece.span.length, 1)))
-        return parts
+        return stretches_of(self.store, self.dataset, self.span)
 
     @cached_property
     def _filled(self) -> list[Span]:
@@ -125,17 +118,6 @@ class _Stream:
             return rows
         self.waiting = rows.filter(~is_due)
         return rows.filter(is_due)
-
-
-def _pieces(segment: Segment) -> Iterator[Stretch]:
-    """Yield the blocks of a segment, or all of it where they are not known."""
-    has_blocks = False
-    for block in segment.blocks:
-        if block.rows:
-            has_blocks = True
-            yield Stretch(Span(block.min_ts, block.max_ts + 1), block.rows)
-    if not has_blocks:
-        yield Stretch(segment.span, segment.rows)
 
 
 def events(
