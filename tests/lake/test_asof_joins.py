@@ -208,6 +208,7 @@ def known_from(ts: int, received: int | None) -> int:
 def test_joins_equal_a_search_through_every_row(lake, monkeypatch, apart):
     monkeypatch.setattr("ticklake.query.asof._APART", apart)
     monkeypatch.setattr("ticklake.query.asof._MOST_ROWS", 10 * apart)
+    monkeypatch.setattr("ticklake.query.asof._ROWS_EACH", 0)
     rng = random.Random(7)
     rows = []
     for number in range(3_000):

@@ -140,6 +140,7 @@ def test_empty_sides(lake):
 def test_markouts_equal_a_search_through_every_quote(lake, monkeypatch, apart):
     monkeypatch.setattr("ticklake.query.asof._APART", apart)
     monkeypatch.setattr("ticklake.query.asof._MOST_ROWS", 10 * apart)
+    monkeypatch.setattr("ticklake.query.asof._ROWS_EACH", 0)
     rng = random.Random(3)
     held = sorted((rng.randrange(HOUR), rng.random(), rng.random()) for _ in range(400))
     lake.save(QUOTES, quotes(*held))

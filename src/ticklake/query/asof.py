@@ -39,6 +39,8 @@ _APART = 1 << 17
 """So many rows are rather left out than read for nothing: a row group."""
 _MOST_ROWS = 1 << 22
 """Rows that are read at once, about."""
+_ROWS_EACH = 16
+"""So many rows for each instant are read no faster in parts."""
 _REACHES = (MINUTE, HOUR, DAY, 30 * DAY, 1000 * DAY, ALL_TIME.length)
 """How far before the first instant rows are looked for, in turn: mostly the newest are the ones."""
 
@@ -129,8 +131,9 @@ def clusters_of(engine: Engine, dataset: Dataset, instants: pl.Series) -> Iterat
     stretches: list[Stretch] = []
     if last > first:
         stretches = stretches_of(engine.store, dataset, Span(first, last))
-    # Where few rows lie between the first and the last, nothing is gained.
-    if sum(stretch.rows for stretch in stretches) < _APART:
+    # Where few rows lie between the first and the last, or not many more than there are instants, nothing is gained.
+    few = max(_APART, min(_MOST_ROWS, _ROWS_EACH * times.height))
+    if sum(stretch.rows for stretch in stretches) < few:
         yield times["row"]
         return
     for cluster in clusters(times["time"], stretches, _MOST_ROWS, _APART):
