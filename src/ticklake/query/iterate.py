@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
@@ -279,17 +279,8 @@ def as_events(
     frames: Iterable[pl.DataFrame], datasets: Sequence[Dataset], columns: Sequence[str] | None
 ) -> Iterator[Event]:
     """Yield the rows of frames as objects, one after the other."""
-    makers: list[Callable[[Sequence[Any]], Any]] | None = None
     for frame in frames:
-        if makers is None:
-            makers = [_row_maker(dataset, frame.columns, columns) for dataset in datasets]
-        for start in range(0, frame.height, _OBJECTS):
-            part = frame.slice(start, _OBJECTS).with_columns(
-                pl.col(_DATASET).to_physical(), pl.selectors.temporal().to_physical()
-            )
-            for values in part.iter_rows():
-                number = values[0]
-                yield Event(datasets[number], values[1], makers[number](values))
+        yield from _events_of(frame, datasets, columns)
 
 
 def as_lists(
@@ -297,15 +288,39 @@ def as_lists(
 ) -> Iterator[list[Event]]:
     """Yield the rows of frames as objects, in a list for each frame."""
     for frame in frames:
-        yield list(as_events([frame], datasets, columns))
+        yield list(_events_of(frame, datasets, columns))
 
 
-def _row_maker(dataset: Dataset, names: Sequence[str], columns: Sequence[str] | None) -> Callable[[Sequence[Any]], Any]:
-    """Return what makes a row of *dataset* of the values of *names*."""
-    own = [name for name in dataset.spec.names if columns is None or name in columns]
-    row = namedtuple(dataset.kind, own, rename=True)  # type: ignore[misc]
+def _events_of(frame: pl.DataFrame, datasets: Sequence[Dataset], columns: Sequence[str] | None) -> Iterator[Event]:
+    makers = [_row_maker(dataset, frame.columns, columns) for dataset in datasets]
+    # Not through the checks of a named tuple, which take a third of the time.
+    new = tuple.__new__
+    for start in range(0, frame.height, _OBJECTS):
+        part = frame.slice(start, _OBJECTS).with_columns(
+            pl.col(_DATASET).to_physical(), pl.selectors.temporal().to_physical()
+        )
+        # Column by column, which takes half of the time of the rows.
+        for values in zip(*map(pl.Series.to_list, part), strict=True):
+            number = values[0]
+            row, pick = makers[number]
+            yield new(Event, (datasets[number], values[1], new(row, pick(values))))
+
+
+def _row_maker(
+    dataset: Dataset, names: Sequence[str], columns: Sequence[str] | None
+) -> tuple[type[tuple[Any, ...]], Callable[[Sequence[Any]], Iterable[Any]]]:
+    """Return the class of the rows of *dataset*, and what picks their values of those of *names*."""
+    own = dataset.spec.names
+    if columns is not None:
+        own = [name for name in own if name in columns]
     places = list(map(names.index, own))
+    row = _row_class(dataset.kind, tuple(own))
     if len(places) < 2:
-        return lambda values: row._make(values[place] for place in places)
-    pick = itemgetter(*places)
-    return lambda values: row._make(pick(values))
+        return row, lambda values: [values[place] for place in places]
+    return row, itemgetter(*places)
+
+
+@lru_cache(maxsize=1024)
+def _row_class(kind: str, names: tuple[str, ...]) -> type[tuple[Any, ...]]:
+    """Return the class of the rows of a kind with these columns: the same each time."""
+    return namedtuple(kind, names, rename=True)
