@@ -88,9 +88,19 @@ class _Stream:
         span = window.intersect(self.span)
         if span is None or not self._has_rows(span):
             return None
-        rows = load(self.store, self.dataset, span, columns=with_times(self.dataset, self.columns))
+        # Most of what happened before the first event was known before it, too: its times alone tell.
+        is_before = window.end <= self.first
+        if is_before and not self._timed(span, [])[_TIME].ge(self.first).any():
+            return None
+        rows = self._timed(span, self.columns)
+        if window.start < self.first:
+            rows = rows.filter(pl.col(_TIME) >= self.first)
         if not rows.height:
             return None
+        return rows
+
+    def _timed(self, span: Span, columns: Sequence[str]) -> pl.DataFrame:
+        rows = load(self.store, self.dataset, span, columns=with_times(self.dataset, columns))
         happened = happened_at(rows, self.dataset)
         known = known_at(rows, self.dataset, "default", self.lags)
         time, then = happened, known
@@ -98,10 +108,7 @@ class _Stream:
             time, then = known, happened
         # A row that says itself when it was known may say a time before its own. It is delivered when it happened.
         rows = rows.with_columns(pl.max_horizontal(time, happened).alias(_TIME), then.alias(_THEN))
-        rows = rows.select(*self.columns, _TIME, _THEN)
-        if window.start < self.first:
-            rows = rows.filter(pl.col(_TIME) >= self.first)
-        return rows
+        return rows.select(*columns, _TIME, _THEN)
 
     def due(self, read: pl.DataFrame | None, before: int) -> pl.DataFrame | None:
         """Return the rows whose time lies before *before*, in their stored order; the others wait."""
