@@ -12,6 +12,7 @@ from ticklake.app import memory_lake
 from ticklake.core.kinds import TIME
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, parse_time
 from ticklake.errors import BadInput, UnknownDataset
+from ticklake.query.asof import load_known
 from ticklake.testing.rows import START, bars, trades
 
 QUOTES = "x:quotes:BTC/USDT"
@@ -95,6 +96,22 @@ def test_a_row_from_years_ago_is_found(lake):
     lake.save(QUOTES, quotes((-3000 * DAY, None, 1.0), (-2000 * DAY, None, 2.0), (-40 * DAY, None, 3.0)))
     times = (0, -40 * DAY - 1, -1999 * DAY, -2500 * DAY, -3001 * DAY)
     assert bids(lake.asof(instants(*times), QUOTES)) == [3.0, 2.0, 2.0, 1.0, None]
+
+
+def test_what_lies_between_instants_is_not_read(lake, monkeypatch):
+    monkeypatch.setattr("ticklake.query.asof._APART", 100)
+    lake.save(TRADES, trades(0, 15_000))
+    read: list[int] = []
+
+    def counted(*arguments: Any, **named: Any) -> pl.DataFrame:
+        rows = load_known(*arguments, **named)
+        read.append(rows.height)
+        return rows
+
+    monkeypatch.setattr("ticklake.query.asof.load_known", counted)
+    joined = lake.asof(instants(14_000 * SECOND, 100 * SECOND, 14_001 * SECOND), TRADES, columns="id")
+    assert joined["id"].to_list() == [trades(number, number + 1)["id"][0] for number in (14_000, 100, 14_001)]
+    assert sum(read) < 200
 
 
 def test_each_row_gets_one_of_its_own_symbol(lake):
@@ -187,7 +204,11 @@ def known_from(ts: int, received: int | None) -> int:
     return max(received, ts)
 
 
-def test_joins_equal_a_search_through_every_row(lake):
+@pytest.mark.parametrize("apart", [1, 1 << 17])
+def test_joins_equal_a_search_through_every_row(lake, monkeypatch, apart):
+    monkeypatch.setattr("ticklake.query.asof._APART", apart)
+    monkeypatch.setattr("ticklake.query.asof._MOST_ROWS", 10 * apart)
+    monkeypatch.setattr("ticklake.query.asof._ROWS_EACH", 0)
     rng = random.Random(7)
     rows = []
     for number in range(3_000):

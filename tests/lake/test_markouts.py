@@ -136,7 +136,11 @@ def test_empty_sides(lake):
     assert lake.markout(trades((0, 1.0, "buy")), QUOTES, offsets="1s")["markout_1s"].to_list() == [None]
 
 
-def test_markouts_equal_a_search_through_every_quote(lake):
+@pytest.mark.parametrize("apart", [1, 1 << 17])
+def test_markouts_equal_a_search_through_every_quote(lake, monkeypatch, apart):
+    monkeypatch.setattr("ticklake.query.asof._APART", apart)
+    monkeypatch.setattr("ticklake.query.asof._MOST_ROWS", 10 * apart)
+    monkeypatch.setattr("ticklake.query.asof._ROWS_EACH", 0)
     rng = random.Random(3)
     held = sorted((rng.randrange(HOUR), rng.random(), rng.random()) for _ in range(400))
     lake.save(QUOTES, quotes(*held))

@@ -12,24 +12,35 @@ from ticklake.core.batch import times_of
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Knowledge, Lags, happened_at, known_at
+from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY, HOUR, MINUTE
+from ticklake.core.windows import Stretch, clusters
 from ticklake.engine.engine import Engine
+from ticklake.engine.store import Store
 from ticklake.errors import BadInput
 
 __all__ = [
     "Known",
     "asof_datasets",
+    "clusters_of",
     "datasets_of_rows",
     "known_before",
     "known_rows",
     "load_known",
     "pinned",
+    "stretches_of",
 ]
 
 _HAPPENED = "_happened"
 _KNOWN = "_known"
 _INSTANT = "_instant"
+_APART = 1 << 17
+"""So many rows are rather left out than read for nothing: a row group."""
+_MOST_ROWS = 1 << 22
+"""Rows that are read at once, about."""
+_ROWS_EACH = 16
+"""So many rows for each instant are read no faster in parts."""
 _REACHES = (MINUTE, HOUR, DAY, 30 * DAY, 1000 * DAY, ALL_TIME.length)
 """How far before the first instant rows are looked for, in turn: mostly the newest are the ones."""
 
@@ -83,31 +94,72 @@ def known_rows(
     engine: Engine, dataset: Dataset, instants: pl.Series, columns: Sequence[str], known: Known
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Return rows of *dataset*, and for each instant the number of the newest one of them that was known then; null for none."""
-    wanted = pl.DataFrame({_INSTANT: instants})
-    parts = [dataset.spec.empty().select(columns)]
-    rows = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, wanted.height)
-    height = 0
-    for span in _spans(engine, dataset, wanted[_INSTANT], known):
-        is_open = rows.is_null() & wanted[_INSTANT].is_not_null()
-        if not is_open.any():
-            break
-        there = load_known(engine, dataset, span, columns, known)
-        matches = asof_rows(
-            wanted.filter(is_open),
-            there,
-            on=_INSTANT,
-            right_on=_KNOWN,
-            newest=_HAPPENED,
-            max_age=known.max_age,
-            allow_exact=known.allow_exact,
-        )
-        # Only rows that somebody gets stay in memory.
-        used = matches.drop_nulls().unique().sort()
-        parts.append(there[used].select(columns))
-        numbers = used.search_sorted(matches.fill_null(0)) + height
-        rows = rows.scatter(is_open.arg_true(), numbers.set(matches.is_null(), None))
-        height += used.len()
-    return pl.concat(parts), rows
+    found = dataset.spec.empty().select(columns)
+    rows = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, instants.len())
+    for places in clusters_of(engine, dataset, instants):
+        wanted = pl.DataFrame({_INSTANT: instants[places]})
+        for span in _spans(engine, dataset, wanted[_INSTANT], known):
+            there = load_known(engine, dataset, span, columns, known)
+            matches = asof_rows(
+                wanted,
+                there,
+                on=_INSTANT,
+                right_on=_KNOWN,
+                newest=_HAPPENED,
+                max_age=known.max_age,
+                allow_exact=known.allow_exact,
+            )
+            # Only rows that somebody gets stay in memory.
+            used = matches.drop_nulls().unique().sort()
+            numbers = used.search_sorted(matches.fill_null(0)) + found.height
+            rows = rows.scatter(places, numbers.set(matches.is_null(), None))
+            found = pl.concat([found, there[used].select(columns)])
+            # The others are looked for in the next span, which lies before.
+            is_open = matches.is_null()
+            if not is_open.any():
+                break
+            wanted, places = wanted.filter(is_open), places.filter(is_open)
+    return found, rows
+
+
+def clusters_of(engine: Engine, dataset: Dataset, instants: pl.Series) -> Iterator[pl.Series]:
+    """Yield the numbers of the instants that are best read together, so that a long time takes little memory; no nulls."""
+    times = pl.DataFrame({"time": instants.to_physical()}).with_row_index("row").drop_nulls()
+    first, last = times["time"].min(), times["time"].max()
+    if not isinstance(first, int) or not isinstance(last, int):
+        return
+    stretches: list[Stretch] = []
+    if last > first:
+        stretches = stretches_of(engine.store, dataset, Span(first, last))
+    # Where few rows lie between the first and the last, or not many more than there are instants, nothing is gained.
+    few = max(_APART, min(_MOST_ROWS, _ROWS_EACH * times.height))
+    if sum(stretch.rows for stretch in stretches) < few:
+        yield times["row"]
+        return
+    for cluster in clusters(times["time"], stretches, _MOST_ROWS, _APART):
+        yield times["row"].gather(cluster)
+
+
+def stretches_of(store: Store, dataset: Dataset, span: Span) -> list[Stretch]:
+    """Return where a dataset has rows inside *span*, and about how many."""
+    parts: list[Stretch] = []
+    for segment in store.view(dataset, span, data=False).segments:
+        for piece in _pieces(segment):
+            inside = piece.span.intersect(span)
+            if inside is not None:
+                parts.append(Stretch(inside, max(piece.rows * inside.length // piece.span.length, 1)))
+    return parts
+
+
+def _pieces(segment: Segment) -> Iterator[Stretch]:
+    """Yield the blocks of a segment, or all of it where they are not known."""
+    has_blocks = False
+    for block in segment.blocks:
+        if block.rows:
+            has_blocks = True
+            yield Stretch(Span(block.min_ts, block.max_ts + 1), block.rows)
+    if not has_blocks:
+        yield Stretch(segment.span, segment.rows)
 
 
 def load_known(engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], known: Known) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from ticklake.core.lookup import did_you_mean
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
-from ticklake.query.asof import datasets_of_rows
+from ticklake.query.asof import clusters_of, datasets_of_rows
 
 __all__ = ["UNITS", "MarkoutShape", "Unit", "markouts", "reference_of"]
 
@@ -99,9 +99,10 @@ def markouts(
         name: pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, trades.height) for name in shape.offsets
     }
     for dataset, places in datasets_of_rows(trades, datasets):
-        of_dataset = _references(engine, dataset, times[places], shape)
-        for name, values in of_dataset.items():
-            references[name] = references[name].scatter(places, values)
+        for cluster in clusters_of(engine, dataset, times[places]):
+            together = places[cluster]
+            for name, values in _references(engine, dataset, times[together], shape).items():
+                references[name] = references[name].scatter(together, values)
     sign = pl.when(pl.col("side") == "buy").then(1.0).when(pl.col("side") == "sell").then(-1.0)
     price = pl.col("price").cast(pl.Float64)
     parts: list[pl.Expr] = []
