@@ -275,7 +275,7 @@ class FeatureReads:
         features: str | Sequence[str],
         exchange: str | None,
         symbol: str,
-        instants: Sequence[TimeLike],
+        instants: Any,
         *,
         max_age: DurationLike | None = None,
         knowledge: Knowledge = "default",
@@ -284,7 +284,9 @@ class FeatureReads:
 
         Columns have the full names of features, like ``momentum@v3:ret_5m``.
         """
-        times = list(map(parse_time, instants))
+        from ticklake.core.frame import parse_instants
+
+        times = parse_instants(instants).tolist()
         refs = parse_names("features", features)
         values = features_at(
             self._engine,
