@@ -18,9 +18,9 @@ from ticklake.core.results import Receipt
 from ticklake.core.selection import parse_count
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
-from ticklake.core.time import TimeLike, format_time, parse_time
+from ticklake.core.time import TimeLike, format_time
 from ticklake.errors import BadInput, FeaturesDiffer, TicklakeWarning
-from ticklake.lake.arguments import as_provenance
+from ticklake.lake.arguments import as_provenance, optional_time
 from ticklake.lake.feature_reads import FeatureReads, identity_of, parse_exchange, parse_symbols, snapshot_at
 from ticklake.query.features import (
     ACTIVE,
@@ -223,13 +223,22 @@ class Features(FeatureReads):
         if not chosen:
             raise BadInput("no symbol is named: name at least one, like 'BTC/USDT'")
         places = [(self._exchange_of(symbol, exchange), symbol) for symbol in chosen]
-        step = None if every is None else parse_length(every)
+        step: int | None = None
+        if every is not None:
+            step = parse_length(every)
         moments = self._instants(features, places, instants, step, start, end)
         version_read = self._engine.catalog.version()
         pinned = FeatureReads(snapshot_at(self._view, version_read))
+        note = {
+            "code": code.name,
+            "code_hash": code.hash,
+            "definition": features.hash,
+            "knowledge": parse_knowledge(knowledge),
+        }
         options = dict(frame)
         if make_frame is None:
             options["knowledge"] = parse_knowledge(knowledge)
+            note["frame"] = json.dumps(frame, sort_keys=True, default=str)
         work = Materialising(
             self._engine,
             self._view.runs,
@@ -239,13 +248,7 @@ class Features(FeatureReads):
             lambda exchange, symbol: self._inputs(features, exchange, symbol),
             step,
             parse_count("batch", batch, 1, of="instants"),
-            {
-                "code": code.name,
-                "code_hash": code.hash,
-                "definition": features.hash,
-                "knowledge": parse_knowledge(knowledge),
-                "frame": None if make_frame else json.dumps(frame, sort_keys=True, default=str),
-            },
+            note,
             version_read,
             watch,
         )
@@ -258,8 +261,8 @@ class Features(FeatureReads):
         found = {dataset.exchange for dataset in self._view.datasets(symbol) if str(dataset.symbol) == symbol}
         found.discard(ANY_EXCHANGE)
         if len(found) != 1:
-            places = f"of {', '.join(sorted(found))}" if found else "of no exchange"
-            raise BadInput(f"the lake has {symbol} {places}: say exchange=")
+            places = ", ".join(sorted(found)) or "no exchange"
+            raise BadInput(f"the lake has {symbol} of {places}: say exchange=")
         return found.pop()
 
     def _computed(self, dataset: Dataset) -> Sequence[MaterialisedSpan]:
@@ -292,8 +295,11 @@ class Features(FeatureReads):
                 raise BadInput("start= and end= are those of every=: a list of instants has its own")
             moments = sorted(set(parse_instants(instants).tolist()))
         else:
-            last = now + 1 if end is None else parse_time(end)
-            first = self._covered_until(features, places) if start is None else parse_time(start)
+            first, last = optional_time(start), optional_time(end)
+            if first is None:
+                first = self._covered_until(features, places)
+            if last is None:
+                last = now + 1
             moments = _on_grid(first, last, every or 0)
         if moments and moments[-1] > now:
             latest = format_time(moments[-1])
