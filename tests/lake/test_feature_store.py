@@ -515,6 +515,8 @@ def test_another_function_than_the_registered_one_is_refused(features):
         ({"instants": ["2124-01-01"]}, "future"),
         ({"every": "1m", "start": T, "end": "2124-01-01"}, "future"),
         ({"every": "1m", "start": T, "end": T}, "no instant"),
+        ({"every": "0s", "start": T, "end": T + 1}, "no length of time"),
+        ({"every": "1ns", "start": T, "end": T + MINUTE}, "60,000,000,000 instants are more than"),
         ({"instants": [T], "window": "60m"}, "options of lake.frame"),
         ({"instants": [T], "batch": 0}, "batch="),
     ],
@@ -522,6 +524,19 @@ def test_another_function_than_the_registered_one_is_refused(features):
 def test_instants_that_are_not_clear_are_refused(features, options, message):
     with pytest.raises(BadInput, match=message):
         features.materialise("momentum@v1", None, returns_minute, "x", "A", make_frame=minute_of, **options)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "polars", "text", "integers"])
+def test_instants_come_as_arrays_series_or_lists(features, kind):
+    times = pl.Series([T + MINUTE, T + 2 * MINUTE]).cast(pl.Datetime("ns", "UTC"))
+    instants = {
+        "numpy": times.to_numpy(),
+        "polars": times,
+        "text": ["2024-01-31T00:01", "2024-01-31T00:02"],
+        "integers": times.to_physical().to_numpy(),
+    }[kind]
+    features.materialise("momentum@v1", None, returns_minute, "x", "A", instants, make_frame=minute_of)
+    assert features.at("momentum@v1:n_up", "x", "A", instants)["momentum@v1:n_up"].to_list() == [1, 2]
 
 
 def test_lineage_says_which_code_read_which_version(lake, features):

@@ -180,7 +180,9 @@ def _float(value: Any) -> Any:
         number = float(value)
     except OverflowError:
         return _REFUSED
-    return None if math.isnan(number) else number
+    if math.isnan(number):
+        return None
+    return number
 
 
 def _int(value: Any) -> Any:
@@ -196,7 +198,9 @@ def _int(value: Any) -> Any:
         number = operator.index(value)
     except TypeError:
         return _REFUSED
-    return number if -(2**63) <= number < 2**63 else _REFUSED
+    if not -(2**63) <= number < 2**63:
+        return _REFUSED
+    return number
 
 
 def _time(value: Any) -> Any:
@@ -208,17 +212,19 @@ def _time(value: Any) -> Any:
         return _REFUSED
 
 
-def _plain(kind: type) -> Any:
-    return lambda value: value if isinstance(value, kind) else _REFUSED
+def _bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    return _REFUSED
 
 
-_READERS: dict[str, Any] = {
-    "float64": _float,
-    "int64": _int,
-    "bool": _plain(bool),
-    "string": _plain(str),
-    "time": _time,
-}
+def _text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    return _REFUSED
+
+
+_READERS: dict[str, Any] = {"float64": _float, "int64": _int, "bool": _bool, "string": _text, "time": _time}
 
 
 def rows_at(features: FeatureSet, instants: Sequence[int], values: Iterable[Mapping[str, Any] | None]) -> pl.DataFrame:
@@ -234,6 +240,9 @@ def rows_at(features: FeatureSet, instants: Sequence[int], values: Iterable[Mapp
     times = pl.Series("ts", kept, pl.Int64).cast(TIME)
     series = [times, times.alias(KNOWN_AT)]
     for column in features.columns:
-        read_as = pl.Int64() if column.dtype == "time" else column.polars
+        read_as: Any = column.polars
+        if column.dtype == "time":
+            # As integers: objects of Python have no nanoseconds.
+            read_as = pl.Int64()
         series.append(pl.Series(column.name, columns[column.name], read_as).cast(column.polars))
     return pl.DataFrame(series)

@@ -38,7 +38,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _RESERVED_NAMES = frozenset(
     {"derived", "retired", "features", "con", "prn", "aux", "nul"}
-    | {f"{device}{number}" for device in ("com", "lpt") for number in range(10)}
+    | {f"com{number}" for number in range(10)}
+    | {f"lpt{number}" for number in range(10)}
 )
 """Folders of a lake that hold no feature set, and files that Windows opens as devices."""
 _RESERVED_COLUMNS = frozenset(
@@ -207,6 +208,13 @@ class FeatureSet:
         )
 
     @property
+    def code_name(self) -> str | None:
+        """Where the function is that makes the values, like ``module:function``; ``None`` if they are made by none."""
+        if self.code is None:
+            return None
+        return self.code.name
+
+    @property
     def names(self) -> list[str]:
         """The names of its columns, in order."""
         return [column.name for column in self.columns]
@@ -243,7 +251,9 @@ class FeatureSet:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> FeatureSet:
         """Read what :meth:`to_dict` returned."""
-        code = raw["code"]
+        code: CodeReference | None = None
+        if raw["code"] is not None:
+            code = CodeReference(**raw["code"])
         return cls(
             raw["name"],
             raw["version"],
@@ -251,7 +261,7 @@ class FeatureSet:
             tuple(raw["keys"]),
             raw["description"],
             tuple(raw["tags"]),
-            CodeReference(**code) if code else None,
+            code,
             tuple(raw["inputs"]),
         )
 

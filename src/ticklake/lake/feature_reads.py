@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -154,7 +155,7 @@ class FeatureReads:
                     "last": max(lasts, default=None),
                     "description": features.description,
                     "tags": features.tags,
-                    "code": features.code.name if features.code else None,
+                    "code": features.code_name,
                     "created_at": record.created_at,
                 }
             )
@@ -275,7 +276,7 @@ class FeatureReads:
         features: str | Sequence[str],
         exchange: str | None,
         symbol: str,
-        instants: Sequence[TimeLike],
+        instants: Any,
         *,
         max_age: DurationLike | None = None,
         knowledge: Knowledge = "default",
@@ -284,7 +285,9 @@ class FeatureReads:
 
         Columns have the full names of features, like ``momentum@v3:ret_5m``.
         """
-        times = list(map(parse_time, instants))
+        from ticklake.core.frame import parse_instants
+
+        times = parse_instants(instants).tolist()
         refs = parse_names("features", features)
         values = features_at(
             self._engine,
@@ -448,14 +451,15 @@ class FeatureReads:
         datasets = datasets_of(self._engine, features, parse_exchange(exchange), parse_symbols(symbols))
         if not datasets:
             raise UnknownDataset(f"{features} has no values to verify: lake.features.materialise() makes some")
-        make = make_frame
-        if make is None:
+        if make_frame is not None:
+            frames = one_by_one(make_frame, frame)
+        else:
             options = frame or self._options_of(features, datasets, span)
+            frames = one_by_one(partial(self._frame, options), {})
+        return verify(self._engine, features, fn, frames, datasets, span, watch)
 
-            def make(exchange: str, symbol: str, instant: int) -> Any:
-                return self._view.frame(exchange, symbol, instant, **options)
-
-        return verify(self._engine, features, fn, one_by_one(make, frame if make_frame else {}), datasets, span, watch)
+    def _frame(self, options: Mapping[str, Any], exchange: str, symbol: str, instant: int) -> Any:
+        return self._view.frame(exchange, symbol, instant, **options)
 
     def _options_of(self, features: FeatureSet, datasets: Sequence[Dataset], span: Span) -> dict[str, Any]:
         """Return the options of the frames that stored rows were made with.
@@ -469,12 +473,15 @@ class FeatureReads:
         for row in lineage(self._engine, datasets, span).iter_rows(named=True):
             if row["frame"] is not None:
                 options = {**json.loads(row["frame"]), "knowledge": row["knowledge"]}
-                found += [options] if options not in found else []
+                if options not in found:
+                    found.append(options)
         if len(found) > 1:
             raise BadInput(
                 f"rows of {features} were made with different options of frames: say them, and a span or symbols"
             )
-        return found[0] if found else {}
+        if not found:
+            return {}
+        return found[0]
 
     def _frames(self, make_frame: Callable[[str, str, int], Any] | None, options: Mapping[str, Any]) -> Frames:
         """Return what makes the frames that a function gets."""
@@ -536,11 +543,15 @@ def parse_symbols(symbols: Any) -> list[str] | None:
 
 def parse_exchange(exchange: str | None) -> str | None:
     """Return the id of an exchange, unless it was left out."""
-    return None if exchange is None else exchange_id(exchange)
+    if exchange is None:
+        return None
+    return exchange_id(exchange)
 
 
 def _age(max_age: DurationLike | None) -> int | None:
-    return None if max_age is None else parse_length(max_age)
+    if max_age is None:
+        return None
+    return parse_length(max_age)
 
 
 def _side(engine: Engine, features: FeatureSet, span: Span, symbols: Sequence[str] | None) -> pl.DataFrame:

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from ticklake.core.batch import times_of
 from ticklake.core.duration import DurationLike, parse_length
 from ticklake.core.feature_rows import ANY_EXCHANGE, split_by_symbol
 from ticklake.core.features import FeatureSet
@@ -21,9 +18,9 @@ from ticklake.core.results import Receipt
 from ticklake.core.selection import parse_count
 from ticklake.core.span import Span
 from ticklake.core.symbol import exchange_id
-from ticklake.core.time import TimeLike, parse_time
+from ticklake.core.time import TimeLike, format_time
 from ticklake.errors import BadInput, FeaturesDiffer, TicklakeWarning
-from ticklake.lake.arguments import as_provenance
+from ticklake.lake.arguments import as_provenance, optional_time
 from ticklake.lake.feature_reads import FeatureReads, identity_of, parse_exchange, parse_symbols, snapshot_at
 from ticklake.query.features import (
     ACTIVE,
@@ -44,6 +41,8 @@ __all__ = ["Features"]
 
 _MOST_RUNS = 1_000
 """So many of the newest runs of a dataset are looked at for its lineage."""
+_MOST_INSTANTS = 10_000_000
+"""More instants at once are mostly a mistake in the unit of every=."""
 _BATCH = 500
 """Instants whose values are committed together."""
 
@@ -172,7 +171,7 @@ class Features(FeatureReads):
         fn: Callable[[Any], Any],
         exchange: str | None = None,
         symbols: str | Sequence[str] | None = None,
-        instants: Sequence[TimeLike] | pl.Series | None = None,
+        instants: Any = None,
         *,
         every: DurationLike | None = None,
         start: TimeLike | None = None,
@@ -195,7 +194,7 @@ class Features(FeatureReads):
         exchange, symbols
             Of which frames are made. The exchange may be left out where the lake has a symbol of one alone.
         instants
-            At which it is called; or say *every*.
+            At which it is called: a list of times, an array, a series or an index; or say *every*.
         every, start, end
             At the multiples of *every* in ``[start, end)``: until now by default, and from where the last run ended.
         again
@@ -224,13 +223,22 @@ class Features(FeatureReads):
         if not chosen:
             raise BadInput("no symbol is named: name at least one, like 'BTC/USDT'")
         places = [(self._exchange_of(symbol, exchange), symbol) for symbol in chosen]
-        step = None if every is None else parse_length(every)
+        step: int | None = None
+        if every is not None:
+            step = parse_length(every)
         moments = self._instants(features, places, instants, step, start, end)
         version_read = self._engine.catalog.version()
         pinned = FeatureReads(snapshot_at(self._view, version_read))
+        note = {
+            "code": code.name,
+            "code_hash": code.hash,
+            "definition": features.hash,
+            "knowledge": parse_knowledge(knowledge),
+        }
         options = dict(frame)
         if make_frame is None:
             options["knowledge"] = parse_knowledge(knowledge)
+            note["frame"] = json.dumps(frame, sort_keys=True, default=str)
         work = Materialising(
             self._engine,
             self._view.runs,
@@ -240,13 +248,7 @@ class Features(FeatureReads):
             lambda exchange, symbol: self._inputs(features, exchange, symbol),
             step,
             parse_count("batch", batch, 1, of="instants"),
-            {
-                "code": code.name,
-                "code_hash": code.hash,
-                "definition": features.hash,
-                "knowledge": parse_knowledge(knowledge),
-                "frame": None if make_frame else json.dumps(frame, sort_keys=True, default=str),
-            },
+            note,
             version_read,
             watch,
         )
@@ -259,8 +261,8 @@ class Features(FeatureReads):
         found = {dataset.exchange for dataset in self._view.datasets(symbol) if str(dataset.symbol) == symbol}
         found.discard(ANY_EXCHANGE)
         if len(found) != 1:
-            places = f"of {', '.join(sorted(found))}" if found else "of no exchange"
-            raise BadInput(f"the lake has {symbol} {places}: say exchange=")
+            places = ", ".join(sorted(found)) or "no exchange"
+            raise BadInput(f"the lake has {symbol} of {places}: say exchange=")
         return found.pop()
 
     def _computed(self, dataset: Dataset) -> Sequence[MaterialisedSpan]:
@@ -277,30 +279,37 @@ class Features(FeatureReads):
         self,
         features: FeatureSet,
         places: Sequence[tuple[str, str]],
-        instants: Sequence[TimeLike] | pl.Series | None,
+        instants: Any,
         every: int | None,
         start: TimeLike | None,
         end: TimeLike | None,
     ) -> Sequence[int]:
-        from ticklake.query.materialise import grid
-
         now = self._engine.now()
         if (instants is None) == (every is None):
             raise BadInput("the instants are not clear: pass a list of them, or every= with start=")
+        moments: Sequence[int]
         if instants is not None:
+            from ticklake.core.frame import parse_instants
+
             if start is not None or end is not None:
                 raise BadInput("start= and end= are those of every=: a list of instants has its own")
-            if isinstance(instants, pl.Series):
-                instants = times_of(instants).to_physical().drop_nulls().to_list()
-            moments = sorted(set(map(parse_time, instants)))
+            moments = sorted(set(parse_instants(instants).tolist()))
         else:
-            last = now + 1 if end is None else parse_time(end)
-            first = self._covered_until(features, places) if start is None else parse_time(start)
-            moments = list(grid(Span(first, last), every or 1)) if first < last else []
+            first, last = optional_time(start), optional_time(end)
+            if first is None:
+                first = self._covered_until(features, places)
+            if last is None:
+                last = now + 1
+            moments = _on_grid(first, last, every or 0)
         if moments and moments[-1] > now:
-            raise BadInput(f"{moments[-1]} lies in the future, of which nothing is known: end at now or before")
+            latest = format_time(moments[-1])
+            raise BadInput(f"{latest} lies in the future, of which nothing is known: end at now or before")
         if not moments:
             raise BadInput("there is no instant to compute: start earlier, or say a shorter every=")
+        if len(moments) > _MOST_INSTANTS:
+            raise BadInput(
+                f"{len(moments):,} instants are more than {_MOST_INSTANTS:,}: say a longer every=, or do a part of the time"
+            )
         return moments
 
     def _covered_until(self, features: FeatureSet, places: Sequence[tuple[str, str]]) -> int:
@@ -356,6 +365,17 @@ class Features(FeatureReads):
         if record is not None and record.state == DELETED and datasets_of(self._engine, record.features):
             return record.features
         return self._known(name, version, quiet=True).features
+
+
+def _on_grid(first: int, last: int, every: int) -> Sequence[int]:
+    """Return the instants of a grid in ``[first, last)``."""
+    from ticklake.query.materialise import grid
+
+    if every <= 0:
+        raise BadInput("every= is no length of time: write it like 5m")
+    if first >= last:
+        return []
+    return grid(Span(first, last), every)
 
 
 def _total(receipts: Sequence[Receipt]) -> Receipt:

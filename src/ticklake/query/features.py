@@ -475,6 +475,9 @@ def lineage(
             origin = origins[row.pop(PROVENANCE)]
             note = _note_of(origin.note)
             code = note.get("code") or origin.endpoint
+            versions: list[int] | None = None
+            if origin.source == DERIVED:
+                versions = _versions_in(runs, row)
             found.append(
                 {
                     "dataset": str(dataset),
@@ -482,7 +485,7 @@ def lineage(
                     "source": origin.source,
                     "code": code,
                     "code_hash": note.get("code_hash"),
-                    "lake_versions": _versions_in(runs, row) if origin.source == DERIVED else None,
+                    "lake_versions": versions,
                     "knowledge": note.get("knowledge"),
                     "inputs": note.get("inputs"),
                     "frame": note.get("frame"),
@@ -506,4 +509,6 @@ def _note_of(text: str) -> dict[str, Any]:
         note = json.loads(text)
     except ValueError:
         return {}
-    return note if isinstance(note, dict) else {}
+    if not isinstance(note, dict):
+        return {}
+    return note

@@ -14,13 +14,13 @@ from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.delete import UNDO, DryRun, Yes, ask
 from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_records, print_table, say
 from ticklake.interfaces.cli.progress import watching
-from ticklake.interfaces.cli.read import Columns, Format, Limit, Output
+from ticklake.interfaces.cli.read import Columns, Format, Limit, Output, format_of, version_or_time
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ticklake.core.feature_values import FeatureDiff
-    from ticklake.core.features import FeatureSet
+    from ticklake.core.features import FeatureColumn, FeatureSet
     from ticklake.lake.feature_reads import FeatureReads
 
 __all__ = ["app"]
@@ -55,7 +55,7 @@ def list_sets(
     if as_json:
         return print_json(rows)
     if not rows:
-        return say("the lake has no feature set" + (f" whose name contains {search!r}" if search else ""))
+        return say(f"the lake has no feature set whose name contains {search!r}")
     for row in rows:
         row["columns"] = ", ".join(row["columns"])
         row["tags"] = ", ".join(row["tags"])
@@ -84,7 +84,7 @@ def describe(
         "description": features.description,
         "tags": ", ".join(features.tags),
         "keys": ", ".join(features.keys),
-        "code": features.code.name if features.code else "",
+        "code": features.code_name,
         "inputs": ", ".join(features.inputs),
         "symbols": f"{len(described.datasets):,}",
         "rows": f"{described.rows:,}",
@@ -124,7 +124,9 @@ def register(
     from ticklake.core.features import FeatureRef
 
     ref = FeatureRef.parse(name)
-    function = None if code is None else _function(code)
+    function: Callable[..., Any] | None = None
+    if code is not None:
+        function = _function(code)
     with o.opened(lake_path, create=True) as lake:
         features = lake.features.register(
             ref.name,
@@ -166,13 +168,15 @@ def read(
     """Read stored values, as a table or in a format that other programs read."""
     from ticklake.interfaces.cli.formats import write_rows
 
-    names = None if columns is None else list(map(str.strip, columns.split(",")))
+    names: list[str] | None = None
+    if columns is not None:
+        names = list(map(str.strip, columns.split(",")))
     with _warned(), o.opened(lake_path) as lake:
         features: FeatureReads = lake.features
         if at is not None:
-            features = lake.at(_moment(at)).features
+            features = lake.at(version_or_time(at)).features
         rows = features.read(name, None, symbols or None, start, end, exchange=exchange, columns=names, history=history)
-    write_rows(rows, "json" if as_json else form, output, limit)
+    write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
 @app.command("write")
@@ -296,9 +300,12 @@ def diff(
     from ticklake.errors import BadInput
 
     refs = [FeatureRef.parse(name) for name in names]
-    moments = [_moment(text) for text in at or ()]
+    moments = [version_or_time(text) for text in at or ()]
     if (len(refs), len(moments)) not in {(1, 2), (2, 0)} or len({ref.name for ref in refs}) > 1:
         raise BadInput("name two versions of one feature set, like momentum@v1 momentum@v2; or one, and --at twice")
+    versions: tuple[int | str, int | str] | None = None
+    if moments:
+        versions = moments[0], moments[1]
     with o.opened(lake_path) as lake:
         found = lake.features.diff(
             refs[0].name,
@@ -307,7 +314,7 @@ def diff(
             start=start,
             end=end,
             symbols=symbols,
-            at=(moments[0], moments[1]) if moments else None,
+            at=versions,
         )
     if as_json:
         print_json(found)
@@ -353,7 +360,7 @@ def join(
             knowledge=parse_knowledge(knowledge),
             full_names=full_names,
         )
-    write_rows(joined, "json" if as_json else form, output, limit)
+    write_rows(joined, format_of(form, as_json=as_json), output, limit)
 
 
 @app.command("lineage")
@@ -449,11 +456,6 @@ def _show_rows(diff: FeatureDiff, limit: int) -> None:
         say(f"{diff.rows.height - rows.height:,} more")
 
 
-def _moment(text: str) -> int | str:
-    """Return a version of the lake as a number; a time as it is."""
-    return int(text) if text.isdecimal() else text
-
-
 def _options(texts: Sequence[str] | None) -> dict[str, Any]:
     from ticklake.errors import BadInput
 
@@ -462,7 +464,9 @@ def _options(texts: Sequence[str] | None) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise BadInput(f"--option {text!r} has no value: write it like window=60m")
-        options[name] = value.split(",") if "," in value else value
+        options[name] = value
+        if "," in value:
+            options[name] = value.split(",")
     return options
 
 
@@ -505,8 +509,6 @@ def _read_file(path: Path, times: Sequence[str], features: FeatureSet | None = N
     """
     import polars as pl
 
-    from ticklake.core.kinds import TIME
-    from ticklake.core.time import parse_time
     from ticklake.errors import InvalidData
 
     try:
@@ -518,29 +520,48 @@ def _read_file(path: Path, times: Sequence[str], features: FeatureSet | None = N
             rows = pl.read_csv(path, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise InvalidData(f"{path} cannot be read ({str(error).partition(chr(10))[0]}): pass CSV or Parquet") from error
-    own_times = [] if features is None else [column.name for column in features.columns if column.dtype == "time"]
-    for name in (*times, *own_times):
+    for name in times:
         if name in rows.columns:
-            column = rows[name].cast(pl.String)
-            numbers = [None if text is None else parse_time(int(text) if text.isdecimal() else text) for text in column]
-            rows = rows.with_columns(pl.Series(name, numbers, pl.Int64).cast(TIME))
-    for declared in features.columns if features else ():
-        if declared.name in rows.columns and declared.dtype not in {"time", "string"}:
-            rows = rows.with_columns(_typed(path, rows[declared.name], declared.polars))
+            rows = rows.with_columns(_times(rows[name]))
+    if features is not None:
+        for column in features.columns:
+            if column.name in rows.columns:
+                rows = rows.with_columns(_typed(path, rows[column.name], column))
     return rows
 
 
-def _typed(path: Path, texts: pl.Series, dtype: Any) -> pl.Series:
+def _times(texts: pl.Series) -> pl.Series:
+    """Read times as ISO 8601, or as nanoseconds."""
+    import polars as pl
+
+    from ticklake.core.kinds import TIME
+    from ticklake.core.time import parse_time
+
+    numbers: list[int | None] = []
+    for text in texts.cast(pl.String):
+        if text is None:
+            numbers.append(None)
+        else:
+            numbers.append(parse_time(version_or_time(text)))
+    return pl.Series(texts.name, numbers, pl.Int64).cast(TIME)
+
+
+def _typed(path: Path, texts: pl.Series, column: FeatureColumn) -> pl.Series:
+    """Return texts in the type of their column."""
     import polars as pl
 
     from ticklake.errors import InvalidData
 
-    if dtype == pl.Boolean:
+    if column.dtype == "time":
+        return _times(texts)
+    if column.dtype == "bool":
         words = texts.str.to_lowercase()
         typed = pl.select(pl.when(words == "true").then(True).when(words == "false").then(False)).to_series()
     else:
-        typed = texts.cast(dtype, strict=False)
+        typed = texts.cast(column.polars, strict=False)
     wrong = texts.filter(typed.is_null() & texts.is_not_null())
     if wrong.len():
-        raise InvalidData(f"{path}: column {texts.name!r} has {wrong[0]!r}, which is no {dtype}: correct the file")
+        raise InvalidData(
+            f"{path}: column {texts.name!r} has {wrong[0]!r}, which is no {column.dtype}: correct the file"
+        )
     return typed.alias(texts.name)
