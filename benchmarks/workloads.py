@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks import steps
 from benchmarks.feature_workloads import feature_workloads
 from benchmarks.figures import Target
+from benchmarks.frame_workloads import frame_workloads
 from benchmarks.indicator_workloads import indicator_workloads
 from benchmarks.join_workloads import join_workloads
 from benchmarks.live_workloads import live_workloads
@@ -17,7 +18,7 @@ _START = ("ticklake", "limit")
 
 def workloads(scale: Scale) -> list[Workload]:
     """Return the workloads of a scale, in the order of the table."""
-    answers = [*indicator_workloads(scale), *join_workloads(scale), *feature_workloads(scale)]
+    answers = [*indicator_workloads(scale), *frame_workloads(scale), *join_workloads(scale), *feature_workloads(scale)]
     return [*_writes(scale), *_reads(scale), *_rest(scale), *answers, *live_workloads(scale)]
 
 
