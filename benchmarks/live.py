@@ -18,12 +18,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import ticklake
+from benchmarks import data
+from benchmarks.frames import INDICATORS
 from ticklake.collect.broadcast import Broadcast
 from ticklake.collect.live import LiveService
 from ticklake.core.dataset import Dataset
+from ticklake.core.frame import Frame, FrameRequest
 from ticklake.core.instrument import Instrument
 from ticklake.core.streams import LiveOptions
+from ticklake.query.frames import FrameReader
 from ticklake.query.hot_cache import HotCache
 from ticklake.sources.live.base import Subscription
 from ticklake.sources.live.feeds import live_feeds
@@ -37,6 +43,8 @@ MOST_UNSENT = 2**20
 """Bytes that wait to be sent at most."""
 READ = 100
 """Rows of a read from the cache."""
+FRAMES_OF = 20
+"""Frames are made of so many symbols."""
 READ_EVERY = 0.002
 """Seconds between two reads."""
 
@@ -46,10 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--pace", type=int, default=0, help="events a second (default: as fast as they can be sent)")
+    parser.add_argument("--frames", choices=("bars", "trades"), help="make frames of these, not reads of the cache")
     parser.add_argument("--folder", type=Path, help="where to store (default: the system's temp)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-        print(json.dumps(asyncio.run(collect(Path(folder), options.events, options.pace)), indent=1))
+        print(
+            json.dumps(
+                asyncio.run(collect(Path(folder), options.events, options.pace, frames=options.frames)), indent=1
+            )
+        )
     return 0
 
 
@@ -117,7 +130,34 @@ class Reader(threading.Thread):
                 self.seconds.append(time.perf_counter() - began)
 
 
-async def collect(folder: Path, events: int, pace: int) -> dict[str, float]:
+class FrameTimer(Reader):
+    """Makes frames of now of one symbol after the other: 60 bars and 16 indicators, or also the trades of the hour, those of the last seconds from the cache."""
+
+    def __init__(self, lake: ticklake.Lake, cache: HotCache, datasets: Sequence[Dataset], kinds: str) -> None:
+        super().__init__(cache, datasets[:FRAMES_OF])
+        self.cpu: list[float] = []
+        """The processor time of this thread: a busy machine adds nothing to it."""
+        self._kinds = () if kinds == "bars" else (kinds,)
+        self._frames = FrameReader(lake.engine, cache.rows)
+        self._clock = lake.engine.now
+        minute = time.time_ns() // data.MINUTE * data.MINUTE
+        bars = data.bars(1_000, minute - 1_000 * data.MINUTE)
+        lake.save_all([(f"binance:ohlcv:1m:{dataset.symbol}", bars) for dataset in self._datasets])
+
+    def run(self) -> None:
+        """Make frames until told to end."""
+        for dataset in itertools.cycle(self._datasets):
+            if self.has_to_end.wait(READ_EVERY):
+                return
+            request = FrameRequest.of("binance", str(dataset.symbol), kinds=self._kinds, indicators=INDICATORS)
+            began, cpu = time.perf_counter(), time.thread_time()
+            frame = Frame(self._frames.read(request, np.array([self._clock()])), 0)
+            if frame.bars["1m"].height and frame.indicators and (frame.trades.height or not self._kinds):
+                self.seconds.append(time.perf_counter() - began)
+                self.cpu.append(time.thread_time() - cpu)
+
+
+async def collect(folder: Path, events: int, pace: int, *, frames: str | None = None) -> dict[str, float]:
     """Collect so many events, as fast as they come or at a *pace* a second, and return what it took."""
     receiving, sending = multiprocessing.Pipe(duplex=False)
     sender = multiprocessing.Process(target=send, args=(sending, events, pace), daemon=True)
@@ -136,7 +176,8 @@ async def collect(folder: Path, events: int, pace: int) -> dict[str, float]:
         engine: Any = TimedEngine(lake.engine) if pace else lake.engine
         service = LiveService(engine, leave, LiveOptions(), listeners=[delays])
         feeds = live_feeds("binance", subscriptions, instruments, FeedOptions(url))
-        reader = Reader(cache, [subscription.dataset for subscription in subscriptions])
+        datasets = [subscription.dataset for subscription in subscriptions]
+        reader = FrameTimer(lake, cache, datasets, frames) if frames else Reader(cache, datasets)
         task = asyncio.create_task(service.run(feeds))
         await delays.begun.wait()
         began, cpu = time.perf_counter(), time.process_time()
@@ -162,7 +203,13 @@ async def collect(folder: Path, events: int, pace: int) -> dict[str, float]:
         "came_per_second": events / came,
     }
     if pace:
-        delays_of = {"cache": delays.seconds, "commit": engine.seconds, "read": reader.seconds}
+        delays_of: dict[str, list[float]] = {
+            "cache": delays.seconds,
+            "commit": engine.seconds,
+            "frame" if frames else "read": reader.seconds,
+        }
+        if isinstance(reader, FrameTimer):
+            delays_of["frame_cpu"] = reader.cpu
         for name, values in delays_of.items():
             figures |= {f"{name}_p{percent}_ms": _percentile(values, percent) * 1e3 for percent in (50, 99) if values}
     return figures

@@ -34,6 +34,7 @@ class Scale:
     seconds: int
     flushes: int
     messages: int
+    frames: int
 
 
 FULL = Scale(
@@ -48,6 +49,7 @@ FULL = Scale(
     seconds=20,
     flushes=10,
     messages=40_000,
+    frames=10_000,
 )
 QUICK = Scale(
     repeats=5,
@@ -61,6 +63,7 @@ QUICK = Scale(
     seconds=4,
     flushes=4,
     messages=10_000,
+    frames=2_000,
 )
 
 

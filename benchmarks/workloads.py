@@ -6,6 +6,7 @@ from benchmarks import steps
 from benchmarks.book_workloads import book_workloads
 from benchmarks.feature_workloads import feature_workloads
 from benchmarks.figures import Target
+from benchmarks.frame_workloads import frame_workloads
 from benchmarks.indicator_workloads import indicator_workloads
 from benchmarks.join_workloads import join_workloads
 from benchmarks.live_workloads import live_workloads
@@ -18,7 +19,13 @@ _START = ("ticklake", "limit")
 
 def workloads(scale: Scale) -> list[Workload]:
     """Return the workloads of a scale, in the order of the table."""
-    answers = [*indicator_workloads(scale), *join_workloads(scale), *book_workloads(scale), *feature_workloads(scale)]
+    answers = [
+        *indicator_workloads(scale),
+        *frame_workloads(scale),
+        *join_workloads(scale),
+        *book_workloads(scale),
+        *feature_workloads(scale),
+    ]
     return [*_writes(scale), *_reads(scale), *_rest(scale), *answers, *live_workloads(scale)]
 
 

@@ -28,6 +28,7 @@ TINY = Scale(
     seconds=2,
     flushes=1,
     messages=500,
+    frames=100,
 )
 
 ROWS = {workload.name: workload for workload in workloads(TINY)}
@@ -39,6 +40,9 @@ LIVE_ROWS = (
     ("live-native",),
     ("live-ccxt",),
     ("iterate", "iterate-objects", "iterate-memory"),
+    ("frame-hot", "frame-cold", "frame-many", "frame-of-many"),
+    ("frame-live",),
+    ("frame-live-trades",),
 )
 """Rows that share the run of one benchmark."""
 

@@ -46,6 +46,8 @@ __all__ = [
 EVENT_KINDS = ("trades", "quotes", "funding", "open_interest")
 """Kinds of which a frame has the rows that happened in its window."""
 FRAME_KINDS = ("trades", "book", "quotes", "funding", "open_interest")
+_Places = list[list[Any]]
+"""The columns of :class:`~ticklake.core.timeline.Windows` as lists."""
 STATES = frozenset({"funding", "open_interest"})
 """Kinds whose newest row holds until the next one: a frame has it even if it is older than the window."""
 _ABSENT = "absent"
@@ -283,7 +285,7 @@ class Facts:
             return None
         return Span(since, end)
 
-    def gaps(self, since: int, at: int, rows: Callable[[Span], pl.DataFrame], count: int | None) -> list[Gap]:
+    def gaps(self, since: int, at: int, opens: Callable[[Span], pl.Series], count: int | None) -> list[Gap]:
         """Return the gaps of a window, of whose bars *count* are there."""
         want = self.want(since, at)
         if want is None or at < self.since:
@@ -302,10 +304,10 @@ class Facts:
                 return [Gap(want, None, GapReason.NOT_FETCHED)]
         present: list[pl.Series] = []
         if timeframe is not None:
-            opens = rows(want)["ts"]
-            if len(opens) == timeframe.count_in(want, self.dataset.anchor):
+            times = opens(want)
+            if len(times) == timeframe.count_in(want, self.dataset.anchor):
                 return []
-            present.append(opens.to_physical())
+            present.append(times.to_physical())
         refused = [times.filter(times <= at) for times in (self.refused(),) if len(times)]
         return gaps_of(self.dataset, want, coverage, present, refused, self.closed, only_snapshots=self.only_snapshots)
 
@@ -332,6 +334,15 @@ class PartData:
         if self.facts.made is not None:
             dataset = Dataset(dataset.exchange, "ohlcv", dataset.symbol, self.facts.made)
         return np.asarray(happened_at(rows, dataset).to_numpy(), dtype=np.int64)
+
+    @cached_property
+    def prices(self) -> Any:
+        """The prices of trades, or the closes of bars, as an array; ``None`` for all other rows."""
+        rows = self.rows.rows
+        for name in ("close", "price"):
+            if name in rows.columns:
+                return rows[name].to_numpy()
+        return None
 
     @cached_property
     def columns(self) -> list[_Column]:
@@ -416,6 +427,7 @@ class FrameData:
     books: BookReads | None = None
     features: Callable[[int], Mapping[str, Any]] | None = None
     _windows: dict[str, Windows] = field(default_factory=dict)
+    _places: dict[str, _Places] = field(default_factory=dict)
 
     @cached_property
     def since(self) -> Times:
@@ -428,6 +440,13 @@ class FrameData:
         if windows is None:
             windows = self._windows[name] = self.parts[name].windows(self.since, self.at)
         return windows
+
+    def places(self, name: str) -> _Places:
+        """Return where the rows of a part are, as plain values: they are looked up faster one by one."""
+        places = self._places.get(name)
+        if places is None:
+            places = self._places[name] = [column.tolist() for column in self.windows(name)]
+        return places
 
     @cached_property
     def indicators(self) -> dict[str, Any]:
@@ -589,24 +608,27 @@ class Frame:
         """Return the newest price that was known: that of the newest trade, or the close of a bar that is newer."""
         newest, price = ALL_TIME.start, None
         for name, part in self._data.parts.items():
-            column = "close" if name.startswith("bars.") else "price"
-            if column not in part.rows.rows.columns:
+            if name != "trades" and not name.startswith("bars."):
                 continue
-            windows = self._data.windows(name)
-            if windows.plain[self._place]:
-                first, last = int(windows.first[self._place]), int(windows.last[self._place])
-                rows = part.rows.rows.slice(last - 1, last - max(first, last - 1))
-                happened = part.rows.happened[last - 1 : last]
+            first, last, plain = self._data.places(name)
+            end = last[self._place]
+            if not plain[self._place] or len(last) == 1:
+                moment, value = self._last_price(part)
+            elif first[self._place] < end:
+                moment, value = int(part.rows.happened[end - 1]), float(part.prices[end - 1])
             else:
-                rows = self._rows(name).tail(1)
-                happened = part.happened_at(rows)
-            if not rows.height:
                 continue
-            # At one time, the trade says it more exactly.
-            moment = int(happened[0])
-            if moment > newest or (moment == newest and column == "price"):
-                newest, price = moment, float(rows[column][0])
+            # At one time, a trade says it more exactly than a bar.
+            if value is not None and (moment > newest or (moment == newest and name == "trades")):
+                newest, price = moment, value
         return price
+
+    def _last_price(self, part: PartData) -> tuple[int, float | None]:
+        rows = self._rows(part.name).tail(1)
+        if not rows.height:
+            return ALL_TIME.start, None
+        column = "price" if part.name == "trades" else "close"
+        return int(part.happened_at(rows)[0]), float(rows[column][0])
 
     def digest(self) -> bytes:
         """Return a hash of everything in it but its sources: equal frames have equal ones, on any machine."""
@@ -614,10 +636,9 @@ class Frame:
         request = self._data.request
         digest.update(f"{self.at} {self.since} {request.exchange} {request.symbol} {request.fill}".encode())
         for name, part in self._data.parts.items():
-            windows = self._data.windows(name)
-            first, last = int(windows.first[self._place]), int(windows.last[self._place])
+            first, last, plain = (column[self._place] for column in self._data.places(name))
             # Of many frames, the columns are made ready once.
-            if windows.plain[self._place] and not request.fill and len(self._data.at) > 1:
+            if plain and not request.fill and len(self._data.at) > 1:
                 # A part without rows equals one that the lake does not have: that it will have one is not known.
                 if first < last:
                     digest.update(name.encode())
@@ -740,10 +761,10 @@ class Frame:
             kind = name.partition(".")[0].replace("bars", "ohlcv")
             spec = KINDS[kind]
             return spec.empty().select(spec.names)
-        windows = self._data.windows(name)
-        first, last = int(windows.first[self._place]), int(windows.last[self._place])
-        if windows.plain[self._place]:
-            return part.rows.rows.slice(first, last - first)
+        first, last, plain = self._data.places(name)
+        if plain[self._place]:
+            begin = first[self._place]
+            return part.rows.rows.slice(begin, last[self._place] - begin)
         return part.rows.known_rows(self.since, self.at, keeps_newest=part.keeps_newest)
 
     def _frames(self) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -767,15 +788,16 @@ class Frame:
     def _missing_in(self, part: PartData) -> Iterator[MissingPart]:
         source = part.base or part
         count: int | None = None
-        windows = self._data.windows(part.name)
-        if part.base is None and windows.plain[self._place]:
-            count = int(windows.last[self._place] - windows.first[self._place])
+        first, last, plain = (column[self._place] for column in self._data.places(part.name))
+        if part.base is None and plain:
+            count = last - first
 
-        def rows(want: Span) -> pl.DataFrame:
-            # Bars that open in the span close after its begin.
-            return source.rows.known_rows(want.start, self.at, keeps_newest=False)
+        def opens(want: Span) -> pl.Series:
+            # Bars that open in the span close after its begin, and not after its end.
+            bars = source.rows.known_rows(want.start, min(want.end, self.at), keeps_newest=False, known_at=self.at)
+            return bars["ts"]
 
-        for gap in part.facts.gaps(self.since, self.at, rows, count):
+        for gap in part.facts.gaps(self.since, self.at, opens, count):
             yield MissingPart(
                 part.name, str(part.facts.dataset), gap.span.start, gap.span.end, gap.reason.value, gap.detail
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -60,8 +61,8 @@ class Part(Protocol):
         """Return where the rows of windows are, from *since* to *at*."""
         ...
 
-    def known_rows(self, since: int, at: int, *, keeps_newest: bool) -> pl.DataFrame:
-        """Return the rows of one window, chosen one by one."""
+    def known_rows(self, since: int, at: int, *, keeps_newest: bool, known_at: int | None = None) -> pl.DataFrame:
+        """Return the rows of one window, chosen one by one: those known at its end, or at another instant."""
         ...
 
     def newest_known(self, at: int, count: int) -> pl.DataFrame:
@@ -122,7 +123,22 @@ class Timeline:
         self.rows = rows.rechunk()
         self.known = known
         self.happened = _ints(happened_at(self.rows, dataset))
-        self._latest = np.maximum.accumulate(known) if known.size else known
+        self._latest = np.maximum.accumulate(known)
+
+    def extended(self, rows: pl.DataFrame, knowledge: Knowledge, lags: Lags) -> Timeline:
+        """Return a timeline with newer rows behind these: what is known of these is not computed again."""
+        longer = copy(self)
+        known = _known(rows, self.dataset, knowledge, lags)
+        if not self._changed:
+            rows = rows.filter(pl.Series(known != NEVER)) if (known == NEVER).any() else rows
+            known = known[known != NEVER]
+        longer.rows = pl.concat([self.rows, rows])
+        longer.known = np.concatenate([self.known, known])
+        longer.happened = np.concatenate([self.happened, _ints(happened_at(rows, self.dataset))])
+        longer._latest = np.maximum.accumulate(longer.known)
+        for name in ("_all_versions", "first_known"):
+            vars(longer).pop(name, None)
+        return longer
 
     def _read_revisions(
         self,
@@ -196,10 +212,11 @@ class Timeline:
             return None
         return end
 
-    def known_rows(self, since: int, at: int, *, keeps_newest: bool) -> pl.DataFrame:
-        """Return the rows of one window, chosen one by one."""
+    def known_rows(self, since: int, at: int, *, keeps_newest: bool, known_at: int | None = None) -> pl.DataFrame:
+        """Return the rows of one window, chosen one by one: those known at its end, or at another instant."""
         last = int(self.happened.searchsorted(at, side="right"))
         first = int(self.happened.searchsorted(since, side=self.side))  # type: ignore[call-overload]
+        at = at if known_at is None else known_at
         chosen = self._chosen(first, last, at)
         if not chosen.size and keeps_newest:
             chosen = self._newest(first, at, 1)
@@ -250,6 +267,11 @@ class Timeline:
         gone = [row.place for row in changed if row.version_at(at) is not None]
         kept = np.union1d(np.setdiff1d(places, gone), list(older)).astype(np.int64)
         return np.array([older.get(place, place) for place in kept.tolist()], dtype=np.int64)
+
+    @cached_property
+    def first_known(self) -> int:
+        """From when on the first of the rows is known."""
+        return int(self.known.min(initial=NEVER))
 
     @cached_property
     def changed_rows(self) -> Times:
@@ -341,8 +363,9 @@ class DerivedBars:
             plain = (last == first) | (self._latest[newest] <= at)
         return Windows(first, last, plain)
 
-    def known_rows(self, since: int, at: int, *, keeps_newest: bool) -> pl.DataFrame:
+    def known_rows(self, since: int, at: int, *, keeps_newest: bool, known_at: int | None = None) -> pl.DataFrame:
         """Return the bars of one window, made anew of the rows that were known."""
+        at = at if known_at is None else known_at
         inside = int(self.happened.searchsorted(since, side="right"))
         last = self._last(at)
         bars = self._known_bars(inside, last, at)

@@ -42,12 +42,14 @@ __all__ = ["FrameReader", "Live"]
 Live = Callable[[Dataset], pl.DataFrame | None]
 """Returns the newest rows of a dataset that this process collects, without a hole; ``None`` if it does not."""
 
-BUDGET = 128 * 1024**2
+BUDGET = 256 * 1024**2
 """Bytes of all rows that are kept."""
 _ATTEMPTS = 4
 """How often a frame is read because commits came in between; after that it is read from one version."""
 _MOST_ROWS = 100_000
 """A read is extended to whole hours if so many rows are not exceeded: the next frames are often near."""
+_MOST_KEPT = 2_000_000
+"""So many rows of a dataset are kept in one piece: rows that are asked for next to them are added."""
 _BARS_AROUND = 1_000
 _IMBALANCE_DEPTH = 10
 _MOST_HEADS = 1_000
@@ -81,6 +83,9 @@ class _Rows:
     refused_times: pl.Series = field(default_factory=lambda: _NO_TIMES)
     live_since: int | None = None
     """From when on rows are in the cache of live rows."""
+    stored: _Rows | None = None
+    fresh: pl.DataFrame | None = None
+    """The rows that are stored, and those that are not and come after all of them, if these are both."""
     timelines: dict[Any, Any] = field(default_factory=dict)
 
     @classmethod
@@ -111,9 +116,16 @@ class _Rows:
         return self.refused_times
 
     @cached_property
+    def ts(self) -> Times:
+        """The times of the rows."""
+        times: Times = self.frame["ts"].to_numpy().view(np.int64)
+        return times
+
+    @cached_property
     def size(self) -> int:
         """Bytes in memory."""
-        return int(self.frame.estimated_size()) * 2
+        # Timelines share the rows, and have three times of each.
+        return int(self.frame.estimated_size()) + 24 * self.frame.height
 
     @cached_property
     def begins(self) -> bool:
@@ -126,8 +138,7 @@ class _Rows:
             return False
         if self.begins or not need.before:
             return True
-        before = int(self.frame["ts"].to_physical().search_sorted(need.span.start))
-        return before >= need.before
+        return int(self.ts.searchsorted(need.span.start)) >= need.before
 
     def source(self, start: int, end: int) -> str:
         """Return where the rows from *start* to *end* were."""
@@ -168,7 +179,7 @@ class FrameReader:
     def __init__(self, engine: Engine, live: Live | None = None, budget: int = BUDGET) -> None:
         self.engine = engine
         self._live = live
-        self._budget = budget
+        self.budget = budget
         self._heads: dict[Any, tuple[int, dict[Dataset, DatasetRow]]] = {}
         self._kept: OrderedDict[Dataset, _Rows] = OrderedDict()
         self._lock = threading.Lock()
@@ -236,7 +247,7 @@ class FrameReader:
             self._kept[rows.dataset] = rows
             self._kept.move_to_end(rows.dataset)
             size = sum(kept.size for kept in self._kept.values())
-            while size > self._budget and len(self._kept) > 1:
+            while size > self.budget and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
                 size -= dropped.size
 
@@ -377,10 +388,8 @@ class _Reading:
         if not rows.begins:
             return ALL_TIME.start
         known = [piece.span.start for piece in rows.coverage.pieces[:1]]
-        timeline = self._timeline(rows)
-        if timeline.known.size:
-            known.append(int(timeline.known.min()))
-        return min(known, default=ALL_TIME.end)
+        known.append(self._timeline(rows).first_known)
+        return min(known)
 
     def _books(self) -> BookReads | None:
         kinds, depth = self._request.kinds, self._request.book_depth
@@ -439,13 +448,16 @@ class _Reading:
 
     def _timeline(self, rows: _Rows) -> Timeline:
         key = self._request.knowledge
-        timeline = rows.timelines.get(key)
+        timeline: Timeline | None = rows.timelines.get(key)
         if timeline is None:
-            keying = rows.head.keying if rows.head is not None else "natural"
-            timeline = rows.timelines[key] = Timeline(
-                rows.dataset, rows.frame, self._request.knowledge, self._engine.lags, keying, rows.revisions
-            )
+            timeline = rows.timelines[key] = self._new_timeline(rows)
         return timeline
+
+    def _new_timeline(self, rows: _Rows) -> Timeline:
+        knowledge, lags = self._request.knowledge, self._engine.lags
+        if rows.stored is not None and rows.fresh is not None:
+            return self._timeline(rows.stored).extended(rows.fresh, knowledge, lags)
+        return Timeline(rows.dataset, rows.frame, knowledge, lags, rows.keying, rows.revisions)
 
     def _made(self, rows: _Rows, timeframe: Timeframe, lag: int) -> DerivedBars:
         key = (self._request.knowledge, timeframe)
@@ -504,7 +516,7 @@ class _Reading:
         rows = self._stored(need, head)
         if live is None:
             return rows
-        return _with_live(rows, live, self._until)
+        return _with_live(rows, live)
 
     def _stored(self, need: _Need, head: DatasetRow | None) -> _Rows:
         if head is None:
@@ -512,19 +524,48 @@ class _Reading:
         if self._engine is not self._reader.engine:
             return self._loaded(need, head)
         rows = self._reader.kept(need, self._version)
+        if rows is not None:
+            return rows
+        outdated = self._reader.outdated(need.dataset)
+        if outdated is not None and outdated.head is not None and outdated.head.id == head.id:
+            if outdated.version != self._version:
+                outdated = self._renewed(outdated, head)
+            rows = self._extended(outdated, need, head)
         if rows is None:
-            outdated = self._reader.outdated(need.dataset)
-            if (
-                outdated is not None
-                and outdated.has(need)
-                and outdated.head is not None
-                and outdated.head.id == head.id
-            ):
-                rows = self._renewed(outdated, head)
-            else:
-                rows = self._loaded(need, head)
-            self._reader.keep(rows)
+            rows = self._loaded(need, head)
+        self._reader.keep(rows)
         return rows
+
+    def _extended(self, rows: _Rows, need: _Need, head: DatasetRow) -> _Rows | None:
+        """Return kept rows with those around them that are needed, too; ``None`` if they are too far away."""
+        if rows.has(need):
+            return rows
+        hull = rows.span.hull(_widened(need, head))
+        if _expected_rows(head, hull.length) > _MOST_KEPT or rows.size > self._reader.budget * 3 // 4:
+            return None
+        before = after = rows.frame.clear()
+        segments = list(rows.segments)
+        if hull.start < rows.span.start:
+            found, before = self._read(need.dataset, Span(hull.start, rows.span.start))
+            segments += found
+        if hull.end > rows.span.end:
+            found, after = self._read(need.dataset, Span(rows.span.end, hull.end))
+            segments += found
+        frame = pl.concat([before, rows.frame, after], rechunk=True)
+        distinct = {segment.id: segment for segment in segments}
+        extended = self._with_history(need.dataset, hull, head, tuple(distinct.values()), frame)
+        if not extended.has(need):
+            return None
+        return extended
+
+    def _read(self, dataset: Dataset, span: Span) -> tuple[tuple[Segment, ...], pl.DataFrame]:
+        store = self._engine.store
+
+        def attempt() -> tuple[tuple[Segment, ...], pl.DataFrame]:
+            view = store.view(dataset, span)
+            return view.segments, read_rows(store, view, dataset.spec.names)
+
+        return retried(attempt)
 
     def _loaded(self, need: _Need, head: DatasetRow) -> _Rows:
         """Read the rows that are needed, and some around them."""
@@ -533,22 +574,15 @@ class _Reading:
         return self._contiguous(_Need(need.dataset, _widened(need, head), 0), need, head)
 
     def _contiguous(self, wide: _Need, need: _Need, head: DatasetRow) -> _Rows:
-        store, dataset = self._engine.store, need.dataset
-        names = dataset.spec.names
-
-        def attempt() -> tuple[tuple[Segment, ...], pl.DataFrame]:
-            view = store.view(dataset, wide.span)
-            return view.segments, read_rows(store, view, names)
-
-        segments, frame = retried(attempt)
-        span = wide.span
+        dataset, span = need.dataset, wide.span
+        segments, frame = self._read(dataset, span)
         before = int(frame["ts"].to_physical().search_sorted(need.span.start))
         if before < need.before and head.min_ts is not None and head.min_ts < span.start:
             more = self._engine.load(dataset, Span(ALL_TIME.start, span.start), last=need.before)
             start = ALL_TIME.start
             if more.height == need.before:
                 start = int(more["ts"].to_physical()[0])
-            frame = pl.concat([more, frame])
+            frame = pl.concat([more, frame], rechunk=True)
             span = Span(start, span.end)
         return self._with_history(dataset, span, head, segments, frame)
 
@@ -649,47 +683,44 @@ def _widened(need: _Need, head: DatasetRow) -> Span:
     return hours
 
 
-def _with_live(rows: _Rows, live: pl.DataFrame, until: int) -> _Rows:
+def _with_live(rows: _Rows, live: pl.DataFrame) -> _Rows:
     """Return stored rows with those that are not committed yet."""
-    key = ("live", live.height, int(live["ts"].to_physical()[-1]))
+    times = live["ts"].to_numpy().view(np.int64)
+    key = (len(times), int(times[-1]))
     known = rows.timelines.get("live")
-    if known is not None and known[0] == key:
-        with_live: _Rows = known[1]
-    else:
-        with_live = _joined(rows, live)
-        rows.timelines["live"] = (key, with_live)
-    if rows.dataset.spec.bars:
-        return with_live
-    # The stream goes on without a hole: nothing is missing since its oldest row that is kept.
-    since = int(live["ts"].to_physical()[0])
-    if since > until:
-        return with_live
-    coverage = with_live.coverage.add(Covered(Span(since, until + 1)))
-    return replace(with_live, coverage=coverage)
+    if known is None or known[0] != key:
+        known = rows.timelines["live"] = (key, _joined(rows, live, times))
+    with_live: _Rows = known[1]
+    return with_live
 
 
-def _joined(rows: _Rows, live: pl.DataFrame) -> _Rows:
-    dataset = rows.dataset
-    since = int(live["ts"].to_physical()[0])
+def _joined(rows: _Rows, live: pl.DataFrame, times: Times) -> _Rows:
     stored = rows.frame
-    ts = stored["ts"].to_physical()
-    place = int(ts.search_sorted(since))
-    live_ts = live["ts"].to_physical()
+    place = int(rows.ts.searchsorted(times[0]))
     fresh = live
     if place < stored.height:
-        shared = int(live_ts.search_sorted(int(ts[-1]), side="right"))
-        same = live_ts.head(shared)
+        shared = int(times.searchsorted(rows.ts[-1], side="right"))
         # Committed rows are those of the cache: only where they differ, they have to be compared.
-        if same.len() == stored.height - place and (same == ts.slice(place)).all():
+        if np.array_equal(times[:shared], rows.ts[place:]):
             fresh = live.slice(shared)
         else:
-            fresh = _not_stored(live, stored.slice(place), dataset, rows.keying)
-    frame = stored
-    if fresh.height:
-        frame = pl.concat([stored, fresh.select(stored.columns)])
-        if not frame["ts"].is_sorted():
-            frame = frame.sort("ts", maintain_order=True)
-    return replace(rows, frame=frame, live_since=since, timelines={})
+            fresh = _not_stored(live, stored.slice(place), rows.dataset, rows.keying)
+    since = int(times[0])
+    coverage = rows.coverage
+    if not rows.dataset.spec.bars:
+        # The stream goes on without a hole: nothing is missing since its oldest row that is kept. Of bars each is looked for.
+        coverage = coverage.add(Covered(Span(since, ALL_TIME.end)))
+    joined = replace(rows, live_since=since, coverage=coverage, timelines={})
+    if not fresh.height:
+        joined.timelines.update({key: kept for key, kept in rows.timelines.items() if isinstance(key, str)})
+        return joined
+    fresh = fresh.select(stored.columns)
+    joined.frame = pl.concat([stored, fresh])
+    if not stored.height or fresh["ts"][0] > stored["ts"][-1]:
+        joined.stored, joined.fresh = rows, fresh
+    else:
+        joined.frame = joined.frame.sort("ts", maintain_order=True)
+    return joined
 
 
 def _not_stored(live: pl.DataFrame, stored: pl.DataFrame, dataset: Dataset, keying: Keying) -> pl.DataFrame:
