@@ -124,6 +124,13 @@ def test_most_workloads_have_a_target_and_each_its_own_name():
     assert len({workload.name for workload in table}) == len(table)
     assert [workload.name for workload in table if not workload.targets] == [
         "open",
+        "frame-of-many",
+        "frame-live-trades",
+        "asof-stored",
+        "markout",
+        "panel",
+        "iterate-objects",
+        "features-join",
         "live-cpu",
         "live-cache-p50",
         "live-cache-p99",
