@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
-    from ticklake.core.feature_values import FeatureDiff
+    from ticklake.core.feature_values import FeatureDescription, FeatureDiff
     from ticklake.core.features import FeatureColumn, FeatureSet
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.file_reports import FileReport, FileState, MigratedFile, Report
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from ticklake.lake import Lake, Snapshot
     from ticklake.lake.admin import Admin
     from ticklake.lake.deriving import Derived
-    from ticklake.lake.feature_reads import FeatureDescription
     from ticklake.lake.features import Features
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
@@ -95,7 +94,7 @@ _PUBLIC = {
     "DerivedRule": "core.rules",
     "Event": "query.iterate",
     "FeatureColumn": "core.features",
-    "FeatureDescription": "lake.feature_reads",
+    "FeatureDescription": "core.feature_values",
     "FeatureDiff": "core.feature_values",
     "FeatureSet": "core.features",
     "Features": "lake.features",

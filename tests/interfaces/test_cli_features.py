@@ -74,6 +74,13 @@ def test_a_text_of_another_type_is_refused_with_its_column(written, tmp_path, ce
     assert refused.stderr.count("\n") == 1
 
 
+def test_times_of_csv_are_texts_years_or_nanoseconds(written, tmp_path):
+    (tmp_path / "times.csv").write_text("symbol,ts\nA,2023\nA,1672531200000000001\n")
+    assert written("write", "mom@v1", "times.csv").exit_code == 0
+    times = [row["ts"] for row in answer(written("read", "mom@v1", "A", "--json"))]
+    assert times == ["2023-01-01T00:00:00Z", "2023-01-01T00:00:00.000000001Z"]
+
+
 def test_parquet_is_written_and_read(written, tmp_path):
     pl.DataFrame({"symbol": ["A"], "ts": [1704067200_000000000], "ret": [2.5]}).write_parquet(
         tmp_path / "values.parquet"

@@ -5,24 +5,23 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from ticklake.core.asof import asof_rows, take
 from ticklake.core.batch import is_ordered
 from ticklake.core.dataset import Dataset
-from ticklake.core.display import Displayed, field_values
+from ticklake.core.display import Displayed, field_values, moment
 from ticklake.core.duration import DurationLike
+from ticklake.core.features import FeatureSet
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import KNOWN_AT, Knowledge, known_at
 from ticklake.core.time import DAY
 
-if TYPE_CHECKING:
-    from ticklake.core.features import FeatureSet
-
 __all__ = [
     "DAY_STATISTICS",
+    "FeatureDescription",
     "FeatureDiff",
     "Steps",
     "compare",
@@ -145,6 +144,45 @@ def day_statistics(rows: pl.DataFrame, features: FeatureSet) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class FeatureDescription(Displayed):
+    """What a feature set is, and what the lake holds of it.
+
+    Attributes
+    ----------
+    features
+        The definition: columns with their types and units, keys, tags, code, inputs.
+    state
+        ``active`` or ``deprecated``.
+    datasets
+        The datasets that hold its values, one a symbol.
+    first, last
+        Times of the first and the last row in nanoseconds, or ``None``.
+    days
+        A row for each UTC day and column: ``count``, ``nulls``, ``mean``, ``min``, ``max``.
+    """
+
+    features: FeatureSet
+    state: str
+    created_at: int
+    datasets: tuple[str, ...]
+    rows: int
+    first: int | None
+    last: int | None
+    days: pl.DataFrame = field(repr=False)
+
+    def _summary(self) -> dict[str, Any]:
+        return {
+            "features": str(self.features),
+            "state": self.state,
+            "columns": tuple(f"{column.name}: {column.dtype}" for column in self.features.columns),
+            "symbols": len(self.datasets),
+            "rows": self.rows,
+            "first": moment(self.first),
+            "last": moment(self.last),
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class FeatureDiff(Displayed):
     """How the values of two feature sets, or of one at two versions of the lake, differ.
 
@@ -190,29 +228,15 @@ def compare(names: tuple[str, str], before: pl.DataFrame, after: pl.DataFrame) -
     """Compare two frames with ``exchange``, ``symbol``, ``ts`` (each once) and values, and maybe ``known_at``; *names* are what they are called."""
     shared = [name for name in before.columns if _is_shared(name, before, after)]
     values = [name for name in shared if name not in (*_IDENTITY, KNOWN_AT)]
-    left = before.select(*_IDENTITY, pl.col(values).name.suffix("_before"), _left=pl.lit(True))
-    right = after.select(*_IDENTITY, pl.col(values).name.suffix("_after"), _right=pl.lit(True))
-    both = left.join(right, on=list(_IDENTITY), how="full", coalesce=True, maintain_order="left_right")
-    met = both["_left"].fill_null(False) & both["_right"].fill_null(False)
+    both = _side_by_side(before, after, values)
+    met = both["_left"] & both["_right"]
     differs = pl.Series([False]).new_from_index(0, both.height)
     counts: dict[str, int] = {}
     for name in values:
         other = met & both[f"{name}_before"].ne_missing(both[f"{name}_after"])
         counts[name] = int(other.sum())
         differs = differs | other
-    change = (
-        pl.when(pl.col("_right").is_null())
-        .then(pl.lit("removed"))
-        .when(pl.col("_left").is_null())
-        .then(pl.lit("added"))
-        .when(differs)
-        .then(pl.lit("changed"))
-    )
-    pairs: list[str] = []
-    for name in values:
-        pairs += [f"{name}_before", f"{name}_after"]
-    marked = both.select(change.alias("change"), *_IDENTITY, *pairs)
-    rows = marked.filter(pl.col("change").is_not_null()).sort(*_IDENTITY, maintain_order=True)
+    rows = _changes(both, differs)
     added, removed, changed = (rows.filter(change=what).height for what in ("added", "removed", "changed"))
     return FeatureDiff(
         *names,
@@ -225,6 +249,26 @@ def compare(names: tuple[str, str], before: pl.DataFrame, after: pl.DataFrame) -
         only_after=_values_beside(after, shared),
         rows=rows,
     )
+
+
+def _side_by_side(before: pl.DataFrame, after: pl.DataFrame, values: Sequence[str]) -> pl.DataFrame:
+    """Return each row of both with its values before and after, and where it is: ``_left``, ``_right``."""
+    left = before.select(*_IDENTITY, pl.col(values).name.suffix("_before"), _left=pl.lit(True))
+    right = after.select(*_IDENTITY, pl.col(values).name.suffix("_after"), _right=pl.lit(True))
+    both = left.join(right, on=list(_IDENTITY), how="full", coalesce=True, maintain_order="left_right")
+    pairs: list[str] = []
+    for name in values:
+        pairs += [f"{name}_before", f"{name}_after"]
+    return both.select(*_IDENTITY, *pairs, pl.col("_left", "_right").fill_null(False))
+
+
+def _changes(both: pl.DataFrame, differs: pl.Series) -> pl.DataFrame:
+    """Return the rows that differ, with how as ``change``."""
+    is_removed, is_added = ~pl.col("_right"), ~pl.col("_left")
+    change = pl.when(is_removed).then(pl.lit("removed")).when(is_added).then(pl.lit("added"))
+    change = change.when(differs).then(pl.lit("changed"))
+    marked = both.select(change.alias("change"), pl.exclude("_left", "_right"))
+    return marked.filter(pl.col("change").is_not_null()).sort(*_IDENTITY, maintain_order=True)
 
 
 def _is_shared(name: str, before: pl.DataFrame, after: pl.DataFrame) -> bool:

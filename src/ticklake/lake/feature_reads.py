@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, MutableSequence, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from ticklake.core.batch import times_of
-from ticklake.core.display import Displayed
 from ticklake.core.duration import DurationLike, parse_length
-from ticklake.core.feature_values import FeatureDiff, compare, day_statistics
+from ticklake.core.feature_values import FeatureDescription, FeatureDiff, compare, day_statistics
 from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures, check_name, parse_version
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import Knowledge, parse_knowledge
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from ticklake.query.materialise import Frames
 
 __all__ = [
-    "FeatureDescription",
     "FeatureReads",
     "identity_of",
     "one_by_one",
@@ -69,47 +66,6 @@ _LIST: dict[str, Any] = {
     "created_at": TIME,
 }
 _Held = tuple[int, int | None, int | None]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class FeatureDescription(Displayed):
-    """What a feature set is, and what the lake holds of it.
-
-    Attributes
-    ----------
-    features
-        The definition: columns with their types and units, keys, tags, code, inputs.
-    state
-        ``active`` or ``deprecated``.
-    datasets
-        The datasets that hold its values, one a symbol.
-    first, last
-        Times of the first and the last row in nanoseconds, or ``None``.
-    days
-        A row for each UTC day and column: ``count``, ``nulls``, ``mean``, ``min``, ``max``.
-    """
-
-    features: FeatureSet
-    state: str
-    created_at: int
-    datasets: tuple[str, ...]
-    rows: int
-    first: int | None
-    last: int | None
-    days: pl.DataFrame = field(repr=False)
-
-    def _summary(self) -> dict[str, Any]:
-        from ticklake.core.display import moment
-
-        return {
-            "features": str(self.features),
-            "state": self.state,
-            "columns": tuple(f"{column.name}: {column.dtype}" for column in self.features.columns),
-            "symbols": len(self.datasets),
-            "rows": self.rows,
-            "first": moment(self.first),
-            "last": moment(self.last),
-        }
 
 
 class FeatureReads:
@@ -141,24 +97,7 @@ class FeatureReads:
             is_gone = record.state == DELETED and (not mine or self._engine.catalog.pinned is None)
             if is_gone or part not in str(features):
                 continue
-            firsts = [first for _, first, _ in mine if first is not None]
-            lasts = [last for _, _, last in mine if last is not None]
-            rows.append(
-                {
-                    "name": features.name,
-                    "version": features.version,
-                    "state": record.state,
-                    "columns": features.names,
-                    "symbols": len(mine),
-                    "rows": sum(count for count, _, _ in mine),
-                    "first": min(firsts, default=None),
-                    "last": max(lasts, default=None),
-                    "description": features.description,
-                    "tags": features.tags,
-                    "code": features.code_name,
-                    "created_at": record.created_at,
-                }
-            )
+            rows.append({**_listed(features), **_extent(mine), "state": record.state, "created_at": record.created_at})
         times = dict.fromkeys(("first", "last", "created_at"), pl.Int64)
         return pl.DataFrame(rows, schema={**_LIST, **times}).cast(dict.fromkeys(times, TIME))
 
@@ -498,6 +437,28 @@ class FeatureReads:
     def _known(self, name: str, version: str | int | None, *, quiet: bool = False) -> RegisteredFeatures:
         """Return the feature set that a name and a version mean, or a name like ``momentum@v3``."""
         return registered(self._engine, *identity_of(name, version), quiet=quiet)
+
+
+def _listed(features: FeatureSet) -> dict[str, Any]:
+    return {
+        "name": features.name,
+        "version": features.version,
+        "columns": features.names,
+        "description": features.description,
+        "tags": features.tags,
+        "code": features.code_name,
+    }
+
+
+def _extent(held: Sequence[_Held]) -> dict[str, int | None]:
+    """Return how many symbols and rows there are, and from when to when."""
+    rows, firsts, lasts = 0, [], []
+    for count, first, last in held:
+        rows += count
+        if first is not None and last is not None:
+            firsts.append(first)
+            lasts.append(last)
+    return {"symbols": len(held), "rows": rows, "first": min(firsts, default=None), "last": max(lasts, default=None)}
 
 
 def one_by_one(make: Callable[[str, str, int], Any], options: Mapping[str, Any]) -> Frames:

@@ -23,6 +23,7 @@ from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures
 from ticklake.core.kinds import PROVENANCE, TIME
 from ticklake.core.knowledge import Knowledge
 from ticklake.core.lookup import did_you_mean
+from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, TicklakeWarning, UnknownDataset, UnknownFeatures
@@ -473,28 +474,20 @@ def lineage(
         runs = runs_of(dataset)
         for row in counted.iter_rows(named=True):
             origin = origins[row.pop(PROVENANCE)]
-            note = _note_of(origin.note)
-            code = note.get("code") or origin.endpoint
-            versions: list[int] | None = None
+            facts: dict[str, Any] = {"dataset": str(dataset), **row, **_facts_of(origin)}
             if origin.source == DERIVED:
-                versions = _versions_in(runs, row)
-            found.append(
-                {
-                    "dataset": str(dataset),
-                    **row,
-                    "source": origin.source,
-                    "code": code,
-                    "code_hash": note.get("code_hash"),
-                    "lake_versions": versions,
-                    "knowledge": note.get("knowledge"),
-                    "inputs": note.get("inputs"),
-                    "frame": note.get("frame"),
-                    "note": origin.note,
-                }
-            )
+                facts["lake_versions"] = _versions_in(runs, row)
+            found.append(facts)
     times = dict.fromkeys(("first", "last"), pl.Int64())
     rows = pl.DataFrame(found, schema={**_LINEAGE, **times}).cast(dict.fromkeys(times, TIME))
     return rows.sort("dataset", "first", maintain_order=True)
+
+
+def _facts_of(origin: Provenance) -> dict[str, Any]:
+    """Return what an origin says of rows of features; users' rows have no note of a function."""
+    note = _note_of(origin.note)
+    facts = {name: note.get(name) for name in ("code_hash", "knowledge", "inputs", "frame")}
+    return {"source": origin.source, "code": note.get("code") or origin.endpoint, "note": origin.note, **facts}
 
 
 def _versions_in(runs: Iterable[MaterialisedSpan], row: Mapping[str, Any]) -> list[int]:

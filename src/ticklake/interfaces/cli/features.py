@@ -12,15 +12,13 @@ import typer
 
 from ticklake.interfaces.cli import options as o
 from ticklake.interfaces.cli.delete import UNDO, DryRun, Yes, ask
+from ticklake.interfaces.cli.feature_files import read_file
 from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_records, print_table, say
 from ticklake.interfaces.cli.progress import watching
 from ticklake.interfaces.cli.read import Columns, Format, Limit, Output, format_of, version_or_time
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from ticklake.core.feature_values import FeatureDiff
-    from ticklake.core.features import FeatureColumn, FeatureSet
     from ticklake.lake.feature_reads import FeatureReads
 
 __all__ = ["app"]
@@ -191,7 +189,7 @@ def write(
     """Add values from a file: all of its rows, or none."""
     with _warned(), o.opened(lake_path) as lake:
         features = lake.features.describe(name, statistics=False).features
-        rows = _read_file(file, ("ts", "known_at"), features)
+        rows = read_file(file, ("ts", "known_at"), features)
         receipt = lake.features.write(name, None, rows, exchange=exchange, symbol=symbol)
     if as_json:
         return print_json(receipt)
@@ -347,7 +345,7 @@ def join(
     from ticklake.core.knowledge import parse_knowledge
     from ticklake.interfaces.cli.formats import write_rows
 
-    rows = _read_file(file, (at,))
+    rows = read_file(file, (at,))
     with _warned(), o.opened(lake_path) as lake:
         joined = lake.features.join(
             rows,
@@ -497,71 +495,3 @@ def _function(text: str) -> Callable[..., Any]:
     if not callable(found):
         raise BadInput(f"{text!r} is no function: name one")
     return found  # type: ignore[no-any-return]
-
-
-def _read_file(path: Path, times: Sequence[str], features: FeatureSet | None = None) -> pl.DataFrame:
-    """Read a file of rows; of CSV, which has no types, times are ISO 8601, and columns of *features* have their types.
-
-    Raises
-    ------
-    InvalidData
-        If it cannot be read, or a text is not of the type of its column.
-    """
-    import polars as pl
-
-    from ticklake.errors import InvalidData
-
-    try:
-        if path.suffix.lower() in {".parquet", ".pq"}:
-            return pl.read_parquet(path)
-        if features is None:
-            rows = pl.read_csv(path, infer_schema_length=None)
-        else:
-            rows = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InvalidData(f"{path} cannot be read ({str(error).partition(chr(10))[0]}): pass CSV or Parquet") from error
-    for name in times:
-        if name in rows.columns:
-            rows = rows.with_columns(_times(rows[name]))
-    if features is not None:
-        for column in features.columns:
-            if column.name in rows.columns:
-                rows = rows.with_columns(_typed(path, rows[column.name], column))
-    return rows
-
-
-def _times(texts: pl.Series) -> pl.Series:
-    """Read times as ISO 8601, or as nanoseconds."""
-    import polars as pl
-
-    from ticklake.core.kinds import TIME
-    from ticklake.core.time import parse_time
-
-    numbers: list[int | None] = []
-    for text in texts.cast(pl.String):
-        if text is None:
-            numbers.append(None)
-        else:
-            numbers.append(parse_time(version_or_time(text)))
-    return pl.Series(texts.name, numbers, pl.Int64).cast(TIME)
-
-
-def _typed(path: Path, texts: pl.Series, column: FeatureColumn) -> pl.Series:
-    """Return texts in the type of their column."""
-    import polars as pl
-
-    from ticklake.errors import InvalidData
-
-    if column.dtype == "time":
-        return _times(texts)
-    if column.dtype == "bool":
-        words = texts.str.to_lowercase()
-        typed = pl.select(pl.when(words == "true").then(True).when(words == "false").then(False)).to_series()
-    else:
-        typed = texts.cast(column.polars, strict=False)
-    wrong = texts.filter(typed.is_null() & texts.is_not_null())
-    if wrong.len():
-        raise InvalidData(
-            f"{path}: column {texts.name!r} has {wrong[0]!r}, which is no {column.dtype}: correct the file"
-        )
-    return typed.alias(texts.name)
