@@ -36,12 +36,10 @@ __all__ = [
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_RESERVED_NAMES = frozenset(
-    {"derived", "retired", "features", "con", "prn", "aux", "nul"}
-    | {f"com{number}" for number in range(10)}
-    | {f"lpt{number}" for number in range(10)}
-)
-"""Folders of a lake that hold no feature set, and files that Windows opens as devices."""
+_DEVICES = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
+"""Names that Windows opens as devices, in whichever folder."""
+_FOLDERS = frozenset({"derived", "retired", "features"})
+"""Folders of a lake that hold no feature set."""
 _RESERVED_COLUMNS = frozenset(
     # Names of the rows themselves; those that decide from when on a row is known; those that the engine adds.
     {"ts", KNOWN_AT, "symbol", "exchange", "timeframe", "variant", "received_at", "close_time"}
@@ -350,7 +348,7 @@ def check_name(name: Any) -> str:
         raise InvalidName(
             f"{shown} cannot name features: use up to 64 lower-case letters, digits and _, beginning with a letter, like 'momentum'"
         )
-    if name in KINDS or name in _RESERVED_NAMES:
+    if name in KINDS or name in _FOLDERS or _DEVICES.fullmatch(name):
         raise InvalidName(
             f"{name!r} cannot name features, as the lake uses it: choose another name, like '{name}_features'"
         )

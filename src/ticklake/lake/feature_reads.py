@@ -126,19 +126,18 @@ class FeatureReads:
         """
         known = self._known(name, version, quiet=True)
         datasets = datasets_of(self._engine, known.features)
-        heads = [self._engine.catalog.dataset(dataset) for dataset in datasets]
-        rows = [row for row in self._engine.inventory() if row.dataset in set(datasets)]
         days = day_statistics(known.features.kind.empty(), known.features)
-        if statistics and heads:
+        if statistics and datasets:
             days = day_statistics(self._rows(known.features, datasets), known.features)
+        extent = _extent(self._held().get(str(known.features), []))
         return FeatureDescription(
             known.features,
             known.state,
             known.created_at,
             tuple(map(str, datasets)),
-            sum(row.rows for row in rows),
-            min((row.min_ts for row in rows if row.min_ts is not None), default=None),
-            max((row.max_ts for row in rows if row.max_ts is not None), default=None),
+            extent["rows"] or 0,
+            extent["first"],
+            extent["last"],
             days,
         )
 
@@ -281,7 +280,7 @@ class FeatureReads:
         """
         from ticklake.files.user_rows import as_frame
 
-        refs = [FeatureRef.parse(text) for text in _refs(features)]
+        refs = list(map(FeatureRef.parse, _refs(features)))
         frame = as_frame(left)
         if at not in frame.columns:
             raise BadInput(

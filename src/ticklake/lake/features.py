@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ticklake.core.display import counts_text
 from ticklake.core.duration import DurationLike, parse_length
 from ticklake.core.feature_rows import ANY_EXCHANGE, split_by_symbol
 from ticklake.core.features import FeatureSet
@@ -153,12 +155,11 @@ class Features(FeatureReads):
         parts = split_by_symbol(features, as_frame(rows), place, symbol)
         origin = as_provenance(provenance)
         receipts = self._engine.append_all(parts, origin)
-        drop_if_deleted(self._engine, features, [dataset for dataset, _ in parts])
+        drop_if_deleted(self._engine, features, dict(parts))
         total = _total(receipts)
         if total.quarantined:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in total.reasons.items())
             warnings.warn(
-                f"{features}: {total.quarantined:,} of {total.received:,} rows were refused ({reasons}): lake.quarantine() has them",
+                f"{features}: {total.quarantined:,} of {total.received:,} rows were refused ({counts_text(total.reasons)}): lake.quarantine() has them",
                 TicklakeWarning,
                 stacklevel=2,
             )
@@ -332,7 +333,7 @@ class Features(FeatureReads):
         mine = [name for name in mine if Dataset.parse(name).kind_text != str(features)]
         if not features.inputs:
             return mine
-        known = [Dataset.parse(name) for name in names]
+        known = list(map(Dataset.parse, names))
         found = [str(dataset) for dataset in known if any(dataset.matches(pattern) for pattern in features.inputs)]
         return found or [name for name in features.inputs if not is_pattern(name)]
 
@@ -380,12 +381,12 @@ def _on_grid(first: int, last: int, every: int) -> Sequence[int]:
 
 def _total(receipts: Sequence[Receipt]) -> Receipt:
     """Return the sum of receipts of one commit."""
-    reasons: dict[str, int] = {}
+    sums: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    version = 0
     for receipt in receipts:
-        for reason, count in receipt.reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    sums = {
-        name: sum(getattr(receipt, name) for receipt in receipts)
-        for name in ("received", "new", "changed", "duplicate", "quarantined")
-    }
-    return Receipt(**sums, version=max((receipt.version for receipt in receipts), default=0), reasons=reasons)
+        for name in ("received", "new", "changed", "duplicate", "quarantined"):
+            sums[name] += getattr(receipt, name)
+        reasons.update(receipt.reasons)
+        version = max(version, receipt.version)
+    return Receipt(**sums, version=version, reasons=dict(reasons))

@@ -297,8 +297,8 @@ def diff(
     from ticklake.core.features import FeatureRef
     from ticklake.errors import BadInput
 
-    refs = [FeatureRef.parse(name) for name in names]
-    moments = [version_or_time(text) for text in at or ()]
+    refs = list(map(FeatureRef.parse, names))
+    moments = list(map(version_or_time, at or ()))
     if (len(refs), len(moments)) not in {(1, 2), (2, 0)} or len({ref.name for ref in refs}) > 1:
         raise BadInput("name two versions of one feature set, like momentum@v1 momentum@v2; or one, and --at twice")
     versions: tuple[int | str, int | str] | None = None
