@@ -10,6 +10,8 @@ import pytest
 
 from ticklake.app import memory_lake, open_lake, rebuild_lake
 from ticklake.config import Settings
+from ticklake.core.dataset import Dataset
+from ticklake.core.span import Span
 from ticklake.core.time import MINUTE, parse_time
 from ticklake.errors import BadInput
 
@@ -203,3 +205,12 @@ def test_a_deletion_that_was_stopped_can_be_ended(root, monkeypatch):
 
 def interrupt(*_parts, **_options):
     raise KeyboardInterrupt
+
+
+def test_the_engine_finds_the_columns_of_a_name(root):
+    with open_lake(root, settings=Settings()) as lake:
+        dataset = Dataset.parse(NAME)
+        assert [problem.dataset for problem in lake.engine.verify([dataset], deep=True)] == []
+        assert lake.engine.compact([dataset])[0].rows == 430
+        assert lake.engine.load(dataset).columns == ["ts", "known_at", *COLUMNS]
+        assert lake.engine.delete(dataset, Span(T, T + 5 * MINUTE)) == 5

@@ -324,7 +324,7 @@ class Engine:
         if datasets is None:
             yield from verify_lake(self.store, deep=deep)
             return
-        for dataset in datasets:
+        for dataset in self.catalog.with_kinds(datasets):
             yield from verify(self.store, dataset, deep=deep)
 
     def vacuum(self, keep: int = KEEP, *, dry_run: bool = False) -> Vacuumed:
@@ -405,5 +405,5 @@ class Engine:
     def _chosen(self, datasets: Iterable[Dataset] | None) -> list[Dataset]:
         """Return *datasets*, or all of the lake for ``None``."""
         if datasets is not None:
-            return list(datasets)
+            return self.catalog.with_kinds(datasets)
         return [row.dataset for row in self.catalog.datasets()]
