@@ -200,6 +200,7 @@ def test_a_set_is_deleted_after_a_question(written):
         (("write", "mom@v1", "nowhere.csv"), "cannot be read"),
         (("verify", "mom@v1", "os:nope"), "cannot be found"),
         (("verify", "mom@v1", "nope"), "names no function"),
+        (("verify", "mom@v1", "..nope:x"), "cannot be found"),
         (("register", "mom@v1", "--column", "x"), "registered with other"),
         (("materialise", "mom@v1", "math:sqrt", "x", "A", "--every", "1m", "--option", "x"), "has no value"),
     ],

@@ -490,7 +490,7 @@ def _function(text: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise BadInput(f"{text!r} cannot be found ({error}): run this from the folder that has the module") from error
     if not callable(found):
         raise BadInput(f"{text!r} is no function: name one")
