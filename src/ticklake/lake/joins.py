@@ -251,7 +251,8 @@ class JoinVerbs(Reading):
             Events have their time in ``[start, end)``. To go on, start at the time of the last event: those of that time
             come again.
         by
-            The time of an event: ``exchange`` for when it happened, ``received`` for when it was known.
+            The time of an event: ``exchange`` for when it happened, ``received`` for when it was known. By ``received``, a row that
+            was changed comes with its first values when those were known, and again when they were changed.
         as_
             ``objects``: one :class:`~ticklake.query.iterate.Event` after the other, with ``dataset``, ``time`` (nanoseconds) and
             ``row`` (a named tuple; times in it are nanoseconds, too). ``arrow``: record batches; ``frames``: Polars frames.

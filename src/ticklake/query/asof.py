@@ -15,8 +15,10 @@ from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Knowledge, La
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY, HOUR, MINUTE
+from ticklake.core.timeline import known_versions
 from ticklake.core.windows import Stretch, clusters
 from ticklake.engine.engine import Engine
+from ticklake.engine.read import load
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput
 
@@ -28,6 +30,7 @@ __all__ = [
     "known_before",
     "known_rows",
     "load_known",
+    "load_versions",
     "pinned",
     "stretches_of",
 ]
@@ -173,12 +176,27 @@ def _pieces(segment: Segment) -> Iterator[Stretch]:
 
 
 def load_known(engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], known: Known) -> pl.DataFrame:
-    """Return the rows of a dataset with *columns*, and when each of them happened and was known."""
-    rows = engine.load(dataset, span, columns=with_times(dataset, columns))
-    return rows.with_columns(
-        happened_at(rows, dataset).cast(TIME).alias(_HAPPENED),
-        known_at(rows, dataset, known.knowledge, known.lags).cast(TIME).alias(_KNOWN),
-    )
+    """Return the rows of a dataset with *columns*, and when each of them happened and was known.
+
+    A value that was changed later is there, too, before the row: until then it was known.
+    """
+    if known.knowledge != "event" and engine.catalog.has_history(dataset)[0]:
+        rows, since = load_versions(engine.store, dataset, span, known.knowledge, known.lags)
+    else:
+        rows = engine.load(dataset, span, columns=with_times(dataset, columns))
+        since = known_at(rows, dataset, known.knowledge, known.lags)
+    return rows.with_columns(happened_at(rows, dataset).cast(TIME).alias(_HAPPENED), since.cast(TIME).alias(_KNOWN))
+
+
+def load_versions(
+    store: Store, dataset: Dataset, span: Span, knowledge: Knowledge, lags: Lags
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the rows of a dataset, right before each of them its earlier values, and from when on each is known."""
+    # With all columns, as the log of revisions tells rows apart by their keys.
+    rows = load(store, dataset, span)
+    revisions = store.catalog.revisions(dataset, span)
+    keying = store.view(dataset, span, data=False).keying
+    return known_versions(rows, dataset, knowledge, lags, keying, revisions)
 
 
 def with_times(dataset: Dataset, columns: Sequence[str]) -> list[str]:
