@@ -38,12 +38,12 @@ def join_workloads(scale: Scale) -> list[Workload]:
     events = partial(Workload, repeats=scale.few, only=(OURS,), returns=True, warm_up=False)
     run = ("iterate", "--events", scale.events)
     return [
-        joins("asof", asof, partial(in_memory, groups=1), (Target(2, "limit"),), only=peers),
+        joins("asof", asof, partial(in_memory, groups=1), (Target(2.5, "limit"),), only=peers),
         joins(
             "asof-groups",
             f"{asof}, {GROUPS} symbols",
             partial(in_memory, groups=GROUPS),
-            (Target(2, "limit"),),
+            (Target(2.5, "limit"),),
             only=peers,
         ),
         joins("asof-stored", f"{held}: as they were known", stored_quotes(_join), (), only=(OURS, "limit")),

@@ -13,6 +13,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, parse_time
 from ticklake.errors import BadInput, UnknownDataset
 from ticklake.query.asof import load_known
+from ticklake.testing.clocks import ManualClock
 from ticklake.testing.rows import START, bars, trades
 
 QUOTES = "x:quotes:BTC/USDT"
@@ -188,6 +189,25 @@ def test_the_hour_that_daylight_saving_time_repeats(lake):
     local = rows.select(pl.col("ts").dt.convert_time_zone("Europe/Berlin").dt.cast_time_unit("ms"))
     assert bids(lake.asof(local, QUOTES)) == [1.0, 2.0]
     assert bids(lake.asof(local, QUOTES, allow_exact=False)) == [None, 1.0]
+
+
+def test_a_value_that_was_changed_is_known_from_the_commit_that_changed_it():
+    clock = ManualClock(START + 3 * HOUR)
+    with memory_lake(clock=clock) as lake:
+        lake.save(HOURS, bars(0, 3, interval=HOUR))
+        clock.now = START + 5 * HOUR
+        lake.save(HOURS, bars(1, 2, bump=10.0, interval=HOUR))
+        old, new = (bars(1, 2, bump=bump, interval=HOUR)["close"][0] for bump in (0.0, 10.0))
+        last = bars(2, 3, interval=HOUR)["close"][0]
+        left = instants(2 * HOUR, 3 * HOUR - 1, 3 * HOUR, 6 * HOUR)
+        assert lake.asof(left, HOURS)["close"].to_list() == [old, old, last, last]
+        assert lake.asof(left, HOURS, knowledge="event")["close"].to_list() == [new, new, last, last]
+        lake.delete(HOURS, START + 2 * HOUR)
+        assert lake.asof(instants(5 * HOUR - 1, 5 * HOUR), HOURS)["close"].to_list() == [old, new]
+        for at, close in [(5 * HOUR - 1, old), (5 * HOUR, new)]:
+            panel = lake.panel("x", "BTC/USDT", "1h", known_at=START + at)
+            assert panel["BTC/USDT"].to_list() == [bars(0, 1, interval=HOUR)["close"][0], close]
+        assert lake.panel("x", "BTC/USDT", "1h")["BTC/USDT"].to_list()[1] == new
 
 
 def test_a_snapshot_joins_the_rows_of_its_version(lake):

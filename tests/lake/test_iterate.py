@@ -19,6 +19,7 @@ from ticklake.core.time import DAY, HOUR, MINUTE, SECOND, parse_time
 from ticklake.engine.read import load
 from ticklake.errors import BadInput, UnknownDataset
 from ticklake.lake import Lake
+from ticklake.testing.clocks import ManualClock
 from ticklake.testing.rows import START, bars, trades
 
 
@@ -133,6 +134,31 @@ def test_a_burst_that_no_block_tells_is_read_in_parts(lake, monkeypatch):
     monkeypatch.setattr("ticklake.query.iterate.load", counted)
     assert sum(1 for _ in lake.iterate(TRADES)) == 5001
     assert sorted(read)[len(read) // 2] <= 400
+
+
+def test_a_row_that_was_changed_comes_as_it_was_known_and_again_when_it_was_changed():
+    clock = ManualClock(START + 10 * MINUTE)
+    with memory_lake(clock=clock) as lake:
+        lake.save(BARS, bars(0, 5))
+        clock.now = START + 20 * MINUTE
+        lake.save(BARS, bars(1, 2, bump=10.0))
+        lake.save(BARS, bars(12, 15))
+        old, new = (bars(1, 2, bump=bump)["close"][0] for bump in (0.0, 10.0))
+
+        def changed(**options: Any) -> list[tuple[int, float]]:
+            events = lake.iterate(BARS, **options)
+            return [
+                ((event.time - START) // MINUTE, event.row.close) for event in events if event.row.ts == START + MINUTE
+            ]
+
+        assert changed(by="exchange") == [(2, new)]
+        assert changed(by="received") == [(2, old), (20, new)]
+        # It happened long before the first event, and was changed after it.
+        assert changed(by="received", start=START + 18 * MINUTE) == [(20, new)]
+        assert changed(by="received", end=START + 18 * MINUTE) == [(2, old)]
+        assert [event.time for event in lake.iterate(BARS, by="received")] == sorted(
+            event.time for event in lake.iterate(BARS, by="received")
+        )
 
 
 def test_it_goes_on_where_it_ended(lake):

@@ -121,17 +121,14 @@ def asof_rows(
     newest: str | None = None,
 ) -> pl.Series:
     """Return the number of the row of *right* that :func:`asof` joins to each row of *left*; null where there is none."""
-    groups = parse_names("by", by)
-    if len(set(groups)) < len(groups):
-        raise BadInput(f"by={by!r} names a column twice: name it once")
+    groups = _parse_groups(by)
     right_on = right_on or on
     _check_columns("left", left, [on, *groups])
-    _check_columns("right", right, [right_on, *groups, *filter(None, [newest])])
-    if direction not in ("backward", "forward") or (newest is not None and direction == "forward"):
-        raise BadInput(f"direction={direction!r}: use backward or forward; with newest= only backward has a meaning")
-    numbers = _group_numbers(left, right, groups)
-    wanted = _keys(left[on], numbers[0])
-    there = _keys(right[right_on], numbers[1])
+    _check_columns("right", right, [right_on, newest or right_on, *groups])
+    _check_direction(direction, newest)
+    left_groups, right_groups = _group_numbers(left, right, groups)
+    wanted = _keys(left[on], left_groups)
+    there = _keys(right[right_on], right_groups)
     happened = there.times
     if newest is not None:
         happened = times_of(right[newest]).to_physical()
@@ -172,6 +169,20 @@ def take(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
     return frame.select(pl.all().gather(rows))
 
 
+def _parse_groups(by: str | Sequence[str]) -> list[str]:
+    groups = parse_names("by", by)
+    if len(set(groups)) < len(groups):
+        raise BadInput(f"by={by!r} names a column twice: name it once")
+    return groups
+
+
+def _check_direction(direction: str, newest: str | None) -> None:
+    if direction not in ("backward", "forward"):
+        raise BadInput(f"direction={direction!r} is not known: use backward or forward")
+    if newest is not None and direction == "forward":
+        raise BadInput("newest= has no meaning with direction='forward': use backward")
+
+
 def _check_columns(side: str, frame: pl.DataFrame, names: Sequence[str]) -> None:
     if not isinstance(frame, pl.DataFrame):
         raise BadInput(f"the {side} side is a {type(frame).__name__}: pass a Polars DataFrame")
@@ -200,14 +211,17 @@ def _group_numbers(
         return None, None
     lefts = left.select(_comparable(left, right, name, left) for name in by)
     rights = right.select(_comparable(left, right, name, right) for name in by)
-    known = rights.drop_nulls().unique().with_row_index("_group")
-    if len(by) == 1 and known[by[0]].dtype == pl.String:
+    known = rights.drop_nulls().unique()
+    return _numbers_among(known, lefts), _numbers_among(known, rights)
+
+
+def _numbers_among(known: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
+    """Return which row of *known* each row of *keys* is; null for none."""
+    if known.width == 1 and known.to_series().dtype == pl.String:
         # Far faster than a join.
-        names = pl.Enum(known[by[0]])
-        lefts, rights = (side.cast(names, strict=False).select(pl.all().to_physical()) for side in (lefts, rights))
-        return lefts.to_series(), rights.to_series()
-    numbers = [side.join(known, on=list(by), how="left", maintain_order="left")["_group"] for side in (lefts, rights)]
-    return numbers[0], numbers[1]
+        return keys.to_series().cast(pl.Enum(known.to_series()), strict=False).to_physical()
+    numbered = known.with_row_index("_group")
+    return keys.join(numbered, on=known.columns, how="left", maintain_order="left")["_group"]
 
 
 def _comparable(left: pl.DataFrame, right: pl.DataFrame, name: str, frame: pl.DataFrame) -> pl.Series:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Times = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["NEVER", "DerivedBars", "Edge", "Part", "Timeline", "Windows", "row_known_at"]
+__all__ = ["NEVER", "DerivedBars", "Edge", "Part", "Timeline", "Windows", "known_versions", "row_known_at"]
 
 NEVER = 2**63 - 1
 """From when on a row is known that never is."""
@@ -268,6 +268,20 @@ class Timeline:
         kept = np.union1d(np.setdiff1d(places, gone), list(older)).astype(np.int64)
         return np.array([older.get(place, place) for place in kept.tolist()], dtype=np.int64)
 
+    def versions(self) -> tuple[pl.DataFrame, pl.Series]:
+        """Return all rows, right before each of them its older versions in order, and from when on each is known; null for never."""
+        height = self.rows.height
+        owner = [*range(height)]
+        places = [*range(height)]
+        for changed in self._changed.values():
+            owner += [changed.place] * len(changed.places)
+            places += [height + place for place in changed.places]
+        # The row itself, which is the newest version, stands after the others.
+        age = [place < height for place in places]
+        order = np.array(places, dtype=np.int64)[np.lexsort((places, age, owner))]
+        known = pl.Series("known_at", np.concatenate([self.known, self._versions_known])[order], dtype=pl.Int64)
+        return self._all_versions[pl.Series(order)], known.set(known == NEVER, None)
+
     @cached_property
     def first_known(self) -> int:
         """From when on the first of the rows is known."""
@@ -443,6 +457,24 @@ def row_known_at(
         known = timeline.known
         had_others[timeline.changed_rows] = True
     return known, had_others
+
+
+def known_versions(
+    rows: pl.DataFrame,
+    dataset: Dataset,
+    knowledge: Knowledge,
+    lags: Lags,
+    keying: Keying = "natural",
+    revisions: Sequence[Mapping[str, Any]] = (),
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the rows, right before each of them the values that it had earlier, and from when on each is known; null for never.
+
+    The arguments are those of :class:`Timeline`. Of the values of a row that are known at an instant, the last one was its value then.
+    """
+    timeline = Timeline(dataset, rows, knowledge, lags, keying, revisions)
+    if not timeline.changed_rows.size:
+        return rows, known_at(rows, dataset, knowledge, lags)
+    return timeline.versions()
 
 
 def _known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge, lags: Lags) -> Times:

@@ -251,7 +251,8 @@ class JoinVerbs(Reading):
             Events have their time in ``[start, end)``. To go on, start at the time of the last event: those of that time
             come again.
         by
-            The time of an event: ``exchange`` for when it happened, ``received`` for when it was known.
+            The time of an event: ``exchange`` for when it happened, ``received`` for when it was known. By ``received``, a row that
+            was changed comes with its first values when those were known, and again when they were changed.
         as_
             ``objects``: one :class:`~ticklake.query.iterate.Event` after the other, with ``dataset``, ``time`` (nanoseconds) and
             ``row`` (a named tuple; times in it are nanoseconds, too). ``arrow``: record batches; ``frames``: Polars frames.
@@ -300,7 +301,7 @@ def _lags_of(engine: Engine, lags: Mapping[str, DurationLike] | None) -> Lags:
 
 def _named_offsets(offsets: DurationLike | Sequence[DurationLike]) -> dict[str, int]:
     """Return offsets in nanoseconds by the names of their columns."""
-    from ticklake.core.duration import format_offset, parse_offset
+    from ticklake.core.duration import parse_offset
 
     given: list[DurationLike] = []
     if isinstance(offsets, list | tuple):
@@ -309,17 +310,21 @@ def _named_offsets(offsets: DurationLike | Sequence[DurationLike]) -> dict[str, 
         given.append(cast("DurationLike", offsets))
     named: dict[str, int] = {}
     for value in given:
-        length = parse_offset(value)
-        text = format_offset(length)
-        if isinstance(value, str):
-            text = "".join(value.split())
-        name = f"markout_{text}"
+        name = _column_of_offset(value)
         if name in named:
             raise BadInput(f"offsets={offsets!r} has {value!r} twice: name it once")
-        named[name] = length
+        named[name] = parse_offset(value)
     if not named:
         raise BadInput("offsets=[] names none: pass some, like ['1s', '1m']")
     return named
+
+
+def _column_of_offset(value: DurationLike) -> str:
+    from ticklake.core.duration import format_offset, parse_offset
+
+    if isinstance(value, str):
+        return f"markout_{''.join(value.split())}"
+    return f"markout_{format_offset(parse_offset(value))}"
 
 
 def _columns_of_any(datasets: Sequence[Dataset], columns: Columns | None) -> list[str] | None:
@@ -380,17 +385,19 @@ def _left_rows(
         rows = engine.load(dataset, Span.parse(start, end))
         if at is None:
             return rows, happened_at(rows, dataset).cast(TIME)
-    elif isinstance(left, pl.DataFrame):
-        rows = left
-    elif hasattr(left, "__arrow_c_stream__") and not isinstance(left, pl.LazyFrame | pl.Series):
-        rows = pl.DataFrame(left)
     else:
-        raise BadInput(
-            f"{type(left).__name__} is no frame: pass a Polars, pandas or Arrow frame, or the name of a dataset"
-        )
+        rows = _as_frame(left)
     name = at or "ts"
     if name not in rows.columns:
         raise BadInput(
             f"the left frame has no column {name!r}{did_you_mean(name, rows.columns)}: name that of its times, at=..."
         )
     return rows, rows[name]
+
+
+def _as_frame(data: Any) -> pl.DataFrame:
+    if isinstance(data, pl.DataFrame):
+        return data
+    if hasattr(data, "__arrow_c_stream__") and not isinstance(data, pl.LazyFrame | pl.Series):
+        return pl.DataFrame(data)
+    raise BadInput(f"{type(data).__name__} is no frame: pass a Polars, pandas or Arrow frame, or the name of a dataset")

@@ -15,8 +15,10 @@ from ticklake.core.knowledge import KNOWN_AT, LIVE_WITHIN, NO_LAG, Knowledge, La
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY, HOUR, MINUTE
+from ticklake.core.timeline import known_versions
 from ticklake.core.windows import Stretch, clusters
 from ticklake.engine.engine import Engine
+from ticklake.engine.read import load
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput
 
@@ -28,6 +30,7 @@ __all__ = [
     "known_before",
     "known_rows",
     "load_known",
+    "load_versions",
     "pinned",
     "stretches_of",
 ]
@@ -94,11 +97,11 @@ def known_rows(
     engine: Engine, dataset: Dataset, instants: pl.Series, columns: Sequence[str], known: Known
 ) -> tuple[pl.DataFrame, pl.Series]:
     """Return rows of *dataset*, and for each instant the number of the newest one of them that was known then; null for none."""
-    found = dataset.spec.empty().select(columns)
-    rows = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, instants.len())
+    nothing = pl.Series("row", [None], dtype=pl.UInt32).new_from_index(0, instants.len())
+    found = _Found(dataset.spec.empty().select(columns), nothing)
     for places in clusters_of(engine, dataset, instants):
-        wanted = pl.DataFrame({_INSTANT: instants[places]})
-        for span in _spans(engine, dataset, wanted[_INSTANT], known):
+        for span in _spans(engine, dataset, instants[places], known):
+            wanted = pl.DataFrame({_INSTANT: instants[places]})
             there = load_known(engine, dataset, span, columns, known)
             matches = asof_rows(
                 wanted,
@@ -109,17 +112,27 @@ def known_rows(
                 max_age=known.max_age,
                 allow_exact=known.allow_exact,
             )
-            # Only rows that somebody gets stay in memory.
-            used = matches.drop_nulls().unique().sort()
-            numbers = used.search_sorted(matches.fill_null(0)) + found.height
-            rows = rows.scatter(places, numbers.set(matches.is_null(), None))
-            found = pl.concat([found, there[used].select(columns)])
+            found.add(places, there, matches)
             # The others are looked for in the next span, which lies before.
-            is_open = matches.is_null()
-            if not is_open.any():
+            places = places.filter(matches.is_null())
+            if not places.len():
                 break
-            wanted, places = wanted.filter(is_open), places.filter(is_open)
-    return found, rows
+    return found.frame, found.rows
+
+
+@dataclass
+class _Found:
+    """The rows that some instant gets, and for each instant the number of its row among them."""
+
+    frame: pl.DataFrame
+    rows: pl.Series
+
+    def add(self, places: pl.Series, there: pl.DataFrame, matches: pl.Series) -> None:
+        """Add the rows of *there* that the instants at *places* match; no others stay in memory."""
+        used = matches.drop_nulls().unique().sort()
+        numbers = used.search_sorted(matches.fill_null(0)) + self.frame.height
+        self.rows = self.rows.scatter(places, numbers.set(matches.is_null(), None))
+        self.frame = pl.concat([self.frame, there[used].select(self.frame.columns)])
 
 
 def clusters_of(engine: Engine, dataset: Dataset, instants: pl.Series) -> Iterator[pl.Series]:
@@ -163,12 +176,27 @@ def _pieces(segment: Segment) -> Iterator[Stretch]:
 
 
 def load_known(engine: Engine, dataset: Dataset, span: Span, columns: Sequence[str], known: Known) -> pl.DataFrame:
-    """Return the rows of a dataset with *columns*, and when each of them happened and was known."""
-    rows = engine.load(dataset, span, columns=with_times(dataset, columns))
-    return rows.with_columns(
-        happened_at(rows, dataset).cast(TIME).alias(_HAPPENED),
-        known_at(rows, dataset, known.knowledge, known.lags).cast(TIME).alias(_KNOWN),
-    )
+    """Return the rows of a dataset with *columns*, and when each of them happened and was known.
+
+    A value that was changed later is there, too, before the row: until then it was known.
+    """
+    if known.knowledge != "event" and engine.catalog.has_history(dataset)[0]:
+        rows, since = load_versions(engine.store, dataset, span, known.knowledge, known.lags)
+    else:
+        rows = engine.load(dataset, span, columns=with_times(dataset, columns))
+        since = known_at(rows, dataset, known.knowledge, known.lags)
+    return rows.with_columns(happened_at(rows, dataset).cast(TIME).alias(_HAPPENED), since.cast(TIME).alias(_KNOWN))
+
+
+def load_versions(
+    store: Store, dataset: Dataset, span: Span, knowledge: Knowledge, lags: Lags
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the rows of a dataset, right before each of them its earlier values, and from when on each is known."""
+    # With all columns, as the log of revisions tells rows apart by their keys.
+    rows = load(store, dataset, span)
+    revisions = store.catalog.revisions(dataset, span)
+    keying = store.view(dataset, span, data=False).keying
+    return known_versions(rows, dataset, knowledge, lags, keying, revisions)
 
 
 def with_times(dataset: Dataset, columns: Sequence[str]) -> list[str]:
@@ -202,8 +230,10 @@ def datasets_of_rows(frame: pl.DataFrame, datasets: Sequence[Dataset]) -> Iterat
     if len(datasets) == 1:
         yield datasets[0], pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
         return
-    by = [name for name in ("symbol", "exchange") if name in frame.columns]
-    if "symbol" not in by:
+    by = ["symbol"]
+    if "exchange" in frame.columns:
+        by.append("exchange")
+    if "symbol" not in frame.columns:
         raise BadInput(
             f"the frame has no column 'symbol', which says which of {len(datasets)} datasets a row belongs to"
         )
@@ -225,29 +255,44 @@ def _spans(engine: Engine, dataset: Dataset, instants: pl.Series, known: Known) 
     first, last = times.min(), times.max()
     if not isinstance(first, int) or not isinstance(last, int):
         return
-    longest = 0
-    if dataset.timeframe is not None:
-        longest = dataset.timeframe.length
-    end = last + 1
-    # In these a row may be known before it happened, as clocks differ.
-    if known.knowledge == "received" or KNOWN_AT in dataset.spec.names:
-        end += LIVE_WITHIN
-    end = min(end, ALL_TIME.end)
-    earliest = ALL_TIME.start
-    # Bars of any length may have begun at any time.
-    has_length = dataset.timeframe is not None or "close_time" not in dataset.spec.names
-    if known.max_age is not None and has_length:
-        earliest = max(earliest, first - known.max_age - longest)
+    first -= _length(dataset)
+    end = _end_of_known(dataset, last, known)
+    earliest = _earliest(dataset, first, known)
     for place, reach in enumerate(_REACHES):
         # Mostly the first span is enough: where the dataset begins is not looked up before.
         if place == 1:
             earliest = max(earliest, _first_time(engine, dataset, end))
-        start = max(first - longest - reach, earliest)
+        start = max(first - reach, earliest)
         if start < end:
             yield Span(start, end)
             end = start
         if start == earliest:
             return
+
+
+def _length(dataset: Dataset) -> int:
+    """Return how long after its ``ts`` a row happens at most, as far as its timeframe says it."""
+    if dataset.timeframe is None:
+        return 0
+    return dataset.timeframe.length
+
+
+def _end_of_known(dataset: Dataset, last: int, known: Known) -> int:
+    """Return the end of the times that a row may have that is known at *last*."""
+    end = last + 1
+    # In these a row may be known before it happened, as clocks differ.
+    if known.knowledge == "received" or KNOWN_AT in dataset.spec.names:
+        end += LIVE_WITHIN
+    return min(end, ALL_TIME.end)
+
+
+def _earliest(dataset: Dataset, first: int, known: Known) -> int:
+    """Return the earliest time that a row may have that is young enough at *first*."""
+    # Bars of any length may have begun at any time.
+    has_length = dataset.timeframe is not None or "close_time" not in dataset.spec.names
+    if known.max_age is None or not has_length:
+        return ALL_TIME.start
+    return max(ALL_TIME.start, first - known.max_age)
 
 
 def _first_time(engine: Engine, dataset: Dataset, end: int) -> int:

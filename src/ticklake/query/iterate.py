@@ -24,7 +24,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.read import load
 from ticklake.engine.store import Store
 from ticklake.errors import BadInput
-from ticklake.query.asof import stretches_of, with_times
+from ticklake.query.asof import load_versions, stretches_of, with_times
 
 __all__ = ["BYS", "FORMS", "ROWS", "By", "Event", "Form", "as_arrow", "as_events", "as_lists", "events", "in_batches"]
 
@@ -99,10 +99,17 @@ class _Stream:
             return None
         return rows
 
+    @cached_property
+    def _was_changed(self) -> bool:
+        return self.by == "received" and self.store.catalog.has_history(self.dataset)[0]
+
     def _timed(self, span: Span, columns: Sequence[str]) -> pl.DataFrame:
-        rows = load(self.store, self.dataset, span, columns=with_times(self.dataset, columns))
+        if self._was_changed:
+            rows, known = load_versions(self.store, self.dataset, span, "default", self.lags)
+        else:
+            rows = load(self.store, self.dataset, span, columns=with_times(self.dataset, columns))
+            known = known_at(rows, self.dataset, "default", self.lags)
         happened = happened_at(rows, self.dataset)
-        known = known_at(rows, self.dataset, "default", self.lags)
         time, then = happened, known
         if self.by == "received":
             time, then = known, happened
@@ -176,7 +183,18 @@ def _reach(store: Store, dataset: Dataset, start: int, by: By, lags: Lags) -> in
     reach += lags.of(dataset)
     if "received_at" in dataset.spec.names:
         reach += LIVE_WITHIN
-    return reach
+    return max(reach, _reach_of_changes(store, dataset, start))
+
+
+def _reach_of_changes(store: Store, dataset: Dataset, start: int) -> int:
+    """Return how long before *start* the first row has its ``ts`` that was changed since."""
+    if start == ALL_TIME.start or not store.catalog.has_history(dataset)[0]:
+        return 0
+    earliest = start
+    for revision in store.catalog.revisions(dataset, Span(ALL_TIME.start, start)):
+        if revision["created_at"] >= start:
+            earliest = min(earliest, revision["ts"])
+    return start - earliest
 
 
 def _schema_of(streams: Sequence[_Stream]) -> dict[str, Any]:

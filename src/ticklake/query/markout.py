@@ -95,23 +95,27 @@ def markouts(
     """
     _check_columns(trades, shape)
     times = times_of(instants).to_physical()
-    references = {
-        name: pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, trades.height) for name in shape.offsets
-    }
+    references = pl.DataFrame(schema=dict.fromkeys(shape.offsets, pl.Float64)).clear(trades.height)
     for dataset, places in datasets_of_rows(trades, datasets):
         for cluster in clusters_of(engine, dataset, times[places]):
             together = places[cluster]
-            for name, values in _references(engine, dataset, times[together], shape).items():
-                references[name] = references[name].scatter(together, values)
-    sign = pl.when(pl.col("side") == "buy").then(1.0).when(pl.col("side") == "sell").then(-1.0)
-    price = pl.col("price").cast(pl.Float64)
-    parts: list[pl.Expr] = []
-    for name, reference in references.items():
-        moved = sign * (pl.lit(reference) - price)
-        if shape.unit == "bps":
-            moved = moved / price * _BPS
-        parts.append(moved.alias(name))
-    return trades.with_columns(parts)
+            found = _references(engine, dataset, times[together], shape)
+            references = references.with_columns(
+                references[name].scatter(together, values) for name, values in found.items()
+            )
+    return trades.hstack(_signed(trades, references, shape.unit).get_columns())
+
+
+def _signed(trades: pl.DataFrame, references: pl.DataFrame, unit: Unit) -> pl.DataFrame:
+    """Return how far each reference lies from the price of the trade, in its direction."""
+    side = pl.col("side")
+    told = trades.select(
+        price=pl.col("price").cast(pl.Float64), sign=pl.when(side == "buy").then(1.0).when(side == "sell").then(-1.0)
+    )
+    moved = references.select((pl.all() - told["price"]) * told["sign"])
+    if unit == "bps":
+        moved = moved.select(pl.all() / told["price"] * _BPS)
+    return moved
 
 
 def _check_columns(trades: pl.DataFrame, shape: MarkoutShape) -> None:
