@@ -149,6 +149,14 @@ def test_a_timeframe_that_is_not_stored_names_what_makes_it(lake):
         lake.ohlcv("nyse", "A/USD", "1h")
 
 
+def test_a_lake_with_values_of_features_names_what_makes_a_timeframe_too(lake):
+    """Their kinds exist with a version only."""
+    lake.features.register("momentum", 1, "x")
+    lake.features.write("momentum", 1, [{"ts": T, "x": 1.0}], exchange="nyse", symbol="A/USD")
+    with pytest.raises(UnknownDataset, match=r"lake\.resample"):
+        lake.ohlcv("nyse", "A/USD", "1h")
+
+
 def test_compaction_changes_no_bit_of_a_bar(tmp_path):
     """How rows lie in segments decides in which frames they come."""
     with ticklake.open(tmp_path / "lake") as lake:
