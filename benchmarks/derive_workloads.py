@@ -11,7 +11,7 @@ import polars as pl
 
 import ticklake
 from benchmarks import data
-from benchmarks.figures import OURS
+from benchmarks.figures import OURS, Target
 from benchmarks.workload import Kind, Market, Scale, Step, Steps, Workload
 
 __all__ = ["derive_workloads"]
@@ -23,11 +23,21 @@ DOLLARS = 1_000_000
 def derive_workloads(scale: Scale) -> list[Workload]:
     """Return the workloads of a scale. Plain Polars reads a file of the same trades, and makes all bars each time."""
     rows, few = f"{scale.resample:,} trades", max(scale.few, 3)
-    row = partial(Workload, targets=(), repeats=few, only=(OURS, "limit"))
+    row = partial(Workload, repeats=few, only=(OURS, "limit"))
     return [
-        row("dollar-bars", f"bars of {DOLLARS:,} dollars of {rows} (limit: by a running sum)", dollars),
-        row("derive-first", f"store 1m bars of {rows}", first, warm_up=False),
-        row("derive-late", f"bring stored 1m bars of {rows} up to date after a late trade", late),
+        row(
+            "dollar-bars",
+            f"bars of {DOLLARS:,} dollars of {rows} (limit: by a running sum)",
+            dollars,
+            (Target(4, "limit"),),
+        ),
+        row("derive-first", f"store 1m bars of {rows}", first, (Target(2, "limit"),), warm_up=False),
+        row(
+            "derive-late",
+            f"bring stored 1m bars of {rows} up to date after a late trade",
+            late,
+            (Target(0.7, "limit"),),
+        ),
     ]
 
 
