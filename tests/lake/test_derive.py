@@ -598,3 +598,34 @@ def test_rows_that_damage_took_are_computed_again(tmp_path):
         assert_is_what_the_rule_makes(lake, name, rule="15s")
         assert lake.coverage(name).spans(Found.LOST) == []
         assert lake.verify(deep=True) == []
+
+
+def test_a_rebuild_keeps_rules_and_what_they_have_read(tmp_path):
+    root = tmp_path / "lake"
+    with open_lake(root, settings=Settings()) as lake:
+        lake.save(TRADES, trades(0, 600))
+        lake.derive("hours", TRADES, "1h")
+        lake.derived.refresh()
+        lake.save(TRADES, trades(600, 700))
+        before = lake.derived.list()
+        lake.rebuild(force=True)
+        assert lake.derived.list() == before
+        lake.derived.refresh()
+        assert_is_what_the_rule_makes(lake)
+    assert ticklake.app.rebuild_lake(root, force=True).unreadable == ()
+    with open_lake(root, settings=Settings()) as lake:
+        kept = segments(lake)
+        [done] = lake.derived.refresh()
+        assert (done.new, done.changed, done.removed, segments(lake)) == (0, 0, 0, kept)
+
+
+def test_a_backup_goes_on_with_its_rules(tmp_path):
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        lake.save(TRADES, trades(0, 600))
+        lake.derive("hours", TRADES, "1h")
+        lake.derived.refresh()
+        lake.backup(tmp_path / "copy")
+    with open_lake(tmp_path / "copy", settings=Settings()) as lake:
+        lake.save(TRADES, trades(0, 720, bump=1.0))
+        lake.derived.refresh()
+        assert_is_what_the_rule_makes(lake)
