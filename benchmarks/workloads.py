@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks import steps
 from benchmarks.book_workloads import book_workloads
+from benchmarks.derive_workloads import derive_workloads
 from benchmarks.feature_workloads import feature_workloads
 from benchmarks.figures import Target
 from benchmarks.frame_workloads import frame_workloads
@@ -20,6 +21,7 @@ _START = ("ticklake", "limit")
 def workloads(scale: Scale) -> list[Workload]:
     """Return the workloads of a scale, in the order of the table."""
     answers = [
+        *derive_workloads(scale),
         *indicator_workloads(scale),
         *frame_workloads(scale),
         *join_workloads(scale),

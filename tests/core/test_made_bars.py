@@ -300,6 +300,7 @@ class TestRules:
             ("1h", {"session": "25:00 UTC"}),
             ("1h", {"session": "UTC", "origin": "2024-01-01"}),
             ("1M", {"origin": "2024-01-01"}),
+            ("36h", {"session": "UTC"}),
             ("10ticks", {"closed": "right"}),
             ("10ticks", {"fill": "zero"}),
             ("1h", {"clozed": "left"}),

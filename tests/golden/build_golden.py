@@ -22,6 +22,7 @@ from ticklake.core.span import Span
 START = 1_704_067_200 * 10**9
 """2024-01-01."""
 MINUTE, SECOND = 60 * 10**9, 10**9
+RULE = "tens"
 BARS, TICKS, PRINTS, BOOK, FUNDING = (
     "kraken:ohlcv:1m:BTC/EUR",
     "binance:trades:BTC/USDT:USDT",
@@ -82,6 +83,9 @@ def fill(lake):
     lake.compact()
     derived = replace(Dataset.parse(BARS), variant="from_trades")
     lake.engine.append(derived, bars(0, 100, bump=1.0), origin)
+    lake.derive(RULE, TICKS, "10s")
+    lake.features.register("momentum", 1, "x")
+    lake.derived.refresh()
     lake.compact()
     yield
     lake.save(BARS, bars(150, 160, bump=2.0), "user")
@@ -96,6 +100,7 @@ def fill(lake):
     empty = Dataset.parse(BARS).spec.empty()
     lake.engine.append(Dataset.parse(BARS), empty, origin, looked)
     lake.delete(TICKS, START + 5 * SECOND, START + 8 * SECOND)
+    lake.derived.refresh()
     yield
 
 

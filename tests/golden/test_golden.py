@@ -11,7 +11,7 @@ from ticklake.app import open_lake, rebuild_lake
 from ticklake.config import Settings
 from ticklake.core.read_plan import CHUNK_ROWS
 
-from .build_golden import BARS, bars, told
+from .build_golden import BARS, TICKS, bars, told, trades
 
 HERE = Path(__file__).parent
 GOLDEN = sorted(path.parent for path in HERE.glob("*/expected.json"))
@@ -62,6 +62,21 @@ def test_a_golden_lake_goes_on(golden):
         lake.compact()
         assert lake.load(BARS).height == len(held) + 10 < CHUNK_ROWS
         assert lake.verify(deep=True) == []
+
+
+def test_the_rules_of_a_golden_lake_go_on(golden):
+    folder, _ = golden
+    with open_lake(folder, settings=Settings()) as lake:
+        for rule in lake.derived.list():
+            (name,) = rule.datasets
+            before = lake.load(name)
+            [done] = lake.derived.refresh(rule.name)
+            assert (done.new, done.changed, done.removed) == (0, 0, 0)
+            lake.save(TICKS, trades(0, 3, ids=True).with_columns(pl.col("price") + 1))
+            [done] = lake.derived.refresh(rule.name)
+            assert (done.new, done.changed, done.removed) == (0, 1, 0)
+            assert not lake.load(name).equals(before)
+            assert lake.load(name).equals(lake.resample(TICKS, rule.rule))
 
 
 def test_the_files_of_a_golden_lake_alone_make_a_catalog(golden):

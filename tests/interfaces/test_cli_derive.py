@@ -107,3 +107,13 @@ def test_the_collected_dataset_is_meant_where_both_are_there(traded):
     assert len(json.loads(traded("read", "x", "BTC/USDT", "-t", "1h", "-k", "ohlcv@hours", "--json").stdout)) == 10
     refused = traded("backfill", "x:ohlcv@hours:1h:BTC/USDT")
     assert (refused.exit_code, "made of other rows" in refused.stderr) == (2, True)
+
+
+def test_a_timeframe_that_is_not_stored_names_what_makes_it(traded):
+    refused = traded("read", "x", "BTC/USDT", "-t", "1h")
+    assert (refused.exit_code, f"lake.resample('{TRADES}', '1h')" in refused.stderr) == (2, True)
+    with open_lake("data") as lake:
+        lake.derive("hours", TRADES, "1h")
+        lake.derived.refresh()
+    refused = traded("read", "x:ohlcv:1h:BTC/USDT")
+    assert "x:ohlcv@hours:1h:BTC/USDT is made of others" in refused.stderr

@@ -331,6 +331,34 @@ class TestBarsThatEndWithATrade:
         )
 
 
+class TestBarsOfTheirOwnKind:
+    """Their dataset does not say how long they last."""
+
+    SESSION = "17:00 America/New_York"
+
+    @pytest.mark.parametrize("rule", ["1d", "5h", "1h"])
+    def test_refreshes_one_after_the_other_change_nothing_that_is_right(self, lake, rule):
+        lake.derive("own", TRADES, rule, session=self.SESSION)
+        name = f"x:bars@own:{rule}:BTC/USDT"
+        for last in (600, 700, 2_000, 2_010, 4_500):
+            lake.save(TRADES, trades(0, last))
+            lake.derived.refresh()
+            stored = lake.load(name).drop("known_at")
+            assert stored.equals(lake.resample(TRADES, rule, columns=stored.columns, session=self.SESSION))
+        before = segments(lake, name)
+        lake.save(ETH, trades(0, 10))
+        [done] = lake.derived.refresh()
+        assert (done.new, done.changed, done.removed, segments(lake, name)) == (0, 0, 0, before)
+
+    def test_they_make_longer_bars_up_to_their_close(self, lake):
+        lake.derive("rich", TRADES, "1h", kind="bars")
+        lake.derive("longer", "x:bars@rich:1h:*", "2h", kind="bars")
+        lake.derived.refresh()
+        longer = lake.load("x:bars@longer:2h:BTC/USDT")
+        assert longer["trades"].to_list() == [120] * 5
+        assert longer["buy_volume"].sum() == pytest.approx(lake.load("x:bars@rich:1h:BTC/USDT")["buy_volume"].sum())
+
+
 class TestWhatIsKnown:
     def test_coverage_is_that_of_the_input_in_whole_bars(self, lake):
         looked = [
@@ -494,7 +522,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes, st.sampled_from(["10m", "1h", "30ticks"]))
 def test_whatever_happens_a_refresh_ends_with_what_the_rule_makes(steps, rule):
     edges = {"session": "UTC"} if rule.endswith("ticks") else {}
@@ -570,3 +598,34 @@ def test_rows_that_damage_took_are_computed_again(tmp_path):
         assert_is_what_the_rule_makes(lake, name, rule="15s")
         assert lake.coverage(name).spans(Found.LOST) == []
         assert lake.verify(deep=True) == []
+
+
+def test_a_rebuild_keeps_rules_and_what_they_have_read(tmp_path):
+    root = tmp_path / "lake"
+    with open_lake(root, settings=Settings()) as lake:
+        lake.save(TRADES, trades(0, 600))
+        lake.derive("hours", TRADES, "1h")
+        lake.derived.refresh()
+        lake.save(TRADES, trades(600, 700))
+        before = lake.derived.list()
+        lake.rebuild(force=True)
+        assert lake.derived.list() == before
+        lake.derived.refresh()
+        assert_is_what_the_rule_makes(lake)
+    assert ticklake.app.rebuild_lake(root, force=True).unreadable == ()
+    with open_lake(root, settings=Settings()) as lake:
+        kept = segments(lake)
+        [done] = lake.derived.refresh()
+        assert (done.new, done.changed, done.removed, segments(lake)) == (0, 0, 0, kept)
+
+
+def test_a_backup_goes_on_with_its_rules(tmp_path):
+    with open_lake(tmp_path / "lake", settings=Settings()) as lake:
+        lake.save(TRADES, trades(0, 600))
+        lake.derive("hours", TRADES, "1h")
+        lake.derived.refresh()
+        lake.backup(tmp_path / "copy")
+    with open_lake(tmp_path / "copy", settings=Settings()) as lake:
+        lake.save(TRADES, trades(0, 720, bump=1.0))
+        lake.derived.refresh()
+        assert_is_what_the_rule_makes(lake)

@@ -15,7 +15,7 @@ from ticklake.app import memory_lake
 from ticklake.config import Settings
 from ticklake.core.kinds import TIME
 from ticklake.core.time import HOUR, MINUTE, SECOND, parse_time
-from ticklake.errors import InvalidData, UnknownDataset, Unsupported
+from ticklake.errors import BadInput, InvalidData, UnknownDataset, UnknownTimeframe, Unsupported
 
 T = parse_time("2024-03-08T12:00")
 TRADES = "nyse:trades:A/USD"
@@ -72,6 +72,19 @@ def test_an_origin_makes_bars_independent_of_the_start(lake):
     from_origin = lake.resample(TRADES, "7ticks", late, origin=T)
     assert opens(from_start)[0] == late
     assert from_origin.equals(lake.resample(TRADES, "7ticks").filter(pl.col("ts").to_physical() >= late))
+
+
+def test_nothing_is_counted_before_the_origin(lake):
+    for partial in (False, True):
+        assert lake.resample(TRADES, "7ticks", end=T + HOUR, origin=T + HOUR, partial=partial).is_empty()
+
+
+def test_the_rule_has_the_name_that_it_had_before_too(lake):
+    assert lake.resample(TRADES, timeframe="1h").equals(lake.resample(TRADES, "1h"))
+    with pytest.raises(BadInput, match="pass one"):
+        lake.resample(TRADES, "1h", timeframe="1h")
+    with pytest.raises(UnknownTimeframe):
+        lake.resample(TRADES)
 
 
 def test_a_session_makes_bars_independent_of_the_start(lake):
@@ -146,6 +159,14 @@ def test_a_timeframe_that_is_not_stored_names_what_makes_it(lake):
         lake.ohlcv("nyse", "A/USD", "1h")
     lake.save("nyse:ohlcv:1m:A/USD", lake.resample(TRADES, "1m"))
     with pytest.raises(UnknownDataset, match=r"lake\.resample\('nyse:ohlcv:1m:A/USD', '1h'\)"):
+        lake.ohlcv("nyse", "A/USD", "1h")
+
+
+def test_a_lake_with_values_of_features_names_what_makes_a_timeframe_too(lake):
+    """Their kinds exist with a version only."""
+    lake.features.register("momentum", 1, "x")
+    lake.features.write("momentum", 1, [{"ts": T, "x": 1.0}], exchange="nyse", symbol="A/USD")
+    with pytest.raises(UnknownDataset, match=r"lake\.resample"):
         lake.ohlcv("nyse", "A/USD", "1h")
 
 

@@ -14,6 +14,7 @@ def lake():
         yield lake
 
 
+@pytest.mark.slow
 def test_raw_trades_that_come_day_by_day_and_backwards_make_the_exchanges_bars(recorded, lake):
     trades, bars = "binance:trades:BTC/USDT", "binance:ohlcv:1m:BTC/USDT"
     lake.import_files(recorded / "ohlcv/binance_BTC_USDT_1m_202408.feather", bars, preset="freqtrade")

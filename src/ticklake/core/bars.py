@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from ticklake.core.lookup import did_you_mean
 from ticklake.core.sessions import SessionDay
-from ticklake.core.time import TimeLike, format_time, parse_time
+from ticklake.core.time import DAY, TimeLike, format_time, parse_time
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput, UnknownTimeframe
 
@@ -100,6 +100,10 @@ class Bars:
             raise BadInput("origin and session contradict each other: time bars count from one of them")
         if self.origin is not None and self.timeframe.is_month:
             raise BadInput(f"origin does not fit {self.timeframe}: months begin on their first day")
+        if self.session is not None and self.timeframe.unit in "smh" and self.timeframe.length > DAY:
+            raise BadInput(
+                f"{self.timeframe} bars do not fit into the days of a session: use one of up to a day, or days"
+            )
 
     def _check_size(self) -> None:
         size = self.size

@@ -10,7 +10,7 @@ from typing import Any
 
 from ticklake.core.bars import Bars
 from ticklake.core.dataset import BAR_KINDS, Dataset, check_variant
-from ticklake.core.display import Displayed
+from ticklake.core.display import Displayed, field_values, moment
 from ticklake.core.lookup import is_pattern
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import BadInput, UnknownTimeframe
@@ -188,6 +188,9 @@ class DerivedRule(Displayed):
     read_version: int
     created_at: int
     datasets: tuple[str, ...] = ()
+
+    def _summary(self) -> dict[str, Any]:
+        return {**field_values(self), "created_at": moment(self.created_at)}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

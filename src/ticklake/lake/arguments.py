@@ -31,6 +31,7 @@ __all__ = [
     "as_provenance",
     "as_request",
     "check_tolerance",
+    "cure_of",
     "datasets_of",
     "known_dataset",
     "known_exchange",
@@ -171,9 +172,9 @@ def _by_native_id(engine: Engine, dataset: Dataset) -> Dataset:
 def _hint(engine: Engine, dataset: Dataset) -> str:
     """Return the part of an error that proposes datasets with a similar name, or says where to look."""
     known = all_datasets(engine)
-    made = _made_of(known, dataset)
-    if made is not None:
-        return f"lake.resample('{made}', '{dataset.timeframe}') makes it, and lake.derive(...) keeps it"
+    cure = cure_of(known, dataset)
+    if cure:
+        return cure
     same_symbol = [str(other) for other in known if other.symbol == dataset.symbol]
     similar = get_close_matches(str(dataset), same_symbol, _MOST_HINTS, 0)
     similar += get_close_matches(str(dataset), list(map(str, known)), _MOST_HINTS, _SIMILARITY)
@@ -183,6 +184,19 @@ def _hint(engine: Engine, dataset: Dataset) -> str:
     if known:
         return "'ticklake list' shows what it holds"
     return "it holds nothing yet"
+
+
+def cure_of(known: Sequence[Dataset], dataset: Dataset) -> str:
+    """Say how bars that the lake does not have can be made of what it has, or which it made already; empty if they cannot."""
+    wanted = (dataset.exchange, dataset.kind, dataset.symbol, dataset.timeframe, None)
+    for other in known:
+        is_variant = other.variant is not None
+        if is_variant and (other.exchange, other.kind, other.symbol, other.timeframe, dataset.variant) == wanted:
+            return f"{other} is made of others"
+    made = _made_of(known, dataset)
+    if made is None:
+        return ""
+    return f"lake.resample('{made}', '{dataset.timeframe}') makes it, and lake.derive(...) keeps it"
 
 
 def _made_of(known: Sequence[Dataset], dataset: Dataset) -> Dataset | None:

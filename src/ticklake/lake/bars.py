@@ -12,6 +12,7 @@ from ticklake.core.selection import parse_columns, parse_count
 from ticklake.core.span import Span
 from ticklake.core.time import TimeLike
 from ticklake.core.timeframe import Timeframe
+from ticklake.errors import BadInput
 from ticklake.lake.arguments import Columns, DatasetLike, known_dataset
 from ticklake.lake.reading import Reading
 
@@ -107,13 +108,14 @@ class BarVerbs(Reading):
     def resample(
         self,
         dataset: DatasetLike,
-        rule: str | Timeframe | Bars,
+        rule: str | Timeframe | Bars | None = None,
         start: TimeLike | None = None,
         end: TimeLike | None = None,
         *,
         columns: Columns | None = None,
         last: int | None = None,
         partial: bool = False,
+        timeframe: str | Timeframe | None = None,
         **edges: Any,
     ) -> pl.DataFrame:
         """Return bars made from trades or from shorter bars: columns of kind ``ohlcv``, none where there were no rows.
@@ -133,6 +135,8 @@ class BarVerbs(Reading):
             end with a trade have all of them by default, and time bars those that are stored.
         partial
             Make bars of exactly the rows in ``[start, end)`` instead, also the first and the last one, which may be cut.
+        timeframe
+            The rule, under the name that it had before.
         **edges
             ``closed``, ``label``, ``origin``, ``session`` and ``fill`` of :class:`~ticklake.Bars`.
 
@@ -147,7 +151,9 @@ class BarVerbs(Reading):
         from ticklake.query.resample import Resampling
 
         dataset = known_dataset(self.engine, dataset)
-        bars = Bars.parse(rule, **edges)
+        if rule is not None and timeframe is not None:
+            raise BadInput("rule and timeframe are the same: pass one of them")
+        bars = Bars.parse(rule or timeframe or "", **edges)
         names = parse_columns(kind_of("bars"), columns, with_provenance=False)
         if names is None:
             names = kind_of("ohlcv" if bars.is_time else "bars").names_without("known_at")

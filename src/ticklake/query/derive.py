@@ -173,7 +173,7 @@ class _Work:
         after = _inherited(before, of_input, resampling, expired)
         known = self._known(resampling, dataset)
         touched = [ALL_TIME if span == ALL_TIME else resampling.touched(span) for span in spans]
-        looked_at = [*touched, *self._unread(output, known), *_newly_covered(before, after)]
+        looked_at = [*touched, *self._unread(resampling, output, known), *_newly_covered(before, after)]
         looked_at = list(outside(_joined(normalise(looked_at)), expired))
         if not looked_at and after == before:
             return None
@@ -193,12 +193,15 @@ class _Work:
         is_right = resampling.bars.closed == "right"
         return whole_bars_in(self._snapshot.store, dataset, ALL_TIME, resampling.edges, is_right=is_right)
 
-    def _unread(self, output: Dataset, known: Span | None) -> list[Span]:
+    def _unread(self, resampling: Resampling, output: Dataset, known: Span | None) -> list[Span]:
         """Return the whole bars before the first and after the last one that are stored: time alone may have made them whole."""
+        if known is None or resampling.edges is None:
+            return []
         row = self.engine.catalog.dataset(output)
-        if known is None or known == ALL_TIME or row is None or row.min_ts is None or row.max_ts is None:
-            return [known] if known is not None and known != ALL_TIME else []
-        stored = Span(row.min_ts, output.row_end(row.max_ts))
+        if row is None or row.min_ts is None or row.max_ts is None:
+            return [known]
+        # In whole bars: how long a bar of a session lasts is not in its dataset's name.
+        stored = Span(row.min_ts, resampling.edges.next(row.max_ts))
         return list(outside([known], [stored]))
 
     def _made(

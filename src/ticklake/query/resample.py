@@ -118,6 +118,8 @@ class Resampling:
         """Return the bars that open inside *span* of those that are counted from where counting begins."""
         made = [_none()]
         end = span.end if partial else ALL_TIME.end
+        if self.count_from(span.start) >= end:
+            return _none()
         for bars in make_bars(
             self.rows(store, Span(self.count_from(span.start), end)), self.bars, day=self.day, sides=self.sides
         ):
@@ -206,13 +208,23 @@ def _known(store: Store, dataset: Dataset, edges: BarEdges) -> Span | None:
     row = store.catalog.dataset(dataset)
     if row is None or row.min_ts is None or row.max_ts is None:
         return None
-    rows = Span(row.min_ts, dataset.row_end(row.max_ts))
+    rows = Span(row.min_ts, _end_of_rows(store, dataset, row.max_ts))
     if dataset.timeframe is None and str(dataset) not in GapNotes(store.catalog.database, store.now).collected():
         return _known_of_saved_trades(rows, edges, store.now())
     known = rows
     for covered in store.catalog.coverage(dataset).spans(Found.DATA):
         known = known.hull(covered)
     return known
+
+
+def _end_of_rows(store: Store, dataset: Dataset, last: int) -> int:
+    """Return when the newest row of a dataset, which begins at *last*, ends."""
+    if dataset.kind != "bars":
+        return dataset.row_end(last)
+    closes = [
+        rows["close_time"] for rows in read_chunks(store, store.view(dataset, Span(last, last + 1)), ["close_time"])
+    ]
+    return max((int(close.to_physical()[-1]) for close in closes), default=last + 1)
 
 
 def _known_of_saved_trades(rows: Span, edges: BarEdges, now: int) -> Span | None:

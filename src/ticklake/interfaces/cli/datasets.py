@@ -314,6 +314,9 @@ def _unknown(lake: Lake, name: str, parts: _NameParts) -> UnknownDataset:
     from ticklake.errors import UnknownDataset
 
     known = lake.datasets()
+    cure = _cure(known, name)
+    if cure:
+        return UnknownDataset(f"the lake has no {name}: {cure}")
     if parts.symbol is not None:
         hints = list(map(str, _nearest(known, parts, parts.symbol)))
     elif parts.exchange is not None:
@@ -326,6 +329,18 @@ def _unknown(lake: Lake, name: str, parts: _NameParts) -> UnknownDataset:
     if parts.symbol is None:
         text += f"; datasets are named like {_EXAMPLE}, or EXCHANGE SYMBOL with -t"
     return UnknownDataset(text)
+
+
+def _cure(known: Sequence[Dataset], name: str) -> str:
+    """Say how bars of this name can be made of what the lake has; empty if they cannot, or it is no whole name."""
+    from ticklake.core.dataset import Dataset
+    from ticklake.errors import BadInput
+    from ticklake.lake.arguments import cure_of
+
+    try:
+        return cure_of(known, Dataset.parse(name))
+    except BadInput:
+        return ""
 
 
 def _nearest(known: Sequence[Dataset], parts: _NameParts, symbol: str) -> list[Dataset]:
