@@ -59,11 +59,12 @@ class Books:
         return len(self.ts)
 
     def matrix(self, side: str, column: str, depth: int) -> Floats:
-        """Return a row of prices or amounts for each book, as many as *depth*; NaN where there is no level."""
+        """Return a row of prices or amounts for each book, at most *depth*, at least one; NaN where there is no level."""
         parts = [getattr(levels, column)[:depth] for levels in self._sides(side)]
         lengths = np.array([len(part) for part in parts], np.int64)
-        values = np.full((len(parts), depth), np.nan)
-        values[np.arange(depth) < lengths[:, None]] = _joined(parts)
+        width = max(int(lengths.max(initial=1)), 1)
+        values = np.full((len(parts), width), np.nan)
+        values[np.arange(width) < lengths[:, None]] = _joined(parts)
         return values
 
     def long(self, *, with_seq: bool = False, bucket: float | None = None) -> pl.DataFrame:
@@ -103,8 +104,10 @@ class Books:
         for side in ("bid", "ask"):
             for column in ("price", "amount"):
                 values = self.matrix(side, column, depth)
+                missing = np.full(len(self), np.nan)
                 for level in range(depth):
-                    columns[f"{side}_{column}_{level + 1}"] = _without_nan(values[:, level])
+                    part = values[:, level] if level < values.shape[1] else missing
+                    columns[f"{side}_{column}_{level + 1}"] = _without_nan(part)
         return frame.with_columns(**columns).select(list(wide_schema(depth, with_seq=with_seq)))
 
     def _sides(self, side: str) -> list[Side]:
