@@ -109,15 +109,21 @@ def test_rows_without_a_time_of_receipt_are_never_received(lake):
 
 
 def test_a_snapshot_that_retention_removed_is_named_as_the_reason(lake):
+    lake.save(BOOK, [*whole(-3 * DAY, 10), row(0, 11, "bid", 99.5, 1.0)])
+    assert sides(book_at(lake))[0] == [99.5, 99.0, 98.0]
+    lake.cleanup(1)
+    assert book_at(lake).reason == (
+        "binance:book:BTC/USDT has 1 changes, and no snapshot that they change; "
+        "rows before 2024-05-01T00:00:00Z were removed (removed on purpose: 1 days are kept)"
+    )
+    lake.save(BOOK, whole(5, 12))
+    assert book_at(lake).reason == ""
+
+
+def test_a_snapshot_that_was_deleted_leaves_changes_alone(lake):
     lake.save(BOOK, [*whole(0, 10), row(20 * SECOND, 11, "bid", 99.5, 1.0)])
     lake.delete(BOOK, START, START + SECOND)
     assert book_at(lake).reason == "binance:book:BTC/USDT has 1 changes, and no snapshot that they change"
-    span = Span(START, START + SECOND)
-    removed = Covered(span, Found.EXPIRED, "removed on purpose: 1 days are kept")
-    lake.engine.append(BOOK, [], Provenance("user"), [removed])
-    assert book_at(lake).reason.endswith(
-        "no snapshot that they change; rows before 2024-05-01T00:00:01Z were removed (removed on purpose: 1 days are kept)"
-    )
 
 
 def test_a_hole_since_the_snapshot_is_flagged_with_its_reason_until_the_next_one(lake):
