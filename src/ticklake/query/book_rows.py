@@ -86,9 +86,13 @@ class Moment:
         """Return the rows of levels by their numbers, in this order."""
         if self.older is None or not self.older.height:
             return self.rows[numbers - self.first]
-        every = pl.concat([self.older, _numbered(self.rows, self.first)])
-        wanted = pl.DataFrame({"row": pl.Series(numbers, dtype=pl.Int64)})
-        return wanted.join(every, on="row", maintain_order="left").drop("row")
+        # Few levels have older rows, and the newer ones are very many: they are picked apart.
+        is_new = numbers >= self.first
+        places = np.concatenate([np.flatnonzero(~is_new), np.flatnonzero(is_new)])
+        wanted = pl.DataFrame({"row": pl.Series(numbers[~is_new], dtype=pl.Int64)})
+        older = wanted.join(self.older, on="row", maintain_order="left").drop("row")
+        picked = pl.concat([older, self.rows[numbers[is_new] - self.first]])
+        return picked[np.argsort(places)]
 
 
 class Snapshot(NamedTuple):
