@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from ticklake.core.book_state import OVERTAKEN, BookColumns, Floats, Integers, Side, in_book_order
+from ticklake.core.book_state import OVERTAKEN, Floats, Integers, Side, in_book_order
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import NO_LAG, Knowledge, Lags
@@ -18,7 +18,7 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import HOUR
 from ticklake.engine.engine import Engine
 from ticklake.query.book_checkpoints import checkpoint_before
-from ticklake.query.book_rows import NAMES, BookRows, with_last
+from ticklake.query.book_rows import BookRows, with_last
 
 __all__ = ["LONG", "Books", "books_after_messages", "books_at", "instants_in", "scan_books", "wide_schema"]
 
@@ -176,11 +176,11 @@ def books_after_messages(rows: BookRows, span: Span, depth: int | None) -> Itera
     view, base = rows.view_of(span)
     levels = rows.book_at(base)
     books = Books()
-    pending = view.kind.empty().select(NAMES)
+    pending = view.kind.empty().select(rows.names)
     newest = ALL_TIME.start
-    for rest, is_last in with_last(rows.pieces_from(view, base, span.end, NAMES)):
+    for rest, is_last in with_last(rows.pieces_from(view, base, span.end, rows.names)):
         piece = in_book_order(pl.concat([pending, rest]))
-        columns = BookColumns.of(piece)
+        columns = rows.columns_of(piece)
         levels.take(columns)
         until = columns.height
         if not is_last:
