@@ -11,7 +11,7 @@ import pytest
 from ticklake.app import memory_lake, open_lake
 from ticklake.collect.checkpoints import LiveCheckpoints
 from ticklake.core.dataset import Dataset
-from ticklake.core.time import DAY, MINUTE, MS, SECOND, parse_time
+from ticklake.core.time import DAY, MS, SECOND, parse_time
 from ticklake.lake import Lake
 from ticklake.query import book_checkpoints
 from ticklake.query.book import book_at
@@ -45,6 +45,7 @@ def rows_of(seed: int, seconds: int = 240, messages: int = 900) -> list[dict[str
 def often(monkeypatch):
     monkeypatch.setattr(book_checkpoints, "_FEWEST_ROWS", 1)
     monkeypatch.setattr(book_checkpoints, "_ROWS_A_LEVEL", 0)
+    monkeypatch.setattr(book_checkpoints, "EVERY", SECOND)
 
 
 @pytest.fixture
@@ -137,8 +138,7 @@ def test_a_version_has_the_books_of_its_own_rows(lake):
     assert lake.at(version).book("binance", "BTC/USDT", at).rows() == old.rows()
 
 
-def test_a_compaction_writes_each_file_of_checkpoints_once_and_removes_those_of_no_use(lake, monkeypatch):
-    monkeypatch.setattr(book_checkpoints, "EVERY", MINUTE)
+def test_a_compaction_writes_each_file_of_checkpoints_once_and_removes_those_of_no_use(lake):
     dataset = Dataset.parse(BOOKS[0])
     lake.save(dataset, rows_of(3))
     lake.compact()
@@ -171,6 +171,10 @@ def test_a_file_that_is_cut_or_damaged_is_read_past_and_a_lake_that_lost_them_wr
         ):
             path.write_bytes(broken)
             same(lake, dataset, at)
+        # A process that was killed leaves half of a file.
+        path.write_bytes(whole[: len(whole) // 2])
+        assert write_checkpoints(lake.engine, dataset, SECOND) > 0
+        assert path.read_bytes() == whole
         path.unlink()
         assert not same(lake, dataset, at)
         assert write_checkpoints(lake.engine, dataset, SECOND) > 0
@@ -206,3 +210,15 @@ def test_none_is_written_for_a_live_book_where_nobody_wants_them(lake):
     live = LiveCheckpoints(lake.engine, 0)
     assert not list(live.due({dataset: START}))
     assert not list(live.due({dataset: START + DAY}))
+
+
+def test_books_that_come_whole_each_time_need_no_checkpoint(lake):
+    dataset = Dataset.parse(BOOKS[0])
+    rows = [{**row, "is_snapshot": True, "amount": row["amount"] + 1} for row in rows_of(3)]
+    lake.save(dataset, rows)
+    lake.compact()
+    (key,) = files(lake)
+    assert checkpoint_before(lake.engine, dataset, START + 200 * SECOND, "event") is None
+    # The file says that there is nothing to do.
+    lake.compact()
+    assert files(lake) == [key]

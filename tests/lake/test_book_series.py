@@ -98,6 +98,19 @@ def test_a_wide_series_has_a_row_for_each_instant(lake):
             assert column.rows() == expected.select("ts", "price", "amount").rows()
 
 
+def test_a_depth_may_be_more_than_there_is(lake):
+    span = (START + 10 * SECOND, START + 12 * SECOND)
+    deep = lake.books("binance", "BTC/USDT", *span, depth=10**15).collect()
+    assert deep.equals(lake.books("binance", "BTC/USDT", *span, depth=None).collect())
+    stats = lake.book_stats("binance", "BTC/USDT", *span, depths=[10**15]).collect()
+    assert (
+        stats["bid_amount_1000000000000000"][0]
+        == lake.book("binance", "BTC/USDT", span[0]).bids["amount"].cum_sum()[-1]
+    )
+    wide = lake.books("binance", "BTC/USDT", *span, depth=40, wide=True).collect()
+    assert (wide.width, wide["bid_price_40"].null_count()) == (161, 2)
+
+
 def test_prices_are_summed_up_in_ranges(lake):
     fine = lake.books("binance", "BTC/USDT", START + 10 * SECOND, START + 11 * SECOND, depth=None).collect()
     coarse = lake.books("binance", "BTC/USDT", START + 10 * SECOND, START + 11 * SECOND, depth=None, bucket=2).collect()
@@ -175,6 +188,7 @@ def test_a_series_is_read_when_it_is_collected_and_can_be_narrowed(lake):
         ({"depth": 0}, "depth"),
         ({"wide": True, "depth": None}, "wide=True needs a depth"),
         ({"bucket": -1}, "bucket=-1 is no width"),
+        ({"wide": True, "depth": 2_000}, "too much for a wide table"),
         ({"knowledge": "all"}, "knowledge='all' is not known"),
     ],
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import polars as pl
 import pytest
 
 from ticklake import Book
 from ticklake.app import memory_lake
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.provenance import Provenance
+from ticklake.core.provenance import Provenance, depth_note
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, MS, SECOND, parse_time
 from ticklake.errors import TicklakeWarning
@@ -109,15 +110,21 @@ def test_rows_without_a_time_of_receipt_are_never_received(lake):
 
 
 def test_a_snapshot_that_retention_removed_is_named_as_the_reason(lake):
+    lake.save(BOOK, [*whole(-3 * DAY, 10), row(0, 11, "bid", 99.5, 1.0)])
+    assert sides(book_at(lake))[0] == [99.5, 99.0, 98.0]
+    lake.cleanup(1)
+    assert book_at(lake).reason == (
+        "binance:book:BTC/USDT has 1 changes, and no snapshot that they change; "
+        "rows before 2024-05-01T00:00:00Z were removed (removed on purpose: 1 days are kept)"
+    )
+    lake.save(BOOK, whole(5, 12))
+    assert book_at(lake).reason == ""
+
+
+def test_a_snapshot_that_was_deleted_leaves_changes_alone(lake):
     lake.save(BOOK, [*whole(0, 10), row(20 * SECOND, 11, "bid", 99.5, 1.0)])
     lake.delete(BOOK, START, START + SECOND)
     assert book_at(lake).reason == "binance:book:BTC/USDT has 1 changes, and no snapshot that they change"
-    span = Span(START, START + SECOND)
-    removed = Covered(span, Found.EXPIRED, "removed on purpose: 1 days are kept")
-    lake.engine.append(BOOK, [], Provenance("user"), [removed])
-    assert book_at(lake).reason.endswith(
-        "no snapshot that they change; rows before 2024-05-01T00:00:01Z were removed (removed on purpose: 1 days are kept)"
-    )
 
 
 def test_a_hole_since_the_snapshot_is_flagged_with_its_reason_until_the_next_one(lake):
@@ -181,3 +188,21 @@ def test_a_price_that_is_no_number_is_refused(lake):
     with pytest.warns(TicklakeWarning, match="2 of 2 rows were refused"):
         lake.save(BOOK, [row(1, 11, "bid", float("nan"), 1.0), row(1, 11, "bid", 98.0, float("inf"))])
     assert sides(book_at(lake)) == ([99.0, 98.0], [101.0])
+
+
+def test_a_book_of_few_levels_keeps_the_depth_of_its_subscription(lake):
+    """Kraken says nothing of levels that fall out: five levels may be all there are, or the first of a thousand."""
+    book = Dataset.parse("kraken:book:BTC/USD")
+    rows = [row(0, START, "bid", 99.0, 1.0, whole=True), row(0, START, "ask", 101.0, 1.0, whole=True)]
+    rows += [row(number, START + number, "bid", 50.0 + number, 1.0) for number in range(1, 31)]
+    lake.save(book, rows)
+    assert lake.book("kraken", "BTC/USD").bids.height == 10
+    lake.drop(book)
+    for depth, levels in ((25, 25), (100, 31)):
+        lake.engine.append(book, rows, Provenance("live", "kraken socket", note=depth_note(depth)))
+        assert lake.book("kraken", "BTC/USD").bids.height == levels
+        series = lake.books("kraken", "BTC/USD", START + 40, START + 41, depth=None).collect()
+        after = lake.books("kraken", "BTC/USD", every=None, depth=None).collect()
+        assert series.filter(pl.col("side").cast(pl.String) == "bid").height == levels
+        assert after.filter(seq=START + 30).filter(pl.col("side").cast(pl.String) == "bid").height == levels
+        lake.drop(book)

@@ -21,7 +21,7 @@ from ticklake.collect.live_state import Connection, LiveStream
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.live_coverage import Hole
-from ticklake.core.provenance import Provenance
+from ticklake.core.provenance import Provenance, depth_note
 from ticklake.core.results import Receipt
 from ticklake.core.streams import LiveOptions, StreamStatus
 from ticklake.core.time import SECOND
@@ -447,11 +447,13 @@ class LiveService:
                 stream.lag = (now - newest) / SECOND
 
     def _provenance(self, stream: LiveStream, batch: DatasetRows) -> Provenance:
-        endpoint = "socket"
+        endpoint, note = "socket", ""
         if stream.feed is not None:
             endpoint = stream.feed.endpoint
+            if stream.dataset in stream.feed.depths:
+                note = depth_note(stream.feed.depths[stream.dataset])
         origin = f"{stream.dataset.exchange} {endpoint}"
-        return Provenance("live", origin, self._engine.store.tool, id_space=batch.space)
+        return Provenance("live", origin, self._engine.store.tool, id_space=batch.space, note=note)
 
     async def _end(self) -> None:
         """Commit what is left, and close what streams cover: also if the service was cancelled."""

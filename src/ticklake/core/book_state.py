@@ -13,7 +13,7 @@ Rows are in the order of their kind: by ``ts``, then ``seq``, then arrival. Rows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from ticklake.core.kinds import PROVENANCE
 from ticklake.core.time import MINUTE
 
 __all__ = [
@@ -78,10 +79,17 @@ class BookColumns:
     is_snapshot: Flags
     message: Integers
     starts: Flags
+    depth: Integers
 
     @classmethod
-    def of(cls, rows: pl.DataFrame) -> BookColumns:
-        """Read the columns of a frame."""
+    def of(cls, rows: pl.DataFrame, depths: Mapping[int, int] | None = None) -> BookColumns:
+        """Read the columns of a frame.
+
+        Parameters
+        ----------
+        depths
+            How many levels a side the subscription had, by the provenance of its rows, where levels beyond them must be dropped.
+        """
         ts = rows["ts"].to_physical().to_numpy()
         seq = rows["seq"].to_numpy()
         message = _message_numbers(ts, seq)
@@ -95,6 +103,7 @@ class BookColumns:
             is_snapshot,
             message,
             _first_of_snapshots(is_snapshot, message),
+            _depths(rows, depths),
         )
 
     @property
@@ -124,6 +133,13 @@ class BookColumns:
         begins = np.append(0, self.message_ends()[:-1])
         newest: Integers = np.maximum.reduceat(times, begins)[self.message]
         return newest
+
+
+def _depths(rows: pl.DataFrame, depths: Mapping[int, int] | None) -> Integers:
+    """Return the depth of each row's subscription; 0 where it is not known."""
+    if not depths:
+        return np.zeros(rows.height, np.int64)
+    return rows[PROVENANCE].replace_strict(depths, default=0, return_dtype=pl.Int64).to_numpy()
 
 
 def snapshot_starts(rows: pl.DataFrame) -> Flags:
@@ -363,7 +379,9 @@ class Levels:
         is_snapshot, is_bid = columns.is_snapshot[start:end], columns.is_bid[start:end]
         bids = int(np.count_nonzero(is_snapshot & is_bid))
         asks = int(np.count_nonzero(is_snapshot & ~is_bid))
-        depth = kept_depth(self._exchange, max(bids, asks))
+        depth: int | None = int(columns.depth[start])
+        if not depth:
+            depth = kept_depth(self._exchange, max(bids, asks))
         self.base = Base(int(columns.ts[start]), int(columns.seq[start]), depth=depth)
         self._amounts[:] = 0.0
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 
-__all__ = ["CHECKED", "Provenance"]
+__all__ = ["CHECKED", "Provenance", "depth_in", "depth_note"]
 
 CHECKED = "checked by numbers and checksums"
 """How the note of recorded messages ends: each was compared with what the exchange sends to show that none is missing."""
+
+_DEPTH = re.compile(r"\bdepth (\d+)\b")
+
+
+def depth_note(depth: int) -> str:
+    """Return the note that a subscription to a book had so many levels a side, where levels beyond them must be dropped."""
+    return f"depth {depth}"
+
+
+def depth_in(note: str) -> int | None:
+    """Return how many levels a side a subscription had, if the note of its rows says so.
+
+    >>> depth_in(f"preset x, {depth_note(25)}"), depth_in("preset x")
+    (25, None)
+    """
+    match = _DEPTH.search(note)
+    if match is None:
+        return None
+    return int(match[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ticklake.core.coverage import Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.file_reports import FileReport, FileState
 from ticklake.core.progress import Progress, Watch
-from ticklake.core.provenance import CHECKED, Provenance
+from ticklake.core.provenance import CHECKED, Provenance, depth_note
 from ticklake.core.results import Receipt
 from ticklake.core.runs import Run, RunState
 from ticklake.core.time import format_time
@@ -265,6 +265,8 @@ def _with_counts(result: FileReport, receipt: Receipt) -> FileReport:
 
 def _provenance(plan: FilePlan, content: FileDataset) -> Provenance:
     note = f"preset {plan.preset.name}"
+    if content.depth is not None:
+        note = f"{note}, {depth_note(content.depth)}"
     if content.unproven is not None:
         note = f"{note}, {CHECKED}"
     return Provenance("file", plan.entry.name, id_space=content.space, clock=content.clock, note=note)

@@ -79,7 +79,8 @@ class FileDataset:
     ``final`` or later are not over: they are left out, and counted as ``forming``;
     ``off_grid`` counts bars that do not begin where bars of the timeframe begin. ``answers`` are the spans of recorded answers:
     each shows what there is between its first row and its last, and nothing of what lies between two answers. ``natives`` are the
-    exchange's names of its market; ``unproven`` is when books lack a change, ``None`` if nothing shows whether they do.
+    exchange's names of its market; ``unproven`` is when books lack a change, ``None`` if nothing shows whether they do; ``depth`` is how many
+    levels a side they keep, if the exchange does not say which fall out.
     """
 
     dataset: Dataset
@@ -97,6 +98,7 @@ class FileDataset:
     answers: list[Span] | None = None
     natives: set[str] = field(default_factory=set)
     unproven: list[Span] | None = None
+    depth: int | None = None
     _previous: int | None = None
 
     def add(self, part: Part, now: int) -> None:
@@ -225,6 +227,9 @@ class FileDataset:
         """Take over when books lack a change, by the messages in the file."""
         if self.dataset.kind != "book":
             return
+        depths = {tally.depths.get(native) for native in self.natives}
+        if len(depths) == 1:
+            (self.depth,) = depths
         proofs = [tally.proofs_of_book(native) for native in self.natives]
         if all(proof is not None for proof in proofs):
             self.unproven = normalise(span for proof in proofs if proof is not None for span in proof.finish())

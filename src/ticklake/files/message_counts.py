@@ -85,6 +85,8 @@ class Tally:
     prover: Prover | None = field(default_factory=Prover)
     broken: list[Finding] = field(default_factory=list)
     books: dict[str, BookProofs] = field(default_factory=dict)
+    depths: dict[str, int] = field(default_factory=dict)
+    """How many levels a side the books of a market keep, if the exchange does not say which fall out."""
 
     def prove(self, reading: Reading, connection: str = "") -> None:
         """Check a message by the numbers and the checksum in it."""
@@ -95,6 +97,8 @@ class Tally:
         for mark in reading.marks:
             if mark.kind == "book":
                 self._follow_book(mark, reading, connection)
+            if mark.depth is not None:
+                self.depths[mark.native] = mark.depth
 
     def _follow_book(self, mark: Mark, reading: Reading, connection: str) -> None:
         """Note whether the book of a market is whole after a message."""

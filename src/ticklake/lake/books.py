@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["BookVerbs"]
 
 _EVERY = "1s"
+_WIDEST = 1_000
+"""A wide table has four columns for each level."""
 _WINDOWS = ("1s", "5s", "15s", "60s")
 
 
@@ -109,14 +111,16 @@ class BookVerbs(Reading):
         count = optional_count("depth", depth, 1)
         if wide and (count is None or bucket is not None):
             raise BadInput(f"wide=True needs a depth and no bucket, not depth={depth!r} and bucket={bucket!r}")
+        if wide and count is not None and count > _WIDEST:
+            raise BadInput(f"depth={count:,} is too much for a wide table: pass at most {_WIDEST:,}, or wide=False")
         step = None
         if every is not None:
             step = _positive("every", every)
         width = None
         if bucket is not None:
             width = _width(bucket)
-        known = parse_knowledge(knowledge)
-        return scan_books(self.engine, dataset, span, step, count, wide=wide, bucket=width, knowledge=known)
+        known, lags = parse_knowledge(knowledge), self.engine.lags
+        return scan_books(self.engine, dataset, span, step, count, wide=wide, bucket=width, knowledge=known, lags=lags)
 
     def book_stats(
         self,
@@ -145,7 +149,13 @@ class BookVerbs(Reading):
         if not counts:
             raise BadInput("depths is empty: name at least one number of levels, like 5")
         return scan_stats(
-            self.engine, dataset, span, _positive("every", every), counts, knowledge=parse_knowledge(knowledge)
+            self.engine,
+            dataset,
+            span,
+            _positive("every", every),
+            counts,
+            parse_knowledge(knowledge),
+            self.engine.lags,
         )
 
     def imbalances(
@@ -182,6 +192,7 @@ class BookVerbs(Reading):
             lengths,
             parse_count("depth", depth, 1),
             parse_knowledge(knowledge),
+            self.engine.lags,
         )
 
     def _series(self, exchange: str, symbol: str, start: TimeLike | None, end: TimeLike | None) -> tuple[Dataset, Span]:

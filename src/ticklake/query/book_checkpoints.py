@@ -173,24 +173,44 @@ def write_checkpoints(engine: Engine, dataset: Dataset, every: int | None = None
         every = EVERY
     written = 0
     live = engine.store.view(dataset, data=False).segments
-    done = {segment for _, _, segment, _ in _files(engine, dataset)}
+    done = _whole_files(engine, dataset)
     for segment in live:
         if segment.path is not None and segment.rows >= _FEWEST_ROWS and segment.id not in done:
             instants = np.arange(segment.min_ts // every * every + every, segment.max_ts + 1, every, dtype=np.int64)
-            written += _write(engine, dataset, instants, segment.id)
+            made = list(_made(engine, dataset, instants, every))
+            # Also without any: so it is not looked at again.
+            _write(engine, f"{_folder(dataset)}/{segment.min_ts}_{segment.max_ts}_{segment.id}.books", made)
+            written += len(made)
     _remove_unused(engine, dataset, live)
     return written
 
 
 def write_newest_checkpoint(engine: Engine, dataset: Dataset, at: int) -> int:
     """Write the checkpoint of a book that is collected live, as it was at *at*; return how many were written."""
-    return _write(engine, dataset, np.array([at]), "live")
+    made = list(_made(engine, dataset, np.array([at]), EVERY))
+    if made:
+        _write(engine, f"{_folder(dataset)}/{made[0].ts}_{made[0].ts}_live-{uuid.uuid4().hex}.books", made)
+    return len(made)
 
 
-def _write(engine: Engine, dataset: Dataset, instants: Integers, name: str) -> int:
-    made = list(_made(engine, dataset, instants))
-    if not made:
-        return 0
+def _whole_files(engine: Engine, dataset: Dataset) -> set[str]:
+    """Return the ids of the segments whose checkpoints are there; a file that was not written to its end is removed."""
+    whole: set[str] = set()
+    for _, _, segment, key in list(_files(engine, dataset)):
+        try:
+            entries, start = _index_of(engine, key)
+            end = start + int(entries["length"].sum())
+            is_whole = len(engine.objects.get_range(key, end - 1, 2)) == 1
+        except (TicklakeError, OSError, ValueError, struct.error, pl.exceptions.PolarsError):
+            is_whole = False
+        if is_whole:
+            whole.add(segment)
+        else:
+            engine.objects.delete(key)
+    return whole
+
+
+def _write(engine: Engine, key: str, made: Sequence[_Made]) -> None:
     entries = []
     offset = 0
     for checkpoint in made:
@@ -199,13 +219,9 @@ def _write(engine: Engine, dataset: Dataset, instants: Integers, name: str) -> i
     index = _encoded(pl.DataFrame(entries, schema=_INDEX), "uncompressed")
     head = _HEAD.pack(_MAGIC, zlib.crc32(index), len(index))
     parts = [checkpoint.levels for checkpoint in made]
-    key = f"{_folder(dataset)}/{made[0].ts}_{made[-1].ts}_{name}.books"
-    if name == "live":
-        key = f"{_folder(dataset)}/{made[0].ts}_{made[-1].ts}_live-{uuid.uuid4().hex}.books"
     # Another process may have written the same file: one is as good as the other.
     with suppress(StorageError):
         engine.objects.put(key, b"".join([head, index, *parts]))
-    return len(made)
 
 
 def _encoded(frame: pl.DataFrame, compression: Literal["uncompressed", "zstd"]) -> bytes:
@@ -214,7 +230,7 @@ def _encoded(frame: pl.DataFrame, compression: Literal["uncompressed", "zstd"]) 
     return buffer.getvalue()
 
 
-def _made(engine: Engine, dataset: Dataset, instants: Integers) -> Iterator[_Made]:
+def _made(engine: Engine, dataset: Dataset, instants: Integers, every: int) -> Iterator[_Made]:
     """Yield the checkpoints at sorted *instants*, those that are worth it."""
     if not len(instants):
         return
@@ -225,8 +241,8 @@ def _made(engine: Engine, dataset: Dataset, instants: Integers) -> Iterator[_Mad
     if isinstance(start, Checkpoint):
         known = _KnownFrom(dataset, start.known, start.received, (start.base.ts, start.base.seq))
         began = Snapshot(start.base.ts, start.base.seq).start
-    every = engine.store.view(dataset, Span(began, view.span.end), data=False)
-    if every.version != view.version:
+    whole = engine.store.view(dataset, Span(began, view.span.end), data=False)
+    if whole.version != view.version:
         # Committed meanwhile: the next compaction, or the next minute, makes them.
         return
     names = [*dataset.spec.names, PROVENANCE]
@@ -239,13 +255,13 @@ def _made(engine: Engine, dataset: Dataset, instants: Integers) -> Iterator[_Mad
         bids, asks = moment.sides()
         levels = len(bids.row) + len(asks.row)
         number = moment.first + moment.levels.done
-        # An empty book has no rows that would say so.
-        if not levels or number - last_row < _ROWS_A_LEVEL * levels:
+        # A snapshot is as good as a checkpoint. An empty book has no rows that would say so.
+        if last[0] - base.ts < every or not levels or number - last_row < _ROWS_A_LEVEL * levels:
             continue
         last_row = number
         data = _encoded(moment.rows_of(np.concatenate([bids.row, asks.row])), "zstd")
         first = Snapshot(base.ts, base.seq).start
-        inside = [segment for segment in every.segments if segment.min_ts <= last[0] and segment.max_ts >= first]
+        inside = [segment for segment in whole.segments if segment.min_ts <= last[0] and segment.max_ts >= first]
         default, received = known.of(moment.rows[moment.extra])
         yield _Made(*last, base, default, received, first, _digest(inside), data)
 

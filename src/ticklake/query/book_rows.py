@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from ticklake.core.book_state import (
+    KEPT_DEPTHS,
     OVERTAKEN,
     Base,
     BookColumns,
@@ -20,7 +21,9 @@ from ticklake.core.book_state import (
     snapshot_starts,
 )
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import PROVENANCE
 from ticklake.core.knowledge import NO_LAG, Knowledge, Lags, known_at
+from ticklake.core.provenance import depth_in
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY, HOUR, MINUTE
 from ticklake.engine.engine import Engine
@@ -86,9 +89,13 @@ class Moment:
         """Return the rows of levels by their numbers, in this order."""
         if self.older is None or not self.older.height:
             return self.rows[numbers - self.first]
-        every = pl.concat([self.older, _numbered(self.rows, self.first)])
-        wanted = pl.DataFrame({"row": pl.Series(numbers, dtype=pl.Int64)})
-        return wanted.join(every, on="row", maintain_order="left").drop("row")
+        # Few levels have older rows, and the newer ones are very many: they are picked apart.
+        is_new = numbers >= self.first
+        places = np.concatenate([np.flatnonzero(~is_new), np.flatnonzero(is_new)])
+        wanted = pl.DataFrame({"row": pl.Series(numbers[~is_new], dtype=pl.Int64)})
+        older = wanted.join(self.older, on="row", maintain_order="left").drop("row")
+        picked = pl.concat([older, self.rows[numbers[is_new] - self.first]])
+        return picked[np.argsort(places)]
 
 
 class Snapshot(NamedTuple):
@@ -144,6 +151,24 @@ class BookRows:
     knowledge: Knowledge = "default"
     lags: Lags = NO_LAG
     find: Find = no_checkpoint
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns that make a book."""
+        if self.dataset.exchange in KEPT_DEPTHS:
+            return (*NAMES, PROVENANCE)
+        return NAMES
+
+    def columns_of(self, rows: pl.DataFrame) -> BookColumns:
+        """Return rows with the columns :attr:`names` as arrays."""
+        if self.dataset.exchange not in KEPT_DEPTHS:
+            return BookColumns.of(rows)
+        depths: dict[int, int] = {}
+        for number, origin in self.engine.catalog.provenances().items():
+            depth = depth_in(origin.note)
+            if depth is not None:
+                depths[number] = depth
+        return BookColumns.of(rows, depths)
 
     def view(self, span: Span) -> DatasetView:
         """Return what the lake has of the dataset inside *span*."""
@@ -257,7 +282,7 @@ class BookRows:
         view: DatasetView,
         start: Start,
         instants: Integers,
-        names: Sequence[str] = NAMES,
+        names: Sequence[str] = (),
         *,
         keeps_rows: bool = False,
         applied: Callable[[pl.DataFrame, int, Levels], None] = lambda _rows, _first, _levels: None,
@@ -267,6 +292,7 @@ class BookRows:
         The book of a moment must be read before the next one is asked for. With *keeps_rows*, a moment has the rows of its levels.
         *applied* is called with each piece of rows before it is given up, the number of its first row, and the book.
         """
+        names = names or self.names
         levels, first = self.book_at(start), 0
         pending = view.kind.empty().select(names)
         older: pl.DataFrame | None = None
@@ -324,7 +350,7 @@ class BookRows:
 
     def _take(self, levels: Levels, rows: pl.DataFrame, first: int) -> Integers:
         """Hand rows to a book; return from when on each counts."""
-        columns = BookColumns.of(rows)
+        columns = self.columns_of(rows)
         levels.take(columns, first)
         return columns.known_at(self.known(rows))
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from ticklake.core.book_state import OVERTAKEN, BookColumns, Floats, Integers, Side, in_book_order
+from ticklake.core.book_state import OVERTAKEN, Floats, Integers, Side, in_book_order
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import NO_LAG, Knowledge, Lags
@@ -18,7 +18,7 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import HOUR
 from ticklake.engine.engine import Engine
 from ticklake.query.book_checkpoints import checkpoint_before
-from ticklake.query.book_rows import NAMES, BookRows, with_last
+from ticklake.query.book_rows import BookRows, with_last
 
 __all__ = ["LONG", "Books", "books_after_messages", "books_at", "instants_in", "scan_books", "wide_schema"]
 
@@ -59,11 +59,12 @@ class Books:
         return len(self.ts)
 
     def matrix(self, side: str, column: str, depth: int) -> Floats:
-        """Return a row of prices or amounts for each book, as many as *depth*; NaN where there is no level."""
+        """Return a row of prices or amounts for each book, at most *depth*, at least one; NaN where there is no level."""
         parts = [getattr(levels, column)[:depth] for levels in self._sides(side)]
         lengths = np.array([len(part) for part in parts], np.int64)
-        values = np.full((len(parts), depth), np.nan)
-        values[np.arange(depth) < lengths[:, None]] = _joined(parts)
+        width = max(int(lengths.max(initial=1)), 1)
+        values = np.full((len(parts), width), np.nan)
+        values[np.arange(width) < lengths[:, None]] = _joined(parts)
         return values
 
     def long(self, *, with_seq: bool = False, bucket: float | None = None) -> pl.DataFrame:
@@ -103,8 +104,10 @@ class Books:
         for side in ("bid", "ask"):
             for column in ("price", "amount"):
                 values = self.matrix(side, column, depth)
+                missing = np.full(len(self), np.nan)
                 for level in range(depth):
-                    columns[f"{side}_{column}_{level + 1}"] = _without_nan(values[:, level])
+                    part = values[:, level] if level < values.shape[1] else missing
+                    columns[f"{side}_{column}_{level + 1}"] = _without_nan(part)
         return frame.with_columns(**columns).select(list(wide_schema(depth, with_seq=with_seq)))
 
     def _sides(self, side: str) -> list[Side]:
@@ -173,11 +176,11 @@ def books_after_messages(rows: BookRows, span: Span, depth: int | None) -> Itera
     view, base = rows.view_of(span)
     levels = rows.book_at(base)
     books = Books()
-    pending = view.kind.empty().select(NAMES)
+    pending = view.kind.empty().select(rows.names)
     newest = ALL_TIME.start
-    for rest, is_last in with_last(rows.pieces_from(view, base, span.end, NAMES)):
+    for rest, is_last in with_last(rows.pieces_from(view, base, span.end, rows.names)):
         piece = in_book_order(pl.concat([pending, rest]))
-        columns = BookColumns.of(piece)
+        columns = rows.columns_of(piece)
         levels.take(columns)
         until = columns.height
         if not is_last:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from ticklake.core.dataset import Dataset
@@ -142,9 +143,12 @@ class Feed(ABC):
         The dataset of each row by its key.
     endpoint
         Where rows come from: its socket, or calls.
+    depths
+        How many levels a side the subscriptions to books have, where the exchange does not say which levels fall out.
     """
 
     endpoint = "socket"
+    depths: Mapping[Dataset, int] = MappingProxyType({})
     exchange: str
     subscriptions: tuple[Subscription, ...]
     datasets: Mapping[RowKey, Dataset]

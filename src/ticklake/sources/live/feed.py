@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ticklake.core.book_state import KEPT_DEPTHS
 from ticklake.errors import AccessDenied, Banned, RateLimited, SourceError, SourceUnavailable
 from ticklake.sources.address import at_base
 from ticklake.sources.live.base import Control, Feed, LiveMessage, Sink
@@ -58,6 +59,8 @@ class NativeFeed(Feed):
         self.streams = streams
         self.subscriptions = tuple(stream.subscription for stream in streams)
         self.datasets = {stream.key: stream.subscription.dataset for stream in streams}
+        if self.exchange in KEPT_DEPTHS:
+            self.depths = {stream.subscription.dataset: stream.depth for stream in streams if stream.depth is not None}
         self._protocol = protocol
         self._options = options
         self._pace = pace or Pace(exchange)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ticklake.core.book_state import kept_depth
 from ticklake.core.time import MINUTE, SECOND, decimal_to_ns
 from ticklake.sources.wire.reading import Item, Mark, Memory, Reader
 from ticklake.sources.wire.rows import Row, iso, level_rows, trade
@@ -13,8 +14,6 @@ from ticklake.sources.wire.states import best, closed, newest_time, timeframe_of
 __all__ = ["READERS"]
 
 _SIDES = {"b": "buy", "s": "sell"}
-_DEPTHS = (10, 25, 100, 500, 1000)
-"""How many levels a side a book can have."""
 
 
 def _trades(message: Sequence[Any], heard: int | None) -> Iterator[Row]:
@@ -112,17 +111,10 @@ def _new_book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> 
             pairs = [(level["price"], level["qty"]) for level in side_levels]
             yield level_rows(native, ts, heard, ts, side, pairs, whole=whole, space="time")
         if whole and ("depth", native) not in memory:
-            memory["depth", native] = _least_depth(max(len(bids), len(asks)))
+            # Used where the subscription was not heard.
+            memory["depth", native] = kept_depth("kraken", max(len(bids), len(asks)))
         depth = memory.get(("depth", native))
         yield Mark("book", native, starts=whole, checksum=entry.get("checksum"), channel="book", depth=depth)
-
-
-def _least_depth(count: int) -> int:
-    """Return the least depth of which so many levels can be all; used where the subscription was not heard."""
-    for depth in _DEPTHS:
-        if count <= depth:
-            return depth
-    return count
 
 
 _NEW: dict[Any, Callable[[Mapping[str, Any], int | None, Memory], Iterator[Item]]] = {
