@@ -11,7 +11,7 @@ from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.sources.wire.reading import Mark, Reader
-from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, trade
+from ticklake.sources.wire.rows import BY_TIME, Row, field, levels, ms, trade
 
 __all__ = ["READERS"]
 
@@ -39,7 +39,7 @@ def _channel(*names: str) -> Any:
 def _market_of(message: Mapping[str, Any]) -> tuple[str, Market]:
     """Return the name of the market of a message, and the part of the exchange."""
     argument = message["arg"]
-    native = argument["instId"] if "instId" in argument else argument["symbol"]
+    native = field(argument, "instId", "symbol")
     part = str(argument["instType"]).upper()
     if part == "MC":
         return native, "inverse" if native.endswith("USD") else "linear"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ticklake.sources.wire.reading import Mark, Memory, Reader
-from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, trade
+from ticklake.sources.wire.rows import BY_TIME, Row, field, levels, ms, trade
 from ticklake.sources.wire.states import number_by_time
 
 __all__ = ["READERS"]
@@ -40,7 +40,7 @@ def _book(message: Mapping[str, Any], heard: int | None, memory: Memory) -> Iter
     native, whole = result["instrument_name"], result["channel"] == "book"
     for entry in result["data"]:
         change = entry if whole else entry["update"]
-        ts, last, previous = ms(entry["tt"] if "tt" in entry else entry["t"]), None, None
+        ts, last, previous = ms(field(entry, "tt", "t")), None, None
         sides = {"bid": change.get("bids") or (), "ask": change.get("asks") or ()}
         seq, space = ts, BY_TIME
         if whole and "u" not in entry:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ticklake.core.native_ids import Market
 from ticklake.sources.wire.reading import Mark, Reader
-from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, trade
+from ticklake.sources.wire.rows import BY_TIME, Row, field, levels, ms, time_or, trade
 
 __all__ = ["READERS"]
 
@@ -43,7 +43,7 @@ def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     native, market = _market_of(message)
     for entry in message["tick"]["data"]:
         # Contracts have no other id; of the spot market it is the id of the trade and the order together.
-        ident = entry["tradeId"] if "tradeId" in entry else entry["id"]
+        ident = field(entry, "tradeId", "id")
         yield trade(
             native, ms(entry["ts"]), heard, entry["price"], entry["amount"], entry["direction"], ident, market=market
         )
@@ -69,7 +69,7 @@ def _by_price(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | M
     whole = "rep" in message or ".refresh." in message["ch"]
     tick = message["data"] if "rep" in message else message["tick"]
     number, sides = int(tick["seqNum"]), {"bid": tick.get("bids") or (), "ask": tick.get("asks") or ()}
-    ts = ms(message["ts"]) if "ts" in message else heard
+    ts = time_or(message, "ts", heard)
     yield from levels(native, ts, heard, number, sides, whole=whole, market=market)
     previous = None
     if not whole:

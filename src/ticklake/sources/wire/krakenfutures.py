@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ticklake.sources.wire.reading import Mark, Reader
-from ticklake.sources.wire.rows import Row, levels, ms, pairs, trade
+from ticklake.sources.wire.rows import Row, levels, ms, pairs, time_or, trade
 
 __all__ = ["READERS"]
 
@@ -43,7 +43,7 @@ def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mar
 def _whole(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     native, number = message["product_id"], int(message["seq"])
     sides = {"bid": pairs(message["bids"], "price", "qty"), "ask": pairs(message["asks"], "price", "qty")}
-    ts = ms(message["timestamp"]) if "timestamp" in message else heard
+    ts = time_or(message, "timestamp", heard)
     yield from levels(native, ts, heard, number, sides, whole=True)
     yield Mark("book", native, number, number, starts=True)
 
@@ -52,7 +52,7 @@ def _change(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mar
     native, number = message["product_id"], int(message["seq"])
     sides = {_SIDES[message["side"]]: [(message["price"], message["qty"])]}
     # Messages of 2019 have no time.
-    ts = ms(message["timestamp"]) if "timestamp" in message else heard
+    ts = time_or(message, "timestamp", heard)
     yield from levels(native, ts, heard, number, sides, whole=False)
     yield Mark("book", native, number, number)
 
@@ -60,7 +60,7 @@ def _change(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mar
 def _ticker(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     native = message["product_id"]
     # The smaller ticker has no time.
-    ts = ms(message["time"]) if "time" in message else heard
+    ts = time_or(message, "time", heard)
     if message.get("bid") is not None or message.get("ask") is not None:
         best = (message.get("bid"), message.get("bid_size"), message.get("ask"), message.get("ask_size"))
         yield Row("quotes", native, (ts, heard, None, *best))

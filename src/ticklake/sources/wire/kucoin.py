@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ticklake.sources.wire.reading import Mark, Reader
-from ticklake.sources.wire.rows import BY_TIME, Row, levels, ms, trade
+from ticklake.sources.wire.rows import BY_TIME, Row, field, levels, ms, time_or, trade
 
 __all__ = ["READERS"]
 
@@ -35,8 +35,8 @@ def _native(message: Mapping[str, Any]) -> str:
 
 def _trade(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     entry = message["data"]
-    ts = int(entry["ts"] if "ts" in entry else entry["time"])
-    amount = entry["matchSize"] if "matchSize" in entry else entry["size"]
+    ts = int(field(entry, "ts", "time"))
+    amount = field(entry, "matchSize", "size")
     yield trade(entry["symbol"], ts, heard, entry["price"], amount, entry["side"], entry["tradeId"])
 
 
@@ -60,7 +60,7 @@ def _level1(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
 
 def _changes(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]:
     data, native = message["data"], _native(message)
-    ts = ms(data["time"]) if "time" in data else heard
+    ts = time_or(data, "time", heard)
     for name, side in _SIDES.items():
         for price, amount, number in data["changes"][name]:
             if float(price):
@@ -81,7 +81,7 @@ def _futures_change(message: Mapping[str, Any], heard: int | None) -> Iterator[R
 def _best_levels(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     """Yield the best 5 or 50 levels. Of the futures they have a number, of the spot market none."""
     data = message["data"]
-    ts = ms(data["timestamp"] if "timestamp" in data else data["ts"])
+    ts = ms(field(data, "timestamp", "ts"))
     seq, space = ts, BY_TIME
     if "sequence" in data:
         seq, space = int(data["sequence"]), ""

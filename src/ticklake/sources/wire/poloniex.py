@@ -10,7 +10,7 @@ from typing import Any
 
 from ticklake.core.time import SECOND, decimal_to_ns
 from ticklake.sources.wire.reading import Mark, Reader
-from ticklake.sources.wire.rows import Row, levels, ms, trade
+from ticklake.sources.wire.rows import Row, field, levels, ms, trade
 
 __all__ = ["READERS", "numbers_in"]
 
@@ -23,7 +23,7 @@ def _channel(*names: str) -> Any:
 
 
 def _native(entry: Mapping[str, Any]) -> str:
-    return str(entry["symbol"] if "symbol" in entry else entry["s"])
+    return str(field(entry, "symbol", "s"))
 
 
 def _trades(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
@@ -40,7 +40,7 @@ def _book(message: Mapping[str, Any], heard: int | None) -> Iterator[Row | Mark]
     whole = message["channel"] == "book" or message["action"] == "snapshot"
     for entry in message["data"]:
         native, number = _native(entry), int(entry["id"])
-        ts = ms(entry["createTime"] if "createTime" in entry else entry["cT"])
+        ts = ms(field(entry, "createTime", "cT"))
         sides = {"bid": entry["bids"], "ask": entry["asks"]}
         yield from levels(native, ts, heard, number, sides, whole=whole)
         previous = entry.get("lastId", entry.get("lid"))
@@ -55,6 +55,13 @@ def _bars(message: Mapping[str, Any], heard: int | None) -> Iterator[Row]:
     yield from ()
 
 
+def _time(event: Sequence[Any], place: int, otherwise: int | None) -> int | None:
+    """Return the time of an event, which the oldest messages have not."""
+    if len(event) > place:
+        return ms(event[place])
+    return otherwise
+
+
 def _old(message: Sequence[Any], heard: int | None, subscription: Mapping[str, Any]) -> Iterator[Row | Mark]:
     """Yield the events of a message of the first API, in their order."""
     native, number = subscription["currencyPair"], int(message[1])
@@ -64,17 +71,19 @@ def _old(message: Sequence[Any], heard: int | None, subscription: Mapping[str, A
             whole = True
             # Asks come first.
             asks, bids = event[1]["orderBook"]
-            ts = ms(event[2]) if len(event) > 2 else heard
+            ts = _time(event, 2, heard)
             sides = {"bid": list(bids.items()), "ask": list(asks.items())}
             yield from levels(native, ts, heard, number, sides, whole=True)
         elif event[0] == "o":
-            ts = ms(event[4]) if len(event) > 4 else heard
-            side = "bid" if int(event[1]) else "ask"
+            ts = _time(event, 4, heard)
+            side = ("ask", "bid")[int(event[1])]
             yield from levels(native, ts, heard, number, {side: [event[2:4]]}, whole=False)
         elif event[0] == "t":
-            ts = ms(event[6]) if len(event) > 6 else decimal_to_ns(event[5], SECOND)
-            side = "buy" if int(event[2]) else "sell"
-            yield trade(native, ts, heard, event[3], event[4], side, event[1])
+            at = decimal_to_ns(event[5], SECOND)
+            if len(event) > 6:
+                at = ms(event[6])
+            side = ("sell", "buy")[int(event[2])]
+            yield trade(native, at, heard, event[3], event[4], side, event[1])
     yield Mark("book", native, number, number, starts=whole)
 
 

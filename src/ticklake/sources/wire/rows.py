@@ -10,7 +10,21 @@ from typing import Any, NamedTuple
 from ticklake.core.native_ids import Market
 from ticklake.core.time import MS, decimal_to_ns, parse_time
 
-__all__ = ["BY_TIME", "Row", "iso", "level_rows", "levels", "ms", "new_row", "pairs", "row_key", "signed", "trade"]
+__all__ = [
+    "BY_TIME",
+    "Row",
+    "field",
+    "iso",
+    "level_rows",
+    "levels",
+    "ms",
+    "new_row",
+    "pairs",
+    "row_key",
+    "signed",
+    "time_or",
+    "trade",
+]
 
 _SIDES = {
     **dict.fromkeys(("BUY", "Buy", "BID", "bid"), "buy"),
@@ -46,6 +60,26 @@ def ms(value: Any) -> int:
     if type(value) is int:
         return value * MS
     return decimal_to_ns(value, MS)
+
+
+def field(entry: Mapping[str, Any], name: str, other: str) -> Any:
+    """Return the field *name*, or the *other* one, as which some messages have it.
+
+    Raises
+    ------
+    KeyError
+        If there is neither.
+    """
+    if name in entry:
+        return entry[name]
+    return entry[other]
+
+
+def time_or(message: Mapping[str, Any], name: str, otherwise: int | None) -> int | None:
+    """Return a field of milliseconds as nanoseconds, or another time where a message has none."""
+    if name in message:
+        return ms(message[name])
+    return otherwise
 
 
 def iso(text: str) -> int:
