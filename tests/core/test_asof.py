@@ -175,6 +175,13 @@ def test_rows_of_unsorted_groups_get_rows_of_their_own_group():
     assert joined(left, right, by="symbol") == ["B3", "A4", None, None]
 
 
+def test_very_many_groups():
+    names = [f"S{number}" for number in range(70_000)]
+    right = pl.DataFrame({"symbol": names, "x": range(70_000)}).with_columns(ts=pl.lit(BASE).cast(TIME))
+    left = right.select("ts", "symbol").reverse()
+    assert joined(left, right, by="symbol") == list(reversed(range(70_000)))
+
+
 def test_a_null_group_and_a_null_time_match_nothing():
     left = frame([5, None], symbol=[None, "A"])
     right = frame([1, 2, None], symbol=[None, "A", "A"], x=[1, 2, 3])

@@ -23,6 +23,8 @@ __all__ = ["TEXTS", "Direction", "asof", "asof_rows", "joined", "take"]
 Direction = Literal["backward", "forward"]
 _GROUP = 1 << 64
 """More than two times can differ by: what lies between the keys of two groups."""
+_FEW_GROUPS = 1 << 16
+"""Texts of up to so many groups are numbered as the values of an Enum."""
 TEXTS = (pl.String, pl.Categorical, pl.Enum)
 """The types of columns of texts."""
 
@@ -217,8 +219,8 @@ def _group_numbers(
 
 def _numbers_among(known: pl.DataFrame, keys: pl.DataFrame) -> pl.Series:
     """Return which row of *known* each row of *keys* is; null for none."""
-    if known.width == 1 and known.to_series().dtype == pl.String:
-        # Far faster than a join.
+    if known.width == 1 and known.to_series().dtype == pl.String and known.height <= _FEW_GROUPS:
+        # Far faster than a join, unless there are many.
         return keys.to_series().cast(pl.Enum(known.to_series()), strict=False).to_physical()
     numbered = known.with_row_index("_group")
     return keys.join(numbered, on=known.columns, how="left", maintain_order="left")["_group"]
