@@ -32,6 +32,7 @@ ARGUMENTS = {
     "symbols": ["binance"],
     "delete": [BARS, "--yes"],
     "create": ["backfill", "binance", "BTC/USDT"],
+    "derive add": ["hours", "--from", "x:trades:*"],
     "add": ["a", "backfill", "binance", "BTC/USDT", "--every", "1h"],
     "start": ["1"],
     "worker": ["--once"],
@@ -51,10 +52,16 @@ def commands(command, path=()):
         yield path, command
 
 
+def _of(path, words):
+    """What a command needs, named as a whole or by its last word."""
+    return words.get(" ".join(path)) or words.get(path[-1], [])
+
+
 def options():
     for path, command in commands(typer.main.get_command(app)):
         needed = {
             "resample": ["--to", "4h"],
+            "derive add": ["--to", "4h"],
             "panel": ["-t", "1h"],
             "export": ["--layout", "hive"],
             "import-lake": ["--layout", "hive"],
@@ -63,9 +70,9 @@ def options():
             name = option.opts[0]
             if option.param_type_name != "option" or option.is_flag or name in FREE:
                 continue
-            if path[-1] == "add" and name == "--cron":
+            if path == ("schedule", "add") and name == "--cron":
                 continue
-            words = [*ARGUMENTS.get(path[-1], []), *needed.get(path[-1], [])]
+            words = [*_of(path, ARGUMENTS), *_of(path, needed)]
             if name in words:
                 place = words.index(name)
                 words = words[:place] + words[place + 2 :]
