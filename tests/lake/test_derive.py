@@ -629,3 +629,23 @@ def test_a_backup_goes_on_with_its_rules(tmp_path):
         lake.save(TRADES, trades(0, 720, bump=1.0))
         lake.derived.refresh()
         assert_is_what_the_rule_makes(lake)
+
+
+def test_a_vacuum_under_a_refresh_makes_it_begin_anew(hours, monkeypatch):
+    hours.save(TRADES, trades(0, 700, bump=1.0))
+    plain = hours.engine.at
+    calls = []
+
+    def vacuumed(version, moment):
+        calls.append(version)
+        if len(calls) == 1:
+            hours.save(TRADES, trades(700, 720))
+            hours.compact()
+            hours.vacuum(0)
+        return plain(version, moment)
+
+    monkeypatch.setattr(hours.engine, "at", vacuumed)
+    hours.derived.refresh()
+    monkeypatch.undo()
+    assert len(calls) == 2
+    assert_is_what_the_rule_makes(hours)

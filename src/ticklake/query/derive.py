@@ -31,7 +31,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.read import count_rows
 from ticklake.engine.replacement import Replaced, replace_rows
 from ticklake.engine.store import Store, retried
-from ticklake.errors import CatalogError
+from ticklake.errors import CatalogError, Conflict
 from ticklake.query.resample import Resampling, whole_bars_in
 
 __all__ = ["SOURCE", "made_of", "outputs_of", "refresh", "remove"]
@@ -105,7 +105,13 @@ def _attempt(engine: Engine, rules: RuleTable, stored: StoredRule) -> Refreshed:
     work = _Work(engine, stored, Rule.from_json(stored.name, stored.definition), version)
     written: list[Segment] = []
     with engine.store.swept_if_it_fails(written):
-        return work.run(rules, written)
+        try:
+            return work.run(rules, written)
+        except CatalogError as error:
+            # A vacuum that keeps no old versions may remove the one that is read, once there is a newer one.
+            if engine.catalog.version() == version:
+                raise
+            raise Conflict(f"version {version} was vacuumed while the rule {stored.name!r} was refreshed") from error
 
 
 @dataclass
