@@ -176,13 +176,24 @@ def write_checkpoints(engine: Engine, dataset: Dataset, every: int | None = None
     done = _whole_files(engine, dataset)
     for segment in live:
         if segment.path is not None and segment.rows >= _FEWEST_ROWS and segment.id not in done:
-            instants = np.arange(segment.min_ts // every * every + every, segment.max_ts + 1, every, dtype=np.int64)
-            made = list(_made(engine, dataset, instants, every))
+            made = list(_made(engine, dataset, _instants(engine, dataset, segment, every), every))
             # Also without any: so it is not looked at again.
             _write(engine, f"{_folder(dataset)}/{segment.min_ts}_{segment.max_ts}_{segment.id}.books", made)
             written += len(made)
     _remove_unused(engine, dataset, live)
     return written
+
+
+def _instants(engine: Engine, dataset: Dataset, segment: Segment, every: int) -> Integers:
+    """Return the multiples of *every* that follow rows of a segment: where nothing changes there are none."""
+    rows = BookRows(engine, dataset)
+    view = engine.store.view(dataset, segment.span)
+    parts = [np.empty(0, np.int64)]
+    for piece in rows.pieces(view.of([segment]), segment.span, ["ts"]):
+        times = piece["ts"].to_physical().to_numpy()
+        parts.append(np.unique(-(-times // every) * every))
+    instants = np.unique(np.concatenate(parts))
+    return instants[instants <= segment.max_ts]
 
 
 def write_newest_checkpoint(engine: Engine, dataset: Dataset, at: int) -> int:
