@@ -196,6 +196,7 @@ def test_frames_are_a_sequence(lake):
     assert frames[-1].at == START + 5 * MINUTE
     assert [frame.at for frame in frames[1:3]] == frames.instants[1:3].tolist()
     assert repr(frames) == "Frames(x BTC/USDT: 5, 2024-01-01T00:01:00Z .. 2024-01-01T00:05:00Z)"
+    assert [frame.at for frame in frames[::-1]] == frames[::-1].instants.tolist() == frames.instants[::-1].tolist()
     assert len(lake.frames("x", "BTC/USDT", [])) == 0
 
 
@@ -335,6 +336,7 @@ def test_instants_may_be_written_in_many_ways():
     berlin = pd.DatetimeIndex(["2024-01-01 01:05"]).tz_localize("Europe/Berlin")
     ways = [["2024-01-01T00:05"], [naive], [pd.Timestamp(naive)], np.array([moment]), [np.int64(moment)]]
     ways += [np.array([naive], dtype="datetime64[s]"), [np.datetime64(naive)], index, berlin]
+    ways += [pd.Series(index), pd.Series(berlin)]
     ways += [pl.Series([moment]).cast(TIME), pl.Series([naive]), pl.Series([moment])]
     for way in ways:
         assert parse_instants(way).tolist() == [moment], way
@@ -345,6 +347,7 @@ def test_instants_may_be_written_in_many_ways():
     [
         "2024-01-01",
         5,
+        None,
         [None],
         np.array([1_700_000_000]),
         np.array([1.5]),

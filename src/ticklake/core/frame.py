@@ -99,7 +99,7 @@ class FrameRequest:
         frames = tuple(dict.fromkeys(map(Timeframe.parse, _several("timeframes", timeframes))))
         if book_depth is not None:
             book_depth = parse_count("book_depth", book_depth, 1, of="levels")
-        wanted = parse_indicators(indicators)
+        wanted = parse_indicators(() if indicators is None else indicators)
         if wanted and not frames:
             raise BadInput(
                 "indicators are computed from bars, and timeframes names none: add one, like timeframes=['1m']"
@@ -134,6 +134,8 @@ class FrameRequest:
 
 
 def _several(name: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
     if isinstance(value, Timeframe):
         return [value]
     if name == "timeframes" and isinstance(value, Iterable) and not isinstance(value, str):
@@ -165,8 +167,10 @@ def parse_instants(instants: Any) -> Times:
         return _of_series(instants)
     dtype = getattr(instants, "dtype", None)
     if getattr(dtype, "tz", None) is not None:
-        # An index of pandas with a time zone: its values are those of UTC.
-        instants = instants.tz_convert("UTC").tz_localize(None)
+        # An index or a series of pandas with a time zone: its values are those of UTC.
+        zoned = getattr(instants, "dt", instants)
+        instants = zoned.tz_convert("UTC")
+        instants = getattr(instants, "dt", instants).tz_localize(None)
     kind = getattr(dtype, "kind", "")
     if kind in "Mi" and kind:
         return _of_array(np.asarray(instants))
@@ -806,15 +810,16 @@ class Frame:
         """Return bars with the missing ones of the window in between, each of which repeats the last close."""
         name = f"bars.{timeframe}"
         anchor = self._data.request.dataset("ohlcv", timeframe).anchor
+        marked = rows.with_columns(filled=pl.lit(False))
+        if not rows.height:
+            return marked
+        # Before the first bar there is no close that could be repeated.
+        first = int(rows["ts"].to_physical()[0])
         opens: list[int] = []
         for part in self.missing:
-            if part.part == name and part.reason != _ABSENT:
-                opens += timeframe.opens(Span(part.start, part.end), anchor).to_list()
-        marked = rows.with_columns(filled=pl.lit(False))
-        if rows.height:
-            first = int(rows["ts"].to_physical()[0])
-            opens = [ts for ts in opens if ts > first]
-        if not opens or not rows.height:
+            if part.part == name and part.reason != _ABSENT and part.end > first:
+                opens += timeframe.opens(Span(max(part.start, first), part.end), anchor).to_list()
+        if not opens:
             return marked
         empty = pl.DataFrame({"ts": pl.Series(opens, dtype=pl.Int64).cast(TIME), "filled": [True] * len(opens)})
         whole = pl.concat([marked, empty], how="diagonal").sort("ts", maintain_order=True)
@@ -865,7 +870,8 @@ class Frames(Sequence[Frame]):
     @property
     def instants(self) -> Times:
         """The instants, in nanoseconds UTC."""
-        return self._data.at[self._places.start : self._places.stop : self._places.step]
+        # Not a slice: one that counts down to the first ends at -1, which would be the last.
+        return self._data.at[np.array(self._places, dtype=np.int64)]
 
     @property
     def version(self) -> int:

@@ -102,7 +102,8 @@ class FrameVerbs(Reading):
             knowledge=knowledge,
             fill=fill,
         )
-        return Frame(self._frame_data(request, None if at is None else [at]), 0)
+        now = self.engine.now()
+        return Frame(self._frame_data(request, [now if at is None else at], now), 0)
 
     def frames(
         self,
@@ -140,16 +141,11 @@ class FrameVerbs(Reading):
             knowledge=knowledge,
             fill=fill,
         )
-        return Frames(self._frame_data(request, instants))
+        return Frames(self._frame_data(request, instants, self.engine.now()))
 
-    def _frame_data(self, request: FrameRequest, instants: Any) -> FrameData:
-        import numpy as np
-
+    def _frame_data(self, request: FrameRequest, instants: Any, now: int) -> FrameData:
         from ticklake.core.frame import parse_instants
 
-        now = self.engine.now()
-        if instants is None:
-            instants = np.array([now], dtype=np.int64)
         at = parse_instants(instants)
         if at.size and int(at.max()) > now:
             latest = format_time(int(at.max()))

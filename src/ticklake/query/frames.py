@@ -568,10 +568,14 @@ class _Reading:
         return retried(attempt)
 
     def _loaded(self, need: _Need, head: DatasetRow) -> _Rows:
-        """Read the rows that are needed, and some around them."""
+        """Read the rows that are needed."""
         if self._is_sparse(head):
             return self._loaded_in_parts(need, head)
-        return self._contiguous(_Need(need.dataset, _widened(need, head), 0), need, head)
+        wide = need.span
+        if need.before:
+            # Mostly one read brings the rows before the window, too.
+            wide = _widened(need, head)
+        return self._contiguous(_Need(need.dataset, wide, 0), need, head)
 
     def _contiguous(self, wide: _Need, need: _Need, head: DatasetRow) -> _Rows:
         dataset, span = need.dataset, wide.span

@@ -6,6 +6,7 @@ other values, or have new ones beside them. If its value differs, it looked ahea
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -382,9 +383,15 @@ def _is_same(one: Any, other: Any) -> bool:
         return list(one) == list(other) and all(_is_same(value, other[name]) for name, value in one.items())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, pl.LazyFrame):
+        return _is_same(one.collect(), other.collect())
     if isinstance(one, float):
         return bool(one == other or (one != one and other != other))
-    return bool(one == other)
+    try:
+        return bool(one == other)
+    except (TypeError, ValueError, RuntimeError):
+        # Tensors, and frames of other libraries, compare value by value.
+        return pickle.dumps(one) == pickle.dumps(other)
 
 
 def _bytes_of(array: np.ndarray[Any, Any]) -> Any:
