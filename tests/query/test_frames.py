@@ -201,12 +201,30 @@ def test_frames_are_a_sequence(lake):
 
 
 def test_windows_that_are_far_apart_are_read_one_by_one(lake, monkeypatch):
-    lake.save(BARS, bars(0, 5000))
-    instants = [START + number * MINUTE for number in (4000, 100, 130, 2500)]
-    whole = [frame.digest() for frame in lake.frames("x", "BTC/USDT", instants)]
+    lake.save(BARS, bars(0, 5000).filter(~pl.int_range(pl.len()).is_between(2300, 2490)))
+    lake.save(TRADES, trades(0, 2000, interval=MINUTE))
+    instants = [START + number * MINUTE for number in (4000, 100, 130, 2500, 2481, 1999)]
+    options = {"timeframes": ["1m", "1h"], "indicators": "sma_20"}
+    whole = [frame.digest() for frame in lake.frames("x", "BTC/USDT", instants, **options)]
     monkeypatch.setattr("ticklake.query.frames._MOST_ROWS", 10)
+    monkeypatch.setattr("ticklake.query.frames._ROWS_APART", 100)
     with open_lake(lake.root, settings=Settings()) as other:
-        assert [frame.digest() for frame in other.frames("x", "BTC/USDT", instants)] == whole
+        assert [frame.digest() for frame in other.frames("x", "BTC/USDT", instants, **options)] == whole
+        # What is between the windows was not read: a frame there has it all the same.
+        between = START + 1000 * MINUTE
+        assert minutes(other.frame("x", "BTC/USDT", between, window="10m").bars["1m"]) == list(range(990, 1000))
+
+
+def test_bars_from_before_a_dataset_begins_are_made_of_others(lake):
+    lake.save(BARS, bars(0, 600))
+    lake.save("x:ohlcv:1h:BTC/USDT", bars(5, 10, interval=HOUR))
+    instants = [START + number * HOUR + 1 for number in (7, 2, 6, 5, 4)]
+    frames = lake.frames("x", "BTC/USDT", instants, timeframes="1h", kinds=())
+    assert ["made of" in frame.sources["bars.1h"] for frame in frames] == [False, True, False, True, True]
+    assert frames[2].bars["1h"]["close"].to_list() == bars(5, 6, interval=HOUR)["close"].to_list()
+    assert frames[3].bars["1h"].equals(lake.resample(BARS, "1h")[4:5])
+    for instant, frame in zip(instants, frames, strict=True):
+        assert frame.digest() == of(lake, instant, timeframes="1h", kinds=()).digest()
 
 
 def cover(lake, dataset, *pieces):

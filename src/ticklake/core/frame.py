@@ -28,6 +28,8 @@ from ticklake.core.timeline import Part
 from ticklake.errors import BadInput, InvalidTime
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ticklake.core.book import Book
     from ticklake.core.timeline import Times, Windows
 
@@ -36,6 +38,7 @@ __all__ = [
     "Absent",
     "Facts",
     "Frame",
+    "FrameBatch",
     "FrameData",
     "FrameRequest",
     "Frames",
@@ -844,12 +847,34 @@ def _with_nat(series: pl.Series) -> Any:
     return np.array(values).view("datetime64[ns]")
 
 
+class FrameBatch:
+    """Frames at instants, in their order: those of each of *groups* (places of instants) are cut from one of *data*."""
+
+    def __init__(self, at: Times, data: Sequence[FrameData], groups: Sequence[NDArray[np.intp]] | None = None) -> None:
+        self.at = at
+        self.data = data
+        # Mostly all are cut from one, in order: then nothing has to be looked up.
+        self._where: list[tuple[FrameData, int]] | None = None
+        if groups is not None and not (len(groups) == 1 and (groups[0] == np.arange(len(at))).all()):
+            where: list[tuple[FrameData, int]] = [(data[0], 0)] * len(at)
+            for part, places in zip(data, groups, strict=True):
+                for number, place in enumerate(places.tolist()):
+                    where[place] = (part, number)
+            self._where = where
+
+    def frame(self, place: int) -> Frame:
+        """Return one frame."""
+        if self._where is None:
+            return Frame(self.data[0], place)
+        return Frame(*self._where[place])
+
+
 class Frames(Sequence[Frame]):
     """Frames of many instants, read in one pass. A frame is made when it is looked at, and its rows are not copied."""
 
-    def __init__(self, data: FrameData, places: range | None = None) -> None:
-        self._data = data
-        self._places = range(len(data.at)) if places is None else places
+    def __init__(self, batch: FrameBatch, places: range | None = None) -> None:
+        self._batch = batch
+        self._places = range(len(batch.at)) if places is None else places
 
     def __len__(self) -> int:
         return len(self._places)
@@ -860,26 +885,26 @@ class Frames(Sequence[Frame]):
     def __getitem__(self, place: slice) -> Frames: ...
     def __getitem__(self, place: int | slice) -> Frame | Frames:
         if isinstance(place, slice):
-            return Frames(self._data, self._places[place])
-        return Frame(self._data, self._places[place])
+            return Frames(self._batch, self._places[place])
+        return self._batch.frame(self._places[place])
 
     def __iter__(self) -> Iterator[Frame]:
         for place in self._places:
-            yield Frame(self._data, place)
+            yield self._batch.frame(place)
 
     @property
     def instants(self) -> Times:
         """The instants, in nanoseconds UTC."""
         # Not a slice: one that counts down to the first ends at -1, which would be the last.
-        return self._data.at[np.array(self._places, dtype=np.int64)]
+        return self._batch.at[np.array(self._places, dtype=np.int64)]
 
     @property
     def version(self) -> int:
         """The version of the lake that they were read from."""
-        return self._data.version
+        return self._batch.data[0].version
 
     def __repr__(self) -> str:
-        request = self._data.request
+        request = self._batch.data[0].request
         if not len(self):
             return f"Frames({request.exchange} {request.symbol}: none)"
         first, last = int(self.instants.min()), int(self.instants.max())

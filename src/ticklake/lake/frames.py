@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ticklake.core.dataset import Dataset
     from ticklake.core.duration import DurationLike
-    from ticklake.core.frame import Frame, FrameData, FrameRequest, Frames
+    from ticklake.core.frame import Frame, FrameBatch, FrameRequest, Frames
     from ticklake.engine.engine import Engine
     from ticklake.query.frames import FrameReader
 
@@ -88,7 +88,7 @@ class FrameVerbs(Reading):
         BadInput
             If another value is none that it can have.
         """
-        from ticklake.core.frame import Frame, FrameRequest
+        from ticklake.core.frame import FrameRequest
 
         request = FrameRequest.of(
             exchange,
@@ -103,7 +103,7 @@ class FrameVerbs(Reading):
             fill=fill,
         )
         now = self.engine.now()
-        return Frame(self._frame_data(request, [now if at is None else at], now), 0)
+        return self._batch(request, [now if at is None else at], now).frame(0)
 
     def frames(
         self,
@@ -141,9 +141,9 @@ class FrameVerbs(Reading):
             knowledge=knowledge,
             fill=fill,
         )
-        return Frames(self._frame_data(request, instants, self.engine.now()))
+        return Frames(self._batch(request, instants, self.engine.now()))
 
-    def _frame_data(self, request: FrameRequest, instants: Any, now: int) -> FrameData:
+    def _batch(self, request: FrameRequest, instants: Any, now: int) -> FrameBatch:
         from ticklake.core.frame import parse_instants
 
         at = parse_instants(instants)

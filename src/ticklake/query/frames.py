@@ -20,10 +20,20 @@ from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
-from ticklake.core.frame import EVENT_KINDS, STATES, Absent, BookReads, Facts, FrameData, FrameRequest, PartData
+from ticklake.core.frame import (
+    EVENT_KINDS,
+    STATES,
+    Absent,
+    BookReads,
+    Facts,
+    FrameBatch,
+    FrameData,
+    FrameRequest,
+    PartData,
+)
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
-from ticklake.core.span import ALL_TIME, Span, normalise, total_length
+from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.core.time import HOUR
 from ticklake.core.timeframe import Timeframe
 from ticklake.core.timeline import DerivedBars, Edge, Timeline
@@ -34,6 +44,8 @@ from ticklake.errors import UnknownDataset
 from ticklake.query.resample import can_become
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ticklake.core.book import Book
     from ticklake.core.timeline import Times
 
@@ -54,8 +66,9 @@ _BARS_AROUND = 1_000
 _IMBALANCE_DEPTH = 10
 _MOST_HEADS = 1_000
 """Of so many symbols it is remembered which datasets there are."""
-_SPARSE = 0.25
-"""Windows that fill less than this part of the time between the first and the last are read one by one."""
+_ROWS_APART = 50_000
+"""Windows are read apart if there are more rows than these between them."""
+_NEVER = 2**62
 _STORED = [Timeframe(count, "s") for count in (1, 5, 10, 15, 30)]
 _STORED += [Timeframe(count, "m") for count in (1, 2, 3, 5, 10, 15, 20, 30, 45)]
 _STORED += [Timeframe(count, "h") for count in (1, 2, 3, 4, 6, 8, 12)]
@@ -184,8 +197,8 @@ class FrameReader:
         self._kept: OrderedDict[Dataset, _Rows] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, request: FrameRequest, at: Times) -> FrameData:
-        """Return the data of frames at these instants, all of one version.
+    def read(self, request: FrameRequest, at: Times) -> FrameBatch:
+        """Return frames at these instants, all of one version.
 
         Raises
         ------
@@ -194,12 +207,20 @@ class FrameReader:
         """
         for _ in range(_ATTEMPTS):
             version = self.engine.catalog.version()
-            data = _Reading(self, self.engine, request, at, version).data()
+            batch = self._read(self.engine, request, at, version)
             if self.engine.catalog.version() == version:
-                return data
+                return batch
         # Commits come faster than frames are read: one version stands still.
         pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
-        return _Reading(self, pinned, request, at, pinned.catalog.version()).data()
+        return self._read(pinned, request, at, pinned.catalog.version())
+
+    def _read(self, engine: Engine, request: FrameRequest, at: Times, version: int) -> FrameBatch:
+        heads = self.heads(engine, request, version)
+        if at.size < 2:
+            return FrameBatch(at, [_Reading(self, engine, request, at, version, heads).data()])
+        groups = _groups(engine, request, at, heads)
+        data = [_Reading(self, engine, request, at[places], version, heads).data() for places in groups]
+        return FrameBatch(at, data, groups)
 
     def heads(self, engine: Engine, request: FrameRequest, version: int) -> dict[Dataset, DatasetRow]:
         """Return the datasets of a version of which a frame may need rows.
@@ -215,11 +236,9 @@ class FrameReader:
             return known[1]
         names = [request.dataset("ohlcv", timeframe) for timeframe in request.timeframes]
         names += [request.dataset(kind) for kind in (*EVENT_KINDS, "book")]
-        _, heads = engine.catalog.heads(names)
-        # Of what bars can be made matters only where some have to be.
-        if not heads or any(name.spec.bars and name not in heads for name in names):
-            _, others = engine.catalog.heads([request.dataset("ohlcv", timeframe) for timeframe in _STORED])
-            heads |= others
+        # Bars that the lake does not have, or has from later on, are made of others.
+        others = [request.dataset("ohlcv", timeframe) for timeframe in _STORED]
+        _, heads = engine.catalog.heads(list(dict.fromkeys([*names, *others])))
         if not heads and not any(self.live_rows(name) is not None for name in names):
             raise UnknownDataset(f"the lake has nothing of {request.symbol} on {request.exchange}")
         if len(self._heads) >= _MOST_HEADS:
@@ -264,13 +283,21 @@ class FrameReader:
 class _Reading:
     """One read of frames, from one version."""
 
-    def __init__(self, reader: FrameReader, engine: Engine, request: FrameRequest, at: Times, version: int) -> None:
+    def __init__(
+        self,
+        reader: FrameReader,
+        engine: Engine,
+        request: FrameRequest,
+        at: Times,
+        version: int,
+        heads: Mapping[Dataset, DatasetRow],
+    ) -> None:
         self._reader = reader
         self._engine = engine
         self._request = request
         self._at = at
         self._version = version
-        self._heads: dict[Dataset, DatasetRow] = {}
+        self._heads = heads
         self._absent: list[Absent] = []
         self._parts: dict[str, PartData] = {}
         self._since = int(request.since(at).min(initial=ALL_TIME.end))
@@ -278,7 +305,6 @@ class _Reading:
 
     def data(self) -> FrameData:
         """Return the data of all frames."""
-        self._heads = self._reader.heads(self._engine, self._request, self._version)
         if self._at.size:
             for timeframe in self._request.timeframes:
                 self._add_bars(timeframe)
@@ -302,10 +328,11 @@ class _Reading:
         dataset = self._request.dataset("ohlcv", timeframe)
         name = f"bars.{timeframe}"
         before = self._before(timeframe)
-        if self._is_never_received(dataset):
+        lag = self._engine.lags.of(dataset)
+        is_later = self._until < _first_close(dataset, self._heads.get(dataset)) + lag
+        if self._is_never_received(dataset) or (is_later and self._base_of(dataset) is not None):
             self._add_made_bars(name, dataset, before)
             return
-        lag = self._engine.lags.of(dataset)
         need = self._need(dataset, self._since - timeframe.length - lag, before)
         rows = self._rows(need)
         if rows is None:
@@ -356,7 +383,10 @@ class _Reading:
         """Return of what bars are made: the longest bars of which they are a multiple, or trades."""
         timeframe = dataset.timeframe
         bases: list[Dataset] = []
-        for known in self._heads:
+        trades = self._request.dataset("trades")
+        for known in dict.fromkeys([*self._heads, trades]):
+            if known not in self._heads and self._reader.live_rows(known) is None:
+                continue
             if known.kind not in ("ohlcv", "trades") or timeframe is None:
                 continue
             if can_become(known, timeframe) and known != dataset and not self._is_never_received(known):
@@ -569,8 +599,6 @@ class _Reading:
 
     def _loaded(self, need: _Need, head: DatasetRow) -> _Rows:
         """Read the rows that are needed."""
-        if self._is_sparse(head):
-            return self._loaded_in_parts(need, head)
         wide = need.span
         if need.before:
             # Mostly one read brings the rows before the window, too.
@@ -630,36 +658,41 @@ class _Reading:
             frame = pl.concat([frame.head(first), fresh, frame.slice(last)])
         return self._with_history(rows.dataset, rows.span, head, now, frame)
 
-    # Windows that are far apart
 
-    def _is_sparse(self, head: DatasetRow) -> bool:
-        hull = self._until - self._since
-        if self._at.size < 2 or _expected_rows(head, hull) < _MOST_ROWS:
-            return False
-        return total_length(self._windows(0)) < _SPARSE * hull
+def _groups(
+    engine: Engine, request: FrameRequest, at: Times, heads: Mapping[Dataset, DatasetRow]
+) -> list[NDArray[np.intp]]:
+    """Return the places of instants that are read together, in order of time.
 
-    def _windows(self, longer: int) -> list[Span]:
-        """Return the spans of all windows, each begun so much earlier, joined where they touch."""
-        at = np.sort(self._at)
-        since = np.maximum(self._request.since(at), ALL_TIME.start + longer) - longer
-        begins = np.flatnonzero(np.append(True, since[1:] > at[:-1]))
-        ends = np.append(begins[1:], len(at)) - 1
-        return [Span(int(since[first]), int(at[last]) + 1) for first, last in zip(begins, ends, strict=True)]
+    Windows that are far apart are read apart, if the time between them has many rows. And frames from before the first bar of a dataset
+    are apart from those after it: their bars are made of others.
+    """
+    order = np.argsort(at, kind="stable")
+    moments = at[order]
+    is_new = np.zeros(len(at), dtype=np.bool_)
+    since = request.since(moments)
+    between = since[1:] - moments[:-1]
+    wanted = [dataset for dataset in heads if dataset.kind in EVENT_KINDS or dataset.timeframe in request.timeframes]
+    for dataset in wanted:
+        head = heads[dataset]
+        rows = _expected_rows(head, int(moments[-1]) - int(since[0]))
+        if rows > _MOST_ROWS and head.min_ts is not None and head.max_ts is not None:
+            # As many rows as a read brings that are not needed cost as much as another read.
+            apart = _ROWS_APART * max(head.max_ts - head.min_ts, 1) // head.rows
+            is_new[1:] |= between > apart
+        if dataset.spec.bars:
+            first = _first_close(dataset, head) + engine.lags.of(dataset)
+            place = int(moments.searchsorted(first))
+            if 0 < place < len(at):
+                is_new[place] = True
+    return np.split(order, np.flatnonzero(is_new))
 
-    def _loaded_in_parts(self, need: _Need, head: DatasetRow) -> _Rows:
-        frames: list[pl.DataFrame] = []
-        segments: list[Segment] = []
-        end = ALL_TIME.start
-        for span in self._windows(self._since - need.span.start):
-            rows = self._contiguous(_Need(need.dataset, span, 0), _Need(need.dataset, span, need.before), head)
-            # What was read before a window may reach into the window before it.
-            frame = rows.frame
-            if rows.span.start < end:
-                frame = frame.slice(int(frame["ts"].to_physical().search_sorted(end)))
-            frames.append(frame)
-            segments += rows.segments
-            end = span.end
-        return self._with_history(need.dataset, need.span, head, tuple(segments), pl.concat(frames))
+
+def _first_close(dataset: Dataset, head: DatasetRow | None) -> int:
+    """Return when the first bar of a dataset closed; never, if it has none."""
+    if head is None or head.min_ts is None:
+        return _NEVER
+    return min(dataset.row_end(head.min_ts), _NEVER)
 
 
 def _length(dataset: Dataset) -> int:
