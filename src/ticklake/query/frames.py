@@ -193,7 +193,7 @@ class FrameReader:
         self.engine = engine
         self._live = live
         self.budget = budget
-        self._heads: dict[Any, tuple[int, dict[Dataset, DatasetRow]]] = {}
+        self._heads: dict[Any, tuple[int, int, dict[Dataset, DatasetRow]]] = {}
         self._kept: OrderedDict[Dataset, _Rows] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -215,15 +215,15 @@ class FrameReader:
         return self._read(pinned, request, at, pinned.catalog.version())
 
     def _read(self, engine: Engine, request: FrameRequest, at: Times, version: int) -> FrameBatch:
-        heads = self.heads(engine, request, version)
+        heads = self.heads(engine, request, version, int(at.min(initial=ALL_TIME.end)))
         if at.size < 2:
             return FrameBatch(at, [_Reading(self, engine, request, at, version, heads).data()])
         groups = _groups(engine, request, at, heads)
         data = [_Reading(self, engine, request, at[places], version, heads).data() for places in groups]
         return FrameBatch(at, data, groups)
 
-    def heads(self, engine: Engine, request: FrameRequest, version: int) -> dict[Dataset, DatasetRow]:
-        """Return the datasets of a version of which a frame may need rows.
+    def heads(self, engine: Engine, request: FrameRequest, version: int, since: int) -> dict[Dataset, DatasetRow]:
+        """Return the datasets of a version of which frames from an instant on may need rows.
 
         Raises
         ------
@@ -232,18 +232,22 @@ class FrameReader:
         """
         key = (request.exchange, request.symbol, request.timeframes)
         known = self._heads.get(key)
-        if known is not None and known[0] == version:
-            return known[1]
+        if known is not None and known[0] == version and known[1] <= since:
+            return known[2]
         names = [request.dataset("ohlcv", timeframe) for timeframe in request.timeframes]
         names += [request.dataset(kind) for kind in (*EVENT_KINDS, "book")]
+        _, heads = engine.catalog.heads(names)
         # Bars that the lake does not have, or has from later on, are made of others.
-        others = [request.dataset("ohlcv", timeframe) for timeframe in _STORED]
-        _, heads = engine.catalog.heads(list(dict.fromkeys([*names, *others])))
+        if not heads or any(
+            name.spec.bars and since < _first_close(name, heads.get(name)) + engine.lags.of(name) for name in names
+        ):
+            _, others = engine.catalog.heads([request.dataset("ohlcv", timeframe) for timeframe in _STORED])
+            heads |= others
         if not heads and not any(self.live_rows(name) is not None for name in names):
             raise UnknownDataset(f"the lake has nothing of {request.symbol} on {request.exchange}")
         if len(self._heads) >= _MOST_HEADS:
             self._heads.clear()
-        self._heads[key] = (version, heads)
+        self._heads[key] = (version, since, heads)
         return heads
 
     def kept(self, need: _Need, version: int) -> _Rows | None:
