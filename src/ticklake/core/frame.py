@@ -330,6 +330,8 @@ class PartData:
     base: PartData | None = None
     """Of what derived bars are made."""
     source: Callable[[int, int], str] = lambda _start, _end: "files"
+    before: Absent | None = None
+    """Why derived bars were not there before it was known that there would be something to make them of."""
 
     def windows(self, since: Times, at: Times) -> Windows:
         """Return where the rows of frames are."""
@@ -593,7 +595,7 @@ class Frame:
         books = self._data.books
         if books is not None and books.is_named and self.book is not None and self.book.reason:
             found.append(MissingPart("book", str(books.dataset), self.since, self.at, _ABSENT, self.book.reason))
-        return tuple(found)
+        return tuple(sorted(found, key=lambda part: (part.part, part.start)))
 
     @property
     def complete(self) -> bool:
@@ -793,6 +795,9 @@ class Frame:
         return converted
 
     def _missing_in(self, part: PartData) -> Iterator[MissingPart]:
+        if part.before is not None and self.at < part.facts.since:
+            yield MissingPart(*part.before[:2], self.since, self.at, _ABSENT, part.before.why)
+            return
         source = part.base or part
         count: int | None = None
         first, last, plain = (column[self._place] for column in self._data.places(part.name))

@@ -18,6 +18,7 @@ import polars as pl
 
 from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.gap_notes import GapNotes
+from ticklake.core.batch import canonical, sort
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
 from ticklake.core.frame import (
@@ -31,6 +32,7 @@ from ticklake.core.frame import (
     FrameRequest,
     PartData,
 )
+from ticklake.core.kinds import PROVENANCE
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, normalise
@@ -38,6 +40,7 @@ from ticklake.core.time import HOUR
 from ticklake.core.timeframe import Timeframe
 from ticklake.core.timeline import DerivedBars, Edge, Timeline
 from ticklake.engine.engine import Engine
+from ticklake.engine.overlay import overlaid
 from ticklake.engine.read import read_rows
 from ticklake.engine.store import retried
 from ticklake.errors import UnknownDataset
@@ -304,6 +307,7 @@ class _Reading:
         self._heads = heads
         self._absent: list[Absent] = []
         self._parts: dict[str, PartData] = {}
+        self._live_book: pl.DataFrame | None = None
         self._since = int(request.since(at).min(initial=ALL_TIME.end))
         self._until = int(at.max(initial=ALL_TIME.start))
 
@@ -359,11 +363,12 @@ class _Reading:
         """Add bars that the lake does not have, made of what it has."""
         timeframe = dataset.timeframe
         base = self._base_of(dataset)
+        why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
+        if self._is_never_received(dataset):
+            why = "nobody notes when bars are received, and there are no trades of which they can be made"
+        absent = Absent(name, str(dataset), why)
         if timeframe is None or base is None:
-            why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
-            if self._is_never_received(dataset):
-                why = "nobody notes when bars are received, and there are no trades of which they can be made"
-            self._absent.append(Absent(name, str(dataset), why))
+            self._absent.append(absent)
             return
         lag = max(self._engine.lags.of(dataset), self._engine.lags.of(base))
         begin = timeframe.floor(self._since - lag, dataset.anchor)
@@ -372,16 +377,17 @@ class _Reading:
             need = self._need(base, begin - count * timeframe.length - lag, 0)
             rows = self._rows(need)
             if rows is None:
-                self._absent.append(Absent(name, str(dataset), f"the lake has no {base}"))
+                self._absent.append(absent)
                 return
             bars = self._made(rows, timeframe, lag)
             # Where rows are sparse, the bars before the windows are far before them.
             if rows.begins or int(bars.happened.searchsorted(self._since - lag, side="right")) > before:
                 break
             count *= 4
-        facts = replace(self._facts(rows, need, lag), made=timeframe)
+        # Until the first of its rows was known, it was not known that there would be something to make bars of.
+        facts = replace(self._facts(rows, need, lag), made=timeframe, since=self._first_known(rows))
         source = PartData(name, self._timeline(rows), False, facts)
-        self._parts[name] = PartData(name, bars, True, facts, source, rows.source)
+        self._parts[name] = PartData(name, bars, True, facts, source, rows.source, absent)
 
     def _base_of(self, dataset: Dataset) -> Dataset | None:
         """Return of what bars are made: the longest bars of which they are a multiple, or trades."""
@@ -431,11 +437,30 @@ class _Reading:
         is_named = depth is not None or "book" in (kinds or ())
         if kinds is not None and not is_named:
             return None
+        live = self._reader.live_rows(dataset)
         if dataset not in self._heads:
             if is_named:
                 self._absent.append(Absent("book", str(dataset), f"the lake has no {dataset}"))
             return None
+        # Caught now: when the book is looked at, there may be newer ones.
+        self._live_book = live
         return BookReads(dataset, is_named, self._read_book, self._read_imbalances, self._at)
+
+    @cached_property
+    def _engine_of_books(self) -> Engine:
+        """An engine that reads this version later, too, with the changes that were not committed yet."""
+        engine, live = self._pinned, self._live_book
+        if live is None:
+            return engine
+        dataset = self._request.dataset("book")
+        since = int(live["ts"].to_physical()[0])
+        stored = engine.load(dataset, Span(since, ALL_TIME.end))
+        fresh = _not_stored(live, stored, dataset, "natural")
+        newest = engine.load(dataset, last=1, provenance=True)
+        if not fresh.height or not newest.height:
+            return engine
+        rows = canonical(fresh, dataset.spec, int(newest[PROVENANCE][0]))
+        return overlaid(engine, {dataset: sort(rows, dataset.spec)}, engine.now, "add")
 
     @cached_property
     def _pinned(self) -> Engine:
@@ -447,7 +472,7 @@ class _Reading:
     def _read_book(self, at: int) -> Book:
         from ticklake.query.book import book_at
 
-        request, engine = self._request, self._pinned
+        request, engine = self._request, self._engine_of_books
         return book_at(
             engine, request.dataset("book"), at, request.book_depth, None, request.knowledge, self._engine.lags
         )
@@ -457,7 +482,7 @@ class _Reading:
 
         request = self._request
         return imbalances_at(
-            self._pinned,
+            self._engine_of_books,
             request.dataset("book"),
             at.tolist(),
             depth=request.book_depth or _IMBALANCE_DEPTH,
@@ -749,8 +774,9 @@ def _joined(rows: _Rows, live: pl.DataFrame, times: Times) -> _Rows:
     since = int(times[0])
     coverage = rows.coverage
     if not rows.dataset.spec.bars:
-        # The stream goes on without a hole: nothing is missing since its oldest row that is kept. Of bars each is looked for.
-        coverage = coverage.add(Covered(Span(since, ALL_TIME.end)))
+        # The stream goes on without a hole: nothing is missing since its oldest row that is kept. Whether others share the instant of that
+        # one is not known. Of bars each is looked for.
+        coverage = coverage.add(Covered(Span(since + 1, ALL_TIME.end)))
     joined = replace(rows, live_since=since, coverage=coverage, timelines={})
     if not fresh.height:
         joined.timelines.update({key: kept for key, kept in rows.timelines.items() if isinstance(key, str)})

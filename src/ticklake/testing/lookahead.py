@@ -24,11 +24,11 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.symbol import Symbol, exchange_id
 from ticklake.core.time import DAY, MINUTE, format_time
 from ticklake.core.timeline import NEVER, row_known_at
+from ticklake.engine.overlay import overlaid
 from ticklake.engine.read import read_rows
 from ticklake.engine.store import retried
 from ticklake.errors import BadInput, LooksAhead, UnknownDataset
 from ticklake.lake.view import View
-from ticklake.testing.overlay import overlaid
 
 __all__ = ["Change", "Leak", "LookAheadReport", "World", "check_no_lookahead"]
 
@@ -201,7 +201,7 @@ class World:
 
     def view(self, now: int) -> View:
         """Return a view of these rows; it is *now* by its clock."""
-        return overlaid(self.lake.engine, self.rows, lambda: now, self.known_until)
+        return View(overlaid(self.lake.engine, self.rows, lambda: now, known_until=self.known_until), None)
 
     def changed(self, at: int, change: Change, only: Mapping[Dataset, Any] | None = None) -> World:
         """Return the world with the rows changed that were not knowable at an instant; of *only* these places, if they are named."""
