@@ -20,6 +20,7 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
+from ticklake.engine.store import Store
 from ticklake.errors import BadInput, InvalidTime, UnknownDataset
 from ticklake.testing.clocks import ManualClock
 from ticklake.testing.rows import START, bars, trades
@@ -434,3 +435,19 @@ def test_a_frame_is_of_one_version_while_rows_are_committed(lake):
         frames += 1
     writer.join()
     assert not torn
+
+
+def test_rows_that_are_committed_while_others_are_read_are_not_missed_later(lake, monkeypatch):
+    lake.save(TRADES, trades(0, 7200))
+    half_hour = {"window": "30m", "timeframes": ()}
+    of(lake, START + HOUR, **half_hour)
+    read, late = Store.view, trades(0, 2).with_columns(ts=times(45 * 60 + 0.5, 75 * 60 + 0.5), id=pl.Series(["a", "b"]))
+
+    def view(store, *arguments, **options):
+        monkeypatch.setattr(Store, "view", read)
+        lake.save(TRADES, late)
+        return read(store, *arguments, **options)
+
+    monkeypatch.setattr(Store, "view", view)
+    assert of(lake, START + 95 * MINUTE, **half_hour).trades["id"].to_list().count("b") == 1
+    assert of(lake, START + HOUR, **half_hour).trades["id"].to_list().count("a") == 1

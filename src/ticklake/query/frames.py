@@ -33,6 +33,7 @@ from ticklake.core.frame import (
     PartData,
 )
 from ticklake.core.kinds import PROVENANCE
+from ticklake.core.knowledge import KNOWLEDGE
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
 from ticklake.core.span import ALL_TIME, Span, normalise
@@ -72,6 +73,8 @@ _MOST_HEADS = 1_000
 _ROWS_APART = 50_000
 """Windows are read apart if there are more rows than these between them."""
 _NEVER = 2**62
+_LIVE = "live"
+"""The key of rows with live ones behind them, among timelines."""
 _STORED = [Timeframe(count, "s") for count in (1, 5, 10, 15, 30)]
 _STORED += [Timeframe(count, "m") for count in (1, 2, 3, 5, 10, 15, 20, 30, 45)]
 _STORED += [Timeframe(count, "h") for count in (1, 2, 3, 4, 6, 8, 12)]
@@ -210,19 +213,25 @@ class FrameReader:
         """
         for _ in range(_ATTEMPTS):
             version = self.engine.catalog.version()
-            batch = self._read(self.engine, request, at, version)
+            read: dict[Dataset, _Rows] = {}
+            batch = self._read(self.engine, request, at, version, read)
             if self.engine.catalog.version() == version:
+                # Not before: parts of rows may be of a newer version, and nothing would tell.
+                for rows in read.values():
+                    self._keep(rows)
                 return batch
         # Commits come faster than frames are read: one version stands still.
         pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
-        return self._read(pinned, request, at, pinned.catalog.version())
+        return self._read(pinned, request, at, pinned.catalog.version(), {})
 
-    def _read(self, engine: Engine, request: FrameRequest, at: Times, version: int) -> FrameBatch:
+    def _read(
+        self, engine: Engine, request: FrameRequest, at: Times, version: int, read: dict[Dataset, _Rows]
+    ) -> FrameBatch:
         heads = self.heads(engine, request, version, int(at.min(initial=ALL_TIME.end)))
         if at.size < 2:
-            return FrameBatch(at, [_Reading(self, engine, request, at, version, heads).data()])
+            return FrameBatch(at, [_Reading(self, engine, request, at, version, heads, read).data()])
         groups = _groups(engine, request, at, heads)
-        data = [_Reading(self, engine, request, at[places], version, heads).data() for places in groups]
+        data = [_Reading(self, engine, request, at[places], version, heads, read).data() for places in groups]
         return FrameBatch(at, data, groups)
 
     def heads(self, engine: Engine, request: FrameRequest, version: int, since: int) -> dict[Dataset, DatasetRow]:
@@ -267,7 +276,7 @@ class FrameReader:
         with self._lock:
             return self._kept.get(dataset)
 
-    def keep(self, rows: _Rows) -> None:
+    def _keep(self, rows: _Rows) -> None:
         """Keep rows for the next frames."""
         with self._lock:
             self._kept[rows.dataset] = rows
@@ -298,6 +307,7 @@ class _Reading:
         at: Times,
         version: int,
         heads: Mapping[Dataset, DatasetRow],
+        read: dict[Dataset, _Rows],
     ) -> None:
         self._reader = reader
         self._engine = engine
@@ -305,6 +315,7 @@ class _Reading:
         self._at = at
         self._version = version
         self._heads = heads
+        self._read_rows = read
         self._absent: list[Absent] = []
         self._parts: dict[str, PartData] = {}
         self._live_book: pl.DataFrame | None = None
@@ -581,18 +592,19 @@ class _Reading:
         if head is None:
             return _Rows.none(need, self._version)
         if self._engine is not self._reader.engine:
+            # A version that was pinned because there were so many: what is kept is of another one.
             return self._loaded(need, head)
         rows = self._reader.kept(need, self._version)
         if rows is not None:
             return rows
-        outdated = self._reader.outdated(need.dataset)
+        outdated = self._read_rows.get(need.dataset) or self._reader.outdated(need.dataset)
         if outdated is not None and outdated.head is not None and outdated.head.id == head.id:
             if outdated.version != self._version:
                 outdated = self._renewed(outdated, head)
             rows = self._extended(outdated, need, head)
         if rows is None:
             rows = self._loaded(need, head)
-        self._reader.keep(rows)
+        self._read_rows[need.dataset] = rows
         return rows
 
     def _extended(self, rows: _Rows, need: _Need, head: DatasetRow) -> _Rows | None:
@@ -666,10 +678,12 @@ class _Reading:
         """Return rows as of a newer version: what changed is read, and the rest is kept."""
         if rows.head is not None and head.changed_in == rows.head.changed_in:
             renewed = self._with_history(rows.dataset, rows.span, head, rows.segments, rows.frame)
-            if not renewed.revisions and not rows.revisions and renewed.coverage == rows.coverage:
-                renewed.timelines = rows.timelines
-            elif not renewed.revisions and not rows.revisions:
-                renewed.timelines = {key: kept for key, kept in rows.timelines.items() if isinstance(key, str)}
+            if renewed.revisions == rows.revisions:
+                # Bars that are made of rows depend on coverage, too.
+                is_same = renewed.coverage == rows.coverage
+                kept = {key: made for key, made in rows.timelines.items() if key in KNOWLEDGE or is_same}
+                kept.pop(_LIVE, None)
+                renewed.timelines = kept
             return renewed
         store = self._engine.store
         now = store.view(rows.dataset, rows.span, data=False).segments
@@ -753,9 +767,9 @@ def _with_live(rows: _Rows, live: pl.DataFrame) -> _Rows:
     """Return stored rows with those that are not committed yet."""
     times = live["ts"].to_numpy().view(np.int64)
     key = (len(times), int(times[-1]))
-    known = rows.timelines.get("live")
+    known = rows.timelines.get(_LIVE)
     if known is None or known[0] != key:
-        known = rows.timelines["live"] = (key, _joined(rows, live, times))
+        known = rows.timelines[_LIVE] = (key, _joined(rows, live, times))
     with_live: _Rows = known[1]
     return with_live
 
@@ -779,7 +793,7 @@ def _joined(rows: _Rows, live: pl.DataFrame, times: Times) -> _Rows:
         coverage = coverage.add(Covered(Span(since + 1, ALL_TIME.end)))
     joined = replace(rows, live_since=since, coverage=coverage, timelines={})
     if not fresh.height:
-        joined.timelines.update({key: kept for key, kept in rows.timelines.items() if isinstance(key, str)})
+        joined.timelines.update({key: made for key, made in rows.timelines.items() if key in KNOWLEDGE})
         return joined
     fresh = fresh.select(stored.columns)
     joined.frame = pl.concat([stored, fresh])
