@@ -21,7 +21,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.engine.store import Store
-from ticklake.errors import BadInput, InvalidTime, UnknownDataset
+from ticklake.errors import BadInput, InvalidTime, MissingExtra, UnknownDataset
 from ticklake.testing.clocks import ManualClock
 from ticklake.testing.rows import START, bars, trades
 
@@ -282,6 +282,17 @@ def test_indicators_are_of_exactly_their_warm_up_of_bars(lake):
     frame = of(lake, START + 1000 * MINUTE, window="10m", indicators=["sma_20"])
     assert frame.indicators["sma_20"] == pytest.approx(bars(980, 1000)["close"].mean())
     assert of(lake, START + 19 * MINUTE, indicators="sma_20").indicators == {"sma_20": None}
+
+
+def test_indicators_without_the_library_are_refused_at_once(lake, monkeypatch):
+    def missing() -> None:
+        raise MissingExtra("indicators need TA-Lib")
+
+    lake.save(BARS, bars(0, 10))
+    monkeypatch.setattr("ticklake.core.indicators._functions", missing)
+    with pytest.raises(MissingExtra):
+        of(lake, START + HOUR, indicators="sma_5")
+    assert of(lake, START + HOUR).indicators == {}
 
 
 def test_the_latest_price_is_that_of_what_happened_last(lake):

@@ -85,6 +85,8 @@ class FrameVerbs(Reading):
             If the lake has nothing of the symbol.
         InvalidTime
             If the instant is in the future.
+        MissingExtra
+            If indicators are asked for, and TA-Lib is not installed.
         BadInput
             If another value is none that it can have.
         """
@@ -152,6 +154,12 @@ class FrameVerbs(Reading):
             raise InvalidTime(
                 f"at={latest} is in the future, of which nothing is known: by the lake's clock it is {format_time(now)}"
             )
+        if request.indicators:
+            from ticklake.core.indicators import compute
+            from ticklake.core.kinds import KINDS
+
+            # They are computed when they are looked at: whether they can be is said now.
+            compute(KINDS["ohlcv"].empty(), ())
         reader = self._frame_reader()
         try:
             return reader.read(request, at)
