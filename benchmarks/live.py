@@ -26,7 +26,7 @@ from benchmarks.frames import INDICATORS
 from ticklake.collect.broadcast import Broadcast
 from ticklake.collect.live import LiveService
 from ticklake.core.dataset import Dataset
-from ticklake.core.frame import Frame, FrameRequest
+from ticklake.core.frame import FrameRequest
 from ticklake.core.instrument import Instrument
 from ticklake.core.streams import LiveOptions
 from ticklake.query.frames import FrameReader
@@ -151,7 +151,7 @@ class FrameTimer(Reader):
                 return
             request = FrameRequest.of("binance", str(dataset.symbol), kinds=self._kinds, indicators=INDICATORS)
             began, cpu = time.perf_counter(), time.thread_time()
-            frame = Frame(self._frames.read(request, np.array([self._clock()])), 0)
+            frame = self._frames.read(request, np.array([self._clock()])).frame(0)
             if frame.bars["1m"].height and frame.indicators and (frame.trades.height or not self._kinds):
                 self.seconds.append(time.perf_counter() - began)
                 self.cpu.append(time.thread_time() - cpu)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -113,7 +114,9 @@ def test_an_error_only_over_changed_rows_is_a_leak(lake):
         check(lambda view, at: view.load(BARS, at, at + 1)["close"][0], lake)
 
 
-@pytest.mark.parametrize("value", [float("nan"), {"a": [1.0, None]}, pl.Series([1.0]), "text"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), {"a": [1.0, None]}, pl.Series([1.0]), pl.LazyFrame({"a": [1]}), pd.Series([1]), "text"]
+)
 def test_values_of_many_types_are_compared(lake, value):
     assert check(lambda *_: value, lake)
 

@@ -47,6 +47,7 @@ def test_a_hundred_times(folder):
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_with_any_number_of_threads_and_however_many_at_once(folder):
     instants = instants_before(CUT, 12, 1)[-12:].tolist()
     printed = set()

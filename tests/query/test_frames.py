@@ -20,7 +20,8 @@ from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
-from ticklake.errors import BadInput, InvalidTime, UnknownDataset
+from ticklake.engine.store import Store
+from ticklake.errors import BadInput, InvalidTime, MissingExtra, UnknownDataset
 from ticklake.testing.clocks import ManualClock
 from ticklake.testing.rows import START, bars, trades
 
@@ -196,16 +197,35 @@ def test_frames_are_a_sequence(lake):
     assert frames[-1].at == START + 5 * MINUTE
     assert [frame.at for frame in frames[1:3]] == frames.instants[1:3].tolist()
     assert repr(frames) == "Frames(x BTC/USDT: 5, 2024-01-01T00:01:00Z .. 2024-01-01T00:05:00Z)"
+    assert [frame.at for frame in frames[::-1]] == frames[::-1].instants.tolist() == frames.instants[::-1].tolist()
     assert len(lake.frames("x", "BTC/USDT", [])) == 0
 
 
 def test_windows_that_are_far_apart_are_read_one_by_one(lake, monkeypatch):
-    lake.save(BARS, bars(0, 5000))
-    instants = [START + number * MINUTE for number in (4000, 100, 130, 2500)]
-    whole = [frame.digest() for frame in lake.frames("x", "BTC/USDT", instants)]
+    lake.save(BARS, bars(0, 5000).filter(~pl.int_range(pl.len()).is_between(2300, 2490)))
+    lake.save(TRADES, trades(0, 2000, interval=MINUTE))
+    instants = [START + number * MINUTE for number in (4000, 100, 130, 2500, 2481, 1999)]
+    options = {"timeframes": ["1m", "1h"], "indicators": "sma_20"}
+    whole = [frame.digest() for frame in lake.frames("x", "BTC/USDT", instants, **options)]
     monkeypatch.setattr("ticklake.query.frames._MOST_ROWS", 10)
+    monkeypatch.setattr("ticklake.query.frames._ROWS_APART", 100)
     with open_lake(lake.root, settings=Settings()) as other:
-        assert [frame.digest() for frame in other.frames("x", "BTC/USDT", instants)] == whole
+        assert [frame.digest() for frame in other.frames("x", "BTC/USDT", instants, **options)] == whole
+        # What is between the windows was not read: a frame there has it all the same.
+        between = START + 1000 * MINUTE
+        assert minutes(other.frame("x", "BTC/USDT", between, window="10m").bars["1m"]) == list(range(990, 1000))
+
+
+def test_bars_from_before_a_dataset_begins_are_made_of_others(lake):
+    lake.save(BARS, bars(0, 600))
+    lake.save("x:ohlcv:1h:BTC/USDT", bars(5, 10, interval=HOUR))
+    instants = [START + number * HOUR + 1 for number in (7, 2, 6, 5, 4)]
+    frames = lake.frames("x", "BTC/USDT", instants, timeframes="1h", kinds=())
+    assert ["made of" in frame.sources["bars.1h"] for frame in frames] == [False, True, False, True, True]
+    assert frames[2].bars["1h"]["close"].to_list() == bars(5, 6, interval=HOUR)["close"].to_list()
+    assert frames[3].bars["1h"].equals(lake.resample(BARS, "1h")[4:5])
+    for instant, frame in zip(instants, frames, strict=True):
+        assert frame.digest() == of(lake, instant, timeframes="1h", kinds=()).digest()
 
 
 def cover(lake, dataset, *pieces):
@@ -262,6 +282,17 @@ def test_indicators_are_of_exactly_their_warm_up_of_bars(lake):
     frame = of(lake, START + 1000 * MINUTE, window="10m", indicators=["sma_20"])
     assert frame.indicators["sma_20"] == pytest.approx(bars(980, 1000)["close"].mean())
     assert of(lake, START + 19 * MINUTE, indicators="sma_20").indicators == {"sma_20": None}
+
+
+def test_indicators_without_the_library_are_refused_at_once(lake, monkeypatch):
+    def missing() -> None:
+        raise MissingExtra("indicators need TA-Lib")
+
+    lake.save(BARS, bars(0, 10))
+    monkeypatch.setattr("ticklake.core.indicators._functions", missing)
+    with pytest.raises(MissingExtra):
+        of(lake, START + HOUR, indicators="sma_5")
+    assert of(lake, START + HOUR).indicators == {}
 
 
 def test_the_latest_price_is_that_of_what_happened_last(lake):
@@ -335,6 +366,7 @@ def test_instants_may_be_written_in_many_ways():
     berlin = pd.DatetimeIndex(["2024-01-01 01:05"]).tz_localize("Europe/Berlin")
     ways = [["2024-01-01T00:05"], [naive], [pd.Timestamp(naive)], np.array([moment]), [np.int64(moment)]]
     ways += [np.array([naive], dtype="datetime64[s]"), [np.datetime64(naive)], index, berlin]
+    ways += [pd.Series(index), pd.Series(berlin)]
     ways += [pl.Series([moment]).cast(TIME), pl.Series([naive]), pl.Series([moment])]
     for way in ways:
         assert parse_instants(way).tolist() == [moment], way
@@ -345,6 +377,7 @@ def test_instants_may_be_written_in_many_ways():
     [
         "2024-01-01",
         5,
+        None,
         [None],
         np.array([1_700_000_000]),
         np.array([1.5]),
@@ -413,3 +446,19 @@ def test_a_frame_is_of_one_version_while_rows_are_committed(lake):
         frames += 1
     writer.join()
     assert not torn
+
+
+def test_rows_that_are_committed_while_others_are_read_are_not_missed_later(lake, monkeypatch):
+    lake.save(TRADES, trades(0, 7200))
+    half_hour = {"window": "30m", "timeframes": ()}
+    of(lake, START + HOUR, **half_hour)
+    read, late = Store.view, trades(0, 2).with_columns(ts=times(45 * 60 + 0.5, 75 * 60 + 0.5), id=pl.Series(["a", "b"]))
+
+    def view(store, *arguments, **options):
+        monkeypatch.setattr(Store, "view", read)
+        lake.save(TRADES, late)
+        return read(store, *arguments, **options)
+
+    monkeypatch.setattr(Store, "view", view)
+    assert of(lake, START + 95 * MINUTE, **half_hour).trades["id"].to_list().count("b") == 1
+    assert of(lake, START + HOUR, **half_hour).trades["id"].to_list().count("a") == 1

@@ -92,7 +92,7 @@ def test_a_dataset_that_has_only_live_rows(lake):
     frame = lake.frame("x", "BTC/USDT")
     assert (frame.trades.height, frame.latest_price()) == (50, 599.0)
     assert [(part.reason, part.end) for part in frame.missing if part.part == "trades"] == [
-        ("not_fetched", START + 550 * SECOND)
+        ("not_fetched", START + 550 * SECOND + 1)
     ]
 
 
@@ -119,7 +119,7 @@ def test_a_hole_in_the_stream_ends_what_is_known_without_one(lake):
     assert (hole.reason, hole.start, hole.end) == (
         "not_fetched",
         START + 499 * SECOND + 1,
-        START + 560 * SECOND,
+        START + 560 * SECOND + 1,
     )
 
 
@@ -128,3 +128,35 @@ def test_a_version_of_the_lake_has_no_live_rows(lake):
     receive(lake, TRADES, raw(300, 600))
     version = lake.engine.catalog.version()
     assert lake.at(version).frame("x", "BTC/USDT", START + 300 * SECOND).trades.height == 299
+
+
+def levels(first: int, last: int) -> list[tuple[object, ...]]:
+    """A change of the best bid every second, and a snapshot of both sides at the begin."""
+    rows: list[tuple[object, ...]] = []
+    for second in range(first, last):
+        ts = START + second * SECOND
+        rows.append((ts, ts, second, "bid", 99.0, 1.0 + second % 7, None, second == 0))
+        if second == 0:
+            rows.append((ts, ts, second, "ask", 101.0, 2.0, None, True))
+    return rows
+
+
+def test_the_book_has_changes_that_are_not_committed_yet(lake):
+    book = Dataset.parse("x:book:BTC/USDT")
+
+    def committed_levels(first: int, last: int) -> pl.DataFrame:
+        return pl.DataFrame(levels(first, last), schema=dict(book.spec.schema), orient="row")
+
+    lake.save(book, committed_levels(0, 500))
+    receive(lake, book, levels(450, 600))
+    instants = [NOW, NOW - 50 * SECOND, NOW - 120 * SECOND]
+    live = lake.frame("x", "BTC/USDT", NOW, kinds="book", timeframes=())
+    assert live.book["seq"].max() == 599
+    frames = [lake.frame("x", "BTC/USDT", at, kinds="book") for at in instants]
+    before = [(frame.digest(), frame.imbalances) for frame in frames]
+    lake.save(book, committed_levels(500, 600))
+    lake.streams.forget(book)
+    after = [lake.frame("x", "BTC/USDT", at, kinds="book") for at in instants]
+    assert [(frame.digest(), frame.imbalances) for frame in after] == before
+    # What was caught with a frame stays, whatever was committed since.
+    assert live.book["seq"].max() == 599

@@ -28,6 +28,8 @@ from ticklake.core.timeline import Part
 from ticklake.errors import BadInput, InvalidTime
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ticklake.core.book import Book
     from ticklake.core.timeline import Times, Windows
 
@@ -36,6 +38,7 @@ __all__ = [
     "Absent",
     "Facts",
     "Frame",
+    "FrameBatch",
     "FrameData",
     "FrameRequest",
     "Frames",
@@ -99,7 +102,7 @@ class FrameRequest:
         frames = tuple(dict.fromkeys(map(Timeframe.parse, _several("timeframes", timeframes))))
         if book_depth is not None:
             book_depth = parse_count("book_depth", book_depth, 1, of="levels")
-        wanted = parse_indicators(indicators)
+        wanted = parse_indicators(() if indicators is None else indicators)
         if wanted and not frames:
             raise BadInput(
                 "indicators are computed from bars, and timeframes names none: add one, like timeframes=['1m']"
@@ -134,6 +137,8 @@ class FrameRequest:
 
 
 def _several(name: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
     if isinstance(value, Timeframe):
         return [value]
     if name == "timeframes" and isinstance(value, Iterable) and not isinstance(value, str):
@@ -165,8 +170,10 @@ def parse_instants(instants: Any) -> Times:
         return _of_series(instants)
     dtype = getattr(instants, "dtype", None)
     if getattr(dtype, "tz", None) is not None:
-        # An index of pandas with a time zone: its values are those of UTC.
-        instants = instants.tz_convert("UTC").tz_localize(None)
+        # An index or a series of pandas with a time zone: its values are those of UTC.
+        zoned = getattr(instants, "dt", instants)
+        instants = zoned.tz_convert("UTC")
+        instants = getattr(instants, "dt", instants).tz_localize(None)
     kind = getattr(dtype, "kind", "")
     if kind in "Mi" and kind:
         return _of_array(np.asarray(instants))
@@ -323,6 +330,8 @@ class PartData:
     base: PartData | None = None
     """Of what derived bars are made."""
     source: Callable[[int, int], str] = lambda _start, _end: "files"
+    before: Absent | None = None
+    """Why derived bars were not there before it was known that there would be something to make them of."""
 
     def windows(self, since: Times, at: Times) -> Windows:
         """Return where the rows of frames are."""
@@ -586,7 +595,7 @@ class Frame:
         books = self._data.books
         if books is not None and books.is_named and self.book is not None and self.book.reason:
             found.append(MissingPart("book", str(books.dataset), self.since, self.at, _ABSENT, self.book.reason))
-        return tuple(found)
+        return tuple(sorted(found, key=lambda part: (part.part, part.start)))
 
     @property
     def complete(self) -> bool:
@@ -786,6 +795,9 @@ class Frame:
         return converted
 
     def _missing_in(self, part: PartData) -> Iterator[MissingPart]:
+        if part.before is not None and self.at < part.facts.since:
+            yield MissingPart(*part.before[:2], self.since, self.at, _ABSENT, part.before.why)
+            return
         source = part.base or part
         count: int | None = None
         first, last, plain = (column[self._place] for column in self._data.places(part.name))
@@ -806,15 +818,16 @@ class Frame:
         """Return bars with the missing ones of the window in between, each of which repeats the last close."""
         name = f"bars.{timeframe}"
         anchor = self._data.request.dataset("ohlcv", timeframe).anchor
+        marked = rows.with_columns(filled=pl.lit(False))
+        if not rows.height:
+            return marked
+        # Before the first bar there is no close that could be repeated.
+        first = int(rows["ts"].to_physical()[0])
         opens: list[int] = []
         for part in self.missing:
-            if part.part == name and part.reason != _ABSENT:
-                opens += timeframe.opens(Span(part.start, part.end), anchor).to_list()
-        marked = rows.with_columns(filled=pl.lit(False))
-        if rows.height:
-            first = int(rows["ts"].to_physical()[0])
-            opens = [ts for ts in opens if ts > first]
-        if not opens or not rows.height:
+            if part.part == name and part.reason != _ABSENT and part.end > first:
+                opens += timeframe.opens(Span(max(part.start, first), part.end), anchor).to_list()
+        if not opens:
             return marked
         empty = pl.DataFrame({"ts": pl.Series(opens, dtype=pl.Int64).cast(TIME), "filled": [True] * len(opens)})
         whole = pl.concat([marked, empty], how="diagonal").sort("ts", maintain_order=True)
@@ -839,12 +852,34 @@ def _with_nat(series: pl.Series) -> Any:
     return np.array(values).view("datetime64[ns]")
 
 
+class FrameBatch:
+    """Frames at instants, in their order: those of each of *groups* (places of instants) are cut from one of *data*."""
+
+    def __init__(self, at: Times, data: Sequence[FrameData], groups: Sequence[NDArray[np.intp]] | None = None) -> None:
+        self.at = at
+        self.data = data
+        # Mostly all are cut from one, in order: then nothing has to be looked up.
+        self._where: list[tuple[FrameData, int]] | None = None
+        if groups is not None and not (len(groups) == 1 and (groups[0] == np.arange(len(at))).all()):
+            where: list[tuple[FrameData, int]] = [(data[0], 0)] * len(at)
+            for part, places in zip(data, groups, strict=True):
+                for number, place in enumerate(places.tolist()):
+                    where[place] = (part, number)
+            self._where = where
+
+    def frame(self, place: int) -> Frame:
+        """Return one frame."""
+        if self._where is None:
+            return Frame(self.data[0], place)
+        return Frame(*self._where[place])
+
+
 class Frames(Sequence[Frame]):
     """Frames of many instants, read in one pass. A frame is made when it is looked at, and its rows are not copied."""
 
-    def __init__(self, data: FrameData, places: range | None = None) -> None:
-        self._data = data
-        self._places = range(len(data.at)) if places is None else places
+    def __init__(self, batch: FrameBatch, places: range | None = None) -> None:
+        self._batch = batch
+        self._places = range(len(batch.at)) if places is None else places
 
     def __len__(self) -> int:
         return len(self._places)
@@ -855,25 +890,26 @@ class Frames(Sequence[Frame]):
     def __getitem__(self, place: slice) -> Frames: ...
     def __getitem__(self, place: int | slice) -> Frame | Frames:
         if isinstance(place, slice):
-            return Frames(self._data, self._places[place])
-        return Frame(self._data, self._places[place])
+            return Frames(self._batch, self._places[place])
+        return self._batch.frame(self._places[place])
 
     def __iter__(self) -> Iterator[Frame]:
         for place in self._places:
-            yield Frame(self._data, place)
+            yield self._batch.frame(place)
 
     @property
     def instants(self) -> Times:
         """The instants, in nanoseconds UTC."""
-        return self._data.at[self._places.start : self._places.stop : self._places.step]
+        # Not a slice: one that counts down to the first ends at -1, which would be the last.
+        return self._batch.at[np.array(self._places, dtype=np.int64)]
 
     @property
     def version(self) -> int:
         """The version of the lake that they were read from."""
-        return self._data.version
+        return self._batch.data[0].version
 
     def __repr__(self) -> str:
-        request = self._data.request
+        request = self._batch.data[0].request
         if not len(self):
             return f"Frames({request.exchange} {request.symbol}: none)"
         first, last = int(self.instants.min()), int(self.instants.max())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ticklake.core.dataset import Dataset
     from ticklake.core.duration import DurationLike
-    from ticklake.core.frame import Frame, FrameData, FrameRequest, Frames
+    from ticklake.core.frame import Frame, FrameBatch, FrameRequest, Frames
     from ticklake.engine.engine import Engine
     from ticklake.query.frames import FrameReader
 
@@ -85,10 +85,12 @@ class FrameVerbs(Reading):
             If the lake has nothing of the symbol.
         InvalidTime
             If the instant is in the future.
+        MissingExtra
+            If indicators are asked for, and TA-Lib is not installed.
         BadInput
             If another value is none that it can have.
         """
-        from ticklake.core.frame import Frame, FrameRequest
+        from ticklake.core.frame import FrameRequest
 
         request = FrameRequest.of(
             exchange,
@@ -102,7 +104,8 @@ class FrameVerbs(Reading):
             knowledge=knowledge,
             fill=fill,
         )
-        return Frame(self._frame_data(request, None if at is None else [at]), 0)
+        now = self.engine.now()
+        return self._batch(request, [now if at is None else at], now).frame(0)
 
     def frames(
         self,
@@ -140,22 +143,23 @@ class FrameVerbs(Reading):
             knowledge=knowledge,
             fill=fill,
         )
-        return Frames(self._frame_data(request, instants))
+        return Frames(self._batch(request, instants, self.engine.now()))
 
-    def _frame_data(self, request: FrameRequest, instants: Any) -> FrameData:
-        import numpy as np
-
+    def _batch(self, request: FrameRequest, instants: Any, now: int) -> FrameBatch:
         from ticklake.core.frame import parse_instants
 
-        now = self.engine.now()
-        if instants is None:
-            instants = np.array([now], dtype=np.int64)
         at = parse_instants(instants)
         if at.size and int(at.max()) > now:
             latest = format_time(int(at.max()))
             raise InvalidTime(
                 f"at={latest} is in the future, of which nothing is known: by the lake's clock it is {format_time(now)}"
             )
+        if request.indicators:
+            from ticklake.core.indicators import compute
+            from ticklake.core.kinds import KINDS
+
+            # They are computed when they are looked at: whether they can be is said now.
+            compute(KINDS["ohlcv"].empty(), ())
         reader = self._frame_reader()
         try:
             return reader.read(request, at)

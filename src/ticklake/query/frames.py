@@ -18,22 +18,38 @@ import polars as pl
 
 from ticklake.catalog.changes import DatasetRow
 from ticklake.catalog.gap_notes import GapNotes
+from ticklake.core.batch import canonical, sort
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
-from ticklake.core.frame import EVENT_KINDS, STATES, Absent, BookReads, Facts, FrameData, FrameRequest, PartData
+from ticklake.core.frame import (
+    EVENT_KINDS,
+    STATES,
+    Absent,
+    BookReads,
+    Facts,
+    FrameBatch,
+    FrameData,
+    FrameRequest,
+    PartData,
+)
+from ticklake.core.kinds import PROVENANCE
+from ticklake.core.knowledge import KNOWLEDGE
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
-from ticklake.core.span import ALL_TIME, Span, normalise, total_length
+from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.core.time import HOUR
 from ticklake.core.timeframe import Timeframe
 from ticklake.core.timeline import DerivedBars, Edge, Timeline
 from ticklake.engine.engine import Engine
+from ticklake.engine.overlay import overlaid
 from ticklake.engine.read import read_rows
 from ticklake.engine.store import retried
 from ticklake.errors import UnknownDataset
 from ticklake.query.resample import can_become
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ticklake.core.book import Book
     from ticklake.core.timeline import Times
 
@@ -54,8 +70,11 @@ _BARS_AROUND = 1_000
 _IMBALANCE_DEPTH = 10
 _MOST_HEADS = 1_000
 """Of so many symbols it is remembered which datasets there are."""
-_SPARSE = 0.25
-"""Windows that fill less than this part of the time between the first and the last are read one by one."""
+_ROWS_APART = 50_000
+"""Windows are read apart if there are more rows than these between them."""
+_NEVER = 2**62
+_LIVE = "live"
+"""The key of rows with live ones behind them, among timelines."""
 _STORED = [Timeframe(count, "s") for count in (1, 5, 10, 15, 30)]
 _STORED += [Timeframe(count, "m") for count in (1, 2, 3, 5, 10, 15, 20, 30, 45)]
 _STORED += [Timeframe(count, "h") for count in (1, 2, 3, 4, 6, 8, 12)]
@@ -180,12 +199,12 @@ class FrameReader:
         self.engine = engine
         self._live = live
         self.budget = budget
-        self._heads: dict[Any, tuple[int, dict[Dataset, DatasetRow]]] = {}
+        self._heads: dict[Any, tuple[int, int, dict[Dataset, DatasetRow]]] = {}
         self._kept: OrderedDict[Dataset, _Rows] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, request: FrameRequest, at: Times) -> FrameData:
-        """Return the data of frames at these instants, all of one version.
+    def read(self, request: FrameRequest, at: Times) -> FrameBatch:
+        """Return frames at these instants, all of one version.
 
         Raises
         ------
@@ -194,15 +213,29 @@ class FrameReader:
         """
         for _ in range(_ATTEMPTS):
             version = self.engine.catalog.version()
-            data = _Reading(self, self.engine, request, at, version).data()
+            read: dict[Dataset, _Rows] = {}
+            batch = self._read(self.engine, request, at, version, read)
             if self.engine.catalog.version() == version:
-                return data
+                # Not before: parts of rows may be of a newer version, and nothing would tell.
+                for rows in read.values():
+                    self._keep(rows)
+                return batch
         # Commits come faster than frames are read: one version stands still.
         pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
-        return _Reading(self, pinned, request, at, pinned.catalog.version()).data()
+        return self._read(pinned, request, at, pinned.catalog.version(), {})
 
-    def heads(self, engine: Engine, request: FrameRequest, version: int) -> dict[Dataset, DatasetRow]:
-        """Return the datasets of a version of which a frame may need rows.
+    def _read(
+        self, engine: Engine, request: FrameRequest, at: Times, version: int, read: dict[Dataset, _Rows]
+    ) -> FrameBatch:
+        heads = self.heads(engine, request, version, int(at.min(initial=ALL_TIME.end)))
+        if at.size < 2:
+            return FrameBatch(at, [_Reading(self, engine, request, at, version, heads, read).data()])
+        groups = _groups(engine, request, at, heads)
+        data = [_Reading(self, engine, request, at[places], version, heads, read).data() for places in groups]
+        return FrameBatch(at, data, groups)
+
+    def heads(self, engine: Engine, request: FrameRequest, version: int, since: int) -> dict[Dataset, DatasetRow]:
+        """Return the datasets of a version of which frames from an instant on may need rows.
 
         Raises
         ------
@@ -211,20 +244,22 @@ class FrameReader:
         """
         key = (request.exchange, request.symbol, request.timeframes)
         known = self._heads.get(key)
-        if known is not None and known[0] == version:
-            return known[1]
+        if known is not None and known[0] == version and known[1] <= since:
+            return known[2]
         names = [request.dataset("ohlcv", timeframe) for timeframe in request.timeframes]
         names += [request.dataset(kind) for kind in (*EVENT_KINDS, "book")]
         _, heads = engine.catalog.heads(names)
-        # Of what bars can be made matters only where some have to be.
-        if not heads or any(name.spec.bars and name not in heads for name in names):
+        # Bars that the lake does not have, or has from later on, are made of others.
+        if not heads or any(
+            name.spec.bars and since < _first_close(name, heads.get(name)) + engine.lags.of(name) for name in names
+        ):
             _, others = engine.catalog.heads([request.dataset("ohlcv", timeframe) for timeframe in _STORED])
             heads |= others
         if not heads and not any(self.live_rows(name) is not None for name in names):
             raise UnknownDataset(f"the lake has nothing of {request.symbol} on {request.exchange}")
         if len(self._heads) >= _MOST_HEADS:
             self._heads.clear()
-        self._heads[key] = (version, heads)
+        self._heads[key] = (version, since, heads)
         return heads
 
     def kept(self, need: _Need, version: int) -> _Rows | None:
@@ -241,7 +276,7 @@ class FrameReader:
         with self._lock:
             return self._kept.get(dataset)
 
-    def keep(self, rows: _Rows) -> None:
+    def _keep(self, rows: _Rows) -> None:
         """Keep rows for the next frames."""
         with self._lock:
             self._kept[rows.dataset] = rows
@@ -264,21 +299,31 @@ class FrameReader:
 class _Reading:
     """One read of frames, from one version."""
 
-    def __init__(self, reader: FrameReader, engine: Engine, request: FrameRequest, at: Times, version: int) -> None:
+    def __init__(
+        self,
+        reader: FrameReader,
+        engine: Engine,
+        request: FrameRequest,
+        at: Times,
+        version: int,
+        heads: Mapping[Dataset, DatasetRow],
+        read: dict[Dataset, _Rows],
+    ) -> None:
         self._reader = reader
         self._engine = engine
         self._request = request
         self._at = at
         self._version = version
-        self._heads: dict[Dataset, DatasetRow] = {}
+        self._heads = heads
+        self._read_rows = read
         self._absent: list[Absent] = []
         self._parts: dict[str, PartData] = {}
+        self._live_book: pl.DataFrame | None = None
         self._since = int(request.since(at).min(initial=ALL_TIME.end))
         self._until = int(at.max(initial=ALL_TIME.start))
 
     def data(self) -> FrameData:
         """Return the data of all frames."""
-        self._heads = self._reader.heads(self._engine, self._request, self._version)
         if self._at.size:
             for timeframe in self._request.timeframes:
                 self._add_bars(timeframe)
@@ -302,10 +347,11 @@ class _Reading:
         dataset = self._request.dataset("ohlcv", timeframe)
         name = f"bars.{timeframe}"
         before = self._before(timeframe)
-        if self._is_never_received(dataset):
+        lag = self._engine.lags.of(dataset)
+        is_later = self._until < _first_close(dataset, self._heads.get(dataset)) + lag
+        if self._is_never_received(dataset) or (is_later and self._base_of(dataset) is not None):
             self._add_made_bars(name, dataset, before)
             return
-        lag = self._engine.lags.of(dataset)
         need = self._need(dataset, self._since - timeframe.length - lag, before)
         rows = self._rows(need)
         if rows is None:
@@ -328,11 +374,12 @@ class _Reading:
         """Add bars that the lake does not have, made of what it has."""
         timeframe = dataset.timeframe
         base = self._base_of(dataset)
+        why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
+        if self._is_never_received(dataset):
+            why = "nobody notes when bars are received, and there are no trades of which they can be made"
+        absent = Absent(name, str(dataset), why)
         if timeframe is None or base is None:
-            why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
-            if self._is_never_received(dataset):
-                why = "nobody notes when bars are received, and there are no trades of which they can be made"
-            self._absent.append(Absent(name, str(dataset), why))
+            self._absent.append(absent)
             return
         lag = max(self._engine.lags.of(dataset), self._engine.lags.of(base))
         begin = timeframe.floor(self._since - lag, dataset.anchor)
@@ -341,22 +388,26 @@ class _Reading:
             need = self._need(base, begin - count * timeframe.length - lag, 0)
             rows = self._rows(need)
             if rows is None:
-                self._absent.append(Absent(name, str(dataset), f"the lake has no {base}"))
+                self._absent.append(absent)
                 return
             bars = self._made(rows, timeframe, lag)
             # Where rows are sparse, the bars before the windows are far before them.
             if rows.begins or int(bars.happened.searchsorted(self._since - lag, side="right")) > before:
                 break
             count *= 4
-        facts = replace(self._facts(rows, need, lag), made=timeframe)
+        # Until the first of its rows was known, it was not known that there would be something to make bars of.
+        facts = replace(self._facts(rows, need, lag), made=timeframe, since=self._first_known(rows))
         source = PartData(name, self._timeline(rows), False, facts)
-        self._parts[name] = PartData(name, bars, True, facts, source, rows.source)
+        self._parts[name] = PartData(name, bars, True, facts, source, rows.source, absent)
 
     def _base_of(self, dataset: Dataset) -> Dataset | None:
         """Return of what bars are made: the longest bars of which they are a multiple, or trades."""
         timeframe = dataset.timeframe
         bases: list[Dataset] = []
-        for known in self._heads:
+        trades = self._request.dataset("trades")
+        for known in dict.fromkeys([*self._heads, trades]):
+            if known not in self._heads and self._reader.live_rows(known) is None:
+                continue
             if known.kind not in ("ohlcv", "trades") or timeframe is None:
                 continue
             if can_become(known, timeframe) and known != dataset and not self._is_never_received(known):
@@ -397,11 +448,30 @@ class _Reading:
         is_named = depth is not None or "book" in (kinds or ())
         if kinds is not None and not is_named:
             return None
+        live = self._reader.live_rows(dataset)
         if dataset not in self._heads:
             if is_named:
                 self._absent.append(Absent("book", str(dataset), f"the lake has no {dataset}"))
             return None
+        # Caught now: when the book is looked at, there may be newer ones.
+        self._live_book = live
         return BookReads(dataset, is_named, self._read_book, self._read_imbalances, self._at)
+
+    @cached_property
+    def _engine_of_books(self) -> Engine:
+        """An engine that reads this version later, too, with the changes that were not committed yet."""
+        engine, live = self._pinned, self._live_book
+        if live is None:
+            return engine
+        dataset = self._request.dataset("book")
+        since = int(live["ts"].to_physical()[0])
+        stored = engine.load(dataset, Span(since, ALL_TIME.end))
+        fresh = _not_stored(live, stored, dataset, "natural")
+        newest = engine.load(dataset, last=1, provenance=True)
+        if not fresh.height or not newest.height:
+            return engine
+        rows = canonical(fresh, dataset.spec, int(newest[PROVENANCE][0]))
+        return overlaid(engine, {dataset: sort(rows, dataset.spec)}, engine.now, "add")
 
     @cached_property
     def _pinned(self) -> Engine:
@@ -413,7 +483,7 @@ class _Reading:
     def _read_book(self, at: int) -> Book:
         from ticklake.query.book import book_at
 
-        request, engine = self._request, self._pinned
+        request, engine = self._request, self._engine_of_books
         return book_at(
             engine, request.dataset("book"), at, request.book_depth, None, request.knowledge, self._engine.lags
         )
@@ -423,7 +493,7 @@ class _Reading:
 
         request = self._request
         return imbalances_at(
-            self._pinned,
+            self._engine_of_books,
             request.dataset("book"),
             at.tolist(),
             depth=request.book_depth or _IMBALANCE_DEPTH,
@@ -522,18 +592,19 @@ class _Reading:
         if head is None:
             return _Rows.none(need, self._version)
         if self._engine is not self._reader.engine:
+            # A version that was pinned because there were so many: what is kept is of another one.
             return self._loaded(need, head)
         rows = self._reader.kept(need, self._version)
         if rows is not None:
             return rows
-        outdated = self._reader.outdated(need.dataset)
+        outdated = self._read_rows.get(need.dataset) or self._reader.outdated(need.dataset)
         if outdated is not None and outdated.head is not None and outdated.head.id == head.id:
             if outdated.version != self._version:
                 outdated = self._renewed(outdated, head)
             rows = self._extended(outdated, need, head)
         if rows is None:
             rows = self._loaded(need, head)
-        self._reader.keep(rows)
+        self._read_rows[need.dataset] = rows
         return rows
 
     def _extended(self, rows: _Rows, need: _Need, head: DatasetRow) -> _Rows | None:
@@ -568,10 +639,12 @@ class _Reading:
         return retried(attempt)
 
     def _loaded(self, need: _Need, head: DatasetRow) -> _Rows:
-        """Read the rows that are needed, and some around them."""
-        if self._is_sparse(head):
-            return self._loaded_in_parts(need, head)
-        return self._contiguous(_Need(need.dataset, _widened(need, head), 0), need, head)
+        """Read the rows that are needed."""
+        wide = need.span
+        if need.before:
+            # Mostly one read brings the rows before the window, too.
+            wide = _widened(need, head)
+        return self._contiguous(_Need(need.dataset, wide, 0), need, head)
 
     def _contiguous(self, wide: _Need, need: _Need, head: DatasetRow) -> _Rows:
         dataset, span = need.dataset, wide.span
@@ -605,10 +678,12 @@ class _Reading:
         """Return rows as of a newer version: what changed is read, and the rest is kept."""
         if rows.head is not None and head.changed_in == rows.head.changed_in:
             renewed = self._with_history(rows.dataset, rows.span, head, rows.segments, rows.frame)
-            if not renewed.revisions and not rows.revisions and renewed.coverage == rows.coverage:
-                renewed.timelines = rows.timelines
-            elif not renewed.revisions and not rows.revisions:
-                renewed.timelines = {key: kept for key, kept in rows.timelines.items() if isinstance(key, str)}
+            if renewed.revisions == rows.revisions:
+                # Bars that are made of rows depend on coverage, too.
+                is_same = renewed.coverage == rows.coverage
+                kept = {key: made for key, made in rows.timelines.items() if key in KNOWLEDGE or is_same}
+                kept.pop(_LIVE, None)
+                renewed.timelines = kept
             return renewed
         store = self._engine.store
         now = store.view(rows.dataset, rows.span, data=False).segments
@@ -626,36 +701,41 @@ class _Reading:
             frame = pl.concat([frame.head(first), fresh, frame.slice(last)])
         return self._with_history(rows.dataset, rows.span, head, now, frame)
 
-    # Windows that are far apart
 
-    def _is_sparse(self, head: DatasetRow) -> bool:
-        hull = self._until - self._since
-        if self._at.size < 2 or _expected_rows(head, hull) < _MOST_ROWS:
-            return False
-        return total_length(self._windows(0)) < _SPARSE * hull
+def _groups(
+    engine: Engine, request: FrameRequest, at: Times, heads: Mapping[Dataset, DatasetRow]
+) -> list[NDArray[np.intp]]:
+    """Return the places of instants that are read together, in order of time.
 
-    def _windows(self, longer: int) -> list[Span]:
-        """Return the spans of all windows, each begun so much earlier, joined where they touch."""
-        at = np.sort(self._at)
-        since = np.maximum(self._request.since(at), ALL_TIME.start + longer) - longer
-        begins = np.flatnonzero(np.append(True, since[1:] > at[:-1]))
-        ends = np.append(begins[1:], len(at)) - 1
-        return [Span(int(since[first]), int(at[last]) + 1) for first, last in zip(begins, ends, strict=True)]
+    Windows that are far apart are read apart, if the time between them has many rows. And frames from before the first bar of a dataset
+    are apart from those after it: their bars are made of others.
+    """
+    order = np.argsort(at, kind="stable")
+    moments = at[order]
+    is_new = np.zeros(len(at), dtype=np.bool_)
+    since = request.since(moments)
+    between = since[1:] - moments[:-1]
+    wanted = [dataset for dataset in heads if dataset.kind in EVENT_KINDS or dataset.timeframe in request.timeframes]
+    for dataset in wanted:
+        head = heads[dataset]
+        rows = _expected_rows(head, int(moments[-1]) - int(since[0]))
+        if rows > _MOST_ROWS and head.min_ts is not None and head.max_ts is not None:
+            # As many rows as a read brings that are not needed cost as much as another read.
+            apart = _ROWS_APART * max(head.max_ts - head.min_ts, 1) // head.rows
+            is_new[1:] |= between > apart
+        if dataset.spec.bars:
+            first = _first_close(dataset, head) + engine.lags.of(dataset)
+            place = int(moments.searchsorted(first))
+            if 0 < place < len(at):
+                is_new[place] = True
+    return np.split(order, np.flatnonzero(is_new))
 
-    def _loaded_in_parts(self, need: _Need, head: DatasetRow) -> _Rows:
-        frames: list[pl.DataFrame] = []
-        segments: list[Segment] = []
-        end = ALL_TIME.start
-        for span in self._windows(self._since - need.span.start):
-            rows = self._contiguous(_Need(need.dataset, span, 0), _Need(need.dataset, span, need.before), head)
-            # What was read before a window may reach into the window before it.
-            frame = rows.frame
-            if rows.span.start < end:
-                frame = frame.slice(int(frame["ts"].to_physical().search_sorted(end)))
-            frames.append(frame)
-            segments += rows.segments
-            end = span.end
-        return self._with_history(need.dataset, need.span, head, tuple(segments), pl.concat(frames))
+
+def _first_close(dataset: Dataset, head: DatasetRow | None) -> int:
+    """Return when the first bar of a dataset closed; never, if it has none."""
+    if head is None or head.min_ts is None:
+        return _NEVER
+    return min(dataset.row_end(head.min_ts), _NEVER)
 
 
 def _length(dataset: Dataset) -> int:
@@ -687,9 +767,9 @@ def _with_live(rows: _Rows, live: pl.DataFrame) -> _Rows:
     """Return stored rows with those that are not committed yet."""
     times = live["ts"].to_numpy().view(np.int64)
     key = (len(times), int(times[-1]))
-    known = rows.timelines.get("live")
+    known = rows.timelines.get(_LIVE)
     if known is None or known[0] != key:
-        known = rows.timelines["live"] = (key, _joined(rows, live, times))
+        known = rows.timelines[_LIVE] = (key, _joined(rows, live, times))
     with_live: _Rows = known[1]
     return with_live
 
@@ -708,11 +788,12 @@ def _joined(rows: _Rows, live: pl.DataFrame, times: Times) -> _Rows:
     since = int(times[0])
     coverage = rows.coverage
     if not rows.dataset.spec.bars:
-        # The stream goes on without a hole: nothing is missing since its oldest row that is kept. Of bars each is looked for.
-        coverage = coverage.add(Covered(Span(since, ALL_TIME.end)))
+        # The stream goes on without a hole: nothing is missing since its oldest row that is kept. Whether others share the instant of that
+        # one is not known. Of bars each is looked for.
+        coverage = coverage.add(Covered(Span(since + 1, ALL_TIME.end)))
     joined = replace(rows, live_since=since, coverage=coverage, timelines={})
     if not fresh.height:
-        joined.timelines.update({key: kept for key, kept in rows.timelines.items() if isinstance(key, str)})
+        joined.timelines.update({key: made for key, made in rows.timelines.items() if key in KNOWLEDGE})
         return joined
     fresh = fresh.select(stored.columns)
     joined.frame = pl.concat([stored, fresh])

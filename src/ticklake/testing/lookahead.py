@@ -6,6 +6,7 @@ other values, or have new ones beside them. If its value differs, it looked ahea
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -23,11 +24,11 @@ from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.symbol import Symbol, exchange_id
 from ticklake.core.time import DAY, MINUTE, format_time
 from ticklake.core.timeline import NEVER, row_known_at
+from ticklake.engine.overlay import overlaid
 from ticklake.engine.read import read_rows
 from ticklake.engine.store import retried
 from ticklake.errors import BadInput, LooksAhead, UnknownDataset
 from ticklake.lake.view import View
-from ticklake.testing.overlay import overlaid
 
 __all__ = ["Change", "Leak", "LookAheadReport", "World", "check_no_lookahead"]
 
@@ -200,7 +201,7 @@ class World:
 
     def view(self, now: int) -> View:
         """Return a view of these rows; it is *now* by its clock."""
-        return overlaid(self.lake.engine, self.rows, lambda: now, self.known_until)
+        return View(overlaid(self.lake.engine, self.rows, lambda: now, known_until=self.known_until), None)
 
     def changed(self, at: int, change: Change, only: Mapping[Dataset, Any] | None = None) -> World:
         """Return the world with the rows changed that were not knowable at an instant; of *only* these places, if they are named."""
@@ -382,9 +383,15 @@ def _is_same(one: Any, other: Any) -> bool:
         return list(one) == list(other) and all(_is_same(value, other[name]) for name, value in one.items())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, pl.LazyFrame):
+        return _is_same(one.collect(), other.collect())
     if isinstance(one, float):
         return bool(one == other or (one != one and other != other))
-    return bool(one == other)
+    try:
+        return bool(one == other)
+    except (TypeError, ValueError, RuntimeError):
+        # Tensors, and frames of other libraries, compare value by value.
+        return pickle.dumps(one) == pickle.dumps(other)
 
 
 def _bytes_of(array: np.ndarray[Any, Any]) -> Any:
