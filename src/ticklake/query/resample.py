@@ -189,10 +189,11 @@ def whole_bars_in(
     A bound inside a bar does not cut it: the bar belongs to the time at which it opens, as stored bars do. Bars at the edges
     of what is known are left out, as more of their rows may be known later. Holes between the edges are not looked for.
     """
-    known = _known(store, dataset, edges)
-    if known is not None and is_right:
-        # A bar has the rows of its end, and not those of its beginning.
-        known = Span(known.start - 1, known.end - 1)
+    # A bar that is closed on the right has the rows of its end, and not those of its beginning.
+    shift = 0
+    if is_right:
+        shift = 1
+    known = _known(store, dataset, edges, shift)
     if known is None:
         return None
     wanted = span.intersect(edges.around(known))
@@ -204,18 +205,22 @@ def whole_bars_in(
     return opening.intersect(whole)
 
 
-def _known(store: Store, dataset: Dataset, edges: BarEdges) -> Span | None:
-    """Return from when until when the rows of a dataset are known; ``None`` if it has none."""
+def _known(store: Store, dataset: Dataset, edges: BarEdges, shift: int) -> Span | None:
+    """Return from when until when the rows of a dataset are known, taken *shift* earlier; ``None`` if it has none."""
     row = store.catalog.dataset(dataset)
     if row is None or row.min_ts is None or row.max_ts is None:
         return None
     rows = Span(row.min_ts, _end_of_rows(store, dataset, row.max_ts))
     if dataset.timeframe is None and str(dataset) not in GapNotes(store.catalog.database, store.now).collected():
-        return _known_of_saved_trades(rows, edges, store.now())
+        return _known_of_saved_trades(_earlier(rows, shift), edges, store.now())
     known = rows
     for covered in store.catalog.coverage(dataset).spans(Found.DATA):
         known = known.hull(covered)
-    return known
+    return _earlier(known, shift)
+
+
+def _earlier(span: Span, shift: int) -> Span:
+    return Span(span.start - shift, span.end - shift)
 
 
 def _end_of_rows(store: Store, dataset: Dataset, last: int) -> int:
