@@ -117,7 +117,9 @@ class Resampling:
     def _counted(self, store: Store, span: Span, *, partial: bool) -> pl.DataFrame:
         """Return the bars that open inside *span* of those that are counted from where counting begins."""
         made = [_none()]
-        end = span.end if partial else ALL_TIME.end
+        end = ALL_TIME.end
+        if partial:
+            end = span.end
         if self.count_from(span.start) >= end:
             return _none()
         for bars in make_bars(
@@ -128,7 +130,9 @@ class Resampling:
             if opens[-1] >= span.end:
                 break
         counted = pl.concat(made)
-        return counted if partial else counted.filter("is_whole")
+        if partial:
+            return counted
+        return counted.filter("is_whole")
 
     def count_from(self, start: int) -> int:
         """Return from when on rows are counted for bars that open at *start* or later."""
@@ -141,7 +145,9 @@ class Resampling:
     def rows(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
         """Yield the rows inside *span* with the columns that bars are made of."""
         for chunk in read_chunks(store, store.view(self.dataset, span), self._columns()):
-            rows = sorted_by_id(chunk) if self.dataset.kind == "trades" else chunk
+            rows = chunk
+            if self.dataset.kind == "trades":
+                rows = sorted_by_id(chunk)
             if self.edges is None and "close_time" not in rows.columns:
                 rows = rows.with_columns(self._ends(rows["ts"]).alias("close_time"))
             yield rows
