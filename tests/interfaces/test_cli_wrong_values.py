@@ -18,8 +18,14 @@ FREE = {
     "--fault",
     "--mood",
     "--capture",
+    "--description",
+    "--tag",
+    "--input",
+    "--symbol",
 }
 """Options of which any value can be meant, or that are only looked at when a market is made or an exchange asked."""
+LOOKED_AT_LATER = {("schedule", "add", "--cron"), ("features", "diff", "--at"), ("features", "join", "--by")}
+"""Options that are refused for another reason here, or not looked at beside another one."""
 ARGUMENTS = {
     "resample": [BARS],
     "read": [BARS],
@@ -37,6 +43,15 @@ ARGUMENTS = {
     "start": ["1"],
     "worker": ["--once"],
     "panel": ["binance", "BTC/USDT"],
+    "frame": ["binance", "BTC/USDT"],
+    "features register": ["a@v3"],
+    "features read": ["a@v1"],
+    "features write": ["a@v1", "bars.csv"],
+    "features materialise": ["a@v1", "math:sqrt", "binance", "BTC/USDT"],
+    "features verify": ["a@v1", "math:sqrt"],
+    "features diff": ["a@v1", "a@v2"],
+    "features join": ["bars.csv"],
+    "features lineage": ["a@v1"],
     "stream": ["binance", "BTC/USDT"],
     "replay": ["bars.csv"],
 }
@@ -62,15 +77,18 @@ def options():
         needed = {
             "resample": ["--to", "4h"],
             "derive add": ["--to", "4h"],
-            "panel": ["-t", "1h"],
+            "panel": ["--timeframe", "1h"],
             "export": ["--layout", "hive"],
             "import-lake": ["--layout", "hive"],
+            "features register": ["--column", "x:float"],
+            "features materialise": ["--every", "1h"],
+            "features join": ["--feature", "a@v1:x", "--symbol", "BTC/USDT"],
         }
         for option in command.params:
             name = option.opts[0]
             if option.param_type_name != "option" or option.is_flag or name in FREE:
                 continue
-            if path == ("schedule", "add") and name == "--cron":
+            if (*path, name) in LOOKED_AT_LATER:
                 continue
             words = [*_of(path, ARGUMENTS), *_of(path, needed)]
             if name in words:
@@ -93,6 +111,8 @@ def with_bars(tmp_path_factory):
 
         assert run("init").exit_code == 0
         assert run("import", "bars.csv", "-d", BARS).exit_code == 0
+        for version in ("a@v1", "a@v2"):
+            assert run("features", "register", version, "--column", "x:float").exit_code == 0
         yield run
         assert sorted(path.name for path in folder.iterdir()) == ["bars.csv", "data"]
 

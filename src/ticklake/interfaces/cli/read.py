@@ -300,7 +300,9 @@ def resample(
         _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output), ("--columns", columns))
     with o.opened(lake_path) as lake:
         edges = edges_of(closed, label, origin, session, fill)
-        names = None if columns is None else list(map(str.strip, columns.split(",")))
+        names: list[str] | None = None
+        if columns is not None:
+            names = list(map(str.strip, columns.split(",")))
         dataset = only(lake, what, timeframe, kind)
         rows = lake.resample(dataset, to, start, end, columns=names, partial=partial, **edges)
         if as_chart:
