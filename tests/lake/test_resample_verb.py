@@ -170,6 +170,30 @@ def test_a_lake_with_values_of_features_names_what_makes_a_timeframe_too(lake):
         lake.ohlcv("nyse", "A/USD", "1h")
 
 
+def test_trades_of_one_instant_are_taken_in_the_order_of_their_ids(lake):
+    """In whichever order they came: by two collectors, or late."""
+    ticks = trades(400).with_columns(ts=pl.lit(T).cast(TIME) + pl.duration(seconds=pl.int_range(400) // 7))
+    expected = None
+    for order in (1, 3, 57):
+        name = f"nyse:trades:{order}/USD"
+        places = pl.Series([n * order % 401 for n in range(1, 401)]) - 1
+        mixed = ticks[places.to_list()]
+        for start in range(0, 400, 90):
+            lake.save(name, mixed.slice(start, 90))
+        found = [lake.resample(name, rule, session="UTC") for rule in ("5s", "11ticks", "3volume")]
+        expected = expected or found
+        assert [one.equals(other) for one, other in zip(found, expected, strict=True)] == [True] * 3
+
+
+def test_ids_that_are_no_numbers_leave_trades_as_they_came(lake):
+    ticks = trades(30).with_columns(ts=pl.lit(T).cast(TIME), id=pl.format("x{}", 100 - pl.int_range(30)))
+    lake.save("nyse:trades:X/USD", ticks)
+    lake.save("nyse:trades:N/USD", ticks.with_columns(id=pl.lit(None, pl.String)))
+    bars = [lake.resample(f"nyse:trades:{name}/USD", "1m").row(0) for name in "XN"]
+    assert bars[0] == bars[1]
+    assert bars[0][1] == 100.0
+
+
 def test_compaction_changes_no_bit_of_a_bar(tmp_path):
     """How rows lie in segments decides in which frames they come."""
     with ticklake.open(tmp_path / "lake") as lake:

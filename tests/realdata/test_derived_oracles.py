@@ -3,7 +3,7 @@
 import pytest
 
 from ticklake.app import memory_lake
-from ticklake.core.time import SECOND, parse_time
+from ticklake.core.time import parse_time
 
 PRICES = ["ts", "open", "high", "low", "close"]
 
@@ -37,10 +37,9 @@ def test_aggregated_trades_in_pieces_make_all_2_469_recorded_bars(recorded, lake
     lake.drop(trades)
     lake.derive("from_trades", trades, "1m")
     lake.derive("hours", "binance:ohlcv@from_trades:1m:*", "1h")
-    # Seconds in turn: every piece is late for most bars, and trades of one instant come together.
-    second = rows["ts"].to_physical() // SECOND
-    for turn in range(6):
-        lake.save(trades, rows.filter(second % 6 == turn))
+    # Every piece is late for most bars, and trades of one instant do not come in their order.
+    for turn in (3, 0, 5, 2, 4, 1):
+        lake.save(trades, rows.gather_every(6, turn))
         lake.derived.refresh()
     made = lake.load("binance:ohlcv@from_trades:1m:XRP/ETH")
     assert made.height == want.height == 2_469

@@ -19,7 +19,7 @@ from ticklake.core.span import Span
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import Unsupported
 
-__all__ = ["BAR_COLUMNS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars"]
+__all__ = ["BAR_COLUMNS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars", "sorted_by_id"]
 
 _BARS = KINDS["ohlcv"].schema
 _COLUMNS = KINDS["bars"].schema
@@ -74,6 +74,25 @@ def make_bars(
         vwap = pl.when(pl.col("volume") > 0).then(pl.col("quote_volume") / pl.col("volume"))
         whole = frame.with_columns(vwap.alias("vwap"))
         yield whole.select(*(pl.col(name).cast(_COLUMNS[name]) for name in BAR_COLUMNS), "is_whole")
+
+
+def sorted_by_id(trades: pl.DataFrame) -> pl.DataFrame:
+    """Return sorted trades with those of one instant in the order of their ids, where these are whole numbers.
+
+    Rows of one instant lie in the order in which they came: another order makes another open and close.
+    """
+    ts, ids = trades["ts"].to_physical(), trades["id"]
+    ties = (ts.slice(1) == ts.head(max(trades.height - 1, 0))).arg_true()
+    # Only ids of ties are read as numbers: most trades have an instant of their own.
+    first, second = _numbers(ids.gather(ties)), _numbers(ids.gather(ties + 1))
+    if not (second < first).any():
+        return trades
+    order = trades.select("ts", _numbers(ids).alias("id")).select(pl.arg_sort_by("ts", "id", maintain_order=True))
+    return trades[order.to_series()]
+
+
+def _numbers(ids: pl.Series) -> pl.Series:
+    return ids.cast(pl.Int64, strict=False)
 
 
 def fill_bars(bars: pl.DataFrame, edges: BarEdges, span: Span, how: Fill) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from ticklake.core.bars import Bars
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, TIME
-from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars
+from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars, sorted_by_id
 from ticklake.core.sessions import SessionDay, Sessions
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY
@@ -140,25 +140,26 @@ class Resampling:
 
     def rows(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
         """Yield the rows inside *span* with the columns that bars are made of."""
-        names = ["ts", "price", "amount"]
+        for chunk in read_chunks(store, store.view(self.dataset, span), self._columns()):
+            rows = sorted_by_id(chunk) if self.dataset.kind == "trades" else chunk
+            if self.edges is None and "close_time" not in rows.columns:
+                rows = rows.with_columns(self._ends(rows["ts"]).alias("close_time"))
+            yield rows
+
+    def _columns(self) -> list[str]:
+        if self.dataset.spec.bars:
+            return _OHLCV
         if self.dataset.kind != "trades":
-            names = (
-                _OHLCV
-                if self.dataset.kind == "ohlcv"
-                else [name for name in BAR_COLUMNS if name not in ("number", "vwap")]
-            )
-        elif self.sides:
-            names.append("side")
-        own = self.dataset.timeframe
-        for chunk in read_chunks(store, store.view(self.dataset, span), names):
-            if self.edges is None and "close_time" not in chunk.columns:
-                ends = (
-                    chunk["ts"]
-                    if own is None
-                    else GridEdges(own, self.dataset.anchor).close_times(chunk["ts"].to_physical()).cast(TIME)
-                )
-                chunk = chunk.with_columns(ends.alias("close_time"))
-            yield chunk
+            return [name for name in BAR_COLUMNS if name not in ("number", "vwap")]
+        if self.sides:
+            return ["ts", "id", "price", "amount", "side"]
+        return ["ts", "id", "price", "amount"]
+
+    def _ends(self, ts: pl.Series) -> pl.Series:
+        """Return when rows end: trades at once, bars when they close."""
+        if self.dataset.timeframe is None:
+            return ts
+        return GridEdges(self.dataset.timeframe, self.dataset.anchor).close_times(ts.to_physical()).cast(TIME)
 
     def _labelled(self, made: pl.DataFrame) -> pl.DataFrame:
         if self.bars.label == "close":
