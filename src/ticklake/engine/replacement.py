@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from ticklake.catalog.changes import Change
-from ticklake.core.coverage import Coverage
+from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import difference, is_in, key_of
 from ticklake.core.segment import Segment
@@ -89,9 +89,9 @@ def replace_rows(
         written.extend(made)
     before = store.catalog.coverage(dataset)
     forget: tuple[Span, ...] = ()
-    pieces: Sequence[Covered] = ()
+    covered: tuple[Covered, ...] = ()
     if coverage != before:
-        pieces = coverage.pieces
+        covered = tuple(coverage.pieces)
         if before.pieces:
             forget = (ALL_TIME,)
     change = Change(
@@ -100,7 +100,7 @@ def replace_rows(
         add=tuple(add),
         remove=tuple(removed),
         forget=forget,
-        coverage=tuple(pieces),
+        coverage=covered,
         new_rows=rows.new - rows.removed,
         read_version=view.version,
         read_span=reach,
