@@ -44,7 +44,8 @@ def test_rules_and_edges_are_options(traded):
         == "2024-03-07T22:00:00Z"
     )
     right = bars(traded, "--to", "1h", "--closed", "right", "--label", "close", "--columns", "ts,open,trades")
-    assert right[0] == {"ts": "2024-03-08T01:00:00Z", "open": 100.0, "trades": 60}
+    assert right[0] == {"ts": "2024-03-08T00:00:00Z", "open": 100.0, "trades": 1}
+    assert right[1] == {"ts": "2024-03-08T01:00:00Z", "open": 100.0, "trades": 60}
     assert "close_time" in bars(traded, "--to", "1h", "--columns", "ts, close_time,vwap")[0]
     assert len(bars(traded, "--to", "1h", "--fill", "forward")) == 10
 

@@ -80,18 +80,18 @@ def same(lake: Lake, dataset: Dataset, at: int, knowledge: Any = "event") -> boo
     return checkpoint_before(lake.engine, dataset, at, knowledge) is not None
 
 
-@pytest.mark.parametrize("name", BOOKS)
-@pytest.mark.parametrize("seed", [3, 4])
+@pytest.mark.parametrize("name", [BOOKS[0], pytest.param(BOOKS[1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_every_book_is_the_same_with_checkpoints_and_without(lake, name, seed):
     dataset = filled(lake, name, seed)
     for knowledge in KNOWN:
-        used = [same(lake, dataset, START + ms * MS, knowledge) for ms in range(0, 260_000, 3_700)]
-        assert sum(used) > 30
+        used = [same(lake, dataset, START + ms * MS, knowledge) for ms in range(0, 260_000, 11_100)]
+        assert sum(used) > 10
 
 
 def test_a_series_is_the_same_with_checkpoints_and_without(lake):
     dataset = filled(lake)
-    for second in (41, 77, 130, 199):
+    for second in (41, 130):
         span = pl.Series([START + second * SECOND, START + (second + 30) * SECOND])
         with_them = lake.books("binance", "BTC/USDT", int(span[0]), int(span[1]), depth=None).collect()
         stats = lake.book_stats("binance", "BTC/USDT", int(span[0]), int(span[1])).collect()
@@ -200,7 +200,7 @@ def test_books_that_are_collected_live_get_checkpoints_until_a_compaction(lake):
         for due, at in live.due({dataset: rows[min(place + 59, len(rows) - 1)]["ts"]}):
             live.write(due, at)
     assert 3 < len(files(lake)) < 15
-    assert sum(same(lake, dataset, START + second * SECOND) for second in range(0, 240, 7)) > 15
+    assert sum(same(lake, dataset, START + second * SECOND) for second in range(0, 240, 21)) > 5
     lake.compact()
     assert not any("live" in key for key in files(lake))
 

@@ -41,7 +41,7 @@ def rows_of(seed: int, messages: int = 300) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.fixture(params=["one piece", "many pieces"])
+@pytest.fixture(params=["one piece", pytest.param("many pieces", marks=pytest.mark.slow)])
 def lake(request, monkeypatch):
     if request.param == "many pieces":
         monkeypatch.setattr(book_rows, "_AT_ONCE", 0)
@@ -59,13 +59,13 @@ def levels(frame: pl.DataFrame) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("knowledge", KNOWN)
 def test_a_series_has_the_book_at_each_instant(lake, knowledge):
-    series = lake.books("binance", "BTC/USDT", START, START + 22 * SECOND, "250ms", None, knowledge=knowledge).collect()
+    series = lake.books("binance", "BTC/USDT", START, START + 22 * SECOND, "900ms", None, knowledge=knowledge).collect()
     filled = 0
-    for at in range(START, START + 22 * SECOND, 250 * MS):
+    for at in range(START, START + 22 * SECOND, 900 * MS):
         single = lake.book("binance", "BTC/USDT", at, knowledge=knowledge)
         assert levels(series.filter(pl.col("ts").to_physical() == at)) == levels(single)
         filled += single.height > 0
-    assert filled > 70
+    assert filled > 18
 
 
 def test_levels_are_numbered_from_the_best_on_and_cut_at_a_depth(lake):
@@ -82,7 +82,7 @@ def test_there_is_a_book_after_each_message(lake):
     messages = rows.filter(pl.col("ts") >= whole).select("ts", "seq").unique(maintain_order=True)
     assert series.select("ts", "seq").unique(maintain_order=True).equals(messages)
     last = messages.group_by("ts", maintain_order=True).last()
-    for ts, seq in last.select(pl.col("ts").to_physical(), "seq").rows():
+    for ts, seq in last.select(pl.col("ts").to_physical(), "seq").gather_every(7).rows():
         single = lake.book("binance", "BTC/USDT", ts, knowledge="event")
         assert levels(series.filter(pl.col("ts").to_physical() == ts, seq=seq)) == levels(single)
 
@@ -127,7 +127,7 @@ def test_prices_are_summed_up_in_ranges(lake):
 def test_figures_are_those_of_each_book(lake):
     stats = lake.book_stats("binance", "BTC/USDT", START, START + 20 * SECOND, depths=(1, 4)).collect()
     assert stats.height == 20
-    for row in stats.iter_rows(named=True):
+    for row in stats.gather_every(3).iter_rows(named=True):
         book = lake.book("binance", "BTC/USDT", row["ts"])
         assert (row["spread"], row["mid"], row["microprice"]) == (book.spread, book.mid, book.microprice)
         assert (row["imbalance_1"], row["imbalance_4"]) == (book.imbalance(1), book.imbalance(4))
@@ -150,7 +150,7 @@ def test_imbalances_are_means_over_windows_and_the_same_one_by_one(lake):
     single = [book.imbalance(3) for book in (lake.book("binance", "BTC/USDT", ts) for ts in series["ts"])]
     assert series["imbalance_1s"].to_list() == single
     windows = (SECOND, 5 * SECOND)
-    for ts, mean in series.select(pl.col("ts").to_physical(), "imbalance_5s").rows():
+    for ts, mean in series.select(pl.col("ts").to_physical(), "imbalance_5s").gather_every(4).rows():
         alone = imbalances_at(lake.engine, BOOK, ts, windows, 3)
         assert alone["imbalance_5s"].to_list() == [mean]
     place = series["imbalance_5s"].is_not_null().arg_max()

@@ -8,7 +8,7 @@ import polars as pl
 
 from ticklake.core.span import Span
 
-__all__ = ["Book", "BookFlag", "BookProof", "Stretch", "imbalance_of"]
+__all__ = ["Book", "BookFlag", "BookFlags", "BookProof", "Stretch", "imbalance_of"]
 
 BookProof = Literal["proven", "unproven", "not offered"]
 """``proven``: the numbers or checksums of the exchange show that no change is missing since the snapshot on which the book stands.
@@ -23,6 +23,37 @@ class Stretch(NamedTuple):
 
     span: Span
     reason: str
+
+
+class BookFlags(tuple[BookFlag, ...]):
+    """The words that say what is wrong with a book; each is a property, too.
+
+    >>> flags = BookFlags(("crossed",))
+    >>> "crossed" in flags, flags.crossed, flags.gap
+    (True, True, False)
+    """
+
+    __slots__ = ()
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid is not below the best ask."""
+        return "crossed" in self
+
+    @property
+    def gap(self) -> bool:
+        """Whether the lake knows that it lacks changes since the snapshot."""
+        return "gap" in self
+
+    @property
+    def unproven(self) -> bool:
+        """Whether a change may be missing since the snapshot."""
+        return "unproven" in self
+
+    @property
+    def stale(self) -> bool:
+        """Whether nothing is known of the time between the last change and the instant."""
+        return "stale" in self
 
 
 class Book(pl.DataFrame):
@@ -41,7 +72,7 @@ class Book(pl.DataFrame):
     proof
         Whether it is known to be whole: ``proven``, ``unproven`` or ``not offered``.
     flags
-        What is wrong with it: ``crossed``, ``gap``, ``unproven``, ``stale``. A book is marked, never repaired.
+        What is wrong with it: ``crossed``, ``gap``, ``unproven``, ``stale``, as words and as properties. A book is marked, never repaired.
     stretches
         When changes are missing or not proven since the snapshot on which it stands, and why.
     """
@@ -53,7 +84,7 @@ class Book(pl.DataFrame):
     version: int | None = None
     proof: BookProof = "not offered"
     # Polars has flags of its own, of columns that are sorted: nobody looks for them at a book.
-    flags: tuple[BookFlag, ...] = ()  # type: ignore[assignment]
+    flags: BookFlags = BookFlags()  # type: ignore[assignment]
     stretches: tuple[Stretch, ...] = ()
     _levels: pl.DataFrame | None = None
 

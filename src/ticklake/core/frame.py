@@ -331,7 +331,7 @@ class PartData:
     """Of what derived bars are made."""
     source: Callable[[int, int], str] = lambda _start, _end: "files"
     before: Absent | None = None
-    """Why derived bars were not there before it was known that there would be something to make them of."""
+    """Why it was not there before it was known that the lake would have such rows."""
 
     def windows(self, since: Times, at: Times) -> Windows:
         """Return where the rows of frames are."""
@@ -562,20 +562,39 @@ class Frame:
         wanted = data.request.indicators
         if not wanted:
             return {}
-        part = data.parts[data.bars_of_indicators]
-        windows = data.windows(part.name)
-        last = int(windows.last[self._place])
-        count = data.request.warm_up
-        known = part.rows.known[max(last - count, 0) : last]
-        if not windows.plain[self._place] or (known > self.at).any():
-            return compute(part.rows.newest_known(self.at, count), wanted)
-        if len(data.at) == 1:
-            return compute(part.rows.rows.slice(max(last - count, 0), min(count, last)), wanted)
+        # Of many frames, the values are computed at once: only where rows came late, each has bars of its own.
+        if len(data.at) == 1 or not self._has_plain_warm_up:
+            return compute(self._warm_up_bars(), wanted)
         values: dict[str, float | None] = {}
         for name, column in data.indicators.items():
-            value = float(column[self._place])
-            values[name] = None if np.isnan(value) else value
+            values[name] = float(column[self._place])
+            if np.isnan(column[self._place]):
+                values[name] = None
         return values
+
+    @property
+    def _has_plain_warm_up(self) -> bool:
+        """Whether the bars of which indicators are computed are a slice of those that were read."""
+        data = self._data
+        part = data.parts.get(data.bars_of_indicators)
+        if part is None:
+            return False
+        windows = data.windows(part.name)
+        last = int(windows.last[self._place])
+        known = part.rows.known[max(last - data.request.warm_up, 0) : last]
+        return bool(windows.plain[self._place]) and not (known > self.at).any()
+
+    def _warm_up_bars(self) -> pl.DataFrame:
+        """Return the newest bars that were known, as many as the indicators need."""
+        data = self._data
+        part = data.parts.get(data.bars_of_indicators)
+        if part is None:
+            return self._rows(data.bars_of_indicators)
+        count = data.request.warm_up
+        if not self._has_plain_warm_up:
+            return part.rows.newest_known(self.at, count)
+        last = int(data.windows(part.name).last[self._place])
+        return part.rows.rows.slice(max(last - count, 0), min(count, last))
 
     @property
     def features(self) -> Mapping[str, Any]:
@@ -590,12 +609,37 @@ class Frame:
         found: list[MissingPart] = []
         for part in self._data.parts.values():
             found += self._missing_in(part)
-        for name, dataset, why in self._data.absent:
+        absent = [*self._data.absent, *self._absent_book(), *self._absent_indicators(), *self._absent_features()]
+        for name, dataset, why in absent:
             found.append(MissingPart(name, dataset, self.since, self.at, _ABSENT, why))
-        books = self._data.books
-        if books is not None and books.is_named and self.book is not None and self.book.reason:
-            found.append(MissingPart("book", str(books.dataset), self.since, self.at, _ABSENT, self.book.reason))
         return tuple(sorted(found, key=lambda part: (part.part, part.start)))
+
+    def _absent_book(self) -> Iterator[Absent]:
+        books = self._data.books
+        if books is None or not books.is_named or self.book is None or not self.book.reason:
+            return
+        why = self.book.reason
+        if self.book.ts is None:
+            # The reason of the book counts rows that were not known, and says nothing of a lake that has no books at all.
+            why = f"no snapshot of {books.dataset} was known"
+        yield Absent("book", str(books.dataset), why)
+
+    def _absent_indicators(self) -> Iterator[Absent]:
+        """Yield the indicators that have no value: a model that needs them cannot use the frame."""
+        absent = {output for output, value in self.indicators.items() if value is None}
+        lacking = [indicator for indicator in self._data.request.indicators if absent.intersection(indicator.outputs)]
+        if not lacking:
+            return
+        from ticklake.core.indicators import why_missing
+
+        dataset = str(self._data.request.dataset("ohlcv", self._data.request.timeframes[0]))
+        for output, why in why_missing(self._warm_up_bars(), lacking).items():
+            yield Absent("indicators", dataset, f"{output}: {why}")
+
+    def _absent_features(self) -> Iterator[Absent]:
+        for name, value in self.features.items():
+            if value is None:
+                yield Absent("features", name, f"no value for {self.symbol} was known")
 
     @property
     def complete(self) -> bool:
@@ -803,6 +847,9 @@ class Frame:
         first, last, plain = (column[self._place] for column in self._data.places(part.name))
         if part.base is None and plain:
             count = last - first
+            # The newest bar is there even if it is from before the window: it is none of those that are expected in it.
+            if count and int(part.rows.happened[first]) <= self.since:
+                count -= 1
 
         def opens(want: Span) -> pl.Series:
             # Bars that open in the span close after its begin, and not after its end.

@@ -88,14 +88,19 @@ def replace_rows(
         add.extend(made)
         written.extend(made)
     before = store.catalog.coverage(dataset)
-    is_covered_anew = coverage != before
+    forget: tuple[Span, ...] = ()
+    pieces: Sequence[Covered] = ()
+    if coverage != before:
+        pieces = coverage.pieces
+        if before.pieces:
+            forget = (ALL_TIME,)
     change = Change(
         dataset,
         view.keying,
         add=tuple(add),
         remove=tuple(removed),
-        forget=(ALL_TIME,) if is_covered_anew and before.pieces else (),
-        coverage=coverage.pieces if is_covered_anew else (),
+        forget=forget,
+        coverage=tuple(pieces),
         new_rows=rows.new - rows.removed,
         read_version=view.version,
         read_span=reach,

@@ -156,10 +156,16 @@ class BarVerbs(Reading):
         bars = Bars.parse(rule or timeframe or "", **edges)
         names = parse_columns(kind_of("bars"), columns, with_provenance=False)
         if names is None:
-            names = kind_of("ohlcv" if bars.is_time else "bars").names_without("known_at")
+            stored = kind_of("bars")
+            if bars.is_time:
+                stored = kind_of("ohlcv")
+            names = stored.names_without("known_at")
         resampling = Resampling.of(dataset, bars, self.engine.sessions, sides=not _SIDES.isdisjoint(names))
         span = Span.parse(start, end)
-        made = resampling.partial(self.engine.store, span) if partial else resampling.whole(self.engine.store, span)
+        make = resampling.whole
+        if partial:
+            make = resampling.partial
+        made = make(self.engine.store, span)
         return _narrowed(made.select(names), None, last)
 
 

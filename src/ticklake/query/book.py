@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from ticklake.core.book import Book, BookFlag
+from ticklake.core.book import Book, BookFlag, BookFlags
 from ticklake.core.book_state import Side
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
@@ -108,7 +108,7 @@ class _Request:
             flags.append("unproven")
         if is_stale(coverage, newest, at):
             flags.append("stale")
-        book.flags = tuple(flags)
+        book.flags = BookFlags(flags)
 
     def _why_no_base(self, view: DatasetView) -> str:
         """Return why there is no book."""

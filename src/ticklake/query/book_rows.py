@@ -396,10 +396,7 @@ def _known_until(times: Integers, at: int) -> int:
 
 def _starts(end: int, first: int) -> Iterator[int]:
     """Yield from where to look for a snapshot before *end*, further back each time, down to *first*."""
-    backs = list(_BACK)
-    back = backs[0]
-    while True:
-        back = backs.pop(0) if backs else 2 * back
+    for back in chain(_BACK, _doubled(_BACK[-1])):
         start = end - back
         if start <= first:
             yield first
