@@ -224,7 +224,7 @@ class FeatureReads:
 
         Columns have the full names of features, like ``momentum@v3:ret_5m``.
         """
-        from ticklake.core.frame import parse_instants
+        from ticklake.core.instants import parse_instants
 
         times = parse_instants(instants).tolist()
         refs = parse_names("features", features)

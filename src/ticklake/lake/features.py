@@ -290,7 +290,7 @@ class Features(FeatureReads):
             raise BadInput("the instants are not clear: pass a list of them, or every= with start=")
         moments: Sequence[int]
         if instants is not None:
-            from ticklake.core.frame import parse_instants
+            from ticklake.core.instants import parse_instants
 
             if start is not None or end is not None:
                 raise BadInput("start= and end= are those of every=: a list of instants has its own")

@@ -21,17 +21,10 @@ from ticklake.catalog.gap_notes import GapNotes
 from ticklake.core.batch import canonical, sort
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
-from ticklake.core.frame import (
-    EVENT_KINDS,
-    STATES,
-    Absent,
-    BookReads,
-    Facts,
-    FrameBatch,
-    FrameData,
-    FrameRequest,
-    PartData,
-)
+from ticklake.core.frame_data import BookReads, FrameData
+from ticklake.core.frame_parts import Absent, Facts, PartData
+from ticklake.core.frame_request import EVENT_KINDS, STATES, FrameRequest
+from ticklake.core.frames import FrameBatch
 from ticklake.core.kinds import PROVENANCE
 from ticklake.core.knowledge import KNOWLEDGE, LIVE_WITHIN, known_at
 from ticklake.core.merge import Keying, is_in, key_of
