@@ -26,7 +26,7 @@ from benchmarks.frames import INDICATORS
 from ticklake.collect.broadcast import Broadcast
 from ticklake.collect.live import LiveService
 from ticklake.core.dataset import Dataset
-from ticklake.core.frame import FrameRequest
+from ticklake.core.frame_request import FrameRequest
 from ticklake.core.instrument import Instrument
 from ticklake.core.streams import LiveOptions
 from ticklake.query.frames import FrameReader

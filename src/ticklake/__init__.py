@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ticklake.core.features import FeatureColumn, FeatureSet
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.file_reports import FileReport, FileState, MigratedFile, Report
-    from ticklake.core.frame import Frame, Frames, MissingPart
+    from ticklake.core.frame import Frame
+    from ticklake.core.frame_parts import MissingPart
+    from ticklake.core.frames import Frames
     from ticklake.core.gaps import Gap, GapReason, GapReport
     from ticklake.core.instrument import Instrument, Rename, Sighting
     from ticklake.core.jobs import Job, JobState
@@ -66,7 +68,6 @@ if TYPE_CHECKING:
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
     from ticklake.query.iterate import Event
-    from ticklake.query.materialise import Materialised
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -103,7 +104,7 @@ _PUBLIC = {
     "FileState": "core.file_reports",
     "Found": "core.coverage",
     "Frame": "core.frame",
-    "Frames": "core.frame",
+    "Frames": "core.frames",
     "FundingRate": "core.records",
     "Gap": "core.gaps",
     "GapReason": "core.gaps",
@@ -119,11 +120,11 @@ _PUBLIC = {
     "Left": "core.repair_plan",
     "LogLine": "core.runs",
     "Mapping": "files.mapping",
-    "Materialised": "query.materialise",
+    "Materialised": "core.feature_values",
     "Mended": "core.results",
     "Message": "core.alerts",
     "MigratedFile": "core.file_reports",
-    "MissingPart": "core.frame",
+    "MissingPart": "core.frame_parts",
     "OHLCVBar": "core.records",
     "OpenInterest": "core.records",
     "Problem": "core.results",

@@ -120,7 +120,7 @@ def test_the_collected_dataset_is_meant_where_both_are_there(traded):
 
 def test_a_timeframe_that_is_not_stored_names_what_makes_it(traded):
     refused = traded("read", "x", "BTC/USDT", "-t", "1h")
-    assert (refused.exit_code, f"lake.resample('{TRADES}', '1h')" in refused.stderr) == (2, True)
+    assert (refused.exit_code, f"'ticklake resample {TRADES} --to 1h'" in refused.stderr) == (2, True)
     with open_lake("data") as lake:
         lake.derive("hours", TRADES, "1h")
         lake.derived.refresh()

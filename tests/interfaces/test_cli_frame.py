@@ -60,5 +60,16 @@ def test_a_version_of_the_lake(folder):
 
 
 def test_wrong_words_are_one_line(folder):
-    assert run("--at", "2099-01-01", code=2).startswith("error: at=2099-01-01T00:00:00Z is in the future")
+    assert run("--at", "2099-01-01", code=2).startswith("error: --at 2099-01-01T00:00:00Z is in the future")
     assert "no kind 'trade'" in run("--kinds", "trade", code=2)
+
+
+def test_options_that_name_several_may_be_repeated(folder):
+    want = json.loads(
+        run("--at", AT, "-t", "1m,5m", "--kinds", "trades,quotes", "--indicators", "sma_5,rsi_7", "--json")
+    )
+    kinds = ("--kinds", "trades", "--kinds", "quotes")
+    indicators = ("--indicators", "sma_5", "--indicators", "rsi_7")
+    assert json.loads(run("--at", AT, "-t", "1m", "-t", "5m", *kinds, *indicators, "--json")) == want
+    assert list(want["bars"]) == ["1m", "5m"]
+    assert list(want["indicators"]) == ["sma_5", "rsi_7"]

@@ -45,7 +45,6 @@ def test_a_word_that_is_empty_or_too_large_is_one_line(words, shell):  # noqa: F
     "words",
     [
         ["resample", "x", "BTC/USDT", "--to", "1h", "--to", "5m"],
-        ["panel", "x", "BTC/USDT", "--column", "close", "-c", "volume"],
         ["jobs", "list", "--lake", "a", "--lake", "b"],
     ],
 )

@@ -15,7 +15,7 @@ from ticklake.app import open_lake
 from ticklake.config import Settings
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.frame import parse_instants
+from ticklake.core.instants import parse_instants
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span

@@ -5,9 +5,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from ticklake.app import memory_lake
+from ticklake.app import memory_lake, open_lake
+from ticklake.config import Settings
 from ticklake.core.kinds import TIME
-from ticklake.core.time import MINUTE, SECOND
+from ticklake.core.time import HOUR, MINUTE, SECOND
 from ticklake.testing.clocks import ManualClock
 from ticklake.testing.lookahead import CHANGES, World
 from ticklake.testing.rows import START, bars
@@ -54,7 +55,7 @@ def test_many_books_equal_single_ones(lake):
 def test_a_book_that_is_not_there_says_why(lake):
     frame = lake.frame("x", "BTC/USDT", START - MINUTE, kinds="book")
     (part,) = [part for part in frame.missing if part.part == "book"]
-    assert "has no rows at or before" in part.detail
+    assert part.detail == f"no snapshot of {BOOK} was known"
     assert lake.frame("x", "BTC/USDT", AT, kinds=()).book is None
     assert lake.frame("x", "BTC/USDT", AT, kinds=()).imbalances == {}
 
@@ -66,3 +67,24 @@ def test_a_book_does_not_look_ahead(lake):
     for change in CHANGES:
         changed = world.changed(AT + 1, change).view(AT * 2)
         assert [frame.digest() for frame in changed.frames("x", "BTC/USDT", instants)] == want
+
+
+def test_a_book_has_the_lag_of_the_settings_as_a_frame_has(tmp_path):
+    settings = Settings.model_validate({"knowledge": {"lag": {"book": "10s"}}})
+    rows = levels_of([0, 5])
+    with open_lake(tmp_path / "lake", settings=settings, clock=ManualClock(START + HOUR)) as lake:
+        lake.save(BOOK, rows)
+        at = START + 12 * SECOND
+        assert lake.book("x", "BTC/USDT", at)["seq"].to_list() == [0, 0]
+        assert lake.frame("x", "BTC/USDT", at, kinds="book").book.equals(lake.book("x", "BTC/USDT", at))
+        assert lake.book("x", "BTC/USDT", at, knowledge="event")["seq"].to_list() == [5, 5]
+
+
+def levels_of(seconds: list[int]) -> pl.DataFrame:
+    """Snapshots of one level a side."""
+    rows = []
+    for second in seconds:
+        for side, price in (("bid", 99.0), ("ask", 101.0)):
+            rows.append((START + second * SECOND, second, side, price, 1.0, True))
+    names = ["ts", "seq", "side", "price", "amount", "is_snapshot"]
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(pl.col("ts").cast(TIME))

@@ -349,8 +349,12 @@ class DerivedBars:
         self._timeframe = timeframe
         self._edge = edge
         self._anchor = base.dataset.anchor_of(timeframe)
-        self.rows = self._made(base.rows)
-        opens = _ints(self.rows["ts"])
+        made = self._made(base.rows)
+        opens = _ints(made["ts"])
+        # The first bar is cut if its rows begin after it does: indicators, too, must not see it.
+        first_whole = int(opens.searchsorted(edge.start))
+        self.rows = made.slice(first_whole)
+        opens = opens[first_whole:]
         self.happened = self._closes(opens)
         self._available = self.happened + lag
         base_ts = _ints(base.rows["ts"])
@@ -359,17 +363,14 @@ class DerivedBars:
         if opens.size:
             of_rows = np.maximum.reduceat(base.known, self._begins[:-1])
             self.known = np.maximum(of_rows, self._available)
-        self._first_whole = int(opens.searchsorted(edge.start))
 
     def windows(self, since: Times, at: Times, *, keeps_newest: bool) -> Windows:
         """Return where the bars of windows are."""
         until = self._until(at)
         last = np.minimum(self.happened.searchsorted(until, side="right"), self._available.searchsorted(at, "right"))
-        last = np.maximum(last, self._first_whole)
-        first = np.maximum(self.happened.searchsorted(since, side="right"), self._first_whole)
-        first = np.minimum(first, last)
+        first = np.minimum(self.happened.searchsorted(since, side="right"), last)
         if keeps_newest:
-            first = np.minimum(first, np.maximum(last - 1, self._first_whole))
+            first = np.minimum(first, np.maximum(last - 1, 0))
         plain = np.ones(len(at), dtype=np.bool_)
         if self.known.size:
             newest = np.maximum(last - 1, 0)
@@ -384,7 +385,7 @@ class DerivedBars:
         last = self._last(at)
         bars = self._known_bars(inside, last, at)
         if not bars.height and keeps_newest:
-            bars = self._known_bars(self._first_whole, last, at).tail(1)
+            bars = self._known_bars(0, last, at).tail(1)
         return bars
 
     def newest_known(self, at: int, count: int) -> pl.DataFrame:
@@ -393,7 +394,7 @@ class DerivedBars:
         bars = self._known_bars(last - count, last, at)
         if bars.height < count:
             # All rows of a bar may have come late: then it is not there, and one before it takes its place.
-            bars = self._known_bars(self._first_whole, last, at)
+            bars = self._known_bars(0, last, at)
         return bars.tail(count)
 
     def _last(self, at: int) -> int:
@@ -403,7 +404,7 @@ class DerivedBars:
         return int(min(over, self._available.searchsorted(at, side="right")))
 
     def _known_bars(self, first: int, last: int, at: int) -> pl.DataFrame:
-        first = max(first, self._first_whole)
+        first = max(first, 0)
         if last <= first:
             return self.rows.clear()
         return self._made(self._base.known_between(int(self._begins[first]), int(self._begins[last]), at))

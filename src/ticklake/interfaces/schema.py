@@ -25,7 +25,8 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.display import field_values, moment
 from ticklake.core.fetch_plan import FetchPlan
 from ticklake.core.file_reports import FileReport, Report
-from ticklake.core.frame import Frame, MissingPart
+from ticklake.core.frame import Frame
+from ticklake.core.frame_parts import MissingPart
 from ticklake.core.gaps import Gap, GapReport
 from ticklake.core.jobs import Job
 from ticklake.core.quality import DayQuality, Figures, Holes, Quality

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from ticklake.core.dataset import Dataset
     from ticklake.core.duration import DurationLike
-    from ticklake.core.frame import Frame, FrameBatch, FrameRequest, Frames
+    from ticklake.core.frame import Frame
+    from ticklake.core.frame_request import FrameRequest
+    from ticklake.core.frames import FrameBatch, Frames
     from ticklake.engine.engine import Engine
     from ticklake.query.frames import FrameReader
 
@@ -90,7 +92,7 @@ class FrameVerbs(Reading):
         BadInput
             If another value is none that it can have.
         """
-        from ticklake.core.frame import FrameRequest
+        from ticklake.core.frame_request import FrameRequest
 
         request = FrameRequest.of(
             exchange,
@@ -129,7 +131,8 @@ class FrameVerbs(Reading):
         instants
             Times in any order: a list, an array of ``datetime64`` or of nanoseconds, a series of Polars, an index of pandas.
         """
-        from ticklake.core.frame import FrameRequest, Frames
+        from ticklake.core.frame_request import FrameRequest
+        from ticklake.core.frames import Frames
 
         request = FrameRequest.of(
             exchange,
@@ -146,7 +149,7 @@ class FrameVerbs(Reading):
         return Frames(self._batch(request, instants, self.engine.now()))
 
     def _batch(self, request: FrameRequest, instants: Any, now: int) -> FrameBatch:
-        from ticklake.core.frame import parse_instants
+        from ticklake.core.instants import parse_instants
 
         at = parse_instants(instants)
         if at.size and int(at.max()) > now:
@@ -168,7 +171,7 @@ class FrameVerbs(Reading):
 
     def _by_native_name(self, request: FrameRequest, error: UnknownDataset) -> FrameRequest:
         """Return the request with the unified symbol of a market, if it was named by the exchange's own id."""
-        from ticklake.core.frame import FRAME_KINDS
+        from ticklake.core.frame_request import FRAME_KINDS
 
         first: UnknownDataset | None = None
         names = [request.dataset("ohlcv", timeframe) for timeframe in request.timeframes]

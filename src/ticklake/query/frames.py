@@ -21,25 +21,19 @@ from ticklake.catalog.gap_notes import GapNotes
 from ticklake.core.batch import canonical, sort
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
-from ticklake.core.frame import (
-    EVENT_KINDS,
-    STATES,
-    Absent,
-    BookReads,
-    Facts,
-    FrameBatch,
-    FrameData,
-    FrameRequest,
-    PartData,
-)
+from ticklake.core.frame_data import BookReads, FrameData
+from ticklake.core.frame_parts import Absent, Facts, PartData
+from ticklake.core.frame_request import EVENT_KINDS, STATES, FrameRequest
+from ticklake.core.frames import FrameBatch
 from ticklake.core.kinds import PROVENANCE
-from ticklake.core.knowledge import KNOWLEDGE
+from ticklake.core.knowledge import KNOWLEDGE, LIVE_WITHIN, known_at
 from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
+from ticklake.core.selection import picked
 from ticklake.core.span import ALL_TIME, Span, normalise
 from ticklake.core.time import HOUR
 from ticklake.core.timeframe import Timeframe
-from ticklake.core.timeline import DerivedBars, Edge, Timeline
+from ticklake.core.timeline import NEVER, DerivedBars, Edge, Timeline
 from ticklake.engine.engine import Engine
 from ticklake.engine.overlay import overlaid
 from ticklake.engine.read import read_rows
@@ -230,7 +224,7 @@ class FrameReader:
         heads = self.heads(engine, request, version, int(at.min(initial=ALL_TIME.end)))
         if at.size < 2:
             return FrameBatch(at, [_Reading(self, engine, request, at, version, heads, read).data()])
-        groups = _groups(engine, request, at, heads)
+        groups = self._groups(engine, request, at, heads)
         data = [_Reading(self, engine, request, at[places], version, heads, read).data() for places in groups]
         return FrameBatch(at, data, groups)
 
@@ -251,7 +245,7 @@ class FrameReader:
         _, heads = engine.catalog.heads(names)
         # Bars that the lake does not have, or has from later on, are made of others.
         if not heads or any(
-            name.spec.bars and since < _first_close(name, heads.get(name)) + engine.lags.of(name) for name in names
+            name.spec.bars and since < self.first_close(name, heads.get(name)) + engine.lags.of(name) for name in names
         ):
             _, others = engine.catalog.heads([request.dataset("ohlcv", timeframe) for timeframe in _STORED])
             heads |= others
@@ -261,6 +255,46 @@ class FrameReader:
             self._heads.clear()
         self._heads[key] = (version, since, heads)
         return heads
+
+    def _groups(
+        self, engine: Engine, request: FrameRequest, at: Times, heads: Mapping[Dataset, DatasetRow]
+    ) -> list[NDArray[np.intp]]:
+        """Return the places of instants that are read together, in order of time.
+
+        Windows that are far apart are read apart, if the time between them has many rows. And frames from before the first bar of a dataset
+        are apart from those after it: their bars are made of others.
+        """
+        order = np.argsort(at, kind="stable")
+        moments = at[order]
+        is_new = np.zeros(len(at), dtype=np.bool_)
+        since = request.since(moments)
+        between = since[1:] - moments[:-1]
+        wanted = [
+            dataset for dataset in heads if dataset.kind in EVENT_KINDS or dataset.timeframe in request.timeframes
+        ]
+        for dataset in wanted:
+            head = heads[dataset]
+            rows = _expected_rows(head, int(moments[-1]) - int(since[0]))
+            if rows > _MOST_ROWS and head.min_ts is not None and head.max_ts is not None:
+                # As many rows as a read brings that are not needed cost as much as another read.
+                apart = _ROWS_APART * max(head.max_ts - head.min_ts, 1) // head.rows
+                is_new[1:] |= between > apart
+        for dataset, head in heads.items():
+            if dataset.spec.bars:
+                first = self.first_close(dataset, head) + engine.lags.of(dataset)
+                place = int(moments.searchsorted(first))
+                if 0 < place < len(at):
+                    is_new[place] = True
+        return np.split(order, np.flatnonzero(is_new))
+
+    def first_close(self, dataset: Dataset, head: DatasetRow | None) -> int:
+        """Return when the first bar of a dataset closed, or its first row happened; never, if it has none."""
+        if head is not None and head.min_ts is not None:
+            return min(dataset.row_end(head.min_ts), _NEVER)
+        live = self.live_rows(dataset)
+        if live is None:
+            return _NEVER
+        return min(dataset.row_end(int(live["ts"].to_physical()[0])), _NEVER)
 
     def kept(self, need: _Need, version: int) -> _Rows | None:
         """Return the rows that were kept of a dataset, if they are those of a version and all that are needed."""
@@ -348,7 +382,7 @@ class _Reading:
         name = f"bars.{timeframe}"
         before = self._before(timeframe)
         lag = self._engine.lags.of(dataset)
-        is_later = self._until < _first_close(dataset, self._heads.get(dataset)) + lag
+        is_later = self._until < self._reader.first_close(dataset, self._heads.get(dataset)) + lag
         if self._is_never_received(dataset) or (is_later and self._base_of(dataset) is not None):
             self._add_made_bars(name, dataset, before)
             return
@@ -357,8 +391,10 @@ class _Reading:
         if rows is None:
             self._add_made_bars(name, dataset, before)
             return
-        facts = self._facts(rows, need, lag)
-        self._parts[name] = PartData(name, self._timeline(rows), True, facts, source=rows.source)
+        facts = replace(self._facts(rows, need, lag), since=self._first_known(rows))
+        # Before its first bar was known, the lake had no such bars, and nothing told that it would have some.
+        absent = self._absent_bars(name, dataset)
+        self._parts[name] = PartData(name, self._timeline(rows), True, facts, source=rows.source, before=absent)
 
     def _before(self, timeframe: Timeframe) -> int:
         """Return how many bars from before a window are needed."""
@@ -374,10 +410,7 @@ class _Reading:
         """Add bars that the lake does not have, made of what it has."""
         timeframe = dataset.timeframe
         base = self._base_of(dataset)
-        why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
-        if self._is_never_received(dataset):
-            why = "nobody notes when bars are received, and there are no trades of which they can be made"
-        absent = Absent(name, str(dataset), why)
+        absent = self._absent_bars(name, dataset)
         if timeframe is None or base is None:
             self._absent.append(absent)
             return
@@ -400,17 +433,23 @@ class _Reading:
         source = PartData(name, self._timeline(rows), False, facts)
         self._parts[name] = PartData(name, bars, True, facts, source, rows.source, absent)
 
+    def _absent_bars(self, name: str, dataset: Dataset) -> Absent:
+        why = f"the lake has no {dataset}, and nothing shorter of which its bars can be made"
+        if self._is_never_received(dataset):
+            why = "nobody notes when bars are received, and there are no trades of which they can be made"
+        return Absent(name, str(dataset), why)
+
     def _base_of(self, dataset: Dataset) -> Dataset | None:
-        """Return of what bars are made: the longest bars of which they are a multiple, or trades."""
-        timeframe = dataset.timeframe
+        """Return of what bars are made: the longest bars of which they are a multiple, or trades.
+
+        Only those count that the lake had at the instants: what came later is no part of earlier frames.
+        """
         bases: list[Dataset] = []
-        trades = self._request.dataset("trades")
-        for known in dict.fromkeys([*self._heads, trades]):
-            if known not in self._heads and self._reader.live_rows(known) is None:
+        for known in dict.fromkeys([*self._heads, self._request.dataset("trades")]):
+            if known == dataset or self._is_never_received(known) or not _can_be_base(known, dataset):
                 continue
-            if known.kind not in ("ohlcv", "trades") or timeframe is None:
-                continue
-            if can_become(known, timeframe) and known != dataset and not self._is_never_received(known):
+            lag = self._engine.lags.of(known)
+            if self._until >= self._reader.first_close(known, self._heads.get(known)) + lag:
                 bases.append(known)
         return max(bases, key=_length, default=None)
 
@@ -424,23 +463,41 @@ class _Reading:
         start = self._since - lag if is_state else self._since
         need = self._need(dataset, start, int(is_state))
         rows = self._rows(need)
+        absent: Absent | None = None
+        # Without names, a frame has what there is.
+        if self._request.kinds is not None:
+            absent = Absent(kind, str(dataset), f"the lake has no {dataset}")
         if rows is None:
-            # Without names, a frame has what there is.
-            if self._request.kinds is not None:
-                self._absent.append(Absent(kind, str(dataset), f"the lake has no {dataset}"))
+            if absent is not None:
+                self._absent.append(absent)
             return
-        facts = self._facts(rows, need, lag)
-        if self._request.kinds is None:
-            facts = replace(facts, since=self._first_known(rows))
-        self._parts[kind] = PartData(kind, self._timeline(rows), is_state, facts, source=rows.source)
+        facts = replace(self._facts(rows, need, lag), since=self._first_known(rows))
+        self._parts[kind] = PartData(kind, self._timeline(rows), is_state, facts, source=rows.source, before=absent)
 
     def _first_known(self, rows: _Rows) -> int:
         """Return from when on it could be known that there is such a dataset."""
-        if not rows.begins:
-            return ALL_TIME.start
-        known = [piece.span.start for piece in rows.coverage.pieces[:1]]
-        known.append(self._timeline(rows).first_known)
+        known = [self._timeline(rows).first_known, self._first_known_before(rows)]
+        if rows.coverage.pieces:
+            known.append(rows.coverage.pieces[0].span.start)
         return min(known)
+
+    def _first_known_before(self, rows: _Rows) -> int:
+        """Return from when on a row was known that is before those that were read."""
+        head, earliest = rows.head, int(self._at.min())
+        if rows.begins or head is None or head.min_ts is None or self._timeline(rows).first_known <= earliest:
+            return NEVER
+        lag = self._engine.lags.of(rows.dataset)
+        if self._request.knowledge != "received" and rows.dataset.row_end(head.min_ts) + lag + LIVE_WITHIN <= earliest:
+            # Whenever it was received, the first row was known by then.
+            return ALL_TIME.start
+        first = NEVER
+        names = picked(rows.dataset.spec.schema, ["ts", "received_at"])
+        for chunk in self._engine.chunks(rows.dataset, Span(ALL_TIME.start, rows.span.start), columns=list(names)):
+            known = known_at(chunk, rows.dataset, self._request.knowledge, self._engine.lags).drop_nulls()
+            first = min(first, int(known.to_numpy().min(initial=NEVER)))
+            if first <= earliest:
+                break
+        return first
 
     def _books(self) -> BookReads | None:
         kinds, depth = self._request.kinds, self._request.book_depth
@@ -451,7 +508,7 @@ class _Reading:
         live = self._reader.live_rows(dataset)
         if dataset not in self._heads:
             if is_named:
-                self._absent.append(Absent("book", str(dataset), f"the lake has no {dataset}"))
+                self._absent.append(Absent("book", str(dataset), f"no snapshot of {dataset} was known"))
             return None
         # Caught now: when the book is looked at, there may be newer ones.
         self._live_book = live
@@ -509,9 +566,8 @@ class _Reading:
 
         request = self._request
         names = (list(request.features), request.exchange, str(request.symbol), self._at.tolist(), request.knowledge)
-        values, absent = features_of_frames(self._engine, *names)
-        for name in absent:
-            self._absent.append(Absent("features", name, f"the lake has no values of {self._request.symbol}"))
+        # Of which there is no value at all is not asked: frames from before the first value lack it as well.
+        values, _ = features_of_frames(self._engine, *names)
         return values.__getitem__
 
     # What parts are made of
@@ -702,40 +758,11 @@ class _Reading:
         return self._with_history(rows.dataset, rows.span, head, now, frame)
 
 
-def _groups(
-    engine: Engine, request: FrameRequest, at: Times, heads: Mapping[Dataset, DatasetRow]
-) -> list[NDArray[np.intp]]:
-    """Return the places of instants that are read together, in order of time.
-
-    Windows that are far apart are read apart, if the time between them has many rows. And frames from before the first bar of a dataset
-    are apart from those after it: their bars are made of others.
-    """
-    order = np.argsort(at, kind="stable")
-    moments = at[order]
-    is_new = np.zeros(len(at), dtype=np.bool_)
-    since = request.since(moments)
-    between = since[1:] - moments[:-1]
-    wanted = [dataset for dataset in heads if dataset.kind in EVENT_KINDS or dataset.timeframe in request.timeframes]
-    for dataset in wanted:
-        head = heads[dataset]
-        rows = _expected_rows(head, int(moments[-1]) - int(since[0]))
-        if rows > _MOST_ROWS and head.min_ts is not None and head.max_ts is not None:
-            # As many rows as a read brings that are not needed cost as much as another read.
-            apart = _ROWS_APART * max(head.max_ts - head.min_ts, 1) // head.rows
-            is_new[1:] |= between > apart
-        if dataset.spec.bars:
-            first = _first_close(dataset, head) + engine.lags.of(dataset)
-            place = int(moments.searchsorted(first))
-            if 0 < place < len(at):
-                is_new[place] = True
-    return np.split(order, np.flatnonzero(is_new))
-
-
-def _first_close(dataset: Dataset, head: DatasetRow | None) -> int:
-    """Return when the first bar of a dataset closed; never, if it has none."""
-    if head is None or head.min_ts is None:
-        return _NEVER
-    return min(dataset.row_end(head.min_ts), _NEVER)
+def _can_be_base(base: Dataset, dataset: Dataset) -> bool:
+    """Whether the bars of *dataset* can be made of the rows of *base*."""
+    if base.kind not in ("ohlcv", "trades") or dataset.timeframe is None:
+        return False
+    return can_become(base, dataset.timeframe)
 
 
 def _length(dataset: Dataset) -> int:

@@ -17,7 +17,8 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.display import Displayed
 from ticklake.core.duration import DurationLike, parse_duration
-from ticklake.core.frame import Frame, parse_instants
+from ticklake.core.frame import Frame
+from ticklake.core.instants import parse_instants
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import Knowledge, parse_knowledge
 from ticklake.core.span import ALL_TIME, Span

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,10 +31,13 @@ def frame(
     ] = None,
     window: Annotated[str, typer.Option("--window", "-w", metavar="LENGTH", help="How much time before.")] = "60m",
     timeframes: Annotated[
-        str, typer.Option("--timeframe", "-t", help="Lengths of bars, separated by commas: 1m,1h.")
-    ] = "1m",
+        list[str] | None,
+        typer.Option(
+            "--timeframe", "-t", help="Lengths of bars, separated by commas, or repeated: 1m,1h. [default: 1m]"
+        ),
+    ] = None,
     kinds: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--kinds",
             metavar="KINDS",
@@ -42,10 +46,10 @@ def frame(
     ] = None,
     depth: o.Depth = None,
     indicators: Annotated[
-        str | None, typer.Option("--indicators", metavar="NAMES", help="Of the first bars, like sma_20,rsi_14.")
+        list[str] | None, typer.Option("--indicators", metavar="NAMES", help="Of the first bars, like sma_20,rsi_14.")
     ] = None,
     features: Annotated[
-        str | None, typer.Option("--features", metavar="NAMES", help="Like momentum@v3:ret_5m.")
+        list[str] | None, typer.Option("--features", metavar="NAMES", help="Like momentum@v3:ret_5m.")
     ] = None,
     knowledge: Annotated[
         str,
@@ -64,6 +68,9 @@ def frame(
     """Show what was known of a symbol at an instant: bars, trades, the book, funding, indicators, and what is missing."""
     from ticklake.interfaces.schema import to_json
 
+    named_kinds: list[str] | None = None
+    if kinds:
+        named_kinds = _names(kinds)
     with o.opened(lake_path) as lake:
         view: View = lake
         if version is not None:
@@ -73,8 +80,8 @@ def frame(
             symbol,
             at,
             window=window,
-            timeframes=_names(timeframes),
-            kinds=None if kinds is None else _names(kinds),
+            timeframes=_names(timeframes or ["1m"]),
+            kinds=named_kinds,
             book_depth=depth,
             indicators=_names(indicators),
             features=_names(features),
@@ -88,10 +95,10 @@ def frame(
             _show(shown)
 
 
-def _names(text: str | None) -> list[str]:
-    if text is None:
-        return []
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(texts: Sequence[str] | None) -> list[str]:
+    """Return the names that an option has, which may be repeated and may name several each time."""
+    names = map(str.strip, ",".join(texts or ()).split(","))
+    return list(filter(None, names))
 
 
 def _show(frame: Frame) -> None:

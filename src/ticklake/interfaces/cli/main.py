@@ -36,8 +36,8 @@ from ticklake.interfaces.cli import (
     stream,
     worker,
 )
+from ticklake.interfaces.cli.command import Command
 from ticklake.interfaces.cli.output import errors, print_error, say
-from ticklake.interfaces.cli.repeated import Command
 
 __all__ = ["app", "main"]
 
@@ -218,21 +218,26 @@ def _made(is_called: Callable[[str], bool]) -> typer.Typer:
     for heading, commands in _PANELS.items():
         for name, command in commands:
             if is_called(name):
-                made.command(name, cls=Command, rich_help_panel=heading)(command)
+                made.command(name, rich_help_panel=heading)(command)
             else:
                 made.command(name, rich_help_panel=heading, help=inspect.getdoc(command))(_not_called)
     for name, command in _HIDDEN:
         if is_called(name):
-            made.command(name, cls=Command, hidden=True)(command)
+            made.command(name, hidden=True)(command)
     for heading, groups in _GROUPS.items():
         for name, group in groups:
             if is_called(name):
-                for each in group.registered_commands:
-                    each.cls = Command
                 made.add_typer(group, name=name, rich_help_panel=heading)
             else:
                 made.command(name, rich_help_panel=heading, help=group.info.help)(_not_called)
+            _with_shared_behaviour(group)
+    _with_shared_behaviour(made)
     return made
+
+
+def _with_shared_behaviour(made: typer.Typer) -> None:
+    for command in made.registered_commands:
+        command.cls = Command
 
 
 def _not_called() -> None:
