@@ -50,6 +50,14 @@ def test_rules_and_edges_are_options(traded):
     assert len(bars(traded, "--to", "1h", "--fill", "forward")) == 10
 
 
+def test_a_second_dataset_is_not_left_out_without_a_word(traded):
+    with open_lake("data") as lake:
+        lake.save("x:ohlcv:1m:BTC/USDT", lake.resample(TRADES, "1m"))
+    done = traded("resample", TRADES, "x:ohlcv:1m:BTC/USDT", "--to", "1h")
+    assert done.exit_code == 2
+    assert "say which" in done.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -54,6 +54,9 @@ def test_all_that_is_known_of_a_bar_comes_by_name(lake):
     assert bars["vwap"].is_between(100, 106).all()
     with pytest.raises(InvalidData, match="no column"):
         lake.resample(TRADES, "1h", columns=["vwop"])
+    with pytest.raises(InvalidData, match="no column 'known_at'") as wrong:
+        lake.resample(TRADES, "1h", columns=["known_at"])
+    assert "its columns are ts" in str(wrong.value)
 
 
 def test_bars_that_end_with_a_trade_are_whole_and_open_in_the_time_given(lake):

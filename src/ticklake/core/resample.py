@@ -8,6 +8,7 @@ are collected by the engine in memory, because sums of the streaming one depend 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -19,12 +20,14 @@ from ticklake.core.span import Span
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import Unsupported
 
-__all__ = ["BAR_COLUMNS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars", "sorted_by_id"]
+__all__ = ["BAR_COLUMNS", "MADE_BARS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars", "sorted_by_id"]
 
 _BARS = KINDS["ohlcv"].schema
 _COLUMNS = KINDS["bars"].schema
-BAR_COLUMNS = [name for name in _COLUMNS if name != "known_at"]
+BAR_COLUMNS = KINDS["bars"].names_without("known_at")
 """What is known of every bar that is made, in order."""
+MADE_BARS = replace(KINDS["bars"], columns=KINDS["bars"].columns[: len(BAR_COLUMNS)])
+"""The kind of bars that are made and not stored: when a stored one was known is no part of it."""
 _PRICES = ("open", "high", "low", "close")
 _SUMS = ("volume", "quote_volume", "trades", "buy_volume", "sell_volume")
 _NOTHING = [pl.lit(0).cast(_COLUMNS[name]).alias(name) for name in (*_SUMS, "number")]
