@@ -70,6 +70,7 @@ class BookVerbs(Reading):
             optional_count("depth", depth, 1),
             names,
             parse_knowledge(knowledge),
+            self.engine.lags,
         )
 
     def books(
