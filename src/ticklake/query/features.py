@@ -27,7 +27,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, TicklakeWarning, UnknownDataset, UnknownFeatures
-from ticklake.query.asof import pinned
+from ticklake.query.asof import load_versions, pinned
 
 __all__ = [
     "ACTIVE",
@@ -224,7 +224,7 @@ class _StepsOfLake:
         key = (head.id, knowledge)
         entry = self._kept.get(key)
         if entry is None or entry[0] != head.changed_in:
-            entry = (head.changed_in, Steps.of(engine.load(head.dataset), head.dataset, knowledge))
+            entry = (head.changed_in, Steps.of(_known_rows(engine, head.dataset, knowledge)))
         with self._lock:
             self._keep(key, entry)
         return entry[1]
@@ -239,6 +239,17 @@ class _StepsOfLake:
         while self._size > self._budget and len(self._kept) > 1:
             _, (_, dropped) = self._kept.popitem(last=False)
             self._size -= dropped.size
+
+
+def _known_rows(engine: Engine, dataset: Dataset, knowledge: Knowledge) -> pl.DataFrame:
+    """Return the rows of a dataset with from when on each is known, and right before a row the values that it had earlier.
+
+    A value that was corrected is known until the commit that corrected it, as in every other read.
+    """
+    if knowledge == "event" or not engine.catalog.has_history(dataset)[0]:
+        return with_known(engine.load(dataset), dataset, knowledge)
+    rows, known = load_versions(engine.store, dataset, ALL_TIME, knowledge, engine.lags)
+    return rows.with_columns(known.alias("_known"))
 
 
 _STEPS: WeakKeyDictionary[Engine, _StepsOfLake] = WeakKeyDictionary()
@@ -436,7 +447,7 @@ def _found(
     for row in keys.select(groups).unique(maintain_order=True).drop_nulls().iter_rows(named=True):
         head = places.head(row.get("_exchange", options.exchange), row["_symbol"])
         if head is not None:
-            rows = with_known(engine.load(head.dataset), head.dataset, options.knowledge)
+            rows = _known_rows(engine, head.dataset, options.knowledge)
             frames.append(rows.with_columns(pl.lit(row[name], pl.String).alias(name) for name in groups))
     if not frames:
         return _nothing(features, keys.height)
