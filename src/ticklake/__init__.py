@@ -68,7 +68,6 @@ if TYPE_CHECKING:
     from ticklake.lake.instruments import LakeInstruments
     from ticklake.lake.streams import Streams
     from ticklake.query.iterate import Event
-    from ticklake.query.materialise import Materialised
 
 _PUBLIC = {
     "Admin": "lake.admin",
@@ -121,7 +120,7 @@ _PUBLIC = {
     "Left": "core.repair_plan",
     "LogLine": "core.runs",
     "Mapping": "files.mapping",
-    "Materialised": "query.materialise",
+    "Materialised": "core.feature_values",
     "Mended": "core.results",
     "Message": "core.alerts",
     "MigratedFile": "core.file_reports",

@@ -181,7 +181,9 @@ def cleanup(
 
 def derive(lake: Lake, work: Work, name: str | None = None) -> Outcome:
     """Bring what a rule makes, or all rules, up to date."""
-    names = [name] if name is not None else lake.derived.names()
+    names = lake.derived.names()
+    if name is not None:
+        names = [name]
     new = changed = removed = 0
     for number, each in enumerate(names):
         work.check(number / len(names))
@@ -219,7 +221,9 @@ BUILT_IN = {
 
 def _each(lake: Lake, work: Work, dataset: str | None) -> Iterator[Dataset]:
     """Yield the named dataset, or all of the lake; stop between two of them if the job is cancelled."""
-    datasets = [Dataset.parse(dataset)] if dataset is not None else lake.datasets()
+    datasets = lake.datasets()
+    if dataset is not None:
+        datasets = [Dataset.parse(dataset)]
     for number, each in enumerate(datasets):
         work.check(number / len(datasets))
         yield each

@@ -110,7 +110,7 @@ def test_a_definition_survives_json():
 
 
 def test_all_that_can_change_a_value_changes_the_hash():
-    others = [momentum(keys=("exchange", "symbol")), momentum(code=len), momentum(inputs=["a"]), momentum(tags="x")]
+    others = [momentum(keys=("exchange", "symbol")), momentum(code=len), momentum(inputs=["a:*"]), momentum(tags="x")]
     assert len({features.hash for features in [momentum(), *others]}) == 5
     assert momentum().differences(momentum(code=len, tags="x")) == ["tags", "code"]
 

@@ -342,3 +342,12 @@ def test_collapsing_keeps_the_order_of_trades_at_one_instant():
     first = frame_of([trade(1, name="b"), trade(1, name="a")], TRADES, "id").lazy()
     second = frame_of([trade(1, name="c"), trade(0, name="z")], TRADES, "id").lazy()
     assert collapse([first, second], TRADES, "id").collect()["id"].to_list() == ["z", "b", "a", "c"]
+
+
+def test_a_corrected_trade_stands_where_it_stood():
+    first = frame_of([Trade(T, 1.0, 1.0, id="1"), Trade(T, 2.0, 1.0, id="2")], TRADES, "id")
+    diff, merged = apply(frame_of([Trade(T, 1.0, 5.0, id="1")], TRADES, "id"), first, TRADES, "id")
+    assert diff.changed == 1
+    # Else the close of its bar would be another one.
+    assert merged["id"].to_list() == ["1", "2"]
+    assert merged["amount"].to_list() == [5.0, 1.0]

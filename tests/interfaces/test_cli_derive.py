@@ -44,9 +44,18 @@ def test_rules_and_edges_are_options(traded):
         == "2024-03-07T22:00:00Z"
     )
     right = bars(traded, "--to", "1h", "--closed", "right", "--label", "close", "--columns", "ts,open,trades")
-    assert right[0] == {"ts": "2024-03-08T01:00:00Z", "open": 100.0, "trades": 60}
+    assert right[0] == {"ts": "2024-03-08T00:00:00Z", "open": 100.0, "trades": 1}
+    assert right[1] == {"ts": "2024-03-08T01:00:00Z", "open": 100.0, "trades": 60}
     assert "close_time" in bars(traded, "--to", "1h", "--columns", "ts, close_time,vwap")[0]
     assert len(bars(traded, "--to", "1h", "--fill", "forward")) == 10
+
+
+def test_a_second_dataset_is_not_left_out_without_a_word(traded):
+    with open_lake("data") as lake:
+        lake.save("x:ohlcv:1m:BTC/USDT", lake.resample(TRADES, "1m"))
+    done = traded("resample", TRADES, "x:ohlcv:1m:BTC/USDT", "--to", "1h")
+    assert done.exit_code == 2
+    assert "say which" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,7 @@ def test_the_collected_dataset_is_meant_where_both_are_there(traded):
 
 def test_a_timeframe_that_is_not_stored_names_what_makes_it(traded):
     refused = traded("read", "x", "BTC/USDT", "-t", "1h")
-    assert (refused.exit_code, f"lake.resample('{TRADES}', '1h')" in refused.stderr) == (2, True)
+    assert (refused.exit_code, f"'ticklake resample {TRADES} --to 1h'" in refused.stderr) == (2, True)
     with open_lake("data") as lake:
         lake.derive("hours", TRADES, "1h")
         lake.derived.refresh()

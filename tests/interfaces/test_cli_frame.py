@@ -60,7 +60,7 @@ def test_a_version_of_the_lake(folder):
 
 
 def test_wrong_words_are_one_line(folder):
-    assert run("--at", "2099-01-01", code=2).startswith("error: at=2099-01-01T00:00:00Z is in the future")
+    assert run("--at", "2099-01-01", code=2).startswith("error: --at 2099-01-01T00:00:00Z is in the future")
     assert "no kind 'trade'" in run("--kinds", "trade", code=2)
 
 

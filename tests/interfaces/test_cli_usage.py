@@ -39,3 +39,16 @@ def test_a_word_that_is_empty_or_too_large_is_one_line(words, shell):  # noqa: F
     done = shell(*words)
     assert (done.exit_code, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["resample", "x", "BTC/USDT", "--to", "1h", "--to", "5m"],
+        ["jobs", "list", "--lake", "a", "--lake", "b"],
+    ],
+)
+def test_an_option_with_one_value_is_refused_if_it_is_given_twice(words, shell):  # noqa: F811
+    done = shell(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"{words[-4]} is given twice" in done.stderr

@@ -18,6 +18,8 @@ FREE = {
     "--fault",
     "--mood",
     "--capture",
+    "--description",
+    "--tag",
 }
 """Options of which any value can be meant, or that are only looked at when a market is made or an exchange asked."""
 ARGUMENTS = {
@@ -37,6 +39,15 @@ ARGUMENTS = {
     "start": ["1"],
     "worker": ["--once"],
     "panel": ["binance", "BTC/USDT"],
+    "frame": ["binance", "BTC/USDT"],
+    "features register": ["new@v1", "--column", "x"],
+    "features read": ["momentum@v1"],
+    "features write": ["momentum@v1", "values.csv"],
+    "features materialise": ["momentum@v1", "math:fsum", "binance", "BTC/USDT", "--every", "1h"],
+    "features verify": ["momentum@v1", "math:fsum"],
+    "features diff": ["momentum@v1", "momentum@v2"],
+    "features join": ["instants.csv", "--feature", "momentum@v1"],
+    "features lineage": ["momentum@v1"],
     "stream": ["binance", "BTC/USDT"],
     "replay": ["bars.csv"],
 }
@@ -73,8 +84,9 @@ def options():
             if path == ("schedule", "add") and name == "--cron":
                 continue
             words = [*_of(path, ARGUMENTS), *_of(path, needed)]
-            if name in words:
-                place = words.index(name)
+            # Given twice, an option is refused for that reason.
+            for spelling in set(option.opts).intersection(words):
+                place = words.index(spelling)
                 words = words[:place] + words[place + 2 :]
             yield pytest.param([*path, *words, f"{name}=no such!"], "no such!", id=f"{' '.join(path)} {name}")
 
@@ -84,6 +96,8 @@ def with_bars(tmp_path_factory):
     """Run commands on one lake: they must change nothing. No exchange is asked."""
     folder, runner = tmp_path_factory.mktemp("wrong"), CliRunner()
     (folder / "bars.csv").write_text("ts,open,high,low,close,volume\n2024-01-02T00:00:00Z,1,2,0.5,1.5,10\n")
+    (folder / "values.csv").write_text("ts,symbol,ret\n2024-01-02T00:00:00Z,BTC/USDT,1\n")
+    (folder / "instants.csv").write_text("ts,symbol\n2024-01-02T00:00:00Z,BTC/USDT\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("TICKLAKE_EXCHANGE_URL", "http://127.0.0.1:9")
@@ -93,8 +107,11 @@ def with_bars(tmp_path_factory):
 
         assert run("init").exit_code == 0
         assert run("import", "bars.csv", "-d", BARS).exit_code == 0
+        assert run("features", "register", "momentum@v1", "--column", "ret").exit_code == 0
+        assert run("features", "register", "momentum@v2", "--column", "ret").exit_code == 0
+        assert run("features", "write", "momentum@v1", "values.csv").exit_code == 0
         yield run
-        assert sorted(path.name for path in folder.iterdir()) == ["bars.csv", "data"]
+        assert sorted(path.name for path in folder.iterdir()) == ["bars.csv", "data", "instants.csv", "values.csv"]
 
 
 @pytest.mark.parametrize(("words", "value"), list(options()))

@@ -10,6 +10,7 @@ import pytest
 
 from ticklake import Book
 from ticklake.app import memory_lake
+from ticklake.config import Settings
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.provenance import Provenance, depth_note
@@ -125,6 +126,14 @@ def test_a_snapshot_that_was_deleted_leaves_changes_alone(lake):
     lake.save(BOOK, [*whole(0, 10), row(20 * SECOND, 11, "bid", 99.5, 1.0)])
     lake.delete(BOOK, START, START + SECOND)
     assert book_at(lake).reason == "binance:book:BTC/USDT has 1 changes, and no snapshot that they change"
+
+
+def test_rows_that_were_not_received_live_are_known_after_the_lag_of_books():
+    settings = Settings(knowledge={"lag": {"book": "2s"}})
+    with memory_lake(settings, clock=lambda: START + DAY) as lake:
+        lake.save(BOOK, whole(0, 10))
+        assert book_at(lake, SECOND).is_empty()
+        assert book_at(lake, 2 * SECOND).bids.height == 2
 
 
 def test_a_hole_since_the_snapshot_is_flagged_with_its_reason_until_the_next_one(lake):

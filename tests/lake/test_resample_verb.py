@@ -54,6 +54,9 @@ def test_all_that_is_known_of_a_bar_comes_by_name(lake):
     assert bars["vwap"].is_between(100, 106).all()
     with pytest.raises(InvalidData, match="no column"):
         lake.resample(TRADES, "1h", columns=["vwop"])
+    with pytest.raises(InvalidData, match="no column 'known_at'") as wrong:
+        lake.resample(TRADES, "1h", columns=["known_at"])
+    assert "its columns are ts" in str(wrong.value)
 
 
 def test_bars_that_end_with_a_trade_are_whole_and_open_in_the_time_given(lake):
@@ -107,11 +110,21 @@ def test_days_of_a_session_open_at_its_midnight(lake):
 
 def test_right_closed_bars_have_the_trade_of_their_end(lake):
     left, right = lake.resample(TRADES, "1m"), lake.resample(TRADES, "1m", closed="right")
-    assert left["trades"].unique().to_list() == right["trades"].unique().to_list() == [3]
-    assert opens(left)[0] == T
+    assert left["trades"].unique().to_list() == [3]
+    assert right["trades"].to_list() == [1, *[3] * 999, 2]
+    assert (opens(left)[0], opens(right)[0]) == (T, T - MINUTE)
     assert right.filter(pl.col("ts").to_physical() == T)["open"][0] == 101.0
     closing = lake.resample(TRADES, "1m", label="close")
     assert opens(closing) == [ts + MINUTE for ts in opens(left)]
+
+
+@pytest.mark.parametrize("count", [1, 360, 361, 365])
+def test_right_closed_bars_have_every_saved_trade(lake, count):
+    """As many hours as these trades touch, each with the trade of its end: none is dropped at either end."""
+    lake.save("nyse:trades:B/USD", trades(count))
+    right = lake.resample("nyse:trades:B/USD", "1h", closed="right")
+    assert right["trades"].sum() == count
+    assert opens(right)[0] == T - HOUR
 
 
 def test_filled_bars_reach_over_what_was_asked_for(lake):

@@ -287,11 +287,18 @@ class Catalog:
                 continue
             name = dataset.kind_text
             if name not in kinds:
-                registered = self.feature_set(dataset.kind, dataset.variant)
-                kinds[name] = None if registered is None else registered.features.kind
+                kinds[name] = self._declared_kind(dataset.kind, dataset.variant)
             kind = kinds[name]
-            found.append(dataset if kind is None else dataset.with_kind(kind))
+            if kind is not None:
+                dataset = dataset.with_kind(kind)
+            found.append(dataset)
         return found
+
+    def _declared_kind(self, name: str, version: str) -> Kind | None:
+        registered = self.feature_set(name, version)
+        if registered is None:
+            return None
+        return registered.features.kind
 
     def feature_set(self, name: str, version: str) -> RegisteredFeatures | None:
         """Return a version of a feature set as it is registered, also one that was deleted, or ``None``."""

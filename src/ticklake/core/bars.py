@@ -77,14 +77,9 @@ class Bars:
     fill: Fill | None = None
 
     def __post_init__(self) -> None:
-        for name, value, words in (
-            ("unit", self.unit, get_args(Unit)),
-            ("closed", self.closed, get_args(Closed)),
-            ("label", self.label, get_args(Label)),
-            ("fill", self.fill, (None, *get_args(Fill))),
-        ):
-            if value not in words:
-                known = [word for word in words if word]
+        for name, words in (("unit", Unit), ("closed", Closed), ("label", Label), ("fill", Fill)):
+            value, known = getattr(self, name), get_args(words)
+            if value not in known and (name, value) != ("fill", None):
                 raise BadInput(f"{name}={value!r} is none{did_you_mean(value, known)}: use one of {', '.join(known)}")
         if self.session not in (None, EXCHANGE):
             SessionDay.parse(self.session)
@@ -146,7 +141,7 @@ class Bars:
             If it is none of these.
         """
         if isinstance(rule, Bars):
-            return replace(rule, **_edges(edges)) if edges else rule
+            return replace(rule, **_edges(edges))
         if isinstance(rule, str):
             match = _TEXT.fullmatch(rule)
             if match:
@@ -192,8 +187,10 @@ class Bars:
     def __str__(self) -> str:
         if self.size is None:
             return str(self.timeframe)
-        size = int(self.size) if self.size == int(self.size) else self.size
-        return f"{size}{self.unit}"
+        # As it was written: 100ticks, and not 100.0ticks.
+        if self.size.is_integer():
+            return f"{int(self.size)}{self.unit}"
+        return f"{self.size}{self.unit}"
 
 
 def _edges(edges: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ __all__ = [
     "DAY_STATISTICS",
     "FeatureDescription",
     "FeatureDiff",
+    "Materialised",
     "Steps",
     "compare",
     "day_statistics",
@@ -222,6 +223,34 @@ class FeatureDiff(Displayed):
         shown = field_values(self)
         shown.pop("rows")
         return shown
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Materialised(Displayed):
+    """What materialising brought.
+
+    Attributes
+    ----------
+    instants
+        How many were asked for, of all symbols.
+    skipped
+        Those that were there already.
+    without_row
+        Those for which the function returned ``None``.
+    """
+
+    features: str
+    symbols: int
+    instants: int
+    skipped: int
+    computed: int
+    without_row: int
+    received: int
+    new: int
+    changed: int
+    duplicate: int
+    quarantined: int
+    run_id: int
 
 
 def compare(names: tuple[str, str], before: pl.DataFrame, after: pl.DataFrame) -> FeatureDiff:

@@ -17,7 +17,7 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, TIME, Column, Encoding, Kind
 from ticklake.core.knowledge import KNOWN_AT
-from ticklake.core.lookup import did_you_mean
+from ticklake.core.lookup import did_you_mean, is_pattern
 from ticklake.core.selection import parse_names, parse_text
 from ticklake.errors import BadInput, InvalidName
 
@@ -180,7 +180,7 @@ class FeatureSet:
             _check_text("description", description),
             tuple(sorted(set(parse_names("tags", tags)))),
             code,
-            tuple(parse_names("inputs", inputs)),
+            tuple(map(_parse_input, parse_names("inputs", inputs))),
         )
 
     def __str__(self) -> str:
@@ -454,6 +454,16 @@ def _parse_keys(keys: Any) -> tuple[str, ...]:
     if names not in _KEYS:
         raise BadInput(f"keys={keys!r} cannot be those of features: use ('symbol',) or ('exchange', 'symbol')")
     return names
+
+
+def _parse_input(text: str) -> str:
+    """Return the name of a dataset, or a pattern of names."""
+    if is_pattern(text):
+        return text
+    try:
+        return str(Dataset.parse(text))
+    except InvalidName as error:
+        raise InvalidName(f"input {text!r} is neither a dataset nor a pattern like 'binance:trades:*'") from error
 
 
 def _source_of(function: Callable[..., Any]) -> bytes:

@@ -73,9 +73,17 @@ def key_of(kind: Kind, keying: Keying) -> tuple[str, ...]:
 
 
 def collapse(frames: Sequence[pl.LazyFrame], kind: Kind, keying: Keying) -> pl.LazyFrame:
-    """Merge frames, oldest content first, so that the newest row of each key wins; sorted by order."""
-    key = list(key_of(kind, keying))
-    merged = pl.concat(list(frames)).unique(subset=key, keep="last", maintain_order=True)
+    """Merge frames, oldest content first, so that the newest row of each key wins; sorted by order.
+
+    A row that was corrected stands where its first version stood: of trades of one instant, the last one makes the close of a bar.
+    """
+    key = key_of(kind, keying)
+    rows = pl.concat(list(frames))
+    if keying == "print" or set(key) <= set(kind.order):
+        # Rows that share a key are equal, or have an instant of their own.
+        merged = rows.unique(subset=key, keep="last", maintain_order=True)
+    else:
+        merged = rows.group_by(key, maintain_order=True).agg(pl.all().last()).select(list(kind.stored_schema))
     return merged.sort(*kind.order, maintain_order=True)
 
 

@@ -8,6 +8,7 @@ are collected by the engine in memory, because sums of the streaming one depend 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import polars as pl
 
@@ -19,14 +20,18 @@ from ticklake.core.span import Span
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import Unsupported
 
-__all__ = ["BAR_COLUMNS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars", "sorted_by_id"]
+__all__ = ["BAR_COLUMNS", "MADE_BARS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars", "sorted_by_id"]
 
 _BARS = KINDS["ohlcv"].schema
 _COLUMNS = KINDS["bars"].schema
-BAR_COLUMNS = [name for name in _COLUMNS if name != "known_at"]
+BAR_COLUMNS = KINDS["bars"].names_without("known_at")
 """What is known of every bar that is made, in order."""
+MADE_BARS = replace(KINDS["bars"], columns=KINDS["bars"].columns[: len(BAR_COLUMNS)])
+"""The kind of bars that are made and not stored: when a stored one was known is no part of it."""
 _PRICES = ("open", "high", "low", "close")
 _SUMS = ("volume", "quote_volume", "trades", "buy_volume", "sell_volume")
+_NOTHING = [pl.lit(0).cast(_COLUMNS[name]).alias(name) for name in (*_SUMS, "number")]
+"""What an empty bar sums up to."""
 _PART_ROWS = 1 << 16
 """A bar that ends with a trade is added up from parts of so many rows since it opened."""
 _NEARLY = 1 - 1e-9
@@ -65,11 +70,10 @@ def make_bars(
     sides
         Whether volume is told apart by the side of its trades.
     """
-    made = (
-        _time_bars(chunks, bars, edges, sides=sides)
-        if edges is not None
-        else _counted_bars(chunks, bars, day, sides=sides)
-    )
+    if edges is not None:
+        made = _time_bars(chunks, bars, edges, sides=sides)
+    else:
+        made = _counted_bars(chunks, bars, day, sides=sides)
     for frame in made:
         vwap = pl.when(pl.col("volume") > 0).then(pl.col("quote_volume") / pl.col("volume"))
         whole = frame.with_columns(vwap.alias("vwap"))
@@ -103,16 +107,15 @@ def fill_bars(bars: pl.DataFrame, edges: BarEdges, span: Span, how: Fill) -> pl.
     opens = edges.opens(span)
     if how == "forward":
         first = bars["ts"].to_physical().min()
-        opens = opens.filter(opens >= first) if isinstance(first, int) else opens.clear()
+        # A comparison with null drops all of them: there is no first bar.
+        opens = opens.filter(opens >= pl.Series([first], dtype=pl.Int64))
     closes = edges.close_times(opens)
     grid = pl.DataFrame({"ts": opens.cast(TIME), "close_time": closes.cast(TIME)})
-    missing = grid.join(bars, on="ts", how="anti").with_columns(
-        *(pl.lit(0).cast(_COLUMNS[name]).alias(name) for name in (*_SUMS, "number")), is_whole=pl.lit(value=True)
-    )
+    missing = grid.join(bars, on="ts", how="anti").with_columns(_NOTHING, is_whole=pl.lit(value=True))
     both = pl.concat([bars, missing], how="diagonal").sort("ts", maintain_order=True)
     if how == "forward":
         close = pl.col("close").forward_fill()
-        both = both.with_columns(close).with_columns(pl.col(name).fill_null(pl.col("close")) for name in _PRICES)
+        both = both.with_columns(close).with_columns(pl.col(_PRICES).fill_null(pl.col("close")))
     return both.select(bars.columns)
 
 
@@ -128,7 +131,7 @@ def _of_trades(*, sides: bool) -> list[pl.Expr]:
         pl.len().cast(pl.Int64).alias("trades"),
     ]
     if sides:
-        made += [_volume_of(side) for side in ("buy", "sell")]
+        made += [_volume_of("buy"), _volume_of("sell")]
     return made
 
 
@@ -216,27 +219,32 @@ def _aggregated(frame: pl.DataFrame, key: str, more: Sequence[pl.Expr], *, sides
 
 def _time_bars(chunks: Iterable[pl.DataFrame], bars: Bars, edges: BarEdges, *, sides: bool) -> Iterator[pl.DataFrame]:
     minutes = edges.sub_bars()
-
-    def in_parts() -> Iterator[pl.DataFrame]:
-        for chunk in chunks:
-            ts = chunk["ts"].to_physical()
-            if bars.closed == "right":
-                # What happens at an edge belongs to the bar that ends there.
-                ts = ts - 1
-            parts = minutes if minutes is not None and _is_of_trades(chunk) else edges
-            yield chunk.with_columns(parts.open_times(ts).alias(_PART))
-
-    def in_bars() -> Iterator[pl.DataFrame]:
-        for parts in _by_group(in_parts(), _PART, sides=sides):
-            opens = edges.open_times(parts[_PART]) if minutes is not None else parts[_PART]
-            yield parts.with_columns(opens.alias(_BAR))
-
-    # Where the parts are the bars, there is nothing to add up.
-    made = _by_group(in_bars(), _BAR, sides=sides) if minutes is not None else in_bars()
+    made = _by_group(_in_parts(chunks, bars, edges, minutes), _PART, sides=sides)
+    if minutes is None:
+        # The parts are the bars: there is nothing to add up.
+        made = (frame.rename({_PART: _BAR}) for frame in made)
+    else:
+        in_bars = (frame.with_columns(edges.open_times(frame[_PART]).alias(_BAR)) for frame in made)
+        made = _by_group(in_bars, _BAR, sides=sides)
     for frame in made:
         opens = frame[_BAR]
         times = {"ts": opens.cast(TIME), "close_time": edges.close_times(opens).cast(TIME)}
         yield _complete(frame).with_columns(**times, number=pl.lit(0), is_whole=pl.lit(value=True))
+
+
+def _in_parts(
+    chunks: Iterable[pl.DataFrame], bars: Bars, edges: BarEdges, minutes: BarEdges | None
+) -> Iterator[pl.DataFrame]:
+    """Yield rows with the time at which their part opens: their minute, if they are trades of longer bars, or their bar."""
+    for chunk in chunks:
+        ts = chunk["ts"].to_physical()
+        if bars.closed == "right":
+            # What happens at an edge belongs to the bar that ends there.
+            ts = ts - 1
+        parts = edges
+        if minutes is not None and _is_of_trades(chunk):
+            parts = minutes
+        yield chunk.with_columns(parts.open_times(ts).alias(_PART))
 
 
 def _counted_bars(
@@ -307,11 +315,14 @@ class _Counter:
             bar.alias(_BAR),
             (bar * (1 << 31) + part).alias(_PART),
             (closed + self._number).alias("number"),
-            row.is_in(closing.implode()).alias(_IS_LAST) if places else pl.lit(value=False).alias(_IS_LAST),
+            row.is_in(closing.implode()).alias(_IS_LAST),
         )
         self._bar += len(places)
         self._number += len(places)
-        self._rows = rows.height - 1 - places[-1] if places else self._rows + rows.height
+        # How many rows the bar that is still open has by now.
+        self._rows += rows.height
+        if places:
+            self._rows = rows.height - 1 - places[-1]
         return counted
 
     def _closing_places(self, rows: pl.DataFrame) -> list[int]:
@@ -339,8 +350,9 @@ class _Counter:
         if _is_of_trades(rows):
             if unit == "ticks":
                 return [1.0] * rows.height
-            weights = rows["amount"] if unit == "volume" else rows["price"] * rows["amount"]
-            return weights.to_list()
+            if unit == "volume":
+                return rows["amount"].to_list()
+            return (rows["price"] * rows["amount"]).to_list()
         name = {"ticks": "trades", "volume": "volume", "dollars": "quote_volume"}[unit]
         if rows[name].null_count():
             raise Unsupported(f"bars without {name} cannot become {self._bars} bars: make them of trades")

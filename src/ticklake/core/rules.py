@@ -50,13 +50,19 @@ class Rule:
 
     def __post_init__(self) -> None:
         check_variant(self.name)
-        if not self.inputs:
-            raise BadInput("a rule needs inputs: name datasets, or patterns like 'binance:trades:*'")
         if self.kind not in _KINDS:
             raise BadInput(f"kind={self.kind!r} is none that a rule makes: use one of {', '.join(_KINDS)}")
-        shapes = {_shape(pattern) for pattern in self.inputs}
-        if len(shapes) > 1:
+        self._check_inputs()
+        self._check_bars()
+
+    def _check_inputs(self) -> None:
+        if not self.inputs:
+            raise BadInput("a rule needs inputs: name datasets, or patterns like 'binance:trades:*'")
+        if len(set(map(_shape, self.inputs))) > 1:
             raise BadInput(f"the inputs of {self.name!r} differ in kind or timeframe: declare a rule for each")
+
+    def _check_bars(self) -> None:
+        """Refuse bars that another dataset cannot hold, or that would have to be computed anew too often."""
         if self.bars.label != "open" or self.bars.fill is not None:
             raise BadInput(
                 "label and fill are for reading: stored bars have the time at which they open, and none is made up"
@@ -75,9 +81,14 @@ class Rule:
         cls, name: str, inputs: str | Dataset | Iterable[str | Dataset], bars: Bars, kind: str | None = None
     ) -> Rule:
         """Return the rule that is written so; *kind* is ``ohlcv`` where that can hold the bars."""
-        named = [inputs] if isinstance(inputs, str | Dataset) else list(inputs)
-        patterns = tuple(dict.fromkeys(map(str, named)))
-        return cls(name, patterns, bars, kind or ("ohlcv" if _fits_ohlcv(bars) else "bars"))
+        if isinstance(inputs, str | Dataset):
+            inputs = [inputs]
+        patterns = tuple(dict.fromkeys(map(str, inputs)))
+        if not kind:
+            kind = "bars"
+            if _fits_ohlcv(bars):
+                kind = "ohlcv"
+        return cls(name, patterns, bars, kind)
 
     @classmethod
     def from_json(cls, name: str, kept: Mapping[str, Any]) -> Rule:
@@ -123,8 +134,10 @@ class Rule:
     def sample_input(self) -> Dataset:
         """Return a dataset like its inputs, to see whether it can become what the rule makes."""
         exchange = self.inputs[0].partition(":")[0]
+        if is_pattern(exchange):
+            exchange = "any"
         kind, variant, timeframe = _shape(self.inputs[0])
-        return Dataset.of("any" if is_pattern(exchange) else exchange, "A/B", kind, timeframe, variant)
+        return Dataset.of(exchange, "A/B", kind, timeframe, variant)
 
 
 def _is_timeframe(text: str) -> bool:
@@ -144,12 +157,15 @@ def _shape(pattern: str) -> tuple[str, str | None, Timeframe | None]:
     parts = pattern.split(":")
     if len(parts) < 3 or is_pattern(parts[1]):
         raise BadInput(f"{pattern!r} names no kind: write an input like 'binance:trades:*' or 'binance:ohlcv:1m:BTC/*'")
-    kind, at, variant = parts[1].partition("@")
+    kind, at, named = parts[1].partition("@")
+    variant: str | None = None
+    if at:
+        variant = named
     has_frame = kind in BAR_KINDS or (kind == "bars" and _is_timeframe(parts[2]))
     if has_frame:
         if len(parts) < 4 or is_pattern(parts[2]):
             raise BadInput(f"{pattern!r} names no timeframe: write an input like 'binance:ohlcv:1m:*'")
-        return kind, variant if at else None, Timeframe.parse(parts[2])
+        return kind, variant, Timeframe.parse(parts[2])
     # Refuses a kind or a variant that does not exist.
     sample = Dataset.of("any", "A/B", parts[1])
     return sample.kind, sample.variant, None

@@ -276,9 +276,10 @@ class Engine:
         if dry_run:
             return would_delete(self.store, dataset, span).rows
         coverage: list[Covered] = []
-        known = self.known(dataset) if wanted else None
-        if known is not None and (part := known.intersect(span)) is not None:
-            coverage.append(Covered(part, Found.NOT_FETCHED, DELETED))
+        if wanted:
+            known = self.known(dataset)
+            if known is not None and (part := known.intersect(span)) is not None:
+                coverage.append(Covered(part, Found.NOT_FETCHED, DELETED))
         return delete(self.store, dataset, span, coverage).rows
 
     def drop(self, dataset: Dataset, *, dry_run: bool = False) -> int:

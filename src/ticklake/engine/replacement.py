@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from ticklake.catalog.changes import Change
-from ticklake.core.coverage import Coverage
+from ticklake.core.coverage import Coverage, Covered
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import difference, is_in, key_of
 from ticklake.core.segment import Segment
@@ -88,14 +88,19 @@ def replace_rows(
         add.extend(made)
         written.extend(made)
     before = store.catalog.coverage(dataset)
-    is_covered_anew = coverage != before
+    forget: tuple[Span, ...] = ()
+    covered: tuple[Covered, ...] = ()
+    if coverage != before:
+        covered = tuple(coverage.pieces)
+        if before.pieces:
+            forget = (ALL_TIME,)
     change = Change(
         dataset,
         view.keying,
         add=tuple(add),
         remove=tuple(removed),
-        forget=(ALL_TIME,) if is_covered_anew and before.pieces else (),
-        coverage=coverage.pieces if is_covered_anew else (),
+        forget=forget,
+        coverage=covered,
         new_rows=rows.new - rows.removed,
         read_version=view.version,
         read_span=reach,

@@ -211,7 +211,13 @@ def _made_of(known: Sequence[Dataset], dataset: Dataset) -> Dataset | None:
         is_of_market = (other.exchange, other.symbol, other.variant) == (dataset.exchange, dataset.symbol, None)
         if is_of_market and other.kind in ("ohlcv", "trades") and can_become(other, frame):
             fit.append(other)
-    return max(fit, key=lambda other: other.timeframe.length if other.timeframe else 0, default=None)
+    return max(fit, key=_length_of_bars, default=None)
+
+
+def _length_of_bars(dataset: Dataset) -> int:
+    if dataset.timeframe is None:
+        return 0
+    return dataset.timeframe.length
 
 
 def known_exchange(engine: Engine, name: str) -> str:

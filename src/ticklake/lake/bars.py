@@ -148,18 +148,24 @@ class BarVerbs(Reading):
             If the dataset holds neither trades nor bars of which the rule's bars are made.
         """
         from ticklake.core.bars import Bars
+        from ticklake.core.resample import MADE_BARS
         from ticklake.query.resample import Resampling
 
         dataset = known_dataset(self.engine, dataset)
         if rule is not None and timeframe is not None:
             raise BadInput("rule and timeframe are the same: pass one of them")
         bars = Bars.parse(rule or timeframe or "", **edges)
-        names = parse_columns(kind_of("bars"), columns, with_provenance=False)
+        names = parse_columns(MADE_BARS, columns, with_provenance=False)
         if names is None:
-            names = kind_of("ohlcv" if bars.is_time else "bars").names_without("known_at")
+            names = MADE_BARS.names
+            if bars.is_time:
+                names = kind_of("ohlcv").names
         resampling = Resampling.of(dataset, bars, self.engine.sessions, sides=not _SIDES.isdisjoint(names))
         span = Span.parse(start, end)
-        made = resampling.partial(self.engine.store, span) if partial else resampling.whole(self.engine.store, span)
+        make = resampling.whole
+        if partial:
+            make = resampling.partial
+        made = make(self.engine.store, span)
         return _narrowed(made.select(names), None, last)
 
 

@@ -75,7 +75,9 @@ class Derived:
         """
         from ticklake.query.derive import refresh
 
-        names = self.names() if name is None else [self._rules.get(name).name]
+        names = self.names()
+        if name is not None:
+            names = [self._rules.get(name).name]
         return [refresh(self._engine, self._rules, each) for each in names]
 
     def drop(self, name: str) -> int:

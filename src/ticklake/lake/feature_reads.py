@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from ticklake.core.feature_values import FeatureDescription, FeatureDiff, compar
 from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures, check_name, parse_version
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import Knowledge, parse_knowledge
+from ticklake.core.lookup import absent, did_you_mean
 from ticklake.core.selection import parse_names, parse_text
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.symbol import Symbol, exchange_id
@@ -324,7 +325,9 @@ class FeatureReads:
             features = self._known(name, before, quiet=True).features
             sides = [(snapshot_at(self._view, moment).engine, features) for moment in at]
             names = (f"{features} at {at[0]}", f"{features} at {at[1]}")
-        frames = [_side(engine, features, span, parse_symbols(symbols)) for engine, features in sides]
+        chosen = parse_symbols(symbols)
+        _check_compared(sides, chosen or ())
+        frames = [_side(engine, features, span, chosen) for engine, features in sides]
         return compare(names, frames[0], frames[1])
 
     def lineage(
@@ -522,6 +525,16 @@ def _side(engine: Engine, features: FeatureSet, span: Span, symbols: Sequence[st
         names = {"exchange": pl.String(), "symbol": pl.String()}
         return pl.DataFrame(schema={**names, **features.kind.schema})
     return stored_rows(engine, datasets, span, history=False)
+
+
+def _check_compared(sides: Iterable[tuple[Engine, FeatureSet]], symbols: Iterable[str]) -> None:
+    """Refuse a symbol of which neither side has values: a filter that matches nothing is mostly a typing error."""
+    known: set[str] = set()
+    for engine, features in sides:
+        known.update(str(dataset.symbol) for dataset in datasets_of(engine, features))
+    for symbol in absent(symbols, known):
+        hint = did_you_mean(symbol, sorted(known))
+        raise UnknownDataset(f"neither side has values of {symbol}{hint}: name a symbol that one of them has")
 
 
 def _day_or_span(day: TimeLike | None, start: TimeLike | None, end: TimeLike | None) -> Span:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ticklake.core.display import counts_text
 from ticklake.core.duration import DurationLike, parse_length
 from ticklake.core.feature_rows import ANY_EXCHANGE, split_by_symbol
+from ticklake.core.feature_values import Materialised
 from ticklake.core.features import FeatureSet
 from ticklake.core.knowledge import Knowledge, parse_knowledge
 from ticklake.core.lookup import is_pattern
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from ticklake.core.dataset import Dataset
     from ticklake.core.progress import Watch
     from ticklake.lake.writer import Writer
-    from ticklake.query.materialise import Materialised
 
 __all__ = ["Features"]
 

@@ -113,7 +113,9 @@ def _newest(engine: Engine, dataset: Dataset, at: int, knowledge: Knowledge) -> 
         entries, start = _index_of(engine, key)
         fitting = entries.filter(pl.col("ts") <= at)
         if knowledge != "event":
-            known = "known" if knowledge == "default" else "received"
+            known = "received"
+            if knowledge == "default":
+                known = "known"
             fitting = fitting.filter(pl.col(known) <= at)
         for entry in fitting.tail(_TRIED).reverse().iter_rows(named=True):
             view = engine.store.view(dataset, Span(entry["first"], entry["ts"] + 1), data=False)

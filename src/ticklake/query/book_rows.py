@@ -396,15 +396,15 @@ def _known_until(times: Integers, at: int) -> int:
 
 def _starts(end: int, first: int) -> Iterator[int]:
     """Yield from where to look for a snapshot before *end*, further back each time, down to *first*."""
-    backs = list(_BACK)
-    back = backs[0]
-    while True:
-        back = backs.pop(0) if backs else 2 * back
-        start = end - back
-        if start <= first:
-            yield first
-            return
-        yield start
+    for back in _BACK:
+        if end - back > first:
+            yield end - back
+    # Doubled from the longest on: where snapshots are rare, one is found in few steps.
+    back = 2 * _BACK[-1]
+    while end - back > first:
+        yield end - back
+        back *= 2
+    yield first
 
 
 def _rows_near(view: DatasetView) -> int:

@@ -8,16 +8,17 @@ removed since stay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import polars as pl
 
 from ticklake.catalog.change_feed import changes_since
 from ticklake.catalog.changes import Change
 from ticklake.catalog.rules import RuleTable, StoredRule, advance_within
+from ticklake.core.bar_edges import BarEdges
 from ticklake.core.batch import canonical
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
@@ -38,7 +39,6 @@ __all__ = ["SOURCE", "made_of", "outputs_of", "refresh", "remove"]
 
 SOURCE = "derived"
 """The source in the provenance of derived rows."""
-_EVERYTHING = (ALL_TIME,)
 _MOST_SPANS = 100
 """In so many reads an input is read again at most."""
 
@@ -56,7 +56,11 @@ def refresh(engine: Engine, rules: RuleTable, name: str) -> Refreshed:
 
 def outputs_of(engine: Engine, rule: Rule) -> list[Dataset]:
     """Return the datasets of the lake that a rule has made."""
-    return [row.dataset for row in engine.catalog.datasets() if rule.makes(row.dataset)]
+    return list(filter(rule.makes, _datasets(engine)))
+
+
+def _datasets(engine: Engine) -> list[Dataset]:
+    return [row.dataset for row in engine.catalog.datasets()]
 
 
 def made_of(engine: Engine, dataset: Dataset) -> Dataset:
@@ -87,7 +91,7 @@ def remove(engine: Engine, rules: RuleTable, name: str) -> int:
 
 
 def _drop_all(store: Store, datasets: Sequence[Dataset]) -> int:
-    changes = [_leaving(store, dataset) for dataset in datasets]
+    changes = list(map(partial(_leaving, store), datasets))
     if changes:
         store.commit("drop", *changes)
     return -sum(change.new_rows for change in changes)
@@ -127,32 +131,44 @@ class _Work:
         self._snapshot = self.engine.at(self.version, self.engine.now())
         touched = self._touched()
         # Names of the newest version: those of an older one would be summed up from all segments.
-        inputs = [row.dataset for row in self.engine.catalog.datasets() if self.rule.takes(row.dataset)]
-        wanted = {self.rule.output_of(dataset): dataset for dataset in inputs}
-        orphans = [dataset for dataset in outputs_of(self.engine, self.rule) if dataset not in wanted]
+        datasets = _datasets(self.engine)
         done: dict[Dataset, Replaced] = {}
-        for output, dataset in wanted.items():
-            spans = list(_EVERYTHING) if touched is None else touched.get(dataset, [])
+        wanted: set[Dataset] = set()
+        for dataset in filter(self.rule.takes, datasets):
+            output = self.rule.output_of(dataset)
+            wanted.add(output)
+            spans = [ALL_TIME]
+            if touched is not None:
+                spans = touched.get(dataset, [])
             replaced = self._replaced(output, dataset, spans, written)
             if replaced is not None and not replaced.change.is_empty:
                 done[output] = replaced
-        changes = [*(one.change for one in done.values()), *(_leaving(self.engine.store, each) for each in orphans)]
+        # What was made of inputs that have been dropped since goes, too.
+        orphans = [dataset for dataset in datasets if self.rule.makes(dataset) and dataset not in wanted]
+        self._commit(rules, done, orphans)
+        return self._refreshed(done, orphans, is_recomputed=touched is None)
+
+    def _commit(self, rules: RuleTable, done: Mapping[Dataset, Replaced], orphans: Sequence[Dataset]) -> None:
+        """Commit what changed and how far the rule has read, as one."""
+        changes = [replaced.change for replaced in done.values()]
+        changes += map(partial(_leaving, self.engine.store), orphans)
         if changes:
             self.engine.store.commit(
                 "derive", *changes, also=lambda connection: advance_within(connection, self.stored, self.version)
             )
         else:
             rules.advance(self.stored, self.version)
-        return Refreshed(
-            self.rule.name,
-            self.version,
-            tuple(map(str, done)),
-            sum(one.new for one in done.values()),
-            sum(one.changed for one in done.values()),
-            sum(one.removed for one in done.values()),
-            tuple(map(str, orphans)),
-            recomputed=touched is None,
-        )
+
+    def _refreshed(
+        self, done: Mapping[Dataset, Replaced], orphans: Sequence[Dataset], *, is_recomputed: bool
+    ) -> Refreshed:
+        new = changed = removed = 0
+        for replaced in done.values():
+            new += replaced.new
+            changed += replaced.changed
+            removed += replaced.removed
+        made, dropped = tuple(map(str, done)), tuple(map(str, orphans))
+        return Refreshed(self.rule.name, self.version, made, new, changed, removed, dropped, recomputed=is_recomputed)
 
     def _touched(self) -> dict[Dataset, list[Span]] | None:
         """Return the spans in which inputs changed since the rule has read them; ``None`` if that is not known any more."""
@@ -178,19 +194,21 @@ class _Work:
         expired = _expired(resampling, of_input, before)
         after = _inherited(before, of_input, resampling, expired)
         known = self._known(resampling, dataset)
-        touched = [ALL_TIME if span == ALL_TIME else resampling.touched(span) for span in spans]
-        looked_at = [*touched, *self._unread(resampling, output, known), *_newly_covered(before, after)]
+        looked_at = [*_newly_covered(before, after), *self._unread(resampling, output, known)]
+        if ALL_TIME in spans:
+            looked_at.append(ALL_TIME)
+        else:
+            looked_at += map(resampling.touched, spans)
         looked_at = list(outside(_joined(normalise(looked_at)), expired))
         if not looked_at and after == before:
             return None
-        provenance = self._provenance()
-
-        def pieces() -> Iterator[tuple[Span, pl.DataFrame]]:
-            for span in looked_at:
-                yield from self._made(resampling, output, span, known, provenance)
-
-        reach = hull_of(looked_at) if looked_at else Span(0, 1)
-        return replace_rows(self.engine.store, output, reach, pieces(), after, written)
+        make = partial(self._made, resampling, output, known, self._provenance())
+        pieces = chain.from_iterable(map(make, looked_at))
+        # Coverage alone may change: then no rows are compared.
+        reach = Span(0, 1)
+        if looked_at:
+            reach = hull_of(looked_at)
+        return replace_rows(self.engine.store, output, reach, pieces, after, written)
 
     def _known(self, resampling: Resampling, dataset: Dataset) -> Span | None:
         """Return the span of the bars that are whole; of those that end with a trade, any may be."""
@@ -211,26 +229,33 @@ class _Work:
         return list(outside([known], [stored]))
 
     def _made(
-        self, resampling: Resampling, output: Dataset, span: Span, known: Span | None, provenance: int
+        self, resampling: Resampling, output: Dataset, known: Span | None, provenance: int, span: Span
     ) -> Iterator[tuple[Span, pl.DataFrame]]:
         """Yield all bars inside *span*, frame by frame, each with the part of the span that it fills."""
         kind = output.spec
         names = [name for name in BAR_COLUMNS if name in kind.names]
         start, held = span.start, kind.empty()
-        inside = span.intersect(known) if known is not None else None
-        if inside is not None:
-            for frame in resampling.chunks(self._snapshot.store, inside):
-                rows = pl.concat([held, canonical(frame.select(names), kind, provenance)])
-                if rows.is_empty():
-                    continue
-                # Two bars that end with a trade may open at one instant: the second may come with the next frame.
-                last = rows["ts"].to_physical()
-                place = last.search_sorted(last[-1], side="left")
-                held = rows.slice(place)
-                if place:
-                    yield Span(start, last[-1]), rows.head(place)
-                    start = last[-1]
+        for frame in self._chunks(resampling, span, known):
+            rows = pl.concat([held, canonical(frame.select(names), kind, provenance)])
+            if rows.is_empty():
+                continue
+            # Two bars that end with a trade may open at one instant: the second may come with the next frame.
+            opens = rows["ts"].to_physical()
+            last = opens[-1]
+            place = opens.search_sorted(last, side="left")
+            held = rows.slice(place)
+            if place:
+                yield Span(start, last), rows.head(place)
+                start = last
         yield Span(start, span.end), held
+
+    def _chunks(self, resampling: Resampling, span: Span, known: Span | None) -> Iterator[pl.DataFrame]:
+        """Yield the whole bars inside *span*: none where nothing is known."""
+        if known is None:
+            return
+        inside = span.intersect(known)
+        if inside is not None:
+            yield from resampling.chunks(self._snapshot.store, inside)
 
     def _provenance(self) -> int:
         """Return the number of the origin of what this refresh makes; written only if it makes something."""
@@ -271,21 +296,33 @@ def _inherited(before: Coverage, of_input: Coverage, resampling: Resampling, exp
 
     Where rows of the input have expired, it stays as it was *before*.
     """
-    edges = resampling.edges
     pieces: list[Covered] = []
-    for piece in of_input.pieces:
+    for piece in before.pieces:
+        pieces += _parts(piece, common([piece.span], expired))
+    for piece in _in_bars(of_input, resampling.edges).pieces:
+        pieces += _parts(piece, outside([piece.span], expired))
+    return Coverage.of(sorted(pieces, key=lambda piece: piece.span.start))
+
+
+def _parts(piece: Covered, spans: Iterable[Span]) -> list[Covered]:
+    return [replace(piece, span=span) for span in spans]
+
+
+def _in_bars(coverage: Coverage, edges: BarEdges | None) -> Coverage:
+    """Return the coverage of the bars that are made of rows; what has expired is left out."""
+    pieces: list[Covered] = []
+    for piece in coverage.pieces:
         if piece.found in (Found.DATA, Found.EXPIRED):
             continue
-        span = piece.span if edges is None else edges.around(piece.span)
+        span = piece.span
+        if edges is not None:
+            # A bar with a hole in it is no whole bar.
+            span = edges.around(span)
         pieces.append(replace(piece, span=span))
-    for span in normalise(of_input.spans(Found.DATA)):
-        whole = span if edges is None else edges.inside(span)
+    for span in normalise(coverage.spans(Found.DATA)):
+        whole: Span | None = span
+        if edges is not None:
+            whole = edges.inside(span)
         if whole is not None:
             pieces.append(Covered(whole))
-    kept: list[Covered] = []
-    for piece in before.pieces:
-        kept += [replace(piece, span=span) for span in common([piece.span], expired)]
-    inherited = [
-        replace(piece, span=span) for piece in Coverage.of(pieces).pieces for span in outside([piece.span], expired)
-    ]
-    return Coverage.of(sorted([*kept, *inherited], key=lambda piece: piece.span.start))
+    return Coverage.of(pieces)

@@ -13,9 +13,8 @@ import polars as pl
 from ticklake.catalog.runs import Runs
 from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
-from ticklake.core.display import Displayed
 from ticklake.core.feature_rows import rows_at, values_of
-from ticklake.core.feature_values import FeatureDiff, compare
+from ticklake.core.feature_values import FeatureDiff, Materialised, compare
 from ticklake.core.features import CodeReference, FeatureSet
 from ticklake.core.progress import Progress, Watch
 from ticklake.core.provenance import Provenance
@@ -27,41 +26,13 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import Cancelled, FeaturesDiffer, InvalidData, TicklakeError
 from ticklake.query.features import DERIVED, drop_if_deleted, stored_rows
 
-__all__ = ["OPERATION", "Frames", "Materialised", "Materialising", "check_code", "grid", "verify"]
+__all__ = ["OPERATION", "Frames", "Materialising", "check_code", "grid", "verify"]
 
 Frames = Callable[[str, str, Sequence[int]], Iterable[Any]]
 """Returns what the function gets for an exchange and a symbol at each of some instants, in their order."""
 OPERATION = "materialise"
 """What runs of it are called."""
 _COUNTS = ("received", "new", "changed", "duplicate", "quarantined")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Materialised(Displayed):
-    """What materialising brought.
-
-    Attributes
-    ----------
-    instants
-        How many were asked for, of all symbols.
-    skipped
-        Those that were there already.
-    without_row
-        Those for which the function returned ``None``.
-    """
-
-    features: str
-    symbols: int
-    instants: int
-    skipped: int
-    computed: int
-    without_row: int
-    received: int
-    new: int
-    changed: int
-    duplicate: int
-    quarantined: int
-    run_id: int
 
 
 def grid(span: Span, every: int) -> range:

@@ -117,7 +117,9 @@ class Resampling:
     def _counted(self, store: Store, span: Span, *, partial: bool) -> pl.DataFrame:
         """Return the bars that open inside *span* of those that are counted from where counting begins."""
         made = [_none()]
-        end = span.end if partial else ALL_TIME.end
+        end = ALL_TIME.end
+        if partial:
+            end = span.end
         if self.count_from(span.start) >= end:
             return _none()
         for bars in make_bars(
@@ -128,7 +130,9 @@ class Resampling:
             if opens[-1] >= span.end:
                 break
         counted = pl.concat(made)
-        return counted if partial else counted.filter("is_whole")
+        if partial:
+            return counted
+        return counted.filter("is_whole")
 
     def count_from(self, start: int) -> int:
         """Return from when on rows are counted for bars that open at *start* or later."""
@@ -141,7 +145,9 @@ class Resampling:
     def rows(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
         """Yield the rows inside *span* with the columns that bars are made of."""
         for chunk in read_chunks(store, store.view(self.dataset, span), self._columns()):
-            rows = sorted_by_id(chunk) if self.dataset.kind == "trades" else chunk
+            rows = chunk
+            if self.dataset.kind == "trades":
+                rows = sorted_by_id(chunk)
             if self.edges is None and "close_time" not in rows.columns:
                 rows = rows.with_columns(self._ends(rows["ts"]).alias("close_time"))
             yield rows
@@ -189,10 +195,11 @@ def whole_bars_in(
     A bound inside a bar does not cut it: the bar belongs to the time at which it opens, as stored bars do. Bars at the edges
     of what is known are left out, as more of their rows may be known later. Holes between the edges are not looked for.
     """
-    known = _known(store, dataset, edges)
-    if known is not None and is_right:
-        # A bar has the rows of its end, and not those of its beginning.
-        known = Span(known.start - 1, known.end - 1)
+    # A bar that is closed on the right has the rows of its end, and not those of its beginning.
+    shift = 0
+    if is_right:
+        shift = 1
+    known = _known(store, dataset, edges, shift)
     if known is None:
         return None
     wanted = span.intersect(edges.around(known))
@@ -204,18 +211,22 @@ def whole_bars_in(
     return opening.intersect(whole)
 
 
-def _known(store: Store, dataset: Dataset, edges: BarEdges) -> Span | None:
-    """Return from when until when the rows of a dataset are known; ``None`` if it has none."""
+def _known(store: Store, dataset: Dataset, edges: BarEdges, shift: int) -> Span | None:
+    """Return from when until when the rows of a dataset are known, taken *shift* earlier; ``None`` if it has none."""
     row = store.catalog.dataset(dataset)
     if row is None or row.min_ts is None or row.max_ts is None:
         return None
     rows = Span(row.min_ts, _end_of_rows(store, dataset, row.max_ts))
     if dataset.timeframe is None and str(dataset) not in GapNotes(store.catalog.database, store.now).collected():
-        return _known_of_saved_trades(rows, edges, store.now())
+        return _known_of_saved_trades(_earlier(rows, shift), edges, store.now())
     known = rows
     for covered in store.catalog.coverage(dataset).spans(Found.DATA):
         known = known.hull(covered)
-    return known
+    return _earlier(known, shift)
+
+
+def _earlier(span: Span, shift: int) -> Span:
+    return Span(span.start - shift, span.end - shift)
 
 
 def _end_of_rows(store: Store, dataset: Dataset, last: int) -> int:

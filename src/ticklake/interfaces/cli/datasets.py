@@ -150,11 +150,14 @@ def only(
     from ticklake.errors import BadInput
 
     matching = named_some(lake, what, timeframe, kind)
-    if len(matching) > 1 and default and len(_symbols_of(matching)) == 1:
+    words = list(what or ())
+    # Two names are two datasets, each as good as the other.
+    are_names = len(words) > 1 and any(map(is_name, words))
+    if len(matching) > 1 and default and not are_names and len(_symbols_of(matching)) == 1:
         usual = usual_kind(timeframe)
         matching = [dataset for dataset in matching if dataset.kind_text == usual] or matching
     if len(matching) > 1:
-        raise BadInput(f"{' '.join(what or ())} may be {some_of(list(map(str, matching)))}: say which")
+        raise BadInput(f"{' '.join(words)} may be {some_of(list(map(str, matching)))}: say which")
     return matching[0]
 
 

@@ -96,7 +96,10 @@ def drop_rule(
             rows = lake.derived.drop(name)
     if as_json:
         return print_json({"rule": name, "datasets": datasets, "rows": rows, "dry_run": dry_run})
-    return say(f"rule {name} {'would go' if dry_run else 'is gone'}, and {count_of(rows, 'row')} that it made")
+    happened = "is gone"
+    if dry_run:
+        happened = "would go"
+    return say(f"rule {name} {happened}, and {count_of(rows, 'row')} that it made")
 
 
 def _row(rule: DerivedRule) -> tuple[Any, ...]:

@@ -19,6 +19,8 @@ from ticklake.interfaces.cli.read import Columns, Format, Limit, Output, format_
 
 if TYPE_CHECKING:
     from ticklake.core.feature_values import FeatureDiff
+    from ticklake.core.features import FeatureRef
+    from ticklake.lake import Lake
     from ticklake.lake.feature_reads import FeatureReads
 
 __all__ = ["app"]
@@ -129,8 +131,8 @@ def register(
         features = lake.features.register(
             ref.name,
             ref.version,
-            dict(map(_column, columns)),
-            keys=keys or ("symbol",),
+            list(map(_column, columns)),
+            keys=o.names_in(keys) or ("symbol",),
             description=description,
             tags=tags or (),
             code=function,
@@ -141,10 +143,10 @@ def register(
     return say(f"{features} is registered: {', '.join(features.names)}")
 
 
-def _column(text: str) -> tuple[str, tuple[str, ...]]:
+def _column(text: str) -> tuple[str, str, str]:
     name, _, rest = text.partition(":")
     dtype, _, unit = rest.partition(":")
-    return name, (dtype or "float64", unit)
+    return name, dtype or "float64", unit
 
 
 @app.command("read")
@@ -166,9 +168,7 @@ def read(
     """Read stored values, as a table or in a format that other programs read."""
     from ticklake.interfaces.cli.formats import write_rows
 
-    names: list[str] | None = None
-    if columns is not None:
-        names = list(map(str.strip, columns.split(",")))
+    names = o.names_in(columns)
     with _warned(), o.opened(lake_path) as lake:
         features: FeatureReads = lake.features
         if at is not None:
@@ -295,15 +295,9 @@ def diff(
 ) -> None:
     """Compare the values of two versions of a feature set, or of one at two versions of the lake. Exit code 3: they differ."""
     from ticklake.core.features import FeatureRef
-    from ticklake.errors import BadInput
 
     refs = list(map(FeatureRef.parse, names))
-    moments = list(map(version_or_time, at or ()))
-    if (len(refs), len(moments)) not in {(1, 2), (2, 0)} or len({ref.name for ref in refs}) > 1:
-        raise BadInput("name two versions of one feature set, like momentum@v1 momentum@v2; or one, and --at twice")
-    versions: tuple[int | str, int | str] | None = None
-    if moments:
-        versions = moments[0], moments[1]
+    versions = _versions_to_compare(refs, at or ())
     with o.opened(lake_path) as lake:
         found = lake.features.diff(
             refs[0].name,
@@ -320,6 +314,21 @@ def diff(
         _show_diff(found, limit)
     if not found.is_empty:
         raise typer.Exit(3)
+
+
+def _versions_to_compare(refs: Sequence[FeatureRef], at: Sequence[str]) -> tuple[int | str, int | str] | None:
+    """Return the two versions of the lake to compare; ``None`` if two versions of a feature set are named."""
+    from ticklake.errors import BadInput
+
+    named = " ".join([*map(str, refs), *(f"--at {moment}" for moment in at)])
+    if len({ref.name for ref in refs}) == 1:
+        if (len(refs), len(at)) == (2, 0):
+            return None
+        if (len(refs), len(at)) == (1, 2):
+            return version_or_time(at[0]), version_or_time(at[1])
+    raise BadInput(
+        f"{named}: these are not two to compare: name two versions of one feature set, like momentum@v1 momentum@v2; or one, and --at twice"
+    )
 
 
 @app.command("join")
@@ -346,7 +355,10 @@ def join(
     from ticklake.interfaces.cli.formats import write_rows
 
     rows = read_file(file, (at,))
+    features = o.names_in(features) or []
     with _warned(), o.opened(lake_path) as lake:
+        if symbol is not None:
+            _check_symbol(lake, features, symbol)
         joined = lake.features.join(
             rows,
             features,
@@ -359,6 +371,24 @@ def join(
             full_names=full_names,
         )
     write_rows(joined, format_of(form, as_json=as_json), output, limit)
+
+
+def _check_symbol(lake: Lake, features: Sequence[str], symbol: str) -> None:
+    """Refuse a symbol for all rows of which no feature has values: each row would get nothing."""
+    from ticklake.core.dataset import Dataset
+    from ticklake.core.features import FeatureRef
+    from ticklake.core.lookup import did_you_mean
+    from ticklake.errors import UnknownDataset
+
+    known: set[str] = set()
+    for ref in map(FeatureRef.parse, features):
+        described = lake.features.describe(ref.name, ref.version, statistics=False)
+        known.update(str(Dataset.parse(name).symbol) for name in described.datasets)
+    if symbol not in known:
+        hint = did_you_mean(symbol, sorted(known))
+        raise UnknownDataset(
+            f"{', '.join(features)} have no values of {symbol}{hint}: 'ticklake features describe' counts their symbols"
+        )
 
 
 @app.command("lineage")

@@ -36,6 +36,7 @@ from ticklake.interfaces.cli import (
     stream,
     worker,
 )
+from ticklake.interfaces.cli.command import Command
 from ticklake.interfaces.cli.output import errors, print_error, say
 
 __all__ = ["app", "main"]
@@ -229,7 +230,14 @@ def _made(is_called: Callable[[str], bool]) -> typer.Typer:
                 made.add_typer(group, name=name, rich_help_panel=heading)
             else:
                 made.command(name, rich_help_panel=heading, help=group.info.help)(_not_called)
+            _with_shared_behaviour(group)
+    _with_shared_behaviour(made)
     return made
+
+
+def _with_shared_behaviour(made: typer.Typer) -> None:
+    for command in made.registered_commands:
+        command.cls = Command
 
 
 def _not_called() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ __all__ = [
     "TimeframeText",
     "length_of",
     "moment",
+    "names_in",
     "opened",
     "opened_for",
 ]
@@ -90,6 +92,16 @@ def length_of(text: str, days: float | None) -> str | timedelta:
         return text
     # Not refused: scripts say --days 999999 when they mean for ever.
     return timedelta(days=min(days, LONGEST_DAYS))
+
+
+def names_in(texts: Iterable[str] | None) -> list[str] | None:
+    """Return the names of an option that may be repeated, and whose values may be lists with commas; ``None`` if it is not given."""
+    if texts is None:
+        return None
+    names: list[str] = []
+    for text in texts:
+        names += map(str.strip, text.split(","))
+    return names
 
 
 def opened(path: str | None, *, create: bool = False, exchange_url: str | None = None) -> Lake:

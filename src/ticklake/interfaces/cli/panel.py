@@ -20,8 +20,11 @@ def panel(
     symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Symbols, or patterns like 'BTC/*'.")],
     timeframe: o.TimeframeText = None,
     column: Annotated[
-        str, typer.Option("--column", "-c", help="The column that is shown; several are separated by commas.")
-    ] = "close",
+        list[str] | None,
+        typer.Option(
+            "--column", "-c", help="The column that is shown; several are separated by commas. [default: close]"
+        ),
+    ] = None,
     start: o.Start = None,
     end: o.End = None,
     kind: o.KindName = None,
@@ -48,7 +51,7 @@ def panel(
     """Show many symbols in one table by time; what is missing is empty."""
     from ticklake.interfaces.cli.formats import write_rows
 
-    columns: Any = list(map(str.strip, column.split(",")))
+    columns: Any = o.names_in(column) or ["close"]
     if len(columns) == 1:
         columns = columns[0]
     words: dict[str, Any] = {"how": how, "label": label, "fill": fill}

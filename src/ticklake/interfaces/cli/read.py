@@ -63,7 +63,9 @@ Limit = Annotated[
     int, typer.Option("--limit", min=0, help="Most rows of a table; 0 shows all. Other formats hold all.")
 ]
 Last = Annotated[int | None, typer.Option("--last", min=1, help="Only this many of the newest rows.")]
-Columns = Annotated[str | None, typer.Option("--columns", help="Only these, separated by commas.")]
+Columns = Annotated[
+    list[str] | None, typer.Option("--columns", help="Only these, separated by commas. May be repeated.")
+]
 Adjusted = Annotated[
     str | None, typer.Option("--adjust", help="splits or all: bars without the jumps of splits (and dividends).")
 ]
@@ -151,9 +153,7 @@ def read(
         view: View = lake
         if at is not None:
             view = lake.at(version_or_time(at))
-        names = None
-        if columns is not None:
-            names = list(map(str.strip, columns.split(",")))
+        names = o.names_in(columns)
         if as_chart:
             names = columns_to_draw(dataset)
         if adjust is None:
@@ -300,7 +300,7 @@ def resample(
         _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output), ("--columns", columns))
     with o.opened(lake_path) as lake:
         edges = edges_of(closed, label, origin, session, fill)
-        names = None if columns is None else list(map(str.strip, columns.split(",")))
+        names = o.names_in(columns)
         dataset = only(lake, what, timeframe, kind)
         rows = lake.resample(dataset, to, start, end, columns=names, partial=partial, **edges)
         if as_chart:
