@@ -27,7 +27,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, TicklakeWarning, UnknownDataset, UnknownFeatures
-from ticklake.query.asof import load_versions
+from ticklake.query.asof import load_versions, pinned
 
 __all__ = [
     "ACTIVE",
@@ -194,11 +194,11 @@ def stored_rows(
 
     Without *history*, of several values of one instant only the one that became known last. With a *source*, only rows of that origin.
     """
-    pinned = engine.at(engine.catalog.version(), engine.now())
-    origins = [number for number, origin in pinned.catalog.provenances().items() if origin.source == source]
+    still = pinned(engine)
+    origins = [number for number, origin in still.catalog.provenances().items() if origin.source == source]
     frames: list[pl.DataFrame] = []
     for dataset in datasets:
-        rows = pinned.load(dataset, span, provenance=source is not None)
+        rows = still.load(dataset, span, provenance=source is not None)
         if source is not None:
             rows = rows.filter(rows[PROVENANCE].is_in(origins)).drop(PROVENANCE)
         if not history:
@@ -387,7 +387,7 @@ class JoinOptions:
 
 def join(engine: Engine, left: pl.DataFrame, refs: Sequence[FeatureRef], options: JoinOptions) -> pl.DataFrame:
     """Return *left* with the values of features that were known at each of its rows: one row for each, in its order."""
-    pinned = engine.at(engine.catalog.version(), engine.now())
+    still = pinned(engine)
     keys, groups = _keys(left, options)
     joined: list[pl.DataFrame] = [left]
     taken = dict.fromkeys(left.columns, "the frame")
@@ -401,7 +401,7 @@ def join(engine: Engine, left: pl.DataFrame, refs: Sequence[FeatureRef], options
                     f"{features} and {taken[name]} have a column {name!r}: say full_names=True, or rename it"
                 )
             taken[name] = str(features)
-        found = _found(pinned, features, keys, groups, options)
+        found = _found(still, features, keys, groups, options)
         joined.append(found.select(pl.col(name).alias(new) for name, new in new_names.items()))
     return pl.concat(joined, how="horizontal")
 
@@ -474,11 +474,11 @@ def lineage(
 
     *runs_of* returns what was computed of a dataset, and of which versions of the lake.
     """
-    pinned = engine.at(engine.catalog.version(), engine.now())
-    origins = pinned.catalog.provenances()
+    still = pinned(engine)
+    origins = still.catalog.provenances()
     found: list[dict[str, Any]] = []
     for dataset in datasets:
-        rows = pinned.load(dataset, span, columns=["ts"], provenance=True)
+        rows = still.load(dataset, span, columns=["ts"], provenance=True)
         counted = rows.group_by(PROVENANCE, maintain_order=True).agg(
             rows=pl.len().cast(pl.Int64), first=pl.col("ts").min(), last=pl.col("ts").max()
         )
