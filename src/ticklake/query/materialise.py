@@ -28,7 +28,7 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import Cancelled, FeaturesDiffer, InvalidData, TicklakeError
 from ticklake.query.features import DERIVED, drop_if_deleted, stored_rows
 
-__all__ = ["OPERATION", "Frames", "Materialising", "check_code", "grid", "verify"]
+__all__ = ["OPERATION", "Frames", "Materialising", "check_code", "grid", "instant_of_error", "verify"]
 
 Frames = Callable[[str, str, Sequence[int]], Iterable[Any]]
 """Returns what the function gets for an exchange and a symbol at each of some instants, in their order."""
@@ -36,6 +36,7 @@ Place = tuple[str, str]
 """An exchange and a symbol."""
 OPERATION = "materialise"
 """What runs of it are called."""
+_CALLED_FOR = "while the function was called for "
 _COUNTS = ("received", "new", "changed", "duplicate", "quarantined")
 
 
@@ -227,12 +228,20 @@ def call(
     try:
         result = function(frame)
     except Exception as error:
-        error.add_note(f"while the function was called for {place}")
+        error.add_note(f"{_CALLED_FOR}{place}")
         raise
     try:
         return values_of(features, result)
     except InvalidData as error:
         raise InvalidData(f"{place}: {error}") from None
+
+
+def instant_of_error(error: Exception) -> str | None:
+    """Return for which features, symbol and instant a function was called that raised an error; ``None`` if it is another error."""
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith(_CALLED_FOR):
+            return str(note.removeprefix(_CALLED_FOR))
+    return None
 
 
 def verify(
