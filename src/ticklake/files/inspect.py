@@ -230,9 +230,14 @@ class FileDataset:
         depths = set(map(tally.depths.get, self.natives))
         if len(depths) == 1:
             (self.depth,) = depths
-        proofs = list(map(tally.proofs_of_book, self.natives))
-        if all(proof is not None for proof in proofs):
-            self.unproven = normalise(span for proof in proofs if proof is not None for span in proof.finish())
+        spans: list[Span] = []
+        for native in self.natives:
+            proof = tally.proofs_of_book(native)
+            if proof is None:
+                # One market without proof leaves it open where books of the dataset lack changes.
+                return
+            spans += proof.finish()
+        self.unproven = normalise(spans)
 
 
 def cure(missing: Sequence[str]) -> str:
