@@ -161,7 +161,7 @@ def test_large_bars_that_end_with_a_trade_are_added_up_from_parts():
 
 @given(ticks, st.integers(1, 61))
 def test_bars_that_end_with_a_trade_begin_anew_with_each_day(rows, size):
-    spread = sorted((T + (ts - T) * 40, price, amount, side) for ts, price, amount, side in rows)
+    spread = [(T + (ts - T) * 40, price, amount, side) for ts, price, amount, side in rows]
     spread.sort(key=lambda row: row[0])
     found = made(cut(frame(spread), size), Bars.ticks(4), day=NEW_YORK)
     days = {}

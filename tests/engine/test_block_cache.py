@@ -18,6 +18,7 @@ from ticklake.core.span import Span
 from ticklake.core.time import MINUTE
 from ticklake.engine.block_cache import BlockCache
 from ticklake.engine.read import load
+from ticklake.engine.store import Store
 from ticklake.errors import CorruptSegment
 
 BARS = Dataset.parse("x:ohlcv:1m:BTC/USDT")
@@ -130,3 +131,16 @@ def test_a_damaged_block_is_not_kept(tmp_path):
             with pytest.raises(CorruptSegment):
                 lake.load(BARS, START, START + 5 * MINUTE)
         assert lake.engine.store.blocks.size == 0
+
+
+def test_a_file_that_is_moved_while_it_is_decoded_is_found_again(tmp_path, monkeypatch):
+    with open_lake(tmp_path / "lake") as lake:
+        lake.save(BARS, made(0, ROWS, 1.0))
+        lake.compact()
+        expected = lake.load(BARS, START, START + 5 * MINUTE)
+
+        def moved(*_arguments):
+            raise FileNotFoundError(2, "No such file or directory")
+
+        monkeypatch.setattr(Store, "_decode", moved)
+        assert_frame_equal(lake.load(BARS, START, START + 5 * MINUTE), expected)

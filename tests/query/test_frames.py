@@ -207,8 +207,8 @@ def test_windows_that_are_far_apart_are_read_one_by_one(lake, monkeypatch):
     instants = [START + number * MINUTE for number in (4000, 100, 130, 2500, 2481, 1999)]
     options = {"timeframes": ["1m", "1h"], "indicators": "sma_20"}
     whole = [frame.digest() for frame in lake.frames("x", "BTC/USDT", instants, **options)]
-    monkeypatch.setattr("ticklake.query.frames._MOST_ROWS", 10)
-    monkeypatch.setattr("ticklake.query.frames._ROWS_APART", 100)
+    monkeypatch.setattr("ticklake.query.frame_heads.MOST_ROWS", 10)
+    monkeypatch.setattr("ticklake.query.frame_heads._ROWS_APART", 100)
     with open_lake(lake.root, settings=Settings()) as other:
         assert [frame.digest() for frame in other.frames("x", "BTC/USDT", instants, **options)] == whole
         # What is between the windows was not read: a frame there has it all the same.

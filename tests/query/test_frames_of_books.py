@@ -7,7 +7,11 @@ import pytest
 
 from ticklake.app import memory_lake, open_lake
 from ticklake.config import Settings
+from ticklake.core.coverage import Covered, Found
+from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
 from ticklake.core.time import HOUR, MINUTE, SECOND
 from ticklake.testing.clocks import ManualClock
 from ticklake.testing.lookahead import CHANGES, World
@@ -78,6 +82,23 @@ def test_a_book_has_the_lag_of_the_settings_as_a_frame_has(tmp_path):
         assert lake.book("x", "BTC/USDT", at)["seq"].to_list() == [0, 0]
         assert lake.frame("x", "BTC/USDT", at, kinds="book").book.equals(lake.book("x", "BTC/USDT", at))
         assert lake.book("x", "BTC/USDT", at, knowledge="event")["seq"].to_list() == [5, 5]
+
+
+def test_changes_of_the_book_that_are_missing_are_listed(tmp_path):
+    with open_lake(tmp_path / "lake", settings=Settings(), clock=ManualClock(START + HOUR)) as lake:
+        lost = Covered(Span(START + 20 * SECOND, START + 40 * SECOND), Found.LOST, "the stream broke")
+        whole = Covered(Span(START + 40 * SECOND, START + 100 * SECOND))
+        lake.engine.append(Dataset.parse(BOOK), levels_of([0]), Provenance("test"), [lost, whole])
+        for kinds in (None, ["book"]):
+            options = {"kinds": kinds, "timeframes": (), "window": "10s"}
+            assert lake.frame("x", "BTC/USDT", START + 10 * SECOND, **options).complete
+            frame = lake.frame("x", "BTC/USDT", START + 60 * SECOND, **options)
+            (part,) = frame.missing
+            assert (part.part, part.reason, part.detail) == ("book", "lost", "the stream broke")
+            assert not frame.complete
+        # After the time that somebody looked at, the newest book may be an old one.
+        old = lake.frame("x", "BTC/USDT", START + 40 * MINUTE, kinds=["book"], timeframes=())
+        assert [part.reason for part in old.missing] == ["not_fetched", "lost"]
 
 
 def levels_of(seconds: list[int]) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
+from ticklake.core.coverage import Found
 from ticklake.core.span import Span
 
 __all__ = ["Book", "BookFlag", "BookFlags", "BookProof", "Stretch", "imbalance_of"]
@@ -23,6 +24,7 @@ class Stretch(NamedTuple):
 
     span: Span
     reason: str
+    found: Found = Found.LOST
 
 
 class BookFlags(tuple[BookFlag, ...]):

@@ -11,6 +11,7 @@ import polars as pl
 from ticklake.core.dataset import Dataset
 from ticklake.core.frame_data import Cut
 from ticklake.core.frame_parts import ABSENT, Absent, MissingPart, PartData
+from ticklake.core.gaps import GapReason
 from ticklake.core.kinds import TIME
 from ticklake.core.span import Span
 
@@ -27,6 +28,7 @@ def missing_parts(cut: Cut) -> tuple[MissingPart, ...]:
         found += _missing_in(cut, part)
     for absent in chain(cut.data.absent, _absent_book(cut), _absent_indicators(cut), _absent_features(cut)):
         found.append(_absent_part(cut, absent))
+    found += _missing_changes(cut)
     return tuple(sorted(found, key=attrgetter("part", "start")))
 
 
@@ -43,6 +45,24 @@ def _absent_book(cut: Cut) -> Iterator[Absent]:
         # The reason of the book counts rows that were not known, and says nothing of a lake that has no books at all.
         why = f"no snapshot of {books.dataset} was known"
     yield Absent("book", str(books.dataset), why)
+
+
+def _missing_changes(cut: Cut) -> Iterator[MissingPart]:
+    """Yield where changes of the book are missing: since the snapshot that it stands on, which may be before the window."""
+    if cut.book is None or cut.book.ts is None:
+        return
+    dataset = str(cut.data.request.dataset("book"))
+    for span, reason, found in cut.book.stretches:
+        yield MissingPart("book", dataset, span.start, span.end, found.value, reason)
+    if "stale" in cut.book.flags:
+        yield MissingPart(
+            "book",
+            dataset,
+            cut.book.ts,
+            cut.at,
+            GapReason.NOT_FETCHED.value,
+            "nothing is known since the newest change",
+        )
 
 
 def _absent_indicators(cut: Cut) -> Iterator[Absent]:

@@ -108,7 +108,9 @@ class Timeline:
         revisions: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.dataset = dataset
-        self.side = _BARS if dataset.spec.bars else _EVENTS
+        self.side = _EVENTS
+        if dataset.spec.bars:
+            self.side = _BARS
         known = _known(rows, dataset, knowledge, lags)
         self._changed: dict[int, _Changed] = {}
         self._versions = rows.clear()
@@ -116,10 +118,8 @@ class Timeline:
         if revisions and rows.height and knowledge != "event":
             self._read_revisions(rows, known, revisions, keying, knowledge, lags)
         # Rows that are never known are left out, so that all others can be cut out as slices.
-        kept = known != NEVER
-        if not self._changed and not kept.all():
-            rows = rows.filter(pl.Series(kept))
-            known = known[kept]
+        if not self._changed:
+            rows, known = _without_unknown(rows, known)
         self.rows = rows.rechunk()
         self.known = known
         self.happened = _ints(happened_at(self.rows, dataset))
@@ -130,8 +130,7 @@ class Timeline:
         longer = copy(self)
         known = _known(rows, self.dataset, knowledge, lags)
         if not self._changed:
-            rows = rows.filter(pl.Series(known != NEVER)) if (known == NEVER).any() else rows
-            known = known[known != NEVER]
+            rows, known = _without_unknown(rows, known)
         longer.rows = pl.concat([self.rows, rows])
         longer.known = np.concatenate([self.known, known])
         longer.happened = np.concatenate([self.happened, _ints(happened_at(rows, self.dataset))])
@@ -149,14 +148,12 @@ class Timeline:
         knowledge: Knowledge,
         lags: Lags,
     ) -> None:
-        kind = self.dataset.spec
         before = _rows_of_json([str(revision["before"]) for revision in revisions], rows.schema)
-        key = [name for name in key_of(kind, keying) if name in rows.columns]
-        numbered = rows.select(key).with_row_index("_row").unique(key, keep="first", maintain_order=True)
-        found = before.select(key).join(numbered, on=key, how="left", nulls_equal=True, maintain_order="left")["_row"]
         until: dict[int, list[int]] = {}
         places: dict[int, list[int]] = {}
-        for number, (row, revision) in enumerate(zip(found.to_list(), revisions, strict=True)):
+        owners = _places_of(before, rows, key_of(self.dataset.spec, keying))
+        for number, (row, revision) in enumerate(zip(owners, revisions, strict=True)):
+            # A row that was deleted since has no place: nothing says from when on it is gone.
             if row is not None:
                 until.setdefault(row, []).append(int(revision["created_at"]))
                 places.setdefault(row, []).append(number)
@@ -216,7 +213,8 @@ class Timeline:
         """Return the rows of one window, chosen one by one: those known at its end, or at another instant."""
         last = int(self.happened.searchsorted(at, side="right"))
         first = int(self.happened.searchsorted(since, side=self.side))  # type: ignore[call-overload]
-        at = at if known_at is None else known_at
+        if known_at is not None:
+            at = known_at
         chosen = self._chosen(first, last, at)
         if not chosen.size and keeps_newest:
             chosen = self._newest(first, at, 1)
@@ -257,14 +255,16 @@ class Timeline:
         changed_rows = self.changed_rows[_between(self.changed_rows, first, last)]
         if not changed_rows.size:
             return places
-        changed = [self._changed[row] for row in changed_rows.tolist()]
-        height = self.rows.height
         older: dict[int, int] = {}
-        for row in changed:
-            version = row.version_at(at)
-            if version is not None and self._versions_known[version] <= at:
-                older[row.place] = height + version
-        gone = [row.place for row in changed if row.version_at(at) is not None]
+        gone: list[int] = []
+        for row in changed_rows.tolist():
+            version = self._changed[row].version_at(at)
+            if version is None:
+                continue
+            # Its newest values were not known yet; those of the version may not have been, either.
+            gone.append(row)
+            if self._versions_known[version] <= at:
+                older[row] = self.rows.height + version
         kept = np.union1d(np.setdiff1d(places, gone), list(older)).astype(np.int64)
         return np.array([older.get(place, place) for place in kept.tolist()], dtype=np.int64)
 
@@ -300,7 +300,10 @@ class Timeline:
 
     @cached_property
     def _row_of_version(self) -> dict[int, int]:
-        return {place: changed.place for changed in self._changed.values() for place in changed.places}
+        rows: dict[int, int] = {}
+        for changed in self._changed.values():
+            rows.update(dict.fromkeys(changed.places, changed.place))
+        return rows
 
     def _gathered(self, places: Times) -> pl.DataFrame:
         rows = self._all_versions
@@ -380,7 +383,8 @@ class DerivedBars:
 
     def known_rows(self, since: int, at: int, *, keeps_newest: bool, known_at: int | None = None) -> pl.DataFrame:
         """Return the bars of one window, made anew of the rows that were known."""
-        at = at if known_at is None else known_at
+        if known_at is not None:
+            at = known_at
         inside = int(self.happened.searchsorted(since, side="right"))
         last = self._last(at)
         bars = self._known_bars(inside, last, at)
@@ -482,6 +486,14 @@ def _known(rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge, lags: Lag
     return np.array(known_at(rows, dataset, knowledge, lags).fill_null(NEVER).to_numpy(), dtype=np.int64)
 
 
+def _without_unknown(rows: pl.DataFrame, known: Times) -> tuple[pl.DataFrame, Times]:
+    """Return the rows that are known at some time, and from when on."""
+    kept = known != NEVER
+    if kept.all():
+        return rows, known
+    return rows.filter(pl.Series(kept)), known[kept]
+
+
 def _ints(times: pl.Series) -> Times:
     """Return times without a null in nanoseconds; on few rows, a planned cast would take most of the time."""
     ints: Times = times.to_numpy().view(np.int64)
@@ -492,12 +504,22 @@ def _between(places: Times, first: int, last: int) -> slice:
     return slice(int(places.searchsorted(first)), int(places.searchsorted(last)))
 
 
+def _places_of(before: pl.DataFrame, rows: pl.DataFrame, key: Sequence[str]) -> list[int | None]:
+    """Return which of the rows each older version is of; ``None`` for those of rows that are not there."""
+    names = [name for name in key if name in rows.columns]
+    numbered = rows.select(names).with_row_index("_row").unique(names, keep="first", maintain_order=True)
+    found = before.select(names).join(numbered, on=names, how="left", nulls_equal=True, maintain_order="left")
+    return found["_row"].to_list()
+
+
 def _rows_of_json(texts: Sequence[str], schema: Mapping[str, Any]) -> pl.DataFrame:
     """Return rows of the log of revisions: times are integers there."""
     records = [json.loads(text) for text in texts]
     columns: list[pl.Series] = []
     for name, dtype in schema.items():
         values = [record.get(name) for record in records]
-        plain = pl.Int64 if dtype.is_temporal() else dtype
+        plain = dtype
+        if dtype.is_temporal():
+            plain = pl.Int64
         columns.append(pl.Series(name, values, dtype=plain).cast(dtype))
     return pl.DataFrame(columns)

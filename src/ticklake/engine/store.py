@@ -189,9 +189,11 @@ class Store:
                 rows = rows[list(columns)]
             return rows.lazy()
         if columns is not None:
-            known = self.blocks.rows(segment, span, columns, partial(self._decode, segment, kind))
-            if known is not None:
-                return known.lazy()
+            # A file that was moved meanwhile, or is damaged, is read as all others are: then the error names it.
+            with contextlib.suppress(pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
+                known = self.blocks.rows(segment, span, columns, partial(self._decode, segment, kind))
+                if known is not None:
+                    return known.lazy()
         source = self.source(segment)
         if segment.packed:
             needed = [block for block in segment.blocks if span is None or block.meets(span)]

@@ -27,7 +27,7 @@ def stretches_of(coverage: Coverage, since: int, until: int) -> tuple[Stretch, .
         # A gap ends with the whole book that came after it: one that ends at the snapshot is over.
         common = piece.span.intersect(inside)
         if common is not None and common.end > since + 1:
-            found.append(Stretch(common, piece.reason))
+            found.append(Stretch(common, piece.reason, piece.found))
     return tuple(found)
 
 
