@@ -13,7 +13,7 @@ from ticklake.core.bars import Bars
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, TIME
-from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars, sorted_by_id
+from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars
 from ticklake.core.sessions import SessionDay, Sessions
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY
@@ -144,10 +144,7 @@ class Resampling:
 
     def rows(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
         """Yield the rows inside *span* with the columns that bars are made of."""
-        for chunk in read_chunks(store, store.view(self.dataset, span), self._columns()):
-            rows = chunk
-            if self.dataset.kind == "trades":
-                rows = sorted_by_id(chunk)
+        for rows in read_chunks(store, store.view(self.dataset, span), self._columns()):
             if self.edges is None and "close_time" not in rows.columns:
                 rows = rows.with_columns(self._ends(rows["ts"]).alias("close_time"))
             yield rows
