@@ -43,7 +43,7 @@ def test_steps_and_joins_equal_brute_force(knowledge):
         frame, instants = rows(*values), [rnd.randrange(-2, 20) for _ in range(30)]
         at = pl.Series("at", [T + instant for instant in instants])
         known = with_known(frame, DATASET, knowledge)
-        steps = Steps.of(frame, DATASET, knowledge)
+        steps = Steps.of(known)
         for max_age in (None, 0, 2, 5):
             expected = [brute_force(values, instant, max_age, knowledge) for instant in instants]
             joined = take(known, rows_as_of(at.to_frame(), known, "at", max_age=max_age))
@@ -52,20 +52,23 @@ def test_steps_and_joins_equal_brute_force(knowledge):
 
 
 def test_a_late_value_of_an_earlier_instant_replaces_none_of_a_later_one():
-    steps = Steps.of(rows((1, 9, 1.0), (2, 2, 2.0)), DATASET)
+    steps = Steps.of(with_known(rows((1, 9, 1.0), (2, 2, 2.0)), DATASET))
     assert steps.at(pl.Series([T + 1, T + 2, T + 9]))["x"].to_list() == [None, 2.0, 2.0]
 
 
 def test_one_instant_and_many_give_the_same():
-    steps = Steps.of(rows((0, 0, -0.0), (3, 4, 0.1)), DATASET)
+    steps = Steps.of(with_known(rows((0, 0, -0.0), (3, 4, 0.1)), DATASET))
     instants = pl.Series([T + 5, T, T + 3, T - 1])
     single = [steps.at(instants.slice(place, 1)) for place in range(4)]
     assert pl.concat(single).equals(steps.at(instants))
 
 
 def test_no_rows_and_null_instants_give_nulls():
-    assert Steps.of(rows(), DATASET).at(pl.Series([T, T + 1])).rows() == [(None,) * 4] * 2
-    assert Steps.of(rows((0, 0, 1.0)), DATASET).at(pl.Series([None, T], dtype=pl.Int64))["x"].to_list() == [None, 1.0]
+    assert Steps.of(with_known(rows(), DATASET)).at(pl.Series([T, T + 1])).rows() == [(None,) * 4] * 2
+    assert Steps.of(with_known(rows((0, 0, 1.0)), DATASET)).at(pl.Series([None, T], dtype=pl.Int64))["x"].to_list() == [
+        None,
+        1.0,
+    ]
 
 
 def test_the_newest_value_of_each_instant_is_the_one_known_last():

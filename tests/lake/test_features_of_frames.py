@@ -113,7 +113,7 @@ def test_features_are_in_frames_of_one_and_of_many_instants(lake):
 
 def test_a_frame_says_which_features_it_does_not_have(lake):
     frame = lake.frame("binance", "BTC/USDT", T + 60 * MINUTE, features="momentum@v1:ret")
-    assert [part.detail for part in frame.missing if part.part == "features"] == ["the lake has no values of BTC/USDT"]
+    assert [part.detail for part in frame.missing if part.part == "features"] == ["no value for BTC/USDT was known"]
     assert dict(frame.features) == {"momentum@v1:ret": None}
     with pytest.raises(UnknownFeatures):
         lake.frame("binance", "BTC/USDT", T, features="momentun@v1")

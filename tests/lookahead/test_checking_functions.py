@@ -10,6 +10,7 @@ import pytest
 
 from ticklake.app import memory_lake
 from ticklake.core.dataset import Dataset
+from ticklake.core.kinds import TIME
 from ticklake.core.time import HOUR, MINUTE
 from ticklake.errors import BadInput, LooksAhead, ReadOnlyLake, UnknownDataset
 from ticklake.testing import check_no_lookahead
@@ -126,3 +127,28 @@ def test_what_cannot_be_checked_is_refused(lake):
         check(forming, lake, instants=[])
     with pytest.raises(UnknownDataset, match="no dataset of BTC/EUR on x"):
         check_no_lookahead(forming, lake, exchange="x", symbol="BTC/EUR", instants=INSTANTS)
+
+
+@pytest.mark.parametrize(
+    "value_at",
+    [
+        lambda view, at: view.features.read("flow@v1", end=at + 1)["value"][-1],
+        lambda view, at: view.features.join(
+            instants_of(at), ["flow@v1"], symbol="BTC/USDT", exchange="x", knowledge="event"
+        )["value"][0],
+    ],
+    ids=["read", "join"],
+)
+def test_values_of_features_that_are_known_later_are_changed_too(lake, value_at):
+    lake.features.register("flow", "v1", {"value": "float64"})
+    ts = pl.col("ts").cast(TIME)
+    values = pl.DataFrame({"ts": [AT - MINUTE, AT], "symbol": "BTC/USDT", "value": [1.0, 2.0]}).with_columns(
+        ts, known_at=ts + pl.duration(seconds=30)
+    )
+    lake.features.write("flow", "v1", values, exchange="x")
+    with pytest.raises(LooksAhead, match="flow@v1"):
+        check(value_at, lake)
+
+
+def instants_of(*times):
+    return pl.DataFrame({"ts": times}).with_columns(pl.col("ts").cast(TIME))

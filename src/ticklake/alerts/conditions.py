@@ -56,7 +56,7 @@ class Troubles:
         else:
             runs = [run]
             collected = run.kept_up
-        datasets = [dataset for dataset in map(Dataset.parse, sorted(collected)) if self.policy.covers(dataset)]
+        datasets = list(filter(self.policy.covers, map(Dataset.parse, sorted(collected))))
         names = set(map(str, datasets))
         subjects = {run_subject(ended) for ended in runs if ended.state in _ENDED}
 

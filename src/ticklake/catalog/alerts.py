@@ -29,7 +29,7 @@ class AlertRecords:
         """Return all recorded alerts, sorted by rule and subject."""
         query = rows_of(schema.alerts).order_by(schema.alerts.c.rule, schema.alerts.c.subject)
         with self._database.read() as connection:
-            return [_alert(row) for row in connection.execute(query)]
+            return list(map(_alert, connection.execute(query)))
 
     def settle(
         self, concerns: Callable[[Key], bool], decide: Callable[[Mapping[Key, Alert]], Decision]

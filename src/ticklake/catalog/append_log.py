@@ -48,7 +48,7 @@ class Batches:
         others = [table.c[name] for name in _COLUMNS if name != "version"]
         query = select(intact(table.c.commit_id), *others).join(schema.datasets).order_by(table.c.commit_id)
         with self._database.read() as connection:
-            rows = [tuple(row) for row in connection.execute(query.where(self._is_of(connection, dataset)))]
+            rows = list(map(tuple, connection.execute(query.where(self._is_of(connection, dataset)))))
         frame = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
         return frame.with_columns(pl.col("start", "end", "before_ts").cast(TIME))
 

@@ -52,7 +52,7 @@ class Instruments:
             is_chosen = _is_valid(exchange, at)
         query = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, is_chosen).order_by(_TABLE.c.symbol)
         with self._database.read() as connection:
-            return [_instrument(row) for row in connection.execute(query)]
+            return list(map(_instrument, connection.execute(query)))
 
     def names(self, exchange: str) -> list[tuple[str, str]]:
         """Return the native id and the symbol of every market that an exchange lists or ever listed."""
@@ -71,7 +71,7 @@ class Instruments:
         with self._database.write() as connection:
             last = _checked_at(connection, exchange)
             valid = rows_of(_TABLE).where(_TABLE.c.exchange == exchange, _TABLE.c.valid_to.is_(None))
-            known = [_instrument(row) for row in connection.execute(valid)]
+            known = list(map(_instrument, connection.execute(valid)))
             seen = compared(known, listed, at)
             _end(connection, seen.changed, at, None)
             # When it was delisted is not known: the last snapshot is the last time at which it was certainly listed.
@@ -162,7 +162,7 @@ def _values(instrument: Instrument) -> dict[str, Any]:
 
 def _insert(connection: Connection, new: Iterable[Instrument]) -> None:
     """Add descriptions; one that is valid from the same time is replaced."""
-    rows = [_values(instrument) for instrument in new]
+    rows = list(map(_values, new))
     if rows:
         connection.execute(insert_or_replace(_TABLE), rows)
 

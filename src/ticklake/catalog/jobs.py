@@ -110,7 +110,7 @@ class JobQueue:
         if search:
             query = query.where(_JOBS.c.subject.contains(search, autoescape=True))
         with self._database.read() as connection:
-            return [_job(row) for row in connection.execute(query)]
+            return list(map(_job, connection.execute(query)))
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are by state."""

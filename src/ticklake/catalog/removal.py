@@ -61,7 +61,7 @@ def known_paths(database: Database) -> set[str]:
     """Return the path of every file segment in the catalog, live or retired."""
     query = select(intact(schema.segments.c.path)).where(schema.segments.c.path.is_not(None))
     with database.read() as connection:
-        return {path for path in connection.execute(query).scalars() if path}
+        return set(filter(None, connection.execute(query).scalars()))
 
 
 def remove_unnamed(database: Database, paths: Mapping[str, str], remove: Callable[[str], None]) -> list[str]:

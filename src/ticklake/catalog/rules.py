@@ -88,7 +88,7 @@ class RuleTable:
     def list(self) -> list[StoredRule]:
         """Return all rules, sorted by name."""
         with self._database.read() as connection:
-            return [_rule(row) for row in connection.execute(rows_of(_TABLE).order_by(_TABLE.c.name))]
+            return list(map(_rule, connection.execute(rows_of(_TABLE).order_by(_TABLE.c.name))))
 
     def set_state(self, name: str, state: str) -> None:
         """Change the state of a rule."""

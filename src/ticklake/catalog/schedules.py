@@ -64,13 +64,13 @@ class ScheduleTable:
     def list(self) -> Sequence[Schedule]:
         """Return all schedules, sorted by name."""
         with self._database.read() as connection:
-            return [_schedule(row) for row in connection.execute(rows_of(_TABLE).order_by(_TABLE.c.name))]
+            return list(map(_schedule, connection.execute(rows_of(_TABLE).order_by(_TABLE.c.name))))
 
     def due(self) -> Sequence[Schedule]:
         """Return the schedules that are due, the longest overdue first."""
         query = rows_of(_TABLE).where(_TABLE.c.next_at <= self._now()).order_by(_TABLE.c.next_at)
         with self._database.read() as connection:
-            return [_schedule(row) for row in connection.execute(query)]
+            return list(map(_schedule, connection.execute(query)))
 
     def remove(self, name: str) -> None:
         """Remove a schedule; jobs that it made stay."""

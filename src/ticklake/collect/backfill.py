@@ -46,7 +46,7 @@ def record_failure(
     runs: Runs, operation: str, subject: str, datasets: Sequence[Dataset], scope: FetchScope, error: TicklakeError
 ) -> Run:
     """Record a failed run of datasets of which nothing could be fetched. Alerts look at runs."""
-    progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
+    progress = Progress(len(datasets), names=list(map(str, datasets)))
     for name in progress.names or [subject]:
         progress.failed(name, error)
     run = runs.create(operation, subject, _parameters(datasets, scope))
@@ -103,7 +103,7 @@ class Backfill:
             if scope.known and every is None:
                 return failed
             raise
-        progress = Progress(len(datasets), names=[str(dataset) for dataset in datasets])
+        progress = Progress(len(datasets), names=list(map(str, datasets)))
         subject = self._subject(datasets)
         run = await asyncio.to_thread(self.runs.create, operation, subject, _parameters(datasets, scope))
         try:
@@ -374,7 +374,7 @@ def _operation(scope: FetchScope, every: float | None) -> str:
 
 def _parameters(datasets: Sequence[Dataset], scope: FetchScope) -> dict[str, Any]:
     return {
-        "datasets": [str(dataset) for dataset in datasets],
+        "datasets": list(map(str, datasets)),
         "start": _time_text(scope.start),
         "end": _time_text(scope.end),
     }

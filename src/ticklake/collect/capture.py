@@ -57,7 +57,7 @@ class Capture:
             file.add(connection, message.received_at, message.raw, is_withheld=message.is_withheld)
         elif message.rows:
             # Fetched by a call, like the book that changes of a socket begin with.
-            file.note(connection, message.received_at, {"rows": [tuple(row) for row in message.rows]})
+            file.note(connection, message.received_at, {"rows": list(map(tuple, message.rows))})
 
     def flush(self) -> None:
         """Write what waits: one frame for each exchange."""

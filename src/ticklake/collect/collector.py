@@ -172,7 +172,7 @@ async def requested_datasets(source: Source, request: BackfillRequest) -> list[D
         raise InvalidName("no symbol was given: name one, like BTC/USDT, or a pattern, like 'BTC/*'")
     request.check_timeframe()
     symbols = await select_symbols(source, request.symbols, request.all_quote)
-    return [request.dataset_of(symbol) for symbol in symbols]
+    return list(map(request.dataset_of, symbols))
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

@@ -22,7 +22,7 @@ async def take_snapshots(
     source: Source, engine: Engine, runs: Runs, datasets: Sequence[Dataset], depth: int | None
 ) -> Run:
     """Store the current state of each dataset as one snapshot, and return the finished run."""
-    names = [str(dataset) for dataset in datasets]
+    names = list(map(str, datasets))
     run = await asyncio.to_thread(runs.create, "snapshot", names[0], {"datasets": names, "depth": depth})
     progress = Progress(len(names), names=names)
     for dataset in datasets:

@@ -319,7 +319,7 @@ class LiveService:
         for listener in self._listeners:
             listener.flushing(batches)
         for dataset, stream in self._streams.items():
-            covered = [Covered(span) for span in stream.coverage.take_covered()]
+            covered = list(map(Covered, stream.coverage.take_covered()))
             for hole in stream.coverage.take_holes():
                 stream.gaps += 1
                 covered.append(Covered(hole.span, Found.NOT_FETCHED, _words(hole)))
@@ -416,7 +416,7 @@ class LiveService:
                 return self._engine.append_each(appended)
             except InvalidData:
                 # Of one stream most likely, whose ids cannot be compared with those in the lake: it does not end the others.
-                receipts = [self._append_alone(item) for item in appended]
+                receipts = list(map(self._append_alone, appended))
                 if {dataset for dataset, _ in self._refused}.issuperset(self._streams):
                     raise
                 return receipts

@@ -114,7 +114,7 @@ async def _plan_again(
         return FetchPlan(dataset, None, note=NOT_FINAL, now=now)
     want = Span(spans[0].start, spans[-1].end)
     # Everything between the spans counts as covered, so that it is not fetched.
-    between = Coverage.of(Covered(span) for span in subtract(want, spans))
+    between = Coverage.of(map(Covered, subtract(want, spans)))
     return await _planned(source, capability, dataset, want, between, now, recheck=False)
 
 

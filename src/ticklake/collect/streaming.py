@@ -140,7 +140,7 @@ class Streaming:
         stop: asyncio.Event | None = None,
     ) -> Run:
         datasets = sorted({dataset for feed in feeds for dataset in feed.datasets.values()}, key=str)
-        names = [str(dataset) for dataset in datasets]
+        names = list(map(str, datasets))
         subject = ", ".join(names[:3])
         if len(names) > 3:
             subject = f"{len(names):,} streams of {', '.join(sorted({dataset.exchange for dataset in datasets}))}"
@@ -273,4 +273,4 @@ def _progress(status: Sequence[StreamStatus]) -> dict[str, Any]:
         name: sum(getattr(stream, name) for stream in status) for name in ("received", "duplicate", "quarantined")
     }
     counts["new"] = sum(stream.stored for stream in status)
-    return {**counts, "streams": [asdict(stream) for stream in status]}
+    return {**counts, "streams": list(map(asdict, status))}

@@ -69,7 +69,7 @@ class Policy:
 
     def covers(self, dataset: Dataset) -> bool:
         """Whether ``stale`` and ``gaps`` apply to a dataset."""
-        return any(dataset.matches(pattern) for pattern in self.datasets)
+        return any(map(dataset.matches, self.datasets))
 
 
 @dataclass(frozen=True, slots=True)

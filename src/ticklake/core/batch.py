@@ -251,15 +251,15 @@ def _series(name: str, values: list[Any], kind: Kind) -> pl.Series:
     dtype = kind.stored_schema.get(name)
     if dtype == TIME:
         return pl.Series(name, [_instant(name, value) for value in values], dtype=pl.Int64)
-    values = [_plain(value) for value in values]
+    values = list(map(_plain, values))
     if dtype not in (None, pl.Boolean) and bool in map(type, values):
         raise InvalidData(f"{name} of a record is a boolean: {kind.name} needs {dtype}, and true is no number")
     if dtype == pl.Float64:
         values = [_float(name, value) for value in values]
     elif dtype == pl.String:
-        values = [_text(value) for value in values]
+        values = list(map(_text, values))
     elif dtype == pl.Int64:
-        values = [_integer(value) for value in values]
+        values = list(map(_integer, values))
     try:
         return pl.Series(name, values, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:

@@ -61,9 +61,8 @@ class Steps:
         return int(self.known.estimated_size() + self.rows.estimated_size())
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, dataset: Dataset, knowledge: Knowledge = "default") -> Steps:
-        """Return the steps of rows: :func:`rows_as_of` at each instant at which one becomes known."""
-        known_rows = with_known(rows, dataset, knowledge)
+    def of(cls, known_rows: pl.DataFrame) -> Steps:
+        """Return the steps of rows as :func:`with_known` returns them: :func:`rows_as_of` at each instant at which one becomes known."""
         changes = known_rows["_known"].drop_nulls().unique().sort()
         newest = rows_as_of(changes.to_frame("at"), known_rows, "at")
         steps = take(known_rows.drop("_known"), newest)

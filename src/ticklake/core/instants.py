@@ -33,7 +33,7 @@ def parse_instants(instants: Any) -> Times:
         return _of_array(np.asarray(instants))
     if isinstance(instants, str) or not isinstance(instants, Iterable):
         raise InvalidTime(f"instants={instants!r} are no times: pass a list of them, an array or a series")
-    return np.array([parse_instant(instant) for instant in instants], dtype=np.int64)
+    return np.array(list(map(parse_instant, instants)), dtype=np.int64)
 
 
 def parse_instant(value: Any) -> int:

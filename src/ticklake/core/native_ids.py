@@ -158,7 +158,7 @@ def readings(
 def _names_no_market(native: str, exchange: str) -> bool:
     """Whether a name is of something else: a day or an index in the place of a currency, a currency that is lent."""
     parts = re.split(r"[-_/:]", native)
-    is_dated = len(parts) > 2 and any(_DAY.fullmatch(part) for part in parts[1:-1])
+    is_dated = len(parts) > 2 and any(map(_DAY.fullmatch, parts[1:-1]))
     is_index = exchange == "deribit" and len(parts) == 2 and parts[1].upper() == "DVOL"
     is_funding = exchange == "bitfinex" and _FUNDING.fullmatch(native) is not None
     return is_dated or is_index or is_funding

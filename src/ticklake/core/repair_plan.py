@@ -40,7 +40,7 @@ class RepairPlan:
 
     def asks_for(self, gap: Gap) -> bool:
         """Whether a gap touches a requested span."""
-        return any(gap.span.touches(span) for span in self.ask)
+        return any(map(gap.span.touches, self.ask))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

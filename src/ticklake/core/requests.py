@@ -147,7 +147,7 @@ class BackfillRequest:
             words.append(f"and {len(self.symbols) - _NAMED} more")
         if self.all_quote:
             words.append(f"*/{self.all_quote}")
-        return " ".join(word for word in words if word)
+        return " ".join(filter(None, words))
 
     def start_at(self, now: int) -> int | None:
         """Return from when on rows are brought in at *now*, in nanoseconds; ``None`` is the listing."""

@@ -115,7 +115,7 @@ class Rule:
         kind, variant, timeframe = _shape(self.inputs[0])
         if (dataset.kind, dataset.variant, dataset.timeframe) != (kind, variant, timeframe):
             return False
-        return any(dataset.matches(pattern) for pattern in self.inputs)
+        return any(map(dataset.matches, self.inputs))
 
     def makes(self, dataset: Dataset) -> bool:
         """Whether a dataset is of those that it makes."""

@@ -264,7 +264,7 @@ def _uncovered(store: Store, incoming: Incoming) -> tuple[Covered, ...]:
 
 def _json_rows(frame: pl.DataFrame, kind: Kind) -> list[str]:
     # Series by series, and not written as a file: for a correction of one row that would be ten plans.
-    physical = [_plain(series) for series in frame[kind.names].get_columns()]
+    physical = list(map(_plain, frame[kind.names].get_columns()))
     return pl.DataFrame(physical).to_struct().struct.json_encode().to_list()
 
 

@@ -246,7 +246,7 @@ class Engine:
         rows = self.catalog.datasets()
         if self.catalog.pinned is None:
             return rows
-        return [self._counted(row) for row in rows]
+        return list(map(self._counted, rows))
 
     def listing(self) -> Sequence[Sequence[Any]]:
         """Return name, rows, bytes, times of the first and the last row, and number of files of every dataset, sorted by name."""

@@ -56,7 +56,7 @@ class InvalidRows:
             self.counts[reason] += count
             first = self.places.setdefault(reason, [])
             # A place may be unknown (0), or too large for the column (null).
-            first += [place for place in places_of_part if place][: _FEW - len(first)]
+            first += list(filter(None, places_of_part))[: _FEW - len(first)]
 
     def __str__(self) -> str:
         return "; ".join(f"{reason} {count:,}{self._where(reason)}" for reason, count in self.counts.most_common())
@@ -227,10 +227,10 @@ class FileDataset:
         """Take over when books lack a change, by the messages in the file."""
         if self.dataset.kind != "book":
             return
-        depths = {tally.depths.get(native) for native in self.natives}
+        depths = set(map(tally.depths.get, self.natives))
         if len(depths) == 1:
             (self.depth,) = depths
-        proofs = [tally.proofs_of_book(native) for native in self.natives]
+        proofs = list(map(tally.proofs_of_book, self.natives))
         if all(proof is not None for proof in proofs):
             self.unproven = normalise(span for proof in proofs if proof is not None for span in proof.finish())
 

@@ -85,7 +85,7 @@ def _rows(data: Any) -> Any:
 
 def _from_mapping(data: Mapping[str, Any]) -> Any:
     """Return the rows of a mapping of columns, or the one record that it is."""
-    columns = [values for values in data.values() if _is_column(values)]
+    columns = list(filter(_is_column, data.values()))
     if not data:
         return []
     if not columns:

@@ -182,7 +182,7 @@ class BookVerbs(Reading):
         from ticklake.query.book_stats import scan_imbalances
 
         dataset, span = self._series(exchange, symbol, start, end)
-        lengths = [_whole_seconds(window) for window in as_list("windows", windows)]
+        lengths = list(map(_whole_seconds, as_list("windows", windows)))
         if not lengths:
             raise BadInput("windows is empty: name at least one, like '5s'")
         return scan_imbalances(

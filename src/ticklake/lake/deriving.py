@@ -51,7 +51,7 @@ class Derived:
 
     def list(self) -> Sequence[DerivedRule]:
         """Return all rules, sorted by name."""
-        return [self._described(stored) for stored in self._rules.list()]
+        return list(map(self._described, self._rules.list()))
 
     def get(self, name: str) -> DerivedRule:
         """Return one rule.

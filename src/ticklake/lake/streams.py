@@ -229,7 +229,7 @@ class Streams:
         self._refuse_if_closed()
 
         def wanted(dataset: Dataset) -> bool:
-            return not patterns or any(dataset.matches(pattern) for pattern in patterns)
+            return not patterns or any(map(dataset.matches, patterns))
 
         if since is not None:
             since = parse_count("since", since, of="versions")

@@ -61,7 +61,7 @@ class Books:
     def matrix(self, side: str, column: str, depth: int) -> Floats:
         """Return a row of prices or amounts for each book, at most *depth*, at least one; NaN where there is no level."""
         parts = [getattr(levels, column)[:depth] for levels in self._sides(side)]
-        lengths = np.array([len(part) for part in parts], np.int64)
+        lengths = np.array(list(map(len, parts)), np.int64)
         width = max(int(lengths.max(initial=1)), 1)
         values = np.full((len(parts), width), np.nan)
         values[np.arange(width) < lengths[:, None]] = _joined(parts)

@@ -27,6 +27,7 @@ from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, TicklakeWarning, UnknownDataset, UnknownFeatures
+from ticklake.query.asof import load_versions, pinned
 
 __all__ = [
     "ACTIVE",
@@ -193,11 +194,11 @@ def stored_rows(
 
     Without *history*, of several values of one instant only the one that became known last. With a *source*, only rows of that origin.
     """
-    pinned = engine.at(engine.catalog.version(), engine.now())
-    origins = [number for number, origin in pinned.catalog.provenances().items() if origin.source == source]
+    still = pinned(engine)
+    origins = [number for number, origin in still.catalog.provenances().items() if origin.source == source]
     frames: list[pl.DataFrame] = []
     for dataset in datasets:
-        rows = pinned.load(dataset, span, provenance=source is not None)
+        rows = still.load(dataset, span, provenance=source is not None)
         if source is not None:
             rows = rows.filter(rows[PROVENANCE].is_in(origins)).drop(PROVENANCE)
         if not history:
@@ -223,7 +224,7 @@ class _StepsOfLake:
         key = (head.id, knowledge)
         entry = self._kept.get(key)
         if entry is None or entry[0] != head.changed_in:
-            entry = (head.changed_in, Steps.of(engine.load(head.dataset), head.dataset, knowledge))
+            entry = (head.changed_in, Steps.of(_known_rows(engine, head.dataset, knowledge)))
         with self._lock:
             self._keep(key, entry)
         return entry[1]
@@ -238,6 +239,17 @@ class _StepsOfLake:
         while self._size > self._budget and len(self._kept) > 1:
             _, (_, dropped) = self._kept.popitem(last=False)
             self._size -= dropped.size
+
+
+def _known_rows(engine: Engine, dataset: Dataset, knowledge: Knowledge) -> pl.DataFrame:
+    """Return the rows of a dataset with from when on each is known, and right before a row the values that it had earlier.
+
+    A value that was corrected is known until the commit that corrected it, as in every other read.
+    """
+    if knowledge == "event" or not engine.catalog.has_history(dataset)[0]:
+        return with_known(engine.load(dataset), dataset, knowledge)
+    rows, known = load_versions(engine.store, dataset, ALL_TIME, knowledge, engine.lags)
+    return rows.with_columns(known.alias("_known"))
 
 
 _STEPS: WeakKeyDictionary[Engine, _StepsOfLake] = WeakKeyDictionary()
@@ -375,7 +387,7 @@ class JoinOptions:
 
 def join(engine: Engine, left: pl.DataFrame, refs: Sequence[FeatureRef], options: JoinOptions) -> pl.DataFrame:
     """Return *left* with the values of features that were known at each of its rows: one row for each, in its order."""
-    pinned = engine.at(engine.catalog.version(), engine.now())
+    still = pinned(engine)
     keys, groups = _keys(left, options)
     joined: list[pl.DataFrame] = [left]
     taken = dict.fromkeys(left.columns, "the frame")
@@ -389,7 +401,7 @@ def join(engine: Engine, left: pl.DataFrame, refs: Sequence[FeatureRef], options
                     f"{features} and {taken[name]} have a column {name!r}: say full_names=True, or rename it"
                 )
             taken[name] = str(features)
-        found = _found(pinned, features, keys, groups, options)
+        found = _found(still, features, keys, groups, options)
         joined.append(found.select(pl.col(name).alias(new) for name, new in new_names.items()))
     return pl.concat(joined, how="horizontal")
 
@@ -435,7 +447,7 @@ def _found(
     for row in keys.select(groups).unique(maintain_order=True).drop_nulls().iter_rows(named=True):
         head = places.head(row.get("_exchange", options.exchange), row["_symbol"])
         if head is not None:
-            rows = with_known(engine.load(head.dataset), head.dataset, options.knowledge)
+            rows = _known_rows(engine, head.dataset, options.knowledge)
             frames.append(rows.with_columns(pl.lit(row[name], pl.String).alias(name) for name in groups))
     if not frames:
         return _nothing(features, keys.height)
@@ -462,11 +474,11 @@ def lineage(
 
     *runs_of* returns what was computed of a dataset, and of which versions of the lake.
     """
-    pinned = engine.at(engine.catalog.version(), engine.now())
-    origins = pinned.catalog.provenances()
+    still = pinned(engine)
+    origins = still.catalog.provenances()
     found: list[dict[str, Any]] = []
     for dataset in datasets:
-        rows = pinned.load(dataset, span, columns=["ts"], provenance=True)
+        rows = still.load(dataset, span, columns=["ts"], provenance=True)
         counted = rows.group_by(PROVENANCE, maintain_order=True).agg(
             rows=pl.len().cast(pl.Int64), first=pl.col("ts").min(), last=pl.col("ts").max()
         )

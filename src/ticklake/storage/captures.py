@@ -75,7 +75,7 @@ class CaptureFile:
 
     def name(self, streams: Sequence[Mapping[str, str]]) -> None:
         """Name streams whose messages follow, in a header."""
-        header = {"t": "header", "exchange": self.exchange, "streams": [dict(stream) for stream in streams]}
+        header = {"t": "header", "exchange": self.exchange, "streams": list(map(dict, streams))}
         self._lines.append(f"{json.dumps(header, separators=(',', ':'))}\n".encode())
 
     def note(self, connection: str, at: int, note: Mapping[str, Any]) -> None:

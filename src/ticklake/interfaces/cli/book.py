@@ -129,7 +129,7 @@ def ladder(found: Book, dataset: Dataset, width: int = 80, bar: str = _BAR) -> I
 def _cells(levels: Sequence[tuple[float, float]], sums: Sequence[float]) -> list[tuple[str, str, str]]:
     prices = _aligned([_text(price) for price, _ in levels])
     amounts = _aligned([_text(amount) for _, amount in levels])
-    return list(zip(prices, amounts, _aligned([_rounded(total) for total in sums]), strict=True))
+    return list(zip(prices, amounts, _aligned(list(map(_rounded, sums))), strict=True))
 
 
 def _aligned(numbers: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the names in the lake that complete what is being typed; nothing if there is no lake."""
     from ticklake.errors import TicklakeError
 
-    words = [word for word in ctx.params.get("what") or [] if word]
+    words = list(filter(None, ctx.params.get("what") or []))
     # An error would be printed into the line that the user is typing.
     try:
         with o.opened(ctx.params.get("lake_path")) as lake:

@@ -29,7 +29,7 @@ def page_bars(client: Any, quirks: Quirks, market: dict[str, Any]) -> int:
     if quirks.contract_bars and market.get("contract"):
         return quirks.contract_bars
     limits = (quirks.page_bars, _ccxt_limit(client, market))
-    known_limits = [limit for limit in limits if limit]
+    known_limits = list(filter(None, limits))
     return min(known_limits, default=DEFAULT_PAGE)
 
 

@@ -138,7 +138,7 @@ def _distinct(answers: Sequence[Answer]) -> list[Answer]:
     """Return the answers without repeated ones: a question may be asked more than once."""
     distinct: list[Answer] = []
     for answer in answers:
-        if not any(answer.is_same(other) for other in distinct):
+        if not any(map(answer.is_same, distinct)):
             distinct.append(answer)
     return distinct
 

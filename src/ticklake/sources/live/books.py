@@ -190,7 +190,7 @@ class Books:
             return []
         whole, changes = joined
         book.begin_anew()
-        rows = whole.at(min(_ts_of(held) for held in changes))
+        rows = whole.at(min(map(_ts_of, changes)))
         controls = self._whole_again(book, rows, received_at)
         messages = [LiveMessage(whole.received_at, rows, controls)]
         native = book.stream.native

@@ -76,11 +76,11 @@ class Okx(Protocol):
 
     def subscribe(self, streams: Sequence[Stream], number: int) -> Mapping[str, Any]:
         """Return the request."""
-        return {"id": str(number), "op": "subscribe", "args": [_argument(stream) for stream in streams]}
+        return {"id": str(number), "op": "subscribe", "args": list(map(_argument, streams))}
 
     def unsubscribe(self, streams: Sequence[Stream], number: int) -> Mapping[str, Any]:
         """Return the request."""
-        return {"id": str(number), "op": "unsubscribe", "args": [_argument(stream) for stream in streams]}
+        return {"id": str(number), "op": "unsubscribe", "args": list(map(_argument, streams))}
 
     def reply(self, message: Any) -> Reply | None:
         """Read an answer, or what is said of the connection."""

@@ -31,7 +31,7 @@ class BinanceSession:
         self.subscriptions: dict[str, str] = {}
         segments = path.strip("/").split("/")
         self.names_streams = "stream" in segments
-        names = [name for name in query.get("streams", "").split("/") if name]
+        names = list(filter(None, query.get("streams", "").split("/")))
         if "ws" in segments:
             names += [name for name in segments[segments.index("ws") + 1 :] if "@" in name]
         self._subscribe(names)
@@ -86,7 +86,7 @@ class BinanceSession:
             return json.dumps({"result": None, "id": number})
         if len(self.subscriptions) + len(params) > _MOST_STREAMS:
             return _error(2, "Invalid request: too many parameters", number)
-        if any(faults.rejects(name) for name in params):
+        if any(map(faults.rejects, params)):
             return _error(-1003, "Too many requests", number)
         # As at Binance, the name of a stream that does not exist is accepted; nothing comes then.
         self._subscribe(faults.accepted(params))

@@ -181,7 +181,7 @@ class KrakenStreams:
         names = [name for name in self._symbols if self.knows(name, now)]
         coins = sorted({coin for name in names for coin in name.split("/")})
         assets = [{"id": coin, "status": "enabled", "precision": 10, "precision_display": 5} for coin in coins]
-        pairs = [_pair(name) for name in names]
+        pairs = list(map(_pair, names))
         return json.dumps({"assets": assets, "pairs": pairs})
 
 
@@ -222,7 +222,7 @@ class _BookStream:
         return messages
 
     def _data(self, number: int, sent: _TOP, top: _TOP) -> str:
-        bids, asks = (f"[{','.join(self._level(level) for level in side)}]" for side in sent)
+        bids, asks = (f"[{','.join(map(self._level, side))}]" for side in sent)
         at = time_text(number * STEP + self._skew())
         return (
             f'[{{"symbol":"{self._pair}","bids":{bids},"asks":{asks},'

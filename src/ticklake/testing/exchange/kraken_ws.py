@@ -118,7 +118,7 @@ def _problem(params: dict[str, Any]) -> str:
 def _pairs(params: dict[str, Any]) -> list[str]:
     if params["channel"] == "instrument":
         return [""]
-    return [str(pair) for pair in params["symbol"]]
+    return list(map(str, params["symbol"]))
 
 
 def _names(params: dict[str, Any], pair: str) -> tuple[str, str]:
