@@ -116,7 +116,6 @@ def test_a_corrected_amount_changes_no_close(lake, clock):
     assert frame(lake, START + MINUTE).digest() == before
 
 
-@pytest.mark.xfail(strict=True, reason="features look at the newest value alone")
 def test_a_feature_that_is_corrected_later_has_its_old_value_before(lake, clock):
     lake.save(MINUTES, bars(0, 10))
     lake.features.register("flow", "v1", {"value": "float64"})
@@ -131,7 +130,6 @@ def test_a_feature_that_is_corrected_later_has_its_old_value_before(lake, clock)
     assert frame(lake, at, features=["flow@v1:value"]).features["flow@v1:value"] == 1.0
 
 
-@pytest.mark.xfail(strict=True, reason="a book with a hole counts as complete")
 def test_a_frame_whose_book_lacks_changes_is_incomplete(lake):
     book = Dataset.parse("x:book:BTC/USDT")
     snapshot = {"ts": START, "received_at": START, "seq": 0, "side": ["bid", "ask"], "price": [9.0, 10.0]}
