@@ -254,7 +254,8 @@ class _Reading:
         """Return from when on it could be known that there is such a dataset."""
         known = [self._timeline(rows).first_known, self._first_known_before(rows)]
         if rows.coverage.pieces:
-            known.append(rows.coverage.pieces[0].span.start)
+            # Who looks at the time from an instant on has looked at nothing at that instant.
+            known.append(rows.coverage.pieces[0].span.start + 1)
         return min(known)
 
     def _first_known_before(self, rows: FrameRows) -> int:
