@@ -151,7 +151,6 @@ def test_resampled_bars_have_no_known_at(lake):
         lake.resample(TRADES, "1m", columns=["known_at"])
 
 
-@pytest.mark.xfail(strict=True, reason="rows of the cache and stored ones are told apart by their times alone")
 def test_a_live_trade_of_the_time_of_a_stored_one_is_in_the_frame(lake, clock):
     dataset = Dataset.parse(TRADES)
     clock.now = START + 10 * MINUTE
@@ -178,7 +177,6 @@ def test_a_feature_without_a_value_yet_is_missing_whatever_comes_later(lake):
     assert frame(lake, at, **options).digest() == digest
 
 
-@pytest.mark.xfail(strict=True, reason="resample orders trades of one time by their ids, frames as they came")
 def test_bars_of_a_frame_are_those_that_are_resampled(lake):
     for name in (5, 3, 9, 1):
         rows = {"ts": [START + SECOND], "price": [float(name)], "amount": [1.0], "side": ["buy"], "id": [str(name)]}
