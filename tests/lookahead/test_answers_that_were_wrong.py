@@ -149,3 +149,38 @@ def test_resampled_bars_have_no_known_at(lake):
     lake.save(TRADES, trades(0, 60))
     with pytest.raises(InvalidData, match="known_at"):
         lake.resample(TRADES, "1m", columns=["known_at"])
+
+
+def test_a_live_trade_of_the_time_of_a_stored_one_is_in_the_frame(lake, clock):
+    dataset = Dataset.parse(TRADES)
+    clock.now = START + 10 * MINUTE
+    ts = START + 500 * SECOND
+    stored, live = ((ts, ts, name, 1.0, 1.0, "buy") for name in ("A", "B"))
+    rows = pl.DataFrame([stored], schema=dict(dataset.spec.schema), orient="row")
+    lake.engine.append(dataset, rows, Provenance("x"), [Covered(Span(START, ts + 1))])
+    lake.streams._live.rows(dataset, [live], clock.now)
+    assert frame(lake, clock.now, timeframes=()).trades["id"].to_list() == ["A", "B"]
+
+
+def test_a_feature_without_a_value_yet_is_missing_whatever_comes_later(lake):
+    lake.save(MINUTES, bars(0, 10))
+    lake.features.register("late", "v1", {"value": "float64"})
+    at, options = START + 5 * MINUTE, {"timeframes": (), "features": ["late@v1:value"]}
+    before = frame(lake, at, **options)
+    assert not before.complete
+    rows = pl.DataFrame({"ts": [START + HOUR], "symbol": "BTC/USDT", "value": 1.0}).with_columns(
+        pl.col("ts").cast(TIME)
+    )
+    digest = before.digest()
+    lake.features.write("late", "v1", rows, exchange="x")
+    assert not frame(lake, at, **options).complete
+    assert frame(lake, at, **options).digest() == digest
+
+
+def test_bars_of_a_frame_are_those_that_are_resampled(lake):
+    for name in (5, 3, 9, 1):
+        rows = {"ts": [START + SECOND], "price": [float(name)], "amount": [1.0], "side": ["buy"], "id": [str(name)]}
+        lake.save(TRADES, pl.DataFrame(rows).with_columns(pl.col("ts").cast(TIME)))
+    prices = ["open", "high", "low", "close"]
+    made = frame(lake, START + MINUTE).bars["1m"].select(prices)
+    assert made.equals(lake.resample(TRADES, "1m").select(prices))

@@ -160,3 +160,16 @@ def test_the_book_has_changes_that_are_not_committed_yet(lake):
     assert [(frame.digest(), frame.imbalances) for frame in after] == before
     # What was caught with a frame stays, whatever was committed since.
     assert live.book["seq"].max() == 599
+
+
+def test_a_live_row_at_the_time_of_a_stored_one_is_there(lake):
+    commit(lake, raw(0, 500), 499)
+    (ts, received, _, *values) = raw(499, 500)[0]
+    other = (ts, received, "other", *values)
+    receive(lake, TRADES, [other])
+    before = digest(lake, NOW)
+    assert lake.frame("x", "BTC/USDT", NOW).trades["id"][-2:].to_list() == ["499", "other"]
+    commit(lake, [other], 600)
+    assert digest(lake, NOW) == before
+    lake.streams.forget(TRADES)
+    assert digest(lake, NOW) == before

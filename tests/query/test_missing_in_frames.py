@@ -6,7 +6,11 @@ import polars as pl
 import pytest
 
 from ticklake.app import memory_lake
+from ticklake.core.coverage import Covered
+from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
+from ticklake.core.provenance import Provenance
+from ticklake.core.span import Span
 from ticklake.core.time import DAY, HOUR, MINUTE
 from ticklake.testing.clocks import ManualClock
 from ticklake.testing.rows import START, bars, trades
@@ -152,3 +156,12 @@ def test_indicators_are_not_made_of_a_first_bar_that_is_cut(lake):
         assert [frame.bars["5m"].height for frame in frames] == [2, 3]
         assert frames[0].indicators == {"sma_3": None}
         assert frames[1].indicators["sma_3"] == pytest.approx(frames[1].bars["5m"]["close"].mean())
+
+
+def test_what_was_looked_at_from_the_instant_on_says_nothing(lake):
+    lake.save(BARS, bars(0, 1440))
+    before = of(lake, NOON, kinds=["trades"])
+    piece = Covered(Span(NOON, NOON + HOUR))
+    lake.engine.append(Dataset.parse(TRADES), [], Provenance("test"), [piece])
+    assert of(lake, NOON, kinds=["trades"]).digest() == before.digest()
+    assert [part.reason for part in of(lake, NOON + 1, kinds=["trades"]).missing] == ["not_fetched"]

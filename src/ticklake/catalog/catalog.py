@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,11 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at
 from ticklake.catalog.fences import check_fence
 from ticklake.catalog.file_header import change_number
+from ticklake.catalog.history import History
 from ticklake.catalog.listeners import CommitListeners
+from ticklake.catalog.origins import Origins
 from ticklake.catalog.parameters import among, as_list
 from ticklake.catalog.prepared import Prepared
-from ticklake.catalog.row_history import RowHistory
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
 from ticklake.catalog.versions import NEWEST, newest_version, oldest_version, refuse_vacuumed
 from ticklake.catalog.witness import Witness, outdated
@@ -111,7 +111,7 @@ _DECLARED = Prepared(
     )
 )
 _COMMIT = schema.commits.insert()
-_PROVENANCES = rows_of(schema.provenance)
+
 _COVERAGE = (
     rows_of(schema.coverage)
     .where(schema.coverage.c.dataset_id == bindparam("dataset"))
@@ -119,11 +119,14 @@ _COVERAGE = (
 )
 
 
-class Catalog(RowHistory):
+class Catalog(History, Origins):
     """The metadata of a lake, in one database.
 
     Every commit is one transaction and has a number: the lake's version. Reads see one version.
     """
+
+    pinned: int | None = None
+    """The version that reads see; the newest for ``None``."""
 
     def __init__(self, database: Database, now: Callable[[], int], witness: Witness | None = None) -> None:
         self.database = database
@@ -478,51 +481,6 @@ class Catalog(RowHistory):
             if version is None:
                 return newest
             return coverage_at(connection, number, version, newest, is_newest=version >= newest_version(connection))
-
-    def provenance_id(self, origin: Provenance) -> int:
-        """Return the number of *origin*, which is assigned on first use."""
-        number = self._provenance.get(origin)
-        if number is not None:
-            return number
-        query = select(schema.provenance.c.id).filter_by(**origin.to_dict())
-        with self.database.write() as connection:
-            # Looked up under the write lock: two processes would give one origin two numbers.
-            number = connection.execute(query).scalar()
-            if number is None:
-                inserted = connection.execute(schema.provenance.insert().values(**origin.to_dict()))
-                number = inserted.inserted_primary_key[0]  # type: ignore[index]
-        self._provenance[origin] = int(number)
-        return int(number)
-
-    def provenances(self) -> dict[int, Provenance]:
-        """Return every origin by its number."""
-        with self.database.read() as connection:
-            rows = connection.execute(_PROVENANCES).all()
-        origins: dict[int, Provenance] = {}
-        for row in rows:
-            values = dict(row._mapping)
-            number = values.pop("id")
-            origins[number] = Provenance(**values)
-        return origins
-
-    def restore_provenance(self, origins: Mapping[int, Provenance]) -> None:
-        """Write origins under the numbers that rows in files have for them; used when the catalog is rebuilt.
-
-        If an origin has another number by now, its note tells the two apart.
-        """
-        known = self.provenances()
-        taken = set(known.values())
-        new: list[dict[str, Any]] = []
-        for number, origin in origins.items():
-            if number in known:
-                continue
-            note = origin.note
-            if origin in taken:
-                note = f"{note} [{number}]".strip()
-            new.append({"id": number, **replace(origin, note=note).to_dict()})
-        if new:
-            with self.database.write() as connection:
-                connection.execute(schema.provenance.insert(), new)
 
 
 def _dataset_row(dataset: Dataset, values: Sequence[Any]) -> DatasetRow:

@@ -96,12 +96,12 @@ def replace_rows(
         read_version=view.version,
         read_span=reach,
     )
-    change = _covered_by(change, store.catalog.coverage(dataset), coverage)
+    change = _covering(change, coverage, store.catalog.coverage(dataset))
     return Replaced(change, rows.new, rows.changed, rows.removed)
 
 
-def _covered_by(change: Change, before: Coverage, coverage: Coverage) -> Change:
-    """Return a change after which a dataset has another coverage; the same one is not written again."""
+def _covering(change: Change, coverage: Coverage, before: Coverage) -> Change:
+    """Return a change that leaves its dataset with *coverage*."""
     if coverage == before:
         return change
     forget: tuple[Span, ...] = ()

@@ -230,14 +230,14 @@ class FileDataset:
         depths = set(map(tally.depths.get, self.natives))
         if len(depths) == 1:
             (self.depth,) = depths
-        spans: list[Span] = []
+        unproven: list[Span] = []
         for native in self.natives:
             proof = tally.proofs_of_book(native)
             if proof is None:
-                # One market without proof leaves it open where books of the dataset lack changes.
+                # Of a book that nobody looked at, nothing is told.
                 return
-            spans += proof.finish()
-        self.unproven = normalise(spans)
+            unproven += proof.finish()
+        self.unproven = normalise(unproven)
 
 
 def cure(missing: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ticklake.catalog.gap_notes import GapNotes
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import SNAPSHOTS, Dataset
+from ticklake.core.derived_bars import DerivedBars, Edge
 from ticklake.core.frame_data import BookReads, FrameData
 from ticklake.core.frame_parts import Absent, Facts, PartData
 from ticklake.core.frame_request import EVENT_KINDS, STATES, FrameRequest
@@ -18,7 +19,7 @@ from ticklake.core.knowledge import LIVE_WITHIN, known_at
 from ticklake.core.selection import picked
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.timeframe import Timeframe
-from ticklake.core.timeline import NEVER, DerivedBars, Edge, Timeline
+from ticklake.core.timeline import NEVER, Timeline
 from ticklake.query.frame_books import FrameBooks
 from ticklake.query.frame_heads import Heads
 from ticklake.query.frame_rows import FrameRows, Need
@@ -253,7 +254,8 @@ class _Reading:
         """Return from when on it could be known that there is such a dataset."""
         known = [self._timeline(rows).first_known, self._first_known_before(rows)]
         if rows.coverage.pieces:
-            known.append(rows.coverage.pieces[0].span.start)
+            # Who looks at the time from an instant on has looked at nothing at that instant.
+            known.append(rows.coverage.pieces[0].span.start + 1)
         return min(known)
 
     def _first_known_before(self, rows: FrameRows) -> int:

@@ -161,7 +161,8 @@ class LiveRows:
 def with_live(rows: FrameRows, live: pl.DataFrame) -> FrameRows:
     """Return stored rows with those that are not committed yet."""
     times = live["ts"].to_numpy().view(np.int64)
-    key = (len(times), int(times[-1]))
+    # Not their times alone: many rows share one, and the oldest rows are dropped as new ones come.
+    key = (len(times), live.row(0), live.row(-1))
     known = rows.timelines.get(WITH_LIVE)
     if known is None or known[0] != key:
         known = rows.timelines[WITH_LIVE] = (key, _joined(rows, live, times))
@@ -171,15 +172,7 @@ def with_live(rows: FrameRows, live: pl.DataFrame) -> FrameRows:
 
 def _joined(rows: FrameRows, live: pl.DataFrame, times: Times) -> FrameRows:
     stored = rows.frame
-    place = int(rows.ts.searchsorted(times[0]))
-    fresh = live
-    if place < stored.height:
-        shared = int(times.searchsorted(rows.ts[-1], side="right"))
-        # Committed rows are those of the cache: only where they differ, they have to be compared.
-        if np.array_equal(times[:shared], rows.ts[place:]):
-            fresh = live.slice(shared)
-        else:
-            fresh = not_stored(live, stored.slice(place), rows.dataset, rows.keying)
+    fresh = _fresh_rows(rows, live, times)
     since = int(times[0])
     coverage = rows.coverage
     if not rows.dataset.spec.bars:
@@ -197,6 +190,28 @@ def _joined(rows: FrameRows, live: pl.DataFrame, times: Times) -> FrameRows:
     else:
         joined.frame = joined.frame.sort("ts", maintain_order=True)
     return joined
+
+
+def _fresh_rows(rows: FrameRows, live: pl.DataFrame, times: Times) -> pl.DataFrame:
+    """Return those live rows that are not stored."""
+    place = int(rows.ts.searchsorted(times[0]))
+    if place == rows.frame.height:
+        return live
+    stored = rows.frame.slice(place)
+    shared = int(times.searchsorted(rows.ts[-1], side="right"))
+    # Mostly the stored rows are those of the cache: to compare all of their keys would take longer than all the rest.
+    if np.array_equal(times[:shared], rows.ts[place:]) and _are_same_at_ends(live.head(shared), stored, rows):
+        return live.slice(shared)
+    return not_stored(live, stored, rows.dataset, rows.keying)
+
+
+def _are_same_at_ends(live: pl.DataFrame, stored: pl.DataFrame, rows: FrameRows) -> bool:
+    """Whether rows of the same times are the same at the first and the last of them: others may share these."""
+    key = [name for name in key_of(rows.dataset.spec, rows.keying) if name in live.columns]
+    times = live["ts"].to_numpy().view(np.int64)
+    first, last = int(times.searchsorted(times[0], side="right")), int(times.searchsorted(times[-1]))
+    one, other = live.select(key), stored.select(key)
+    return one.head(first).equals(other.head(first)) and one.slice(last).equals(other.slice(last))
 
 
 def not_stored(live: pl.DataFrame, stored: pl.DataFrame, dataset: Dataset, keying: Keying) -> pl.DataFrame:

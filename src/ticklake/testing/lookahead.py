@@ -56,8 +56,11 @@ class Leak(Displayed):
     after: Any
 
     def __str__(self) -> str:
-        known = "known_at" in self.rows.columns and self.rows["known_at"][0]
-        since = "never known" if known is None else f"known from {known} on"
+        since = "not known then"
+        if "known_at" in self.rows.columns:
+            since = "never known"
+            if self.rows["known_at"][0] is not None:
+                since = f"known from {self.rows['known_at'][0]} on"
         return (
             f"at {format_time(self.at)} the value is {_short(self.before)}, and {_short(self.after)} "
             f"if {self.rows.height} rows of {self.dataset} are {self.change}, which are {since}:\n{self.rows}"
@@ -137,21 +140,29 @@ def check_no_lookahead(
     leaks: list[Leak] = []
     for instant in at.tolist():
         value = fn(world.view(instant), instant)
+        # A function that draws numbers would differ over any rows.
         if not _is_same(value, fn(world.view(instant), instant)):
             raise BadInput(
                 f"the function returns other values for the same rows at {format_time(instant)}: seed its randomness"
             )
         for change in CHANGES:
             compared += 1
-            other = _call(fn, world.changed(instant, change).view(instant), instant)
-            if _is_same(value, other):
+            leak = _leak(fn, world, instant, change, value)
+            if leak is None:
                 continue
-            leak = _smallest(fn, world, instant, change, value, other)
             if raises:
                 raise LooksAhead(f"the function looks ahead: {leak}", leak)
             leaks.append(leak)
             break
     return LookAheadReport(compared, tuple(leaks))
+
+
+def _leak(fn: Callable[[View, int], Any], world: World, at: int, change: Change, value: Any) -> Leak | None:
+    """Return what differs if rows are changed that were not knowable; ``None`` if nothing does."""
+    other = _call(fn, world.changed(at, change).view(at), at)
+    if _is_same(value, other):
+        return None
+    return _smallest(fn, world, at, change, value, other)
 
 
 @dataclass(frozen=True)
@@ -212,13 +223,17 @@ class World:
             if only is not None:
                 unknown = np.intersect1d(unknown, only.get(dataset, _NO_PLACES))
             if change == "removed":
+                # An older value of these was known: the row was there.
                 gone = unknown[~self.newest_only[dataset][unknown]]
-                rows[dataset] = frame[np.setdiff1d(np.arange(frame.height), gone)] if gone.size else frame
+                if gone.size:
+                    rows[dataset] = frame[np.setdiff1d(np.arange(frame.height), gone)]
             elif change == "replaced":
                 rows[dataset] = _replaced(frame, dataset, unknown, self._random(dataset, at))
             else:
                 rows[dataset] = self._with_added(dataset, at, only)
-        known_until = at if change == "removed" and only is None else None
+        known_until: int | None = None
+        if change == "removed" and only is None:
+            known_until = at
         return replace(self, rows=rows, known_until=known_until)
 
     def added(self, dataset: Dataset, at: int) -> pl.DataFrame:
@@ -229,7 +244,9 @@ class World:
 
     def _with_added(self, dataset: Dataset, at: int, only: Mapping[Dataset, Any] | None) -> pl.DataFrame:
         frame = self.rows[dataset]
-        new = self.added(dataset, at) if only is None or dataset in only else frame.clear()
+        if only is not None and dataset not in only:
+            return frame
+        new = self.added(dataset, at)
         if not new.height:
             return frame
         return pl.concat([frame, new]).sort(*dataset.spec.order, maintain_order=True)
@@ -239,13 +256,21 @@ class World:
 
 
 def _chosen(lake: View, exchange: str, symbol: str, names: str | Sequence[str] | None) -> list[Dataset]:
-    known = [dataset for dataset in lake.datasets() if dataset.kind not in ("splits", "dividends")]
-    if names is not None:
-        patterns = [names] if isinstance(names, str) else list(names)
-        chosen = [dataset for dataset in known if any(dataset.matches(pattern) for pattern in patterns)]
-    else:
-        wanted = (exchange_id(exchange), Symbol(symbol))
-        chosen = [dataset for dataset in known if (dataset.exchange, dataset.symbol) == wanted]
+    patterns = names
+    if isinstance(patterns, str):
+        patterns = [patterns]
+    wanted = (exchange_id(exchange), Symbol(symbol))
+    chosen: list[Dataset] = []
+    for dataset in lake.datasets():
+        # When splits and dividends were known, nothing says.
+        if dataset.kind in ("splits", "dividends"):
+            continue
+        if patterns is None:
+            is_chosen = (dataset.exchange, dataset.symbol) == wanted
+        else:
+            is_chosen = any(map(dataset.matches, patterns))
+        if is_chosen:
+            chosen.append(dataset)
     if not chosen:
         raise UnknownDataset(f"the lake has no dataset of {symbol} on {exchange}: lake.datasets() lists what it has")
     return chosen
@@ -269,17 +294,22 @@ def _replaced(frame: pl.DataFrame, dataset: Dataset, places: Any, random: np.ran
     chosen[places] = True
     columns: list[pl.Series] = []
     for series in frame.get_columns():
-        is_key = series.name in ("ts", "id", "seq", "n", "provenance")
-        if series.dtype.is_float() and not (is_key or (series.name == "price" and dataset.kind == "book")):
-            other = series * pl.Series(random.uniform(0.5, 2.0, frame.height))
-            series = other.zip_with(pl.Series(chosen), series).alias(series.name)
-        elif series.name == "trades" and series.dtype.is_integer():
-            series = (series + 7).zip_with(pl.Series(chosen), series).alias(series.name)
-        elif series.name == "side" and dataset.kind == "trades":
-            other = series.replace({"buy": "sell", "sell": "buy"})
-            series = other.zip_with(pl.Series(chosen), series).alias(series.name)
-        columns.append(series)
+        other = _other_values(series, dataset, random)
+        columns.append(other.zip_with(pl.Series(chosen), series).alias(series.name))
     return pl.DataFrame(columns)
+
+
+def _other_values(series: pl.Series, dataset: Dataset, random: np.random.Generator) -> pl.Series:
+    """Return other values of a column, or the same ones if they tell rows apart."""
+    if series.name in ("ts", "id", "seq", "n", "provenance") or (series.name == "price" and dataset.kind == "book"):
+        return series
+    if series.dtype.is_float():
+        return series * pl.Series(random.uniform(0.5, 2.0, len(series)))
+    if series.name == "trades" and series.dtype.is_integer():
+        return series + 7
+    if series.name == "side" and dataset.kind == "trades":
+        return series.replace({"buy": "sell", "sell": "buy"})
+    return series
 
 
 def _added(frame: pl.DataFrame, dataset: Dataset, at: int, random: np.random.Generator) -> pl.DataFrame:
@@ -289,9 +319,9 @@ def _added(frame: pl.DataFrame, dataset: Dataset, at: int, random: np.random.Gen
     ts = frame["ts"].to_physical()
     near = min(int(ts.search_sorted(at)), frame.height - 1)
     if dataset.spec.bars and dataset.timeframe is not None:
-        opens = [dataset.timeframe.floor(at, dataset.anchor) + step * dataset.timeframe.length for step in (0, 1, 2)]
-        opens = [open_ for open_ in opens if not (ts == open_).any()]
-        return _like(frame, near, opens, None, random)
+        first = dataset.timeframe.floor(at, dataset.anchor)
+        opens = pl.Series(range(first, first + 3 * dataset.timeframe.length, dataset.timeframe.length))
+        return _like(frame, near, opens.filter(~opens.is_in(ts.implode())).to_list(), None, random)
     offsets = random.integers(1, MINUTE, 8)
     moments = [at + 1, *(at + offsets).tolist()]
     added = _like(frame, near, sorted(moments), sorted(moments), random)
@@ -308,7 +338,7 @@ def _like(
 ) -> pl.DataFrame:
     """Return rows at *times* with values around those of one row."""
     count = len(times)
-    rows: pl.DataFrame = pl.concat([frame.slice(near, 1)] * count) if count else frame.clear()
+    rows = pl.concat([frame.clear(), *[frame.slice(near, 1)] * count])
     columns: list[pl.Series] = []
     for series in rows.get_columns():
         if series.name == "ts":
@@ -316,9 +346,8 @@ def _like(
         elif series.name == "received_at" and received is not None:
             series = pl.Series("received_at", received, dtype=pl.Int64).cast(TIME)
         elif series.name == "id" and series.dtype == pl.String:
-            series = pl.Series(
-                "id", [f"added-{number}" for number in random.integers(0, 2**62, count)], dtype=pl.String
-            )
+            numbers = map(str, random.integers(0, 2**62, count).tolist())
+            series = pl.Series("id", list(map("added-".__add__, numbers)), dtype=pl.String)
         elif series.dtype.is_float():
             series = (series * pl.Series(random.uniform(0.5, 2.0, count))).alias(series.name)
         columns.append(series)
@@ -340,13 +369,13 @@ def _smallest(fn: Callable[[View, int], Any], world: World, at: int, change: Cha
             rows = world.added(dataset, at).select(dataset.spec.names)
             return Leak(at, change, dataset, rows, before, value)
         while len(places) > 1:
-            half = places[: len(places) // 2]
+            half, rest = np.array_split(places, 2)
             other = value_with({dataset: half})
             if _is_same(before, other):
-                half = places[len(places) // 2 :]
-                other = value_with({dataset: half})
-                if _is_same(before, other):
-                    break
+                half, other = rest, value_with({dataset: rest})
+            # Neither half alone changes the value: rows of both are needed.
+            if _is_same(before, other):
+                break
             places, value = half, other
         return Leak(at, change, dataset, _shown(world, dataset, places), before, value)
     # Only all of them together, or what was looked at later, change the value.
@@ -396,9 +425,13 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def _bytes_of(array: np.ndarray[Any, Any]) -> Any:
-    return array.tolist() if array.dtype == object else array.tobytes()
+    if array.dtype == object:
+        return array.tolist()
+    return array.tobytes()
 
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    if len(text) <= 200:
+        return text
+    return f"{text[:200]}..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from ticklake.interfaces.cli.read import version_or_time
 if TYPE_CHECKING:
     import polars as pl
 
+    from ticklake.core.book import Book
     from ticklake.core.frame import Frame
     from ticklake.lake.view import View
 
@@ -104,14 +106,27 @@ def _names(texts: Sequence[str] | None) -> list[str]:
 def _show(frame: Frame) -> None:
     since, at = o.moment(frame.since), o.moment(frame.at)
     say(f"{frame.exchange} {frame.symbol} at {at}")
-    facts: list[tuple[str, Any]] = [("window", f"{since} .. {at}"), ("version", frame.version)]
-    facts.append(("latest price", frame.latest_price()))
-    facts.append(("complete", "yes" if frame.complete else "no"))
-    for values in (frame.indicators, frame.imbalances, frame.features):
-        facts += [(name, "-" if value is None else value) for name, value in values.items()]
-    width = max(len(name) for name, _ in facts)
-    for name, value in facts:
+    facts: dict[str, Any] = {"window": f"{since} .. {at}", "version": frame.version}
+    facts["latest price"] = frame.latest_price()
+    facts["complete"] = "no"
+    if frame.complete:
+        facts["complete"] = "yes"
+    for name, value in {**frame.indicators, **frame.imbalances, **frame.features}.items():
+        facts[name] = value
+        if value is None:
+            facts[name] = "-"
+    width = max(map(len, facts))
+    for name, value in facts.items():
         say(f"{name.ljust(width)}  {value}")
+    _show_parts(frame)
+    if frame.missing:
+        say()
+        say("missing")
+        columns = ("part", "start", "end", "reason", "detail")
+        print_table(columns, [itemgetter(*columns)(part.to_dict()) for part in frame.missing])
+
+
+def _show_parts(frame: Frame) -> None:
     sources = frame.sources
     for timeframe, bars in frame.bars.items():
         _show_rows(f"bars {timeframe}", bars, sources.get(f"bars.{timeframe}"))
@@ -120,28 +135,30 @@ def _show(frame: Frame) -> None:
         if rows.height:
             _show_rows(name, rows, sources.get(name))
     if frame.book is not None and frame.book.height:
-        say()
-        say(f"book ({frame.book.height:,} levels)")
-        best = [frame.book.bids.head(1), frame.book.asks.head(1)]
-        names = ("bid", "ask")
-        print_table(
-            ("side", "price", "amount"),
-            [(name, *row.row(0)) for name, row in zip(names, best, strict=True) if row.height],
-        )
-    if frame.missing:
-        say()
-        say("missing")
-        columns = ("part", "start", "end", "reason", "detail")
-        print_table(columns, [[part.to_dict()[name] for name in columns] for part in frame.missing])
+        _show_best(frame.book)
+
+
+def _show_best(book: Book) -> None:
+    """Show the best level of each side of a book."""
+    say()
+    say(f"book ({book.height:,} levels)")
+    best: list[tuple[Any, ...]] = []
+    for name, levels in (("bid", book.bids), ("ask", book.asks)):
+        if levels.height:
+            best.append((name, *levels.row(0)))
+    print_table(("side", "price", "amount"), best)
 
 
 def _show_rows(title: str, rows: pl.DataFrame, source: str | None) -> None:
     from ticklake.interfaces.schema import frame_text
 
     say()
-    newest = f", the newest {_NEWEST}" if rows.height > _NEWEST else ""
-    origin = f"; {source}" if source is not None else ""
-    say(f"{title} ({rows.height:,}{newest}{origin})")
+    note = f"{rows.height:,}"
+    if rows.height > _NEWEST:
+        note += f", the newest {_NEWEST}"
+    if source is not None:
+        note += f"; {source}"
+    say(f"{title} ({note})")
     if rows.height:
         shown = frame_text(rows.tail(_NEWEST))
         # A column of which nothing is known would only make the lines longer.

@@ -1,4 +1,4 @@
-"""The history of rows: those that were refused, and those that were changed."""
+"""What became of rows that were refused or changed, as the catalog keeps it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ticklake.catalog.versions import refuse_vacuumed
 from ticklake.core.dataset import Dataset
 from ticklake.core.span import ALL_TIME, Span
 
-__all__ = ["RowHistory"]
+__all__ = ["History"]
 
 _REFUSED_AT_ONCE = 1 << 17
 _NUMBER = select(schema.datasets.c.id).where(schema.datasets.c.name == bindparam("name"))
@@ -27,12 +27,14 @@ _HAS_ROWS = [
 _HAS_HISTORY = Prepared(select(*_HAS_ROWS))
 
 
-class RowHistory:
-    """The methods of the catalog that read refused and changed rows."""
+class History:
+    """The part of the catalog that reads refused and changed rows.
+
+    ``pinned`` is the version that reads see; the newest for ``None``.
+    """
 
     database: Database
-    pinned: int | None = None
-    """The version that reads see; the newest for ``None``."""
+    pinned: int | None
 
     def quarantined(self, dataset: Dataset, span: Span = ALL_TIME, *, limit: int | None = None) -> list[dict[str, Any]]:
         """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``, rows without a time included.
