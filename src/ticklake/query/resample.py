@@ -132,6 +132,7 @@ class Resampling:
         ):
             opens = bars["ts"].to_physical()
             made.append(bars.filter(opens >= span.start, opens < span.end))
+            # Bars come in order: all that follow open later.
             if opens[-1] >= span.end:
                 break
         counted = pl.concat(made)
@@ -215,6 +216,7 @@ def _known(store: Store, dataset: Dataset, edges: BarEdges, shift: int) -> Span 
     rows = Span(row.min_ts, _end_of_rows(store, dataset, row.max_ts))
     if dataset.timeframe is None and str(dataset) not in GapNotes(store.catalog.database, store.now).collected():
         return _known_of_saved_trades(_earlier(rows, shift), edges, store.now())
+    # A covered stretch without rows is known, too: nothing happened in it.
     known = rows
     for covered in store.catalog.coverage(dataset).spans(Found.DATA):
         known = known.hull(covered)
@@ -229,6 +231,7 @@ def _end_of_rows(store: Store, dataset: Dataset, last: int) -> int:
     """Return when the newest row of a dataset, which begins at *last*, ends."""
     if dataset.kind != "bars":
         return dataset.row_end(last)
+    # Its name does not say how long a bar of a session lasts, or one that ends with a trade.
     closes = [
         rows["close_time"] for rows in read_chunks(store, store.view(dataset, Span(last, last + 1)), ["close_time"])
     ]

@@ -57,6 +57,7 @@ def book(
     from ticklake.interfaces.cli.formats import write_rows
 
     form = format_of(form, as_json=as_json)
+    # A ladder is for people: whoever names a format or a file wants rows.
     is_drawn = form is None and output is None
     if is_drawn and depth is None:
         depth = _LEVELS
