@@ -13,6 +13,7 @@ from ticklake.core.bars import Bars
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, TIME
+from ticklake.core.lookup import absent
 from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars
 from ticklake.core.sessions import SessionDay, Sessions
 from ticklake.core.span import ALL_TIME, Span
@@ -159,10 +160,11 @@ class Resampling:
         if self.dataset.spec.bars:
             return _OHLCV
         if self.dataset.kind != "trades":
-            return [name for name in BAR_COLUMNS if name not in ("number", "vwap")]
+            return absent(BAR_COLUMNS, ("number", "vwap"))
+        columns = ["ts", "id", "price", "amount"]
         if self.sides:
-            return ["ts", "id", "price", "amount", "side"]
-        return ["ts", "id", "price", "amount"]
+            columns.append("side")
+        return columns
 
     def _ends(self, ts: pl.Series) -> pl.Series:
         """Return when rows end: trades at once, bars when they close."""
