@@ -250,7 +250,10 @@ def test_other_options_are_refused_in_the_words_of_the_shell(computed):
     answer(computed(*words, "window=4m", "--json"))
     refused = computed(*words, "window=10m")
     assert refused.exit_code == 2
-    assert "made with frames of window=4m, not of window=10m: compute them anew with --again" in refused.stderr
+    assert (
+        "made with frames of window=4m, not of window=10m: register another version, or compute all of them anew with --again"
+        in refused.stderr
+    )
     assert answer(computed(*words, "window=4m", "--option", "book_depth=5", "--again", "--json"))["new"] == 5
     for option, message in (("windw=4m", "no option 'windw'"), ("window=5m", "is given twice")):
         refused = computed(*words, "window=4m", "--option", option)

@@ -211,8 +211,8 @@ class Features(FeatureReads):
         Raises
         ------
         FeaturesDiffer
-            If the feature set is registered with other code, or if there are values of these instants that were made by other code or of frames with
-            other options: *again* computes them anew.
+            If the feature set is registered with other code, or has values that were made by other code or of frames with other options:
+            *again* computes them anew.
         InvalidData
             If the function returns something else than the columns are.
         """
