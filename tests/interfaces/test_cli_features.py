@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ticklake.app import open_lake
 from ticklake.config import Settings
+from ticklake.errors import UnknownDataset
 from ticklake.interfaces.cli.main import app
 
 VALUES = """symbol,ts,known_at,ret,n,up,label,due
@@ -118,6 +119,9 @@ def moves(frame):
 def others(frame):
     return {"move": 0.0, "bars": 1}
 
+def fails(frame):
+    raise ZeroDivisionError("no\\nbars")
+
 number = 3
 """
 
@@ -210,3 +214,86 @@ def test_mistakes_are_one_line_and_exit_code_2(written, words, message):
     assert refused.exit_code == 2
     assert message in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_an_error_of_the_function_is_one_line_that_names_it_and_the_instant(computed):
+    words = ("materialise", "move@v1", "cli_features_functions:fails", "binance", "BTC/USDT", "--every", "5m", *SPAN)
+    for more in ((), ("--json",)):
+        failed = computed(*words, *more)
+        assert (failed.exit_code, failed.stdout) == (1, "")
+        (line,) = failed.stderr.splitlines()
+        assert line == (
+            "error: cli_features_functions:fails raised ZeroDivisionError for move@v1 of BTC/USDT at 2024-01-31T00:00:00Z: "
+            "no bars; what was committed before is kept"
+        )
+
+
+def test_a_module_that_cannot_be_imported_is_one_line(computed, tmp_path):
+    (tmp_path / "cli_features_broken.py").write_text("1 / 0\n")
+    refused = computed("verify", "move@v1", "cli_features_broken:f")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "cannot be imported (ZeroDivisionError: division by zero)" in refused.stderr
+
+
+def test_materialising_says_what_to_type(computed):
+    words = ("materialise", "moves@v7", "cli_features_functions:moves", "binance", "BTC/USDT", "--every", "5m")
+    assert "did you mean 'move@v1'" in computed(*words).stderr
+    refused = computed("materialise", *MOVES, "binance", "BTC/USDT", "--every", "5m")
+    assert refused.stderr.endswith("no values of BTC/USDT yet, from where it could go on: say --start\n")
+    computed("delete", "move@v1", "--yes")
+    refused = computed(*words)
+    assert "'ticklake features register NAME@VERSION --column ...' makes one" in refused.stderr
+
+
+def test_other_options_are_refused_in_the_words_of_the_shell(computed):
+    words = ("materialise", *MOVES, "binance", "BTC/USDT", "--every", "5m", *SPAN, "--option")
+    answer(computed(*words, "window=4m", "--json"))
+    refused = computed(*words, "window=10m")
+    assert refused.exit_code == 2
+    assert "made with frames of window=4m, not of window=10m: compute them anew with --again" in refused.stderr
+    assert answer(computed(*words, "window=4m", "--option", "book_depth=5", "--again", "--json"))["new"] == 5
+    for option, message in (("windw=4m", "no option 'windw'"), ("window=5m", "is given twice")):
+        refused = computed(*words, "window=4m", "--option", option)
+        assert (refused.exit_code, message in refused.stderr) == (2, True)
+
+
+def test_lineage_shows_the_datasets_that_were_read(computed):
+    answer(computed("materialise", *MOVES, "binance", "BTC/USDT", "--every", "5m", *SPAN, "--json"))
+    assert "binance:ohlcv:1m:BTC/USDT" in computed("lineage", "move@v1").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("mom@v2",), "note: mom@v2 has no values: 'ticklake features write' and"),
+        (("mom@v1", "--exchange", "kraken"), "note: mom@v1 has no values of kraken: it has some of any"),
+        (
+            ("mom@v1", "--start", "2024-02-01"),
+            "note: mom@v1 has no such values in this span: its 3 rows are from 2024-01-01T00:00:00Z to 2024-01-01T00:01:00.5Z",
+        ),
+    ],
+)
+def test_an_empty_answer_says_why(written, words, reason):
+    written("register", "mom@v2", "--column", "x")
+    read = written("read", *words, "--json")
+    assert (read.exit_code, json.loads(read.stdout)) == (0, [])
+    assert read.stderr.startswith(reason)
+    assert read.stderr.count("\n") == 1
+
+
+def test_names_may_be_repeated_or_separated_by_commas(written, tmp_path):
+    (tmp_path / "left.csv").write_text(LEFT)
+    names = list(answer(written("read", "mom@v1", "--columns", "n", "--columns", "up,ret", "--json"))[0])
+    assert names[-3:] == ["n", "up", "ret"]
+    words = ("join", "left.csv", "--at", "at", "--by", "who", "--json")
+    assert list(answer(written(*words, "--feature", "mom@v1:n,mom@v1:up"))[0]) == ["who", "at", "n", "up"]
+    twice = written("register", "mom@v3", "--column", "x", "--column", "x:int64")
+    assert (twice.exit_code, "'x' is named twice" in twice.stderr) == (2, True)
+
+
+def test_collected_data_is_proposed_before_features(computed):
+    answer(computed("materialise", *MOVES, "binance", "BTC/USDT", "--every", "5m", *SPAN, "--json"))
+    refused = CliRunner().invoke(app, ["book", "binance", "BTC/USDT"])
+    assert "did you mean binance:ohlcv:1m:BTC/USDT?" in refused.stderr
+    with open_lake("lake") as lake, pytest.raises(UnknownDataset, match="did you mean binance:ohlcv:1m:BTC/USDT"):
+        lake.load("binance:ohlcv:5s:BTC/USDT")

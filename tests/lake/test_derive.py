@@ -375,6 +375,12 @@ class TestWhatIsKnown:
             (Span(T + 6 * HOUR, T + 7 * HOUR), Found.LOST, "the line was down"),
         ]
 
+    def test_coverage_of_bars_that_are_closed_on_the_right_ends_before_the_one_whose_last_trade_may_come(self, lake):
+        lake.engine.append(Dataset.parse(ETH), trades(1, 119), USER, [Covered(Span(T, T + 2 * HOUR))])
+        lake.derive("right", "x:trades:ETH/USDT", "1h", closed="right")
+        lake.derived.refresh()
+        assert lake.coverage("x:bars@right:1h:ETH/USDT").spans() == [Span(T, T + HOUR)]
+
     def test_coverage_follows_alone(self, hours):
         hours.engine.append(Dataset.parse(TRADES), trades(0, 0), USER, [Covered(Span(T, T + 4 * HOUR))])
         before = segments(hours)

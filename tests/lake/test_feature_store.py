@@ -474,9 +474,7 @@ def test_a_function_that_fails_leaves_what_was_committed(lake, features):
 def test_another_grid_is_computed_although_its_span_is_covered(features):
     materialise(features, 10)
     half = [T + 90 * 10**9, T + 60 * 10**9]
-    done = features.materialise(
-        "momentum@v1", None, lambda _: 1.0 and {"ret": 1.0}, "x", "A", half, make_frame=minute_of
-    )
+    done = features.materialise("momentum@v1", None, returns_minute, "x", "A", half, make_frame=minute_of)
     assert (done.skipped, done.computed) == (1, 1)
 
 

@@ -42,7 +42,7 @@ def lake():
         yield made
 
 
-def materialise(lake, end=100, **options):
+def materialise(lake, end=100, start=T, **options):
     return lake.features.materialise(
         "momentum@v1",
         None,
@@ -50,7 +50,7 @@ def materialise(lake, end=100, **options):
         "binance",
         "BTC/USDT",
         every="5m",
-        start=T,
+        start=start,
         end=T + end * MINUTE,
         window="10m",
         **options,
@@ -74,7 +74,7 @@ def test_rows_that_users_wrote_are_not_verified(lake):
 def test_other_options_of_frames_make_other_values(lake):
     materialise(lake)
     assert lake.features.verify("momentum@v1", None, momentum, window="7m").changed == 18
-    materialise(lake, 110, timeframes=("1m", "5m"))
+    materialise(lake, 110, timeframes=("1m", "5m"), start=T + 100 * MINUTE)
     with pytest.raises(BadInput, match="different options"):
         lake.features.verify("momentum@v1", None, momentum)
     assert lake.features.verify("momentum@v1", None, momentum, end=T + 100 * MINUTE).is_empty

@@ -198,6 +198,15 @@ def test_trades_of_one_instant_are_taken_in_the_order_of_their_ids(lake):
         assert [one.equals(other) for one, other in zip(found, expected, strict=True)] == [True] * 3
 
 
+def test_bars_of_a_frame_take_trades_in_the_same_order(lake):
+    one = {"ts": [T] * 4, "price": [5.0, 3.0, 9.0, 1.0], "amount": [1.0] * 4, "side": ["buy"] * 4, "id": list("5391")}
+    lake.save("nyse:trades:C/USD", pl.DataFrame(one).with_columns(pl.col("ts").cast(TIME)))
+    framed = lake.frame("nyse", "C/USD", T + MINUTE).bars["1m"]
+    made = lake.resample("nyse:trades:C/USD", "1m")
+    assert framed.select("open", "high", "low", "close").row(0) == (1.0, 9.0, 1.0, 9.0)
+    assert framed.equals(made.select(framed.columns))
+
+
 def test_ids_that_are_no_numbers_leave_trades_as_they_came(lake):
     ticks = trades(30).with_columns(ts=pl.lit(T).cast(TIME), id=pl.format("x{}", 100 - pl.int_range(30)))
     lake.save("nyse:trades:X/USD", ticks)

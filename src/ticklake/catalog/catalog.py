@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, or_, select
 
 from ticklake.catalog import schema
 from ticklake.catalog.changes import Change, DatasetRow
@@ -18,7 +17,9 @@ from ticklake.catalog.database import Database
 from ticklake.catalog.dataset_names import IS_HERE, name_at
 from ticklake.catalog.fences import check_fence
 from ticklake.catalog.file_header import change_number
+from ticklake.catalog.history import History
 from ticklake.catalog.listeners import CommitListeners
+from ticklake.catalog.origins import Origins
 from ticklake.catalog.parameters import among, as_list
 from ticklake.catalog.prepared import Prepared
 from ticklake.catalog.segment_columns import SEGMENT, WITHOUT_DATA
@@ -52,7 +53,6 @@ _INVENTORY = Prepared(
     .where(IS_HERE)
     .order_by(schema.datasets.c.name)
 )
-_REFUSED_AT_ONCE = 1 << 17
 _ANY_HEADS = select(NEWEST.scalar_subquery(), schema.datasets.c.name, *_HEAD)
 _HEADS = _ANY_HEADS.where(among(schema.datasets.c.name, "names"))
 _IS_NAMED = schema.datasets.c.name == bindparam("name")
@@ -65,11 +65,6 @@ _ONE_HEAD = Prepared(
 _NEWEST_VERSION = Prepared(NEWEST)
 _NUMBER = select(schema.datasets.c.id).where(_IS_NAMED)
 _HAS = Prepared(_NUMBER)
-_HAS_ROWS = [
-    case((exists().where(table.c.dataset_id == _NUMBER.scalar_subquery()), 1), else_=0)
-    for table in (schema.revisions, schema.quarantine)
-]
-_HAS_HISTORY = Prepared(select(*_HAS_ROWS))
 _MEETS = and_(
     schema.segments.c.dataset_id == schema.datasets.c.id,
     schema.segments.c.max_ts >= bindparam("start"),
@@ -116,7 +111,7 @@ _DECLARED = Prepared(
     )
 )
 _COMMIT = schema.commits.insert()
-_PROVENANCES = rows_of(schema.provenance)
+
 _COVERAGE = (
     rows_of(schema.coverage)
     .where(schema.coverage.c.dataset_id == bindparam("dataset"))
@@ -124,7 +119,7 @@ _COVERAGE = (
 )
 
 
-class Catalog:
+class Catalog(History, Origins):
     """The metadata of a lake, in one database.
 
     Every commit is one transaction and has a number: the lake's version. Reads see one version.
@@ -486,119 +481,6 @@ class Catalog:
             if version is None:
                 return newest
             return coverage_at(connection, number, version, newest, is_newest=version >= newest_version(connection))
-
-    def provenance_id(self, origin: Provenance) -> int:
-        """Return the number of *origin*, which is assigned on first use."""
-        number = self._provenance.get(origin)
-        if number is not None:
-            return number
-        query = select(schema.provenance.c.id).filter_by(**origin.to_dict())
-        with self.database.write() as connection:
-            # Looked up under the write lock: two processes would give one origin two numbers.
-            number = connection.execute(query).scalar()
-            if number is None:
-                inserted = connection.execute(schema.provenance.insert().values(**origin.to_dict()))
-                number = inserted.inserted_primary_key[0]  # type: ignore[index]
-        self._provenance[origin] = int(number)
-        return int(number)
-
-    def provenances(self) -> dict[int, Provenance]:
-        """Return every origin by its number."""
-        with self.database.read() as connection:
-            rows = connection.execute(_PROVENANCES).all()
-        origins: dict[int, Provenance] = {}
-        for row in rows:
-            values = dict(row._mapping)
-            number = values.pop("id")
-            origins[number] = Provenance(**values)
-        return origins
-
-    def restore_provenance(self, origins: Mapping[int, Provenance]) -> None:
-        """Write origins under the numbers that rows in files have for them; used when the catalog is rebuilt.
-
-        If an origin has another number by now, its note tells the two apart.
-        """
-        known = self.provenances()
-        taken = set(known.values())
-        new: list[dict[str, Any]] = []
-        for number, origin in origins.items():
-            if number in known:
-                continue
-            note = origin.note
-            if origin in taken:
-                note = f"{note} [{number}]".strip()
-            new.append({"id": number, **replace(origin, note=note).to_dict()})
-        if new:
-            with self.database.write() as connection:
-                connection.execute(schema.provenance.insert(), new)
-
-    def quarantined(self, dataset: Dataset, span: Span = ALL_TIME, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Return refused rows with ``ts``, ``reason``, ``row`` (JSON), ``created_at``, rows without a time included.
-
-        With a *limit*, only the rows that were refused first.
-        """
-        names = ("ts", "reason", "row", "created_at")
-        return self._history(schema.quarantine, dataset, _refused_in(span), names, limit)
-
-    def refused(self, dataset: Dataset, span: Span, names: Sequence[str]) -> Iterator[Sequence[Sequence[Any]]]:
-        """Yield the named columns, ``ts`` first, of the rows that :meth:`quarantined` returns, in batches and in any order.
-
-        Millions of rows may be refused: sorting them, or a mapping for each, would take gigabytes. The transaction stays open
-        between batches, so do not use the catalog for anything else meanwhile.
-        """
-        query = _history_of(schema.quarantine, _refused_in(span), names, self.pinned)
-        with self.database.read() as connection:
-            refuse_vacuumed(connection, self.pinned)
-            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, self.pinned))
-            yield from connection.execution_options(yield_per=_REFUSED_AT_ONCE).execute(mine).partitions()
-
-    def revisions(self, dataset: Dataset, span: Span = ALL_TIME) -> list[dict[str, Any]]:
-        """Return changed rows with ``ts``, ``before``, ``after`` (JSON), ``commit_id``, ``created_at``."""
-        columns = schema.revisions.c
-        inside = and_(columns.ts >= span.start, columns.ts < span.end)
-        names = ("ts", "before", "after", "commit_id", "created_at")
-        return self._history(schema.revisions, dataset, inside, names)
-
-    def has_history(self, dataset: Dataset) -> tuple[bool, bool]:
-        """Whether there are revisions of a dataset, and whether there are refused rows, in any version."""
-        name = str(dataset)
-        if self.pinned is not None:
-            with self.database.read() as connection:
-                name = name_at(connection, dataset, self.pinned)
-        has_revisions, has_refused = self.database.fetch(_HAS_HISTORY, {"name": name})[0]
-        return bool(has_revisions), bool(has_refused)
-
-    def _history(
-        self,
-        table: Any,
-        dataset: Dataset,
-        where: Any,
-        names: tuple[str, ...],
-        limit: int | None = None,
-    ) -> list[dict[str, Any]]:
-        query = _history_of(table, where, names, self.pinned).order_by(table.c.id).limit(limit)
-        with self.database.read() as connection:
-            refuse_vacuumed(connection, self.pinned)
-            mine = query.where(schema.datasets.c.name == name_at(connection, dataset, self.pinned))
-            return [dict(row._mapping) for row in connection.execute(mine)]
-
-
-def _refused_in(span: Span) -> ColumnElement[bool]:
-    columns = schema.quarantine.c
-    return or_(columns.ts.is_(None), and_(columns.ts >= span.start, columns.ts < span.end))
-
-
-def _history_of(table: Any, where: Any, names: Sequence[str], version: int | None) -> Select[Any]:
-    """Select columns of the refused or changed rows of all datasets, up to *version*."""
-    first, *others = names
-    query = (
-        select(intact(table.c[first]), *(table.c[name] for name in others))
-        .join(schema.datasets, schema.datasets.c.id == table.c.dataset_id)
-        .where(where)
-    )
-    if version is None:
-        return query
-    return query.where(table.c.commit_id <= version)
 
 
 def _dataset_row(dataset: Dataset, values: Sequence[Any]) -> DatasetRow:

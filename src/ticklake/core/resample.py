@@ -20,7 +20,7 @@ from ticklake.core.span import Span
 from ticklake.core.timeframe import Timeframe
 from ticklake.errors import Unsupported
 
-__all__ = ["BAR_COLUMNS", "MADE_BARS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars", "sorted_by_id"]
+__all__ = ["BAR_COLUMNS", "MADE_BARS", "bars_from_bars", "bars_from_trades", "fill_bars", "make_bars"]
 
 _BARS = KINDS["ohlcv"].schema
 _COLUMNS = KINDS["bars"].schema
@@ -62,7 +62,8 @@ def make_bars(
     Parameters
     ----------
     chunks
-        Trades, or bars with a ``close_time``. Of trades only ``ts``, ``price`` and ``amount`` are needed, and ``side`` with *sides*.
+        Trades, or bars with a ``close_time``. Of trades only ``ts``, ``price`` and ``amount`` are needed, and ``side`` with *sides*; with
+        ``id``, those of one instant are taken in the order of their ids, where these are whole numbers.
     edges
         Where time bars open and close.
     day
@@ -70,29 +71,32 @@ def make_bars(
     sides
         Whether volume is told apart by the side of its trades.
     """
+    ordered = map(_in_order, chunks)
     if edges is not None:
-        made = _time_bars(chunks, bars, edges, sides=sides)
+        made = _time_bars(ordered, bars, edges, sides=sides)
     else:
-        made = _counted_bars(chunks, bars, day, sides=sides)
+        made = _counted_bars(ordered, bars, day, sides=sides)
     for frame in made:
         vwap = pl.when(pl.col("volume") > 0).then(pl.col("quote_volume") / pl.col("volume"))
         whole = frame.with_columns(vwap.alias("vwap"))
         yield whole.select(*(pl.col(name).cast(_COLUMNS[name]) for name in BAR_COLUMNS), "is_whole")
 
 
-def sorted_by_id(trades: pl.DataFrame) -> pl.DataFrame:
-    """Return sorted trades with those of one instant in the order of their ids, where these are whole numbers.
+def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return sorted rows with trades of one instant in the order of their ids, where these are whole numbers.
 
     Rows of one instant lie in the order in which they came: another order makes another open and close.
     """
-    ts, ids = trades["ts"].to_physical(), trades["id"]
-    ties = (ts.slice(1) == ts.head(max(trades.height - 1, 0))).arg_true()
+    if not _is_of_trades(rows) or "id" not in rows.columns:
+        return rows
+    ts, ids = rows["ts"].to_physical(), rows["id"]
+    ties = (ts.slice(1) == ts.head(max(rows.height - 1, 0))).arg_true()
     # Only ids of ties are read as numbers: most trades have an instant of their own.
     first, second = _numbers(ids.gather(ties)), _numbers(ids.gather(ties + 1))
     if not (second < first).any():
-        return trades
-    order = trades.select("ts", _numbers(ids).alias("id")).select(pl.arg_sort_by("ts", "id", maintain_order=True))
-    return trades[order.to_series()]
+        return rows
+    order = rows.select("ts", _numbers(ids).alias("id")).select(pl.arg_sort_by("ts", "id", maintain_order=True))
+    return rows[order.to_series()]
 
 
 def _numbers(ids: pl.Series) -> pl.Series:

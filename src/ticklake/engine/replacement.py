@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from ticklake.catalog.changes import Change
-from ticklake.core.coverage import Coverage, Covered
+from ticklake.core.coverage import Coverage
 from ticklake.core.dataset import Dataset
 from ticklake.core.merge import difference, is_in, key_of
 from ticklake.core.segment import Segment
@@ -87,25 +87,27 @@ def replace_rows(
         made = list(_without(store, view, segment, pl.concat(rows.gone)))
         add.extend(made)
         written.extend(made)
-    before = store.catalog.coverage(dataset)
-    forget: tuple[Span, ...] = ()
-    covered: tuple[Covered, ...] = ()
-    if coverage != before:
-        covered = tuple(coverage.pieces)
-        if before.pieces:
-            forget = (ALL_TIME,)
     change = Change(
         dataset,
         view.keying,
         add=tuple(add),
         remove=tuple(removed),
-        forget=forget,
-        coverage=covered,
         new_rows=rows.new - rows.removed,
         read_version=view.version,
         read_span=reach,
     )
+    change = _covering(change, coverage, store.catalog.coverage(dataset))
     return Replaced(change, rows.new, rows.changed, rows.removed)
+
+
+def _covering(change: Change, coverage: Coverage, before: Coverage) -> Change:
+    """Return a change that leaves its dataset with *coverage*."""
+    if coverage == before:
+        return change
+    forget: tuple[Span, ...] = ()
+    if before.pieces:
+        forget = (ALL_TIME,)
+    return replace(change, forget=forget, coverage=tuple(coverage.pieces))
 
 
 def _compare(store: Store, view: DatasetView, span: Span, frame: pl.DataFrame, rows: _Rows) -> None:

@@ -230,9 +230,14 @@ class FileDataset:
         depths = set(map(tally.depths.get, self.natives))
         if len(depths) == 1:
             (self.depth,) = depths
-        proofs = list(map(tally.proofs_of_book, self.natives))
-        if all(proof is not None for proof in proofs):
-            self.unproven = normalise(span for proof in proofs if proof is not None for span in proof.finish())
+        unproven: list[Span] = []
+        for native in self.natives:
+            proof = tally.proofs_of_book(native)
+            if proof is None:
+                # Of a book that nobody looked at, nothing is told.
+                return
+            unproven += proof.finish()
+        self.unproven = normalise(unproven)
 
 
 def cure(missing: Sequence[str]) -> str:

@@ -175,15 +175,23 @@ def _hint(engine: Engine, dataset: Dataset) -> str:
     cure = cure_of(known, dataset)
     if cure:
         return cure
-    same_symbol = [str(other) for other in known if other.symbol == dataset.symbol]
-    similar = get_close_matches(str(dataset), same_symbol, _MOST_HINTS, 0)
-    similar += get_close_matches(str(dataset), list(map(str, known)), _MOST_HINTS, _SIMILARITY)
+    same_symbol = [other for other in known if other.symbol == dataset.symbol]
+    similar: list[str] = []
+    # Who names no variant means collected rows, not those that are made of them.
+    if dataset.variant is None:
+        similar = _nearest(dataset, [other for other in same_symbol if other.variant is None], 0)
+    similar += _nearest(dataset, same_symbol, 0)
+    similar += _nearest(dataset, known, _SIMILARITY)
     if similar:
         different = list(dict.fromkeys(similar))
         return f"did you mean {' or '.join(different[:_MOST_HINTS])}?"
     if known:
         return "'ticklake list' shows what it holds"
     return "it holds nothing yet"
+
+
+def _nearest(dataset: Dataset, known: Iterable[Dataset], similarity: float) -> list[str]:
+    return get_close_matches(str(dataset), list(map(str, known)), _MOST_HINTS, similarity)
 
 
 def cure_of(known: Sequence[Dataset], dataset: Dataset) -> str:

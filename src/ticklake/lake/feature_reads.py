@@ -384,8 +384,10 @@ class FeatureReads:
         FeatureDiff
             ``equal`` and ``changed`` rows; :attr:`~FeatureDiff.is_empty` if all are the same.
         """
+        from ticklake.core.feature_work import check_options
         from ticklake.query.materialise import check_code, verify
 
+        check_options(frame)
         features = self._known(name, version, quiet=True).features
         check_code(features, fn)
         span = _day_or_span(day, start, end)

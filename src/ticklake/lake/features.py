@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,7 @@ from ticklake.core.duration import DurationLike, parse_length
 from ticklake.core.feature_rows import ANY_EXCHANGE, split_by_symbol
 from ticklake.core.feature_values import Materialised
 from ticklake.core.features import FeatureSet
-from ticklake.core.knowledge import Knowledge, parse_knowledge
+from ticklake.core.knowledge import Knowledge
 from ticklake.core.lookup import is_pattern
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
@@ -212,10 +211,12 @@ class Features(FeatureReads):
         Raises
         ------
         FeaturesDiffer
-            If the feature set is registered with other code.
+            If the feature set is registered with other code, or if there are values of these instants that were made by other code or of frames with
+            other options: *again* computes them anew.
         InvalidData
             If the function returns something else than the columns are.
         """
+        from ticklake.core.feature_work import Work
         from ticklake.query.materialise import Materialising, check_code
 
         features = self._known(name, version).features
@@ -230,30 +231,26 @@ class Features(FeatureReads):
         moments = self._instants(features, places, instants, step, start, end)
         version_read = self._engine.catalog.version()
         pinned = FeatureReads(snapshot_at(self._view, version_read))
-        note = {
-            "code": code.name,
-            "code_hash": code.hash,
-            "definition": features.hash,
-            "knowledge": parse_knowledge(knowledge),
-        }
-        options = dict(frame)
+        options: dict[str, Any] | None = None
         if make_frame is None:
-            options["knowledge"] = parse_knowledge(knowledge)
-            note["frame"] = json.dumps(frame, sort_keys=True, default=str)
-        work = Materialising(
+            options = frame
+        work = Work.of(code, knowledge, options)
+        if work.options is not None:
+            frame = {**work.options, "knowledge": work.knowledge}
+        run = Materialising(
             self._engine,
             self._view.runs,
             features,
             fn,
-            pinned._frames(make_frame, options),
+            pinned._frames(make_frame, frame),
             lambda exchange, symbol: self._inputs(features, exchange, symbol),
             step,
             parse_count("batch", batch, 1, of="instants"),
-            note,
+            work,
             version_read,
             watch,
         )
-        return work.run(places, moments, again=again)
+        return run.run(places, moments, again=again)
 
     def _exchange_of(self, symbol: str, exchange: str | None) -> str:
         """Return the exchange that is named, or the only one of which the lake has a symbol."""

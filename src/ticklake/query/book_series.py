@@ -104,10 +104,10 @@ class Books:
         for side in ("bid", "ask"):
             for column in ("price", "amount"):
                 values = self.matrix(side, column, depth)
-                missing = np.full(len(self), np.nan)
-                for level in range(depth):
-                    part = values[:, level] if level < values.shape[1] else missing
-                    columns[f"{side}_{column}_{level + 1}"] = _without_nan(part)
+                # No book may be as deep as the table is wide.
+                absent = np.full((len(self), depth - values.shape[1]), np.nan)
+                for level, part in enumerate(np.hstack([values, absent]).T, 1):
+                    columns[f"{side}_{column}_{level}"] = _without_nan(part)
         return frame.with_columns(**columns).select(list(wide_schema(depth, with_seq=with_seq)))
 
     def _sides(self, side: str) -> list[Side]:

@@ -18,7 +18,6 @@ import polars as pl
 from ticklake.catalog.change_feed import changes_since
 from ticklake.catalog.changes import Change
 from ticklake.catalog.rules import RuleTable, StoredRule, advance_within
-from ticklake.core.bar_edges import BarEdges
 from ticklake.core.batch import canonical
 from ticklake.core.coverage import Coverage, Covered, Found
 from ticklake.core.dataset import Dataset
@@ -214,8 +213,7 @@ class _Work:
         """Return the span of the bars that are whole; of those that end with a trade, any may be."""
         if resampling.edges is None:
             return ALL_TIME
-        is_right = resampling.bars.closed == "right"
-        return whole_bars_in(self._snapshot.store, dataset, ALL_TIME, resampling.edges, is_right=is_right)
+        return whole_bars_in(self._snapshot.store, dataset, ALL_TIME, resampling.edges, resampling.shift)
 
     def _unread(self, resampling: Resampling, output: Dataset, known: Span | None) -> list[Span]:
         """Return the whole bars before the first and after the last one that are stored: time alone may have made them whole."""
@@ -299,7 +297,7 @@ def _inherited(before: Coverage, of_input: Coverage, resampling: Resampling, exp
     pieces: list[Covered] = []
     for piece in before.pieces:
         pieces += _parts(piece, common([piece.span], expired))
-    for piece in _in_bars(of_input, resampling.edges).pieces:
+    for piece in _in_bars(of_input, resampling).pieces:
         pieces += _parts(piece, outside([piece.span], expired))
     return Coverage.of(sorted(pieces, key=lambda piece: piece.span.start))
 
@@ -308,21 +306,19 @@ def _parts(piece: Covered, spans: Iterable[Span]) -> list[Covered]:
     return [replace(piece, span=span) for span in spans]
 
 
-def _in_bars(coverage: Coverage, edges: BarEdges | None) -> Coverage:
+def _in_bars(coverage: Coverage, resampling: Resampling) -> Coverage:
     """Return the coverage of the bars that are made of rows; what has expired is left out."""
     pieces: list[Covered] = []
     for piece in coverage.pieces:
         if piece.found in (Found.DATA, Found.EXPIRED):
             continue
         span = piece.span
-        if edges is not None:
+        if resampling.edges is not None:
             # A bar with a hole in it is no whole bar.
-            span = edges.around(span)
+            span = resampling.touched(span)
         pieces.append(replace(piece, span=span))
     for span in normalise(coverage.spans(Found.DATA)):
-        whole: Span | None = span
-        if edges is not None:
-            whole = edges.inside(span)
+        whole = resampling.whole_inside(span)
         if whole is not None:
             pieces.append(Covered(whole))
     return Coverage.of(pieces)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,9 @@ from ticklake.core.coverage import Covered, Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.feature_rows import rows_at, values_of
 from ticklake.core.feature_values import FeatureDiff, Materialised, compare
+from ticklake.core.feature_work import Work
 from ticklake.core.features import CodeReference, FeatureSet
+from ticklake.core.kinds import PROVENANCE
 from ticklake.core.progress import Progress, Watch
 from ticklake.core.provenance import Provenance
 from ticklake.core.results import Receipt
@@ -26,12 +28,15 @@ from ticklake.engine.engine import Engine
 from ticklake.errors import Cancelled, FeaturesDiffer, InvalidData, TicklakeError
 from ticklake.query.features import DERIVED, drop_if_deleted, stored_rows
 
-__all__ = ["OPERATION", "Frames", "Materialising", "check_code", "grid", "verify"]
+__all__ = ["OPERATION", "Frames", "Materialising", "check_code", "grid", "instant_of_error", "verify"]
 
 Frames = Callable[[str, str, Sequence[int]], Iterable[Any]]
 """Returns what the function gets for an exchange and a symbol at each of some instants, in their order."""
+Place = tuple[str, str]
+"""An exchange and a symbol."""
 OPERATION = "materialise"
 """What runs of it are called."""
+_CALLED_FOR = "while the function was called for "
 _COUNTS = ("received", "new", "changed", "duplicate", "quarantined")
 
 
@@ -73,39 +78,50 @@ class Materialising:
     inputs: Callable[[str, str], Sequence[str]]
     every: int | None
     batch: int
-    note: Mapping[str, Any]
+    work: Work
     version: int
     watch: Watch
     counts: dict[str, int] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
 
-    def run(self, places: Sequence[tuple[str, str]], instants: Sequence[int], *, again: bool) -> Materialised:
-        """Compute the values of symbols, each with its exchange, at sorted instants."""
+    def run(self, places: Sequence[Place], instants: Sequence[int], *, again: bool) -> Materialised:
+        """Compute the values of symbols, each with its exchange, at sorted instants.
+
+        Raises
+        ------
+        FeaturesDiffer
+            If there are values that were made in another way, unless they are computed *again*.
+        """
         self.counts = dict.fromkeys(("skipped", "computed", "without_row", *_COUNTS), 0)
         names = [str(self.features.dataset(*place)) for place in places]
         self.progress = Progress(datasets=len(places), planned=dict.fromkeys(names, len(instants)), names=names)
-        subject = f"{self.features} of {', '.join(symbol for _, symbol in places[:3])}"
-        todo: dict[tuple[str, str], Sequence[int]] = dict.fromkeys(places, instants)
+        todo: dict[Place, Sequence[int]] = dict.fromkeys(places, instants)
         if not again:
-            todo = {place: self._missing(self.features.dataset(*place), instants) for place in places}
+            todo = {place: self._missing(place, instants) for place in places}
+        subject = f"{self.features} of {', '.join(symbol for _, symbol in places[:3])}"
         run = self.runs.create(OPERATION, subject, self._parameters(names, list(todo.values())))
-        try:
+        with self._finished(run.id):
             self.watch(self.progress)
-            for exchange, symbol in places:
+            for place in places:
                 if again:
-                    self._remove(self.features.dataset(exchange, symbol), instants)
-                skipped = len(instants) - len(todo[exchange, symbol])
-                self._symbol(exchange, symbol, todo[exchange, symbol], skipped, run.id)
+                    self._remove(self.features.dataset(*place), instants)
+                self._symbol(place, todo[place], len(instants) - len(todo[place]), run.id)
+        return Materialised(str(self.features), len(places), len(places) * len(instants), **self.counts, run_id=run.id)
+
+    @contextmanager
+    def _finished(self, run_id: int) -> Iterator[None]:
+        """Note how the run ended with the block."""
+        try:
+            yield
         except BaseException as error:
             state = RunState.FAILED
             if isinstance(error, KeyboardInterrupt | Cancelled):
                 state = RunState.CANCELLED
             # What ended the work is the error to raise, not that the run could not be closed.
             with suppress(TicklakeError):
-                self.runs.finish(run.id, state, self.counts, str(error) or "interrupted")
+                self.runs.finish(run_id, state, self.counts, str(error) or "interrupted")
             raise
-        self.runs.finish(run.id, RunState.SUCCEEDED, self.counts, f"{self.counts['new']:,} new rows")
-        return Materialised(str(self.features), len(places), len(places) * len(instants), **self.counts, run_id=run.id)
+        self.runs.finish(run_id, RunState.SUCCEEDED, self.counts, f"{self.counts['new']:,} new rows")
 
     def _parameters(self, names: Sequence[str], todo: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Return what the run records. The version that was read is here and not in the provenance of rows.
@@ -118,46 +134,61 @@ class Materialising:
             "first": min((instants[0] for instants in todo if instants), default=None),
             "last": max((instants[-1] for instants in todo if instants), default=None),
             "lake_version": self.version,
-            "knowledge": self.note["knowledge"],
+            "knowledge": self.work.knowledge,
         }
 
     def _remove(self, dataset: Dataset, instants: Sequence[int]) -> None:
         if self.engine.catalog.has(dataset):
             self.engine.delete(dataset, Span(instants[0], instants[-1] + 1))
 
-    def _symbol(self, exchange: str, symbol: str, todo: Sequence[int], skipped: int, run_id: int) -> None:
-        dataset = self.features.dataset(exchange, symbol)
+    def _symbol(self, place: Place, todo: Sequence[int], skipped: int, run_id: int) -> None:
+        dataset = self.features.dataset(*place)
         self.counts["skipped"] += skipped
         self._advance(dataset, skipped, run_id)
-        origin = self._origin(exchange, symbol)
+        origin = self._origin(place)
         for start in range(0, len(todo), self.batch):
             chunk = todo[start : start + self.batch]
-            self._commit(dataset, chunk, self._values(exchange, symbol, chunk), origin)
+            self._commit(dataset, chunk, self._values(place, chunk), origin)
             self._advance(dataset, len(chunk), run_id)
 
-    def _missing(self, dataset: Dataset, instants: Sequence[int]) -> Sequence[int]:
+    def _missing(self, place: Place, instants: Sequence[int]) -> Sequence[int]:
         """Return the instants that have no row yet, and for which the function was not called in vain before."""
+        dataset = self.features.dataset(*place)
         if not self.engine.catalog.has(dataset):
             return instants
         span = Span(instants[0], instants[-1] + 1)
-        there = set(self.engine.load(dataset, span, columns=["ts"])["ts"].to_physical().to_list())
-        covered = [
-            piece.span
-            for piece in self.engine.catalog.coverage(dataset).pieces
-            if piece.found is Found.DATA and piece.reason == self._grid_note
-        ]
-        return [at for at in instants if at not in there and not any(at in part for part in covered)]
+        rows = self.engine.load(dataset, span, columns=["ts"], provenance=True)
+        rows = rows.select(pl.col("ts").to_physical(), PROVENANCE)
+        there = set(rows["ts"])
+        self._check_origins(place, rows.filter(rows["ts"].is_in(set(instants))))
+        pieces = self.engine.catalog.coverage(dataset).pieces
+        called = [piece for piece in pieces if piece.found is Found.DATA and piece.reason == self._grid_note]
+        return [at for at in instants if at not in there and not any(at in piece.span for piece in called)]
+
+    def _check_origins(self, place: Place, rows: pl.DataFrame) -> None:
+        """Refuse to leave values where they are that were made by other code or of other frames; those that users wrote stay."""
+        origins = self.engine.catalog.provenances()
+        for number, first in rows.group_by(PROVENANCE, maintain_order=True).agg(pl.col("ts").first()).iter_rows():
+            if origins[number].source != DERIVED:
+                continue
+            before = Work.from_note(origins[number].note)
+            difference = before and self.work.difference(before)
+            if difference:
+                raise FeaturesDiffer(
+                    f"{self.features} of {place[1]} has values from {format_time(first)} on that were made with {difference}: "
+                    "compute them anew with again=True, or register another version"
+                )
 
     @property
     def _grid_note(self) -> str:
-        """The reason with which coverage says at which instants the function was called."""
-        return f"every {self.every} ns"
+        """The reason with which coverage says at which instants the function was called, and how its values are made."""
+        return f"every {self.every} ns, work {self.work.hash}"
 
-    def _values(self, exchange: str, symbol: str, chunk: Sequence[int]) -> list[Mapping[str, Any] | None]:
-        frames = self.frames(exchange, symbol, chunk)
+    def _values(self, place: Place, chunk: Sequence[int]) -> list[Mapping[str, Any] | None]:
+        frames = self.frames(*place, chunk)
         called: list[Mapping[str, Any] | None] = []
         for instant, frame in zip(chunk, frames, strict=True):
-            called.append(call(self.function, frame, self.features, symbol, instant))
+            called.append(call(self.function, frame, self.features, place[1], instant))
         return called
 
     def _commit(
@@ -184,8 +215,8 @@ class Materialising:
         self.runs.update_progress(run_id, self.progress.done, self.counts)
         self.watch(self.progress)
 
-    def _origin(self, exchange: str, symbol: str) -> Provenance:
-        note = {**self.note, "inputs": list(self.inputs(exchange, symbol))}
+    def _origin(self, place: Place) -> Provenance:
+        note = {**self.work.to_dict(), "definition": self.features.hash, "inputs": list(self.inputs(*place))}
         return Provenance(DERIVED, str(self.features), self.engine.store.tool, note=json.dumps(note, sort_keys=True))
 
 
@@ -197,12 +228,20 @@ def call(
     try:
         result = function(frame)
     except Exception as error:
-        error.add_note(f"while the function was called for {place}")
+        error.add_note(f"{_CALLED_FOR}{place}")
         raise
     try:
         return values_of(features, result)
     except InvalidData as error:
         raise InvalidData(f"{place}: {error}") from None
+
+
+def instant_of_error(error: Exception) -> str | None:
+    """Return for which features, symbol and instant a function was called that raised an error; ``None`` if it is another error."""
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith(_CALLED_FOR):
+            return str(note.removeprefix(_CALLED_FOR))
+    return None
 
 
 def verify(

@@ -13,7 +13,7 @@ from ticklake.core.bars import Bars
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, TIME
-from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars, sorted_by_id
+from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars
 from ticklake.core.sessions import SessionDay, Sessions
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.core.time import DAY
@@ -72,7 +72,7 @@ class Resampling:
         """Return the whole bars that open inside *span*."""
         if self.edges is None:
             return self._labelled(self._counted(store, span, partial=False))
-        found = whole_bars_in(store, self.dataset, span, self.edges, is_right=self.bars.closed == "right")
+        found = whole_bars_in(store, self.dataset, span, self.edges, self.shift)
         if found is None:
             return _none()
         return self._labelled(self._timed(store, self.edges, found, found))
@@ -85,26 +85,31 @@ class Resampling:
 
     def chunks(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
         """Yield the whole bars of the rows inside *span*, which cuts through no bar and no day of a session."""
-        rows = span
-        if self.bars.closed == "right":
-            rows = Span(span.start + 1, span.end + 1)
+        rows = _earlier(span, -self.shift)
         for made in make_bars(self.rows(store, rows), self.bars, self.edges, self.day, sides=self.sides):
             yield made.filter("is_whole")
+
+    @property
+    def shift(self) -> int:
+        """How much earlier rows are taken to find their bar: one on the edge belongs to the bar that ends there, if *closed* is right."""
+        return int(self.bars.closed == "right")
+
+    def whole_inside(self, span: Span) -> Span | None:
+        """Return the span of the time bars all of whose rows lie inside *span*; bars that end with a trade are not looked at."""
+        if self.edges is None:
+            return span
+        return self.edges.inside(_earlier(span, self.shift))
 
     def touched(self, span: Span) -> Span:
         """Return the span of all bars that rows inside *span* are part of, or that are counted after them on their day."""
         if self.edges is not None:
-            if self.bars.closed == "right":
-                span = Span(span.start - 1, span.end - 1)
-            return self.edges.around(span)
+            return self.edges.around(_earlier(span, self.shift))
         if self.day is None:
             return Span(self.count_from(span.start), ALL_TIME.end)
         return Span(self.day.start(self.day.day(span.start)), self.day.start(self.day.day(span.end - 1) + 1))
 
     def _timed(self, store: Store, edges: BarEdges, span: Span, filled: Span | None) -> pl.DataFrame:
-        rows = span
-        if self.bars.closed == "right":
-            rows = Span(span.start + 1, span.end + 1)
+        rows = _earlier(span, -self.shift)
         made = pl.concat([_none(), *make_bars(self.rows(store, rows), self.bars, edges, sides=self.sides)])
         if self.bars.fill is None:
             return made
@@ -144,10 +149,7 @@ class Resampling:
 
     def rows(self, store: Store, span: Span) -> Iterator[pl.DataFrame]:
         """Yield the rows inside *span* with the columns that bars are made of."""
-        for chunk in read_chunks(store, store.view(self.dataset, span), self._columns()):
-            rows = chunk
-            if self.dataset.kind == "trades":
-                rows = sorted_by_id(chunk)
+        for rows in read_chunks(store, store.view(self.dataset, span), self._columns()):
             if self.edges is None and "close_time" not in rows.columns:
                 rows = rows.with_columns(self._ends(rows["ts"]).alias("close_time"))
             yield rows
@@ -187,18 +189,12 @@ def resample(store: Store, dataset: Dataset, span: Span | None, timeframe: Timef
     return resampling.partial(store, span).select(_OHLCV)
 
 
-def whole_bars_in(
-    store: Store, dataset: Dataset, span: Span, edges: BarEdges, *, is_right: bool = False
-) -> Span | None:
-    """Return the span of the bars that open inside *span* and of which the lake has the rows from end to end.
+def whole_bars_in(store: Store, dataset: Dataset, span: Span, edges: BarEdges, shift: int = 0) -> Span | None:
+    """Return the span of the bars that open inside *span* and of which the lake has the rows, taken *shift* earlier, from end to end.
 
     A bound inside a bar does not cut it: the bar belongs to the time at which it opens, as stored bars do. Bars at the edges
     of what is known are left out, as more of their rows may be known later. Holes between the edges are not looked for.
     """
-    # A bar that is closed on the right has the rows of its end, and not those of its beginning.
-    shift = 0
-    if is_right:
-        shift = 1
     known = _known(store, dataset, edges, shift)
     if known is None:
         return None

@@ -320,6 +320,7 @@ def _unknown(lake: Lake, name: str, parts: _NameParts) -> UnknownDataset:
     cure = _cure(known, name)
     if cure:
         return UnknownDataset(f"the lake has no {name}: {cure}")
+    known = sorted(known, key=lambda dataset: dataset.variant is not None)
     if parts.symbol is not None:
         hints = list(map(str, _nearest(known, parts, parts.symbol)))
     elif parts.exchange is not None:
@@ -355,6 +356,8 @@ def _nearest(known: Sequence[Dataset], parts: _NameParts, symbol: str) -> list[D
     nearest = [dataset for dataset in known if str(dataset.symbol) in symbols]
     conditions: list[Callable[[Dataset], bool]] = [
         lambda dataset: dataset.exchange in exchanges,
+        # Who names no variant means collected rows, not those that are made of them.
+        lambda dataset: "@" in (parts.kind or "") or dataset.variant is None,
         lambda dataset: parts.kind in (None, dataset.kind_text),
         lambda dataset: parts.timeframe in (None, str(dataset.timeframe)),
         lambda dataset: str(dataset.symbol) == symbols[0],

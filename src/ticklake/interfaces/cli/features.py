@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import some_of
 from ticklake.interfaces.cli.delete import UNDO, DryRun, Yes, ask
+from ticklake.interfaces.cli.feature_diff import diff
 from ticklake.interfaces.cli.feature_files import read_file
+from ticklake.interfaces.cli.feature_options import Exchange, Knowing, MaxAge, SetName, Symbols, warned
+from ticklake.interfaces.cli.materialise import function_of, materialise, verify
 from ticklake.interfaces.cli.output import count_of, print_error, print_json, print_records, print_table, say
-from ticklake.interfaces.cli.progress import watching
 from ticklake.interfaces.cli.read import Columns, Format, Limit, Output, format_of, version_or_time
 
 if TYPE_CHECKING:
-    from ticklake.core.feature_values import FeatureDiff
-    from ticklake.core.features import FeatureRef
     from ticklake.lake import Lake
     from ticklake.lake.feature_reads import FeatureReads
 
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Values of symbols for models, as they were known at each instant.")
-
-SetName = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="A feature set, like momentum@v3.")]
-Function = Annotated[
-    str, typer.Argument(metavar="MODULE:FUNCTION", help="The function that makes the values, found from this folder.")
-]
-Symbols = Annotated[list[str] | None, typer.Argument(metavar="[SYMBOL]...", help="All by default.")]
-Exchange = Annotated[str | None, typer.Option("--exchange", help="The exchange that the values belong to.")]
-OptionTexts = Annotated[
-    list[str] | None,
-    typer.Option("--option", metavar="NAME=VALUE", help="An option of the frames, like window=60m. May be repeated."),
-]
-MaxAge = Annotated[str | None, typer.Option("--max-age", help="Older values count as none, like 10m.")]
-Knowing = Annotated[str, typer.Option("--knowledge", help="default (known_at) or event (ts).")]
 
 
 @app.command("list")
@@ -126,7 +112,7 @@ def register(
     ref = FeatureRef.parse(name)
     function: Callable[..., Any] | None = None
     if code is not None:
-        function = _function(code)
+        function = function_of(code)
     with o.opened(lake_path, create=True) as lake:
         features = lake.features.register(
             ref.name,
@@ -169,12 +155,33 @@ def read(
     from ticklake.interfaces.cli.formats import write_rows
 
     names = o.names_in(columns)
-    with _warned(), o.opened(lake_path) as lake:
+    with warned(), o.opened(lake_path) as lake:
         features: FeatureReads = lake.features
         if at is not None:
             features = lake.at(version_or_time(at)).features
         rows = features.read(name, None, symbols or None, start, end, exchange=exchange, columns=names, history=history)
+        reason = ""
+        if not rows.height:
+            reason = _why_empty(features, name, exchange)
+    # On standard error: the rows may go into a file or another program.
+    if reason:
+        print_error(f"note: {reason}")
     write_rows(rows, format_of(form, as_json=as_json), output, limit)
+
+
+def _why_empty(features: FeatureReads, name: str, exchange: str | None) -> str:
+    """Say why there are no rows: no values at all, none of the exchange, or none in the span."""
+    from ticklake.core.dataset import Dataset
+    from ticklake.core.symbol import exchange_id
+
+    described = features.describe(name, statistics=False)
+    if not described.rows:
+        return f"{described.features} has no values: 'ticklake features write' and 'ticklake features materialise' bring some"
+    exchanges = sorted({Dataset.parse(dataset).exchange for dataset in described.datasets})
+    if exchange is not None and exchange_id(exchange) not in exchanges:
+        return f"{described.features} has no values of {exchange_id(exchange)}: it has some of {', '.join(exchanges)}"
+    first, last = o.moment(described.first), o.moment(described.last)
+    return f"{described.features} has no such values in this span: its {count_of(described.rows, 'row')} are from {first} to {last}"
 
 
 @app.command("write")
@@ -187,7 +194,7 @@ def write(
     as_json: o.AsJson = False,
 ) -> None:
     """Add values from a file: all of its rows, or none."""
-    with _warned(), o.opened(lake_path) as lake:
+    with warned(), o.opened(lake_path) as lake:
         features = lake.features.describe(name, statistics=False).features
         rows = read_file(file, ("ts", "known_at"), features)
         receipt = lake.features.write(name, None, rows, exchange=exchange, symbol=symbol)
@@ -197,138 +204,9 @@ def write(
     return say(f"{count_of(receipt.received, 'row')}: {counts}, {receipt.quarantined:,} refused")
 
 
-@app.command("materialise")
-def materialise(
-    name: SetName,
-    function: Function,
-    exchange: o.ExchangeName,
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...")],
-    every: Annotated[str, typer.Option("--every", help="How far apart the instants are, like 5m.")],
-    start: o.Start = None,
-    end: o.End = None,
-    again: Annotated[bool, typer.Option("--again", help="Compute anew what is there.")] = False,
-    knowledge: Annotated[
-        str, typer.Option("--knowledge", help="What a frame may know: default, received or event.")
-    ] = "default",
-    options: OptionTexts = None,
-    lake_path: o.LakePath = None,
-    as_json: o.AsJson = False,
-) -> None:
-    """Call a function at instants of the past, and store its values; what is there already is not computed again."""
-    from ticklake.core.knowledge import parse_knowledge
-
-    fn = _function(function)
-    with _warned(), o.opened(lake_path) as lake, watching(f"materialise {name}", quiet=as_json) as watch:
-        done = lake.features.materialise(
-            name,
-            None,
-            fn,
-            exchange,
-            symbols,
-            every=every,
-            start=start,
-            end=end,
-            again=again,
-            knowledge=parse_knowledge(knowledge),
-            watch=watch,
-            **_options(options),
-        )
-    if as_json:
-        return print_json(done)
-    counts = f"{done.computed:,} computed, {done.skipped:,} there already, {done.without_row:,} without a row"
-    return say(f"{count_of(done.instants, 'instant')}: {counts}; {done.new:,} new rows, {done.changed:,} changed")
-
-
-@app.command("verify")
-def verify(
-    name: SetName,
-    function: Function,
-    symbols: Symbols = None,
-    day: Annotated[str | None, typer.Option("--day", help="A UTC day, instead of --start and --end.")] = None,
-    start: o.Start = None,
-    end: o.End = None,
-    exchange: Exchange = None,
-    options: OptionTexts = None,
-    lake_path: o.LakePath = None,
-    as_json: o.AsJson = False,
-) -> None:
-    """Call a function anew, instant by instant as a live program does, and compare its values with the stored ones bit for bit.
-
-    Exit code 3: they differ.
-    """
-    fn = _function(function)
-    with o.opened(lake_path) as lake, watching(f"verify {name}", quiet=as_json) as watch:
-        diff = lake.features.verify(
-            name,
-            None,
-            fn,
-            day=day,
-            start=start,
-            end=end,
-            symbols=symbols or None,
-            exchange=exchange,
-            watch=watch,
-            **_options(options),
-        )
-    if as_json:
-        print_json(diff)
-    else:
-        compared = diff.equal + diff.changed + diff.removed + diff.added
-        say(f"{count_of(compared, 'row')} compared: {diff.equal:,} equal, {compared - diff.equal:,} different")
-        _show_rows(diff, 20)
-    if not diff.is_empty:
-        raise typer.Exit(3)
-
-
-@app.command("diff")
-def diff(
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME@VERSION [NAME@VERSION]", help="Two versions; one with --at.")
-    ],
-    at: Annotated[list[str] | None, typer.Option("--at", help="A version or time of the lake; twice.")] = None,
-    symbols: Annotated[list[str] | None, typer.Option("--symbol", help="Only of this. May be repeated.")] = None,
-    start: o.Start = None,
-    end: o.End = None,
-    limit: Limit = 20,
-    lake_path: o.LakePath = None,
-    as_json: o.AsJson = False,
-) -> None:
-    """Compare the values of two versions of a feature set, or of one at two versions of the lake. Exit code 3: they differ."""
-    from ticklake.core.features import FeatureRef
-
-    refs = list(map(FeatureRef.parse, names))
-    versions = _versions_to_compare(refs, at or ())
-    with o.opened(lake_path) as lake:
-        found = lake.features.diff(
-            refs[0].name,
-            refs[0].version,
-            refs[-1].version,
-            start=start,
-            end=end,
-            symbols=symbols,
-            at=versions,
-        )
-    if as_json:
-        print_json(found)
-    else:
-        _show_diff(found, limit)
-    if not found.is_empty:
-        raise typer.Exit(3)
-
-
-def _versions_to_compare(refs: Sequence[FeatureRef], at: Sequence[str]) -> tuple[int | str, int | str] | None:
-    """Return the two versions of the lake to compare; ``None`` if two versions of a feature set are named."""
-    from ticklake.errors import BadInput
-
-    named = " ".join([*map(str, refs), *(f"--at {moment}" for moment in at)])
-    if len({ref.name for ref in refs}) == 1:
-        if (len(refs), len(at)) == (2, 0):
-            return None
-        if (len(refs), len(at)) == (1, 2):
-            return version_or_time(at[0]), version_or_time(at[1])
-    raise BadInput(
-        f"{named}: these are not two to compare: name two versions of one feature set, like momentum@v1 momentum@v2; or one, and --at twice"
-    )
+app.command("materialise")(materialise)
+app.command("verify")(verify)
+app.command("diff")(diff)
 
 
 @app.command("join")
@@ -356,7 +234,7 @@ def join(
 
     rows = read_file(file, (at,))
     features = o.names_in(features) or []
-    with _warned(), o.opened(lake_path) as lake:
+    with warned(), o.opened(lake_path) as lake:
         if symbol is not None:
             _check_symbol(lake, features, symbol)
         joined = lake.features.join(
@@ -413,8 +291,9 @@ def lineage(
     rows = to_json(found)
     for row in rows:
         versions = row["lake_versions"] or []
+        row["inputs"] = some_of(row["inputs"] or [])
         row["of versions"] = " .. ".join(str(version) for version in sorted({*versions[:1], *versions[-1:]}))
-    columns = ("dataset", "rows", "first", "last", "source", "code", "of versions")
+    columns = ("dataset", "rows", "first", "last", "source", "code", "of versions", "inputs")
     return print_records(columns, rows, numbers=("rows",))
 
 
@@ -448,80 +327,3 @@ def delete(
     if dry_run:
         return say(f"would remove {name} with {count_of(rows, 'row')}")
     return say(f"removed {name} with {count_of(rows, 'row')}; {UNDO}")
-
-
-@contextmanager
-def _warned() -> Iterator[None]:
-    """Print warnings of the block as lines, without the code that they come from."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for warning in caught:
-        print_error(f"warning: {warning.message}")
-
-
-def _show_diff(diff: FeatureDiff, limit: int) -> None:
-    say(
-        f"{diff.before} and {diff.after}: {diff.equal:,} rows equal, {diff.added:,} added, {diff.removed:,} removed, {diff.changed:,} changed"
-    )
-    if diff.only_before or diff.only_after:
-        say(f"columns not compared: {', '.join((*diff.only_before, *diff.only_after))}")
-    changed = [(name, f"{count:,}") for name, count in diff.columns.items() if count]
-    if changed:
-        print_table(["column", "changed"], changed, numbers=("changed",))
-    _show_rows(diff, limit)
-
-
-def _show_rows(diff: FeatureDiff, limit: int) -> None:
-    from ticklake.interfaces.schema import to_json
-
-    rows = diff.rows
-    if limit:
-        rows = rows.head(limit)
-    if rows.height:
-        print_records(rows.columns, to_json(rows))
-    if rows.height < diff.rows.height:
-        say(f"{diff.rows.height - rows.height:,} more")
-
-
-def _options(texts: Sequence[str] | None) -> dict[str, Any]:
-    from ticklake.errors import BadInput
-
-    options: dict[str, Any] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise BadInput(f"--option {text!r} has no value: write it like window=60m")
-        options[name] = value
-        if "," in value:
-            options[name] = value.split(",")
-    return options
-
-
-def _function(text: str) -> Callable[..., Any]:
-    """Return the function that a text like ``features:momentum`` names, found from the working directory.
-
-    Raises
-    ------
-    BadInput
-        If there is none.
-    """
-    import importlib
-    import sys
-
-    from ticklake.errors import BadInput
-
-    module_name, colon, name = text.partition(":")
-    if not colon or not module_name or not name:
-        raise BadInput(f"{text!r} names no function: write it like module:function")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise BadInput(f"{text!r} cannot be found ({error}): run this from the folder that has the module") from error
-    if not callable(found):
-        raise BadInput(f"{text!r} is no function: name one")
-    return found  # type: ignore[no-any-return]
