@@ -11,7 +11,7 @@ import polars as pl
 from ticklake.core.bar_edges import GridEdges
 from ticklake.core.bars import Bars
 from ticklake.core.kinds import KINDS
-from ticklake.core.resample import make_bars, sorted_by_id
+from ticklake.core.resample import make_bars
 from ticklake.core.timeframe import Timeframe
 from ticklake.core.timeline import NEVER, Timeline, Windows
 
@@ -136,8 +136,6 @@ class DerivedBars:
         return np.maximum.accumulate(self.known)
 
     def _made(self, rows: pl.DataFrame) -> pl.DataFrame:
-        if self._base.dataset.kind == "trades":
-            rows = sorted_by_id(rows)
         edges = GridEdges(self._timeframe, self._anchor)
         made = make_bars([rows], Bars("time", self._timeframe), edges, sides=False)
         return pl.concat([_NO_BARS, *(bars.select(_NO_BARS.columns) for bars in made)], rechunk=True)
