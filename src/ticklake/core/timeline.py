@@ -129,8 +129,9 @@ class Timeline:
         longer.known = np.concatenate([self.known, known])
         longer.happened = np.concatenate([self.happened, _ints(happened_at(rows, self.dataset))])
         longer._latest = np.maximum.accumulate(longer.known)
-        for name in ("_all_versions", "first_known"):
-            vars(longer).pop(name, None)
+        vars(longer).pop("_all_versions", None)
+        # Not looked for again among all rows: a frame of now is extended with every message.
+        longer.first_known = min(self.first_known, int(known.min(initial=NEVER)))
         return longer
 
     def _read_revisions(
