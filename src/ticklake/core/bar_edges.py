@@ -126,6 +126,7 @@ class GridEdges(BarEdges):
         if self._frame.length <= MINUTE or self._frame.length % MINUTE:
             return None
         origin = None
+        # An origin may lie inside a minute: the minutes begin where the bars do.
         if not self._frame.is_month:
             origin = self._offset % MINUTE
         return GridEdges(Timeframe(1, "m"), origin=origin)
@@ -177,6 +178,7 @@ class SessionEdges(BarEdges):
         after = starts.gather(starts.search_sorted(opens, side="right")).alias(opens.name)
         if not self._is_intraday:
             return after
+        # The last bar of a day ends with it, however short that makes it.
         ends = pl.DataFrame({"whole": opens + self._frame.length, "cut": after})
         return ends.select(pl.min_horizontal("whole", "cut").alias(opens.name)).to_series()
 
@@ -189,6 +191,7 @@ class SessionEdges(BarEdges):
     def _starts(self, span: Span) -> pl.Series:
         """Return the beginnings of the periods of days that *span* touches, and of the next one."""
         day = self._first_day(self._day.day(span.start))
+        # By the calendar, and not by adding 24 hours: clocks change.
         starts = [self._day.start(day)]
         while starts[-1] < span.end:
             day = self._day_after(day)

@@ -77,6 +77,7 @@ def make_bars(
     else:
         made = _counted_bars(ordered, bars, day, sides=sides)
     for frame in made:
+        # Null where nothing was traded: there was no price.
         vwap = pl.when(pl.col("volume") > 0).then(pl.col("quote_volume") / pl.col("volume"))
         whole = frame.with_columns(vwap.alias("vwap"))
         yield whole.select(*(pl.col(name).cast(_COLUMNS[name]) for name in BAR_COLUMNS), "is_whole")
@@ -118,6 +119,7 @@ def fill_bars(bars: pl.DataFrame, edges: BarEdges, span: Span, how: Fill) -> pl.
     missing = grid.join(bars, on="ts", how="anti").with_columns(_NOTHING, is_whole=pl.lit(value=True))
     both = pl.concat([bars, missing], how="diagonal").sort("ts", maintain_order=True)
     if how == "forward":
+        # Four prices that are the close before: nothing moved.
         close = pl.col("close").forward_fill()
         both = both.with_columns(close).with_columns(pl.col(_PRICES).fill_null(pl.col("close")))
     return both.select(bars.columns)
@@ -155,6 +157,7 @@ def _of_bars(sums: Iterable[str]) -> list[pl.Expr]:
 
 
 def _total(name: str) -> pl.Expr:
+    # A sum of which a part is not known is not known.
     total = pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum())
     return total.cast(_COLUMNS[name]).alias(name)
 
@@ -290,6 +293,7 @@ class _Counter:
         if self._day is None:
             yield chunk
             return
+        # A frame may hold many days, and a day come in many frames.
         ts = chunk["ts"].to_physical()
         start = 0
         while start < chunk.height:

@@ -102,6 +102,7 @@ class Rule:
     @property
     def hash(self) -> str:
         """A hash of all that can change what it makes."""
+        # Sorted, so that the same rule has the same hash whoever wrote it.
         text = json.dumps(self.to_json(), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -178,6 +179,7 @@ def refuse_loop(rule: Rule, others: Sequence[Rule]) -> None:
     ------
     BadInput
     """
+    # A rule reads one variant at most: it is enough to follow one path.
     reads = {other.name: other.reads for other in others}
     reads[rule.name] = rule.reads
     path = [rule.name]

@@ -82,6 +82,7 @@ def replace_rows(
         if rows.waiting_rows >= _AT_ONCE:
             flush()
     flush()
+    # Last: only now is it known which rows are gone, and so which segments have to be written without them.
     removed = _holding(view, rows.gone)
     for segment in removed:
         made = list(_without(store, view, segment, pl.concat(rows.gone)))

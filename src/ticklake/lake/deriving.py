@@ -39,6 +39,7 @@ class Derived:
         from ticklake.query.resample import Resampling
 
         declared = Rule.of(name, as_list("from_", from_), Bars.parse(rule, **edges), kind)
+        # What cannot be made is refused now, and not by each refresh.
         Resampling.of(declared.sample_input(), declared.bars, self._engine.sessions)
         stored = self._rules.find(name)
         if stored is None:
@@ -101,6 +102,7 @@ class Derived:
         ordered: list[str] = []
 
         def visit(name: str) -> None:
+            # There are no loops: they are refused when a rule is declared.
             if name in reads and name not in ordered:
                 before = reads[name]
                 if before is not None:

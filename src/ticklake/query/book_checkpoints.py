@@ -266,17 +266,22 @@ def _made(engine: Engine, dataset: Dataset, instants: Integers, every: int) -> I
         if base is None or last is None:
             continue
         bids, asks = moment.sides()
-        levels = len(bids.row) + len(asks.row)
+        levels = np.concatenate([bids.row, asks.row])
         number = moment.first + moment.levels.done
-        # A snapshot is as good as a checkpoint. An empty book has no rows that would say so.
-        if last[0] - base.ts < every or not levels or number - last_row < _ROWS_A_LEVEL * levels:
+        # A snapshot is as good as a checkpoint.
+        if last[0] - base.ts < every or not _is_worth_it(len(levels), number - last_row):
             continue
         last_row = number
-        data = _encoded(moment.rows_of(np.concatenate([bids.row, asks.row])), "zstd")
+        data = _encoded(moment.rows_of(levels), "zstd")
         first = Snapshot(base.ts, base.seq).start
         inside = [segment for segment in whole.segments if segment.min_ts <= last[0] and segment.max_ts >= first]
         default, received = known.of(moment.rows[moment.extra])
         yield _Made(*last, base, default, received, first, _digest(inside), data)
+
+
+def _is_worth_it(levels: int, rows: int) -> bool:
+    """Whether to read so many levels costs much less than the rows since the last checkpoint; an empty book has none to keep."""
+    return levels > 0 and rows >= _ROWS_A_LEVEL * levels
 
 
 @dataclass(slots=True)

@@ -82,6 +82,7 @@ def remove(engine: Engine, rules: RuleTable, name: str) -> int:
 
     Older versions have the rows until vacuum. Killed between the two, the rule is gone last: run it again.
     """
+    # Looked up first: a name that is no rule must not remove anything.
     stored = rules.get(name)
     made = outputs_of(engine, Rule.from_json(name, stored.definition))
     gone = retried(partial(_drop_all, engine.store, made))
@@ -156,6 +157,7 @@ class _Work:
                 "derive", *changes, also=lambda connection: advance_within(connection, self.stored, self.version)
             )
         else:
+            # Without a commit: a version in which nothing changed would wake all who wait for changes.
             rules.advance(self.stored, self.version)
 
     def _refreshed(
@@ -180,6 +182,7 @@ class _Work:
             return None
         touched: dict[Dataset, list[Span]] = {}
         for change in changes:
+            # What came since the version that is read is for the next refresh.
             if change.version <= self.version and self.rule.takes(change.dataset):
                 touched.setdefault(change.dataset, []).extend(change.spans)
         return {dataset: normalise(spans) for dataset, spans in touched.items()}

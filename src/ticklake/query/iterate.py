@@ -126,6 +126,7 @@ class _Stream:
                 rows = pl.concat([self.waiting, read])
         if rows is None:
             return None
+        # Rows of a later window may still come before the others: they wait.
         is_due = rows[_TIME] < before
         if is_due.all():
             self.waiting = None
@@ -163,6 +164,7 @@ def _stream(store: Store, dataset: Dataset, span: Span, by: By, lags: Lags, colu
     names = list(dataset.spec.names)
     if columns is not None:
         names = [name for name in names if name in columns]
+    # A row may have its time long before its event: a bar opens before it closes, and what is corrected comes late.
     start = max(span.start - _reach(store, dataset, span.start, by, lags), ALL_TIME.start)
     return _Stream(store, dataset, Span(start, span.end), span.start, names, by, lags)
 
@@ -271,6 +273,7 @@ def _read(streams: Sequence[_Stream], window: Span, most: int) -> Iterator[tuple
         if len(frames) == len(streams):
             yield part, frames
             continue
+        # What was read of it is thrown away: halves are read again, each with fewer rows in memory.
         middle = part.start + part.length // 2
         waiting += [Span(middle, part.end), Span(part.start, middle)]
 
@@ -317,6 +320,7 @@ def as_lists(
 
 
 def _events_of(frame: pl.DataFrame, datasets: Sequence[Dataset], columns: Sequence[str] | None) -> Iterator[Event]:
+    # Once for each dataset, not for each row.
     makers = [_row_maker(dataset, frame.columns, columns) for dataset in datasets]
     # Not through the checks of a named tuple, which take a third of the time.
     new = tuple.__new__

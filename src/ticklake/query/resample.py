@@ -13,6 +13,7 @@ from ticklake.core.bars import Bars
 from ticklake.core.coverage import Found
 from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import KINDS, TIME
+from ticklake.core.lookup import absent
 from ticklake.core.resample import BAR_COLUMNS, fill_bars, make_bars
 from ticklake.core.sessions import SessionDay, Sessions
 from ticklake.core.span import ALL_TIME, Span
@@ -132,6 +133,7 @@ class Resampling:
         ):
             opens = bars["ts"].to_physical()
             made.append(bars.filter(opens >= span.start, opens < span.end))
+            # Bars come in order: all that follow open later.
             if opens[-1] >= span.end:
                 break
         counted = pl.concat(made)
@@ -158,10 +160,11 @@ class Resampling:
         if self.dataset.spec.bars:
             return _OHLCV
         if self.dataset.kind != "trades":
-            return [name for name in BAR_COLUMNS if name not in ("number", "vwap")]
+            return absent(BAR_COLUMNS, ("number", "vwap"))
+        columns = ["ts", "id", "price", "amount"]
         if self.sides:
-            return ["ts", "id", "price", "amount", "side"]
-        return ["ts", "id", "price", "amount"]
+            columns.append("side")
+        return columns
 
     def _ends(self, ts: pl.Series) -> pl.Series:
         """Return when rows end: trades at once, bars when they close."""
@@ -215,6 +218,7 @@ def _known(store: Store, dataset: Dataset, edges: BarEdges, shift: int) -> Span 
     rows = Span(row.min_ts, _end_of_rows(store, dataset, row.max_ts))
     if dataset.timeframe is None and str(dataset) not in GapNotes(store.catalog.database, store.now).collected():
         return _known_of_saved_trades(_earlier(rows, shift), edges, store.now())
+    # A covered stretch without rows is known, too: nothing happened in it.
     known = rows
     for covered in store.catalog.coverage(dataset).spans(Found.DATA):
         known = known.hull(covered)
@@ -229,6 +233,7 @@ def _end_of_rows(store: Store, dataset: Dataset, last: int) -> int:
     """Return when the newest row of a dataset, which begins at *last*, ends."""
     if dataset.kind != "bars":
         return dataset.row_end(last)
+    # Its name does not say how long a bar of a session lasts, or one that ends with a trade.
     closes = [
         rows["close_time"] for rows in read_chunks(store, store.view(dataset, Span(last, last + 1)), ["close_time"])
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
 from shutil import get_terminal_size
@@ -28,6 +29,7 @@ _LEVELS = 10
 _BAR, _PLAIN_BAR = "█", "#"
 _COLOURS = {"bid": "green", "ask": "red"}
 _NARROWEST_BAR = 4
+_HEADS = ("price", "amount", "sum")
 _DIGITS = 6
 """Figures that are computed are rounded to so many digits."""
 
@@ -55,6 +57,7 @@ def book(
     from ticklake.interfaces.cli.formats import write_rows
 
     form = format_of(form, as_json=as_json)
+    # A ladder is for people: whoever names a format or a file wants rows.
     is_drawn = form is None and output is None
     if is_drawn and depth is None:
         depth = _LEVELS
@@ -104,32 +107,58 @@ def ladder(found: Book, dataset: Dataset, width: int = 80, bar: str = _BAR) -> I
     from ticklake.core.time import format_time
 
     yield [(f"{dataset} at {format_time(found.ts or 0)}", "bold"), (f" (proof: {found.proof})", "dim")]
-    sides = {"ask": found.side("ask"), "bid": found.side("bid")}
-    sums = {side: list(accumulate(amount for _, amount in levels)) for side, levels in sides.items()}
-    cells = {side: _cells(levels, sums[side]) for side, levels in sides.items()}
-    heads = ("price", "amount", "sum")
-    rows = [heads, *cells["ask"], *cells["bid"]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
-    most = max((part[-1] for part in sums.values() if part), default=0.0)
+    asks, bids = _Side.of(found, "ask"), _Side.of(found, "bid")
+    widths: list[int] = []
+    for head, *cells in zip(_HEADS, *asks.cells, *bids.cells, strict=True):
+        widths.append(max(len(head), *map(len, cells)))
     room = max(width - sum(widths) - 2 * len(widths) - 1, _NARROWEST_BAR)
-    yield [(_joined(heads, widths), "dim")]
-    drawn = {
-        side: [
-            [(_joined(row, widths), ""), (f"  {bar * _length(total, most, room)}", _COLOURS[side])]
-            for row, total in zip(cells[side], sums[side], strict=True)
-        ]
-        for side in sides
-    }
+    # The longest bar is that of the side with more on it: bars of both are compared.
+    scale = _Scale(widths, room, max(asks.total, bids.total), bar)
+    yield [(_joined(_HEADS, widths), "dim")]
     # The best prices meet in the middle.
-    yield from reversed(drawn["ask"])
-    yield [(_middle(found, sums), "bold")]
-    yield from drawn["bid"]
+    yield from reversed(list(asks.lines(scale)))
+    yield [(_middle(found, asks, bids), "bold")]
+    yield from bids.lines(scale)
 
 
-def _cells(levels: Sequence[tuple[float, float]], sums: Sequence[float]) -> list[tuple[str, str, str]]:
-    prices = _aligned([_text(price) for price, _ in levels])
-    amounts = _aligned([_text(amount) for _, amount in levels])
-    return list(zip(prices, amounts, _aligned(list(map(_rounded, sums))), strict=True))
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How wide the columns of texts are, and how long a bar is for how much."""
+
+    widths: Sequence[int]
+    room: int
+    most: float
+    bar: str
+
+    def drawn(self, total: float) -> str:
+        return self.bar * max(round(total / self.most * self.room), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side of a book, best price first: its levels as texts, and the amounts up to each."""
+
+    name: str
+    cells: Sequence[tuple[str, str, str]]
+    sums: Sequence[float]
+
+    @classmethod
+    def of(cls, found: Book, name: str) -> _Side:
+        levels = found.side(name)
+        sums = list(accumulate(amount for _, amount in levels))
+        prices = _aligned([_text(price) for price, _ in levels])
+        amounts = _aligned([_text(amount) for _, amount in levels])
+        return cls(name, list(zip(prices, amounts, _aligned(list(map(_rounded, sums))), strict=True)), sums)
+
+    @property
+    def total(self) -> float:
+        if not self.sums:
+            return 0.0
+        return self.sums[-1]
+
+    def lines(self, scale: _Scale) -> Iterator[Line]:
+        for cells, total in zip(self.cells, self.sums, strict=True):
+            yield [(_joined(cells, scale.widths), ""), (f"  {scale.drawn(total)}", _COLOURS[self.name])]
 
 
 def _aligned(numbers: Sequence[str]) -> list[str]:
@@ -142,17 +171,13 @@ def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
 
 
-def _length(total: float, most: float, room: int) -> int:
-    return max(round(total / most * room), 1)
-
-
-def _middle(found: Book, sums: Mapping[str, Sequence[float]]) -> str:
+def _middle(found: Book, asks: _Side, bids: _Side) -> str:
     """Return the line between asks and bids. The imbalance is that of the levels that are drawn."""
     from ticklake.core.book import imbalance_of
 
     if found.spread is None or found.mid is None or found.microprice is None:
         return "one side is empty"
-    imbalance = imbalance_of(sums["bid"][-1], sums["ask"][-1]) or 0.0
+    imbalance = imbalance_of(bids.total, asks.total) or 0.0
     return (
         f"spread {_rounded(found.spread)}  mid {_rounded(found.mid, 10)}  "
         f"microprice {_rounded(found.microprice, 10)}  imbalance {imbalance:+.2f}"

@@ -158,6 +158,7 @@ def _span_of(rows: pl.DataFrame, subject: Subject) -> Span:
     if "close_time" in rows.columns:
         end = max(int(rows["close_time"].to_physical()[-1]), end)
     if subject.grid is not None:
+        # The last bar reaches to its close, which its row does not say.
         end = max(subject.grid.timeframe.next(last, subject.grid.anchor), end)
     return Span(first, end)
 
