@@ -156,6 +156,7 @@ def read(
     """Read stored values, as a table or in a format that other programs read."""
     from ticklake.interfaces.cli.formats import write_rows
 
+    form = format_of(form, as_json=as_json)
     names = o.names_in(columns)
     with warned(), o.opened(lake_path) as lake:
         features: FeatureReads = lake.features
@@ -168,7 +169,7 @@ def read(
     # On standard error: the rows may go into a file or another program.
     if reason:
         print_error(f"note: {reason}")
-    write_rows(rows, format_of(form, as_json=as_json), output, limit)
+    write_rows(rows, form, output, limit)
 
 
 def _why_empty(features: FeatureReads, name: str, exchange: str | None) -> str:
@@ -234,6 +235,7 @@ def join(
     from ticklake.core.knowledge import parse_knowledge
     from ticklake.interfaces.cli.formats import write_rows
 
+    form = format_of(form, as_json=as_json)
     rows = read_file(file, (at,))
     features = o.names_in(features) or []
     with warned(), o.opened(lake_path) as lake:
@@ -250,7 +252,7 @@ def join(
             knowledge=parse_knowledge(knowledge),
             full_names=full_names,
         )
-    write_rows(joined, format_of(form, as_json=as_json), output, limit)
+    write_rows(joined, form, output, limit)
 
 
 def _check_symbol(lake: Lake, features: Sequence[str], symbol: str) -> None:

@@ -13,7 +13,7 @@ from ticklake.errors import BadInput
 from ticklake.interfaces.cli.output import new_file, print_table, say
 from ticklake.interfaces.schema import frame_text
 
-__all__ = ["FORMATS", "write_rows"]
+__all__ = ["FORMATS", "check_format", "write_rows"]
 
 FORMATS = ("table", "csv", "json", "ndjson", "parquet", "arrow")
 _SUFFIXES = {"jsonl": "ndjson", "feather": "arrow", "ipc": "arrow", "txt": "table"}
@@ -28,8 +28,7 @@ def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit:
         If there is no such format, or bytes would go to a terminal.
     """
     form = form or _guess(output)
-    if form not in FORMATS:
-        raise BadInput(f"{form!r} is not a format: use {', '.join(FORMATS)}")
+    check_format(form)
     if form == "table" and output is None:
         return _print(rows, limit)
     if output is not None:
@@ -41,6 +40,17 @@ def write_rows(rows: pl.DataFrame, form: str | None, output: Path | None, limit:
     sys.stdout.buffer.write(buffer.getbuffer())
     sys.stdout.buffer.flush()
     return None
+
+
+def check_format(form: str) -> None:
+    """Refuse what is no format.
+
+    Raises
+    ------
+    BadInput
+    """
+    if form not in FORMATS:
+        raise BadInput(f"{form!r} is not a format: use {', '.join(FORMATS)}")
 
 
 def _guess(output: Path | None) -> str:

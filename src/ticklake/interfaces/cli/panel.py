@@ -52,6 +52,7 @@ def panel(
     """Show many symbols in one table by time; what is missing is empty."""
     from ticklake.interfaces.cli.formats import write_rows
 
+    form = format_of(form, as_json=as_json)
     columns: Any = o.names_in(column) or ["close"]
     if len(columns) == 1:
         columns = columns[0]
@@ -74,4 +75,4 @@ def panel(
         )
         of_exchange = view.datasets(f"{exchange.lower()}:{kind or 'ohlcv'}:")
         note_if_empty(rows, view, [dataset for dataset in of_exchange if timeframe in (None, str(dataset.timeframe))])
-    write_rows(rows, format_of(form, as_json=as_json), output, limit)
+    write_rows(rows, form, output, limit)

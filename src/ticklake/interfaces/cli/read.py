@@ -150,6 +150,7 @@ def read(
         _refuse_with_chart(("--json", as_json), ("--format", form), ("--output", output), ("--columns", columns))
     with o.opened(lake_path) as lake:
         dataset = only(lake, what, timeframe, kind)
+        form = format_of(form, as_json=as_json)
         view: View = lake
         if at is not None:
             view = lake.at(version_or_time(at))
@@ -165,7 +166,7 @@ def read(
         if as_chart:
             return print_chart(view, dataset, rows)
         note_if_empty(rows, view, [dataset])
-    return write_rows(rows, format_of(form, as_json=as_json), output, limit)
+    return write_rows(rows, form, output, limit)
 
 
 def _refuse_with_chart(*options: tuple[str, object]) -> None:
@@ -177,9 +178,19 @@ def _refuse_with_chart(*options: tuple[str, object]) -> None:
 
 
 def format_of(form: str | None, *, as_json: bool) -> str | None:
-    """Return the format of rows: --json is short for --format json."""
+    """Return the format of rows: --json is short for --format json.
+
+    Raises
+    ------
+    BadInput
+        If there is no such format; rows are not read for nothing then.
+    """
+    from ticklake.interfaces.cli.formats import check_format
+
     if as_json:
         return "json"
+    if form is not None:
+        check_format(form)
     return form
 
 
@@ -303,11 +314,12 @@ def resample(
         edges = edges_of(closed, label, origin, session, fill)
         names = o.names_in(columns)
         dataset = only(lake, what, timeframe, kind)
+        form = format_of(form, as_json=as_json)
         rows = lake.resample(dataset, to, start, end, columns=names, partial=partial, **edges)
         if as_chart:
             return print_chart(lake, dataset, rows, Subject.made_of(dataset, Bars.parse(to, **edges), to))
         note_if_empty(rows, lake, [dataset], f"; a {to} bar that they fill in part is made with --partial")
-    return write_rows(rows, format_of(form, as_json=as_json), output, limit)
+    return write_rows(rows, form, output, limit)
 
 
 def edges_of(
