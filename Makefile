@@ -41,7 +41,7 @@ docs: $(VENV)/docs ## Build the documentation site into site/; every broken link
 lowest: ## Run the fast tests on the lowest versions that pyproject.toml allows
 	$(PYTHON) tools/lowest.py > .lowest.txt
 	$(PYTHON) -m venv --clear $(VENV)-lowest && $(VENV)-lowest/bin/pip install -q -c .lowest.txt -e '.[test]'
-	$(VENV)-lowest/bin/python -m pytest -n 3 -m 'not slow and not soak' -q
+	$(VENV)-lowest/bin/python -m pytest -n 3 -m 'not slow and not soak and not trials' -q
 
 bench: $(VENV)-bench/ready ## Measure against peers and write the README table: half an hour, nothing else running
 	$(BENCH).run --json bench.json --readme README.md && $(BENCH).growth --json growth.json && $(BENCH).memory --json memory.json

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from ticklake.core.coverage import Coverage, Covered, Found
     from ticklake.core.crosscheck import CrossCheck
     from ticklake.core.dataset import Dataset
+    from ticklake.core.feature_columns import FeatureColumn
     from ticklake.core.feature_values import FeatureDescription, FeatureDiff
-    from ticklake.core.features import FeatureColumn, FeatureSet
+    from ticklake.core.features import FeatureSet
     from ticklake.core.fetch_plan import FetchPlan
     from ticklake.core.file_reports import FileReport, FileState, MigratedFile, Report
     from ticklake.core.frame import Frame
@@ -94,7 +95,7 @@ _PUBLIC = {
     "Derived": "lake.deriving",
     "DerivedRule": "core.rules",
     "Event": "query.iterate",
-    "FeatureColumn": "core.features",
+    "FeatureColumn": "core.feature_columns",
     "FeatureDescription": "core.feature_values",
     "FeatureDiff": "core.feature_values",
     "FeatureSet": "core.features",

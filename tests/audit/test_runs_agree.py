@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -90,8 +91,15 @@ def assert_one_story(lake, text, run=None, want=WANT):
     return "complete" if whole and not missing_in(lake.gaps(dataset)) else "incomplete"
 
 
-@pytest.mark.parametrize("text", KINDS)
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: "-".join(f"{name}={fault[name]}" for name in fault))
+def _stories():
+    """Each fault with each kind; half of them in ``make test``, the others in ``make trials``."""
+    for number, (fault, text) in enumerate(itertools.product(FAULTS, KINDS)):
+        words = "-".join(f"{name}={fault[name]}" for name in fault)
+        marks = [pytest.mark.trials] * ((number + number // len(KINDS)) % 2)
+        yield pytest.param(text, fault, id=f"{words}-{text}", marks=marks)
+
+
+@pytest.mark.parametrize(("text", "fault"), list(_stories()))
 def test_a_run_under_a_fault_and_what_the_lake_says_are_one_story(text, fault, exchange, lake_at):
     exchange.faults = Faults(**fault)
     lake = lake_at(exchange, timeout=0.4)

@@ -51,7 +51,9 @@ def followed(monkeypatch) -> dict[int, Sides]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "symbol"), [("binance", "BTC/USDT"), ("kraken", "BTC/USD")])
+@pytest.mark.parametrize(
+    ("name", "symbol"), [pytest.param("binance", "BTC/USDT", marks=pytest.mark.trials), ("kraken", "BTC/USD")]
+)
 def test_a_live_book_is_that_of_the_feed_at_every_instant(name, symbol, exchange, followed, tmp_path, monkeypatch):
     monkeypatch.setattr(book_checkpoints, "_ROWS_A_LEVEL", 0)
     settings = settings_for(exchange.url).model_copy(update={"live": QUICK})

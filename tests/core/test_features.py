@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from ticklake.core.dataset import Dataset
-from ticklake.core.features import CodeReference, FeatureColumn, FeatureRef, FeatureSet, check_name, parse_version
+from ticklake.core.feature_columns import FeatureColumn
+from ticklake.core.features import CodeReference, FeatureRef, FeatureSet, check_name, parse_version
 from ticklake.core.kinds import TIME
 from ticklake.errors import BadInput, InvalidName
 

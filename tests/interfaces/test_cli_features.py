@@ -250,7 +250,10 @@ def test_other_options_are_refused_in_the_words_of_the_shell(computed):
     answer(computed(*words, "window=4m", "--json"))
     refused = computed(*words, "window=10m")
     assert refused.exit_code == 2
-    assert "made with frames of window=4m, not of window=10m: compute them anew with --again" in refused.stderr
+    assert (
+        "made with frames of window=4m, not of window=10m: register another version, or compute all of them anew with --again"
+        in refused.stderr
+    )
     assert answer(computed(*words, "window=4m", "--option", "book_depth=5", "--again", "--json"))["new"] == 5
     for option, message in (("windw=4m", "no option 'windw'"), ("window=5m", "is given twice")):
         refused = computed(*words, "window=4m", "--option", option)
@@ -297,3 +300,11 @@ def test_collected_data_is_proposed_before_features(computed):
     assert "did you mean binance:ohlcv:1m:BTC/USDT?" in refused.stderr
     with open_lake("lake") as lake, pytest.raises(UnknownDataset, match="did you mean binance:ohlcv:1m:BTC/USDT"):
         lake.load("binance:ohlcv:5s:BTC/USDT")
+
+
+def test_refused_rows_are_a_warning_that_says_what_to_type(written, tmp_path):
+    (tmp_path / "bad.csv").write_text("symbol,ts,ret\nA,,1\n")
+    done = written("write", "mom@v1", "bad.csv")
+    assert (done.exit_code, "1 refused" in done.stdout) == (0, True)
+    assert done.stderr.startswith("warning: mom@v1: 1 of 1 rows were refused")
+    assert done.stderr.endswith("'ticklake quarantine' has them\n")

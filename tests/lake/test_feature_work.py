@@ -41,10 +41,12 @@ def materialise(lake, function=count, **options):
 
 def test_other_options_of_frames_are_refused_and_said(lake):
     assert materialise(lake, window="4m").new == 5
-    cure = "compute them anew with again=True, or register another version"
-    message = f"made with frames of window=4m, not of window=10m: {cure}"
+    cure = "register another version, or compute all of them anew with again=True"
+    message = f"of 2024-01-31T00:05:00Z to 2024-01-31T00:25:00Z that were made with frames of window=4m, not of window=10m: {cure}"
     with pytest.raises(FeaturesDiffer, match=message):
         materialise(lake, window="10m")
+    with pytest.raises(FeaturesDiffer, match=message):
+        materialise(lake, window="10m", start=T + 26 * MINUTE, every="1m")
     with pytest.raises(FeaturesDiffer, match="not of window=4m, knowledge=event"):
         materialise(lake, window="4m", knowledge="event")
     with pytest.raises(FeaturesDiffer, match="not of make_frame"):
@@ -54,6 +56,8 @@ def test_other_options_of_frames_are_refused_and_said(lake):
 
 def test_again_replaces_values_that_were_made_in_another_way(lake):
     materialise(lake, window="4m")
+    with pytest.raises(FeaturesDiffer, match="of 2024-01-31T00:05:00Z to 2024-01-31T00:05:00Z"):
+        materialise(lake, window="10m", start=T + 6 * MINUTE, again=True)
     assert materialise(lake, window="10m", again=True).computed == 6
     assert materialise(lake, window="10m").skipped == 6
     assert lake.features.verify(NAME, None, count).is_empty
@@ -75,7 +79,6 @@ def test_another_function_is_refused_where_none_is_registered(lake):
     materialise(lake)
     with pytest.raises(FeaturesDiffer, match="other code, test_feature_work:count as it was then"):
         materialise(lake, other)
-    assert materialise(lake, other, start=T + 26 * MINUTE, every="1m").new == 4
 
 
 def test_instants_without_a_value_are_computed_again_for_other_options(lake):

@@ -42,15 +42,15 @@ def lake():
         yield made
 
 
-def materialise(lake, end=100, start=T, **options):
+def materialise(lake, end=100, symbol="BTC/USDT", **options):
     return lake.features.materialise(
         "momentum@v1",
         None,
         momentum,
         "binance",
-        "BTC/USDT",
+        symbol,
         every="5m",
-        start=start,
+        start=T,
         end=T + end * MINUTE,
         window="10m",
         **options,
@@ -74,10 +74,11 @@ def test_rows_that_users_wrote_are_not_verified(lake):
 def test_other_options_of_frames_make_other_values(lake):
     materialise(lake)
     assert lake.features.verify("momentum@v1", None, momentum, window="7m").changed == 18
-    materialise(lake, 110, timeframes=("1m", "5m"), start=T + 100 * MINUTE)
+    lake.save("binance:ohlcv:1m:ETH/USDT", bars(120))
+    materialise(lake, symbol="ETH/USDT", timeframes=("1m", "5m"))
     with pytest.raises(BadInput, match="different options"):
         lake.features.verify("momentum@v1", None, momentum)
-    assert lake.features.verify("momentum@v1", None, momentum, end=T + 100 * MINUTE).is_empty
+    assert lake.features.verify("momentum@v1", None, momentum, symbols="ETH/USDT").is_empty
 
 
 def test_a_value_never_depends_on_what_came_after_its_instant(lake):

@@ -52,7 +52,9 @@ def cuts(seed: int, count: int) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("seed", [5, pytest.param(8, marks=pytest.mark.slow), pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seed", [5, pytest.param(8, marks=pytest.mark.trials), pytest.param(9, marks=pytest.mark.trials)]
+)
 def test_2_300_frames_over_generated_rows(lake, seed):
     assert compared(lake, "x", "BTC/USDT", cuts(seed, 8), 100, **FEW) >= 2_300
 

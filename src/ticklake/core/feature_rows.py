@@ -12,7 +12,8 @@ import polars as pl
 
 from ticklake.core.batch import canonical
 from ticklake.core.dataset import Dataset
-from ticklake.core.features import FeatureColumn, FeatureSet
+from ticklake.core.feature_columns import FeatureColumn
+from ticklake.core.features import FeatureSet
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import KNOWN_AT
 from ticklake.core.lookup import absent, did_you_mean

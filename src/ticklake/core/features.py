@@ -12,21 +12,19 @@ from functools import cached_property
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from ticklake.core.dataset import Dataset
+from ticklake.core.feature_columns import COLUMN_NAME, FeatureColumn, check_text, parse_columns
 from ticklake.core.kinds import KINDS, TIME, Column, Encoding, Kind
 from ticklake.core.knowledge import KNOWN_AT
 from ticklake.core.lookup import did_you_mean, is_pattern
-from ticklake.core.selection import parse_names, parse_text
+from ticklake.core.selection import parse_names
 from ticklake.errors import BadInput, InvalidName
 
 if TYPE_CHECKING:
-    from polars._typing import PolarsDataType
+    pass
 
 __all__ = [
     "CodeReference",
-    "FeatureColumn",
     "FeatureRef",
     "FeatureSet",
     "RegisteredFeatures",
@@ -35,71 +33,14 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _DEVICES = re.compile(r"con|prn|aux|nul|com\d|lpt\d")
 """Names that Windows opens as devices, in whichever folder."""
 _FOLDERS = frozenset({"derived", "retired", "features"})
 """Folders of a lake that hold no feature set."""
-_RESERVED_COLUMNS = frozenset(
-    # Names of the rows themselves; those that decide from when on a row is known; those that the engine adds.
-    {"ts", KNOWN_AT, "symbol", "exchange", "timeframe", "variant", "received_at", "close_time"}
-    | {"provenance", "reason"}
-)
-_DTYPES: dict[str, PolarsDataType] = {
-    "float64": pl.Float64(),
-    "int64": pl.Int64(),
-    "bool": pl.Boolean(),
-    "string": pl.String(),
-    "time": TIME,
-}
-_ALIASES = {
-    "float": "float64",
-    "int": "int64",
-    "boolean": "bool",
-    "str": "string",
-    "text": "string",
-    "datetime": "time",
-}
-_PYTHON_TYPES: dict[Any, str] = {float: "float64", int: "int64", bool: "bool", str: "string"}
 _ENCODINGS: dict[str, Encoding] = {"float64": "plain", "int64": "plain", "bool": "plain", "time": "delta"}
 _KEYS = (("symbol",), ("exchange", "symbol"))
-_MOST_COLUMNS = 1_000
 _FIRST_FIELD_ID = 100
 """Ids of feature columns in files begin after those of all columns that every kind has."""
-_LONGEST_TEXT = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureColumn:
-    """One value of a feature set.
-
-    ``dtype`` is ``float64``, ``int64``, ``bool``, ``string`` or ``time``.
-    """
-
-    name: str
-    dtype: str = "float64"
-    unit: str = ""
-    description: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _COLUMN.fullmatch(self.name):
-            raise InvalidName(f"{self.name!r} cannot name a column: use letters, digits and _, like 'ret_5m'")
-        if self.name.lower() in _RESERVED_COLUMNS:
-            raise InvalidName(
-                f"{self.name!r} cannot name a column of features, as the lake uses it: choose another name"
-            )
-        object.__setattr__(self, "dtype", _dtype_name(self.name, self.dtype))
-        _check_text("unit", self.unit)
-        _check_text("description", self.description)
-
-    @property
-    def polars(self) -> PolarsDataType:
-        """Its type in frames."""
-        return _DTYPES[self.dtype]
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the column as a plain mapping."""
-        return {"name": self.name, "dtype": self.dtype, "unit": self.unit, "description": self.description}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +116,9 @@ class FeatureSet:
         return cls(
             check_name(name),
             parse_version(version),
-            _parse_columns(columns),
+            parse_columns(columns),
             _parse_keys(keys),
-            _check_text("description", description),
+            check_text("description", description),
             tuple(sorted(set(parse_names("tags", tags)))),
             code,
             tuple(map(_parse_input, parse_names("inputs", inputs))),
@@ -308,7 +249,7 @@ class FeatureRef:
             )
         whole, colon, column = text.partition(":")
         name, at, version = whole.partition("@")
-        if not at or (colon and not _COLUMN.fullmatch(column)):
+        if not at or (colon and not COLUMN_NAME.fullmatch(column)):
             raise InvalidName(
                 f"{text!r} is no feature: write it like 'momentum@v3:ret_5m', or 'momentum@v3' for all columns"
             )
@@ -373,80 +314,6 @@ def parse_version(version: Any) -> str:
             f"{shown} is no version: use a number, or up to 64 lower-case letters, digits and _, like 'v3'"
         )
     return version
-
-
-def _check_text(name: str, value: Any) -> str:
-    text = parse_text(name, value)
-    if len(text) > _LONGEST_TEXT:
-        raise BadInput(f"{name} has {len(text):,} characters: write at most {_LONGEST_TEXT:,}")
-    return text
-
-
-def _dtype_name(column: str, dtype: Any) -> str:
-    """Return the name of a type that is given by name, as a type of Python, or as one of Polars."""
-    if isinstance(dtype, str):
-        name = dtype.lower()
-        name = _ALIASES.get(name, name)
-        if name in _DTYPES:
-            return name
-    else:
-        for python_type, name in _PYTHON_TYPES.items():
-            if dtype is python_type:
-                return name
-        for name, polars_type in _DTYPES.items():
-            if dtype == polars_type:
-                return name
-    raise BadInput(f"column {column!r} has the type {dtype!r}: use one of {', '.join(_DTYPES)}")
-
-
-def _parse_columns(columns: Any) -> tuple[FeatureColumn, ...]:
-    parsed: list[FeatureColumn] = []
-    if isinstance(columns, str):
-        columns = [columns]
-    if isinstance(columns, Mapping):
-        parsed = [_column_of(name, what) for name, what in columns.items()]
-    elif isinstance(columns, Iterable):
-        parsed = list(map(_named_column, columns))
-    else:
-        raise BadInput(f"columns={columns!r} are none: pass a mapping, like {{'ret_5m': 'float64'}}")
-    if not parsed:
-        raise BadInput("features without a column say nothing: name at least one, like {'ret_5m': 'float64'}")
-    if len(parsed) > _MOST_COLUMNS:
-        raise BadInput(f"{len(parsed):,} columns are more than {_MOST_COLUMNS:,}: make several feature sets of them")
-    seen: set[str] = set()
-    for column in parsed:
-        # DuckDB, Spark and others do not tell columns apart by case.
-        if column.name.lower() in seen:
-            raise BadInput(f"column {column.name!r} is named twice (upper and lower case are the same): name it once")
-        seen.add(column.name.lower())
-    return tuple(parsed)
-
-
-def _named_column(column: Any) -> FeatureColumn:
-    """Read a column from its name alone, or from a mapping or list that begins with its name."""
-    if isinstance(column, FeatureColumn):
-        return column
-    if isinstance(column, Mapping) and "name" in column:
-        return _column_of(column["name"], {key: value for key, value in column.items() if key != "name"})
-    if isinstance(column, tuple | list) and len(column) > 1:
-        return _column_of(column[0], column[1:])
-    return FeatureColumn(column)
-
-
-def _column_of(name: Any, what: Any) -> FeatureColumn:
-    """Read a column from its type, or from a mapping or list of type, unit and description."""
-    if isinstance(what, FeatureColumn):
-        return what
-    if isinstance(what, Mapping):
-        unknown = sorted(set(map(str, what)) - {"dtype", "unit", "description"})
-        if unknown:
-            raise BadInput(f"column {name!r} has {', '.join(unknown)}: say dtype, unit and description")
-        return FeatureColumn(name, **what)
-    if isinstance(what, tuple | list):
-        if not 1 <= len(what) <= 3:
-            raise BadInput(f"column {name!r} has {len(what)} parts: say dtype, unit and description")
-        return FeatureColumn(name, *what)
-    return FeatureColumn(name, what)
 
 
 def _parse_keys(keys: Any) -> tuple[str, ...]:

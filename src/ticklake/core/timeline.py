@@ -129,8 +129,9 @@ class Timeline:
         longer.known = np.concatenate([self.known, known])
         longer.happened = np.concatenate([self.happened, _ints(happened_at(rows, self.dataset))])
         longer._latest = np.maximum.accumulate(longer.known)
-        for name in ("_all_versions", "first_known"):
-            vars(longer).pop(name, None)
+        vars(longer).pop("_all_versions", None)
+        # Not looked for again among all rows: a frame of now is extended with every message.
+        longer.first_known = min(self.first_known, int(known.min(initial=NEVER)))
         return longer
 
     def _read_revisions(
@@ -143,27 +144,18 @@ class Timeline:
         lags: Lags,
     ) -> None:
         before = _rows_of_json([str(revision["before"]) for revision in revisions], rows.schema)
-        until: dict[int, list[int]] = {}
-        places: dict[int, list[int]] = {}
         owners = _places_of(before, rows, key_of(self.dataset.spec, keying))
-        for number, (row, revision) in enumerate(zip(owners, revisions, strict=True)):
-            # A row that was deleted since has no place: nothing says from when on it is gone.
-            if row is not None:
-                until.setdefault(row, []).append(int(revision["created_at"]))
-                places.setdefault(row, []).append(number)
+        self._changed = _changed_rows(owners, revisions)
         happened = _ints(happened_at(before, self.dataset))
-        versions_known = _known(before, self.dataset, knowledge, lags)
-        for row, times in until.items():
-            own = places[row]
-            # The first version is known as any row is, and each later one from the commit on that brought it.
-            for place, since in zip(own[1:], times[:-1], strict=True):
-                if versions_known[place] != NEVER:
-                    versions_known[place] = max(since, int(happened[place]))
-            if known[row] != NEVER:
-                known[row] = max(times[-1], int(happened[own[-1]]))
-            self._changed[row] = _Changed(row, tuple(times), tuple(own))
         self._versions = before
-        self._versions_known = versions_known
+        self._versions_known = _known(before, self.dataset, knowledge, lags)
+        for row, changed in self._changed.items():
+            # The first version is known as any row is, and each later one from the commit on that brought it.
+            for place, since in zip(changed.places[1:], changed.until, strict=False):
+                if self._versions_known[place] != NEVER:
+                    self._versions_known[place] = max(since, int(happened[place]))
+            if known[row] != NEVER:
+                known[row] = max(changed.until[-1], int(happened[changed.places[-1]]))
 
     def windows(self, since: Times, at: Times, *, keeps_newest: bool) -> Windows:
         """Return where the rows of windows are.
@@ -373,6 +365,18 @@ def _ints(times: pl.Series) -> Times:
 
 def _between(places: Times, first: int, last: int) -> slice:
     return slice(int(places.searchsorted(first)), int(places.searchsorted(last)))
+
+
+def _changed_rows(owners: Sequence[int | None], revisions: Sequence[Mapping[str, Any]]) -> dict[int, _Changed]:
+    """Return by place which versions each row had before: *owners* are the places of the rows of revisions."""
+    until: dict[int, list[int]] = {}
+    places: dict[int, list[int]] = {}
+    for number, (row, revision) in enumerate(zip(owners, revisions, strict=True)):
+        # A row that was deleted since has no place: nothing says from when on it is gone.
+        if row is not None:
+            until.setdefault(row, []).append(int(revision["created_at"]))
+            places.setdefault(row, []).append(number)
+    return {row: _Changed(row, tuple(until[row]), tuple(places[row])) for row in until}
 
 
 def _places_of(before: pl.DataFrame, rows: pl.DataFrame, key: Sequence[str]) -> list[int | None]:

@@ -10,27 +10,35 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ticklake.core.batch import times_of
-from ticklake.core.duration import DurationLike, parse_length
+from ticklake.core.duration import DurationLike
 from ticklake.core.feature_values import FeatureDescription, FeatureDiff, compare, day_statistics
-from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures, check_name, parse_version
+from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures
 from ticklake.core.kinds import TIME
 from ticklake.core.knowledge import Knowledge, parse_knowledge
 from ticklake.core.lookup import absent, did_you_mean
 from ticklake.core.selection import parse_names, parse_text
 from ticklake.core.span import ALL_TIME, Span
-from ticklake.core.symbol import Symbol, exchange_id
-from ticklake.core.time import TimeLike, parse_time
+from ticklake.core.symbol import Symbol
+from ticklake.core.time import TimeLike
 from ticklake.errors import BadInput, UnknownDataset
-from ticklake.lake.arguments import optional_time, version_and_time
+from ticklake.lake.arguments import optional_time
+from ticklake.lake.feature_arguments import (
+    day_or_span,
+    identity_of,
+    parse_age,
+    parse_exchange,
+    parse_refs,
+    parse_symbols,
+    snapshot_at,
+)
+from ticklake.query.feature_lineage import MaterialisedSpan, lineage
 from ticklake.query.features import (
     DELETED,
     JoinOptions,
-    MaterialisedSpan,
     datasets_of,
     features_at,
     join,
     latest,
-    lineage,
     registered,
     stored_rows,
 )
@@ -43,14 +51,7 @@ if TYPE_CHECKING:
     from ticklake.lake.view import View
     from ticklake.query.materialise import Frames
 
-__all__ = [
-    "FeatureReads",
-    "identity_of",
-    "one_by_one",
-    "parse_exchange",
-    "parse_symbols",
-    "snapshot_at",
-]
+__all__ = ["FeatureReads", "one_by_one"]
 
 _LIST: dict[str, Any] = {
     "name": pl.String,
@@ -208,7 +209,7 @@ class FeatureReads:
             chosen = sorted({str(dataset.symbol) for dataset in datasets_of(self._engine, features, place)})
         if moment is None:
             moment = self._engine.now()
-        return latest(self._engine, features, place, chosen, moment, parse_knowledge(knowledge), _age(max_age))
+        return latest(self._engine, features, place, chosen, moment, parse_knowledge(knowledge), parse_age(max_age))
 
     def at(
         self,
@@ -235,7 +236,7 @@ class FeatureReads:
             str(Symbol(symbol)),
             times,
             parse_knowledge(knowledge),
-            _age(max_age),
+            parse_age(max_age),
         )
         return pl.DataFrame({"at": pl.Series(times, dtype=pl.Int64).cast(TIME), **values})
 
@@ -281,7 +282,7 @@ class FeatureReads:
         """
         from ticklake.files.user_rows import as_frame
 
-        refs = list(map(FeatureRef.parse, _refs(features)))
+        refs = list(map(FeatureRef.parse, parse_refs(features)))
         frame = as_frame(left)
         if at not in frame.columns:
             raise BadInput(
@@ -289,7 +290,13 @@ class FeatureReads:
             )
         times_of(frame[at])
         options = JoinOptions(
-            at, by, symbol, parse_exchange(exchange), _age(max_age), parse_knowledge(knowledge), full_names=full_names
+            at,
+            by,
+            symbol,
+            parse_exchange(exchange),
+            parse_age(max_age),
+            parse_knowledge(knowledge),
+            full_names=full_names,
         )
         return join(self._engine, frame, refs, options)
 
@@ -390,7 +397,7 @@ class FeatureReads:
         check_options(frame)
         features = self._known(name, version, quiet=True).features
         check_code(features, fn)
-        span = _day_or_span(day, start, end)
+        span = day_or_span(day, start, end)
         datasets = datasets_of(self._engine, features, parse_exchange(exchange), parse_symbols(symbols))
         if not datasets:
             raise UnknownDataset(f"{features} has no values to verify: lake.features.materialise() makes some")
@@ -472,53 +479,6 @@ def one_by_one(make: Callable[[str, str, int], Any], options: Mapping[str, Any])
     return lambda exchange, symbol, instants: [make(exchange, symbol, instant) for instant in instants]
 
 
-def snapshot_at(view: View, moment: TimeLike) -> View:
-    """Return the lake as of a version, or as of a time."""
-    from ticklake.lake.snapshot import Snapshot
-
-    version, time = version_and_time(view.engine, moment)
-    return Snapshot(view.engine, view.root, version, time)
-
-
-def identity_of(name: Any, version: str | int | None) -> tuple[str, str]:
-    """Return the name and the version that are meant, also by a name like ``momentum@v3`` alone."""
-    if version is not None:
-        return check_name(name), parse_version(version)
-    if not isinstance(name, str) or "@" not in name:
-        raise BadInput(f"{name!r} has no version: say it, like 'momentum', 'v3', or 'momentum@v3'")
-    ref = FeatureRef.parse(name)
-    if ref.column is not None:
-        raise BadInput(f"{name!r} names a column: name the feature set alone, {ref.name}@{ref.version}")
-    return ref.name, ref.version
-
-
-def _refs(features: Any) -> list[str]:
-    names = parse_names("features", features)
-    if not names:
-        raise BadInput("no feature is named: name some, like ['momentum@v3:ret_5m']")
-    return names
-
-
-def parse_symbols(symbols: Any) -> list[str] | None:
-    """Read one symbol or several, each once; ``None`` means all."""
-    if symbols is None:
-        return None
-    return [str(Symbol(symbol)) for symbol in dict.fromkeys(parse_names("symbols", symbols))]
-
-
-def parse_exchange(exchange: str | None) -> str | None:
-    """Return the id of an exchange, unless it was left out."""
-    if exchange is None:
-        return None
-    return exchange_id(exchange)
-
-
-def _age(max_age: DurationLike | None) -> int | None:
-    if max_age is None:
-        return None
-    return parse_length(max_age)
-
-
 def _side(engine: Engine, features: FeatureSet, span: Span, symbols: Sequence[str] | None) -> pl.DataFrame:
     datasets = [
         dataset for dataset in datasets_of(engine, features) if symbols is None or str(dataset.symbol) in symbols
@@ -537,14 +497,3 @@ def _check_compared(sides: Iterable[tuple[Engine, FeatureSet]], symbols: Iterabl
     for symbol in absent(symbols, known):
         hint = did_you_mean(symbol, sorted(known))
         raise UnknownDataset(f"neither side has values of {symbol}{hint}: name a symbol that one of them has")
-
-
-def _day_or_span(day: TimeLike | None, start: TimeLike | None, end: TimeLike | None) -> Span:
-    from ticklake.core.time import DAY
-
-    if day is None:
-        return Span.parse(start, end)
-    if start is not None or end is not None:
-        raise BadInput("day= is a span of its own: say either day=, or start= and end=")
-    first = parse_time(day) // DAY * DAY
-    return Span(first, first + DAY)

@@ -23,12 +23,13 @@ from ticklake.core.symbol import exchange_id
 from ticklake.core.time import TimeLike, format_time
 from ticklake.errors import BadInput, FeaturesDiffer, TicklakeWarning
 from ticklake.lake.arguments import as_provenance, optional_time
-from ticklake.lake.feature_reads import FeatureReads, identity_of, parse_exchange, parse_symbols, snapshot_at
+from ticklake.lake.feature_arguments import identity_of, parse_exchange, parse_symbols, snapshot_at
+from ticklake.lake.feature_reads import FeatureReads
+from ticklake.query.feature_lineage import MaterialisedSpan
 from ticklake.query.features import (
     ACTIVE,
     DELETED,
     DEPRECATED,
-    MaterialisedSpan,
     datasets_of,
     drop_if_deleted,
 )
@@ -211,8 +212,8 @@ class Features(FeatureReads):
         Raises
         ------
         FeaturesDiffer
-            If the feature set is registered with other code, or if there are values of these instants that were made by other code or of frames with
-            other options: *again* computes them anew.
+            If the feature set is registered with other code, or has values that were made by other code or of frames with other options:
+            *again* computes them anew.
         InvalidData
             If the function returns something else than the columns are.
         """
@@ -285,30 +286,16 @@ class Features(FeatureReads):
         now = self._engine.now()
         if (instants is None) == (every is None):
             raise BadInput("the instants are not clear: pass a list of them, or every= with start=")
-        moments: Sequence[int]
         if instants is not None:
-            from ticklake.core.instants import parse_instants
-
             if start is not None or end is not None:
                 raise BadInput("start= and end= are those of every=: a list of instants has its own")
-            moments = sorted(set(parse_instants(instants).tolist()))
-        else:
-            first, last = optional_time(start), optional_time(end)
-            if first is None:
-                first = self._covered_until(features, places)
-            if last is None:
-                last = now + 1
-            moments = _on_grid(first, last, every or 0)
-        if moments and moments[-1] > now:
-            latest = format_time(moments[-1])
-            raise BadInput(f"{latest} lies in the future, of which nothing is known: end at now or before")
-        if not moments:
-            raise BadInput("there is no instant to compute: start earlier, or say a shorter every=")
-        if len(moments) > _MOST_INSTANTS:
-            raise BadInput(
-                f"{len(moments):,} instants are more than {_MOST_INSTANTS:,}: say a longer every=, or do a part of the time"
-            )
-        return moments
+            return _checked(_listed(instants), now)
+        first, last = optional_time(start), optional_time(end)
+        if first is None:
+            first = self._covered_until(features, places)
+        if last is None:
+            last = now + 1
+        return _checked(_on_grid(first, last, every or 0), now)
 
     def _covered_until(self, features: FeatureSet, places: Sequence[tuple[str, str]]) -> int:
         """Return up to where the symbol that is farthest behind was materialised."""
@@ -363,6 +350,27 @@ class Features(FeatureReads):
         if record is not None and record.state == DELETED and datasets_of(self._engine, record.features):
             return record.features
         return self._known(name, version, quiet=True).features
+
+
+def _listed(instants: Any) -> Sequence[int]:
+    """Return the instants of a list in order, each once."""
+    from ticklake.core.instants import parse_instants
+
+    return sorted(set(parse_instants(instants).tolist()))
+
+
+def _checked(moments: Sequence[int], now: int) -> Sequence[int]:
+    """Refuse no instant at all, one in the future, and so many that they are a mistake."""
+    if not moments:
+        raise BadInput("there is no instant to compute: start earlier, or say a shorter every=")
+    if moments[-1] > now:
+        latest = format_time(moments[-1])
+        raise BadInput(f"{latest} lies in the future, of which nothing is known: end at now or before")
+    if len(moments) > _MOST_INSTANTS:
+        raise BadInput(
+            f"{len(moments):,} instants are more than {_MOST_INSTANTS:,}: say a longer every=, or do a part of the time"
+        )
+    return moments
 
 
 def _on_grid(first: int, last: int, every: int) -> Sequence[int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,10 +19,9 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.feature_rows import ANY_EXCHANGE
 from ticklake.core.feature_values import Steps, newest_per_instant, rows_as_of, with_known
 from ticklake.core.features import FeatureRef, FeatureSet, RegisteredFeatures
-from ticklake.core.kinds import PROVENANCE, TIME
+from ticklake.core.kinds import PROVENANCE
 from ticklake.core.knowledge import Knowledge
 from ticklake.core.lookup import did_you_mean
-from ticklake.core.provenance import Provenance
 from ticklake.core.span import ALL_TIME, Span
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput, TicklakeWarning, UnknownDataset, UnknownFeatures
@@ -35,14 +33,12 @@ __all__ = [
     "DEPRECATED",
     "DERIVED",
     "JoinOptions",
-    "MaterialisedSpan",
     "drop_if_deleted",
     "datasets_of",
     "features_at",
     "features_of_frames",
     "join",
     "latest",
-    "lineage",
     "registered",
     "stored_rows",
 ]
@@ -52,20 +48,6 @@ DERIVED = "derived"
 """The source of rows that a function made."""
 _STEPS_BYTES = 64 * 1024**2
 """What the steps take that are kept in memory of each lake."""
-_LINEAGE: dict[str, Any] = {
-    "dataset": pl.String(),
-    "rows": pl.Int64(),
-    "first": TIME,
-    "last": TIME,
-    "source": pl.String(),
-    "code": pl.String(),
-    "code_hash": pl.String(),
-    "lake_versions": pl.List(pl.Int64()),
-    "knowledge": pl.String(),
-    "inputs": pl.List(pl.String()),
-    "frame": pl.String(),
-    "note": pl.String(),
-}
 
 
 def registered(engine: Engine, name: str, version: str, *, quiet: bool = False) -> RegisteredFeatures:
@@ -453,67 +435,3 @@ def _found(
         return _nothing(features, keys.height)
     known = pl.concat(frames)
     return take(known, rows_as_of(keys, known, "_at", groups, options.max_age))
-
-
-@dataclass(frozen=True, slots=True)
-class MaterialisedSpan:
-    """What one run computed: from the first to the last instant, of a version of the lake."""
-
-    first: int
-    last: int
-    lake_version: int
-
-
-def lineage(
-    engine: Engine,
-    datasets: Iterable[Dataset],
-    span: Span = ALL_TIME,
-    runs_of: Callable[[Dataset], Sequence[MaterialisedSpan]] = lambda _dataset: (),
-) -> pl.DataFrame:
-    """Return where rows of features came from: a row for each dataset and origin, in order of time.
-
-    *runs_of* returns what was computed of a dataset, and of which versions of the lake.
-    """
-    still = pinned(engine)
-    origins = still.catalog.provenances()
-    found: list[dict[str, Any]] = []
-    for dataset in datasets:
-        rows = still.load(dataset, span, columns=["ts"], provenance=True)
-        counted = rows.group_by(PROVENANCE, maintain_order=True).agg(
-            rows=pl.len().cast(pl.Int64), first=pl.col("ts").min(), last=pl.col("ts").max()
-        )
-        counted = counted.with_columns(pl.col("first", "last").to_physical())
-        runs = runs_of(dataset)
-        for row in counted.iter_rows(named=True):
-            origin = origins[row.pop(PROVENANCE)]
-            facts: dict[str, Any] = {"dataset": str(dataset), **row, **_facts_of(origin)}
-            if origin.source == DERIVED:
-                facts["lake_versions"] = _versions_in(runs, row)
-            found.append(facts)
-    times = dict.fromkeys(("first", "last"), pl.Int64())
-    rows = pl.DataFrame(found, schema={**_LINEAGE, **times}).cast(dict.fromkeys(times, TIME))
-    return rows.sort("dataset", "first", maintain_order=True)
-
-
-def _facts_of(origin: Provenance) -> dict[str, Any]:
-    """Return what an origin says of rows of features; users' rows have no note of a function."""
-    note = _note_of(origin.note)
-    facts = {name: note.get(name) for name in ("code_hash", "knowledge", "inputs", "frame")}
-    return {"source": origin.source, "code": note.get("code") or origin.endpoint, "note": origin.note, **facts}
-
-
-def _versions_in(runs: Iterable[MaterialisedSpan], row: Mapping[str, Any]) -> list[int]:
-    """Return the versions of the lake that runs read which computed rows between two."""
-    meeting = [run for run in runs if run.first <= row["last"] and row["first"] <= run.last]
-    return sorted({run.lake_version for run in meeting})
-
-
-def _note_of(text: str) -> dict[str, Any]:
-    """Return what materialising has noted; nothing for rows that users wrote."""
-    try:
-        note = json.loads(text)
-    except ValueError:
-        return {}
-    if not isinstance(note, dict):
-        return {}
-    return note

@@ -50,23 +50,19 @@ class _Reading:
 
     def data(self) -> FrameData:
         """Return the data of all frames."""
-        kinds = self._request.kinds
         if self._at.size:
-            for timeframe in self._request.timeframes:
-                self._add_bars(timeframe)
-            for kind in EVENT_KINDS:
-                if kinds is None or kind in kinds:
-                    self._add_events(kind)
+            self._add_parts()
         books = self._books()
-        return FrameData(
-            self._request,
-            self._reader.version,
-            self._at,
-            self._parts,
-            tuple(self._absent),
-            books,
-            self._features(),
-        )
+        absent = tuple(self._absent)
+        return FrameData(self._request, self._reader.version, self._at, self._parts, absent, books, self._features())
+
+    def _add_parts(self) -> None:
+        kinds = self._request.kinds
+        for timeframe in self._request.timeframes:
+            self._add_bars(timeframe)
+        for kind in EVENT_KINDS:
+            if kinds is None or kind in kinds:
+                self._add_events(kind)
 
     # Bars
 
@@ -84,10 +80,12 @@ class _Reading:
         if rows is None:
             self._add_made_bars(name, dataset, before)
             return
-        facts = replace(self._facts(rows, need, lag), since=self._first_known(rows))
         # Before its first bar was known, the lake had no such bars, and nothing told that it would have some.
-        absent = self._absent_bars(name, dataset)
-        self._parts[name] = PartData(name, self._timeline(rows), True, facts, source=rows.source, before=absent)
+        self._add_stored(name, rows, need, keeps_newest=True, before=self._absent_bars(name, dataset))
+
+    def _add_stored(self, name: str, rows: FrameRows, need: Need, *, keeps_newest: bool, before: Absent | None) -> None:
+        facts = self._facts(rows, need, self._engine.lags.of(rows.dataset))
+        self._parts[name] = PartData(name, self._timeline(rows), keeps_newest, facts, source=rows.source, before=before)
 
     def _before(self, timeframe: Timeframe) -> int:
         """Return how many bars from before a window are needed."""
@@ -108,7 +106,7 @@ class _Reading:
         lag = max(self._engine.lags.of(dataset), self._engine.lags.of(base))
         need, rows, bars = self._made_bars(base, dataset, before, lag)
         # Until the first of its rows was known, it was not known that there would be something to make bars of.
-        facts = replace(self._facts(rows, need, lag), made=dataset.timeframe, since=self._first_known(rows))
+        facts = replace(self._facts(rows, need, lag), made=dataset.timeframe)
         source = PartData(name, self._timeline(rows), False, facts)
         self._parts[name] = PartData(name, bars, True, facts, source, rows.source, absent)
 
@@ -122,7 +120,9 @@ class _Reading:
             # A base is a dataset that the lake has or this process collects.
             rows = self._rows(need) or FrameRows.none(need, self._reader.version)
             bars = self._made(rows, timeframe, lag)
-            if rows.begins or int(bars.happened.searchsorted(self._since - lag, side="right")) > before:
+            earlier = int(bars.happened.searchsorted(self._since - lag, side="right"))
+            # Rows that came late make no bars that were known at the first instant.
+            if rows.begins or np.count_nonzero(bars.known[:earlier] <= int(self._at.min())) > before:
                 return need, rows, bars
             # Where rows are sparse, the bars before the windows are far before them.
             count *= 4
@@ -143,49 +143,41 @@ class _Reading:
 
     def _edge(self, rows: FrameRows, timeframe: Timeframe) -> Edge:
         """Return from when until when whole bars can be made of rows."""
-        dataset = rows.dataset
-        looked = rows.coverage.spans(Found.DATA)
-        first = rows.first_ts
-        is_clock = False
-        if not dataset.spec.bars:
-            notes = GapNotes(self._engine.catalog.database, self._engine.now)
-            is_clock = not rows.is_live and notes.wanted(dataset) is None
-        if is_clock and first is not None:
-            # Nobody adds to these rows: their first bar is as whole as it will ever be.
-            first = timeframe.floor(first, dataset.anchor_of(timeframe))
-        begins = [span.start for span in looked[:1]]
-        if first is not None:
+        spans = rows.coverage.spans(Found.DATA)
+        looked = np.array([(span.start, span.end) for span in spans], dtype=np.int64).reshape(-1, 2)
+        is_clock = not rows.dataset.spec.bars and not self._is_collected(rows)
+        begins = looked[:1, 0].tolist()
+        if rows.first_ts is not None:
+            first = rows.first_ts
+            if is_clock:
+                # Nobody adds to these rows: their first bar is as whole as it will ever be.
+                first = timeframe.floor(first, rows.dataset.anchor_of(timeframe))
             begins.append(first)
-        return Edge(
-            min(begins, default=ALL_TIME.start),
-            np.array([span.start for span in looked], dtype=np.int64),
-            np.array([span.end for span in looked], dtype=np.int64),
-            is_clock,
-        )
+        return Edge(min(begins, default=ALL_TIME.start), looked[:, 0].copy(), looked[:, 1].copy(), is_clock)
+
+    def _is_collected(self, rows: FrameRows) -> bool:
+        """Whether somebody adds to the rows: this process, or who has asked for them."""
+        notes = GapNotes(self._engine.catalog.database, self._engine.now)
+        return rows.is_live or notes.wanted(rows.dataset) is not None
 
     # Events, books and features
 
     def _add_events(self, kind: str) -> None:
         dataset = self._request.dataset(kind)
-        is_state = kind in STATES
         if self._heads.is_never_received(dataset):
             self._absent.append(Absent(kind, str(dataset), f"nobody notes when rows of {kind} are received"))
             return
-        lag = self._engine.lags.of(dataset)
-        start = self._since
-        if is_state:
+        need = self._need(dataset, self._since, 0)
+        if kind in STATES:
             # The newest one that was known may have happened before the window.
-            start -= lag
-        need = self._need(dataset, start, int(is_state))
-        rows = self._rows(need)
-        absent: Absent | None = None
+            need = self._need(dataset, self._since - self._engine.lags.of(dataset), 1)
         # Without names, a frame has what there is.
+        absent: Absent | None = None
         if self._request.kinds is not None:
             absent = Absent(kind, str(dataset), f"the lake has no {dataset}")
+        rows = self._rows(need)
         if rows is not None:
-            facts = replace(self._facts(rows, need, lag), since=self._first_known(rows))
-            timeline = self._timeline(rows)
-            self._parts[kind] = PartData(kind, timeline, is_state, facts, source=rows.source, before=absent)
+            self._add_stored(kind, rows, need, keeps_newest=kind in STATES, before=absent)
         elif absent is not None:
             self._absent.append(absent)
 
@@ -247,7 +239,8 @@ class _Reading:
             closed,
             rows.refused,
             lag,
-            only_snapshots=dataset.kind in SNAPSHOTS,
+            self._first_known(rows),
+            dataset.kind in SNAPSHOTS,
         )
 
     def _first_known(self, rows: FrameRows) -> int:

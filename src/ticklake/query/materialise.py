@@ -95,9 +95,7 @@ class Materialising:
         self.counts = dict.fromkeys(("skipped", "computed", "without_row", *_COUNTS), 0)
         names = [str(self.features.dataset(*place)) for place in places]
         self.progress = Progress(datasets=len(places), planned=dict.fromkeys(names, len(instants)), names=names)
-        todo: dict[Place, Sequence[int]] = dict.fromkeys(places, instants)
-        if not again:
-            todo = {place: self._missing(place, instants) for place in places}
+        todo = self._todo(places, instants, again=again)
         subject = f"{self.features} of {', '.join(symbol for _, symbol in places[:3])}"
         run = self.runs.create(OPERATION, subject, self._parameters(names, list(todo.values())))
         with self._finished(run.id):
@@ -107,6 +105,19 @@ class Materialising:
                     self._remove(self.features.dataset(*place), instants)
                 self._symbol(place, todo[place], len(instants) - len(todo[place]), run.id)
         return Materialised(str(self.features), len(places), len(places) * len(instants), **self.counts, run_id=run.id)
+
+    def _todo(self, places: Sequence[Place], instants: Sequence[int], *, again: bool) -> dict[Place, Sequence[int]]:
+        """Return the instants of each symbol for which the function is called, once it is sure that it may be."""
+        replaced: Span | None = None
+        if again:
+            replaced = Span(instants[0], instants[-1] + 1)
+        todo: dict[Place, Sequence[int]] = {}
+        for place in places:
+            self._check_origins(place, replaced)
+            todo[place] = instants
+            if not again:
+                todo[place] = self._missing(place, instants)
+        return todo
 
     @contextmanager
     def _finished(self, run_id: int) -> Iterator[None]:
@@ -157,27 +168,38 @@ class Materialising:
         if not self.engine.catalog.has(dataset):
             return instants
         span = Span(instants[0], instants[-1] + 1)
-        rows = self.engine.load(dataset, span, columns=["ts"], provenance=True)
-        rows = rows.select(pl.col("ts").to_physical(), PROVENANCE)
-        there = set(rows["ts"])
-        self._check_origins(place, rows.filter(rows["ts"].is_in(set(instants))))
+        there = set(self.engine.load(dataset, span, columns=["ts"])["ts"].to_physical())
         pieces = self.engine.catalog.coverage(dataset).pieces
         called = [piece for piece in pieces if piece.found is Found.DATA and piece.reason == self._grid_note]
         return [at for at in instants if at not in there and not any(at in piece.span for piece in called)]
 
-    def _check_origins(self, place: Place, rows: pl.DataFrame) -> None:
-        """Refuse to leave values where they are that were made by other code or of other frames; those that users wrote stay."""
+    def _check_origins(self, place: Place, replaced: Span | None) -> None:
+        """Refuse to put values beside those that were made by other code or of other frames, unless these are *replaced*.
+
+        Rows that users wrote stay where they are.
+        """
         origins = self.engine.catalog.provenances()
-        for number, first in rows.group_by(PROVENANCE, maintain_order=True).agg(pl.col("ts").first()).iter_rows():
-            if origins[number].source != DERIVED:
-                continue
+        for number, first, last in self._rows_by_origin(place, replaced).iter_rows():
             before = Work.from_note(origins[number].note)
-            difference = before and self.work.difference(before)
+            if origins[number].source != DERIVED or before is None:
+                continue
+            difference = self.work.difference(before)
             if difference:
                 raise FeaturesDiffer(
-                    f"{self.features} of {place[1]} has values from {format_time(first)} on that were made with {difference}: "
-                    "compute them anew with again=True, or register another version"
+                    f"{self.features} of {place[1]} has values of {format_time(first)} to {format_time(last)} that were made with "
+                    f"{difference}: register another version, or compute all of them anew with again=True"
                 )
+
+    def _rows_by_origin(self, place: Place, replaced: Span | None) -> pl.DataFrame:
+        """Return the time of the first and the last row of each origin, without rows inside a span."""
+        dataset = self.features.dataset(*place)
+        ts = pl.col("ts").to_physical()
+        if not self.engine.catalog.has(dataset):
+            return pl.DataFrame()
+        rows = self.engine.scan(dataset, provenance=True)
+        if replaced is not None:
+            rows = rows.filter((ts < replaced.start) | (ts >= replaced.end))
+        return rows.group_by(PROVENANCE).agg(ts.min().alias("first"), ts.max().alias("last")).collect().sort("first")
 
     @property
     def _grid_note(self) -> str:

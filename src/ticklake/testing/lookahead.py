@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -357,30 +358,36 @@ def _like(
 def _smallest(fn: Callable[[View, int], Any], world: World, at: int, change: Change, before: Any, after: Any) -> Leak:
     """Return the leak with as few rows as a search by halves finds."""
 
-    def value_with(only: Mapping[Dataset, Any]) -> Any:
-        return _call(fn, world.changed(at, change, only).view(at), at)
+    def value_with(dataset: Dataset, places: Any) -> Any:
+        return _call(fn, world.changed(at, change, {dataset: places}).view(at), at)
 
     for dataset in world.rows:
         places = np.flatnonzero(world.known[dataset] > at)
-        value = value_with({dataset: places})
+        value = value_with(dataset, places)
         if _is_same(before, value):
             continue
         if change == "added":
             rows = world.added(dataset, at).select(dataset.spec.names)
             return Leak(at, change, dataset, rows, before, value)
-        while len(places) > 1:
-            half, rest = np.array_split(places, 2)
-            other = value_with({dataset: half})
-            if _is_same(before, other):
-                half, other = rest, value_with({dataset: rest})
-            # Neither half alone changes the value: rows of both are needed.
-            if _is_same(before, other):
-                break
-            places, value = half, other
+        places, value = _halved(places, value, partial(value_with, dataset), before)
         return Leak(at, change, dataset, _shown(world, dataset, places), before, value)
     # Only all of them together, or what was looked at later, change the value.
     first = next(iter(world.rows))
     return Leak(at, change, first, _shown(world, first, np.flatnonzero(world.known[first] > at)), before, after)
+
+
+def _halved(places: Any, value: Any, value_with: Callable[[Any], Any], before: Any) -> tuple[Any, Any]:
+    """Return as few of the places as change the value when they are halved again and again, and the value with them."""
+    while len(places) > 1:
+        half, rest = np.array_split(places, 2)
+        other = value_with(half)
+        if _is_same(before, other):
+            half, other = rest, value_with(rest)
+        # Neither half alone changes the value: rows of both are needed.
+        if _is_same(before, other):
+            break
+        places, value = half, other
+    return places, value
 
 
 def _shown(world: World, dataset: Dataset, places: Any) -> pl.DataFrame:

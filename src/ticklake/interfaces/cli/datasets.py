@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.output import count_of, print_error
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from ticklake.core.dataset import Dataset
     from ticklake.errors import UnknownDataset
     from ticklake.lake import Lake
+    from ticklake.lake.view import View
 
 __all__ = [
     "Datasets",
@@ -24,6 +28,7 @@ __all__ = [
     "complete_names",
     "is_name",
     "named_some",
+    "note_if_empty",
     "only",
     "some_of",
     "to_collect",
@@ -213,6 +218,22 @@ def some_of(names: Sequence[str], between: str = ", ", most: int = _LISTED) -> s
     if len(names) > most:
         text += f" and {len(names) - most:,} more"
     return text
+
+
+def note_if_empty(answer: pl.DataFrame, view: View, datasets: Iterable[Dataset], hint: str = "") -> None:
+    """Say on standard error from when to when there are rows, if an answer has none; the answer itself may go into another program."""
+    import polars as pl
+
+    if answer.height:
+        return None
+    names = list(map(str, datasets))
+    held = view.inventory().filter(pl.col("dataset").is_in(names), pl.col("rows") > 0)
+    if not held.height:
+        return print_error(f"note: {some_of(names)} has no rows")
+    count = count_of(int(held["rows"].sum()), "row")
+    first, last = held.select(pl.col("first").min(), pl.col("last").max().alias("last")).cast(pl.Int64).row(0)
+    text = f"the {count} of {some_of(held['dataset'].to_list())} are from {o.moment(first)} to {o.moment(last)}"
+    return print_error(f"note: no row fits what is asked: {text}{hint}")
 
 
 def _refuse_swapped(words: Sequence[str]) -> None:

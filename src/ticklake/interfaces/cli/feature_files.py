@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-    from ticklake.core.features import FeatureColumn, FeatureSet
+    from ticklake.core.feature_columns import FeatureColumn
+    from ticklake.core.features import FeatureSet
 
 __all__ = ["read_file"]
 

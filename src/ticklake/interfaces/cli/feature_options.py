@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ticklake.interfaces.cli.command import in_shell_words
 from ticklake.interfaces.cli.output import print_error
 
 __all__ = ["Exchange", "Knowing", "MaxAge", "SetName", "Symbols", "warned"]
@@ -31,4 +32,4 @@ def warned() -> Iterator[None]:
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        print_error(f"warning: {warning.message}")
+        print_error(f"warning: {in_shell_words(str(warning.message), ())}")

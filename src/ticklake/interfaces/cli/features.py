@@ -40,6 +40,8 @@ def list_sets(
         rows = to_json(lake.features.list(search))
     if as_json:
         return print_json(rows)
+    if not rows and not search:
+        return say("the lake has no feature set: 'ticklake features register' makes one")
     if not rows:
         return say(f"the lake has no feature set whose name contains {search!r}")
     for row in rows:

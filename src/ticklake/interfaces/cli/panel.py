@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ticklake.interfaces.cli import options as o
+from ticklake.interfaces.cli.datasets import note_if_empty
 from ticklake.interfaces.cli.read import Format, Limit, Output, Version, format_of, version_or_time
 
 if TYPE_CHECKING:
@@ -71,4 +72,6 @@ def panel(
             known_at=known_at,
             **words,
         )
+        of_exchange = view.datasets(f"{exchange.lower()}:{kind or 'ohlcv'}:")
+        note_if_empty(rows, view, [dataset for dataset in of_exchange if timeframe in (None, str(dataset.timeframe))])
     write_rows(rows, format_of(form, as_json=as_json), output, limit)

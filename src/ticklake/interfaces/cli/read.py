@@ -12,7 +12,7 @@ import typer
 
 from ticklake.interfaces.cli import holes
 from ticklake.interfaces.cli import options as o
-from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chosen, only
+from ticklake.interfaces.cli.datasets import Datasets, OneDataset, all_of, chosen, note_if_empty, only
 from ticklake.interfaces.cli.output import (
     big,
     count_of,
@@ -164,6 +164,7 @@ def read(
                 rows = rows.tail(last)
         if as_chart:
             return print_chart(view, dataset, rows)
+        note_if_empty(rows, view, [dataset])
     return write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
@@ -305,6 +306,7 @@ def resample(
         rows = lake.resample(dataset, to, start, end, columns=names, partial=partial, **edges)
         if as_chart:
             return print_chart(lake, dataset, rows, Subject.made_of(dataset, Bars.parse(to, **edges), to))
+        note_if_empty(rows, lake, [dataset], f"; a {to} bar that they fill in part is made with --partial")
     return write_rows(rows, format_of(form, as_json=as_json), output, limit)
 
 
