@@ -11,7 +11,7 @@ from ticklake.core.dataset import Dataset
 from ticklake.core.kinds import TIME
 from ticklake.core.provenance import Provenance
 from ticklake.core.span import Span
-from ticklake.core.time import DAY, HOUR, MINUTE
+from ticklake.core.time import DAY, HOUR, MINUTE, SECOND
 from ticklake.testing.clocks import ManualClock
 from ticklake.testing.rows import START, bars, trades
 
@@ -146,6 +146,17 @@ def test_trades_that_all_came_later_are_not_missing_before(lake, knowledge):
     assert of(lake, NOON, **options).digest() == before.digest()
     # Once it was known that there are trades, those of the window are missing.
     assert "trades" in {part.part for part in of(lake, NOON + 1, **options).missing}
+
+
+def test_the_newest_made_bar_that_was_known_is_found_before_many_that_were_not(lake):
+    late = pl.lit(NOON + 1, dtype=pl.Int64).cast(TIME)
+    known = trades(5 * 60, 5 * 60 + 60).with_columns(received_at="ts")
+    lake.save(TRADES, pl.concat([known, trades(6 * 60, 12 * 3600, interval=SECOND).with_columns(received_at=late)]))
+    options = {"window": "1m", "knowledge": "received"}
+    frame = of(lake, NOON, **options)
+    assert ((frame.bars["1m"]["ts"].to_physical() - START) // MINUTE).to_list() == [5]
+    both = lake.frames("x", "BTC/USDT", [START + 10 * MINUTE, NOON], **options)
+    assert both[1].digest() == frame.digest()
 
 
 def test_indicators_are_not_made_of_a_first_bar_that_is_cut(lake):

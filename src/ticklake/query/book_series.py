@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,10 @@ class Books:
         for side in ("bid", "ask"):
             for column in ("price", "amount"):
                 values = self.matrix(side, column, depth)
-                # No book may be as deep as the table is wide.
-                absent = np.full((len(self), depth - values.shape[1]), np.nan)
-                for level, part in enumerate(np.hstack([values, absent]).T, 1):
+                # Perhaps no book is as deep as the table is wide.
+                missing = np.full(len(self), np.nan)
+                parts = chain(values.T, repeat(missing, depth - values.shape[1]))
+                for level, part in enumerate(parts, 1):
                     columns[f"{side}_{column}_{level}"] = _without_nan(part)
         return frame.with_columns(**columns).select(list(wide_schema(depth, with_seq=with_seq)))
 

@@ -120,7 +120,9 @@ class _Reading:
             # A base is a dataset that the lake has or this process collects.
             rows = self._rows(need) or FrameRows.none(need, self._reader.version)
             bars = self._made(rows, timeframe, lag)
-            if rows.begins or int(bars.happened.searchsorted(self._since - lag, side="right")) > before:
+            earlier = int(bars.happened.searchsorted(self._since - lag, side="right"))
+            # Rows that came late make no bars that were known at the first instant.
+            if rows.begins or np.count_nonzero(bars.known[:earlier] <= int(self._at.min())) > before:
                 return need, rows, bars
             # Where rows are sparse, the bars before the windows are far before them.
             count *= 4
