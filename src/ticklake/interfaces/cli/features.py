@@ -19,6 +19,7 @@ from ticklake.interfaces.cli.output import count_of, print_error, print_json, pr
 from ticklake.interfaces.cli.read import Columns, Format, Limit, Output, format_of, version_or_time
 
 if TYPE_CHECKING:
+    from ticklake.core.feature_values import FeatureDescription
     from ticklake.lake import Lake
     from ticklake.lake.feature_reads import FeatureReads
 
@@ -65,8 +66,17 @@ def describe(
         described = lake.features.describe(name, statistics=statistics)
     if as_json:
         return print_json(described)
+    print_table(["", ""], [(fact, text) for fact, text in _facts_of(described).items() if text])
+    print_records(("name", "dtype", "unit", "description"), [column.to_dict() for column in described.features.columns])
+    if described.days.height:
+        numbers = ("count", "nulls", "mean", "min", "max")
+        print_records(("day", "column", *numbers), to_json(described.days), numbers=numbers)
+    return None
+
+
+def _facts_of(described: FeatureDescription) -> dict[str, str | None]:
     features = described.features
-    facts = {
+    return {
         "feature set": str(features),
         "state": described.state,
         "description": features.description,
@@ -79,12 +89,6 @@ def describe(
         "first": o.moment(described.first) or "",
         "last": o.moment(described.last) or "",
     }
-    print_table(["", ""], [(fact, text) for fact, text in facts.items() if text])
-    print_records(("name", "dtype", "unit", "description"), [column.to_dict() for column in features.columns])
-    if described.days.height:
-        numbers = ("count", "nulls", "mean", "min", "max")
-        print_records(("day", "column", *numbers), to_json(described.days), numbers=numbers)
-    return None
 
 
 @app.command("register")
