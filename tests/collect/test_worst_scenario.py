@@ -119,7 +119,7 @@ def backfill(lake):
         dataset = Dataset.parse(text)
         frame = str(dataset.timeframe) if dataset.timeframe else None
         symbol = str(dataset.symbol)
-        for _ in range(6):
+        for _ in range(12):
             run = lake.backfill(dataset.exchange, symbol, frame, kind=dataset.kind, start=START, end=END)
             if not run["failures"] and not run["skipped"]:
                 break
