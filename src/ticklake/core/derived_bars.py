@@ -13,7 +13,7 @@ from ticklake.core.bars import Bars
 from ticklake.core.kinds import KINDS
 from ticklake.core.resample import make_bars
 from ticklake.core.timeframe import Timeframe
-from ticklake.core.timeline import NEVER, Timeline, Windows
+from ticklake.core.timeline import NEVER, Timeline, Windows, nanoseconds
 
 if TYPE_CHECKING:
     from ticklake.core.timeline import Times
@@ -57,14 +57,14 @@ class DerivedBars:
         self._edge = edge
         self._anchor = base.dataset.anchor_of(timeframe)
         made = self._made(base.rows)
-        opens = _ints(made["ts"])
+        opens = nanoseconds(made["ts"])
         # The first bar is cut if its rows begin after it does: indicators, too, must not see it.
         first_whole = int(opens.searchsorted(edge.start))
         self.rows = made.slice(first_whole)
         opens = opens[first_whole:]
         self.happened = self._closes(opens)
         self._available = self.happened + lag
-        base_ts = _ints(base.rows["ts"])
+        base_ts = nanoseconds(base.rows["ts"])
         self._begins = np.append(base_ts.searchsorted(opens), len(base_ts))
         self.known = self._available
         if opens.size:
@@ -144,9 +144,3 @@ class DerivedBars:
         if not self._timeframe.is_month:
             return opens + self._timeframe.length
         return np.array([self._timeframe.next(ts, self._anchor) for ts in opens.tolist()], dtype=np.int64)
-
-
-def _ints(times: pl.Series) -> Times:
-    """Return times without a null in nanoseconds; on few rows, a planned cast would take most of the time."""
-    ints: Times = times.to_numpy().view(np.int64)
-    return ints

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Times = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["NEVER", "Part", "Timeline", "Windows", "known_versions", "row_known_at"]
+__all__ = ["NEVER", "Part", "Timeline", "Windows", "known_versions", "row_known_at", "nanoseconds"]
 
 NEVER = 2**63 - 1
 """From when on a row is known that never is."""
@@ -116,7 +116,7 @@ class Timeline:
             rows, known = _without_unknown(rows, known)
         self.rows = rows.rechunk()
         self.known = known
-        self.happened = _ints(happened_at(self.rows, dataset))
+        self.happened = nanoseconds(happened_at(self.rows, dataset))
         self._latest = np.maximum.accumulate(known)
 
     def extended(self, rows: pl.DataFrame, knowledge: Knowledge, lags: Lags) -> Timeline:
@@ -127,7 +127,7 @@ class Timeline:
             rows, known = _without_unknown(rows, known)
         longer.rows = pl.concat([self.rows, rows])
         longer.known = np.concatenate([self.known, known])
-        longer.happened = np.concatenate([self.happened, _ints(happened_at(rows, self.dataset))])
+        longer.happened = np.concatenate([self.happened, nanoseconds(happened_at(rows, self.dataset))])
         longer._latest = np.maximum.accumulate(longer.known)
         vars(longer).pop("_all_versions", None)
         # Not looked for again among all rows: a frame of now is extended with every message.
@@ -146,7 +146,7 @@ class Timeline:
         before = _rows_of_json([str(revision["before"]) for revision in revisions], rows.schema)
         owners = _places_of(before, rows, key_of(self.dataset.spec, keying))
         self._changed = _changed_rows(owners, revisions)
-        happened = _ints(happened_at(before, self.dataset))
+        happened = nanoseconds(happened_at(before, self.dataset))
         self._versions = before
         self._versions_known = _known(before, self.dataset, knowledge, lags)
         for row, changed in self._changed.items():
@@ -357,7 +357,7 @@ def _without_unknown(rows: pl.DataFrame, known: Times) -> tuple[pl.DataFrame, Ti
     return rows.filter(pl.Series(kept)), known[kept]
 
 
-def _ints(times: pl.Series) -> Times:
+def nanoseconds(times: pl.Series) -> Times:
     """Return times without a null in nanoseconds; on few rows, a planned cast would take most of the time."""
     ints: Times = times.to_numpy().view(np.int64)
     return ints

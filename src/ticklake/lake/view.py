@@ -316,11 +316,11 @@ class View(BarVerbs, BookVerbs, FrameVerbs, JoinVerbs):
         """
         from ticklake.interchange.exporter import Export, check_place
         from ticklake.interchange.layouts import layout_of
+        from ticklake.query.asof import pinned
 
         target = check_place(as_path("path", path), self.root)
         # One version for all files, as others may write meanwhile.
-        pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
-        work = Export(pinned, layout_of(layout), target, Span.parse(start, end), overwrite, watch)
+        work = Export(pinned(self.engine), layout_of(layout), target, Span.parse(start, end), overwrite, watch)
         chosen = matching_datasets(self.engine, datasets)
         if datasets is None:
             # Other layouts name no variant: derived rows would get into the files of collected ones.

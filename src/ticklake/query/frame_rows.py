@@ -18,6 +18,7 @@ from ticklake.core.merge import Keying, is_in, key_of
 from ticklake.core.segment import Segment
 from ticklake.core.selection import picked
 from ticklake.core.span import ALL_TIME, Span
+from ticklake.core.timeline import nanoseconds
 
 if TYPE_CHECKING:
     from ticklake.core.timeline import Times
@@ -95,8 +96,7 @@ class FrameRows:
     @cached_property
     def ts(self) -> Times:
         """The times of the rows."""
-        times: Times = self.frame["ts"].to_numpy().view(np.int64)
-        return times
+        return nanoseconds(self.frame["ts"])
 
     @cached_property
     def size(self) -> int:
@@ -160,7 +160,7 @@ class LiveRows:
 
 def with_live(rows: FrameRows, live: pl.DataFrame) -> FrameRows:
     """Return stored rows with those that are not committed yet."""
-    times = live["ts"].to_numpy().view(np.int64)
+    times = nanoseconds(live["ts"])
     # Not their times alone: many rows share one, and the oldest rows are dropped as new ones come.
     key = (len(times), live.row(0), live.row(-1))
     known = rows.timelines.get(WITH_LIVE)
@@ -208,7 +208,7 @@ def _fresh_rows(rows: FrameRows, live: pl.DataFrame, times: Times) -> pl.DataFra
 def _are_same_at_ends(live: pl.DataFrame, stored: pl.DataFrame, rows: FrameRows) -> bool:
     """Whether rows of the same times are the same at the first and the last of them: others may share these."""
     key = [name for name in key_of(rows.dataset.spec, rows.keying) if name in live.columns]
-    times = live["ts"].to_numpy().view(np.int64)
+    times = nanoseconds(live["ts"])
     first, last = int(times.searchsorted(times[0], side="right")), int(times.searchsorted(times[-1]))
     one, other = live.select(key), stored.select(key)
     return one.head(first).equals(other.head(first)) and one.slice(last).equals(other.slice(last))

@@ -11,6 +11,7 @@ from ticklake.core.frame_request import FrameRequest
 from ticklake.core.frames import FrameBatch
 from ticklake.core.span import ALL_TIME
 from ticklake.engine.engine import Engine
+from ticklake.query.asof import pinned
 from ticklake.query.frame_heads import Heads, heads_of
 from ticklake.query.frame_reading import read_frames
 from ticklake.query.frame_rows import Live, LiveRows
@@ -62,8 +63,8 @@ class FrameReader:
                 self._kept.keep(reader.read.values())
                 return batch
         # Commits come faster than frames are read: one version stands still. What is kept is of newer ones.
-        pinned = self.engine.at(self.engine.catalog.version(), self.engine.now())
-        return self._read(RowReader(pinned, pinned.catalog.version(), self._live, None), request, at)
+        still = pinned(self.engine)
+        return self._read(RowReader(still, still.catalog.version(), self._live, None), request, at)
 
     def _read(self, reader: RowReader, request: FrameRequest, at: Times) -> FrameBatch:
         heads = self._heads_of(reader, request, int(at.min(initial=ALL_TIME.end)))
