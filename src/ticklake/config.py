@@ -247,6 +247,8 @@ class ServerSettings(BaseModel):
     threads: int = Field(
         4, ge=1, le=64, description="Requests that are answered at the same time; more make all of them slower."
     )
+    page_rows: int = Field(10_000, ge=1, description="Rows of a page of JSON, if the request does not say how many.")
+    most_rows: int = Field(100_000, ge=1, description="The most rows of a page of JSON.")
 
     def at(self, host: str | None, port: int | None) -> ServerSettings:
         """Return the same settings at another address, where one is given."""

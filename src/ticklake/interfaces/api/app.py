@@ -7,14 +7,14 @@ from fastapi import FastAPI
 from ticklake.app import tool
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.problems import PROBLEM, Problem, add_problems
-from ticklake.interfaces.api.routes import datasets
+from ticklake.interfaces.api.routes import datasets, rows
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
 __all__ = ["PREFIX", "make_app"]
 
 PREFIX = "/api/v1"
-_ROUTERS = (datasets.router,)
+_ROUTERS = (datasets.router, rows.router)
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     "default": {"model": Problem, "description": "A problem, in plain words.", "content": {PROBLEM: {}}}
 }

@@ -1,55 +1,71 @@
-"""Datasets: what the lake holds, and its rows."""
+"""Datasets: what the lake holds."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+import polars as pl
+from fastapi import APIRouter, Query, Request, Response
 
 from ticklake.core.access import Role
 from ticklake.interfaces.api.access import allow
-from ticklake.interfaces.api.formats import rows_json
-from ticklake.interfaces.api.reading import Pinned
-from ticklake.interfaces.api.server import server_of
-from ticklake.interfaces.schema import to_json
+from ticklake.interfaces.api.answers import answer_with
+from ticklake.interfaces.api.reading import OfVersion
+from ticklake.lake.view import View
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["datasets"], dependencies=[allow(Role.READ)])
-At = Annotated[Pinned, Depends()]
-Start = Annotated[str | None, Query(description="First time, inclusive: ISO 8601, or ns since 1970.")]
-End = Annotated[str | None, Query(description="Last time, exclusive.")]
-Columns = Annotated[str | None, Query(description="Only these columns, with commas.")]
-Last = Annotated[int | None, Query(ge=1, description="Only so many of the newest rows.")]
 
 
-@router.get("/datasets")
-async def list_datasets(request: Request, at: At, search: str = "") -> dict[str, Any]:
-    """List what the lake holds."""
+class Sort(StrEnum):
+    """A column of the list of datasets."""
 
-    def answer() -> dict[str, Any]:
-        view = at.view()
-        return {"version": view.version, "data": to_json(view.inventory(search))}
+    DATASET = "dataset"
+    ROWS = "rows"
+    BYTES = "bytes"
+    FIRST = "first"
+    LAST = "last"
 
-    return await server_of(request).read(answer)
+
+Search = Annotated[str, Query(description="Only datasets whose name contains this, in any case.", examples=["BTC"])]
 
 
-@router.get("/datasets/{name:path}/rows")
-async def rows(
+@router.get("/datasets", summary="List of datasets")
+async def list_datasets(
     request: Request,
-    name: str,
-    at: At,
-    start: Start = None,
-    end: End = None,
-    columns: Columns = None,
-    last: Last = None,
+    at: OfVersion,
+    search: Search = "",
+    exchange: Annotated[str | None, Query(description="Only of this exchange.", examples=["binance"])] = None,
+    kind: Annotated[str | None, Query(description="Only of this kind.", examples=["ohlcv"])] = None,
+    symbol: Annotated[str | None, Query(description="Only of this symbol.", examples=["BTC/USDT"])] = None,
+    timeframe: Annotated[str | None, Query(description="Only bars of this length.", examples=["1h"])] = None,
+    sort: Annotated[Sort, Query(description="By which column.", examples=["last"])] = Sort.DATASET,
+    descending: Annotated[bool, Query(description="The largest first.")] = False,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Most datasets of a page.")] = 1_000,
+    offset: Annotated[int, Query(ge=0, le=10_000_000, description="So many come before this page.")] = 0,
 ) -> Response:
-    """Return the rows of a dataset in ``[start, end)``."""
+    """List what the lake holds: a row for each dataset, with its rows, bytes, first and last time, and files.
 
-    def answer() -> bytes:
-        view = at.view()
-        names = columns.split(",") if columns else None
-        frame = view.load(name, start, end, columns=names, last=last)
-        return rows_json(frame, {"version": view.version})
+    `total` is how many fit; `rows` how many this page has.
+    """
+    wanted = {"exchange": exchange, "kind": kind, "symbol": symbol, "timeframe": timeframe}
 
-    return Response(await server_of(request).read(answer), media_type="application/json")
+    def page(view: View) -> dict[str, Any]:
+        listed = view.inventory()
+        fitting = listed.filter(listed["dataset"].str.to_lowercase().str.contains(search.lower(), literal=True))
+        for column, value in wanted.items():
+            if value is not None:
+                fitting = fitting.filter(pl.col(column).str.to_lowercase() == value.lower())
+        ordered = fitting.sort(sort.value, descending=descending, nulls_last=True, maintain_order=True)
+        shown = ordered.slice(offset, limit)
+        return {
+            "rows": shown.height,
+            "total": ordered.height,
+            "complete": offset + shown.height >= ordered.height,
+            "data": shown,
+        }
+
+    # The lake itself: of older versions, rows have to be counted.
+    return await answer_with(request, at, page, live=True)
