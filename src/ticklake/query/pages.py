@@ -19,7 +19,7 @@ from ticklake.engine.engine import Engine
 from ticklake.engine.read import chunks_of, count_rows, most_rows, read_rows
 from ticklake.engine.store import DatasetView, Store, retried
 
-__all__ = ["RowsRequest", "StoredRows", "read_last", "read_page", "read_stream"]
+__all__ = ["STREAM_ROWS", "RowsRequest", "StoredRows", "read_last", "read_page", "read_stream"]
 
 SYMBOL = "symbol"
 AT_ONCE = 1 << 18
@@ -75,13 +75,6 @@ class StoredRows:
     empty: pl.DataFrame
     heads: Sequence[DatasetRow | None]
     next: Cursor | None = None
-
-    def frame(self) -> pl.DataFrame:
-        """Return all rows in one frame."""
-        frames = list(self.frames)
-        if len(frames) == 1:
-            return frames[0]
-        return pl.concat([self.empty, *frames])
 
 
 @dataclass(frozen=True, slots=True)

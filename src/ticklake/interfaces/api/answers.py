@@ -16,6 +16,12 @@ from ticklake.lake.view import View
 __all__ = ["answer", "answer_with", "json_response"]
 
 
+@to_json.register
+def _(raw: msgspec.Raw) -> msgspec.Raw:
+    # Text in JSON already.
+    return raw
+
+
 def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer of values that JSON has."""
     return Response(msgspec.json.encode(value), 200, dict(headers or {}), "application/json")

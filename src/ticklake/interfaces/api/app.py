@@ -7,14 +7,26 @@ from fastapi import FastAPI
 from ticklake.app import tool
 from ticklake.config import ServerSettings
 from ticklake.interfaces.api.problems import PROBLEM, Problem, add_problems
-from ticklake.interfaces.api.routes import datasets, rows
+from ticklake.interfaces.api.routes import books, completeness, datasets, derived, frames, history, joins, markets, rows
 from ticklake.interfaces.api.server import Server
 from ticklake.lake import Lake
 
 __all__ = ["PREFIX", "make_app"]
 
 PREFIX = "/api/v1"
-_ROUTERS = (datasets.router, rows.router)
+_ROUTERS = (
+    datasets.router,
+    rows.router,
+    completeness.router,
+    history.router,
+    books.router,
+    joins.router,
+    frames.router,
+    derived.router,
+    markets.router,
+    # The last: the name of a dataset has slashes, so that its route fits all others below /datasets, too.
+    datasets.detail_router,
+)
 _PROBLEMS: dict[int | str, dict[str, object]] = {
     "default": {"model": Problem, "description": "A problem, in plain words.", "content": {PROBLEM: {}}}
 }

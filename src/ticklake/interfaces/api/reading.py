@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from ticklake.core.knowledge import Knowledge
 from ticklake.core.time import TimeLike
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.server import server_of
@@ -16,12 +17,19 @@ from ticklake.lake.arguments import version_and_time
 from ticklake.lake.view import View
 
 __all__ = [
+    "Columns",
+    "Depth",
     "End",
+    "Exchange",
+    "Instant",
     "InstantOfVersion",
+    "KnownBy",
+    "MaxAge",
     "Name",
     "OfVersion",
     "Pinned",
     "Start",
+    "Symbol",
     "Symbols",
     "as_time",
     "names_in",
@@ -67,6 +75,28 @@ Symbols = Annotated[
         min_length=1,
     ),
 ]
+Exchange = Annotated[str, Query(description="The id of an exchange, in any case.", examples=["binance"], min_length=1)]
+Symbol = Annotated[
+    str, Query(description="A symbol, or the exchange's own id of a market.", examples=["BTC/USDT"], min_length=1)
+]
+Columns = Annotated[
+    str | None, Query(description="Only these columns, with commas between them.", examples=["ts,close,volume"])
+]
+Instant = Annotated[
+    str | None,
+    Query(
+        description="The instant: ISO 8601, or nanoseconds since 1970; now by default.",
+        examples=["2024-01-01T12:00:00Z"],
+    ),
+]
+Depth = Annotated[
+    int | None, Query(ge=1, le=100_000, description="Levels of each side; all by default.", examples=[10])
+]
+KnownBy = Annotated[
+    Knowledge,
+    Query(description="From when on rows count: `default`, when they were `received`, or by the time of the `event`."),
+]
+MaxAge = Annotated[str | None, Query(description="Rows that happened longer ago do not count.", examples=["5m"])]
 
 
 class Pinned:

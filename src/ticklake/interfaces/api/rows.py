@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Annotated, Any
 
+import polars as pl
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -24,7 +25,7 @@ from ticklake.interfaces.api.server import Server, server_of
 from ticklake.query.derive import made_of
 from ticklake.query.pages import RowsRequest, StoredRows, read_last, read_page, read_stream
 
-__all__ = ["HEADERS", "Narrowed", "Written", "answer_rows", "is_known", "shape_of"]
+__all__ = ["HEADERS", "Begun", "Narrowed", "Written", "answer_rows", "begun", "is_known", "send", "shape_of"]
 
 HEADERS = {
     "rows": "Ticklake-Rows",
@@ -105,7 +106,7 @@ async def shape_of(
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class Begun:
     """An answer whose first bytes are there: what can be refused was refused by now."""
 
     status: int = 200
@@ -126,7 +127,11 @@ async def answer_rows(
     """
     server = server_of(request)
     seen = request.headers.get("if-none-match")
-    begun = await server.read(_begin, server, pinned, rows, narrowed, shape, seen)
+    return await send(server, await server.read(_begin, server, pinned, rows, narrowed, shape, seen), shape)
+
+
+async def send(server: Server, begun: Begun, shape: Shape) -> Response:
+    """Return the response that sends an answer which has begun."""
     media_type = shape.format.media_type
     if begun.rest is None:
         return Response(begun.body, begun.status, begun.headers, media_type)
@@ -140,7 +145,7 @@ def _begin(
     narrowed: Narrowed,
     shape: Shape,
     seen: str | None,
-) -> _Begun:
+) -> Begun:
     limit = narrowed.limit_of(shape.format, server)
     engine, version = server.lake.engine, pinned.number()
     wanted = make_request(engine)
@@ -159,11 +164,12 @@ def _begin(
         state = version
     tag = _tag(engine, wanted, state, (limit, narrowed, shape))
     if is_known(tag, seen):
-        return _Begun(304, {"ETag": tag, **_CACHING})
+        return Begun(304, {"ETag": tag, **_CACHING})
     stored = _read(engine, wanted, narrowed, limit, version, after)
     if stored.version != newest:
         word = _condition_then(server, wanted, stored)
-    return _written(stored, _facts(wanted, stored, word), shape, tag)
+    facts = _facts(wanted, stored, word)
+    return begun(stored.empty, stored.frames, stored.rows, facts, shape, {"ETag": tag})
 
 
 def _read(
@@ -181,18 +187,46 @@ def _read(
     return read_stream(engine, wanted, version)
 
 
-def _written(stored: StoredRows, facts: dict[str, Any], shape: Shape, tag: str) -> _Begun:
-    headers = {"ETag": tag, **_CACHING, HEADERS["rows"]: str(stored.rows)}
-    for name in ("complete", "next", "version", "condition"):
-        if facts[name] is not None:
-            headers[HEADERS[name]] = str(facts[name]).lower() if name == "complete" else str(facts[name])
+def begun(
+    empty: pl.DataFrame,
+    frames: Iterator[pl.DataFrame],
+    rows: int | None,
+    facts: Mapping[str, Any],
+    shape: Shape,
+    headers: Mapping[str, str] | None = None,
+) -> Begun:
+    """Begin to write rows.
+
+    Parameters
+    ----------
+    empty
+        A frame with their columns, and no row.
+    rows
+        How many they are; ``None`` if nobody knows before the last one.
+    facts
+        What JSON has beside the rows, and other formats have in headers.
+    """
+    sent = {**_CACHING, **(headers or {}), **_fact_headers({"rows": rows, **facts})}
     if shape.format is Format.JSON:
-        return _Begun(headers=headers, body=rows_json(stored.frame(), facts, shape))
-    pieces = encoded(stored.empty, stored.frames, shape)
-    if stored.rows <= _WHOLE:
-        return _Begun(headers=headers, body=b"".join(pieces))
+        listed = list(frames)
+        whole = pl.concat([empty, *listed])
+        return Begun(headers=sent, body=rows_json(whole, facts, shape))
+    pieces = encoded(empty, frames, shape)
+    if rows is not None and rows <= _WHOLE:
+        return Begun(headers=sent, body=b"".join(pieces))
     # What can be said before the first row is said with a status.
-    return _Begun(headers=headers, body=next(pieces), rest=pieces)
+    return Begun(headers=sent, body=next(pieces), rest=pieces)
+
+
+def _fact_headers(facts: Mapping[str, Any]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, header in HEADERS.items():
+        value = facts.get(name)
+        if isinstance(value, bool):
+            headers[header] = str(value).lower()
+        elif value is not None:
+            headers[header] = str(value)
+    return headers
 
 
 async def _pieces(server: Server, first: bytes, rest: Iterator[bytes]) -> AsyncIterator[bytes]:

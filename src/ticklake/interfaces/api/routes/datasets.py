@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any
 
 import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 
+from ticklake.audit.condition import condition_at_once
+from ticklake.catalog.changes import DatasetRow
 from ticklake.core.access import Role
+from ticklake.core.column_words import columns_of
+from ticklake.core.coverage import Coverage, Found
+from ticklake.core.display import moment
+from ticklake.core.span import total_length
+from ticklake.core.time import SECOND, format_time
+from ticklake.engine.engine import known_span
 from ticklake.interfaces.api.access import allow
-from ticklake.interfaces.api.answers import answer_with
-from ticklake.interfaces.api.reading import OfVersion
+from ticklake.interfaces.api.answers import answer, answer_with, json_response
+from ticklake.interfaces.api.reading import Name, OfVersion
+from ticklake.interfaces.api.server import server_of
+from ticklake.interfaces.schema import to_json
+from ticklake.lake.arguments import known_dataset
 from ticklake.lake.view import View
 
-__all__ = ["router"]
+__all__ = ["detail_router", "router"]
 
 router = APIRouter(tags=["datasets"], dependencies=[allow(Role.READ)])
+detail_router = APIRouter(tags=["datasets"], dependencies=[allow(Role.READ)])
 
 
 class Sort(StrEnum):
@@ -69,3 +82,62 @@ async def list_datasets(
 
     # The lake itself: of older versions, rows have to be counted.
     return await answer_with(request, at, page, live=True)
+
+
+@router.get("/stats", summary="Statistics of the lake")
+async def stats(request: Request) -> Response:
+    """Return how much the lake holds and how much space that takes, in all and by exchange and kind."""
+    server = server_of(request)
+    return json_response({"data": await server.work(lambda: to_json(server.lake.stats()))})
+
+
+@detail_router.get("/datasets/{name:path}", summary="A dataset")
+async def dataset(request: Request, name: Name, at: OfVersion) -> Response:
+    """Return what a dataset is: its columns with units and descriptions, its size and bounds, and what was looked at of it."""
+    return await answer(request, at, lambda view: _described(view, name), live=True)
+
+
+def _described(view: View, name: str) -> dict[str, Any]:
+    engine = view.engine
+    found = known_dataset(engine, name)
+    coverage = engine.catalog.coverage(found)
+    head = engine.catalog.dataset(found)
+    known = known_span(found, head, coverage)
+    word = None
+    if known is not None:
+        word = condition_at_once(engine, found, head, known).value
+    return {
+        "dataset": found,
+        "exchange": found.exchange,
+        "symbol": found.symbol,
+        "kind": found.kind,
+        "variant": found.variant,
+        "timeframe": found.timeframe,
+        "columns": columns_of(found),
+        **_size(head),
+        "condition": word,
+        "coverage": list(_covered(coverage)),
+    }
+
+
+def _size(head: DatasetRow | None) -> dict[str, Any]:
+    if head is None:
+        return {"rows": 0, "bytes": 0, "first": None, "last": None, "changed_in": None, "updated": None}
+    return {
+        "rows": head.rows,
+        "bytes": head.bytes,
+        "first": moment(head.min_ts),
+        "last": moment(head.max_ts),
+        "changed_in": head.changed_in,
+        "updated": moment(head.updated_at),
+    }
+
+
+def _covered(coverage: Coverage) -> Iterator[dict[str, Any]]:
+    """Yield how much was found of each word of coverage."""
+    for found in Found:
+        spans = coverage.spans(found)
+        if spans:
+            seconds = total_length(spans) / SECOND
+            start, end = format_time(spans[0].start), format_time(spans[-1].end)
+            yield {"found": found.value, "spans": len(spans), "seconds": seconds, "start": start, "end": end}

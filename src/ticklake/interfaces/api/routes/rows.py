@@ -15,18 +15,19 @@ from ticklake.core.symbol import exchange_id
 from ticklake.engine.engine import Engine
 from ticklake.errors import BadInput
 from ticklake.interfaces.api.access import allow
-from ticklake.interfaces.api.reading import End, Name, OfVersion, Start, Symbols, as_time, names_in
+from ticklake.interfaces.api.answers import answer
+from ticklake.interfaces.api.computed import Made, answer_made
+from ticklake.interfaces.api.reading import Columns, End, Name, OfVersion, Start, Symbols, as_time, names_in
 from ticklake.interfaces.api.rows import Narrowed, Written, answer_rows, shape_of
+from ticklake.lake import Lake
 from ticklake.lake.arguments import known_dataset
 from ticklake.lake.joins import datasets_of_symbols
+from ticklake.lake.view import View
 from ticklake.query.pages import RowsRequest
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["rows"], dependencies=[allow(Role.READ)])
-Columns = Annotated[
-    str | None, Query(description="Only these columns, with commas between them.", examples=["ts,close,volume"])
-]
 Last = Annotated[int | None, Query(ge=1, description="Only so many of the newest rows.", examples=[100])]
 Limit = Annotated[
     int | None,
@@ -102,6 +103,44 @@ async def rows_of_symbols(
         return RowsRequest(tuple(datasets), _span(start, end), _columns(columns), provenance, named=True)
 
     return await answer_rows(request, at, wanted, narrowed, written.shape)
+
+
+@router.get("/datasets/{name:path}/latest", summary="Newest rows")
+async def latest(
+    request: Request,
+    name: Name,
+    at: OfVersion,
+    written: Annotated[Written, Depends(shape_of)],
+    count: Annotated[int, Query(ge=1, le=100_000, description="How many rows.", examples=[1])] = 1,
+) -> Response:
+    """Return the newest rows of a dataset; of one that this server collects, also those that wait for their commit.
+
+    `source` says where all of them were: in the `cache`, `inline` in the catalog, or in `files`.
+    """
+
+    def make(view: View) -> Made:
+        if isinstance(view, Lake):
+            found, source = view.latest_with_source(name, count)
+        else:
+            found, source = view.load(name, last=count), None
+        return Made(found, facts={"source": source})
+
+    return await answer_made(request, at, make, written.shape, live=True)
+
+
+@router.get("/datasets/{name:path}/estimate", summary="Size of a read")
+async def estimate(
+    request: Request,
+    name: Name,
+    at: OfVersion,
+    start: Start = None,
+    end: End = None,
+    columns: Columns = None,
+) -> Response:
+    """Return how many rows a read would bring, and about what they take in each format: bytes and seconds."""
+    return await answer(
+        request, at, lambda view: view.estimate(name, as_time(start), as_time(end), columns=names_in(columns))
+    )
 
 
 def _span(start: str | None, end: str | None) -> Span:
